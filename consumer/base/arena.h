@@ -1,0 +1,55 @@
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include "base/check.h"
+#include "base/slice.h"
+
+/*
+ * Memory with the lifetime of one batch: everything from decoding to the COPY bytes comes from
+ * one arena and goes with one arena_reset(). The size is fixed when it is made; address space is
+ * reserved at once, pages are only used when touched. After a reset the first keep_bytes stay
+ * with us and the rest goes back to the system, so one large batch does not fatten the process
+ * for ever. One thread. Under ASan what was reset is poisoned, so a late pointer is found at once.
+ */
+struct arena {
+	uint8_t *base;
+	size_t used;
+	size_t touched; /* high water mark since the last give-back */
+	size_t bytes_max;
+	size_t keep_bytes;
+};
+
+/* A position to fall back to. */
+struct arena_mark {
+	size_t used;
+};
+
+/* False only if the address space cannot be had. */
+MUST_CHECK bool arena_init(struct arena *a, size_t bytes_max, size_t keep_bytes);
+void arena_fini(struct arena *a);
+
+/* Aligned for any type, not cleared. NULL if it does not fit: close the batch, or reject. */
+MUST_CHECK void *arena_alloc(struct arena *a, size_t size);
+
+/* Cleared. */
+MUST_CHECK void *arena_zalloc(struct arena *a, size_t size);
+
+/* Bytes without alignment, for text. */
+MUST_CHECK uint8_t *arena_bytes(struct arena *a, size_t size);
+
+/* A copy with the arena's lifetime; an absent slice if it does not fit. */
+MUST_CHECK struct slice arena_copy(struct arena *a, struct slice s);
+
+/* Give back the end of the last arena_bytes() that was not needed. */
+void arena_trim(struct arena *a, const uint8_t *end);
+
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, struct arena_mark mark);
+void arena_reset(struct arena *a);
+
+static inline size_t arena_left(const struct arena *a)
+{
+	return a->bytes_max - a->used;
+}
+
+#endif

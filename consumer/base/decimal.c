@@ -1,0 +1,283 @@
+#include "base/decimal.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/limits.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* PostgreSQL's numeric.c */
+enum { NUMERIC_NEGATIVE = 0x4000, NUMERIC_BASE_DIGITS = 4, NUMERIC_HEADER_BYTES = 8 };
+
+/* What one pass over the text finds out. */
+struct decimal_scan {
+	size_t before; /* digits before the point */
+	size_t after;
+	bool zero; /* no digit but 0 */
+	bool leading_zero;
+};
+
+static bool decimal_scan_mantissa(const uint8_t **at, const uint8_t *end, struct decimal_scan *scan)
+{
+	const uint8_t *p = *at;
+
+	*scan = (struct decimal_scan){.zero = true};
+	scan->leading_zero = end - p > 1 && p[0] == '0' && p[1] >= '0' && p[1] <= '9';
+	for (; p < end && *p >= '0' && *p <= '9'; p++, scan->before++)
+		scan->zero &= *p == '0';
+	if (p < end && *p == '.') {
+		p++;
+		for (; p < end && *p >= '0' && *p <= '9'; p++, scan->after++)
+			scan->zero &= *p == '0';
+	}
+	*at = p;
+	return scan->before + scan->after > 0;
+}
+
+/* "e+12" to the end of the text. */
+static bool decimal_scan_exponent(const uint8_t *at, const uint8_t *end, int64_t *exponent_out)
+{
+	int64_t value = 0;
+	bool negative;
+
+	at++;
+	negative = at < end && *at == '-';
+	if (at < end && (*at == '-' || *at == '+'))
+		at++;
+	if (at == end)
+		return false;
+	for (; at < end; at++) {
+		if (*at < '0' || *at > '9')
+			return false;
+		if (value < 1000000) /* far beyond numeric; no overflow */
+			value = value * 10 + (*at - '0');
+	}
+	*exponent_out = negative ? -value : value;
+	return true;
+}
+
+static bool decimal_in_range(const struct decimal_scan *scan, int64_t exponent)
+{
+	int64_t before = (int64_t)scan->before + exponent;
+	int64_t after = (int64_t)scan->after - exponent;
+
+	if (after > NUMERIC_DIGITS_AFTER_MAX)
+		return false;
+	return scan->zero ? before <= NUMERIC_DIGITS_AFTER_MAX
+			  : before <= NUMERIC_DIGITS_BEFORE_MAX;
+}
+
+enum decimal_form decimal_parse(struct slice text, struct decimal *out)
+{
+	const uint8_t *at = text.data, *end = text.data + text.size, *mantissa;
+	struct decimal_scan scan;
+	bool negative, plain = true;
+	int64_t exponent = 0;
+
+	while (at < end && *at == ' ') {
+		at++;
+		plain = false;
+	}
+	while (end > at && end[-1] == ' ') {
+		end--;
+		plain = false;
+	}
+	if (at == end)
+		return DECIMAL_NONE;
+	negative = *at == '-';
+	if (*at == '-' || *at == '+') {
+		plain &= negative;
+		at++;
+	}
+	mantissa = at;
+	if (!decimal_scan_mantissa(&at, end, &scan))
+		return DECIMAL_NONE;
+	out->digits = mantissa;
+	out->digits_size = (size_t)(at - mantissa);
+	if (at[-1] == '.' || mantissa[0] == '.' || scan.leading_zero)
+		plain = false;
+	if (at < end) {
+		if ((*at != 'e' && *at != 'E') || !decimal_scan_exponent(at, end, &exponent))
+			return DECIMAL_NONE;
+		plain = false;
+	}
+	if (!decimal_in_range(&scan, exponent))
+		return DECIMAL_NONE;
+	out->negative = negative && !scan.zero;
+	out->exponent = exponent;
+	if (negative && scan.zero)
+		plain = false; /* numeric has no minus zero */
+	if (scan.before + scan.after > PLAIN_DIGITS_MAX)
+		plain = false;
+	return plain ? DECIMAL_PLAIN : DECIMAL_OTHER;
+}
+
+size_t decimal_numeric_bytes_max(const struct decimal *d)
+{
+	/* Alignment to groups of four can cost one group at either end. */
+	return NUMERIC_HEADER_BYTES + 2 * (d->digits_size / NUMERIC_BASE_DIGITS + 2);
+}
+
+/* Floor of a / 4, also below zero. */
+static int64_t decimal_group(int64_t position)
+{
+	return position >= 0 ? position / NUMERIC_BASE_DIGITS
+			     : -((-position + NUMERIC_BASE_DIGITS - 1) / NUMERIC_BASE_DIGITS);
+}
+
+size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
+{
+	static const uint16_t scale[] = {1, 10, 100, 1000};
+	const uint8_t *point = memchr(d->digits, '.', d->digits_size);
+	int64_t before = point == NULL ? (int64_t)d->digits_size : point - d->digits;
+	int64_t after = point == NULL ? 0 : (int64_t)d->digits_size - before - 1;
+	/* Power of ten of the digit at hand; groups are aligned to the decimal point. */
+	int64_t power = before + d->exponent - 1;
+	int64_t dscale = after - d->exponent > 0 ? after - d->exponent : 0;
+	uint8_t *groups = out + NUMERIC_HEADER_BYTES, *at = groups, *last = groups;
+	int64_t weight = 0, group = 0;
+	uint16_t value = 0;
+	bool started = false;
+
+	for (size_t i = 0; i < d->digits_size; i++) {
+		uint8_t c = d->digits[i];
+
+		if (c == '.')
+			continue;
+		if (!started && c == '0') {
+			power--;
+			continue;
+		}
+		if (!started) {
+			started = true;
+			weight = group = decimal_group(power);
+		} else if (decimal_group(power) != group) {
+			at = put_be16(at, value);
+			if (value != 0)
+				last = at;
+			value = 0;
+			group = decimal_group(power);
+		}
+		value = (uint16_t)(value +
+				   (c - '0') * scale[power - group * NUMERIC_BASE_DIGITS]);
+		power--;
+	}
+	if (started) {
+		at = put_be16(at, value);
+		if (value != 0)
+			last = at;
+	}
+	put_be16(out, (uint16_t)((last - groups) / 2));
+	put_be16(out + 2, (uint16_t)(last == groups ? 0 : weight));
+	put_be16(out + 4, d->negative ? NUMERIC_NEGATIVE : 0);
+	put_be16(out + 6, (uint16_t)dscale);
+	return (size_t)(last - out);
+}
+
+/*
+ * Most measured values have few decimals. If round(v * 10^k) / 10^k gives v again, then that
+ * decimal reads back to v, and the smallest such k makes it the shortest. Both operands are exact
+ * doubles (below 2^53 and 10^22), so the division rounds correctly.
+ */
+static size_t decimal_from_short(double value, bool single, char *out)
+{
+	double scale = 1;
+
+	for (int decimals = 0; decimals <= 9; decimals++, scale *= 10) {
+		double scaled = value * scale, rounded = nearbyint(scaled);
+		long long whole;
+		int n;
+
+		if (fabs(rounded) >= 9007199254740992.0)
+			return 0;
+		if (single ? (float)(rounded / scale) != (float)value : rounded / scale != value)
+			continue;
+		whole = llabs((long long)rounded);
+		n = snprintf(out, DECIMAL_FLOAT_BYTES, "%s%0*lld", value < 0 ? "-" : "",
+			decimals + 1, whole);
+		if (decimals > 0) {
+			memmove(out + n - decimals + 1, out + n - decimals, (size_t)decimals);
+			out[n - decimals] = '.';
+			n++;
+		}
+		return (size_t)n;
+	}
+	return 0;
+}
+
+static size_t decimal_from_printf(double value, bool single, char *out)
+{
+	int first = single ? 6 : 15, last = single ? 9 : 17;
+
+	for (int digits = first;; digits++) {
+		int n = snprintf(out, DECIMAL_FLOAT_BYTES, "%.*g", digits, value);
+
+		if (digits == last ||
+			(single ? strtof(out, NULL) == (float)value : strtod(out, NULL) == value))
+			return (size_t)n;
+	}
+}
+
+size_t decimal_from_double(double value, char out[static DECIMAL_FLOAT_BYTES])
+{
+	size_t n;
+
+	CHECK(isfinite(value));
+	n = value == 0 && signbit(value) ? 0 : decimal_from_short(value, false, out);
+	return n > 0 ? n : decimal_from_printf(value, false, out);
+}
+
+size_t decimal_from_float(float value, char out[static DECIMAL_FLOAT_BYTES])
+{
+	size_t n;
+
+	CHECK(isfinite(value));
+	n = value == 0 && signbit(value) ? 0 : decimal_from_short((double)value, true, out);
+	return n > 0 ? n : decimal_from_printf((double)value, true, out);
+}
+
+bool decimal_to_int64(struct slice text, int64_t low, int64_t high, int64_t *value_out)
+{
+	struct decimal d;
+	int64_t value = 0, power;
+	bool fraction = false;
+
+	if (decimal_parse(text, &d) == DECIMAL_NONE)
+		return false;
+	power = d.exponent;
+	for (size_t i = 0; i < d.digits_size; i++) {
+		if (d.digits[i] == '.')
+			fraction = true;
+		else if (fraction)
+			power--;
+	}
+	/* power is now that of the last digit. Take digits while they are whole. */
+	for (size_t i = 0, left = d.digits_size - (fraction ? 1 : 0); i < d.digits_size; i++) {
+		int digit = d.digits[i] - '0';
+
+		if (d.digits[i] == '.')
+			continue;
+		left--;
+		if (power + (int64_t)left < 0) {
+			if (digit != 0)
+				return false;
+			continue;
+		}
+		if (__builtin_mul_overflow(value, 10, &value) ||
+			__builtin_sub_overflow(value, digit, &value))
+			return false;
+	}
+	for (; power > 0 && value != 0; power--) {
+		if (__builtin_mul_overflow(value, 10, &value))
+			return false;
+	}
+	/* Summed up below zero, where there is one value more. */
+	if (!d.negative && __builtin_sub_overflow(0, value, &value))
+		return false;
+	if (value < low || value > high)
+		return false;
+	*value_out = value;
+	return true;
+}

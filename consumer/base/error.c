@@ -1,0 +1,91 @@
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void error_fill(struct error *err, enum error_kind kind, const char *reason,
+	const char *format, va_list args)
+{
+	err->kind = kind;
+	err->reason = reason;
+	err->offset = -1;
+	err->sqlstate[0] = '\0';
+	err->hint[0] = '\0';
+	vsnprintf(err->message, sizeof(err->message), format, args);
+}
+
+bool error_set(struct error *err, enum error_kind kind, const char *reason, const char *format, ...)
+{
+	va_list args;
+
+	if (err == NULL)
+		return false;
+	va_start(args, format);
+	error_fill(err, kind, reason, format, args);
+	va_end(args);
+	return false;
+}
+
+bool error_set_errno(struct error *err, enum error_kind kind, const char *reason,
+	const char *format, ...)
+{
+	int code = errno;
+	size_t used;
+	va_list args;
+
+	if (err == NULL)
+		return false;
+	va_start(args, format);
+	error_fill(err, kind, reason, format, args);
+	va_end(args);
+	used = strlen(err->message);
+	snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerror(code));
+	return false;
+}
+
+bool error_hint(struct error *err, const char *format, ...)
+{
+	va_list args;
+
+	if (err == NULL)
+		return false;
+	va_start(args, format);
+	vsnprintf(err->hint, sizeof(err->hint), format, args);
+	va_end(args);
+	return false;
+}
+
+bool error_prefix(struct error *err, const char *format, ...)
+{
+	char text[sizeof(err->message)];
+	size_t used;
+	va_list args;
+
+	if (err == NULL)
+		return false;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	used = strlen(text);
+	snprintf(text + used, sizeof(text) - used, ": %s", err->message);
+	memcpy(err->message, text, sizeof(err->message));
+	return false;
+}
+
+const char *error_kind_name(enum error_kind kind)
+{
+	switch (kind) {
+	case ERROR_POISON:
+		return "poison";
+	case ERROR_TRANSIENT:
+		return "transient";
+	case ERROR_UNCERTAIN:
+		return "uncertain";
+	case ERROR_ROUTE:
+		return "route";
+	case ERROR_FATAL:
+		return "fatal";
+	}
+	return "unknown";
+}

@@ -1,0 +1,51 @@
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#include "base/check.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+
+/*
+ * What went wrong, and what the caller does next. The kind is that next step: five kinds are the
+ * five branches of daemon/pipeline.c, which holds all policy. The caller owns the struct; it has a
+ * fixed size, so reporting an error allocates nothing. On the way up only error_prefix() adds to it.
+ */
+enum error_kind {
+	ERROR_POISON,    /* this message can never succeed: dead letter, go on */
+	ERROR_TRANSIENT, /* the same may work later: back off, keep the batch */
+	ERROR_UNCERTAIN, /* COMMIT was sent, no answer came: reconnect, the progress row decides */
+	ERROR_ROUTE,     /* a partition is not what we believed: drop the map, ensure, retry */
+	ERROR_FATAL,     /* retrying cannot help: log, stop, let the operator decide */
+};
+
+struct error {
+	enum error_kind kind;
+	const char *reason; /* short and stable, for metrics and dead letters: "bad_msgpack" */
+	int64_t offset;     /* position in the bytes that were wrong, or -1 */
+	char sqlstate[6];   /* of PostgreSQL's answer, or "" */
+	char message[512];
+	char hint[256]; /* what to do about it, or "" */
+};
+
+/*
+ * Fill err (NULL allowed) and return false, so that callers write "return error_set(...)".
+ * reason must be a literal.
+ */
+bool error_set(struct error *err, enum error_kind kind, const char *reason, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The same with ": <strerror(errno)>" behind the text. errno is read on entry. */
+bool error_set_errno(struct error *err, enum error_kind kind, const char *reason,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Add a hint to an error that is set. Returns false. */
+bool error_hint(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Put "text: " before the message. Returns false. */
+bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "poison", "transient", ... */
+const char *error_kind_name(enum error_kind kind);
+
+#endif

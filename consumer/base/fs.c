@@ -1,0 +1,289 @@
+#include "base/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum fs_fault { FS_FAULT_NONE, FS_FAULT_ERRNO, FS_FAULT_SHORT, FS_FAULT_KILL };
+
+#ifdef FAILPOINTS
+
+#include <signal.h>
+
+static _Atomic uint64_t fs_count;
+static uint64_t fs_fail_call;
+static char fs_fail_what[16];
+
+static void fs_fail_from_environment(void)
+{
+	static _Atomic bool done;
+	const char *text;
+	unsigned long long call;
+	char what[16];
+
+	if (atomic_exchange(&done, true))
+		return;
+	text = getenv("FAILPOINT");
+	if (text != NULL && sscanf(text, "fs:%llu:%15s", &call, what) == 2)
+		fs_fail_at(call, what);
+}
+
+static enum fs_fault fs_fault(void)
+{
+	uint64_t call;
+
+	fs_fail_from_environment();
+	call = atomic_fetch_add(&fs_count, 1) + 1;
+	if (fs_fail_call == 0 || call != fs_fail_call)
+		return FS_FAULT_NONE;
+	if (strcmp(fs_fail_what, "kill") == 0) {
+		raise(SIGKILL);
+		return FS_FAULT_KILL;
+	}
+	errno = strcmp(fs_fail_what, "EIO") == 0 ? EIO : ENOSPC;
+	return strcmp(fs_fail_what, "short") == 0 ? FS_FAULT_SHORT : FS_FAULT_ERRNO;
+}
+
+uint64_t fs_calls(void)
+{
+	return fs_count;
+}
+
+void fs_fail_at(uint64_t call, const char *what)
+{
+	fs_count = 0;
+	fs_fail_call = what == NULL ? 0 : call;
+	snprintf(fs_fail_what, sizeof(fs_fail_what), "%s", what == NULL ? "" : what);
+}
+
+#else
+
+static enum fs_fault fs_fault(void)
+{
+	return FS_FAULT_NONE;
+}
+
+uint64_t fs_calls(void)
+{
+	return 0;
+}
+
+void fs_fail_at(uint64_t call, const char *what)
+{
+	(void)call;
+	(void)what;
+}
+
+#endif
+
+static bool fs_error(struct error *err, const char *verb, const char *path)
+{
+	return error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
+}
+
+int fs_open(const char *path, enum fs_mode mode, struct error *err)
+{
+	static const int flags[] = {
+		[FS_READ] = O_RDONLY,
+		[FS_CREATE] = O_RDWR | O_CREAT | O_EXCL,
+		[FS_UPDATE] = O_RDWR,
+	};
+	int fd = fs_fault() != FS_FAULT_NONE ? -1 : open(path, flags[mode] | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		fs_error(err, mode == FS_CREATE ? "create" : "open", path);
+	return fd;
+}
+
+bool fs_close(int *fd, const char *path, struct error *err)
+{
+	int closing = *fd;
+
+	*fd = -1;
+	if (closing >= 0 && close(closing) != 0 && errno != EINTR)
+		return fs_error(err, "close", path);
+	return true;
+}
+
+bool fs_pwrite(int fd, struct slice bytes, int64_t offset, const char *path, struct error *err)
+{
+	enum fs_fault fault = fs_fault();
+	size_t size = fault == FS_FAULT_SHORT ? bytes.size / 2 : bytes.size, done = 0;
+
+	if (fault == FS_FAULT_ERRNO)
+		return fs_error(err, "write", path);
+	while (done < size) {
+		ssize_t n = pwrite(fd, bytes.data + done, size - done, offset + (int64_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return fs_error(err, "write", path);
+		done += (size_t)n;
+	}
+	if (fault == FS_FAULT_SHORT) {
+		errno = ENOSPC;
+		return fs_error(err, "write", path);
+	}
+	return true;
+}
+
+int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *path,
+	struct error *err)
+{
+	size_t done = 0;
+
+	if (fs_fault() != FS_FAULT_NONE) {
+		fs_error(err, "read", path);
+		return -1;
+	}
+	while (done < size) {
+		ssize_t n = pread(fd, (uint8_t *)out + done, size - done, offset + (int64_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			fs_error(err, "read", path);
+			return -1;
+		}
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (int64_t)done;
+}
+
+bool fs_sync_data(int fd, const char *path, struct error *err)
+{
+	if (fs_fault() != FS_FAULT_NONE || fdatasync(fd) != 0)
+		return fs_error(err, "sync", path);
+	return true;
+}
+
+bool fs_sync_dir(const char *path, struct error *err)
+{
+	int fd = fs_fault() != FS_FAULT_NONE ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+
+	if (!ok)
+		fs_error(err, "sync folder", path);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+bool fs_rename(const char *from, const char *to, struct error *err)
+{
+	if (fs_fault() != FS_FAULT_NONE || rename(from, to) != 0)
+		return fs_error(err, "rename", from);
+	return true;
+}
+
+bool fs_unlink(const char *path, struct error *err)
+{
+	if (fs_fault() != FS_FAULT_NONE || unlink(path) != 0)
+		return fs_error(err, "remove", path);
+	return true;
+}
+
+bool fs_truncate(int fd, int64_t size, const char *path, struct error *err)
+{
+	if (fs_fault() != FS_FAULT_NONE || ftruncate(fd, size) != 0)
+		return fs_error(err, "set the size of", path);
+	return true;
+}
+
+int64_t fs_size(int fd, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (fs_fault() != FS_FAULT_NONE || fstat(fd, &st) != 0) {
+		fs_error(err, "look at", path);
+		return -1;
+	}
+	return st.st_size;
+}
+
+bool fs_make_dir(const char *path, struct error *err)
+{
+	char partial[PATH_MAX];
+	size_t size = strlen(path);
+
+	if (size == 0 || size >= sizeof(partial))
+		return error_set(err, ERROR_FATAL, "disk", "folder name \"%.64s\" is %s", path,
+			size == 0 ? "empty" : "too long");
+	memcpy(partial, path, size + 1);
+	for (size_t i = 1; i <= size; i++) {
+		if (partial[i] != '/' && partial[i] != '\0')
+			continue;
+		partial[i] = '\0';
+		if (fs_fault() != FS_FAULT_NONE ||
+			(mkdir(partial, 0700) != 0 && errno != EEXIST))
+			return fs_error(err, "create folder", partial);
+		partial[i] = path[i];
+	}
+	return true;
+}
+
+char *fs_read_file(const char *path, size_t size_max, size_t *size_out, struct error *err)
+{
+	int fd = fs_open(path, FS_READ, err);
+	char *text = NULL;
+	int64_t size, got;
+
+	if (fd < 0)
+		return NULL;
+	size = fs_size(fd, path, err);
+	if (size < 0)
+		goto out;
+	if ((uint64_t)size > size_max) {
+		error_set(err, ERROR_FATAL, "file_too_large",
+			"\"%s\" has %lld bytes, more than the %zu that are read", path,
+			(long long)size, size_max);
+		goto out;
+	}
+	text = malloc((size_t)size + 1);
+	if (text == NULL) {
+		error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
+		goto out;
+	}
+	got = fs_pread(fd, text, (size_t)size, 0, path, err);
+	if (got < 0) {
+		free(text);
+		text = NULL;
+		goto out;
+	}
+	text[got] = '\0';
+	*size_out = (size_t)got;
+out:
+	(void)fs_close(&fd, path, NULL);
+	return text;
+}
+
+bool fs_replace_file(const char *path, struct slice bytes, struct error *err)
+{
+	char tmp[PATH_MAX], dir[PATH_MAX];
+	int fd;
+	bool ok;
+
+	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
+		return error_set(err, ERROR_FATAL, "disk", "file name \"%.64s\" is too long", path);
+	(void)unlink(tmp); /* left over from a crash, if there at all */
+	fd = fs_open(tmp, FS_CREATE, err);
+	if (fd < 0)
+		return false;
+	ok = fs_pwrite(fd, bytes, 0, tmp, err) && fs_sync_data(fd, tmp, err);
+	if (!fs_close(&fd, tmp, ok ? err : NULL))
+		ok = false;
+	if (!ok)
+		return false;
+	memcpy(dir, tmp, sizeof(dir));
+	return fs_rename(tmp, path, err) && fs_sync_dir(dirname(dir), err);
+}

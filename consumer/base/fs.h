@@ -1,0 +1,60 @@
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+#include "base/error.h"
+#include "base/slice.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * All file I/O of the log goes through here, so that tests can make the N-th call fail. In builds
+ * with FAILPOINTS the environment variable FAILPOINT=fs:<N>:<what> picks the call (1 = the first)
+ * and what it does: EIO, ENOSPC, short (half of a write, then ENOSPC), kill (the process ends
+ * there as by kill -9). Failures of a disk are FATAL: a failed fsync must not be retried, since
+ * the kernel may have dropped the pages and will report success the second time.
+ *
+ * Paths appear in error texts. Any thread.
+ */
+enum fs_mode { FS_READ, FS_CREATE, FS_UPDATE };
+
+/* FS_CREATE refuses an existing file. -1 with err on failure. */
+MUST_CHECK int fs_open(const char *path, enum fs_mode mode, struct error *err);
+
+/* Sets *fd to -1 first, so nothing is closed twice. close(2)'s error is reported. */
+bool fs_close(int *fd, const char *path, struct error *err);
+
+/* All of it, or an error. */
+MUST_CHECK bool fs_pwrite(int fd, struct slice bytes, int64_t offset, const char *path,
+	struct error *err);
+
+/* Up to size bytes; fewer only at the end of the file. -1 with err on failure. */
+MUST_CHECK int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *path,
+	struct error *err);
+
+MUST_CHECK bool fs_sync_data(int fd, const char *path, struct error *err);
+MUST_CHECK bool fs_sync_dir(const char *path, struct error *err);
+MUST_CHECK bool fs_rename(const char *from, const char *to, struct error *err);
+MUST_CHECK bool fs_unlink(const char *path, struct error *err);
+MUST_CHECK bool fs_truncate(int fd, int64_t size, const char *path, struct error *err);
+
+/* Size of an open file, or -1 with err. */
+MUST_CHECK int64_t fs_size(int fd, const char *path, struct error *err);
+
+/* The folder and its parents, mode 0700; an existing one is fine. */
+MUST_CHECK bool fs_make_dir(const char *path, struct error *err);
+
+/* A small whole file. The bytes are malloc'ed and terminated; NULL with err on failure. */
+MUST_CHECK char *fs_read_file(const char *path, size_t size_max, size_t *size_out,
+	struct error *err);
+
+/* Write path.tmp, sync, rename to path, sync the folder. */
+MUST_CHECK bool fs_replace_file(const char *path, struct slice bytes, struct error *err);
+
+/* Calls counted so far, for tests that sweep over all of them. Always 0 without FAILPOINTS. */
+uint64_t fs_calls(void);
+
+/* In tests: like the environment variable. what == NULL switches off. */
+void fs_fail_at(uint64_t call, const char *what);
+
+#endif

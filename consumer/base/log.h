@@ -1,0 +1,58 @@
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Log lines in logfmt on stderr, one write each, so lines of several threads never mix:
+ *
+ *	level=error event=copy_failed kind=transient sqlstate=57P01 msg="could not ..." hint="..."
+ *
+ * Levels have a fixed meaning. error: someone should look. warn: we coped. info: start, stop,
+ * connect, reload, first success after failure. debug: per batch. Nothing per message, and never
+ * a payload: ids and sizes only. Under systemd (JOURNAL_STREAM) lines carry its "<3>" priority.
+ *
+ * Text follows PostgreSQL's rules: lower case, no full stop, "could not ...". Any thread.
+ */
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Once, before threads start. */
+void log_open(void);
+
+/* From here on lines above this level are not written. Default info. */
+void log_set_level(enum log_level level);
+bool log_level_parse(const char *name, enum log_level *level_out);
+bool log_enabled(enum log_level level);
+
+/*
+ * event is a short literal. fields is more logfmt ("seq=12 rows=3"), made by the caller with its
+ * arguments, or "".
+ */
+void log_line(enum log_level level, const char *event, const char *message, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+#define log_error(event, message, ...) log_line(LOG_LEVEL_ERROR, event, message, __VA_ARGS__)
+#define log_warn(event, message, ...) log_line(LOG_LEVEL_WARN, event, message, __VA_ARGS__)
+#define log_info(event, message, ...) log_line(LOG_LEVEL_INFO, event, message, __VA_ARGS__)
+#define log_debug(event, message, ...) log_line(LOG_LEVEL_DEBUG, event, message, __VA_ARGS__)
+
+/* An error struct as one line: kind, reason, sqlstate, message, hint. */
+void log_failure(enum log_level level, const char *event, const struct error *err);
+
+/*
+ * One line per cause and 30 s: log_repeat_due() says whether to log now and how many were left out
+ * since the last one; log_repeat_over() is true once, when a cause that was logged has ended.
+ */
+struct log_repeat {
+	int64_t last_us;
+	uint64_t suppressed;
+	bool active;
+};
+
+bool log_repeat_due(struct log_repeat *r, uint64_t *suppressed_out);
+bool log_repeat_over(struct log_repeat *r);
+
+#endif

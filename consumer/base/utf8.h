@@ -1,0 +1,22 @@
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+/*
+ * Text that PostgreSQL can hold: well-formed UTF-8 (no overlong forms, no surrogates, nothing
+ * above U+10FFFF) without NUL. Pure; any thread.
+ */
+bool utf8_is_storable(struct slice text);
+
+/*
+ * A readable form of text that is not: each ill-formed part (Unicode 15 section 3.9, "maximal
+ * subpart") and each NUL becomes U+FFFD. From the arena; absent if it does not fit.
+ */
+MUST_CHECK struct slice utf8_replace(struct arena *arena, struct slice text);
+
+/* Write one code point (at most 4 bytes); returns the address behind it. */
+uint8_t *utf8_put(uint8_t *at, uint32_t code_point);
+
+#endif

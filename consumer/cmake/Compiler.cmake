@@ -1,0 +1,28 @@
+# Flags for our own code, as one target to link: nothing is set globally.
+add_library(compiler INTERFACE)
+target_compile_definitions(compiler INTERFACE _GNU_SOURCE
+	$<$<BOOL:${FAILPOINTS}>:FAILPOINTS>
+	OCPP_PERSISTER_VERSION="${PROJECT_VERSION}")
+target_compile_options(compiler INTERFACE
+	-include ${PROJECT_SOURCE_DIR}/consumer/base/banned.h
+	-Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+	-Wcast-qual -Wwrite-strings -Wvla -Wnull-dereference -Wformat=2 -Wundef
+	-Wswitch-enum -Wimplicit-fallthrough
+	-Wno-format-truncation # texts for people are cut to their buffers on purpose
+	$<$<C_COMPILER_ID:GNU>:-Wduplicated-cond;-Wlogical-op>
+	$<$<BOOL:${WERROR}>:-Werror>
+	-fno-omit-frame-pointer)
+
+if(SANITIZE)
+	target_compile_options(compiler INTERFACE -fsanitize=${SANITIZE} -O1
+		$<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-null-dereference>
+		-fno-sanitize-recover=all)
+	target_link_options(compiler INTERFACE -fsanitize=${SANITIZE})
+elseif(COVERAGE)
+	target_compile_options(compiler INTERFACE --coverage)
+	target_link_options(compiler INTERFACE --coverage)
+else()
+	target_compile_options(compiler INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+		-fstack-protector-strong -fstack-clash-protection -fPIE)
+	target_link_options(compiler INTERFACE -pie -Wl,-z,relro -Wl,-z,now)
+endif()

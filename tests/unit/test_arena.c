@@ -1,0 +1,83 @@
+#include "unit.h"
+
+#include "base/arena.h"
+
+static void arena_alloc_is_aligned_and_bounded(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	assert_true(arena_init(&a, 4096, 4096));
+	assert_non_null(arena_bytes(&a, 3));
+	assert_int_equal((uintptr_t)arena_alloc(&a, 8) % 16, 0);
+	assert_null(arena_alloc(&a, 4096));
+	assert_null(arena_bytes(&a, SIZE_MAX));
+	assert_null(arena_alloc(&a, SIZE_MAX - 8));
+	assert_non_null(arena_bytes(&a, arena_left(&a)));
+	assert_int_equal(arena_left(&a), 0);
+	assert_null(arena_bytes(&a, 1));
+	arena_fini(&a);
+}
+
+static void arena_rewind_gives_the_same_bytes_again(void **state)
+{
+	struct arena a;
+	struct arena_mark mark;
+	void *first;
+
+	(void)state;
+	assert_true(arena_init(&a, 4096, 4096));
+	mark = arena_mark(&a);
+	first = arena_alloc(&a, 64);
+	arena_rewind(&a, mark);
+	assert_ptr_equal(arena_alloc(&a, 64), first);
+	arena_fini(&a);
+}
+
+static void arena_reset_keeps_working_after_a_large_batch(void **state)
+{
+	struct arena a;
+	uint8_t *p;
+
+	(void)state;
+	assert_true(arena_init(&a, 1 << 20, 8192));
+	p = arena_bytes(&a, 1 << 20);
+	assert_non_null(p);
+	memset(p, 7, 1 << 20);
+	arena_reset(&a);
+	p = arena_zalloc(&a, 100000);
+	assert_non_null(p);
+	for (int i = 0; i < 100000; i++)
+		assert_int_equal(p[i], 0);
+	arena_fini(&a);
+}
+
+static void arena_trim_gives_back_the_end(void **state)
+{
+	struct arena a;
+	uint8_t *p;
+	struct slice copy;
+
+	(void)state;
+	assert_true(arena_init(&a, 64, 64));
+	p = arena_bytes(&a, 64);
+	arena_trim(&a, p + 10);
+	assert_int_equal(arena_left(&a), 54);
+	copy = arena_copy(&a, (struct slice)SLICE("abc"));
+	assert_slice_equal(copy, "abc");
+	assert_true(slice_is_absent(arena_copy(&a, slice_of("x", 1000))));
+	arena_fini(&a);
+	arena_fini(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(arena_alloc_is_aligned_and_bounded),
+		cmocka_unit_test(arena_rewind_gives_the_same_bytes_again),
+		cmocka_unit_test(arena_reset_keeps_working_after_a_large_batch),
+		cmocka_unit_test(arena_trim_gives_back_the_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

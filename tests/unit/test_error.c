@@ -1,0 +1,55 @@
+#include "unit.h"
+
+#include "base/error.h"
+
+#include <errno.h>
+
+static void error_texts_build_up_on_the_way(void **state)
+{
+	struct error err;
+
+	(void)state;
+	errno = ENOENT;
+	assert_false(error_set_errno(&err, ERROR_FATAL, "disk", "could not open \"%s\"", "x"));
+	assert_int_equal(err.kind, ERROR_FATAL);
+	assert_string_equal(err.message, "could not open \"x\": No such file or directory");
+	error_prefix(&err, "line %d", 7);
+	assert_string_equal(
+		err.message, "line 7: could not open \"x\": No such file or directory");
+	error_hint(&err, "make it");
+	assert_string_equal(err.hint, "make it");
+	assert_int_equal(err.offset, -1);
+	assert_string_equal(error_kind_name(ERROR_ROUTE), "route");
+}
+
+static void error_without_a_struct_is_fine(void **state)
+{
+	(void)state;
+	assert_false(error_set(NULL, ERROR_POISON, "x", "y"));
+	assert_false(error_prefix(NULL, "x"));
+	assert_false(error_hint(NULL, "x"));
+}
+
+static void error_text_is_cut_not_overrun(void **state)
+{
+	struct error err;
+	char long_text[2000];
+
+	(void)state;
+	memset(long_text, 'a', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	error_set(&err, ERROR_POISON, "x", "%s", long_text);
+	error_prefix(&err, "%s", long_text);
+	assert_int_equal(strlen(err.message), sizeof(err.message) - 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(error_texts_build_up_on_the_way),
+		cmocka_unit_test(error_without_a_struct_is_fine),
+		cmocka_unit_test(error_text_is_cut_not_overrun),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,107 @@
+#include "unit.h"
+
+#include "base/fs.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/test_fs.XXXXXX");
+	return mkdtemp(dir) == NULL;
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+static void fs_write_and_read_back(void **state)
+{
+	struct error err;
+	char buffer[16];
+	int fd = fs_open(path_of("a"), FS_CREATE, &err);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_true(fs_pwrite(fd, slice_from_cstr("hello"), 3, "a", &err));
+	assert_int_equal(fs_size(fd, "a", &err), 8);
+	assert_int_equal(fs_pread(fd, buffer, sizeof(buffer), 3, "a", &err), 5);
+	assert_memory_equal(buffer, "hello", 5);
+	assert_true(fs_sync_data(fd, "a", &err));
+	assert_true(fs_close(&fd, "a", &err));
+	assert_int_equal(fd, -1);
+	assert_true(fs_close(&fd, "a", &err));
+	assert_int_equal(fs_open(path_of("a"), FS_CREATE, &err), -1);
+	assert_non_null(strstr(err.message, "File exists"));
+}
+
+static void fs_replace_file_leaves_old_or_new(void **state)
+{
+	struct error err;
+
+	(void)state;
+	assert_true(fs_replace_file(path_of("b"), slice_from_cstr("old"), &err));
+	assert_true(fs_replace_file(path_of("b"), slice_from_cstr("newer"), &err));
+	for (uint64_t call = 1;; call++) {
+		size_t size;
+		char *text;
+		bool ok;
+
+		fs_fail_at(call, "short");
+		ok = fs_replace_file(path_of("b"), slice_from_cstr("newest"), &err);
+		fs_fail_at(0, NULL);
+		text = fs_read_file(path_of("b"), 100, &size, &err);
+		assert_non_null(text);
+		if (ok) {
+			assert_string_equal(text, "newest");
+			free(text);
+			break;
+		}
+		assert_int_equal(err.kind, ERROR_FATAL);
+		assert_true(strcmp(text, "newer") == 0 || strcmp(text, "newest") == 0);
+		free(text);
+	}
+}
+
+static void fs_make_dir_makes_parents(void **state)
+{
+	struct error err;
+	struct stat st;
+
+	(void)state;
+	assert_true(fs_make_dir(path_of("x/y/z"), &err));
+	assert_true(fs_make_dir(path_of("x/y/z"), &err));
+	assert_int_equal(stat(path_of("x/y/z"), &st), 0);
+	assert_false(fs_make_dir(path_of("a/under-a-file"), &err));
+	assert_false(fs_make_dir("", &err));
+}
+
+static void fs_read_file_refuses_what_is_too_large(void **state)
+{
+	struct error err;
+	size_t size;
+
+	(void)state;
+	assert_null(fs_read_file(path_of("a"), 3, &size, &err));
+	assert_string_equal(err.reason, "file_too_large");
+	assert_null(fs_read_file(path_of("not-there"), 3, &size, &err));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fs_write_and_read_back),
+		cmocka_unit_test(fs_replace_file_leaves_old_or_new),
+		cmocka_unit_test(fs_make_dir_makes_parents),
+		cmocka_unit_test(fs_read_file_refuses_what_is_too_large),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, NULL);
+}
