@@ -1,0 +1,171 @@
+#include "cli/cli.h"
+
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command cli_commands[] = {
+	{"config", "check|print|reference", "check, show or explain the settings", NULL, cmd_config},
+	{"version", "", "print the version of this program", NULL, cmd_version},
+};
+
+enum { CLI_COMMANDS = sizeof(cli_commands) / sizeof(cli_commands[0]) };
+
+static const struct command *cli_find(const char *name)
+{
+	for (size_t i = 0; i < CLI_COMMANDS; i++) {
+		if (strcmp(cli_commands[i].name, name) == 0)
+			return &cli_commands[i];
+	}
+	return NULL;
+}
+
+static void cli_help(FILE *out)
+{
+	fprintf(out, "usage: ocpp-persister [--config FILE] [--SETTING=VALUE ...] COMMAND ...\n\n"
+		     "OCPP events from MQTT into PostgreSQL, losing nothing and doubling nothing.\n\n"
+		     "commands:\n");
+	for (size_t i = 0; i < CLI_COMMANDS; i++)
+		fprintf(out, "  %-14s %s\n", cli_commands[i].name, cli_commands[i].summary);
+	fprintf(out, "\n`ocpp-persister COMMAND --help` tells more about one of them, "
+		     "`ocpp-persister config reference` lists the settings.\n");
+}
+
+static void cli_command_help(FILE *out, const struct command *c)
+{
+	fprintf(out, "usage: ocpp-persister %s %s\n\n%s\n", c->name, c->arguments, c->summary);
+	if (c->help != NULL)
+		fprintf(out, "\n%s", c->help);
+}
+
+enum exit_code cli_usage(const char *command, const char *format, ...)
+{
+	const struct command *found = command == NULL ? NULL : cli_find(command);
+	va_list args;
+
+	fprintf(stderr, "error: ");
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\n");
+	if (found == NULL)
+		cli_help(stderr);
+	else
+		cli_command_help(stderr, found);
+	return EXIT_CODE_USAGE;
+}
+
+enum exit_code cli_fail(enum exit_code code, const struct error *err)
+{
+	fprintf(stderr, "error: %s\n", err->message);
+	if (err->hint[0] != '\0')
+		fprintf(stderr, "hint: %s\n", err->hint);
+	return code;
+}
+
+struct pg_options cli_pg_options(const struct config *c)
+{
+	return (struct pg_options){
+		.url = c->storage_url,
+		.host = c->storage_postgres_host,
+		.database = c->storage_postgres_database,
+		.user = c->storage_postgres_user,
+		.password = c->storage_postgres_password,
+		.ssl_mode = c->storage_postgres_ssl_mode,
+		.ssl_root_cert = c->storage_postgres_ssl_root_cert,
+		.ssl_cert = c->storage_postgres_ssl_cert,
+		.ssl_key = c->storage_postgres_ssl_key,
+		.schema = c->storage_postgres_schema,
+		.port = c->storage_postgres_port,
+		.connect_timeout_us = c->storage_postgres_connect_timeout,
+		.application = "ocpp-persister",
+	};
+}
+
+/*
+ * Options before the command, and --section.name=value anywhere, are settings; they are taken out
+ * of argv. False with err, or with *help_out.
+ */
+static bool cli_take_settings(struct config *config, int *argc, char **argv, bool *help_out,
+	struct error *err)
+{
+	const char *file = NULL;
+	int left = 1;
+
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], "--config") == 0 && i + 1 < *argc)
+			file = argv[++i];
+		else if (strncmp(argv[i], "--config=", 9) == 0)
+			file = argv[i] + 9;
+	}
+	if (file == NULL)
+		file = getenv("OCPP_PERSISTER_CONFIG");
+	if (file != NULL && !config_load_file(config, file, err))
+		return false;
+	if (!config_load_environment(config, err))
+		return false;
+	for (int i = 1; i < *argc; i++) {
+		char *equals = strchr(argv[i], '='), *dot = strchr(argv[i], '.');
+
+		if (strcmp(argv[i], "--config") == 0) {
+			i++;
+		} else if (strncmp(argv[i], "--config=", 9) == 0) {
+			continue;
+		} else if (strncmp(argv[i], "--", 2) == 0 && equals != NULL && dot != NULL &&
+			   dot < equals) {
+			*equals = '\0';
+			if (!config_set(config, argv[i] + 2, equals + 1, "command line", err))
+				return false;
+		} else {
+			argv[left++] = argv[i];
+		}
+	}
+	argv[left] = NULL;
+	*argc = left;
+	*help_out = left < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
+	return true;
+}
+
+static enum exit_code cli_run(struct config *config, int argc, char **argv)
+{
+	const struct command *command;
+	enum log_level level;
+	struct error err;
+	bool help;
+
+	if (!cli_take_settings(config, &argc, argv, &help, &err) || !config_check(config, &err))
+		return cli_fail(EXIT_CODE_CONFIG, &err);
+	if (help) {
+		cli_help(argc < 2 ? stderr : stdout);
+		return argc < 2 ? EXIT_CODE_USAGE : EXIT_CODE_OK;
+	}
+	if (log_level_parse(config->log_level, &level))
+		log_set_level(level);
+	command = cli_find(argv[1]);
+	if (command == NULL)
+		return cli_usage(NULL, "there is no command \"%s\"", argv[1]);
+	if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+		cli_command_help(stdout, command);
+		return EXIT_CODE_OK;
+	}
+	return command->run(config, argc - 2, argv + 2);
+}
+
+enum exit_code cli_main(int argc, char **argv)
+{
+	struct config config;
+	struct error err;
+	enum exit_code code;
+
+	log_open();
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return cmd_version(NULL, 0, NULL);
+	if (!config_init(&config, &err))
+		return cli_fail(EXIT_CODE_CONFIG, &err);
+	code = cli_run(&config, argc, argv);
+	config_fini(&config);
+	return code;
+}

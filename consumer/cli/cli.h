@@ -1,0 +1,50 @@
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/error.h"
+#include "config/config.h"
+#include "pg/connect.h"
+
+/*
+ * The command line. stdout is data, stderr is talk. Commands are rows of the table in cli.c; one
+ * file per command group. main() loads the settings and calls the command with what is left of
+ * the arguments.
+ */
+enum exit_code {
+	EXIT_CODE_OK = 0,
+	EXIT_CODE_FAILED = 1,       /* it ran, and the answer is no: verify found a loss */
+	EXIT_CODE_USAGE = 2,        /* wrong arguments */
+	EXIT_CODE_CONFIG = 3,       /* wrong settings */
+	EXIT_CODE_DATABASE = 4,     /* PostgreSQL cannot be reached or refused */
+	EXIT_CODE_SCHEMA = 5,       /* the schema is behind, ahead or dirty */
+	EXIT_CODE_SPOOL = 6,        /* the log on disk */
+	EXIT_CODE_BROKER = 7,       /* the broker refuses us for good */
+	EXIT_CODE_INTERNAL = 70,    /* an error of ours */
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* for the usage line */
+	const char *summary;
+	const char *help; /* options of this command, or NULL */
+	enum exit_code (*run)(const struct config *config, int argc, char **argv);
+};
+
+/* Everything: argv as main() got it. */
+enum exit_code cli_main(int argc, char **argv);
+
+/* The commands; argv[0] is the first word behind the command's name. */
+enum exit_code cmd_config(const struct config *config, int argc, char **argv);
+enum exit_code cmd_version(const struct config *config, int argc, char **argv);
+
+/* For commands: say what is wrong with the arguments, with the usage. EXIT_CODE_USAGE. */
+enum exit_code cli_usage(const char *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Print an error for a person ("error: ...", "hint: ..."); returns code. */
+enum exit_code cli_fail(enum exit_code code, const struct error *err);
+
+/* The settings as libpq wants them. */
+struct pg_options cli_pg_options(const struct config *config);
+
+#endif

@@ -1,0 +1,400 @@
+#include "config/config.h"
+
+#include "config/config_value.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum config_type {
+	CONFIG_TEXT,
+	CONFIG_SECRET,
+	CONFIG_CHOICE,
+	CONFIG_LIST,
+	CONFIG_BOOLEAN,
+	CONFIG_NUMBER,
+	CONFIG_BYTES,
+	CONFIG_DURATION,
+};
+
+struct config_setting {
+	const char *name;
+	const char *default_text;
+	const char *low; /* of a CHOICE: its words */
+	const char *high;
+	const char *help;
+	size_t offset;
+	enum config_type type;
+};
+
+struct config_origin {
+	char text[256];
+};
+
+static const struct config_setting config_settings[] = {
+#define SETTING(field, name, type, default_text, low, high, help)                                  \
+	{name, default_text, low, high, help, offsetof(struct config, field), CONFIG_##type},
+#include "config/config.def"
+#undef SETTING
+};
+
+enum { CONFIG_COUNT = sizeof(config_settings) / sizeof(config_settings[0]), CONFIG_NAME_BYTES = 64 };
+
+static const char *const config_type_names[] = {
+	[CONFIG_TEXT] = "text",
+	[CONFIG_SECRET] = "text (secret)",
+	[CONFIG_CHOICE] = "choice",
+	[CONFIG_LIST] = "list",
+	[CONFIG_BOOLEAN] = "true or false",
+	[CONFIG_NUMBER] = "number",
+	[CONFIG_BYTES] = "size (64KiB, 1GiB)",
+	[CONFIG_DURATION] = "duration (250ms, 10s, 5min, 24h, 7d)",
+};
+
+static void *config_field(const struct config *c, const struct config_setting *s)
+{
+	/* The table is const, the struct it points into is the caller's. */
+	return (char *)(uintptr_t)c + s->offset;
+}
+
+static const struct config_setting *config_find(const char *name)
+{
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (strcmp(config_settings[i].name, name) == 0)
+			return &config_settings[i];
+	}
+	return NULL;
+}
+
+static void config_list_free(struct config_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct config_list){NULL, 0};
+}
+
+/* Split at commas, blanks around the items cut off, empty items left out. */
+static bool config_list_split(const char *text, struct config_list *out)
+{
+	struct config_list list = {NULL, 0};
+	size_t commas = 0;
+
+	for (const char *p = text; *p != '\0'; p++)
+		commas += *p == ',';
+	list.items = calloc(commas + 1, sizeof(*list.items));
+	if (list.items == NULL)
+		return false;
+	while (*text != '\0') {
+		size_t size = strcspn(text, ","), used = size;
+		const char *start = text;
+
+		while (used > 0 && isspace((unsigned char)*start)) {
+			start++;
+			used--;
+		}
+		while (used > 0 && isspace((unsigned char)start[used - 1]))
+			used--;
+		if (used > 0) {
+			list.items[list.count] = strndup(start, used);
+			if (list.items[list.count] == NULL) {
+				config_list_free(&list);
+				return false;
+			}
+			list.count++;
+		}
+		text += size;
+		if (*text == ',')
+			text++;
+	}
+	config_list_free(out);
+	*out = list;
+	return true;
+}
+
+static bool config_choice_has(const char *words, const char *value)
+{
+	size_t size = strlen(value);
+
+	for (const char *p = words; p != NULL && size > 0; p = strchr(p, '|')) {
+		if (*p == '|')
+			p++;
+		if (strncmp(p, value, size) == 0 && (p[size] == '|' || p[size] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static bool config_set_text(char **field, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (copy == NULL)
+		return false;
+	free(*field);
+	*field = copy;
+	return true;
+}
+
+static bool config_parse_scalar(const struct config_setting *s, const char *text, int64_t *out)
+{
+	switch (s->type) {
+	case CONFIG_BYTES:
+		return config_parse_bytes(text, out);
+	case CONFIG_DURATION:
+		return config_parse_duration(text, out);
+	case CONFIG_NUMBER:
+		return config_parse_number(text, out);
+	case CONFIG_TEXT:
+	case CONFIG_SECRET:
+	case CONFIG_CHOICE:
+	case CONFIG_LIST:
+	case CONFIG_BOOLEAN:
+		break;
+	}
+	return false;
+}
+
+static bool config_set_scalar(struct config *c, const struct config_setting *s, const char *value,
+	struct error *err)
+{
+	int64_t number, low, high;
+
+	CHECK(config_parse_scalar(s, s->low, &low) && config_parse_scalar(s, s->high, &high));
+	if (!config_parse_scalar(s, value, &number))
+		return error_set(err, ERROR_FATAL, "bad_setting", "%s is \"%s\", not a %s",
+			s->name, value, config_type_names[s->type]);
+	if (number < low || number > high)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"%s is \"%s\", outside %s to %s", s->name, value, s->low, s->high);
+	*(int64_t *)config_field(c, s) = number;
+	return true;
+}
+
+static bool config_set_value(struct config *c, const struct config_setting *s, const char *value,
+	struct error *err)
+{
+	void *field = config_field(c, s);
+	bool done = true;
+
+	switch (s->type) {
+	case CONFIG_CHOICE:
+		if (!config_choice_has(s->low, value))
+			return error_set(err, ERROR_FATAL, "bad_setting",
+				"%s is \"%s\", not one of %s", s->name, value, s->low);
+		done = config_set_text(field, value);
+		break;
+	case CONFIG_TEXT:
+	case CONFIG_SECRET:
+		done = config_set_text(field, value);
+		break;
+	case CONFIG_LIST:
+		done = config_list_split(value, field);
+		break;
+	case CONFIG_BOOLEAN:
+		if (!config_parse_boolean(value, field))
+			return error_set(err, ERROR_FATAL, "bad_setting",
+				"%s is \"%s\", not true or false", s->name, value);
+		break;
+	case CONFIG_NUMBER:
+	case CONFIG_BYTES:
+	case CONFIG_DURATION:
+		return config_set_scalar(c, s, value, err);
+	}
+	if (!done)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory reading settings");
+	return true;
+}
+
+bool config_set(struct config *c, const char *name, const char *value, const char *origin,
+	struct error *err)
+{
+	const struct config_setting *s = config_find(name);
+
+	if (s == NULL) {
+		error_set(err, ERROR_FATAL, "unknown_setting", "%s: there is no setting \"%s\"",
+			origin, name);
+		return error_hint(err, "`ocpp-persister config reference` lists all settings");
+	}
+	if (!config_set_value(c, s, value, err)) {
+		/* A secret does not belong into an error text; none of them can be wrong. */
+		return error_prefix(err, "%s", origin);
+	}
+	snprintf(c->origins[s - config_settings].text, sizeof(c->origins[0].text), "%s", origin);
+	return true;
+}
+
+bool config_init(struct config *c, struct error *err)
+{
+	memset(c, 0, sizeof(*c));
+	c->origins = calloc(CONFIG_COUNT, sizeof(*c->origins));
+	if (c->origins == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory reading settings");
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (!config_set(c, config_settings[i].name, config_settings[i].default_text,
+			    "default", err)) {
+			config_fini(c);
+			return false;
+		}
+	}
+	return true;
+}
+
+void config_fini(struct config *c)
+{
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		const struct config_setting *s = &config_settings[i];
+		void *field = config_field(c, s);
+
+		if (s->type == CONFIG_LIST) {
+			config_list_free(field);
+		} else if (s->type == CONFIG_TEXT || s->type == CONFIG_SECRET ||
+			   s->type == CONFIG_CHOICE) {
+			free(*(char **)field);
+			*(char **)field = NULL;
+		}
+	}
+	free(c->origins);
+	c->origins = NULL;
+}
+
+static void config_environment_name(const char *name, char out[static CONFIG_NAME_BYTES])
+{
+	size_t i;
+
+	for (i = 0; name[i] != '\0' && i < CONFIG_NAME_BYTES - 1; i++)
+		out[i] = name[i] == '.' ? '_' : (char)toupper((unsigned char)name[i]);
+	out[i] = '\0';
+}
+
+bool config_load_environment(struct config *c, struct error *err)
+{
+	const char *url = getenv("DATABASE_URL");
+
+	if (url != NULL && *url != '\0' &&
+		!config_set(c, "storage.url", url, "environment DATABASE_URL", err))
+		return false;
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		char name[CONFIG_NAME_BYTES], origin[CONFIG_NAME_BYTES + 16];
+		const char *value;
+
+		config_environment_name(config_settings[i].name, name);
+		value = getenv(name);
+		if (value == NULL || *value == '\0')
+			continue;
+		snprintf(origin, sizeof(origin), "environment %s", name);
+		if (!config_set(c, config_settings[i].name, value, origin, err))
+			return false;
+	}
+	return true;
+}
+
+bool config_check(const struct config *c, struct error *err)
+{
+	if (c->spool_bytes_max < 2 * c->spool_segment_bytes) {
+		error_set(err, ERROR_FATAL, "bad_setting",
+			"spool.bytes_max is less than two segments of spool.segment_bytes");
+		return error_hint(err, "make spool.bytes_max larger or the segments smaller");
+	}
+	if (c->spool_segment_bytes < 2 * c->mqtt_message_bytes_max)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"spool.segment_bytes is less than twice mqtt.message_bytes_max");
+	if (c->mqtt_topics.count == 0)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"mqtt.topics is empty: there is nothing to subscribe to");
+	if (c->mqtt_url.count == 0)
+		return error_set(err, ERROR_FATAL, "bad_setting", "mqtt.url is empty");
+	if (c->spool_dir[0] == '\0')
+		return error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is empty");
+	if (c->storage_postgres_schema[0] == '\0')
+		return error_set(err, ERROR_FATAL, "bad_setting", "storage.postgres.schema is empty");
+	if ((c->mqtt_tls_certificate[0] == '\0') != (c->mqtt_tls_key[0] == '\0'))
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"mqtt.tls_certificate and mqtt.tls_key go together");
+	return true;
+}
+
+static void config_print_value(const struct config *c, const struct config_setting *s)
+{
+	const void *field = config_field(c, s);
+	char text[CONFIG_TEXT_BYTES];
+
+	switch (s->type) {
+	case CONFIG_SECRET:
+		printf("%s", **(char *const *)field == '\0' ? "" : "********");
+		break;
+	case CONFIG_TEXT:
+		printf("\"%s\"", *(char *const *)field);
+		break;
+	case CONFIG_CHOICE:
+		printf("%s", *(char *const *)field);
+		break;
+	case CONFIG_LIST: {
+		const struct config_list *list = field;
+
+		printf("\"");
+		for (size_t i = 0; i < list->count; i++)
+			printf("%s%s", i > 0 ? ", " : "", list->items[i]);
+		printf("\"");
+		break;
+	}
+	case CONFIG_BOOLEAN:
+		printf("%s", *(const bool *)field ? "true" : "false");
+		break;
+	case CONFIG_NUMBER:
+		printf("%lld", (long long)*(const int64_t *)field);
+		break;
+	case CONFIG_BYTES:
+		config_format_bytes(*(const int64_t *)field, text);
+		printf("%s", text);
+		break;
+	case CONFIG_DURATION:
+		config_format_duration(*(const int64_t *)field, text);
+		printf("%s", text);
+		break;
+	}
+}
+
+void config_print(const struct config *c)
+{
+	const char *section = "";
+	size_t section_size = 0;
+
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		const struct config_setting *s = &config_settings[i];
+		const char *dot = strrchr(s->name, '.');
+		size_t size = (size_t)(dot - s->name);
+
+		if (size != section_size || strncmp(section, s->name, size) != 0) {
+			printf("%s[%.*s]\n", i > 0 ? "\n" : "", (int)size, s->name);
+			section = s->name;
+			section_size = size;
+		}
+		printf("%s = ", dot + 1);
+		config_print_value(c, s);
+		printf(" # %s\n", c->origins[i].text);
+	}
+}
+
+void config_reference(void)
+{
+	printf("| setting | default | what it does |\n|---|---|---|\n");
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		const struct config_setting *s = &config_settings[i];
+
+		printf("| `%s` | ", s->name);
+		if (s->default_text[0] != '\0')
+			printf("`%s` ", s->default_text);
+		printf("| %s", s->help);
+		if (s->type == CONFIG_CHOICE) {
+			printf(". One of ");
+			for (const char *p = s->low; *p != '\0'; p++)
+				printf("%s", *p == '|' ? ", " : (char[]){*p, '\0'});
+		} else if (s->low[0] != '\0') {
+			printf(". %s to %s", s->low, s->high);
+		}
+		printf(" |\n");
+	}
+}

@@ -1,0 +1,184 @@
+#include "base/log.h"
+#include "config/config.h"
+
+#include <ini_configobj.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * INI through libini_config (of SSSD). libinih, the more common choice, cannot be used: Debian
+ * builds it with a line limit of 200 bytes beyond which values are cut in two, and it tells the
+ * handler no line number.
+ *
+ * On top of INI, values may be written as in MaEVE's TOML: in quotes, with a comment behind.
+ */
+
+/*
+ * Sections of MaEVE's configuration that say nothing to us, with all below them. The read replica
+ * is for MaEVE's REST API.
+ */
+static const char *const config_file_foreign[] = {"api", "charge_station_cert_provider",
+	"contract_cert_provider", "contract_cert_validator", "observability", "ocpi", "ocpp",
+	"root_certificate_provider", "storage.firestore", "storage.postgres_read_only",
+	"tariff_service", "transport"};
+
+struct config_file {
+	struct config *config;
+	const char *path;
+	struct ini_cfgobj *ini;
+};
+
+static bool config_file_is_foreign(const char *section)
+{
+	for (size_t i = 0; i < sizeof(config_file_foreign) / sizeof(*config_file_foreign); i++) {
+		size_t size = strlen(config_file_foreign[i]);
+
+		if (strncmp(section, config_file_foreign[i], size) == 0 &&
+			(section[size] == '\0' || section[size] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * "text" # comment, text ; comment, text. A # or ; inside quotes, or without a blank before it,
+ * belongs to the value. Within quotes \" and \\ are known. In place; false if quotes do not close.
+ */
+static bool config_file_unquote(char *value)
+{
+	char *at = value, *to = value, quote = *value;
+
+	if (quote != '"' && quote != '\'') {
+		for (; *at != '\0'; at++) {
+			if ((*at == '#' || *at == ';') &&
+				(at == value || at[-1] == ' ' || at[-1] == '\t'))
+				break;
+		}
+		while (at > value && (at[-1] == ' ' || at[-1] == '\t'))
+			at--;
+		*at = '\0';
+		return true;
+	}
+	for (at++; *at != quote; at++) {
+		if (*at == '\0')
+			return false;
+		if (*at == '\\' && quote == '"' && (at[1] == '"' || at[1] == '\\'))
+			at++;
+		*to++ = *at;
+	}
+	*to = '\0';
+	at++;
+	while (*at == ' ' || *at == '\t')
+		at++;
+	return *at == '\0' || *at == '#' || *at == ';';
+}
+
+/* libini_config reports as "Error (10) on line 7: Duplicate key is not allowed." */
+static bool config_file_syntax_error(struct config_file *f, struct error *err)
+{
+	char **texts = NULL;
+	int line = 0, used = 0;
+
+	if (ini_config_get_errors(f->ini, &texts) != 0 || texts == NULL || texts[0] == NULL) {
+		error_set(err, ERROR_FATAL, "bad_settings_file", "could not read \"%s\"", f->path);
+	} else if (sscanf(texts[0], "Error (%*d) on line %d: %n", &line, &used) == 1 && used > 0) {
+		error_set(err, ERROR_FATAL, "bad_settings_file", "%s:%d: %s", f->path, line,
+			texts[0] + used);
+	} else {
+		error_set(err, ERROR_FATAL, "bad_settings_file", "%s: %s", f->path, texts[0]);
+	}
+	if (texts != NULL)
+		ini_config_free_errors(texts);
+	return error_hint(err,
+		"one setting a line, as  name = value  below a  [section]; each name once");
+}
+
+static bool config_file_value(struct config_file *f, const char *section, const char *key,
+	struct error *err)
+{
+	char name[256], origin[512];
+	struct value_obj *object = NULL;
+	uint32_t line = 0;
+	char *value;
+	int failed = 0;
+	bool ok = false;
+
+	if (ini_get_config_valueobj(section, key, f->ini, INI_GET_FIRST_VALUE, &object) != 0 ||
+		object == NULL)
+		return error_set(err, ERROR_FATAL, "bad_settings_file", "could not read \"%s\"",
+			f->path);
+	(void)value_get_line(object, &line);
+	value = ini_get_string_config_value(object, &failed);
+	if (value == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"",
+			f->path);
+	snprintf(name, sizeof(name), "%s.%s", section, key);
+	snprintf(origin, sizeof(origin), "%s:%u", f->path, line);
+	if (!config_file_unquote(value))
+		error_set(err, ERROR_FATAL, "bad_settings_file",
+			"%s: the value of \"%s\" has quotes that do not close, or text after them",
+			origin, name);
+	else
+		ok = config_set(f->config, name, value, origin, err);
+	free(value);
+	return ok;
+}
+
+static bool config_file_section(struct config_file *f, const char *section, struct error *err)
+{
+	int count = 0, failed = 0;
+	char **keys = ini_get_attribute_list(f->ini, section, &count, &failed);
+	bool ok = true;
+
+	for (int i = 0; ok && keys != NULL && i < count; i++)
+		ok = config_file_value(f, section, keys[i], err);
+	ini_free_attribute_list(keys);
+	return ok;
+}
+
+static bool config_file_sections(struct config_file *f, struct error *err)
+{
+	int count = 0, failed = 0;
+	char **sections = ini_get_section_list(f->ini, &count, &failed);
+	bool ok = true;
+
+	for (int i = 0; ok && sections != NULL && i < count; i++) {
+		if (config_file_is_foreign(sections[i]))
+			log_info("config_section_ignored",
+				"this section is for MaEVE and says nothing here", "section=%s",
+				sections[i]);
+		else
+			ok = config_file_section(f, sections[i], err);
+	}
+	ini_free_section_list(sections);
+	return ok;
+}
+
+bool config_load_file(struct config *c, const char *path, struct error *err)
+{
+	struct config_file f = {c, path, NULL};
+	struct ini_cfgfile *file = NULL;
+	int failed = ini_config_create(&f.ini);
+	bool ok = false;
+
+	if (failed != 0)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
+	failed = ini_config_file_open(path, 0, &file);
+	if (failed != 0) {
+		error_set(err, ERROR_FATAL, "bad_settings_file", "could not open \"%s\": %s", path,
+			strerror(failed));
+		goto out;
+	}
+	failed = ini_config_parse(file, INI_STOP_ON_ANY,
+		INI_MS_MERGE | INI_MV1S_DETECT | INI_MV2S_ERROR, INI_PARSE_NOWRAP, f.ini);
+	if (failed != 0 || ini_config_error_count(f.ini) > 0)
+		config_file_syntax_error(&f, err);
+	else
+		ok = config_file_sections(&f, err);
+out:
+	if (file != NULL)
+		ini_config_file_destroy(file);
+	ini_config_destroy(f.ini);
+	return ok;
+}

@@ -1,0 +1,202 @@
+#include "unit.h"
+
+#include "base/log.h"
+#include "config/config.h"
+#include "config/config_value.h"
+
+#include <unistd.h>
+
+static char path[64];
+
+static void write_file(const char *text)
+{
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/tmp/test_config.XXXXXX");
+	f = fdopen(mkstemp(path), "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static bool load(struct config *c, const char *text, struct error *err)
+{
+	bool ok;
+
+	write_file(text);
+	assert_true(config_init(c, err));
+	ok = config_load_file(c, path, err);
+	unlink(path);
+	return ok;
+}
+
+static void config_maeve_block_works_pasted(void **state)
+{
+	struct config c;
+	struct error err;
+
+	(void)state;
+	assert_true(load(&c,
+		"[transport]\ntype = \"mqtt\"\nmqtt.urls = [\"mqtt://mqtt:1883\"]\n"
+		"[ocpp]\nheartbeat_interval = \"5m\"\n"
+		"[storage]\ntype = \"postgres\"\n"
+		"[storage.postgres]\n"
+		"host = \"db.example.com\"   # the primary\n"
+		"port = 5433\n"
+		"database = \"maeve;#x\"\n"
+		"user = 'csms'\n"
+		"password = \"p\\\"w # not a comment\"\n"
+		"ssl_mode = verify-full ; as libpq\n"
+		"run_migrations = true\n"
+		"migrations_path = \"file://./store/postgres/migrations\"\n"
+		"[storage.postgres_read_only]\nhost = \"replica\"\n",
+		&err));
+	assert_string_equal(c.storage_postgres_host, "db.example.com");
+	assert_int_equal(c.storage_postgres_port, 5433);
+	assert_string_equal(c.storage_postgres_database, "maeve;#x");
+	assert_string_equal(c.storage_postgres_user, "csms");
+	assert_string_equal(c.storage_postgres_password, "p\"w # not a comment");
+	assert_string_equal(c.storage_postgres_ssl_mode, "verify-full");
+	assert_true(c.storage_postgres_run_migrations);
+	assert_true(config_check(&c, &err));
+	config_fini(&c);
+}
+
+static void config_inline_form_and_long_values_work(void **state)
+{
+	struct config c;
+	struct error err;
+	char text[5000];
+
+	(void)state;
+	snprintf(text, sizeof(text), "[storage]\npostgres.host = %04096d\n[mqtt]\ntopics = a/+, b/# ,\n",
+		7);
+	assert_true(load(&c, text, &err));
+	assert_int_equal(strlen(c.storage_postgres_host), 4096);
+	assert_int_equal(c.mqtt_topics.count, 2);
+	assert_string_equal(c.mqtt_topics.items[0], "a/+");
+	assert_string_equal(c.mqtt_topics.items[1], "b/#");
+	config_fini(&c);
+}
+
+static void config_errors_name_file_and_line(void **state)
+{
+	static const struct {
+		const char *text, *where, *what;
+	} cases[] = {
+		{"[mqtt]\n\n# c\ntopic = a\n", ":4: ", "no setting \"mqtt.topic\""},
+		{"[mqtt]\nqos = 2\n", ":2: ", "outside 0 to 1"},
+		{"[mqtt]\nqos = one\n", ":2: ", "not a number"},
+		{"[spool]\nsync = always\n", ":2: ", "not one of message|interval|none"},
+		{"[spool]\nretain = 5 weeks\n", ":2: ", "not a duration"},
+		{"[mqtt]\nqos = 1\nqos = 1\n", ":3: ", "Duplicate"},
+		{"[mqtt]\nqos\n", ":2: ", "Equal sign"},
+		{"[mqtt\n", ":1: ", "bracket"},
+		{"[mqtt]\nuser = \"open\n", ":2: ", "quotes"},
+		{"[mqtt]\ntls_verify = maybe\n", ":2: ", "not true or false"},
+		{"[nonsense]\nx = 1\n", ":2: ", "no setting \"nonsense.x\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct config c;
+		struct error err;
+
+		assert_false(load(&c, cases[i].text, &err));
+		if (strstr(err.message, cases[i].where) == NULL ||
+			strstr(err.message, cases[i].what) == NULL ||
+			strstr(err.message, path) == NULL)
+			fail_msg("case %zu: %s", i, err.message);
+		assert_int_equal(err.kind, ERROR_FATAL);
+		config_fini(&c);
+	}
+}
+
+static void config_environment_goes_before_the_file(void **state)
+{
+	struct config c;
+	struct error err;
+
+	(void)state;
+	setenv("STORAGE_POSTGRES_HOST", "from-environment", 1);
+	setenv("DATABASE_URL", "postgres://u:p@h/d", 1);
+	setenv("MQTT_QOS", "", 1);
+	assert_true(load(&c, "[storage.postgres]\nhost = from-file\n", &err));
+	assert_true(config_load_environment(&c, &err));
+	assert_string_equal(c.storage_postgres_host, "from-environment");
+	assert_string_equal(c.storage_url, "postgres://u:p@h/d");
+	assert_int_equal(c.mqtt_qos, 1);
+	assert_true(config_set(&c, "storage.postgres.host", "from-option", "option", &err));
+	assert_string_equal(c.storage_postgres_host, "from-option");
+	config_fini(&c);
+	setenv("MQTT_QOS", "7", 1);
+	assert_true(config_init(&c, &err));
+	assert_false(config_load_environment(&c, &err));
+	assert_non_null(strstr(err.message, "MQTT_QOS"));
+	config_fini(&c);
+}
+
+static void config_check_sees_settings_that_do_not_fit(void **state)
+{
+	struct config c;
+	struct error err;
+
+	(void)state;
+	assert_true(config_init(&c, &err));
+	assert_true(config_check(&c, &err));
+	assert_true(config_set(&c, "spool.bytes_max", "64MiB", "t", &err));
+	assert_false(config_check(&c, &err));
+	assert_true(config_set(&c, "spool.segment_bytes", "4MiB", "t", &err));
+	assert_true(config_check(&c, &err));
+	assert_true(config_set(&c, "mqtt.topics", " , ", "t", &err));
+	assert_false(config_check(&c, &err));
+	config_fini(&c);
+}
+
+static void config_units_read_and_write(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t us;
+		const char *back;
+	} durations[] = {{"250ms", 250000, "250ms"}, {"90", 90000000, "90s"},
+		{"5min", 300000000, "5min"}, {"5m", 300000000, "5min"}, {"24h", 86400000000, "1d"},
+		{"0s", 0, "0us"}, {"7 d", 604800000000, "7d"}};
+	char out[CONFIG_TEXT_BYTES];
+	int64_t value;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(durations) / sizeof(*durations); i++) {
+		assert_true(config_parse_duration(durations[i].text, &value));
+		assert_int_equal(value, durations[i].us);
+		config_format_duration(value, out);
+		assert_string_equal(out, durations[i].back);
+	}
+	assert_false(config_parse_duration("1.5s", &value));
+	assert_false(config_parse_duration("", &value));
+	assert_false(config_parse_duration("99999999999999d", &value));
+	assert_true(config_parse_bytes("64KiB", &value));
+	assert_int_equal(value, 65536);
+	config_format_bytes(value, out);
+	assert_string_equal(out, "64KiB");
+	config_format_bytes(1000, out);
+	assert_string_equal(out, "1kB");
+	config_format_bytes(1001, out);
+	assert_string_equal(out, "1001B");
+	assert_false(config_parse_bytes("64QiB", &value));
+	assert_false(config_parse_number("5x", &value));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(config_maeve_block_works_pasted),
+		cmocka_unit_test(config_inline_form_and_long_values_work),
+		cmocka_unit_test(config_errors_name_file_and_line),
+		cmocka_unit_test(config_environment_goes_before_the_file),
+		cmocka_unit_test(config_check_sees_settings_that_do_not_fit),
+		cmocka_unit_test(config_units_read_and_write),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,52 @@
+#include "unit.h"
+
+#include "pg/pg_error.h"
+
+static void pg_error_kind_follows_the_sqlstate(void **state)
+{
+	static const struct {
+		const char *sqlstate;
+		bool constraint;
+		enum error_kind kind;
+	} cases[] = {
+		{"08006", false, ERROR_TRANSIENT}, /* connection_failure */
+		{"22021", false, ERROR_POISON},    /* character_not_in_repertoire */
+		{"22003", false, ERROR_POISON},    /* numeric_value_out_of_range */
+		{"22P05", false, ERROR_POISON},    /* untranslatable_character */
+		{"23502", false, ERROR_POISON},    /* not_null_violation */
+		{"23505", true, ERROR_TRANSIENT},  /* unique_violation */
+		{"23514", true, ERROR_POISON},     /* check_violation of a named constraint */
+		{"23514", false, ERROR_ROUTE},     /* violates partition constraint */
+		{"25006", false, ERROR_TRANSIENT}, /* read_only_sql_transaction */
+		{"28P01", false, ERROR_TRANSIENT}, /* invalid_password */
+		{"3D000", false, ERROR_TRANSIENT}, /* invalid_catalog_name */
+		{"40P01", false, ERROR_TRANSIENT}, /* deadlock_detected */
+		{"40001", false, ERROR_TRANSIENT}, /* serialization_failure */
+		{"42501", false, ERROR_TRANSIENT}, /* insufficient_privilege */
+		{"42P01", false, ERROR_ROUTE},     /* undefined_table */
+		{"42703", false, ERROR_TRANSIENT}, /* undefined_column */
+		{"53100", false, ERROR_TRANSIENT}, /* disk_full */
+		{"53300", false, ERROR_TRANSIENT}, /* too_many_connections */
+		{"55P03", false, ERROR_TRANSIENT}, /* lock_not_available */
+		{"57014", false, ERROR_TRANSIENT}, /* query_canceled */
+		{"57P01", false, ERROR_TRANSIENT}, /* admin_shutdown */
+		{"58030", false, ERROR_TRANSIENT}, /* io_error */
+		{"XX000", false, ERROR_TRANSIENT}, /* internal_error */
+		{"0A000", false, ERROR_TRANSIENT}, /* feature_not_supported */
+		{"ZZZZZ", false, ERROR_TRANSIENT}, /* unknown */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_int_equal(
+			pg_error_kind(cases[i].sqlstate, cases[i].constraint), cases[i].kind);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pg_error_kind_follows_the_sqlstate),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
