@@ -1,0 +1,155 @@
+-- For reading. No view may fail on any row, whatever a station sent: what cannot be computed is
+-- NULL, and the text as sent is beside it.
+
+CREATE FUNCTION unit_name(unit text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE unit
+        WHEN 'kWh' THEN 'Wh' WHEN 'MWh' THEN 'Wh'
+        WHEN 'kvarh' THEN 'varh' WHEN 'kVAh' THEN 'VAh'
+        WHEN 'kW' THEN 'W' WHEN 'MW' THEN 'W'
+        WHEN 'kVA' THEN 'VA' WHEN 'kvar' THEN 'var'
+        WHEN 'mA' THEN 'A' WHEN 'kA' THEN 'A'
+        WHEN 'mV' THEN 'V' WHEN 'kV' THEN 'V'
+        WHEN 'Celcius' THEN 'Celsius' -- the spelling of OCPP 1.6's own schema
+        ELSE unit END
+$$;
+COMMENT ON FUNCTION unit_name IS 'The unit that values are normalised to';
+
+CREATE FUNCTION unit_factor(unit text) RETURNS numeric
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN unit IN ('kWh', 'kvarh', 'kVAh', 'kW', 'kVA', 'kvar', 'kA', 'kV') THEN 1000
+        WHEN unit IN ('MWh', 'MW') THEN 1000000
+        WHEN unit IN ('mA', 'mV') THEN 0.001
+        ELSE 1 END
+$$;
+COMMENT ON FUNCTION unit_factor IS 'What a value in this unit is multiplied with to be in unit_name()';
+
+CREATE FUNCTION normalised(value numeric, unit text, multiplier integer) RETURNS numeric
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN value NOT BETWEEN -1e60 AND 1e60 THEN NULL
+        WHEN multiplier IS NULL OR multiplier = 0 THEN value * unit_factor(unit)
+        WHEN multiplier BETWEEN -15 AND 15
+            THEN value * unit_factor(unit) * ('1e' || multiplier)::numeric
+        END
+$$;
+COMMENT ON FUNCTION normalised IS 'A value in unit_name(); NULL where the multiplier is beyond +-15 or the value beyond 1e60';
+
+CREATE VIEW meter_samples AS
+SELECT
+    v.charge_station_id,
+    v.event_time,
+    v.evse_id,
+    v.connector_id,
+    v.transaction_id,
+    CASE v.source WHEN 'M' THEN 'MeterValues' WHEN 'E' THEN 'TransactionEvent'
+        WHEN 'S' THEN 'StopTransaction' END AS source,
+    s.position,
+    coalesce(s.measurand, 'Energy.Active.Import.Register') AS measurand,
+    s.phase,
+    coalesce(s.context, 'Sample.Periodic') AS context,
+    coalesce(s.location, 'Outlet') AS location,
+    normalised(s.value, u.unit, s.multiplier) AS value,
+    unit_name(u.unit) AS unit,
+    coalesce(v.raw #>> ARRAY['text', s.position::text], s.value::text) AS value_text,
+    s.unit AS stated_unit,
+    s.multiplier AS stated_multiplier,
+    v.received_at,
+    v.flags,
+    v.digest
+FROM meter_values v
+LEFT JOIN meter_value_layouts l ON l.layout_id = v.layout_id
+CROSS JOIN LATERAL (
+    SELECT p.position::integer, p.value, p.measurand, p.phase, p.context, p.location, p.unit,
+        p.multiplier
+    FROM unnest(v.sampled, l.measurand, l.phase, l.context, l.location, l.unit, l.multiplier)
+        WITH ORDINALITY AS p (value, measurand, phase, context, location, unit, multiplier, position)
+    WHERE v.layout_id <> 0
+    UNION ALL
+    SELECT p.position::integer, v.sampled[p.position], p.sample ->> 'measurand',
+        p.sample ->> 'phase', p.sample ->> 'context', p.sample ->> 'location',
+        coalesce(p.sample #>> '{unitOfMeasure,unit}', p.sample ->> 'unit'),
+        CASE WHEN p.sample #>> '{unitOfMeasure,multiplier}' ~ '^-?[0-9]{1,5}$'
+            THEN (p.sample #>> '{unitOfMeasure,multiplier}')::integer END
+    FROM jsonb_array_elements(CASE WHEN v.layout_id = 0 THEN v.raw -> 'samples' END)
+        WITH ORDINALITY AS p (sample, position)
+) s
+CROSS JOIN LATERAL (
+    SELECT coalesce(s.unit, CASE WHEN s.measurand IS NULL OR s.measurand LIKE 'Energy%'
+        THEN 'Wh' END) AS unit
+) u;
+COMMENT ON VIEW meter_samples IS 'One row per sampled value, OCPP''s defaults filled in, value normalised to unit; value_text, stated_unit and stated_multiplier are as sent';
+
+CREATE VIEW meter_values_json AS
+SELECT
+    v.charge_station_id,
+    v.event_time,
+    v.evse_id,
+    v.connector_id,
+    v.transaction_id,
+    jsonb_strip_nulls(jsonb_build_object(
+        'timestamp', coalesce(v.time_text,
+            to_char(v.event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
+        'sampledValue', CASE WHEN v.layout_id = 0 THEN v.raw -> 'samples' ELSE (
+            SELECT jsonb_agg(jsonb_build_object(
+                'value', coalesce(v.raw #> ARRAY['text', p.position::text], to_jsonb(p.value)),
+                'context', p.context,
+                'measurand', p.measurand,
+                'phase', p.phase,
+                'location', p.location,
+                'unitOfMeasure', CASE WHEN p.unit IS NOT NULL OR p.multiplier IS NOT NULL
+                    THEN jsonb_build_object('unit', p.unit, 'multiplier', p.multiplier) END,
+                'signedMeterValue', v.raw #> ARRAY['signed', p.position::text]
+            ) ORDER BY p.position)
+            FROM unnest(v.sampled, l.measurand, l.phase, l.context, l.location, l.unit,
+                l.multiplier) WITH ORDINALITY
+                AS p (value, measurand, phase, context, location, unit, multiplier, position)
+        ) END)) AS meter_value,
+    v.received_at,
+    v.digest
+FROM meter_values v
+LEFT JOIN meter_value_layouts l ON l.layout_id = v.layout_id;
+COMMENT ON VIEW meter_values_json IS 'One row per MeterValue in the shape of OCPP 2.x, without defaults filled in';
+
+CREATE VIEW sessions AS
+SELECT
+    t.charge_station_id,
+    t.transaction_id,
+    t.ocpp_version,
+    t.evse_id,
+    t.connector_id,
+    t.id_token,
+    t.started_at,
+    t.stopped_at,
+    CASE WHEN isfinite(t.started_at) AND isfinite(t.stopped_at)
+        THEN t.stopped_at - t.started_at END AS duration,
+    t.meter_start,
+    t.meter_stop,
+    CASE WHEN t.meter_start BETWEEN -1e60 AND 1e60 AND t.meter_stop BETWEEN -1e60 AND 1e60
+        THEN t.meter_stop - t.meter_start END AS energy_wh,
+    CASE WHEN t.stopped_at IS NOT NULL THEN coalesce(t.stopped_reason, 'Local') END
+        AS stopped_reason,
+    t.charging_state,
+    t.total_cost,
+    cardinality(w.incomplete) = 0 AS complete,
+    w.incomplete,
+    flag_names(t.flags) AS flags,
+    t.first_event_at,
+    t.last_event_at,
+    t.partition_time
+FROM transactions t
+CROSS JOIN LATERAL (
+    SELECT array_remove(ARRAY[
+        CASE WHEN t.started_at IS NULL THEN 'no start' END,
+        CASE WHEN NOT isfinite(t.started_at) THEN 'time of start invalid' END,
+        CASE WHEN t.stopped_at IS NULL THEN 'no end' END,
+        CASE WHEN NOT isfinite(t.stopped_at) THEN 'time of end invalid' END,
+        CASE WHEN t.meter_start IS NULL THEN 'no meter reading at start' END,
+        CASE WHEN t.meter_stop IS NULL THEN 'no meter reading at end' END,
+        CASE WHEN t.seq_no_missing > 0 THEN t.seq_no_missing || ' events missing' END
+    ], NULL) AS incomplete
+) w;
+COMMENT ON VIEW sessions IS 'One row per transaction: who, where, when, how much, why it ended; incomplete says in words what is missing';
+
+SELECT grant_table(v) FROM unnest(ARRAY['meter_samples', 'meter_values_json', 'sessions']) v;
