@@ -1,0 +1,155 @@
+#include "pg/connect.h"
+
+#include "base/clock.h"
+#include "pg/pg_error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PG_KEYWORDS_MAX = 24 };
+
+struct pg_keywords {
+	const char *names[PG_KEYWORDS_MAX + 1];
+	const char *values[PG_KEYWORDS_MAX + 1];
+	int count;
+};
+
+static void pg_keyword(struct pg_keywords *k, const char *name, const char *value)
+{
+	if (value == NULL || value[0] == '\0')
+		return;
+	CHECK(k->count < PG_KEYWORDS_MAX);
+	k->names[k->count] = name;
+	k->values[k->count++] = value;
+	k->names[k->count] = k->values[k->count] = NULL;
+}
+
+struct pg_target {
+	struct pg_keywords keywords;
+	char port[16];
+	char timeout[16];
+};
+
+static void pg_target_init(struct pg_target *t, const struct pg_options *o)
+{
+	struct pg_keywords *k = &t->keywords;
+
+	k->count = 0;
+	snprintf(t->port, sizeof(t->port), "%lld", (long long)o->port);
+	snprintf(t->timeout, sizeof(t->timeout), "%lld",
+		(long long)(o->connect_timeout_us / US_PER_SECOND));
+	pg_keyword(k, "fallback_application_name", o->application);
+	pg_keyword(k, "connect_timeout", t->timeout);
+	/* A peer that is gone is noticed within a minute, also in the middle of a batch. */
+	pg_keyword(k, "keepalives_idle", "10");
+	pg_keyword(k, "keepalives_interval", "5");
+	pg_keyword(k, "keepalives_count", "3");
+	pg_keyword(k, "tcp_user_timeout", "30000");
+	pg_keyword(k, "client_encoding", "UTF8");
+	if (o->url != NULL && o->url[0] != '\0') {
+		pg_keyword(k, "dbname", o->url); /* expanded; what it says overrides the above */
+		return;
+	}
+	pg_keyword(k, "host", o->host);
+	pg_keyword(k, "port", t->port);
+	pg_keyword(k, "dbname", o->database);
+	pg_keyword(k, "user", o->user);
+	pg_keyword(k, "password", o->password);
+	pg_keyword(k, "sslmode", o->ssl_mode);
+	pg_keyword(k, "sslrootcert", o->ssl_root_cert);
+	pg_keyword(k, "sslcert", o->ssl_cert);
+	pg_keyword(k, "sslkey", o->ssl_key);
+}
+
+/* NULL with err, and nothing left open, if the connection is bad already. */
+static PGconn *pg_connect_checked(PGconn *conn, struct error *err)
+{
+	if (conn == NULL) {
+		error_set(err, ERROR_TRANSIENT, "memory", "out of memory connecting to PostgreSQL");
+	} else if (PQstatus(conn) == CONNECTION_BAD) {
+		pg_error_from_connection(err, conn);
+		PQfinish(conn);
+		conn = NULL;
+	}
+	return conn;
+}
+
+PGconn *pg_connect_start(const struct pg_options *o, struct error *err)
+{
+	struct pg_target t;
+
+	pg_target_init(&t, o);
+	return pg_connect_checked(
+		PQconnectStartParams(t.keywords.names, t.keywords.values, 1), err);
+}
+
+PGconn *pg_connect(const struct pg_options *o, struct error *err)
+{
+	struct pg_target t;
+	char setup[PG_SETUP_BYTES];
+	PGconn *conn;
+
+	pg_target_init(&t, o);
+	conn = pg_connect_checked(PQconnectdbParams(t.keywords.names, t.keywords.values, 1), err);
+	if (conn == NULL)
+		return NULL;
+	PQsetNoticeProcessor(conn, pg_notice_ignored, NULL);
+	pg_setup_sql(o, setup);
+	if (!pg_exec(conn, setup, err)) {
+		PQfinish(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+void pg_setup_sql(const struct pg_options *o, char out[static PG_SETUP_BYTES])
+{
+	char quoted[PG_SETUP_BYTES / 2], *at = quoted;
+
+	*at++ = '"';
+	for (const char *p = o->schema; *p != '\0' && at < quoted + sizeof(quoted) - 3; p++) {
+		if (*p == '"')
+			*at++ = '"';
+		*at++ = *p;
+	}
+	*at++ = '"';
+	*at = '\0';
+	/* Commits of ours are read committed whatever the role's default says: the claim waits for
+	 * the row lock of another transaction and must then see what that one committed. */
+	snprintf(out, PG_SETUP_BYTES,
+		"SET search_path = %s; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; "
+		"SET client_min_messages = warning; "
+		"SET default_transaction_isolation = 'read committed'",
+		quoted);
+}
+
+void pg_notice_ignored(void *context, const char *message)
+{
+	(void)context;
+	(void)message;
+}
+
+bool pg_exec(PGconn *conn, const char *sql, struct error *err)
+{
+	PGresult *result = PQexec(conn, sql);
+	ExecStatusType status = PQresultStatus(result);
+	bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+
+	if (!ok)
+		pg_error_from_result_or_connection(err, result, conn);
+	PQclear(result);
+	return ok;
+}
+
+PGresult *pg_query(PGconn *conn, const char *sql, int count, const char *const *params,
+	struct error *err)
+{
+	PGresult *result = PQexecParams(conn, sql, count, NULL, params, NULL, NULL, 0);
+	ExecStatusType status = PQresultStatus(result);
+
+	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+		return result;
+	pg_error_from_result_or_connection(err, result, conn);
+	PQclear(result);
+	return NULL;
+}

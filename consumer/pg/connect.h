@@ -1,0 +1,55 @@
+#ifndef PG_CONNECT_H
+#define PG_CONNECT_H
+
+#include "base/error.h"
+
+#include <libpq-fe.h>
+#include <stdint.h>
+
+/*
+ * How to reach the database. Text is borrowed and must outlive the connections made with it.
+ * Whatever url says goes before the single fields.
+ */
+struct pg_options {
+	const char *url; /* connection string or URL, or "" */
+	const char *host;
+	const char *database;
+	const char *user;
+	const char *password; /* "" = as libpq finds it */
+	const char *ssl_mode;
+	const char *ssl_root_cert;
+	const char *ssl_cert;
+	const char *ssl_key;
+	const char *schema;
+	int64_t port;
+	int64_t connect_timeout_us;
+	const char *application; /* shown in pg_stat_activity */
+};
+
+/* Start connecting without waiting. NULL with err if that is impossible (bad string, no memory). */
+PGconn *pg_connect_start(const struct pg_options *options, struct error *err);
+
+/*
+ * Connect and set the session up, waiting; for the command line. NULL with err on failure.
+ * The caller ends it with PQfinish().
+ */
+PGconn *pg_connect(const struct pg_options *options, struct error *err);
+
+/*
+ * What every connection runs first: search_path (quoted), UTC, and standard settings that our SQL
+ * counts on whatever the role's defaults are.
+ */
+enum { PG_SETUP_BYTES = 512 };
+void pg_setup_sql(const struct pg_options *options, char out[static PG_SETUP_BYTES]);
+
+/* A notice processor that keeps libpq from writing to stderr. */
+void pg_notice_ignored(void *context, const char *message);
+
+/* Run SQL and wait; false with err unless every statement succeeds. */
+MUST_CHECK bool pg_exec(PGconn *conn, const char *sql, struct error *err);
+
+/* The same with text parameters, for one statement with rows. NULL with err on failure. */
+PGresult *pg_query(PGconn *conn, const char *sql, int count, const char *const *params,
+	struct error *err);
+
+#endif

@@ -1,0 +1,118 @@
+#include "pg/pg_error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pg_class {
+	const char *prefix; /* of the SQLSTATE; the first line that fits counts */
+	enum error_kind kind;
+	const char *reason;
+};
+
+/*
+ * https://www.postgresql.org/docs/15/errcodes-appendix.html. What is not listed is transient: a
+ * batch that is tried again later costs nothing, a batch thrown away does.
+ */
+static const struct pg_class pg_classes[] = {
+	{"08", ERROR_TRANSIENT, "connection"},
+	{"22", ERROR_POISON, "data_refused"},
+	{"23505", ERROR_TRANSIENT, "duplicate"},
+	{"23", ERROR_POISON, "constraint"},
+	{"25006", ERROR_TRANSIENT, "read_only"}, /* an old primary, after a failover */
+	{"28", ERROR_TRANSIENT, "refused"},      /* password rotated, pg_hba.conf */
+	{"3D", ERROR_TRANSIENT, "refused"},      /* no such database */
+	{"40", ERROR_TRANSIENT, "conflict"},     /* deadlock, serialization */
+	{"42P01", ERROR_ROUTE, "no_table"},      /* a partition that was dropped or detached */
+	{"42", ERROR_TRANSIENT, "refused"},      /* no right, schema not as expected */
+	{"53", ERROR_TRANSIENT, "resources"},    /* disk full, too many connections */
+	{"55P03", ERROR_TRANSIENT, "locked"},    /* lock_timeout */
+	{"57", ERROR_TRANSIENT, "shutdown"},     /* stopped, restarted, cancelled */
+	{"58", ERROR_TRANSIENT, "server_io"},
+	{"", ERROR_TRANSIENT, "unexpected"},
+};
+
+static const struct pg_class *pg_class_of(const char *sqlstate)
+{
+	const struct pg_class *c = pg_classes;
+
+	while (strncmp(sqlstate, c->prefix, strlen(c->prefix)) != 0)
+		c++;
+	return c;
+}
+
+enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint)
+{
+	/* "violates partition constraint" has no constraint name: the row went to a table that
+	 * is not what we believed it to be. A real CHECK has a name. */
+	if (strcmp(sqlstate, "23514") == 0 && !has_constraint)
+		return ERROR_ROUTE;
+	return pg_class_of(sqlstate)->kind;
+}
+
+bool pg_error_from_result(struct error *err, const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+
+	if (state == NULL || primary == NULL) {
+		error_set(err, ERROR_TRANSIENT, "connection", "%s", PQresultErrorMessage(result));
+		if (err != NULL)
+			err->message[strcspn(err->message, "\n")] = '\0';
+		return false;
+	}
+	error_set(err, pg_error_kind(state, constraint != NULL && *constraint != '\0'),
+		pg_class_of(state)->reason, "%s%s%s%s%.100s", primary, detail ? ": " : "",
+		detail ? detail : "", context ? "; " : "", context ? context : "");
+	if (err != NULL) {
+		memcpy(err->sqlstate, state, 5);
+		err->sqlstate[5] = '\0';
+	}
+	if (hint != NULL)
+		error_hint(err, "%s", hint);
+	return false;
+}
+
+bool pg_error_from_connection(struct error *err, const PGconn *conn)
+{
+	error_set(err, ERROR_TRANSIENT, "connection", "%s", PQerrorMessage(conn));
+	if (err != NULL) {
+		size_t size = strlen(err->message);
+
+		while (size > 0 && err->message[size - 1] == '\n')
+			err->message[--size] = '\0';
+	}
+	return false;
+}
+
+bool pg_error_from_result_or_connection(struct error *err, const PGresult *result,
+	const PGconn *conn)
+{
+	if (result == NULL || PQstatus(conn) == CONNECTION_BAD)
+		return pg_error_from_connection(err, conn);
+	return pg_error_from_result(err, result);
+}
+
+bool pg_error_is_duplicate(const struct error *err)
+{
+	return strcmp(err->sqlstate, "23505") == 0;
+}
+
+bool pg_error_is_refusal(const struct error *err)
+{
+	return strcmp(err->reason, "refused") == 0;
+}
+
+int64_t pg_error_copy_row(const PGresult *result)
+{
+	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+	const char *at = context == NULL ? NULL : strstr(context, ", line ");
+
+	if (at == NULL || strncmp(context, "COPY ", 5) != 0)
+		return 0;
+	return strtoll(at + strlen(", line "), NULL, 10);
+}

@@ -1,0 +1,39 @@
+#ifndef PG_PG_ERROR_H
+#define PG_PG_ERROR_H
+
+#include "base/error.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+/*
+ * PostgreSQL's answers as kinds of errors. The table from SQLSTATE to kind is in pg_error.c, one
+ * line per class with its reason; nothing else in the program looks at SQLSTATEs.
+ */
+
+/* From a failed result. Returns false. */
+bool pg_error_from_result(struct error *err, const PGresult *result);
+
+/* From a connection that is not there any more or never came up: TRANSIENT. Returns false. */
+bool pg_error_from_connection(struct error *err, const PGconn *conn);
+
+/* The first of the two that has something to say. Returns false. */
+bool pg_error_from_result_or_connection(struct error *err, const PGresult *result,
+	const PGconn *conn);
+
+/* For tests: the kind of an SQLSTATE; has_constraint: the answer named a constraint. */
+enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint);
+
+/* 23505: a row is there already. Not poison: the batch takes the careful path. */
+bool pg_error_is_duplicate(const struct error *err);
+
+/*
+ * The server understood and said no: wrong password, no such database, no right, no such table.
+ * Somebody has to mend that, so there is no point in trying often.
+ */
+bool pg_error_is_refusal(const struct error *err);
+
+/* Of a failed COPY: the row it failed at, counted from 1; 0 if the answer does not say. */
+int64_t pg_error_copy_row(const PGresult *result);
+
+#endif
