@@ -1,0 +1,186 @@
+#include "base/fs.h"
+#include "base/log.h"
+#include "spool/spool_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct spool_cursor {
+	struct spool *spool;
+	struct segment_reader reader;
+	int fd; /* -1: no segment is open */
+	char path[SPOOL_PATH_BYTES];
+	uint64_t position;      /* of the record read last, or sought */
+	uint64_t stop_seq;      /* readable in the open segment */
+	uint64_t missing_known; /* of reader.missing, what is reported */
+};
+
+static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err);
+static void cursor_refresh(struct spool_cursor *c);
+static void cursor_close_segment(struct spool_cursor *c);
+static void cursor_report_damage(struct spool_cursor *c, uint64_t records);
+
+bool spool_cursor_open(struct spool_cursor **out, struct spool *spool, struct error *err)
+{
+	struct spool_cursor *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory opening the log");
+	c->spool = spool;
+	c->fd = -1;
+	*out = c;
+	return true;
+}
+
+void spool_cursor_close(struct spool_cursor **cursor)
+{
+	if (*cursor != NULL)
+		cursor_close_segment(*cursor);
+	free(*cursor);
+	*cursor = NULL;
+}
+
+bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out, struct error *err)
+{
+	struct spool *s = c->spool;
+	uint64_t highest;
+
+	cursor_close_segment(c);
+	pthread_mutex_lock(&s->lock);
+	highest = s->next_seq - 1;
+	/* What is to be read again must not be removed meanwhile. */
+	if (seq < s->released_seq)
+		s->released_seq = seq;
+	*lost_out = s->segments[0].follows_seq > seq ? s->segments[0].follows_seq - seq : 0;
+	pthread_mutex_unlock(&s->lock);
+	if (seq > highest) {
+		error_set(err, ERROR_FATAL, "spool_behind",
+			"the database has record %" PRIu64 " of this log, which ends at %" PRIu64, seq,
+			highest);
+		return error_hint(err, "another process uses a copy of this log: `ocpp-persister spool "
+				       "new-identity --spool.dir=...` makes it a log of its own");
+	}
+	c->position = seq;
+	return true;
+}
+
+void spool_cursor_drop_window(struct spool_cursor *c)
+{
+	segment_reader_drop_window(&c->reader);
+}
+
+enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	while (c->position < c->spool->last_seq) {
+		enum segment_next next;
+
+		if (c->fd < 0) {
+			enum spool_next opened = cursor_open_segment(c, err);
+
+			if (opened != SPOOL_RECORD)
+				return opened;
+		}
+		next = segment_reader_next(&c->reader, c->stop_seq, arena, out, err);
+		if (next == SEGMENT_ERROR)
+			return SPOOL_ERROR;
+		if (c->reader.missing > c->missing_known)
+			cursor_report_damage(c, c->reader.missing - c->missing_known);
+		if (next == SEGMENT_RECORD) {
+			if (out->seq <= c->position)
+				continue; /* on the way to where we were sent */
+			c->position = out->seq;
+			return SPOOL_RECORD;
+		}
+		if (c->reader.last_seq < c->stop_seq) {
+			cursor_report_damage(c, c->stop_seq - c->reader.last_seq);
+			c->reader.last_seq = c->stop_seq;
+		}
+		if (c->stop_seq > c->position)
+			c->position = c->stop_seq;
+		cursor_refresh(c);
+	}
+	return SPOOL_EMPTY;
+}
+
+/* The first segment that holds something behind the position. */
+static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
+{
+	struct spool *s = c->spool;
+	uint64_t first_seq = 0;
+	int64_t end_offset = 0;
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count && !found; i++) {
+		if (s->segments[i].last_seq > c->position) {
+			found = true;
+			first_seq = s->segments[i].first_seq;
+			c->stop_seq = s->segments[i].last_seq;
+			end_offset = s->segments[i].end_offset;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!found)
+		return SPOOL_EMPTY;
+	spool_segment_path(s, first_seq, c->path);
+	c->fd = fs_open(c->path, FS_READ, err);
+	if (c->fd < 0)
+		return SPOOL_ERROR;
+	c->missing_known = 0;
+	if (!segment_reader_init(&c->reader, c->fd, c->path, err)) {
+		cursor_close_segment(c);
+		return SPOOL_ERROR;
+	}
+	c->reader.size = end_offset; /* reading ahead of the writer would be for nothing */
+	return SPOOL_RECORD;
+}
+
+/* All that was readable is read: more may be there by now, or the segment is done with. */
+static void cursor_refresh(struct spool_cursor *c)
+{
+	struct spool *s = c->spool;
+	bool last = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = s->segments_count; i-- > 0;) {
+		if (s->segments[i].first_seq == c->reader.header.first_seq) {
+			c->stop_seq = s->segments[i].last_seq;
+			c->reader.size = s->segments[i].end_offset;
+			last = i + 1 == s->segments_count;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!last && c->reader.last_seq >= c->stop_seq)
+		cursor_close_segment(c);
+}
+
+static void cursor_close_segment(struct spool_cursor *c)
+{
+	segment_reader_drop_window(&c->reader);
+	(void)fs_close(&c->fd, c->path, NULL);
+}
+
+/* Once per segment and find; the file gets a second name, under which nothing removes it. */
+static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
+{
+	struct spool *s = c->spool;
+	char bad[SPOOL_PATH_BYTES + 8];
+
+	c->missing_known += records;
+	snprintf(bad, sizeof(bad), "%s.bad", c->path);
+	pthread_mutex_lock(&s->lock);
+	s->damaged_records += records;
+	for (size_t i = 0; i < s->segments_count; i++) {
+		if (s->segments[i].first_seq == c->reader.header.first_seq)
+			s->segments[i].damaged = true;
+	}
+	pthread_mutex_unlock(&s->lock);
+	(void)link(c->path, bad); /* there already: an earlier find in the same file */
+	log_error("spool_damaged", "records in a segment are damaged and were passed over",
+		"path=%s records=%" PRIu64 " after_seq=%" PRIu64 " kept_as=%s", c->path, records,
+		c->position, bad);
+}

@@ -1,0 +1,227 @@
+#include "spool/segment.h"
+
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "base/fs.h"
+#include "spool/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+	SEGMENT_HEADER_USED = 60,
+	/* One read feeds about 200 records; a quiet log reads what there is. */
+	SEGMENT_WINDOW_BYTES = 128 * 1024,
+};
+
+void segment_name(uint64_t first_seq, char out[static SEGMENT_NAME_BYTES])
+{
+	snprintf(out, SEGMENT_NAME_BYTES, "%020" PRIu64 ".seg", first_seq);
+}
+
+bool segment_name_parse(const char *name, uint64_t *first_seq_out)
+{
+	int used = 0;
+
+	return sscanf(name, "%20" SCNu64 ".seg%n", first_seq_out, &used) == 1 && used == 24 &&
+	       name[used] == '\0';
+}
+
+void segment_header_put(const struct segment_header *h, uint8_t out[static SEGMENT_HEADER_BYTES])
+{
+	uint8_t *at = out;
+
+	memset(out, 0, SEGMENT_HEADER_BYTES);
+	at = put_u8(at, 0x96);
+	at = put_be32(put_u8(at, 0xce), SEGMENT_MAGIC);
+	at = put_u8(put_u8(at, 0xc4), UUID_BYTES);
+	at = put_bytes(at, h->spool.bytes, UUID_BYTES);
+	at = put_be64(put_u8(at, 0xcf), h->first_seq);
+	at = put_be64(put_u8(at, 0xcf), h->follows_seq);
+	at = put_be64(put_u8(at, 0xd3), (uint64_t)h->begun_us);
+	put_be64(put_u8(at, 0xcf), digest64(out, (size_t)(at - out)));
+}
+
+bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const char *path,
+	struct segment_header *out, struct error *err)
+{
+	struct segment_header h;
+	uint8_t expected[SEGMENT_HEADER_BYTES];
+
+	if (in[0] != 0x96 || in[1] != 0xce || (get_be32(in + 2) & 0xffffff00) != (SEGMENT_MAGIC & 0xffffff00))
+		return error_set(err, ERROR_FATAL, "spool_damaged",
+			"\"%s\" does not begin like a segment of the log", path);
+	if (get_be32(in + 2) != SEGMENT_MAGIC) {
+		error_set(err, ERROR_FATAL, "spool_version",
+			"\"%s\" is of version %u of the log's format; this program knows version %u", path,
+			in[5], (unsigned)(SEGMENT_MAGIC & 0xff));
+		return error_hint(err, "run the version of ocpp-persister that wrote it until the log is empty");
+	}
+	memcpy(h.spool.bytes, in + 8, UUID_BYTES);
+	h.first_seq = get_be64(in + 25);
+	h.follows_seq = get_be64(in + 34);
+	h.begun_us = (int64_t)get_be64(in + 43);
+	segment_header_put(&h, expected);
+	if (memcmp(in, expected, SEGMENT_HEADER_USED) != 0)
+		return error_set(err, ERROR_FATAL, "spool_damaged", "the header of \"%s\" is damaged",
+			path);
+	*out = h;
+	return true;
+}
+
+bool segment_reader_init(struct segment_reader *r, int fd, const char *path, struct error *err)
+{
+	uint8_t header[SEGMENT_HEADER_BYTES];
+	int64_t got = fs_pread(fd, header, sizeof(header), 0, path, err);
+
+	if (got < 0)
+		return false;
+	if (got < SEGMENT_HEADER_BYTES)
+		return error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" is cut off", path);
+	*r = (struct segment_reader){.fd = fd, .path = path, .offset = SEGMENT_HEADER_BYTES};
+	if (!segment_header_get(header, path, &r->header, err))
+		return false;
+	r->last_seq = r->header.first_seq - 1;
+	r->size = fs_size(fd, path, err);
+	return r->size >= 0;
+}
+
+void segment_reader_drop_window(struct segment_reader *r)
+{
+	r->window = (struct slice){NULL, 0};
+}
+
+/* At least size bytes from an offset, fewer only at the end of the file. */
+static bool segment_reader_load(struct segment_reader *r, int64_t offset, size_t size,
+	struct arena *arena, struct error *err)
+{
+	uint8_t *bytes;
+	int64_t got;
+
+	if (size < SEGMENT_WINDOW_BYTES)
+		size = SEGMENT_WINDOW_BYTES;
+	if ((int64_t)size > r->size - offset)
+		size = (size_t)(r->size - offset);
+	bytes = arena_bytes(arena, size);
+	if (bytes == NULL)
+		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room to read from \"%s\"",
+			r->path);
+	got = fs_pread(r->fd, bytes, size, offset, r->path, err);
+	if (got < 0)
+		return false;
+	if ((size_t)got < size)
+		r->size = offset + got; /* shorter than it was */
+	arena_trim(arena, bytes + got);
+	r->window = slice_of(bytes, (size_t)got);
+	r->window_offset = offset;
+	return true;
+}
+
+/* What is in the window from an offset on. */
+static struct slice segment_reader_rest(const struct segment_reader *r, int64_t offset)
+{
+	size_t skip = (size_t)(offset - r->window_offset);
+
+	if (slice_is_absent(r->window) || offset < r->window_offset || skip >= r->window.size)
+		return (struct slice){NULL, 0};
+	return slice_of(r->window.data + skip, r->window.size - skip);
+}
+
+/* The record at an offset, whole, whatever its number; bytes are read as needed. */
+static bool segment_reader_get(struct segment_reader *r, int64_t offset, struct arena *arena,
+	struct record *out, size_t *size_out, enum record_status *status_out, struct error *err)
+{
+	bool fresh = false;
+	size_t need = 0;
+
+	for (;;) {
+		struct slice rest = segment_reader_rest(r, offset);
+
+		*status_out = RECORD_PARTIAL;
+		if (rest.size > 0)
+			*status_out = record_get(rest, r->header.first_seq, out, &need);
+		if (*status_out == RECORD_OK ||
+			(*status_out != RECORD_PARTIAL && (fresh || offset >= r->size))) {
+			*size_out = need;
+			return true;
+		}
+		/* What was read ahead may be older than what was written there since. */
+		fresh = true;
+		if ((int64_t)need > r->size - offset || offset >= r->size) {
+			*status_out = RECORD_END;
+			return true;
+		}
+		if (!segment_reader_load(r, offset, need, arena, err))
+			return false;
+	}
+}
+
+/*
+ * Behind damage: the offset of the next whole record with a number above the last one, or the
+ * file's size. Windows overlap by one byte less than a record's prefix; they are given back.
+ */
+static bool segment_reader_resync(struct segment_reader *r, struct arena *arena,
+	int64_t *offset_out, struct error *err)
+{
+	struct arena_mark mark = arena_mark(arena);
+	int64_t offset = r->offset + 1;
+	bool ok = true;
+
+	while (offset < r->size) {
+		enum record_status status;
+		struct record found;
+		struct slice rest;
+		size_t size, candidate;
+
+		segment_reader_drop_window(r);
+		arena_rewind(arena, mark);
+		ok = segment_reader_load(r, offset, 0, arena, err);
+		if (!ok)
+			break;
+		rest = r->window;
+		candidate = record_candidate(rest, r->header.first_seq);
+		if (candidate == rest.size) {
+			offset += (int64_t)rest.size;
+			if (offset < r->size)
+				offset -= RECORD_PREFIX_BYTES - 1;
+			continue;
+		}
+		offset += (int64_t)candidate;
+		ok = segment_reader_get(r, offset, arena, &found, &size, &status, err);
+		if (!ok || (status == RECORD_OK && found.seq > r->last_seq))
+			break;
+		offset++;
+	}
+	segment_reader_drop_window(r);
+	arena_rewind(arena, mark);
+	*offset_out = offset;
+	return ok;
+}
+
+enum segment_next segment_reader_next(struct segment_reader *r, uint64_t stop_seq,
+	struct arena *arena, struct record *out, struct error *err)
+{
+	enum record_status status;
+	size_t size;
+
+	if (r->last_seq >= stop_seq)
+		return SEGMENT_END;
+	for (;;) {
+		int64_t next;
+
+		if (!segment_reader_get(r, r->offset, arena, out, &size, &status, err))
+			return SEGMENT_ERROR;
+		if (status == RECORD_OK && out->seq > r->last_seq)
+			break;
+		/* The end, or damage with more behind it. */
+		if (!segment_reader_resync(r, arena, &next, err))
+			return SEGMENT_ERROR;
+		if (next >= r->size)
+			return SEGMENT_END;
+		r->offset = next;
+	}
+	r->missing += out->seq - r->last_seq - 1;
+	r->last_seq = out->seq;
+	r->offset += (int64_t)size;
+	return SEGMENT_RECORD;
+}

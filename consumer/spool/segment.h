@@ -1,0 +1,82 @@
+#ifndef SPOOL_SEGMENT_H
+#define SPOOL_SEGMENT_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/uuid.h"
+#include "spool/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One file of the log: a header page, then records with consecutive numbers. The name is the
+ * number of its first record: 00000000000000000017.seg. A file becomes a segment by one rename
+ * after its header is on disk, so a .seg always has one.
+ *
+ * Header, a msgpack array in the first SEGMENT_HEADER_BYTES, the rest of them zero; big-endian:
+ *
+ *	offset  bytes     content
+ *	0       1         0x96         array of 6
+ *	1       1 + 4     0xce uint32  SEGMENT_MAGIC; its last byte is the version of the format
+ *	6       2 + 16    0xc4 bin8    identity of the log
+ *	24      1 + 8     0xcf uint64  first seq, which is also the generation of its records
+ *	33      1 + 8     0xcf uint64  seq that the first one follows: less than first seq - 1 where
+ *	                               numbers were left out on purpose (after a crash)
+ *	42      1 + 8     0xd3 int64   when it was begun, microseconds since 1970 UTC
+ *	51      1 + 8     0xcf uint64  XXH3-64 of the bytes before this field
+ */
+#define SEGMENT_MAGIC UINT32_C(0x4f505301) /* "OPS" 1 */
+
+enum { SEGMENT_HEADER_BYTES = 4096, SEGMENT_NAME_BYTES = 32 };
+
+struct segment_header {
+	struct uuid spool;
+	uint64_t first_seq;
+	uint64_t follows_seq;
+	int64_t begun_us;
+};
+
+void segment_name(uint64_t first_seq, char out[static SEGMENT_NAME_BYTES]);
+bool segment_name_parse(const char *name, uint64_t *first_seq_out);
+
+void segment_header_put(const struct segment_header *h, uint8_t out[static SEGMENT_HEADER_BYTES]);
+
+/* False with err (FATAL) if it is no header, damaged, or of a version we do not know. */
+MUST_CHECK bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const char *path,
+	struct segment_header *out, struct error *err);
+
+/*
+ * Reads the records of one segment in order. Damage is passed over and counted: what follows it is
+ * still a record. Embedded in the caller's memory; one thread.
+ */
+struct segment_reader {
+	int fd; /* borrowed */
+	const char *path;
+	struct segment_header header;
+	uint64_t last_seq; /* of the record read last; first_seq - 1 before the first */
+	uint64_t missing;  /* numbers that damage took */
+	int64_t offset;    /* behind the record read last */
+	int64_t size;      /* of the file */
+	/* Bytes read ahead; they belong to the arena given to segment_reader_next(). */
+	struct slice window;
+	int64_t window_offset;
+};
+
+enum segment_next { SEGMENT_RECORD, SEGMENT_END, SEGMENT_ERROR };
+
+MUST_CHECK bool segment_reader_init(struct segment_reader *r, int fd, const char *path,
+	struct error *err);
+
+/* Forget what was read ahead, before the arena it is in is reset. */
+void segment_reader_drop_window(struct segment_reader *r);
+
+/*
+ * The next record. It borrows from the arena. END once the record stop_seq was read or nothing
+ * follows; more may follow later if the segment is being written. ERROR sets err: FATAL if the
+ * file cannot be read, TRANSIENT if the arena is full (close the batch, try with a new one).
+ */
+enum segment_next segment_reader_next(struct segment_reader *r, uint64_t stop_seq,
+	struct arena *arena, struct record *out, struct error *err);
+
+#endif

@@ -1,0 +1,376 @@
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "spool/spool_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static bool spool_lock_folder(struct spool *s, struct error *err);
+static bool spool_load_identity(struct spool *s, struct error *err);
+static void spool_write_closed(struct spool *s);
+static bool spool_begin_segment(struct spool *s, struct error *err);
+
+void spool_path(const struct spool *s, const char *name, char out[static SPOOL_PATH_BYTES])
+{
+	snprintf(out, SPOOL_PATH_BYTES, "%s/%s", s->dir, name);
+}
+
+void spool_segment_path(const struct spool *s, uint64_t first_seq,
+	char out[static SPOOL_PATH_BYTES])
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	segment_name(first_seq, name);
+	spool_path(s, name, out);
+}
+
+bool spool_open(struct spool **out, const struct spool_options *options, struct error *err)
+{
+	struct spool *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory opening the log");
+	s->options = *options;
+	s->lock_fd = s->active_fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	if (strlen(options->dir) >= sizeof(s->dir)) {
+		error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
+		goto fail;
+	}
+	snprintf(s->dir, sizeof(s->dir), "%s", options->dir);
+	if (!fs_make_dir(s->dir, err) || !spool_lock_folder(s, err) ||
+		!spool_load_identity(s, err) || !spool_recover(s, err))
+		goto fail;
+	if (!spool_begin_segment(s, err) || !spool_keeper_start(s, err))
+		goto fail;
+	*out = s;
+	return true;
+fail:
+	s->broken = true; /* nothing was appended: there is nothing to close properly */
+	spool_close(&s);
+	return false;
+}
+
+static bool spool_lock_folder(struct spool *s, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	spool_path(s, "lock", path);
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", path);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (errno != EWOULDBLOCK)
+		return error_set_errno(err, ERROR_FATAL, "disk", "could not lock \"%s\"", path);
+	error_set(err, ERROR_FATAL, "spool_in_use", "the log in \"%s\" is used by another process",
+		s->dir);
+	return error_hint(err, "give each worker a spool.dir of its own");
+}
+
+static bool spool_load_identity(struct spool *s, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES], text[UUID_TEXT_BYTES + 1];
+	size_t size;
+	char *found;
+
+	spool_path(s, "identity", path);
+	if (access(path, F_OK) == 0) {
+		bool ok;
+
+		found = fs_read_file(path, 64, &size, err);
+		if (found == NULL)
+			return false;
+		found[strcspn(found, "\n")] = '\0';
+		ok = uuid_from_text(found, &s->identity);
+		free(found);
+		if (!ok) {
+			error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" does not hold a UUID", path);
+			return error_hint(err, "`ocpp-persister spool new-identity` gives the log a new one");
+		}
+		return true;
+	}
+	if (!uuid_new(&s->identity))
+		return error_set_errno(err, ERROR_FATAL, "random", "could not make an identity for the log");
+	uuid_format(&s->identity, text);
+	text[UUID_TEXT_BYTES - 1] = '\n';
+	return fs_replace_file(path, slice_of(text, UUID_TEXT_BYTES), err);
+}
+
+void spool_close(struct spool **spool)
+{
+	struct spool *s = *spool;
+
+	*spool = NULL;
+	if (s == NULL)
+		return;
+	spool_keeper_stop(s);
+	if (s->active_fd >= 0) {
+		if (!s->broken && !s->failed)
+			spool_write_closed(s);
+		(void)fs_close(&s->active_fd, s->active_path, NULL);
+	}
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	free(s->segments);
+	free(s->buffer);
+	free(s);
+}
+
+/* Only after all records are on disk: the next start takes it as a promise that none is missing. */
+static void spool_write_closed(struct spool *s)
+{
+	char path[SPOOL_PATH_BYTES], text[32];
+	struct error err;
+	int n = snprintf(text, sizeof(text), "%" PRIu64 "\n", s->last_seq);
+
+	spool_path(s, "closed", path);
+	if (!fs_sync_data(s->active_fd, s->active_path, &err) ||
+		!fs_replace_file(path, slice_of(text, (size_t)n), &err))
+		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
+}
+
+struct uuid spool_identity(const struct spool *s)
+{
+	return s->identity;
+}
+
+bool spool_segments_reserve(struct spool *s, struct error *err)
+{
+	struct spool_segment *grown;
+
+	if (s->segments_count < s->segments_room)
+		return true;
+	if (s->segments_room >= SPOOL_SEGMENTS_MAX)
+		return error_set(err, ERROR_FATAL, "spool_segments", "the log in \"%s\" has %d segments",
+			s->dir, SPOOL_SEGMENTS_MAX);
+	s->segments_room = s->segments_room == 0 ? 64 : s->segments_room * 2;
+	grown = realloc(s->segments, s->segments_room * sizeof(*grown));
+	if (grown == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory opening a segment");
+	s->segments = grown;
+	return true;
+}
+
+/*
+ * The spare becomes the next segment: header on disk, then the rename, then the folder. A crash
+ * between leaves a spare that is made anew.
+ */
+static bool spool_begin_segment(struct spool *s, struct error *err)
+{
+	uint8_t bytes[SEGMENT_HEADER_BYTES];
+	struct segment_header h = {.spool = s->identity, .begun_us = clock_wall_us()};
+	char spare[SPOOL_PATH_BYTES], path[SPOOL_PATH_BYTES];
+	int fd, old_fd;
+	bool ready, ok;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->spare == SPOOL_SPARE_WANTED && !s->failed)
+		pthread_cond_wait(&s->changed, &s->lock);
+	ready = s->spare == SPOOL_SPARE_READY;
+	h.first_seq = s->next_seq;
+	h.follows_seq = s->last_seq;
+	pthread_mutex_unlock(&s->lock);
+	if (!ready && !spool_make_spare(s, err))
+		return false;
+	if (s->active_fd >= 0 && s->options.sync != SPOOL_SYNC_NONE &&
+		!fs_sync_data(s->active_fd, s->active_path, err))
+		return false;
+	spool_path(s, "spare.tmp", spare);
+	fd = fs_open(spare, FS_UPDATE, err);
+	if (fd < 0)
+		return false;
+	segment_header_put(&h, bytes);
+	spool_segment_path(s, h.first_seq, path);
+	if (!fs_pwrite(fd, slice_of(bytes, sizeof(bytes)), 0, spare, err) ||
+		!fs_sync_data(fd, spare, err) || !fs_rename(spare, path, err) ||
+		!fs_sync_dir(s->dir, err)) {
+		(void)fs_close(&fd, spare, NULL);
+		return false;
+	}
+	pthread_mutex_lock(&s->lock);
+	if (!spool_segments_reserve(s, err)) {
+		pthread_mutex_unlock(&s->lock);
+		(void)fs_close(&fd, path, NULL);
+		return false;
+	}
+	old_fd = s->active_fd;
+	s->active_fd = fd;
+	s->active_offset = SEGMENT_HEADER_BYTES;
+	s->active_size = s->options.segment_bytes;
+	s->segments[s->segments_count++] = (struct spool_segment){.first_seq = h.first_seq,
+		.last_seq = h.first_seq - 1,
+		.follows_seq = h.follows_seq,
+		.bytes = s->active_size,
+		.end_offset = SEGMENT_HEADER_BYTES,
+		.last_received_us = h.begun_us};
+	s->spare = SPOOL_SPARE_WANTED;
+	s->unsynced = false;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	ok = fs_close(&old_fd, s->active_path, err);
+	memcpy(s->active_path, path, sizeof(path));
+	return ok;
+}
+
+/* The log may grow by one more segment, or the spare is there already. */
+static bool spool_has_room(struct spool *s)
+{
+	bool room;
+
+	pthread_mutex_lock(&s->lock);
+	room = s->spare == SPOOL_SPARE_READY ||
+	       s->bytes + s->options.segment_bytes <= s->options.bytes_max;
+	if (room && s->segments_count >= SPOOL_SEGMENTS_MAX)
+		room = false;
+	s->full = !room;
+	pthread_mutex_unlock(&s->lock);
+	return room;
+}
+
+static bool spool_buffer_reserve(struct spool *s, size_t size, struct error *err)
+{
+	uint8_t *grown;
+
+	if (size <= s->buffer_size)
+		return true;
+	grown = realloc(s->buffer, size * 2);
+	if (grown == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory appending to the log");
+	s->buffer = grown;
+	s->buffer_size = size * 2;
+	return true;
+}
+
+static bool spool_append_write(struct spool *s, struct record *r, bool durable, struct error *err)
+{
+	size_t size = record_bytes(r);
+	struct spool_segment *active;
+	uint64_t generation;
+
+	if (!spool_buffer_reserve(s, size, err))
+		return false;
+	if (s->active_offset + (int64_t)size > s->active_size && !spool_begin_segment(s, err))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	generation = s->segments[s->segments_count - 1].first_seq;
+	r->seq = s->next_seq;
+	pthread_mutex_unlock(&s->lock);
+	record_put(s->buffer, r, generation);
+	if (!fs_pwrite(s->active_fd, slice_of(s->buffer, size), s->active_offset, s->active_path, err))
+		return false;
+	if (durable && s->options.sync == SPOOL_SYNC_MESSAGE &&
+		!fs_sync_data(s->active_fd, s->active_path, err))
+		return false;
+	s->active_offset += (int64_t)size;
+	pthread_mutex_lock(&s->lock);
+	active = &s->segments[s->segments_count - 1];
+	active->last_seq = r->seq;
+	active->end_offset = s->active_offset;
+	active->last_received_us = r->received_us;
+	s->next_seq++;
+	s->unsynced = true;
+	s->last_seq = r->seq;
+	pthread_mutex_unlock(&s->lock);
+	return true;
+}
+
+enum spool_append spool_append(struct spool *s, struct record *r, bool durable, struct error *err)
+{
+	size_t size = record_bytes(r);
+
+	if (s->broken) {
+		error_set(err, ERROR_FATAL, "disk", "an earlier write to the log failed");
+		return SPOOL_FAILED;
+	}
+	CHECK((int64_t)size <= s->options.segment_bytes - SEGMENT_HEADER_BYTES);
+	if (s->active_offset + (int64_t)size > s->active_size && !spool_has_room(s))
+		return SPOOL_FULL;
+	if (!spool_append_write(s, r, durable, err)) {
+		s->broken = true;
+		return SPOOL_FAILED;
+	}
+	return SPOOL_APPENDED;
+}
+
+bool spool_wait_for_space(struct spool *s)
+{
+	bool go_on;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop_waiting && !s->failed && s->spare != SPOOL_SPARE_READY &&
+		s->bytes + s->options.segment_bytes > s->options.bytes_max)
+		pthread_cond_wait(&s->changed, &s->lock);
+	go_on = !s->stop_waiting;
+	pthread_mutex_unlock(&s->lock);
+	return go_on;
+}
+
+void spool_stop_waiting(struct spool *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stop_waiting = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t spool_last_seq(const struct spool *s)
+{
+	return s->last_seq;
+}
+
+void spool_release(struct spool *s, uint64_t seq)
+{
+	pthread_mutex_lock(&s->lock);
+	if (seq > s->released_seq) {
+		s->released_seq = seq;
+		pthread_cond_broadcast(&s->changed);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void spool_fail(struct spool *s, const struct error *err)
+{
+	if (!s->failed) {
+		s->failed = true;
+		s->failure = *err;
+	}
+	pthread_cond_broadcast(&s->changed);
+}
+
+bool spool_failed(struct spool *s, struct error *err)
+{
+	bool failed;
+
+	pthread_mutex_lock(&s->lock);
+	failed = s->failed;
+	if (failed)
+		*err = s->failure;
+	pthread_mutex_unlock(&s->lock);
+	return failed;
+}
+
+void spool_stats(struct spool *s, struct spool_stats *out)
+{
+	pthread_mutex_lock(&s->lock);
+	*out = (struct spool_stats){
+		.oldest_seq = s->segments[0].first_seq,
+		.last_seq = s->last_seq,
+		.released_seq = s->released_seq,
+		.damaged_records = s->damaged_records,
+		.bytes = s->bytes,
+		.segments = (uint32_t)s->segments_count,
+		.full = s->full,
+	};
+	pthread_mutex_unlock(&s->lock);
+}

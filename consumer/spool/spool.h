@@ -1,0 +1,121 @@
+#ifndef SPOOL_SPOOL_H
+#define SPOOL_SPOOL_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/uuid.h"
+#include "spool/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The durable log between the broker and the database: a folder of segments, the only queue of the
+ * program. What spool_append() has accepted is read by a cursor in the same order, also by the
+ * next process after a kill -9 at any moment; with SPOOL_SYNC_MESSAGE also after a power cut, if
+ * the record was appended as durable.
+ *
+ * The folder:
+ *
+ *	identity                  the log's UUID; progress in the database is kept under it
+ *	lock                      held (flock) by the one process that uses the log
+ *	closed                    there after a proper shutdown only
+ *	<first seq>.seg           segments, see spool/segment.h
+ *	<first seq>.seg.bad       a segment with damage, set aside for a person to look at
+ *	spare.tmp                 the next segment, made ready ahead
+ *
+ * Numbers (seq) rise for ever. After a crash they leave out 2^32, so that a record the disk lost
+ * can never be mistaken for a new one: the database may have stored it.
+ *
+ * Threads: spool_append(), spool_wait_for_space(): one intake thread. The cursor and
+ * spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at
+ * intervals and removes what is released. Everything else: before or after threads.
+ */
+struct spool;
+
+enum spool_sync { SPOOL_SYNC_MESSAGE, SPOOL_SYNC_INTERVAL, SPOOL_SYNC_NONE };
+
+struct spool_options {
+	const char *dir;
+	enum spool_sync sync;
+	int64_t sync_interval_us;
+	int64_t segment_bytes;
+	int64_t bytes_max;
+	int64_t retain_us;
+};
+
+/* Numbers for metrics and for spool ls; one consistent picture. */
+struct spool_stats {
+	uint64_t oldest_seq; /* first record kept; last_seq + 1 if none is */
+	uint64_t last_seq;
+	uint64_t released_seq;
+	uint64_t damaged_records; /* found since start */
+	int64_t bytes;            /* of all files */
+	uint32_t segments;
+	bool full; /* spool_append() would say SPOOL_FULL */
+};
+
+/*
+ * Opens or creates the log. FATAL: the folder is used by another process, a segment is of an
+ * unknown version, or the disk fails.
+ */
+MUST_CHECK bool spool_open(struct spool **out, const struct spool_options *options,
+	struct error *err);
+
+/* Syncs, writes down that the shutdown was proper, and frees. NULL is fine. */
+void spool_close(struct spool **spool);
+
+struct uuid spool_identity(const struct spool *spool);
+
+enum spool_append { SPOOL_APPENDED, SPOOL_FULL, SPOOL_FAILED };
+
+/*
+ * Append a record; r->seq is set. durable: on disk when this returns, if the log syncs per
+ * message. FULL: the limit is reached and nothing is released: wait for space. FAILED sets err
+ * (FATAL); every later append fails too, since the state of the disk is unknown.
+ */
+enum spool_append spool_append(struct spool *spool, struct record *r, bool durable,
+	struct error *err);
+
+/* Until there may be space again, or spool_stop_waiting(). False if stopped. */
+bool spool_wait_for_space(struct spool *spool);
+void spool_stop_waiting(struct spool *spool);
+
+/* Number of the last record that a cursor can read. Any thread. */
+uint64_t spool_last_seq(const struct spool *spool);
+
+/* All up to seq is stored for good; it is kept for options.retain_us and then removed. */
+void spool_release(struct spool *spool, uint64_t seq);
+
+/* A failure of the keeper, once: true with err. For the loop to look at now and then. */
+bool spool_failed(struct spool *spool, struct error *err);
+
+void spool_stats(struct spool *spool, struct spool_stats *out);
+
+/*
+ * A reading position. It reads into the arena that it is given; records live as long as that.
+ */
+struct spool_cursor;
+
+enum spool_next { SPOOL_RECORD, SPOOL_EMPTY, SPOOL_ERROR };
+
+MUST_CHECK bool spool_cursor_open(struct spool_cursor **out, struct spool *spool,
+	struct error *err);
+void spool_cursor_close(struct spool_cursor **cursor);
+
+/*
+ * Go to the first record behind seq. *oldest_out is the number of the oldest record kept: if it is
+ * more than seq + 1, records between may be gone, or their numbers were left out on purpose;
+ * *lost_out counts those that are gone.
+ */
+MUST_CHECK bool spool_cursor_seek(struct spool_cursor *cursor, uint64_t seq, uint64_t *lost_out,
+	struct error *err);
+
+/* Before the arena given to spool_cursor_next() is reset. */
+void spool_cursor_drop_window(struct spool_cursor *cursor);
+
+/* ERROR sets err: TRANSIENT "arena_full" = close this batch and go on with another arena. */
+enum spool_next spool_cursor_next(struct spool_cursor *cursor, struct arena *arena,
+	struct record *out, struct error *err);
+
+#endif

@@ -1,0 +1,90 @@
+#ifndef SPOOL_SPOOL_PRIVATE_H
+#define SPOOL_SPOOL_PRIVATE_H
+
+#include "spool/segment.h"
+#include "spool/spool.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Shared by the files of spool/ only. */
+
+enum {
+	SPOOL_PATH_BYTES = PATH_MAX,
+	/* 16 GiB of 4 MiB segments; beyond it the log counts as full. */
+	SPOOL_SEGMENTS_MAX = 65536,
+};
+
+/* A file of the log. The last of the list is the one being written. */
+struct spool_segment {
+	uint64_t first_seq;
+	uint64_t last_seq; /* first_seq - 1 while empty; final once it is not the last */
+	uint64_t follows_seq;
+	int64_t bytes;      /* size of the file */
+	int64_t end_offset; /* behind the last record */
+	int64_t last_received_us;
+	bool damaged; /* kept as .bad, never used again */
+};
+
+enum spool_spare { SPOOL_SPARE_NONE, SPOOL_SPARE_WANTED, SPOOL_SPARE_READY };
+
+struct spool {
+	struct spool_options options;
+	char dir[SPOOL_PATH_BYTES - 64];
+	struct uuid identity;
+	int lock_fd;
+
+	/* Intake thread only; active_fd is changed under the lock, for the keeper. */
+	int active_fd;
+	char active_path[SPOOL_PATH_BYTES];
+	int64_t active_offset;
+	int64_t active_size;
+	uint8_t *buffer; /* one record */
+	size_t buffer_size;
+	bool broken; /* an append failed */
+
+	_Atomic uint64_t last_seq; /* readable */
+
+	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t changed;
+	struct spool_segment *segments;
+	size_t segments_count;
+	size_t segments_room;
+	int64_t bytes; /* of all segments and the spare */
+	uint64_t next_seq;
+	uint64_t released_seq;
+	uint64_t damaged_records;
+	enum spool_spare spare;
+	bool unsynced;      /* the active segment, with SPOOL_SYNC_INTERVAL */
+	bool stop_waiting;  /* intake must not block any more */
+	bool stop_keeper;
+	bool full;
+	bool failed;
+	struct error failure;
+
+	pthread_t keeper;
+	bool keeper_runs;
+};
+
+void spool_path(const struct spool *s, const char *name, char out[static SPOOL_PATH_BYTES]);
+void spool_segment_path(const struct spool *s, uint64_t first_seq,
+	char out[static SPOOL_PATH_BYTES]);
+
+/* spool_recover.c: read the folder, settle the last segment. */
+MUST_CHECK bool spool_recover(struct spool *s, struct error *err);
+
+/* spool_keeper.c */
+MUST_CHECK bool spool_keeper_start(struct spool *s, struct error *err);
+void spool_keeper_stop(struct spool *s);
+
+/* A file of zeros (or a hole, where nothing is synced per message) under the name of the spare. */
+MUST_CHECK bool spool_make_spare(struct spool *s, struct error *err);
+
+/* Under the lock: the first failure counts, and wakes everybody. */
+void spool_fail(struct spool *s, const struct error *err);
+
+/* Under the lock: room in the list for one more. */
+MUST_CHECK bool spool_segments_reserve(struct spool *s, struct error *err);
+
+#endif

@@ -1,0 +1,550 @@
+#include "unit.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "spool/segment.h"
+#include "spool/spool.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Small segments, so that a few hundred records fill several. */
+enum { SEGMENT = 64 * 1024, PAYLOAD = 600 };
+
+static char dir[128];
+static struct arena arena;
+
+static struct spool_options options(void)
+{
+	return (struct spool_options){.dir = dir,
+		.sync = SPOOL_SYNC_MESSAGE,
+		.sync_interval_us = 1000,
+		.segment_bytes = SEGMENT,
+		.bytes_max = 100 * SEGMENT,
+		.retain_us = US_PER_DAY};
+}
+
+static void remove_dir(const char *path)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", path);
+	assert_int_equal(system(command), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/test_spool.XXXXXX");
+	return mkdtemp(dir) == NULL || !arena_init(&arena, 64 << 20, 1 << 20);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fs_fail_at(0, NULL);
+	remove_dir(dir);
+	arena_fini(&arena);
+	return 0;
+}
+
+static struct spool *open_with(struct spool_options o)
+{
+	struct spool *s = NULL;
+	struct error err;
+
+	if (!spool_open(&s, &o, &err))
+		fail_msg("%s", err.message);
+	return s;
+}
+
+/* The payload of record i says i, and has bytes that look like the format's own. */
+static size_t make_payload(uint64_t i, uint8_t *out)
+{
+	size_t size = PAYLOAD + (size_t)(i % 97);
+
+	memset(out, 0x9a, size);
+	memcpy(out, &i, sizeof(i));
+	return size;
+}
+
+static enum spool_append append(struct spool *s, uint64_t i, uint64_t *seq_out)
+{
+	uint8_t payload[PAYLOAD + 100];
+	struct record r = {.received_us = clock_wall_us(),
+		.flags = 1,
+		.topic = SLICE("cs/in/ocpp1.6/cs001"),
+		.trace = SLICE("")};
+	struct error err;
+	enum spool_append result;
+
+	r.payload = slice_of(payload, make_payload(i, payload));
+	result = spool_append(s, &r, true, &err);
+	if (seq_out != NULL)
+		*seq_out = r.seq;
+	return result;
+}
+
+static uint64_t payload_number(const struct record *r)
+{
+	uint64_t i;
+
+	assert_true(r->payload.size >= sizeof(i));
+	memcpy(&i, r->payload.data, sizeof(i));
+	return i;
+}
+
+/* Reads everything behind seq; the payloads must say first, first + 1, ... Returns how many. */
+static uint64_t read_from(struct spool *s, uint64_t seq, uint64_t first, uint64_t *last_seq_out)
+{
+	struct spool_cursor *c;
+	struct error err;
+	struct record r;
+	uint64_t lost, count = 0;
+	enum spool_next next;
+
+	assert_true(spool_cursor_open(&c, s, &err));
+	assert_true(spool_cursor_seek(c, seq, &lost, &err));
+	while ((next = spool_cursor_next(c, &arena, &r, &err)) == SPOOL_RECORD) {
+		assert_int_equal(payload_number(&r), first + count);
+		count++;
+		if (last_seq_out != NULL)
+			*last_seq_out = r.seq;
+		if (arena_left(&arena) < 32 << 20) {
+			spool_cursor_drop_window(c);
+			arena_reset(&arena);
+		}
+	}
+	if (next == SPOOL_ERROR)
+		fail_msg("%s", err.message);
+	spool_cursor_close(&c);
+	arena_reset(&arena);
+	return count;
+}
+
+static void spool_records_come_back_in_order_across_segments(void **state)
+{
+	struct spool *s = open_with(options());
+	struct spool_stats stats;
+
+	(void)state;
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_int_equal(append(s, i, NULL), SPOOL_APPENDED);
+	assert_int_equal(spool_last_seq(s), 1000);
+	assert_int_equal(read_from(s, 0, 0, NULL), 1000);
+	assert_int_equal(read_from(s, 777, 777, NULL), 223);
+	assert_int_equal(read_from(s, 1000, 0, NULL), 0);
+	spool_stats(s, &stats);
+	assert_true(stats.segments > 9);
+	assert_int_equal(stats.oldest_seq, 1);
+	spool_close(&s);
+	assert_null(s);
+}
+
+static void spool_after_proper_close_numbers_go_on(void **state)
+{
+	struct spool *s = open_with(options());
+	struct uuid id = spool_identity(s), again;
+	uint64_t seq;
+
+	(void)state;
+	for (uint64_t i = 0; i < 10; i++)
+		append(s, i, NULL);
+	spool_close(&s);
+	s = open_with(options());
+	again = spool_identity(s);
+	assert_memory_equal(&id, &again, sizeof(id));
+	append(s, 10, &seq);
+	assert_int_equal(seq, 11);
+	assert_int_equal(read_from(s, 0, 0, NULL), 11);
+	spool_close(&s);
+}
+
+/* Appends in a child that is killed; the pipe says what it was told is durable. */
+static uint64_t append_until_killed(uint64_t first, uint64_t count)
+{
+	int pipe_fds[2];
+	uint64_t done = 0, number;
+	pid_t child;
+
+	assert_int_equal(pipe(pipe_fds), 0);
+	child = fork();
+	if (child == 0) {
+		struct spool *s = open_with(options());
+
+		for (uint64_t i = first; i < first + count; i++) {
+			if (append(s, i, NULL) != SPOOL_APPENDED || write(pipe_fds[1], &i, 8) != 8)
+				_exit(1);
+		}
+		raise(SIGKILL);
+	}
+	close(pipe_fds[1]);
+	while (read(pipe_fds[0], &number, 8) == 8)
+		done++;
+	close(pipe_fds[0]);
+	waitpid(child, NULL, 0);
+	return done;
+}
+
+static void spool_after_kill_nothing_is_missing_and_numbers_skip(void **state)
+{
+	struct spool *s;
+	uint64_t seq;
+
+	(void)state;
+	assert_int_equal(append_until_killed(0, 300), 300);
+	assert_int_equal(append_until_killed(300, 300), 300);
+	s = open_with(options());
+	append(s, 600, &seq);
+	assert_int_equal(seq, 601 + 2 * (UINT64_C(1) << 32));
+	assert_int_equal(read_from(s, 0, 0, NULL), 601);
+	assert_int_equal(read_from(s, 300, 300, NULL), 301);
+	spool_close(&s);
+}
+
+static void newest_segment(char out[static 512])
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	uint64_t best = 0, first;
+
+	while ((e = readdir(d)) != NULL) {
+		if (segment_name_parse(e->d_name, &first) && first >= best) {
+			best = first;
+			snprintf(out, 512, "%s/%s", dir, e->d_name);
+		}
+	}
+	closedir(d);
+}
+
+static void copy_dir(const char *to)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), "rm -rf '%s' && cp -r '%s' '%s' && rm -f '%s/closed'", to,
+		dir, to, to);
+	assert_int_equal(system(command), 0);
+}
+
+static void spool_open_drops_torn_last_record(void **state)
+{
+	struct spool *s = open_with(options());
+	char original[128], torn[160], path[512];
+	int64_t end;
+
+	(void)state;
+	for (uint64_t i = 0; i < 5; i++)
+		append(s, i, NULL);
+	spool_close(&s);
+	memcpy(original, dir, sizeof(original));
+	snprintf(torn, sizeof(torn), "%s.torn", original);
+	end = SEGMENT_HEADER_BYTES;
+	for (uint64_t i = 0; i < 4; i++)
+		end += RECORD_FIXED_BYTES + 19 + PAYLOAD + (int64_t)(i % 97);
+	for (int64_t cut = end + 1; cut < end + RECORD_FIXED_BYTES + 19 + PAYLOAD + 4; cut += 13) {
+		memcpy(dir, original, sizeof(original));
+		copy_dir(torn);
+		snprintf(dir, sizeof(dir), "%.120s", torn);
+		newest_segment(path);
+		assert_int_equal(truncate(path, cut), 0);
+		/* What a power cut leaves of a preallocated file: zeros behind. */
+		if (cut % 2 == 0)
+			assert_int_equal(truncate(path, SEGMENT), 0);
+		s = open_with(options());
+		assert_int_equal(read_from(s, 0, 0, NULL), 4);
+		append(s, 4, NULL);
+		assert_int_equal(read_from(s, 0, 0, NULL), 5);
+		spool_close(&s);
+	}
+	remove_dir(torn);
+	memcpy(dir, original, sizeof(original));
+}
+
+static void spool_damage_costs_only_the_damaged_record(void **state)
+{
+	struct spool *s = open_with(options());
+	char path[512], command[600];
+	struct spool_stats stats;
+	struct spool_cursor *c;
+	struct record r;
+	struct error err;
+	uint64_t lost, count = 0;
+	int fd;
+
+	(void)state;
+	for (uint64_t i = 0; i < 30; i++)
+		append(s, i, NULL);
+	spool_close(&s);
+	newest_segment(path);
+	fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, "\x55", 1, SEGMENT_HEADER_BYTES + 10 * 700), 1);
+	close(fd);
+	log_set_level(LOG_LEVEL_ERROR);
+	s = open_with(options());
+	assert_true(spool_cursor_open(&c, s, &err));
+	assert_true(spool_cursor_seek(c, 0, &lost, &err));
+	while (spool_cursor_next(c, &arena, &r, &err) == SPOOL_RECORD)
+		count++;
+	assert_int_equal(count, 29);
+	spool_stats(s, &stats);
+	assert_true(stats.damaged_records >= 1);
+	spool_cursor_close(&c);
+	spool_close(&s);
+	snprintf(command, sizeof(command), "test -f '%s.bad'", path);
+	assert_int_equal(system(command), 0);
+}
+
+static void spool_full_waits_for_release(void **state)
+{
+	struct spool_options o = options();
+	struct spool *s;
+	uint64_t i = 0, seq = 0;
+
+	(void)state;
+	o.bytes_max = 4 * SEGMENT;
+	s = open_with(o);
+	while (append(s, i, &seq) == SPOOL_APPENDED)
+		i++;
+	assert_true(i > 200 && i < 400);
+	assert_int_equal(append(s, i, NULL), SPOOL_FULL);
+	spool_release(s, i);
+	assert_true(spool_wait_for_space(s));
+	for (int more = 0; more < 1000; more++, i++) {
+		while (append(s, i, NULL) == SPOOL_FULL) {
+			spool_release(s, spool_last_seq(s));
+			assert_true(spool_wait_for_space(s));
+		}
+	}
+	spool_stop_waiting(s);
+	assert_false(spool_wait_for_space(s));
+	spool_close(&s);
+}
+
+static void spool_keeps_released_records_for_the_retention_time(void **state)
+{
+	struct spool_options o = options();
+	struct spool *s = open_with(o);
+	struct spool_stats stats;
+
+	(void)state;
+	for (uint64_t i = 0; i < 500; i++)
+		append(s, i, NULL);
+	spool_release(s, 500);
+	spool_close(&s);
+	s = open_with(o);
+	assert_int_equal(read_from(s, 0, 0, NULL), 500);
+	spool_close(&s);
+	o.retain_us = 0;
+	s = open_with(o);
+	assert_int_equal(read_from(s, 0, 0, NULL), 500); /* not released in this run */
+	spool_release(s, 400);
+	do {
+		spool_stats(s, &stats);
+		usleep(1000);
+	} while (stats.oldest_seq == 1); /* ctest ends this if it never comes true */
+	assert_in_range(stats.oldest_seq, 2, 401);
+	spool_close(&s);
+}
+
+static void spool_seek_says_what_is_gone_and_refuses_the_future(void **state)
+{
+	struct spool_options o = options();
+	struct spool *s;
+	struct spool_cursor *c;
+	struct spool_stats stats;
+	struct error err;
+	uint64_t lost;
+
+	(void)state;
+	o.retain_us = 0;
+	s = open_with(o);
+	for (uint64_t i = 0; i < 500; i++)
+		append(s, i, NULL);
+	spool_release(s, 500);
+	do {
+		spool_stats(s, &stats);
+		usleep(1000);
+	} while (stats.segments > 1 && stats.oldest_seq == 1);
+	assert_true(spool_cursor_open(&c, s, &err));
+	assert_true(spool_cursor_seek(c, 0, &lost, &err));
+	spool_stats(s, &stats);
+	assert_int_equal(lost, stats.oldest_seq - 1);
+	assert_true(spool_cursor_seek(c, 500, &lost, &err));
+	assert_int_equal(lost, 0);
+	assert_false(spool_cursor_seek(c, 501, &lost, &err));
+	assert_string_equal(err.reason, "spool_behind");
+	spool_cursor_close(&c);
+	spool_close(&s);
+}
+
+static void spool_is_used_by_one_process(void **state)
+{
+	struct spool_options o = options();
+	struct spool *s = open_with(o), *second = NULL;
+	struct error err;
+
+	(void)state;
+	assert_false(spool_open(&second, &o, &err));
+	assert_string_equal(err.reason, "spool_in_use");
+	assert_null(second);
+	spool_close(&s);
+}
+
+static void spool_refuses_what_it_does_not_know(void **state)
+{
+	struct spool_options o = options();
+	struct spool *s = open_with(o);
+	struct error err;
+	char path[512], identity[200];
+	int fd;
+
+	(void)state;
+	append(s, 0, NULL);
+	spool_close(&s);
+	newest_segment(path);
+	fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, "\x02", 1, 5), 1);
+	assert_false(spool_open(&s, &o, &err));
+	assert_string_equal(err.reason, "spool_version");
+	assert_int_equal(pwrite(fd, "\x01", 1, 5), 1);
+	close(fd);
+	snprintf(identity, sizeof(identity), "%s/identity", dir);
+	assert_true(fs_replace_file(identity,
+		slice_from_cstr("00000000-0000-4000-8000-000000000000\n"), &err));
+	assert_false(spool_open(&s, &o, &err));
+	assert_string_equal(err.reason, "spool_mixed");
+	assert_true(fs_replace_file(identity, slice_from_cstr("nonsense"), &err));
+	assert_false(spool_open(&s, &o, &err));
+	assert_string_equal(err.reason, "spool_damaged");
+}
+
+/*
+ * Fail the first, second, third ... file operation, each in three ways, until a run passes without
+ * reaching it. After each: what was accepted is there, in order, and nothing else but perhaps the
+ * one record whose append failed.
+ */
+static void spool_survives_every_failing_file_operation(void **state)
+{
+	static const char *const faults[] = {"EIO", "ENOSPC", "short"};
+
+	(void)state;
+	log_set_level(LOG_LEVEL_ERROR);
+	for (size_t f = 0; f < 3; f++) {
+		bool passed = false;
+
+		for (uint64_t call = 1; !passed; call++) {
+			struct spool_options o = options();
+			struct spool *s = NULL;
+			struct error err;
+			uint64_t accepted = 0, count;
+
+			remove_dir(dir);
+			fs_fail_at(call, faults[f]);
+			if (spool_open(&s, &o, &err)) {
+				while (accepted < 110 && append(s, accepted, NULL) == SPOOL_APPENDED)
+					accepted++;
+				spool_close(&s);
+			}
+			passed = fs_calls() < call;
+			fs_fail_at(0, NULL);
+			if (fs_make_dir(dir, &err) && spool_open(&s, &o, &err)) {
+				count = read_from(s, 0, 0, NULL);
+				assert_in_range(count, accepted, accepted + 1);
+				spool_close(&s);
+			} else {
+				fail_msg("call %d: %s", (int)call, err.message);
+			}
+			assert_true(call < 2000);
+		}
+	}
+}
+
+struct reader {
+	struct spool *spool;
+	uint64_t count;
+};
+
+static void *read_while_writing(void *context)
+{
+	struct reader *reader = context;
+	struct spool_cursor *c;
+	struct error err;
+	struct record r;
+	struct arena mine;
+	uint64_t lost, i = 0;
+
+	if (!arena_init(&mine, 8 << 20, 1 << 20) || !spool_cursor_open(&c, reader->spool, &err) ||
+		!spool_cursor_seek(c, 0, &lost, &err))
+		abort();
+	while (i < reader->count) {
+		enum spool_next next = spool_cursor_next(c, &mine, &r, &err);
+
+		if (next == SPOOL_RECORD) {
+			if (payload_number(&r) != i++)
+				abort();
+			if (i % 100 == 0)
+				spool_release(reader->spool, r.seq);
+		}
+		if (next == SPOOL_EMPTY || (next == SPOOL_ERROR && err.kind == ERROR_TRANSIENT)) {
+			spool_cursor_drop_window(c);
+			arena_reset(&mine);
+		} else if (next == SPOOL_ERROR) {
+			abort();
+		}
+	}
+	spool_cursor_close(&c);
+	arena_fini(&mine);
+	return NULL;
+}
+
+static void spool_is_read_while_it_is_written(void **state)
+{
+	struct spool_options o = options();
+	struct reader reader = {.count = 20000};
+	pthread_t thread;
+
+	(void)state;
+	o.sync = SPOOL_SYNC_INTERVAL;
+	o.retain_us = 0;
+	o.bytes_max = 8 * SEGMENT;
+	reader.spool = open_with(o);
+	assert_int_equal(pthread_create(&thread, NULL, read_while_writing, &reader), 0);
+	for (uint64_t i = 0; i < reader.count;) {
+		enum spool_append result = append(reader.spool, i, NULL);
+
+		assert_int_not_equal(result, SPOOL_FAILED);
+		if (result == SPOOL_APPENDED)
+			i++;
+		else
+			assert_true(spool_wait_for_space(reader.spool));
+	}
+	pthread_join(thread, NULL);
+	spool_close(&reader.spool);
+}
+
+int main(void)
+{
+#define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		SPOOL_TEST(spool_records_come_back_in_order_across_segments),
+		SPOOL_TEST(spool_after_proper_close_numbers_go_on),
+		SPOOL_TEST(spool_after_kill_nothing_is_missing_and_numbers_skip),
+		SPOOL_TEST(spool_open_drops_torn_last_record),
+		SPOOL_TEST(spool_damage_costs_only_the_damaged_record),
+		SPOOL_TEST(spool_full_waits_for_release),
+		SPOOL_TEST(spool_keeps_released_records_for_the_retention_time),
+		SPOOL_TEST(spool_seek_says_what_is_gone_and_refuses_the_future),
+		SPOOL_TEST(spool_is_used_by_one_process),
+		SPOOL_TEST(spool_refuses_what_it_does_not_know),
+		SPOOL_TEST(spool_survives_every_failing_file_operation),
+		SPOOL_TEST(spool_is_read_while_it_is_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
