@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "spool/spool_private.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,7 +180,9 @@ static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
 			s->segments[i].damaged = true;
 	}
 	pthread_mutex_unlock(&s->lock);
-	(void)link(c->path, bad); /* there already: an earlier find in the same file */
+	if (link(c->path, bad) != 0 && errno != EEXIST)
+		log_warn("spool_bad_not_kept", "could not give the damaged segment a second name",
+			"path=%s errno=%d", bad, errno);
 	log_error("spool_damaged", "records in a segment are damaged and were passed over",
 		"path=%s records=%" PRIu64 " after_seq=%" PRIu64 " kept_as=%s", c->path, records,
 		c->position, bad);

@@ -1,0 +1,36 @@
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+/*
+ * Text built up at the end of an arena. put never fails at once: after the arena is full, further
+ * text is dropped and text_end() says so, so the caller checks once. Nothing else may be taken
+ * from the arena between text_begin() and text_end(). One thread.
+ */
+struct text {
+	struct arena *arena;
+	uint8_t *start;
+	uint8_t *at;
+	uint8_t *end;
+	bool failed;
+};
+
+void text_begin(struct text *t, struct arena *arena);
+void text_put(struct text *t, const void *data, size_t size);
+void text_put_char(struct text *t, char c);
+void text_put_slice(struct text *t, struct slice s);
+void text_put_cstr(struct text *t, const char *s);
+void text_put_int(struct text *t, int64_t value);
+
+/* A JSON string with its quotes; s must be well-formed UTF-8. */
+void text_put_json_string(struct text *t, struct slice s);
+
+/* The text, with the arena's lifetime; absent if the arena was full. */
+MUST_CHECK struct slice text_end(struct text *t);
+
+/* Give up: the arena is as before text_begin(). */
+void text_cancel(struct text *t);
+
+#endif

@@ -1,0 +1,342 @@
+#include "decode/decode.h"
+
+#include "base/decimal.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "decode/decode_private.h"
+
+#include <stdlib.h>
+
+struct decoder {
+	const struct topic_patterns *patterns;
+	struct decode_msgpack *msgpack;
+	struct decode_json *json;
+
+	/* Of the record at hand. */
+	struct decode_input input;
+	struct message common; /* what all its messages share */
+	struct decode_tree tree;
+	struct value *items;
+	uint32_t items_count;
+	uint32_t next;
+	uint32_t raw_at; /* where the next item of a batch may begin */
+};
+
+static const struct {
+	const char *text; /* last part of the topic level; "ocpp" before it is optional */
+	enum message_version version;
+} decode_versions[] = {
+	{"1.6", VERSION_16},
+	{"16", VERSION_16},
+	{"2.0.1", VERSION_201},
+	{"2.0", VERSION_201},
+	{"201", VERSION_201},
+	{"2.1", VERSION_21},
+	{"21", VERSION_21},
+};
+
+const char *message_type_name(enum message_type type)
+{
+	switch (type) {
+	case MESSAGE_CALL:
+		return "call";
+	case MESSAGE_RESULT:
+		return "result";
+	case MESSAGE_ERROR:
+		return "error";
+	case MESSAGE_RESULT_ERROR:
+		return "result_error";
+	case MESSAGE_SEND:
+		return "send";
+	}
+	return "";
+}
+
+bool decode_arena_full(struct error *err)
+{
+	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room to decode the message");
+}
+
+struct slice decode_text(struct arena *arena, struct slice s, bool *replaced)
+{
+	if (utf8_is_storable(s))
+		return s;
+	*replaced = true;
+	return utf8_replace(arena, s);
+}
+
+bool decoder_new(struct decoder **out, const struct topic_patterns *patterns,
+	size_t payload_bytes_max, struct error *err)
+{
+	struct decoder *d = calloc(1, sizeof(*d));
+
+	if (d == NULL || !decode_msgpack_new(&d->msgpack) ||
+		!decode_json_new(&d->json, payload_bytes_max)) {
+		decoder_free(&d);
+		return error_set(err, ERROR_FATAL, "memory", "out of memory making a decoder");
+	}
+	d->patterns = patterns;
+	*out = d;
+	return true;
+}
+
+void decoder_free(struct decoder **decoder)
+{
+	struct decoder *d = *decoder;
+
+	*decoder = NULL;
+	if (d == NULL)
+		return;
+	decode_msgpack_free(&d->msgpack);
+	decode_json_free(&d->json);
+	free(d);
+}
+
+/* ---- the topic ---- */
+
+static void decode_version(struct message *m, struct slice text)
+{
+	if (text.size > 4 && memcmp(text.data, "ocpp", 4) == 0)
+		text = slice_of(text.data + 4, text.size - 4);
+	m->version = VERSION_UNKNOWN;
+	m->version_text = text;
+	for (size_t i = 0; i < sizeof(decode_versions) / sizeof(*decode_versions); i++) {
+		if (slice_equal_cstr(text, decode_versions[i].text))
+			m->version = decode_versions[i].version;
+	}
+	if (m->version == VERSION_16)
+		m->version_text = slice_from_cstr("1.6");
+	else if (m->version == VERSION_201)
+		m->version_text = slice_from_cstr("2.0.1");
+	else if (m->version == VERSION_21)
+		m->version_text = slice_from_cstr("2.1");
+}
+
+/* What the topic says, as text that can be stored. */
+static bool decode_topic(struct decoder *d, struct arena *arena, struct error *err)
+{
+	struct message *m = &d->common;
+	bool replaced = false;
+	struct topic topic;
+
+	*m = (struct message){
+		.seq = d->input.seq,
+		.received_us = d->input.received_us,
+		.trace = d->input.trace,
+		.raw = d->input.payload,
+		.topic = decode_text(arena, d->input.topic, &replaced),
+	};
+	if (slice_is_absent(m->topic))
+		return decode_arena_full(err);
+	if (!topic_match(d->patterns, m->topic, &topic))
+		return error_set(err, ERROR_POISON, "unknown_topic",
+			"the topic fits none of mqtt.topic_patterns");
+	m->station = topic.station;
+	if (slice_equal_cstr(topic.direction, "out"))
+		m->direction = DIRECTION_OUT;
+	else if (slice_equal_cstr(topic.direction, "in") || slice_is_absent(topic.direction))
+		m->direction = DIRECTION_IN;
+	else
+		return error_set(err, ERROR_POISON, "unknown_topic",
+			"the topic's direction is neither \"in\" nor \"out\"");
+	decode_version(m, slice_is_absent(topic.version) ? slice_from_cstr("") : topic.version);
+	return true;
+}
+
+/* ---- the payload ---- */
+
+static bool decode_payload(struct decoder *d, struct arena *arena, struct error *err)
+{
+	struct slice p = d->input.payload;
+	size_t at = 0;
+
+	if (p.size >= 3 && memcmp(p.data, "\xef\xbb\xbf", 3) == 0)
+		at = 3; /* a byte order mark, which JSON should not have */
+	while (at < p.size && (p.data[at] == ' ' || p.data[at] == '\t' || p.data[at] == '\n' ||
+				      p.data[at] == '\r'))
+		at++;
+	if (at == p.size)
+		return error_set(err, ERROR_POISON, "empty", "the message is empty");
+	/* In msgpack these bytes would be the small numbers 0x7b and 0x5b: no message. */
+	if (p.data[at] == '{' || p.data[at] == '[') {
+		d->raw_at = (uint32_t)at;
+		d->input.payload = slice_of(p.data + at, p.size - at);
+		return decode_json_parse(d->json, d->input.payload, arena, &d->tree, err);
+	}
+	if ((p.data[0] & 0xc0) == 0x80 || p.data[0] >= 0xdc)
+		return decode_msgpack_parse(d->msgpack, p, arena, &d->tree, err);
+	return error_set(err, ERROR_POISON, "unknown_format",
+		"the message is neither JSON nor msgpack: it begins with byte 0x%02x", p.data[0]);
+}
+
+bool decode_begin(struct decoder *d, const struct decode_input *input, struct arena *arena,
+	struct error *err)
+{
+	struct value *root = &d->tree.root;
+
+	d->input = *input;
+	d->items_count = d->next = 0;
+	d->raw_at = 0;
+	d->tree = (struct decode_tree){.item_ends = NULL};
+	if (!decode_topic(d, arena, err) || !decode_payload(d, arena, err))
+		return false;
+	d->common.text_replaced = d->tree.text_replaced;
+	d->raw_at = 0;
+	if (root->kind == VALUE_ARRAY && root->count > 0 &&
+		(root->items[0].kind == VALUE_MAP || root->items[0].kind == VALUE_ARRAY)) {
+		if (root->count > DECODE_MESSAGES_MAX)
+			return error_set(err, ERROR_POISON, "too_many_messages",
+				"an array of %u messages; %d are taken at most", root->count,
+				DECODE_MESSAGES_MAX);
+		d->items = root->items;
+		d->items_count = root->count;
+	} else {
+		d->items = root;
+		d->items_count = 1;
+		d->tree.item_ends = NULL;
+	}
+	return true;
+}
+
+/* The bytes of the item at hand; of a JSON item without the comma and blanks before it. */
+static struct slice decode_raw(struct decoder *d)
+{
+	struct slice p = d->input.payload;
+	uint32_t from = d->raw_at, to;
+
+	if (d->tree.item_ends == NULL)
+		return p;
+	to = d->tree.item_ends[d->next];
+	d->raw_at = to;
+	if (p.data[0] == '[') {
+		while (from < to && p.data[from] != '{' &&
+			!(p.data[from] == '[' && from > 0))
+			from++;
+	} else if (from == 0) {
+		from = p.data[0] == 0xdc ? 3 : p.data[0] == 0xdd ? 5 : 1;
+	}
+	return slice_of(p.data + from, to - from);
+}
+
+/* A text field of the envelope; "" if it is not there. */
+static bool decode_envelope_text(const struct value *v, const char *name, struct slice *out,
+	struct error *err)
+{
+	*out = slice_from_cstr("");
+	if (v == NULL || v->kind == VALUE_NULL)
+		return true;
+	if (v->kind != VALUE_STRING && v->kind != VALUE_NUMBER)
+		return error_set(err, ERROR_POISON, "bad_envelope", "\"%s\" is not text", name);
+	*out = v->text;
+	return true;
+}
+
+static bool decode_type(const struct value *v, struct message *m, struct error *err)
+{
+	int64_t type;
+
+	if (v == NULL)
+		return error_set(err, ERROR_POISON, "bad_envelope", "there is no \"%s\"", "type");
+	if (v->kind != VALUE_NUMBER || !decimal_to_int64(v->text, 2, 6, &type))
+		return error_set(err, ERROR_POISON, "bad_envelope", "\"%s\" is not a message type from 2 to 6", "type");
+	m->type = (enum message_type)type;
+	return true;
+}
+
+static struct value *decode_present(struct value *v)
+{
+	return v == NULL || v->kind == VALUE_NULL ? NULL : v;
+}
+
+/* MaEVE's envelope: see schemas/README.md. */
+static bool decode_envelope(struct value *map, struct message *m, struct error *err)
+{
+	static const struct slice type = SLICE("type"), id = SLICE("id"), action = SLICE("action"),
+				  request = SLICE("request"), response = SLICE("response"),
+				  code = SLICE("error_code"),
+				  description = SLICE("error_description"),
+				  details = SLICE("error_details");
+
+	if (!decode_type(value_get(map, type), m, err) ||
+		!decode_envelope_text(value_get(map, id), "id", &m->id, err) ||
+		!decode_envelope_text(value_get(map, action), "action", &m->action, err) ||
+		!decode_envelope_text(value_get(map, code), "error_code", &m->error_code, err) ||
+		!decode_envelope_text(value_get(map, description), "error_description",
+			&m->error_description, err))
+		return false;
+	switch (m->type) {
+	case MESSAGE_CALL:
+	case MESSAGE_SEND:
+		m->payload = decode_present(value_get(map, request));
+		if (m->action.size == 0)
+			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"", "action");
+		break;
+	case MESSAGE_RESULT:
+		m->payload = decode_present(value_get(map, response));
+		m->request = decode_present(value_get(map, request));
+		break;
+	case MESSAGE_ERROR:
+	case MESSAGE_RESULT_ERROR:
+		m->payload = decode_present(value_get(map, details));
+		m->request = decode_present(value_get(map, request));
+		break;
+	}
+	return true;
+}
+
+/* OCPP-J 1.6 section 4.2, OCPP 2.1 part 4 section 4.2. */
+static bool decode_frame(struct value *array, struct message *m, struct error *err)
+{
+	struct value *items = array->items;
+	uint32_t count = array->count;
+
+	if (count < 3)
+		return error_set(err, ERROR_POISON, "bad_envelope", "an OCPP-J frame of fewer than %s elements", "three");
+	if (!decode_type(&items[0], m, err) ||
+		!decode_envelope_text(&items[1], "message id", &m->id, err))
+		return false;
+	switch (m->type) {
+	case MESSAGE_CALL:
+	case MESSAGE_SEND:
+		if (!decode_envelope_text(&items[2], "action", &m->action, err))
+			return false;
+		if (m->action.size == 0)
+			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"", "action");
+		m->payload = count > 3 ? decode_present(&items[3]) : NULL;
+		break;
+	case MESSAGE_RESULT:
+		m->payload = decode_present(&items[2]);
+		break;
+	case MESSAGE_ERROR:
+	case MESSAGE_RESULT_ERROR:
+		if (!decode_envelope_text(&items[2], "error code", &m->error_code, err) ||
+			(count > 3 && !decode_envelope_text(&items[3], "error description",
+					      &m->error_description, err)))
+			return false;
+		m->payload = count > 4 ? decode_present(&items[4]) : NULL;
+		break;
+	}
+	return true;
+}
+
+enum decode_next decode_next(struct decoder *d, struct message *out, struct error *err)
+{
+	struct value *item;
+	bool ok;
+
+	if (d->next == d->items_count)
+		return DECODE_END;
+	item = &d->items[d->next];
+	*out = d->common;
+	out->index = d->next;
+	out->raw = decode_raw(d);
+	out->id = out->action = out->error_code = out->error_description = slice_from_cstr("");
+	d->next++;
+	if (item->kind == VALUE_MAP)
+		ok = decode_envelope(item, out, err);
+	else if (item->kind == VALUE_ARRAY)
+		ok = decode_frame(item, out, err);
+	else
+		ok = error_set(err, ERROR_POISON, "bad_envelope", "neither %s nor an OCPP-J frame", "an envelope");
+	return ok ? DECODE_MESSAGE : DECODE_BAD;
+}

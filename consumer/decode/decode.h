@@ -1,0 +1,50 @@
+#ifndef DECODE_DECODE_H
+#define DECODE_DECODE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "decode/message.h"
+#include "decode/topic.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Record -> OCPP messages. Nothing here knows where a record comes from or what becomes of a
+ * message. A decoder keeps scratch memory between records; one thread uses it.
+ *
+ * Hostile input is expected: lengths are checked against the bytes before they are believed,
+ * nesting and the number of values are limited (base/limits.h).
+ */
+struct decoder;
+
+/* One MQTT message to decode. Everything is borrowed and must live as long as the arena. */
+struct decode_input {
+	uint64_t seq;
+	int64_t received_us;
+	struct slice topic;
+	struct slice trace;
+	struct slice payload;
+};
+
+/* patterns must outlive the decoder. payload_bytes_max: larger payloads are never given to it. */
+MUST_CHECK bool decoder_new(struct decoder **out, const struct topic_patterns *patterns,
+	size_t payload_bytes_max, struct error *err);
+void decoder_free(struct decoder **decoder);
+
+/*
+ * Parse a record; decode_next() then gives its messages. False with err: POISON if the record is
+ * no message at all, TRANSIENT "arena_full" if the arena is (close the batch, try with a new one).
+ */
+MUST_CHECK bool decode_begin(struct decoder *d, const struct decode_input *input,
+	struct arena *arena, struct error *err);
+
+enum decode_next { DECODE_MESSAGE, DECODE_BAD, DECODE_END };
+
+/*
+ * The next message. BAD: this one is none, err says why (POISON); out->raw, ->index and what the
+ * topic says are set; the others are not harmed.
+ */
+enum decode_next decode_next(struct decoder *d, struct message *out, struct error *err);
+
+#endif

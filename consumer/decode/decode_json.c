@@ -1,0 +1,437 @@
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "decode/decode_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <yajl/yajl_parse.h>
+
+/*
+ * JSON through yajl: of Debian's C libraries the one that hands over the text of numbers as it
+ * stands (json-c turns 30 digits into 18446744073709551615, jansson 1.10 into
+ * 1.1000000000000001, cJSON keeps doubles).
+ *
+ * Strings that cannot be stored: yajl's own check would refuse the whole message, and it replaces
+ * lone surrogates by "?" without a word. So the check is off, bytes are looked at here, and
+ * \u0000 and lone surrogates are turned into \ufffd in a copy before yajl sees them.
+ *
+ * yajl allocates a handle per parse, from a scratch arena of ours that is made anew each time.
+ */
+struct decode_json {
+	struct arena scratch;
+	struct arena pending_arena;
+	struct member *pending; /* values of containers not yet closed, in a fixed room */
+	uint32_t pending_count;
+	uint32_t pending_peak;
+
+	/* Of the parse at hand. */
+	yajl_handle yajl;
+	struct arena *arena;
+	struct slice payload;
+	struct slice key;
+	struct {
+		uint32_t first; /* in pending */
+		struct slice key; /* that the container itself goes under */
+	} open[DECODE_DEPTH_MAX];
+	size_t depth;
+	uint32_t values;
+	bool root_is_batch;
+	bool replaced;
+	bool full;
+	const char *bad;
+	const char *bad_reason;
+	uint32_t *ends;
+	uint32_t ends_count;
+	uint32_t ends_room;
+	struct value root;
+};
+
+/*
+ * What yajl asks for beside its handle: a buffer for unescaping that doubles, and one byte per
+ * level of nesting. It does not look whether it got memory, so there must be enough for the worst
+ * payload: the sum of a doubling series is below four times its last.
+ */
+enum {
+	JSON_SCRATCH_FACTOR = 8,
+	JSON_SCRATCH_BASE_BYTES = 1 << 20,
+	JSON_KEEP_BYTES = 64 << 10,
+	JSON_PENDING_BYTES = DECODE_VALUES_MAX * (int)sizeof(struct member),
+};
+
+static void *json_malloc(void *context, size_t size)
+{
+	void *memory = arena_alloc(context, size + sizeof(size_t));
+
+	CHECK(memory != NULL);
+	*(size_t *)memory = size;
+	return (size_t *)memory + 1;
+}
+
+static void *json_realloc(void *context, void *old, size_t size)
+{
+	void *memory = json_malloc(context, size);
+
+	if (old != NULL) {
+		size_t old_size = ((size_t *)old)[-1];
+
+		memcpy(memory, old, old_size < size ? old_size : size);
+	}
+	return memory;
+}
+
+static void json_free(void *context, void *memory)
+{
+	(void)context; /* goes with the arena */
+	(void)memory;
+}
+
+/* Give back what a very large payload took of it. */
+static void json_pending_reset(struct decode_json *p)
+{
+	arena_reset(&p->pending_arena);
+	p->pending = arena_alloc(&p->pending_arena, JSON_PENDING_BYTES);
+	CHECK(p->pending != NULL);
+	p->pending_peak = 0;
+}
+
+bool decode_json_new(struct decode_json **out, size_t payload_bytes_max)
+{
+	struct decode_json *p = calloc(1, sizeof(*p));
+
+	if (p == NULL ||
+		!arena_init(&p->scratch,
+			JSON_SCRATCH_FACTOR * payload_bytes_max + JSON_SCRATCH_BASE_BYTES,
+			JSON_KEEP_BYTES) ||
+		!arena_init(&p->pending_arena, JSON_PENDING_BYTES, JSON_KEEP_BYTES)) {
+		decode_json_free(&p);
+		return false;
+	}
+	json_pending_reset(p);
+	*out = p;
+	return true;
+}
+
+void decode_json_free(struct decode_json **parser)
+{
+	if (*parser != NULL) {
+		arena_fini(&(*parser)->scratch);
+		arena_fini(&(*parser)->pending_arena);
+	}
+	free(*parser);
+	*parser = NULL;
+}
+
+static int json_stop(struct decode_json *p, const char *reason, const char *what)
+{
+	p->bad_reason = reason;
+	p->bad = what;
+	return 0;
+}
+
+static int json_stop_full(struct decode_json *p)
+{
+	p->full = true;
+	return 0;
+}
+
+/* Room for a value where the parse stands. */
+static struct value *json_add(struct decode_json *p)
+{
+	struct member *m;
+
+	if (p->values == DECODE_VALUES_MAX) {
+		json_stop(p, "too_many_values", "too many values");
+		return NULL;
+	}
+	p->values++;
+	if (p->depth == 0) {
+		p->root = (struct value){.kind = VALUE_NULL};
+		return &p->root;
+	}
+	m = &p->pending[p->pending_count++];
+	if (p->pending_count > p->pending_peak)
+		p->pending_peak = p->pending_count;
+	*m = (struct member){.key = p->key, .value = {.kind = VALUE_NULL}};
+	return &m->value;
+}
+
+static int json_null(void *context)
+{
+	return json_add(context) != NULL;
+}
+
+static int json_boolean(void *context, int value)
+{
+	struct value *v = json_add(context);
+
+	if (v == NULL)
+		return 0;
+	v->kind = VALUE_BOOLEAN;
+	v->boolean = value != 0;
+	return 1;
+}
+
+static int json_number(void *context, const char *text, size_t size)
+{
+	struct value *v = json_add(context);
+
+	if (v == NULL)
+		return 0;
+	v->kind = VALUE_NUMBER;
+	v->text = slice_of(text, size);
+	return 1;
+}
+
+/* Text without escapes is handed over in place; unescaped text is in a buffer that will change. */
+static bool json_text(struct decode_json *p, const unsigned char *text, size_t size,
+	struct slice *out)
+{
+	struct slice s = slice_of(size == 0 ? (const unsigned char *)"" : text, size);
+
+	if (size > 0 && (text < p->payload.data || text >= p->payload.data + p->payload.size))
+		s = arena_copy(p->arena, s);
+	if (!slice_is_absent(s))
+		s = decode_text(p->arena, s, &p->replaced);
+	*out = s;
+	if (slice_is_absent(s))
+		p->full = true;
+	return !p->full;
+}
+
+static int json_string(void *context, const unsigned char *text, size_t size)
+{
+	struct decode_json *p = context;
+	struct value *v = json_add(p);
+
+	if (v == NULL)
+		return 0;
+	v->kind = VALUE_STRING;
+	return json_text(p, text, size, &v->text);
+}
+
+static int json_key(void *context, const unsigned char *text, size_t size)
+{
+	struct decode_json *p = context;
+
+	return json_text(p, text, size, &p->key);
+}
+
+static int json_open(struct decode_json *p, bool array)
+{
+	if (p->depth == DECODE_DEPTH_MAX)
+		return json_stop(p, "too_deep", "nesting too deep");
+	/* A batch: the root is an array, and its first item a container. */
+	if (p->depth == 0)
+		p->root_is_batch = array;
+	else if (p->depth == 1 && p->pending_count > 0 && p->ends_count == 0)
+		p->root_is_batch = false;
+	p->open[p->depth].first = p->pending_count;
+	p->open[p->depth].key = p->key;
+	p->depth++;
+	return 1;
+}
+
+static int json_open_map(void *context)
+{
+	return json_open(context, false);
+}
+
+static int json_open_array(void *context)
+{
+	return json_open(context, true);
+}
+
+/* Where each item of a batch ends. The list is at the end of the scratch arena's own block. */
+static bool json_note_end(struct decode_json *p)
+{
+	if (p->ends_count == p->ends_room) {
+		uint32_t room = p->ends_room == 0 ? 64 : p->ends_room * 2;
+		uint32_t *grown = arena_alloc(p->arena, room * sizeof(*grown));
+
+		if (grown == NULL) {
+			p->full = true;
+			return false;
+		}
+		if (p->ends_count > 0)
+			memcpy(grown, p->ends, p->ends_count * sizeof(*grown));
+		p->ends = grown;
+		p->ends_room = room;
+	}
+	p->ends[p->ends_count++] = (uint32_t)yajl_get_bytes_consumed(p->yajl);
+	return true;
+}
+
+static int json_close(struct decode_json *p, enum value_kind kind)
+{
+	struct value closed = {.kind = (uint8_t)kind}, *v;
+	struct member *first;
+
+	p->depth--;
+	first = &p->pending[p->open[p->depth].first];
+	closed.count = p->pending_count - p->open[p->depth].first;
+	if (kind == VALUE_MAP) {
+		closed.members = arena_alloc(p->arena, closed.count * sizeof(*closed.members));
+		if (closed.members == NULL)
+			return json_stop_full(p);
+		if (closed.count > 0)
+			memcpy(closed.members, first, closed.count * sizeof(*first));
+	} else {
+		closed.items = arena_alloc(p->arena, closed.count * sizeof(*closed.items));
+		if (closed.items == NULL)
+			return json_stop_full(p);
+		for (uint32_t i = 0; i < closed.count; i++)
+			closed.items[i] = first[i].value;
+	}
+	p->pending_count = p->open[p->depth].first;
+	p->key = p->open[p->depth].key;
+	v = json_add(p);
+	if (v == NULL)
+		return 0;
+	*v = closed;
+	if (p->depth == 1 && p->root_is_batch && !json_note_end(p))
+		return 0;
+	return 1;
+}
+
+static int json_close_map(void *context)
+{
+	return json_close(context, VALUE_MAP);
+}
+
+static int json_close_array(void *context)
+{
+	return json_close(context, VALUE_ARRAY);
+}
+
+static int json_hex4(const uint8_t *at)
+{
+	int value = 0;
+
+	for (int i = 0; i < 4; i++) {
+		int c = at[i] | 0x20;
+		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+
+		if (digit < 0)
+			return -1;
+		value = value << 4 | digit;
+	}
+	return value;
+}
+
+/* The code unit of \uXXXX at an offset, or -1. */
+static int json_escape_at(struct slice s, size_t at)
+{
+	if (at + 6 > s.size || s.data[at] != '\\' || s.data[at + 1] != 'u')
+		return -1;
+	return json_hex4(s.data + at + 2);
+}
+
+/*
+ * \u0000 and lone surrogates are legal JSON that no database text can hold. Most payloads have no
+ * \u at all and are used as they are; only one with such an escape is copied.
+ */
+static bool json_mend_escapes(struct slice *payload, struct arena *arena, bool *replaced)
+{
+	struct slice s = *payload;
+	uint8_t *copy = NULL;
+	size_t at = 0;
+
+	while (at + 6 <= s.size) {
+		const uint8_t *found = memchr(s.data + at, '\\', s.size - at);
+		int unit, next;
+
+		if (found == NULL)
+			break;
+		at = (size_t)(found - s.data);
+		unit = json_escape_at(s, at);
+		if (unit < 0) {
+			at += 2; /* another escape, two bytes as in \\ and \" */
+			continue;
+		}
+		next = unit >= 0xd800 && unit < 0xdc00 ? json_escape_at(s, at + 6) : -1;
+		if (next >= 0xdc00 && next < 0xe000) {
+			at += 12;
+			continue;
+		}
+		if (unit == 0 || (unit >= 0xd800 && unit < 0xe000)) {
+			if (copy == NULL) {
+				copy = arena_bytes(arena, s.size);
+				if (copy == NULL)
+					return false;
+				memcpy(copy, s.data, s.size);
+				*payload = s = slice_of(copy, s.size);
+				*replaced = true;
+			}
+			memcpy(copy + at, "\\ufffd", 6);
+		}
+		at += 6;
+	}
+	return true;
+}
+
+static bool json_error(struct decode_json *p, struct slice payload, struct error *err)
+{
+	size_t at = yajl_get_bytes_consumed(p->yajl);
+	unsigned char *text;
+
+	if (p->full)
+		return decode_arena_full(err);
+	if (p->bad != NULL) {
+		error_set(err, ERROR_POISON, p->bad_reason, "JSON: %s at byte %zu", p->bad, at);
+	} else {
+		text = yajl_get_error(p->yajl, 0, payload.data, payload.size);
+		text[strcspn((char *)text, "\n")] = '\0';
+		error_set(err, ERROR_POISON, "bad_json", "JSON: %s at byte %zu", (char *)text, at);
+		yajl_free_error(p->yajl, text);
+	}
+	if (err != NULL)
+		err->offset = (int64_t)at;
+	return false;
+}
+
+bool decode_json_parse(struct decode_json *p, struct slice payload, struct arena *arena,
+	struct decode_tree *out, struct error *err)
+{
+	static const yajl_callbacks callbacks = {
+		.yajl_null = json_null,
+		.yajl_boolean = json_boolean,
+		.yajl_number = json_number,
+		.yajl_string = json_string,
+		.yajl_start_map = json_open_map,
+		.yajl_map_key = json_key,
+		.yajl_end_map = json_close_map,
+		.yajl_start_array = json_open_array,
+		.yajl_end_array = json_close_array,
+	};
+	yajl_alloc_funcs memory = {json_malloc, json_realloc, json_free, &p->scratch};
+	yajl_status status;
+	bool ok;
+
+	arena_reset(&p->scratch);
+	if (p->pending_peak > JSON_KEEP_BYTES / (int)sizeof(*p->pending))
+		json_pending_reset(p);
+	p->arena = arena;
+	p->pending_count = p->values = p->ends_count = p->ends_room = 0;
+	p->depth = 0;
+	p->root_is_batch = p->replaced = p->full = false;
+	p->bad = p->bad_reason = NULL;
+	p->key = (struct slice){NULL, 0};
+	if (!json_mend_escapes(&payload, arena, &p->replaced))
+		return decode_arena_full(err);
+	p->payload = payload;
+	p->yajl = yajl_alloc(&callbacks, &memory, p);
+	yajl_config(p->yajl, yajl_dont_validate_strings, 1);
+	status = yajl_parse(p->yajl, payload.data, payload.size);
+	if (status == yajl_status_ok)
+		status = yajl_complete_parse(p->yajl);
+	ok = status == yajl_status_ok;
+	if (!ok)
+		json_error(p, payload, err);
+	yajl_free(p->yajl);
+	if (!ok)
+		return false;
+	out->root = p->root;
+	out->item_ends = p->root_is_batch && p->ends_count == p->root.count ? p->ends : NULL;
+	out->text_replaced = p->replaced;
+	return true;
+}

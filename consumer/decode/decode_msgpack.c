@@ -1,0 +1,413 @@
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/decimal.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "decode/decode_private.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <msgpack.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * msgpack-c behind a guard. msgpack-c 4.0.0 allocates an array of as many objects as the input
+ * declares before it has seen one (the five bytes dd ff ff ff ff ask for 100 GB), and reports
+ * nesting over 32 as "out of memory". So every payload is first walked through by
+ * msgpack_guard(): types, lengths, counts and depth are right before msgpack-c sees them.
+ */
+struct decode_msgpack {
+	msgpack_zone zone; /* keeps its first chunk from parse to parse */
+};
+
+enum {
+	MSGPACK_ZONE_CHUNK_BYTES = 16 * 1024,
+	MSGPACK_EXT_TIMESTAMP = -1, /* msgpack specification, "Timestamp extension type" */
+};
+
+/* An array or map whose elements are being walked through. */
+struct guard_level {
+	uint64_t left; /* elements; a map's keys and values count one each */
+};
+
+struct guard {
+	struct slice bytes;
+	size_t at;
+	uint32_t values;
+	struct guard_level levels[DECODE_DEPTH_MAX];
+	size_t depth;
+};
+
+bool decode_msgpack_new(struct decode_msgpack **out)
+{
+	struct decode_msgpack *p = calloc(1, sizeof(*p));
+
+	if (p == NULL || !msgpack_zone_init(&p->zone, MSGPACK_ZONE_CHUNK_BYTES)) {
+		free(p);
+		return false;
+	}
+	*out = p;
+	return true;
+}
+
+void decode_msgpack_free(struct decode_msgpack **parser)
+{
+	if (*parser != NULL)
+		msgpack_zone_destroy(&(*parser)->zone);
+	free(*parser);
+	*parser = NULL;
+}
+
+static bool guard_error(const struct guard *g, struct error *err, const char *reason,
+	const char *what)
+{
+	error_set(err, ERROR_POISON, reason, "msgpack: %s at byte %zu", what, g->at);
+	if (err != NULL)
+		err->offset = (int64_t)g->at;
+	return false;
+}
+
+/*
+ * The msgpack format by first byte. head: bytes of the head after the first; body: length field
+ * follows in the head (1, 2 or 4 bytes); extra: fixed bytes of the body.
+ */
+static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elements_out,
+	size_t *head_out)
+{
+	/* From 0xc0 to 0xdf: size of a length field, fixed body, or -1 for "never used". */
+	static const struct {
+		int8_t length_bytes;
+		int8_t fixed_bytes;
+		int8_t elements_each; /* array 1, map 2 */
+	} formats[32] = {{0, 0, 0}, {-1, 0, 0}, {0, 0, 0}, {0, 0, 0}, /* nil, -, false, true */
+		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                      /* bin */
+		{1, 1, 0}, {2, 1, 0}, {4, 1, 0},                      /* ext: and its type */
+		{0, 4, 0}, {0, 8, 0},                                 /* float */
+		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},           /* uint */
+		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},           /* int */
+		{0, 2, 0}, {0, 3, 0}, {0, 5, 0}, {0, 9, 0}, {0, 17, 0}, /* fixext */
+		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                      /* str */
+		{2, 0, 1}, {4, 0, 1}, {2, 0, 2}, {4, 0, 2}};          /* array, map */
+	uint8_t first = g->bytes.data[g->at];
+	size_t left = g->bytes.size - g->at - 1;
+	uint64_t length = 0;
+	int n;
+
+	*body_out = *elements_out = 0;
+	*head_out = 1;
+	if (first < 0x80 || first >= 0xe0) /* fixint */
+		return true;
+	if (first < 0xc0) {
+		if (first >= 0xa0)
+			*body_out = first & 0x1f; /* fixstr */
+		else
+			*elements_out = (uint64_t)(first & 0x0f) * (first < 0x90 ? 2 : 1);
+		return true;
+	}
+	n = formats[first - 0xc0].length_bytes;
+	if (n < 0 || left < (size_t)n)
+		return false;
+	for (int i = 0; i < n; i++)
+		length = length << 8 | g->bytes.data[g->at + 1 + (size_t)i];
+	*head_out += (size_t)n;
+	if (formats[first - 0xc0].elements_each > 0)
+		*elements_out = length * (uint64_t)formats[first - 0xc0].elements_each;
+	else
+		*body_out = length + (uint64_t)formats[first - 0xc0].fixed_bytes;
+	return true;
+}
+
+/* One value, or the head of a container. */
+static bool guard_value(struct guard *g, struct error *err)
+{
+	uint64_t body, elements;
+	size_t head;
+
+	if (g->at == g->bytes.size)
+		return guard_error(g, err, "bad_msgpack", "the message is cut off");
+	if (g->bytes.data[g->at] == 0xc1)
+		return guard_error(g, err, "bad_msgpack", "byte 0xc1, which is no msgpack,");
+	if (!guard_head(g, &body, &elements, &head))
+		return guard_error(g, err, "bad_msgpack", "the message is cut off");
+	if (++g->values > DECODE_VALUES_MAX)
+		return guard_error(g, err, "too_many_values", "too many values");
+	if (body > g->bytes.size - g->at - head)
+		return guard_error(g, err, "bad_msgpack", "a length beyond the end of the message");
+	/* Every element has at least one byte. */
+	if (elements > g->bytes.size - g->at - head)
+		return guard_error(g, err, "bad_msgpack", "a count beyond the end of the message");
+	g->at += head + (size_t)body;
+	if (elements > 0) {
+		if (g->depth == DECODE_DEPTH_MAX)
+			return guard_error(g, err, "too_deep", "nesting too deep");
+		g->levels[g->depth++].left = elements;
+	}
+	return true;
+}
+
+static bool guard_is_container(uint8_t first)
+{
+	return (first >= 0x80 && first < 0xa0) || (first >= 0xdc && first <= 0xdf);
+}
+
+/*
+ * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
+ * the array comes from the arena and is given up again if it turns out to be something else.
+ */
+static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_out,
+	struct error *err)
+{
+	uint32_t *ends = NULL;
+	uint64_t items = 0;
+
+	*ends_out = NULL;
+	if (!guard_value(g, err))
+		return false;
+	if (g->depth == 1 && (g->bytes.data[0] & 0xf0) != 0x80 && g->bytes.data[0] < 0xde &&
+		guard_is_container(g->bytes.data[g->at])) {
+		items = g->levels[0].left;
+		ends = arena_alloc(arena, items * sizeof(*ends));
+		if (ends == NULL)
+			return decode_arena_full(err);
+	}
+	while (g->depth > 0) {
+		struct guard_level *level = &g->levels[g->depth - 1];
+
+		if (g->depth == 1 && ends != NULL && level->left < items)
+			ends[items - level->left - 1] = (uint32_t)g->at;
+		if (level->left == 0) {
+			g->depth--;
+			continue;
+		}
+		level->left--;
+		if (!guard_value(g, err))
+			return false;
+	}
+	if (g->at != g->bytes.size)
+		return guard_error(g, err, "bad_msgpack", "bytes behind the end of the message");
+	*ends_out = ends;
+	return true;
+}
+
+/* ---- msgpack-c's objects to our values ---- */
+
+struct convert {
+	struct arena *arena;
+	bool replaced;
+	bool full;
+	const char *bad;
+};
+
+static bool convert_object(struct convert *c, const msgpack_object *from, struct value *to);
+
+static bool convert_text(struct convert *c, const char *data, size_t size, struct slice *out)
+{
+	*out = decode_text(c->arena, slice_of(data == NULL ? "" : data, size), &c->replaced);
+	c->full = slice_is_absent(*out);
+	return !c->full;
+}
+
+static bool convert_number(struct convert *c, const char *digits, size_t size, struct value *to)
+{
+	to->kind = VALUE_NUMBER;
+	to->text = arena_copy(c->arena, slice_of(digits, size));
+	c->full = slice_is_absent(to->text);
+	return !c->full;
+}
+
+static bool convert_float(struct convert *c, const msgpack_object *from, struct value *to)
+{
+	char digits[DECIMAL_FLOAT_BYTES];
+
+	if (!isfinite(from->via.f64)) { /* no decimal can say it: kept as the word */
+		to->kind = VALUE_STRING;
+		to->text = slice_from_cstr(isnan(from->via.f64) ? "NaN"
+					   : from->via.f64 > 0  ? "Infinity"
+								: "-Infinity");
+		return true;
+	}
+	if (from->type == MSGPACK_OBJECT_FLOAT32)
+		return convert_number(
+			c, digits, decimal_from_float((float)from->via.f64, digits), to);
+	return convert_number(c, digits, decimal_from_double(from->via.f64, digits), to);
+}
+
+/* Bytes that are text are taken as text (old writers know no other type); others as base64. */
+static bool convert_bytes(struct convert *c, const char *data, size_t size, struct value *to)
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const uint8_t *in = (const uint8_t *)data;
+	uint8_t *out, *at;
+
+	to->kind = VALUE_STRING;
+	if (utf8_is_storable(slice_of(data, size)))
+		return convert_text(c, data, size, &to->text);
+	c->replaced = true;
+	at = out = arena_bytes(c->arena, (size + 2) / 3 * 4);
+	c->full = out == NULL;
+	if (c->full)
+		return false;
+	for (size_t i = 0; i < size; i += 3) {
+		uint32_t n = (uint32_t)in[i] << 16 | (i + 1 < size ? (uint32_t)in[i + 1] << 8 : 0) |
+			     (i + 2 < size ? in[i + 2] : 0);
+
+		*at++ = (uint8_t)alphabet[n >> 18];
+		*at++ = (uint8_t)alphabet[n >> 12 & 63];
+		*at++ = i + 1 < size ? (uint8_t)alphabet[n >> 6 & 63] : '=';
+		*at++ = i + 2 < size ? (uint8_t)alphabet[n & 63] : '=';
+	}
+	to->text = slice_of(out, (size_t)(at - out));
+	return true;
+}
+
+/* Timestamp 32, 64 and 96 of the msgpack specification. */
+static bool convert_ext(struct convert *c, const msgpack_object_ext *ext, struct value *to)
+{
+	const uint8_t *p = (const uint8_t *)ext->ptr;
+	int64_t seconds, nanoseconds = 0, us;
+
+	if (ext->type != MSGPACK_EXT_TIMESTAMP)
+		return convert_bytes(c, ext->ptr, ext->size, to);
+	if (ext->size == 4) {
+		seconds = get_be32(p);
+	} else if (ext->size == 8) {
+		nanoseconds = (int64_t)(get_be64(p) >> 34);
+		seconds = (int64_t)(get_be64(p) & ((UINT64_C(1) << 34) - 1));
+	} else if (ext->size == 12) {
+		nanoseconds = get_be32(p);
+		seconds = (int64_t)get_be64(p + 4);
+	} else {
+		c->bad = "a timestamp of a wrong size";
+		return false;
+	}
+	if (nanoseconds > 999999999 || __builtin_mul_overflow(seconds, US_PER_SECOND, &us) ||
+		__builtin_add_overflow(us, nanoseconds / 1000, &us)) {
+		c->bad = "a timestamp out of range";
+		return false;
+	}
+	to->kind = VALUE_TIME;
+	to->time_us = us;
+	return true;
+}
+
+static bool convert_key(struct convert *c, const msgpack_object *key, struct slice *out)
+{
+	struct value number;
+
+	switch (key->type) {
+	case MSGPACK_OBJECT_STR:
+	case MSGPACK_OBJECT_BIN: /* same layout */
+		return convert_text(c, key->via.str.ptr, key->via.str.size, out);
+	case MSGPACK_OBJECT_POSITIVE_INTEGER:
+	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+		if (!convert_object(c, key, &number))
+			return false;
+		*out = number.text;
+		return true;
+	case MSGPACK_OBJECT_NIL:
+	case MSGPACK_OBJECT_BOOLEAN:
+	case MSGPACK_OBJECT_FLOAT32:
+	case MSGPACK_OBJECT_FLOAT64:
+	case MSGPACK_OBJECT_ARRAY:
+	case MSGPACK_OBJECT_MAP:
+	case MSGPACK_OBJECT_EXT:
+		break;
+	}
+	c->bad = "a map key that is neither text nor a whole number";
+	return false;
+}
+
+static bool convert_map(struct convert *c, const msgpack_object_map *map, struct value *to)
+{
+	to->kind = VALUE_MAP;
+	to->count = map->size;
+	to->members = arena_alloc(c->arena, map->size * sizeof(*to->members));
+	c->full = to->members == NULL;
+	if (c->full)
+		return false;
+	for (uint32_t i = 0; i < map->size; i++) {
+		if (!convert_key(c, &map->ptr[i].key, &to->members[i].key) ||
+			!convert_object(c, &map->ptr[i].val, &to->members[i].value))
+			return false;
+	}
+	return true;
+}
+
+static bool convert_array(struct convert *c, const msgpack_object_array *array, struct value *to)
+{
+	to->kind = VALUE_ARRAY;
+	to->count = array->size;
+	to->items = arena_alloc(c->arena, array->size * sizeof(*to->items));
+	c->full = to->items == NULL;
+	if (c->full)
+		return false;
+	for (uint32_t i = 0; i < array->size; i++) {
+		if (!convert_object(c, &array->ptr[i], &to->items[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Recursion is as deep as the guard let pass. */
+static bool convert_object(struct convert *c, const msgpack_object *from, struct value *to)
+{
+	char digits[24];
+
+	*to = (struct value){.kind = VALUE_NULL};
+	switch (from->type) {
+	case MSGPACK_OBJECT_NIL:
+		return true;
+	case MSGPACK_OBJECT_BOOLEAN:
+		to->kind = VALUE_BOOLEAN;
+		to->boolean = from->via.boolean;
+		return true;
+	case MSGPACK_OBJECT_POSITIVE_INTEGER:
+		return convert_number(c, digits,
+			(size_t)snprintf(digits, sizeof(digits), "%" PRIu64, from->via.u64), to);
+	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+		return convert_number(c, digits,
+			(size_t)snprintf(digits, sizeof(digits), "%" PRId64, from->via.i64), to);
+	case MSGPACK_OBJECT_FLOAT32:
+	case MSGPACK_OBJECT_FLOAT64:
+		return convert_float(c, from, to);
+	case MSGPACK_OBJECT_STR:
+		to->kind = VALUE_STRING;
+		return convert_text(c, from->via.str.ptr, from->via.str.size, &to->text);
+	case MSGPACK_OBJECT_BIN:
+		return convert_bytes(c, from->via.bin.ptr, from->via.bin.size, to);
+	case MSGPACK_OBJECT_EXT:
+		return convert_ext(c, &from->via.ext, to);
+	case MSGPACK_OBJECT_ARRAY:
+		return convert_array(c, &from->via.array, to);
+	case MSGPACK_OBJECT_MAP:
+		return convert_map(c, &from->via.map, to);
+	}
+	c->bad = "a type that is not known";
+	return false;
+}
+
+bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, struct arena *arena,
+	struct decode_tree *out, struct error *err)
+{
+	struct guard g = {.bytes = payload};
+	struct convert c = {.arena = arena};
+	msgpack_object root;
+	size_t offset = 0;
+	msgpack_unpack_return result;
+
+	if (!msgpack_guard(&g, arena, &out->item_ends, err))
+		return false;
+	msgpack_zone_clear(&p->zone);
+	result = msgpack_unpack((const char *)payload.data, payload.size, &offset, &p->zone, &root);
+	if (result == MSGPACK_UNPACK_NOMEM_ERROR)
+		return error_set(err, ERROR_TRANSIENT, "memory", "out of memory decoding msgpack");
+	if (result != MSGPACK_UNPACK_SUCCESS)
+		return error_set(err, ERROR_POISON, "bad_msgpack", "msgpack: not well-formed");
+	if (!convert_object(&c, &root, &out->root))
+		return c.full ? decode_arena_full(err)
+			      : error_set(err, ERROR_POISON, "bad_msgpack", "msgpack: %s", c.bad);
+	out->text_replaced = c.replaced;
+	return true;
+}

@@ -1,0 +1,43 @@
+#ifndef DECODE_DECODE_PRIVATE_H
+#define DECODE_DECODE_PRIVATE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "decode/value.h"
+
+#include <stddef.h>
+
+/* Shared by the files of decode/ only. */
+
+/* What parsing a payload gives. */
+struct decode_tree {
+	struct value root;
+	/*
+	 * If root is an array of containers (a batch): where each of its items ends in the
+	 * payload. Otherwise NULL.
+	 */
+	uint32_t *item_ends;
+	bool text_replaced;
+};
+
+
+/* Both: false with err POISON, or TRANSIENT "arena_full". Values come from arena. */
+struct decode_msgpack;
+bool decode_msgpack_new(struct decode_msgpack **out);
+void decode_msgpack_free(struct decode_msgpack **parser);
+MUST_CHECK bool decode_msgpack_parse(struct decode_msgpack *parser, struct slice payload,
+	struct arena *arena, struct decode_tree *out, struct error *err);
+
+struct decode_json;
+bool decode_json_new(struct decode_json **out, size_t payload_bytes_max);
+void decode_json_free(struct decode_json **parser);
+MUST_CHECK bool decode_json_parse(struct decode_json *parser, struct slice payload,
+	struct arena *arena, struct decode_tree *out, struct error *err);
+
+/* Text fit to store: s itself, or a readable form from the arena with *replaced set. Absent if the
+ * arena is full. */
+struct slice decode_text(struct arena *arena, struct slice s, bool *replaced);
+
+bool decode_arena_full(struct error *err);
+
+#endif

@@ -1,0 +1,59 @@
+#ifndef DECODE_MESSAGE_H
+#define DECODE_MESSAGE_H
+
+#include "base/slice.h"
+#include "decode/value.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One OCPP message, as decoded. Everything borrows from the record or the batch's arena.
+ *
+ * Three shapes carry it, as msgpack or JSON: MaEVE's envelope (a map with type, action, id,
+ * request, response, ...), an OCPP-J frame (OCPP-J 1.6 section 4.2: [2, id, action, payload]), and
+ * an array of either.
+ */
+enum message_type { /* OCPP-J message type numbers */
+	MESSAGE_CALL = 2,
+	MESSAGE_RESULT = 3,
+	MESSAGE_ERROR = 4,
+	MESSAGE_RESULT_ERROR = 5, /* 2.1 */
+	MESSAGE_SEND = 6,         /* 2.1 */
+};
+
+enum message_version { VERSION_UNKNOWN, VERSION_16, VERSION_201, VERSION_21 };
+
+enum message_direction { DIRECTION_IN, DIRECTION_OUT };
+
+struct message {
+	/* From the record. */
+	uint64_t seq;
+	uint32_t index; /* position within the record */
+	int64_t received_us;
+	struct slice topic;
+	struct slice trace;
+	struct slice raw; /* the bytes of this message, as received */
+
+	/* From the topic. */
+	struct slice station;
+	struct slice version_text; /* "1.6", "2.0.1", "2.1", or what the topic says */
+	enum message_version version;
+	enum message_direction direction;
+
+	/* From the payload. */
+	enum message_type type;
+	struct slice id;     /* "" if there is none */
+	struct slice action; /* "" where a result does not say */
+	struct value *payload; /* request of a call, response of a result, details of an error; or NULL */
+	struct value *request; /* of a result or error, where the gateway repeated it; or NULL */
+	struct slice error_code;
+	struct slice error_description;
+
+	bool text_replaced; /* some text could not be kept; raw has it */
+};
+
+/* "call", "result", "error", "result_error", "send". */
+const char *message_type_name(enum message_type type);
+
+#endif

@@ -1,0 +1,125 @@
+#include "decode/topic.h"
+
+static const struct {
+	const char *word;
+	enum topic_level kind;
+} topic_words[] = {
+	{"+", TOPIC_ANY},
+	{"#", TOPIC_REST},
+	{"{direction}", TOPIC_DIRECTION},
+	{"{version}", TOPIC_VERSION},
+	{"{station}", TOPIC_STATION},
+};
+
+/* The part up to the next slash; *rest behind it, absent after the last level. */
+static struct slice topic_next_level(struct slice *rest)
+{
+	const uint8_t *slash = rest->size == 0 ? NULL : memchr(rest->data, '/', rest->size);
+	struct slice level = *rest;
+
+	if (slash == NULL) {
+		*rest = (struct slice){NULL, 0};
+		return level;
+	}
+	level.size = (size_t)(slash - rest->data);
+	*rest = slice_of(slash + 1, rest->size - level.size - 1);
+	return level;
+}
+
+static bool topic_add_level(struct topic_pattern *p, struct slice level, const char *text,
+	struct error *err)
+{
+	enum topic_level kind = TOPIC_TEXT;
+
+	for (size_t i = 0; i < sizeof(topic_words) / sizeof(*topic_words); i++) {
+		if (slice_equal_cstr(level, topic_words[i].word))
+			kind = topic_words[i].kind;
+	}
+	if (p->count == TOPIC_LEVELS_MAX)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"topic pattern \"%s\" has more than %d levels", text, TOPIC_LEVELS_MAX);
+	if (kind == TOPIC_TEXT && level.size > 0 &&
+		(memchr(level.data, '{', level.size) != NULL ||
+			memchr(level.data, '+', level.size) != NULL ||
+			memchr(level.data, '#', level.size) != NULL)) {
+		error_set(err, ERROR_FATAL, "bad_setting",
+			"topic pattern \"%s\" has a level \"%.*s\" that means nothing", text,
+			SLICE_ARG(level));
+		return error_hint(err,
+			"levels are text, +, # at the end, {direction}, {version} or {station}");
+	}
+	p->levels[p->count].kind = kind;
+	p->levels[p->count++].text = level;
+	return true;
+}
+
+bool topic_patterns_add(struct topic_patterns *all, const char *text, struct error *err)
+{
+	struct topic_pattern *p = &all->patterns[all->count];
+	struct slice rest = slice_from_cstr(text);
+	bool station = false;
+
+	if (all->count == TOPIC_PATTERNS_MAX)
+		return error_set(err, ERROR_FATAL, "bad_setting", "more than %d topic patterns",
+			TOPIC_PATTERNS_MAX);
+	p->count = 0;
+	while (!slice_is_absent(rest)) {
+		if (!topic_add_level(p, topic_next_level(&rest), text, err))
+			return false;
+	}
+	for (size_t i = 0; i < p->count; i++) {
+		station |= p->levels[i].kind == TOPIC_STATION;
+		if (p->levels[i].kind == TOPIC_REST && i + 1 < p->count)
+			return error_set(err, ERROR_FATAL, "bad_setting",
+				"topic pattern \"%s\" has a # that is not at its end", text);
+	}
+	if (!station)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"topic pattern \"%s\" has no {station}", text);
+	all->count++;
+	return true;
+}
+
+static bool topic_match_one(const struct topic_pattern *p, struct slice rest, struct topic *out)
+{
+	*out = (struct topic){.station = {NULL, 0}};
+	for (size_t i = 0; i < p->count; i++) {
+		struct slice level;
+
+		if (p->levels[i].kind == TOPIC_REST)
+			return true;
+		if (slice_is_absent(rest))
+			return false;
+		level = topic_next_level(&rest);
+		switch (p->levels[i].kind) {
+		case TOPIC_TEXT:
+			if (!slice_equal(level, p->levels[i].text))
+				return false;
+			break;
+		case TOPIC_DIRECTION:
+			out->direction = level;
+			break;
+		case TOPIC_VERSION:
+			out->version = level;
+			break;
+		case TOPIC_STATION:
+			if (level.size == 0)
+				return false;
+			out->station = level;
+			break;
+		case TOPIC_ANY:
+		case TOPIC_REST:
+			break;
+		}
+	}
+	return slice_is_absent(rest);
+}
+
+bool topic_match(const struct topic_patterns *all, struct slice topic, struct topic *out)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (topic_match_one(&all->patterns[i], topic, out))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,45 @@
+#ifndef DECODE_TOPIC_H
+#define DECODE_TOPIC_H
+
+#include "base/error.h"
+#include "base/slice.h"
+
+/*
+ * What the levels of a topic mean, by patterns such as
+ *
+ *	+/{direction}/{version}/{station}
+ *
+ * where + stands for any one level, # at the end for the rest, and other text for itself. Patterns
+ * are compiled once; matching allocates nothing. Pure; any thread.
+ */
+enum { TOPIC_PATTERNS_MAX = 8, TOPIC_LEVELS_MAX = 16 };
+
+enum topic_level { TOPIC_TEXT, TOPIC_ANY, TOPIC_REST, TOPIC_DIRECTION, TOPIC_VERSION, TOPIC_STATION };
+
+struct topic_pattern {
+	struct {
+		enum topic_level kind;
+		struct slice text; /* of TOPIC_TEXT; borrowed from the pattern's text */
+	} levels[TOPIC_LEVELS_MAX];
+	size_t count;
+};
+
+struct topic_patterns {
+	struct topic_pattern patterns[TOPIC_PATTERNS_MAX];
+	size_t count;
+};
+
+/* What a topic says; absent where it does not. Borrows from the topic. */
+struct topic {
+	struct slice direction;
+	struct slice version;
+	struct slice station;
+};
+
+/* text must outlive the patterns. */
+MUST_CHECK bool topic_patterns_add(struct topic_patterns *p, const char *text, struct error *err);
+
+/* By the first pattern that fits. */
+bool topic_match(const struct topic_patterns *p, struct slice topic, struct topic *out);
+
+#endif

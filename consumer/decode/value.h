@@ -1,0 +1,77 @@
+#ifndef DECODE_VALUE_H
+#define DECODE_VALUE_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A decoded payload: the same tree whether it came as msgpack or as JSON. Numbers are kept as the
+ * text they were written in (msgpack: the shortest that reads back), so nothing passes through a
+ * binary float. Strings are well-formed UTF-8 without NUL; where the message had something else, a
+ * readable form stands here and the message is marked (message.text_replaced).
+ *
+ * The tree lives in the arena of the batch and may borrow from the record. Pure; any thread.
+ */
+enum value_kind {
+	VALUE_NULL,
+	VALUE_BOOLEAN,
+	VALUE_NUMBER,
+	VALUE_STRING,
+	VALUE_TIME, /* msgpack timestamp */
+	VALUE_ARRAY,
+	VALUE_MAP,
+};
+
+struct member;
+
+struct value {
+	uint8_t kind; /* enum value_kind */
+	bool boolean;
+	bool used;      /* rows/ has put it into a column */
+	uint32_t count; /* of items or members */
+	union {
+		struct slice text; /* NUMBER, STRING */
+		int64_t time_us;
+		struct value *items;
+		struct member *members;
+	};
+};
+
+struct member {
+	struct slice key;
+	struct value value;
+};
+
+/* The member of a map, or NULL. Of equal keys the last counts, as in Go and PostgreSQL's jsonb. */
+struct value *value_get(const struct value *map, struct slice key);
+
+/* The text of a string or number, else absent. */
+struct slice value_text(const struct value *v);
+
+/* True for null, and for maps and arrays in which everything is used or empty. */
+bool value_is_spent(const struct value *v);
+
+/* Mark a value and all below it. */
+void value_mark_used(struct value *v);
+
+/* JSON text as the message had it, in compact form. */
+void value_put_json(struct text *t, const struct value *v);
+
+/* The same without what is used; "null" if nothing is left. */
+void value_put_json_unused(struct text *t, const struct value *v);
+
+/*
+ * One form for equal content, whatever the encoding: keys sorted, nulls left out, numbers by value,
+ * times by instant. Digests are made of it, so it can never change:
+ * tests/unit/test_value.c pins it.
+ */
+void value_put_canonical(struct text *t, const struct value *v);
+
+/* The canonical form of a number's text. */
+void value_put_canonical_number(struct text *t, struct slice number);
+
+#endif
