@@ -10,6 +10,7 @@ DECLARE
     role text;
 BEGIN
     FOR role IN SELECT rolname FROM pg_roles WHERE rolname IN ('ocpp_writer', 'ocpp_reader') LOOP
-        EXECUTE format('REVOKE USAGE ON SCHEMA %I FROM %I', current_schema(), role);
+        EXECUTE format('REVOKE ALL ON SCHEMA %I FROM %I', current_schema(), role);
+        EXECUTE format('REVOKE ALL ON schema_migrations FROM %I', role);
     END LOOP;
 END $$;

@@ -1,7 +1,8 @@
 -- Partitions: which tables have them, and how one is made.
 --
 -- Everything is created in the first schema of search_path ("ocpp" unless set otherwise), so no
--- name here is qualified. Functions that run with their owner's rights fix their search_path.
+-- name here is qualified. Functions that look at our tables fix their search_path: people call them,
+-- and the views, by qualified names from sessions with another one.
 
 CREATE TABLE partitioned_tables (
     table_name text PRIMARY KEY,
@@ -44,8 +45,10 @@ COMMENT ON FUNCTION partition_of IS 'Name and bounds (half-open, UTC) of the par
 
 -- LIKE and ATTACH instead of CREATE TABLE ... PARTITION OF: the latter takes an ACCESS EXCLUSIVE
 -- lock on the parent and so waits for every open query; ATTACH takes SHARE UPDATE EXCLUSIVE.
+-- The bounds pass through text here, so the session's way of writing times must not matter: under
+-- DateStyle SQL, India's "IST" would be read back as Israel's.
 CREATE FUNCTION ensure_partition(parent text, at timestamptz) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
 DECLARE
     part record;
 BEGIN
@@ -58,6 +61,10 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part.name, parent);
+    IF part.lower_bound = '-infinity' THEN
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT undated CHECK (%I = ''-infinity'')', part.name,
+            (SELECT time_column FROM partitioned_tables WHERE table_name = parent));
+    END IF;
     PERFORM grant_table(part.name);
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
         parent, part.name, part.lower_bound, part.upper_bound);
@@ -72,7 +79,8 @@ LANGUAGE sql VOLATILE AS $$
         JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = to_regclass(format('%I', parent))
           AND c.oid = to_regclass(format('%I', name))
-          AND NOT i.inhdetachpending)
+          -- A column of PostgreSQL 14 and later: a partition that is being detached.
+          AND NOT coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false))
 $$;
 COMMENT ON FUNCTION partition_exists IS 'True if the partition is there and attached';
 
@@ -88,7 +96,7 @@ BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role);
             EXCEPTION
                 WHEN insufficient_privilege THEN
-                    RAISE NOTICE 'role "%" is not there and may not be created here', role;
+                    RAISE WARNING 'role "%" is not there and may not be created here', role;
                 WHEN duplicate_object OR unique_violation THEN
                     NULL; -- another database of this cluster is being migrated
             END;
@@ -113,21 +121,24 @@ LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO partitioned_tables VALUES (parent, time_column, step);
     PERFORM grant_table(parent);
-    EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (MINVALUE) TO (%L)',
-        parent || '_undated', parent, '2010-01-01 00:00:00Z'::timestamptz);
-    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT undated CHECK (%I = ''-infinity'')',
-        parent || '_undated', time_column);
-    PERFORM grant_table(parent || '_undated');
+    PERFORM ensure_partition(parent, '-infinity');
 END $$;
 COMMENT ON FUNCTION make_partitioned IS 'For migrations: registers a partitioned table and makes its partition for impossible times';
 
 -- pg_temp last: otherwise it is searched first, and a temporary table could stand in for ours.
 DO $$
+DECLARE
+    name text;
 BEGIN
-    EXECUTE format('ALTER FUNCTION ensure_partition(text, timestamptz) SET search_path = %I, pg_temp',
-        current_schema());
+    FOREACH name IN ARRAY ARRAY['partition_of', 'ensure_partition', 'partition_exists'] LOOP
+        EXECUTE format('ALTER FUNCTION %I SET search_path = %I, pg_temp', name, current_schema());
+    END LOOP;
+    -- It makes tables with its owner's rights, so not everybody may call it.
+    REVOKE EXECUTE ON FUNCTION ensure_partition FROM PUBLIC;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ocpp_writer') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO ocpp_writer', current_schema());
+        GRANT SELECT ON schema_migrations TO ocpp_writer; -- it checks the version when it starts
+        GRANT EXECUTE ON FUNCTION ensure_partition TO ocpp_writer;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ocpp_reader') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO ocpp_reader', current_schema());

@@ -25,16 +25,18 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION unit_factor IS 'What a value in this unit is multiplied with to be in unit_name()';
 
-CREATE FUNCTION normalised(value numeric, unit text, multiplier integer) RETURNS numeric
+-- The factor comes as an argument: a function that called unit_factor() by its bare name would fail
+-- for whoever reads the view without our schema in search_path.
+CREATE FUNCTION normalised(value numeric, factor numeric, multiplier integer) RETURNS numeric
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN value NOT BETWEEN -1e60 AND 1e60 THEN NULL
-        WHEN multiplier IS NULL OR multiplier = 0 THEN value * unit_factor(unit)
+        WHEN multiplier IS NULL OR multiplier = 0 THEN value * factor
         WHEN multiplier BETWEEN -15 AND 15
-            THEN value * unit_factor(unit) * ('1e' || multiplier)::numeric
+            THEN value * factor * ('1e' || multiplier)::numeric
         END
 $$;
-COMMENT ON FUNCTION normalised IS 'A value in unit_name(); NULL where the multiplier is beyond +-15 or the value beyond 1e60';
+COMMENT ON FUNCTION normalised IS 'A value in unit_name(), factor being unit_factor() of its unit; NULL where the multiplier is beyond +-15 or the value beyond 1e60';
 
 CREATE VIEW meter_samples AS
 SELECT
@@ -46,11 +48,11 @@ SELECT
     CASE v.source WHEN 'M' THEN 'MeterValues' WHEN 'E' THEN 'TransactionEvent'
         WHEN 'S' THEN 'StopTransaction' END AS source,
     s.position,
-    coalesce(s.measurand, 'Energy.Active.Import.Register') AS measurand,
+    m.measurand,
     s.phase,
     coalesce(s.context, 'Sample.Periodic') AS context,
     coalesce(s.location, 'Outlet') AS location,
-    normalised(s.value, u.unit, s.multiplier) AS value,
+    normalised(s.value, unit_factor(u.unit), s.multiplier) AS value,
     unit_name(u.unit) AS unit,
     coalesce(v.raw #>> ARRAY['text', s.position::text], s.value::text) AS value_text,
     s.unit AS stated_unit,
@@ -72,12 +74,17 @@ CROSS JOIN LATERAL (
         coalesce(p.sample #>> '{unitOfMeasure,unit}', p.sample ->> 'unit'),
         CASE WHEN p.sample #>> '{unitOfMeasure,multiplier}' ~ '^-?[0-9]{1,5}$'
             THEN (p.sample #>> '{unitOfMeasure,multiplier}')::integer END
-    FROM jsonb_array_elements(CASE WHEN v.layout_id = 0 THEN v.raw -> 'samples' END)
+    FROM jsonb_array_elements(CASE WHEN v.layout_id = 0
+            AND jsonb_typeof(v.raw -> 'samples') = 'array' THEN v.raw -> 'samples' END)
         WITH ORDINALITY AS p (sample, position)
 ) s
 CROSS JOIN LATERAL (
-    SELECT coalesce(s.unit, CASE WHEN s.measurand IS NULL OR s.measurand LIKE 'Energy%'
-        THEN 'Wh' END) AS unit
+    -- Of a row whose layout is missing nobody knows what it measured: no default for it.
+    SELECT CASE WHEN v.layout_id = 0 OR l.layout_id IS NOT NULL
+        THEN coalesce(s.measurand, 'Energy.Active.Import.Register') END AS measurand
+) m
+CROSS JOIN LATERAL (
+    SELECT coalesce(s.unit, CASE WHEN m.measurand LIKE 'Energy%' THEN 'Wh' END) AS unit
 ) u;
 COMMENT ON VIEW meter_samples IS 'One row per sampled value, OCPP''s defaults filled in, value normalised to unit; value_text, stated_unit and stated_multiplier are as sent';
 
