@@ -7,8 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char cli_migrate_help[] =
+	"  up [N]         apply all pending migrations, or the next N\n"
+	"  down N|--all   undo the last N, or all: drops tables with what is in them\n"
+	"  goto V         up or down to version V\n"
+	"  force V        say that the schema is at version V and clean (0 = empty); runs nothing\n"
+	"  version        print the version of the schema: a number, \"dirty\" behind it if it is\n"
+	"  status         list the migrations with applied, pending or dirty\n"
+	"  create NAME    make the two files of a new migration (in --path, or ./migrations)\n"
+	"  --path DIR     migrations of a folder instead of those compiled in\n";
+
 static const struct command cli_commands[] = {
-	{"config", "check|print|reference", "check, show or explain the settings", NULL, cmd_config},
+	{"config", "check|print|reference", "check, show or explain the settings", NULL,
+		cmd_config},
+	{"migrate",
+		"[--path DIR] up [N] | down N|--all | goto V | force V | version | status | create "
+		"NAME",
+		"bring the schema up to date, or back", cli_migrate_help, cmd_migrate},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 
@@ -25,9 +40,10 @@ static const struct command *cli_find(const char *name)
 
 static void cli_help(FILE *out)
 {
-	fprintf(out, "usage: ocpp-persister [--config FILE] [--SETTING=VALUE ...] COMMAND ...\n\n"
-		     "OCPP events from MQTT into PostgreSQL, losing nothing and doubling nothing.\n\n"
-		     "commands:\n");
+	fprintf(out,
+		"usage: ocpp-persister [--config FILE] [--SETTING=VALUE ...] COMMAND ...\n\n"
+		"OCPP events from MQTT into PostgreSQL, losing nothing and doubling nothing.\n\n"
+		"commands:\n");
 	for (size_t i = 0; i < CLI_COMMANDS; i++)
 		fprintf(out, "  %-14s %s\n", cli_commands[i].name, cli_commands[i].summary);
 	fprintf(out, "\n`ocpp-persister COMMAND --help` tells more about one of them, "

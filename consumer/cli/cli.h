@@ -12,14 +12,14 @@
  */
 enum exit_code {
 	EXIT_CODE_OK = 0,
-	EXIT_CODE_FAILED = 1,       /* it ran, and the answer is no: verify found a loss */
-	EXIT_CODE_USAGE = 2,        /* wrong arguments */
-	EXIT_CODE_CONFIG = 3,       /* wrong settings */
-	EXIT_CODE_DATABASE = 4,     /* PostgreSQL cannot be reached or refused */
-	EXIT_CODE_SCHEMA = 5,       /* the schema is behind, ahead or dirty */
-	EXIT_CODE_SPOOL = 6,        /* the log on disk */
-	EXIT_CODE_BROKER = 7,       /* the broker refuses us for good */
-	EXIT_CODE_INTERNAL = 70,    /* an error of ours */
+	EXIT_CODE_FAILED = 1,    /* it ran, and the answer is no: verify found a loss */
+	EXIT_CODE_USAGE = 2,     /* wrong arguments */
+	EXIT_CODE_CONFIG = 3,    /* wrong settings */
+	EXIT_CODE_DATABASE = 4,  /* PostgreSQL cannot be reached or refused */
+	EXIT_CODE_SCHEMA = 5,    /* the schema is behind, ahead or dirty */
+	EXIT_CODE_SPOOL = 6,     /* the log on disk */
+	EXIT_CODE_BROKER = 7,    /* the broker refuses us for good */
+	EXIT_CODE_INTERNAL = 70, /* an error of ours */
 };
 
 struct command {
@@ -35,6 +35,7 @@ enum exit_code cli_main(int argc, char **argv);
 
 /* The commands; argv[0] is the first word behind the command's name. */
 enum exit_code cmd_config(const struct config *config, int argc, char **argv);
+enum exit_code cmd_migrate(const struct config *config, int argc, char **argv);
 enum exit_code cmd_version(const struct config *config, int argc, char **argv);
 
 /* For commands: say what is wrong with the arguments, with the usage. EXIT_CODE_USAGE. */

@@ -1,0 +1,224 @@
+#include "cli/cli.h"
+
+#include "config/config_value.h"
+#include "migrate/migrate.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a subcommand works with. */
+struct migrate_call {
+	struct migrate *migrate;
+	int argc; /* behind the subcommand */
+	char **argv;
+};
+
+static enum exit_code migrate_exit(const struct error *err)
+{
+	if (strncmp(err->reason, "schema_", 7) == 0 || strcmp(err->reason, "migration_failed") == 0)
+		return cli_fail(EXIT_CODE_SCHEMA, err);
+	if (strcmp(err->reason, "bad_migrations") == 0 || strcmp(err->reason, "bad_setting") == 0)
+		return cli_fail(EXIT_CODE_CONFIG, err);
+	return cli_fail(EXIT_CODE_DATABASE, err);
+}
+
+static void migrate_to_stderr(void *context, const char *text)
+{
+	(void)context;
+	fprintf(stderr, "%s\n", text);
+}
+
+static enum exit_code migrate_done(struct migrate_call *call, bool ok, struct error *err)
+{
+	struct migrate_state state;
+
+	if (!ok || !migrate_read(call->migrate, &state, err))
+		return migrate_exit(err);
+	fprintf(stderr, "the schema is at version %lld\n", (long long)state.version);
+	return EXIT_CODE_OK;
+}
+
+/* The only argument as a number from low on; cli_usage() has been called if it is none. */
+static bool migrate_number(struct migrate_call *call, int64_t low, int64_t *out)
+{
+	if (call->argc == 1 && config_parse_number(call->argv[0], out) && *out >= low)
+		return true;
+	(void)cli_usage("migrate",
+		call->argc == 1 ? "\"%s\" is not a number" : "%sa number is missing",
+		call->argc == 1 ? call->argv[0] : "");
+	return false;
+}
+
+static enum exit_code migrate_do_up(struct migrate_call *call)
+{
+	int64_t steps = MIGRATE_ALL;
+	struct error err;
+
+	if (call->argc > 0 && !migrate_number(call, 1, &steps))
+		return EXIT_CODE_USAGE;
+	return migrate_done(call, migrate_up(call->migrate, steps, &err), &err);
+}
+
+static enum exit_code migrate_do_down(struct migrate_call *call)
+{
+	int64_t steps = MIGRATE_ALL;
+	struct error err;
+
+	if (call->argc == 0)
+		return cli_usage("migrate", "down drops tables with what is in them: say how many "
+					    "migrations, or --all");
+	if ((call->argc != 1 || strcmp(call->argv[0], "--all") != 0) &&
+		!migrate_number(call, 1, &steps))
+		return EXIT_CODE_USAGE;
+	return migrate_done(call, migrate_down(call->migrate, steps, &err), &err);
+}
+
+static enum exit_code migrate_do_goto(struct migrate_call *call)
+{
+	struct error err;
+	int64_t version;
+
+	if (!migrate_number(call, 1, &version))
+		return EXIT_CODE_USAGE;
+	return migrate_done(call, migrate_goto(call->migrate, version, &err), &err);
+}
+
+static enum exit_code migrate_do_force(struct migrate_call *call)
+{
+	struct error err;
+	int64_t version;
+
+	if (!migrate_number(call, 0, &version))
+		return EXIT_CODE_USAGE;
+	return migrate_done(call, migrate_force(call->migrate, version, &err), &err);
+}
+
+static enum exit_code migrate_do_version(struct migrate_call *call)
+{
+	struct migrate_state state;
+	struct error err;
+
+	if (call->argc > 0)
+		return cli_usage("migrate", "version takes no arguments");
+	if (!migrate_read(call->migrate, &state, &err))
+		return migrate_exit(&err);
+	printf("%lld%s\n", (long long)state.version, state.dirty ? " dirty" : "");
+	return EXIT_CODE_OK;
+}
+
+static enum exit_code migrate_do_status(struct migrate_call *call)
+{
+	struct migrate_state state;
+	struct error err;
+	bool known = false;
+
+	if (call->argc > 0)
+		return cli_usage("migrate", "status takes no arguments");
+	if (!migrate_read(call->migrate, &state, &err))
+		return migrate_exit(&err);
+	for (size_t i = 0; i < migrate_count(call->migrate); i++) {
+		const char *name;
+		int64_t version = migrate_entry(call->migrate, i, &name);
+
+		known = known || version == state.version;
+		printf("%-8s %s\n",
+			version == state.version && state.dirty ? "dirty"
+			: version <= state.version              ? "applied"
+								: "pending",
+			name);
+	}
+	if (!known && state.version != 0)
+		printf("%-8s %06lld (not among the migrations here)\n",
+			state.dirty ? "dirty" : "applied", (long long)state.version);
+	return EXIT_CODE_OK;
+}
+
+static const struct {
+	const char *name;
+	enum exit_code (*run)(struct migrate_call *call);
+} migrate_commands[] = {
+	{"up", migrate_do_up},
+	{"down", migrate_do_down},
+	{"goto", migrate_do_goto},
+	{"force", migrate_do_force},
+	{"version", migrate_do_version},
+	{"status", migrate_do_status},
+};
+
+/* Needs no database. */
+static enum exit_code migrate_do_create(const char *folder, int argc, char **argv)
+{
+	char up[PATH_MAX], down[PATH_MAX];
+	struct error err;
+
+	if (argc != 1)
+		return cli_usage("migrate", "create needs one name");
+	if (!migrate_create(*folder == '\0' ? "migrations" : folder, argv[0], up, down, &err))
+		return migrate_exit(&err);
+	printf("%s\n%s\n", up, down);
+	return EXIT_CODE_OK;
+}
+
+/* Takes --path out of the arguments; NULL if it stands alone. */
+static const char *migrate_take_path(const char *path, int *argc, char **argv)
+{
+	int left = 0;
+
+	for (int i = 0; i < *argc; i++) {
+		if (strcmp(argv[i], "--path") == 0) {
+			if (++i == *argc)
+				return NULL;
+			path = argv[i];
+		} else if (strncmp(argv[i], "--path=", 7) == 0) {
+			path = argv[i] + 7;
+		} else {
+			argv[left++] = argv[i];
+		}
+	}
+	*argc = left;
+	return path;
+}
+
+static enum exit_code migrate_connected(const struct config *config, const char *path,
+	enum exit_code (*run)(struct migrate_call *call), struct migrate_call *call)
+{
+	struct pg_options pg = cli_pg_options(config);
+	struct migrate_options options = {.schema = config->storage_postgres_schema,
+		.path = path,
+		.say = migrate_to_stderr};
+	struct error err;
+	enum exit_code code;
+	PGconn *conn = pg_connect(&pg, &err);
+
+	if (conn == NULL)
+		return cli_fail(EXIT_CODE_DATABASE, &err);
+	if (migrate_open(&call->migrate, conn, &options, &err)) {
+		code = run(call);
+		migrate_close(&call->migrate);
+	} else {
+		code = migrate_exit(&err);
+	}
+	PQfinish(conn);
+	return code;
+}
+
+enum exit_code cmd_migrate(const struct config *config, int argc, char **argv)
+{
+	struct migrate_call call = {0};
+	const char *path = migrate_take_path(config->storage_postgres_migrations_path, &argc, argv);
+
+	if (path == NULL)
+		return cli_usage("migrate", "--path needs a folder");
+	if (argc == 0)
+		return cli_usage("migrate", "say what to do");
+	if (strcmp(argv[0], "create") == 0)
+		return migrate_do_create(path, argc - 1, argv + 1);
+	call.argc = argc - 1;
+	call.argv = argv + 1;
+	for (size_t i = 0; i < sizeof(migrate_commands) / sizeof(*migrate_commands); i++) {
+		if (strcmp(argv[0], migrate_commands[i].name) == 0)
+			return migrate_connected(config, path, migrate_commands[i].run, &call);
+	}
+	return cli_usage("migrate", "there is no \"migrate %s\"", argv[0]);
+}

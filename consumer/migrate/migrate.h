@@ -1,0 +1,76 @@
+#ifndef MIGRATE_MIGRATE_H
+#define MIGRATE_MIGRATE_H
+
+#include "base/error.h"
+
+#include <libpq-fe.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Brings the schema from one version to another by numbered SQL files. The version is kept as
+ * golang-migrate keeps it (table schema_migrations, same columns, same advisory lock), in the
+ * schema of our own, so that either tool can continue where the other stopped.
+ *
+ * A migration and its version change are one transaction: one that fails leaves nothing behind and
+ * never leaves the schema dirty. Only a file whose first line is "-- no-transaction" runs
+ * statement by statement (for CREATE INDEX CONCURRENTLY and the like) and may end dirty.
+ *
+ * Blocking, one thread: for the command line, and for `run` before its loop does. Errors:
+ * FATAL "bad_migrations" (the files), "migration_failed" (file, line and PostgreSQL's message),
+ * "schema_behind", "schema_ahead", "schema_dirty", "schema_foreign" (the database; the hint names
+ * the command that mends it); whatever pg/ says for a connection that is gone.
+ */
+struct migrate;
+
+struct migrate_options {
+	const char *schema;
+	const char *path; /* folder of migrations, also as file://...; "" = those compiled in */
+	void (*say)(void *context, const char *text); /* a line for people; or NULL */
+	void *context;
+};
+
+/* version 0: no migration has been applied. */
+struct migrate_state {
+	int64_t version;
+	bool dirty;
+};
+
+enum { MIGRATE_ALL = 0 };
+
+/*
+ * For `run`: true if the schema is what this program needs. conn as pg_connect() made it; a role
+ * that may only read schema_migrations is enough.
+ */
+MUST_CHECK bool migrate_check(PGconn *conn, const struct migrate_options *options,
+	struct error *err);
+
+/* For `run --migrate`: everything that is pending. */
+MUST_CHECK bool migrate_up_all(PGconn *conn, const struct migrate_options *options,
+	struct error *err);
+
+/* conn and the texts of options are borrowed until migrate_close(). */
+MUST_CHECK bool migrate_open(struct migrate **out, PGconn *conn,
+	const struct migrate_options *options, struct error *err);
+void migrate_close(struct migrate **m);
+
+/* What the database says. Creates nothing. */
+MUST_CHECK bool migrate_read(struct migrate *m, struct migrate_state *out, struct error *err);
+
+/* Each waits up to 10 min for another migration of this schema to end. */
+MUST_CHECK bool migrate_up(struct migrate *m, int64_t steps, struct error *err);
+MUST_CHECK bool migrate_down(struct migrate *m, int64_t steps, struct error *err);
+MUST_CHECK bool migrate_goto(struct migrate *m, int64_t version, struct error *err);
+
+/* Says that the schema is at this version and clean; 0 = nothing applied. Runs no file. */
+MUST_CHECK bool migrate_force(struct migrate *m, int64_t version, struct error *err);
+
+/* The migrations there are, ascending. The name is valid until migrate_close(). */
+size_t migrate_count(const struct migrate *m);
+int64_t migrate_entry(const struct migrate *m, size_t i, const char **name_out);
+
+/* Two new files with the next number in a folder; out paths are PATH_MAX bytes. */
+MUST_CHECK bool migrate_create(const char *folder, const char *name, char *up_out, char *down_out,
+	struct error *err);
+
+#endif

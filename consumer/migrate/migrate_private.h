@@ -1,0 +1,36 @@
+#ifndef MIGRATE_MIGRATE_PRIVATE_H
+#define MIGRATE_MIGRATE_PRIVATE_H
+
+#include "migrate/migrate.h"
+#include "migrate/migrate_files.h"
+
+/* What the files of this folder share. */
+struct migrate {
+	PGconn *conn; /* borrowed */
+	struct migrate_options options;
+	struct migration_files files;
+	char *schema; /* as an SQL identifier */
+	char *table;  /* schema_migrations, qualified */
+};
+
+/* To a person, if one listens. */
+void migrate_say(const struct migrate *m, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The lock that golang-migrate takes: see migrate_lock.c. */
+uint32_t migrate_lock_id(const char *schema, const char *table, const char *database);
+MUST_CHECK bool migrate_lock(struct migrate *m, struct error *err);
+void migrate_unlock(struct migrate *m);
+
+/* The schema and its version table, where they are missing. Under the lock. */
+MUST_CHECK bool migrate_ensure_table(struct migrate *m, struct error *err);
+
+/* Within a transaction of the caller's, or without one where a moment without a row is no harm. */
+MUST_CHECK bool migrate_write(struct migrate *m, const struct migrate_state *state,
+	struct error *err);
+
+/* One file and its version change. target: the version once it has run. */
+MUST_CHECK bool migrate_run_file(struct migrate *m, const struct migration_file *file,
+	int64_t target, struct error *err);
+
+#endif
