@@ -1,0 +1,278 @@
+"""A TCP proxy that misbehaves on request, and how to wait for a condition. See rig.py."""
+
+import socket
+import struct
+import threading
+import time
+
+
+class TimedOut(Exception):
+    """What was waited for did not come."""
+
+
+def wait_until(condition, timeout, what):
+    """The first true result of condition(); TimedOut with what (text or function) otherwise."""
+    deadline = time.monotonic() + timeout
+    pause = 0.002
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise TimedOut(f"after {timeout} s: {what() if callable(what) else what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+
+
+UP, DOWN = "up", "down"  # from the client to the server, and back
+
+
+class _Messages:
+    """PostgreSQL's protocol from the client, cut into messages: (type, body), type b"" at start."""
+
+    def __init__(self):
+        self.buffer = b""
+        self.started = False
+
+    def feed(self, data):
+        self.buffer += data
+        while True:
+            head = 5 if self.started else 4
+            if len(self.buffer) < head:
+                return
+            size = struct.unpack(">I", self.buffer[head - 4:head])[0] + head - 4
+            if len(self.buffer) < size:
+                return
+            kind, body = self.buffer[:head - 4], self.buffer[head:size]
+            self.buffer = self.buffer[size:]
+            # SSLRequest and GSSENCRequest come before the real start.
+            if not self.started and body[:4] not in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30"):
+                self.started = True
+            yield kind, body
+
+
+def _is_commit(kind, body):
+    if kind == b"P":  # Parse: name of the statement, then its text
+        body = body.split(b"\0", 1)[1]
+    elif kind != b"Q":
+        return False
+    return body.lstrip().upper().startswith(b"COMMIT")
+
+
+def _mqtt_version(packet):
+    """Protocol level of a CONNECT packet: 4 = 3.1.1, 5 = 5."""
+    at = 1
+    while packet[at] & 0x80:
+        at += 1
+    name_size = struct.unpack(">H", packet[at + 1:at + 3])[0]
+    return packet[at + 3 + name_size]
+
+
+class _Link:
+    """One client's connection and ours to the server."""
+
+    def __init__(self, proxy, client):
+        self.proxy = proxy
+        self.client = client
+        self.server = None
+        self.messages = _Messages()
+        self.swallowing = False
+
+    def run(self):
+        try:
+            if self.proxy._answer_connect(self.client):
+                self.cut(reset=False)
+                return
+            self.server = socket.create_connection(self.proxy.target, timeout=10)
+            self.server.settimeout(None)
+        except OSError:
+            self.cut()
+            return
+        for s in (self.client, self.server):
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        down = threading.Thread(target=self._pump, args=(DOWN, self.server, self.client),
+                                daemon=True)
+        down.start()
+        self._pump(UP, self.client, self.server)
+        down.join()
+        self.proxy._links.discard(self)
+
+    def _pump(self, direction, source, sink):
+        try:
+            while True:
+                self.proxy._gates[direction].wait()
+                data = source.recv(65536)
+                if not data:
+                    sink.shutdown(socket.SHUT_WR)
+                    return
+                # Again, for what was already being waited for when the stall began.
+                self.proxy._gates[direction].wait()
+                if self.proxy._delays[direction]:
+                    time.sleep(self.proxy._delays[direction])
+                if not self._pass(direction, data, sink):
+                    self.cut()
+                    return
+        except OSError:
+            self.cut()
+
+    def _pass(self, direction, data, sink):
+        """Forward; False = this link ends here."""
+        proxy = self.proxy
+        if direction == DOWN and self.swallowing:
+            proxy.swallowed.set()
+            return False
+        with proxy._lock:
+            left = proxy._cut_after[direction]
+            if left is not None:
+                proxy._cut_after[direction] = None if len(data) >= left else left - len(data)
+        if left is not None and len(data) >= left:
+            sink.sendall(data[:left])
+            return False
+        if direction == UP and proxy.postgres and not self._watch_commit(data):
+            return False
+        sink.sendall(data)
+        proxy.bytes[direction] += len(data)
+        return True
+
+    def _watch_commit(self, data):
+        """False if the COMMIT is in data and must not reach the server."""
+        for kind, body in self.messages.feed(data):
+            if not _is_commit(kind, body) or not self.proxy._take_commit():
+                continue
+            if not self.proxy._commit_arrives:
+                self.proxy.swallowed.set()
+                return False
+            self.swallowing = True  # before the server can answer
+        return True
+
+    def cut(self, reset=True):
+        self.proxy._links.discard(self)
+        for s in (self.client, self.server):
+            if s is None:
+                continue
+            try:
+                if reset:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+
+
+class Proxy:
+    """127.0.0.1:port -> target, in threads. Starts passing everything on; then, at any time:
+
+    cut()                        reset all connections; new ones work
+    refuse(), accept()           reset new connections as well, until accept()
+    stall(), flow()              stop forwarding (both ways, or UP, or DOWN) until flow()
+    delay(seconds)               hold each piece back for so long
+    cut_after(bytes, DOWN)       reset the connection that carries that byte, once
+    swallow_commit()             the next COMMIT reaches PostgreSQL, its answer never comes back;
+                                 arrives=False: the COMMIT does not even get there. Needs
+                                 postgres=True from the start: messages are found by their lengths
+    refuse_connect(0x84)         answer MQTT CONNECTs with this CONNACK code, count times
+    """
+
+    def __init__(self, workspace, target_port, target_host="127.0.0.1", postgres=False):
+        self.postgres = postgres
+        self.target = (target_host, target_port)
+        self.bytes = {UP: 0, DOWN: 0}
+        self.connections = 0
+        self.connects = []  # MQTT protocol levels of CONNECTs answered by refuse_connect()
+        self.swallowed = threading.Event()
+        self._lock = threading.Lock()
+        self._links = set()
+        self._gates = {UP: threading.Event(), DOWN: threading.Event()}
+        self._delays = {UP: 0, DOWN: 0}
+        self._cut_after = {UP: None, DOWN: None}
+        self._commits = False
+        self._commit_arrives = True
+        self._refused_connects = []
+        self._refusing = False
+        self.flow()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept_all, daemon=True)
+        self._thread.start()
+        workspace.members.append(self)
+
+    def _accept_all(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            link = _Link(self, client)
+            if self._refusing:
+                link.cut()
+                continue
+            self._links.add(link)
+            threading.Thread(target=link.run, daemon=True).start()
+
+    def stop(self, timeout=None):
+        """Close everything; also at the end of the workspace."""
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._listener.close()
+        self.flow()
+        self.cut()
+
+    def cut(self):
+        for link in list(self._links):
+            link.cut()
+
+    def refuse(self):
+        self._refusing = True
+        self.cut()
+
+    def accept(self):
+        self._refusing = False
+
+    def stall(self, *directions):
+        for direction in directions or (UP, DOWN):
+            self._gates[direction].clear()
+
+    def flow(self):
+        for gate in self._gates.values():
+            gate.set()
+
+    def delay(self, seconds, *directions):
+        for direction in directions or (UP, DOWN):
+            self._delays[direction] = seconds
+
+    def cut_after(self, count, direction=DOWN):
+        with self._lock:
+            self._cut_after[direction] = count
+
+    def swallow_commit(self, arrives=True):
+        """proxy.swallowed is set when it has happened. Connect with sslmode=disable."""
+        assert self.postgres
+        self.swallowed.clear()
+        self._commit_arrives = arrives
+        with self._lock:
+            self._commits = True
+
+    def _take_commit(self):
+        with self._lock:
+            if not self._commits:
+                return False
+            self._commits = False
+            return True
+
+    def refuse_connect(self, code, count=1):
+        """From 0x80 on the answer has the form of MQTT 5, else that of 3.1.1."""
+        with self._lock:
+            self._refused_connects = [code] * count
+
+    def _answer_connect(self, client):
+        """True if the CONNECT was answered here."""
+        with self._lock:
+            if not self._refused_connects:
+                return False
+            code = self._refused_connects.pop()
+        self.connects.append(_mqtt_version(client.recv(65536)))
+        client.sendall(bytes([0x20, 3, 0, code, 0]) if code >= 0x80 else bytes([0x20, 2, 0, code]))
+        return True
