@@ -1,0 +1,153 @@
+"""Fixtures: real servers of our own, started by bench/rig.py. See tests/README.md."""
+
+import itertools
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+
+import psycopg  # noqa: E402
+import rig  # noqa: E402
+
+BUILD = os.environ.get("OCPP_PERSISTER_BUILD", os.path.join(ROOT, "build", "dev"))
+BINARY = os.path.join(BUILD, "ocpp-persister")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def workspace():
+    with rig.Workspace() as w:
+        yield w
+
+
+@pytest.fixture
+def tmp_path(workspace):
+    """In the workspace, so that it goes with it; pytest's own stay in /tmp."""
+    path = pathlib.Path(workspace.path, f"tmp{next(_numbers)}")
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres(workspace):
+    """One cluster per test file. Tests that kill it start one of their own."""
+    return rig.Postgres(workspace, fast=True).start()
+
+
+class Database:
+    """A database of its own in a cluster."""
+
+    def __init__(self, cluster, name, user="postgres", password=None):
+        self.cluster, self.name, self.user, self.password = cluster, name, user, password
+        self._connections = []
+
+    def settings(self, port=None):
+        return self.cluster.settings(self.name, self.user, self.password, port)
+
+    def dsn(self, port=None):
+        return self.cluster.dsn(self.name, self.user, self.password, port)
+
+    def connect(self, autocommit=True, search_path="ocpp", **kwargs):
+        """As a user of the data does; the session's time zone is nothing special, on purpose."""
+        options = f"-c search_path={search_path} -c timezone=Asia/Kolkata"
+        connection = psycopg.connect(self.dsn(), autocommit=autocommit, options=options, **kwargs)
+        self._connections.append(connection)
+        return connection
+
+    def rows(self, sql, *parameters):
+        with psycopg.connect(self.dsn(), options="-c search_path=ocpp") as connection:
+            cursor = connection.execute(sql, parameters or None)
+            return cursor.fetchall() if cursor.description else None
+
+    def value(self, sql, *parameters):
+        return self.rows(sql, *parameters)[0][0]
+
+    def close(self):
+        for connection in self._connections:
+            connection.close()
+
+
+def make_database(cluster, owner=None, owner_rights=""):
+    """owner: name of a new role that owns the database, with owner_rights ("CREATEROLE")."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(cluster.dsn(), autocommit=True) as connection:
+        if owner:
+            connection.execute(f"CREATE ROLE {owner} LOGIN PASSWORD 'secret' {owner_rights}")
+        connection.execute(f"CREATE DATABASE {name} OWNER {owner or 'postgres'}")
+    return Database(cluster, name, owner or "postgres", "secret" if owner else None)
+
+
+@pytest.fixture
+def database(postgres):
+    """An empty database."""
+    database = make_database(postgres)
+    yield database
+    database.close()
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+@pytest.fixture
+def broker(workspace):
+    broker = rig.Broker(workspace, name=f"mosquitto{next(_numbers)}").start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def proxy(workspace):
+    """proxy(port, postgres=False): a rig.Proxy before that port."""
+    made = []
+
+    def make(port, **kwargs):
+        made.append(rig.Proxy(workspace, port, **kwargs))
+        return made[-1]
+
+    yield make
+    for p in made:
+        p.stop()
+
+
+@pytest.fixture
+def persister(workspace):
+    """persister(settings, ...): a rig.Persister, not started yet."""
+    made = []
+
+    def make(settings, **kwargs):
+        made.append(rig.Persister(workspace, BINARY, settings, **kwargs))
+        return made[-1]
+
+    yield make
+    for p in made:
+        p.stop()
+
+
+def run_cli(settings, *arguments, timeout=60, **kwargs):
+    """A command that ends by itself: CompletedProcess with text."""
+    options = [f"--{key}={value}" for key, value in settings.items()]
+    return subprocess.run([BINARY, *options, *arguments], text=True, capture_output=True,
+                          timeout=timeout, **kwargs)
+
+
+@pytest.fixture
+def migrate(database):
+    """migrate("up", ...): `ocpp-persister migrate` on the test's database."""
+    def run(*arguments, settings=None, **kwargs):
+        return run_cli({**database.settings(), **(settings or {})}, "migrate", *arguments, **kwargs)
+
+    return run
+
+
+@pytest.fixture
+def migrated(database, migrate):
+    """The test's database, migrated."""
+    done = migrate("up")
+    assert done.returncode == 0, done.stderr
+    return database
