@@ -11,228 +11,29 @@ removes what is left. Nothing that was not started here is ever connected to or 
             **database.settings(), **broker.settings()}).start()
         persister.wait_event("connected")
 
-Only the standard library is needed. Proxy is in rig_proxy.py and re-exported here.
+Only the standard library is needed. Workspace is in rig_workspace.py, Proxy in rig_proxy.py; both
+are to be imported from here.
 """
 
-import atexit
 import glob
 import os
-import pwd
-import random
 import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from rig_proxy import Proxy, TimedOut, wait_until  # noqa: E402, F401
-
-# Below the range that the kernel takes ports of outgoing connections from, so that a port stays
-# ours while the server behind it is down.
-PORTS = range(20000, 32000)
+from rig_proxy import DOWN, UP, Proxy, TimedOut, wait_until  # noqa: E402, F401
+from rig_workspace import (RigError, Workspace, accepts, children, free_port,  # noqa: E402, F401
+                           is_running, tail)
 
 SOCKET_PATH_MAX = 107  # sockaddr_un.sun_path without its terminator
-
-
-class RigError(Exception):
-    """A server did not do what it was told; the text has the end of its log."""
-
-
-def free_port():
-    """A port of 127.0.0.1 that nobody listens on."""
-    while True:
-        port = random.choice(PORTS)
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
-
-
-def _accepts(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
-
-
-def _tail(path, lines=30):
-    try:
-        with open(path, errors="replace") as f:
-            return "".join(f.readlines()[-lines:])
-    except OSError:
-        return "(no log)"
-
-
-def _unprivileged_user():
-    """Who runs servers that refuse root; None if we are not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            pass
-    raise RigError("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
-
-
-def _reachable(path):
-    """True if everybody may pass through this folder and those above it."""
-    path = os.path.realpath(path)
-    while True:
-        if not os.stat(path).st_mode & 0o001:
-            return False
-        if path == "/":
-            return True
-        path = os.path.dirname(path)
-
-
-def _is_running(pid):
-    """False also for a zombie: it has let go of everything."""
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def _children(pid):
-    found = []
-    for path in glob.glob("/proc/[0-9]*/stat"):
-        try:
-            with open(path) as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(path.split("/")[2]))
-    return found
-
-
-class Workspace:
-    """A temporary folder and the processes started in it; gone at exit."""
-
-    def __init__(self, path=None, keep=False):
-        self.user = _unprivileged_user()
-        parent = tempfile.gettempdir()
-        if self.user and not _reachable(parent):
-            parent = "/tmp"
-        self.path = path or tempfile.mkdtemp(prefix="ocpp-persister.", dir=parent)
-        os.makedirs(self.path, exist_ok=True)
-        self.keep = keep
-        self.members = []
-        self._own(self.path)
-        # The end of our side of the pipe is what the guard waits for.
-        self._guard = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--guard"],
-                                       stdin=subprocess.PIPE, text=True, start_new_session=True)
-        if not keep:
-            self._tell(f"folder {self.path}")
-        atexit.register(self.close)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def _own(self, path):
-        if self.user:
-            os.chown(path, self.user.pw_uid, self.user.pw_gid)
-
-    def _tell(self, line):
-        self._guard.stdin.write(line + "\n")
-        self._guard.stdin.flush()
-
-    def folder(self, name):
-        """A new folder below, owned by the user that servers run as."""
-        path = os.path.join(self.path, name)
-        os.makedirs(path, mode=0o700)
-        self._own(path)
-        return path
-
-    def write(self, path, text):
-        """A file readable by the user that servers run as, and by nobody else."""
-        with open(path, "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
-            f.write(text)
-        self._own(path)
-        return path
-
-    def _who(self):
-        if not self.user:
-            return {}
-        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
-
-    def call(self, *args):
-        """Run a tool as the user that servers run as; its output, or RigError with it."""
-        done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              cwd=self.path, **self._who())
-        if done.returncode != 0:
-            raise RigError(f"{args[0]} failed:\n{done.stdout}")
-        return done.stdout
-
-    def spawn(self, args, log, env=None, as_us=False):
-        """Start a process in a session of its own, so that Ctrl-C reaches us alone."""
-        who = {} if as_us else self._who()
-        with open(log, "ab") as out:
-            process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                       env=env, cwd=self.path, start_new_session=True, **who)
-        self._tell(f"+{process.pid}")
-        return process
-
-    def forget(self, process):
-        """The process is gone: the guard must not kill a stranger with its number."""
-        if process and self._guard.poll() is None:
-            self._tell(f"-{process.pid}")
-
-    def close(self):
-        """Stop everything, newest first, and remove the folder. Twice is fine."""
-        atexit.unregister(self.close)
-        if self._guard.poll() is not None:
-            return
-        for member in reversed(self.members):
-            member.stop()
-        if not self.keep:
-            shutil.rmtree(self.path, ignore_errors=True)
-        self._guard.stdin.close()
-        self._guard.wait()
-
-
-def _guard():
-    """The guard process: on the end of stdin, kill the processes and remove the folder."""
-    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(s, signal.SIG_IGN)
-    pids, folder = set(), None
-    for line in sys.stdin:
-        if line.startswith("folder "):
-            folder = line[len("folder "):].rstrip("\n")
-        elif line.startswith("+"):
-            pids.add(int(line[1:]))
-        else:
-            pids.discard(int(line[1:]))
-    pids.update([child for pid in pids for child in _children(pid)])
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    try:
-        wait_until(lambda: not any(map(_is_running, pids)), 10, "end of servers")
-    except TimedOut:
-        pass  # in the middle of a write to a slow disk; its files go all the same
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Server:
@@ -258,10 +59,10 @@ class _Server:
     def _wait_ready(self, ready, timeout=60):
         def look():
             if not self.running:
-                raise RigError(f"{type(self).__name__} ended at start:\n{_tail(self.log)}")
+                raise RigError(f"{type(self).__name__} ended at start:\n{tail(self.log)}")
             return ready()
 
-        wait_until(look, timeout, lambda: f"start of {type(self).__name__}\n{_tail(self.log)}")
+        wait_until(look, timeout, lambda: f"start of {type(self).__name__}\n{tail(self.log)}")
         return self
 
     def _ended(self):
@@ -278,7 +79,7 @@ class _Server:
         except subprocess.TimeoutExpired:
             self.kill9()
             raise RigError(f"{type(self).__name__} did not stop in {timeout} s:\n"
-                           f"{_tail(self.log)}") from None
+                           f"{tail(self.log)}") from None
         self._ended()
         return code
 
@@ -355,14 +156,14 @@ class Postgres(_Server):
     def kill9(self, timeout=30):
         """kill -9 of the postmaster; returns when all of its children are gone too."""
         self.process.send_signal(signal.SIGSTOP)  # no new children while they are looked up
-        children = _children(self.pid)
+        backends = children(self.pid)
         super().kill9()
         try:
-            wait_until(lambda: not any(map(_is_running, children)), timeout, "end of backends")
+            wait_until(lambda: not any(map(is_running, backends)), timeout, "end of backends")
         except TimedOut:
-            for child in filter(_is_running, children):
-                os.kill(child, signal.SIGKILL)
-            wait_until(lambda: not any(map(_is_running, children)), timeout, "end of backends")
+            for pid in filter(is_running, backends):
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not any(map(is_running, backends)), timeout, "end of backends")
 
     def settings(self, database="postgres", user="postgres", password=None, port=None):
         """For Persister; port: that of a proxy."""
@@ -448,7 +249,7 @@ class Broker(_Server):
 
     def start(self):
         self.process = self.workspace.spawn([self.bin("mosquitto"), "-c", self.config], self.log)
-        return self._wait_ready(lambda: _accepts(self.port))
+        return self._wait_ready(lambda: accepts(self.port))
 
 
 class Certificates:
@@ -539,19 +340,21 @@ class Persister(_Server):
         """The count-th line with this event and these fields, of this run."""
         def look():
             found = self.events(event, **fields)
-            if len(found) < count and not self.running and len(self.events(event, **fields)) < count:
-                raise RigError(f"the persister ended:\n{_tail(self.log)}")
+            if len(found) < count and not self.running:
+                found = self.events(event, **fields)  # what it said last
+                if len(found) < count:
+                    raise RigError(f"the persister ended:\n{tail(self.log)}")
             return found[count - 1:count]
 
         return wait_until(look, timeout,
-                          lambda: f"event={event} {fields or ''}\n{_tail(self.log)}")[0]
+                          lambda: f"event={event} {fields or ''}\n{tail(self.log)}")[0]
 
     def wait_exit(self, timeout=60):
         """Its exit code, when it ends by itself."""
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise TimedOut(f"the persister still runs:\n{_tail(self.log)}") from None
+            raise TimedOut(f"the persister still runs:\n{tail(self.log)}") from None
         self._ended()
         return code
 
@@ -592,7 +395,7 @@ class Persister(_Server):
             return value is not None and wanted(value) and (value,)
 
         return wait_until(look, timeout, lambda: f"{name}, which is {self.metric(name)}\n"
-                                                 f"{_tail(self.log)}")[0]
+                                                 f"{tail(self.log)}")[0]
 
     def _status(self, key):
         with open(f"/proc/{self.pid}/status") as f:
@@ -611,14 +414,10 @@ class Persister(_Server):
 def cpu_seconds(pid):
     """User and system time of a process and of its children that are there now."""
     ticks = 0
-    for p in [pid, *_children(pid)]:
+    for p in [pid, *children(pid)]:
         try:
             with open(f"/proc/{p}/stat") as f:
                 ticks += sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
         except OSError:
             pass
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-if __name__ == "__main__" and sys.argv[1:] == ["--guard"]:
-    _guard()

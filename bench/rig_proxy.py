@@ -85,11 +85,11 @@ class _Link:
                 return
             self.server = socket.create_connection(self.proxy.target, timeout=10)
             self.server.settimeout(None)
-        except OSError:
+            for s in (self.client, self.server):
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:  # nobody there, or cut meanwhile
             self.cut()
             return
-        for s in (self.client, self.server):
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         down = threading.Thread(target=self._pump, args=(DOWN, self.server, self.client),
                                 daemon=True)
         down.start()
@@ -153,7 +153,8 @@ class _Link:
             try:
                 if reset:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                s.shutdown(socket.SHUT_RDWR)
+                # Ends the recv() of the other thread; SHUT_RD sends nothing before the reset.
+                s.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
             except OSError:
                 pass
             s.close()

@@ -1,0 +1,217 @@
+"""The temporary folder that everything of a test or bench lives in, and the guard that removes it.
+
+See rig.py, which is what to import.
+"""
+
+import atexit
+import glob
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+from rig_proxy import TimedOut, wait_until
+
+# Below the range that the kernel takes ports of outgoing connections from, so that a port stays
+# ours while the server behind it is down.
+PORTS = range(20000, 32000)
+
+class RigError(Exception):
+    """A server did not do what it was told; the text has the end of its log."""
+
+
+def free_port():
+    """A port of 127.0.0.1 that nobody listens on."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+def tail(path, lines=30):
+    try:
+        with open(path, errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+    except OSError:
+        return "(no log)"
+
+
+def _unprivileged_user():
+    """Who runs servers that refuse root; None if we are not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            pass
+    raise RigError("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+
+
+def _reachable(path):
+    """True if everybody may pass through this folder and those above it."""
+    path = os.path.realpath(path)
+    while True:
+        if not os.stat(path).st_mode & 0o001:
+            return False
+        if path == "/":
+            return True
+        path = os.path.dirname(path)
+
+
+def is_running(pid):
+    """False also for a zombie: it has let go of everything."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children(pid):
+    found = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(path.split("/")[2]))
+    return found
+
+
+class Workspace:
+    """A temporary folder and the processes started in it; gone at exit."""
+
+    def __init__(self, path=None, keep=False):
+        self.user = _unprivileged_user()
+        parent = tempfile.gettempdir()
+        if self.user and not _reachable(parent):
+            parent = "/tmp"
+        self.path = path or tempfile.mkdtemp(prefix="ocpp-persister.", dir=parent)
+        os.makedirs(self.path, exist_ok=True)
+        self.keep = keep
+        self.members = []
+        self._own(self.path)
+        # The end of our side of the pipe is what the guard waits for.
+        self._guard = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--guard"],
+                                       stdin=subprocess.PIPE, text=True, start_new_session=True)
+        if not keep:
+            self._tell(f"folder {self.path}")
+        atexit.register(self.close)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _own(self, path):
+        if self.user:
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+
+    def _tell(self, line):
+        self._guard.stdin.write(line + "\n")
+        self._guard.stdin.flush()
+
+    def folder(self, name):
+        """A new folder below, owned by the user that servers run as."""
+        path = os.path.join(self.path, name)
+        os.makedirs(path, mode=0o700)
+        self._own(path)
+        return path
+
+    def write(self, path, text):
+        """A file readable by the user that servers run as, and by nobody else."""
+        with open(path, "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+            f.write(text)
+        self._own(path)
+        return path
+
+    def _who(self):
+        if not self.user:
+            return {}
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+
+    def call(self, *args):
+        """Run a tool as the user that servers run as; its output, or RigError with it."""
+        done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              cwd=self.path, **self._who())
+        if done.returncode != 0:
+            raise RigError(f"{args[0]} failed:\n{done.stdout}")
+        return done.stdout
+
+    def spawn(self, args, log, env=None, as_us=False):
+        """Start a process in a session of its own, so that Ctrl-C reaches us alone."""
+        who = {} if as_us else self._who()
+        with open(log, "ab") as out:
+            process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                       env=env, cwd=self.path, start_new_session=True, **who)
+        self._tell(f"+{process.pid}")
+        return process
+
+    def forget(self, process):
+        """The process is gone: the guard must not kill a stranger with its number."""
+        if process and self._guard.poll() is None:
+            self._tell(f"-{process.pid}")
+
+    def close(self):
+        """Stop everything, newest first, and remove the folder. Twice is fine."""
+        atexit.unregister(self.close)
+        if self._guard.poll() is not None:
+            return
+        for member in reversed(self.members):
+            member.stop()
+        if not self.keep:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._guard.stdin.close()
+        self._guard.wait()
+
+
+def _guard():
+    """The guard process: on the end of stdin, kill the processes and remove the folder."""
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(s, signal.SIG_IGN)
+    pids, folder = set(), None
+    for line in sys.stdin:
+        if line.startswith("folder "):
+            folder = line[len("folder "):].rstrip("\n")
+        elif line.startswith("+"):
+            pids.add(int(line[1:]))
+        else:
+            pids.discard(int(line[1:]))
+    pids.update([child for pid in pids for child in children(pid)])
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    try:
+        wait_until(lambda: not any(map(is_running, pids)), 10, "end of servers")
+    except TimedOut:
+        pass  # in the middle of a write to a slow disk; its files go all the same
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--guard"]:
+    _guard()
