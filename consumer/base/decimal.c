@@ -137,7 +137,7 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 	int64_t power = before + d->exponent - 1;
 	int64_t dscale = after - d->exponent > 0 ? after - d->exponent : 0;
 	uint8_t *groups = out + NUMERIC_HEADER_BYTES, *at = groups, *last = groups;
-	int64_t weight = 0, group = 0;
+	int64_t weight = 0, group = 0, place;
 	uint16_t value = 0;
 	bool started = false;
 
@@ -160,8 +160,9 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 			value = 0;
 			group = decimal_group(power);
 		}
-		value = (uint16_t)(value +
-				   (c - '0') * scale[power - group * NUMERIC_BASE_DIGITS]);
+		place = power - group * NUMERIC_BASE_DIGITS;
+		CHECK(place >= 0 && place < NUMERIC_BASE_DIGITS);
+		value = (uint16_t)(value + (c - '0') * scale[place]);
 		power--;
 	}
 	if (started) {

@@ -11,7 +11,7 @@
  * text. Of any other text the exact form has to be kept beside the value. Pure; any thread.
  */
 enum decimal_form {
-	DECIMAL_NONE,  /* not a number (or beyond PostgreSQL's numeric): only the text can be kept */
+	DECIMAL_NONE,  /* not a number, or beyond PostgreSQL's numeric: only the text can be kept */
 	DECIMAL_PLAIN, /* -?(0|[1-9][0-9]*)(\.[0-9]+)?, at most 38 digits, not minus zero */
 	DECIMAL_OTHER, /* a finite number written otherwise: 1e3, +5.10, 007, .5, -0, " 5" */
 };

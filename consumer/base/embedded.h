@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 /*
- * A text file compiled into the program by embed_files() (consumer/cmake/Embed.cmake). text is terminated;
- * size does not count the terminator. Lives as long as the program.
+ * A text file compiled into the program by embed_files() (consumer/cmake/Embed.cmake). text is
+ * terminated; size does not count the terminator. Lives as long as the program.
  */
 struct embedded_file {
 	const char *name; /* without folder */

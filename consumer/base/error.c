@@ -1,8 +1,12 @@
+#define ERROR_IMPLEMENTATION
 #include "base/error.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+static void error_fill(struct error *err, enum error_kind kind, const char *reason,
+	const char *format, va_list args) __attribute__((format(printf, 4, 0)));
 
 static void error_fill(struct error *err, enum error_kind kind, const char *reason,
 	const char *format, va_list args)
@@ -40,6 +44,7 @@ bool error_set_errno(struct error *err, enum error_kind kind, const char *reason
 	error_fill(err, kind, reason, format, args);
 	va_end(args);
 	used = strlen(err->message);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): of its own thread since glibc 2.32 */
 	snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerror(code));
 	return false;
 }

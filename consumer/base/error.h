@@ -9,7 +9,7 @@
 /*
  * What went wrong, and what the caller does next. The kind is that next step: five kinds are the
  * five branches of daemon/pipeline.c, which holds all policy. The caller owns the struct; it has a
- * fixed size, so reporting an error allocates nothing. On the way up only error_prefix() adds to it.
+ * fixed size, so reporting an error allocates nothing. Going up, only error_prefix() adds to it.
  */
 enum error_kind {
 	ERROR_POISON,    /* this message can never succeed: dead letter, go on */
@@ -44,6 +44,17 @@ bool error_hint(struct error *err, const char *format, ...) __attribute__((forma
 
 /* Put "text: " before the message. Returns false. */
 bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * The analyzer does not look into error.c; without this it would follow each failure on as if it
+ * could be a success. error.c itself defines ERROR_IMPLEMENTATION.
+ */
+#if defined(__clang_analyzer__) && !defined(ERROR_IMPLEMENTATION)
+#define error_set(...) ((void)error_set(__VA_ARGS__), false)
+#define error_set_errno(...) ((void)error_set_errno(__VA_ARGS__), false)
+#define error_hint(...) ((void)error_hint(__VA_ARGS__), false)
+#define error_prefix(...) ((void)error_prefix(__VA_ARGS__), false)
+#endif
 
 /* "poison", "transient", ... */
 const char *error_kind_name(enum error_kind kind);

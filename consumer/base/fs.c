@@ -30,7 +30,7 @@ static void fs_fail_from_environment(void)
 
 	if (atomic_exchange(&done, true))
 		return;
-	text = getenv("FAILPOINT");
+	text = getenv("FAILPOINT"); /* NOLINT(concurrency-mt-unsafe): nobody sets variables */
 	if (text != NULL && sscanf(text, "fs:%llu:%15s", &call, what) == 2)
 		fs_fail_at(call, what);
 }
@@ -224,8 +224,7 @@ bool fs_make_dir(const char *path, struct error *err)
 		if (partial[i] != '/' && partial[i] != '\0')
 			continue;
 		partial[i] = '\0';
-		if (fs_fault() != FS_FAULT_NONE ||
-			(mkdir(partial, 0700) != 0 && errno != EEXIST))
+		if (fs_fault() != FS_FAULT_NONE || (mkdir(partial, 0700) != 0 && errno != EEXIST))
 			return fs_error(err, "create folder", partial);
 		partial[i] = path[i];
 	}
@@ -285,5 +284,6 @@ bool fs_replace_file(const char *path, struct slice bytes, struct error *err)
 	if (!ok)
 		return false;
 	memcpy(dir, tmp, sizeof(dir));
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's works in the given bytes */
 	return fs_rename(tmp, path, err) && fs_sync_dir(dirname(dir), err);
 }

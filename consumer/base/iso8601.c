@@ -18,8 +18,7 @@ int64_t iso8601_days(int64_t year, int month, int day)
 	int64_t year_of_era = y - era * 400;
 	int64_t month_from_march = (month + 9) % 12;
 	int64_t day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-	int64_t day_of_era =
-		year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+	int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
 
 	return era * 146097 + day_of_era - 719468;
 }
@@ -116,8 +115,8 @@ static bool iso8601_read_time(struct iso8601_reader *r, int64_t *us_out, bool *e
 	if (!iso8601_digits(r, 2, &hour) || !iso8601_one_of(r, ":") ||
 		!iso8601_digits(r, 2, &minute))
 		return false;
-	if (iso8601_one_of(r, ":") && (!iso8601_digits(r, 2, &second) ||
-					      !iso8601_read_fraction(r, &fraction, exact_out)))
+	if (iso8601_one_of(r, ":") &&
+		(!iso8601_digits(r, 2, &second) || !iso8601_read_fraction(r, &fraction, exact_out)))
 		return false;
 	if (minute > 59 || second > 60)
 		return false;
@@ -132,7 +131,7 @@ static bool iso8601_read_time(struct iso8601_reader *r, int64_t *us_out, bool *e
 		fraction = 0;
 		*exact_out = false;
 	}
-	*us_out = ((int64_t)hour * 3600 + minute * 60 + second) * US_PER_SECOND + fraction;
+	*us_out = (hour * INT64_C(3600) + minute * INT64_C(60) + second) * US_PER_SECOND + fraction;
 	return true;
 }
 

@@ -35,7 +35,8 @@ static void log_put(struct log_text *t, const char *format, ...)
 
 void log_open(void)
 {
-	log_to_journal = getenv("JOURNAL_STREAM") != NULL; /* systemd.exec(5) */
+	/* systemd.exec(5). NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
+	log_to_journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
 void log_set_level(enum log_level level)

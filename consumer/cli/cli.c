@@ -112,18 +112,20 @@ static bool cli_take_settings(struct config *config, int *argc, char **argv, boo
 	int left = 1;
 
 	for (int i = 1; i < *argc; i++) {
-		if (strcmp(argv[i], "--config") == 0 && i + 1 < *argc)
+		if (strcmp(argv[i], "--config") == 0 && argv[i + 1] == NULL)
+			return error_set(err, ERROR_FATAL, "bad_setting", "--config needs a file");
+		if (strcmp(argv[i], "--config") == 0)
 			file = argv[++i];
 		else if (strncmp(argv[i], "--config=", 9) == 0)
 			file = argv[i] + 9;
 	}
 	if (file == NULL)
-		file = getenv("OCPP_PERSISTER_CONFIG");
+		file = getenv("OCPP_PERSISTER_CONFIG"); /* NOLINT(concurrency-mt-unsafe) */
 	if (file != NULL && !config_load_file(config, file, err))
 		return false;
 	if (!config_load_environment(config, err))
 		return false;
-	for (int i = 1; i < *argc; i++) {
+	for (int i = 1; argv[i] != NULL; i++) {
 		char *equals = strchr(argv[i], '='), *dot = strchr(argv[i], '.');
 
 		if (strcmp(argv[i], "--config") == 0) {

@@ -8,8 +8,8 @@ target_compile_options(compiler INTERFACE
 	-Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 	-Wcast-qual -Wwrite-strings -Wvla -Wnull-dereference -Wformat=2 -Wundef
 	-Wswitch-enum -Wimplicit-fallthrough
-	-Wno-format-truncation # texts for people are cut to their buffers on purpose
-	$<$<C_COMPILER_ID:GNU>:-Wduplicated-cond;-Wlogical-op>
+	# Texts for people are cut to their buffers on purpose: no -Wformat-truncation.
+	$<$<C_COMPILER_ID:GNU>:-Wduplicated-cond;-Wlogical-op;-Wno-format-truncation>
 	$<$<BOOL:${WERROR}>:-Werror>
 	-fno-omit-frame-pointer)
 

@@ -40,7 +40,10 @@ static const struct config_setting config_settings[] = {
 #undef SETTING
 };
 
-enum { CONFIG_COUNT = sizeof(config_settings) / sizeof(config_settings[0]), CONFIG_NAME_BYTES = 64 };
+enum {
+	CONFIG_COUNT = sizeof(config_settings) / sizeof(config_settings[0]),
+	CONFIG_NAME_BYTES = 64
+};
 
 static const char *const config_type_names[] = {
 	[CONFIG_TEXT] = "text",
@@ -55,7 +58,8 @@ static const char *const config_type_names[] = {
 
 static void *config_field(const struct config *c, const struct config_setting *s)
 {
-	/* The table is const, the struct it points into is the caller's. */
+	/* The table is const, the struct it points into is the caller's.
+	 * NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	return (char *)(uintptr_t)c + s->offset;
 }
 
@@ -164,11 +168,11 @@ static bool config_set_scalar(struct config *c, const struct config_setting *s, 
 
 	CHECK(config_parse_scalar(s, s->low, &low) && config_parse_scalar(s, s->high, &high));
 	if (!config_parse_scalar(s, value, &number))
-		return error_set(err, ERROR_FATAL, "bad_setting", "%s is \"%s\", not a %s",
-			s->name, value, config_type_names[s->type]);
+		return error_set(err, ERROR_FATAL, "bad_setting", "%s is \"%s\", not a %s", s->name,
+			value, config_type_names[s->type]);
 	if (number < low || number > high)
-		return error_set(err, ERROR_FATAL, "bad_setting",
-			"%s is \"%s\", outside %s to %s", s->name, value, s->low, s->high);
+		return error_set(err, ERROR_FATAL, "bad_setting", "%s is \"%s\", outside %s to %s",
+			s->name, value, s->low, s->high);
 	*(int64_t *)config_field(c, s) = number;
 	return true;
 }
@@ -271,6 +275,7 @@ static void config_environment_name(const char *name, char out[static CONFIG_NAM
 
 bool config_load_environment(struct config *c, struct error *err)
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
 	const char *url = getenv("DATABASE_URL");
 
 	if (url != NULL && *url != '\0' &&
@@ -281,7 +286,7 @@ bool config_load_environment(struct config *c, struct error *err)
 		const char *value;
 
 		config_environment_name(config_settings[i].name, name);
-		value = getenv(name);
+		value = getenv(name); /* NOLINT(concurrency-mt-unsafe): before threads */
 		if (value == NULL || *value == '\0')
 			continue;
 		snprintf(origin, sizeof(origin), "environment %s", name);
@@ -309,7 +314,8 @@ bool config_check(const struct config *c, struct error *err)
 	if (c->spool_dir[0] == '\0')
 		return error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is empty");
 	if (c->storage_postgres_schema[0] == '\0')
-		return error_set(err, ERROR_FATAL, "bad_setting", "storage.postgres.schema is empty");
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"storage.postgres.schema is empty");
 	if ((c->mqtt_tls_certificate[0] == '\0') != (c->mqtt_tls_key[0] == '\0'))
 		return error_set(err, ERROR_FATAL, "bad_setting",
 			"mqtt.tls_certificate and mqtt.tls_key go together");

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "config/config.h"
 
+#include <errno.h>
 #include <ini_configobj.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,8 +167,9 @@ bool config_load_file(struct config *c, const char *path, struct error *err)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
 	failed = ini_config_file_open(path, 0, &file);
 	if (failed != 0) {
-		error_set(err, ERROR_FATAL, "bad_settings_file", "could not open \"%s\": %s", path,
-			strerror(failed));
+		errno = failed;
+		error_set_errno(err, ERROR_FATAL, "bad_settings_file", "could not open \"%s\"",
+			path);
 		goto out;
 	}
 	failed = ini_config_parse(file, INI_STOP_ON_ANY,

@@ -103,8 +103,8 @@ bool config_parse_number(const char *text, int64_t *number_out)
 
 bool config_parse_boolean(const char *text, bool *value_out)
 {
-	static const char *const words[][2] = {
-		{"true", "false"}, {"yes", "no"}, {"on", "off"}, {"1", "0"}};
+	static const char *const words[][2] = {{"true", "false"}, {"yes", "no"}, {"on", "off"},
+		{"1", "0"}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
 		for (int j = 0; j < 2; j++) {

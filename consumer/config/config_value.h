@@ -9,7 +9,7 @@
 
 /* Numbers with units, as people write them in settings and options. Pure. */
 
-/* 4096, 64KiB, 1.5 is refused: whole numbers only. B, KiB, MiB, GiB, TiB, PiB; KB and kB are 1000. */
+/* 4096, 64KiB; 1.5 is refused: whole numbers only. B, KiB to PiB; KB and kB are 1000. */
 bool config_parse_bytes(const char *text, int64_t *bytes_out);
 
 /* 250ms, 10s, 5min (or 5m), 24h, 7d. A number alone is seconds. */

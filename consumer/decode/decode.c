@@ -209,8 +209,7 @@ static struct slice decode_raw(struct decoder *d)
 	to = d->tree.item_ends[d->next];
 	d->raw_at = to;
 	if (p.data[0] == '[') {
-		while (from < to && p.data[from] != '{' &&
-			!(p.data[from] == '[' && from > 0))
+		while (from < to && p.data[from] != '{' && !(p.data[from] == '[' && from > 0))
 			from++;
 	} else if (from == 0) {
 		from = p.data[0] == 0xdc ? 3 : p.data[0] == 0xdd ? 5 : 1;
@@ -238,7 +237,8 @@ static bool decode_type(const struct value *v, struct message *m, struct error *
 	if (v == NULL)
 		return error_set(err, ERROR_POISON, "bad_envelope", "there is no \"%s\"", "type");
 	if (v->kind != VALUE_NUMBER || !decimal_to_int64(v->text, 2, 6, &type))
-		return error_set(err, ERROR_POISON, "bad_envelope", "\"%s\" is not a message type from 2 to 6", "type");
+		return error_set(err, ERROR_POISON, "bad_envelope",
+			"\"%s\" is not a message type from 2 to 6", "type");
 	m->type = (enum message_type)type;
 	return true;
 }
@@ -269,7 +269,8 @@ static bool decode_envelope(struct value *map, struct message *m, struct error *
 	case MESSAGE_SEND:
 		m->payload = decode_present(value_get(map, request));
 		if (m->action.size == 0)
-			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"", "action");
+			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"",
+				"action");
 		break;
 	case MESSAGE_RESULT:
 		m->payload = decode_present(value_get(map, response));
@@ -291,7 +292,8 @@ static bool decode_frame(struct value *array, struct message *m, struct error *e
 	uint32_t count = array->count;
 
 	if (count < 3)
-		return error_set(err, ERROR_POISON, "bad_envelope", "an OCPP-J frame of fewer than %s elements", "three");
+		return error_set(err, ERROR_POISON, "bad_envelope",
+			"an OCPP-J frame of fewer than %s elements", "three");
 	if (!decode_type(&items[0], m, err) ||
 		!decode_envelope_text(&items[1], "message id", &m->id, err))
 		return false;
@@ -301,7 +303,8 @@ static bool decode_frame(struct value *array, struct message *m, struct error *e
 		if (!decode_envelope_text(&items[2], "action", &m->action, err))
 			return false;
 		if (m->action.size == 0)
-			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"", "action");
+			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"",
+				"action");
 		m->payload = count > 3 ? decode_present(&items[3]) : NULL;
 		break;
 	case MESSAGE_RESULT:
@@ -337,6 +340,7 @@ enum decode_next decode_next(struct decoder *d, struct message *out, struct erro
 	else if (item->kind == VALUE_ARRAY)
 		ok = decode_frame(item, out, err);
 	else
-		ok = error_set(err, ERROR_POISON, "bad_envelope", "neither %s nor an OCPP-J frame", "an envelope");
+		ok = error_set(err, ERROR_POISON, "bad_envelope", "neither %s nor an OCPP-J frame",
+			"an envelope");
 	return ok ? DECODE_MESSAGE : DECODE_BAD;
 }

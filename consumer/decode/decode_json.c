@@ -30,7 +30,7 @@ struct decode_json {
 	struct slice payload;
 	struct slice key;
 	struct {
-		uint32_t first; /* in pending */
+		uint32_t first;   /* in pending */
 		struct slice key; /* that the container itself goes under */
 	} open[DECODE_DEPTH_MAX];
 	size_t depth;
@@ -309,7 +309,9 @@ static int json_hex4(const uint8_t *at)
 
 	for (int i = 0; i < 4; i++) {
 		int c = at[i] | 0x20;
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+						   : -1;
 
 		if (digit < 0)
 			return -1;
@@ -362,6 +364,7 @@ static bool json_mend_escapes(struct slice *payload, struct arena *arena, bool *
 				*payload = s = slice_of(copy, s.size);
 				*replaced = true;
 			}
+			/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): within a text */
 			memcpy(copy + at, "\\ufffd", 6);
 		}
 		at += 6;

@@ -79,16 +79,16 @@ static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elem
 	static const struct {
 		int8_t length_bytes;
 		int8_t fixed_bytes;
-		int8_t elements_each; /* array 1, map 2 */
-	} formats[32] = {{0, 0, 0}, {-1, 0, 0}, {0, 0, 0}, {0, 0, 0}, /* nil, -, false, true */
-		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                      /* bin */
-		{1, 1, 0}, {2, 1, 0}, {4, 1, 0},                      /* ext: and its type */
-		{0, 4, 0}, {0, 8, 0},                                 /* float */
-		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},           /* uint */
-		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},           /* int */
+		int8_t elements_each;                                   /* array 1, map 2 */
+	} formats[32] = {{0, 0, 0}, {-1, 0, 0}, {0, 0, 0}, {0, 0, 0},   /* nil, -, false, true */
+		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                        /* bin */
+		{1, 1, 0}, {2, 1, 0}, {4, 1, 0},                        /* ext: and its type */
+		{0, 4, 0}, {0, 8, 0},                                   /* float */
+		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},             /* uint */
+		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},             /* int */
 		{0, 2, 0}, {0, 3, 0}, {0, 5, 0}, {0, 9, 0}, {0, 17, 0}, /* fixext */
-		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                      /* str */
-		{2, 0, 1}, {4, 0, 1}, {2, 0, 2}, {4, 0, 2}};          /* array, map */
+		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                        /* str */
+		{2, 0, 1}, {4, 0, 1}, {2, 0, 2}, {4, 0, 2}};            /* array, map */
 	uint8_t first = g->bytes.data[g->at];
 	size_t left = g->bytes.size - g->at - 1;
 	uint64_t length = 0;
@@ -105,7 +105,7 @@ static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elem
 			*elements_out = (uint64_t)(first & 0x0f) * (first < 0x90 ? 2 : 1);
 		return true;
 	}
-	n = formats[first - 0xc0].length_bytes;
+	n = formats[first - 0xc0].length_bytes; /* NOLINT(bugprone-signed-char-misuse): a number */
 	if (n < 0 || left < (size_t)n)
 		return false;
 	for (int i = 0; i < n; i++)
@@ -228,8 +228,8 @@ static bool convert_float(struct convert *c, const msgpack_object *from, struct 
 		return true;
 	}
 	if (from->type == MSGPACK_OBJECT_FLOAT32)
-		return convert_number(
-			c, digits, decimal_from_float((float)from->via.f64, digits), to);
+		return convert_number(c, digits, decimal_from_float((float)from->via.f64, digits),
+			to);
 	return convert_number(c, digits, decimal_from_double(from->via.f64, digits), to);
 }
 

@@ -20,7 +20,6 @@ struct decode_tree {
 	bool text_replaced;
 };
 
-
 /* Both: false with err POISON, or TRANSIENT "arena_full". Values come from arena. */
 struct decode_msgpack;
 bool decode_msgpack_new(struct decode_msgpack **out);

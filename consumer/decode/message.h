@@ -45,7 +45,8 @@ struct message {
 	enum message_type type;
 	struct slice id;     /* "" if there is none */
 	struct slice action; /* "" where a result does not say */
-	struct value *payload; /* request of a call, response of a result, details of an error; or NULL */
+	/* The request of a call, the response of a result, the details of an error; or NULL. */
+	struct value *payload;
 	struct value *request; /* of a result or error, where the gateway repeated it; or NULL */
 	struct slice error_code;
 	struct slice error_description;

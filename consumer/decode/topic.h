@@ -14,7 +14,14 @@
  */
 enum { TOPIC_PATTERNS_MAX = 8, TOPIC_LEVELS_MAX = 16 };
 
-enum topic_level { TOPIC_TEXT, TOPIC_ANY, TOPIC_REST, TOPIC_DIRECTION, TOPIC_VERSION, TOPIC_STATION };
+enum topic_level {
+	TOPIC_TEXT,
+	TOPIC_ANY,
+	TOPIC_REST,
+	TOPIC_DIRECTION,
+	TOPIC_VERSION,
+	TOPIC_STATION
+};
 
 struct topic_pattern {
 	struct {

@@ -181,7 +181,7 @@ static void value_put_canonical_map(struct text *t, const struct value *v)
 	bool first = true;
 
 	if (v->count > VALUE_SORT_MAX)
-		sorted = malloc(v->count * sizeof(*sorted));
+		sorted = calloc(v->count, sizeof(struct member *));
 	CHECK(sorted != NULL);
 	for (uint32_t i = 0; i < v->count; i++) {
 		const struct member *m = &v->members[i];
@@ -196,7 +196,7 @@ static void value_put_canonical_map(struct text *t, const struct value *v)
 		sorted[at] = m;
 	}
 	if (v->count > VALUE_SORT_MAX)
-		qsort(sorted, v->count, sizeof(*sorted), value_order_members);
+		qsort(sorted, v->count, sizeof(struct member *), value_order_members);
 	text_put_char(t, '{');
 	for (uint32_t i = 0; i < v->count; i++) {
 		const struct member *m = sorted[i];

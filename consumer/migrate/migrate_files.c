@@ -182,6 +182,7 @@ static bool migration_files_load_folder(struct migration_files *files, const cha
 			"could not open the folder of migrations \"%s\"", folder);
 	while (ok) {
 		errno = 0;
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours */
 		entry = readdir(dir);
 		if (entry == NULL)
 			break;

@@ -122,9 +122,7 @@ static void read_word(struct sql_reader *r)
 	word = slice_of(start, (size_t)(r->text.data + r->at - start));
 	if (word_is(word, "e") && reader_peek(r, 0) == '\'')
 		skip_quoted(r, '\'', true);
-	else if (r->was_begin && word_is(word, "atomic"))
-		r->body++;
-	else if (r->body > 0 && word_is(word, "case"))
+	else if (word_is(word, r->body > 0 ? "case" : "atomic") && (r->body > 0 || r->was_begin))
 		r->body++;
 	else if (r->body > 0 && word_is(word, "end"))
 		r->body--;

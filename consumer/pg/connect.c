@@ -79,8 +79,8 @@ PGconn *pg_connect_start(const struct pg_options *o, struct error *err)
 	struct pg_target t;
 
 	pg_target_init(&t, o);
-	return pg_connect_checked(
-		PQconnectStartParams(t.keywords.names, t.keywords.values, 1), err);
+	return pg_connect_checked(PQconnectStartParams(t.keywords.names, t.keywords.values, 1),
+		err);
 }
 
 PGconn *pg_connect(const struct pg_options *o, struct error *err)

@@ -58,10 +58,11 @@ bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out,
 	pthread_mutex_unlock(&s->lock);
 	if (seq > highest) {
 		error_set(err, ERROR_FATAL, "spool_behind",
-			"the database has record %" PRIu64 " of this log, which ends at %" PRIu64, seq,
-			highest);
-		return error_hint(err, "another process uses a copy of this log: `ocpp-persister spool "
-				       "new-identity --spool.dir=...` makes it a log of its own");
+			"the database has record %" PRIu64 " of this log, which ends at %" PRIu64,
+			seq, highest);
+		return error_hint(err,
+			"another process uses a copy of this log: `ocpp-persister spool "
+			"new-identity --spool.dir=...` makes it a log of its own");
 	}
 	c->position = seq;
 	return true;

@@ -80,7 +80,8 @@ static bool record_get_fields(const uint8_t *start, size_t size, struct record *
 		return false;
 	out->payload = slice_of(at + 5, payload_size);
 	/* The type byte of the checksum is the one byte outside of it. */
-	return end[0] == RECORD_UINT64 && get_be64(end + 1) == digest64(start, (size_t)(end - start));
+	return end[0] == RECORD_UINT64 &&
+	       get_be64(end + 1) == digest64(start, (size_t)(end - start));
 }
 
 enum record_status record_get(struct slice bytes, uint64_t generation, struct record *out,

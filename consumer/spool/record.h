@@ -67,7 +67,7 @@ enum record_status {
 size_t record_bytes(const struct record *r);
 
 /* Write record_bytes() bytes; returns the address behind. */
-uint8_t *record_put(uint8_t *at, const struct record *r, uint64_t generation);
+uint8_t *record_put(uint8_t *start, const struct record *r, uint64_t generation);
 
 /*
  * The record at the beginning of bytes. On RECORD_OK *out borrows from bytes and *bytes_out is its

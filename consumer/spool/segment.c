@@ -48,14 +48,17 @@ bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const cha
 	struct segment_header h;
 	uint8_t expected[SEGMENT_HEADER_BYTES];
 
-	if (in[0] != 0x96 || in[1] != 0xce || (get_be32(in + 2) & 0xffffff00) != (SEGMENT_MAGIC & 0xffffff00))
+	if (in[0] != 0x96 || in[1] != 0xce ||
+		(get_be32(in + 2) & 0xffffff00) != (SEGMENT_MAGIC & 0xffffff00))
 		return error_set(err, ERROR_FATAL, "spool_damaged",
 			"\"%s\" does not begin like a segment of the log", path);
 	if (get_be32(in + 2) != SEGMENT_MAGIC) {
 		error_set(err, ERROR_FATAL, "spool_version",
-			"\"%s\" is of version %u of the log's format; this program knows version %u", path,
-			in[5], (unsigned)(SEGMENT_MAGIC & 0xff));
-		return error_hint(err, "run the version of ocpp-persister that wrote it until the log is empty");
+			"\"%s\" is of version %u of the log's format; this program knows version "
+			"%u",
+			path, in[5], (unsigned)(SEGMENT_MAGIC & 0xff));
+		return error_hint(err,
+			"run the version of ocpp-persister that wrote it until the log is empty");
 	}
 	memcpy(h.spool.bytes, in + 8, UUID_BYTES);
 	h.first_seq = get_be64(in + 25);
@@ -63,8 +66,8 @@ bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const cha
 	h.begun_us = (int64_t)get_be64(in + 43);
 	segment_header_put(&h, expected);
 	if (memcmp(in, expected, SEGMENT_HEADER_USED) != 0)
-		return error_set(err, ERROR_FATAL, "spool_damaged", "the header of \"%s\" is damaged",
-			path);
+		return error_set(err, ERROR_FATAL, "spool_damaged",
+			"the header of \"%s\" is damaged", path);
 	*out = h;
 	return true;
 }

@@ -93,13 +93,16 @@ static bool spool_load_identity(struct spool *s, struct error *err)
 		ok = uuid_from_text(found, &s->identity);
 		free(found);
 		if (!ok) {
-			error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" does not hold a UUID", path);
-			return error_hint(err, "`ocpp-persister spool new-identity` gives the log a new one");
+			error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" does not hold a UUID",
+				path);
+			return error_hint(err,
+				"`ocpp-persister spool new-identity` gives the log a new one");
 		}
 		return true;
 	}
 	if (!uuid_new(&s->identity))
-		return error_set_errno(err, ERROR_FATAL, "random", "could not make an identity for the log");
+		return error_set_errno(err, ERROR_FATAL, "random",
+			"could not make an identity for the log");
 	uuid_format(&s->identity, text);
 	text[UUID_TEXT_BYTES - 1] = '\n';
 	return fs_replace_file(path, slice_of(text, UUID_TEXT_BYTES), err);
@@ -152,8 +155,8 @@ bool spool_segments_reserve(struct spool *s, struct error *err)
 	if (s->segments_count < s->segments_room)
 		return true;
 	if (s->segments_room >= SPOOL_SEGMENTS_MAX)
-		return error_set(err, ERROR_FATAL, "spool_segments", "the log in \"%s\" has %d segments",
-			s->dir, SPOOL_SEGMENTS_MAX);
+		return error_set(err, ERROR_FATAL, "spool_segments",
+			"the log in \"%s\" has %d segments", s->dir, SPOOL_SEGMENTS_MAX);
 	s->segments_room = s->segments_room == 0 ? 64 : s->segments_room * 2;
 	grown = realloc(s->segments, s->segments_room * sizeof(*grown));
 	if (grown == NULL)
@@ -267,7 +270,8 @@ static bool spool_append_write(struct spool *s, struct record *r, bool durable, 
 	r->seq = s->next_seq;
 	pthread_mutex_unlock(&s->lock);
 	record_put(s->buffer, r, generation);
-	if (!fs_pwrite(s->active_fd, slice_of(s->buffer, size), s->active_offset, s->active_path, err))
+	if (!fs_pwrite(s->active_fd, slice_of(s->buffer, size), s->active_offset, s->active_path,
+		    err))
 		return false;
 	if (durable && s->options.sync == SPOOL_SYNC_MESSAGE &&
 		!fs_sync_data(s->active_fd, s->active_path, err))

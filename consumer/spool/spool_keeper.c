@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "spool/spool_private.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,9 +27,10 @@ bool spool_keeper_start(struct spool *s, struct error *err)
 {
 	int failed = pthread_create(&s->keeper, NULL, keeper_main, s);
 
-	if (failed != 0)
-		return error_set(err, ERROR_FATAL, "thread", "could not start a thread: %s",
-			strerror(failed));
+	if (failed != 0) {
+		errno = failed;
+		return error_set_errno(err, ERROR_FATAL, "thread", "could not start a thread");
+	}
 	s->keeper_runs = true;
 	return true;
 }

@@ -56,8 +56,8 @@ struct spool {
 	uint64_t released_seq;
 	uint64_t damaged_records;
 	enum spool_spare spare;
-	bool unsynced;      /* the active segment, with SPOOL_SYNC_INTERVAL */
-	bool stop_waiting;  /* intake must not block any more */
+	bool unsynced;     /* the active segment, with SPOOL_SYNC_INTERVAL */
+	bool stop_waiting; /* intake must not block any more */
 	bool stop_keeper;
 	bool full;
 	bool failed;

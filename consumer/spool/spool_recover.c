@@ -29,7 +29,7 @@ static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out,
 bool spool_recover(struct spool *s, struct error *err)
 {
 	uint64_t closed_at = 0;
-	bool clean;
+	bool clean = false;
 
 	if (!recover_list(s, err) || !recover_headers(s, err) || !recover_last(s, err) ||
 		!recover_closed(s, &clean, &closed_at, err))

@@ -69,8 +69,8 @@ static void config_inline_form_and_long_values_work(void **state)
 	char text[5000];
 
 	(void)state;
-	snprintf(text, sizeof(text), "[storage]\npostgres.host = %04096d\n[mqtt]\ntopics = a/+, b/# ,\n",
-		7);
+	snprintf(text, sizeof(text),
+		"[storage]\npostgres.host = %04096d\n[mqtt]\ntopics = a/+, b/# ,\n", 7);
 	assert_true(load(&c, text, &err));
 	assert_int_equal(strlen(c.storage_postgres_host), 4096);
 	assert_int_equal(c.mqtt_topics.count, 2);

@@ -45,20 +45,22 @@ static void decimal_to_numeric_matches_postgresql(void **state)
 		{"10000", "00010001000000000001"},
 		{"1532", "000100000000000005fc"},
 		{"165544.5", "0003000100000001001015a81388"},
-		{"1.10", "000200000000000200010" "3e8"},
+		{"1.10", "000200000000000200010"
+			 "3e8"},
 		{"0.0001", "0001ffff000000040001"},
-		{"0.00012", "0002ffff0000000500" "0107d0"},
+		{"0.00012", "0002ffff0000000500"
+			    "0107d0"},
 		{"0.00001", "0001fffe0000000503e8"},
 		{"1e3", "000100000000000003e8"},
 		{"1.5e+2", "00010000000000000096"},
 		{"1.50e1", "0001000000000001000f"},
 		{"12e-3", "0001ffff000000030078"},
 		{"1e20", "00010005000000000001"},
-		{"007.5", "0002000000000001000" "71388"},
+		{"007.5", "0002000000000001000"
+			  "71388"},
 		{"-0", "0000000000000000"},
 		{"100000000", "00010002000000000001"},
-		{"123456789.123456789",
-			"0006000200000009000109291a8504d2162e2328"},
+		{"123456789.123456789", "0006000200000009000109291a8504d2162e2328"},
 	};
 
 	(void)state;
@@ -68,8 +70,8 @@ static void decimal_to_numeric_matches_postgresql(void **state)
 		char hex[512];
 		size_t n;
 
-		assert_int_not_equal(
-			decimal_parse(slice_from_cstr(cases[i].text), &d), DECIMAL_NONE);
+		assert_int_not_equal(decimal_parse(slice_from_cstr(cases[i].text), &d),
+			DECIMAL_NONE);
 		n = decimal_to_numeric(&d, out);
 		assert_true(n <= decimal_numeric_bytes_max(&d));
 		for (size_t j = 0; j < n; j++)
@@ -84,8 +86,8 @@ static void decimal_from_double_reads_back_and_is_short(void **state)
 		double value;
 		const char *text;
 	} cases[] = {{0, "0"}, {1, "1"}, {-1.5, "-1.5"}, {15320.5, "15320.5"}, {0.1, "0.1"},
-		{1e3, "1000"}, {230.12, "230.12"}, {-0.0, "-0"}, {1e300, "1e+300"},
-		{0.3, "0.3"}, {1.0 / 3, "0.333333333333333"}, {5e-324, "4.94065645841247e-324"}};
+		{1e3, "1000"}, {230.12, "230.12"}, {-0.0, "-0"}, {1e300, "1e+300"}, {0.3, "0.3"},
+		{1.0 / 3, "0.333333333333333"}, {5e-324, "4.94065645841247e-324"}};
 	uint64_t random = 88172645463325252u;
 	char out[DECIMAL_FLOAT_BYTES];
 
@@ -140,8 +142,8 @@ static void decimal_to_int64_takes_whole_numbers_in_range(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		int64_t value = 99;
-		bool ok = decimal_to_int64(
-			slice_from_cstr(cases[i].text), INT64_MIN, INT64_MAX, &value);
+		bool ok = decimal_to_int64(slice_from_cstr(cases[i].text), INT64_MIN, INT64_MAX,
+			&value);
 
 		assert_int_equal(ok, cases[i].ok);
 		assert_int_equal(value, ok ? cases[i].value : 99);

@@ -83,8 +83,9 @@ static void decode_maeve_envelopes(void **state)
 	struct message *m = &messages[0];
 
 	(void)state;
-	assert_int_equal(decode("{\"type\":2,\"action\":\"StartTransaction\",\"id\":\"8\",\"request\":"
-				"{\"connectorId\":1,\"meterStart\":3.10,\"x\":[]}}"),
+	assert_int_equal(
+		decode("{\"type\":2,\"action\":\"StartTransaction\",\"id\":\"8\",\"request\":"
+		       "{\"connectorId\":1,\"meterStart\":3.10,\"x\":[]}}"),
 		1);
 	assert_int_equal(results[0], DECODE_MESSAGE);
 	assert_int_equal(m->type, MESSAGE_CALL);
@@ -106,8 +107,9 @@ static void decode_maeve_envelopes(void **state)
 	assert_slice_equal(json_of(m->payload), "{}");
 	assert_slice_equal(json_of(m->request), "{\"a\":1}");
 
-	assert_int_equal(decode("{\"type\":4,\"action\":\"A\",\"id\":\"1\",\"error_code\":\"InternalError"
-				"\",\"error_description\":\"no\",\"state\":null}"),
+	assert_int_equal(
+		decode("{\"type\":4,\"action\":\"A\",\"id\":\"1\",\"error_code\":\"InternalError"
+		       "\",\"error_description\":\"no\",\"state\":null}"),
 		1);
 	assert_int_equal(m->type, MESSAGE_ERROR);
 	assert_slice_equal(m->error_code, "InternalError");
@@ -141,8 +143,9 @@ static void decode_ocpp_j_frames(void **state)
 static void decode_batches_keep_good_items_beside_bad_ones(void **state)
 {
 	(void)state;
-	assert_int_equal(decode("[ {\"type\":2,\"action\":\"A\",\"id\":\"1\"} , [2,\"2\",\"B\",{}], "
-				"{\"type\":9},[1,2],{\"type\":3,\"id\":\"5\"}]"),
+	assert_int_equal(
+		decode("[ {\"type\":2,\"action\":\"A\",\"id\":\"1\"} , [2,\"2\",\"B\",{}], "
+		       "{\"type\":9},[1,2],{\"type\":3,\"id\":\"5\"}]"),
 		5);
 	assert_int_equal(results[0], DECODE_MESSAGE);
 	assert_int_equal(results[1], DECODE_MESSAGE);
@@ -183,9 +186,11 @@ static void decode_msgpack_gives_the_same_as_json(void **state)
 				 "\"time\":\"2023-09-18T08:25:40.2Z\",\"s\":\"x\"}");
 	assert_slice_equal(canonical_of(messages[0].payload),
 		"{\"n\":[1e0,-5e0,15e-1,25e10,null,true],\"s\":\"x\",\"time\":@1695025540200000}");
-	assert_int_equal(decode("{\"type\":2,\"id\":\"1\",\"action\":\"A\",\"request\":{\"s\":\"x\",\"time\":"
-				"\"2023-09-18T10:25:40.200+02:00\",\"gone\":null,\"n\":[1,-5,1.50,25e10,"
-				"null,true]}}"),
+	assert_int_equal(
+		decode("{\"type\":2,\"id\":\"1\",\"action\":\"A\",\"request\":{\"s\":\"x\","
+		       "\"time\":"
+		       "\"2023-09-18T10:25:40.200+02:00\",\"gone\":null,\"n\":[1,-5,1.50,25e10,"
+		       "null,true]}}"),
 		1);
 	assert_slice_equal(canonical_of(messages[0].payload),
 		"{\"n\":[1e0,-5e0,15e-1,25e10,null,true],\"s\":\"x\",\"time\":@1695025540200000}");
@@ -266,8 +271,8 @@ static void decode_what_is_no_message_says_why(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		assert_int_equal(decode_bytes(cases[i].topic, cases[i].payload.data,
-					 cases[i].payload.size),
+		assert_int_equal(
+			decode_bytes(cases[i].topic, cases[i].payload.data, cases[i].payload.size),
 			-1);
 		assert_int_equal(errors[0].kind, ERROR_POISON);
 		assert_string_equal(errors[0].reason, cases[i].reason);
@@ -318,14 +323,16 @@ static void decode_limits_nesting_and_number_of_values(void **state)
 
 static void decode_of_every_cut_and_every_changed_byte_ends(void **state)
 {
-	static const char json[] = "[{\"type\":2,\"action\":\"A\",\"id\":\"\\u00e4\",\"request\":{\"a\":[1,"
-				   "2.5e3,true,null,\"x\"]}},[3,\"1\",{\"b\":{}}]]";
-	static const uint8_t packed[] = "\x92\x84\xa4type\x02\xa2id\xa1"
-					"1\xa6"
-					"action\xa1"
-					"A\xa7request\x81\xa1n\x93\x01\xcb\x3f\xf8\x00\x00\x00\x00\x00"
-					"\x00\xd6\xff\x65\x08\x09\x34\x93\x03\xa1"
-					"1\x80";
+	static const char json[] =
+		"[{\"type\":2,\"action\":\"A\",\"id\":\"\\u00e4\",\"request\":{\"a\":[1,"
+		"2.5e3,true,null,\"x\"]}},[3,\"1\",{\"b\":{}}]]";
+	static const uint8_t packed[] =
+		"\x92\x84\xa4type\x02\xa2id\xa1"
+		"1\xa6"
+		"action\xa1"
+		"A\xa7request\x81\xa1n\x93\x01\xcb\x3f\xf8\x00\x00\x00\x00\x00"
+		"\x00\xd6\xff\x65\x08\x09\x34\x93\x03\xa1"
+		"1\x80";
 	const struct {
 		const void *data;
 		size_t size;

@@ -2,7 +2,7 @@
 
 #include "base/digest.h"
 
-/* Values of xxhsum -H3. They stand in databases and logs: a change here is a loss of identity there. */
+/* Values of xxhsum -H3. They stand in databases and logs: a change is a loss of identity there. */
 static void digest64_never_changes(void **state)
 {
 	uint8_t bytes[300];

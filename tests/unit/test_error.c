@@ -14,8 +14,7 @@ static void error_texts_build_up_on_the_way(void **state)
 	assert_int_equal(err.kind, ERROR_FATAL);
 	assert_string_equal(err.message, "could not open \"x\": No such file or directory");
 	error_prefix(&err, "line %d", 7);
-	assert_string_equal(
-		err.message, "line 7: could not open \"x\": No such file or directory");
+	assert_string_equal(err.message, "line 7: could not open \"x\": No such file or directory");
 	error_hint(&err, "make it");
 	assert_string_equal(err.hint, "make it");
 	assert_int_equal(err.offset, -1);

@@ -50,8 +50,7 @@ static void iso8601_parse_knows_every_form(void **state)
 		char out[ISO8601_BYTES];
 		int64_t us = 77;
 
-		assert_int_equal(
-			iso8601_parse(slice_from_cstr(cases[i].text), &us), cases[i].form);
+		assert_int_equal(iso8601_parse(slice_from_cstr(cases[i].text), &us), cases[i].form);
 		if (cases[i].instant == NULL) {
 			assert_int_equal(us, 77);
 			continue;

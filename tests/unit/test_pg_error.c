@@ -38,8 +38,8 @@ static void pg_error_kind_follows_the_sqlstate(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_int_equal(
-			pg_error_kind(cases[i].sqlstate, cases[i].constraint), cases[i].kind);
+		assert_int_equal(pg_error_kind(cases[i].sqlstate, cases[i].constraint),
+			cases[i].kind);
 }
 
 int main(void)

@@ -26,7 +26,8 @@ static void record_bytes_of_version_1_never_change(void **state)
 	assert_string_equal(hex,
 		"9ace4f505201ce0000007bcf0000000000000007cf000000000000002a"
 		"d300060a2418202240cd0015da001363732f696e2f6f637070312e362f6373303031"
-		"d920306166373635313931366364343364643834343865623231316338303331" "3963"
+		"d920306166373635313931366364343364643834343865623231316338303331"
+		"3963"
 		"c60000000c7b2274797065223a327d00ffcf8b5048269af8bcc8");
 }
 
@@ -79,8 +80,8 @@ static void record_get_asks_for_what_is_missing(void **state)
 		uint8_t *exact = malloc(have + 1); /* so that ASan sees a read behind */
 
 		memcpy(exact, out, have);
-		assert_int_equal(
-			record_get(slice_of(exact, have), 7, &back, &size), RECORD_PARTIAL);
+		assert_int_equal(record_get(slice_of(exact, have), 7, &back, &size),
+			RECORD_PARTIAL);
 		assert_int_equal(size, have < RECORD_PREFIX_BYTES ? RECORD_PREFIX_BYTES : bytes);
 		free(exact);
 	}

@@ -227,8 +227,8 @@ static void copy_dir(const char *to)
 {
 	char command[512];
 
-	snprintf(command, sizeof(command), "rm -rf '%s' && cp -r '%s' '%s' && rm -f '%s/closed'", to,
-		dir, to, to);
+	snprintf(command, sizeof(command), "rm -rf '%s' && cp -r '%s' '%s' && rm -f '%s/closed'",
+		to, dir, to, to);
 	assert_int_equal(system(command), 0);
 }
 
@@ -447,7 +447,8 @@ static void spool_survives_every_failing_file_operation(void **state)
 			remove_dir(dir);
 			fs_fail_at(call, faults[f]);
 			if (spool_open(&s, &o, &err)) {
-				while (accepted < 110 && append(s, accepted, NULL) == SPOOL_APPENDED)
+				while (accepted < 110 &&
+					append(s, accepted, NULL) == SPOOL_APPENDED)
 					accepted++;
 				spool_close(&s);
 			}

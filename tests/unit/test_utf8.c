@@ -12,9 +12,14 @@ static void utf8_is_storable_follows_unicode_and_postgresql(void **state)
 		{SLICE(""), true, ""},
 		{SLICE("plain ascii, longer than eight bytes"), true,
 			"plain ascii, longer than eight bytes"},
-		{SLICE("Stra\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x94\x8c"), true,
-			"Stra\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x94\x8c"},
-		{SLICE("a\0b"), false, "a\xef\xbf\xbd" "b"},
+		{SLICE("Stra\xc3\x9f"
+		       "e \xe2\x82\xac \xf0\x9f\x94\x8c"),
+			true,
+			"Stra\xc3\x9f"
+			"e \xe2\x82\xac \xf0\x9f\x94\x8c"},
+		{SLICE("a\0b"), false,
+			"a\xef\xbf\xbd"
+			"b"},
 		{SLICE("12345678\0"), false, "12345678\xef\xbf\xbd"},
 		{SLICE("\xc0\x80"), false, "\xef\xbf\xbd\xef\xbf\xbd"},
 		{SLICE("\xed\xa0\x80"), false, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
@@ -22,7 +27,11 @@ static void utf8_is_storable_follows_unicode_and_postgresql(void **state)
 			"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
 		{SLICE("\xe2\x82"), false, "\xef\xbf\xbd"},
 		{SLICE("\xe2\x82X"), false, "\xef\xbf\xbdX"},
-		{SLICE("\xff" "abcdefgh"), false, "\xef\xbf\xbd" "abcdefgh"},
+		{SLICE("\xff"
+		       "abcdefgh"),
+			false,
+			"\xef\xbf\xbd"
+			"abcdefgh"},
 		{SLICE("\x01\x02\x7f"), true, "\x01\x02\x7f"},
 	};
 	struct arena a;

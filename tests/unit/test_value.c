@@ -101,7 +101,8 @@ static void value_json_of_what_is_not_used(void **state)
 	value_mark_used(&members[2].value);
 	assert_true(value_is_spent(&map));
 	assert_slice_equal(put(value_put_json_unused, &map), "null");
-	assert_slice_equal(put(value_put_json, &map), "{\"a\":{\"x\":1,\"y\":2},\"b\":[1,2],\"c\":{}}");
+	assert_slice_equal(put(value_put_json, &map),
+		"{\"a\":{\"x\":1,\"y\":2},\"b\":[1,2],\"c\":{}}");
 }
 
 static void value_get_takes_the_last_of_equal_keys(void **state)
