@@ -85,9 +85,9 @@ def test_partitions_look_like_their_parents(migrated):
                 attcollation::regcollation::text, pg_get_expr(d.adbin, d.adrelid)
             FROM pg_attribute a
             LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-            WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum""", name), migrated.rows("""
-            SELECT replace(pg_get_indexdef(indexrelid)::text, indrelid::regclass::text, 'x') ~ 'UNIQUE',
-                indisprimary, indkey::text FROM pg_index WHERE indrelid = %s::regclass""", name)
+            WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum""", name) + migrated.rows(
+            "SELECT indisunique, indisprimary, indkey::text, indoption::text FROM pg_index "
+            "WHERE indrelid = %s::regclass", name)
 
     for table, in migrated.rows("SELECT table_name FROM partitioned_tables"):
         migrated.value("SELECT ensure_partition(%s, %s)", table, DAY)

@@ -122,8 +122,8 @@ def test_views_read_every_hostile_row(store):
         store(sampled, layout, raw, at="-infinity" if stored % 2 else DAY, flags=-1,
               time_source="i", source="?", time_text="?" if stored % 3 else None)
         stored += 1
-    store.session.execute("INSERT INTO transactions (charge_station_id, transaction_id, "
-                          "partition_time, flags, merge_state) VALUES ('cs', '', '-infinity', -1, '')")
+    store.session.execute("""INSERT INTO transactions (charge_station_id, transaction_id,
+        partition_time, flags, merge_state) VALUES ('cs', '', '-infinity', -1, '')""")
     for view in ("meter_values_json", "meter_samples", "sessions"):
         # Every column of every row, as a reader's COPY would.
         cursor = store.session.execute(f"SELECT v::text FROM {view} v")
@@ -150,7 +150,8 @@ def test_sessions_say_what_is_missing(migrated):
          Decimal(0), "Local", True),
         ("nothing", None, None, None, None, None, None, nothing, None, None, False),
         ("bad times", "-infinity", "-infinity", "NaN", "1e1000", None, 2,
-         ["time of start invalid", "time of end invalid", "2 events missing"], None, "Local", False),
+         ["time of start invalid", "time of end invalid", "2 events missing"], None, "Local",
+         False),
     ]
     for name, start, stop, first, last, reason, gaps, *_ in cases:
         session.execute(TRANSACTION, (name, 1, start, stop, first, last, reason, gaps))

@@ -1,0 +1,120 @@
+"""The lint tests find what they are there to find."""
+
+import os
+import tempfile
+import unittest
+
+import layers
+import migrations
+import readme
+import style
+
+
+class Tree(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = self.folder.name
+
+    def write(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
+        return path
+
+
+class Layers(Tree):
+    def problems(self, path, include):
+        self.write(path, f"/* x */\n#include {include}\n")
+        found = layers.check(self.root)
+        os.unlink(os.path.join(self.root, path))
+        return found
+
+    def test_what_the_table_allows_passes(self):
+        for path, include in [
+                ("consumer/main.c", '"cli/cli.h"'), ("consumer/cli/a.c", '"daemon/daemon.h"'),
+                ("consumer/daemon/a.c", '"spool/spool.h"'), ("consumer/spool/a.c", '"base/fs.h"'),
+                ("consumer/spool/a.c", '"spool/spool_private.h"'),
+                ("consumer/rows/a.c", '"decode/message.h"'), ("consumer/copy/a.c", '"rows/rows.h"'),
+                ("consumer/copy/a.c", '"pg/connect.h"'), ("consumer/mqtt/a.c", "<MQTTAsync.h>"),
+                ("bench/stations.c", "<MQTTAsync.h>"), ("consumer/base/digest.c", "<xxhash.h>"),
+                ("consumer/decode/a.c", "<yajl/yajl_parse.h>"), ("consumer/base/a.c", "<stdio.h>"),
+                ("consumer/copy/a.h", "<libpq-fe.h>"), ("consumer/base/a.c", "<sys/stat.h>")]:
+            self.assertEqual(self.problems(path, include), [], (path, include))
+
+    def test_what_it_forbids_is_found_with_file_and_line(self):
+        for path, include in [
+                ("consumer/spool/a.c", '"mqtt/mqtt.h"'), ("consumer/base/a.c", '"pg/connect.h"'),
+                ("consumer/main.c", '"daemon/daemon.h"'), ("consumer/pg/a.c", '"cli/cli.h"'),
+                ("consumer/spool/a.h", '"daemon/daemon.h"'), ("consumer/rows/a.c", '"copy/copy.h"'),
+                ("consumer/rows/a.c", '"decode/decode.h"'),
+                ("consumer/pg/a.c", '"migrate/migrate.h"'),
+                ("consumer/daemon/a.c", '"spool/spool_private.h"'),
+                ("consumer/new/a.c", '"base/fs.h"'), ("consumer/cli/a.c", '"new/new.h"'),
+                ("consumer/cli/a.c", '"cli.h"'),
+                ("consumer/daemon/a.c", "<MQTTAsync.h>"), ("consumer/rows/a.c", "<msgpack.h>"),
+                ("consumer/daemon/a.c", "<libpq-fe.h>"), ("consumer/base/fs.c", "<xxhash.h>"),
+                ("consumer/spool/a.c", "<ev.h>"), ("consumer/http/a.c", "<curl/curl.h>"),
+                ("bench/stations.c", "<msgpack.h>")]:
+            found = self.problems(path, include)
+            self.assertEqual(len(found), 1, (path, include, found))
+            self.assertTrue(found[0].startswith(path + ":2: "), found)
+
+
+class Style(Tree):
+    def test_long_functions_files_and_lines_are_found(self):
+        def function(size):
+            return "int f(void)\n{\n" + "\tx;\n" * size + "}\n"
+
+        self.write("consumer/base/fine.c", function(70))
+        self.write("consumer/base/table.def", "x" * 200 + "\n")
+        self.write("tests/fine.py", "def f():\n" + "    x\n" * 69 + "\n\nx = 1\n")
+        self.assertEqual(style.check(self.root), [])
+        self.write("consumer/base/long.c", function(71))
+        self.write("consumer/base/wide.h", "\t" * 12 + "12345\n")
+        self.write("consumer/base/blank.h", "x \n")
+        self.write("consumer/base/large.c", "\n" * 601)
+        self.write("tests/long.py", "class A:\n    def f(self):\n" + "        x\n" * 70 + "x = 1\n")
+        self.assertEqual([p.split(": ")[0] for p in style.check(self.root)],
+                         ["consumer/base/blank.h:1", "consumer/base/large.c:1",
+                          "consumer/base/long.c:2", "consumer/base/wide.h:1", "tests/long.py:2"])
+
+
+class Migrations(Tree):
+    def check(self, listed, *names):
+        self.write("consumer/CMakeLists.txt", f"set(MIGRATIONS {listed})\n")
+        os.makedirs(os.path.join(self.root, "migrations"), exist_ok=True)
+        for name in os.listdir(os.path.join(self.root, "migrations")):
+            os.unlink(os.path.join(self.root, "migrations", name))
+        for name in names:
+            self.write(f"migrations/{name}.sql", "")
+        return migrations.check(self.root)
+
+    def test_gaps_lonely_files_and_forgotten_ones_are_found(self):
+        pair = "000001_a.up", "000001_a.down"
+        self.assertEqual(self.check("000001_a", *pair), [])
+        self.assertIn("000001_a has only its up file", self.check("000001_a", pair[0])[0])
+        self.assertIn("number 1 is missing",
+                      self.check("000002_a", "000002_a.up", "000002_a.down")[0])
+        self.assertIn("not named", self.check("000001_a", *pair, "2_b.up")[0])
+        self.assertIn("000001_a and 000001_b", self.check(
+            "000001_a 000001_b", *pair, "000001_b.up", "000001_b.down")[0])
+        self.assertIn("compiled in are", self.check("", *pair)[0])
+
+
+class Readme(Tree):
+    def test_a_table_that_differs_is_found_and_mended(self):
+        binary = self.write("binary", "#!/bin/sh\necho '| setting |'\n")
+        os.chmod(binary, 0o755)
+        self.write("README.md", "# x\n\n<!-- settings -->\n\n| old |\n\n<!-- /settings -->\n\ny\n")
+        self.assertTrue(readme.check(self.root, binary)[0].startswith("README.md:3: differs"))
+        self.assertEqual(readme.check(self.root, binary, fix=True), [])
+        self.assertEqual(readme.check(self.root, binary), [])
+        with open(os.path.join(self.root, "README.md")) as f:
+            self.assertEqual(f.read(), "# x\n\n<!-- settings -->\n\n| setting |\n\n"
+                                       "<!-- /settings -->\n\ny\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
