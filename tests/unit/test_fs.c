@@ -14,6 +14,15 @@ static int make_dir(void **state)
 	return mkdtemp(dir) == NULL;
 }
 
+static int remove_dir(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+	return system(command);
+}
+
 static const char *path_of(const char *name)
 {
 	static char path[128];
@@ -103,5 +112,5 @@ int main(void)
 		cmocka_unit_test(fs_read_file_refuses_what_is_too_large),
 	};
 
-	return cmocka_run_group_tests(tests, make_dir, NULL);
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
