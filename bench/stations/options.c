@@ -257,10 +257,24 @@ bool options_parse(struct options *o, int argc, char **argv, struct error *err)
 	return true;
 }
 
+/* Names that go into topics and into the ledger as they are. */
+static bool options_is_name(const char *text, bool may_have_levels)
+{
+	for (; *text != '\0'; text++) {
+		if (*text <= ' ' || *text > '~' || strchr("+#\"\\", *text) != NULL ||
+			(*text == '/' && !may_have_levels))
+			return false;
+	}
+	return true;
+}
+
 bool options_settle(struct options *o, int64_t wall_us, struct error *err)
 {
 	int64_t back_us = US_PER_DAY;
 
+	if (!options_is_name(o->prefix, false) || !options_is_name(o->topic_prefix, true))
+		return error_set(err, ERROR_FATAL, "usage",
+			"a prefix takes printable ASCII without blanks, quotes, + and #");
 	/* The words "5" and "3.1.1" are numbers 0 and 1 of the table. */
 	o->mqtt = o->mqtt == 0 ? MQTT_5 : MQTT_311;
 	if (o->speedup < 0)

@@ -430,6 +430,8 @@ def test_a_broker_that_is_not_there_is_an_error(broker, tmp_path):
     (("--format", "xml"), '--format does not take "xml"'),
     (("--fast",), 'there is no option "--fast"'),
     (("--seed",), "--seed needs a value"),
+    (("--prefix", "cs/"), "a prefix takes"),
+    (("--topic-prefix", "cs/#"), "a prefix takes"),
     (("--broker", "http://x"), "is not the address of a broker"),
 ])
 def test_wrong_arguments_are_named(arguments, text):
