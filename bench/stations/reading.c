@@ -35,6 +35,8 @@ static int64_t reading_measure(struct station *s, const struct evse *e, const st
 		return (int64_t)e->soc * 1000;
 	case QUANTITY_TEMPERATURE:
 		return rng_between(&s->rng, 15000, 62000);
+	case QUANTITY_FREQUENCY:
+		return rng_between(&s->rng, 49900, 50100);
 	case QUANTITY_CURRENT_OFFERED:
 		return (int64_t)e->power_w * 1000 / (230 * s->lines);
 	case QUANTITY_POWER_OFFERED:

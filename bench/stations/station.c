@@ -123,18 +123,22 @@ static void station_sample_lines(struct station *s, enum quantity quantity, cons
 	}
 }
 
-static void station_sample_vehicle(struct station *s, bool soc, bool temperature)
+static void station_sample_soc(struct station *s)
 {
-	if (soc)
-		station_sample(s, QUANTITY_SOC, "SoC", "Percent", 0)->location = "EV";
-	if (temperature) {
-		struct sample *t =
-			station_sample(s, QUANTITY_TEMPERATURE, "Temperature", "Celsius", 1);
+	station_sample(s, QUANTITY_SOC, "SoC", "Percent", 0)->location = "EV";
+}
 
-		t->location = "Body";
-		if (rng_permille(&s->rng, 100))
-			t->exponent = 1; /* 2.5e1: a number all the same */
-	}
+/* 2.0.1 no longer knows a temperature. */
+static void station_sample_surroundings(struct station *s)
+{
+	bool is_16 = s->version == OCPP_16;
+	struct sample *sample =
+		is_16 ? station_sample(s, QUANTITY_TEMPERATURE, "Temperature", "Celsius", 1)
+		      : station_sample(s, QUANTITY_FREQUENCY, "Frequency", "Hz", 1);
+
+	sample->location = is_16 ? "Body" : "Inlet";
+	if (rng_permille(&s->rng, 100))
+		sample->exponent = 1; /* 2.5e1: a number all the same */
 }
 
 static void station_make_samples(struct station *s)
@@ -150,7 +154,10 @@ static void station_make_samples(struct station *s)
 			station_sample(s, QUANTITY_VOLTAGE, "Voltage", "V", 1)->phase = "L1-N";
 		else
 			station_sample_lines(s, QUANTITY_VOLTAGE, "Voltage", "V", 1);
-		station_sample_vehicle(s, s->lines == 1, s->lines == 1);
+		if (s->lines == 1) {
+			station_sample_soc(s);
+			station_sample_surroundings(s);
+		}
 	} else {
 		if (rng_permille(&s->rng, 800))
 			station_sample_power(s);
@@ -158,7 +165,10 @@ static void station_make_samples(struct station *s)
 			station_sample_lines(s, QUANTITY_CURRENT, "Current.Import", "A", decimals);
 		if (rng_permille(&s->rng, 400))
 			station_sample_lines(s, QUANTITY_VOLTAGE, "Voltage", "V", decimals % 2);
-		station_sample_vehicle(s, rng_permille(&s->rng, 400), rng_permille(&s->rng, 300));
+		if (rng_permille(&s->rng, 400))
+			station_sample_soc(s);
+		if (rng_permille(&s->rng, 300))
+			station_sample_surroundings(s);
 		if (rng_permille(&s->rng, 200))
 			station_sample(s, QUANTITY_CURRENT_OFFERED, "Current.Offered", "A", 1);
 		if (rng_permille(&s->rng, 200))
