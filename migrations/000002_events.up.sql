@@ -8,8 +8,8 @@
 CREATE TABLE meter_values (
     charge_station_id text COLLATE "C" NOT NULL,
     event_time timestamptz NOT NULL,
-    received_at timestamptz NOT NULL,
     digest bigint NOT NULL,
+    received_at timestamptz NOT NULL,
     layout_id bigint NOT NULL,
     evse_id integer NOT NULL,
     connector_id integer,
@@ -39,7 +39,7 @@ COMMENT ON COLUMN meter_values.source IS 'M = MeterValues, E = TransactionEvent,
 COMMENT ON COLUMN meter_values.transaction_id IS 'OCPP transaction id, where stated';
 COMMENT ON COLUMN meter_values.time_text IS 'The station''s text, where event_time does not say all of it';
 COMMENT ON COLUMN meter_values.sampled IS 'The values in the order of the layout, exactly as written where they are plain decimals; NULL = not a number (see raw)';
-COMMENT ON COLUMN meter_values.raw IS 'What sampled and layout cannot say: {"text": {"<position>": exact text}, "signed": {"<position>": signed value}, "samples": [...], "extra": {...}}';
+COMMENT ON COLUMN meter_values.raw IS 'What sampled and layout cannot say: text and signed by position: the exact text of what is no plain decimal, the signed value; sample (by position), meter_value, message: fields that have no column; samples: the whole list, where layout_id is 0';
 COMMENT ON COLUMN meter_values.payload_raw IS 'The message as received, where its text could not be stored unchanged';
 SELECT make_partitioned('meter_values', 'event_time', 'day');
 
@@ -51,6 +51,7 @@ CREATE TABLE meter_value_layouts (
     location text[] NOT NULL,
     unit text[] NOT NULL,
     multiplier integer[] NOT NULL,
+    format text[] NOT NULL,
     layout text NOT NULL,
     first_charge_station_id text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
@@ -63,6 +64,7 @@ COMMENT ON COLUMN meter_value_layouts.context IS 'Per position; NULL = not state
 COMMENT ON COLUMN meter_value_layouts.location IS 'Per position; NULL = not stated (Outlet by default)';
 COMMENT ON COLUMN meter_value_layouts.unit IS 'Per position; NULL = not stated (Wh by default if the measurand is an energy)';
 COMMENT ON COLUMN meter_value_layouts.multiplier IS 'Per position; power of ten (2.x unitOfMeasure.multiplier); NULL = not stated';
+COMMENT ON COLUMN meter_value_layouts.format IS 'Per position, 1.6; NULL = not stated (Raw by default)';
 COMMENT ON COLUMN meter_value_layouts.layout IS 'Canonical text of the set, of which layout_id is the digest';
 COMMENT ON COLUMN meter_value_layouts.first_charge_station_id IS 'The station that used it first';
 COMMENT ON COLUMN meter_value_layouts.created_at IS 'When it was first stored';
@@ -149,8 +151,8 @@ CREATE TABLE authorizations (
     group_id_token text,
     expiry_date timestamptz,
     result_received_at timestamptz,
-    result_rank bytea,
-    result_extra jsonb,
+    result_rank bigint,
+    result_digest bigint,
     payload_raw bytea,
     PRIMARY KEY (charge_station_id, event_time, evse_id, digest)
 ) PARTITION BY RANGE (event_time);
@@ -171,8 +173,8 @@ COMMENT ON COLUMN authorizations.status IS 'Outcome: Accepted, Blocked, Expired,
 COMMENT ON COLUMN authorizations.group_id_token IS 'parentIdTag (1.6) or groupIdToken.idToken (2.x)';
 COMMENT ON COLUMN authorizations.expiry_date IS 'expiryDate (1.6) or cacheExpiryDateTime (2.x)';
 COMMENT ON COLUMN authorizations.result_received_at IS 'When the result was received';
-COMMENT ON COLUMN authorizations.result_rank IS 'How near the result is to the request: where message ids repeat, the nearest wins';
-COMMENT ON COLUMN authorizations.result_extra IS 'Fields of the result that have no column';
+COMMENT ON COLUMN authorizations.result_rank IS 'How near the result is to the request, in microseconds and more: where message ids repeat, the nearest wins';
+COMMENT ON COLUMN authorizations.result_digest IS 'Decides between two results equally near; the result itself is in ocpp_events';
 COMMENT ON COLUMN authorizations.payload_raw IS 'The message as received, where its text could not be stored unchanged';
 SELECT make_partitioned('authorizations', 'event_time', 'month');
 
@@ -234,9 +236,8 @@ LANGUAGE sql IMMUTABLE AS $$
         (7, 'layout_in_row'),
         (8, 'duplicate_start'),
         (9, 'duplicate_stop'),
-        (10, 'seq_no_conflict'),
-        (11, 'stop_before_start'),
-        (12, 'meter_backwards')
+        (10, 'stop_before_start'),
+        (11, 'meter_backwards')
     ) AS f (bit, name)
     WHERE flags & (1 << f.bit) <> 0
 $$;

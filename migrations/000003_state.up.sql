@@ -93,7 +93,6 @@ CREATE TABLE transaction_starts (
     id_token_status text,
     group_id_token text,
     expiry_date timestamptz,
-    result_extra jsonb,
     PRIMARY KEY (charge_station_id, event_time, evse_id, digest, transaction_id)
 ) PARTITION BY RANGE (event_time);
 COMMENT ON TABLE transaction_starts IS '1.6: which start (transaction_events) got which transaction id. A start that was retried may have several; where message ids repeat, so may an id.';
@@ -106,7 +105,6 @@ COMMENT ON COLUMN transaction_starts.result_received_at IS 'When the result was 
 COMMENT ON COLUMN transaction_starts.id_token_status IS 'idTagInfo.status of the result';
 COMMENT ON COLUMN transaction_starts.group_id_token IS 'idTagInfo.parentIdTag of the result';
 COMMENT ON COLUMN transaction_starts.expiry_date IS 'idTagInfo.expiryDate of the result';
-COMMENT ON COLUMN transaction_starts.result_extra IS 'Fields of the result that have no column';
 SELECT make_partitioned('transaction_starts', 'event_time', 'month');
 
 CREATE TABLE exchange_halves (
@@ -119,7 +117,10 @@ CREATE TABLE exchange_halves (
     trace_id text COLLATE "C",
     event_time timestamptz,
     evse_id integer,
-    content jsonb,
+    transaction_id text COLLATE "C",
+    id_token_status text,
+    group_id_token text,
+    expiry_date timestamptz,
     stored_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (charge_station_id, message_id, half, received_at, digest)
 );
@@ -134,7 +135,10 @@ COMMENT ON COLUMN exchange_halves.action IS 'OCPP action; empty in results that 
 COMMENT ON COLUMN exchange_halves.trace_id IS 'W3C trace id from the MQTT 5 correlation data, where present: equal in call and result of one exchange';
 COMMENT ON COLUMN exchange_halves.event_time IS 'Call: event_time of its row';
 COMMENT ON COLUMN exchange_halves.evse_id IS 'Call: evse_id of its row';
-COMMENT ON COLUMN exchange_halves.content IS 'Result: the response';
+COMMENT ON COLUMN exchange_halves.transaction_id IS 'Result of StartTransaction: transactionId';
+COMMENT ON COLUMN exchange_halves.id_token_status IS 'Result: status of the token';
+COMMENT ON COLUMN exchange_halves.group_id_token IS 'Result: parent or group of the token';
+COMMENT ON COLUMN exchange_halves.expiry_date IS 'Result: when the authorization expires';
 COMMENT ON COLUMN exchange_halves.stored_at IS 'When it was stored here';
 SELECT grant_table('exchange_halves');
 

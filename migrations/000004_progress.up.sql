@@ -9,6 +9,7 @@ CREATE TABLE ingest_progress (
     dead_lettered bigint NOT NULL DEFAULT 0,
     skipped bigint NOT NULL DEFAULT 0,
     reasons jsonb NOT NULL DEFAULT '{}',
+    owner uuid,
     backend_pid integer,
     backend_start timestamptz,
     client_id text,
@@ -26,6 +27,7 @@ COMMENT ON COLUMN ingest_progress.duplicate IS 'Messages that were here before';
 COMMENT ON COLUMN ingest_progress.dead_lettered IS 'Messages set aside in dead_letters';
 COMMENT ON COLUMN ingest_progress.skipped IS 'Messages left out by configuration';
 COMMENT ON COLUMN ingest_progress.reasons IS 'Dead letters and skipped messages by reason: {"dead_lettered:bad_msgpack": 3, ...}';
+COMMENT ON COLUMN ingest_progress.owner IS 'The process that feeds the log, by a random number of its own: two that feed copies of one log notice each other by it';
 COMMENT ON COLUMN ingest_progress.backend_pid IS 'The server process that wrote last; ended by a worker that comes back, so that a half-dead connection cannot hold the row';
 COMMENT ON COLUMN ingest_progress.backend_start IS 'When that process started: process ids repeat';
 COMMENT ON COLUMN ingest_progress.client_id IS 'MQTT client id of the worker';

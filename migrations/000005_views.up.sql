@@ -107,11 +107,12 @@ SELECT
                 'location', p.location,
                 'unitOfMeasure', CASE WHEN p.unit IS NOT NULL OR p.multiplier IS NOT NULL
                     THEN jsonb_build_object('unit', p.unit, 'multiplier', p.multiplier) END,
+                'format', p.format,
                 'signedMeterValue', v.raw #> ARRAY['signed', p.position::text]
             ) ORDER BY p.position)
             FROM unnest(v.sampled, l.measurand, l.phase, l.context, l.location, l.unit,
-                l.multiplier) WITH ORDINALITY
-                AS p (value, measurand, phase, context, location, unit, multiplier, position)
+                l.multiplier, l.format) WITH ORDINALITY
+                AS p (value, measurand, phase, context, location, unit, multiplier, format, position)
         ) END)) AS meter_value,
     v.received_at,
     v.digest

@@ -177,6 +177,56 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 	return (size_t)(last - out);
 }
 
+/* A number as digits at powers of ten: what is between the first and last digit that is not 0. */
+struct decimal_digits {
+	const uint8_t *at;
+	const uint8_t *end;
+	int64_t power; /* of the digit at hand; INT64_MIN once there is none left */
+};
+
+static struct decimal_digits decimal_digits(const struct decimal *d)
+{
+	const uint8_t *point = memchr(d->digits, '.', d->digits_size);
+	int64_t before = point == NULL ? (int64_t)d->digits_size : point - d->digits;
+	struct decimal_digits r = {d->digits, d->digits + d->digits_size, before + d->exponent - 1};
+
+	while (r.end > r.at && (r.end[-1] == '0' || r.end[-1] == '.'))
+		r.end--;
+	for (; r.at < r.end && (*r.at == '0' || *r.at == '.'); r.at++)
+		r.power -= *r.at == '0';
+	if (r.at == r.end)
+		r.power = INT64_MIN;
+	return r;
+}
+
+static int decimal_compare_magnitude(const struct decimal *a, const struct decimal *b)
+{
+	struct decimal_digits x = decimal_digits(a), y = decimal_digits(b);
+
+	if (x.power != y.power)
+		return x.power < y.power ? -1 : 1;
+	for (;;) {
+		x.at += x.at < x.end && *x.at == '.';
+		y.at += y.at < y.end && *y.at == '.';
+		if (x.at == x.end || y.at == y.end)
+			return (x.at != x.end) - (y.at != y.end);
+		if (*x.at != *y.at)
+			return *x.at < *y.at ? -1 : 1;
+		x.at++;
+		y.at++;
+	}
+}
+
+int decimal_compare(struct slice a, struct slice b)
+{
+	struct decimal x, y;
+
+	CHECK(decimal_parse(a, &x) != DECIMAL_NONE && decimal_parse(b, &y) != DECIMAL_NONE);
+	if (x.negative != y.negative)
+		return x.negative ? -1 : 1; /* zero is never negative */
+	return x.negative ? -decimal_compare_magnitude(&x, &y) : decimal_compare_magnitude(&x, &y);
+}
+
 /*
  * Most measured values have few decimals. If round(v * 10^k) / 10^k gives v again, then that
  * decimal reads back to v, and the smallest such k makes it the shortest. Both operands are exact

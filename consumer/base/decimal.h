@@ -35,6 +35,10 @@ size_t decimal_numeric_bytes_max(const struct decimal *d);
  */
 size_t decimal_to_numeric(const struct decimal *d, uint8_t *out);
 
+/* Below, at or above zero as a is less than, equal to or greater than b. Exact. Both must be
+ * numbers. */
+int decimal_compare(struct slice a, struct slice b);
+
 /* Shortest decimal that reads back to the same double (float): at most 32 bytes, no terminator.
  * The value must be finite. */
 enum { DECIMAL_FLOAT_BYTES = 40 };

@@ -18,12 +18,16 @@ static const char cli_migrate_help[] =
 	"  --path DIR     migrations of a folder instead of those compiled in\n";
 
 static const struct command cli_commands[] = {
-	{"config", "check|print|reference", "check, show or explain the settings", NULL,
-		cmd_config},
+	{"run", "[--migrate]", "take OCPP events from the broker and store them",
+		"  --migrate      bring the schema up to date first if it is behind\n", cmd_run},
 	{"migrate",
 		"[--path DIR] up [N] | down N|--all | goto V | force V | version | status | create "
 		"NAME",
 		"bring the schema up to date, or back", cli_migrate_help, cmd_migrate},
+	{"config", "check|print|reference", "check, show or explain the settings", NULL,
+		cmd_config},
+	{"decode", "[--topic TOPIC] [--received TIME] FILE", "show what is made of a message",
+		"The file holds the payload of one MQTT message.\n", cmd_decode},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 

@@ -7,6 +7,12 @@
 
 #include <stdlib.h>
 
+enum {
+	SHORT_NUMBER_BYTES = 1000, /* without an exponent, far within what numeric holds */
+	FEW_KEYS = 12,             /* compared each with each */
+	SORTED_KEYS_MAX = 1024,
+};
+
 struct decoder {
 	const struct topic_patterns *patterns;
 	struct decode_msgpack *msgpack;
@@ -63,6 +69,50 @@ struct slice decode_text(struct arena *arena, struct slice s, bool *replaced)
 		return s;
 	*replaced = true;
 	return utf8_replace(arena, s);
+}
+
+void decode_settle_number(struct value *v, bool *replaced)
+{
+	struct decimal d;
+
+	if (v->text.size < SHORT_NUMBER_BYTES && memchr(v->text.data, 'e', v->text.size) == NULL &&
+		memchr(v->text.data, 'E', v->text.size) == NULL)
+		return;
+	if (decimal_parse(v->text, &d) != DECIMAL_NONE)
+		return;
+	v->kind = VALUE_STRING;
+	*replaced = true;
+}
+
+static int decode_order_members(const void *a, const void *b)
+{
+	const struct member *const *x = a, *const *y = b;
+
+	return slice_compare((*x)->key, (*y)->key);
+}
+
+void decode_settle_map(const struct value *map, bool *replaced)
+{
+	const struct member *sorted[SORTED_KEYS_MAX];
+
+	if (*replaced)
+		return;
+	if (map->count > SORTED_KEYS_MAX) {
+		*replaced = true; /* no OCPP message has as many: kept whole without looking */
+		return;
+	}
+	if (map->count > FEW_KEYS) {
+		for (uint32_t i = 0; i < map->count; i++)
+			sorted[i] = &map->members[i];
+		qsort(sorted, map->count, sizeof(*sorted), decode_order_members);
+		for (uint32_t i = 1; i < map->count; i++)
+			*replaced |= slice_equal(sorted[i - 1]->key, sorted[i]->key);
+		return;
+	}
+	for (uint32_t i = 1; i < map->count; i++) {
+		for (uint32_t j = 0; j < i; j++)
+			*replaced |= slice_equal(map->members[i].key, map->members[j].key);
+	}
 }
 
 bool decoder_new(struct decoder **out, const struct topic_patterns *patterns,
@@ -141,6 +191,18 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 			"the topic's direction is neither \"in\" nor \"out\"");
 	decode_version(m, slice_is_absent(topic.version) ? slice_from_cstr("") : topic.version);
 	return true;
+}
+
+bool decode_common(struct decoder *d, const struct decode_input *input, struct arena *arena,
+	struct message *out, struct error *err)
+{
+	bool ok;
+
+	d->input = *input;
+	d->items_count = d->next = 0;
+	ok = decode_topic(d, arena, err);
+	*out = d->common;
+	return ok;
 }
 
 /* ---- the payload ---- */

@@ -39,6 +39,14 @@ void decoder_free(struct decoder **decoder);
 MUST_CHECK bool decode_begin(struct decoder *d, const struct decode_input *input,
 	struct arena *arena, struct error *err);
 
+/*
+ * What all messages of a record share, without looking at its payload: for records that are set
+ * aside. *out is filled as far as possible also on failure: POISON if the topic says nothing,
+ * TRANSIENT "arena_full" (then out->topic is absent).
+ */
+bool decode_common(struct decoder *d, const struct decode_input *input, struct arena *arena,
+	struct message *out, struct error *err);
+
 enum decode_next { DECODE_MESSAGE, DECODE_BAD, DECODE_END };
 
 /*

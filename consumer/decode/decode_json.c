@@ -173,12 +173,14 @@ static int json_boolean(void *context, int value)
 
 static int json_number(void *context, const char *text, size_t size)
 {
-	struct value *v = json_add(context);
+	struct decode_json *p = context;
+	struct value *v = json_add(p);
 
 	if (v == NULL)
 		return 0;
 	v->kind = VALUE_NUMBER;
 	v->text = slice_of(text, size);
+	decode_settle_number(v, &p->replaced);
 	return 1;
 }
 
@@ -275,6 +277,7 @@ static int json_close(struct decode_json *p, enum value_kind kind)
 			return json_stop_full(p);
 		if (closed.count > 0)
 			memcpy(closed.members, first, closed.count * sizeof(*first));
+		decode_settle_map(&closed, &p->replaced);
 	} else {
 		closed.items = arena_alloc(p->arena, closed.count * sizeof(*closed.items));
 		if (closed.items == NULL)

@@ -332,6 +332,7 @@ static bool convert_map(struct convert *c, const msgpack_object_map *map, struct
 			!convert_object(c, &map->ptr[i].val, &to->members[i].value))
 			return false;
 	}
+	decode_settle_map(to, &c->replaced);
 	return true;
 }
 

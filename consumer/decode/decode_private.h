@@ -37,6 +37,13 @@ MUST_CHECK bool decode_json_parse(struct decode_json *parser, struct slice paylo
  * arena is full. */
 struct slice decode_text(struct arena *arena, struct slice s, bool *replaced);
 
+/*
+ * What PostgreSQL's jsonb would alter or refuse is marked, so that the message is also kept as it
+ * came: a number beyond its range becomes text, and a key given twice keeps its last value only.
+ */
+void decode_settle_number(struct value *v, bool *replaced);
+void decode_settle_map(const struct value *map, bool *replaced);
+
 bool decode_arena_full(struct error *err);
 
 #endif

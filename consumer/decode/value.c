@@ -175,7 +175,9 @@ static int value_order_members(const void *a, const void *b)
 	return order != 0 ? order : (*x > *y) - (*x < *y);
 }
 
-static void value_put_canonical_map(struct text *t, const struct value *v)
+static void value_put_form(struct text *t, const struct value *v, bool unused_only);
+
+static void value_put_canonical_map(struct text *t, const struct value *v, bool unused_only)
 {
 	const struct member *local[VALUE_SORT_MAX], **sorted = local;
 	bool first = true;
@@ -201,7 +203,7 @@ static void value_put_canonical_map(struct text *t, const struct value *v)
 	for (uint32_t i = 0; i < v->count; i++) {
 		const struct member *m = sorted[i];
 
-		if (m->value.kind == VALUE_NULL ||
+		if (m->value.kind == VALUE_NULL || (unused_only && value_is_spent(&m->value)) ||
 			(i + 1 < v->count && slice_equal(m->key, sorted[i + 1]->key)))
 			continue;
 		if (!first)
@@ -209,7 +211,7 @@ static void value_put_canonical_map(struct text *t, const struct value *v)
 		first = false;
 		text_put_json_string(t, m->key);
 		text_put_char(t, ':');
-		value_put_canonical(t, &m->value);
+		value_put_form(t, &m->value, unused_only);
 	}
 	text_put_char(t, '}');
 	if (sorted != local)
@@ -217,6 +219,16 @@ static void value_put_canonical_map(struct text *t, const struct value *v)
 }
 
 void value_put_canonical(struct text *t, const struct value *v)
+{
+	value_put_form(t, v, false);
+}
+
+void value_put_canonical_unused(struct text *t, const struct value *v)
+{
+	value_put_form(t, v, true);
+}
+
+static void value_put_form(struct text *t, const struct value *v, bool unused_only)
 {
 	int64_t us;
 
@@ -238,12 +250,12 @@ void value_put_canonical(struct text *t, const struct value *v)
 		for (uint32_t i = 0; i < v->count; i++) {
 			if (i > 0)
 				text_put_char(t, ',');
-			value_put_canonical(t, &v->items[i]);
+			value_put_form(t, &v->items[i], unused_only);
 		}
 		text_put_char(t, ']');
 		break;
 	case VALUE_MAP:
-		value_put_canonical_map(t, v);
+		value_put_canonical_map(t, v, unused_only);
 		break;
 	case VALUE_NULL:
 	case VALUE_BOOLEAN:

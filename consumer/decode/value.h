@@ -71,6 +71,9 @@ void value_put_json_unused(struct text *t, const struct value *v);
  */
 void value_put_canonical(struct text *t, const struct value *v);
 
+/* The same without what is used. */
+void value_put_canonical_unused(struct text *t, const struct value *v);
+
 /* The canonical form of a number's text. */
 void value_put_canonical_number(struct text *t, struct slice number);
 

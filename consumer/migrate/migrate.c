@@ -302,3 +302,14 @@ bool migrate_up_all(PGconn *conn, const struct migrate_options *options, struct 
 	migrate_close(&m);
 	return ok;
 }
+
+bool migrate_newest(const char *path, int64_t *version_out, struct error *err)
+{
+	struct migration_files files;
+
+	if (!migration_files_load(&files, path, err))
+		return false;
+	*version_out = files.items[files.count - 1].version;
+	migration_files_free(&files);
+	return true;
+}

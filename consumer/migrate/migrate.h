@@ -49,6 +49,9 @@ MUST_CHECK bool migrate_check(PGconn *conn, const struct migrate_options *option
 MUST_CHECK bool migrate_up_all(PGconn *conn, const struct migrate_options *options,
 	struct error *err);
 
+/* The version that the newest migration leads to; path as in migrate_options. */
+MUST_CHECK bool migrate_newest(const char *path, int64_t *version_out, struct error *err);
+
 /* conn and the texts of options are borrowed until migrate_close(). */
 MUST_CHECK bool migrate_open(struct migrate **out, PGconn *conn,
 	const struct migrate_options *options, struct error *err);

@@ -151,12 +151,37 @@ static void decimal_to_int64_takes_whole_numbers_in_range(void **state)
 	assert_false(decimal_to_int64(slice_from_cstr("11"), 0, 10, &(int64_t){0}));
 }
 
+static void decimal_compare_is_exact(void **state)
+{
+	static const char *const ascending[] = {"-1e3", "-999.9", "-0.5", "-0.49", "0", "1e-30",
+		"0.1", "0.10000000000000000000001", "0.5", "5", "5.0001", "10", "12.5", "99", "1e2",
+		"100.1", "9223372036854766666", "9223372036854766667", "1e40"};
+	static const char *const equal[][2] = {{"0", "-0.00"}, {"1.10", "1.1"}, {"1e3", "1000"},
+		{"007", "7"}, {"150e-1", "15"}, {"0.05e2", "5.0"}, {".5", "+0.5"}};
+	enum { COUNT = sizeof(ascending) / sizeof(*ascending) };
+
+	(void)state;
+	for (int i = 0; i < COUNT; i++) {
+		for (int j = 0; j < COUNT; j++) {
+			int order = decimal_compare(
+				slice_from_cstr(ascending[i]), slice_from_cstr(ascending[j]));
+
+			assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+		}
+	}
+	for (size_t i = 0; i < sizeof(equal) / sizeof(*equal); i++)
+		assert_int_equal(decimal_compare(slice_from_cstr(equal[i][0]),
+					 slice_from_cstr(equal[i][1])),
+			0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decimal_plain_is_what_numeric_gives_back),
 		cmocka_unit_test(decimal_to_numeric_matches_postgresql),
 		cmocka_unit_test(decimal_from_double_reads_back_and_is_short),
+		cmocka_unit_test(decimal_compare_is_exact),
 		cmocka_unit_test(decimal_to_int64_takes_whole_numbers_in_range),
 	};
 

@@ -1,0 +1,223 @@
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/iso8601.h"
+#include "decode/decode.h"
+#include "rows/rows.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the program would make of a message: for people who wonder, and for golden files. */
+enum { DECODE_FILE_BYTES_MAX = 16 << 20, DECODE_ARENA_BYTES = 256 << 20 };
+
+struct decode_tool {
+	struct topic_patterns patterns;
+	struct decoder *decoder;
+	struct schemas *schemas;
+	struct layouts *layouts;
+	struct rows_builder builder;
+	struct arena arena;
+	struct decode_input input;
+};
+
+static void print_text(struct slice s)
+{
+	for (size_t i = 0; i < s.size; i++) {
+		if (s.data[i] < 0x20 || s.data[i] == 0x7f)
+			printf("\\x%02x", s.data[i]);
+		else
+			putchar(s.data[i]);
+	}
+}
+
+static void print_hex(struct slice s)
+{
+	printf("\\x");
+	for (size_t i = 0; i < s.size; i++)
+		printf("%02x", s.data[i]);
+}
+
+static void print_time(int64_t us)
+{
+	char text[ISO8601_BYTES];
+
+	if (us == TIME_UNDATED) {
+		printf("-infinity");
+		return;
+	}
+	iso8601_format(us, text);
+	printf("%s", text);
+}
+
+static void print_cell(const struct cell *c, enum column_type type)
+{
+	switch (type) {
+	case COLUMN_TEXT:
+	case COLUMN_NUMERIC:
+	case COLUMN_JSONB:
+		print_text(c->text);
+		break;
+	case COLUMN_TIME:
+		print_time(c->number);
+		break;
+	case COLUMN_INT4:
+	case COLUMN_INT8:
+		printf("%" PRId64, c->number);
+		break;
+	case COLUMN_CHAR:
+		printf("%c", (char)c->number);
+		break;
+	case COLUMN_BOOL:
+		printf("%s", c->number ? "true" : "false");
+		break;
+	case COLUMN_NUMERICS:
+		for (size_t i = 0; i < c->texts_count; i++) {
+			printf("%s", i > 0 ? "," : "{");
+			if (slice_is_absent(c->texts[i]))
+				printf("NULL");
+			else
+				print_text(c->texts[i]);
+		}
+		printf("%s", c->texts_count > 0 ? "}" : "{}");
+		break;
+	case COLUMN_BYTEA:
+		print_hex(c->text);
+		break;
+	}
+}
+
+static void print_row(const struct row *row)
+{
+	printf("  %s\n", row->table->name);
+	for (size_t i = 0; i < row->table->columns_count; i++) {
+		if (!row->cells[i].present)
+			continue;
+		printf("    %s = ", row->table->columns[i].name);
+		print_cell(&row->cells[i], row->table->columns[i].type);
+		printf("\n");
+	}
+}
+
+static void print_message(const struct message *m)
+{
+	printf("message %u: %s ", m->index, message_type_name(m->type));
+	print_text(m->action);
+	printf(" id=");
+	print_text(m->id);
+	printf(" station=");
+	print_text(m->station);
+	printf(" version=");
+	print_text(m->version_text);
+	printf(" direction=%s%s\n", m->direction == DIRECTION_IN ? "in" : "out",
+		m->text_replaced ? " text_replaced" : "");
+}
+
+static bool print_rows(struct decode_tool *t, struct message *m, struct error *err)
+{
+	struct rows_result rows;
+
+	print_message(m);
+	if (!rows_from_message(&t->builder, m, &t->arena, &rows, err))
+		return false;
+	if (rows.skipped != NULL)
+		printf("  skipped: %s\n", rows.skipped);
+	for (const struct row *row = rows.first; row != NULL; row = row->next)
+		print_row(row);
+	if (rows.half != NULL)
+		print_row(rows.half);
+	if (rows.transaction != NULL) {
+		if (!transaction_pack(rows.transaction, &t->arena))
+			return error_set(err, ERROR_TRANSIENT, "arena_full", "no room");
+		print_row(rows.transaction->row);
+	}
+	return true;
+}
+
+static bool decode_tool_run(struct decode_tool *t, struct error *err)
+{
+	struct message m;
+
+	if (!decode_begin(t->decoder, &t->input, &t->arena, err)) {
+		printf("dead letter: %s: %s\n", err->reason, err->message);
+		return err->kind == ERROR_POISON;
+	}
+	for (;;) {
+		switch (decode_next(t->decoder, &m, err)) {
+		case DECODE_END:
+			return true;
+		case DECODE_BAD:
+			printf("message %u: dead letter: %s: %s\n", m.index, err->reason,
+				err->message);
+			break;
+		case DECODE_MESSAGE:
+			if (!print_rows(t, &m, err))
+				return false;
+			break;
+		}
+	}
+}
+
+static bool decode_tool_open(struct decode_tool *t, const struct config *config, struct error *err)
+{
+	for (size_t i = 0; i < config->mqtt_topic_patterns.count; i++) {
+		if (!topic_patterns_add(&t->patterns, config->mqtt_topic_patterns.items[i], err))
+			return false;
+	}
+	if (!decoder_new(&t->decoder, &t->patterns, DECODE_FILE_BYTES_MAX, err) ||
+		!schemas_new(&t->schemas, schema_files, schema_count, err) ||
+		!layouts_new(&t->layouts, (uint32_t)config->layouts_per_station_max, err))
+		return false;
+	if (!arena_init(&t->arena, DECODE_ARENA_BYTES, 0))
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	t->builder.schemas = t->schemas;
+	t->builder.layouts = t->layouts;
+	t->builder.options.results_all = strcmp(config->events_results, "all") == 0;
+	return true;
+}
+
+static void decode_tool_close(struct decode_tool *t)
+{
+	decoder_free(&t->decoder);
+	schemas_free(&t->schemas);
+	layouts_free(&t->layouts);
+	arena_fini(&t->arena);
+}
+
+enum exit_code cmd_decode(const struct config *config, int argc, char **argv)
+{
+	struct decode_tool t = {.input = {.topic = SLICE("cs/in/ocpp1.6/station"),
+					.trace = SLICE(""),
+					.received_us = clock_wall_us()}};
+	const char *file = NULL;
+	struct error err;
+	size_t size = 0;
+	char *bytes;
+	bool ok;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--topic") == 0 && i + 1 < argc)
+			t.input.topic = slice_from_cstr(argv[++i]);
+		else if (strcmp(argv[i], "--received") == 0 && i + 1 < argc &&
+			 iso8601_parse(slice_from_cstr(argv[i + 1]), &t.input.received_us) !=
+				 ISO8601_INVALID)
+			i++;
+		else if (argv[i][0] != '-' && file == NULL)
+			file = argv[i];
+		else
+			return cli_usage("decode", "\"%s\" is not understood", argv[i]);
+	}
+	if (file == NULL)
+		return cli_usage("decode", "say which file");
+	bytes = fs_read_file(file, DECODE_FILE_BYTES_MAX, &size, &err);
+	if (bytes == NULL)
+		return cli_fail(EXIT_CODE_FAILED, &err);
+	t.input.payload = slice_of(bytes, size);
+	ok = decode_tool_open(&t, config, &err) && decode_tool_run(&t, &err);
+	decode_tool_close(&t);
+	free(bytes);
+	return ok ? EXIT_CODE_OK : cli_fail(EXIT_CODE_FAILED, &err);
+}

@@ -1,0 +1,430 @@
+#include "copy/batch.h"
+
+#include "base/digest.h"
+
+#include <stdlib.h>
+
+enum {
+	BATCH_SLOTS_MIN = 1024, /* of hash tables; powers of two */
+	BATCH_ARENA_KEEP_BYTES = 8 << 20,
+};
+
+bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_window_us, struct error *err)
+{
+	*b = (struct batch){.dedupe_window_us = dedupe_window_us};
+	if (!arena_init(&b->arena, arena_bytes, BATCH_ARENA_KEEP_BYTES))
+		return error_set(err, ERROR_FATAL, "memory", "out of memory making a batch");
+	return true;
+}
+
+void batch_fini(struct batch *b)
+{
+	arena_fini(&b->arena);
+}
+
+void batch_reset(struct batch *b)
+{
+	struct arena arena = b->arena;
+	int64_t window_us = b->dedupe_window_us;
+
+	arena_reset(&arena);
+	*b = (struct batch){.arena = arena, .dedupe_window_us = window_us};
+}
+
+/* An array of the arena with room for one more; it moves when it grows. array: the address of the
+ * pointer to it, of whatever type. */
+static bool batch_grow(struct batch *b, void *array, size_t *room, size_t count, size_t item)
+{
+	size_t more = *room == 0 ? 64 : *room * 2;
+	void *old, *grown;
+
+	if (count < *room)
+		return true;
+	grown = arena_alloc(&b->arena, more * item);
+	if (grown == NULL)
+		return false;
+	memcpy(&old, array, sizeof(old));
+	if (count > 0)
+		memcpy(grown, old, count * item);
+	memcpy(array, &grown, sizeof(grown));
+	*room = more;
+	return true;
+}
+
+void batch_begin_record(struct batch *b, uint64_t seq)
+{
+	if (b->first_seq == 0)
+		b->first_seq = seq;
+}
+
+void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64_t received_us)
+{
+	b->last_seq = seq;
+	b->records++;
+	b->payload_bytes += payload_bytes;
+	if (b->records == 1 || received_us < b->oldest_received_us)
+		b->oldest_received_us = received_us;
+}
+
+static struct batch_message *batch_new_message(struct batch *b, const struct message *m)
+{
+	struct batch_message *message;
+
+	if (!batch_grow(b, &b->messages, &b->messages_room, b->messages_count,
+		    sizeof(*b->messages)))
+		return NULL;
+	message = &b->messages[b->messages_count++];
+	*message = (struct batch_message){.seq = m->seq, .index = m->index};
+	return message;
+}
+
+static bool row_is_event(const struct row *row)
+{
+	return row->table->id <= TABLE_ocpp_events;
+}
+
+_Static_assert(TABLE_meter_values == 0 && TABLE_ocpp_events == EVENT_TABLES - 1,
+	"the event tables are not the first ones");
+
+bool batch_add_row(struct batch *b, struct row *row)
+{
+	struct batch_rows *rows = row_is_event(row) && row_is_timeless(row)
+					  ? &b->timeless[row->table->id]
+					  : &b->rows[row->table->id];
+
+	if (!batch_grow(b, &rows->rows, &rows->room, rows->count, sizeof(*rows->rows)))
+		return false;
+	rows->rows[rows->count++] = row;
+	return true;
+}
+
+/* ---- partitions ---- */
+
+static bool batch_needs(const struct batch *b, struct partition p)
+{
+	/* Most rows go where the one before went. */
+	for (size_t i = b->needs_count; i-- > 0;) {
+		if (b->needs[i].table == p.table && b->needs[i].number == p.number)
+			return true;
+	}
+	return false;
+}
+
+static bool batch_need(struct batch *b, struct partition p, struct partitions *known,
+	struct error *err)
+{
+	char name[PARTITION_NAME_BYTES];
+
+	if (p.number == PARTITION_UNDATED || batch_needs(b, p))
+		return true;
+	if (!partitions_admit(known, p)) {
+		partition_name(p, name);
+		error_set(err, ERROR_POISON, "partition_limit",
+			"the time is far from now, and table \"%s\" has as many partitions for such "
+			"times as partitions.outside_max allows (%s would be one more)",
+			tables[p.table].name, name);
+		return false;
+	}
+	if (!batch_grow(b, &b->needs, &b->needs_room, b->needs_count, sizeof(*b->needs)))
+		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room in the batch");
+	b->needs[b->needs_count++] = p;
+	return true;
+}
+
+/* A start may be needed where transactions and their links go, too. */
+static bool batch_need_for(struct batch *b, const struct row *row, struct partitions *known,
+	struct error *err)
+{
+	int64_t time_us = row->cells[KEY_TIME].number;
+
+	switch (row->table->id) {
+	case TABLE_transaction_events:
+		return batch_need(b, partition_of(TABLE_transaction_events, time_us), known, err) &&
+		       batch_need(b, partition_of(TABLE_transactions, time_us), known, err) &&
+		       batch_need(b, partition_of(TABLE_transaction_starts, time_us), known, err);
+	case TABLE_meter_values:
+	case TABLE_authorizations:
+	case TABLE_ocpp_events:
+		return batch_need(b, partition_of(row->table->id, time_us), known, err);
+	case TABLE_connector_status:
+	case TABLE_station_boots:
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	return true;
+}
+
+/* ---- rows that are equal ---- */
+
+/* Of a row without a time of its own the time is not part of it. */
+static uint64_t row_hash(const struct row *row)
+{
+	struct slice station = row->cells[KEY_STATION].text;
+	uint64_t hash = (uint64_t)row->cells[KEY_DIGEST].number + (uint64_t)row->table->id;
+
+	if (!row_is_timeless(row))
+		hash ^= (uint64_t)row->cells[KEY_TIME].number * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ digest64(station.data, station.size);
+}
+
+static bool rows_are_equal(const struct batch *b, const struct row *x, const struct row *y)
+{
+	int64_t apart;
+
+	if (x->table != y->table || x->cells[KEY_DIGEST].number != y->cells[KEY_DIGEST].number ||
+		x->cells[KEY_EVSE].number != y->cells[KEY_EVSE].number ||
+		!slice_equal(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text))
+		return false;
+	if (x->cells[KEY_TIME].number == y->cells[KEY_TIME].number)
+		return true;
+	if (!row_is_timeless(x) || !row_is_timeless(y))
+		return false;
+	apart = x->cells[KEY_TIME].number - y->cells[KEY_TIME].number;
+	return (apart < 0 ? -apart : apart) <= b->dedupe_window_us;
+}
+
+static void batch_put_slot(struct row **slots, size_t count, struct row *row)
+{
+	size_t slot = row_hash(row) & (count - 1);
+
+	while (slots[slot] != NULL)
+		slot = (slot + 1) & (count - 1);
+	slots[slot] = row;
+}
+
+static bool batch_grow_slots(struct batch *b)
+{
+	size_t count = b->row_slots_count == 0 ? BATCH_SLOTS_MIN : b->row_slots_count * 2;
+	struct row **slots;
+
+	if (b->rows_hashed * 2 < b->row_slots_count)
+		return true;
+	slots = arena_zalloc(&b->arena, count * sizeof(*slots));
+	if (slots == NULL)
+		return false;
+	for (size_t i = 0; i < b->row_slots_count; i++) {
+		if (b->row_slots[i] != NULL)
+			batch_put_slot(slots, count, b->row_slots[i]);
+	}
+	b->row_slots = slots;
+	b->row_slots_count = count;
+	return true;
+}
+
+/* True in *is_new_out if no equal row was there. False if the arena is full. */
+static bool batch_note_row(struct batch *b, struct row *row, bool *is_new_out)
+{
+	size_t slot;
+
+	if (!batch_grow_slots(b))
+		return false;
+	slot = row_hash(row) & (b->row_slots_count - 1);
+	for (; b->row_slots[slot] != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
+		if (rows_are_equal(b, b->row_slots[slot], row)) {
+			*is_new_out = false;
+			return true;
+		}
+	}
+	b->row_slots[slot] = row;
+	b->rows_hashed++;
+	*is_new_out = true;
+	return true;
+}
+
+/* ---- transactions ---- */
+
+static struct slice transaction_station(const struct transaction *t)
+{
+	return t->row->cells[TABLE_transactions_charge_station_id].text;
+}
+
+static struct slice transaction_id(const struct transaction *t)
+{
+	return t->row->cells[TABLE_transactions_transaction_id].text;
+}
+
+static size_t transaction_slot(struct transaction *const *slots, size_t count,
+	const struct transaction *t)
+{
+	struct slice station = transaction_station(t), id = transaction_id(t);
+	size_t slot = (digest64(station.data, station.size) * 31 ^ digest64(id.data, id.size)) &
+		      (count - 1);
+
+	while (slots[slot] != NULL && !(slice_equal(transaction_station(slots[slot]), station) &&
+					      slice_equal(transaction_id(slots[slot]), id)))
+		slot = (slot + 1) & (count - 1);
+	return slot;
+}
+
+static bool batch_grow_transactions(struct batch *b)
+{
+	size_t count =
+		b->transaction_slots_count == 0 ? BATCH_SLOTS_MIN : b->transaction_slots_count * 2;
+	struct transaction **slots;
+
+	if (b->transactions_count * 2 < b->transaction_slots_count)
+		return true;
+	slots = arena_zalloc(&b->arena, count * sizeof(*slots));
+	if (slots == NULL)
+		return false;
+	for (size_t i = 0; i < b->transactions_count; i++)
+		slots[transaction_slot(slots, count, b->transactions[i])] = b->transactions[i];
+	b->transaction_slots = slots;
+	b->transaction_slots_count = count;
+	return true;
+}
+
+bool batch_add_transaction(struct batch *b, struct transaction *t)
+{
+	size_t slot;
+
+	if (!batch_grow_transactions(b))
+		return false;
+	slot = transaction_slot(b->transaction_slots, b->transaction_slots_count, t);
+	if (b->transaction_slots[slot] != NULL)
+		return transaction_merge(b->transaction_slots[slot], t, &b->arena);
+	if (!batch_grow(b, &b->transactions, &b->transactions_room, b->transactions_count,
+		    sizeof(*b->transactions)))
+		return false;
+	b->transactions[b->transactions_count++] = t;
+	b->transaction_slots[slot] = t;
+	return true;
+}
+
+/* ---- messages ---- */
+
+static bool batch_full(struct error *err)
+{
+	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room in the batch");
+}
+
+void batch_note_duplicate(struct batch *b, struct row *row)
+{
+	row->dropped = true;
+	if (row->first)
+		b->messages[row->message].outcome = OUTCOME_DUPLICATE;
+}
+
+static bool batch_add_rows(struct batch *b, struct batch_message *message, struct row *first,
+	struct error *err)
+{
+	uint32_t number = (uint32_t)(message - b->messages);
+
+	for (struct row *row = first; row != NULL; row = row->next) {
+		bool is_new = true;
+
+		row->message = number;
+		row->first = row == first;
+		if (row_is_event(row) && !batch_note_row(b, row, &is_new))
+			return batch_full(err);
+		if (!is_new) {
+			batch_note_duplicate(b, row);
+			continue;
+		}
+		if (!batch_add_row(b, row))
+			return batch_full(err);
+	}
+	return true;
+}
+
+bool batch_add(struct batch *b, const struct message *m, const struct rows_result *rows,
+	struct partitions *partitions, struct error *err)
+{
+	struct batch_message *message;
+	struct slice action;
+
+	for (struct row *row = rows->first; row != NULL; row = row->next) {
+		if (row_is_event(row) && !batch_need_for(b, row, partitions, err))
+			return false;
+	}
+	message = batch_new_message(b, m);
+	if (message == NULL)
+		return batch_full(err);
+	if (rows->skipped != NULL) {
+		message->outcome = OUTCOME_SKIPPED;
+		message->reason = rows->skipped;
+		return true;
+	}
+	if (!batch_add_rows(b, message, rows->first, err))
+		return false;
+	if (rows->transaction != NULL && !batch_add_transaction(b, rows->transaction))
+		return batch_full(err);
+	if (rows->half == NULL)
+		return true;
+	action = cell_text(rows->half, TABLE_exchange_halves_action);
+	b->has_starts |= slice_equal_cstr(action, "StartTransaction");
+	b->has_authorizations |= slice_equal_cstr(action, "Authorize");
+	return batch_add_row(b, rows->half) || batch_full(err);
+}
+
+bool batch_add_dead_letter(struct batch *b, const struct message *m, const struct error *why,
+	uint64_t payload_bytes, struct slice sha256)
+{
+	struct row *row = rows_dead_letter(&b->arena, m, why, payload_bytes, sha256);
+	struct batch_message *message = row == NULL ? NULL : batch_new_message(b, m);
+
+	if (message == NULL)
+		return false;
+	message->outcome = OUTCOME_DEAD_LETTERED;
+	message->reason = why->reason;
+	row->message = (uint32_t)(message - b->messages);
+	return batch_add_row(b, row);
+}
+
+/* ---- order ---- */
+
+static int order_numbers(int64_t x, int64_t y)
+{
+	return (x > y) - (x < y);
+}
+
+/* By partition, then by key: each partition is one COPY, in the order of its index. */
+static int order_event_rows(const void *a, const void *b)
+{
+	const struct row *x = *(struct row *const *)a, *y = *(struct row *const *)b;
+	enum table_id table = x->table->id;
+	int order = order_numbers(partition_of(table, x->cells[KEY_TIME].number).number,
+		partition_of(table, y->cells[KEY_TIME].number).number);
+
+	if (order == 0)
+		order = slice_compare(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text);
+	if (order == 0)
+		order = order_numbers(x->cells[KEY_TIME].number, y->cells[KEY_TIME].number);
+	if (order == 0)
+		order = order_numbers(x->cells[KEY_EVSE].number, y->cells[KEY_EVSE].number);
+	if (order == 0)
+		order = order_numbers(x->cells[KEY_DIGEST].number, y->cells[KEY_DIGEST].number);
+	return order;
+}
+
+static int order_transactions(const void *a, const void *b)
+{
+	const struct transaction *x = *(struct transaction *const *)a;
+	const struct transaction *y = *(struct transaction *const *)b;
+	int order = slice_compare(transaction_station(x), transaction_station(y));
+
+	return order != 0 ? order : slice_compare(transaction_id(x), transaction_id(y));
+}
+
+void batch_sort(struct batch *b)
+{
+	for (int i = 0; i < EVENT_TABLES; i++) {
+		struct batch_rows *both[] = {&b->rows[i], &b->timeless[i]};
+
+		for (int j = 0; j < 2; j++) {
+			if (both[j]->count > 1)
+				qsort(both[j]->rows, both[j]->count, sizeof(*both[j]->rows),
+					order_event_rows);
+		}
+	}
+	if (b->transactions_count > 1)
+		qsort(b->transactions, b->transactions_count, sizeof(*b->transactions),
+			order_transactions);
+	/* The hash table of transactions is by pointer and stays right. */
+}

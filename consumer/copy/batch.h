@@ -1,0 +1,101 @@
+#ifndef COPY_BATCH_H
+#define COPY_BATCH_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "copy/partitions.h"
+#include "copy/statement.h"
+#include "rows/rows.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Messages that are stored in one transaction: their rows by table, without those that are equal
+ * within the batch, and what is to become of each message. Everything lives in the batch's arena
+ * and goes with batch_reset(). One thread.
+ */
+enum batch_outcome { OUTCOME_STORED, OUTCOME_DUPLICATE, OUTCOME_DEAD_LETTERED, OUTCOME_SKIPPED };
+
+struct batch_message {
+	uint64_t seq;
+	uint32_t index;
+	enum batch_outcome outcome;
+	const char *reason; /* of DEAD_LETTERED and SKIPPED */
+};
+
+/* Rows of one table, in the order they came. */
+struct batch_rows {
+	struct row **rows;
+	size_t count;
+	size_t room;
+};
+
+struct batch {
+	struct arena arena;
+	uint64_t first_seq; /* 0 while empty */
+	uint64_t last_seq;
+	size_t records;
+	size_t payload_bytes;
+	int64_t oldest_received_us;
+	int64_t dedupe_window_us;
+
+	struct batch_message *messages;
+	size_t messages_count;
+	size_t messages_room;
+
+	struct batch_rows rows[TABLE_COUNT];
+	struct batch_rows timeless[EVENT_TABLES]; /* rows whose time is only that of receipt */
+	struct transaction **transactions; /* merged, one per key */
+	size_t transactions_count;
+	size_t transactions_room;
+	bool has_starts; /* a half of StartTransaction */
+	bool has_authorizations;
+
+	/* Partitions that the rows go to. */
+	struct partition *needs;
+	size_t needs_count;
+	size_t needs_room;
+
+	/* Hash tables: of rows by key, of transactions by key. */
+	struct row **row_slots;
+	size_t row_slots_count;
+	size_t rows_hashed;
+	struct transaction **transaction_slots;
+	size_t transaction_slots_count;
+};
+
+MUST_CHECK bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_window_us,
+	struct error *err);
+void batch_fini(struct batch *b);
+void batch_reset(struct batch *b);
+
+/* A record: begin, its messages, end. One that does not fit leaves a part of it behind: then the
+ * batch must be reset and made again without it. */
+void batch_begin_record(struct batch *b, uint64_t seq);
+void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64_t received_us);
+
+/*
+ * A message with its rows. False with err: TRANSIENT "arena_full", or POISON "partition_limit"
+ * (nothing was taken).
+ */
+MUST_CHECK bool batch_add(struct batch *b, const struct message *m,
+	const struct rows_result *rows, struct partitions *partitions, struct error *err);
+
+/* A message that is set aside. payload_bytes: its size as received. False if the arena is full. */
+MUST_CHECK bool batch_add_dead_letter(struct batch *b, const struct message *m,
+	const struct error *why, uint64_t payload_bytes, struct slice sha256);
+
+/* A transaction that became known while storing. False if the arena is full. */
+MUST_CHECK bool batch_add_transaction(struct batch *b, struct transaction *t);
+
+/* One more row for a table that is not an event table. False if the arena is full. */
+MUST_CHECK bool batch_add_row(struct batch *b, struct row *row);
+
+/* The message of a row was stored before. */
+void batch_note_duplicate(struct batch *b, struct row *row);
+
+/* Order all rows by their keys, so that workers never wait for each other in a circle. */
+void batch_sort(struct batch *b);
+
+#endif

@@ -1,0 +1,253 @@
+#include "copy/encode.h"
+
+#include "base/bytes.h"
+#include "base/decimal.h"
+
+/* PostgreSQL's timestamps count from 2000-01-01. */
+#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
+
+enum {
+	ENCODE_LENGTH_BYTES = 4,
+	ENCODE_ARRAY_HEADER_BYTES = 20, /* of one dimension */
+	ENCODE_JSONB_VERSION = 1,
+	ENCODE_ROW_BASE_BYTES = 2,
+};
+
+/* pg_type.dat */
+static const struct {
+	const char *name;
+	uint32_t oid;
+} encode_types[] = {
+	[COLUMN_TEXT] = {"text", 25},
+	[COLUMN_TIME] = {"timestamptz", 1184},
+	[COLUMN_INT4] = {"integer", 23},
+	[COLUMN_INT8] = {"bigint", 20},
+	[COLUMN_CHAR] = {"\"char\"", 18},
+	[COLUMN_BOOL] = {"boolean", 16},
+	[COLUMN_NUMERIC] = {"numeric", 1700},
+	[COLUMN_NUMERICS] = {"numeric[]", 0}, /* arrays of arrays are not made */
+	[COLUMN_JSONB] = {"jsonb", 3802},
+	[COLUMN_BYTEA] = {"bytea", 17},
+};
+
+const char *encode_type_name(enum column_type type)
+{
+	return encode_types[type].name;
+}
+
+static size_t encode_numeric_bytes_max(struct slice text)
+{
+	struct decimal d = {.digits_size = text.size};
+
+	return ENCODE_LENGTH_BYTES + decimal_numeric_bytes_max(&d);
+}
+
+size_t encode_field_bytes_max(const struct cell *c, enum column_type type)
+{
+	size_t size;
+
+	if (!c->present)
+		return ENCODE_LENGTH_BYTES;
+	switch (type) {
+	case COLUMN_TEXT:
+	case COLUMN_BYTEA:
+		return ENCODE_LENGTH_BYTES + c->text.size;
+	case COLUMN_JSONB:
+		return ENCODE_LENGTH_BYTES + 1 + c->text.size;
+	case COLUMN_TIME:
+	case COLUMN_INT8:
+		return ENCODE_LENGTH_BYTES + 8;
+	case COLUMN_INT4:
+		return ENCODE_LENGTH_BYTES + 4;
+	case COLUMN_CHAR:
+	case COLUMN_BOOL:
+		return ENCODE_LENGTH_BYTES + 1;
+	case COLUMN_NUMERIC:
+		return encode_numeric_bytes_max(c->text);
+	case COLUMN_NUMERICS:
+		size = ENCODE_LENGTH_BYTES + ENCODE_ARRAY_HEADER_BYTES;
+		for (size_t i = 0; i < c->texts_count; i++)
+			size += encode_numeric_bytes_max(c->texts[i]);
+		return size;
+	}
+	return 0;
+}
+
+static uint8_t *encode_null(uint8_t *at)
+{
+	return put_be32(at, UINT32_MAX); /* -1 */
+}
+
+static uint8_t *encode_bytes(uint8_t *at, struct slice s)
+{
+	return put_bytes(put_be32(at, (uint32_t)s.size), s.data, s.size);
+}
+
+/* The text was parsed when the row was made; a text that is no number never gets here. */
+static uint8_t *encode_numeric(uint8_t *at, struct slice text)
+{
+	struct decimal d;
+	size_t size;
+
+	CHECK(decimal_parse(text, &d) != DECIMAL_NONE);
+	size = decimal_to_numeric(&d, at + ENCODE_LENGTH_BYTES);
+	return put_be32(at, (uint32_t)size) + size;
+}
+
+static uint8_t *encode_array_header(uint8_t *at, size_t count, bool nulls, enum column_type type)
+{
+	at = put_be32(at, count > 0); /* dimensions: an empty array has none */
+	at = put_be32(at, nulls);
+	at = put_be32(at, encode_types[type].oid);
+	if (count == 0)
+		return at;
+	at = put_be32(at, (uint32_t)count);
+	return put_be32(at, 1); /* lower bound */
+}
+
+static uint8_t *encode_numerics(uint8_t *start, const struct slice *texts, size_t count)
+{
+	bool nulls = false;
+	uint8_t *at;
+
+	for (size_t i = 0; i < count; i++)
+		nulls |= slice_is_absent(texts[i]);
+	at = encode_array_header(start + ENCODE_LENGTH_BYTES, count, nulls, COLUMN_NUMERIC);
+	for (size_t i = 0; i < count; i++)
+		at = slice_is_absent(texts[i]) ? encode_null(at) : encode_numeric(at, texts[i]);
+	put_be32(start, (uint32_t)(at - start - ENCODE_LENGTH_BYTES));
+	return at;
+}
+
+static int64_t encode_time(int64_t us)
+{
+	return us == TIME_UNDATED ? INT64_MIN /* -infinity */ : us - PG_EPOCH_US;
+}
+
+uint8_t *encode_field(uint8_t *at, const struct cell *c, enum column_type type)
+{
+	if (!c->present)
+		return encode_null(at);
+	switch (type) {
+	case COLUMN_TEXT:
+	case COLUMN_BYTEA:
+		return encode_bytes(at, c->text);
+	case COLUMN_JSONB:
+		at = put_be32(at, (uint32_t)c->text.size + 1);
+		at = put_u8(at, ENCODE_JSONB_VERSION);
+		return put_bytes(at, c->text.data, c->text.size);
+	case COLUMN_TIME:
+		return put_be64(put_be32(at, 8), (uint64_t)encode_time(c->number));
+	case COLUMN_INT8:
+		return put_be64(put_be32(at, 8), (uint64_t)c->number);
+	case COLUMN_INT4:
+		return put_be32(put_be32(at, 4), (uint32_t)c->number);
+	case COLUMN_CHAR:
+	case COLUMN_BOOL:
+		return put_u8(put_be32(at, 1), (uint8_t)c->number);
+	case COLUMN_NUMERIC:
+		return encode_numeric(at, c->text);
+	case COLUMN_NUMERICS:
+		return encode_numerics(at, c->texts, c->texts_count);
+	}
+	return at;
+}
+
+/* ---- COPY ---- */
+
+static const uint8_t encode_header[] = {'P', 'G', 'C', 'O', 'P', 'Y', '\n', 0xff, '\r', '\n', 0, 0,
+	0, 0, 0, 0, 0, 0, 0};
+enum { ENCODE_TRAILER_BYTES = 2 };
+
+static size_t encode_row_bytes_max(const struct row *row)
+{
+	size_t size = ENCODE_ROW_BASE_BYTES;
+
+	for (size_t i = 0; i < row->table->columns_count; i++)
+		size += encode_field_bytes_max(&row->cells[i], row->table->columns[i].type);
+	return size;
+}
+
+size_t encode_buffer_bytes(struct row *const *rows, size_t count)
+{
+	size_t largest = ENCODE_CHUNK_BYTES;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t size = encode_row_bytes_max(rows[i]);
+
+		if (size > largest)
+			largest = size;
+	}
+	return largest + sizeof(encode_header) + ENCODE_TRAILER_BYTES;
+}
+
+void encode_stream_init(struct encode_stream *s, struct row *const *rows, size_t count,
+	uint8_t *buffer, size_t buffer_size)
+{
+	*s = (struct encode_stream){
+		.rows = rows, .count = count, .buffer = buffer, .buffer_size = buffer_size};
+}
+
+bool encode_stream_next(void *stream, struct slice *chunk_out)
+{
+	struct encode_stream *s = stream;
+	uint8_t *at = s->buffer;
+
+	if (s->ended)
+		return false;
+	if (!s->begun)
+		at = put_bytes(at, encode_header, sizeof(encode_header));
+	s->begun = true;
+	for (; s->next < s->count; s->next++) {
+		const struct row *row = s->rows[s->next];
+		size_t left = s->buffer_size - ENCODE_TRAILER_BYTES - (size_t)(at - s->buffer);
+
+		if (encode_row_bytes_max(row) > left)
+			break;
+		at = put_be16(at, (uint16_t)row->table->columns_count);
+		for (size_t i = 0; i < row->table->columns_count; i++)
+			at = encode_field(at, &row->cells[i], row->table->columns[i].type);
+	}
+	if (s->next == s->count) {
+		at = put_be16(at, UINT16_MAX); /* -1: the end */
+		s->ended = true;
+	}
+	*chunk_out = slice_of(s->buffer, (size_t)(at - s->buffer));
+	return true;
+}
+
+/* ---- parameters ---- */
+
+static bool encode_param(struct arena *arena, const struct table *table, struct row *const *rows,
+	size_t count, size_t column, struct slice *out)
+{
+	enum column_type type = table->columns[column].type;
+	size_t size = ENCODE_ARRAY_HEADER_BYTES;
+	bool nulls = false;
+	uint8_t *start, *at;
+
+	CHECK(type != COLUMN_NUMERICS);
+	for (size_t i = 0; i < count; i++) {
+		size += encode_field_bytes_max(&rows[i]->cells[column], type);
+		nulls |= !rows[i]->cells[column].present;
+	}
+	start = arena_bytes(arena, size);
+	if (start == NULL)
+		return false;
+	at = encode_array_header(start, count, nulls, type);
+	for (size_t i = 0; i < count; i++)
+		at = encode_field(at, &rows[i]->cells[column], type);
+	arena_trim(arena, at);
+	*out = slice_of(start, (size_t)(at - start));
+	return true;
+}
+
+bool encode_params(struct arena *arena, const struct table *table, size_t columns_count,
+	struct row *const *rows, size_t count, struct slice *out)
+{
+	for (size_t i = 0; i < columns_count; i++) {
+		if (!encode_param(arena, table, rows, count, i, &out[i]))
+			return false;
+	}
+	return true;
+}

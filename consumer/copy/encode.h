@@ -1,0 +1,59 @@
+#ifndef COPY_ENCODE_H
+#define COPY_ENCODE_H
+
+#include "base/arena.h"
+#include "pg/session.h"
+#include "rows/table.h"
+
+#include <stdbool.h>
+
+/*
+ * Rows in PostgreSQL's binary formats: as COPY data for large tables, as array parameters
+ * (unnest($1::text[], ...)) for merges. A field is the same in both: its length, then its bytes as
+ * the type's receive function takes them. Pure; one thread.
+ */
+
+/* Largest encoding of a field, length included. */
+size_t encode_field_bytes_max(const struct cell *c, enum column_type type);
+
+/* Write a field; returns the address behind. */
+uint8_t *encode_field(uint8_t *at, const struct cell *c, enum column_type type);
+
+/*
+ * COPY data of rows, chunk by chunk (PostgreSQL 15 documentation, COPY, "Binary Format"). The
+ * buffer is used again for every chunk.
+ */
+struct encode_stream {
+	struct row *const *rows;
+	size_t count;
+	size_t next;
+	uint8_t *buffer;
+	size_t buffer_size;
+	bool begun;
+	bool ended;
+};
+
+enum { ENCODE_CHUNK_BYTES = 64 * 1024 };
+
+/*
+ * buffer must hold ENCODE_CHUNK_BYTES and the largest row. struct pg_request.copy_next with the
+ * stream as its context.
+ */
+void encode_stream_init(struct encode_stream *s, struct row *const *rows, size_t count,
+	uint8_t *buffer, size_t buffer_size);
+bool encode_stream_next(void *stream, struct slice *chunk_out);
+
+/* Size that encode_stream's buffer needs for these rows. */
+size_t encode_buffer_bytes(struct row *const *rows, size_t count);
+
+/*
+ * The first columns of rows as one array parameter each, from the arena. out has room for
+ * columns_count. False if the arena is full.
+ */
+MUST_CHECK bool encode_params(struct arena *arena, const struct table *table,
+	size_t columns_count, struct row *const *rows, size_t count, struct slice *out);
+
+/* Name of the SQL type of a column: "text". */
+const char *encode_type_name(enum column_type type);
+
+#endif

@@ -1,0 +1,54 @@
+#ifndef COPY_PARTITIONS_H
+#define COPY_PARTITIONS_H
+
+#include "base/error.h"
+#include "rows/table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Which partitions are known to be there. Rows are copied straight into them, so a batch must know
+ * before it begins. A partition is named by its table and a number: days or months since 1970.
+ *
+ * One clock that is far off must not make thousands of partitions: outside the usual window only so
+ * many per table are made. Fixed memory; one thread.
+ */
+struct partitions;
+
+enum { PARTITION_NAME_BYTES = 64 };
+
+struct partition {
+	enum table_id table;
+	int32_t number; /* PARTITION_UNDATED, or days or months since 1970 */
+};
+
+enum { PARTITION_UNDATED = INT32_MIN };
+
+MUST_CHECK bool partitions_new(struct partitions **out, uint32_t outside_max, struct error *err);
+void partitions_free(struct partitions **p);
+
+/* The partition that takes a time. */
+struct partition partition_of(enum table_id table, int64_t time_us);
+
+/* "meter_values_2026_01_31" */
+void partition_name(struct partition p, char out[static PARTITION_NAME_BYTES]);
+bool partition_name_parse(const char *name, struct partition *out);
+
+/* A time within it, for making it. */
+int64_t partition_time(struct partition p);
+
+/* There, as the database said. */
+void partitions_add(struct partitions *ps, struct partition p);
+bool partitions_has(const struct partitions *ps, struct partition p);
+
+/* Whatever was believed may be wrong. */
+void partitions_forget(struct partitions *ps);
+
+/*
+ * May a row go there? False if it is not there, outside of 400 days back and 2 ahead of now, and
+ * the table has as many of those as it may have. What is admitted counts from here on.
+ */
+bool partitions_admit(struct partitions *ps, struct partition p);
+
+#endif

@@ -1,0 +1,248 @@
+#include "copy/statement.h"
+
+#include "base/text.h"
+#include "copy/encode.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const statement_files[STATEMENT_COUNT] = {
+	[STATEMENT_LAYOUTS] = "layouts.sql",
+	[STATEMENT_LOCK] = "lock.sql",
+	[STATEMENT_HALVES] = "halves.sql",
+	[STATEMENT_AUTHORIZE] = "authorize.sql",
+	[STATEMENT_STARTS] = "starts.sql",
+	[STATEMENT_TRANSACTION_STARTS] = "transaction_starts.sql",
+	[STATEMENT_TRANSACTIONS_LOCK] = "transactions_lock.sql",
+	[STATEMENT_TRANSACTIONS_KEYS] = "transactions_keys.sql",
+	[STATEMENT_TRANSACTIONS_READ] = "transactions_read.sql",
+	[STATEMENT_TRANSACTIONS_UPDATE] = "transactions_update.sql",
+	[STATEMENT_TRANSACTIONS_INSERT] = "transactions_insert.sql",
+	[STATEMENT_TRANSACTIONS_MOVE] = "transactions_move.sql",
+	[STATEMENT_CONNECTOR_STATUS] = "connector_status.sql",
+	[STATEMENT_STATION_BOOTS] = "station_boots.sql",
+	[STATEMENT_STATION_HEARTBEATS] = "station_heartbeats.sql",
+	[STATEMENT_DEAD_LETTERS] = "dead_letters.sql",
+	[STATEMENT_TOTALS] = "totals.sql",
+	[STATEMENT_COMMIT] = "commit.sql",
+	[STATEMENT_POSITIONS] = "positions.sql",
+	[STATEMENT_TAKE_OVER] = "take_over.sql",
+	[STATEMENT_KNOWN_LAYOUTS] = "known_layouts.sql",
+};
+
+enum { STATEMENT_ARENA_BYTES = 1 << 20, STATEMENT_NAME_BYTES = 64 };
+
+static void put_param(struct text *t, size_t number, const char *type)
+{
+	text_put_char(t, '$');
+	text_put_int(t, (int64_t)number);
+	if (type != NULL) {
+		text_put_cstr(t, "::");
+		text_put_cstr(t, type);
+		text_put_cstr(t, "[]");
+	}
+}
+
+enum columns_form { FORM_PLAIN, FORM_X, FORM_TEXT, FORM_SET, FORM_EXCLUDED };
+
+static void put_columns(struct text *t, const struct table *table, enum columns_form form)
+{
+	for (size_t i = 0; i < table->columns_count; i++) {
+		const struct column *c = &table->columns[i];
+
+		if (i > 0)
+			text_put_cstr(t, ", ");
+		if (form == FORM_X)
+			text_put_cstr(t, "x.");
+		else if (form == FORM_TEXT)
+			text_put_cstr(t, "t.");
+		text_put_cstr(t, c->name);
+		if (form == FORM_TEXT && c->type == COLUMN_NUMERIC)
+			text_put_cstr(t, "::text");
+		if (form == FORM_SET || form == FORM_EXCLUDED) {
+			text_put_cstr(t, form == FORM_SET ? " = x." : " = excluded.");
+			text_put_cstr(t, c->name);
+		}
+	}
+}
+
+static void put_unnest(struct text *t, const struct table *table)
+{
+	text_put_cstr(t, "unnest(");
+	for (size_t i = 0; i < table->columns_count; i++) {
+		if (i > 0)
+			text_put_cstr(t, ", ");
+		put_param(t, i + 1, encode_type_name(table->columns[i].type));
+	}
+	text_put_cstr(t, ") WITH ORDINALITY AS x (");
+	put_columns(t, table, FORM_PLAIN);
+	text_put_cstr(t, ", n)");
+}
+
+/* One {word} or {word:table}. own: the table that the statement is for, or NULL. */
+static bool put_word(struct text *t, struct slice word, const struct table *own)
+{
+	const uint8_t *colon = memchr(word.data, ':', word.size);
+	struct slice name = word;
+	const struct table *table = own;
+
+	if (colon != NULL) {
+		name.size = (size_t)(colon - word.data);
+		table = table_by_name(slice_of(colon + 1, word.size - name.size - 1));
+	}
+	if (table == NULL)
+		return false;
+	if (slice_equal_cstr(name, "table"))
+		text_put_cstr(t, table->name);
+	else if (slice_equal_cstr(name, "columns"))
+		put_columns(t, table, FORM_PLAIN);
+	else if (slice_equal_cstr(name, "x_columns"))
+		put_columns(t, table, FORM_X);
+	else if (slice_equal_cstr(name, "text_columns"))
+		put_columns(t, table, FORM_TEXT);
+	else if (slice_equal_cstr(name, "set"))
+		put_columns(t, table, FORM_SET);
+	else if (slice_equal_cstr(name, "excluded"))
+		put_columns(t, table, FORM_EXCLUDED);
+	else if (slice_equal_cstr(name, "unnest"))
+		put_unnest(t, table);
+	else if (slice_equal_cstr(name, "next"))
+		put_param(t, table->columns_count + 1, NULL);
+	else if (slice_equal_cstr(name, "next+1"))
+		put_param(t, table->columns_count + 2, NULL);
+	else
+		return false;
+	return true;
+}
+
+static char *duplicate(struct slice s)
+{
+	return slice_is_absent(s) ? NULL : strndup((const char *)s.data, s.size);
+}
+
+/* malloc'ed; NULL with err. A brace in our SQL is always a word. */
+static char *expand(const struct embedded_file *file, const struct table *own, struct arena *arena,
+	struct error *err)
+{
+	struct slice rest = slice_of(file->text, file->size);
+	struct text t;
+	char *sql;
+
+	text_begin(&t, arena);
+	while (rest.size > 0) {
+		const uint8_t *open = memchr(rest.data, '{', rest.size), *close;
+		size_t size = open == NULL ? rest.size : (size_t)(open - rest.data);
+
+		text_put(&t, rest.data, size);
+		rest = slice_of(rest.data + size, rest.size - size);
+		if (open == NULL)
+			break;
+		close = memchr(rest.data, '}', rest.size);
+		if (close == NULL ||
+			!put_word(&t, slice_of(rest.data + 1, (size_t)(close - rest.data) - 1), own)) {
+			error_set(err, ERROR_FATAL, "bad_sql", "%s: a word in braces means nothing",
+				file->name);
+			return NULL;
+		}
+		size = (size_t)(close - rest.data) + 1;
+		rest = slice_of(rest.data + size, rest.size - size);
+	}
+	sql = duplicate(text_end(&t));
+	arena_reset(arena);
+	if (sql == NULL)
+		error_set(err, ERROR_FATAL, "memory", "out of memory preparing statements");
+	return sql;
+}
+
+static const struct embedded_file *find_file(const char *name)
+{
+	for (size_t i = 0; i < copy_sql_count; i++) {
+		if (strcmp(copy_sql_files[i].name, name) == 0)
+			return &copy_sql_files[i];
+	}
+	return NULL;
+}
+
+static bool make(struct pg_statement *out, const char *file_name, const struct table *own,
+	struct arena *arena, struct error *err)
+{
+	const struct embedded_file *file = find_file(file_name);
+	char name[STATEMENT_NAME_BYTES];
+
+	CHECK(file != NULL);
+	snprintf(name, sizeof(name), "%.*s%s%s", (int)strcspn(file_name, "."), file_name,
+		own == NULL ? "" : "_", own == NULL ? "" : own->name);
+	out->name = strdup(name);
+	out->sql = expand(file, own, arena, err);
+	if (out->name == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	return out->sql != NULL;
+}
+
+static bool make_all(struct statements *s, struct arena *arena, struct error *err)
+{
+	struct text t;
+
+	for (int i = 0; i < STATEMENT_COUNT; i++) {
+		if (!make(&s->all[i], statement_files[i], NULL, arena, err))
+			return false;
+	}
+	for (int i = 0; i < EVENT_TABLES; i++) {
+		const struct table *table = &tables[i];
+
+		if (!make(&s->seen[i], "seen.sql", table, arena, err) ||
+			!make(&s->careful[i], "careful.sql", table, arena, err))
+			return false;
+		text_begin(&t, arena);
+		text_put_cstr(&t, "(");
+		put_columns(&t, table, FORM_PLAIN);
+		text_put_cstr(&t, ") FROM STDIN (FORMAT binary)");
+		s->copy_columns[i] = duplicate(text_end(&t));
+		arena_reset(arena);
+		if (s->copy_columns[i] == NULL)
+			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	return true;
+}
+
+bool statements_new(struct statements **out, struct error *err)
+{
+	struct statements *s = calloc(1, sizeof(*s));
+	struct arena arena;
+	bool ok;
+
+	if (s == NULL || !arena_init(&arena, STATEMENT_ARENA_BYTES, 0)) {
+		free(s);
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	ok = make_all(s, &arena, err);
+	arena_fini(&arena);
+	if (ok)
+		*out = s;
+	else
+		statements_free(&s);
+	return ok;
+}
+
+static void statement_free(struct pg_statement *s)
+{
+	free((void *)(uintptr_t)s->name);
+	free((void *)(uintptr_t)s->sql);
+}
+
+void statements_free(struct statements **statements)
+{
+	struct statements *s = *statements;
+
+	*statements = NULL;
+	if (s == NULL)
+		return;
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		statement_free(&s->all[i]);
+	for (int i = 0; i < EVENT_TABLES; i++) {
+		statement_free(&s->seen[i]);
+		statement_free(&s->careful[i]);
+		free(s->copy_columns[i]);
+	}
+	free(s);
+}

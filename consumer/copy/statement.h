@@ -1,0 +1,66 @@
+#ifndef COPY_STATEMENT_H
+#define COPY_STATEMENT_H
+
+#include "base/embedded.h"
+#include "base/error.h"
+#include "pg/session.h"
+#include "rows/table.h"
+
+/*
+ * The statements of copy/sql, made ready once at start. They are SQL files with the lists of
+ * columns left out, which come from rows/tables.def:
+ *
+ *	{columns:T}       a, b
+ *	{x_columns:T}     x.a, x.b
+ *	{text_columns:T}  t.a, t.b::text for numeric columns
+ *	{set:T}           a = x.a, b = x.b
+ *	{excluded:T}      a = excluded.a, b = excluded.b
+ *	{unnest:T}        unnest($1::text[], $2::...) WITH ORDINALITY AS x (a, b, n)
+ *	{next:T}          $3: the parameter behind those; {next+1:T} the one behind that
+ *	{table} {columns} of the table that the statement is made for, where there is one for each
+ *
+ * Read only after statements_new().
+ */
+enum statement_id {
+	STATEMENT_LAYOUTS,
+	STATEMENT_LOCK,
+	STATEMENT_HALVES,
+	STATEMENT_AUTHORIZE,
+	STATEMENT_STARTS,
+	STATEMENT_TRANSACTION_STARTS,
+	STATEMENT_TRANSACTIONS_LOCK,
+	STATEMENT_TRANSACTIONS_KEYS,
+	STATEMENT_TRANSACTIONS_READ,
+	STATEMENT_TRANSACTIONS_UPDATE,
+	STATEMENT_TRANSACTIONS_INSERT,
+	STATEMENT_TRANSACTIONS_MOVE,
+	STATEMENT_CONNECTOR_STATUS,
+	STATEMENT_STATION_BOOTS,
+	STATEMENT_STATION_HEARTBEATS,
+	STATEMENT_DEAD_LETTERS,
+	STATEMENT_TOTALS,
+	STATEMENT_COMMIT,
+	STATEMENT_POSITIONS,
+	STATEMENT_TAKE_OVER,
+	STATEMENT_KNOWN_LAYOUTS,
+	STATEMENT_COUNT,
+};
+
+/* The first tables of rows/tables.def, in the order in which batches write them: meter values
+ * first, because they are many, and what follows holds its locks the shorter. */
+enum { EVENT_TABLES = 4 };
+
+struct statements {
+	struct pg_statement all[STATEMENT_COUNT];
+	struct pg_statement seen[EVENT_TABLES];
+	struct pg_statement careful[EVENT_TABLES];
+	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
+};
+
+extern const struct embedded_file copy_sql_files[];
+extern const size_t copy_sql_count;
+
+MUST_CHECK bool statements_new(struct statements **out, struct error *err);
+void statements_free(struct statements **s);
+
+#endif

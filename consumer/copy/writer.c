@@ -1,0 +1,496 @@
+#include "copy/writer.h"
+
+#include "base/log.h"
+#include "copy/writer_private.h"
+#include "pg/pg_error.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { WRITER_SETUP_ARENA_BYTES = 64 * 1024 };
+
+static void writer_on_ready(void *context);
+static void writer_on_lost(void *context, const struct error *err);
+static void writer_next_run(struct writer *w);
+static void writer_on_run(void *context, const struct error *err);
+static void writer_roll_back(struct writer *w, const struct error *err);
+
+bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_options *options,
+	struct writer_events events, struct partitions *partitions, struct layouts *layouts,
+	struct error *err)
+{
+	struct writer *w = calloc(1, sizeof(*w));
+	struct uuid owner;
+
+	if (w == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	w->loop = loop;
+	w->options = *options;
+	w->events = events;
+	w->partitions = partitions;
+	w->layouts = layouts;
+	uuid_format(&options->spool, w->spool_text);
+	if (!uuid_new(&owner)) {
+		error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
+		goto fail;
+	}
+	uuid_format(&owner, w->owner_text);
+	if (!arena_init(&w->setup_arena, WRITER_SETUP_ARENA_BYTES, WRITER_SETUP_ARENA_BYTES)) {
+		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		goto fail;
+	}
+	if (!statements_new(&w->statements, err) ||
+		!pg_session_new(&w->session, loop, &w->options.pg,
+			(struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
+		goto fail;
+	*out = w;
+	return true;
+fail:
+	writer_free(&w);
+	return false;
+}
+
+void writer_free(struct writer **writer)
+{
+	struct writer *w = *writer;
+
+	*writer = NULL;
+	if (w == NULL)
+		return;
+	pg_session_free(&w->session);
+	statements_free(&w->statements);
+	arena_fini(&w->setup_arena);
+	free(w->copy_buffer);
+	free(w);
+}
+
+bool writer_is_ready(const struct writer *w)
+{
+	return w->idle;
+}
+
+void writer_totals(const struct writer *w, struct writer_totals *out)
+{
+	*out = w->totals;
+}
+
+void writer_note_gap(struct writer *w, uint64_t first, uint64_t last)
+{
+	w->gap_first = first;
+	w->gap_last = last;
+}
+
+void writer_open(struct writer *w)
+{
+	pg_session_open(w->session);
+}
+
+/* ---- setting a connection up ---- */
+
+/* Every statement of ours looks keys up in a few rows of large tables: other plans are mistakes. */
+static const char setup_sql[] =
+	"SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; "
+	"SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
+
+static bool setup_on_schema(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	int64_t version;
+	bool dirty;
+
+	(void)number;
+	if (PQntuples(result) == 0) {
+		error_set(err, ERROR_FATAL, "schema_behind", "the database has no schema yet");
+		return error_hint(err, "`ocpp-persister migrate up` makes it, or run --migrate");
+	}
+	version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	dirty = *PQgetvalue(result, 0, 1) == 't';
+	if (dirty) {
+		error_set(err, ERROR_FATAL, "schema_dirty",
+			"migration %" PRId64 " of the database was begun and not finished", version);
+		return error_hint(err, "see `ocpp-persister migrate status`, mend it by hand, then "
+				       "`ocpp-persister migrate force %" PRId64 "`",
+			version);
+	}
+	if (version < w->options.schema_version) {
+		error_set(err, ERROR_FATAL, "schema_behind",
+			"the database is at version %" PRId64 ", this program needs %" PRId64, version,
+			w->options.schema_version);
+		return error_hint(err, "`ocpp-persister migrate up` brings it there, or run --migrate");
+	}
+	if (version > w->options.schema_version) {
+		error_set(err, ERROR_FATAL, "schema_ahead",
+			"the database is at version %" PRId64 ", this program knows %" PRId64, version,
+			w->options.schema_version);
+		return error_hint(err, "run the newer program, or go back with its "
+				       "`ocpp-persister migrate goto %" PRId64 "`",
+			w->options.schema_version);
+	}
+	w->schema_seen = true;
+	return true;
+}
+
+static bool setup_on_progress(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	if (PQntuples(result) != 1)
+		return error_set(err, ERROR_TRANSIENT, "unexpected", "no row of ingest_progress");
+	w->seq = (uint64_t)result_int8(result, 0, 0);
+	writer_totals_read(w, result);
+	return true;
+}
+
+static bool setup_on_partitions(void *context, const PGresult *result, int number,
+	struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	(void)err;
+	for (int i = 0; i < PQntuples(result); i++) {
+		struct partition p;
+
+		if (partition_name_parse(PQgetvalue(result, i, 0), &p))
+			partitions_add(w->partitions, p);
+	}
+	return true;
+}
+
+static bool setup_on_layouts(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	(void)err;
+	for (int i = 0; i < PQntuples(result); i++)
+		layouts_learn(w->layouts, (uint64_t)result_int8(result, i, 0),
+			result_text(result, i, 1));
+	return true;
+}
+
+static void setup_simple(struct writer *w, const char *sql,
+	bool (*on_result)(void *, const PGresult *, int, struct error *))
+{
+	struct pg_request *r = writer_request(w);
+
+	r->sql = sql;
+	r->on_result = on_result;
+	r->context = w;
+}
+
+#define SETUP_PARTITIONS_SQL                                                                       \
+	"SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "               \
+	"JOIN pg_class p ON p.oid = i.inhparent "                                                  \
+	"JOIN pg_namespace n ON n.oid = p.relnamespace "                                           \
+	"WHERE n.nspname = current_schema() AND p.relkind = 'p'"
+
+static bool setup_plan(struct writer *w, struct error *err)
+{
+	struct slice params[4];
+	char *terminate = writer_sql(&w->setup_arena,
+		"SELECT pg_terminate_backend(a.pid) FROM ingest_progress p "
+		"JOIN pg_stat_activity a ON a.pid = p.backend_pid AND a.backend_start = "
+		"p.backend_start WHERE p.spool = '%s' AND a.pid <> pg_backend_pid()",
+		w->spool_text);
+
+	w->requests_count = w->copies_count = 0;
+	setup_simple(w, setup_sql, NULL);
+	setup_simple(w,
+		w->options.commit_sync ? "SET synchronous_commit = on"
+				       : "SET synchronous_commit = off",
+		NULL);
+	setup_simple(w, "SELECT version, dirty FROM schema_migrations LIMIT 1", setup_on_schema);
+	/* A half-dead connection of an earlier run may still hold the row of our progress. */
+	setup_simple(w, terminate, NULL);
+	setup_simple(w, SETUP_PARTITIONS_SQL, setup_on_partitions);
+	params[0] = param_text(w->spool_text);
+	params[1] = param_int8(&w->setup_arena, w->options.oldest_seq - 1);
+	params[2] = param_text(w->owner_text);
+	params[3] = param_text(w->options.client_id);
+	if (!writer_statement(w, &w->statements->all[STATEMENT_TAKE_OVER], params, 4,
+		    &w->setup_arena, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = setup_on_progress;
+	w->requests[w->requests_count - 1].context = w;
+	if (!writer_statement(w, &w->statements->all[STATEMENT_KNOWN_LAYOUTS], NULL, 0,
+		    &w->setup_arena, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = setup_on_layouts;
+	w->requests[w->requests_count - 1].context = w;
+	return writer_plan_positions(w, &w->setup_arena, err) &&
+	       (terminate != NULL || writer_arena_full(err));
+}
+
+static void durable_add(struct writer *w, uint64_t seq)
+{
+	/* Full: the last two become one, which is on disk no earlier than either. */
+	if (w->durable_count == WRITER_DURABLE_MAX)
+		w->durable_count--;
+	w->durable[w->durable_count++] = (struct writer_durable){w->lsn_insert, seq};
+}
+
+static void durable_report(struct writer *w)
+{
+	size_t done = 0;
+
+	while (done < w->durable_count && w->durable[done].lsn <= w->lsn_flush)
+		done++;
+	if (done == 0)
+		return;
+	w->events.on_durable(w->events.context, w->durable[done - 1].seq);
+	w->durable_count -= done;
+	memmove(w->durable, w->durable + done, w->durable_count * sizeof(*w->durable));
+}
+
+static void setup_on_done(void *context, const struct error *err)
+{
+	struct writer *w = context;
+	struct error failure;
+
+	if (err != NULL) {
+		failure = *err;
+		if (strcmp(failure.sqlstate, "42P01") == 0) {
+			error_set(&failure, ERROR_FATAL, "schema_behind",
+				"the database has no schema \"%s\" of ocpp-persister",
+				w->options.pg.schema);
+			error_hint(&failure, "`ocpp-persister migrate up` makes it, or run --migrate");
+		}
+		pg_session_close(w->session);
+		w->events.on_lost(w->events.context, &failure);
+		return;
+	}
+	/* What was noted before the connection was lost may be of another history. */
+	w->durable_count = 0;
+	durable_add(w, w->seq);
+	w->idle = true;
+	w->events.on_ready(w->events.context, w->seq);
+}
+
+static void writer_on_ready(void *context)
+{
+	struct writer *w = context;
+	struct error err;
+
+	memset(w->careful_made, 0, sizeof(w->careful_made));
+	partitions_forget(w->partitions);
+	layouts_forget(w->layouts);
+	arena_reset(&w->setup_arena);
+	if (!setup_plan(w, &err)) {
+		setup_on_done(w, &err);
+		return;
+	}
+	pg_session_run(w->session, w->requests, w->requests_count, setup_on_done, w);
+}
+
+static void writer_on_lost(void *context, const struct error *err)
+{
+	struct writer *w = context;
+
+	w->idle = false;
+	w->work.batch = NULL;
+	w->events.on_lost(w->events.context, err);
+}
+
+/* ---- storing ---- */
+
+static void writer_begin_work(struct writer *w, struct batch *b)
+{
+	w->work = (struct writer_work){.batch = b, .phase = PHASE_PARTITIONS, .poison_message = -1};
+}
+
+void writer_store(struct writer *w, struct batch *b)
+{
+	CHECK(w->idle && b->records > 0);
+	w->idle = false;
+	batch_sort(b);
+	writer_begin_work(w, b);
+	writer_next_run(w);
+}
+
+static void writer_next_run(struct writer *w)
+{
+	struct error err;
+
+	if (writer_plan(w, &err))
+		pg_session_run(w->session, w->requests, w->requests_count, writer_on_run, w);
+	else
+		writer_roll_back(w, &err);
+}
+
+static void writer_stored(struct writer *w)
+{
+	struct batch *b = w->work.batch;
+
+	writer_totals_commit(w, b);
+	w->seq = b->last_seq;
+	durable_add(w, b->last_seq);
+	for (int t = 0; t < EVENT_TABLES; t++)
+		w->careful_left[t] -= w->careful_left[t] > 0;
+	w->work.batch = NULL;
+	w->idle = true;
+	durable_report(w);
+	w->events.on_stored(w->events.context, b, NULL, -1);
+}
+
+static void writer_on_run(void *context, const struct error *err)
+{
+	struct writer *w = context;
+
+	if (err != NULL) {
+		w->work.failure = *err;
+		writer_copy_failed(w);
+		writer_roll_back(w, err);
+		return;
+	}
+	for (size_t i = 0; i < w->work.made_count; i++)
+		partitions_add(w->partitions, w->work.made[i]);
+	w->work.made_count = 0;
+	if (w->work.phase == PHASE_COMMITTED)
+		writer_stored(w);
+	else
+		writer_next_run(w);
+}
+
+/* ---- failing ---- */
+
+static bool rollback_on_owner(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)err;
+	if (number == 2 && PQntuples(result) == 1)
+		w->work.owner_lost = strcmp(PQgetvalue(result, 0, 0), w->owner_text) != 0;
+	return true;
+}
+
+/* The batch is not stored: say so, or, where a row was there already, take the careful path. */
+static void rollback_on_done(void *context, const struct error *err)
+{
+	struct writer *w = context;
+	struct batch *b = w->work.batch;
+	struct error failure = w->work.failure;
+	int64_t poison = w->work.poison_message;
+
+	pg_session_forget_statements(w->session);
+	memset(w->careful_made, 0, sizeof(w->careful_made)); /* may be gone with the rollback */
+	layouts_forget(w->layouts);
+	if (err != NULL) {
+		/* A connection on which nothing can be rolled back is of no use. */
+		pg_session_close(w->session);
+		writer_on_lost(w, err);
+		return;
+	}
+	if (w->work.owner_lost) {
+		error_set(&failure, ERROR_FATAL, "log_used_elsewhere",
+			"another process feeds a copy of this log (%s) into the same database",
+			w->spool_text);
+		error_hint(&failure,
+			"`ocpp-persister spool new-identity` makes one of the copies a log of its own");
+	}
+	if (w->work.try_again) {
+		writer_begin_work(w, b);
+		writer_next_run(w);
+		return;
+	}
+	if (failure.kind == ERROR_ROUTE)
+		partitions_forget(w->partitions);
+	w->work.batch = NULL;
+	w->idle = true;
+	w->events.on_stored(w->events.context, b, &failure, poison);
+}
+
+static void writer_roll_back(struct writer *w, const struct error *err)
+{
+	w->work.failure = *err;
+	arena_reset(&w->setup_arena);
+	w->requests_count = w->copies_count = 0;
+	setup_simple(w,
+		writer_sql(&w->setup_arena,
+			PG_RECOVER_SQL "; SELECT owner FROM ingest_progress WHERE spool = '%s'",
+			w->spool_text),
+		rollback_on_owner);
+	pg_session_run(w->session, w->requests, w->requests_count, rollback_on_done, w);
+}
+
+/* ---- maintenance ---- */
+
+static void maintenance_over(void *context, const struct error *err)
+{
+	struct writer *w = context;
+
+	(void)err;
+	w->idle = true;
+	w->events.on_idle(w->events.context);
+}
+
+/* Whatever was begun is undone; the next batch finds the session as it should be. */
+static void maintenance_failed(struct writer *w)
+{
+	pg_session_forget_statements(w->session);
+	w->requests_count = w->copies_count = 0;
+	setup_simple(w, PG_RECOVER_SQL, NULL);
+	pg_session_run(w->session, w->requests, w->requests_count, maintenance_over, w);
+}
+
+static void durable_on_done(void *context, const struct error *err)
+{
+	struct writer *w = context;
+
+	if (err != NULL) {
+		maintenance_failed(w);
+		return;
+	}
+	durable_report(w);
+	maintenance_over(w, NULL);
+}
+
+void writer_poll_durable(struct writer *w)
+{
+	struct error err;
+
+	CHECK(w->idle);
+	if (w->durable_count == 0)
+		return;
+	arena_reset(&w->setup_arena);
+	w->requests_count = w->copies_count = 0;
+	if (!writer_plan_positions(w, &w->setup_arena, &err))
+		return;
+	w->idle = false;
+	pg_session_run(w->session, w->requests, w->requests_count, durable_on_done, w);
+}
+
+static void ahead_on_done(void *context, const struct error *err)
+{
+	struct writer *w = context;
+
+	if (err != NULL) {
+		/* The batch that needs one makes it; this was only to have it ready. */
+		log_failure(LOG_LEVEL_WARN, "partitions_ahead_failed", err);
+		maintenance_failed(w);
+		return;
+	}
+	maintenance_over(w, NULL);
+}
+
+void writer_make_partitions_ahead(struct writer *w, int64_t days)
+{
+	char *sql;
+
+	CHECK(w->idle);
+	arena_reset(&w->setup_arena);
+	sql = writer_sql(&w->setup_arena,
+		"BEGIN; SET LOCAL lock_timeout = '2s'; "
+		"SELECT ensure_partition(t.table_name, now() + d * interval '1 day') "
+		"FROM partitioned_tables t, generate_series(0, %" PRId64 ") d; COMMIT",
+		days);
+	if (sql == NULL)
+		return;
+	w->requests_count = w->copies_count = 0;
+	setup_simple(w, sql, NULL);
+	setup_simple(w, SETUP_PARTITIONS_SQL, setup_on_partitions);
+	w->idle = false;
+	pg_session_run(w->session, w->requests, w->requests_count, ahead_on_done, w);
+}

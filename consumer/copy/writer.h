@@ -1,0 +1,88 @@
+#ifndef COPY_WRITER_H
+#define COPY_WRITER_H
+
+#include "base/error.h"
+#include "base/uuid.h"
+#include "copy/batch.h"
+#include "pg/session.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Stores batches: one transaction each, whose first statement claims progress. The state machine:
+ *
+ *	LOST --open--> CONNECTING --> READY <--> STORING
+ *	  ^________________________________________|
+ *
+ * READY comes with the number of the last record that the database has (writer_events.on_ready):
+ * whoever owns the writer goes on from there, whatever it believed before. So a COMMIT whose answer
+ * was lost, a database restored to an earlier point and a first start are one case. A batch that
+ * fails leaves READY behind with the transaction rolled back; what to do is the owner's decision.
+ *
+ * All on the loop's thread. Policy (when to try again, what is poison) is not here.
+ */
+struct writer;
+
+struct writer_options {
+	struct pg_options pg;
+	struct uuid spool;
+	const char *client_id;
+	bool commit_sync;
+	int64_t dedupe_window_us;
+	int64_t pairing_window_us;
+	int64_t dead_letters_bytes_max;
+	int64_t oldest_seq; /* where a log begins that the database does not know yet */
+	int64_t schema_version; /* that the database must have */
+};
+
+/* Messages by what became of them, since the log began; they commit with the rows. */
+struct writer_totals {
+	int64_t received;
+	int64_t stored;
+	int64_t duplicate;
+	int64_t dead_lettered;
+	int64_t skipped;
+};
+
+struct writer_events {
+	/* seq: last record that the database has. */
+	void (*on_ready)(void *context, uint64_t seq);
+	/* The connection is lost, or could not be had; writer_open() tries again. */
+	void (*on_lost)(void *context, const struct error *err);
+	/* err == NULL: committed. Else nothing of the batch is stored; poison_message: the message
+	 * that the database refused, if it said so, else -1. */
+	void (*on_stored)(void *context, struct batch *batch, const struct error *err,
+		int64_t poison_message);
+	/* All up to seq is on the database's disk. */
+	void (*on_durable)(void *context, uint64_t seq);
+	/* Maintenance is over: ready again. */
+	void (*on_idle)(void *context);
+	void *context;
+};
+
+MUST_CHECK bool writer_new(struct writer **out, struct ev_loop *loop,
+	const struct writer_options *options, struct writer_events events,
+	struct partitions *partitions, struct layouts *layouts, struct error *err);
+void writer_free(struct writer **writer);
+
+void writer_open(struct writer *w);
+bool writer_is_ready(const struct writer *w);
+
+/* Only when ready. The batch must stay as it is until on_stored or on_lost. */
+void writer_store(struct writer *w, struct batch *batch);
+
+/* Ask how far the database's log is on disk; the answer is on_durable. Only when ready. */
+void writer_poll_durable(struct writer *w);
+
+/* Make partitions for the days to come. Only when ready and idle. */
+void writer_make_partitions_ahead(struct writer *w, int64_t days);
+
+/* Records first to last are neither in the database nor in the log any more; written down with the
+ * next batch. */
+void writer_note_gap(struct writer *w, uint64_t first, uint64_t last);
+
+void writer_totals(const struct writer *w, struct writer_totals *out);
+
+#endif

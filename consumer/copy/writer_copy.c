@@ -1,0 +1,208 @@
+#include "copy/writer_private.h"
+
+#include <stdlib.h>
+
+/*
+ * Rows into the event tables. Normally by COPY straight into the partition: nothing is looked up,
+ * and a row that is there already makes the whole batch fail. Then, and for some batches after, the
+ * careful path is taken: COPY into a temporary table, and from there what is not there yet.
+ */
+enum { CAREFUL_BATCHES = 100 };
+
+static bool copy_reserve_buffer(struct writer *w, size_t size, struct error *err)
+{
+	uint8_t *grown;
+
+	if (size <= w->copy_buffer_size)
+		return true;
+	grown = realloc(w->copy_buffer, size);
+	if (grown == NULL)
+		return error_set(err, ERROR_TRANSIENT, "memory", "out of memory encoding rows");
+	/* Streams of this run that were begun before point into it. */
+	for (size_t i = 0; i < w->copies_count; i++)
+		w->copies[i].stream.buffer = grown;
+	w->copy_buffer = grown;
+	w->copy_buffer_size = size;
+	for (size_t i = 0; i < w->copies_count; i++)
+		w->copies[i].stream.buffer_size = size;
+	return true;
+}
+
+static int copy_order_digests(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The digests that the careful path stored come back; what is missing was there before. */
+static bool copy_careful_result(void *context, const PGresult *result, int number,
+	struct error *err)
+{
+	struct writer_copy *c = context;
+	struct batch *b = c->writer->work.batch;
+	size_t count = (size_t)PQntuples(result);
+	int64_t *digests = arena_alloc(&b->arena, count * sizeof(*digests));
+
+	(void)number;
+	if (digests == NULL)
+		return writer_arena_full(err);
+	for (size_t i = 0; i < count; i++)
+		digests[i] = result_int8(result, (int)i, 0);
+	if (count > 1)
+		qsort(digests, count, sizeof(*digests), copy_order_digests);
+	for (size_t i = 0; i < c->stream.count; i++) {
+		struct row *row = c->stream.rows[i];
+		int64_t digest = row->cells[KEY_DIGEST].number;
+
+		if (count == 0 || bsearch(&digest, digests, count, sizeof(*digests),
+					  copy_order_digests) == NULL)
+			batch_note_duplicate(b, row);
+	}
+	return true;
+}
+
+bool writer_make_careful_tables(struct writer *w, struct error *err)
+{
+	for (int t = 0; t < EVENT_TABLES; t++) {
+		struct pg_request *r;
+
+		w->work.careful[t] |= w->careful_left[t] > 0;
+		if (!w->work.careful[t] || w->careful_made[t])
+			continue;
+		r = writer_request(w);
+		r->sql = writer_sql(&w->work.batch->arena,
+			"CREATE TEMPORARY TABLE IF NOT EXISTS careful_%s (LIKE %s) "
+			"ON COMMIT DELETE ROWS",
+			tables[t].name, tables[t].name);
+		if (r->sql == NULL)
+			return writer_arena_full(err);
+		w->careful_made[t] = true; /* forgotten again if the run fails */
+	}
+	return true;
+}
+
+static struct writer_copy *copy_begin(struct writer *w, int table, struct row *const *rows,
+	size_t count, struct error *err)
+{
+	struct writer_copy *c = &w->copies[w->copies_count];
+
+	if (!copy_reserve_buffer(w, encode_buffer_bytes(rows, count), err))
+		return NULL;
+	*c = (struct writer_copy){.writer = w, .table = table};
+	encode_stream_init(&c->stream, rows, count, w->copy_buffer, w->copy_buffer_size);
+	w->copies_count++;
+	return c;
+}
+
+static bool copy_request(struct writer *w, struct writer_copy *c, const char *target,
+	struct error *err)
+{
+	struct pg_request *r;
+
+	/* The claim and the first COPY go together: one round trip less. */
+	if (w->requests_count == 1 && w->requests[0].sql != NULL && !w->work.copy_begun) {
+		r = &w->requests[0];
+		r->sql = writer_sql(&w->work.batch->arena, "%s; COPY %s %s", r->sql, target,
+			w->statements->copy_columns[c->table]);
+		r->copy_next = encode_stream_next;
+		r->copy_context = &c->stream;
+		c->request = 0;
+	} else {
+		c->request = w->requests_count;
+		r = writer_request(w);
+		r->sql = writer_sql(&w->work.batch->arena, "COPY %s %s", target,
+			w->statements->copy_columns[c->table]);
+		r->copy_next = encode_stream_next;
+		r->copy_context = &c->stream;
+	}
+	w->work.copy_begun = true;
+	return r->sql != NULL || writer_arena_full(err);
+}
+
+static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, struct error *err)
+{
+	struct writer_copy *c = copy_begin(w, table, rows->rows, rows->count, err);
+	struct pg_request *r;
+	char target[PARTITION_NAME_BYTES + 16];
+
+	if (c == NULL)
+		return false;
+	snprintf(target, sizeof(target), "pg_temp.careful_%s", tables[table].name);
+	if (!copy_request(w, c, target, err))
+		return false;
+	c->careful = true;
+	r = writer_request(w);
+	r->statement = &w->statements->careful[table];
+	r->on_result = copy_careful_result;
+	r->context = c;
+	return true;
+}
+
+/* The rows from the one at hand that go to the same partition. */
+static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, struct error *err)
+{
+	size_t from = w->work.copy_row, to = from + 1;
+	struct partition leaf =
+		partition_of((enum table_id)table, rows->rows[from]->cells[KEY_TIME].number);
+	char target[PARTITION_NAME_BYTES];
+	struct writer_copy *c;
+
+	while (to < rows->count &&
+		partition_of((enum table_id)table, rows->rows[to]->cells[KEY_TIME].number)
+				.number == leaf.number)
+		to++;
+	c = copy_begin(w, table, rows->rows + from, to - from, err);
+	if (c == NULL)
+		return false;
+	partition_name(leaf, target);
+	w->work.copy_row = to;
+	return copy_request(w, c, target, err);
+}
+
+bool writer_copy_rows(struct writer *w, struct batch_rows *all, bool *done_out, struct error *err)
+{
+	struct writer_work *work = &w->work;
+
+	for (; work->copy_table < EVENT_TABLES; work->copy_table++, work->copy_row = 0) {
+		struct batch_rows *rows = &all[work->copy_table];
+
+		while (work->copy_row < rows->count) {
+			/* Room for the copy and, on the careful path, the statement behind it. */
+			if (w->copies_count == WRITER_COPIES_MAX ||
+				w->requests_count + 2 > WRITER_REQUESTS_MAX / 2) {
+				*done_out = false;
+				return true;
+			}
+			if (work->careful[work->copy_table]) {
+				if (!copy_careful(w, work->copy_table, rows, err))
+					return false;
+				work->copy_row = rows->count;
+			} else if (!copy_leaf(w, work->copy_table, rows, err)) {
+				return false;
+			}
+		}
+	}
+	*done_out = true;
+	return true;
+}
+
+/* What the failed run says about rows: which message it was, or that a row was there already. */
+void writer_copy_failed(struct writer *w)
+{
+	size_t request = pg_session_failed_request(w->session);
+	int64_t row = pg_session_failed_row(w->session);
+
+	for (size_t i = 0; i < w->copies_count; i++) {
+		struct writer_copy *c = &w->copies[i];
+
+		if (c->request != request)
+			continue;
+		if (strcmp(w->work.failure.sqlstate, "23505") == 0 && !c->careful) {
+			w->careful_left[c->table] = CAREFUL_BATCHES;
+			w->work.try_again = true;
+		} else if (row > 0 && (size_t)row <= c->stream.count) {
+			w->work.poison_message = c->stream.rows[row - 1]->message;
+		}
+	}
+}

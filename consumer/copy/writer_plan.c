@@ -1,0 +1,437 @@
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "base/iso8601.h"
+#include "copy/writer_private.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	PLAN_PARTITIONS_MAX = 16,  /* made in one run */
+	PLAN_PARAMS_MAX = 40,
+	PLAN_LOCKS = 512,          /* buckets; each is one of the server's lock table */
+	PLAN_LOCK_CLASS = 0x6f637070, /* "ocpp" */
+};
+
+/* ---- helpers ---- */
+
+bool writer_arena_full(struct error *err)
+{
+	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room to store the batch");
+}
+
+struct pg_request *writer_request(struct writer *w)
+{
+	CHECK(w->requests_count < WRITER_REQUESTS_MAX);
+	w->requests[w->requests_count] = (struct pg_request){.sql = NULL};
+	return &w->requests[w->requests_count++];
+}
+
+char *writer_sql(struct arena *arena, const char *format, ...)
+{
+	va_list args, again;
+	char *sql;
+	int size;
+
+	va_start(args, format);
+	va_copy(again, args);
+	size = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	sql = size < 0 ? NULL : (char *)arena_bytes(arena, (size_t)size + 1);
+	if (sql != NULL)
+		vsnprintf(sql, (size_t)size + 1, format, again);
+	va_end(again);
+	return sql;
+}
+
+struct slice param_int8(struct arena *arena, int64_t value)
+{
+	uint8_t *at = arena_bytes(arena, sizeof(value));
+
+	if (at == NULL)
+		return (struct slice){NULL, 0};
+	put_be64(at, (uint64_t)value);
+	return slice_of(at, sizeof(value));
+}
+
+struct slice param_text(const char *text)
+{
+	return slice_from_cstr(text);
+}
+
+int64_t result_int8(const PGresult *result, int row, int column)
+{
+	return (int64_t)get_be64((const uint8_t *)PQgetvalue(result, row, column));
+}
+
+int32_t result_int4(const PGresult *result, int row, int column)
+{
+	return (int32_t)get_be32((const uint8_t *)PQgetvalue(result, row, column));
+}
+
+struct slice result_text(const PGresult *result, int row, int column)
+{
+	if (PQgetisnull(result, row, column))
+		return (struct slice){NULL, 0};
+	return slice_of(PQgetvalue(result, row, column),
+		(size_t)PQgetlength(result, row, column));
+}
+
+int64_t result_time(const PGresult *result, int row, int column)
+{
+	int64_t us = result_int8(result, row, column);
+
+	return us == INT64_MIN ? TIME_UNDATED
+			       : us + iso8601_days(2000, 1, 1) * INT64_C(86400000000);
+}
+
+bool writer_statement(struct writer *w, const struct pg_statement *statement,
+	const struct slice *params, size_t count, struct arena *arena, struct error *err)
+{
+	const char **values = arena_alloc(arena, (count + 1) * sizeof(*values));
+	int *lengths = arena_alloc(arena, (count + 1) * sizeof(*lengths));
+	struct pg_request *r;
+
+	if (values == NULL || lengths == NULL)
+		return writer_arena_full(err);
+	for (size_t i = 0; i < count; i++) {
+		values[i] = (const char *)params[i].data;
+		lengths[i] = (int)params[i].size;
+	}
+	r = writer_request(w);
+	r->statement = statement;
+	r->params = (struct pg_params){values, lengths, (int)count};
+	return true;
+}
+
+bool writer_rows(struct writer *w, const struct pg_statement *statement, enum table_id table,
+	size_t columns_count, struct row *const *rows, size_t rows_count, const struct slice *more,
+	size_t more_count, struct error *err)
+{
+	struct slice params[PLAN_PARAMS_MAX];
+	struct batch *b = w->work.batch;
+
+	if (rows_count == 0)
+		return true;
+	CHECK(columns_count + more_count <= PLAN_PARAMS_MAX);
+	if (!encode_params(&b->arena, &tables[table], columns_count, rows, rows_count, params))
+		return writer_arena_full(err);
+	for (size_t i = 0; i < more_count; i++)
+		params[columns_count + i] = more[i];
+	return writer_statement(w, statement, params, columns_count + more_count, &b->arena, err);
+}
+
+/* ---- partitions ---- */
+
+/* Each in a short transaction of its own, before the batch's. */
+static bool plan_partitions(struct writer *w, struct error *err)
+{
+	struct writer_work *work = &w->work;
+	struct batch *b = work->batch;
+
+	work->made_count = 0;
+	if (work->made == NULL) {
+		work->made = arena_alloc(&b->arena, PLAN_PARTITIONS_MAX * sizeof(*work->made));
+		if (work->made == NULL)
+			return writer_arena_full(err);
+	}
+	for (; work->partitions_next < b->needs_count; work->partitions_next++) {
+		struct partition p = b->needs[work->partitions_next];
+		char time[ISO8601_BYTES];
+		struct pg_request *r;
+
+		if (partitions_has(w->partitions, p))
+			continue;
+		if (work->made_count == PLAN_PARTITIONS_MAX)
+			return true;
+		iso8601_format(partition_time(p), time);
+		r = writer_request(w);
+		r->sql = writer_sql(&b->arena,
+			"BEGIN; SET LOCAL lock_timeout = '2s'; "
+			"SELECT ensure_partition('%s', '%s'); COMMIT",
+			tables[p.table].name, time);
+		if (r->sql == NULL)
+			return writer_arena_full(err);
+		work->made[work->made_count++] = p;
+	}
+	if (!writer_make_careful_tables(w, err))
+		return false;
+	work->phase = PHASE_EVENTS;
+	return true;
+}
+
+/* ---- the claim ---- */
+
+static bool plan_on_claim(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	/* BEGIN; UPDATE */
+	if (number != 1 || strcmp(PQcmdTuples((PGresult *)(uintptr_t)result), "1") == 0)
+		return true;
+	return error_set(err, ERROR_TRANSIENT, "claim_refused",
+		"the database does not have the progress of log %s that this process left there",
+		w->spool_text);
+}
+
+static bool plan_claim(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	struct pg_request *r = writer_request(w);
+
+	r->sql = writer_sql(&b->arena,
+		"BEGIN ISOLATION LEVEL READ COMMITTED; "
+		"UPDATE ingest_progress SET seq = %" PRIu64 ", updated_at = now() "
+		"WHERE spool = '%s' AND seq = %" PRIu64 " AND owner = '%s'",
+		b->last_seq, w->spool_text, w->seq, w->owner_text);
+	r->on_result = plan_on_claim;
+	r->context = w;
+	w->work.claimed = true;
+	return r->sql != NULL || writer_arena_full(err);
+}
+
+/* ---- rows without a time of their own ---- */
+
+static size_t plan_timeless_count(const struct batch *b)
+{
+	size_t count = 0;
+
+	for (int t = 0; t < EVENT_TABLES; t++)
+		count += b->timeless[t].count;
+	return count;
+}
+
+static void plan_lock(bool *buckets, struct slice station, uint64_t what)
+{
+	buckets[(digest64(station.data, station.size) ^ what) % PLAN_LOCKS] = true;
+}
+
+/*
+ * Copies of one message at two workers, and the two halves of an exchange at two workers, wait for
+ * each other from here on, so that each sees what the other has stored. Buckets, because the
+ * server's table of locks is small.
+ */
+static bool plan_locks(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
+	bool buckets[PLAN_LOCKS] = {false};
+	static const struct column column = {"bucket", COLUMN_INT4};
+	static const struct table table = {"locks", &column, 1, STEP_NONE, TABLE_COUNT};
+	struct slice params[2];
+	struct row **rows = arena_alloc(&b->arena, PLAN_LOCKS * sizeof(*rows));
+	uint8_t *lock_class = arena_bytes(&b->arena, 4);
+	size_t count = 0;
+
+	for (int t = 0; t < EVENT_TABLES; t++) {
+		for (size_t i = 0; i < b->timeless[t].count; i++)
+			plan_lock(buckets, b->timeless[t].rows[i]->cells[KEY_STATION].text,
+				(uint64_t)b->timeless[t].rows[i]->cells[KEY_DIGEST].number);
+	}
+	for (size_t i = 0; i < halves->count; i++) {
+		struct slice id = cell_text(halves->rows[i], TABLE_exchange_halves_message_id);
+
+		plan_lock(buckets,
+			cell_text(halves->rows[i], TABLE_exchange_halves_charge_station_id),
+			digest64(id.data, id.size));
+	}
+	if (rows == NULL || lock_class == NULL)
+		return writer_arena_full(err);
+	for (int bucket = 0; bucket < PLAN_LOCKS; bucket++) {
+		if (!buckets[bucket])
+			continue;
+		rows[count] = arena_zalloc(&b->arena, sizeof(struct row) + sizeof(struct cell));
+		if (rows[count] == NULL)
+			return writer_arena_full(err);
+		cell_set_number(rows[count++], 0, bucket);
+	}
+	put_be32(lock_class, PLAN_LOCK_CLASS);
+	params[0] = slice_of(lock_class, 4);
+	if (!encode_params(&b->arena, &table, 1, rows, count, &params[1]))
+		return writer_arena_full(err);
+	return writer_statement(
+		w, &w->statements->all[STATEMENT_LOCK], params, 2, &b->arena, err);
+}
+
+/* seen.sql: numbers of rows that are there already. */
+static bool plan_on_seen(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct batch_rows *rows = context;
+
+	(void)number;
+	(void)err;
+	for (int i = 0; i < PQntuples(result); i++) {
+		int32_t n = result_int4(result, i, 0);
+
+		CHECK(n >= 0 && (size_t)n < rows->count);
+		rows->rows[n]->dropped = true;
+	}
+	return true;
+}
+
+static bool plan_seen(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	struct slice window = param_int8(&b->arena, w->options.dedupe_window_us);
+
+	for (int t = 0; t < EVENT_TABLES; t++) {
+		struct batch_rows *rows = &b->timeless[t];
+
+		if (rows->count == 0)
+			continue;
+		if (!writer_rows(w, &w->statements->seen[t], (enum table_id)t, KEY_COLUMNS,
+			    rows->rows, rows->count, &window, 1, err))
+			return false;
+		w->requests[w->requests_count - 1].on_result = plan_on_seen;
+		w->requests[w->requests_count - 1].context = rows;
+	}
+	return true;
+}
+
+/* Leave out what was seen. */
+static void plan_drop_seen(struct batch *b)
+{
+	for (int t = 0; t < EVENT_TABLES; t++) {
+		struct batch_rows *rows = &b->timeless[t];
+		size_t kept = 0;
+
+		for (size_t i = 0; i < rows->count; i++) {
+			if (rows->rows[i]->dropped)
+				batch_note_duplicate(b, rows->rows[i]);
+			else
+				rows->rows[kept++] = rows->rows[i];
+		}
+		rows->count = kept;
+	}
+}
+
+/* ---- phases ---- */
+
+static bool plan_events(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	bool done;
+
+	if (!w->work.claimed && !plan_claim(w, err))
+		return false;
+	if (!writer_copy_rows(w, b->rows, &done, err))
+		return false;
+	if (!done)
+		return true;
+	w->work.copy_table = 0;
+	w->work.copy_row = 0;
+	w->work.phase = PHASE_TIMELESS;
+	if (plan_timeless_count(b) == 0 && b->rows[TABLE_exchange_halves].count == 0)
+		return true;
+	return plan_locks(w, err) && plan_seen(w, err);
+}
+
+static bool plan_timeless(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	bool done;
+
+	if (w->work.copy_table == 0 && w->work.copy_row == 0)
+		plan_drop_seen(b);
+	if (!writer_copy_rows(w, b->timeless, &done, err))
+		return false;
+	if (!done)
+		return true;
+	if (!writer_plan_halves(w, err))
+		return false;
+	w->work.phase = PHASE_KEYS;
+	return true;
+}
+
+static bool plan_state(struct writer *w, enum statement_id statement, enum table_id table,
+	const struct slice *more, size_t more_count, struct error *err)
+{
+	struct batch_rows *rows = &w->work.batch->rows[table];
+
+	return writer_rows(w, &w->statements->all[statement], table, tables[table].columns_count,
+		rows->rows, rows->count, more, more_count, err);
+}
+
+static bool plan_on_positions(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	(void)err;
+	/* numeric, sent as text by the cast in the statement */
+	w->lsn_insert = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	w->lsn_flush = strtoull(PQgetvalue(result, 0, 1), NULL, 10);
+	return true;
+}
+
+bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err)
+{
+	if (!writer_statement(
+		    w, &w->statements->all[STATEMENT_POSITIONS], NULL, 0, arena, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = plan_on_positions;
+	w->requests[w->requests_count - 1].context = w;
+	return true;
+}
+
+static bool plan_finish(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	struct slice dead[2] = {param_int8(&b->arena, w->options.dead_letters_bytes_max),
+		param_text(w->spool_text)};
+
+	if (!plan_state(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, 0, err) ||
+		!writer_plan_transactions(w, err) ||
+		!plan_state(w, STATEMENT_CONNECTOR_STATUS, TABLE_connector_status, NULL, 0, err) ||
+		!plan_state(w, STATEMENT_STATION_BOOTS, TABLE_station_boots, NULL, 0, err) ||
+		!plan_state(w, STATEMENT_STATION_HEARTBEATS, TABLE_station_heartbeats, NULL, 0,
+			err) ||
+		!plan_state(w, STATEMENT_DEAD_LETTERS, TABLE_dead_letters, dead, 2, err) ||
+		!writer_plan_totals(w, err))
+		return false;
+	if (!writer_statement(w, &w->statements->all[STATEMENT_COMMIT], NULL, 0, &b->arena, err))
+		return false;
+	w->requests[w->requests_count - 1].commits = true;
+	if (!writer_plan_positions(w, &b->arena, err))
+		return false;
+	w->work.phase = PHASE_COMMITTED;
+	return true;
+}
+
+/*
+ * As much as can be asked for without an answer: a phase that needs none goes on into the next one
+ * in the same run.
+ */
+bool writer_plan(struct writer *w, struct error *err)
+{
+	struct writer_work *work = &w->work;
+	struct batch *b = work->batch;
+
+	w->requests_count = w->copies_count = 0;
+	if (work->phase == PHASE_PARTITIONS) {
+		if (!plan_partitions(w, err))
+			return false;
+		if (w->requests_count > 0)
+			return true;
+	}
+	if (work->phase == PHASE_EVENTS) {
+		if (!plan_events(w, err))
+			return false;
+		if (work->phase == PHASE_EVENTS || plan_timeless_count(b) > 0)
+			return true;
+	}
+	if (work->phase == PHASE_TIMELESS) {
+		if (!plan_timeless(w, err))
+			return false;
+		if (work->phase == PHASE_TIMELESS || b->has_starts)
+			return true;
+	}
+	if (work->phase == PHASE_KEYS) {
+		work->phase = PHASE_FINISH;
+		if (b->transactions_count > 0)
+			return writer_plan_keys(w, err);
+	}
+	return plan_finish(w, err);
+}

@@ -1,0 +1,161 @@
+#ifndef COPY_WRITER_PRIVATE_H
+#define COPY_WRITER_PRIVATE_H
+
+#include "copy/encode.h"
+#include "copy/writer.h"
+
+/* Shared by writer*.c only. */
+
+enum {
+	WRITER_REQUESTS_MAX = 48,
+	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
+	WRITER_DURABLE_MAX = 1024, /* commits whose place in the database's log is remembered */
+	WRITER_REASONS_MAX = 64,
+};
+
+/*
+ * Where the work on a batch stands. A run of requests goes as far as no answer is needed to go on;
+ * each phase begins where one is.
+ */
+enum writer_phase {
+	PHASE_PARTITIONS, /* make what the batch needs and is not there */
+	PHASE_EVENTS,     /* claim; copy what has a time of its own; look up what has none */
+	PHASE_TIMELESS,   /* copy what has none and was not seen; pair calls and results */
+	PHASE_KEYS,       /* lock and read transactions */
+	PHASE_FINISH,     /* merged state, totals, COMMIT */
+	PHASE_COMMITTED,
+};
+
+/* Rows of one table under way: a COPY into one leaf, or into the table of the careful path. */
+struct writer_copy {
+	struct encode_stream stream;
+	struct writer *writer;
+	size_t request; /* of the run */
+	int table;
+	bool careful;
+};
+
+struct writer_durable {
+	uint64_t lsn;
+	uint64_t seq;
+};
+
+struct writer_reason {
+	char name[64];
+	int64_t count;
+};
+
+/* What the work on one batch needs to remember between runs. */
+struct writer_work {
+	struct batch *batch; /* NULL = idle */
+	enum writer_phase phase;
+	bool claimed;
+	size_t partitions_next;
+	struct partition *made; /* by the run at hand */
+	size_t made_count;
+
+	/* Copying goes on at this row of this table; timeless: of the rows without a time. */
+	int copy_table;
+	size_t copy_row;
+	bool copy_begun;
+
+	struct transaction **known; /* per transaction of the batch: as read, or NULL */
+	struct slice *known_states; /* merge_state as read */
+
+	bool careful[EVENT_TABLES];
+	struct error failure; /* kept while rolling back */
+	int64_t poison_message;
+	bool owner_lost;
+	bool try_again;
+};
+
+struct writer {
+	struct ev_loop *loop;
+	struct writer_options options;
+	struct writer_events events;
+	struct pg_session *session;
+	struct statements *statements;
+	struct partitions *partitions;
+	struct layouts *layouts;
+	char spool_text[UUID_TEXT_BYTES];
+	char owner_text[UUID_TEXT_BYTES];
+	struct arena setup_arena; /* parameters outside of batches */
+
+	bool idle; /* connected, set up, nothing under way */
+	uint64_t seq; /* last record that the database has */
+	struct writer_totals totals;
+	struct writer_reason reasons[WRITER_REASONS_MAX];
+	size_t reasons_count;
+	uint64_t gap_first, gap_last; /* to be written down; 0 = none */
+
+	/* How many batches still take the careful path at once. */
+	uint32_t careful_left[EVENT_TABLES];
+	bool careful_made[EVENT_TABLES]; /* its temporary table exists in this session */
+
+	struct writer_work work;
+	struct pg_request requests[WRITER_REQUESTS_MAX];
+	size_t requests_count;
+	struct writer_copy copies[WRITER_COPIES_MAX];
+	size_t copies_count;
+	uint8_t *copy_buffer;
+	size_t copy_buffer_size;
+
+	/* Commits whose LSN is not yet known to be on disk, oldest first. */
+	struct writer_durable durable[WRITER_DURABLE_MAX];
+	size_t durable_count;
+	uint64_t lsn_insert, lsn_flush; /* as read last */
+	bool schema_seen;
+};
+
+/* Fill w->requests from where the work stands, and say where it stands after them. */
+MUST_CHECK bool writer_plan(struct writer *w, struct error *err);
+
+/* A request at the end of the run. */
+struct pg_request *writer_request(struct writer *w);
+
+/* A statement with parameters; they must live as long as the run. */
+MUST_CHECK bool writer_statement(struct writer *w, const struct pg_statement *statement,
+	const struct slice *params, size_t count, struct arena *arena, struct error *err);
+
+/* The first columns of rows as parameters, then count more. No rows: no statement. */
+MUST_CHECK bool writer_rows(struct writer *w, const struct pg_statement *statement,
+	enum table_id table, size_t columns_count, struct row *const *rows, size_t rows_count,
+	const struct slice *more, size_t more_count, struct error *err);
+
+/* Ask where the database's log is. */
+MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err);
+
+/* writer_copy.c: rows into tables. False in *done_out if the run is full. */
+MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool *done_out,
+	struct error *err);
+MUST_CHECK bool writer_make_careful_tables(struct writer *w, struct error *err);
+void writer_copy_failed(struct writer *w);
+
+/* writer_transactions.c */
+MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
+
+/* writer_totals.c */
+void writer_totals_of(const struct writer *w, const struct batch *b, struct writer_totals *out);
+MUST_CHECK bool writer_plan_totals(struct writer *w, struct error *err);
+void writer_totals_commit(struct writer *w, const struct batch *b);
+void writer_totals_read(struct writer *w, const PGresult *result);
+
+/* Binary parameters from an arena; absent if it is full. */
+struct slice param_int8(struct arena *arena, int64_t value);
+struct slice param_text(const char *text);
+
+/* SQL text from an arena; NULL if it is full. */
+char *writer_sql(struct arena *arena, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+bool writer_arena_full(struct error *err);
+
+/* Fields of binary results. */
+int64_t result_int8(const PGresult *result, int row, int column);
+int32_t result_int4(const PGresult *result, int row, int column);
+struct slice result_text(const PGresult *result, int row, int column); /* absent if NULL */
+int64_t result_time(const PGresult *result, int row, int column);
+
+#endif

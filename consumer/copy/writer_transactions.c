@@ -1,0 +1,351 @@
+#include "copy/writer_private.h"
+
+/*
+ * Calls and their results are paired by the database, which has both halves whichever came first
+ * and through whichever worker. Transactions are merged here: the rows of those that the batch
+ * touches are locked, read, merged and written back.
+ */
+
+/* ---- pairs ---- */
+
+/* Columns of starts.sql. */
+enum start_column {
+	START_STATION,
+	START_TIME,
+	START_EVSE,
+	START_DIGEST,
+	START_CONNECTOR,
+	START_VERSION,
+	START_TOKEN,
+	START_METER,
+	START_RESERVATION,
+	START_FLAGS,
+	START_TRANSACTION,
+	START_RESULT_TIME,
+	START_RESULT_DIGEST,
+	START_STATUS,
+	START_GROUP,
+	START_EXPIRY,
+	START_LINK,
+	START_DISTANCE,
+};
+
+static struct slice start_text(struct arena *arena, const PGresult *result, int row, int column)
+{
+	struct slice text = result_text(result, row, column);
+
+	return slice_is_absent(text) ? text : arena_copy(arena, text);
+}
+
+/* The start as a row of transaction_events, as far as a transaction is made of it. */
+static struct row *start_event(struct arena *arena, const PGresult *result, int i)
+{
+	struct row *e = row_new(arena, TABLE_transaction_events);
+
+	if (e == NULL)
+		return NULL;
+	cell_set_text(e, KEY_STATION, start_text(arena, result, i, START_STATION));
+	cell_set_number(e, KEY_TIME, result_time(result, i, START_TIME));
+	cell_set_number(e, KEY_EVSE, result_int4(result, i, START_EVSE));
+	cell_set_number(e, KEY_DIGEST, result_int8(result, i, START_DIGEST));
+	if (!PQgetisnull(result, i, START_CONNECTOR))
+		cell_set_number(e, TABLE_transaction_events_connector_id,
+			result_int4(result, i, START_CONNECTOR));
+	if (!PQgetisnull(result, i, START_RESERVATION))
+		cell_set_number(e, TABLE_transaction_events_reservation_id,
+			result_int4(result, i, START_RESERVATION));
+	cell_set_number(e, TABLE_transaction_events_flags, result_int4(result, i, START_FLAGS));
+	cell_set_text(e, TABLE_transaction_events_ocpp_version,
+		start_text(arena, result, i, START_VERSION));
+	cell_set_text(e, TABLE_transaction_events_id_token,
+		start_text(arena, result, i, START_TOKEN));
+	cell_set_text(e, TABLE_transaction_events_meter_start,
+		start_text(arena, result, i, START_METER));
+	cell_set_text(e, TABLE_transaction_events_event_type, slice_from_cstr("Started"));
+	return e;
+}
+
+static struct row *start_link_row(struct arena *arena, const PGresult *result, int i,
+	const struct row *event)
+{
+	struct row *row = row_new(arena, TABLE_transaction_starts);
+
+	if (row == NULL)
+		return NULL;
+	for (int key = 0; key < KEY_COLUMNS; key++)
+		row->cells[key] = event->cells[key];
+	cell_set_text(row, TABLE_transaction_starts_transaction_id,
+		start_text(arena, result, i, START_TRANSACTION));
+	cell_set_number(row, TABLE_transaction_starts_result_received_at,
+		result_time(result, i, START_RESULT_TIME));
+	cell_set_text(row, TABLE_transaction_starts_id_token_status,
+		start_text(arena, result, i, START_STATUS));
+	cell_set_text(row, TABLE_transaction_starts_group_id_token,
+		start_text(arena, result, i, START_GROUP));
+	if (!PQgetisnull(result, i, START_EXPIRY))
+		cell_set_number(row, TABLE_transaction_starts_expiry_date,
+			result_time(result, i, START_EXPIRY));
+	return row;
+}
+
+static struct transaction *start_transaction(struct arena *arena, const PGresult *result, int i,
+	const struct row *event, const struct row *link_row)
+{
+	struct transaction_link link = {
+		.kind = (enum link_kind)result_int4(result, i, START_LINK),
+		.distance_us = result_int8(result, i, START_DISTANCE),
+	};
+	struct slice id = transaction_key(
+		cell_text(link_row, TABLE_transaction_starts_transaction_id),
+		(uint64_t)event->cells[KEY_DIGEST].number, arena);
+	struct transaction *t;
+
+	if (slice_is_absent(id))
+		return NULL;
+	t = transaction_new(arena, event->cells[KEY_STATION].text, id);
+	if (t == NULL || !transaction_add_event(t, event, &link, arena))
+		return NULL;
+	transaction_add_answer(t, cell_text(link_row, TABLE_transaction_starts_id_token_status),
+		cell_text(link_row, TABLE_transaction_starts_group_id_token), &link,
+		result_time(result, i, START_RESULT_TIME),
+		(uint64_t)result_int8(result, i, START_RESULT_DIGEST));
+	return t;
+}
+
+static bool pairs_on_starts(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	struct batch *b = w->work.batch;
+
+	(void)number;
+	for (int i = 0; i < PQntuples(result); i++) {
+		struct row *event = start_event(&b->arena, result, i), *link;
+		struct transaction *t;
+
+		if (event == NULL)
+			return writer_arena_full(err);
+		link = start_link_row(&b->arena, result, i, event);
+		t = link == NULL ? NULL : start_transaction(&b->arena, result, i, event, link);
+		if (t == NULL || !batch_add_row(b, link) || !batch_add_transaction(b, t))
+			return writer_arena_full(err);
+	}
+	return true;
+}
+
+bool writer_plan_halves(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
+	size_t columns = tables[TABLE_exchange_halves].columns_count;
+	struct slice window = param_int8(&b->arena, w->options.pairing_window_us);
+	const struct pg_statement *all = w->statements->all;
+
+	if (halves->count == 0)
+		return true;
+	if (!writer_rows(w, &all[STATEMENT_HALVES], TABLE_exchange_halves, columns, halves->rows,
+		    halves->count, NULL, 0, err))
+		return false;
+	if (b->has_authorizations &&
+		!writer_rows(w, &all[STATEMENT_AUTHORIZE], TABLE_exchange_halves, columns,
+			halves->rows, halves->count, &window, 1, err))
+		return false;
+	if (!b->has_starts)
+		return true;
+	if (!writer_rows(w, &all[STATEMENT_STARTS], TABLE_exchange_halves, columns, halves->rows,
+		    halves->count, &window, 1, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = pairs_on_starts;
+	w->requests[w->requests_count - 1].context = w;
+	return true;
+}
+
+/* ---- keys ---- */
+
+/* A row of transactions_read.sql, whose first column is the number of the transaction. */
+static struct transaction *keys_read(struct arena *arena, const PGresult *result, int i,
+	struct error *err)
+{
+	struct transaction *t = arena_zalloc(arena, sizeof(*t));
+	const struct table *table = &tables[TABLE_transactions];
+
+	if (t != NULL)
+		t->row = row_new(arena, TABLE_transactions);
+	if (t == NULL || t->row == NULL) {
+		writer_arena_full(err);
+		return NULL;
+	}
+	for (size_t c = 0; c < table->columns_count; c++) {
+		int column = (int)c + 1;
+		struct slice text;
+
+		if (PQgetisnull(result, i, column))
+			continue;
+		switch (table->columns[c].type) {
+		case COLUMN_TIME:
+			cell_set_number(t->row, (int)c, result_time(result, i, column));
+			break;
+		case COLUMN_INT4:
+			cell_set_number(t->row, (int)c, result_int4(result, i, column));
+			break;
+		case COLUMN_BOOL:
+			cell_set_number(t->row, (int)c, *PQgetvalue(result, i, column) != 0);
+			break;
+		case COLUMN_TEXT:
+		case COLUMN_NUMERIC: /* read as text */
+		case COLUMN_BYTEA:
+			text = arena_copy(arena, result_text(result, i, column));
+			if (slice_is_absent(text)) {
+				writer_arena_full(err);
+				return NULL;
+			}
+			cell_set_text(t->row, (int)c, text);
+			break;
+		case COLUMN_INT8:
+		case COLUMN_CHAR:
+		case COLUMN_NUMERICS:
+		case COLUMN_JSONB:
+			CHECK(!"a type that transactions do not have");
+		}
+	}
+	return transaction_unpack(t, arena, err) ? t : NULL;
+}
+
+static bool keys_on_read(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	struct batch *b = w->work.batch;
+
+	(void)number;
+	for (int i = 0; i < PQntuples(result); i++) {
+		int32_t n = result_int4(result, i, 0);
+		struct transaction *t = keys_read(&b->arena, result, i, err);
+
+		if (t == NULL)
+			return false;
+		CHECK(n >= 0 && (size_t)n < b->transactions_count);
+		w->work.known[n] = t;
+		w->work.known_states[n] = cell_text(t->row, TABLE_transactions_merge_state);
+	}
+	return true;
+}
+
+bool writer_plan_keys(struct writer *w, struct error *err)
+{
+	struct writer_work *work = &w->work;
+	struct batch *b = work->batch;
+	const struct pg_statement *all = w->statements->all;
+	struct row **rows = arena_alloc(&b->arena, b->transactions_count * sizeof(*rows));
+
+	work->known = arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known));
+	work->known_states =
+		arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known_states));
+	if (rows == NULL || work->known == NULL || work->known_states == NULL)
+		return writer_arena_full(err);
+	batch_sort(b); /* pairs may have added some */
+	for (size_t i = 0; i < b->transactions_count; i++) {
+		if (!transaction_pack(b->transactions[i], &b->arena))
+			return writer_arena_full(err);
+		rows[i] = b->transactions[i]->row;
+	}
+	if (!writer_rows(w, &all[STATEMENT_TRANSACTIONS_LOCK], TABLE_transactions, 2, rows,
+		    b->transactions_count, NULL, 0, err) ||
+		!writer_rows(w, &all[STATEMENT_TRANSACTIONS_KEYS], TABLE_transactions, 3, rows,
+			b->transactions_count, NULL, 0, err) ||
+		!writer_rows(w, &all[STATEMENT_TRANSACTIONS_READ], TABLE_transactions, 2, rows,
+			b->transactions_count, NULL, 0, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = keys_on_read;
+	w->requests[w->requests_count - 1].context = w;
+	return true;
+}
+
+/* ---- merged rows ---- */
+
+struct merged {
+	struct row **updates;
+	struct row **old; /* partition_time as read, in a row of its own */
+	size_t updates_count;
+	struct row **inserts;
+	size_t inserts_count;
+	struct row **all;
+};
+
+/* Nothing new: the row stays as it is, with its updated_at. */
+static bool merged_is_same(const struct transaction *t, int64_t flags, struct slice state)
+{
+	return t->row->cells[TABLE_transactions_flags].number == flags &&
+	       slice_equal(cell_text(t->row, TABLE_transactions_merge_state), state);
+}
+
+static bool merge_one(struct writer *w, size_t i, struct merged *m, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	struct transaction *known = w->work.known[i], *t = b->transactions[i];
+	struct row *old;
+	int64_t flags, first, last;
+
+	m->all[i] = t->row;
+	if (known == NULL) {
+		m->inserts[m->inserts_count++] = t->row;
+		return true;
+	}
+	m->all[i] = known->row;
+	old = row_new(&b->arena, TABLE_transactions);
+	if (old == NULL)
+		return writer_arena_full(err);
+	old->cells[0] = known->row->cells[TABLE_transactions_partition_time];
+	flags = known->row->cells[TABLE_transactions_flags].number;
+	first = known->row->cells[TABLE_transactions_first_event_at].number;
+	last = known->row->cells[TABLE_transactions_last_event_at].number;
+	if (!transaction_merge(known, t, &b->arena) || !transaction_pack(known, &b->arena))
+		return writer_arena_full(err);
+	if (merged_is_same(known, flags, w->work.known_states[i]) &&
+		known->row->cells[TABLE_transactions_first_event_at].number == first &&
+		known->row->cells[TABLE_transactions_last_event_at].number == last)
+		return true;
+	m->old[m->updates_count] = old;
+	m->updates[m->updates_count++] = known->row;
+	return true;
+}
+
+/* partition_time of each row as an array parameter of its own. */
+static bool old_times_param(struct batch *b, const struct merged *m, struct slice *out)
+{
+	static const struct column column = {"partition_time", COLUMN_TIME};
+	static const struct table old_table = {"old", &column, 1, STEP_NONE, TABLE_transactions};
+
+	return encode_params(&b->arena, &old_table, 1, m->old, m->updates_count, out);
+}
+
+bool writer_plan_transactions(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	const struct pg_statement *all = w->statements->all;
+	size_t columns = tables[TABLE_transactions].columns_count, count = b->transactions_count;
+	struct merged m = {.updates = arena_alloc(&b->arena, count * sizeof(*m.updates)),
+		.old = arena_alloc(&b->arena, count * sizeof(*m.old)),
+		.inserts = arena_alloc(&b->arena, count * sizeof(*m.inserts)),
+		.all = arena_alloc(&b->arena, count * sizeof(*m.all))};
+	struct slice old_times;
+
+	if (count == 0)
+		return true;
+	if (m.updates == NULL || m.old == NULL || m.inserts == NULL || m.all == NULL)
+		return writer_arena_full(err);
+	for (size_t i = 0; i < count; i++) {
+		if (!merge_one(w, i, &m, err))
+			return false;
+	}
+	if (m.updates_count > 0 && !old_times_param(b, &m, &old_times))
+		return writer_arena_full(err);
+	return writer_rows(w, &all[STATEMENT_TRANSACTIONS_UPDATE], TABLE_transactions, columns,
+		       m.updates, m.updates_count, &old_times, 1, err) &&
+	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_INSERT], TABLE_transactions, columns,
+		       m.inserts, m.inserts_count, NULL, 0, err) &&
+	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_MOVE], TABLE_transactions, 3, m.all, count,
+		       NULL, 0, err) &&
+	       writer_rows(w, &all[STATEMENT_TRANSACTION_STARTS], TABLE_transaction_starts,
+		       tables[TABLE_transaction_starts].columns_count,
+		       b->rows[TABLE_transaction_starts].rows,
+		       b->rows[TABLE_transaction_starts].count, NULL, 0, err);
+}

@@ -1,0 +1,26 @@
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include "base/error.h"
+#include "config/config.h"
+#include "pg/connect.h"
+
+#include <stdbool.h>
+
+/*
+ * The program as a service: broker, log, pipeline, metrics, signals. Start order: log, pipeline,
+ * HTTP, broker; stop order: the reverse, so that nothing is received that cannot be kept.
+ *
+ * SIGTERM and SIGINT stop it properly: the connection to the broker ends, the batch under way is
+ * committed, the log is closed. The broker keeps the session.
+ */
+struct daemon_options {
+	const struct config *config;
+	struct pg_options pg;
+	bool migrate; /* bring the schema up to date if it is behind */
+};
+
+/* Until it is told to stop: true. False with err if it could not start, or had to stop. */
+MUST_CHECK bool daemon_run(const struct daemon_options *options, struct error *err);
+
+#endif

@@ -1,0 +1,104 @@
+#include "daemon/intake.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/limits.h"
+
+#include <openssl/evp.h>
+#include <unistd.h>
+
+enum { SHA256_BYTES = 32 };
+
+/* Never acknowledged: the connection ends with the process. */
+static _Noreturn void intake_park(struct intake *in)
+{
+	in->parked = true;
+	in->wake(in->context);
+	for (;;)
+		pause();
+}
+
+static _Noreturn void intake_fail(struct intake *in, const struct error *err)
+{
+	in->failure = *err;
+	in->failed = true;
+	intake_park(in);
+}
+
+static uint16_t intake_flags(const struct mqtt_message *m)
+{
+	return (uint16_t)((m->qos & RECORD_QOS_MASK) | (m->dup ? RECORD_DUP : 0) |
+			  (m->retain ? RECORD_RETAIN : 0) |
+			  (m->content == MQTT_CONTENT_JSON ? RECORD_JSON : 0) |
+			  (m->content == MQTT_CONTENT_MSGPACK ? RECORD_MSGPACK : 0));
+}
+
+static void intake_count(struct intake *in, const struct mqtt_message *m)
+{
+	struct metrics *metrics = in->metrics;
+
+	metrics_add(m->qos == 0	  ? &metrics->received_qos0
+		    : m->qos == 1 ? &metrics->received_qos1
+				  : &metrics->received_qos2,
+		1);
+	metrics_add(&metrics->received_bytes, m->payload.size);
+	if (m->dup)
+		metrics_add(&metrics->received_dup, 1);
+}
+
+static void intake_append(struct intake *in, struct record *r)
+{
+	bool durable = (r->flags & RECORD_QOS_MASK) > 0;
+	struct error err;
+
+	for (;;) {
+		switch (spool_append(in->spool, r, durable, &err)) {
+		case SPOOL_APPENDED:
+			in->wake(in->context);
+			return;
+		case SPOOL_FAILED:
+			intake_fail(in, &err);
+		case SPOOL_FULL:
+			metrics_add(&in->metrics->intake_waits, 1);
+			metrics_set(&in->metrics->intake_waiting, 1);
+			if (!spool_wait_for_space(in->spool))
+				intake_park(in);
+			metrics_set(&in->metrics->intake_waiting, 0);
+			break;
+		}
+	}
+}
+
+/* Of a message over the limit: its size, its SHA-256 and its beginning. */
+static void intake_append_oversized(struct intake *in, struct record *r)
+{
+	uint8_t kept[RECORD_OVERSIZED_HEADER_BYTES + OVERSIZED_KEPT_BYTES], *at = kept;
+	struct slice payload = r->payload;
+
+	at = put_be64(at, payload.size);
+	if (EVP_Digest(payload.data, payload.size, at, NULL, EVP_sha256(), NULL) != 1)
+		memset(at, 0, SHA256_BYTES);
+	at += SHA256_BYTES;
+	at = put_bytes(at, payload.data,
+		payload.size < OVERSIZED_KEPT_BYTES ? payload.size : OVERSIZED_KEPT_BYTES);
+	r->flags |= RECORD_OVERSIZED;
+	r->payload = slice_of(kept, (size_t)(at - kept));
+	intake_append(in, r);
+}
+
+void intake_message(struct intake *in, const struct mqtt_message *m)
+{
+	struct record r = {
+		.received_us = clock_wall_us(),
+		.flags = intake_flags(m),
+		.topic = m->topic,
+		.trace = m->trace,
+		.payload = m->payload,
+	};
+
+	intake_count(in, m);
+	if ((int64_t)m->payload.size > in->message_bytes_max)
+		intake_append_oversized(in, &r);
+	else
+		intake_append(in, &r);
+}

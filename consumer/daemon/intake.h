@@ -1,0 +1,33 @@
+#ifndef DAEMON_INTAKE_H
+#define DAEMON_INTAKE_H
+
+#include "base/error.h"
+#include "metrics/metrics.h"
+#include "mqtt/mqtt.h"
+#include "spool/spool.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/*
+ * Step one of a message: from the broker's hand into the log. intake_message() runs on paho's
+ * receive thread and returns once the message is kept; only then is it acknowledged. So where it
+ * cannot be kept, because the disk failed or the program stops while the log is full, it does not
+ * return at all: the broker hands the message over again to whoever comes back.
+ */
+struct intake {
+	struct spool *spool;
+	struct metrics *metrics;
+	int64_t message_bytes_max;
+	void (*wake)(void *context); /* there is something to store, or something failed */
+	void *context;
+
+	_Atomic bool failed;
+	struct error failure; /* set before failed */
+	_Atomic bool parked;  /* the receive thread will never return */
+};
+
+/* Keep it, or do not return. */
+void intake_message(struct intake *in, const struct mqtt_message *m);
+
+#endif

@@ -1,0 +1,480 @@
+#include "daemon/pipeline.h"
+
+#include "base/clock.h"
+#include "daemon/pipeline_private.h"
+#include "pg/pg_error.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/*
+ * What happens when something goes wrong, by kind of error:
+ *
+ *	POISON     one message is at fault: it becomes a dead letter, the rest goes on. If nobody
+ *	           says which, the batch is halved until it is alone.
+ *	ROUTE      a partition is not what we believed: look again, try again.
+ *	TRANSIENT  wait, longer each time, and try again; the log grows meanwhile. If the server
+ *	           understood and refused, somebody has to mend that: try every 30 s.
+ *	UNCERTAIN  a COMMIT without an answer: connect again, the progress row says how it ended.
+ *	FATAL      stop.
+ *
+ * Every way back leads through the progress that the database has: the batch is made again from
+ * the log from there on, never from memory.
+ */
+static const int64_t RETRY_BASE_US = 50 * US_PER_MS;
+static const int64_t RETRY_CAP_US = 10 * US_PER_SECOND;
+static const int64_t REFUSED_US = 30 * US_PER_SECOND;
+static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
+static const double TICK_S = 1.;
+
+static void pipeline_on_ready(void *context, uint64_t seq);
+static void pipeline_on_lost(void *context, const struct error *err);
+static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
+	int64_t poison_message);
+static void pipeline_on_durable(void *context, uint64_t seq);
+static void pipeline_on_idle(void *context);
+static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events);
+static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events);
+
+/* ---- making ---- */
+
+static bool pipeline_make_builder(struct pipeline *p, struct error *err)
+{
+	const struct config *c = p->config;
+
+	for (size_t i = 0; i < c->mqtt_topic_patterns.count; i++) {
+		if (!topic_patterns_add(&p->patterns, c->mqtt_topic_patterns.items[i], err))
+			return false;
+	}
+	if (!decoder_new(&p->decoder, &p->patterns, (size_t)c->mqtt_message_bytes_max, err) ||
+		!schemas_new(&p->schemas, schema_files, schema_count, err) ||
+		!layouts_new(&p->layouts, (uint32_t)c->layouts_per_station_max, err))
+		return false;
+	p->skip_actions = calloc(c->events_skip.count + 1, sizeof(*p->skip_actions));
+	p->poison = calloc(PIPELINE_POISON_MAX, sizeof(*p->poison));
+	if (p->skip_actions == NULL || p->poison == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	for (size_t i = 0; i < c->events_skip.count; i++)
+		p->skip_actions[i] = slice_from_cstr(c->events_skip.items[i]);
+	p->builder = (struct rows_builder){
+		.schemas = p->schemas,
+		.layouts = p->layouts,
+		.options = {.results_all = strcmp(c->events_results, "all") == 0,
+			.skip_actions = p->skip_actions,
+			.skip_actions_count = c->events_skip.count},
+	};
+	return true;
+}
+
+static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg,
+	int64_t schema_version, const char *client_id, struct error *err)
+{
+	const struct config *c = p->config;
+	struct spool_stats stats;
+	struct writer_options options = {
+		.pg = *pg,
+		.spool = spool_identity(p->spool),
+		.client_id = client_id,
+		.commit_sync = strcmp(c->storage_commit, "sync") == 0,
+		.dedupe_window_us = c->dedupe_window,
+		.pairing_window_us = c->pairing_window,
+		.dead_letters_bytes_max = c->dead_letters_bytes_max,
+		.schema_version = schema_version,
+	};
+	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
+		pipeline_on_durable, pipeline_on_idle, p};
+
+	spool_stats(p->spool, &stats);
+	options.oldest_seq = (int64_t)stats.oldest_seq;
+	return partitions_new(&p->partitions, (uint32_t)c->partitions_outside_max, err) &&
+	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->layouts, err);
+}
+
+bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct config *config,
+	const struct pg_options *pg, int64_t schema_version, const char *client_id,
+	struct spool *spool, struct metrics *metrics, struct pipeline_events events,
+	struct error *err)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	p->loop = loop;
+	p->config = config;
+	p->events = events;
+	p->spool = spool;
+	p->metrics = metrics;
+	p->filling = &p->batches[0];
+	backoff_init(&p->backoff, RETRY_BASE_US, RETRY_CAP_US, (uint64_t)clock_mono_us());
+	ev_init(&p->retry, pipeline_on_retry);
+	ev_timer_init(&p->tick, pipeline_on_tick, TICK_S, TICK_S);
+	p->retry.data = p->tick.data = p;
+	if (!spool_cursor_open(&p->cursor, spool, err) ||
+		!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
+		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
+		!pipeline_make_builder(p, err) ||
+		!pipeline_make_writer(p, pg, schema_version, client_id, err)) {
+		pipeline_free(&p);
+		return false;
+	}
+	*out = p;
+	return true;
+}
+
+void pipeline_free(struct pipeline **pipeline)
+{
+	struct pipeline *p = *pipeline;
+
+	*pipeline = NULL;
+	if (p == NULL)
+		return;
+	ev_timer_stop(p->loop, &p->retry);
+	ev_timer_stop(p->loop, &p->tick);
+	writer_free(&p->writer);
+	partitions_free(&p->partitions);
+	layouts_free(&p->layouts);
+	schemas_free(&p->schemas);
+	decoder_free(&p->decoder);
+	batch_fini(&p->batches[0]);
+	batch_fini(&p->batches[1]);
+	spool_cursor_close(&p->cursor);
+	free(p->skip_actions);
+	free(p->poison);
+	free(p);
+}
+
+void pipeline_start(struct pipeline *p)
+{
+	ev_timer_start(p->loop, &p->tick);
+	writer_open(p->writer);
+}
+
+/* ---- going on ---- */
+
+static void pipeline_fatal(struct pipeline *p, const struct error *err)
+{
+	p->stopped = true;
+	ev_timer_stop(p->loop, &p->retry);
+	p->events.on_fatal(p->events.context, err);
+}
+
+/* Call pipeline_on_retry() after a while. */
+static void pipeline_wait(struct pipeline *p, int64_t us, bool reconnect)
+{
+	p->waiting = true;
+	p->reconnect = reconnect;
+	ev_timer_stop(p->loop, &p->retry);
+	ev_timer_set(&p->retry, (double)us / (double)US_PER_SECOND, 0.);
+	ev_timer_start(p->loop, &p->retry);
+}
+
+static void pipeline_finish_stopping(struct pipeline *p)
+{
+	if (p->stopped)
+		return;
+	p->stopped = true;
+	ev_timer_stop(p->loop, &p->retry);
+	p->events.on_drained(p->events.context);
+}
+
+void pipeline_wake(struct pipeline *p)
+{
+	struct error err;
+
+	if (p->stopped || !p->positioned || p->waiting)
+		return;
+	if (p->stopping && p->storing == NULL) {
+		pipeline_finish_stopping(p);
+		return;
+	}
+	if (!p->stopping && !pipeline_fill(p, &err)) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	if (p->storing != NULL || !writer_is_ready(p->writer) || p->filling->records == 0 ||
+		p->stopping)
+		return;
+	pipeline_take_batch(p);
+	p->stored_mono_us = clock_mono_us();
+	writer_store(p->writer, p->storing);
+	/* While that one is written the next one is made. */
+	if (!pipeline_fill(p, &err))
+		pipeline_fatal(p, &err);
+}
+
+static void pipeline_on_idle(void *context)
+{
+	pipeline_wake(context);
+}
+
+void pipeline_stop(struct pipeline *p)
+{
+	p->stopping = true;
+	if (p->storing == NULL)
+		pipeline_finish_stopping(p);
+}
+
+bool pipeline_is_ready(const struct pipeline *p)
+{
+	return p->positioned && !p->waiting;
+}
+
+/* ---- the connection ---- */
+
+/*
+ * The database says how far it is, and that is where we go on: ahead of what we knew (a COMMIT
+ * whose answer was lost), behind it (restored to an earlier point), or the same.
+ */
+static void pipeline_on_ready(void *context, uint64_t seq)
+{
+	struct pipeline *p = context;
+	struct error err;
+	uint64_t lost = 0;
+
+	metrics_add(&p->metrics->database_connects, 1);
+	if (p->stored_seq > seq)
+		log_warn("database_went_back",
+			"the database is behind what it had confirmed: it was restored or failed over; "
+			"the log feeds it again",
+			"had=%" PRIu64 " has=%" PRIu64, p->stored_seq, seq);
+	p->storing = NULL;
+	batch_reset(&p->batches[0]);
+	batch_reset(&p->batches[1]);
+	spool_cursor_drop_window(p->cursor);
+	p->closed = false;
+	if (!spool_cursor_seek(p->cursor, seq, &lost, &err)) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	if (lost > 0) {
+		log_error("gap", "records are neither in the database nor in the log any more",
+			"first_seq=%" PRIu64 " records=%" PRIu64, seq + 1, lost);
+		metrics_add(&p->metrics->gap_records, lost);
+		writer_note_gap(p->writer, seq + 1, seq + lost);
+	}
+	p->stored_seq = seq;
+	p->positioned = true;
+	log_info("database_connected", "", "seq=%" PRIu64 " log_seq=%" PRIu64, seq,
+		spool_last_seq(p->spool));
+	writer_make_partitions_ahead(p->writer, p->config->partitions_ahead_days);
+	p->partitions_made_us = clock_mono_us();
+	pipeline_wake(p);
+}
+
+static void pipeline_log_trouble(struct pipeline *p, const char *event, const struct error *err,
+	int64_t wait_us)
+{
+	uint64_t suppressed;
+
+	if (!log_repeat_due(&p->trouble, &suppressed))
+		return;
+	log_failure(LOG_LEVEL_ERROR, event, err);
+	log_info("will_retry", "", "in_ms=%" PRId64 " suppressed=%" PRIu64, wait_us / US_PER_MS,
+		suppressed);
+}
+
+static void pipeline_on_lost(void *context, const struct error *lost)
+{
+	struct pipeline *p = context;
+	struct error err = *lost;
+	int64_t wait_us;
+
+	p->positioned = false;
+	p->storing = NULL;
+	if (p->stopping) {
+		pipeline_finish_stopping(p);
+		return;
+	}
+	if (err.kind == ERROR_FATAL && strcmp(err.reason, "schema_behind") == 0 &&
+		p->events.migrate(p->events.context, &err)) {
+		pipeline_wait(p, 0, true);
+		return;
+	}
+	if (err.kind == ERROR_FATAL) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	wait_us = pg_error_is_refusal(&err) ? REFUSED_US : backoff_next_us(&p->backoff);
+	pipeline_log_trouble(p, "database_lost", &err, wait_us);
+	pipeline_wait(p, wait_us, true);
+}
+
+static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct pipeline *p = w->data;
+
+	(void)loop;
+	(void)events;
+	p->waiting = false;
+	if (p->reconnect)
+		writer_open(p->writer);
+	else
+		pipeline_wake(p);
+}
+
+/* ---- batches ---- */
+
+static void pipeline_count(struct pipeline *p, const struct batch *b)
+{
+	struct metrics *m = p->metrics;
+
+	for (size_t i = 0; i < b->messages_count; i++) {
+		const struct batch_message *message = &b->messages[i];
+
+		switch (message->outcome) {
+		case OUTCOME_STORED:
+			metrics_add(&m->messages_stored, 1);
+			break;
+		case OUTCOME_DUPLICATE:
+			metrics_add(&m->messages_duplicate, 1);
+			break;
+		case OUTCOME_DEAD_LETTERED:
+			metrics_add(&m->messages_dead_lettered, 1);
+			metrics_family_add(&m->dead_lettered_reasons, message->reason, 1);
+			break;
+		case OUTCOME_SKIPPED:
+			metrics_add(&m->messages_skipped, 1);
+			metrics_family_add(&m->skipped_reasons, message->reason, 1);
+			break;
+		}
+	}
+	metrics_add(&m->rows_meter_values, b->rows[TABLE_meter_values].count);
+	metrics_add(&m->rows_transaction_events, b->rows[TABLE_transaction_events].count);
+	metrics_add(&m->rows_authorizations, b->timeless[TABLE_authorizations].count);
+	metrics_add(&m->rows_ocpp_events,
+		b->rows[TABLE_ocpp_events].count + b->timeless[TABLE_ocpp_events].count);
+	metrics_add(&m->batches, 1);
+	metrics_histogram_add(&m->batch_seconds, clock_mono_us() - p->stored_mono_us);
+	metrics_histogram_add(&m->latency_seconds, clock_wall_us() - b->oldest_received_us);
+}
+
+static void pipeline_stored(struct pipeline *p, struct batch *b)
+{
+	pipeline_count(p, b);
+	p->stored_seq = b->last_seq;
+	log_debug("stored", "", "seq=%" PRIu64 " records=%zu messages=%zu us=%" PRId64, b->last_seq,
+		b->records, b->messages_count, clock_mono_us() - p->stored_mono_us);
+	if (p->records_max > 0 && p->stored_seq >= p->trouble_seq)
+		p->records_max = 0;
+	backoff_reset(&p->backoff);
+	if (log_repeat_over(&p->trouble))
+		log_info("storing_again", "the trouble is over", "seq=%" PRIu64, p->stored_seq);
+	p->storing = NULL;
+	batch_reset(b);
+	pipeline_wake(p);
+}
+
+/* A message that the database refuses. */
+static void pipeline_on_poison(struct pipeline *p, const struct batch *b, const struct error *err,
+	int64_t message)
+{
+	if (message >= 0) {
+		pipeline_poison(p, b->messages[message].seq, b->messages[message].index, err);
+	} else if (b->records > 1) {
+		p->records_max = b->records / 2;
+		p->trouble_seq = b->last_seq;
+	} else {
+		/* Alone, and nobody says which of its messages: all of them, each for itself. */
+		for (size_t i = 0; i < b->messages_count; i++)
+			pipeline_poison(p, b->messages[i].seq, b->messages[i].index, err);
+	}
+}
+
+static void pipeline_failed(struct pipeline *p, struct batch *b, const struct error *failure,
+	int64_t poison_message)
+{
+	struct error err;
+	int64_t wait_us = 0;
+
+	metrics_add(&p->metrics->batches_failed, 1);
+	switch (failure->kind) {
+	case ERROR_POISON:
+		log_failure(LOG_LEVEL_WARN, "message_refused", failure);
+		pipeline_on_poison(p, b, failure, poison_message);
+		break;
+	case ERROR_TRANSIENT:
+	case ERROR_UNCERTAIN:
+	case ERROR_ROUTE:
+		if (strcmp(failure->reason, "arena_full") == 0) {
+			pipeline_on_poison(p, b, failure, -1);
+			break;
+		}
+		wait_us = pg_error_is_refusal(failure) ? REFUSED_US : backoff_next_us(&p->backoff);
+		pipeline_log_trouble(p, "batch_failed", failure, wait_us);
+		break;
+	case ERROR_FATAL:
+		pipeline_fatal(p, failure);
+		return;
+	}
+	p->storing = NULL;
+	batch_reset(b);
+	if (!pipeline_rewind(p, p->stored_seq, &err)) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	if (p->stopping)
+		pipeline_finish_stopping(p);
+	else
+		pipeline_wait(p, wait_us, false);
+}
+
+static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
+	int64_t poison_message)
+{
+	if (err == NULL)
+		pipeline_stored(context, b);
+	else
+		pipeline_failed(context, b, err, poison_message);
+}
+
+static void pipeline_on_durable(void *context, uint64_t seq)
+{
+	struct pipeline *p = context;
+
+	spool_release(p->spool, seq);
+}
+
+/* ---- housekeeping ---- */
+
+static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct pipeline *p = w->data;
+	struct error err;
+
+	(void)loop;
+	(void)events;
+	if (p->stopped)
+		return;
+	if (spool_failed(p->spool, &err)) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	if (!p->positioned || p->waiting || !writer_is_ready(p->writer))
+		return;
+	if (clock_mono_us() - p->partitions_made_us > PARTITIONS_AHEAD_US) {
+		p->partitions_made_us = clock_mono_us();
+		writer_make_partitions_ahead(p->writer, p->config->partitions_ahead_days);
+	} else {
+		writer_poll_durable(p->writer);
+	}
+}
+
+void pipeline_measure(struct pipeline *p)
+{
+	struct metrics *m = p->metrics;
+	struct spool_stats stats;
+	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
+	int64_t age_us = 0;
+
+	spool_stats(p->spool, &stats);
+	metrics_set(&m->spool_bytes, (uint64_t)stats.bytes);
+	metrics_set(&m->spool_segments, stats.segments);
+	metrics_set(&m->spool_full, stats.full);
+	metrics_set(&m->spool_damaged, stats.damaged_records);
+	metrics_set(&m->backlog_records,
+		stats.last_seq > p->stored_seq ? stats.last_seq - p->stored_seq : 0);
+	if (oldest->records > 0)
+		age_us = clock_wall_us() - oldest->oldest_received_us;
+	metrics_set(&m->backlog_age_us, age_us > 0 ? (uint64_t)age_us : 0);
+	metrics_set(&m->database_up, pipeline_is_ready(p));
+}

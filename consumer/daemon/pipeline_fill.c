@@ -1,0 +1,222 @@
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "daemon/pipeline_private.h"
+
+#include <inttypes.h>
+
+/* One record into the batch. */
+enum fill_result {
+	FILL_TAKEN,
+	FILL_FULL,   /* no room: the batch holds a part of the record and must be given up */
+	FILL_FAILED,
+};
+
+static const struct pipeline_poison *fill_poison(const struct pipeline *p, uint64_t seq,
+	uint32_t index)
+{
+	for (size_t i = 0; i < p->poison_count; i++) {
+		if (p->poison[i].seq == seq && p->poison[i].index == index)
+			return &p->poison[i];
+	}
+	return NULL;
+}
+
+void pipeline_poison(struct pipeline *p, uint64_t seq, uint32_t index, const struct error *why)
+{
+	size_t kept = 0;
+
+	/* What is stored is done with. */
+	for (size_t i = 0; i < p->poison_count; i++) {
+		if (p->poison[i].seq > p->stored_seq)
+			p->poison[kept++] = p->poison[i];
+	}
+	p->poison_count = kept;
+	if (p->poison_count == PIPELINE_POISON_MAX)
+		p->poison_count--; /* found again when its turn comes */
+	p->poison[p->poison_count++] = (struct pipeline_poison){seq, index, *why};
+}
+
+static enum fill_result fill_dead_letter(struct pipeline *p, const struct message *m,
+	const struct error *why, uint64_t bytes, struct slice sha256)
+{
+	return batch_add_dead_letter(p->filling, m, why, bytes, sha256) ? FILL_TAKEN : FILL_FULL;
+}
+
+/* A record that is no message as a whole: what is known of it without looking inside. */
+static enum fill_result fill_whole(struct pipeline *p, const struct record *r,
+	const struct message *common, const struct error *why)
+{
+	struct message m = *common;
+
+	m.raw = r->payload;
+	return fill_dead_letter(p, &m, why, r->payload.size, (struct slice){NULL, 0});
+}
+
+static enum fill_result fill_oversized(struct pipeline *p, const struct record *r,
+	const struct message *common)
+{
+	struct message m = *common;
+	struct error why;
+	uint64_t bytes;
+
+	if (r->payload.size < RECORD_OVERSIZED_HEADER_BYTES) {
+		error_set(&why, ERROR_POISON, "oversized", "an oversized message without its header");
+		return fill_whole(p, r, common, &why);
+	}
+	bytes = get_be64(r->payload.data);
+	m.raw = slice_of(r->payload.data + RECORD_OVERSIZED_HEADER_BYTES,
+		r->payload.size - RECORD_OVERSIZED_HEADER_BYTES);
+	error_set(&why, ERROR_POISON, "oversized",
+		"the message has %" PRIu64 " bytes, more than mqtt.message_bytes_max", bytes);
+	return fill_dead_letter(p, &m, &why, bytes,
+		slice_of(r->payload.data + 8, RECORD_OVERSIZED_HEADER_BYTES - 8));
+}
+
+static enum fill_result fill_message(struct pipeline *p, struct message *m)
+{
+	const struct pipeline_poison *poison = fill_poison(p, m->seq, m->index);
+	struct rows_result rows;
+	struct error err;
+
+	if (poison != NULL)
+		return fill_dead_letter(p, m, &poison->why, m->raw.size, (struct slice){NULL, 0});
+	if (!rows_from_message(&p->builder, m, &p->filling->arena, &rows, &err))
+		return FILL_FULL;
+	if (batch_add(p->filling, m, &rows, p->partitions, &err))
+		return FILL_TAKEN;
+	if (err.kind == ERROR_POISON)
+		return fill_dead_letter(p, m, &err, m->raw.size, (struct slice){NULL, 0});
+	return FILL_FULL;
+}
+
+static enum fill_result fill_messages(struct pipeline *p)
+{
+	for (;;) {
+		enum fill_result result;
+		struct message m;
+		struct error err;
+
+		switch (decode_next(p->decoder, &m, &err)) {
+		case DECODE_END:
+			return FILL_TAKEN;
+		case DECODE_BAD:
+			result = fill_dead_letter(
+				p, &m, &err, m.raw.size, (struct slice){NULL, 0});
+			break;
+		case DECODE_MESSAGE:
+			result = fill_message(p, &m);
+			break;
+		default:
+			result = FILL_FAILED;
+		}
+		if (result != FILL_TAKEN)
+			return result;
+	}
+}
+
+static enum fill_result fill_record(struct pipeline *p, const struct record *r)
+{
+	const struct pipeline_poison *poison = fill_poison(p, r->seq, PIPELINE_WHOLE_RECORD);
+	struct decode_input input = {.seq = r->seq,
+		.received_us = r->received_us,
+		.topic = r->topic,
+		.trace = r->trace,
+		.payload = r->payload};
+	struct message common;
+	struct error err;
+	bool decoded;
+
+	if (poison != NULL || (r->flags & RECORD_OVERSIZED) != 0) {
+		if (!decode_common(p->decoder, &input, &p->filling->arena, &common, &err) &&
+			err.kind != ERROR_POISON)
+			return FILL_FULL;
+		return poison != NULL ? fill_whole(p, r, &common, &poison->why)
+				      : fill_oversized(p, r, &common);
+	}
+	decoded = decode_begin(p->decoder, &input, &p->filling->arena, &err);
+	if (decoded)
+		return fill_messages(p);
+	if (err.kind != ERROR_POISON)
+		return FILL_FULL;
+	if (!decode_common(p->decoder, &input, &p->filling->arena, &common, NULL) &&
+		slice_is_absent(common.topic))
+		return FILL_FULL;
+	return fill_whole(p, r, &common, &err);
+}
+
+static bool fill_is_closed(const struct pipeline *p)
+{
+	const struct batch *b = p->filling;
+
+	return b->messages_count >= (size_t)p->config->batch_messages_max ||
+	       b->payload_bytes >= (size_t)p->config->batch_bytes_max ||
+	       b->arena.used >= PIPELINE_ARENA_FILLED ||
+	       (p->records_max > 0 && b->records >= p->records_max);
+}
+
+bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
+{
+	uint64_t lost;
+
+	spool_cursor_drop_window(p->cursor);
+	batch_reset(p->filling);
+	p->closed = false;
+	return spool_cursor_seek(p->cursor, seq, &lost, err);
+}
+
+/* The record did not fit. Alone in a batch it never will; else it goes into the next one. */
+static bool fill_full(struct pipeline *p, uint64_t seq, uint64_t before, struct error *err)
+{
+	struct error why;
+
+	if (p->filling->records == 0) {
+		error_set(&why, ERROR_POISON, "too_large",
+			"the message makes more rows than fit into a transaction");
+		pipeline_poison(p, seq, PIPELINE_WHOLE_RECORD, &why);
+	} else {
+		p->records_max = p->filling->records;
+		p->trouble_seq = p->filling->last_seq;
+	}
+	layouts_forget(p->layouts); /* some were taken for known that will not be written */
+	return pipeline_rewind(p, before, err);
+}
+
+bool pipeline_fill(struct pipeline *p, struct error *err)
+{
+	while (!p->closed) {
+		struct batch *b = p->filling;
+		uint64_t before = b->records > 0 ? b->first_seq - 1 : 0;
+		struct record r;
+
+		switch (spool_cursor_next(p->cursor, &b->arena, &r, err)) {
+		case SPOOL_EMPTY:
+			return true;
+		case SPOOL_ERROR:
+			if (err->kind != ERROR_TRANSIENT)
+				return false;
+			p->closed = true; /* no room to read more */
+			return true;
+		case SPOOL_RECORD:
+			break;
+		}
+		batch_begin_record(b, r.seq);
+		if (before == 0)
+			before = r.seq - 1;
+		if (fill_record(p, &r) != FILL_TAKEN) {
+			if (!fill_full(p, r.seq, before, err))
+				return false;
+			continue;
+		}
+		batch_end_record(b, r.seq, r.payload.size, r.received_us);
+		p->closed = fill_is_closed(p);
+	}
+	return true;
+}
+
+void pipeline_take_batch(struct pipeline *p)
+{
+	spool_cursor_drop_window(p->cursor);
+	p->storing = p->filling;
+	p->filling = p->storing == &p->batches[0] ? &p->batches[1] : &p->batches[0];
+	p->closed = false;
+}

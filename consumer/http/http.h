@@ -1,0 +1,31 @@
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include "base/error.h"
+#include "base/slice.h"
+
+#include <ev.h>
+#include <stdbool.h>
+
+/*
+ * A small HTTP server on the loop, for machines that watch us: /metrics, /healthz, /readyz. The
+ * only code that knows libmicrohttpd. Requests are answered at once from memory; there is nothing
+ * to post.
+ */
+struct http;
+
+struct http_answer {
+	int status;
+	const char *content_type;
+	struct slice body; /* copied before the handler is called again */
+};
+
+/* path: "/metrics"; false = there is no such page. */
+typedef bool http_handler(void *context, const char *path, struct http_answer *out);
+
+/* listen: "127.0.0.1:9464", "[::1]:9464" or ":9464" (all addresses). FATAL if that is not to be had. */
+MUST_CHECK bool http_start(struct http **out, struct ev_loop *loop, const char *listen,
+	http_handler *handler, void *context, struct error *err);
+void http_stop(struct http **http);
+
+#endif

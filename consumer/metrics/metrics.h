@@ -1,0 +1,59 @@
+#ifndef METRICS_METRICS_H
+#define METRICS_METRICS_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/*
+ * What the program counts. Counters may be added to from any thread; families and histograms from
+ * the loop only. Read by http/ on the loop.
+ */
+enum { METRICS_FAMILY_MAX = 64, METRICS_BUCKETS = 12 };
+
+struct metrics_family {
+	struct {
+		const char *label; /* a literal */
+		uint64_t value;
+	} members[METRICS_FAMILY_MAX];
+	size_t count;
+};
+
+struct metrics_histogram {
+	uint64_t buckets[METRICS_BUCKETS + 1]; /* not cumulative; the last is +Inf */
+	uint64_t count;
+	int64_t sum_us;
+};
+
+struct metrics {
+#define METRIC(field, kind, name, labels, help) _Atomic uint64_t field;
+#define FAMILY(field, name, label, help) struct metrics_family field;
+#define HISTOGRAM(field, name, help) struct metrics_histogram field;
+#include "metrics/metrics.def"
+#undef METRIC
+#undef FAMILY
+#undef HISTOGRAM
+};
+
+static inline void metrics_add(_Atomic uint64_t *metric, uint64_t n)
+{
+	atomic_fetch_add_explicit(metric, n, memory_order_relaxed);
+}
+
+static inline void metrics_set(_Atomic uint64_t *metric, uint64_t value)
+{
+	atomic_store_explicit(metric, value, memory_order_relaxed);
+}
+
+void metrics_family_add(struct metrics_family *f, const char *label, uint64_t n);
+void metrics_histogram_add(struct metrics_histogram *h, int64_t us);
+
+/* Prometheus text format 0.0.4, from the arena; absent if it is full. */
+struct slice metrics_text(const struct metrics *m, struct arena *arena);
+
+/* A Markdown table of all metrics, for README.md. */
+void metrics_reference(void);
+
+#endif

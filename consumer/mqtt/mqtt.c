@@ -1,0 +1,638 @@
+#include "mqtt/mqtt.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <MQTTAsync.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	/* OASIS MQTT 5.0, section 2.4 */
+	REASON_UNSUPPORTED_VERSION = 0x84,
+	REASON_BAD_CLIENT_ID = 0x85,
+	REASON_BAD_CREDENTIALS = 0x86,
+	REASON_NOT_AUTHORIZED = 0x87,
+	REASON_TAKEN_OVER = 0x8e,
+	REASON_FAILURE = 0x80, /* this and above */
+	/* OASIS MQTT 3.1.1, section 3.2.2.3 */
+	RETURN_UNSUPPORTED_VERSION = 1,
+	RETURN_BAD_CLIENT_ID = 2,
+	RETURN_BAD_CREDENTIALS = 4,
+	RETURN_NOT_AUTHORIZED = 5,
+
+	MQTT_PACKET_BYTES_MAX = 17 << 20, /* the largest mqtt.message_bytes_max, and its topic */
+	MQTT_DISCONNECT_MS = 2000,
+};
+
+struct mqtt {
+	struct mqtt_options options;
+	struct mqtt_events events;
+	MQTTAsync client;
+	int version; /* MQTTVERSION_5 or MQTTVERSION_3_1_1 that the client is made for */
+	bool fall_back; /* make the next client for 3.1.1 */
+	char **uris; /* as paho spells them */
+	char **filters; /* with the group */
+	int *qos;
+	MQTTSubscribe_options *subscribe_options;
+
+	pthread_mutex_t lock; /* of what follows */
+	struct mqtt_status status;
+	char tls_error[256];
+};
+
+static bool mqtt_make_lists(struct mqtt *m);
+static bool mqtt_make_client(struct mqtt *m, struct error *err);
+static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync_message *message);
+static void mqtt_on_lost(void *context, char *cause);
+static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
+	enum MQTTReasonCodes reason);
+static void mqtt_subscribe(struct mqtt *m);
+static void mqtt_unsubscribe_old(struct mqtt *m);
+
+/* ---- state ---- */
+
+static void mqtt_set_up(struct mqtt *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->status.state = MQTT_UP;
+	m->status.failed = false;
+	m->status.connects++;
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+/* The first reason counts: what follows from it says less. */
+static void mqtt_set_down(struct mqtt *m, const struct error *why)
+{
+	pthread_mutex_lock(&m->lock);
+	if (m->status.state != MQTT_DOWN || !m->status.failed) {
+		m->status.failed = true;
+		m->status.failure = *why;
+	}
+	m->status.state = MQTT_DOWN;
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+void mqtt_status(struct mqtt *m, struct mqtt_status *out)
+{
+	pthread_mutex_lock(&m->lock);
+	*out = m->status;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- making ---- */
+
+bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt_events events,
+	struct error *err)
+{
+	struct mqtt *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	m->options = *options;
+	m->events = events;
+	pthread_mutex_init(&m->lock, NULL);
+	m->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
+	/* Debian's build traces every call otherwise: a third of its CPU time. */
+	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
+	if (!mqtt_make_lists(m)) {
+		error_set(err, ERROR_FATAL, "memory", "out of memory");
+	} else if (mqtt_make_client(m, err)) {
+		*out = m;
+		return true;
+	}
+	mqtt_free(&m);
+	return false;
+}
+
+static char *mqtt_uri(const char *url)
+{
+	static const struct {
+		const char *ours, *paho;
+	} schemes[] = {{"mqtt://", "tcp://"}, {"mqtts://", "ssl://"}, {"", "tcp://"}};
+	char *uri = NULL;
+
+	if (strncmp(url, "tcp://", 6) == 0 || strncmp(url, "ssl://", 6) == 0)
+		return strdup(url);
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
+		size_t size = strlen(schemes[i].ours);
+
+		if (strncmp(url, schemes[i].ours, size) != 0)
+			continue;
+		return asprintf(&uri, "%s%s", schemes[i].paho, url + size) < 0 ? NULL : uri;
+	}
+	return NULL;
+}
+
+static char *mqtt_filter(const struct mqtt_options *o, const char *topic)
+{
+	char *filter = NULL;
+
+	if (o->group[0] == '\0')
+		return strdup(topic);
+	return asprintf(&filter, "$share/%s/%s", o->group, topic) < 0 ? NULL : filter;
+}
+
+static bool mqtt_make_lists(struct mqtt *m)
+{
+	const struct mqtt_options *o = &m->options;
+
+	m->uris = calloc(o->urls_count + 1, sizeof(*m->uris));
+	m->filters = calloc(o->topics_count + 1, sizeof(*m->filters));
+	m->qos = calloc(o->topics_count + 1, sizeof(*m->qos));
+	m->subscribe_options = calloc(o->topics_count + 1, sizeof(*m->subscribe_options));
+	if (m->uris == NULL || m->filters == NULL || m->qos == NULL ||
+		m->subscribe_options == NULL)
+		return false;
+	for (size_t i = 0; i < o->urls_count; i++) {
+		m->uris[i] = mqtt_uri(o->urls[i]);
+		if (m->uris[i] == NULL)
+			return false;
+	}
+	for (size_t i = 0; i < o->topics_count; i++) {
+		static const MQTTSubscribe_options defaults = MQTTSubscribe_options_initializer;
+
+		m->filters[i] = mqtt_filter(o, o->topics[i]);
+		if (m->filters[i] == NULL)
+			return false;
+		m->qos[i] = o->qos;
+		m->subscribe_options[i] = defaults;
+		/* Retained messages come with a new subscription, not with every connection. */
+		m->subscribe_options[i].retainHandling = o->group[0] == '\0' ? 1 : 0;
+	}
+	return true;
+}
+
+static bool mqtt_make_client(struct mqtt *m, struct error *err)
+{
+	MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
+	int code;
+
+	create.MQTTVersion = m->version;
+	code = MQTTAsync_createWithOptions(&m->client, m->uris[0], m->options.client_id,
+		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+	if (code == MQTTASYNC_SUCCESS)
+		code = MQTTAsync_setCallbacks(
+			m->client, m, mqtt_on_lost, mqtt_on_message, NULL);
+	if (code == MQTTASYNC_SUCCESS)
+		code = MQTTAsync_setDisconnected(m->client, m, mqtt_on_disconnected);
+	if (code == MQTTASYNC_SUCCESS)
+		return true;
+	return error_set(err, ERROR_FATAL, "mqtt", "could not make an MQTT client for \"%s\": %s",
+		m->options.urls[0], MQTTAsync_strerror(code));
+}
+
+void mqtt_free(struct mqtt **mqtt)
+{
+	struct mqtt *m = *mqtt;
+
+	*mqtt = NULL;
+	if (m == NULL)
+		return;
+	if (m->client != NULL)
+		MQTTAsync_destroy(&m->client);
+	for (size_t i = 0; m->uris != NULL && i < m->options.urls_count; i++)
+		free(m->uris[i]);
+	for (size_t i = 0; m->filters != NULL && i < m->options.topics_count; i++)
+		free(m->filters[i]);
+	free(m->uris);
+	free(m->filters);
+	free(m->qos);
+	free(m->subscribe_options);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+/* ---- connecting ---- */
+
+static void mqtt_refused(struct mqtt *m, int code, const char *message)
+{
+	bool v5 = m->version == MQTTVERSION_5;
+	struct error err;
+
+	pthread_mutex_lock(&m->lock);
+	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s%s%s",
+		message != NULL		? message
+		: v5 && code >= REASON_FAILURE ? MQTTReasonCode_toString((enum MQTTReasonCodes)code)
+					       : MQTTAsync_strerror(code),
+		m->tls_error[0] != '\0' ? ": " : "", m->tls_error);
+	pthread_mutex_unlock(&m->lock);
+	/* mosquitto answers a version it does not speak with code 1 also to MQTT 5. */
+	if (code == REASON_UNSUPPORTED_VERSION || code == RETURN_UNSUPPORTED_VERSION) {
+		if (v5 && m->options.version == MQTT_VERSION_AUTO) {
+			m->fall_back = true;
+			error_hint(&err, "the broker does not speak MQTT 5: 3.1.1 is tried");
+		} else {
+			error_hint(&err, "see mqtt.version");
+		}
+	} else if (code == REASON_BAD_CREDENTIALS || code == REASON_NOT_AUTHORIZED ||
+		   code == RETURN_BAD_CREDENTIALS || code == RETURN_NOT_AUTHORIZED) {
+		error_hint(&err, "see mqtt.user and mqtt.password, and the broker's access rules");
+	} else if (code == REASON_BAD_CLIENT_ID || code == RETURN_BAD_CLIENT_ID) {
+		error_hint(&err, "see mqtt.client_id");
+	}
+	mqtt_set_down(m, &err);
+}
+
+static void mqtt_on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+	int code = (int)data->reasonCode;
+
+	mqtt_refused(context, code >= REASON_FAILURE ? code : data->code, data->message);
+}
+
+static void mqtt_on_connect_failure(void *context, MQTTAsync_failureData *data)
+{
+	mqtt_refused(context, data->code, data->message);
+}
+
+static void mqtt_connected(struct mqtt *m, bool session_present)
+{
+	pthread_mutex_lock(&m->lock);
+	m->status.session_present = session_present;
+	m->status.speaks_5 = m->version == MQTTVERSION_5;
+	pthread_mutex_unlock(&m->lock);
+	/* Also with a session: a filter may be new, and a broker that lost its memory may not
+	 * know. Subscribing again changes nothing where it is there. */
+	mqtt_unsubscribe_old(m);
+	mqtt_subscribe(m);
+}
+
+static void mqtt_on_connect5(void *context, MQTTAsync_successData5 *data)
+{
+	mqtt_connected(context, data->alt.connect.sessionPresent != 0);
+}
+
+static void mqtt_on_connect(void *context, MQTTAsync_successData *data)
+{
+	mqtt_connected(context, data->alt.connect.sessionPresent != 0);
+}
+
+/* OpenSSL says why, one line a call; the last says most. */
+static int mqtt_on_tls_error(const char *text, size_t size, void *context)
+{
+	struct mqtt *m = context;
+
+	pthread_mutex_lock(&m->lock);
+	snprintf(m->tls_error, sizeof(m->tls_error), "%.*s", (int)size, text);
+	m->tls_error[strcspn(m->tls_error, "\n")] = '\0';
+	pthread_mutex_unlock(&m->lock);
+	return 1;
+}
+
+static bool mqtt_add_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
+	uint32_t value)
+{
+	MQTTProperty p = {.identifier = code};
+
+	if (code == MQTTPROPERTY_CODE_RECEIVE_MAXIMUM)
+		p.value.integer2 = (unsigned short)value;
+	else
+		p.value.integer4 = value;
+	return MQTTProperties_add(properties, &p) == 0;
+}
+
+static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
+{
+	const struct mqtt_options *o = &m->options;
+	MQTTAsync_connectOptions v5 = MQTTAsync_connectOptions_initializer5;
+	MQTTAsync_connectOptions v3 = MQTTAsync_connectOptions_initializer;
+	MQTTAsync_connectOptions *c = m->version == MQTTVERSION_5 ? &v5 : &v3;
+	MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
+
+	c->keepAliveInterval = (int)(o->keep_alive_us / US_PER_SECOND);
+	c->connectTimeout = (int)(o->connect_timeout_us / US_PER_SECOND);
+	c->maxInflight = 65535;
+	c->context = m;
+	c->serverURIcount = (int)o->urls_count;
+	c->serverURIs = m->uris;
+	c->MQTTVersion = m->version;
+	if (o->user[0] != '\0')
+		c->username = o->user;
+	if (o->password[0] != '\0')
+		c->password = o->password;
+	if (m->version == MQTTVERSION_5) {
+		c->cleanstart = 0;
+		c->connectProperties = properties;
+		c->onSuccess5 = mqtt_on_connect5;
+		c->onFailure5 = mqtt_on_connect_failure5;
+	} else {
+		c->cleansession = 0;
+		c->onSuccess = mqtt_on_connect;
+		c->onFailure = mqtt_on_connect_failure;
+	}
+	tls.trustStore = o->tls_ca[0] != '\0' ? o->tls_ca : NULL;
+	tls.keyStore = o->tls_certificate[0] != '\0' ? o->tls_certificate : NULL;
+	tls.privateKey = o->tls_key[0] != '\0' ? o->tls_key : NULL;
+	tls.privateKeyPassword = o->tls_key_password[0] != '\0' ? o->tls_key_password : NULL;
+	tls.enableServerCertAuth = o->tls_verify;
+	tls.verify = o->tls_verify;
+	tls.ssl_error_cb = mqtt_on_tls_error;
+	tls.ssl_error_context = m;
+	c->ssl = &tls;
+	return MQTTAsync_connect(m->client, c);
+}
+
+void mqtt_connect(struct mqtt *m)
+{
+	MQTTProperties properties = MQTTProperties_initializer;
+	int64_t expiry_s = m->options.session_expiry_us / US_PER_SECOND;
+	struct error err;
+	int code;
+
+	pthread_mutex_lock(&m->lock);
+	CHECK(m->status.state == MQTT_DOWN);
+	m->status.state = MQTT_CONNECTING;
+	m->status.failed = false;
+	m->tls_error[0] = '\0';
+	pthread_mutex_unlock(&m->lock);
+	if (m->fall_back) {
+		m->fall_back = false;
+		m->version = MQTTVERSION_3_1_1;
+		MQTTAsync_destroy(&m->client);
+		if (!mqtt_make_client(m, &err)) {
+			mqtt_set_down(m, &err);
+			return;
+		}
+	}
+	if (!mqtt_add_property(&properties, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
+		    (uint32_t)expiry_s) ||
+		!mqtt_add_property(&properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM,
+			(uint32_t)m->options.receive_maximum) ||
+		!mqtt_add_property(&properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE,
+			MQTT_PACKET_BYTES_MAX))
+		code = MQTTASYNC_FAILURE;
+	else
+		code = mqtt_start_connect(m, &properties);
+	MQTTProperties_free(&properties);
+	if (code != MQTTASYNC_SUCCESS) {
+		error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s",
+			MQTTAsync_strerror(code));
+		mqtt_set_down(m, &err);
+	}
+}
+
+/* ---- subscribing ---- */
+
+static void mqtt_subscribe_failed(struct mqtt *m, const char *topic, const char *why)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, "subscription",
+		"the broker refused the subscription to \"%s\": %s", topic, why);
+	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
+	mqtt_set_down(m, &err);
+	mqtt_disconnect(m);
+}
+
+static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
+{
+	struct mqtt *m = context;
+	int count = data->alt.sub.reasonCodeCount;
+
+	for (int i = 0; i < (int)m->options.topics_count; i++) {
+		/* With one filter paho gives the code in another place. */
+		enum MQTTReasonCodes code = count > 1 && i < count ? data->alt.sub.reasonCodes[i]
+								   : data->reasonCode;
+
+		if ((int)code >= REASON_FAILURE) {
+			mqtt_subscribe_failed(
+				m, m->filters[i], MQTTReasonCode_toString(code));
+			return;
+		}
+	}
+	mqtt_set_up(m);
+}
+
+static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
+{
+	struct mqtt *m = context;
+
+	for (size_t i = 0; i < m->options.topics_count; i++) {
+		int qos = m->options.topics_count > 1 ? data->alt.qosList[i] : data->alt.qos;
+
+		if (qos >= REASON_FAILURE) {
+			mqtt_subscribe_failed(m, m->filters[i], "not allowed");
+			return;
+		}
+	}
+	mqtt_set_up(m);
+}
+
+static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+	struct mqtt *m = context;
+
+	mqtt_subscribe_failed(m, m->filters[0],
+		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
+		: data->message != NULL			? data->message
+							: MQTTAsync_strerror(data->code));
+}
+
+static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data)
+{
+	struct mqtt *m = context;
+
+	mqtt_subscribe_failed(m, m->filters[0],
+		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
+}
+
+static void mqtt_subscribe(struct mqtt *m)
+{
+	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
+	int code;
+
+	r.context = m;
+	if (m->version == MQTTVERSION_5) {
+		r.onSuccess5 = mqtt_on_subscribe5;
+		r.onFailure5 = mqtt_on_subscribe_failure5;
+		r.subscribeOptions = m->subscribe_options[0];
+		r.subscribeOptionsCount = (int)m->options.topics_count;
+		r.subscribeOptionsList = m->subscribe_options;
+	} else {
+		r.onSuccess = mqtt_on_subscribe;
+		r.onFailure = mqtt_on_subscribe_failure;
+	}
+	code = MQTTAsync_subscribeMany(
+		m->client, (int)m->options.topics_count, m->filters, m->qos, &r);
+	if (code != MQTTASYNC_SUCCESS)
+		mqtt_subscribe_failed(m, m->filters[0], MQTTAsync_strerror(code));
+}
+
+/* The broker keeps subscriptions of an earlier run in the session until they are taken back. */
+static void mqtt_unsubscribe_old(struct mqtt *m)
+{
+	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
+	int code;
+
+	if (m->options.old_topics_count == 0)
+		return;
+	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_topics_count,
+		(char *const *)m->options.old_topics, &r);
+	if (code != MQTTASYNC_SUCCESS)
+		log_warn("unsubscribe_failed", "could not take back old subscriptions, ignoring",
+			"code=%d", code);
+}
+
+/* ---- losing the connection ---- */
+
+static void mqtt_on_lost(void *context, char *cause)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, "broker", "the connection to the broker is lost%s%s",
+		cause != NULL ? ": " : "", cause != NULL ? cause : "");
+	mqtt_set_down(context, &err);
+}
+
+/* MQTT 5: the broker said goodbye, and why. */
+static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
+	enum MQTTReasonCodes reason)
+{
+	struct mqtt *m = context;
+	struct error err;
+
+	(void)properties;
+	error_set(&err, ERROR_TRANSIENT, "broker", "the broker ended the connection: %s",
+		MQTTReasonCode_toString(reason));
+	if ((int)reason == REASON_TAKEN_OVER) {
+		err.kind = ERROR_FATAL;
+		err.reason = "client_id_used_twice";
+		error_hint(&err, "another client connected as \"%s\": every worker needs an "
+				 "mqtt.client_id (or a spool.dir) of its own",
+			m->options.client_id);
+	}
+	mqtt_set_down(m, &err);
+}
+
+static void mqtt_on_disconnect_done(struct mqtt *m)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, "broker", "disconnected");
+	mqtt_set_down(m, &err);
+}
+
+static void mqtt_on_disconnect5(void *context, MQTTAsync_successData5 *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+static void mqtt_on_disconnect(void *context, MQTTAsync_successData *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+static void mqtt_on_disconnect_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+static void mqtt_on_disconnect_failure(void *context, MQTTAsync_failureData *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+/* May wait for a callback that does not return: so not on the loop. */
+static void *mqtt_disconnect_main(void *context)
+{
+	struct mqtt *m = context;
+	MQTTAsync_disconnectOptions v3 = MQTTAsync_disconnectOptions_initializer;
+	MQTTAsync_disconnectOptions v5 = MQTTAsync_disconnectOptions_initializer5;
+	MQTTAsync_disconnectOptions *o = m->version == MQTTVERSION_5 ? &v5 : &v3;
+
+	o->timeout = MQTT_DISCONNECT_MS;
+	o->context = m;
+	if (m->version == MQTTVERSION_5) {
+		o->onSuccess5 = mqtt_on_disconnect5;
+		o->onFailure5 = mqtt_on_disconnect_failure5;
+	} else {
+		o->onSuccess = mqtt_on_disconnect;
+		o->onFailure = mqtt_on_disconnect_failure;
+	}
+	if (MQTTAsync_disconnect(m->client, o) != MQTTASYNC_SUCCESS)
+		mqtt_on_disconnect_done(m);
+	return NULL;
+}
+
+void mqtt_disconnect(struct mqtt *m)
+{
+	pthread_attr_t detached;
+	pthread_t thread;
+
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &detached, mqtt_disconnect_main, m) != 0)
+		mqtt_on_disconnect_done(m); /* the connection ends with the process */
+	pthread_attr_destroy(&detached);
+}
+
+/* ---- messages ---- */
+
+struct slice mqtt_trace_id(struct slice data)
+{
+	static const char prefix[] = "\"traceparent\":\"00-";
+	enum { PREFIX = sizeof(prefix) - 1, TRACE_ID = 32 };
+	const uint8_t *at = data.size < PREFIX + TRACE_ID
+				    ? NULL
+				    : memmem(data.data, data.size, prefix, PREFIX);
+
+	if (at == NULL || (size_t)(data.data + data.size - at) < PREFIX + TRACE_ID)
+		return slice_from_cstr("");
+	at += PREFIX;
+	for (int i = 0; i < TRACE_ID; i++) {
+		if (!((at[i] >= '0' && at[i] <= '9') || (at[i] >= 'a' && at[i] <= 'f')))
+			return slice_from_cstr("");
+	}
+	return slice_of(at, TRACE_ID);
+}
+
+static struct slice mqtt_property(MQTTAsync_message *message, enum MQTTPropertyCodes code)
+{
+	MQTTProperty *p = MQTTProperties_getProperty(&message->properties, code);
+
+	if (p == NULL)
+		return slice_from_cstr("");
+	return slice_of(p->value.data.data, (size_t)p->value.data.len);
+}
+
+static enum mqtt_content mqtt_content(struct slice type)
+{
+	if (slice_equal_cstr(type, "application/json"))
+		return MQTT_CONTENT_JSON;
+	if (slice_equal_cstr(type, "application/msgpack") ||
+		slice_equal_cstr(type, "application/x-msgpack"))
+		return MQTT_CONTENT_MSGPACK;
+	return MQTT_CONTENT_UNKNOWN;
+}
+
+static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync_message *message)
+{
+	struct mqtt *m = context;
+	struct mqtt_message out = {
+		.topic = slice_of(topic, topic_size > 0 ? (size_t)topic_size : strlen(topic)),
+		.payload = slice_of(message->payload, (size_t)message->payloadlen),
+		.qos = message->qos,
+		.dup = message->dup != 0,
+		.retain = message->retained != 0,
+		.trace = slice_from_cstr(""),
+	};
+
+	if (message->struct_version >= 1 && message->properties.count > 0) {
+		out.content = mqtt_content(
+			mqtt_property(message, MQTTPROPERTY_CODE_CONTENT_TYPE));
+		out.trace = mqtt_trace_id(
+			mqtt_property(message, MQTTPROPERTY_CODE_CORRELATION_DATA));
+	}
+	m->events.on_message(m->events.context, &out);
+	MQTTAsync_freeMessage(&message);
+	MQTTAsync_free(topic);
+	return 1; /* 0 would park it in memory, acknowledged all the same */
+}

@@ -1,0 +1,97 @@
+#ifndef PG_SESSION_H
+#define PG_SESSION_H
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "pg/connect.h"
+
+#include <ev.h>
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One connection to PostgreSQL on the event loop: never waits. It is opened, is given one run of
+ * requests at a time, and tells what came of it; when the connection is lost it says so once and
+ * is closed, and the owner decides when to open it again. All on the loop's thread.
+ */
+struct pg_session;
+
+struct pg_session_events {
+	/* Connected and set up. */
+	void (*on_ready)(void *context);
+	/* Not connected any more, or never was. A run that was under way is over with it; err is
+	 * UNCERTAIN if a COMMIT was on its way. */
+	void (*on_lost)(void *context, const struct error *err);
+	void *context;
+};
+
+/* A statement with parameters, prepared on each connection when first used. Static data. */
+struct pg_statement {
+	const char *name; /* of the prepared statement */
+	const char *sql;
+};
+
+/* Binary parameter; data == NULL is SQL NULL. Types are said in the SQL ($1::text[]). */
+struct pg_params {
+	const char *const *values;
+	const int *lengths;
+	int count;
+};
+
+struct pg_request {
+	/* Either SQL without parameters, which may be several statements and end in a COPY ...
+	 * FROM STDIN; or a statement with binary parameters and binary results. */
+	const char *sql;
+	const struct pg_statement *statement;
+	struct pg_params params;
+
+	bool commits; /* if the connection is lost during this one, the outcome is uncertain */
+
+	/* COPY data: the next chunk, valid until the next call; false at the end. */
+	bool (*copy_next)(void *copy_context, struct slice *chunk_out);
+	void *copy_context;
+
+	/* Each successful result; number counts from 0 within the request. The result is cleared
+	 * afterwards. False with err ends the run like an answer of the server. May be NULL. */
+	bool (*on_result)(void *context, const PGresult *result, int number, struct error *err);
+	void *context;
+};
+
+MUST_CHECK bool pg_session_new(struct pg_session **out, struct ev_loop *loop,
+	const struct pg_options *options, struct pg_session_events events, struct error *err);
+void pg_session_free(struct pg_session **session);
+
+/* Begin to connect. The outcome comes by an event, also if it fails at once. */
+void pg_session_open(struct pg_session *s);
+
+/* Close without an event. */
+void pg_session_close(struct pg_session *s);
+
+bool pg_session_is_ready(const struct pg_session *s);
+
+/*
+ * Do requests[0 .. count) in order; neighbours that are statements go in one round trip. Ends with
+ * one call of on_done, with err == NULL if all succeeded; after a failure the rest is not done,
+ * and if a transaction was open it is for the caller to roll back. Not called if the connection is lost: then on_lost is. The requests
+ * must live until then.
+ */
+void pg_session_run(struct pg_session *s, const struct pg_request *requests, size_t count,
+	void (*on_done)(void *context, const struct error *err), void *context);
+
+/* After a failed run: which request failed, and of a COPY the row, from 1 (0 = not said). */
+size_t pg_session_failed_request(const struct pg_session *s);
+int64_t pg_session_failed_row(const struct pg_session *s);
+
+/* After a failed run: begins anew with nothing prepared. The caller has run PG_RECOVER_SQL. */
+void pg_session_forget_statements(struct pg_session *s);
+#define PG_RECOVER_SQL "ROLLBACK; DEALLOCATE ALL"
+
+/* If nothing comes from the server for this long during a run, the connection counts as lost. */
+void pg_session_set_timeout(struct pg_session *s, int64_t timeout_us);
+
+/* Of the server process; 0 if not connected. */
+int pg_session_backend_pid(const struct pg_session *s);
+
+#endif

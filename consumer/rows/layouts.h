@@ -1,0 +1,40 @@
+#ifndef ROWS_LAYOUTS_H
+#define ROWS_LAYOUTS_H
+
+#include "base/error.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Which meter value layouts are known to be in the database, and how many each station has added.
+ * A station that varies its samples with every message must not flood the table: beyond its limit
+ * its rows describe themselves. Fixed memory; one thread.
+ *
+ * What is known must be forgotten whenever rows may be gone that were there: after a rollback, a
+ * lost connection, a restored database (layouts_forget()).
+ */
+struct layouts;
+
+MUST_CHECK bool layouts_new(struct layouts **out, uint32_t per_station_max, struct error *err);
+void layouts_free(struct layouts **layouts);
+
+enum layouts_admission {
+	LAYOUT_KNOWN,
+	LAYOUT_NEW,     /* known from here on; the caller stores it before the row */
+	LAYOUT_REFUSED, /* the station has added enough */
+};
+
+enum layouts_admission layouts_admit(struct layouts *l, uint64_t layout_id, struct slice station);
+
+/* What the database says it has, read after connecting. */
+void layouts_learn(struct layouts *l, uint64_t layout_id, struct slice first_station);
+
+/* Counts per station stay: they only bound what is added. */
+void layouts_forget(struct layouts *l);
+
+size_t layouts_known(const struct layouts *l);
+
+#endif

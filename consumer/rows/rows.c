@@ -1,0 +1,618 @@
+#include "rows/rows.h"
+
+#include "base/clock.h"
+#include "base/decimal.h"
+#include "base/digest.h"
+#include "base/iso8601.h"
+#include "base/limits.h"
+#include "rows/flags.h"
+#include "rows/rows_private.h"
+
+
+/* Times outside of this are no times of charging sessions; see DESIGN of the partitions. */
+#define TIME_FROM_US (INT64_C(1262304000) * US_PER_SECOND) /* 2010-01-01 */
+#define TIME_TO_US (INT64_C(4102444800) * US_PER_SECOND)   /* 2100-01-01 */
+
+/* A clock that is this much ahead of ours is flagged. */
+#define TIME_FUTURE_US (5 * 60 * US_PER_SECOND)
+
+static bool rows_events(struct rows_work *w);
+static bool rows_generic(struct rows_work *w);
+static bool rows_half(struct rows_work *w);
+static bool rows_transaction(struct rows_work *w);
+
+static bool rows_full(struct error *err)
+{
+	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for the rows of a message");
+}
+
+/* An answer that says nothing belongs to its call, which is stored. */
+static bool rows_is_empty_result(const struct message *m)
+{
+	return m->type == MESSAGE_RESULT &&
+	       (m->payload == NULL || (m->payload->kind == VALUE_MAP && m->payload->count == 0));
+}
+
+static const char *rows_skip(const struct rows_builder *b, const struct message *m)
+{
+	for (size_t i = 0; i < b->options.skip_actions_count; i++) {
+		if (slice_equal(m->action, b->options.skip_actions[i]))
+			return "action";
+	}
+	/* The gateway's copy of a request that we may not have seen is content. */
+	if (!b->options.results_all && rows_is_empty_result(m) && m->request == NULL)
+		return "empty_result";
+	return NULL;
+}
+
+bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
+	struct rows_result *out, struct error *err)
+{
+	struct rows_work w = {.builder = b, .message = m, .arena = arena, .out = out};
+
+	*out = (struct rows_result){.first = NULL};
+	out->skipped = rows_skip(b, m);
+	if (out->skipped != NULL)
+		return true;
+	w.schema = schemas_find(b->schemas, m->version, m->type, m->action);
+	if (w.schema != NULL && m->payload != NULL && m->payload->kind == VALUE_MAP &&
+		!rows_events(&w))
+		return rows_full(err);
+	/* No description, or it found nothing to make a row of: the message as it is. */
+	if (out->first == NULL && !rows_generic(&w))
+		return rows_full(err);
+	if (!rows_transaction(&w) || !rows_half(&w))
+		return rows_full(err);
+	return true;
+}
+
+int rows_column(const struct row *row, const char *name)
+{
+	return table_column(row->table, slice_from_cstr(name));
+}
+
+void rows_set_flag(struct row *row, int64_t flag)
+{
+	int column = -1;
+
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		column = TABLE_meter_values_flags;
+		break;
+	case TABLE_transaction_events:
+		column = TABLE_transaction_events_flags;
+		break;
+	case TABLE_authorizations:
+		column = TABLE_authorizations_flags;
+		break;
+	case TABLE_ocpp_events:
+		column = TABLE_ocpp_events_flags;
+		break;
+	case TABLE_connector_status:
+	case TABLE_station_boots:
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	if (column >= 0)
+		row->cells[column].number |= flag;
+}
+
+/* What every row has, and what every row of its table has. */
+static void rows_set_common(struct rows_work *w, struct row *row)
+{
+	const struct message *m = w->message;
+	struct slice raw = m->text_replaced ? m->raw : (struct slice){NULL, 0};
+
+	cell_set_text(row, KEY_STATION, m->station);
+	cell_set_number(row, KEY_TIME, m->received_us);
+	cell_set_number(row, KEY_EVSE, EVSE_NOT_STATED);
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		cell_set_number(row, TABLE_meter_values_received_at, m->received_us);
+		cell_set_number(row, TABLE_meter_values_flags, 0);
+		cell_set_text(row, TABLE_meter_values_payload_raw, raw);
+		break;
+	case TABLE_transaction_events:
+		cell_set_number(row, TABLE_transaction_events_received_at, m->received_us);
+		cell_set_number(row, TABLE_transaction_events_flags, 0);
+		cell_set_text(row, TABLE_transaction_events_ocpp_version, m->version_text);
+		cell_set_text(row, TABLE_transaction_events_message_id, m->id);
+		cell_set_text(row, TABLE_transaction_events_payload_raw, raw);
+		break;
+	case TABLE_authorizations:
+		cell_set_number(row, TABLE_authorizations_received_at, m->received_us);
+		cell_set_number(row, TABLE_authorizations_flags, 0);
+		cell_set_text(row, TABLE_authorizations_ocpp_version, m->version_text);
+		cell_set_text(row, TABLE_authorizations_message_id, m->id);
+		cell_set_text(row, TABLE_authorizations_payload_raw, raw);
+		break;
+	case TABLE_ocpp_events:
+		cell_set_number(row, TABLE_ocpp_events_received_at, m->received_us);
+		cell_set_number(row, TABLE_ocpp_events_flags, 0);
+		cell_set_text(row, TABLE_ocpp_events_ocpp_version, m->version_text);
+		cell_set_text(row, TABLE_ocpp_events_message_id, m->id);
+		cell_set_text(row, TABLE_ocpp_events_payload_raw, raw);
+		break;
+	case TABLE_connector_status:
+		cell_set_number(row, TABLE_connector_status_received_at, m->received_us);
+		cell_set_number(row, TABLE_connector_status_connector_id, EVSE_NOT_STATED);
+		break;
+	case TABLE_station_boots:
+		cell_set_text(row, TABLE_station_boots_ocpp_version, m->version_text);
+		break;
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	if (m->text_replaced)
+		rows_set_flag(row, FLAG_text_replaced);
+}
+
+struct row *rows_add(struct rows_work *w, enum table_id table)
+{
+	struct row *row = row_new(w->arena, table);
+
+	if (row == NULL)
+		return NULL;
+	rows_set_common(w, row);
+	rows_set_time(w, row, NULL);
+	if (w->out->last != NULL)
+		w->out->last->next = row;
+	else
+		w->out->first = row;
+	w->out->last = row;
+	return row;
+}
+
+/* ---- times ---- */
+
+struct rows_time {
+	int64_t us;
+	char source; /* s, r, i */
+	int64_t flags;
+	struct slice text;
+};
+
+static struct rows_time rows_time(const struct message *m, struct value *v)
+{
+	struct rows_time t = {.us = m->received_us, .source = 'r'};
+	enum iso8601_form form = ISO8601_EXACT;
+	int64_t us = 0;
+
+	if (v == NULL || v->kind == VALUE_NULL)
+		return t;
+	t.source = 's';
+	if (v->kind == VALUE_TIME) {
+		us = v->time_us;
+	} else {
+		t.text = value_text(v);
+		form = v->kind == VALUE_STRING ? iso8601_parse(v->text, &us) : ISO8601_INVALID;
+	}
+	if (form == ISO8601_INVALID || us < TIME_FROM_US || us >= TIME_TO_US) {
+		t.us = TIME_UNDATED;
+		t.source = 'i';
+		t.flags = FLAG_time_invalid;
+		return t;
+	}
+	if (form == ISO8601_ZONELESS)
+		t.flags |= FLAG_time_zoneless;
+	else if (form == ISO8601_ADJUSTED)
+		t.flags |= FLAG_time_adjusted;
+	else
+		t.text = (struct slice){NULL, 0}; /* the instant says it all */
+	if (us > m->received_us + TIME_FUTURE_US)
+		t.flags |= FLAG_time_future;
+	t.us = us;
+	return t;
+}
+
+void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
+{
+	struct rows_time t = rows_time(w->message, v);
+
+	cell_set_number(row, KEY_TIME, t.us);
+	rows_set_flag(row, t.flags);
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		cell_set_number(row, TABLE_meter_values_time_source, t.source);
+		cell_set_text(row, TABLE_meter_values_time_text, t.text);
+		break;
+	case TABLE_transaction_events:
+		cell_set_number(row, TABLE_transaction_events_time_source, t.source);
+		cell_set_text(row, TABLE_transaction_events_time_text, t.text);
+		break;
+	case TABLE_authorizations:
+		cell_set_number(row, TABLE_authorizations_time_source, t.source);
+		break;
+	case TABLE_ocpp_events:
+		cell_set_number(row, TABLE_ocpp_events_time_source, t.source);
+		cell_set_text(row, TABLE_ocpp_events_time_text, t.text);
+		break;
+	case TABLE_connector_status:
+	case TABLE_station_boots:
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	/* A time that is no text or timestamp (a map, say) stays where it is, unused. */
+	if (v != NULL && (v->kind == VALUE_TIME || !slice_is_absent(value_text(v))))
+		value_mark_used(v);
+}
+
+bool row_is_timeless(const struct row *row)
+{
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		return row->cells[TABLE_meter_values_time_source].number == 'r';
+	case TABLE_transaction_events:
+		return row->cells[TABLE_transaction_events_time_source].number == 'r';
+	case TABLE_authorizations:
+		return row->cells[TABLE_authorizations_time_source].number == 'r';
+	case TABLE_ocpp_events:
+		return row->cells[TABLE_ocpp_events_time_source].number == 'r';
+	case TABLE_connector_status:
+	case TABLE_station_boots:
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	return false;
+}
+
+/* ---- fields ---- */
+
+/*
+ * A value into a column. What does not fit the column's type is left unused, so it will be found in
+ * extra as the station wrote it. True if the column says all of it.
+ */
+static bool rows_set_cell(struct row *row, const struct schema_field *f, struct value *v)
+{
+	struct slice text = value_text(v);
+	struct decimal d;
+	int64_t number;
+
+	switch (f->type) {
+	case COLUMN_TEXT:
+		cell_set_text(row, f->column, text);
+		return !slice_is_absent(text);
+	case COLUMN_CHAR:
+		if (text.size != 1)
+			return false;
+		cell_set_number(row, f->column, text.data[0]);
+		return true;
+	case COLUMN_INT4:
+		if (slice_is_absent(text) || !decimal_to_int64(text, INT32_MIN, INT32_MAX, &number))
+			return false;
+		cell_set_number(row, f->column, number);
+		return true;
+	case COLUMN_BOOL:
+		if (v->kind != VALUE_BOOLEAN)
+			return false;
+		cell_set_number(row, f->column, v->boolean);
+		return true;
+	case COLUMN_NUMERIC:
+		if (slice_is_absent(text) || decimal_parse(text, &d) == DECIMAL_NONE)
+			return false;
+		cell_set_text(row, f->column, text);
+		return decimal_parse(text, &d) == DECIMAL_PLAIN;
+	case COLUMN_TIME:
+		if (v->kind == VALUE_TIME)
+			number = v->time_us;
+		else if (v->kind != VALUE_STRING ||
+			 iso8601_parse(text, &number) != ISO8601_EXACT)
+			return false;
+		cell_set_number(row, f->column, number);
+		return true;
+	case COLUMN_INT8:
+	case COLUMN_NUMERICS:
+	case COLUMN_JSONB:
+	case COLUMN_BYTEA:
+		break;
+	}
+	return false;
+}
+
+void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *block,
+	struct value *element)
+{
+	for (size_t i = 0; i < block->fields_count; i++) {
+		const struct schema_field *f = &block->fields[i];
+		struct value constant, *v;
+
+		if (!slice_is_absent(f->constant)) {
+			constant = (struct value){.kind = VALUE_STRING, .text = f->constant};
+			(void)rows_set_cell(row, f, &constant);
+			continue;
+		}
+		v = schema_get(&f->path, element, w->message->payload);
+		if (f->column == KEY_TIME && block->kind != SCHEMA_HALF)
+			rows_set_time(w, row, v);
+		else if (v != NULL && rows_set_cell(row, f, v))
+			value_mark_used(v);
+	}
+}
+
+/* ---- identity ---- */
+
+static void rows_put_identity(struct text *t, const struct row *row, const struct message *m)
+{
+	text_put_cstr(t, row->table->name);
+	text_put_char(t, '|');
+	text_put_cstr(t, message_type_name(m->type));
+	text_put_char(t, '|');
+	text_put_slice(t, m->action);
+	text_put_char(t, '|');
+	if (row_is_timeless(row)) {
+		text_put_cstr(t, m->direction == DIRECTION_IN ? "in|" : "out|");
+		text_put_json_string(t, m->id);
+		text_put_char(t, '|');
+		text_put_slice(t, m->trace);
+		text_put_char(t, '|');
+	}
+	if (m->payload != NULL)
+		value_put_canonical(t, m->payload);
+	if (m->error_code.size > 0 || m->error_description.size > 0) {
+		text_put_char(t, '|');
+		text_put_json_string(t, m->error_code);
+		text_put_json_string(t, m->error_description);
+	}
+}
+
+static bool rows_set_digest(struct rows_work *w, struct row *row)
+{
+	struct arena_mark mark = arena_mark(w->arena);
+	struct slice content;
+	struct text t;
+
+	text_begin(&t, w->arena);
+	rows_put_identity(&t, row, w->message);
+	content = text_end(&t);
+	if (slice_is_absent(content))
+		return false;
+	cell_set_number(row, KEY_DIGEST, (int64_t)digest64(content.data, content.size));
+	arena_rewind(w->arena, mark);
+	return true;
+}
+
+/* ---- rows ---- */
+
+static bool rows_set_json(struct rows_work *w, struct row *row, int column, const struct value *v)
+{
+	struct slice json;
+	struct text t;
+
+	if (v == NULL)
+		return true;
+	text_begin(&t, w->arena);
+	value_put_json(&t, v);
+	json = text_end(&t);
+	cell_set_text(row, column, json);
+	return !slice_is_absent(json);
+}
+
+static bool rows_set_event_columns(struct rows_work *w, struct row *row)
+{
+	const struct message *m = w->message;
+
+	cell_set_text(row, TABLE_ocpp_events_direction,
+		slice_from_cstr(m->direction == DIRECTION_IN ? "in" : "out"));
+	cell_set_text(row, TABLE_ocpp_events_kind, slice_from_cstr(message_type_name(m->type)));
+	cell_set_text(row, TABLE_ocpp_events_action, m->action);
+	if (m->error_code.size > 0)
+		cell_set_text(row, TABLE_ocpp_events_error_code, m->error_code);
+	if (m->error_description.size > 0)
+		cell_set_text(row, TABLE_ocpp_events_error_description, m->error_description);
+	return rows_set_json(w, row, TABLE_ocpp_events_payload, m->payload) &&
+	       rows_set_json(w, row, TABLE_ocpp_events_request, m->request);
+}
+
+/* A message that no schema describes, or of which nothing could be made. */
+static bool rows_generic(struct rows_work *w)
+{
+	struct row *row = rows_add(w, TABLE_ocpp_events);
+
+	return row != NULL && rows_set_event_columns(w, row) && rows_set_digest(w, row);
+}
+
+/* One row from the payload itself. */
+static bool rows_single(struct rows_work *w, const struct schema_block *block)
+{
+	struct row *row = rows_add(w, block->table->id);
+
+	if (row == NULL)
+		return false;
+	rows_fill(w, row, block, w->message->payload);
+	if (row->table->id == TABLE_ocpp_events && !rows_set_event_columns(w, row))
+		return false;
+	/* State tables have the digest of the event they come from, to decide between equals. */
+	if (row != w->out->first) {
+		row->cells[KEY_DIGEST] = w->out->first->cells[KEY_DIGEST];
+		return true;
+	}
+	return rows_set_digest(w, row);
+}
+
+/* What no column took, of the rows that do not keep the whole payload. */
+static bool rows_set_extra(struct rows_work *w)
+{
+	struct row *row = w->out->first;
+	struct text t;
+	int column;
+
+	if (row == NULL || value_is_spent(w->message->payload) ||
+		(w->message->payload->kind == VALUE_MAP && w->message->payload->count == 0))
+		return true;
+	if (row->table->id == TABLE_transaction_events)
+		column = TABLE_transaction_events_extra;
+	else if (row->table->id == TABLE_authorizations)
+		column = TABLE_authorizations_extra;
+	else
+		return true;
+	text_begin(&t, w->arena);
+	value_put_json_unused(&t, w->message->payload);
+	cell_set_text(row, column, text_end(&t));
+	return row->cells[column].present;
+}
+
+static bool rows_events(struct rows_work *w)
+{
+	for (size_t i = 0; i < w->schema->blocks_count; i++) {
+		const struct schema_block *block = &w->schema->blocks[i];
+
+		if (block->kind == SCHEMA_ROW && !rows_single(w, block))
+			return false;
+		if (block->kind == SCHEMA_ROWS && !rows_meter_values(w, block))
+			return false;
+	}
+	return rows_set_extra(w);
+}
+
+/* ---- halves ---- */
+
+/* Of an answer that does not name its action: the first paired call whose answer has what is
+ * required. */
+static const struct schema_message *rows_guess_result(struct rows_work *w)
+{
+	const struct message *m = w->message;
+	const struct schema_message *best = NULL;
+	size_t best_required = 0;
+
+	for (size_t i = 0;; i++) {
+		const struct schema_message *s = schemas_at(w->builder->schemas, i);
+		size_t required = 0, present = 0;
+
+		if (s == NULL)
+			return best;
+		if (s->version != m->version || s->type != MESSAGE_RESULT || s->blocks_count == 0)
+			continue;
+		for (size_t f = 0; f < s->blocks[0].fields_count; f++) {
+			const struct schema_field *field = &s->blocks[0].fields[f];
+
+			if (!field->required)
+				continue;
+			required++;
+			present += schema_get(&field->path, m->payload, m->payload) != NULL;
+		}
+		if (required == present && required > best_required) {
+			best = s;
+			best_required = required;
+		}
+	}
+}
+
+/* A call whose result matters, or a result that a call may wait for. */
+static bool rows_half(struct rows_work *w)
+{
+	const struct message *m = w->message;
+	const struct schema_message *schema = w->schema;
+	struct row *first = w->out->first, *half;
+	bool result = m->type == MESSAGE_RESULT;
+
+	if (m->id.size == 0)
+		return true;
+	if (result && m->action.size == 0 && m->payload != NULL)
+		schema = rows_guess_result(w);
+	if (schema == NULL ||
+		(!result && (!schema->paired || first->table->id == TABLE_ocpp_events)) ||
+		(result && (schema->blocks_count == 0 || m->payload == NULL)))
+		return true;
+	half = row_new(w->arena, TABLE_exchange_halves);
+	if (half == NULL)
+		return false;
+	cell_set_text(half, TABLE_exchange_halves_charge_station_id, m->station);
+	cell_set_text(half, TABLE_exchange_halves_message_id, m->id);
+	cell_set_number(half, TABLE_exchange_halves_half, result ? 'r' : 'c');
+	cell_set_number(half, TABLE_exchange_halves_received_at, m->received_us);
+	half->cells[TABLE_exchange_halves_digest] = first->cells[KEY_DIGEST];
+	cell_set_text(half, TABLE_exchange_halves_action, schema->action);
+	if (m->trace.size > 0)
+		cell_set_text(half, TABLE_exchange_halves_trace_id, m->trace);
+	if (result) {
+		rows_fill(w, half, &schema->blocks[0], m->payload);
+	} else {
+		half->cells[TABLE_exchange_halves_event_time] = first->cells[KEY_TIME];
+		half->cells[TABLE_exchange_halves_evse_id] = first->cells[KEY_EVSE];
+	}
+	w->out->half = half;
+	return true;
+}
+
+/* ---- transactions ---- */
+
+static bool rows_transaction(struct rows_work *w)
+{
+	struct row *event = w->out->first;
+	uint64_t digest = (uint64_t)event->cells[KEY_DIGEST].number;
+	struct transaction *t;
+	struct slice id;
+
+	if (event->table->id != TABLE_transaction_events)
+		return true;
+	id = cell_text(event, TABLE_transaction_events_transaction_id);
+	if (id.size == 0)
+		return true;
+	if (w->message->version == VERSION_16)
+		id = transaction_key(id, digest, w->arena);
+	t = slice_is_absent(id) ? NULL : transaction_new(w->arena, w->message->station, id);
+	if (t == NULL || !transaction_add_event(t, event, NULL, w->arena))
+		return false;
+	if (w->reading_start_kind > 0)
+		transaction_add_reading(t, true, w->reading_start, w->reading_start_kind,
+			w->reading_start_us, digest);
+	if (w->reading_stop_kind > 0)
+		transaction_add_reading(t, false, w->reading_stop, w->reading_stop_kind,
+			w->reading_stop_us, digest);
+	w->out->transaction = t;
+	return true;
+}
+
+/* ---- dead letters ---- */
+
+struct row *rows_dead_letter(struct arena *arena, const struct message *m, const struct error *why,
+	uint64_t payload_bytes, struct slice sha256)
+{
+	struct row *row = row_new(arena, TABLE_dead_letters);
+	struct slice detail;
+
+	if (row == NULL)
+		return NULL;
+	detail = arena_copy(arena, slice_from_cstr(why->message));
+	if (slice_is_absent(detail))
+		return NULL;
+	cell_set_text(row, TABLE_dead_letters_topic, m->topic);
+	cell_set_number(row, TABLE_dead_letters_payload_digest,
+		(int64_t)digest64(m->raw.data, m->raw.size));
+	cell_set_text(row, TABLE_dead_letters_reason, slice_from_cstr(why->reason));
+	cell_set_number(row, TABLE_dead_letters_payload_bytes, (int64_t)payload_bytes);
+	cell_set_text(row, TABLE_dead_letters_payload, m->raw);
+	cell_set_text(row, TABLE_dead_letters_payload_sha256, sha256);
+	cell_set_text(row, TABLE_dead_letters_charge_station_id, m->station);
+	cell_set_text(row, TABLE_dead_letters_detail, detail);
+	if (why->offset >= 0)
+		cell_set_number(row, TABLE_dead_letters_error_offset, why->offset);
+	cell_set_number(row, TABLE_dead_letters_received_at, m->received_us);
+	cell_set_number(row, TABLE_dead_letters_seq, (int64_t)m->seq);
+	cell_set_number(row, TABLE_dead_letters_message_index, m->index);
+	return row;
+}

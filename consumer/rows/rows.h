@@ -1,0 +1,62 @@
+#ifndef ROWS_ROWS_H
+#define ROWS_ROWS_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "decode/message.h"
+#include "rows/layouts.h"
+#include "rows/schema.h"
+#include "rows/table.h"
+#include "rows/transaction.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * OCPP message -> rows. Which field goes into which column is said by schemas/; here is what no
+ * table can say: identity, times, the shape of meter values, what is left over. Nothing is rejected
+ * for its content: what looks wrong is flagged, what has no column goes into extra, raw or payload,
+ * what cannot be text goes into payload_raw. Pure but for the known layouts; one thread.
+ *
+ * Identity (digest version 1). The key of an event is station, its own time, EVSE and a digest of
+ * its content in canonical form (decode/value.h), so a repeat finds its first copy whatever path
+ * and encoding it came by. A message without a time of its own has the time of receipt, and its
+ * digest also covers direction, action, message id and trace id.
+ */
+struct rows_options {
+	bool results_all;                /* store results that say nothing */
+	const struct slice *skip_actions; /* not stored, counted as skipped */
+	size_t skip_actions_count;
+};
+
+struct rows_builder {
+	const struct schemas *schemas;
+	struct layouts *layouts;
+	struct rows_options options;
+};
+
+/* What becomes of one message. The first row is the message's own: if it was there before, the
+ * message is a duplicate. */
+struct rows_result {
+	struct row *first;
+	struct row *last;
+	struct row *half;               /* for exchange_halves, or NULL */
+	struct transaction *transaction; /* what it says about a transaction, or NULL */
+	const char *skipped;            /* why there are no rows on purpose, or NULL */
+};
+
+/*
+ * Everything comes from the arena and borrows from the message. False with err: TRANSIENT
+ * "arena_full".
+ */
+MUST_CHECK bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
+	struct rows_result *out, struct error *err);
+
+/* A row for dead_letters. NULL if the arena is full. payload_bytes: size as received. */
+MUST_CHECK struct row *rows_dead_letter(struct arena *arena, const struct message *m,
+	const struct error *why, uint64_t payload_bytes, struct slice sha256);
+
+/* True for a row of an event table whose time is only that of receipt. */
+bool row_is_timeless(const struct row *row);
+
+#endif

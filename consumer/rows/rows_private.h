@@ -1,0 +1,39 @@
+#ifndef ROWS_ROWS_PRIVATE_H
+#define ROWS_ROWS_PRIVATE_H
+
+#include "rows/rows.h"
+
+/* Shared by the files of rows/ only. */
+
+/* One message being turned into rows. */
+struct rows_work {
+	struct rows_builder *builder;
+	struct message *message;
+	const struct schema_message *schema;
+	struct arena *arena;
+	struct rows_result *out;
+	/* Readings for the transaction, from the samples of its own events. */
+	struct slice reading_start, reading_stop;
+	int32_t reading_start_kind, reading_stop_kind;
+	int64_t reading_start_us, reading_stop_us;
+};
+
+/* A row of the message, with station, time of receipt and what all rows have; NULL if full. */
+struct row *rows_add(struct rows_work *w, enum table_id table);
+
+/* Columns from the fields of a block; used fields are marked. */
+void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *block,
+	struct value *element);
+
+/* event_time, time_source, time_text and flags from a station's time; NULL = none given. */
+void rows_set_time(struct rows_work *w, struct row *row, struct value *time);
+
+void rows_set_flag(struct row *row, int64_t flag);
+
+/* rows_meter.c: one row per meter value. False if the arena is full. */
+MUST_CHECK bool rows_meter_values(struct rows_work *w, const struct schema_block *block);
+
+/* Position of a column that most event tables have, by its usual name; -1 if the table has none. */
+int rows_column(const struct row *row, const char *name);
+
+#endif

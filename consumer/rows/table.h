@@ -1,0 +1,122 @@
+#ifndef ROWS_TABLE_H
+#define ROWS_TABLE_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Tables, their columns, and rows of typed values for them. Pure; any thread.
+ */
+enum column_type {
+	COLUMN_TEXT,
+	COLUMN_TIME, /* timestamptz; int64 microseconds since 1970, TIME_UNDATED = -infinity */
+	COLUMN_INT4,
+	COLUMN_INT8,
+	COLUMN_CHAR, /* "char": one byte */
+	COLUMN_BOOL,
+	COLUMN_NUMERIC,  /* the text of a decimal, exponent allowed */
+	COLUMN_NUMERICS, /* numeric[]: cell.texts */
+	COLUMN_JSONB,    /* JSON text */
+	COLUMN_BYTEA,
+};
+
+enum table_step { STEP_NONE, STEP_DAY, STEP_MONTH };
+
+/* COLUMN_meter_values_event_time and so on: the position of each column in its table. */
+enum {
+#define TABLE(name, step)
+#define COLUMN(table, column, type) TABLE_##table##_##column,
+#define END(table)                                                                                 \
+	TABLE_##table##_columns,                                                                   \
+	TABLE_##table##_restart = -1, /* the next table counts from 0 again */
+#include "rows/tables.def"
+#undef TABLE
+#undef COLUMN
+#undef END
+};
+
+enum table_id {
+#define TABLE(name, step) TABLE_##name,
+#define COLUMN(table, column, type)
+#define END(table)
+#include "rows/tables.def"
+#undef TABLE
+#undef COLUMN
+#undef END
+	TABLE_COUNT,
+};
+
+/* Of the event tables. */
+enum { KEY_STATION, KEY_TIME, KEY_EVSE, KEY_DIGEST, KEY_COLUMNS };
+
+#define TIME_UNDATED INT64_MIN
+
+/* evse_id and connector_id where a message states none. */
+enum { EVSE_NOT_STATED = -1 };
+
+struct column {
+	const char *name;
+	enum column_type type;
+};
+
+struct table {
+	const char *name;
+	const struct column *columns;
+	size_t columns_count;
+	enum table_step step;
+	enum table_id id;
+};
+
+extern const struct table tables[TABLE_COUNT];
+
+struct cell {
+	bool present; /* false = NULL */
+	union {
+		int64_t number; /* TIME, INT4, INT8, CHAR, BOOL */
+		struct slice text; /* TEXT, NUMERIC, JSONB, BYTEA */
+		struct {
+			const struct slice *texts; /* NUMERICS; an absent slice is a NULL element */
+			size_t texts_count;
+		};
+	};
+};
+
+/* A row for a table. Everything borrows from the arena it was made in. */
+struct row {
+	const struct table *table;
+	struct row *next; /* of the list it is in */
+	uint32_t message; /* of the batch: which message it belongs to */
+	bool first;       /* the message's own row: decides whether it is a duplicate */
+	bool dropped;     /* found to be in the database */
+	struct cell cells[];
+};
+
+/* All cells NULL; NULL if the arena is full. */
+MUST_CHECK struct row *row_new(struct arena *arena, enum table_id table);
+
+/* Position of a column by name, or -1. */
+int table_column(const struct table *t, struct slice name);
+const struct table *table_by_name(struct slice name);
+
+static inline void cell_set_number(struct row *r, int column, int64_t value)
+{
+	r->cells[column].present = true;
+	r->cells[column].number = value;
+}
+
+/* An absent slice makes a NULL. */
+static inline void cell_set_text(struct row *r, int column, struct slice text)
+{
+	r->cells[column].present = !slice_is_absent(text);
+	r->cells[column].text = text;
+}
+
+static inline struct slice cell_text(const struct row *r, int column)
+{
+	return r->cells[column].present ? r->cells[column].text : (struct slice){NULL, 0};
+}
+
+#endif

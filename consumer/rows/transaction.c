@@ -1,0 +1,409 @@
+#include "rows/transaction.h"
+
+#include "base/bytes.h"
+#include "base/decimal.h"
+#include "rows/flags.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/*
+ * merge_state, big-endian: version (1 byte), then per known group its number (1) and rank (4 + 8 +
+ * 8 + 8), 0xff, number of ranges (2) and low, high (4 + 4) of each.
+ */
+enum {
+	STATE_VERSION = 1,
+	STATE_RANK_BYTES = 1 + 4 + 8 + 8 + 8,
+	STATE_END = 0xff,
+	STATE_RANGE_BYTES = 8,
+};
+
+/* Which column belongs to which group, and where an event has its value. */
+static const struct {
+	int column;
+	enum transaction_group group;
+	int event_column; /* -1: it does not come from an event's column */
+} transaction_facts[] = {
+#define TABLE_transaction_events_NONE (-1)
+#define FACT(column, group, event_column)                                                          \
+	{TABLE_transactions_##column, GROUP_##group, TABLE_transaction_events_##event_column},
+#include "rows/transaction.def"
+#undef FACT
+};
+
+enum { FACTS_COUNT = sizeof(transaction_facts) / sizeof(transaction_facts[0]) };
+
+static int rank_compare(const struct rank *a, const struct rank *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->seq != b->seq)
+		return a->seq < b->seq ? -1 : 1;
+	if (a->time_us != b->time_us)
+		return a->time_us < b->time_us ? -1 : 1;
+	return (a->digest > b->digest) - (a->digest < b->digest);
+}
+
+struct slice transaction_key(struct slice id, uint64_t event_digest, struct arena *arena)
+{
+	int64_t number;
+	char key[64];
+
+	if (!decimal_to_int64(id, INT64_MIN, 0, &number))
+		return id;
+	snprintf(key, sizeof(key), "%" PRId64 "@%016" PRIx64, number, event_digest);
+	return arena_copy(arena, slice_from_cstr(key));
+}
+
+struct transaction *transaction_new(struct arena *arena, struct slice station, struct slice id)
+{
+	struct transaction *t = arena_zalloc(arena, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->row = row_new(arena, TABLE_transactions);
+	if (t->row == NULL)
+		return NULL;
+	cell_set_text(t->row, TABLE_transactions_charge_station_id, station);
+	cell_set_text(t->row, TABLE_transactions_transaction_id, id);
+	cell_set_number(t->row, TABLE_transactions_flags, 0);
+	return t;
+}
+
+/* An event that states one column of a group has the group. */
+static bool group_is_stated(enum transaction_group group, const struct row *event)
+{
+	for (size_t i = 0; i < FACTS_COUNT; i++) {
+		int column = transaction_facts[i].event_column;
+
+		if (transaction_facts[i].group == group && column >= 0 &&
+			event->cells[column].present &&
+			!(column == TABLE_transaction_events_evse_id &&
+				event->cells[column].number == EVSE_NOT_STATED))
+			return true;
+	}
+	return false;
+}
+
+static void group_take(struct transaction *t, enum transaction_group group, const struct row *event,
+	const struct rank *rank)
+{
+	t->ranks[group] = *rank;
+	for (size_t i = 0; i < FACTS_COUNT; i++) {
+		if (transaction_facts[i].group == group && transaction_facts[i].event_column >= 0)
+			t->row->cells[transaction_facts[i].column] =
+				event->cells[transaction_facts[i].event_column];
+	}
+}
+
+static void transaction_see_time(struct transaction *t, int64_t time_us)
+{
+	struct cell *first = &t->row->cells[TABLE_transactions_first_event_at];
+	struct cell *last = &t->row->cells[TABLE_transactions_last_event_at];
+
+	if (time_us == TIME_UNDATED)
+		return;
+	if (!first->present || time_us < first->number)
+		cell_set_number(t->row, TABLE_transactions_first_event_at, time_us);
+	if (!last->present || time_us > last->number)
+		cell_set_number(t->row, TABLE_transactions_last_event_at, time_us);
+}
+
+/* The rank of a start; without a link the event itself says which transaction it starts. */
+static struct rank start_rank(const struct rank *event, const struct transaction_link *link)
+{
+	struct rank r = *event;
+
+	if (link != NULL) {
+		r.kind = RANK_LINKED + (int32_t)link->kind;
+		r.seq = -link->distance_us;
+	}
+	return r;
+}
+
+/*
+ * Who charges where is what the first event says, not the last: the order turns round. A start
+ * says it best, an end worst.
+ */
+static struct rank first_rank(const struct rank *event, bool start, bool stop,
+	const struct transaction_link *link)
+{
+	struct rank r = *event;
+
+	r.kind = start ? RANK_STARTED : stop ? RANK_STATED : RANK_UPDATED;
+	r.seq = -event->seq;
+	r.time_us = -(event->time_us + 1);
+	return link != NULL ? start_rank(&r, link) : r;
+}
+
+bool transaction_add_event(struct transaction *t, const struct row *event,
+	const struct transaction_link *link, struct arena *arena)
+{
+	static const enum transaction_group firsts[] = {GROUP_TOKEN, GROUP_PLACE, GROUP_REMOTE};
+	struct slice type = cell_text(event, TABLE_transaction_events_event_type);
+	struct slice meter_start = cell_text(event, TABLE_transaction_events_meter_start);
+	struct slice meter_stop = cell_text(event, TABLE_transaction_events_meter_stop);
+	const struct cell *seq = &event->cells[TABLE_transaction_events_seq_no];
+	bool start = slice_equal_cstr(type, "Started"), stop = slice_equal_cstr(type, "Ended");
+	struct rank rank = {
+		.kind = RANK_STATED,
+		.seq = seq->present ? seq->number : -1,
+		.time_us = event->cells[KEY_TIME].number,
+		.digest = (uint64_t)event->cells[KEY_DIGEST].number,
+	};
+	struct rank first = first_rank(&rank, start, stop, link);
+	struct rank of_start = start_rank(&rank, link);
+
+	if (start)
+		group_take(t, GROUP_START, event, &of_start);
+	if (start && !slice_is_absent(meter_start)) {
+		t->ranks[GROUP_METER_START] = first;
+		cell_set_text(t->row, TABLE_transactions_meter_start, meter_start);
+	}
+	if (stop)
+		group_take(t, GROUP_STOP, event, &rank);
+	if (stop && !slice_is_absent(meter_stop))
+		transaction_add_reading(
+			t, false, meter_stop, READING_METER, rank.time_us, rank.digest);
+	for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {
+		if (group_is_stated(firsts[i], event))
+			group_take(t, firsts[i], event, &first);
+	}
+	group_take(t, GROUP_VERSION, event, &rank);
+	if (group_is_stated(GROUP_STATE, event))
+		group_take(t, GROUP_STATE, event, &rank);
+	transaction_see_time(t, rank.time_us);
+	if (seq->present) {
+		t->ranges = arena_alloc(arena, sizeof(*t->ranges));
+		if (t->ranges == NULL)
+			return false;
+		t->ranges[0] = (struct seq_range){(int32_t)seq->number, (int32_t)seq->number};
+		t->ranges_count = 1;
+	}
+	return true;
+}
+
+void transaction_add_reading(struct transaction *t, bool at_start, struct slice wh, int32_t kind,
+	int64_t time_us, uint64_t digest)
+{
+	enum transaction_group group = at_start ? GROUP_METER_START : GROUP_METER_STOP;
+	int column = at_start ? TABLE_transactions_meter_start : TABLE_transactions_meter_stop;
+	struct rank rank = {
+		.kind = kind, .time_us = at_start ? -(time_us + 1) : time_us, .digest = digest};
+
+	if (rank_compare(&rank, &t->ranks[group]) <= 0)
+		return;
+	t->ranks[group] = rank;
+	cell_set_text(t->row, column, wh);
+}
+
+void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
+	const struct transaction_link *link, int64_t received_us, uint64_t digest)
+{
+	t->ranks[GROUP_ANSWER] = (struct rank){.kind = RANK_LINKED + (int32_t)link->kind,
+		.seq = -link->distance_us,
+		.time_us = received_us,
+		.digest = digest};
+	cell_set_text(t->row, TABLE_transactions_id_token_status, status);
+	cell_set_text(t->row, TABLE_transactions_group_id_token, group_id_token);
+}
+
+/* Union of two ascending lists, ranges that touch joined. */
+static uint32_t ranges_union(const struct seq_range *a, uint32_t a_count, const struct seq_range *b,
+	uint32_t b_count, struct seq_range *out)
+{
+	uint32_t i = 0, j = 0, n = 0;
+
+	while (i < a_count || j < b_count) {
+		struct seq_range r = j == b_count || (i < a_count && a[i].low <= b[j].low)
+						? a[i++]
+						: b[j++];
+
+		if (n > 0 && (int64_t)r.low <= (int64_t)out[n - 1].high + 1) {
+			if (r.high > out[n - 1].high)
+				out[n - 1].high = r.high;
+		} else {
+			out[n++] = r;
+		}
+	}
+	while (n > SEQ_RANGES_MAX) {
+		uint32_t closest = 0;
+
+		for (uint32_t k = 1; k + 1 < n; k++) {
+			if ((int64_t)out[k + 1].low - out[k].high <
+				(int64_t)out[closest + 1].low - out[closest].high)
+				closest = k;
+		}
+		out[closest].high = out[closest + 1].high;
+		n--;
+		memmove(&out[closest + 1], &out[closest + 2],
+			(n - closest - 1) * sizeof(*out));
+	}
+	return n;
+}
+
+static bool transaction_merge_ranges(struct transaction *into, const struct transaction *from,
+	struct arena *arena)
+{
+	struct seq_range *both;
+
+	if (from->ranges_count == 0)
+		return true;
+	if (into->ranges_count == 0) {
+		into->ranges = from->ranges;
+		into->ranges_count = from->ranges_count;
+		return true;
+	}
+	both = arena_alloc(arena, (into->ranges_count + from->ranges_count) * sizeof(*both));
+	if (both == NULL)
+		return false;
+	into->ranges_count = ranges_union(
+		into->ranges, into->ranges_count, from->ranges, from->ranges_count, both);
+	into->ranges = both;
+	return true;
+}
+
+/* Two events of the same kind that differ. A 1.6 id may be tried with several calls of one message
+ * id, each linked as well as it fits; those are not several starts of the transaction. */
+static bool ranks_conflict(const struct rank *a, const struct rank *b)
+{
+	return a->kind == RANK_STATED && b->kind == RANK_STATED && a->digest != b->digest;
+}
+
+bool transaction_merge(struct transaction *into, const struct transaction *from,
+	struct arena *arena)
+{
+	struct cell *flags = &into->row->cells[TABLE_transactions_flags];
+	const struct cell *from_cells = from->row->cells;
+	bool takes[GROUP_COUNT];
+
+	flags->number |= from_cells[TABLE_transactions_flags].number;
+	if (ranks_conflict(&into->ranks[GROUP_START], &from->ranks[GROUP_START]))
+		flags->number |= FLAG_duplicate_start;
+	if (ranks_conflict(&into->ranks[GROUP_STOP], &from->ranks[GROUP_STOP]))
+		flags->number |= FLAG_duplicate_stop;
+	for (int g = 0; g < GROUP_COUNT; g++) {
+		takes[g] = rank_compare(&from->ranks[g], &into->ranks[g]) > 0;
+		if (takes[g])
+			into->ranks[g] = from->ranks[g];
+	}
+	for (size_t i = 0; i < FACTS_COUNT; i++) {
+		if (takes[transaction_facts[i].group])
+			into->row->cells[transaction_facts[i].column] =
+				from_cells[transaction_facts[i].column];
+	}
+	if (from_cells[TABLE_transactions_first_event_at].present) {
+		transaction_see_time(into, from_cells[TABLE_transactions_first_event_at].number);
+		transaction_see_time(into, from_cells[TABLE_transactions_last_event_at].number);
+	}
+	return transaction_merge_ranges(into, from, arena);
+}
+
+static bool meter_is_backwards(const struct transaction *t)
+{
+	struct slice start = cell_text(t->row, TABLE_transactions_meter_start);
+	struct slice stop = cell_text(t->row, TABLE_transactions_meter_stop);
+
+	return !slice_is_absent(start) && !slice_is_absent(stop) &&
+	       decimal_compare(stop, start) < 0;
+}
+
+static void transaction_derive(struct transaction *t)
+{
+	struct cell *cells = t->row->cells;
+	const struct cell *start = &cells[TABLE_transactions_started_at];
+	const struct cell *stop = &cells[TABLE_transactions_stopped_at];
+	struct cell *flags = &cells[TABLE_transactions_flags];
+	int64_t seen = 0, span = 0;
+
+	flags->number &= ~(int64_t)(FLAG_stop_before_start | FLAG_meter_backwards);
+	if (start->present && stop->present && start->number != TIME_UNDATED &&
+		stop->number != TIME_UNDATED && stop->number < start->number)
+		flags->number |= FLAG_stop_before_start;
+	if (meter_is_backwards(t))
+		flags->number |= FLAG_meter_backwards;
+	cell_set_number(t->row, TABLE_transactions_partition_time,
+		start->present && start->number != TIME_UNDATED	 ? start->number
+		: cells[TABLE_transactions_first_event_at].present ? cells[TABLE_transactions_first_event_at].number
+								 : TIME_UNDATED);
+	for (uint32_t i = 0; i < t->ranges_count; i++)
+		seen += (int64_t)t->ranges[i].high - t->ranges[i].low + 1;
+	if (t->ranges_count > 0) {
+		span = (int64_t)t->ranges[t->ranges_count - 1].high - t->ranges[0].low + 1;
+		span = span - seen > INT32_MAX ? INT32_MAX : span - seen;
+		cell_set_number(t->row, TABLE_transactions_seq_no_missing, span);
+	}
+}
+
+bool transaction_pack(struct transaction *t, struct arena *arena)
+{
+	uint8_t *start, *at;
+
+	transaction_derive(t);
+	start = at = arena_bytes(arena, 1 + GROUP_COUNT * STATE_RANK_BYTES + 1 + 2 +
+						(size_t)t->ranges_count * STATE_RANGE_BYTES);
+	if (start == NULL)
+		return false;
+	at = put_u8(at, STATE_VERSION);
+	for (int g = 0; g < GROUP_COUNT; g++) {
+		const struct rank *r = &t->ranks[g];
+
+		if (r->kind == 0)
+			continue;
+		at = put_be32(put_u8(at, (uint8_t)g), (uint32_t)r->kind);
+		at = put_be64(at, (uint64_t)r->seq);
+		at = put_be64(at, (uint64_t)r->time_us);
+		at = put_be64(at, r->digest);
+	}
+	at = put_be16(put_u8(at, STATE_END), (uint16_t)t->ranges_count);
+	for (uint32_t i = 0; i < t->ranges_count; i++) {
+		at = put_be32(at, (uint32_t)t->ranges[i].low);
+		at = put_be32(at, (uint32_t)t->ranges[i].high);
+	}
+	arena_trim(arena, at);
+	cell_set_text(t->row, TABLE_transactions_merge_state, slice_of(start, (size_t)(at - start)));
+	return true;
+}
+
+static bool unpack_error(const struct transaction *t, struct error *err)
+{
+	error_set(err, ERROR_FATAL, "bad_merge_state",
+		"merge_state of transaction \"%.*s\" of station \"%.*s\" cannot be read",
+		SLICE_ARG(cell_text(t->row, TABLE_transactions_transaction_id)),
+		SLICE_ARG(cell_text(t->row, TABLE_transactions_charge_station_id)));
+	return error_hint(err, "it was changed by hand, or a newer version wrote it");
+}
+
+bool transaction_unpack(struct transaction *t, struct arena *arena, struct error *err)
+{
+	struct slice s = cell_text(t->row, TABLE_transactions_merge_state);
+	const uint8_t *at = s.data, *end = s.data + s.size;
+
+	if (s.size < 1 || *at++ != STATE_VERSION)
+		return unpack_error(t, err);
+	while (at < end && *at != STATE_END) {
+		struct rank *r;
+
+		if (*at >= GROUP_COUNT || end - at < STATE_RANK_BYTES)
+			return unpack_error(t, err);
+		r = &t->ranks[*at];
+		r->kind = (int32_t)get_be32(at + 1);
+		r->seq = (int64_t)get_be64(at + 5);
+		r->time_us = (int64_t)get_be64(at + 13);
+		r->digest = get_be64(at + 21);
+		at += STATE_RANK_BYTES;
+	}
+	if (end - at < 3)
+		return unpack_error(t, err);
+	t->ranges_count = get_be16(at + 1);
+	at += 3;
+	if ((size_t)(end - at) != (size_t)t->ranges_count * STATE_RANGE_BYTES)
+		return unpack_error(t, err);
+	t->ranges = arena_alloc(arena, t->ranges_count * sizeof(*t->ranges));
+	if (t->ranges == NULL)
+		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a transaction");
+	for (uint32_t i = 0; i < t->ranges_count; i++, at += STATE_RANGE_BYTES)
+		t->ranges[i] = (struct seq_range){
+			(int32_t)get_be32(at), (int32_t)get_be32(at + 4)};
+	return true;
+}

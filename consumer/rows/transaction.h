@@ -1,0 +1,117 @@
+#ifndef ROWS_TRANSACTION_H
+#define ROWS_TRANSACTION_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "rows/table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One transaction, merged from facts that may come in any order, any number of times, through
+ * several workers. transaction_merge() is commutative, associative and idempotent: each group of
+ * columns (rows/transaction.def) comes from the fact that ranks highest, never from the one that
+ * came last. Ranks travel with the row in its column merge_state. Pure; any thread.
+ */
+enum transaction_group {
+	GROUP_START,
+	GROUP_STOP,
+	GROUP_TOKEN,
+	GROUP_PLACE,
+	GROUP_VERSION,
+	GROUP_STATE,
+	GROUP_REMOTE,
+	GROUP_METER_START,
+	GROUP_METER_STOP,
+	GROUP_COST,
+	GROUP_ANSWER,
+	GROUP_COUNT,
+};
+
+/* Compared in this order; kind 0 = the group is not known. */
+struct rank {
+	int32_t kind;
+	int64_t seq;
+	int64_t time_us;
+	uint64_t digest;
+};
+
+/* Numbers that were seen, as ranges [low, high], ascending and apart. */
+struct seq_range {
+	int32_t low;
+	int32_t high;
+};
+
+/* Beyond this many ranges the two that are closest become one: a limit for hostile input, far
+ * from what a station can lose. */
+enum { SEQ_RANGES_MAX = 256 };
+
+struct transaction {
+	struct row *row; /* of the table transactions; merge_state is made by transaction_pack() */
+	struct rank ranks[GROUP_COUNT];
+	struct seq_range *ranges;
+	uint32_t ranges_count;
+	struct transaction *next;
+};
+
+/* Kinds of ranks: what makes a fact better than another before its seqNo and time count. */
+enum {
+	RANK_STATED = 1,
+	RANK_UPDATED = 2,
+	RANK_STARTED = 3,
+	RANK_LINKED = 10, /* and the kind of the link */
+};
+
+/* Kinds of readings. */
+enum { READING_FROM_EVENT = 1, READING_MARKED = 2, READING_METER = 3 };
+
+/*
+ * How well a 1.6 result, which has the id, fits the call, which has the start. Where message ids
+ * repeat, one result may fit several calls; the best counts.
+ */
+enum link_kind { LINK_BEFORE = 1, LINK_AFTER = 2, LINK_TRACED = 3 };
+
+struct transaction_link {
+	enum link_kind kind;  /* result received before the call, after it, or of the same trace */
+	int64_t distance_us;  /* between the two times of receipt */
+};
+
+/*
+ * The key of a 1.6 transaction. Ids of 0 and below are none: a station uses them when it never got
+ * one, for any number of sessions (OCPP 1.6 errata 3.18), so each event that has one stands for
+ * itself and gets its digest behind the id. Absent if the arena is full.
+ */
+MUST_CHECK struct slice transaction_key(struct slice id, uint64_t event_digest,
+	struct arena *arena);
+
+/* An empty transaction; NULL if the arena is full. The id is copied from nowhere: it is borrowed. */
+MUST_CHECK struct transaction *transaction_new(struct arena *arena, struct slice station,
+	struct slice id);
+
+/*
+ * What an event says about its transaction: fills t from a row of transaction_events. link: how a
+ * 1.6 start came by its id; NULL for all others. False if the arena is full.
+ */
+MUST_CHECK bool transaction_add_event(struct transaction *t, const struct row *event,
+	const struct transaction_link *link, struct arena *arena);
+
+/* A meter reading in Wh as decimal text; at the start (lowest time wins) or the end (highest). */
+void transaction_add_reading(struct transaction *t, bool at_start, struct slice wh, int32_t kind,
+	int64_t time_us, uint64_t digest);
+
+/* The answer to a 1.6 start. */
+void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
+	const struct transaction_link *link, int64_t received_us, uint64_t digest);
+
+/* Put what from knows into into. Text is borrowed from from. False if the arena is full. */
+MUST_CHECK bool transaction_merge(struct transaction *into, const struct transaction *from,
+	struct arena *arena);
+
+/* Compute what follows from the rest (partition_time, flags, counts) and pack merge_state. */
+MUST_CHECK bool transaction_pack(struct transaction *t, struct arena *arena);
+
+/* The inverse: ranks and ranges from the row's merge_state. FATAL if it is not ours. */
+MUST_CHECK bool transaction_unpack(struct transaction *t, struct arena *arena, struct error *err);
+
+#endif

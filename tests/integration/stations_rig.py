@@ -1,0 +1,219 @@
+"""Runs ocpp-stations and collects what arrives, for test_stations.py."""
+
+import collections
+import json
+import os
+import pathlib
+import pwd
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import msgpack
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STATIONS = os.environ.get("OCPP_STATIONS", str(ROOT / "build" / "dev" / "ocpp-stations"))
+DEADLINE_S = 60
+START = "2026-01-31T22:00:00Z"
+
+
+class Broker:
+    """A private mosquitto on a free loopback port, with its data in a folder of the test."""
+
+    def __init__(self, folder, *settings):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.config = folder / "mosquitto.conf"
+        self.process = None
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            "max_inflight_messages 1000",
+            "max_queued_messages 0",
+            # Started as root it would become another user, who may not read the folder.
+            f"user {pwd.getpwuid(os.getuid()).pw_name}",
+        ]
+        lines = [line for line in lines if line.split()[0] not in
+                 {setting.split()[0] for setting in settings}]
+        self.config.write_text("\n".join([*lines, *settings]) + "\n")
+
+    def start(self):
+        self.process = subprocess.Popen(["mosquitto", "-c", str(self.config)],
+                                        stderr=subprocess.PIPE, text=True)
+        for line in self.process.stderr:
+            if line.rstrip().endswith("running"):
+                threading.Thread(target=self.process.stderr.read, daemon=True).start()
+                return self
+        raise AssertionError(f"mosquitto ended with {self.process.wait()}")
+
+    def stop(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(DEADLINE_S)
+            self.process = None
+
+
+class Subscriber:
+    """Keeps what arrives; the session outlives a restart of the broker."""
+
+    def __init__(self, broker, client_id="subscriber"):
+        self.messages = []
+        self.changed = threading.Condition()
+        self.is_subscribed = False
+        self.client = mqtt.Client(client_id, protocol=mqtt.MQTTv5)
+        self.client.max_inflight_messages_set(65535)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = self._on_connect
+        self.client.on_subscribe = self._on_subscribe
+        self.client.on_message = self._on_message
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 3600
+        self.client.connect("127.0.0.1", broker.port, clean_start=False, properties=properties)
+        self.client.loop_start()
+        self.wait(lambda: self.is_subscribed)
+
+    def _on_connect(self, client, userdata, flags, reason, properties):
+        client.subscribe("cs/#", qos=2)
+
+    def _on_subscribe(self, client, userdata, mid, reasons, properties):
+        with self.changed:
+            self.is_subscribed = True
+            self.changed.notify_all()
+
+    def _on_message(self, client, userdata, message):
+        with self.changed:
+            self.messages.append(message)
+            self.changed.notify_all()
+
+    def wait(self, predicate):
+        with self.changed:
+            assert self.changed.wait_for(predicate, DEADLINE_S)
+
+    def wait_count(self, count):
+        self.wait(lambda: len(self.messages) >= count)
+        return list(self.messages)
+
+    def wait_identities(self, wanted):
+        """Until all of these have come; returns what came."""
+        came, done = collections.Counter(), 0
+        deadline = time.monotonic() + DEADLINE_S
+        while wanted - came:
+            with self.changed:
+                assert self.changed.wait_for(lambda: len(self.messages) > done,
+                                             deadline - time.monotonic()), wanted - came
+                new = self.messages[done:]
+            done += len(new)
+            came += identities(new)
+        return came
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Run:
+    """One run of ocpp-stations."""
+
+    def __init__(self, broker, folder, *arguments, seed=42, ledger=True):
+        self.path = folder / f"ledger-{os.urandom(4).hex()}.jsonl"
+        command = [STATIONS, "--broker", broker.url, "--seed", str(seed), "--start", START]
+        if ledger:
+            command += ["--ledger", str(self.path)]
+        self.process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.summary = None
+        self.errors = None
+
+    def wait(self, code=0):
+        out, self.errors = self.process.communicate(timeout=DEADLINE_S)
+        assert self.process.returncode == code, self.errors
+        self.summary = json.loads(out) if out else None
+        return self
+
+    def wait_status(self, **at_least):
+        """Until a status line says so: wait_status(published=1000)."""
+        for line in self.process.stderr:
+            told = dict(re.findall(r"([a-z]+) (\d+)", line))
+            if all(int(told.get(name, -1)) >= count for name, count in at_least.items()):
+                return
+        raise AssertionError("it ended before")
+
+    @property
+    def ledger(self):
+        return Ledger(self.path)
+
+
+class Ledger:
+    def __init__(self, path):
+        self.lines = [json.loads(line, parse_float=Number)
+                      for line in path.read_text().splitlines()]
+        self.messages = {line["m"]: line for line in self.lines if "m" in line}
+        self.sessions = [line for line in self.lines if line.get("t") == "transactions"]
+        self.acknowledged = set()
+        for line in self.lines:
+            for item in line.get("a", []):
+                first, last = item if isinstance(item, list) else (item, item)
+                self.acknowledged.update(range(first, last + 1))
+
+    def facts(self):
+        return [fact for line in self.messages.values() for fact in line.get("facts", [])]
+
+
+class Number(str):
+    """A number as its sender wrote it."""
+
+
+def number_of_float(value):
+    text = repr(value)
+    return Number(text[:-2] if text.endswith(".0") else text)
+
+
+def numbers_as_text(value):
+    if isinstance(value, dict):
+        return {key: numbers_as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [numbers_as_text(item) for item in value]
+    if isinstance(value, float):
+        return number_of_float(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Number(value)
+    return value
+
+
+def decode(payload):
+    """An OCPP message or several; numbers as text."""
+    if payload[:1] in (b"{", b"["):
+        return json.loads(payload, parse_float=Number, parse_int=Number)
+    return numbers_as_text(msgpack.unpackb(payload))
+
+
+def elements(payload):
+    decoded = decode(payload)
+    return decoded if isinstance(decoded, list) and isinstance(decoded[0], dict) else [decoded]
+
+
+def identity(topic, element):
+    """What tells messages apart: (topic, kind, message id)."""
+    if isinstance(element, dict):
+        kind, message_id = element["type"], element["id"]
+    else:
+        kind, message_id = element[0], element[1]
+    return topic, {"2": "call", "3": "result", "4": "error"}[kind], message_id
+
+
+def identities(messages):
+    return collections.Counter(identity(message.topic, element) for message in messages
+                               for element in elements(message.payload))
+
+
+def ledger_identities(ledger):
+    return collections.Counter((line["topic"], line["kind"], line["id"])
+                               for line in ledger.messages.values())
