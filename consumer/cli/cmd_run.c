@@ -3,13 +3,38 @@
 #include "daemon/daemon.h"
 
 #include <string.h>
+#include <unistd.h>
+
+static enum exit_code run_exit_code(const struct error *err)
+{
+	static const struct {
+		const char *prefix; /* of the reason */
+		enum exit_code code;
+	} codes[] = {
+		{"schema_", EXIT_CODE_SCHEMA},
+		{"bad_migrations", EXIT_CODE_SCHEMA},
+		{"spool_", EXIT_CODE_SPOOL},
+		{"disk", EXIT_CODE_SPOOL},
+		{"log_used_elsewhere", EXIT_CODE_SPOOL},
+		{"client_id_used_twice", EXIT_CODE_BROKER},
+		{"bad_setting", EXIT_CODE_CONFIG},
+	};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
+		if (strncmp(err->reason, codes[i].prefix, strlen(codes[i].prefix)) == 0)
+			return codes[i].code;
+	}
+	return EXIT_CODE_FAILED;
+}
 
 enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 {
 	struct daemon_options options = {.config = config,
 		.pg = cli_pg_options(config),
 		.migrate = config->storage_postgres_run_migrations};
+	enum exit_code code;
 	struct error err;
+	bool ok, hard = false;
 
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--migrate") == 0)
@@ -17,15 +42,9 @@ enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 		else
 			return cli_usage("run", "\"%s\" is not understood", argv[i]);
 	}
-	if (daemon_run(&options, &err))
-		return EXIT_CODE_OK;
-	if (strncmp(err.reason, "schema_", 7) == 0)
-		return cli_fail(EXIT_CODE_SCHEMA, &err);
-	if (strncmp(err.reason, "spool_", 6) == 0 || strcmp(err.reason, "disk") == 0)
-		return cli_fail(EXIT_CODE_SPOOL, &err);
-	if (strcmp(err.reason, "client_id_used_twice") == 0)
-		return cli_fail(EXIT_CODE_BROKER, &err);
-	if (strcmp(err.reason, "bad_setting") == 0)
-		return cli_fail(EXIT_CODE_CONFIG, &err);
-	return cli_fail(EXIT_CODE_FAILED, &err);
+	ok = daemon_run(&options, &hard, &err);
+	code = ok ? EXIT_CODE_OK : cli_fail(run_exit_code(&err), &err);
+	if (hard)
+		_exit((int)code);
+	return code;
 }

@@ -44,6 +44,7 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 		!pg_session_new(&w->session, loop, &w->options.pg,
 			(struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
 		goto fail;
+	pg_session_set_timeout(w->session, options->timeout_us);
 	*out = w;
 	return true;
 fail:

@@ -30,6 +30,7 @@ struct writer_options {
 	struct uuid spool;
 	const char *client_id;
 	bool commit_sync;
+	int64_t timeout_us; /* the server may be silent for so long during a batch */
 	int64_t dedupe_window_us;
 	int64_t pairing_window_us;
 	int64_t dead_letters_bytes_max;

@@ -132,6 +132,7 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 	if (!copy_request(w, c, target, err))
 		return false;
 	c->careful = true;
+	w->work.copied_carefully = true;
 	r = writer_request(w);
 	r->statement = &w->statements->careful[table];
 	r->on_result = copy_careful_result;

@@ -412,6 +412,7 @@ bool writer_plan(struct writer *w, struct error *err)
 	struct batch *b = work->batch;
 
 	w->requests_count = w->copies_count = 0;
+	work->copied_carefully = false;
 	if (work->phase == PHASE_PARTITIONS) {
 		if (!plan_partitions(w, err))
 			return false;
@@ -421,13 +422,14 @@ bool writer_plan(struct writer *w, struct error *err)
 	if (work->phase == PHASE_EVENTS) {
 		if (!plan_events(w, err))
 			return false;
-		if (work->phase == PHASE_EVENTS || plan_timeless_count(b) > 0)
+		if (work->phase == PHASE_EVENTS || plan_timeless_count(b) > 0 ||
+			work->copied_carefully)
 			return true;
 	}
 	if (work->phase == PHASE_TIMELESS) {
 		if (!plan_timeless(w, err))
 			return false;
-		if (work->phase == PHASE_TIMELESS || b->has_starts)
+		if (work->phase == PHASE_TIMELESS || b->has_starts || work->copied_carefully)
 			return true;
 	}
 	if (work->phase == PHASE_KEYS) {

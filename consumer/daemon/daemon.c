@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static const int64_t BROKER_BASE_US = 200 * US_PER_MS;
 static const int64_t BROKER_CAP_US = 30 * US_PER_SECOND;
@@ -432,9 +431,9 @@ static bool daemon_start(struct daemon *d, struct error *err)
 /*
  * In the reverse order. A receive thread that is parked, or a connection that did not end in time,
  * still uses the log: then nothing is freed and the process ends as it is, which the log takes for
- * a crash.
+ * a crash. False then.
  */
-static void daemon_finish(struct daemon *d)
+static bool daemon_finish(struct daemon *d)
 {
 	struct mqtt_status status = {.state = MQTT_DOWN};
 
@@ -444,7 +443,7 @@ static void daemon_finish(struct daemon *d)
 	if (d->intake.parked || status.state != MQTT_DOWN) {
 		log_warn("stopped_hard", "the connection to the broker did not end in time", "parked=%d",
 			(int)d->intake.parked);
-		_exit(d->failed ? 1 : 0);
+		return false;
 	}
 	mqtt_free(&d->mqtt);
 	pipeline_free(&d->pipeline);
@@ -453,21 +452,22 @@ static void daemon_finish(struct daemon *d)
 	free(d->metrics);
 	if (d->loop != NULL)
 		ev_loop_destroy(d->loop);
+	return true;
 }
 
-bool daemon_run(const struct daemon_options *options, struct error *err)
+bool daemon_run(const struct daemon_options *options, bool *hard_out, struct error *err)
 {
 	struct daemon d = {.options = options, .config = options->config};
 
 	if (!daemon_start(&d, err)) {
-		daemon_finish(&d);
+		*hard_out = !daemon_finish(&d);
 		return false;
 	}
 	log_info("started", "", "version=%s", OCPP_PERSISTER_VERSION);
 	ev_run(d.loop, 0);
 	if (d.failed)
 		*err = d.failure;
-	daemon_finish(&d);
+	*hard_out = !daemon_finish(&d);
 	log_info("stopped", "", "failed=%d", (int)d.failed);
 	return !d.failed;
 }

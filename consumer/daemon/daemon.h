@@ -20,7 +20,11 @@ struct daemon_options {
 	bool migrate; /* bring the schema up to date if it is behind */
 };
 
-/* Until it is told to stop: true. False with err if it could not start, or had to stop. */
-MUST_CHECK bool daemon_run(const struct daemon_options *options, struct error *err);
+/*
+ * Until it is told to stop: true. False with err if it could not start, or had to stop.
+ * *hard_out: a thread of the MQTT library is still at work, so the process must end by _exit().
+ */
+MUST_CHECK bool daemon_run(const struct daemon_options *options, bool *hard_out,
+	struct error *err);
 
 #endif

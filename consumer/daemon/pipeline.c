@@ -76,6 +76,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.spool = spool_identity(p->spool),
 		.client_id = client_id,
 		.commit_sync = strcmp(c->storage_commit, "sync") == 0,
+		.timeout_us = c->storage_postgres_timeout,
 		.dedupe_window_us = c->dedupe_window,
 		.pairing_window_us = c->pairing_window,
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,

@@ -39,6 +39,7 @@ struct mqtt {
 
 	pthread_mutex_t lock; /* of what follows */
 	struct mqtt_status status;
+	bool ending; /* mqtt_disconnect() was called */
 	char tls_error[256];
 };
 
@@ -251,10 +252,17 @@ static void mqtt_on_connect_failure(void *context, MQTTAsync_failureData *data)
 
 static void mqtt_connected(struct mqtt *m, bool session_present)
 {
+	bool ending;
+
 	pthread_mutex_lock(&m->lock);
 	m->status.session_present = session_present;
 	m->status.speaks_5 = m->version == MQTTVERSION_5;
+	ending = m->ending;
 	pthread_mutex_unlock(&m->lock);
+	if (ending) {
+		mqtt_disconnect(m); /* it was too early for that when it was asked for */
+		return;
+	}
 	/* Also with a session: a filter may be new, and a broker that lost its memory may not
 	 * know. Subscribing again changes nothing where it is there. */
 	mqtt_unsubscribe_old(m);
@@ -347,6 +355,7 @@ void mqtt_connect(struct mqtt *m)
 	CHECK(m->status.state == MQTT_DOWN);
 	m->status.state = MQTT_CONNECTING;
 	m->status.failed = false;
+	m->ending = false;
 	m->tls_error[0] = '\0';
 	pthread_mutex_unlock(&m->lock);
 	if (m->fall_back) {
@@ -547,6 +556,7 @@ static void *mqtt_disconnect_main(void *context)
 	MQTTAsync_disconnectOptions v3 = MQTTAsync_disconnectOptions_initializer;
 	MQTTAsync_disconnectOptions v5 = MQTTAsync_disconnectOptions_initializer5;
 	MQTTAsync_disconnectOptions *o = m->version == MQTTVERSION_5 ? &v5 : &v3;
+	bool connecting;
 
 	o->timeout = MQTT_DISCONNECT_MS;
 	o->context = m;
@@ -557,7 +567,13 @@ static void *mqtt_disconnect_main(void *context)
 		o->onSuccess = mqtt_on_disconnect;
 		o->onFailure = mqtt_on_disconnect_failure;
 	}
-	if (MQTTAsync_disconnect(m->client, o) != MQTTASYNC_SUCCESS)
+	if (MQTTAsync_disconnect(m->client, o) == MQTTASYNC_SUCCESS)
+		return NULL;
+	pthread_mutex_lock(&m->lock);
+	connecting = m->status.state == MQTT_CONNECTING;
+	pthread_mutex_unlock(&m->lock);
+	/* While it connects there is nothing to end yet: the outcome of that comes first. */
+	if (!connecting)
 		mqtt_on_disconnect_done(m);
 	return NULL;
 }
@@ -567,6 +583,9 @@ void mqtt_disconnect(struct mqtt *m)
 	pthread_attr_t detached;
 	pthread_t thread;
 
+	pthread_mutex_lock(&m->lock);
+	m->ending = true;
+	pthread_mutex_unlock(&m->lock);
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
 	if (pthread_create(&thread, &detached, mqtt_disconnect_main, m) != 0)
