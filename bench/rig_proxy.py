@@ -170,6 +170,7 @@ class Proxy:
     swallow_commit()             the next COMMIT reaches PostgreSQL, its answer never comes back;
                                  arrives=False: the COMMIT does not even get there. Needs
                                  postgres=True from the start: messages are found by their lengths
+    inject(data)                 send bytes to all clients as if the server had
     refuse_connect(0x84)         answer MQTT CONNECTs with this CONNACK code, count times
     """
 
@@ -242,6 +243,10 @@ class Proxy:
     def delay(self, seconds, *directions):
         for direction in directions or (UP, DOWN):
             self._delays[direction] = seconds
+
+    def inject(self, data):
+        for link in list(self._links):
+            link.client.sendall(data)
 
     def cut_after(self, count, direction=DOWN):
         with self._lock:

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "daemon/filters.h"
 #include "daemon/intake.h"
 #include "daemon/pipeline.h"
 #include "http/http.h"
@@ -19,11 +20,16 @@
 
 static const int64_t BROKER_BASE_US = 200 * US_PER_MS;
 static const int64_t BROKER_CAP_US = 30 * US_PER_SECOND;
+/* A connection that lasts this long is a good one. */
+static const int64_t BROKER_STEADY_US = 10 * US_PER_SECOND;
 static const double STOP_BROKER_S = 3.;   /* for the connection to end */
 static const double STOP_PIPELINE_S = 10.; /* for the batch under way */
 static const int64_t QOS0_WARNING_US = 3600 * US_PER_SECOND;
 
-enum { PAGE_ARENA_BYTES = 256 * 1024 };
+enum {
+	PAGE_ARENA_BYTES = 256 * 1024,
+	BROKER_UNSTEADY = 4, /* connections in a row that did not last: worth a word */
+};
 
 /*
  *	RUNNING -> STOPPING_BROKER -> STOPPING_PIPELINE -> over
@@ -42,6 +48,7 @@ struct daemon {
 	struct mqtt *mqtt;
 	struct backoff broker_backoff;
 	struct log_repeat broker_trouble;
+	struct filters filters;
 	char client_id[128];
 	struct arena pages;
 
@@ -52,6 +59,8 @@ struct daemon {
 	ev_timer tick;
 	enum daemon_phase phase;
 	bool subscribed; /* as said last */
+	int64_t subscribed_us;
+	uint32_t unsteady;
 	int64_t qos0_warned_us;
 	uint64_t qos0_seen;
 
@@ -111,8 +120,13 @@ static void daemon_on_broker_timer(struct ev_loop *loop, ev_timer *w, int events
 
 static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
 {
-	backoff_reset(&d->broker_backoff);
-	(void)log_repeat_over(&d->broker_trouble);
+	struct error err;
+
+	if (!filters_save(&d->filters, &err)) {
+		daemon_fail(d, &err);
+		return;
+	}
+	d->subscribed_us = clock_mono_us();
 	metrics_add(&d->metrics->broker_connects, 1);
 	log_info("broker_connected", "", "client_id=%s mqtt=%s session_present=%d", d->client_id,
 		status->speaks_5 ? "5" : "3.1.1", status->session_present);
@@ -122,9 +136,30 @@ static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
 			"connects=%" PRIu64, status->connects);
 }
 
+/* Two clients of one id push each other out for ever, and not every broker says why. */
+static void daemon_judge_connection(struct daemon *d)
+{
+	struct error err;
+
+	if (clock_mono_us() - d->subscribed_us > BROKER_STEADY_US) {
+		d->unsteady = 0;
+		backoff_reset(&d->broker_backoff);
+		(void)log_repeat_over(&d->broker_trouble);
+		return;
+	}
+	if (++d->unsteady % BROKER_UNSTEADY != 0)
+		return;
+	error_set(&err, ERROR_TRANSIENT, "broker", "no connection to the broker lasts: %u in a row",
+		d->unsteady);
+	error_hint(&err, "if another client connects as \"%s\", give each worker an mqtt.client_id "
+			 "(or a spool.dir) of its own",
+		d->client_id);
+	log_failure(LOG_LEVEL_WARN, "broker_unsteady", &err);
+}
+
 static void daemon_broker_down(struct daemon *d, const struct mqtt_status *status)
 {
-	int64_t wait_us = backoff_next_us(&d->broker_backoff);
+	int64_t wait_us;
 	uint64_t suppressed;
 
 	if (d->phase != DAEMON_RUNNING)
@@ -133,6 +168,10 @@ static void daemon_broker_down(struct daemon *d, const struct mqtt_status *statu
 		daemon_fail(d, &status->failure);
 		return;
 	}
+	if (d->subscribed_us > 0)
+		daemon_judge_connection(d);
+	d->subscribed_us = 0;
+	wait_us = backoff_next_us(&d->broker_backoff);
 	if (log_repeat_due(&d->broker_trouble, &suppressed)) {
 		log_failure(LOG_LEVEL_ERROR, "broker_lost", &status->failure);
 		log_info("will_retry", "", "in_ms=%" PRId64 " suppressed=%" PRIu64,
@@ -151,7 +190,8 @@ static void daemon_look_at_broker(struct daemon *d)
 		d->subscribed = true;
 		daemon_broker_up(d, &status);
 	} else if (status.state == MQTT_DOWN && status.failed &&
-		   (d->subscribed || !ev_is_active(&d->broker_timer))) {
+		   (d->subscribed || !ev_is_active(&d->broker_timer) ||
+			   status.failure.kind == ERROR_FATAL)) {
 		d->subscribed = false;
 		if (d->phase == DAEMON_STOPPING_BROKER)
 			daemon_stop_pipeline(d);
@@ -356,9 +396,6 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 		.client_id = d->client_id,
 		.user = c->mqtt_user,
 		.password = c->mqtt_password,
-		.topics = c->mqtt_topics.items,
-		.topics_count = c->mqtt_topics.count,
-		.group = c->mqtt_group,
 		.qos = (int)c->mqtt_qos,
 		.keep_alive_us = c->mqtt_keep_alive,
 		.session_expiry_us = c->mqtt_session_expiry,
@@ -380,6 +417,12 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 		.message_bytes_max = c->mqtt_message_bytes_max,
 		.wake = daemon_wake,
 		.context = d};
+	if (!filters_init(&d->filters, c, err))
+		return false;
+	options.filters = d->filters.wanted;
+	options.filters_count = d->filters.wanted_count;
+	options.old_filters = d->filters.old;
+	options.old_filters_count = d->filters.old_count;
 	return mqtt_new(&d->mqtt, &options, events, err);
 }
 
@@ -446,6 +489,7 @@ static bool daemon_finish(struct daemon *d)
 		return false;
 	}
 	mqtt_free(&d->mqtt);
+	filters_fini(&d->filters);
 	pipeline_free(&d->pipeline);
 	spool_close(&d->spool);
 	arena_fini(&d->pages);
@@ -457,17 +501,25 @@ static bool daemon_finish(struct daemon *d)
 
 bool daemon_run(const struct daemon_options *options, bool *hard_out, struct error *err)
 {
-	struct daemon d = {.options = options, .config = options->config};
+	struct daemon *d = calloc(1, sizeof(*d));
+	bool failed;
 
-	if (!daemon_start(&d, err)) {
-		*hard_out = !daemon_finish(&d);
-		return false;
+	*hard_out = false;
+	if (d == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	d->options = options;
+	d->config = options->config;
+	failed = !daemon_start(d, err);
+	if (!failed) {
+		log_info("started", "", "version=%s", OCPP_PERSISTER_VERSION);
+		ev_run(d->loop, 0);
+		failed = d->failed;
+		if (failed)
+			*err = d->failure;
 	}
-	log_info("started", "", "version=%s", OCPP_PERSISTER_VERSION);
-	ev_run(d.loop, 0);
-	if (d.failed)
-		*err = d.failure;
-	*hard_out = !daemon_finish(&d);
-	log_info("stopped", "", "failed=%d", (int)d.failed);
-	return !d.failed;
+	*hard_out = !daemon_finish(d);
+	log_info("stopped", "", "failed=%d", (int)failed);
+	if (!*hard_out)
+		free(d); /* else a thread still uses it */
+	return !failed;
 }

@@ -19,6 +19,7 @@ enum {
 	/* OASIS MQTT 3.1.1, section 3.2.2.3 */
 	RETURN_UNSUPPORTED_VERSION = 1,
 	RETURN_BAD_CLIENT_ID = 2,
+	RETURN_UNAVAILABLE = 3,
 	RETURN_BAD_CREDENTIALS = 4,
 	RETURN_NOT_AUTHORIZED = 5,
 
@@ -33,7 +34,6 @@ struct mqtt {
 	int version; /* MQTTVERSION_5 or MQTTVERSION_3_1_1 that the client is made for */
 	bool fall_back; /* make the next client for 3.1.1 */
 	char **uris; /* as paho spells them */
-	char **filters; /* with the group */
 	int *qos;
 	MQTTSubscribe_options *subscribe_options;
 
@@ -64,11 +64,11 @@ static void mqtt_set_up(struct mqtt *m)
 	m->events.on_change(m->events.context);
 }
 
-/* The first reason counts: what follows from it says less. */
+/* The first reason counts, since what follows from it says less, unless it is final. */
 static void mqtt_set_down(struct mqtt *m, const struct error *why)
 {
 	pthread_mutex_lock(&m->lock);
-	if (m->status.state != MQTT_DOWN || !m->status.failed) {
+	if (m->status.state != MQTT_DOWN || !m->status.failed || why->kind == ERROR_FATAL) {
 		m->status.failed = true;
 		m->status.failure = *why;
 	}
@@ -128,24 +128,14 @@ static char *mqtt_uri(const char *url)
 	return NULL;
 }
 
-static char *mqtt_filter(const struct mqtt_options *o, const char *topic)
-{
-	char *filter = NULL;
-
-	if (o->group[0] == '\0')
-		return strdup(topic);
-	return asprintf(&filter, "$share/%s/%s", o->group, topic) < 0 ? NULL : filter;
-}
-
 static bool mqtt_make_lists(struct mqtt *m)
 {
 	const struct mqtt_options *o = &m->options;
 
 	m->uris = calloc(o->urls_count + 1, sizeof(*m->uris));
-	m->filters = calloc(o->topics_count + 1, sizeof(*m->filters));
-	m->qos = calloc(o->topics_count + 1, sizeof(*m->qos));
-	m->subscribe_options = calloc(o->topics_count + 1, sizeof(*m->subscribe_options));
-	if (m->uris == NULL || m->filters == NULL || m->qos == NULL ||
+	m->qos = calloc(o->filters_count + 1, sizeof(*m->qos));
+	m->subscribe_options = calloc(o->filters_count + 1, sizeof(*m->subscribe_options));
+	if (m->uris == NULL || m->qos == NULL ||
 		m->subscribe_options == NULL)
 		return false;
 	for (size_t i = 0; i < o->urls_count; i++) {
@@ -153,16 +143,14 @@ static bool mqtt_make_lists(struct mqtt *m)
 		if (m->uris[i] == NULL)
 			return false;
 	}
-	for (size_t i = 0; i < o->topics_count; i++) {
+	for (size_t i = 0; i < o->filters_count; i++) {
 		static const MQTTSubscribe_options defaults = MQTTSubscribe_options_initializer;
 
-		m->filters[i] = mqtt_filter(o, o->topics[i]);
-		if (m->filters[i] == NULL)
-			return false;
 		m->qos[i] = o->qos;
 		m->subscribe_options[i] = defaults;
 		/* Retained messages come with a new subscription, not with every connection. */
-		m->subscribe_options[i].retainHandling = o->group[0] == '\0' ? 1 : 0;
+		m->subscribe_options[i].retainHandling =
+			strncmp(o->filters[i], "$share/", 7) == 0 ? 0 : 1;
 	}
 	return true;
 }
@@ -197,10 +185,7 @@ void mqtt_free(struct mqtt **mqtt)
 		MQTTAsync_destroy(&m->client);
 	for (size_t i = 0; m->uris != NULL && i < m->options.urls_count; i++)
 		free(m->uris[i]);
-	for (size_t i = 0; m->filters != NULL && i < m->options.topics_count; i++)
-		free(m->filters[i]);
 	free(m->uris);
-	free(m->filters);
 	free(m->qos);
 	free(m->subscribe_options);
 	pthread_mutex_destroy(&m->lock);
@@ -209,6 +194,24 @@ void mqtt_free(struct mqtt **mqtt)
 
 /* ---- connecting ---- */
 
+/* What a refusal says, by its code: paho's own text is "CONNACK return code". */
+static const char *mqtt_refusal(bool v5, int code, const char *message)
+{
+	static const char *const v3[] = {
+		[RETURN_UNSUPPORTED_VERSION] = "unacceptable protocol version",
+		[RETURN_BAD_CLIENT_ID] = "client id rejected",
+		[RETURN_UNAVAILABLE] = "server unavailable",
+		[RETURN_BAD_CREDENTIALS] = "bad user name or password",
+		[RETURN_NOT_AUTHORIZED] = "not authorized",
+	};
+
+	if (v5 && code >= REASON_FAILURE)
+		return MQTTReasonCode_toString((enum MQTTReasonCodes)code);
+	if (code > 0 && code < (int)(sizeof(v3) / sizeof(*v3)))
+		return v3[code];
+	return message != NULL ? message : MQTTAsync_strerror(code);
+}
+
 static void mqtt_refused(struct mqtt *m, int code, const char *message)
 {
 	bool v5 = m->version == MQTTVERSION_5;
@@ -216,10 +219,8 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 
 	pthread_mutex_lock(&m->lock);
 	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s%s%s",
-		message != NULL		? message
-		: v5 && code >= REASON_FAILURE ? MQTTReasonCode_toString((enum MQTTReasonCodes)code)
-					       : MQTTAsync_strerror(code),
-		m->tls_error[0] != '\0' ? ": " : "", m->tls_error);
+		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "",
+		m->tls_error);
 	pthread_mutex_unlock(&m->lock);
 	/* mosquitto answers a version it does not speak with code 1 also to MQTT 5. */
 	if (code == REASON_UNSUPPORTED_VERSION || code == RETURN_UNSUPPORTED_VERSION) {
@@ -402,14 +403,14 @@ static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 	struct mqtt *m = context;
 	int count = data->alt.sub.reasonCodeCount;
 
-	for (int i = 0; i < (int)m->options.topics_count; i++) {
+	for (int i = 0; i < (int)m->options.filters_count; i++) {
 		/* With one filter paho gives the code in another place. */
 		enum MQTTReasonCodes code = count > 1 && i < count ? data->alt.sub.reasonCodes[i]
 								   : data->reasonCode;
 
 		if ((int)code >= REASON_FAILURE) {
 			mqtt_subscribe_failed(
-				m, m->filters[i], MQTTReasonCode_toString(code));
+				m, m->options.filters[i], MQTTReasonCode_toString(code));
 			return;
 		}
 	}
@@ -420,11 +421,11 @@ static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
 {
 	struct mqtt *m = context;
 
-	for (size_t i = 0; i < m->options.topics_count; i++) {
-		int qos = m->options.topics_count > 1 ? data->alt.qosList[i] : data->alt.qos;
+	for (size_t i = 0; i < m->options.filters_count; i++) {
+		int qos = m->options.filters_count > 1 ? data->alt.qosList[i] : data->alt.qos;
 
 		if (qos >= REASON_FAILURE) {
-			mqtt_subscribe_failed(m, m->filters[i], "not allowed");
+			mqtt_subscribe_failed(m, m->options.filters[i], "not allowed");
 			return;
 		}
 	}
@@ -435,7 +436,7 @@ static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *da
 {
 	struct mqtt *m = context;
 
-	mqtt_subscribe_failed(m, m->filters[0],
+	mqtt_subscribe_failed(m, m->options.filters[0],
 		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
 		: data->message != NULL			? data->message
 							: MQTTAsync_strerror(data->code));
@@ -445,7 +446,7 @@ static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data
 {
 	struct mqtt *m = context;
 
-	mqtt_subscribe_failed(m, m->filters[0],
+	mqtt_subscribe_failed(m, m->options.filters[0],
 		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
 }
 
@@ -459,16 +460,16 @@ static void mqtt_subscribe(struct mqtt *m)
 		r.onSuccess5 = mqtt_on_subscribe5;
 		r.onFailure5 = mqtt_on_subscribe_failure5;
 		r.subscribeOptions = m->subscribe_options[0];
-		r.subscribeOptionsCount = (int)m->options.topics_count;
+		r.subscribeOptionsCount = (int)m->options.filters_count;
 		r.subscribeOptionsList = m->subscribe_options;
 	} else {
 		r.onSuccess = mqtt_on_subscribe;
 		r.onFailure = mqtt_on_subscribe_failure;
 	}
 	code = MQTTAsync_subscribeMany(
-		m->client, (int)m->options.topics_count, m->filters, m->qos, &r);
+		m->client, (int)m->options.filters_count, m->options.filters, m->qos, &r);
 	if (code != MQTTASYNC_SUCCESS)
-		mqtt_subscribe_failed(m, m->filters[0], MQTTAsync_strerror(code));
+		mqtt_subscribe_failed(m, m->options.filters[0], MQTTAsync_strerror(code));
 }
 
 /* The broker keeps subscriptions of an earlier run in the session until they are taken back. */
@@ -477,10 +478,10 @@ static void mqtt_unsubscribe_old(struct mqtt *m)
 	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
 	int code;
 
-	if (m->options.old_topics_count == 0)
+	if (m->options.old_filters_count == 0)
 		return;
-	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_topics_count,
-		(char *const *)m->options.old_topics, &r);
+	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_filters_count,
+		(char *const *)m->options.old_filters, &r);
 	if (code != MQTTASYNC_SUCCESS)
 		log_warn("unsubscribe_failed", "could not take back old subscriptions, ignoring",
 			"code=%d", code);
@@ -597,15 +598,18 @@ void mqtt_disconnect(struct mqtt *m)
 
 struct slice mqtt_trace_id(struct slice data)
 {
-	static const char prefix[] = "\"traceparent\":\"00-";
-	enum { PREFIX = sizeof(prefix) - 1, TRACE_ID = 32 };
-	const uint8_t *at = data.size < PREFIX + TRACE_ID
-				    ? NULL
-				    : memmem(data.data, data.size, prefix, PREFIX);
+	static const char key[] = "\"traceparent\"";
+	enum { KEY = sizeof(key) - 1, VERSION = 4, TRACE_ID = 32 }; /* "00-, 32 hex digits */
+	const uint8_t *end = data.data + data.size;
+	const uint8_t *at = data.size == 0 ? NULL : memmem(data.data, data.size, key, KEY);
 
-	if (at == NULL || (size_t)(data.data + data.size - at) < PREFIX + TRACE_ID)
+	if (at == NULL)
 		return slice_from_cstr("");
-	at += PREFIX;
+	for (at += KEY; at < end && (*at == ' ' || *at == ':'); at++)
+		;
+	if (end - at < VERSION + TRACE_ID || memcmp(at, "\"00-", VERSION) != 0)
+		return slice_from_cstr("");
+	at += VERSION;
 	for (int i = 0; i < TRACE_ID; i++) {
 		if (!((at[i] >= '0' && at[i] <= '9') || (at[i] >= 'a' && at[i] <= 'f')))
 			return slice_from_cstr("");

@@ -40,12 +40,11 @@ struct mqtt_options {
 	const char *client_id;
 	const char *user;
 	const char *password;
-	char *const *topics; /* filters */
-	size_t topics_count;
+	char *const *filters; /* with $share/<group>/ before, where shared */
+	size_t filters_count;
 	/* Filters of an earlier run that are not wanted any more, to be unsubscribed. */
-	char *const *old_topics;
-	size_t old_topics_count;
-	const char *group; /* of a shared subscription */
+	char *const *old_filters;
+	size_t old_filters_count;
 	int qos;
 	int64_t keep_alive_us;
 	int64_t session_expiry_us;

@@ -1,0 +1,28 @@
+#ifndef DAEMON_FILTERS_H
+#define DAEMON_FILTERS_H
+
+#include "base/error.h"
+#include "config/config.h"
+
+#include <stddef.h>
+
+/*
+ * Topic filters: those that the settings ask for, and those of an earlier run. The broker keeps
+ * subscriptions in the session, so one that was taken out of the settings has to be taken back
+ * there, too; for that the list of what was subscribed is kept beside the log.
+ */
+struct filters {
+	char **wanted; /* with $share/<group>/ before, where a group is set */
+	size_t wanted_count;
+	char **old; /* subscribed by an earlier run and not wanted any more */
+	size_t old_count;
+	char path[4096];
+};
+
+MUST_CHECK bool filters_init(struct filters *f, const struct config *config, struct error *err);
+void filters_fini(struct filters *f);
+
+/* They are subscribed: remember them for the next run. */
+MUST_CHECK bool filters_save(const struct filters *f, struct error *err);
+
+#endif
