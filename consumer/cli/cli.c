@@ -28,6 +28,10 @@ static const struct command cli_commands[] = {
 		cmd_config},
 	{"decode", "[--topic TOPIC] [--received TIME] FILE", "show what is made of a message",
 		"The file holds the payload of one MQTT message.\n", cmd_decode},
+	{"verify", "[--ledger FILE]", "does the database hold what was sent?",
+		"  --ledger FILE  compare with what a publisher wrote down, row by row\n"
+		"Exits with 0 only if everything is there, once, unaltered.\n",
+		cmd_verify},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 

@@ -1,0 +1,76 @@
+-- What the ledger says must be there: one row per fact, with a key that finds it and its content.
+-- A fact of a message that was acknowledged, in whatever copy, must be there; one that was not may.
+CREATE TEMPORARY TABLE acknowledged AS
+SELECT DISTINCT n
+FROM (
+    SELECT jsonb_array_elements(line -> 'a') AS item FROM ledger WHERE line ? 'a'
+) a
+CROSS JOIN LATERAL generate_series(
+    CASE jsonb_typeof(a.item) WHEN 'array' THEN (a.item ->> 0)::bigint ELSE (a.item #>> '{}')::bigint END,
+    CASE jsonb_typeof(a.item) WHEN 'array' THEN (a.item ->> 1)::bigint ELSE (a.item #>> '{}')::bigint END
+) AS n;
+
+CREATE TEMPORARY TABLE kept AS
+SELECT n FROM acknowledged
+UNION
+SELECT (l.line ->> 'dup_of')::bigint FROM ledger l
+JOIN acknowledged k ON k.n = (l.line ->> 'm')::bigint
+WHERE l.line ? 'dup_of';
+ANALYZE kept;
+
+CREATE TEMPORARY TABLE facts AS
+SELECT (l.line ->> 'm')::bigint AS m, k.n IS NOT NULL AS must, f.fact
+FROM ledger l
+CROSS JOIN LATERAL jsonb_array_elements(l.line -> 'facts') AS f (fact)
+LEFT JOIN kept k ON k.n = (l.line ->> 'm')::bigint
+WHERE l.line ? 'facts'
+UNION ALL
+SELECT NULL, NOT EXISTS (
+    SELECT FROM jsonb_array_elements_text(l.line -> 'needs') n
+    WHERE NOT EXISTS (SELECT FROM kept k WHERE k.n = n::bigint)), l.line - 'needs'
+FROM ledger l
+WHERE l.line ? 't';
+
+CREATE TEMPORARY TABLE ledger_stations AS
+SELECT DISTINCT fact ->> 'station' AS station FROM facts;
+ANALYZE ledger_stations;
+
+CREATE TEMPORARY TABLE expected AS
+SELECT f.m, f.must, f.fact ->> 't' AS kind,
+    CASE f.fact ->> 't'
+        WHEN 'meter_values' THEN concat_ws('|', f.fact ->> 'station', (f.fact ->> 'time')::timestamptz,
+            f.fact ->> 'evse', f.fact ->> 'source', f.fact ->> 'transaction', f.fact ->> 'seq')
+        WHEN 'transaction_events' THEN concat_ws('|', f.fact ->> 'station',
+            (f.fact ->> 'time')::timestamptz, f.fact ->> 'evse', f.fact ->> 'event',
+            f.fact ->> 'transaction', f.fact ->> 'seq')
+        WHEN 'authorizations' THEN concat_ws('|', f.fact ->> 'station', f.fact ->> 'message_id')
+        WHEN 'authorization_results' THEN concat_ws('|', f.fact ->> 'station', f.fact ->> 'message_id')
+        WHEN 'transaction_starts' THEN concat_ws('|', f.fact ->> 'station',
+            (f.fact ->> 'time')::timestamptz, f.fact ->> 'evse', f.fact ->> 'transaction')
+        WHEN 'ocpp_events' THEN concat_ws('|', f.fact ->> 'station', f.fact ->> 'direction',
+            f.fact ->> 'kind', f.fact ->> 'action',
+            CASE WHEN f.fact ? 'time' THEN (f.fact ->> 'time')::timestamptz::text
+                ELSE f.fact ->> 'message_id' END,
+            CASE WHEN f.fact ? 'time' THEN f.fact ->> 'evse' END,
+            CASE WHEN f.fact ? 'time' THEN f.fact ->> 'connector' END)
+        WHEN 'transactions' THEN concat_ws('|', f.fact ->> 'station', f.fact ->> 'transaction')
+    END AS key,
+    CASE f.fact ->> 't'
+        WHEN 'meter_values' THEN jsonb_strip_nulls(jsonb_build_object(
+            'connector', f.fact -> 'connector', 'samples', f.fact -> 'samples'))
+        WHEN 'transaction_events' THEN jsonb_strip_nulls(f.fact - '{t,station,time,evse,event,transaction,seq}'::text[])
+        WHEN 'authorizations' THEN jsonb_strip_nulls(f.fact - '{t,station,message_id}'::text[])
+        WHEN 'authorization_results' THEN jsonb_strip_nulls(jsonb_build_object(
+            'status', f.fact -> 'status', 'group', f.fact -> 'group'))
+        WHEN 'transaction_starts' THEN jsonb_strip_nulls(jsonb_build_object(
+            'status', f.fact -> 'status', 'group', f.fact -> 'group'))
+        WHEN 'ocpp_events' THEN jsonb_strip_nulls(jsonb_build_object('payload', f.fact -> 'payload',
+            'request', f.fact -> 'request', 'error_code', f.fact -> 'error_code',
+            'error_description', f.fact -> 'error_description'))
+        WHEN 'transactions' THEN jsonb_strip_nulls(jsonb_build_object(
+            'evse', f.fact -> 'evse', 'token', f.fact -> 'token',
+            'started', (f.fact ->> 'started')::timestamptz, 'stopped', (f.fact ->> 'stopped')::timestamptz,
+            'meter_start', trim_scale((f.fact ->> 'meter_start')::numeric),
+            'meter_stop', trim_scale((f.fact ->> 'meter_stop')::numeric), 'reason', f.fact -> 'reason'))
+    END AS content
+FROM facts f
