@@ -245,6 +245,7 @@ static bool options_take(struct options *o, int argc, char **argv, int *at, stru
 bool options_parse(struct options *o, int argc, char **argv, struct error *err)
 {
 	*o = options_defaults;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there are no threads */
 	o->password = getenv("OCPP_STATIONS_PASSWORD");
 	snprintf(o->own_client_id, sizeof(o->own_client_id), "ocpp-stations-%ld", (long)getpid());
 	o->client_id = o->own_client_id;

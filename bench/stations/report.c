@@ -99,5 +99,5 @@ void report_end(const struct counts *c, const struct options *o, struct ledger *
 	line = writer_slice(&w);
 	ledger_end(l, slice_of(line.data + 1, line.size - 2));
 	printf("%.*s\n", SLICE_ARG(line));
-	fflush(stdout);
+	(void)fflush(stdout);
 }

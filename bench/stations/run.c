@@ -121,6 +121,7 @@ static void run_close(struct run *r)
 /* Calls and answers of a station go different ways, as with a gateway and a manager. */
 static struct link *run_link(const struct run *r, const struct message *m)
 {
+	CHECK(r->links_count > 0);
 	return r->links[((size_t)m->station->index + m->direction) % r->links_count];
 }
 

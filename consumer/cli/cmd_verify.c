@@ -104,7 +104,7 @@ static bool verify_load(PGconn *conn, const char *path, struct error *err)
 	if (file == NULL || c.buffer == NULL) {
 		error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", path);
 		if (file != NULL)
-			fclose(file);
+			(void)fclose(file);
 		free(c.buffer);
 		return false;
 	}
@@ -121,7 +121,7 @@ static bool verify_load(PGconn *conn, const char *path, struct error *err)
 		while ((result = PQgetResult(conn)) != NULL)
 			PQclear(result);
 	}
-	fclose(file);
+	(void)fclose(file);
 	free(c.buffer);
 	return ok;
 }

@@ -28,7 +28,7 @@ static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const double TICK_S = 1.;
 
 static void pipeline_on_ready(void *context, uint64_t seq);
-static void pipeline_on_lost(void *context, const struct error *err);
+static void pipeline_on_lost(void *context, const struct error *lost);
 static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
 	int64_t poison_message);
 static void pipeline_on_durable(void *context, uint64_t seq);
