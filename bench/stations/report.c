@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum {
-	REPORT_BYTES = 4096
-};
+enum { REPORT_BYTES = 4096 };
 
 void report_begin_ledger(struct ledger *l, const struct options *o)
 {

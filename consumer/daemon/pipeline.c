@@ -234,7 +234,8 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 	metrics_add(&p->metrics->database_connects, 1);
 	if (p->stored_seq > seq)
 		log_warn("database_went_back",
-			"the database is behind what it had confirmed: it was restored or failed over; "
+			"the database is behind what it had confirmed: it was restored or failed "
+			"over; "
 			"the log feeds it again",
 			"had=%" PRIu64 " has=%" PRIu64, p->stored_seq, seq);
 	p->storing = NULL;
