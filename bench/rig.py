@@ -195,18 +195,18 @@ class Postgres(_Server):
 class Broker(_Server):
     """mosquitto. passwords: {user: password}; tls: a Certificates, for a second listener.
 
-    Persistence is set so that SIGTERM loses nothing. What a killed mosquitto had acknowledged and
-    not written yet is lost; that cannot be set otherwise.
+    Stopped by SIGTERM it loses nothing. What a killed one had acknowledged and not written yet is
+    lost; autosave makes that little, and costs a write of its whole memory for every change.
     """
 
     def __init__(self, workspace, passwords=None, tls=None, client_certificates=False,
-                 settings=(), name="mosquitto"):
+                 settings=(), autosave=False, name="mosquitto"):
         super().__init__(workspace, name)
         self.port = free_port()
         self.tls_port = free_port() if tls else None
         self.tls = tls
         lines = ["persistence true", f"persistence_location {self.folder}/",
-                 "autosave_on_changes true", "autosave_interval 1",
+                 *(["autosave_on_changes true", "autosave_interval 1"] if autosave else []),
                  "max_queued_messages 0", "max_queued_bytes 0", "max_inflight_messages 1000",
                  f"message_size_limit {16 << 20}", "log_type error", "log_type warning",
                  "log_type notice", "log_type information",

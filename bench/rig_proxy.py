@@ -52,11 +52,10 @@ class _Messages:
 
 
 def _is_commit(kind, body):
-    if kind == b"P":  # Parse: name of the statement, then its text
-        body = body.split(b"\0", 1)[1]
-    elif kind != b"Q":
-        return False
-    return body.lstrip().upper().startswith(b"COMMIT")
+    """A query that is COMMIT, or the execution of a statement prepared under that name."""
+    if kind == b"B":  # Bind: name of the portal, then of the statement
+        return body.split(b"\0", 2)[1].lower() == b"commit"
+    return kind == b"Q" and body.lstrip().upper().startswith(b"COMMIT")
 
 
 def _mqtt_version(packet):

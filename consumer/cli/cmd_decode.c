@@ -127,8 +127,10 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 		printf("  skipped: %s\n", rows.skipped);
 	for (const struct row *row = rows.first; row != NULL; row = row->next)
 		print_row(row);
-	if (rows.half != NULL)
+	if (rows.half != NULL) {
+		row_settle_half(rows.half);
 		print_row(rows.half);
+	}
 	if (rows.transaction != NULL) {
 		if (!transaction_pack(rows.transaction, &t->arena))
 			return error_set(err, ERROR_TRANSIENT, "arena_full", "no room");

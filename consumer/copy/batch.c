@@ -218,8 +218,8 @@ static bool batch_grow_slots(struct batch *b)
 	return true;
 }
 
-/* True in *is_new_out if no equal row was there. False if the arena is full. */
-static bool batch_note_row(struct batch *b, struct row *row, bool *is_new_out)
+/* The equal row that was there, or row itself. False if the arena is full. */
+static bool batch_note_row(struct batch *b, struct row *row, struct row **kept_out)
 {
 	size_t slot;
 
@@ -228,13 +228,13 @@ static bool batch_note_row(struct batch *b, struct row *row, bool *is_new_out)
 	slot = row_hash(row) & (b->row_slots_count - 1);
 	for (; b->row_slots[slot] != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
 		if (rows_are_equal(b, b->row_slots[slot], row)) {
-			*is_new_out = false;
+			*kept_out = b->row_slots[slot];
 			return true;
 		}
 	}
 	b->row_slots[slot] = row;
 	b->rows_hashed++;
-	*is_new_out = true;
+	*kept_out = row;
 	return true;
 }
 
@@ -313,19 +313,21 @@ void batch_note_duplicate(struct batch *b, struct row *row)
 }
 
 static bool batch_add_rows(struct batch *b, struct batch_message *message, struct row *first,
-	struct error *err)
+	struct row *half, struct error *err)
 {
 	uint32_t number = (uint32_t)(message - b->messages);
 
 	for (struct row *row = first; row != NULL; row = row->next) {
-		bool is_new = true;
+		struct row *kept = row;
 
 		row->message = number;
 		row->first = row == first;
-		if (row_is_event(row) && !batch_note_row(b, row, &is_new))
+		if (row_is_event(row) && !batch_note_row(b, row, &kept))
 			return batch_full(err);
-		if (!is_new) {
+		if (kept != row) {
 			batch_note_duplicate(b, row);
+			if (half != NULL && half->refers == row)
+				half->refers = kept;
 			continue;
 		}
 		if (!batch_add_row(b, row))
@@ -352,7 +354,7 @@ bool batch_add(struct batch *b, const struct message *m, const struct rows_resul
 		message->reason = rows->skipped;
 		return true;
 	}
-	if (!batch_add_rows(b, message, rows->first, err))
+	if (!batch_add_rows(b, message, rows->first, rows->half, err))
 		return false;
 	if (rows->transaction != NULL && !batch_add_transaction(b, rows->transaction))
 		return batch_full(err);

@@ -265,6 +265,8 @@ static bool plan_on_seen(void *context, const PGresult *result, int number, stru
 
 		CHECK(n >= 0 && (size_t)n < rows->count);
 		rows->rows[n]->dropped = true;
+		/* Whoever refers to this row means the one that is there. */
+		cell_set_number(rows->rows[n], KEY_TIME, result_time(result, i, 1));
 	}
 	return true;
 }

@@ -142,6 +142,8 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 
 	if (halves->count == 0)
 		return true;
+	for (size_t i = 0; i < halves->count; i++)
+		row_settle_half(halves->rows[i]);
 	if (!writer_rows(w, &all[STATEMENT_HALVES], TABLE_exchange_halves, columns, halves->rows,
 		    halves->count, NULL, 0, err))
 		return false;

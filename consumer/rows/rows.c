@@ -221,6 +221,14 @@ static const struct schema_message *rows_guess_result(struct rows_work *w)
 	}
 }
 
+void row_settle_half(struct row *half)
+{
+	if (half->refers == NULL)
+		return;
+	half->cells[TABLE_exchange_halves_event_time] = half->refers->cells[KEY_TIME];
+	half->cells[TABLE_exchange_halves_evse_id] = half->refers->cells[KEY_EVSE];
+}
+
 /* A call whose result matters, or a result that a call may wait for. */
 static bool rows_half(struct rows_work *w)
 {
@@ -248,12 +256,10 @@ static bool rows_half(struct rows_work *w)
 	cell_set_text(half, TABLE_exchange_halves_action, schema->action);
 	if (m->trace.size > 0)
 		cell_set_text(half, TABLE_exchange_halves_trace_id, m->trace);
-	if (result) {
+	if (result)
 		rows_fill(w, half, &schema->blocks[0], m->payload);
-	} else {
-		half->cells[TABLE_exchange_halves_event_time] = first->cells[KEY_TIME];
-		half->cells[TABLE_exchange_halves_evse_id] = first->cells[KEY_EVSE];
-	}
+	else
+		half->refers = first;
 	w->out->half = half;
 	return true;
 }

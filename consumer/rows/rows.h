@@ -56,6 +56,9 @@ MUST_CHECK bool rows_from_message(struct rows_builder *b, struct message *m, str
 MUST_CHECK struct row *rows_dead_letter(struct arena *arena, const struct message *m,
 	const struct error *why, uint64_t payload_bytes, struct slice sha256);
 
+/* Into the half of a call: the key of its row, once it is settled which row that is. */
+void row_settle_half(struct row *half);
+
 /* True for a row of an event table whose time is only that of receipt. */
 bool row_is_timeless(const struct row *row);
 

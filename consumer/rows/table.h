@@ -91,6 +91,8 @@ struct row {
 	uint32_t message; /* of the batch: which message it belongs to */
 	bool first;       /* the message's own row: decides whether it is a duplicate */
 	bool dropped;     /* found to be in the database */
+	/* Of a half of an exchange: the row it belongs to, whose key it carries. */
+	struct row *refers;
 	struct cell cells[];
 };
 

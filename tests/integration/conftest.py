@@ -1,6 +1,7 @@
 """Fixtures: real servers of our own, started by bench/rig.py. See tests/README.md."""
 
 import itertools
+import json
 import os
 import pathlib
 import subprocess
@@ -12,11 +13,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 
+import paho.mqtt.client as mqtt  # noqa: E402
 import psycopg  # noqa: E402
+from paho.mqtt.packettypes import PacketTypes  # noqa: E402
+from paho.mqtt.properties import Properties  # noqa: E402
 import rig  # noqa: E402
 
 BUILD = os.environ.get("OCPP_PERSISTER_BUILD", os.path.join(ROOT, "build", "dev"))
 BINARY = os.path.join(BUILD, "ocpp-persister")
+STATIONS = os.path.join(BUILD, "ocpp-stations")
 
 _numbers = itertools.count()
 
@@ -151,3 +156,63 @@ def migrated(database, migrate):
     done = migrate("up")
     assert done.returncode == 0, done.stderr
     return database
+
+
+class Publisher:
+    """An MQTT 5 client that waits for the PUBACK of everything it publishes."""
+
+    def __init__(self, port):
+        self.client = mqtt.Client(client_id=f"publisher{next(_numbers)}", protocol=mqtt.MQTTv5)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def raw(self, topic, payload, qos=1, **properties):
+        made = None
+        if properties:
+            made = Properties(PacketTypes.PUBLISH)
+            for name, value in properties.items():
+                setattr(made, name, value)
+        self.client.publish(topic, payload, qos, properties=made).wait_for_publish(30)
+
+    def send(self, station, message, version="1.6", direction="in", **kwargs):
+        """An envelope, as JSON."""
+        self.raw(f"cs/{direction}/ocpp{version}/{station}", json.dumps(message), **kwargs)
+
+    def call(self, station, action, request, id="1", **kwargs):
+        self.send(station, {"type": 2, "action": action, "id": id, "request": request}, **kwargs)
+
+    def result(self, station, action, response, id="1", direction="out", **kwargs):
+        self.send(station, {"type": 3, "action": action, "id": id, "response": response},
+                  direction=direction, **kwargs)
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def publish(broker):
+    publisher = Publisher(broker.port)
+    yield publisher
+    publisher.close()
+
+
+@pytest.fixture
+def running(persister, migrated, broker):
+    """running(settings): a persister between the test's broker and database, ready."""
+    def start(settings=None, **kwargs):
+        p = persister({"spool.segment_bytes": "4MiB", **migrated.settings(), **broker.settings(),
+                       **(settings or {})}, **kwargs).start()
+        p.wait_event("broker_connected")
+        p.wait_event("database_connected")
+        return p
+
+    return start
+
+
+def stored(database, count, timeout=30):
+    """Waits until so many messages have ended in the database, whatever became of them."""
+    def look():
+        return database.value("SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count
+
+    rig.wait_until(look, timeout, lambda: str(database.rows("TABLE ingest_progress")))

@@ -31,6 +31,21 @@ SELECT NULL, NOT EXISTS (
 FROM ledger l
 WHERE l.line ? 't';
 
+-- What an answer says is kept with its call: without the call there is nothing to say it of.
+UPDATE facts r SET must = false
+WHERE r.fact ->> 't' = 'authorization_results' AND NOT EXISTS (
+    SELECT FROM facts c
+    WHERE c.must AND c.fact ->> 't' = 'authorizations'
+      AND c.fact ->> 'station' = r.fact ->> 'station'
+      AND c.fact ->> 'message_id' = r.fact ->> 'message_id');
+UPDATE facts r SET must = false
+WHERE r.fact ->> 't' = 'transaction_starts' AND NOT EXISTS (
+    SELECT FROM facts c
+    WHERE c.must AND c.fact ->> 't' = 'transaction_events' AND c.fact ->> 'event' = 'Started'
+      AND c.fact ->> 'station' = r.fact ->> 'station'
+      AND c.fact ->> 'time' = r.fact ->> 'time'
+      AND c.fact ->> 'evse' = r.fact ->> 'evse');
+
 CREATE TEMPORARY TABLE ledger_stations AS
 SELECT DISTINCT fact ->> 'station' AS station FROM facts;
 ANALYZE ledger_stations;
