@@ -71,6 +71,7 @@ class Style(Tree):
         self.write("consumer/base/fine.c", function(70))
         self.write("consumer/base/table.def", "x" * 200 + "\n")
         self.write("tests/fine.py", "def f():\n" + "    x\n" * 69 + "\n\nx = 1\n")
+        self.write("tests/wire.py", "x = ('" + '{"a":"' + "b" * 100 + '"}' + "')\n")
         self.assertEqual(style.check(self.root), [])
         self.write("consumer/base/long.c", function(71))
         self.write("consumer/base/wide.h", "\t" * 12 + "12345\n")
