@@ -33,6 +33,7 @@ class _Messages:
     def __init__(self):
         self.buffer = b""
         self.started = False
+        self.commits = set()  # names of prepared statements that are COMMIT
 
     def feed(self, data):
         self.buffer += data
@@ -50,12 +51,18 @@ class _Messages:
                 self.started = True
             yield kind, body
 
+    def is_commit(self, kind, body):
+        """COMMIT as a query, or the execution of a statement that was prepared as one."""
+        if kind == b"P":  # Parse: name of the statement, then its text
+            name, text = body.split(b"\0", 2)[:2]
+            (self.commits.add if self._is_commit_text(text) else self.commits.discard)(name)
+        if kind == b"B":  # Bind: name of the portal, then of the statement
+            return body.split(b"\0", 2)[1] in self.commits
+        return kind == b"Q" and self._is_commit_text(body)
 
-def _is_commit(kind, body):
-    """A query that is COMMIT, or the execution of a statement prepared under that name."""
-    if kind == b"B":  # Bind: name of the portal, then of the statement
-        return body.split(b"\0", 2)[1].lower() == b"commit"
-    return kind == b"Q" and body.lstrip().upper().startswith(b"COMMIT")
+    @staticmethod
+    def _is_commit_text(text):
+        return text.lstrip().upper().startswith(b"COMMIT")
 
 
 def _mqtt_version(packet):
@@ -136,7 +143,7 @@ class _Link:
     def _watch_commit(self, data):
         """False if the COMMIT is in data and must not reach the server."""
         for kind, body in self.messages.feed(data):
-            if not _is_commit(kind, body) or not self.proxy._take_commit():
+            if not self.messages.is_commit(kind, body) or not self.proxy._take_commit():
                 continue
             if not self.proxy._commit_arrives:
                 self.proxy.swallowed.set()

@@ -21,6 +21,7 @@ from rig_proxy import TimedOut, wait_until
 # ours while the server behind it is down.
 PORTS = range(20000, 32000)
 
+
 class RigError(Exception):
     """A server did not do what it was told; the text has the end of its log."""
 

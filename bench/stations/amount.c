@@ -3,8 +3,8 @@
 #include "base/check.h"
 #include "stations/digits.h"
 
-static const int64_t amount_powers[] = {
-	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+static const int64_t amount_powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000,
+	100000000, 1000000000};
 
 static uint8_t *amount_put(uint8_t *at, struct amount a)
 {

@@ -16,11 +16,7 @@ struct amount {
 	uint8_t exponent; /* of ten, written as "e1" when not 0 */
 };
 
-enum {
-	AMOUNT_BYTES = 40,
-	AMOUNT_DECIMALS_MAX = 9,
-	AMOUNT_EXPONENT_MAX = 9
-};
+enum { AMOUNT_BYTES = 40, AMOUNT_DECIMALS_MAX = 9, AMOUNT_EXPONENT_MAX = 9 };
 
 /* As the station writes it. */
 size_t amount_text(struct amount a, uint8_t out[static AMOUNT_BYTES]);

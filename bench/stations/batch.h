@@ -8,9 +8,7 @@
  * within a short simulated time. In the other shapes every message is a bundle of its own. Which
  * messages go together depends on the messages only. One thread.
  */
-enum {
-	BUNDLE_MESSAGES_MAX = 8
-};
+enum { BUNDLE_MESSAGES_MAX = 8 };
 
 struct bundle {
 	struct message *messages[BUNDLE_MESSAGES_MAX]; /* of one topic, in order */

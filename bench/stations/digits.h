@@ -8,9 +8,7 @@
  * Numbers as text without printf(), which would be most of the generator's time. As in
  * base/bytes.h, put_ returns the address behind what it wrote and the caller has made room.
  */
-enum {
-	DIGITS_BYTES_MAX = 20
-};
+enum { DIGITS_BYTES_MAX = 20 };
 
 /* Exactly width digits, zeros in front. */
 static inline uint8_t *put_digits_wide(uint8_t *at, uint64_t value, unsigned width)

@@ -133,8 +133,8 @@ static void exchange_put_event(struct writer *w, const struct envelope *e)
 	if (is_call && x->states_place) {
 		int64_t evse = c->evse == NULL ? 0 : c->evse->id;
 
-		fact_place(
-			w, evse, c->station->version == OCPP_16 ? evse : (c->evse == NULL ? 0 : 1));
+		fact_place(w, evse,
+			c->station->version == OCPP_16 ? evse : (c->evse == NULL ? 0 : 1));
 	}
 	if (e->kind == MESSAGE_ERROR) {
 		fact_word(w, "error_code", c->error_code);

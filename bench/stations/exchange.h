@@ -31,11 +31,7 @@ enum action {
 const char *action_name(enum action action);
 
 /* How messages are wrapped: MaEVE's map, the array of OCPP-J, or several maps in an array. */
-enum shape {
-	SHAPE_ENVELOPE,
-	SHAPE_FRAME,
-	SHAPE_BATCH
-};
+enum shape { SHAPE_ENVELOPE, SHAPE_FRAME, SHAPE_BATCH };
 
 /* NULL, 0 and sizes of 0 mean "not stated" everywhere. Borrows all it points to. */
 struct content {

@@ -13,12 +13,8 @@ static const int64_t FLEET_FIRST_SESSION_US = 90 * US_PER_SECOND;
  * Messages on their way at once. What a window of reordering holds at most; when it is full,
  * messages leave earlier than they would have.
  */
-enum {
-	FLEET_MESSAGES_MAX = 1 << 18
-};
-enum {
-	FLEET_STEP_MESSAGES_MAX = SESSION_EXCHANGES_MAX * POST_PER_EXCHANGE
-};
+enum { FLEET_MESSAGES_MAX = 1 << 18 };
+enum { FLEET_STEP_MESSAGES_MAX = SESSION_EXCHANGES_MAX * POST_PER_EXCHANGE };
 
 /* Somebody who acts from time to time: an EVSE, or (evse 0) the station itself. */
 struct actor {
@@ -93,8 +89,8 @@ static void fleet_add_station(struct fleet *f, uint32_t index)
 	station_init(s, &o);
 	if (f->o.mix == STATION_MIX_METER) {
 		s->booted = true;
-		fleet_add_actor(
-			f, start_us + rng_between(&s->rng, 0, 900 * US_PER_SECOND), index, 0);
+		fleet_add_actor(f, start_us + rng_between(&s->rng, 0, 900 * US_PER_SECOND), index,
+			0);
 		for (size_t i = 0; i < s->evses_count; i++) {
 			int64_t first_us = start_us + rng_between(&s->rng, 0, s->interval_us);
 

@@ -7,16 +7,8 @@
  * All stations of a run, on one simulated clock: who acts next, and which message is to be
  * published next. The messages and their order depend on the options alone. One thread.
  */
-enum fleet_versions {
-	FLEET_16,
-	FLEET_201,
-	FLEET_BOTH
-};
-enum fleet_formats {
-	FLEET_JSON,
-	FLEET_MSGPACK,
-	FLEET_MIXED
-};
+enum fleet_versions { FLEET_16, FLEET_201, FLEET_BOTH };
+enum fleet_formats { FLEET_JSON, FLEET_MSGPACK, FLEET_MIXED };
 
 struct fleet_options {
 	uint32_t stations;

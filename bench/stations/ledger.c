@@ -12,16 +12,11 @@
 #include <unistd.h>
 
 /* Ranges of acknowledged messages that are not in the file yet; more than these become a line. */
-enum {
-	LEDGER_RANGES_MAX = 256
-};
+enum { LEDGER_RANGES_MAX = 256 };
 static const int64_t LEDGER_RANGES_US = 100 * US_PER_MS;
 
 /* Longest line: a message with its facts, or all ranges. */
-enum {
-	LEDGER_LINE_BYTES_MAX = 128 * 1024,
-	LEDGER_BYTES = 1024 * 1024
-};
+enum { LEDGER_LINE_BYTES_MAX = 128 * 1024, LEDGER_BYTES = 1024 * 1024 };
 
 struct ledger {
 	int fd;
@@ -126,15 +121,15 @@ void ledger_begin(struct ledger *l, uint64_t seed, struct slice options)
 void ledger_message(struct ledger *l, uint64_t number, const struct message *m,
 	const struct slice topic[static 2], uint8_t qos)
 {
-	static const char *const kinds[] = {
-		[MESSAGE_CALL] = "call", [MESSAGE_RESULT] = "result", [MESSAGE_ERROR] = "error"};
+	static const char *const kinds[] =
+		{[MESSAGE_CALL] = "call", [MESSAGE_RESULT] = "result", [MESSAGE_ERROR] = "error"};
 	uint8_t *at;
 
 	if (l == NULL)
 		return;
 	at = put_digits(ledger_put(ledger_line(l), "{\"m\":"), number);
-	at = ledger_put_slice(
-		ledger_put_slice(ledger_put(at, ",\"topic\":\""), topic[0]), topic[1]);
+	at = ledger_put_slice(ledger_put_slice(ledger_put(at, ",\"topic\":\""), topic[0]),
+		topic[1]);
 	at = put_digits(ledger_put(at, "\",\"qos\":"), qos);
 	at = ledger_put(ledger_put(at, ",\"kind\":\""), kinds[m->kind]);
 	at = ledger_put(ledger_put(at, "\",\"action\":\""), action_name((enum action)m->action));

@@ -27,10 +27,10 @@ static void life_boot(struct post *p, struct station *s, const char *reason, int
 /* The CSMS sets something; now and then the station cannot. */
 static void life_configure(struct post *p, struct station *s, int64_t at_us)
 {
-	static const char *const answers_16[] = {
-		"Accepted", "Accepted", "RebootRequired", "Rejected", "NotSupported"};
-	static const char *const answers_201[] = {
-		"Accepted", "Accepted", "RebootRequired", "Rejected", "UnknownVariable"};
+	static const char *const answers_16[] = {"Accepted", "Accepted", "RebootRequired",
+		"Rejected", "NotSupported"};
+	static const char *const answers_201[] = {"Accepted", "Accepted", "RebootRequired",
+		"Rejected", "UnknownVariable"};
 	static const char *const values[] = {"10", "60", "300", "900"};
 	uint32_t answer = rng_below(&s->rng, 5);
 	const char *value = values[rng_below(&s->rng, 4)];
@@ -57,8 +57,8 @@ static void life_trigger(struct post *p, struct station *s, int64_t at_us)
 {
 	static const char *const messages[] = {"Heartbeat", "StatusNotification", "MeterValues"};
 	static const char *const answers[] = {"Accepted", "Accepted", "Rejected"};
-	struct content c = {
-		.text = messages[rng_below(&s->rng, 3)], .status = answers[rng_below(&s->rng, 3)]};
+	struct content c = {.text = messages[rng_below(&s->rng, 3)],
+		.status = answers[rng_below(&s->rng, 3)]};
 
 	post_exchange(p, s,
 		s->version == OCPP_16 ? &ocpp16_trigger_message : &ocpp201_trigger_message, &c,
@@ -67,14 +67,14 @@ static void life_trigger(struct post *p, struct station *s, int64_t at_us)
 
 static void life_notify(struct post *p, struct station *s, int64_t at_us)
 {
-	static const char *const firmware[] = {
-		"Downloading", "Downloaded", "Installing", "Installed", "DownloadFailed"};
+	static const char *const firmware[] = {"Downloading", "Downloaded", "Installing",
+		"Installed", "DownloadFailed"};
 	struct content c = {.status = firmware[rng_below(&s->rng, 5)], .text = "Düsseldorf/7"};
 	bool is_16 = s->version == OCPP_16;
 
 	if (rng_permille(&s->rng, 400)) {
-		post_exchange(
-			p, s, is_16 ? &ocpp16_data_transfer : &ocpp201_data_transfer, &c, at_us);
+		post_exchange(p, s, is_16 ? &ocpp16_data_transfer : &ocpp201_data_transfer, &c,
+			at_us);
 	} else if (is_16 || rng_permille(&s->rng, 500)) {
 		post_exchange(p, s,
 			is_16 ? &ocpp16_firmware_status_notification
@@ -91,8 +91,8 @@ static void life_heartbeat(struct post *p, struct station *s, int64_t at_us)
 {
 	struct content c = {0};
 
-	post_exchange(
-		p, s, s->version == OCPP_16 ? &ocpp16_heartbeat : &ocpp201_heartbeat, &c, at_us);
+	post_exchange(p, s, s->version == OCPP_16 ? &ocpp16_heartbeat : &ocpp201_heartbeat, &c,
+		at_us);
 }
 
 static bool life_is_free(const struct station *s)

@@ -18,14 +18,10 @@ static const int64_t LINK_CONNECT_US = 5 * US_PER_SECOND;
 static const int64_t LINK_LOOK_US = 2 * US_PER_MS;
 
 /* Packets made ahead of the socket: enough to keep it busy, little to hold up. */
-enum {
-	LINK_WAITING_MAX = 1024
-};
+enum { LINK_WAITING_MAX = 1024 };
 
 /* A window from which on acknowledgements are gathered; see link_tune(). */
-enum {
-	LINK_WIDE_WINDOW = 256
-};
+enum { LINK_WIDE_WINDOW = 256 };
 
 struct link *link_new(const struct link_options *options)
 {
@@ -284,8 +280,8 @@ static void link_keep_alive(struct link *l, int64_t now_us)
 		return;
 	}
 	if (now_us - l->written_us > half_us || now_us - l->received_us > half_us) {
-		link_flow_control(
-			l, slice_of(packet, (size_t)(packet_put_pingreq(packet) - packet)));
+		link_flow_control(l,
+			slice_of(packet, (size_t)(packet_put_pingreq(packet) - packet)));
 		l->ping_awaited = true;
 	}
 }

@@ -5,9 +5,7 @@
 #include <stdlib.h>
 
 /* Bounds the entries held; with packets of 250 bytes that is 64 MiB of them. */
-enum {
-	LINK_ENTRIES_MAX = 1 << 18
-};
+enum { LINK_ENTRIES_MAX = 1 << 18 };
 
 static const int64_t LINK_RESEND_BASE_US = 100 * US_PER_MS;
 static const int64_t LINK_RESEND_CAP_US = 2 * US_PER_SECOND;
@@ -149,8 +147,8 @@ static void link_flow_recovered(struct link *l, int64_t now_us)
 	link_flow_again(l, since_us - l->o.republish_us, since_us);
 }
 
-static void link_flow_settled(
-	struct link *l, struct window_entry *e, uint8_t reason, int64_t now_us)
+static void link_flow_settled(struct link *l, struct window_entry *e, uint8_t reason,
+	int64_t now_us)
 {
 	l->id_entries[e->id] = 0;
 	l->ids_free[l->ids_free_count++] = e->id;
@@ -167,8 +165,8 @@ static void link_flow_settled(
 	}
 }
 
-bool link_flow_ack(
-	struct link *l, enum packet_type type, const struct packet_ack *ack, int64_t now_us)
+bool link_flow_ack(struct link *l, enum packet_type type, const struct packet_ack *ack,
+	int64_t now_us)
 {
 	struct window_entry *e;
 	uint8_t packet[PACKET_SMALL_BYTES];

@@ -17,10 +17,7 @@ enum link_state {
 };
 
 /* writev(2) takes up to 1024 pieces; more than this would not make the calls any cheaper. */
-enum {
-	LINK_PIECES_MAX = 256,
-	LINK_INPUT_BYTES = 65536
-};
+enum { LINK_PIECES_MAX = 256, LINK_INPUT_BYTES = 65536 };
 
 struct link {
 	struct link_options o;
@@ -82,8 +79,8 @@ void link_flow_lost(struct link *l, int64_t now_us);
 bool link_flow_write(struct link *l, int64_t now_us);
 
 /* PUBACK, PUBREC, PUBCOMP. False if it is not an answer to anything of ours. */
-bool link_flow_ack(
-	struct link *l, enum packet_type type, const struct packet_ack *ack, int64_t now_us);
+bool link_flow_ack(struct link *l, enum packet_type type, const struct packet_ack *ack,
+	int64_t now_us);
 
 /* The time without subscribers: try again when it is due. */
 void link_flow_resend(struct link *l, int64_t now_us);

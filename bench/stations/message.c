@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	MESSAGE_CHUNK_BYTES = 256 * 1024
-};
+enum { MESSAGE_CHUNK_BYTES = 256 * 1024 };
 
 struct message_chunk {
 	struct message_chunk *next;

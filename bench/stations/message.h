@@ -14,20 +14,10 @@
 struct station;
 struct record;
 
-enum message_direction {
-	MESSAGE_IN,
-	MESSAGE_OUT
-}; /* from the station, to the station */
-enum message_kind {
-	MESSAGE_CALL = 2,
-	MESSAGE_RESULT = 3,
-	MESSAGE_ERROR = 4
-};
+enum message_direction { MESSAGE_IN, MESSAGE_OUT }; /* from the station, to the station */
+enum message_kind { MESSAGE_CALL = 2, MESSAGE_RESULT = 3, MESSAGE_ERROR = 4 };
 
-enum {
-	MESSAGE_ID_BYTES = 40,
-	MESSAGE_ACTIONS_MAX = 32
-};
+enum { MESSAGE_ID_BYTES = 40, MESSAGE_ACTIONS_MAX = 32 };
 
 struct message {
 	int64_t due_us;  /* simulated time of publishing */
@@ -61,10 +51,7 @@ static inline struct slice message_facts(const struct message *m)
 }
 
 /* Sizes are powers of two from 512 bytes on. */
-enum {
-	MESSAGE_POOLS = 10,
-	MESSAGE_POOL_SHIFT = 9
-};
+enum { MESSAGE_POOLS = 10, MESSAGE_POOL_SHIFT = 9 };
 
 struct message_pools {
 	struct message *free[MESSAGE_POOLS];

@@ -101,9 +101,7 @@ static const struct option options_table[] = {
 	{"help", OPTION_FLAG, AT(help), 0, 0, {0}, "", "print this"},
 };
 
-enum {
-	OPTIONS_COUNT = sizeof(options_table) / sizeof(options_table[0])
-};
+enum { OPTIONS_COUNT = sizeof(options_table) / sizeof(options_table[0]) };
 
 static const struct options options_defaults = {
 	.broker = "mqtt://127.0.0.1:1883",
@@ -188,8 +186,8 @@ static bool options_parse_value(const struct option *option, const char *text, i
 	return false;
 }
 
-static bool options_set(
-	struct options *o, const struct option *option, const char *text, struct error *err)
+static bool options_set(struct options *o, const struct option *option, const char *text,
+	struct error *err)
 {
 	char *at = (char *)o + option->offset;
 	bool is_ranged = option->kind != OPTION_WORD && option->kind != OPTION_TIME;
@@ -197,8 +195,8 @@ static bool options_set(
 
 	if (!options_parse_value(option, text, &value) ||
 		(is_ranged && (value < option->low || value > option->high)))
-		return error_set(
-			err, ERROR_FATAL, "usage", "--%s does not take \"%s\"", option->name, text);
+		return error_set(err, ERROR_FATAL, "usage", "--%s does not take \"%s\"",
+			option->name, text);
 	if (option->kind == OPTION_TEXT)
 		memcpy(at, &text, sizeof(text));
 	else
@@ -230,8 +228,8 @@ static bool options_take(struct options *o, int argc, char **argv, int *at, stru
 		return error_set(err, ERROR_FATAL, "usage", "there is no option \"%s\"", argv[*at]);
 	if (option->kind == OPTION_FLAG) {
 		if (equals != NULL)
-			return error_set(
-				err, ERROR_FATAL, "usage", "--%s takes no value", option->name);
+			return error_set(err, ERROR_FATAL, "usage", "--%s takes no value",
+				option->name);
 		*((bool *)((char *)o + option->offset)) = true;
 		return true;
 	}
@@ -245,6 +243,7 @@ static bool options_take(struct options *o, int argc, char **argv, int *at, stru
 bool options_parse(struct options *o, int argc, char **argv, struct error *err)
 {
 	*o = options_defaults;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there are no threads */
 	o->password = getenv("OCPP_STATIONS_PASSWORD");
 	snprintf(o->own_client_id, sizeof(o->own_client_id), "ocpp-stations-%ld", (long)getpid());
 	o->client_id = o->own_client_id;
@@ -301,8 +300,8 @@ bool options_settle(struct options *o, int64_t wall_us, struct error *err)
 	return true;
 }
 
-static void options_put_value(
-	const struct options *o, const struct option *option, struct writer *w)
+static void options_put_value(const struct options *o, const struct option *option,
+	struct writer *w)
 {
 	const char *at = (const char *)o + option->offset;
 	int64_t value;

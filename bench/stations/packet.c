@@ -14,9 +14,7 @@ enum {
 	PROPERTY_PACKET_BYTES_MAX = 0x27,
 };
 
-enum {
-	PACKET_REMAINING_MAX = 268435455
-}; /* 1.5.5: four bytes of seven bits */
+enum { PACKET_REMAINING_MAX = 268435455 }; /* 1.5.5: four bytes of seven bits */
 
 static size_t packet_varint_bytes(size_t value)
 {
@@ -134,8 +132,8 @@ uint8_t *packet_put_publish(uint8_t *at, const struct packet_publish *p, size_t 
 		if (!slice_is_absent(p->content_type))
 			at = packet_put_property(at, PROPERTY_CONTENT_TYPE, p->content_type);
 		if (!slice_is_absent(p->response_topic[0]))
-			at = packet_put_pair(
-				put_u8(at, PROPERTY_RESPONSE_TOPIC), p->response_topic);
+			at = packet_put_pair(put_u8(at, PROPERTY_RESPONSE_TOPIC),
+				p->response_topic);
 		if (!slice_is_absent(p->correlation))
 			at = packet_put_property(at, PROPERTY_CORRELATION, p->correlation);
 	}
@@ -282,8 +280,8 @@ static bool packet_parse_connack_properties(struct slice in, struct packet_conna
 	return true;
 }
 
-bool packet_parse_connack(
-	const struct packet *p, enum mqtt_version version, struct packet_connack *out)
+bool packet_parse_connack(const struct packet *p, enum mqtt_version version,
+	struct packet_connack *out)
 {
 	struct slice rest;
 	size_t size;

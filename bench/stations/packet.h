@@ -9,10 +9,7 @@
  * The MQTT packets that a publisher needs, 5.0 and 3.1.1, as bytes. Written from the OASIS texts;
  * section numbers in comments are those of MQTT 5.0. Pure.
  */
-enum mqtt_version {
-	MQTT_311 = 4,
-	MQTT_5 = 5
-}; /* the protocol level on the wire */
+enum mqtt_version { MQTT_311 = 4, MQTT_5 = 5 }; /* the protocol level on the wire */
 
 enum packet_type {
 	PACKET_CONNECT = 1,
@@ -38,11 +35,7 @@ enum {
 };
 
 /* Enough for packet_put_connect() with names within their limits, and for all small packets. */
-enum {
-	PACKET_TEXT_BYTES_MAX = 256,
-	PACKET_CONNECT_BYTES = 1024,
-	PACKET_SMALL_BYTES = 4
-};
+enum { PACKET_TEXT_BYTES_MAX = 256, PACKET_CONNECT_BYTES = 1024, PACKET_SMALL_BYTES = 4 };
 
 struct packet_connect {
 	enum mqtt_version version;
@@ -85,11 +78,7 @@ struct packet {
 	struct slice body; /* behind the fixed header; borrows from the input */
 };
 
-enum packet_next {
-	PACKET_NEXT_OK,
-	PACKET_NEXT_MORE,
-	PACKET_NEXT_BAD
-};
+enum packet_next { PACKET_NEXT_OK, PACKET_NEXT_MORE, PACKET_NEXT_BAD };
 
 /* The first packet of *in, which is moved on behind it. */
 enum packet_next packet_next(struct slice *in, struct packet *out);
@@ -110,7 +99,7 @@ struct packet_connack {
 	uint16_t keep_alive_s;     /* 0 = as asked */
 };
 
-bool packet_parse_connack(
-	const struct packet *p, enum mqtt_version version, struct packet_connack *out);
+bool packet_parse_connack(const struct packet *p, enum mqtt_version version,
+	struct packet_connack *out);
 
 #endif

@@ -51,8 +51,8 @@ void post_uuid(struct rng *r, char out[static STATION_TRANSACTION_BYTES])
 }
 
 /* Stations of 1.6 count; those of 2.0.1, and the CSMS, use UUIDs. */
-static size_t post_message_id(
-	struct station *s, bool from_csms, uint8_t out[static MESSAGE_ID_BYTES])
+static size_t post_message_id(struct station *s, bool from_csms,
+	uint8_t out[static MESSAGE_ID_BYTES])
 {
 	if (s->version == OCPP_16 && !from_csms)
 		return (size_t)(put_digits(out, ++s->message_ids) - out);
@@ -60,8 +60,8 @@ static size_t post_message_id(
 	return STATION_TRANSACTION_BYTES - 1;
 }
 
-static struct message *post_make(
-	struct post *p, const struct post_attempt *a, enum message_kind kind)
+static struct message *post_make(struct post *p, const struct post_attempt *a,
+	enum message_kind kind)
 {
 	struct station *s = a->station;
 	struct envelope e = {p->o.shape, kind, a->exchange, a->content};

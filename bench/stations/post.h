@@ -17,10 +17,7 @@ struct post_options {
 	size_t messages_max;
 };
 
-enum {
-	POST_BYTES_MAX = 64 * 1024,
-	POST_PER_EXCHANGE = 6
-};
+enum { POST_BYTES_MAX = 64 * 1024, POST_PER_EXCHANGE = 6 };
 
 struct post {
 	struct post_options o;

@@ -6,9 +6,7 @@
 #include <stdio.h>
 
 /* {"traceparent":"00-<32 hex>-<16 hex>-01"} */
-enum {
-	TRACE_BYTES = 73
-};
+enum { TRACE_BYTES = 73 };
 
 void publisher_init(struct publisher *p, const struct options *o)
 {
@@ -96,8 +94,8 @@ bool publisher_publish(const struct publisher *p, struct link *l, const struct b
 	return link_publish(l, &packet, first, (uint32_t)b->count, now_us);
 }
 
-void publisher_tell(
-	const struct publisher *p, struct ledger *ledger, uint64_t number, const struct message *m)
+void publisher_tell(const struct publisher *p, struct ledger *ledger, uint64_t number,
+	const struct message *m)
 {
 	struct slice topic[2];
 

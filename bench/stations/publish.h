@@ -10,11 +10,7 @@
  * From OCPP messages to an MQTT message as MaEVE's gateway and manager publish them: topic,
  * properties, payload. One thread.
  */
-enum {
-	PUBLISHER_PREFIX_BYTES = 96,
-	PUBLISHER_CLIENT_ID_BYTES = 80,
-	PUBLISHER_LINKS_MAX = 64
-};
+enum { PUBLISHER_PREFIX_BYTES = 96, PUBLISHER_CLIENT_ID_BYTES = 80, PUBLISHER_LINKS_MAX = 64 };
 
 struct publisher {
 	uint8_t qos;
@@ -33,7 +29,7 @@ bool publisher_publish(const struct publisher *p, struct link *l, const struct b
 	uint64_t first, int64_t now_us);
 
 /* The ledger's line about one of them. */
-void publisher_tell(
-	const struct publisher *p, struct ledger *ledger, uint64_t number, const struct message *m);
+void publisher_tell(const struct publisher *p, struct ledger *ledger, uint64_t number,
+	const struct message *m);
 
 #endif

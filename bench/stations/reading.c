@@ -118,8 +118,8 @@ static void reading_put_unit(struct writer *w, const struct sample *s)
 	}
 }
 
-static void reading_put_sample(
-	struct writer *w, enum ocpp_version version, const struct reading *r, size_t i)
+static void reading_put_sample(struct writer *w, enum ocpp_version version, const struct reading *r,
+	size_t i)
 {
 	const struct sample *s = &r->samples[i];
 
@@ -142,8 +142,8 @@ static void reading_put_sample(
 	writer_end(w);
 }
 
-void reading_put(
-	struct writer *w, enum ocpp_version version, const struct reading *readings, size_t count)
+void reading_put(struct writer *w, enum ocpp_version version, const struct reading *readings,
+	size_t count)
 {
 	writer_array(w);
 	for (size_t i = 0; i < count; i++) {

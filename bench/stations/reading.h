@@ -31,8 +31,8 @@ void reading_register(struct reading *out, const struct station *s, int64_t regi
 struct amount reading_register_wh(const struct station *s, int64_t register_mwh);
 
 /* The array behind "meterValue" or "transactionData". */
-void reading_put(
-	struct writer *w, enum ocpp_version version, const struct reading *readings, size_t count);
+void reading_put(struct writer *w, enum ocpp_version version, const struct reading *readings,
+	size_t count);
 
 /* The array "samples" of a fact; the text of each value as w's format sends it. */
 void reading_put_fact(struct writer *w, enum ocpp_version version, const struct reading *r);

@@ -2,9 +2,7 @@
 
 #include <stdlib.h>
 
-enum {
-	RECORD_CHUNK = 64
-};
+enum { RECORD_CHUNK = 64 };
 
 struct record_chunk {
 	struct record_chunk *next;

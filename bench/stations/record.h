@@ -12,10 +12,7 @@
  * have been published and so have their numbers; with reordering that may be in any order.
  * One thread.
  */
-enum {
-	RECORD_NEEDS_MAX = 8,
-	RECORD_TEXT_BYTES = 1024
-};
+enum { RECORD_NEEDS_MAX = 8, RECORD_TEXT_BYTES = 1024 };
 
 struct record {
 	struct record *next; /* in the list of free ones */

@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum {
-	REPORT_BYTES = 4096
-};
+enum { REPORT_BYTES = 4096 };
 
 void report_begin_ledger(struct ledger *l, const struct options *o)
 {
@@ -99,5 +97,5 @@ void report_end(const struct counts *c, const struct options *o, struct ledger *
 	line = writer_slice(&w);
 	ledger_end(l, slice_of(line.data + 1, line.size - 2));
 	printf("%.*s\n", SLICE_ARG(line));
-	fflush(stdout);
+	(void)fflush(stdout);
 }

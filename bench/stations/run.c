@@ -17,9 +17,7 @@
 static const int64_t RUN_BEAT_US = US_PER_MS;
 static const int64_t RUN_STATUS_US = US_PER_SECOND;
 
-enum {
-	RUN_LINKS_MAX = 64
-};
+enum { RUN_LINKS_MAX = 64 };
 
 struct run {
 	const struct options *o;
@@ -121,6 +119,7 @@ static void run_close(struct run *r)
 /* Calls and answers of a station go different ways, as with a gateway and a manager. */
 static struct link *run_link(const struct run *r, const struct message *m)
 {
+	CHECK(r->links_count > 0);
 	return r->links[((size_t)m->station->index + m->direction) % r->links_count];
 }
 
@@ -129,8 +128,8 @@ static bool run_publish(struct run *r, int64_t now_us)
 {
 	struct bundle *b = &r->bundle;
 
-	if (!publisher_publish(
-		    &r->publisher, run_link(r, b->messages[0]), b, r->counts.published + 1, now_us))
+	if (!publisher_publish(&r->publisher, run_link(r, b->messages[0]), b,
+		    r->counts.published + 1, now_us))
 		return false;
 	for (size_t i = 0; i < b->count; i++) {
 		struct message *m = b->messages[i];
@@ -242,8 +241,8 @@ static void run_wait(struct run *r, int64_t now_us, int64_t until_us)
 	for (size_t i = 0; i < r->links_count; i++) {
 		int64_t deadline_us = link_deadline_us(r->links[i], now_us);
 
-		fds[i] = (struct pollfd){
-			.fd = link_fd(r->links[i]), .events = link_events(r->links[i])};
+		fds[i] = (struct pollfd){.fd = link_fd(r->links[i]),
+			.events = link_events(r->links[i])};
 		if (deadline_us < until_us)
 			until_us = deadline_us;
 	}

@@ -9,10 +9,7 @@
  * Meter values of a session in the meter mix. Beside them a session has Authorize, start, stop and
  * about four StatusNotifications; 63 values make 90 % of all messages.
  */
-enum {
-	METER_VALUES_MIN = 53,
-	METER_VALUES_MAX = 73
-};
+enum { METER_VALUES_MIN = 53, METER_VALUES_MAX = 73 };
 
 int64_t session_step(struct post *p, struct station *s, struct evse *e, int64_t now_us)
 {

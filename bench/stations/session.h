@@ -8,9 +8,7 @@
  * its life. Each step hands messages to the post and says when the next one is. A step makes at
  * most SESSION_EXCHANGES_MAX exchanges. One thread.
  */
-enum {
-	SESSION_EXCHANGES_MAX = 8
-};
+enum { SESSION_EXCHANGES_MAX = 8 };
 
 int64_t session_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
 

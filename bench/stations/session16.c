@@ -3,8 +3,8 @@
 #include "stations/ocpp16.h"
 #include "stations/session.h"
 
-static void session16_status(
-	struct post *p, struct station *s, struct evse *e, const char *status, int64_t now_us)
+static void session16_status(struct post *p, struct station *s, struct evse *e, const char *status,
+	int64_t now_us)
 {
 	int64_t at_us = station_turn_us(s, now_us);
 	struct content c = {.evse = e, .status = status};
@@ -35,8 +35,8 @@ static void session16_begin(struct post *p, struct station *s, struct evse *e, i
 		.readings = &reading,
 		.readings_count = 1};
 
-	reading_register(
-		&reading, s, e->session.started_mwh, "Transaction.Begin", e->session.started);
+	reading_register(&reading, s, e->session.started_mwh, "Transaction.Begin",
+		e->session.started);
 	post_exchange(p, s, &ocpp16_meter_values, &c, station_turn_us(s, now_us));
 }
 

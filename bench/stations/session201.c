@@ -2,8 +2,8 @@
 #include "stations/ocpp201.h"
 #include "stations/session.h"
 
-static void session201_status(
-	struct post *p, struct station *s, struct evse *e, const char *status, int64_t now_us)
+static void session201_status(struct post *p, struct station *s, struct evse *e, const char *status,
+	int64_t now_us)
 {
 	int64_t at_us = station_turn_us(s, now_us);
 	struct content c = {.evse = e, .status = status, .time = station_stamp(s, e, at_us)};
@@ -19,8 +19,8 @@ static void session201_authorize(struct post *p, struct station *s, struct evse 
 }
 
 /* c says what kind of event; what all have in common is filled in here. */
-static void session201_event(
-	struct post *p, struct station *s, struct evse *e, struct content *c, int64_t at_us)
+static void session201_event(struct post *p, struct station *s, struct evse *e, struct content *c,
+	int64_t at_us)
 {
 	c->evse = e;
 	c->session = &e->session;
@@ -31,8 +31,8 @@ static void session201_event(
 	post_exchange(p, s, &ocpp201_transaction_event, c, at_us);
 }
 
-static void session201_started(
-	struct post *p, struct station *s, struct evse *e, bool is_authorized, int64_t now_us)
+static void session201_started(struct post *p, struct station *s, struct evse *e,
+	bool is_authorized, int64_t now_us)
 {
 	struct session *session = &e->session;
 	int64_t at_us = station_turn_us(s, now_us);
@@ -82,8 +82,8 @@ static void session201_authorized(struct post *p, struct station *s, struct evse
 	session201_event(p, s, e, &c, station_turn_us(s, now_us));
 }
 
-static void session201_state(
-	struct post *p, struct station *s, struct evse *e, const char *state, int64_t now_us)
+static void session201_state(struct post *p, struct station *s, struct evse *e, const char *state,
+	int64_t now_us)
 {
 	struct content c = {.event = "Updated", .trigger = "ChargingStateChanged", .state = state};
 
@@ -119,8 +119,8 @@ static int64_t session201_arrive(struct post *p, struct station *s, struct evse 
 }
 
 /* MeterValues names the EVSE but no transaction. */
-static void session201_meter_values(
-	struct post *p, struct station *s, struct evse *e, const char *context, int64_t now_us)
+static void session201_meter_values(struct post *p, struct station *s, struct evse *e,
+	const char *context, int64_t now_us)
 {
 	int64_t at_us = station_turn_us(s, now_us);
 	struct reading reading;

@@ -15,9 +15,7 @@ struct stamp_style {
 	uint8_t decimals;
 };
 
-enum {
-	STAMP_BYTES = 31
-};
+enum { STAMP_BYTES = 31 };
 
 struct stamp {
 	uint8_t size; /* 0 = no time stated */

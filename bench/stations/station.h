@@ -15,14 +15,8 @@
  * measure, in which units, what they state and what they leave to OCPP's defaults, how they write
  * times. One thread.
  */
-enum ocpp_version {
-	OCPP_16,
-	OCPP_201
-};
-enum station_mix {
-	STATION_MIX_DEFAULT,
-	STATION_MIX_METER
-};
+enum ocpp_version { OCPP_16, OCPP_201 };
+enum station_mix { STATION_MIX_DEFAULT, STATION_MIX_METER };
 
 enum {
 	STATION_ID_BYTES = 48,
@@ -81,12 +75,7 @@ struct session {
 	uint32_t values_left;                        /* meter values to come */
 };
 
-enum evse_phase {
-	EVSE_FREE,
-	EVSE_CHARGING,
-	EVSE_STOPPING,
-	EVSE_REFUSED
-};
+enum evse_phase { EVSE_FREE, EVSE_CHARGING, EVSE_STOPPING, EVSE_REFUSED };
 
 struct evse {
 	uint8_t id; /* from 1; its connector is 1 in 2.0.1 and has this number in 1.6 */

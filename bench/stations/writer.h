@@ -18,15 +18,9 @@
  * A value that does not fit sets "full" and every later call does nothing, so it is enough to ask
  * once at the end. No memory is allocated. One thread.
  */
-enum writer_format {
-	WRITER_JSON,
-	WRITER_MSGPACK,
-	WRITER_JSON_OF_MSGPACK
-};
+enum writer_format { WRITER_JSON, WRITER_MSGPACK, WRITER_JSON_OF_MSGPACK };
 
-enum {
-	WRITER_DEPTH_MAX = 16
-};
+enum { WRITER_DEPTH_MAX = 16 };
 
 struct writer {
 	uint8_t *start, *at, *end;

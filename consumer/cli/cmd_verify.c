@@ -57,8 +57,7 @@ static bool verify_flush(struct verify_copy *c, struct error *err)
 }
 
 /* A line in COPY's text format: backslashes doubled, tabs as \t. */
-static bool verify_put_line(struct verify_copy *c, const char *line, size_t size,
-	struct error *err)
+static bool verify_put_line(struct verify_copy *c, const char *line, size_t size, struct error *err)
 {
 	for (size_t i = 0; i <= size; i++) {
 		char ch = i < size ? line[i] : '\n';
@@ -104,7 +103,7 @@ static bool verify_load(PGconn *conn, const char *path, struct error *err)
 	if (file == NULL || c.buffer == NULL) {
 		error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", path);
 		if (file != NULL)
-			fclose(file);
+			(void)fclose(file);
 		free(c.buffer);
 		return false;
 	}
@@ -121,7 +120,7 @@ static bool verify_load(PGconn *conn, const char *path, struct error *err)
 		while ((result = PQgetResult(conn)) != NULL)
 			PQclear(result);
 	}
-	fclose(file);
+	(void)fclose(file);
 	free(c.buffer);
 	return ok;
 }
@@ -163,8 +162,8 @@ static void verify_print_totals(const PGresult *r)
 		for (int c = 3; c < 7; c++)
 			sums[c - 3] += strtoll(PQgetvalue(r, i, c), NULL, 10);
 	}
-	printf("lost %lld, doubled %lld, altered %lld, unexpected %lld\n", sums[0], sums[1], sums[2],
-		sums[3]);
+	printf("lost %lld, doubled %lld, altered %lld, unexpected %lld\n", sums[0], sums[1],
+		sums[2], sums[3]);
 }
 
 static bool verify_ledger(PGconn *conn, const char *path, bool *right_out, struct error *err)
@@ -204,11 +203,12 @@ static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 	for (int i = 0; i < 8; i++)
 		n[i] = strtoll(PQgetvalue(r, 0, i), NULL, 10);
 	PQclear(r);
-	printf("received %lld = stored %lld + duplicate %lld + dead-lettered %lld + skipped %lld: %s\n",
+	printf("received %lld = stored %lld + duplicate %lld + dead-lettered %lld + skipped %lld: "
+	       "%s\n",
 		n[0], n[1], n[2], n[3], n[4],
 		n[0] == n[1] + n[2] + n[3] + n[4] ? "balanced" : "NOT BALANCED");
-	printf("records lost to gaps %lld, dead letters kept %lld, layouts missing %lld\n", n[5], n[6],
-		n[7]);
+	printf("records lost to gaps %lld, dead letters kept %lld, layouts missing %lld\n", n[5],
+		n[6], n[7]);
 	*right_out &= n[0] == n[1] + n[2] + n[3] + n[4] && n[5] == 0 && n[7] == 0;
 	return true;
 }

@@ -58,8 +58,7 @@ static const char *const config_type_names[] = {
 
 static void *config_field(const struct config *c, const struct config_setting *s)
 {
-	/* The table is const, the struct it points into is the caller's.
-	 * NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	/* The table is const, the struct it points into is the caller's. */
 	return (char *)(uintptr_t)c + s->offset;
 }
 

@@ -120,7 +120,8 @@ static bool batch_need(struct batch *b, struct partition p, struct partitions *k
 	if (!partitions_admit(known, p)) {
 		partition_name(p, name);
 		error_set(err, ERROR_POISON, "partition_limit",
-			"the time is far from now, and table \"%s\" has as many partitions for such "
+			"the time is far from now, and table \"%s\" has as many partitions for "
+			"such "
 			"times as partitions.outside_max allows (%s would be one more)",
 			tables[p.table].name, name);
 		return false;

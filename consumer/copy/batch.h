@@ -46,7 +46,7 @@ struct batch {
 
 	struct batch_rows rows[TABLE_COUNT];
 	struct batch_rows timeless[EVENT_TABLES]; /* rows whose time is only that of receipt */
-	struct transaction **transactions; /* merged, one per key */
+	struct transaction **transactions;        /* merged, one per key */
 	size_t transactions_count;
 	size_t transactions_room;
 	bool has_starts; /* a half of StartTransaction */
@@ -79,8 +79,8 @@ void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64
  * A message with its rows. False with err: TRANSIENT "arena_full", or POISON "partition_limit"
  * (nothing was taken).
  */
-MUST_CHECK bool batch_add(struct batch *b, const struct message *m,
-	const struct rows_result *rows, struct partitions *partitions, struct error *err);
+MUST_CHECK bool batch_add(struct batch *b, const struct message *m, const struct rows_result *rows,
+	struct partitions *partitions, struct error *err);
 
 /* A message that is set aside. payload_bytes: its size as received. False if the arena is full. */
 MUST_CHECK bool batch_add_dead_letter(struct batch *b, const struct message *m,

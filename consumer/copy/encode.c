@@ -184,8 +184,10 @@ size_t encode_buffer_bytes(struct row *const *rows, size_t count)
 void encode_stream_init(struct encode_stream *s, struct row *const *rows, size_t count,
 	uint8_t *buffer, size_t buffer_size)
 {
-	*s = (struct encode_stream){
-		.rows = rows, .count = count, .buffer = buffer, .buffer_size = buffer_size};
+	*s = (struct encode_stream){.rows = rows,
+		.count = count,
+		.buffer = buffer,
+		.buffer_size = buffer_size};
 }
 
 bool encode_stream_next(void *stream, struct slice *chunk_out)

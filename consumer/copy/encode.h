@@ -50,8 +50,8 @@ size_t encode_buffer_bytes(struct row *const *rows, size_t count);
  * The first columns of rows as one array parameter each, from the arena. out has room for
  * columns_count. False if the arena is full.
  */
-MUST_CHECK bool encode_params(struct arena *arena, const struct table *table,
-	size_t columns_count, struct row *const *rows, size_t count, struct slice *out);
+MUST_CHECK bool encode_params(struct arena *arena, const struct table *table, size_t columns_count,
+	struct row *const *rows, size_t count, struct slice *out);
 
 /* Name of the SQL type of a column: "text". */
 const char *encode_type_name(enum column_type type);

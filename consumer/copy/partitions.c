@@ -89,7 +89,8 @@ void partition_name(struct partition p, char out[static PARTITION_NAME_BYTES])
 	if (tables[p.table].step == STEP_MONTH)
 		snprintf(out, PARTITION_NAME_BYTES, "%s_%04d_%02d", table, (int)year, month);
 	else
-		snprintf(out, PARTITION_NAME_BYTES, "%s_%04d_%02d_%02d", table, (int)year, month, day);
+		snprintf(out, PARTITION_NAME_BYTES, "%s_%04d_%02d_%02d", table, (int)year, month,
+			day);
 }
 
 bool partition_name_parse(const char *name, struct partition *out)
@@ -111,8 +112,7 @@ bool partition_name_parse(const char *name, struct partition *out)
 			(void)sscanf(name + size, "_%4d_%2d_%2d%n", &year, &month, &day, &used);
 		if (used == 0 || name[size + (size_t)used] != '\0' || month < 1 || month > 12)
 			continue;
-		*out = partition_of(
-			(enum table_id)id, iso8601_days(year, month, day) * US_PER_DAY);
+		*out = partition_of((enum table_id)id, iso8601_days(year, month, day) * US_PER_DAY);
 		return true;
 	}
 	return false;

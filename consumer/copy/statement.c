@@ -139,7 +139,8 @@ static char *expand(const struct embedded_file *file, const struct table *own, s
 			break;
 		close = memchr(rest.data, '}', rest.size);
 		if (close == NULL ||
-			!put_word(&t, slice_of(rest.data + 1, (size_t)(close - rest.data) - 1), own)) {
+			!put_word(&t, slice_of(rest.data + 1, (size_t)(close - rest.data) - 1),
+				own)) {
 			error_set(err, ERROR_FATAL, "bad_sql", "%s: a word in braces means nothing",
 				file->name);
 			return NULL;

@@ -109,23 +109,27 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 	dirty = *PQgetvalue(result, 0, 1) == 't';
 	if (dirty) {
 		error_set(err, ERROR_FATAL, "schema_dirty",
-			"migration %" PRId64 " of the database was begun and not finished", version);
-		return error_hint(err, "see `ocpp-persister migrate status`, mend it by hand, then "
-				       "`ocpp-persister migrate force %" PRId64 "`",
+			"migration %" PRId64 " of the database was begun and not finished",
+			version);
+		return error_hint(err,
+			"see `ocpp-persister migrate status`, mend it by hand, then "
+			"`ocpp-persister migrate force %" PRId64 "`",
 			version);
 	}
 	if (version < w->options.schema_version) {
 		error_set(err, ERROR_FATAL, "schema_behind",
-			"the database is at version %" PRId64 ", this program needs %" PRId64, version,
-			w->options.schema_version);
-		return error_hint(err, "`ocpp-persister migrate up` brings it there, or run --migrate");
+			"the database is at version %" PRId64 ", this program needs %" PRId64,
+			version, w->options.schema_version);
+		return error_hint(err,
+			"`ocpp-persister migrate up` brings it there, or run --migrate");
 	}
 	if (version > w->options.schema_version) {
 		error_set(err, ERROR_FATAL, "schema_ahead",
-			"the database is at version %" PRId64 ", this program knows %" PRId64, version,
-			w->options.schema_version);
-		return error_hint(err, "run the newer program, or go back with its "
-				       "`ocpp-persister migrate goto %" PRId64 "`",
+			"the database is at version %" PRId64 ", this program knows %" PRId64,
+			version, w->options.schema_version);
+		return error_hint(err,
+			"run the newer program, or go back with its "
+			"`ocpp-persister migrate goto %" PRId64 "`",
 			w->options.schema_version);
 	}
 	w->schema_seen = true;
@@ -257,7 +261,8 @@ static void setup_on_done(void *context, const struct error *err)
 			error_set(&failure, ERROR_FATAL, "schema_behind",
 				"the database has no schema \"%s\" of ocpp-persister",
 				w->options.pg.schema);
-			error_hint(&failure, "`ocpp-persister migrate up` makes it, or run --migrate");
+			error_hint(&failure,
+				"`ocpp-persister migrate up` makes it, or run --migrate");
 		}
 		pg_session_close(w->session);
 		w->events.on_lost(w->events.context, &failure);
@@ -388,8 +393,8 @@ static void rollback_on_done(void *context, const struct error *err)
 		error_set(&failure, ERROR_FATAL, "log_used_elsewhere",
 			"another process feeds a copy of this log (%s) into the same database",
 			w->spool_text);
-		error_hint(&failure,
-			"`ocpp-persister spool new-identity` makes one of the copies a log of its own");
+		error_hint(&failure, "`ocpp-persister spool new-identity` makes one of the copies "
+				     "a log of its own");
 	}
 	if (w->work.try_again) {
 		writer_begin_work(w, b);

@@ -34,7 +34,7 @@ struct writer_options {
 	int64_t dedupe_window_us;
 	int64_t pairing_window_us;
 	int64_t dead_letters_bytes_max;
-	int64_t oldest_seq; /* where a log begins that the database does not know yet */
+	int64_t oldest_seq;     /* where a log begins that the database does not know yet */
 	int64_t schema_version; /* that the database must have */
 };
 

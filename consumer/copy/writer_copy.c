@@ -150,8 +150,8 @@ static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, stru
 	struct writer_copy *c;
 
 	while (to < rows->count &&
-		partition_of((enum table_id)table, rows->rows[to]->cells[KEY_TIME].number)
-				.number == leaf.number)
+		partition_of((enum table_id)table, rows->rows[to]->cells[KEY_TIME].number).number ==
+			leaf.number)
 		to++;
 	c = copy_begin(w, table, rows->rows + from, to - from, err);
 	if (c == NULL)

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 enum {
-	PLAN_PARTITIONS_MAX = 16,  /* made in one run */
+	PLAN_PARTITIONS_MAX = 16, /* made in one run */
 	PLAN_PARAMS_MAX = 40,
-	PLAN_LOCKS = 512,          /* buckets; each is one of the server's lock table */
+	PLAN_LOCKS = 512,             /* buckets; each is one of the server's lock table */
 	PLAN_LOCK_CLASS = 0x6f637070, /* "ocpp" */
 };
 
@@ -75,8 +75,7 @@ struct slice result_text(const PGresult *result, int row, int column)
 {
 	if (PQgetisnull(result, row, column))
 		return (struct slice){NULL, 0};
-	return slice_of(PQgetvalue(result, row, column),
-		(size_t)PQgetlength(result, row, column));
+	return slice_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
 }
 
 int64_t result_time(const PGresult *result, int row, int column)
@@ -251,8 +250,7 @@ static bool plan_locks(struct writer *w, struct error *err)
 	params[0] = slice_of(lock_class, 4);
 	if (!encode_params(&b->arena, &table, 1, rows, count, &params[1]))
 		return writer_arena_full(err);
-	return writer_statement(
-		w, &w->statements->all[STATEMENT_LOCK], params, 2, &b->arena, err);
+	return writer_statement(w, &w->statements->all[STATEMENT_LOCK], params, 2, &b->arena, err);
 }
 
 /* seen.sql: numbers of rows that are there already. */
@@ -370,8 +368,7 @@ static bool plan_on_positions(void *context, const PGresult *result, int number,
 
 bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err)
 {
-	if (!writer_statement(
-		    w, &w->statements->all[STATEMENT_POSITIONS], NULL, 0, arena, err))
+	if (!writer_statement(w, &w->statements->all[STATEMENT_POSITIONS], NULL, 0, arena, err))
 		return false;
 	w->requests[w->requests_count - 1].on_result = plan_on_positions;
 	w->requests[w->requests_count - 1].context = w;

@@ -82,7 +82,7 @@ struct writer {
 	char owner_text[UUID_TEXT_BYTES];
 	struct arena setup_arena; /* parameters outside of batches */
 
-	bool idle; /* connected, set up, nothing under way */
+	bool idle;    /* connected, set up, nothing under way */
 	uint64_t seq; /* last record that the database has */
 	struct writer_totals totals;
 	struct writer_reason reasons[WRITER_REASONS_MAX];

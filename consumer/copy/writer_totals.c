@@ -19,8 +19,8 @@ static struct writer_reason *totals_reason(struct writer *w, const char *name)
 
 static void totals_reason_name(const struct batch_message *m, char *out, size_t size)
 {
-	snprintf(out, size, "%s:%s",
-		m->outcome == OUTCOME_SKIPPED ? "skipped" : "dead_lettered", m->reason);
+	snprintf(out, size, "%s:%s", m->outcome == OUTCOME_SKIPPED ? "skipped" : "dead_lettered",
+		m->reason);
 }
 
 void writer_totals_of(const struct writer *w, const struct batch *b, struct writer_totals *out)
@@ -98,8 +98,8 @@ bool writer_plan_totals(struct writer *w, struct error *err)
 	params[8] = w->gap_last > 0 ? param_int8(&b->arena, (int64_t)w->gap_last)
 				    : (struct slice){NULL, 0};
 	totals_add_reasons(w, b, -1);
-	return writer_statement(
-		w, &w->statements->all[STATEMENT_TOTALS], params, 9, &b->arena, err);
+	return writer_statement(w, &w->statements->all[STATEMENT_TOTALS], params, 9, &b->arena,
+		err);
 }
 
 void writer_totals_commit(struct writer *w, const struct batch *b)
@@ -140,7 +140,7 @@ void writer_totals_read(struct writer *w, const PGresult *result)
 			if (r != NULL)
 				r->count = strtoll((const char *)equals + 1, NULL, 10);
 		}
-		reasons = end == NULL ? slice_of("", 0)
-				      : slice_of(end + 1, reasons.size - size - 1);
+		reasons =
+			end == NULL ? slice_of("", 0) : slice_of(end + 1, reasons.size - size - 1);
 	}
 }

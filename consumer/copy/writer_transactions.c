@@ -95,9 +95,9 @@ static struct transaction *start_transaction(struct arena *arena, const PGresult
 		.kind = (enum link_kind)result_int4(result, i, START_LINK),
 		.distance_us = result_int8(result, i, START_DISTANCE),
 	};
-	struct slice id = transaction_key(
-		cell_text(link_row, TABLE_transaction_starts_transaction_id),
-		(uint64_t)event->cells[KEY_DIGEST].number, arena);
+	struct slice id =
+		transaction_key(cell_text(link_row, TABLE_transaction_starts_transaction_id),
+			(uint64_t)event->cells[KEY_DIGEST].number, arena);
 	struct transaction *t;
 
 	if (slice_is_absent(id))
@@ -344,8 +344,8 @@ bool writer_plan_transactions(struct writer *w, struct error *err)
 		       m.updates, m.updates_count, &old_times, 1, err) &&
 	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_INSERT], TABLE_transactions, columns,
 		       m.inserts, m.inserts_count, NULL, 0, err) &&
-	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_MOVE], TABLE_transactions, 3, m.all, count,
-		       NULL, 0, err) &&
+	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_MOVE], TABLE_transactions, 3, m.all,
+		       count, NULL, 0, err) &&
 	       writer_rows(w, &all[STATEMENT_TRANSACTION_STARTS], TABLE_transaction_starts,
 		       tables[TABLE_transaction_starts].columns_count,
 		       b->rows[TABLE_transaction_starts].rows,

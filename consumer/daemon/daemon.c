@@ -22,7 +22,7 @@ static const int64_t BROKER_BASE_US = 200 * US_PER_MS;
 static const int64_t BROKER_CAP_US = 30 * US_PER_SECOND;
 /* A connection that lasts this long is a good one. */
 static const int64_t BROKER_STEADY_US = 10 * US_PER_SECOND;
-static const double STOP_BROKER_S = 3.;   /* for the connection to end */
+static const double STOP_BROKER_S = 3.;    /* for the connection to end */
 static const double STOP_PIPELINE_S = 10.; /* for the batch under way */
 static const int64_t QOS0_WARNING_US = 3600 * US_PER_SECOND;
 
@@ -321,8 +321,8 @@ static bool daemon_page(void *context, const char *path, struct http_answer *out
 			out->body = slice_from_cstr("ready\n");
 		} else {
 			out->status = 503;
-			out->body = slice_from_cstr(status.state != MQTT_UP ? "no broker\n"
-									    : "no database\n");
+			out->body = slice_from_cstr(
+				status.state != MQTT_UP ? "no broker\n" : "no database\n");
 		}
 		return true;
 	}
@@ -349,7 +349,8 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 		(d->qos0_warned_us == 0 || now - d->qos0_warned_us > QOS0_WARNING_US)) {
 		d->qos0_warned_us = now;
 		log_warn("qos0",
-			"messages come with QoS 0: the broker does not keep them for us, so what it "
+			"messages come with QoS 0: the broker does not keep them for us, so what "
+			"it "
 			"is given while we are away is lost",
 			"messages=%" PRIu64, seen);
 	}
@@ -363,7 +364,7 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 	const struct config *c = d->config;
 	struct spool_options options = {
 		.dir = c->spool_dir,
-		.sync = strcmp(c->spool_sync, "message") == 0	? SPOOL_SYNC_MESSAGE
+		.sync = strcmp(c->spool_sync, "message") == 0    ? SPOOL_SYNC_MESSAGE
 			: strcmp(c->spool_sync, "interval") == 0 ? SPOOL_SYNC_INTERVAL
 								 : SPOOL_SYNC_NONE,
 		.sync_interval_us = c->spool_sync_interval,
@@ -401,7 +402,7 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 		.session_expiry_us = c->mqtt_session_expiry,
 		.connect_timeout_us = c->mqtt_connect_timeout,
 		.receive_maximum = c->mqtt_receive_maximum,
-		.version = strcmp(c->mqtt_version, "5") == 0	   ? MQTT_VERSION_5
+		.version = strcmp(c->mqtt_version, "5") == 0       ? MQTT_VERSION_5
 			   : strcmp(c->mqtt_version, "3.1.1") == 0 ? MQTT_VERSION_311
 								   : MQTT_VERSION_AUTO,
 		.tls_ca = c->mqtt_tls_ca,
@@ -445,8 +446,7 @@ static void daemon_init_watchers(struct daemon *d)
 static bool daemon_start(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
-	struct pipeline_events events = {
-		daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
+	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
 	int64_t schema_version;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -459,8 +459,8 @@ static bool daemon_start(struct daemon *d, struct error *err)
 	daemon_init_watchers(d);
 	if (!migrate_newest(c->storage_postgres_migrations_path, &schema_version, err) ||
 		!daemon_open_spool(d, err) ||
-		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, schema_version, d->client_id,
-			 d->spool, d->metrics, events, err) ||
+		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, schema_version,
+			d->client_id, d->spool, d->metrics, events, err) ||
 		!daemon_make_mqtt(d, err))
 		return false;
 	if (c->http_listen[0] != '\0' &&

@@ -37,7 +37,7 @@ static void intake_count(struct intake *in, const struct mqtt_message *m)
 {
 	struct metrics *metrics = in->metrics;
 
-	metrics_add(m->qos == 0	  ? &metrics->received_qos0
+	metrics_add(m->qos == 0   ? &metrics->received_qos0
 		    : m->qos == 1 ? &metrics->received_qos1
 				  : &metrics->received_qos2,
 		1);

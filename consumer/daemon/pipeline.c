@@ -28,7 +28,7 @@ static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const double TICK_S = 1.;
 
 static void pipeline_on_ready(void *context, uint64_t seq);
-static void pipeline_on_lost(void *context, const struct error *err);
+static void pipeline_on_lost(void *context, const struct error *lost);
 static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
 	int64_t poison_message);
 static void pipeline_on_durable(void *context, uint64_t seq);
@@ -235,7 +235,8 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 	metrics_add(&p->metrics->database_connects, 1);
 	if (p->stored_seq > seq)
 		log_warn("database_went_back",
-			"the database is behind what it had confirmed: it was restored or failed over; "
+			"the database is behind what it had confirmed: it was restored or failed "
+			"over; "
 			"the log feeds it again",
 			"had=%" PRIu64 " has=%" PRIu64, p->stored_seq, seq);
 	p->storing = NULL;

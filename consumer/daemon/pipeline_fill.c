@@ -7,7 +7,7 @@
 /* One record into the batch. */
 enum fill_result {
 	FILL_TAKEN,
-	FILL_FULL,   /* no room: the batch holds a part of the record and must be given up */
+	FILL_FULL, /* no room: the batch holds a part of the record and must be given up */
 	FILL_FAILED,
 };
 
@@ -60,7 +60,8 @@ static enum fill_result fill_oversized(struct pipeline *p, const struct record *
 	uint64_t bytes;
 
 	if (r->payload.size < RECORD_OVERSIZED_HEADER_BYTES) {
-		error_set(&why, ERROR_POISON, "oversized", "an oversized message without its header");
+		error_set(&why, ERROR_POISON, "oversized",
+			"an oversized message without its header");
 		return fill_whole(p, r, common, &why);
 	}
 	bytes = get_be64(r->payload.data);
@@ -100,8 +101,7 @@ static enum fill_result fill_messages(struct pipeline *p)
 		case DECODE_END:
 			return FILL_TAKEN;
 		case DECODE_BAD:
-			result = fill_dead_letter(
-				p, &m, &err, m.raw.size, (struct slice){NULL, 0});
+			result = fill_dead_letter(p, &m, &err, m.raw.size, (struct slice){NULL, 0});
 			break;
 		case DECODE_MESSAGE:
 			result = fill_message(p, &m);

@@ -46,8 +46,8 @@ struct pipeline {
 	/* One is filled while the other is written. */
 	struct batch batches[2];
 	struct batch *filling;
-	struct batch *storing; /* NULL = none */
-	bool closed;           /* filling takes no more */
+	struct batch *storing;  /* NULL = none */
+	bool closed;            /* filling takes no more */
 	int64_t stored_mono_us; /* when storing began */
 
 	bool positioned; /* the cursor stands where the database says */
@@ -55,7 +55,7 @@ struct pipeline {
 	bool stopped;
 	uint64_t stored_seq;
 
-	/* After a failure that may be due to one message: fewer records a batch, until behind it. */
+	/* After a failure that one message may have caused: smaller batches until behind it. */
 	size_t records_max; /* 0 = no limit */
 	uint64_t trouble_seq;
 	struct pipeline_poison *poison;
@@ -64,7 +64,7 @@ struct pipeline {
 	ev_timer retry;
 	ev_timer tick;
 	struct backoff backoff;
-	bool waiting; /* for the retry timer */
+	bool waiting;   /* for the retry timer */
 	bool reconnect; /* what the timer is for */
 	struct log_repeat trouble;
 	int64_t partitions_made_us;

@@ -183,7 +183,7 @@ static void value_put_canonical_map(struct text *t, const struct value *v, bool 
 	bool first = true;
 
 	if (v->count > VALUE_SORT_MAX)
-		sorted = calloc(v->count, sizeof(struct member *));
+		sorted = calloc(v->count, sizeof(*sorted));
 	CHECK(sorted != NULL);
 	for (uint32_t i = 0; i < v->count; i++) {
 		const struct member *m = &v->members[i];
@@ -198,7 +198,7 @@ static void value_put_canonical_map(struct text *t, const struct value *v, bool 
 		sorted[at] = m;
 	}
 	if (v->count > VALUE_SORT_MAX)
-		qsort(sorted, v->count, sizeof(struct member *), value_order_members);
+		qsort(sorted, v->count, sizeof(*sorted), value_order_members);
 	text_put_char(t, '{');
 	for (uint32_t i = 0; i < v->count; i++) {
 		const struct member *m = sorted[i];

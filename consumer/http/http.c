@@ -106,8 +106,8 @@ bool http_start(struct http **out, struct ev_loop *loop, const char *listen, htt
 		flags |= MHD_USE_DUAL_STACK;
 	h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, http_answer, h, MHD_OPTION_SOCK_ADDR,
 		address->ai_addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S,
-		MHD_OPTION_EXTERNAL_LOGGER, http_log_nothing, NULL, MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_TIMEOUT_S, MHD_OPTION_EXTERNAL_LOGGER,
+		http_log_nothing, NULL, MHD_OPTION_END);
 	freeaddrinfo(address);
 	if (h->daemon == NULL) {
 		error_set_errno(err, ERROR_FATAL, "http", "could not listen on %s", listen);

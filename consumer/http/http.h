@@ -23,7 +23,7 @@ struct http_answer {
 /* path: "/metrics"; false = there is no such page. */
 typedef bool http_handler(void *context, const char *path, struct http_answer *out);
 
-/* listen: "127.0.0.1:9464", "[::1]:9464" or ":9464" (all addresses). FATAL if that is not to be had. */
+/* listen: "127.0.0.1:9464", "[::1]:9464" or ":9464" (all addresses). FATAL if it cannot be had. */
 MUST_CHECK bool http_start(struct http **out, struct ev_loop *loop, const char *listen,
 	http_handler *handler, void *context, struct error *err);
 void http_stop(struct http **http);

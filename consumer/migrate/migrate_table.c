@@ -7,8 +7,9 @@
 
 /*
  * schema_migrations as golang-migrate's postgres driver keeps it: one row, or none if nothing has
- * been applied. It empties the table with TRUNCATE, which takes an ACCESS EXCLUSIVE lock; in our
- * transaction, which may be long, that would hold up everybody who reads the version. So: DELETE.
+ * been applied. It empties the table with TRUNCATE, which takes an ACCESS EXCLUSIVE lock: it would
+ * wait for everybody who has read the version in a transaction that is still open, with our
+ * migration's own locks held, and hold up all who come after. So: DELETE.
  */
 enum { TABLE_SQL_BYTES = 1024 };
 

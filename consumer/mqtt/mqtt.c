@@ -1,10 +1,8 @@
-#include "mqtt/mqtt.h"
+#include "mqtt/mqtt_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <MQTTAsync.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,7 +13,6 @@ enum {
 	REASON_BAD_CREDENTIALS = 0x86,
 	REASON_NOT_AUTHORIZED = 0x87,
 	REASON_TAKEN_OVER = 0x8e,
-	REASON_FAILURE = 0x80, /* this and above */
 	/* OASIS MQTT 3.1.1, section 3.2.2.3 */
 	RETURN_UNSUPPORTED_VERSION = 1,
 	RETURN_BAD_CLIENT_ID = 2,
@@ -27,34 +24,16 @@ enum {
 	MQTT_DISCONNECT_MS = 2000,
 };
 
-struct mqtt {
-	struct mqtt_options options;
-	struct mqtt_events events;
-	MQTTAsync client;
-	int version; /* MQTTVERSION_5 or MQTTVERSION_3_1_1 that the client is made for */
-	bool fall_back; /* make the next client for 3.1.1 */
-	char **uris; /* as paho spells them */
-	int *qos;
-	MQTTSubscribe_options *subscribe_options;
-
-	pthread_mutex_t lock; /* of what follows */
-	struct mqtt_status status;
-	bool ending; /* mqtt_disconnect() was called */
-	char tls_error[256];
-};
-
 static bool mqtt_make_lists(struct mqtt *m);
 static bool mqtt_make_client(struct mqtt *m, struct error *err);
 static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync_message *message);
 static void mqtt_on_lost(void *context, char *cause);
 static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 	enum MQTTReasonCodes reason);
-static void mqtt_subscribe(struct mqtt *m);
-static void mqtt_unsubscribe_old(struct mqtt *m);
 
 /* ---- state ---- */
 
-static void mqtt_set_up(struct mqtt *m)
+void mqtt_set_up(struct mqtt *m)
 {
 	pthread_mutex_lock(&m->lock);
 	m->status.state = MQTT_UP;
@@ -64,8 +43,7 @@ static void mqtt_set_up(struct mqtt *m)
 	m->events.on_change(m->events.context);
 }
 
-/* The first reason counts, since what follows from it says less, unless it is final. */
-static void mqtt_set_down(struct mqtt *m, const struct error *why)
+void mqtt_set_down(struct mqtt *m, const struct error *why)
 {
 	pthread_mutex_lock(&m->lock);
 	if (m->status.state != MQTT_DOWN || !m->status.failed || why->kind == ERROR_FATAL) {
@@ -164,8 +142,7 @@ static bool mqtt_make_client(struct mqtt *m, struct error *err)
 	code = MQTTAsync_createWithOptions(&m->client, m->uris[0], m->options.client_id,
 		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
 	if (code == MQTTASYNC_SUCCESS)
-		code = MQTTAsync_setCallbacks(
-			m->client, m, mqtt_on_lost, mqtt_on_message, NULL);
+		code = MQTTAsync_setCallbacks(m->client, m, mqtt_on_lost, mqtt_on_message, NULL);
 	if (code == MQTTASYNC_SUCCESS)
 		code = MQTTAsync_setDisconnected(m->client, m, mqtt_on_disconnected);
 	if (code == MQTTASYNC_SUCCESS)
@@ -385,108 +362,6 @@ void mqtt_connect(struct mqtt *m)
 	}
 }
 
-/* ---- subscribing ---- */
-
-static void mqtt_subscribe_failed(struct mqtt *m, const char *topic, const char *why)
-{
-	struct error err;
-
-	error_set(&err, ERROR_TRANSIENT, "subscription",
-		"the broker refused the subscription to \"%s\": %s", topic, why);
-	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
-	mqtt_set_down(m, &err);
-	mqtt_disconnect(m);
-}
-
-static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
-{
-	struct mqtt *m = context;
-	int count = data->alt.sub.reasonCodeCount;
-
-	for (int i = 0; i < (int)m->options.filters_count; i++) {
-		/* With one filter paho gives the code in another place. */
-		enum MQTTReasonCodes code = count > 1 && i < count ? data->alt.sub.reasonCodes[i]
-								   : data->reasonCode;
-
-		if ((int)code >= REASON_FAILURE) {
-			mqtt_subscribe_failed(
-				m, m->options.filters[i], MQTTReasonCode_toString(code));
-			return;
-		}
-	}
-	mqtt_set_up(m);
-}
-
-static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
-{
-	struct mqtt *m = context;
-
-	for (size_t i = 0; i < m->options.filters_count; i++) {
-		int qos = m->options.filters_count > 1 ? data->alt.qosList[i] : data->alt.qos;
-
-		if (qos >= REASON_FAILURE) {
-			mqtt_subscribe_failed(m, m->options.filters[i], "not allowed");
-			return;
-		}
-	}
-	mqtt_set_up(m);
-}
-
-static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
-{
-	struct mqtt *m = context;
-
-	mqtt_subscribe_failed(m, m->options.filters[0],
-		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
-		: data->message != NULL			? data->message
-							: MQTTAsync_strerror(data->code));
-}
-
-static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data)
-{
-	struct mqtt *m = context;
-
-	mqtt_subscribe_failed(m, m->options.filters[0],
-		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
-}
-
-static void mqtt_subscribe(struct mqtt *m)
-{
-	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
-	int code;
-
-	r.context = m;
-	if (m->version == MQTTVERSION_5) {
-		r.onSuccess5 = mqtt_on_subscribe5;
-		r.onFailure5 = mqtt_on_subscribe_failure5;
-		r.subscribeOptions = m->subscribe_options[0];
-		r.subscribeOptionsCount = (int)m->options.filters_count;
-		r.subscribeOptionsList = m->subscribe_options;
-	} else {
-		r.onSuccess = mqtt_on_subscribe;
-		r.onFailure = mqtt_on_subscribe_failure;
-	}
-	code = MQTTAsync_subscribeMany(
-		m->client, (int)m->options.filters_count, m->options.filters, m->qos, &r);
-	if (code != MQTTASYNC_SUCCESS)
-		mqtt_subscribe_failed(m, m->options.filters[0], MQTTAsync_strerror(code));
-}
-
-/* The broker keeps subscriptions of an earlier run in the session until they are taken back. */
-static void mqtt_unsubscribe_old(struct mqtt *m)
-{
-	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
-	int code;
-
-	if (m->options.old_filters_count == 0)
-		return;
-	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_filters_count,
-		(char *const *)m->options.old_filters, &r);
-	if (code != MQTTASYNC_SUCCESS)
-		log_warn("unsubscribe_failed", "could not take back old subscriptions, ignoring",
-			"code=%d", code);
-}
-
 /* ---- losing the connection ---- */
 
 static void mqtt_on_lost(void *context, char *cause)
@@ -511,8 +386,9 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 	if ((int)reason == REASON_TAKEN_OVER) {
 		err.kind = ERROR_FATAL;
 		err.reason = "client_id_used_twice";
-		error_hint(&err, "another client connected as \"%s\": every worker needs an "
-				 "mqtt.client_id (or a spool.dir) of its own",
+		error_hint(&err,
+			"another client connected as \"%s\": every worker needs an "
+			"mqtt.client_id (or a spool.dir) of its own",
 			m->options.client_id);
 	}
 	mqtt_set_down(m, &err);
@@ -598,10 +474,10 @@ void mqtt_disconnect(struct mqtt *m)
 
 struct slice mqtt_trace_id(struct slice data)
 {
-	static const char key[] = "\"traceparent\"";
-	enum { KEY = sizeof(key) - 1, VERSION = 4, TRACE_ID = 32 }; /* "00-, 32 hex digits */
-	const uint8_t *end = data.data + data.size;
-	const uint8_t *at = data.size == 0 ? NULL : memmem(data.data, data.size, key, KEY);
+	static const char prefix[] = "\"traceparent\":\"00-";
+	enum { PREFIX = sizeof(prefix) - 1, TRACE_ID = 32 };
+	const uint8_t *at =
+		data.size < PREFIX + TRACE_ID ? NULL : memmem(data.data, data.size, prefix, PREFIX);
 
 	if (at == NULL)
 		return slice_from_cstr("");
@@ -649,10 +525,9 @@ static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync
 	};
 
 	if (message->struct_version >= 1 && message->properties.count > 0) {
-		out.content = mqtt_content(
-			mqtt_property(message, MQTTPROPERTY_CODE_CONTENT_TYPE));
-		out.trace = mqtt_trace_id(
-			mqtt_property(message, MQTTPROPERTY_CODE_CORRELATION_DATA));
+		out.content = mqtt_content(mqtt_property(message, MQTTPROPERTY_CODE_CONTENT_TYPE));
+		out.trace =
+			mqtt_trace_id(mqtt_property(message, MQTTPROPERTY_CODE_CORRELATION_DATA));
 	}
 	m->events.on_message(m->events.context, &out);
 	MQTTAsync_freeMessage(&message);

@@ -12,7 +12,7 @@
  * One connection to the broker, as a subscriber with a persistent session. The only code that knows
  * paho (MQTTAsync of paho.mqtt.c).
  *
- * The contract with paho, read in the source of 1.3.12 and proved by tests/integration/test_mqtt.py:
+ * The contract with paho, read in the source of 1.3.12, proved by tests/integration/test_mqtt.py:
  *
  *   - For a QoS 1 message it calls us first and sends PUBACK after we return, whatever we return.
  *     So a message is acknowledged when on_message() returns, and never before. There is no other

@@ -57,8 +57,8 @@ static void session_watch(struct pg_session *s, int events);
 static void session_start_next(struct pg_session *s);
 static void session_progress(struct pg_session *s);
 
-bool pg_session_new(struct pg_session **out, struct ev_loop *loop,
-	const struct pg_options *options, struct pg_session_events events, struct error *err)
+bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct pg_options *options,
+	struct pg_session_events events, struct error *err)
 {
 	struct pg_session *s = calloc(1, sizeof(*s));
 

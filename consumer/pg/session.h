@@ -74,8 +74,8 @@ bool pg_session_is_ready(const struct pg_session *s);
 /*
  * Do requests[0 .. count) in order; neighbours that are statements go in one round trip. Ends with
  * one call of on_done, with err == NULL if all succeeded; after a failure the rest is not done,
- * and if a transaction was open it is for the caller to roll back. Not called if the connection is lost: then on_lost is. The requests
- * must live until then.
+ * and if a transaction was open it is for the caller to roll back. Not called if the connection is
+ * lost: then on_lost is. The requests must live until then.
  */
 void pg_session_run(struct pg_session *s, const struct pg_request *requests, size_t count,
 	void (*on_done)(void *context, const struct error *err), void *context);

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 enum {
-	LAYOUTS_SLOTS = 1 << 17,          /* a power of two; 1 MiB */
-	LAYOUTS_MAX = LAYOUTS_SLOTS / 2,  /* known at a time; beyond it all are forgotten */
-	STATIONS_SLOTS = 1 << 16,         /* counters; stations that share one share the limit */
+	LAYOUTS_SLOTS = 1 << 17,         /* a power of two; 1 MiB */
+	LAYOUTS_MAX = LAYOUTS_SLOTS / 2, /* known at a time; beyond it all are forgotten */
+	STATIONS_SLOTS = 1 << 16,        /* counters; stations that share one share the limit */
 };
 
 struct layouts {

@@ -24,7 +24,7 @@
  * digest also covers direction, action, message id and trace id.
  */
 struct rows_options {
-	bool results_all;                /* store results that say nothing */
+	bool results_all;                 /* store results that say nothing */
 	const struct slice *skip_actions; /* not stored, counted as skipped */
 	size_t skip_actions_count;
 };
@@ -40,9 +40,9 @@ struct rows_builder {
 struct rows_result {
 	struct row *first;
 	struct row *last;
-	struct row *half;               /* for exchange_halves, or NULL */
+	struct row *half;                /* for exchange_halves, or NULL */
 	struct transaction *transaction; /* what it says about a transaction, or NULL */
-	const char *skipped;            /* why there are no rows on purpose, or NULL */
+	const char *skipped;             /* why there are no rows on purpose, or NULL */
 };
 
 /*

@@ -253,8 +253,7 @@ static void raw_put_signed(struct meter *v, struct text *t, bool *any)
 	struct raw_section s = {t, "signed", any, false};
 
 	for (uint32_t i = 0; i < v->samples->count; i++) {
-		struct value *is_signed =
-			sample_part(v, &v->samples->items[i], SAMPLE_SIGNED);
+		struct value *is_signed = sample_part(v, &v->samples->items[i], SAMPLE_SIGNED);
 
 		if (is_signed == NULL || is_signed->kind == VALUE_NULL)
 			continue;
@@ -427,7 +426,7 @@ static struct slice sample_energy(const struct meter *v, struct value *sample)
 	text_put_int(&t, d.exponent + shift);
 	scaled = text_end(&t);
 	return slice_is_absent(scaled) || decimal_parse(scaled, &d) == DECIMAL_NONE ? no_text
-										     : scaled;
+										    : scaled;
 }
 
 /* Only what an event of the transaction itself brings: the first and the last reading. */

@@ -26,7 +26,7 @@ void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *
 	struct value *element);
 
 /* event_time, time_source, time_text and flags from a station's time; NULL = none given. */
-void rows_set_time(struct rows_work *w, struct row *row, struct value *time);
+void rows_set_time(struct rows_work *w, struct row *row, struct value *v);
 
 void rows_set_flag(struct row *row, int64_t flag);
 

@@ -133,7 +133,7 @@ static bool schema_block_line(struct schema_reader *r, enum schema_block_kind ki
 	struct error *err)
 {
 	struct schema_message *m = &r->schemas->messages[r->first_message];
-	struct slice table = kind == SCHEMA_HALF ? slice_from_cstr("exchange_halves")
+	struct slice table = kind == SCHEMA_HALF  ? slice_from_cstr("exchange_halves")
 			     : r->words_count > 1 ? r->words[1]
 						  : slice_from_cstr("");
 
@@ -157,8 +157,8 @@ static bool schema_sample_line(struct schema_reader *r, struct error *err)
 {
 	for (int part = 0; part < SAMPLE_PARTS; part++) {
 		if (slice_equal_cstr(r->words[0], schema_sample_names[part]))
-			return schema_path_parse(
-				r, r->words[1], &r->block->sample_parts[part], err);
+			return schema_path_parse(r, r->words[1], &r->block->sample_parts[part],
+				err);
 	}
 	return schema_error(r, err, "a part of a sample that is not known");
 }

@@ -56,8 +56,8 @@ enum schema_block_kind {
 struct schema_block {
 	enum schema_block_kind kind;
 	const struct table *table;
-	struct schema_path each;    /* ROWS: the array */
-	struct schema_path samples; /* ROWS: the array within an element */
+	struct schema_path each;                       /* ROWS: the array */
+	struct schema_path samples;                    /* ROWS: the array within an element */
 	struct schema_path sample_parts[SAMPLE_PARTS]; /* count 0 = this version has none */
 	struct schema_field fields[SCHEMA_FIELDS_MAX];
 	size_t fields_count;

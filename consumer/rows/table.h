@@ -31,7 +31,7 @@ enum {
 #define COLUMN(table, column, type) TABLE_##table##_##column,
 #define END(table)                                                                                 \
 	TABLE_##table##_columns,                                                                   \
-	TABLE_##table##_restart = -1, /* the next table counts from 0 again */
+		TABLE_##table##_restart = -1, /* the next table counts from 0 again */
 #include "rows/tables.def"
 #undef TABLE
 #undef COLUMN
@@ -75,7 +75,7 @@ extern const struct table tables[TABLE_COUNT];
 struct cell {
 	bool present; /* false = NULL */
 	union {
-		int64_t number; /* TIME, INT4, INT8, CHAR, BOOL */
+		int64_t number;    /* TIME, INT4, INT8, CHAR, BOOL */
 		struct slice text; /* TEXT, NUMERIC, JSONB, BYTEA */
 		struct {
 			const struct slice *texts; /* NUMERICS; an absent slice is a NULL element */

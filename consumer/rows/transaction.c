@@ -163,8 +163,8 @@ bool transaction_add_event(struct transaction *t, const struct row *event,
 	if (stop)
 		group_take(t, GROUP_STOP, event, &rank);
 	if (stop && !slice_is_absent(meter_stop))
-		transaction_add_reading(
-			t, false, meter_stop, READING_METER, rank.time_us, rank.digest);
+		transaction_add_reading(t, false, meter_stop, READING_METER, rank.time_us,
+			rank.digest);
 	for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {
 		if (group_is_stated(firsts[i], event))
 			group_take(t, firsts[i], event, &first);
@@ -188,8 +188,9 @@ void transaction_add_reading(struct transaction *t, bool at_start, struct slice 
 {
 	enum transaction_group group = at_start ? GROUP_METER_START : GROUP_METER_STOP;
 	int column = at_start ? TABLE_transactions_meter_start : TABLE_transactions_meter_stop;
-	struct rank rank = {
-		.kind = kind, .time_us = at_start ? -(time_us + 1) : time_us, .digest = digest};
+	struct rank rank = {.kind = kind,
+		.time_us = at_start ? -(time_us + 1) : time_us,
+		.digest = digest};
 
 	if (rank_compare(&rank, &t->ranks[group]) <= 0)
 		return;
@@ -215,9 +216,8 @@ static uint32_t ranges_union(const struct seq_range *a, uint32_t a_count, const 
 	uint32_t i = 0, j = 0, n = 0;
 
 	while (i < a_count || j < b_count) {
-		struct seq_range r = j == b_count || (i < a_count && a[i].low <= b[j].low)
-						? a[i++]
-						: b[j++];
+		struct seq_range r =
+			j == b_count || (i < a_count && a[i].low <= b[j].low) ? a[i++] : b[j++];
 
 		if (n > 0 && (int64_t)r.low <= (int64_t)out[n - 1].high + 1) {
 			if (r.high > out[n - 1].high)
@@ -236,8 +236,7 @@ static uint32_t ranges_union(const struct seq_range *a, uint32_t a_count, const 
 		}
 		out[closest].high = out[closest + 1].high;
 		n--;
-		memmove(&out[closest + 1], &out[closest + 2],
-			(n - closest - 1) * sizeof(*out));
+		memmove(&out[closest + 1], &out[closest + 2], (n - closest - 1) * sizeof(*out));
 	}
 	return n;
 }
@@ -257,8 +256,8 @@ static bool transaction_merge_ranges(struct transaction *into, const struct tran
 	both = arena_alloc(arena, (into->ranges_count + from->ranges_count) * sizeof(*both));
 	if (both == NULL)
 		return false;
-	into->ranges_count = ranges_union(
-		into->ranges, into->ranges_count, from->ranges, from->ranges_count, both);
+	into->ranges_count = ranges_union(into->ranges, into->ranges_count, from->ranges,
+		from->ranges_count, both);
 	into->ranges = both;
 	return true;
 }
@@ -323,9 +322,10 @@ static void transaction_derive(struct transaction *t)
 	if (meter_is_backwards(t))
 		flags->number |= FLAG_meter_backwards;
 	cell_set_number(t->row, TABLE_transactions_partition_time,
-		start->present && start->number != TIME_UNDATED	 ? start->number
-		: cells[TABLE_transactions_first_event_at].present ? cells[TABLE_transactions_first_event_at].number
-								 : TIME_UNDATED);
+		start->present && start->number != TIME_UNDATED ? start->number
+		: cells[TABLE_transactions_first_event_at].present
+			? cells[TABLE_transactions_first_event_at].number
+			: TIME_UNDATED);
 	for (uint32_t i = 0; i < t->ranges_count; i++)
 		seen += (int64_t)t->ranges[i].high - t->ranges[i].low + 1;
 	if (t->ranges_count > 0) {
@@ -361,7 +361,8 @@ bool transaction_pack(struct transaction *t, struct arena *arena)
 		at = put_be32(at, (uint32_t)t->ranges[i].high);
 	}
 	arena_trim(arena, at);
-	cell_set_text(t->row, TABLE_transactions_merge_state, slice_of(start, (size_t)(at - start)));
+	cell_set_text(t->row, TABLE_transactions_merge_state,
+		slice_of(start, (size_t)(at - start)));
 	return true;
 }
 
@@ -403,7 +404,6 @@ bool transaction_unpack(struct transaction *t, struct arena *arena, struct error
 	if (t->ranges == NULL)
 		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a transaction");
 	for (uint32_t i = 0; i < t->ranges_count; i++, at += STATE_RANGE_BYTES)
-		t->ranges[i] = (struct seq_range){
-			(int32_t)get_be32(at), (int32_t)get_be32(at + 4)};
+		t->ranges[i] = (struct seq_range){(int32_t)get_be32(at), (int32_t)get_be32(at + 4)};
 	return true;
 }

@@ -73,8 +73,8 @@ enum { READING_FROM_EVENT = 1, READING_MARKED = 2, READING_METER = 3 };
 enum link_kind { LINK_BEFORE = 1, LINK_AFTER = 2, LINK_TRACED = 3 };
 
 struct transaction_link {
-	enum link_kind kind;  /* result received before the call, after it, or of the same trace */
-	int64_t distance_us;  /* between the two times of receipt */
+	enum link_kind kind; /* result received before the call, after it, or of the same trace */
+	int64_t distance_us; /* between the two times of receipt */
 };
 
 /*
@@ -85,7 +85,7 @@ struct transaction_link {
 MUST_CHECK struct slice transaction_key(struct slice id, uint64_t event_digest,
 	struct arena *arena);
 
-/* An empty transaction; NULL if the arena is full. The id is copied from nowhere: it is borrowed. */
+/* An empty transaction; NULL if the arena is full. The id is not copied: it is borrowed. */
 MUST_CHECK struct transaction *transaction_new(struct arena *arena, struct slice station,
 	struct slice id);
 

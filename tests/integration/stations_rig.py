@@ -4,10 +4,7 @@ import collections
 import json
 import os
 import pathlib
-import pwd
 import re
-import signal
-import socket
 import subprocess
 import threading
 import time
@@ -21,44 +18,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATIONS = os.environ.get("OCPP_STATIONS", str(ROOT / "build" / "dev" / "ocpp-stations"))
 DEADLINE_S = 60
 START = "2026-01-31T22:00:00Z"
-
-
-class Broker:
-    """A private mosquitto on a free loopback port, with its data in a folder of the test."""
-
-    def __init__(self, folder, *settings):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"mqtt://127.0.0.1:{self.port}"
-        self.config = folder / "mosquitto.conf"
-        self.process = None
-        lines = [
-            f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
-            "max_inflight_messages 1000",
-            "max_queued_messages 0",
-            # Started as root it would become another user, who may not read the folder.
-            f"user {pwd.getpwuid(os.getuid()).pw_name}",
-        ]
-        lines = [line for line in lines if line.split()[0] not in
-                 {setting.split()[0] for setting in settings}]
-        self.config.write_text("\n".join([*lines, *settings]) + "\n")
-
-    def start(self):
-        self.process = subprocess.Popen(["mosquitto", "-c", str(self.config)],
-                                        stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if line.rstrip().endswith("running"):
-                threading.Thread(target=self.process.stderr.read, daemon=True).start()
-                return self
-        raise AssertionError(f"mosquitto ended with {self.process.wait()}")
-
-    def stop(self):
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(DEADLINE_S)
-            self.process = None
 
 
 class Subscriber:

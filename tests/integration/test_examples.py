@@ -1,4 +1,4 @@
-"""From broker to table: messages as MaEVE and others send them, and what becomes of hostile ones."""
+"""From broker to table: messages as MaEVE and others send them, and hostile ones."""
 
 import datetime
 import decimal
@@ -173,7 +173,8 @@ def test_maeve_tables_in_public_stay_as_they_are(persister, database, broker, pu
         for table in ["tokens", "transactions", "meter_values", "connector_status",
                       "charge_station_status", "certificates", "locations"]:
             c.execute(f"CREATE TABLE public.{table} (id text)")
-        c.execute("CREATE TABLE public.schema_migrations (version bigint PRIMARY KEY, dirty boolean)")
+        c.execute("CREATE TABLE public.schema_migrations "
+                  "(version bigint PRIMARY KEY, dirty boolean)")
         c.execute("INSERT INTO public.schema_migrations VALUES (30, false)")
     p = persister({**database.settings(), **broker.settings()}).start("--migrate")
     p.wait_event("broker_connected")
@@ -183,5 +184,5 @@ def test_maeve_tables_in_public_stay_as_they_are(persister, database, broker, pu
     assert database.rows("SELECT * FROM public.schema_migrations") == [(30, False)]
     assert database.value("SELECT count(*) FROM public.meter_values") == 0
     assert database.value("SELECT count(*) FROM ocpp.meter_values") == 1
-    assert database.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-                          " AND relkind = 'r'") == 8
+    assert database.value("SELECT count(*) FROM pg_class WHERE relkind = 'r' "
+                          "AND relnamespace = 'public'::regnamespace") == 8

@@ -120,17 +120,31 @@ def test_proxy_cuts_after_a_number_of_bytes_once(echo, direction):
     assert receive(again, 10) == b"y" * 10
 
 
+def commit_by_query(connection):
+    return connection.pgconn.exec_(b"COMMIT")
+
+
+def commit_unnamed(connection):
+    return connection.pgconn.exec_params(b"commit", None)
+
+
+def commit_prepared(connection):
+    return connection.pgconn.exec_prepared(b"last", None)
+
+
+@pytest.mark.parametrize("commit", [commit_by_query, commit_unnamed, commit_prepared])
 @pytest.mark.parametrize("arrives, rows", [(True, 1), (False, 0)])
-def test_proxy_swallows_the_answer_to_commit(postgres, proxy, arrives, rows):
+def test_proxy_swallows_the_answer_to_commit(postgres, proxy, arrives, rows, commit):
     p = proxy(postgres.port, postgres=True)
     with psycopg.connect(postgres.dsn(), autocommit=True) as direct:
         direct.execute("DROP TABLE IF EXISTS swallowed")
         direct.execute("CREATE TABLE swallowed (a int)")
         through = psycopg.connect(postgres.dsn(port=p.port))
+        through.pgconn.prepare(b"last", b" Commit")
         through.execute("INSERT INTO swallowed VALUES (1)")
         p.swallow_commit(arrives=arrives)
-        with pytest.raises(psycopg.OperationalError):
-            through.commit()
+        assert commit(through).status == psycopg.pq.ExecStatus.FATAL_ERROR
+        assert through.closed
         assert p.swallowed.wait(5)
         # The server notices the end of a connection that it has nothing from.
         rig.wait_until(lambda: direct.execute(

@@ -4,31 +4,17 @@ import collections
 import datetime
 import decimal
 import json
+import pathlib
 import re
 import signal
 import subprocess
 import time
 
 import pytest
-
+import rig
 from stations_facts import facts_of, is_told, with_numbers_as_text
-from stations_rig import (DEADLINE_S, STATIONS, Broker, Ledger, Run, Subscriber, decode, identities,
+from stations_rig import (DEADLINE_S, STATIONS, Ledger, Run, Subscriber, decode, identities,
                           identity, ledger_identities)
-
-
-@pytest.fixture
-def broker(tmp_path):
-    it = Broker(tmp_path).start()
-    yield it
-    it.stop()
-
-
-@pytest.fixture
-def lasting_broker(tmp_path):
-    """One that keeps sessions and messages over a restart."""
-    it = Broker(tmp_path, "persistence true", f"persistence_location {tmp_path}/").start()
-    yield it
-    it.stop()
 
 
 @pytest.fixture
@@ -39,10 +25,10 @@ def subscriber(broker):
 
 
 @pytest.fixture(scope="module")
-def long_run(tmp_path_factory):
+def long_run(workspace):
     """What a subscriber got of 40,000 messages, and their ledger."""
-    folder = tmp_path_factory.mktemp("long")
-    broker = Broker(folder).start()
+    folder = pathlib.Path(workspace.folder("long"))
+    broker = rig.Broker(workspace, name="long_broker").start()
     subscriber = Subscriber(broker)
     run = Run(broker, folder, "--rate", "0", "--messages", "40000", "--duplicates", "5",
               "--reorder", "5").wait()
@@ -314,8 +300,8 @@ def test_options_that_change_the_way_do_not_change_the_result(broker, subscriber
     assert run.ledger.acknowledged == set(range(1, 3001))
 
 
-def test_a_restart_of_the_broker_loses_nothing(lasting_broker, tmp_path):
-    broker, subscriber = lasting_broker, Subscriber(lasting_broker)
+def test_a_restart_of_the_broker_loses_nothing(broker, tmp_path):
+    subscriber = Subscriber(broker)
     run = Run(broker, tmp_path, "--rate", "3000", "--stations", "50")
     run.wait_status(acknowledged=2000)
     broker.stop()
@@ -404,19 +390,14 @@ def test_without_a_start_the_past_is_simulated(broker, subscriber, tmp_path):
     assert times and all(before <= t <= now for t in times)
 
 
-def test_a_broker_that_refuses_is_an_error(tmp_path):
-    passwords = tmp_path / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "gateway", "secret"],
-                   check=True, capture_output=True)
-    broker = Broker(tmp_path, "allow_anonymous false", f"password_file {passwords}").start()
+def test_a_broker_that_refuses_is_an_error(workspace, tmp_path):
+    broker = rig.Broker(workspace, passwords={"gateway": "secret"}, name="refusing").start()
     arguments = "--messages", "100", "--rate", "0", "--accept-unrouted"
-    try:
-        run = Run(broker, tmp_path, *arguments).wait(code=3)
-        assert "refuses the connection with reason 0x87" in run.errors
-        run = Run(broker, tmp_path, *arguments, "--user", "gateway", "--password", "secret").wait()
-        assert run.summary["acknowledged"] == 100
-    finally:
-        broker.stop()
+    run = Run(broker, tmp_path, *arguments).wait(code=3)
+    assert "refuses the connection with reason 0x87" in run.errors
+    run = Run(broker, tmp_path, *arguments, "--user", "gateway", "--password", "secret").wait()
+    assert run.summary["acknowledged"] == 100
+    broker.stop()
 
 
 def test_a_broker_that_is_not_there_is_an_error(broker, tmp_path):

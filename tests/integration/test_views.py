@@ -9,7 +9,8 @@ import pytest
 DAY = "2026-01-31 10:00Z"
 
 LAYOUT = """INSERT INTO meter_value_layouts (layout_id, measurand, phase, context, location, unit,
-    multiplier, layout, first_charge_station_id) VALUES (%s, %s, %s, %s, %s, %s, %s, '', 'cs')"""
+    multiplier, format, layout, first_charge_station_id)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '', 'cs')"""
 
 ROW = """INSERT INTO meter_values (charge_station_id, event_time, received_at, digest, layout_id,
     evse_id, flags, time_source, source, time_text, sampled, raw)
@@ -36,7 +37,7 @@ def store(migrated):
 
 def one_layout(store, number, measurand=None, unit=None, multiplier=None, phase=None):
     store.session.execute(LAYOUT, (number, [measurand], [phase], [None], [None], [unit],
-                                   [multiplier]))
+                                   [multiplier], [None]))
     return number
 
 
@@ -114,9 +115,10 @@ def test_views_read_every_hostile_row(store):
     one_layout(store, 1)
     one_layout(store, 2, "", "", 2147483647, "")
     one_layout(store, 3, "Energy" * 1000, "kWh", -2147483648)
-    store.session.execute(LAYOUT, (4, [], [], [], [], [], []))
-    store.session.execute(LAYOUT, (5, ["Voltage"] * 9, ["L1"], [None] * 3, [], ["kV", "V"], [15]))
-    store.session.execute(LAYOUT, (6, [None], [None], [None], [None], [None], [None]))
+    store.session.execute(LAYOUT, (4, [], [], [], [], [], [], []))
+    store.session.execute(LAYOUT, (5, ["Voltage"] * 9, ["L1"], [None] * 3, [], ["kV", "V"], [15],
+                                   [""] * 5))
+    store.session.execute(LAYOUT, (6, *[[None]] * 7))
     stored = 0
     for raw, sampled, layout in itertools.product(HOSTILE_RAW, HOSTILE_SAMPLED, range(-1, 8)):
         store(sampled, layout, raw, at="-infinity" if stored % 2 else DAY, flags=-1,
@@ -165,7 +167,7 @@ def test_sessions_say_what_is_missing(migrated):
 
 def test_json_view_gives_back_what_was_sent(store):
     store.session.execute(LAYOUT, (1, ["Voltage", None], ["L1", None], [None] * 2, [None] * 2,
-                                   ["V", "kWh"], [None, 0]))
+                                   ["V", "kWh"], [None, 0], [None, "SignedData"]))
     store([Decimal("230.10"), Decimal(1000)], 1, raw={"text": {"2": "1e3"},
                                                      "signed": {"2": {"encodingMethod": "OCMF"}}},
           time_text="2026-01-31T11:00:00.000+01:00")
@@ -176,4 +178,5 @@ def test_json_view_gives_back_what_was_sent(store):
             {"value": "230.10", "measurand": "Voltage", "phase": "L1",
              "unitOfMeasure": {"unit": "V"}},
             {"value": "1e3", "unitOfMeasure": {"unit": "kWh", "multiplier": 0},
+             "format": "SignedData",
              "signedMeterValue": {"encodingMethod": "OCMF"}}]}

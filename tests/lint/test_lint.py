@@ -7,6 +7,7 @@ import unittest
 import layers
 import migrations
 import readme
+import schemas
 import style
 
 
@@ -70,6 +71,7 @@ class Style(Tree):
         self.write("consumer/base/fine.c", function(70))
         self.write("consumer/base/table.def", "x" * 200 + "\n")
         self.write("tests/fine.py", "def f():\n" + "    x\n" * 69 + "\n\nx = 1\n")
+        self.write("tests/wire.py", "x = ('" + '{"a":"' + "b" * 100 + '"}' + "')\n")
         self.assertEqual(style.check(self.root), [])
         self.write("consumer/base/long.c", function(71))
         self.write("consumer/base/wide.h", "\t" * 12 + "12345\n")
@@ -101,6 +103,19 @@ class Migrations(Tree):
         self.assertIn("000001_a and 000001_b", self.check(
             "000001_a 000001_b", *pair, "000001_b.up", "000001_b.down")[0])
         self.assertIn("compiled in are", self.check("", *pair)[0])
+
+
+class Schemas(Tree):
+    def test_forgotten_ones_are_found(self):
+        self.write("consumer/CMakeLists.txt", "set(SCHEMAS\n\t1.6-A\n\t2-B.result)\n")
+        self.write("schemas/1.6-A.schema", "")
+        self.write("schemas/2-B.result.schema", "")
+        self.write("schemas/README.md", "")
+        self.assertEqual(schemas.check(self.root), [])
+        self.write("schemas/2-C.schema", "")
+        os.unlink(os.path.join(self.root, "schemas/1.6-A.schema"))
+        self.assertEqual([p.split(":")[0] for p in schemas.check(self.root)],
+                         ["schemas/2-C.schema", "consumer/CMakeLists.txt"])
 
 
 class Readme(Tree):

@@ -163,15 +163,15 @@ static void decimal_compare_is_exact(void **state)
 	(void)state;
 	for (int i = 0; i < COUNT; i++) {
 		for (int j = 0; j < COUNT; j++) {
-			int order = decimal_compare(
-				slice_from_cstr(ascending[i]), slice_from_cstr(ascending[j]));
+			int order = decimal_compare(slice_from_cstr(ascending[i]),
+				slice_from_cstr(ascending[j]));
 
 			assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
 		}
 	}
 	for (size_t i = 0; i < sizeof(equal) / sizeof(*equal); i++)
-		assert_int_equal(decimal_compare(slice_from_cstr(equal[i][0]),
-					 slice_from_cstr(equal[i][1])),
+		assert_int_equal(
+			decimal_compare(slice_from_cstr(equal[i][0]), slice_from_cstr(equal[i][1])),
 			0);
 }
 

@@ -7,9 +7,7 @@
 #include "stations/ocpp16.h"
 #include "stations/ocpp201.h"
 
-enum {
-	MESSAGES = 20000
-};
+enum { MESSAGES = 20000 };
 
 static struct fleet_options options(uint64_t seed)
 {
@@ -386,8 +384,8 @@ static void exchange_meter_values_are_what_maeve_publishes(void **state)
 		"\"measurand\":\"Energy.Active.Import.Register\",\"location\":\"Outlet\","
 		"\"unit\":\"Wh\",\"value\":\"1532\"}]}]");
 	e.kind = MESSAGE_RESULT;
-	assert_message(
-		&e, "{\"type\":3,\"action\":\"MeterValues\",\"id\":\"12\",\"response\":{}}", "[]");
+	assert_message(&e, "{\"type\":3,\"action\":\"MeterValues\",\"id\":\"12\",\"response\":{}}",
+		"[]");
 	e.shape = SHAPE_FRAME;
 	assert_message(&e, "[3,\"12\",{}]", "[]");
 }

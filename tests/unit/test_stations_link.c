@@ -13,10 +13,7 @@
  * A link against a broker made of this test: a listening socket on the loopback, and answers as
  * each test wants them. The link's time is ours, so nothing waits.
  */
-enum {
-	DEADLINE_MS = 10000,
-	TOLD_MAX = 64
-};
+enum { DEADLINE_MS = 10000, TOLD_MAX = 64 };
 
 struct broker {
 	int listener, fd;
@@ -181,8 +178,8 @@ static void start(struct link_options o)
 		bind(broker.listener, (struct sockaddr *)&broker.address, sizeof(broker.address)),
 		0);
 	assert_int_equal(listen(broker.listener, 4), 0);
-	assert_int_equal(
-		getsockname(broker.listener, (struct sockaddr *)&broker.address, &length), 0);
+	assert_int_equal(getsockname(broker.listener, (struct sockaddr *)&broker.address, &length),
+		0);
 	broker.info = (struct addrinfo){.ai_family = AF_INET,
 		.ai_addr = (struct sockaddr *)&broker.address,
 		.ai_addrlen = length};
@@ -430,8 +427,8 @@ int main(void)
 		cmocka_unit_test_teardown(link_keeps_to_the_smaller_window, stop),
 		cmocka_unit_test_teardown(
 			link_publishes_the_last_seconds_again_after_a_broken_connection, stop),
-		cmocka_unit_test_teardown(
-			link_publishes_only_what_is_unacknowledged_if_asked_so, stop),
+		cmocka_unit_test_teardown(link_publishes_only_what_is_unacknowledged_if_asked_so,
+			stop),
 		cmocka_unit_test_teardown(link_repeats_until_somebody_subscribes, stop),
 		cmocka_unit_test_teardown(link_can_do_without_subscribers, stop),
 		cmocka_unit_test_teardown(link_does_not_repeat_what_is_refused, stop),

@@ -3,10 +3,10 @@
 #include "stations/packet.h"
 
 /* Expected bytes are composed by hand from the tables of the OASIS texts. */
-#define assert_bytes(start, end, literal)                                 \
-	do {                                                              \
-		assert_int_equal((end) - (start), sizeof(literal) - 1);   \
-		assert_memory_equal(start, literal, sizeof(literal) - 1); \
+#define assert_bytes(start, end, literal)                                                          \
+	do {                                                                                       \
+		assert_int_equal((end) - (start), sizeof(literal) - 1);                            \
+		assert_memory_equal(start, literal, sizeof(literal) - 1);                          \
 	} while (0)
 
 static void packet_connect_of_both_versions(void **state)
@@ -147,8 +147,8 @@ static void packet_next_waits_for_the_whole_packet(void **state)
 	assert_int_equal(packet_next(&in, &p), PACKET_NEXT_BAD);
 }
 
-static bool parse_connack(
-	const char *body, size_t size, enum mqtt_version version, struct packet_connack *out)
+static bool parse_connack(const char *body, size_t size, enum mqtt_version version,
+	struct packet_connack *out)
 {
 	struct packet p = {PACKET_CONNACK, slice_of(body, size)};
 

@@ -27,8 +27,8 @@ static void amount_text_is_what_the_station_writes(void **state)
 	assert_amount((struct amount){-5, 2, 0}, "-0.05", "-0.05");
 	assert_amount((struct amount){25, 1, 1}, "2.5e1", "25");
 	assert_amount((struct amount){100, 0, 0}, "100", "100");
-	assert_amount(
-		(struct amount){999999999999999, 6, 0}, "999999999.999999", "999999999.999999");
+	assert_amount((struct amount){999999999999999, 6, 0}, "999999999.999999",
+		"999999999.999999");
 }
 
 /* What a decoder makes of a float must be what we say it is. */
@@ -68,8 +68,8 @@ static void stamp_format_writes_each_style(void **state)
 	struct stamp s;
 
 	(void)state;
-	assert_int_equal(
-		iso8601_parse(slice_from_cstr("2023-09-18T08:25:40.209Z"), &us), ISO8601_EXACT);
+	assert_int_equal(iso8601_parse(slice_from_cstr("2023-09-18T08:25:40.209Z"), &us),
+		ISO8601_EXACT);
 	stamp_format(&s, us, (struct stamp_style){.zulu = true, .decimals = 2});
 	assert_slice_equal(stamp_slice(&s), "2023-09-18T08:25:40.20Z");
 	stamp_format(&s, us, (struct stamp_style){.zulu = true});

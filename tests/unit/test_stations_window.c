@@ -3,10 +3,7 @@
 #include "stations/rng.h"
 #include "stations/window.h"
 
-enum {
-	RING_BYTES = 1000,
-	ENTRIES = 16
-};
+enum { RING_BYTES = 1000, ENTRIES = 16 };
 
 static void put(struct window *w, size_t size, uint64_t number)
 {

@@ -49,7 +49,7 @@ static struct slice written(enum writer_format format, uint8_t *buffer, size_t s
 	return w.full ? (struct slice){NULL, 0} : writer_slice(&w);
 }
 
-#define NUMBERS \
+#define NUMBERS                                                                                    \
 	"\"numbers\":[0,127,128,65535,65536,4294967296,-1,-33,-129,-32769,-9223372036854775808],"
 
 static void writer_json_is_compact_and_escaped_as_go_does(void **state)
@@ -127,8 +127,8 @@ static void writer_msgpack_heads_grow_with_their_container(void **state)
 
 static void writer_never_writes_past_its_buffer(void **state)
 {
-	static const enum writer_format formats[] = {
-		WRITER_JSON, WRITER_MSGPACK, WRITER_JSON_OF_MSGPACK};
+	static const enum writer_format formats[] = {WRITER_JSON, WRITER_MSGPACK,
+		WRITER_JSON_OF_MSGPACK};
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {

@@ -1,0 +1,39 @@
+#ifndef MQTT_MQTT_PRIVATE_H
+#define MQTT_MQTT_PRIVATE_H
+
+#include "mqtt/mqtt.h"
+
+#include <MQTTAsync.h>
+#include <pthread.h>
+
+/* Shared by the files of mqtt/ only. */
+
+/* OASIS MQTT 5.0, section 2.4, and what 3.1.1 answers to a subscription: this and above. */
+enum { REASON_FAILURE = 0x80 };
+
+struct mqtt {
+	struct mqtt_options options;
+	struct mqtt_events events;
+	MQTTAsync client;
+	int version;    /* MQTTVERSION_5 or MQTTVERSION_3_1_1 that the client is made for */
+	bool fall_back; /* make the next client for 3.1.1 */
+	char **uris;    /* as paho spells them */
+	int *qos;
+	MQTTSubscribe_options *subscribe_options;
+
+	pthread_mutex_t lock; /* of what follows */
+	struct mqtt_status status;
+	bool ending; /* mqtt_disconnect() was called */
+	char tls_error[256];
+};
+
+/* Tell the daemon. Of several reasons for being down the first counts, since what follows from it
+ * says less, unless it is final. */
+void mqtt_set_up(struct mqtt *m);
+void mqtt_set_down(struct mqtt *m, const struct error *why);
+
+/* mqtt_subscribe.c; both answer through mqtt_set_up() and mqtt_set_down(). */
+void mqtt_subscribe(struct mqtt *m);
+void mqtt_unsubscribe_old(struct mqtt *m);
+
+#endif

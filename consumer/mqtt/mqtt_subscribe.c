@@ -1,0 +1,102 @@
+#include "mqtt/mqtt_private.h"
+
+#include "base/log.h"
+
+static void mqtt_subscribe_failed(struct mqtt *m, const char *topic, const char *why)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, "subscription",
+		"the broker refused the subscription to \"%s\": %s", topic, why);
+	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
+	mqtt_set_down(m, &err);
+	mqtt_disconnect(m);
+}
+
+static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
+{
+	struct mqtt *m = context;
+	int count = data->alt.sub.reasonCodeCount;
+
+	for (int i = 0; i < (int)m->options.filters_count; i++) {
+		/* With one filter paho gives the code in another place. */
+		enum MQTTReasonCodes code =
+			count > 1 && i < count ? data->alt.sub.reasonCodes[i] : data->reasonCode;
+
+		if ((int)code >= REASON_FAILURE) {
+			mqtt_subscribe_failed(m, m->options.filters[i], MQTTReasonCode_toString(code));
+			return;
+		}
+	}
+	mqtt_set_up(m);
+}
+
+static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
+{
+	struct mqtt *m = context;
+
+	for (size_t i = 0; i < m->options.filters_count; i++) {
+		int qos = m->options.filters_count > 1 ? data->alt.qosList[i] : data->alt.qos;
+
+		if (qos >= REASON_FAILURE) {
+			mqtt_subscribe_failed(m, m->options.filters[i], "not allowed");
+			return;
+		}
+	}
+	mqtt_set_up(m);
+}
+
+static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+	struct mqtt *m = context;
+
+	mqtt_subscribe_failed(m, m->options.filters[0],
+		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
+		: data->message != NULL                 ? data->message
+							: MQTTAsync_strerror(data->code));
+}
+
+static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data)
+{
+	struct mqtt *m = context;
+
+	mqtt_subscribe_failed(m, m->options.filters[0],
+		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
+}
+
+void mqtt_subscribe(struct mqtt *m)
+{
+	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
+	int code;
+
+	r.context = m;
+	if (m->version == MQTTVERSION_5) {
+		r.onSuccess5 = mqtt_on_subscribe5;
+		r.onFailure5 = mqtt_on_subscribe_failure5;
+		r.subscribeOptions = m->subscribe_options[0];
+		r.subscribeOptionsCount = (int)m->options.filters_count;
+		r.subscribeOptionsList = m->subscribe_options;
+	} else {
+		r.onSuccess = mqtt_on_subscribe;
+		r.onFailure = mqtt_on_subscribe_failure;
+	}
+	code = MQTTAsync_subscribeMany(m->client, (int)m->options.filters_count, m->options.filters, m->qos,
+		&r);
+	if (code != MQTTASYNC_SUCCESS)
+		mqtt_subscribe_failed(m, m->options.filters[0], MQTTAsync_strerror(code));
+}
+
+/* The broker keeps subscriptions of an earlier run in the session until they are taken back. */
+void mqtt_unsubscribe_old(struct mqtt *m)
+{
+	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
+	int code;
+
+	if (m->options.old_filters_count == 0)
+		return;
+	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_filters_count,
+		(char *const *)m->options.old_filters, &r);
+	if (code != MQTTASYNC_SUCCESS)
+		log_warn("unsubscribe_failed", "could not take back old subscriptions, ignoring",
+			"code=%d", code);
+}

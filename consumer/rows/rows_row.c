@@ -1,0 +1,297 @@
+/*
+ * One row of a message: what every row has, its time, and columns from fields by a schema.
+ */
+#include "base/clock.h"
+#include "base/decimal.h"
+#include "base/iso8601.h"
+#include "rows/flags.h"
+#include "rows/rows_private.h"
+
+/* Times outside of this are no times of charging sessions; see DESIGN of the partitions. */
+#define TIME_FROM_US (INT64_C(1262304000) * US_PER_SECOND) /* 2010-01-01 */
+#define TIME_TO_US (INT64_C(4102444800) * US_PER_SECOND)   /* 2100-01-01 */
+
+/* A clock that is this much ahead of ours is flagged. */
+#define TIME_FUTURE_US (5 * 60 * US_PER_SECOND)
+
+int rows_column(const struct row *row, const char *name)
+{
+	return table_column(row->table, slice_from_cstr(name));
+}
+
+void rows_set_flag(struct row *row, int64_t flag)
+{
+	int column = -1;
+
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		column = TABLE_meter_values_flags;
+		break;
+	case TABLE_transaction_events:
+		column = TABLE_transaction_events_flags;
+		break;
+	case TABLE_authorizations:
+		column = TABLE_authorizations_flags;
+		break;
+	case TABLE_ocpp_events:
+		column = TABLE_ocpp_events_flags;
+		break;
+	case TABLE_connector_status:
+	case TABLE_station_boots:
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	if (column >= 0)
+		row->cells[column].number |= flag;
+}
+
+/* What every row has, and what every row of its table has. */
+static void rows_set_common(struct rows_work *w, struct row *row)
+{
+	const struct message *m = w->message;
+	struct slice raw = m->text_replaced ? m->raw : (struct slice){NULL, 0};
+
+	cell_set_text(row, KEY_STATION, m->station);
+	cell_set_number(row, KEY_TIME, m->received_us);
+	cell_set_number(row, KEY_EVSE, EVSE_NOT_STATED);
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		cell_set_number(row, TABLE_meter_values_received_at, m->received_us);
+		cell_set_number(row, TABLE_meter_values_flags, 0);
+		cell_set_text(row, TABLE_meter_values_payload_raw, raw);
+		break;
+	case TABLE_transaction_events:
+		cell_set_number(row, TABLE_transaction_events_received_at, m->received_us);
+		cell_set_number(row, TABLE_transaction_events_flags, 0);
+		cell_set_text(row, TABLE_transaction_events_ocpp_version, m->version_text);
+		cell_set_text(row, TABLE_transaction_events_message_id, m->id);
+		cell_set_text(row, TABLE_transaction_events_payload_raw, raw);
+		break;
+	case TABLE_authorizations:
+		cell_set_number(row, TABLE_authorizations_received_at, m->received_us);
+		cell_set_number(row, TABLE_authorizations_flags, 0);
+		cell_set_text(row, TABLE_authorizations_ocpp_version, m->version_text);
+		cell_set_text(row, TABLE_authorizations_message_id, m->id);
+		cell_set_text(row, TABLE_authorizations_payload_raw, raw);
+		break;
+	case TABLE_ocpp_events:
+		cell_set_number(row, TABLE_ocpp_events_received_at, m->received_us);
+		cell_set_number(row, TABLE_ocpp_events_flags, 0);
+		cell_set_text(row, TABLE_ocpp_events_ocpp_version, m->version_text);
+		cell_set_text(row, TABLE_ocpp_events_message_id, m->id);
+		cell_set_text(row, TABLE_ocpp_events_payload_raw, raw);
+		break;
+	case TABLE_connector_status:
+		cell_set_number(row, TABLE_connector_status_received_at, m->received_us);
+		cell_set_number(row, TABLE_connector_status_connector_id, EVSE_NOT_STATED);
+		break;
+	case TABLE_station_boots:
+		cell_set_text(row, TABLE_station_boots_ocpp_version, m->version_text);
+		break;
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	if (m->text_replaced)
+		rows_set_flag(row, FLAG_text_replaced);
+}
+
+struct row *rows_add(struct rows_work *w, enum table_id table)
+{
+	struct row *row = row_new(w->arena, table);
+
+	if (row == NULL)
+		return NULL;
+	rows_set_common(w, row);
+	rows_set_time(w, row, NULL);
+	if (w->out->last != NULL)
+		w->out->last->next = row;
+	else
+		w->out->first = row;
+	w->out->last = row;
+	return row;
+}
+
+struct rows_time {
+	int64_t us;
+	char source; /* s, r, i */
+	int64_t flags;
+	struct slice text;
+};
+
+static struct rows_time rows_time(const struct message *m, struct value *v)
+{
+	struct rows_time t = {.us = m->received_us, .source = 'r'};
+	enum iso8601_form form = ISO8601_EXACT;
+	int64_t us = 0;
+
+	if (v == NULL || v->kind == VALUE_NULL)
+		return t;
+	t.source = 's';
+	if (v->kind == VALUE_TIME) {
+		us = v->time_us;
+	} else {
+		t.text = value_text(v);
+		form = v->kind == VALUE_STRING ? iso8601_parse(v->text, &us) : ISO8601_INVALID;
+	}
+	if (form == ISO8601_INVALID || us < TIME_FROM_US || us >= TIME_TO_US) {
+		t.us = TIME_UNDATED;
+		t.source = 'i';
+		t.flags = FLAG_time_invalid;
+		return t;
+	}
+	if (form == ISO8601_ZONELESS)
+		t.flags |= FLAG_time_zoneless;
+	else if (form == ISO8601_ADJUSTED)
+		t.flags |= FLAG_time_adjusted;
+	else
+		t.text = (struct slice){NULL, 0}; /* the instant says it all */
+	if (us > m->received_us + TIME_FUTURE_US)
+		t.flags |= FLAG_time_future;
+	t.us = us;
+	return t;
+}
+
+void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
+{
+	struct rows_time t = rows_time(w->message, v);
+
+	cell_set_number(row, KEY_TIME, t.us);
+	rows_set_flag(row, t.flags);
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		cell_set_number(row, TABLE_meter_values_time_source, t.source);
+		cell_set_text(row, TABLE_meter_values_time_text, t.text);
+		break;
+	case TABLE_transaction_events:
+		cell_set_number(row, TABLE_transaction_events_time_source, t.source);
+		cell_set_text(row, TABLE_transaction_events_time_text, t.text);
+		break;
+	case TABLE_authorizations:
+		cell_set_number(row, TABLE_authorizations_time_source, t.source);
+		break;
+	case TABLE_ocpp_events:
+		cell_set_number(row, TABLE_ocpp_events_time_source, t.source);
+		cell_set_text(row, TABLE_ocpp_events_time_text, t.text);
+		break;
+	case TABLE_connector_status:
+	case TABLE_station_boots:
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	/* A time that is no text or timestamp (a map, say) stays where it is, unused. */
+	if (v != NULL && (v->kind == VALUE_TIME || !slice_is_absent(value_text(v))))
+		value_mark_used(v);
+}
+
+bool row_is_timeless(const struct row *row)
+{
+	switch (row->table->id) {
+	case TABLE_meter_values:
+		return row->cells[TABLE_meter_values_time_source].number == 'r';
+	case TABLE_transaction_events:
+		return row->cells[TABLE_transaction_events_time_source].number == 'r';
+	case TABLE_authorizations:
+		return row->cells[TABLE_authorizations_time_source].number == 'r';
+	case TABLE_ocpp_events:
+		return row->cells[TABLE_ocpp_events_time_source].number == 'r';
+	case TABLE_connector_status:
+	case TABLE_station_boots:
+	case TABLE_station_heartbeats:
+	case TABLE_meter_value_layouts:
+	case TABLE_exchange_halves:
+	case TABLE_transaction_starts:
+	case TABLE_transactions:
+	case TABLE_dead_letters:
+	case TABLE_COUNT:
+		break;
+	}
+	return false;
+}
+
+/*
+ * A value into a column. What does not fit the column's type is left unused, so it will be found in
+ * extra as the station wrote it. True if the column says all of it.
+ */
+static bool rows_set_cell(struct row *row, const struct schema_field *f, struct value *v)
+{
+	struct slice text = value_text(v);
+	struct decimal d;
+	int64_t number;
+
+	switch (f->type) {
+	case COLUMN_TEXT:
+		cell_set_text(row, f->column, text);
+		return !slice_is_absent(text);
+	case COLUMN_CHAR:
+		if (text.size != 1)
+			return false;
+		cell_set_number(row, f->column, text.data[0]);
+		return true;
+	case COLUMN_INT4:
+		if (slice_is_absent(text) || !decimal_to_int64(text, INT32_MIN, INT32_MAX, &number))
+			return false;
+		cell_set_number(row, f->column, number);
+		return true;
+	case COLUMN_BOOL:
+		if (v->kind != VALUE_BOOLEAN)
+			return false;
+		cell_set_number(row, f->column, v->boolean);
+		return true;
+	case COLUMN_NUMERIC:
+		if (slice_is_absent(text) || decimal_parse(text, &d) == DECIMAL_NONE)
+			return false;
+		cell_set_text(row, f->column, text);
+		return decimal_parse(text, &d) == DECIMAL_PLAIN;
+	case COLUMN_TIME:
+		if (v->kind == VALUE_TIME)
+			number = v->time_us;
+		else if (v->kind != VALUE_STRING || iso8601_parse(text, &number) != ISO8601_EXACT)
+			return false;
+		cell_set_number(row, f->column, number);
+		return true;
+	case COLUMN_INT8:
+	case COLUMN_NUMERICS:
+	case COLUMN_JSONB:
+	case COLUMN_BYTEA:
+		break;
+	}
+	return false;
+}
+
+void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *block,
+	struct value *element)
+{
+	for (size_t i = 0; i < block->fields_count; i++) {
+		const struct schema_field *f = &block->fields[i];
+		struct value constant, *v;
+
+		if (!slice_is_absent(f->constant)) {
+			constant = (struct value){.kind = VALUE_STRING, .text = f->constant};
+			(void)rows_set_cell(row, f, &constant);
+			continue;
+		}
+		v = schema_get(&f->path, element, w->message->payload);
+		if (f->column == KEY_TIME && block->kind != SCHEMA_HALF)
+			rows_set_time(w, row, v);
+		else if (v != NULL && rows_set_cell(row, f, v))
+			value_mark_used(v);
+	}
+}
