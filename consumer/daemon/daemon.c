@@ -151,8 +151,9 @@ static void daemon_judge_connection(struct daemon *d)
 		return;
 	error_set(&err, ERROR_TRANSIENT, "broker", "no connection to the broker lasts: %u in a row",
 		d->unsteady);
-	error_hint(&err, "if another client connects as \"%s\", give each worker an mqtt.client_id "
-			 "(or a spool.dir) of its own",
+	error_hint(&err,
+		"if another client connects as \"%s\", give each worker an mqtt.client_id "
+		"(or a spool.dir) of its own",
 		d->client_id);
 	log_failure(LOG_LEVEL_WARN, "broker_unsteady", &err);
 }
@@ -484,8 +485,8 @@ static bool daemon_finish(struct daemon *d)
 	if (d->mqtt != NULL)
 		mqtt_status(d->mqtt, &status);
 	if (d->intake.parked || status.state != MQTT_DOWN) {
-		log_warn("stopped_hard", "the connection to the broker did not end in time", "parked=%d",
-			(int)d->intake.parked);
+		log_warn("stopped_hard", "the connection to the broker did not end in time",
+			"parked=%d", (int)d->intake.parked);
 		return false;
 	}
 	mqtt_free(&d->mqtt);

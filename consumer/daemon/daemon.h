@@ -24,7 +24,6 @@ struct daemon_options {
  * Until it is told to stop: true. False with err if it could not start, or had to stop.
  * *hard_out: a thread of the MQTT library is still at work, so the process must end by _exit().
  */
-MUST_CHECK bool daemon_run(const struct daemon_options *options, bool *hard_out,
-	struct error *err);
+MUST_CHECK bool daemon_run(const struct daemon_options *options, bool *hard_out, struct error *err);
 
 #endif

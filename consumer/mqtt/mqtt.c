@@ -113,8 +113,7 @@ static bool mqtt_make_lists(struct mqtt *m)
 	m->uris = calloc(o->urls_count + 1, sizeof(*m->uris));
 	m->qos = calloc(o->filters_count + 1, sizeof(*m->qos));
 	m->subscribe_options = calloc(o->filters_count + 1, sizeof(*m->subscribe_options));
-	if (m->uris == NULL || m->qos == NULL ||
-		m->subscribe_options == NULL)
+	if (m->uris == NULL || m->qos == NULL || m->subscribe_options == NULL)
 		return false;
 	for (size_t i = 0; i < o->urls_count; i++) {
 		m->uris[i] = mqtt_uri(o->urls[i]);
@@ -196,8 +195,7 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 
 	pthread_mutex_lock(&m->lock);
 	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s%s%s",
-		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "",
-		m->tls_error);
+		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "", m->tls_error);
 	pthread_mutex_unlock(&m->lock);
 	/* mosquitto answers a version it does not speak with code 1 also to MQTT 5. */
 	if (code == REASON_UNSUPPORTED_VERSION || code == RETURN_UNSUPPORTED_VERSION) {

@@ -24,7 +24,8 @@ static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 			count > 1 && i < count ? data->alt.sub.reasonCodes[i] : data->reasonCode;
 
 		if ((int)code >= REASON_FAILURE) {
-			mqtt_subscribe_failed(m, m->options.filters[i], MQTTReasonCode_toString(code));
+			mqtt_subscribe_failed(m, m->options.filters[i],
+				MQTTReasonCode_toString(code));
 			return;
 		}
 	}
@@ -80,8 +81,8 @@ void mqtt_subscribe(struct mqtt *m)
 		r.onSuccess = mqtt_on_subscribe;
 		r.onFailure = mqtt_on_subscribe_failure;
 	}
-	code = MQTTAsync_subscribeMany(m->client, (int)m->options.filters_count, m->options.filters, m->qos,
-		&r);
+	code = MQTTAsync_subscribeMany(m->client, (int)m->options.filters_count, m->options.filters,
+		m->qos, &r);
 	if (code != MQTTASYNC_SUCCESS)
 		mqtt_subscribe_failed(m, m->options.filters[0], MQTTAsync_strerror(code));
 }
