@@ -58,7 +58,8 @@ struct writer_work {
 	int copy_table;
 	size_t copy_row;
 	bool copy_begun;
-	bool copied_carefully; /* in the run at hand: its results say which messages are duplicates */
+	/* In the run at hand: its results say which messages are duplicates. */
+	bool copied_carefully;
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */

@@ -472,10 +472,10 @@ void mqtt_disconnect(struct mqtt *m)
 
 struct slice mqtt_trace_id(struct slice data)
 {
-	static const char prefix[] = "\"traceparent\":\"00-";
-	enum { PREFIX = sizeof(prefix) - 1, TRACE_ID = 32 };
-	const uint8_t *at =
-		data.size < PREFIX + TRACE_ID ? NULL : memmem(data.data, data.size, prefix, PREFIX);
+	static const char key[] = "\"traceparent\"";
+	enum { KEY = sizeof(key) - 1, VERSION = 4, TRACE_ID = 32 }; /* "00-, 32 hex digits */
+	const uint8_t *end = data.data + data.size;
+	const uint8_t *at = data.size == 0 ? NULL : memmem(data.data, data.size, key, KEY);
 
 	if (at == NULL)
 		return slice_from_cstr("");

@@ -19,7 +19,8 @@ def count(database, table="meter_values"):
 
 
 def totals(database):
-    return database.rows("SELECT received, stored, duplicate, dead_lettered FROM ingest_progress")[0]
+    return database.rows(
+        "SELECT received, stored, duplicate, dead_lettered FROM ingest_progress")[0]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The broker's side: what is acknowledged when, sessions, versions, TLS, full logs, failing disks."""
+"""The broker's side: what is acknowledged when, sessions, versions, TLS, full logs, bad disks."""
 
 import json
 import signal
@@ -111,7 +111,8 @@ def test_tls_password_and_client_certificate(persister, migrated, workspace):
     p.process.send_signal(signal.SIGTERM)
     assert p.wait_exit() == 0
     other = rig.Certificates(workspace, "other_tls")
-    for wrong, said in [({"mqtt.password": "no"}, "authoriz"), ({"mqtt.tls_ca": other.ca}, "verify")]:
+    for wrong, said in [({"mqtt.password": "no"}, "authoriz"),
+                        ({"mqtt.tls_ca": other.ca}, "verify")]:
         p = persister({**good, **wrong}).start()
         lost = p.wait_event("broker_lost")
         assert said in lost["msg"].lower() + lost.get("hint", "").lower(), lost
