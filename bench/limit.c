@@ -50,14 +50,14 @@ struct limit {
 static _Noreturn void fail(const struct error *err)
 {
 	fprintf(stderr, "error: %s\n", err->message);
-	exit(1);
+	_Exit(1);
 }
 
 static void *must(void *memory)
 {
 	if (memory == NULL) {
 		fprintf(stderr, "error: out of memory\n");
-		exit(1);
+		_Exit(1);
 	}
 	return memory;
 }
@@ -214,28 +214,26 @@ static void copy_all(struct limit *l, PGconn *conn)
 	}
 }
 
-int main(int argc, char **argv)
+static bool parse_arguments(int argc, char **argv, struct limit *l, struct pg_options *pg,
+	const char **spool)
 {
-	struct pg_options options = {.schema = "ocpp", .application = "limit"};
-	struct limit *l = must(calloc(1, sizeof(*l)));
-	const char *spool = NULL;
-	struct error err;
-	int64_t began_us, us;
-	PGconn *conn;
-
-	l->rows_per_commit = 5000;
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (strcmp(argv[i], "--spool") == 0)
-			spool = argv[i + 1];
+			*spool = argv[i + 1];
 		else if (strcmp(argv[i], "--conninfo") == 0)
-			options.url = argv[i + 1];
+			pg->url = argv[i + 1];
 		else if (strcmp(argv[i], "--rows-per-commit") == 0)
 			l->rows_per_commit = strtoul(argv[i + 1], NULL, 10);
+		else
+			return false;
 	}
-	if (spool == NULL || options.url == NULL) {
-		fprintf(stderr, "usage: limit --spool DIR --conninfo STRING [--rows-per-commit N]\n");
-		return 2;
-	}
+	return *spool != NULL && pg->url != NULL && l->rows_per_commit > 0;
+}
+
+static void make_parts(struct limit *l)
+{
+	struct error err;
+
 	l->copies = must(calloc(LIMIT_COPIES_MAX, sizeof(*l->copies)));
 	if (!topic_patterns_add(&l->patterns, "+/{direction}/{version}/{station}", &err) ||
 		!decoder_new(&l->decoder, &l->patterns, 16 << 20, &err) ||
@@ -246,17 +244,36 @@ int main(int argc, char **argv)
 		!batch_init(&l->batch, LIMIT_ARENA_BYTES, 0, &err))
 		fail(&err);
 	l->builder = (struct rows_builder){.schemas = l->schemas, .layouts = l->layouts};
-	load(l, spool);
+}
+
+int main(int argc, char **argv)
+{
+	static struct limit limit = {.rows_per_commit = 5000};
+	struct pg_options options = {.schema = "ocpp", .application = "limit"};
+	const char *spool = NULL;
+	struct error err;
+	int64_t began_us;
+	double seconds;
+	PGconn *conn;
+
+	if (!parse_arguments(argc, argv, &limit, &options, &spool)) {
+		fprintf(stderr,
+			"usage: limit --spool DIR --conninfo STRING [--rows-per-commit N]\n");
+		return 2;
+	}
+	make_parts(&limit);
+	load(&limit, spool);
 	conn = pg_connect(&options, &err);
 	if (conn == NULL || !pg_exec(conn, "SET synchronous_commit = off", &err))
 		fail(&err);
-	make_partitions(l, conn);
+	make_partitions(&limit, conn);
 	began_us = clock_mono_us();
-	copy_all(l, conn);
-	us = clock_mono_us() - began_us;
-	printf("{\"rows\":%zu,\"messages\":%zu,\"commits\":%zu,\"seconds\":%.6f,\"rows_per_second\":%.0f}\n",
-		l->rows, l->messages, l->copies_count, (double)us / 1e6,
-		(double)l->rows / ((double)us / 1e6));
+	copy_all(&limit, conn);
+	seconds = (double)(clock_mono_us() - began_us) / (double)US_PER_SECOND;
+	printf("{\"rows\":%zu,\"messages\":%zu,\"commits\":%zu,\"seconds\":%.6f,"
+	       "\"rows_per_second\":%.0f}\n",
+		limit.rows, limit.messages, limit.copies_count, seconds,
+		(double)limit.rows / seconds);
 	PQfinish(conn);
 	return 0;
 }

@@ -412,12 +412,12 @@ class Persister(_Server):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process and of its children that are there now."""
+    """User and system time of a process and of its children, those that have ended included."""
     ticks = 0
     for p in [pid, *children(pid)]:
         try:
             with open(f"/proc/{p}/stat") as f:
-                ticks += sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+                ticks += sum(map(int, f.read().rsplit(")", 1)[1].split()[11:15]))
         except OSError:
             pass
     return ticks / os.sysconf("SC_CLK_TCK")

@@ -160,7 +160,7 @@ static enum exit_code cli_run(struct config *config, int argc, char **argv)
 	const struct command *command;
 	enum log_level level;
 	struct error err;
-	bool help;
+	bool help = false;
 
 	if (!cli_take_settings(config, &argc, argv, &help, &err) || !config_check(config, &err))
 		return cli_fail(EXIT_CODE_CONFIG, &err);
