@@ -49,6 +49,12 @@ static inline bool slice_equal_cstr(struct slice a, const char *text)
 	return slice_equal(a, slice_from_cstr(text));
 }
 
+/* Without its first bytes, of which there are enough. */
+static inline struct slice slice_skip(struct slice s, size_t bytes)
+{
+	return slice_of(s.data + bytes, s.size - bytes);
+}
+
 /* Order of the bytes, shorter first where one begins with the other (COLLATE "C"). */
 static inline int slice_compare(struct slice a, struct slice b)
 {

@@ -120,41 +120,6 @@ static char *duplicate(struct slice s)
 	return slice_is_absent(s) ? NULL : strndup((const char *)s.data, s.size);
 }
 
-/* malloc'ed; NULL with err. A brace in our SQL is always a word. */
-static char *expand(const struct embedded_file *file, const struct table *own, struct arena *arena,
-	struct error *err)
-{
-	struct slice rest = slice_of(file->text, file->size);
-	struct text t;
-	char *sql;
-
-	text_begin(&t, arena);
-	while (rest.size > 0) {
-		const uint8_t *open = memchr(rest.data, '{', rest.size), *close;
-		size_t size = open == NULL ? rest.size : (size_t)(open - rest.data);
-
-		text_put(&t, rest.data, size);
-		rest = slice_of(rest.data + size, rest.size - size);
-		if (open == NULL)
-			break;
-		close = memchr(rest.data, '}', rest.size);
-		if (close == NULL ||
-			!put_word(&t, slice_of(rest.data + 1, (size_t)(close - rest.data) - 1),
-				own)) {
-			error_set(err, ERROR_FATAL, "bad_sql", "%s: a word in braces means nothing",
-				file->name);
-			return NULL;
-		}
-		size = (size_t)(close - rest.data) + 1;
-		rest = slice_of(rest.data + size, rest.size - size);
-	}
-	sql = duplicate(text_end(&t));
-	arena_reset(arena);
-	if (sql == NULL)
-		error_set(err, ERROR_FATAL, "memory", "out of memory preparing statements");
-	return sql;
-}
-
 static const struct embedded_file *find_file(const char *name)
 {
 	for (size_t i = 0; i < copy_sql_count; i++) {
@@ -164,17 +129,66 @@ static const struct embedded_file *find_file(const char *name)
 	return NULL;
 }
 
+/* A brace in our SQL is always a word. */
+static bool put_file(struct text *t, const char *name, const struct table *own, struct error *err)
+{
+	const struct embedded_file *file = find_file(name);
+	struct slice rest;
+
+	if (file == NULL)
+		return error_set(err, ERROR_FATAL, "bad_sql", "there is no %s", name);
+	rest = slice_of(file->text, file->size);
+	for (;;) {
+		const uint8_t *open = memchr(rest.data, '{', rest.size), *close;
+		struct slice word;
+
+		if (open == NULL)
+			break;
+		text_put(t, rest.data, (size_t)(open - rest.data));
+		rest = slice_skip(rest, (size_t)(open - rest.data) + 1);
+		close = memchr(rest.data, '}', rest.size);
+		if (close == NULL)
+			return error_set(err, ERROR_FATAL, "bad_sql", "%s: a brace is open", name);
+		word = slice_of(rest.data, (size_t)(close - rest.data));
+		rest = slice_skip(rest, word.size + 1);
+		if (slice_equal_cstr(word, "pairs.sql")) {
+			if (!put_file(t, "pairs.sql", NULL, err))
+				return false;
+		} else if (!put_word(t, word, own)) {
+			return error_set(err, ERROR_FATAL, "bad_sql", "%s: {%.*s} means nothing",
+				name, SLICE_ARG(word));
+		}
+	}
+	text_put(t, rest.data, rest.size);
+	return true;
+}
+
+/* malloc'ed; NULL with err. */
+static char *expand(const char *name, const struct table *own, struct arena *arena,
+	struct error *err)
+{
+	char *sql = NULL;
+	struct text t;
+
+	text_begin(&t, arena);
+	if (put_file(&t, name, own, err)) {
+		sql = duplicate(text_end(&t));
+		if (sql == NULL)
+			error_set(err, ERROR_FATAL, "memory", "out of memory preparing statements");
+	}
+	arena_reset(arena);
+	return sql;
+}
+
 static bool make(struct pg_statement *out, const char *file_name, const struct table *own,
 	struct arena *arena, struct error *err)
 {
-	const struct embedded_file *file = find_file(file_name);
 	char name[STATEMENT_NAME_BYTES];
 
-	CHECK(file != NULL);
 	snprintf(name, sizeof(name), "%.*s%s%s", (int)strcspn(file_name, "."), file_name,
 		own == NULL ? "" : "_", own == NULL ? "" : own->name);
 	out->name = strdup(name);
-	out->sql = expand(file, own, arena, err);
+	out->sql = expand(file_name, own, arena, err);
 	if (out->name == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	return out->sql != NULL;

@@ -17,6 +17,7 @@
  *	{excluded:T}      a = excluded.a, b = excluded.b
  *	{unnest:T}        unnest($1::text[], $2::...) WITH ORDINALITY AS x (a, b, n)
  *	{next:T}          $3: the parameter behind those; {next+1:T} the one behind that
+ *	{pairs.sql}       that file, with which several begin
  *	{table} {columns} of the table that the statement is made for, where there is one for each
  *
  * Read only after statements_new().
