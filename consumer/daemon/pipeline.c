@@ -35,6 +35,7 @@ static void pipeline_on_durable(void *context, uint64_t seq);
 static void pipeline_on_idle(void *context);
 static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events);
 static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events);
+static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events);
 
 /* ---- making ---- */
 
@@ -109,7 +110,8 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	backoff_init(&p->backoff, RETRY_BASE_US, RETRY_CAP_US, (uint64_t)clock_mono_us());
 	ev_init(&p->retry, pipeline_on_retry);
 	ev_timer_init(&p->tick, pipeline_on_tick, TICK_S, TICK_S);
-	p->retry.data = p->tick.data = p;
+	ev_idle_init(&p->slack, pipeline_on_slack);
+	p->retry.data = p->tick.data = p->slack.data = p;
 	if (!spool_cursor_open(&p->cursor, spool, err) ||
 		!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
 		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
@@ -131,6 +133,7 @@ void pipeline_free(struct pipeline **pipeline)
 		return;
 	ev_timer_stop(p->loop, &p->retry);
 	ev_timer_stop(p->loop, &p->tick);
+	ev_idle_stop(p->loop, &p->slack);
 	writer_free(&p->writer);
 	partitions_free(&p->partitions);
 	layouts_free(&p->layouts);
@@ -178,29 +181,51 @@ static void pipeline_finish_stopping(struct pipeline *p)
 	p->events.on_drained(p->events.context);
 }
 
+/*
+ * While a batch is written the next one is made, in slices: the database waits for us if its
+ * connection is not served in between.
+ */
+static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events)
+{
+	struct pipeline *p = w->data;
+	struct error err;
+
+	(void)events;
+	if (p->storing == NULL || p->closed || p->caught_up) {
+		ev_idle_stop(loop, w);
+	} else if (!pipeline_fill(p, PIPELINE_SLICE_RECORDS, &err)) {
+		ev_idle_stop(loop, w);
+		pipeline_fatal(p, &err);
+	}
+}
+
 void pipeline_wake(struct pipeline *p)
 {
 	struct error err;
 
+	p->caught_up = false;
 	if (p->stopped || !p->positioned || p->waiting)
 		return;
-	if (p->stopping && p->storing == NULL) {
+	if (p->storing != NULL) {
+		if (!p->stopping)
+			ev_idle_start(p->loop, &p->slack);
+		return;
+	}
+	if (p->stopping) {
 		pipeline_finish_stopping(p);
 		return;
 	}
-	if (!p->stopping && !pipeline_fill(p, &err)) {
+	if (!pipeline_fill(p, SIZE_MAX, &err)) {
 		pipeline_fatal(p, &err);
 		return;
 	}
-	if (p->storing != NULL || !writer_is_ready(p->writer) || p->filling->records == 0 ||
-		p->stopping)
+	if (!writer_is_ready(p->writer) || p->filling->records == 0)
 		return;
 	pipeline_take_batch(p);
 	p->stored_mono_us = clock_mono_us();
 	writer_store(p->writer, p->storing);
-	/* While that one is written the next one is made. */
-	if (!pipeline_fill(p, &err))
-		pipeline_fatal(p, &err);
+	if (!p->caught_up)
+		ev_idle_start(p->loop, &p->slack);
 }
 
 static void pipeline_on_idle(void *context)
@@ -243,7 +268,7 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 	batch_reset(&p->batches[0]);
 	batch_reset(&p->batches[1]);
 	spool_cursor_drop_window(p->cursor);
-	p->closed = false;
+	p->closed = p->caught_up = false;
 	if (!spool_cursor_seek(p->cursor, seq, &lost, &err)) {
 		pipeline_fatal(p, &err);
 		return;

@@ -160,7 +160,7 @@ bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
 
 	spool_cursor_drop_window(p->cursor);
 	batch_reset(p->filling);
-	p->closed = false;
+	p->closed = p->caught_up = false;
 	return spool_cursor_seek(p->cursor, seq, &lost, err);
 }
 
@@ -181,15 +181,16 @@ static bool fill_full(struct pipeline *p, uint64_t seq, uint64_t before, struct 
 	return pipeline_rewind(p, before, err);
 }
 
-bool pipeline_fill(struct pipeline *p, struct error *err)
+bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 {
-	while (!p->closed) {
+	for (; !p->closed && records > 0; records--) {
 		struct batch *b = p->filling;
 		uint64_t before = b->records > 0 ? b->first_seq - 1 : 0;
 		struct record r;
 
 		switch (spool_cursor_next(p->cursor, &b->arena, &r, err)) {
 		case SPOOL_EMPTY:
+			p->caught_up = true;
 			return true;
 		case SPOOL_ERROR:
 			if (err->kind != ERROR_TRANSIENT)
@@ -197,6 +198,7 @@ bool pipeline_fill(struct pipeline *p, struct error *err)
 			p->closed = true; /* no room to read more */
 			return true;
 		case SPOOL_RECORD:
+			p->caught_up = false;
 			break;
 		}
 		batch_begin_record(b, r.seq);

@@ -15,6 +15,8 @@ enum {
 	/* A batch is closed when its rows have taken this much. */
 	PIPELINE_ARENA_FILLED = 20 << 20,
 	PIPELINE_POISON_MAX = 4096,
+	/* Records taken between two looks at the connection, while a batch is written: some 0.5 ms. */
+	PIPELINE_SLICE_RECORDS = 32,
 };
 
 /* A message, or a whole record, that is to become a dead letter whatever it holds. */
@@ -48,6 +50,7 @@ struct pipeline {
 	struct batch *filling;
 	struct batch *storing;  /* NULL = none */
 	bool closed;            /* filling takes no more */
+	bool caught_up;         /* everything in the log is taken */
 	int64_t stored_mono_us; /* when storing began */
 
 	bool positioned; /* the cursor stands where the database says */
@@ -63,6 +66,7 @@ struct pipeline {
 
 	ev_timer retry;
 	ev_timer tick;
+	ev_idle slack; /* fills while the connection has nothing for us */
 	struct backoff backoff;
 	bool waiting;   /* for the retry timer */
 	bool reconnect; /* what the timer is for */
@@ -70,9 +74,10 @@ struct pipeline {
 	int64_t partitions_made_us;
 };
 
-/* pipeline_fill.c: take records into the batch that is filled, up to its limits. False with err
- * FATAL if the log cannot be read. */
-MUST_CHECK bool pipeline_fill(struct pipeline *p, struct error *err);
+/* pipeline_fill.c: take up to so many records into the batch that is filled, within its limits:
+ * fewer if it is closed or the log has no more (caught_up). False with err FATAL if the log cannot
+ * be read. */
+MUST_CHECK bool pipeline_fill(struct pipeline *p, size_t records, struct error *err);
 
 /* The batch at hand is over; the next begins. */
 void pipeline_take_batch(struct pipeline *p);
