@@ -32,6 +32,12 @@ static const struct command cli_commands[] = {
 		"  --ledger FILE  compare with what a publisher wrote down, row by row\n"
 		"Exits with 0 only if everything is there, once, unaltered.\n",
 		cmd_verify},
+	{"spool", "new-identity", "look after the log on disk",
+		"  new-identity   make a copied log one of its own: all of it is fed again, what "
+		"is\n"
+		"                 stored already is found to be a duplicate. Stop the program "
+		"first.\n",
+		cmd_spool},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 

@@ -4,16 +4,11 @@
 #include "base/log.h"
 #include "spool/spool_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-static bool spool_lock_folder(struct spool *s, struct error *err);
-static bool spool_load_identity(struct spool *s, struct error *err);
 static void spool_write_closed(struct spool *s);
 static bool spool_begin_segment(struct spool *s, struct error *err);
 
@@ -46,7 +41,7 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 		goto fail;
 	}
 	snprintf(s->dir, sizeof(s->dir), "%s", options->dir);
-	if (!fs_make_dir(s->dir, err) || !spool_lock_folder(s, err) ||
+	if (!fs_make_dir(s->dir, err) || !spool_lock_folder(s->dir, &s->lock_fd, err) ||
 		!spool_load_identity(s, err) || !spool_recover(s, err))
 		goto fail;
 	if (!spool_begin_segment(s, err) || !spool_keeper_start(s, err))
@@ -57,55 +52,6 @@ fail:
 	s->broken = true; /* nothing was appended: there is nothing to close properly */
 	spool_close(&s);
 	return false;
-}
-
-static bool spool_lock_folder(struct spool *s, struct error *err)
-{
-	char path[SPOOL_PATH_BYTES];
-
-	spool_path(s, "lock", path);
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->lock_fd < 0)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", path);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return true;
-	if (errno != EWOULDBLOCK)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not lock \"%s\"", path);
-	error_set(err, ERROR_FATAL, "spool_in_use", "the log in \"%s\" is used by another process",
-		s->dir);
-	return error_hint(err, "give each worker a spool.dir of its own");
-}
-
-static bool spool_load_identity(struct spool *s, struct error *err)
-{
-	char path[SPOOL_PATH_BYTES], text[UUID_TEXT_BYTES + 1];
-	size_t size;
-	char *found;
-
-	spool_path(s, "identity", path);
-	if (access(path, F_OK) == 0) {
-		bool ok;
-
-		found = fs_read_file(path, 64, &size, err);
-		if (found == NULL)
-			return false;
-		found[strcspn(found, "\n")] = '\0';
-		ok = uuid_from_text(found, &s->identity);
-		free(found);
-		if (!ok) {
-			error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" does not hold a UUID",
-				path);
-			return error_hint(err,
-				"`ocpp-persister spool new-identity` gives the log a new one");
-		}
-		return true;
-	}
-	if (!uuid_new(&s->identity))
-		return error_set_errno(err, ERROR_FATAL, "random",
-			"could not make an identity for the log");
-	uuid_format(&s->identity, text);
-	text[UUID_TEXT_BYTES - 1] = '\n';
-	return fs_replace_file(path, slice_of(text, UUID_TEXT_BYTES), err);
 }
 
 void spool_close(struct spool **spool)

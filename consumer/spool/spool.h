@@ -18,6 +18,7 @@
  * The folder:
  *
  *	identity                  the log's UUID; progress in the database is kept under it
+ *	identity.new              there while spool_new_identity() is at work
  *	lock                      held (flock) by the one process that uses the log
  *	closed                    there after a proper shutdown only
  *	<first seq>.seg           segments, see spool/segment.h
@@ -66,6 +67,13 @@ MUST_CHECK bool spool_open(struct spool **out, const struct spool_options *optio
 void spool_close(struct spool **spool);
 
 struct uuid spool_identity(const struct spool *spool);
+
+/*
+ * Make the log in dir, which no process uses, one that no database knows: everything in it is fed
+ * again, and what is stored already is found to be a duplicate. For a copy of a log (a cloned
+ * machine, a restored volume). May be interrupted at any moment and called again. FATAL on error.
+ */
+MUST_CHECK bool spool_new_identity(const char *dir, struct uuid *out, struct error *err);
 
 enum spool_append { SPOOL_APPENDED, SPOOL_FULL, SPOOL_FAILED };
 

@@ -71,6 +71,12 @@ void spool_path(const struct spool *s, const char *name, char out[static SPOOL_P
 void spool_segment_path(const struct spool *s, uint64_t first_seq,
 	char out[static SPOOL_PATH_BYTES]);
 
+/* spool_identity.c: the folder is ours alone until the descriptor is closed. */
+MUST_CHECK bool spool_lock_folder(const char *dir, int *lock_fd, struct error *err);
+
+/* The log's UUID, made at the first start. */
+MUST_CHECK bool spool_load_identity(struct spool *s, struct error *err);
+
 /* spool_recover.c: read the folder, settle the last segment. */
 MUST_CHECK bool spool_recover(struct spool *s, struct error *err);
 

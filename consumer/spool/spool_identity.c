@@ -1,0 +1,148 @@
+#include "base/fs.h"
+#include "spool/spool_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static const char identity_file[] = "identity";
+static const char identity_new_file[] = "identity.new";
+
+static void identity_path(const char *dir, const char *name, char out[static SPOOL_PATH_BYTES])
+{
+	snprintf(out, SPOOL_PATH_BYTES, "%s/%s", dir, name);
+}
+
+bool spool_lock_folder(const char *dir, int *lock_fd, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	identity_path(dir, "lock", path);
+	*lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*lock_fd < 0)
+		return error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", path);
+	if (flock(*lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (errno != EWOULDBLOCK)
+		return error_set_errno(err, ERROR_FATAL, "disk", "could not lock \"%s\"", path);
+	error_set(err, ERROR_FATAL, "spool_in_use", "the log in \"%s\" is used by another process",
+		dir);
+	return error_hint(err, "give each worker a spool.dir of its own");
+}
+
+static bool identity_read(const char *path, struct uuid *out, struct error *err)
+{
+	size_t size;
+	char *found = fs_read_file(path, 64, &size, err);
+	bool ok;
+
+	if (found == NULL)
+		return false;
+	found[strcspn(found, "\n")] = '\0';
+	ok = uuid_from_text(found, out);
+	free(found);
+	if (ok)
+		return true;
+	error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" does not hold a UUID", path);
+	return error_hint(err, "`ocpp-persister spool new-identity` gives the log a new one");
+}
+
+static bool identity_make(const char *path, struct uuid *out, struct error *err)
+{
+	char text[UUID_TEXT_BYTES + 1];
+
+	if (!uuid_new(out))
+		return error_set_errno(err, ERROR_FATAL, "random",
+			"could not make an identity for the log");
+	uuid_format(out, text);
+	text[UUID_TEXT_BYTES - 1] = '\n';
+	return fs_replace_file(path, slice_of(text, UUID_TEXT_BYTES), err);
+}
+
+bool spool_load_identity(struct spool *s, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES], path_new[SPOOL_PATH_BYTES];
+
+	identity_path(s->dir, identity_file, path);
+	identity_path(s->dir, identity_new_file, path_new);
+	if (access(path_new, F_OK) == 0) {
+		error_set(err, ERROR_FATAL, "spool_identity",
+			"the log in \"%s\" was being given a new identity", s->dir);
+		return error_hint(err, "run `ocpp-persister spool new-identity` again");
+	}
+	return access(path, F_OK) == 0 ? identity_read(path, &s->identity, err)
+				       : identity_make(path, &s->identity, err);
+}
+
+/* A segment whose header is damaged stays as it is: the next start sets it aside. */
+static bool identity_put(const char *path, const struct uuid *identity, struct error *err)
+{
+	int fd = fs_open(path, FS_UPDATE, err);
+	uint8_t bytes[SEGMENT_HEADER_BYTES];
+	struct segment_reader reader;
+	bool ok = false;
+
+	if (fd < 0)
+		return false;
+	if (!segment_reader_init(&reader, fd, path, err)) {
+		ok = strcmp(err->reason, "spool_damaged") == 0;
+	} else {
+		reader.header.spool = *identity;
+		segment_header_put(&reader.header, bytes);
+		ok = fs_pwrite(fd, slice_of(bytes, sizeof(bytes)), 0, path, err) &&
+		     fs_sync_data(fd, path, err);
+	}
+	return fs_close(&fd, path, ok ? err : NULL) && ok;
+}
+
+static bool identity_put_all(const char *dir, const struct uuid *identity, struct error *err)
+{
+	DIR *stream = opendir(dir);
+	char path[SPOOL_PATH_BYTES];
+	struct dirent *entry;
+	bool ok = true;
+
+	if (stream == NULL)
+		return error_set_errno(err, ERROR_FATAL, "disk", "could not list \"%s\"", dir);
+	while (ok && (entry = readdir(stream)) != NULL) { /* NOLINT: the stream is ours alone */
+		uint64_t first_seq;
+
+		if (!segment_name_parse(entry->d_name, &first_seq))
+			continue;
+		identity_path(dir, entry->d_name, path);
+		ok = identity_put(path, identity, err);
+	}
+	closedir(stream);
+	return ok;
+}
+
+bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES], path_new[SPOOL_PATH_BYTES];
+	int lock_fd = -1;
+	bool ok = false;
+
+	if (strlen(dir) >= SPOOL_PATH_BYTES - 64)
+		return error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
+	identity_path(dir, identity_file, path);
+	identity_path(dir, identity_new_file, path_new);
+	if (access(path, F_OK) != 0 && access(path_new, F_OK) != 0) {
+		error_set(err, ERROR_FATAL, "no_spool", "there is no log in \"%s\"", dir);
+		return error_hint(err, "say where it is: --spool.dir=DIR");
+	}
+	if (spool_lock_folder(dir, &lock_fd, err)) {
+		/* An interrupted one goes on with the identity it has begun to write. */
+		ok = access(path_new, F_OK) == 0 ? identity_read(path_new, out, err)
+						 : identity_make(path_new, out, err);
+		ok = ok && identity_put_all(dir, out, err) && fs_rename(path_new, path, err) &&
+		     fs_sync_dir(dir, err);
+	}
+	if (lock_fd >= 0)
+		close(lock_fd);
+	return ok;
+}
