@@ -500,3 +500,35 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days)
 	w->idle = false;
 	pg_session_run(w->session, w->requests, w->requests_count, ahead_on_done, w);
 }
+
+static void prune_on_done(void *context, const struct error *err)
+{
+	struct writer *w = context;
+
+	if (err != NULL) {
+		log_failure(LOG_LEVEL_WARN, "prune_failed", err);
+		maintenance_failed(w);
+		return;
+	}
+	maintenance_over(w, NULL);
+}
+
+/* Rows that another worker removes are left to it. */
+void writer_prune(struct writer *w, int64_t keep_us)
+{
+	char *sql;
+
+	CHECK(w->idle);
+	arena_reset(&w->setup_arena);
+	sql = writer_sql(&w->setup_arena,
+		"DELETE FROM exchange_halves WHERE ctid = ANY (ARRAY(SELECT ctid FROM "
+		"exchange_halves WHERE stored_at < now() - %" PRId64
+		" * interval '1 microsecond' ORDER BY stored_at LIMIT %d FOR UPDATE SKIP LOCKED))",
+		keep_us, WRITER_PRUNE_ROWS);
+	if (sql == NULL)
+		return;
+	w->requests_count = w->copies_count = 0;
+	setup_simple(w, sql, NULL);
+	w->idle = false;
+	pg_session_run(w->session, w->requests, w->requests_count, prune_on_done, w);
+}

@@ -80,6 +80,10 @@ void writer_poll_durable(struct writer *w);
 /* Make partitions for the days to come. Only when ready and idle. */
 void writer_make_partitions_ahead(struct writer *w, int64_t days);
 
+/* Remove calls and results that were stored longer ago than that: nothing is expected to be paired
+ * with them. Some thousands at a time. Only when ready and idle. */
+void writer_prune(struct writer *w, int64_t keep_us);
+
 /* Records first to last are neither in the database nor in the log any more; written down with the
  * next batch. */
 void writer_note_gap(struct writer *w, uint64_t first, uint64_t last);

@@ -10,6 +10,7 @@ enum {
 	WRITER_REQUESTS_MAX = 48,
 	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
 	WRITER_DURABLE_MAX = 1024, /* commits whose place in the database's log is remembered */
+	WRITER_PRUNE_ROWS = 20000, /* removed at once: some 50 ms */
 	WRITER_REASONS_MAX = 64,
 };
 

@@ -25,6 +25,7 @@ static const int64_t RETRY_BASE_US = 50 * US_PER_MS;
 static const int64_t RETRY_CAP_US = 10 * US_PER_SECOND;
 static const int64_t REFUSED_US = 30 * US_PER_SECOND;
 static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
+static const int64_t PRUNE_US = 60 * US_PER_SECOND;
 static const double TICK_S = 1.;
 
 static void pipeline_on_ready(void *context, uint64_t seq);
@@ -199,6 +200,21 @@ static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events)
 	}
 }
 
+/* Between two batches, also if there is always another: true if the writer is busy with it now. */
+static bool pipeline_maintain(struct pipeline *p)
+{
+	int64_t now_us = clock_mono_us();
+
+	if (now_us - p->partitions_made_us > PARTITIONS_AHEAD_US) {
+		p->partitions_made_us = now_us;
+		writer_make_partitions_ahead(p->writer, p->config->partitions_ahead_days);
+	} else if (now_us - p->pruned_us > PRUNE_US) {
+		p->pruned_us = now_us;
+		writer_prune(p->writer, p->config->pairing_keep);
+	}
+	return !writer_is_ready(p->writer);
+}
+
 void pipeline_wake(struct pipeline *p)
 {
 	struct error err;
@@ -219,7 +235,7 @@ void pipeline_wake(struct pipeline *p)
 		pipeline_fatal(p, &err);
 		return;
 	}
-	if (!writer_is_ready(p->writer) || p->filling->records == 0)
+	if (!writer_is_ready(p->writer) || pipeline_maintain(p) || p->filling->records == 0)
 		return;
 	pipeline_take_batch(p);
 	p->stored_mono_us = clock_mono_us();
@@ -283,8 +299,7 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 	p->positioned = true;
 	log_info("database_connected", "", "seq=%" PRIu64 " log_seq=%" PRIu64, seq,
 		spool_last_seq(p->spool));
-	writer_make_partitions_ahead(p->writer, p->config->partitions_ahead_days);
-	p->partitions_made_us = clock_mono_us();
+	p->partitions_made_us = p->pruned_us = INT64_MIN / 2; /* due */
 	pipeline_wake(p);
 }
 
@@ -478,12 +493,8 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	}
 	if (!p->positioned || p->waiting || !writer_is_ready(p->writer))
 		return;
-	if (clock_mono_us() - p->partitions_made_us > PARTITIONS_AHEAD_US) {
-		p->partitions_made_us = clock_mono_us();
-		writer_make_partitions_ahead(p->writer, p->config->partitions_ahead_days);
-	} else {
+	if (!pipeline_maintain(p))
 		writer_poll_durable(p->writer);
-	}
 }
 
 void pipeline_measure(struct pipeline *p)

@@ -72,6 +72,7 @@ struct pipeline {
 	bool reconnect; /* what the timer is for */
 	struct log_repeat trouble;
 	int64_t partitions_made_us;
+	int64_t pruned_us;
 };
 
 /* pipeline_fill.c: take up to so many records into the batch that is filled, within its limits:
