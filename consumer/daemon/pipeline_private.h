@@ -15,7 +15,7 @@ enum {
 	/* A batch is closed when its rows have taken this much. */
 	PIPELINE_ARENA_FILLED = 20 << 20,
 	PIPELINE_POISON_MAX = 4096,
-	/* Records taken between two looks at the connection, while a batch is written: some 0.5 ms. */
+	/* Records taken between two looks at the connection while a batch is written: 0.5 ms. */
 	PIPELINE_SLICE_RECORDS = 32,
 };
 
