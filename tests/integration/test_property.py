@@ -1,0 +1,187 @@
+"""Promise 4: the same messages in any order, any number of times, give the same tables.
+
+Many generated histories share one load, each at its own station. One database gets them one after
+the other, as they happened. Another gets them shuffled over all stations, some twice, through two
+workers with batches of few messages, one of which is killed in between. Then both must hold the
+same, except for times of arrival, and which of two equal messages came first.
+
+    PROPERTY_SEED=7 PROPERTY_HISTORIES=50000 pytest -s test_property.py    the long mode
+"""
+
+import json
+import os
+import random
+
+import psycopg
+import pytest
+import rig
+from conftest import make_database
+from histories import History
+from paho.mqtt import client as mqtt
+
+SEED = int(os.environ.get("PROPERTY_SEED", "1"))
+HISTORIES = int(os.environ.get("PROPERTY_HISTORIES", "2000"))
+SHRINK_ROUNDS = 12
+
+# Times of arrival, and what a message says about itself rather than about the station.
+ARRIVAL = {"received_at", "first_received_at", "last_received_at", "result_received_at",
+           "booted_at", "last_heartbeat_at", "stored_at", "updated_at", "message_id",
+           "merge_state", "result_rank"}  # ranks of facts have times of arrival in them
+# Not about stations, or a work table: halves of exchanges are kept with each time they came.
+SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress", "meter_value_layouts",
+           "exchange_halves"}
+
+
+def envelopes(histories):
+    """{station: (version, [(direction, envelope)])}"""
+    return {f"p{h.seed:07}": (h.version, h.messages) for h in histories}
+
+
+def topic(station, version, direction):
+    return f"cs/{direction}/ocpp{version}/{station}"
+
+
+def in_order(stations):
+    """(topic, payload): runs of messages of one direction as one array, as gateways may batch."""
+    for station, (version, messages) in stations.items():
+        run, before = [], None
+        for direction, envelope in [*messages, (None, None)]:
+            if run and direction != before:
+                yield topic(station, version, before), json.dumps(run)
+                run = []
+            before = direction
+            run.append(envelope)
+
+
+def shuffled(stations, rng):
+    """Each message by itself, one in eight twice, in any order."""
+    every = [(topic(station, version, direction), json.dumps(envelope))
+             for station, (version, messages) in stations.items()
+             for direction, envelope in messages]
+    every += rng.sample(every, len(every) // 8)
+    rng.shuffle(every)
+    return every
+
+
+def publish(broker, messages):
+    client = mqtt.Client("histories", protocol=mqtt.MQTTv311)
+    client.max_inflight_messages_set(1000)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    for where, payload in messages:
+        last = client.publish(where, payload, qos=1)
+    last.wait_for_publish(60)
+    rig.wait_until(lambda: client._out_messages == {}, 60, "every PUBLISH to be acknowledged")
+    client.disconnect()
+    client.loop_stop()
+
+
+def wait_received(database, count):
+    rig.wait_until(lambda: database.value(
+        "SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count, 300,
+        lambda: f"{count} messages: {database.rows('TABLE ingest_progress')}")
+
+
+class Load:
+    """Servers that take histories in both ways, again and again."""
+
+    def __init__(self, cluster, broker, persister):
+        self.cluster, self.broker, self.persister = cluster, broker, persister
+
+    def run(self, stations, seed):
+        """Two databases that hold the same, it is hoped."""
+        rng = random.Random(seed)
+        plain, mixed = make_database(self.cluster), make_database(self.cluster)
+        self.take(plain, [{}], list(in_order(stations)), stations, None)
+        self.take(mixed, [{"batch.messages_max": rng.randint(7, 60)}, {"batch.messages_max": 200}],
+                  shuffled(stations, rng), stations, rng)
+        return plain, mixed
+
+    def take(self, database, workers, messages, stations, rng):
+        settings = {**database.settings(), **self.broker.settings(), "mqtt.group": database.name,
+                    "pairing.window": "1h", "spool.sync": "none", "log.level": "warn"}
+        running = [self.persister({**settings, **own}).start("--migrate") for own in workers]
+        for p in running:
+            p.wait_metric("ocpp_persister_broker_up", 1)
+            p.wait_metric("ocpp_persister_database_up", 1)
+        middle = len(messages) // 2 if rng else 0
+        if rng:
+            publish(self.broker, messages[:middle])
+            running[0].kill9()
+            running[0].start()
+        publish(self.broker, messages[middle:])
+        count = sum(len(m) for _, m in stations.values())
+        wait_received(database, count if rng is None else len(messages))
+        for p in running:
+            p.stop()
+        assert database.value("SELECT count(*) FROM dead_letters") == 0
+
+
+def contents(database):
+    """{table: {station: text of all its rows}}, of every table there is."""
+    tables = database.rows("""
+        SELECT c.relname::text, array_agg(a.attname::text ORDER BY a.attnum)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+        WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p')
+          AND NOT c.relispartition AND NOT a.attisdropped
+        GROUP BY 1 ORDER BY 1""")
+    found = {}
+    with psycopg.connect(database.dsn(), options="-c search_path=ocpp") as connection:
+        for table, columns in tables:
+            if table in SKIPPED:
+                continue
+            shown = [c for c in columns if c not in ARRIVAL]
+            # The time of a message that has none of its own is when it came.
+            shown = ["CASE time_source WHEN 's' THEN event_time END" if c == "event_time"
+                     and "time_source" in columns else c for c in shown]
+            found[table] = dict(connection.execute(f"""
+                SELECT charge_station_id, string_agg(line, E'\\n' ORDER BY line COLLATE "C")
+                FROM (SELECT charge_station_id, ROW({', '.join(shown)})::text AS line
+                      FROM {table}) x
+                GROUP BY 1""").fetchall())
+    assert len(found) > 7
+    return found
+
+
+def differences(plain, mixed):
+    """{station: text of what differs}"""
+    found = {}
+    a, b = contents(plain), contents(mixed)
+    for table in a:
+        for station in a[table].keys() | b[table].keys():
+            lines = [set(x[table].get(station, "").splitlines()) for x in (a, b)]
+            if a[table].get(station) != b[table].get(station):
+                found[station] = found.get(station, "") + "\n".join(
+                    [f"{table}, in order:", *sorted(lines[0] - lines[1]),
+                     f"{table}, shuffled:", *sorted(lines[1] - lines[0]), ""])
+    return found
+
+
+def shrunk(load, version, messages):
+    """A smaller history that still differs: all that lack one message are tried in one load."""
+    for round_ in range(SHRINK_ROUNDS):
+        # Each several times, since each is shuffled in its own way.
+        candidates = {f"p{i:04}x{k}": (version, messages[:i] + messages[i + 1:])
+                      for i in range(len(messages)) for k in range(8)}
+        found = differences(*load.run(candidates, round_))
+        if not found:
+            break
+        messages = candidates[min(found)][1]
+    return messages
+
+
+def test_any_order_gives_the_same_tables(workspace, broker, persister):
+    cluster = rig.Postgres(workspace, fast=True, name="property").start()
+    stations = envelopes(History(SEED * 1_000_000 + i) for i in range(HISTORIES))
+    count = sum(len(messages) for _, messages in stations.values())
+    print(f"\nPROPERTY_SEED={SEED} histories={HISTORIES} messages={count}")
+    load = Load(cluster, broker, persister)
+    plain, mixed = load.run(stations, SEED)
+    assert plain.value("SELECT count(*) FROM transactions") > HISTORIES
+    found = differences(plain, mixed)
+    if found:
+        worst = min(found, key=lambda station: len(stations[station][1]))
+        small = shrunk(load, *stations[worst])
+        pytest.fail(f"{len(found)} of {HISTORIES} histories differ; {worst}:\n{found[worst]}\n"
+                    + "\n".join(json.dumps(m) for m in small))
+    cluster.stop()
