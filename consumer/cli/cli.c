@@ -17,6 +17,13 @@ static const char cli_migrate_help[] =
 	"  create NAME    make the two files of a new migration (in --path, or ./migrations)\n"
 	"  --path DIR     migrations of a folder instead of those compiled in\n";
 
+static const char cli_dead_letters_help[] =
+	"  list           one line each: id, count, last time, reason, station, bytes, topic\n"
+	"  show ID        all that is known of it, and the message itself\n"
+	"  requeue        store what this version understands; the rest comes back\n"
+	"  discard        remove for good\n"
+	"Which ones: by ID, --reason, --station, or --all. list takes the same, or nothing.\n";
+
 static const struct command cli_commands[] = {
 	{"run", "[--migrate]", "take OCPP events from the broker and store them",
 		"  --migrate      bring the schema up to date first if it is behind\n", cmd_run},
@@ -26,6 +33,10 @@ static const struct command cli_commands[] = {
 		"bring the schema up to date, or back", cli_migrate_help, cmd_migrate},
 	{"config", "check|print|reference", "check, show or explain the settings", NULL,
 		cmd_config},
+	{"dead-letters",
+		"list | show ID | requeue | discard [ID...] [--reason R] [--station S] [--all]",
+		"look after the messages that could not be stored", cli_dead_letters_help,
+		cmd_dead_letters},
 	{"decode", "[--topic TOPIC] [--received TIME] FILE", "show what is made of a message",
 		"The file holds the payload of one MQTT message.\n", cmd_decode},
 	{"verify", "[--ledger FILE]", "does the database hold what was sent?",

@@ -261,6 +261,11 @@ bool pipeline_is_ready(const struct pipeline *p)
 	return p->positioned && !p->waiting;
 }
 
+uint64_t pipeline_stored_seq(const struct pipeline *p)
+{
+	return p->stored_seq;
+}
+
 /* ---- the connection ---- */
 
 /*

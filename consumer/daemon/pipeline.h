@@ -49,6 +49,9 @@ void pipeline_stop(struct pipeline *p);
 /* The database takes batches. */
 bool pipeline_is_ready(const struct pipeline *p);
 
+/* Number of the last record that the database is known to have. */
+uint64_t pipeline_stored_seq(const struct pipeline *p);
+
 /* Set the gauges that say how far the pipeline is. */
 void pipeline_measure(struct pipeline *p);
 

@@ -1,0 +1,295 @@
+#include "cli/cli.h"
+
+#include "daemon/feed.h"
+#include "pg/pg_error.h"
+#include "spool/spool.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Messages set aside. What is requeued goes through a log of its own beside spool.dir and the same
+ * pipeline as messages from the broker. It is on disk there before its dead letter is removed, and
+ * the folder is looked at first next time: interrupted anywhere, nothing is lost, and what is fed
+ * twice is found to be a duplicate.
+ */
+enum { DEAD_LETTERS_AT_ONCE = 50, DEAD_LETTERS_IDS_MAX = 1000 };
+
+/* Which ones. Numbers as text, the way libpq takes parameters. */
+struct dead_letters_choice {
+	const char *ids[DEAD_LETTERS_IDS_MAX];
+	int ids_count;
+	const char *reason;
+	const char *station;
+	bool all;
+};
+
+static bool choice_is_id(const char *text)
+{
+	return strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
+}
+
+static bool choice_parse(struct dead_letters_choice *c, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--all") == 0)
+			c->all = true;
+		else if (strcmp(argv[i], "--reason") == 0 && i + 1 < argc)
+			c->reason = argv[++i];
+		else if (strcmp(argv[i], "--station") == 0 && i + 1 < argc)
+			c->station = argv[++i];
+		else if (choice_is_id(argv[i]) && c->ids_count < DEAD_LETTERS_IDS_MAX)
+			c->ids[c->ids_count++] = argv[i];
+		else
+			return false;
+	}
+	return true;
+}
+
+/* An id is the digest in hexadecimal; letters of equal bytes share it. */
+#define CHOICE_ID "to_hex(payload_digest)"
+#define CHOICE_SQL                                                                                 \
+	"(cardinality($1::text[]) = 0 OR lpad(" CHOICE_ID ", 16, '0') = ANY ($1)) "                \
+	"AND ($2::text IS NULL OR reason = $2) "                                                   \
+	"AND ($3::text IS NULL OR charge_station_id = $3)"
+
+static PGresult *choice_query(PGconn *conn, const char *sql, const struct dead_letters_choice *c,
+	struct error *err)
+{
+	char ids[DEAD_LETTERS_IDS_MAX * 17 + 3] = "{";
+	const char *params[] = {ids, c->reason, c->station};
+	size_t used = 1;
+
+	for (int i = 0; i < c->ids_count; i++)
+		used += (size_t)snprintf(ids + used, sizeof(ids) - used, "%s%s", i > 0 ? "," : "",
+			c->ids[i]);
+	snprintf(ids + used, sizeof(ids) - used, "}");
+	return pg_query(conn, sql, 3, params, err);
+}
+
+/* ---- looking ---- */
+
+static bool dead_letters_list(PGconn *conn, const struct dead_letters_choice *c, struct error *err)
+{
+	PGresult *r = choice_query(conn,
+		"SELECT lpad(" CHOICE_ID ", 16, '0'), count, "
+		"to_char(last_received_at, 'YYYY-MM-DD HH24:MI:SS'), reason, "
+		"coalesce(charge_station_id, '-'), payload_bytes, topic FROM dead_letters "
+		"WHERE " CHOICE_SQL " ORDER BY last_received_at, topic, payload_digest, reason",
+		c, err);
+
+	if (r == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(r); i++)
+		printf("%s  %6s  %sZ  %-18s  %-20s  %8s  %s\n", PQgetvalue(r, i, 0),
+			PQgetvalue(r, i, 1), PQgetvalue(r, i, 2), PQgetvalue(r, i, 3),
+			PQgetvalue(r, i, 4), PQgetvalue(r, i, 5), PQgetvalue(r, i, 6));
+	PQclear(r);
+	return true;
+}
+
+/* Text as it is, other bytes as \xNN; the position of the fault is counted in bytes. */
+static void dead_letters_print_payload(const char *escaped)
+{
+	size_t size = 0;
+	unsigned char *bytes = PQunescapeBytea((const unsigned char *)escaped, &size);
+
+	for (size_t i = 0; bytes != NULL && i < size; i++) {
+		if (bytes[i] == '\\')
+			printf("\\\\");
+		else if (bytes[i] < 0x20 || bytes[i] >= 0x7f)
+			printf("\\x%02x", bytes[i]);
+		else
+			putchar(bytes[i]);
+	}
+	putchar('\n');
+	PQfreemem(bytes);
+}
+
+static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c, int *shown_out,
+	struct error *err)
+{
+	PGresult *r = choice_query(conn,
+		"SELECT lpad(" CHOICE_ID ", 16, '0') AS id, topic, charge_station_id, reason, "
+		"detail, error_offset, count, first_received_at, last_received_at, payload_bytes, "
+		"encode(payload_sha256, 'hex') AS payload_sha256, spool, seq, message_index, "
+		"payload FROM dead_letters WHERE " CHOICE_SQL " ORDER BY topic, reason",
+		c, err);
+
+	if (r == NULL)
+		return false;
+	*shown_out = PQntuples(r);
+	for (int i = 0; i < PQntuples(r); i++) {
+		for (int f = 0; f < PQnfields(r); f++) {
+			if (PQgetisnull(r, i, f))
+				continue;
+			printf("%-17s ", PQfname(r, f));
+			if (strcmp(PQfname(r, f), "payload") == 0)
+				dead_letters_print_payload(PQgetvalue(r, i, f));
+			else
+				printf("%s\n", PQgetvalue(r, i, f));
+		}
+		putchar('\n');
+	}
+	PQclear(r);
+	return true;
+}
+
+/* ---- removing ---- */
+
+static bool dead_letters_discard(PGconn *conn, const struct dead_letters_choice *c,
+	struct error *err)
+{
+	PGresult *r = choice_query(conn,
+		"WITH gone AS (DELETE FROM dead_letters WHERE " CHOICE_SQL " RETURNING 1) "
+		"SELECT count(*) FROM gone",
+		c, err);
+
+	if (r == NULL)
+		return false;
+	printf("discarded %s\n", PQgetvalue(r, 0, 0));
+	PQclear(r);
+	return true;
+}
+
+/* ---- again ---- */
+
+static bool requeue_open(const struct config *config, struct spool **out, struct error *err)
+{
+	static char dir[PATH_MAX];
+	struct spool_options options = {.dir = dir,
+		.sync = SPOOL_SYNC_MESSAGE,
+		.segment_bytes = config->spool_segment_bytes,
+		.bytes_max = INT64_MAX / 2,
+		.retain_us = 0};
+
+	snprintf(dir, sizeof(dir), "%s.requeue", config->spool_dir);
+	return spool_open(out, &options, err);
+}
+
+static bool requeue_append(struct spool *spool, const PGresult *r, int row, bool last,
+	struct error *err)
+{
+	size_t size = 0;
+	unsigned char *bytes = PQunescapeBytea((const unsigned char *)PQgetvalue(r, row, 1), &size);
+	struct record record = {.received_us = strtoll(PQgetvalue(r, row, 2), NULL, 10),
+		.topic = slice_from_cstr(PQgetvalue(r, row, 0)),
+		.trace = SLICE(""),
+		.payload = slice_of(bytes, size)};
+	bool ok;
+
+	if (bytes == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	ok = spool_append(spool, &record, last, err) == SPOOL_APPENDED;
+	PQfreemem(bytes);
+	return ok;
+}
+
+/* The next few of those chosen, from the table into the log, in one transaction. */
+static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, struct error *err)
+{
+	static const char sql[] =
+		"WITH moved AS (DELETE FROM requeue WHERE n IN (SELECT n FROM requeue ORDER BY n "
+		"LIMIT $1::integer) RETURNING *) "
+		"DELETE FROM dead_letters d USING moved s WHERE d.topic = s.topic "
+		"AND d.payload_digest = s.payload_digest AND d.reason = s.reason "
+		"AND d.payload_bytes = s.payload_bytes RETURNING d.topic, d.payload, "
+		"(extract(epoch FROM d.first_received_at) * 1000000)::bigint";
+	char count[16];
+	const char *params[] = {count};
+	PGresult *r;
+	bool ok;
+
+	snprintf(count, sizeof(count), "%d", DEAD_LETTERS_AT_ONCE);
+	if (!pg_exec(conn, "BEGIN", err))
+		return false;
+	r = pg_query(conn, sql, 1, params, err);
+	if (r == NULL)
+		return false;
+	*moved_out = PQntuples(r);
+	ok = true;
+	for (int i = 0; ok && i < PQntuples(r); i++)
+		ok = requeue_append(spool, r, i, i + 1 == PQntuples(r), err);
+	PQclear(r);
+	return ok && pg_exec(conn, "COMMIT", err);
+}
+
+/* Those whose payload was left out or cut have nothing to store. */
+static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, long *chosen_out,
+	struct error *err)
+{
+	PGresult *r = choice_query(conn,
+		"CREATE TEMPORARY TABLE requeue AS SELECT row_number() OVER (ORDER BY "
+		"first_received_at, seq, message_index) AS n, topic, payload_digest, reason, "
+		"payload_bytes FROM dead_letters WHERE payload IS NOT NULL AND payload_sha256 IS "
+		"NULL AND " CHOICE_SQL,
+		c, err);
+
+	if (r == NULL)
+		return false;
+	*chosen_out = strtol(PQcmdTuples(r), NULL, 10);
+	PQclear(r);
+	return true;
+}
+
+static bool dead_letters_requeue(const struct config *config, const struct pg_options *pg,
+	PGconn *conn, const struct dead_letters_choice *c, struct error *err)
+{
+	struct feed_totals totals = {.stored = 0};
+	struct spool *spool = NULL;
+	long chosen = 0, moved = 0;
+	int some = 1;
+	bool ok;
+
+	ok = requeue_open(config, &spool, err) && requeue_choose(conn, c, &chosen, err);
+	/* What an interrupted run has left is fed with the rest. */
+	for (; ok && moved < chosen && some > 0; moved += some)
+		ok = requeue_some(conn, spool, &some, err);
+	ok = ok && feed_log(config, pg, spool, &totals, err);
+	spool_close(&spool);
+	if (ok)
+		printf("requeued %ld: stored %" PRIu64 ", duplicate %" PRIu64
+		       ", dead-lettered again %" PRIu64 ", skipped %" PRIu64 "\n",
+			moved, totals.stored, totals.duplicate, totals.dead_lettered,
+			totals.skipped);
+	return ok;
+}
+
+enum exit_code cmd_dead_letters(const struct config *config, int argc, char **argv)
+{
+	static struct dead_letters_choice choice;
+	struct pg_options options = cli_pg_options(config);
+	const char *what = argc > 0 ? argv[0] : "";
+	bool list = strcmp(what, "list") == 0, show = strcmp(what, "show") == 0;
+	bool requeue = strcmp(what, "requeue") == 0, discard = strcmp(what, "discard") == 0;
+	bool ok = false, chosen;
+	struct error err;
+	PGconn *conn;
+	int shown = 1;
+
+	if (!list && !show && !requeue && !discard)
+		return cli_usage("dead-letters", "say list, show, requeue or discard");
+	if (!choice_parse(&choice, argc - 1, argv + 1))
+		return cli_usage("dead-letters", "say which by id, --reason, --station or --all");
+	chosen = choice.ids_count > 0 || choice.reason != NULL || choice.station != NULL;
+	if (!list && chosen == choice.all)
+		return cli_usage("dead-letters", "say which ones, or --all");
+	conn = pg_connect(&options, &err);
+	if (conn == NULL)
+		return cli_fail(EXIT_CODE_DATABASE, &err);
+	if (list)
+		ok = dead_letters_list(conn, &choice, &err);
+	else if (show)
+		ok = dead_letters_show(conn, &choice, &shown, &err);
+	else if (discard)
+		ok = dead_letters_discard(conn, &choice, &err);
+	else
+		ok = dead_letters_requeue(config, &options, conn, &choice, &err);
+	PQfinish(conn);
+	if (!ok)
+		return cli_fail(EXIT_CODE_FAILED, &err);
+	return shown > 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}

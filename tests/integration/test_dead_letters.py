@@ -1,0 +1,90 @@
+"""Messages set aside: looked at, stored after all, or thrown away."""
+
+import os
+import signal
+
+import pytest
+from conftest import run_cli, stored
+
+GOOD = (b'{"type":2,"action":"MeterValues","id":"1","request":{"connectorId":1,"meterValue":'
+        b'[{"timestamp":"2026-01-31T10:00:00Z","sampledValue":[{"value":"%d"}]}]}}')
+
+
+@pytest.fixture
+def letters(running, migrated, publish):
+    """dead-letters with these words; three are there, of two kinds."""
+    p = running()
+    publish.raw("cs/in/ocpp1.6/cs001", b"\xdd\xff\xff\xff\xff")
+    publish.raw("cs/in/ocpp1.6/cs001", b'{"type":2,"action":"\xff')
+    publish.raw("cs/in/ocpp1.6/cs002", b"no JSON")
+    stored(migrated, 3)
+
+    def command(*words, **kwargs):
+        return run_cli(p.settings, "dead-letters", *words, **kwargs)
+
+    return command
+
+
+def set_aside(database, count):
+    """Letters of good messages, as an older version may have left them."""
+    database.rows("""
+        INSERT INTO ocpp.dead_letters (topic, payload_digest, reason, payload_bytes, payload, count,
+            first_received_at, last_received_at, spool, seq, message_index)
+        SELECT 'cs/in/ocpp1.6/cs003', n, 'not_understood', 1, convert_to(replace(%s, '%%d',
+            n::text), 'UTF8'), 1, '2026-02-01', '2026-02-01', gen_random_uuid(), n, 0
+        FROM generate_series(1, %s) n""", GOOD.decode(), count)
+
+
+def test_list_and_show_say_what_is_known(letters):
+    listed = letters("list").stdout.splitlines()
+    assert len(listed) == 3 and sum("cs001" in line for line in listed) == 2
+    assert len(letters("list", "--station", "cs002").stdout.splitlines()) == 1
+    identity = letters("list", "--station", "cs002").stdout.split()[0]
+    shown = letters("show", identity)
+    assert shown.returncode == 0
+    fields = dict(line.split(None, 1) for line in shown.stdout.splitlines() if line)
+    assert fields["topic"] == "cs/in/ocpp1.6/cs002" and fields["payload"] == "no JSON"
+    assert fields["count"] == "1" and "neither JSON nor msgpack" in fields["detail"]
+    assert "error_offset" in letters("show", "--station", "cs001").stdout
+    assert letters("show", "0" * 16).returncode == 1
+
+
+def test_what_is_not_understood_still_comes_back(letters, migrated):
+    before = migrated.rows("SELECT topic, payload, reason FROM dead_letters ORDER BY 1, 2, 3")
+    done = letters("requeue", "--all")
+    assert done.stdout == ("requeued 3: stored 0, duplicate 0, dead-lettered again 3, skipped 0\n"
+                           ), done.stderr
+    assert migrated.rows("SELECT topic, payload, reason FROM dead_letters"
+                         " ORDER BY 1, 2, 3") == before
+
+
+def test_what_is_understood_now_is_stored_with_its_time(letters, migrated):
+    set_aside(migrated, 120)
+    done = letters("requeue", "--reason", "not_understood")
+    assert "requeued 120: stored 120, " in done.stdout, done.stderr
+    assert migrated.rows("SELECT count(*), min(received_at) = '2026-02-01', sum(sampled[1])"
+                         " FROM meter_values WHERE charge_station_id = 'cs003'") == [
+        (120, True, 120 * 121 // 2)]
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 3
+    # Once more, as after an interruption: they are known.
+    set_aside(migrated, 120)
+    assert "stored 0, duplicate 120" in letters("requeue", "--reason", "not_understood").stdout
+
+
+@pytest.mark.parametrize("call", [3, 10, 17, 24, 31])
+def test_requeue_interrupted_loses_nothing(letters, migrated, call):
+    set_aside(migrated, 60)
+    killed = letters("requeue", "--reason", "not_understood",
+                     env={**os.environ, "FAILPOINT": f"fs:{call}:kill"})
+    assert killed.returncode == -signal.SIGKILL
+    done = letters("requeue", "--reason", "not_understood")
+    assert done.returncode == 0, done.stderr
+    assert migrated.rows("SELECT count(*), sum(sampled[1]) FROM meter_values") == [
+        (60, 60 * 61 // 2)]
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 3
+
+
+def test_discard_removes_what_was_chosen(letters, migrated):
+    assert letters("discard").returncode == 2  # nothing was said
+    assert letters("discard", "--station", "cs001").stdout == "discarded 2\n"
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [("cs002",)]
