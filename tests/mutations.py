@@ -48,8 +48,10 @@ def build(root, first=False):
     if first:
         subprocess.run(["cmake", "--preset", "dev"], cwd=root, check=True,
                        stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", "build/dev", "--target", "ocpp-persister"], cwd=root,
-                   check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(["cmake", "--build", "build/dev", "--target", "ocpp-persister"],
+                          cwd=root, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stdout)
 
 
 def passes(root):

@@ -266,6 +266,29 @@ static bool rows_half(struct rows_work *w)
 
 /* ---- transactions ---- */
 
+/* What a message says about a transaction without being an event of it. */
+static bool rows_fact(struct rows_work *w, const struct schema_block *block)
+{
+	struct row *row = row_new(w->arena, TABLE_transactions);
+	struct transaction *t;
+	struct slice id, cost;
+
+	if (row == NULL)
+		return false;
+	rows_fill(w, row, block, w->message->payload);
+	id = cell_text(row, TABLE_transactions_transaction_id);
+	cost = cell_text(row, TABLE_transactions_total_cost);
+	if (id.size == 0 || slice_is_absent(cost))
+		return true;
+	t = transaction_new(w->arena, w->message->station, id);
+	if (t == NULL)
+		return false;
+	transaction_add_cost(t, cost, w->message->received_us,
+		(uint64_t)w->out->first->cells[KEY_DIGEST].number);
+	w->out->transaction = t;
+	return true;
+}
+
 static bool rows_transaction(struct rows_work *w)
 {
 	struct row *event = w->out->first;
@@ -273,6 +296,10 @@ static bool rows_transaction(struct rows_work *w)
 	struct transaction *t;
 	struct slice id;
 
+	for (size_t i = 0; w->schema != NULL && i < w->schema->blocks_count; i++) {
+		if (w->schema->blocks[i].kind == SCHEMA_FACT && w->message->payload != NULL)
+			return rows_fact(w, &w->schema->blocks[i]);
+	}
 	if (event->table->id != TABLE_transaction_events)
 		return true;
 	id = cell_text(event, TABLE_transaction_events_transaction_id);

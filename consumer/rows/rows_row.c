@@ -289,7 +289,8 @@ void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *
 			continue;
 		}
 		v = schema_get(&f->path, element, w->message->payload);
-		if (f->column == KEY_TIME && block->kind != SCHEMA_HALF)
+		if (f->column == KEY_TIME && block->kind != SCHEMA_HALF &&
+			block->kind != SCHEMA_FACT)
 			rows_set_time(w, row, v);
 		else if (v != NULL && rows_set_cell(row, f, v))
 			value_mark_used(v);

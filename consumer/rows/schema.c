@@ -220,6 +220,8 @@ static bool schema_line(struct schema_reader *r, struct slice line, struct error
 		return schema_block_line(r, SCHEMA_ROWS, err);
 	if (slice_equal_cstr(r->words[0], "half"))
 		return schema_block_line(r, SCHEMA_HALF, err);
+	if (slice_equal_cstr(r->words[0], "fact"))
+		return schema_block_line(r, SCHEMA_FACT, err);
 	if (slice_equal_cstr(r->words[0], "samples")) {
 		if (r->block == NULL || r->block->kind != SCHEMA_ROWS || r->words_count != 2)
 			return schema_error(r, err, "samples PATH goes into a block of rows");

@@ -198,6 +198,14 @@ void transaction_add_reading(struct transaction *t, bool at_start, struct slice 
 	cell_set_text(t->row, column, wh);
 }
 
+void transaction_add_cost(struct transaction *t, struct slice cost, int64_t received_us,
+	uint64_t digest)
+{
+	t->ranks[GROUP_COST] =
+		(struct rank){.kind = RANK_STATED, .time_us = received_us, .digest = digest};
+	cell_set_text(t->row, TABLE_transactions_total_cost, cost);
+}
+
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
 	const struct transaction_link *link, int64_t received_us, uint64_t digest)
 {

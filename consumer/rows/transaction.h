@@ -100,6 +100,10 @@ MUST_CHECK bool transaction_add_event(struct transaction *t, const struct row *e
 void transaction_add_reading(struct transaction *t, bool at_start, struct slice wh, int32_t kind,
 	int64_t time_us, uint64_t digest);
 
+/* The cost so far; of several the one received last. */
+void transaction_add_cost(struct transaction *t, struct slice cost, int64_t received_us,
+	uint64_t digest);
+
 /* The answer to a 1.6 start. */
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
 	const struct transaction_link *link, int64_t received_us, uint64_t digest);

@@ -177,6 +177,10 @@ class History:
 
     def session201(self, number):
         transaction = f"{self.seed}-{number}"
+        if self.chance(0.3):
+            self.messages.append(("out", {
+                "type": 2, "action": "CostUpdated", "id": f"cost{number}",
+                "request": {"totalCost": 8.426275, "transactionId": transaction}}))
         meter = self.random.randint(0, 10**6)
         kinds = ["Started"] + ["Updated"] * self.random.randint(0, 4) + ["Ended"]
         if self.chance(0.1):
