@@ -29,7 +29,7 @@ COMPUTED = {
     "seq_no_missing": ("return transaction_merge_ranges(into, from, arena);",
                        "return into->ranges_count > 0 ||"
                        " transaction_merge_ranges(into, from, arena);"),
-    "flags": ("flags->number |= FLAG_duplicate_stop;", ";"),
+    "flags": ("flags->number |= FLAG_duplicate_stop;", "flags->number |= 0;"),
     "partition_time": ("start->present && start->number != TIME_UNDATED ? start->number",
                        "cells[TABLE_transactions_partition_time].present"
                        " ? cells[TABLE_transactions_partition_time].number"),
