@@ -94,6 +94,7 @@ static struct transaction *start_transaction(struct arena *arena, const PGresult
 	struct transaction_link link = {
 		.kind = (enum link_kind)result_int4(result, i, START_LINK),
 		.distance_us = result_int8(result, i, START_DISTANCE),
+		.result_digest = (uint64_t)result_int8(result, i, START_RESULT_DIGEST),
 	};
 	struct slice id =
 		transaction_key(cell_text(link_row, TABLE_transaction_starts_transaction_id),
@@ -106,9 +107,7 @@ static struct transaction *start_transaction(struct arena *arena, const PGresult
 	if (t == NULL || !transaction_add_event(t, event, &link, arena))
 		return NULL;
 	transaction_add_answer(t, cell_text(link_row, TABLE_transaction_starts_id_token_status),
-		cell_text(link_row, TABLE_transaction_starts_group_id_token), &link,
-		result_time(result, i, START_RESULT_TIME),
-		(uint64_t)result_int8(result, i, START_RESULT_DIGEST));
+		cell_text(link_row, TABLE_transaction_starts_group_id_token), &link);
 	return t;
 }
 

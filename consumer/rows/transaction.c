@@ -31,6 +31,9 @@ static const struct {
 #undef FACT
 };
 
+/* More than two times of receipt can lie apart. */
+static const int64_t LINK_DISTANCES = INT64_C(1) << 60;
+
 enum { FACTS_COUNT = sizeof(transaction_facts) / sizeof(transaction_facts[0]) };
 
 static int rank_compare(const struct rank *a, const struct rank *b)
@@ -109,16 +112,19 @@ static void transaction_see_time(struct transaction *t, int64_t time_us)
 		cell_set_number(t->row, TABLE_transactions_last_event_at, time_us);
 }
 
+/* First which result, then how well the call fits it: the better kind, then the nearer one. */
+static struct rank link_rank(const struct transaction_link *link, uint64_t event_digest)
+{
+	return (struct rank){.kind = RANK_LINKED,
+		.seq = (int64_t)link->result_digest,
+		.time_us = link->kind * LINK_DISTANCES - link->distance_us,
+		.digest = event_digest};
+}
+
 /* The rank of a start; without a link the event itself says which transaction it starts. */
 static struct rank start_rank(const struct rank *event, const struct transaction_link *link)
 {
-	struct rank r = *event;
-
-	if (link != NULL) {
-		r.kind = RANK_LINKED + (int32_t)link->kind;
-		r.seq = -link->distance_us;
-	}
-	return r;
+	return link != NULL ? link_rank(link, event->digest) : *event;
 }
 
 /*
@@ -207,12 +213,9 @@ void transaction_add_cost(struct transaction *t, struct slice cost, int64_t rece
 }
 
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
-	const struct transaction_link *link, int64_t received_us, uint64_t digest)
+	const struct transaction_link *link)
 {
-	t->ranks[GROUP_ANSWER] = (struct rank){.kind = RANK_LINKED + (int32_t)link->kind,
-		.seq = -link->distance_us,
-		.time_us = received_us,
-		.digest = digest};
+	t->ranks[GROUP_ANSWER] = link_rank(link, 0);
 	cell_set_text(t->row, TABLE_transactions_id_token_status, status);
 	cell_set_text(t->row, TABLE_transactions_group_id_token, group_id_token);
 }
@@ -270,11 +273,12 @@ static bool transaction_merge_ranges(struct transaction *into, const struct tran
 	return true;
 }
 
-/* Two events of the same kind that differ. A 1.6 id may be tried with several calls of one message
- * id, each linked as well as it fits; those are not several starts of the transaction. */
+/* Two events of the same kind that differ. A 1.6 result may be tried with several calls of one
+ * message id, each linked as well as it fits; those are not several starts of the transaction. */
 static bool ranks_conflict(const struct rank *a, const struct rank *b)
 {
-	return a->kind == RANK_STATED && b->kind == RANK_STATED && a->digest != b->digest;
+	return a->kind == b->kind && a->digest != b->digest &&
+	       (a->kind == RANK_STATED || (a->kind == RANK_LINKED && a->seq != b->seq));
 }
 
 bool transaction_merge(struct transaction *into, const struct transaction *from,

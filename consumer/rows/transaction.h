@@ -60,7 +60,7 @@ enum {
 	RANK_STATED = 1,
 	RANK_UPDATED = 2,
 	RANK_STARTED = 3,
-	RANK_LINKED = 10, /* and the kind of the link */
+	RANK_LINKED = 10,
 };
 
 /* Kinds of readings. */
@@ -68,13 +68,15 @@ enum { READING_FROM_EVENT = 1, READING_MARKED = 2, READING_METER = 3 };
 
 /*
  * How well a 1.6 result, which has the id, fits the call, which has the start. Where message ids
- * repeat, one result may fit several calls; the best counts.
+ * repeat, one result may fit several calls; the best counts. Of two results that give the same id
+ * to different starts neither is better: the digest decides, so that the order of arrival does not.
  */
 enum link_kind { LINK_BEFORE = 1, LINK_AFTER = 2, LINK_TRACED = 3 };
 
 struct transaction_link {
 	enum link_kind kind; /* result received before the call, after it, or of the same trace */
 	int64_t distance_us; /* between the two times of receipt */
+	uint64_t result_digest;
 };
 
 /*
@@ -106,7 +108,7 @@ void transaction_add_cost(struct transaction *t, struct slice cost, int64_t rece
 
 /* The answer to a 1.6 start. */
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
-	const struct transaction_link *link, int64_t received_us, uint64_t digest);
+	const struct transaction_link *link);
 
 /* Put what from knows into into. Text is borrowed from from. False if the arena is full. */
 MUST_CHECK bool transaction_merge(struct transaction *into, const struct transaction *from,

@@ -112,6 +112,8 @@ class History:
         transaction = self.seed * 10 + number + 1
         if self.chance(0.1):
             transaction = self.random.choice(ODD_IDS)
+        elif self.chance(0.1):
+            transaction = self.seed * 10 + 1  # one id for two sessions
         meter = self.random.randint(0, 10**6)
         self.start16(transaction, connector, meter)
         sent = []
