@@ -43,6 +43,7 @@ static const struct command cli_commands[] = {
 		"  --ledger FILE  compare with what a publisher wrote down, row by row\n"
 		"Exits with 0 only if everything is there, once, unaltered.\n",
 		cmd_verify},
+	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
 	{"spool", "new-identity", "look after the log on disk",
 		"  new-identity   make a copied log one of its own: all of it is fed again, what "
 		"is\n"

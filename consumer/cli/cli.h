@@ -36,6 +36,7 @@ enum exit_code cli_main(int argc, char **argv);
 /* The commands; argv[0] is the first word behind the command's name. */
 enum exit_code cmd_config(const struct config *config, int argc, char **argv);
 enum exit_code cmd_dead_letters(const struct config *config, int argc, char **argv);
+enum exit_code cmd_metrics(const struct config *config, int argc, char **argv);
 enum exit_code cmd_migrate(const struct config *config, int argc, char **argv);
 enum exit_code cmd_decode(const struct config *config, int argc, char **argv);
 enum exit_code cmd_run(const struct config *config, int argc, char **argv);

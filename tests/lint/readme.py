@@ -1,6 +1,6 @@
-"""The table of settings in README.md is what `ocpp-persister config reference` prints.
-
-It stands between <!-- settings --> and <!-- /settings -->. --fix: put it there.
+"""The tables of README.md are what the program prints: between <!-- settings --> and
+<!-- /settings --> stands `ocpp-persister config reference`, between <!-- metrics --> and
+<!-- /metrics --> `ocpp-persister metrics reference`. --fix: put them there.
 """
 
 import os
@@ -10,27 +10,33 @@ import sys
 
 from lint import ROOT, finish
 
-BLOCK = re.compile(r"(<!-- settings -->\n)(.*?)(<!-- /settings -->)", re.S)
+TABLES = {"settings": ("config", "reference"), "metrics": ("metrics", "reference")}
 
 
-def check(root, binary, fix=False):
-    path = os.path.join(root, "README.md")
-    table = subprocess.run([binary, "config", "reference"], check=True, capture_output=True,
-                           text=True).stdout
+def check_table(path, name, table, fix):
+    block = re.compile(f"(<!-- {name} -->\n)(.*?)(<!-- /{name} -->)", re.S)
     with open(path, encoding="utf-8") as f:
         text = f.read()
-    found = BLOCK.search(text)
+    found = block.search(text)
     if not found:
-        return ["README.md:1: there is no <!-- settings --> ... <!-- /settings -->"]
+        return [f"README.md:1: there is no <!-- {name} --> ... <!-- /{name} -->"]
     if found.group(2).strip() == table.strip():
         return []
     if fix:
         with open(path, "w", encoding="utf-8") as f:
-            f.write(BLOCK.sub(lambda m: f"{m.group(1)}\n{table}\n{m.group(3)}", text))
+            f.write(block.sub(lambda m: f"{m.group(1)}\n{table}\n{m.group(3)}", text))
         return []
     line = text[:found.start()].count("\n") + 1
-    return [f"README.md:{line}: differs from `ocpp-persister config reference`; "
+    return [f"README.md:{line}: differs from `ocpp-persister {' '.join(TABLES[name])}`; "
             "`cmake --build --preset dev --target readme` mends this"]
+
+
+def check(root, binary, fix=False):
+    problems = []
+    for name, words in TABLES.items():
+        table = subprocess.run([binary, *words], check=True, capture_output=True, text=True).stdout
+        problems += check_table(os.path.join(root, "README.md"), name, table, fix)
+    return problems
 
 
 if __name__ == "__main__":

@@ -122,13 +122,15 @@ class Readme(Tree):
     def test_a_table_that_differs_is_found_and_mended(self):
         binary = self.write("binary", "#!/bin/sh\necho '| setting |'\n")
         os.chmod(binary, 0o755)
-        self.write("README.md", "# x\n\n<!-- settings -->\n\n| old |\n\n<!-- /settings -->\n\ny\n")
+        metrics = "<!-- metrics -->\n\n| setting |\n\n<!-- /metrics -->\n"
+        self.write("README.md", "# x\n\n<!-- settings -->\n\n| old |\n\n<!-- /settings -->\n\ny\n"
+                   + metrics)
         self.assertTrue(readme.check(self.root, binary)[0].startswith("README.md:3: differs"))
         self.assertEqual(readme.check(self.root, binary, fix=True), [])
         self.assertEqual(readme.check(self.root, binary), [])
         with open(os.path.join(self.root, "README.md")) as f:
             self.assertEqual(f.read(), "# x\n\n<!-- settings -->\n\n| setting |\n\n"
-                                       "<!-- /settings -->\n\ny\n")
+                                       "<!-- /settings -->\n\ny\n" + metrics)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""What is in deploy/ and the container files fits the program. Containers are not run here."""
+
+import pathlib
+import re
+
+from conftest import run_cli
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+# For the health check only.
+NOT_OURS = {"curl"}
+
+
+def test_example_of_settings_is_accepted_and_keeps_to_the_defaults():
+    example = ROOT / "deploy" / "ocpp-persister.ini"
+    assert run_cli({}, "--config", str(example), "config", "check").stdout == "ok\n"
+    # Without the words that say where each comes from.
+    printed = [re.sub(r" +# .*", "", run_cli({}, *options, "config", "print").stdout)
+               for options in (["--config", str(example)], [])]
+    assert printed[0] == printed[1]
+
+
+def test_settings_of_the_compose_file_exist_and_are_accepted(tmp_path):
+    service = COMPOSE.split("\n  persister:\n")[1].split("\nvolumes:")[0]
+    values = dict(re.findall(r"^      ([A-Z_]+): (\S+)$", service, re.M))
+    known = re.findall(r'^SETTING\(\w+, "([\w.]+)"',
+                       (ROOT / "consumer/config/config.def").read_text(), re.M)
+    names = {name.replace(".", "_").upper(): name for name in known}
+    assert len(values) > 4 and values.keys() <= names.keys()
+    done = run_cli({names[key]: value for key, value in values.items()}, "config", "check")
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_images_have_tags_and_mounted_files_exist():
+    images = re.findall(r"^    image: (\S+)$", COMPOSE, re.M) + re.findall(
+        r"^FROM (\S+)", DOCKERFILE, re.M)
+    assert len(images) == 4 and all(re.search(r":[\w.-]*\d", image) for image in images)
+    mounted = re.findall(r"- \./(\S+?):", COMPOSE)
+    assert mounted and all((ROOT / name).is_file() for name in mounted)
+    volumes = re.findall(r"^  (\w+):$", COMPOSE.split("\nvolumes:\n")[1], re.M)
+    assert set(re.findall(r"^      - (\w+):/", COMPOSE, re.M)) == set(volumes)
+
+
+def test_image_has_the_libraries_that_install_deps_names():
+    script = (ROOT / "deploy/install-deps").read_text()
+    run = set(re.search(r"\nrun=\((.*?)\)", script, re.S).group(1).split())
+    installed = re.search(r"--no-install-recommends(.*?)&& rm", DOCKERFILE.split("\nFROM ")[-1],
+                          re.S).group(1).replace("\\", " ").split()
+    assert set(installed) - NOT_OURS == {name for name in run if name.startswith("lib")}
+    assert "USER persister" in DOCKERFILE
+
+
+def test_unit_starts_what_is_documented():
+    unit = (ROOT / "deploy/ocpp-persister.service").read_text()
+    command = re.search(r"^ExecStart=(.*)$", unit, re.M).group(1).split()
+    assert command[-1] == "run" and "StateDirectory=ocpp-persister" in unit
+    for path in (command[0], command[2]):
+        assert path in (ROOT / "README.md").read_text() or path.startswith("/usr/local/bin/")
