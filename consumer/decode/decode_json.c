@@ -375,9 +375,10 @@ static bool json_mend_escapes(struct slice *payload, struct arena *arena, bool *
 	return true;
 }
 
-static bool json_error(struct decode_json *p, struct slice payload, struct error *err)
+/* at_end: all of it was taken, and that was not enough. */
+static bool json_error(struct decode_json *p, struct slice payload, bool at_end, struct error *err)
 {
-	size_t at = yajl_get_bytes_consumed(p->yajl);
+	size_t at = at_end ? payload.size : yajl_get_bytes_consumed(p->yajl);
 	unsigned char *text;
 
 	if (p->full)
@@ -411,7 +412,7 @@ bool decode_json_parse(struct decode_json *p, struct slice payload, struct arena
 	};
 	yajl_alloc_funcs memory = {json_malloc, json_realloc, json_free, &p->scratch};
 	yajl_status status;
-	bool ok;
+	bool ok, at_end;
 
 	arena_reset(&p->scratch);
 	if (p->pending_peak > JSON_KEEP_BYTES / (int)sizeof(*p->pending))
@@ -428,11 +429,12 @@ bool decode_json_parse(struct decode_json *p, struct slice payload, struct arena
 	p->yajl = yajl_alloc(&callbacks, &memory, p);
 	yajl_config(p->yajl, yajl_dont_validate_strings, 1);
 	status = yajl_parse(p->yajl, payload.data, payload.size);
-	if (status == yajl_status_ok)
+	at_end = status == yajl_status_ok;
+	if (at_end)
 		status = yajl_complete_parse(p->yajl);
 	ok = status == yajl_status_ok;
 	if (!ok)
-		json_error(p, payload, err);
+		json_error(p, payload, at_end, err);
 	yajl_free(p->yajl);
 	if (!ok)
 		return false;
