@@ -162,14 +162,18 @@ static bool iso8601_read_zone(struct iso8601_reader *r, int64_t *offset_us_out, 
 enum iso8601_form iso8601_parse(struct slice text, int64_t *us_out)
 {
 	struct iso8601_reader r = {text.data, text.data + text.size};
-	int64_t days, time_us, offset_us;
+	int64_t days, time_us, offset_us, us;
 	bool exact = true, zone_given;
 
 	if (text.size == 0 || !iso8601_read_date(&r, &days) || !iso8601_one_of(&r, "Tt ") ||
 		!iso8601_read_time(&r, &time_us, &exact) ||
 		!iso8601_read_zone(&r, &offset_us, &zone_given))
 		return ISO8601_INVALID;
-	*us_out = days * US_PER_DAY + time_us - offset_us;
+	us = days * US_PER_DAY + time_us - offset_us;
+	/* The zone, or second 60, may lead out of the years that can be written. */
+	if (us < iso8601_days(0, 1, 1) * US_PER_DAY || us >= iso8601_days(10000, 1, 1) * US_PER_DAY)
+		return ISO8601_INVALID;
+	*us_out = us;
 	if (!zone_given)
 		return ISO8601_ZONELESS;
 	return exact ? ISO8601_EXACT : ISO8601_ADJUSTED;

@@ -26,7 +26,7 @@ static bool verify_run_file(PGconn *conn, const char *name, struct error *err)
 			return pg_exec(conn, verify_sql_files[i].text, err) ||
 			       error_prefix(err, "%s", name);
 	}
-	CHECK(!"a file that is compiled in");
+	CHECK(false && "a file that is compiled in");
 	return false;
 }
 
@@ -36,7 +36,7 @@ static PGresult *verify_query_file(PGconn *conn, const char *name, struct error 
 		if (strcmp(verify_sql_files[i].name, name) == 0)
 			return pg_query(conn, verify_sql_files[i].text, 0, NULL, err);
 	}
-	CHECK(!"a file that is compiled in");
+	CHECK(false && "a file that is compiled in");
 	return NULL;
 }
 

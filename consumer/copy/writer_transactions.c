@@ -205,7 +205,7 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 		case COLUMN_CHAR:
 		case COLUMN_NUMERICS:
 		case COLUMN_JSONB:
-			CHECK(!"a type that transactions do not have");
+			CHECK(false && "a type that transactions do not have");
 		}
 	}
 	return transaction_unpack(t, arena, err) ? t : NULL;
