@@ -468,17 +468,23 @@ void writer_poll_durable(struct writer *w)
 	pg_session_run(w->session, w->requests, w->requests_count, durable_on_done, w);
 }
 
-static void ahead_on_done(void *context, const struct error *err)
+static void maintenance_on_done(void *context, const struct error *err)
 {
 	struct writer *w = context;
 
 	if (err != NULL) {
-		/* The batch that needs one makes it; this was only to have it ready. */
-		log_failure(LOG_LEVEL_WARN, "partitions_ahead_failed", err);
+		/* Not urgent: a batch makes the partitions it needs, and old rows may wait. */
+		log_failure(LOG_LEVEL_WARN, "maintenance_failed", err);
 		maintenance_failed(w);
 		return;
 	}
 	maintenance_over(w, NULL);
+}
+
+static void maintenance_run(struct writer *w)
+{
+	w->idle = false;
+	pg_session_run(w->session, w->requests, w->requests_count, maintenance_on_done, w);
 }
 
 void writer_make_partitions_ahead(struct writer *w, int64_t days)
@@ -497,20 +503,7 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days)
 	w->requests_count = w->copies_count = 0;
 	setup_simple(w, sql, NULL);
 	setup_simple(w, SETUP_PARTITIONS_SQL, setup_on_partitions);
-	w->idle = false;
-	pg_session_run(w->session, w->requests, w->requests_count, ahead_on_done, w);
-}
-
-static void prune_on_done(void *context, const struct error *err)
-{
-	struct writer *w = context;
-
-	if (err != NULL) {
-		log_failure(LOG_LEVEL_WARN, "prune_failed", err);
-		maintenance_failed(w);
-		return;
-	}
-	maintenance_over(w, NULL);
+	maintenance_run(w);
 }
 
 /* Rows that another worker removes are left to it. */
@@ -529,6 +522,5 @@ void writer_prune(struct writer *w, int64_t keep_us)
 		return;
 	w->requests_count = w->copies_count = 0;
 	setup_simple(w, sql, NULL);
-	w->idle = false;
-	pg_session_run(w->session, w->requests, w->requests_count, prune_on_done, w);
+	maintenance_run(w);
 }
