@@ -10,7 +10,7 @@ RUN cmake --preset release \
 FROM debian:12-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        curl \
+        ca-certificates curl \
         libpaho-mqtt1.3 libpq5 libmsgpackc2 libev4 libyajl2 libini-config5 \
         libmicrohttpd12 libssl3 libzstd1 \
     && rm -rf /var/lib/apt/lists/* \
