@@ -98,6 +98,8 @@ static bool schema_message_line(struct schema_reader *r, struct error *err)
 	struct schema_message m = {.file = r->file->name};
 	struct slice rest;
 
+	if (r->schemas->count != r->first_message)
+		return schema_error(r, err, "a file has one message line");
 	if (r->words_count < 4)
 		return schema_error(r, err, "a message line has a name, versions and a type");
 	m.action = r->words[1];
