@@ -1,6 +1,7 @@
 """The tables of README.md are what the program prints: between <!-- settings --> and
 <!-- /settings --> stands `ocpp-persister config reference`, between <!-- metrics --> and
 <!-- /metrics --> `ocpp-persister metrics reference`. --fix: put them there.
+Tests that it names as test_x.py::test_y exist.
 """
 
 import os
@@ -8,7 +9,7 @@ import re
 import subprocess
 import sys
 
-from lint import ROOT, finish
+from lint import ROOT, finish, lines
 
 TABLES = {"settings": ("config", "reference"), "metrics": ("metrics", "reference")}
 
@@ -31,8 +32,19 @@ def check_table(path, name, table, fix):
             "`cmake --build --preset dev --target readme` mends this"]
 
 
-def check(root, binary, fix=False):
+def check_tests(root):
     problems = []
+    for number, line in enumerate(lines(root, "README.md"), 1):
+        for name, test in re.findall(r"(test_\w+\.py)::(test_\w+)", line):
+            path = os.path.join("tests", "integration", name)
+            if not os.path.exists(os.path.join(root, path)) or not any(
+                    re.match(rf"def {test}\(", text) for text in lines(root, path)):
+                problems.append(f"README.md:{number}: there is no {test} in {path}")
+    return problems
+
+
+def check(root, binary, fix=False):
+    problems = check_tests(root)
     for name, words in TABLES.items():
         table = subprocess.run([binary, *words], check=True, capture_output=True, text=True).stdout
         problems += check_table(os.path.join(root, "README.md"), name, table, fix)

@@ -132,6 +132,12 @@ class Readme(Tree):
             self.assertEqual(f.read(), "# x\n\n<!-- settings -->\n\n| setting |\n\n"
                                        "<!-- /settings -->\n\ny\n" + metrics)
 
+    def test_a_test_that_does_not_exist_is_found(self):
+        self.write("tests/integration/test_a.py", "def test_one():\n    pass\n")
+        self.write("README.md", "`test_a.py::test_one`\n`test_a.py::test_two`\n"
+                   "`test_b.py::test_one`\n")
+        self.assertEqual([p.split(":")[1] for p in readme.check_tests(self.root)], ["2", "3"])
+
 
 if __name__ == "__main__":
     unittest.main()
