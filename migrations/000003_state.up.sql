@@ -14,6 +14,44 @@ COMMENT ON COLUMN transaction_keys.charge_station_id IS 'Charge station';
 COMMENT ON COLUMN transaction_keys.transaction_id IS 'As in transactions';
 COMMENT ON COLUMN transaction_keys.partition_time IS 'Where the row in transactions is';
 SELECT grant_table('transaction_keys');
+CREATE INDEX transaction_keys_partition_time ON transaction_keys (partition_time);
+
+-- From month to month by the index. The lock is that of ensure_partition: nobody makes the partition,
+-- and a key for it, while its keys are removed.
+CREATE FUNCTION prune_transaction_keys(rows_max integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    at timestamptz := '-infinity';
+    part record;
+    removed bigint := 0;
+    more bigint;
+BEGIN
+    LOOP
+        SELECT min(k.partition_time) INTO at FROM transaction_keys k WHERE k.partition_time >= at;
+        EXIT WHEN at IS NULL OR removed >= rows_max;
+        SELECT * INTO part FROM partition_of('transactions', at);
+        IF to_regclass(format('%I', part.name)) IS NULL THEN
+            PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister partition'), hashtext(part.name));
+            IF to_regclass(format('%I', part.name)) IS NULL THEN
+                DELETE FROM transaction_keys WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM transaction_keys k
+                    WHERE k.partition_time >= part.lower_bound
+                      AND k.partition_time < part.upper_bound
+                    LIMIT rows_max - removed FOR UPDATE SKIP LOCKED));
+                GET DIAGNOSTICS more = ROW_COUNT;
+                removed := removed + more;
+            END IF;
+        END IF;
+        at := part.upper_bound;
+    END LOOP;
+    RETURN removed;
+END $$;
+COMMENT ON FUNCTION prune_transaction_keys IS 'Removes keys of transactions whose partition was dropped, at most so many; returns how many. The program calls it every minute.';
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION prune_transaction_keys SET search_path = %I, pg_temp',
+        current_schema());
+END $$;
 
 CREATE TABLE transactions (
     charge_station_id text COLLATE "C" NOT NULL,

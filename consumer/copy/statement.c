@@ -24,6 +24,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_STATION_HEARTBEATS] = "station_heartbeats.sql",
 	[STATEMENT_DEAD_LETTERS] = "dead_letters.sql",
 	[STATEMENT_TOTALS] = "totals.sql",
+	[STATEMENT_ATTACHED] = "attached.sql",
 	[STATEMENT_COMMIT] = "commit.sql",
 	[STATEMENT_POSITIONS] = "positions.sql",
 	[STATEMENT_TAKE_OVER] = "take_over.sql",
