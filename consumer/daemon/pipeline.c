@@ -502,22 +502,42 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 		writer_poll_durable(p->writer);
 }
 
+/*
+ * While no batch is made (the database is away) the log is looked at, once per position. Until the
+ * database has said how far it is, all that the log keeps may be what it lacks.
+ */
+static void pipeline_measure_backlog(struct pipeline *p, const struct spool_stats *stats)
+{
+	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
+	bool known = p->positioned || p->stored_seq > 0;
+	uint64_t seq = known ? p->stored_seq : stats->oldest_seq - 1;
+	uint64_t count = spool_count_behind(p->spool, seq);
+	int64_t age_us = 0;
+
+	if (p->waits_seq != seq)
+		p->waits_since_us = 0;
+	p->waits_seq = seq;
+	if (p->positioned && oldest->records > 0)
+		p->waits_since_us = oldest->oldest_received_us;
+	else if (count > 0 && p->waits_since_us == 0 &&
+		 !spool_received_behind(p->spool, seq, &p->waits_since_us))
+		p->waits_since_us = 0;
+	if (count > 0 && p->waits_since_us > 0)
+		age_us = clock_wall_us() - p->waits_since_us;
+	metrics_set(&p->metrics->backlog_records, count);
+	metrics_set(&p->metrics->backlog_age_us, age_us > 0 ? (uint64_t)age_us : 0);
+}
+
 void pipeline_measure(struct pipeline *p)
 {
 	struct metrics *m = p->metrics;
 	struct spool_stats stats;
-	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
-	int64_t age_us = 0;
 
 	spool_stats(p->spool, &stats);
 	metrics_set(&m->spool_bytes, (uint64_t)stats.bytes);
 	metrics_set(&m->spool_segments, stats.segments);
 	metrics_set(&m->spool_full, stats.full);
 	metrics_set(&m->spool_damaged, stats.damaged_records);
-	metrics_set(&m->backlog_records,
-		stats.last_seq > p->stored_seq ? stats.last_seq - p->stored_seq : 0);
-	if (oldest->records > 0)
-		age_us = clock_wall_us() - oldest->oldest_received_us;
-	metrics_set(&m->backlog_age_us, age_us > 0 ? (uint64_t)age_us : 0);
+	pipeline_measure_backlog(p, &stats);
 	metrics_set(&m->database_up, pipeline_is_ready(p));
 }

@@ -71,6 +71,8 @@ struct pipeline {
 	bool waiting;   /* for the retry timer */
 	bool reconnect; /* what the timer is for */
 	struct log_repeat trouble;
+	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
+	int64_t waits_since_us;
 	int64_t partitions_made_us;
 	int64_t pruned_us;
 };

@@ -8,8 +8,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Bytes of records passed over on the way to the position, until their room is used again. */
+enum {
+	CURSOR_SKIP_BYTES = 512 * 1024,
+	CURSOR_PEEK_BYTES = 64 << 20, /* of address space: the largest record, twice, and more */
+};
+
 struct spool_cursor {
 	struct spool *spool;
+	bool peeks; /* whoever really reads will report what is damaged */
 	struct segment_reader reader;
 	int fd; /* -1: no segment is open */
 	char path[SPOOL_PATH_BYTES];
@@ -76,6 +83,8 @@ void spool_cursor_drop_window(struct spool_cursor *c)
 enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, struct record *out,
 	struct error *err)
 {
+	struct arena_mark mark = arena_mark(arena);
+
 	while (c->position < c->spool->last_seq) {
 		enum segment_next next;
 
@@ -91,8 +100,14 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 		if (c->reader.missing > c->missing_known)
 			cursor_report_damage(c, c->reader.missing - c->missing_known);
 		if (next == SEGMENT_RECORD) {
-			if (out->seq <= c->position)
-				continue; /* on the way to where we were sent */
+			/* On the way to where we were sent. */
+			if (out->seq <= c->position) {
+				if (arena->used - mark.used > CURSOR_SKIP_BYTES) {
+					segment_reader_drop_window(&c->reader);
+					arena_rewind(arena, mark);
+				}
+				continue;
+			}
 			c->position = out->seq;
 			return SPOOL_RECORD;
 		}
@@ -105,6 +120,38 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 		cursor_refresh(c);
 	}
 	return SPOOL_EMPTY;
+}
+
+uint64_t spool_count_behind(struct spool *s, uint64_t seq)
+{
+	uint64_t count = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count; i++) {
+		const struct spool_segment *segment = &s->segments[i];
+		uint64_t from = seq >= segment->first_seq ? seq : segment->first_seq - 1;
+
+		count += segment->last_seq > from ? segment->last_seq - from : 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return count;
+}
+
+bool spool_received_behind(struct spool *s, uint64_t seq, int64_t *received_us_out)
+{
+	struct spool_cursor c = {.spool = s, .peeks = true, .fd = -1, .position = seq};
+	struct arena arena;
+	struct record r;
+	bool found;
+
+	if (!arena_init(&arena, CURSOR_PEEK_BYTES, 0))
+		return false;
+	found = spool_cursor_next(&c, &arena, &r, NULL) == SPOOL_RECORD;
+	if (found)
+		*received_us_out = r.received_us;
+	cursor_close_segment(&c);
+	arena_fini(&arena);
+	return found;
 }
 
 /* The first segment that holds something behind the position. */
@@ -173,6 +220,8 @@ static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
 	char bad[SPOOL_PATH_BYTES + 8];
 
 	c->missing_known += records;
+	if (c->peeks)
+		return;
 	snprintf(bad, sizeof(bad), "%s.bad", c->path);
 	pthread_mutex_lock(&s->lock);
 	s->damaged_records += records;

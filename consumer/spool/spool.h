@@ -100,6 +100,12 @@ bool spool_failed(struct spool *spool, struct error *err);
 
 void spool_stats(struct spool *spool, struct spool_stats *out);
 
+/* How many records behind seq there are; numbers that were left out are none. Any thread. */
+uint64_t spool_count_behind(struct spool *spool, uint64_t seq);
+
+/* When the first record behind seq was received; false if there is none to be read. The loop. */
+MUST_CHECK bool spool_received_behind(struct spool *spool, uint64_t seq, int64_t *received_us_out);
+
 /*
  * A reading position. It reads into the arena that it is given; records live as long as that.
  */

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 
 import psycopg
 import pytest
@@ -203,9 +204,14 @@ def test_stop_while_the_database_is_down_keeps_everything(
     p.wait_event("database_connected")
     p.wait_event("broker_connected")
     own_postgres.stop()
+    begin = time.monotonic()
     for i in range(20):
         publish.call("cs001", "Heartbeat", {}, id=str(i))
     p.wait_metric("ocpp_persister_backlog_records", 20)
+    # How long the oldest one waits, and it goes on waiting.
+    age = p.wait_metric("ocpp_persister_backlog_age_seconds", lambda v: v > 0)
+    assert age < time.monotonic() - begin
+    p.wait_metric("ocpp_persister_backlog_age_seconds", lambda v: v > age)
     assert p.http("/readyz")[0] == 503 and p.http("/healthz") == (200, "ok\n")
     p.process.send_signal(signal.SIGTERM)
     assert p.wait_exit(20) == 0
@@ -213,7 +219,10 @@ def test_stop_while_the_database_is_down_keeps_everything(
     p.wait_event("database_lost")
     for i in range(20, 25):
         publish.call("cs001", "Heartbeat", {}, id=str(i))
+    p.wait_metric("ocpp_persister_backlog_records", 25)
+    assert p.metric("ocpp_persister_backlog_age_seconds") > age
     own_postgres.start()
     stored(database, 25, 60)
+    p.wait_metric("ocpp_persister_backlog_age_seconds", lambda v: v == 0)
     # What the session had kept may have come before the answer to our SUBSCRIBE.
     rig.wait_until(lambda: p.http("/readyz") == (200, "ready\n"), 30, lambda: p.http("/readyz"))
