@@ -290,7 +290,7 @@ static bool daemon_migrate(void *context, struct error *err)
 {
 	struct daemon *d = context;
 	struct migrate_options options = {.schema = d->config->storage_postgres_schema,
-		.path = d->config->storage_postgres_migrations_path};
+		.path = migrate_path_setting(d->config->storage_postgres_migrations_path)};
 	PGconn *conn;
 	bool ok;
 
@@ -458,7 +458,8 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	backoff_init(&d->broker_backoff, BROKER_BASE_US, BROKER_CAP_US, (uint64_t)clock_mono_us());
 	daemon_init_watchers(d);
-	if (!migrate_newest(c->storage_postgres_migrations_path, &schema_version, err) ||
+	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
+		    &schema_version, err) ||
 		!daemon_open_spool(d, err) ||
 		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, schema_version,
 			d->client_id, d->spool, d->metrics, events, err) ||

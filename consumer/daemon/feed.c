@@ -65,7 +65,8 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 	f->last_seq = spool_last_seq(spool);
 	ev_prepare_init(&f->watch, feed_on_prepare);
 	f->watch.data = f;
-	return migrate_newest(config->storage_postgres_migrations_path, &schema_version, err) &&
+	return migrate_newest(migrate_path_setting(config->storage_postgres_migrations_path),
+		       &schema_version, err) &&
 	       pipeline_new(&f->pipeline, f->loop, config, pg, schema_version, "", spool,
 		       f->metrics, events, err);
 }

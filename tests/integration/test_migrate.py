@@ -6,6 +6,7 @@ import subprocess
 import zlib
 
 import psycopg
+import pytest
 import rig
 from conftest import BINARY, ROOT, make_database, run_cli
 
@@ -456,16 +457,40 @@ def test_folders_that_are_no_migrations_are_refused(migrate, tmp_path):
     assert 'migration "000001_a" has no down file' in done.stderr
 
 
-def test_folder_by_setting_with_other_files_beside(database, migrate, tmp_path):
+def test_folder_as_url_with_other_files_beside(database, migrate, tmp_path):
     folder = write(tmp_path / "m", **{"20260131120000_late.up": "CREATE TABLE late ()",
                                       "7_early.up": "CREATE TABLE early ()"})
     with open(os.path.join(folder, "README.md"), "w") as f:
         f.write("not a migration")
+    assert migrate("up", "--path", "file://" + folder).returncode == OK
+    assert versions(database) == [(20260131120000, False)]
+    assert migrate("status", "--path", folder).stdout == ("applied  7_early\n"
+                                                          "applied  20260131120000_late\n")
+
+
+def test_folder_by_setting_is_a_copy_of_ours(database, migrate, tmp_path):
+    folder = str(tmp_path / "m")
+    shutil.copytree(os.path.join(ROOT, "migrations"), folder)
+    write(tmp_path / "m", **{f"{NEWEST + 1:06}_more.up": "CREATE TABLE more ()"})
     settings = {"storage.postgres.migrations_path": "file://" + folder}
     assert migrate("up", settings=settings).returncode == OK
-    assert versions(database) == [(20260131120000, False)]
-    assert migrate("status", settings=settings).stdout == ("applied  7_early\n"
-                                                           "applied  20260131120000_late\n")
+    assert versions(database) == [(NEWEST + 1, False)]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_maeves_migrations_path_is_left_alone(database, migrate, tmp_path, there):
+    """MaEVE's block pasted as it is names a folder with its own migrations."""
+    folder = str(tmp_path / "theirs")
+    if there:
+        write(tmp_path / "theirs", **{"000001_create_tokens_table.up": "CREATE TABLE tokens ()",
+                                      "000001_create_tokens_table.down": "DROP TABLE tokens"})
+    settings = {"storage.postgres.migrations_path": "file://" + folder}
+    done = migrate("up", settings=settings)
+    assert done.returncode == OK, done.stderr
+    assert "migrations_path_ignored" in done.stderr and folder in done.stderr
+    assert versions(database) == [(NEWEST, False)]
+    assert database.value("SELECT to_regclass('ocpp.tokens') IS NULL"
+                          " AND to_regclass('public.tokens') IS NULL")
 
 
 def test_server_that_is_not_there_is_another_exit_code(database):
