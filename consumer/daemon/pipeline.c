@@ -443,7 +443,8 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	case ERROR_UNCERTAIN:
 	case ERROR_ROUTE:
 		if (strcmp(failure->reason, "arena_full") == 0) {
-			pipeline_on_poison(p, b, failure, -1);
+			pipeline_too_large(&err);
+			pipeline_on_poison(p, b, &err, -1);
 			break;
 		}
 		wait_us = pg_error_is_refusal(failure) ? REFUSED_US : backoff_next_us(&p->backoff);

@@ -36,6 +36,12 @@ void pipeline_poison(struct pipeline *p, uint64_t seq, uint32_t index, const str
 	p->poison[p->poison_count++] = (struct pipeline_poison){seq, index, *why};
 }
 
+void pipeline_too_large(struct error *err)
+{
+	error_set(err, ERROR_POISON, "too_large",
+		"the message makes more rows than fit into a transaction");
+}
+
 static enum fill_result fill_dead_letter(struct pipeline *p, const struct message *m,
 	const struct error *why, uint64_t bytes, struct slice sha256)
 {
@@ -170,8 +176,7 @@ static bool fill_full(struct pipeline *p, uint64_t seq, uint64_t before, struct 
 	struct error why;
 
 	if (p->filling->records == 0) {
-		error_set(&why, ERROR_POISON, "too_large",
-			"the message makes more rows than fit into a transaction");
+		pipeline_too_large(&why);
 		pipeline_poison(p, seq, PIPELINE_WHOLE_RECORD, &why);
 	} else {
 		p->records_max = p->filling->records;

@@ -88,6 +88,9 @@ void pipeline_take_batch(struct pipeline *p);
 /* Forget what is filled and stand behind seq again. */
 MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err);
 
+/* What is wrong with a message for which even a batch of its own has no room. */
+void pipeline_too_large(struct error *err);
+
 /* From here on this message becomes a dead letter. */
 void pipeline_poison(struct pipeline *p, uint64_t seq, uint32_t index, const struct error *why);
 

@@ -23,6 +23,18 @@ BUILD = os.environ.get("OCPP_PERSISTER_BUILD", os.path.join(ROOT, "build", "dev"
 BINARY = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 
+
+def has_failpoints():
+    """Do file operations of this build fail on demand? The first one is to, here."""
+    done = subprocess.run([BINARY, "decode", "--topic", "t", __file__], capture_output=True,
+                          env={**os.environ, "FAILPOINT": "fs:1:kill"})
+    return done.returncode < 0
+
+
+needs_failpoints = pytest.mark.skipif(
+    not os.path.exists(BINARY) or not has_failpoints(),
+    reason="this build has no failpoints (cmake -DFAILPOINTS=ON, as in the preset dev)")
+
 _numbers = itertools.count()
 
 

@@ -180,6 +180,46 @@ def test_database_restored_to_an_earlier_point_is_fed_the_gap(
     cluster.stop()
 
 
+def test_what_neither_database_nor_log_has_any_more_is_told_as_a_gap(
+        workspace, broker, persister, publish):
+    cluster = rig.Postgres(workspace, name="gap").start()
+    database = make_database(cluster)
+    p = persister({**database.settings(), **broker.settings(), "spool.segment_bytes": "4MiB",
+                   "spool.retain": "0s"}).start("--migrate")
+    p.wait_event("database_connected")
+    p.wait_event("broker_connected")
+
+    def send(numbers):
+        for i in numbers:
+            publish.call("cs001", "DataTransfer", {"vendorId": "V", "data": str(i) * 25000},
+                         id=f"{i:03}")
+
+    send(range(100, 110))
+    stored(database, 10)
+    cluster.stop()
+    backup = cluster.folder + ".backup"
+    subprocess.run(["cp", "-a", cluster.folder, backup], check=True)
+    cluster.start()
+    send(range(110, 310))  # some 15 MB
+    stored(database, 200)
+    p.wait_metric("ocpp_persister_spool_segments", lambda v: v <= 2)  # the rest is let go of
+    cluster.stop()
+    subprocess.run(["rm", "-rf", cluster.folder], check=True)
+    subprocess.run(["mv", backup, cluster.folder], check=True)
+    cluster.start()
+    gap = p.wait_event("gap", 60)
+    lost = int(gap["records"])
+    assert gap["first_seq"] == "11" and 0 < lost < 200
+    send(range(310, 320))
+    stored(database, 220 - lost, 60)
+    ids = [int(i) for i, in database.rows("SELECT message_id FROM ocpp_events ORDER BY 1")]
+    assert ids == [*range(100, 110), *range(110 + lost, 320)]
+    assert p.metric("ocpp_persister_gap_records_total") == lost
+    assert database.rows("SELECT gap_first_seq, gap_last_seq, gap_records FROM ingest_progress") \
+        == [(11, 10 + lost, lost)]
+    cluster.stop()
+
+
 def test_stops_properly_on_sigterm_and_goes_on_where_it_was(running, migrated, broker, publish):
     p = running()
     publish.call("cs001", "Heartbeat", {}, id="1")
