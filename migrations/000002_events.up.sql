@@ -237,8 +237,31 @@ LANGUAGE sql IMMUTABLE AS $$
         (8, 'duplicate_start'),
         (9, 'duplicate_stop'),
         (10, 'stop_before_start'),
-        (11, 'meter_backwards')
+        (11, 'meter_backwards'),
+        (12, 'energy_implausible')
     ) AS f (bit, name)
     WHERE flags & (1 << f.bit) <> 0
 $$;
-COMMENT ON FUNCTION flag_names IS 'The words for the bits of a flags column';
+COMMENT ON FUNCTION flag_names IS 'The names of the bits of a flags column';
+
+CREATE FUNCTION flag_meanings(flags integer) RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(array_agg(f.meaning ORDER BY f.bit), '{}')
+    FROM (VALUES
+        (0, 'the time had no zone and was taken as UTC'),
+        (1, 'the time says more than an instant: 24:00, second 60, more than six decimals'),
+        (2, 'the time is none, or outside 2010 to 2100'),
+        (3, 'the time is later than the time of receipt'),
+        (4, 'part of the message could not be stored as it was; payload_raw has the message as received'),
+        (5, 'a sampled value is not a number'),
+        (6, 'a multiplier beyond +-15, which views do not apply'),
+        (7, 'the station sends too many different sets of samples; the row describes itself'),
+        (8, 'several different starts'),
+        (9, 'several different ends'),
+        (10, 'the end is before the start'),
+        (11, 'the meter at the end is below the meter at the start'),
+        (12, 'more energy than 500 kW would give in the time')
+    ) AS f (bit, meaning)
+    WHERE flags & (1 << f.bit) <> 0
+$$;
+COMMENT ON FUNCTION flag_meanings IS 'What the bits of a flags column say, in words';

@@ -80,6 +80,8 @@ CREATE TABLE transactions (
     total_cost numeric,
     seq_no_start integer,
     seq_no_stop integer,
+    start_flags integer,
+    stop_flags integer,
     seq_no_missing integer,
     first_event_at timestamptz,
     last_event_at timestamptz,
@@ -114,6 +116,8 @@ COMMENT ON COLUMN transactions.remote_start_id IS '2.x: remoteStartId of the req
 COMMENT ON COLUMN transactions.total_cost IS 'Cost as the CSMS told the station (CostUpdated)';
 COMMENT ON COLUMN transactions.seq_no_start IS '2.x: seqNo of the start';
 COMMENT ON COLUMN transactions.seq_no_stop IS '2.x: seqNo of the end';
+COMMENT ON COLUMN transactions.start_flags IS 'What looks odd about the start; see flag_names()';
+COMMENT ON COLUMN transactions.stop_flags IS 'What looks odd about the end; see flag_names()';
 COMMENT ON COLUMN transactions.seq_no_missing IS '2.x: numbers missing between the lowest and the highest seqNo seen. A station may drop every second update when short of memory (E04.FR.08).';
 COMMENT ON COLUMN transactions.first_event_at IS 'Earliest event of it that is known';
 COMMENT ON COLUMN transactions.last_event_at IS 'Latest event of it that is known';

@@ -409,7 +409,7 @@ def test_owner_with_createrole_makes_roles_that_fit_their_names(workspace):
     assert tries("writer", "UPDATE ocpp.ocpp_events SET flags = 1")
     assert tries("reader", "SELECT * FROM ocpp.ocpp_events")
     assert tries("reader", "SELECT * FROM ocpp.ocpp_events_2026_01")
-    for view in ("meter_samples", "meter_values_json", "sessions"):
+    for view in ("meter_samples", "meter_values_json", "sessions", "suspicious_sessions"):
         assert tries("reader", f"SELECT * FROM ocpp.{view}")
     assert not tries("reader", "SELECT ocpp.ensure_partition('ocpp_events', '2026-02-28')")
     assert not tries("reader", insert)
