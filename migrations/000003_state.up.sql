@@ -192,6 +192,11 @@ CREATE TABLE charge_station_status (
     serial_number text,
     firmware_version text,
     boot_reason text,
+    charge_box_serial_number text,
+    iccid text,
+    imsi text,
+    meter_type text,
+    meter_serial_number text,
     booted_at timestamptz,
     boot_digest bigint,
     last_heartbeat_at timestamptz,
@@ -205,6 +210,11 @@ COMMENT ON COLUMN charge_station_status.model IS 'chargePointModel (1.6) or char
 COMMENT ON COLUMN charge_station_status.serial_number IS 'chargePointSerialNumber (1.6) or chargingStation.serialNumber (2.x)';
 COMMENT ON COLUMN charge_station_status.firmware_version IS 'firmwareVersion';
 COMMENT ON COLUMN charge_station_status.boot_reason IS '2.x: reason';
+COMMENT ON COLUMN charge_station_status.charge_box_serial_number IS '1.6: chargeBoxSerialNumber';
+COMMENT ON COLUMN charge_station_status.iccid IS 'Of its SIM card: iccid (1.6) or chargingStation.modem.iccid (2.x)';
+COMMENT ON COLUMN charge_station_status.imsi IS 'Of its SIM card: imsi (1.6) or chargingStation.modem.imsi (2.x)';
+COMMENT ON COLUMN charge_station_status.meter_type IS '1.6: meterType';
+COMMENT ON COLUMN charge_station_status.meter_serial_number IS '1.6: meterSerialNumber';
 COMMENT ON COLUMN charge_station_status.booted_at IS 'When its last BootNotification was received';
 COMMENT ON COLUMN charge_station_status.boot_digest IS 'Decides between two of the same time';
 COMMENT ON COLUMN charge_station_status.last_heartbeat_at IS 'When its last Heartbeat was received';
@@ -240,3 +250,23 @@ COMMENT ON COLUMN connector_status.digest IS 'Decides between two of the same ti
 COMMENT ON COLUMN connector_status.received_at IS 'When it was received from the broker';
 COMMENT ON COLUMN connector_status.updated_at IS 'When this row last changed here';
 SELECT grant_table('connector_status');
+
+CREATE TABLE operation_status (
+    charge_station_id text COLLATE "C" NOT NULL,
+    operation text NOT NULL,
+    status text,
+    request_id integer,
+    received_at timestamptz NOT NULL,
+    digest bigint NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (charge_station_id, operation)
+);
+COMMENT ON TABLE operation_status IS 'How far a station is with what takes it a while: the newest FirmwareStatusNotification, DiagnosticsStatusNotification and so on. All of them are in ocpp_events.';
+COMMENT ON COLUMN operation_status.charge_station_id IS 'Charge station';
+COMMENT ON COLUMN operation_status.operation IS 'firmware (an update), publish_firmware (2.x: as a local controller), diagnostics (1.6: an upload), log (an upload)';
+COMMENT ON COLUMN operation_status.status IS 'status, as written';
+COMMENT ON COLUMN operation_status.request_id IS 'requestId of the request that it belongs to, where stated';
+COMMENT ON COLUMN operation_status.received_at IS 'When it was received: these messages carry no time of their own';
+COMMENT ON COLUMN operation_status.digest IS 'Decides between two of the same time';
+COMMENT ON COLUMN operation_status.updated_at IS 'When this row last changed here';
+SELECT grant_table('operation_status');

@@ -149,6 +149,7 @@ static bool batch_need_for(struct batch *b, const struct row *row, struct partit
 	case TABLE_ocpp_events:
 		return batch_need(b, partition_of(row->table->id, time_us), known, err);
 	case TABLE_connector_status:
+	case TABLE_station_operations:
 	case TABLE_station_boots:
 	case TABLE_station_heartbeats:
 	case TABLE_meter_value_layouts:

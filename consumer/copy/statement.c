@@ -20,6 +20,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_TRANSACTIONS_INSERT] = "transactions_insert.sql",
 	[STATEMENT_TRANSACTIONS_MOVE] = "transactions_move.sql",
 	[STATEMENT_CONNECTOR_STATUS] = "connector_status.sql",
+	[STATEMENT_OPERATION_STATUS] = "operation_status.sql",
 	[STATEMENT_STATION_BOOTS] = "station_boots.sql",
 	[STATEMENT_STATION_HEARTBEATS] = "station_heartbeats.sql",
 	[STATEMENT_DEAD_LETTERS] = "dead_letters.sql",
