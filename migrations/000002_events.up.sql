@@ -80,7 +80,7 @@ CREATE TABLE transaction_events (
     flags integer NOT NULL,
     connector_id integer,
     ocpp_version text NOT NULL,
-    event_type text NOT NULL,
+    event_type text,
     transaction_id text COLLATE "C",
     seq_no integer,
     trigger_reason text,
@@ -112,7 +112,7 @@ COMMENT ON COLUMN transaction_events.time_source IS 's = station, r = time of re
 COMMENT ON COLUMN transaction_events.flags IS 'What looks odd; see flag_names()';
 COMMENT ON COLUMN transaction_events.connector_id IS 'Connector, where stated';
 COMMENT ON COLUMN transaction_events.ocpp_version IS '1.6, 2.0.1 or 2.1';
-COMMENT ON COLUMN transaction_events.event_type IS 'Started, Updated or Ended (1.6: StartTransaction = Started, StopTransaction = Ended)';
+COMMENT ON COLUMN transaction_events.event_type IS 'Started, Updated or Ended (1.6: StartTransaction = Started, StopTransaction = Ended); NULL = not stated';
 COMMENT ON COLUMN transaction_events.transaction_id IS 'As the station wrote it. NULL for a 1.6 start, whose id comes with the result: see transaction_starts';
 COMMENT ON COLUMN transaction_events.seq_no IS '2.x: seqNo';
 COMMENT ON COLUMN transaction_events.trigger_reason IS '2.x: triggerReason';
