@@ -18,6 +18,7 @@ import psycopg  # noqa: E402
 from paho.mqtt.packettypes import PacketTypes  # noqa: E402
 from paho.mqtt.properties import Properties  # noqa: E402
 import rig  # noqa: E402
+from world import World  # noqa: E402
 
 BUILD = os.environ.get("OCPP_PERSISTER_BUILD", os.path.join(ROOT, "build", "dev"))
 BINARY = os.path.join(BUILD, "ocpp-persister")
@@ -228,3 +229,20 @@ def stored(database, count, timeout=30):
         return database.value("SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count
 
     rig.wait_until(look, timeout, lambda: str(database.rows("TABLE ingest_progress")))
+
+
+@pytest.fixture(scope="module")
+def world(workspace, postgres):
+    """Of many tests that each have stations of their own."""
+    broker = rig.Broker(workspace, name=f"mosquitto{next(_numbers)}").start()
+    database = make_database(postgres)
+    settings = {**database.settings(), **broker.settings()}
+    assert run_cli(settings, "migrate", "up").returncode == 0
+    p = rig.Persister(workspace, BINARY, settings).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    publisher = Publisher(broker.port)
+    yield World(publisher, database)
+    publisher.close()
+    p.stop()
+    broker.stop()
