@@ -13,8 +13,8 @@ def utc(text):
 
 
 class World:
-    """A broker, a database and a persister that many tests share, each with stations of its own: what
-    is published, and what is in the database once all of it is there."""
+    """A broker, a database and a persister that many tests share, each with stations of its own:
+    what is published, and what is in the database once all of it is there."""
 
     def __init__(self, publisher, database):
         self.publisher, self.database, self.sent = publisher, database, 0
