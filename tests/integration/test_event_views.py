@@ -110,7 +110,7 @@ def test_operations_of_1_6(station16):
         ("diagnostics", "Uploaded", None), ("firmware", "Installing", 3), ("log", "Idle", None)]
 
 
-def test_status_that_comes_late_is_not_the_newest(station, migrated, running):
+def test_status_that_comes_late_is_not_the_newest(station, migrated, tmp_path):
     """As after an upgrade: what waited as a dead letter is older than what came since."""
     station.says("FirmwareStatusNotification", {"status": "Installed"})
     station.says("BootNotification", {"reason": "PowerUp", "chargingStation": {
@@ -126,7 +126,7 @@ def test_status_that_comes_late_is_not_the_newest(station, migrated, running):
             SELECT 'cs/in/ocpp2.0.1/cs001', %s, 'x', %s, %s, 1, now() - interval '1 day',
                 now() - interval '1 day', gen_random_uuid(), 1, 0""",
                       int(id[1:]), len(payload), payload)
-    settings = {**migrated.settings(), "mqtt.url": "mqtt://127.0.0.1:1"}
+    settings = {**migrated.settings(), "spool.dir": str(tmp_path / "spool")}
     done = run_cli(settings, "dead-letters", "requeue", "--all")
     assert "stored 2" in done.stdout, done.stdout + done.stderr
     assert migrated.rows("SELECT status FROM operation_status") == [("Installed",)]
