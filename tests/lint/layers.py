@@ -34,6 +34,7 @@ HOMES = {
     r"ini_\w+\.h": ["config"],
     r"microhttpd\.h": ["http"],
     r"xxhash\.h": ["base/digest.c"],
+    r"zstd\.h": ["spool"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
     r"openssl/.*": ["base", "daemon", "mqtt", "pg"],
     r"sanitizer/.*": ["base/arena.c"],
