@@ -26,7 +26,9 @@ enum exit_code cmd_spool(const struct config *config, int argc, char **argv)
 		return spool_ls(config, argc - 1, argv + 1);
 	if (argc > 0 && strcmp(argv[0], "verify") == 0)
 		return spool_verify(config, argc - 1, argv + 1);
+	if (argc > 0 && strcmp(argv[0], "cat") == 0)
+		return spool_export(config, argc, argv);
 	if (argc > 0 && strcmp(argv[0], "export") == 0)
 		return spool_export(config, argc - 1, argv + 1);
-	return cli_usage("spool", "say ls, verify, export or new-identity");
+	return cli_usage("spool", "say ls, verify, cat, export or new-identity");
 }

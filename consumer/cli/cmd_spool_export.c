@@ -179,7 +179,7 @@ static bool export_maeve(struct export *e, const struct record *r, const struct 
 	}
 }
 
-/* ---- json: payloads as they came ---- */
+/* ---- cat: payloads as they came ---- */
 
 /* Whether the text is one JSON value in one line. */
 static bool export_is_json(struct export *e, const struct record *r, struct arena *arena)
@@ -241,7 +241,7 @@ static bool export_parse(struct export *e, int argc, char **argv)
 		struct slice value =
 			i + 1 < argc ? slice_from_cstr(argv[i + 1]) : slice_of(NULL, 0);
 
-		if (strcmp(argv[i], "json") == 0 && e->write == NULL)
+		if (strcmp(argv[i], "cat") == 0 && e->write == NULL)
 			e->write = export_json;
 		else if (strcmp(argv[i], "maeve") == 0 && e->write == NULL)
 			e->write = export_maeve;
@@ -270,7 +270,8 @@ enum exit_code spool_export(const struct config *config, int argc, char **argv)
 	bool ok = true;
 
 	if (!export_parse(&e, argc, argv))
-		return cli_usage("spool", "say json, msgpack or maeve");
+		return cli_usage("spool",
+			"say what of, from when to when: cat, or export maeve or msgpack");
 	for (size_t i = 0; ok && i < config->mqtt_topic_patterns.count; i++)
 		ok = topic_patterns_add(&e.patterns, config->mqtt_topic_patterns.items[i], &err);
 	ok = ok &&

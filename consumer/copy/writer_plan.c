@@ -405,27 +405,6 @@ static bool plan_timeless(struct writer *w, struct error *err)
 	return true;
 }
 
-/*
- * The time of a message without one is that of its receipt, so a copy of it would seem newer than
- * what came between: of a message that was there, the state is there, too.
- */
-static void plan_drop_known(struct batch *b, enum table_id table)
-{
-	struct batch_rows *rows = &b->rows[table];
-	size_t kept = 0;
-
-	for (size_t i = 0; i < rows->count; i++) {
-		const struct row *row = rows->rows[i];
-		bool timeless = table != TABLE_connector_status ||
-				row->cells[KEY_TIME].number ==
-					row->cells[TABLE_connector_status_received_at].number;
-
-		if (!timeless || b->messages[row->message].outcome != OUTCOME_DUPLICATE)
-			rows->rows[kept++] = rows->rows[i];
-	}
-	rows->count = kept;
-}
-
 static bool plan_state(struct writer *w, enum statement_id statement, enum table_id table,
 	const struct slice *more, size_t more_count, struct error *err)
 {
@@ -462,10 +441,6 @@ static bool plan_finish(struct writer *w, struct error *err)
 	struct slice dead[2] = {param_int8(&b->arena, w->options.dead_letters_bytes_max),
 		param_text(w->spool_text)};
 
-	plan_drop_known(b, TABLE_connector_status);
-	plan_drop_known(b, TABLE_station_operations);
-	plan_drop_known(b, TABLE_station_boots);
-	plan_drop_known(b, TABLE_station_heartbeats);
 	if (!plan_state(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, 0, err) ||
 		!writer_plan_transactions(w, err) ||
 		!plan_state(w, STATEMENT_CONNECTOR_STATUS, TABLE_connector_status, NULL, 0, err) ||

@@ -32,8 +32,7 @@ struct pipeline {
 	struct ev_loop *loop;
 	const struct config *config;
 	struct pipeline_events events;
-	struct spool *spool;
-	struct spool_cursor *cursor;
+	const struct log_reader *log;
 	struct metrics *metrics;
 
 	struct topic_patterns patterns;
