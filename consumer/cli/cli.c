@@ -38,6 +38,19 @@ static const char cli_replay_help[] =
 	"  --json         the summary as JSON\n"
 	"Exit code 1 if something failed or could not be read; the same command goes on then.\n";
 
+static const char cli_spool_help[] =
+	"The log of spool.dir, whether it is in use or not.\n"
+	"  ls [--json]    its files: records, times of receipt, sizes\n"
+	"  verify         read all of it; say which bytes are damaged. Exits with 1 then\n"
+	"  export json    a line of JSON for each message: received_at, topic, qos, trace, "
+	"payload,\n"
+	"                 or payload_hex where the payload is no JSON\n"
+	"  export maeve   the same with payload in the JSON envelope of MaEVE, whatever it was\n"
+	"  export msgpack the records as they are, one msgpack array each\n"
+	"                 of all these: --from T, --to T (received in [T, T)), --station S\n"
+	"  new-identity   make a copied log one of its own: all of it is fed again, what is\n"
+	"                 stored already is found to be a duplicate. Stop the program first.\n";
+
 static const struct command cli_commands[] = {
 	{"run", "[--migrate]", "take OCPP events from the broker and store them",
 		"  --migrate      bring the schema up to date first if it is behind\n", cmd_run},
@@ -63,13 +76,10 @@ static const struct command cli_commands[] = {
 		"[--dry-run] [--json] SOURCE...",
 		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames",
 		cli_replay_help, cmd_replay},
-	{"spool", "new-identity | cat", "look after the log on disk",
-		"  new-identity   make a copied log one of its own: all of it is fed again, what "
-		"is\n"
-		"                 stored already is found to be a duplicate. Stop the program "
-		"first.\n"
-		"  cat            its messages as lines of JSON, which replay takes\n",
-		cmd_spool},
+	{"spool",
+		"ls [--json] | verify | export json|maeve|msgpack [--from T] [--to T] "
+		"[--station S] | new-identity",
+		"look after the log on disk", cli_spool_help, cmd_spool},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 

@@ -373,6 +373,7 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 		.segment_bytes = c->spool_segment_bytes,
 		.bytes_max = c->spool_bytes_max,
 		.retain_us = c->spool_retain,
+		.archive = strcmp(c->spool_archive, "zstd") == 0,
 	};
 	struct uuid identity;
 	char text[UUID_TEXT_BYTES];

@@ -534,6 +534,7 @@ void pipeline_measure(struct pipeline *p, struct spool *spool)
 	spool_stats(spool, &stats);
 	metrics_set(&m->spool_bytes, (uint64_t)stats.bytes);
 	metrics_set(&m->spool_segments, stats.segments);
+	metrics_set(&m->spool_archived, stats.archived);
 	metrics_set(&m->spool_full, stats.full);
 	metrics_set(&m->spool_damaged, stats.damaged_records);
 	pipeline_measure_backlog(p, spool, &stats);

@@ -137,6 +137,24 @@ uint64_t spool_count_behind(struct spool *s, uint64_t seq)
 	return count;
 }
 
+/* Unpacking a segment for one time of receipt is not worth it: that of its first record will do. */
+static bool cursor_peek_archive(struct spool *s, uint64_t seq, int64_t *received_us_out)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count; i++) {
+		if (s->segments[i].last_seq > seq) {
+			found = s->segments[i].archived;
+			if (found)
+				*received_us_out = s->segments[i].first_received_us;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
 bool spool_received_behind(struct spool *s, uint64_t seq, int64_t *received_us_out)
 {
 	struct spool_cursor c = {.spool = s, .peeks = true, .fd = -1, .position = seq};
@@ -144,6 +162,8 @@ bool spool_received_behind(struct spool *s, uint64_t seq, int64_t *received_us_o
 	struct record r;
 	bool found;
 
+	if (cursor_peek_archive(s, seq, received_us_out))
+		return true;
 	if (!arena_init(&arena, CURSOR_PEEK_BYTES, 0))
 		return false;
 	found = spool_cursor_next(&c, &arena, &r, NULL) == SPOOL_RECORD;
@@ -158,24 +178,21 @@ bool spool_received_behind(struct spool *s, uint64_t seq, int64_t *received_us_o
 static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
 {
 	struct spool *s = c->spool;
-	uint64_t first_seq = 0;
-	int64_t end_offset = 0;
+	struct spool_segment segment = {.first_seq = 0};
 	bool found = false;
 
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->segments_count && !found; i++) {
 		if (s->segments[i].last_seq > c->position) {
 			found = true;
-			first_seq = s->segments[i].first_seq;
-			c->stop_seq = s->segments[i].last_seq;
-			end_offset = s->segments[i].end_offset;
+			segment = s->segments[i];
+			c->stop_seq = segment.last_seq;
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!found)
 		return SPOOL_EMPTY;
-	spool_segment_path(s, first_seq, c->path);
-	c->fd = fs_open(c->path, FS_READ, err);
+	c->fd = spool_open_segment(s, &segment, c->path, err);
 	if (c->fd < 0)
 		return SPOOL_ERROR;
 	c->missing_known = 0;
@@ -183,7 +200,9 @@ static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error 
 		cursor_close_segment(c);
 		return SPOOL_ERROR;
 	}
-	c->reader.size = end_offset; /* reading ahead of the writer would be for nothing */
+	/* Reading ahead of the writer would be for nothing. */
+	if (!segment.archived)
+		c->reader.size = segment.end_offset;
 	return SPOOL_RECORD;
 }
 
@@ -197,7 +216,8 @@ static void cursor_refresh(struct spool_cursor *c)
 	for (size_t i = s->segments_count; i-- > 0;) {
 		if (s->segments[i].first_seq == c->reader.header.first_seq) {
 			c->stop_seq = s->segments[i].last_seq;
-			c->reader.size = s->segments[i].end_offset;
+			if (!s->segments[i].archived)
+				c->reader.size = s->segments[i].end_offset;
 			last = i + 1 == s->segments_count;
 			break;
 		}

@@ -35,8 +35,9 @@ HOMES = {
     r"ini_\w+\.h": ["config"],
     r"microhttpd\.h": ["http"],
     r"xxhash\.h": ["base/digest.c"],
+    r"zstd\.h": ["spool", "replay"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
-    r"(zlib|zstd)\.h": ["replay"],
+    r"zlib\.h": ["replay"],
     r"openssl/.*": ["base", "daemon", "mqtt", "pg"],
     r"sanitizer/.*": ["base/arena.c"],
 }
