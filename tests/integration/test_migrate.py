@@ -14,6 +14,7 @@ OK, USAGE, CONFIG, DATABASE, SCHEMA = 0, 2, 3, 4, 5
 MIGRATIONS = sorted({name.split(".")[0] for name in os.listdir(os.path.join(ROOT, "migrations"))
                      if name.endswith(".sql")})
 NEWEST = len(MIGRATIONS)
+NEXT = f"{NEWEST + 1:06}"
 
 
 def objects(database):
@@ -174,23 +175,24 @@ def test_failing_migration_leaves_the_version_and_names_file_and_line(database, 
     }
     for number, (sql, (line, message)) in enumerate(cases.items()):
         folder = own_migrations(tmp_path / str(number), **{
-            "000006_broken.up": "CREATE TABLE made (a int PRIMARY KEY);\n" + sql,
-            "000006_broken.down": ""})
+            f"{NEXT}_broken.up": "CREATE TABLE made (a int PRIMARY KEY);\n" + sql,
+            f"{NEXT}_broken.down": ""})
         done = migrate("up", "--path", folder)
         assert done.returncode == SCHEMA, sql
-        assert f"error: {folder}/000006_broken.up.sql:{line + 1}: " in done.stderr, done.stderr
+        assert f"error: {folder}/{NEXT}_broken.up.sql:{line + 1}: " in done.stderr, done.stderr
         assert message in done.stderr
         assert "hint: " in done.stderr
-        assert versions(database) == [(5, False)]
+        assert versions(database) == [(NEWEST, False)]
         assert database.value("SELECT to_regclass('made') IS NULL")
     assert migrate("up").returncode == OK
 
 
 def test_failing_down_migration_leaves_everything(migrated, migrate, tmp_path):
-    folder = own_migrations(tmp_path, **{"000005_views.down": "DROP VIEW sessions;\nDROP VIEW x;"})
+    folder = own_migrations(tmp_path, **{
+        f"{MIGRATIONS[-1]}.down": "DROP VIEW sessions;\nDROP VIEW x;"})
     done = migrate("down", "3", "--path", folder)
     assert done.returncode == SCHEMA
-    assert '000005_views.down.sql:2: view "x" does not exist' in done.stderr
+    assert f'{MIGRATIONS[-1]}.down.sql:2: view "x" does not exist' in done.stderr
     assert versions(migrated) == [(NEWEST, False)]
     assert migrated.value("SELECT to_regclass('sessions') IS NOT NULL")
 
@@ -216,32 +218,32 @@ def test_deferred_constraint_that_fails_at_commit_is_told(database, migrate, tmp
 
 def test_no_transaction_runs_alone_and_may_end_dirty(database, migrate, tmp_path):
     folder = own_migrations(tmp_path, **{
-        "000006_index.up": "-- no-transaction\n"
-                           "CREATE INDEX CONCURRENTLY by_time ON connector_status (event_time);\n"
-                           "SELECT 1/0;\nCREATE TABLE never ();\n",
-        "000006_index.down": "-- no-transaction\nDROP INDEX CONCURRENTLY by_time;\n"})
+        f"{NEXT}_index.up": "-- no-transaction\n"
+                            "CREATE INDEX CONCURRENTLY by_time ON connector_status (event_time);\n"
+                            "SELECT 1/0;\nCREATE TABLE never ();\n",
+        f"{NEXT}_index.down": "-- no-transaction\nDROP INDEX CONCURRENTLY by_time;\n"})
     done = migrate("up", "--path", folder)
     assert done.returncode == SCHEMA
-    assert "000006_index.up.sql:3: division by zero" in done.stderr
+    assert f"{NEXT}_index.up.sql:3: division by zero" in done.stderr
     assert "hint: the schema is dirty now" in done.stderr
-    assert versions(database) == [(6, True)]
+    assert versions(database) == [(NEWEST + 1, True)]
     assert database.value("SELECT to_regclass('ocpp.by_time') IS NOT NULL")
     assert database.value("SELECT to_regclass('ocpp.never') IS NULL")
-    assert migrate("version").stdout == "6 dirty\n"
-    assert "dirty    000006_index\n" in migrate("status", "--path", folder).stdout
+    assert migrate("version").stdout == f"{NEWEST + 1} dirty\n"
+    assert f"dirty    {NEXT}_index\n" in migrate("status", "--path", folder).stdout
 
     for refused in (("up",), ("down", "1"), ("goto", "1")):
         done = migrate(*refused, "--path", folder)
         assert done.returncode == SCHEMA
-        assert "the schema is dirty at version 6" in done.stderr
+        assert f"the schema is dirty at version {NEWEST + 1}" in done.stderr
         assert "migrate force" in done.stderr
-    assert versions(database) == [(6, True)]
+    assert versions(database) == [(NEWEST + 1, True)]
 
-    assert migrate("force", "6", "--path", folder).returncode == OK
-    assert versions(database) == [(6, False)]
+    assert migrate("force", str(NEWEST + 1), "--path", folder).returncode == OK
+    assert versions(database) == [(NEWEST + 1, False)]
     assert migrate("down", "1", "--path", folder).returncode == OK
     assert database.value("SELECT to_regclass('ocpp.by_time') IS NULL")
-    assert versions(database) == [(5, False)]
+    assert versions(database) == [(NEWEST, False)]
 
 
 def test_no_transaction_going_down_from_the_first_uses_golang_migrates_sign(database, migrate,
@@ -308,7 +310,7 @@ def test_maeves_tables_in_public_stay_untouched(database, migrate):
 
     before = theirs()
     assert migrate("version").stdout == "0\n"
-    for arguments in (("up",), ("down", "--all"), ("up",), ("force", "5"), ("status",)):
+    for arguments in (("up",), ("down", "--all"), ("up",), ("force", str(NEWEST)), ("status",)):
         done = migrate(*arguments)
         assert done.returncode == OK, done.stderr
     assert theirs() == before
@@ -362,11 +364,11 @@ def golang_migrate_lock_id(database, schema="ocpp", table="schema_migrations"):
 
 def test_open_reader_of_the_version_holds_up_no_migration(migrated, migrate, tmp_path):
     """The reason for DELETE + INSERT where golang-migrate uses TRUNCATE."""
-    folder = own_migrations(tmp_path, **{"000006_more.up": "CREATE TABLE more ();"})
+    folder = own_migrations(tmp_path, **{f"{NEXT}_more.up": "CREATE TABLE more ();"})
     reader = migrated.connect(autocommit=False)
     assert reader.execute("SELECT version FROM schema_migrations").fetchone() == (NEWEST,)
     assert migrate("up", "--path", folder, timeout=20).returncode == OK
-    assert reader.execute("SELECT version FROM schema_migrations").fetchone() == (6,)
+    assert reader.execute("SELECT version FROM schema_migrations").fetchone() == (NEWEST + 1,)
 
 
 def test_owner_of_the_database_without_createrole_is_enough(workspace):
