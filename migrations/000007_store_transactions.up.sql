@@ -56,6 +56,25 @@ COMMENT ON COLUMN store_transaction_values.digest IS 'SHA-256 of sampled_value';
 COMMENT ON COLUMN store_transaction_values.sampled_value IS 'Array as OCPP 2.x sampledValue';
 SELECT grant_table('store_transaction_values');
 
+CREATE FUNCTION energy_register(sampled_value jsonb) RETURNS numeric
+LANGUAGE sql STABLE AS $$
+    SELECT normalised((s.sample ->> 'value')::numeric, unit_factor(u.unit),
+        CASE WHEN u.multiplier ~ '^-?[0-9]{1,5}$' THEN u.multiplier::integer END)
+    FROM jsonb_array_elements(CASE WHEN jsonb_typeof(sampled_value) = 'array'
+        THEN sampled_value END) WITH ORDINALITY AS s (sample, position)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(s.sample #>> '{unitOfMeasure,unit}', s.sample ->> 'unit', 'Wh') AS unit,
+            s.sample #>> '{unitOfMeasure,multiplier}' AS multiplier
+    ) u
+    WHERE coalesce(s.sample ->> 'measurand', 'Energy.Active.Import.Register')
+            = 'Energy.Active.Import.Register'
+      AND s.sample ->> 'phase' IS NULL
+      AND s.sample ->> 'value' ~ '^-?[0-9]{1,60}([.][0-9]{1,60})?$'
+    ORDER BY s.position
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION energy_register IS 'The energy register in Wh among sampled values: the first that has no phase; NULL if there is none';
+
 CREATE VIEW all_transactions AS
 SELECT t.charge_station_id, t.transaction_id, t.id_token, t.id_token_type, t.started_at,
     t.stopped_at, t.stopped_reason, t.meter_start, t.meter_stop, t.seq_no_start, t.seq_no_stop,

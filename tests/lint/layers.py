@@ -35,7 +35,7 @@ HOMES = {
     r"microhttpd\.h": ["http"],
     r"xxhash\.h": ["base/digest.c"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
-    r"openssl/.*": ["base", "daemon", "mqtt", "pg"],
+    r"openssl/.*": ["base", "daemon", "mqtt", "pg", "store"],
     r"sanitizer/.*": ["base/arena.c"],
 }
 
