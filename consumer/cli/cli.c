@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "pg/conninfo.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,17 @@ static const char cli_dead_letters_help[] =
 	"  requeue        store what this version understands; the rest comes back\n"
 	"  discard        remove for good\n"
 	"Which ones: by ID, --reason, --station, or --all. list takes the same, or nothing.\n";
+
+static const char cli_store_help[] =
+	"  ENTITY: token, charge-station, setting, runtime, install-certificate, trigger,\n"
+	"          certificate, registration, party, location; transaction (get and list)\n\n"
+	"  set            FIELD=VALUE ..., or one JSON object per line on stdin; may be repeated\n"
+	"  get KEY...     exits with 1 if there is none\n"
+	"  list           all, in the order of their keys; --after KEY, --limit N\n"
+	"  delete KEY...  --at TIME: what was said later stays\n"
+	"  export         everything as JSON lines, each with its \"entity\"; import reads that\n"
+	"  check          does every query of the program fit the tables?\n"
+	"  --json         a JSON object per line instead of a table\n";
 
 static const struct command cli_commands[] = {
 	{"run", "[--migrate]", "take OCPP events from the broker and store them",
@@ -50,6 +62,9 @@ static const struct command cli_commands[] = {
 		"                 stored already is found to be a duplicate. Stop the program "
 		"first.\n",
 		cmd_spool},
+	{"store", "ENTITY set|get|list|delete ... | export | import | check",
+		"tokens, charge stations, certificates, OCPI and locations", cli_store_help,
+		cmd_store},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 
@@ -108,10 +123,20 @@ enum exit_code cli_fail(enum exit_code code, const struct error *err)
 	return code;
 }
 
+/* Settings of a pool are no business of libpq, which would refuse the whole string. Of a string
+ * that cannot be split it says itself what is wrong. */
+static const char *cli_url(const char *url)
+{
+	static char rest[PG_CONNINFO_BYTES_MAX];
+	struct pg_pool_settings settings = pg_pool_settings_default();
+
+	return url != NULL && pg_conninfo_split(url, rest, &settings, NULL) ? rest : url;
+}
+
 struct pg_options cli_pg_options(const struct config *c)
 {
 	return (struct pg_options){
-		.url = c->storage_url,
+		.url = cli_url(c->storage_url),
 		.host = c->storage_postgres_host,
 		.database = c->storage_postgres_database,
 		.user = c->storage_postgres_user,

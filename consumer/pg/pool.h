@@ -70,7 +70,7 @@ void pg_pool_close(struct pg_pool **pool);
  */
 MUST_CHECK bool pg_pool_take(struct pg_pool *pool, int64_t deadline_us, struct pg_pool_conn **out,
 	struct error *err);
-void pg_pool_give(struct pg_pool *pool, struct pg_pool_conn *conn);
+void pg_pool_give(struct pg_pool *pool, struct pg_pool_conn *loan);
 
 void pg_pool_get_stats(struct pg_pool *pool, struct pg_pool_stats *out);
 

@@ -4,8 +4,8 @@
 #include "store/store.h"
 
 /*
- * The declarations of entities.def, params.def and queries.def as data, for whoever binds, prints or
- * checks them. Static; any thread.
+ * The declarations of entities.def, params.def and queries.def as data, for whoever binds, prints
+ * or checks them. Static; any thread.
  */
 enum store_type { STORE_TEXT, STORE_INT, STORE_BOOL, STORE_TIME, STORE_JSON, STORE_TYPES };
 enum store_null { STORE_NOT_NULL, STORE_NULLABLE, STORE_FILLED };

@@ -4,10 +4,10 @@
 #include "store/store.h"
 
 /*
- * Transactions. What is read is what stations reported (table transactions, merged from events) and,
- * where they reported nothing, what was told here. What is told may come in any order and repeat:
- * an end or an update without a start makes the transaction, and of two starts or two ends the
- * first counts. Each call is one transaction of the database. See store.h for the rest.
+ * Transactions. What is read is what stations reported (table transactions, merged from events)
+ * and, where they reported nothing, what was told here. What is told may come in any order and
+ * repeat: an end or an update without a start makes the transaction, and of two starts or two ends
+ * the first counts. Each call is one transaction of the database. See store.h for the rest.
  */
 
 /* One thing that is told of a transaction. */
