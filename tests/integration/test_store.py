@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
-from conftest import BUILD, make_database, run_cli
+from conftest import BUILD, ROOT, make_database, run_cli
 
 OK, FAILED, USAGE, DATABASE, SCHEMA = 0, 1, 2, 4, 5
 
@@ -188,3 +189,86 @@ def test_tables_that_are_missing_are_told_with_the_remedy(database):
     done = run_cli(database.settings(), "store", "token", "list")
     assert done.returncode == FAILED
     assert "hint: the tables of the store are missing: ocpp-persister migrate up" in done.stderr
+
+
+# ---- library ----
+
+@pytest.fixture(scope="module")
+def installed(workspace):
+    """The library, installed in a folder of its own; compiler flags that the build needs."""
+    prefix = os.path.join(workspace.path, "prefix")
+    subprocess.run(["cmake", "--install", BUILD, "--component", "store", "--prefix", prefix],
+                   check=True, capture_output=True)
+    with open(os.path.join(BUILD, "CMakeCache.txt")) as f:
+        sanitize = re.search(r"^SANITIZE:\w+=(.+)$", f.read(), re.MULTILINE)
+    return prefix, [f"-fsanitize={sanitize[1]}"] if sanitize else []
+
+
+def pkg_config(prefix, *arguments):
+    environment = {**os.environ, "PKG_CONFIG_PATH": os.path.join(prefix, "lib", "pkgconfig")}
+    return subprocess.run(["pkg-config", *arguments, "ocpp-store"], env=environment, text=True,
+                          check=True, capture_output=True).stdout.split()
+
+
+def outside(tmp_path):
+    """The example, in a folder that knows nothing of the source tree."""
+    with open(os.path.join(ROOT, "consumer", "store", "example.c")) as f:
+        text = f.read()
+    path = tmp_path / "example.c"
+    path.write_text(text)
+    return str(path)
+
+
+def run_outside(program, database, prefix):
+    done = subprocess.run([program, database.dsn()], text=True, capture_output=True, timeout=60,
+                          env={**os.environ, "LD_LIBRARY_PATH": os.path.join(prefix, "lib")})
+    assert (done.returncode, done.stdout) == (0, "ABC is valid, 0 transactions\n"), done.stderr
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_program_outside_the_tree_builds_with_pkg_config(migrated, installed, tmp_path, static):
+    prefix, flags = installed
+    libs = pkg_config(prefix, "--libs")
+    if static:  # but for libpq: Debian has not all that its archive needs
+        libs = [os.path.join(prefix, "lib", "libocpp-store.a"), "-lpq", "-lcrypto", "-pthread"]
+    program = str(tmp_path / "example")
+    done = subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", *flags, "-o", program,
+                           outside(tmp_path), *pkg_config(prefix, "--cflags"), *libs],
+                          text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    run_outside(program, migrated, "/nowhere" if static else prefix)
+
+
+@pytest.mark.parametrize("target", ["ocpp-store", "ocpp-store-static"])
+def test_program_outside_the_tree_builds_with_cmake(migrated, installed, tmp_path, target):
+    prefix, flags = installed
+    outside(tmp_path)
+    (tmp_path / "CMakeLists.txt").write_text(f"""
+        cmake_minimum_required(VERSION 3.25)
+        project(outside LANGUAGES C)
+        find_package(ocpp-store 0.1 REQUIRED)
+        add_executable(example example.c)
+        target_link_libraries(example PRIVATE ocpp-store::{target})""")
+    for command in (["cmake", "-S", ".", "-B", "b", f"-DCMAKE_PREFIX_PATH={prefix}",
+                     f"-DCMAKE_C_FLAGS={' '.join(flags)}"], ["cmake", "--build", "b"]):
+        done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    run_outside(str(tmp_path / "b" / "example"), migrated, prefix)
+
+
+def test_library_shows_nothing_but_its_calls(installed):
+    prefix, _ = installed
+    headers = ""
+    for name in ("store", "tokens", "stations", "transactions", "roaming"):
+        with open(os.path.join(prefix, "include", "ocpp-store", "store", name + ".h")) as f:
+            headers += f.read()
+    declared = set(re.findall(r"^OCPP_API .*?\b(ocpp_\w+)\(", headers, re.MULTILINE | re.DOTALL))
+    assert len(declared) > 40
+    for arguments in (["-D", "libocpp-store.so"], ["libocpp-store.a"]):
+        *options, name = arguments
+        done = subprocess.run(["nm", *options, "--defined-only", "--extern-only",
+                               os.path.join(prefix, "lib", name)], text=True, capture_output=True)
+        seen = {line.split()[-1].split("@")[0] for line in done.stdout.splitlines()
+                if len(line.split()) == 3}
+        # Marks of sanitizers and of the version itself.
+        assert {s for s in seen if not s.startswith(("__", "OCPP_STORE_"))} == declared
