@@ -64,7 +64,7 @@ static bool wait_poll_connect(PGconn *conn, int64_t deadline_us, int cancel_fd, 
 		enum wait_end end;
 
 		if (status == PGRES_POLLING_FAILED)
-			return pg_error_from_connection(err, conn);
+			return pg_error_from_connecting(err, conn);
 		end = wait_socket(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
 			deadline_us, cancel_fd);
 		if (end != WAIT_READY)
@@ -97,8 +97,10 @@ PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
 		return NULL;
 	PQsetNoticeProcessor(conn, pg_notice_ignored, NULL);
 	pg_setup_sql(options, setup);
-	ok = wait_poll_connect(conn, deadline_us, cancel_fd, err) &&
-	     wait_setup(conn, setup, deadline_us, err) &&
+	(void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
+	ok = wait_poll_connect(conn, deadline_us, cancel_fd, err);
+	(void)PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
+	ok = ok && wait_setup(conn, setup, deadline_us, err) &&
 	     (setup_sql == NULL || wait_setup(conn, setup_sql, deadline_us, err));
 	if (!ok) {
 		PQfinish(conn);
@@ -167,10 +169,7 @@ bool pg_wait_is_alive(PGconn *conn)
 {
 	struct pollfd fd = {PQsocket(conn), POLLIN, 0};
 
-	if (PQstatus(conn) != CONNECTION_OK)
-		return false;
-	if (poll(&fd, 1, 0) == 0)
-		return true;
-	/* A notice, or the end: reading tells them apart. */
-	return PQconsumeInput(conn) == 1 && PQstatus(conn) == CONNECTION_OK;
+	/* Nothing was asked for. What comes nevertheless is nearly always the last word of a server
+	 * that is ending the connection, and the end itself may still be on its way. */
+	return PQstatus(conn) == CONNECTION_OK && poll(&fd, 1, 0) == 0;
 }

@@ -20,7 +20,7 @@ def run_cases(name, database, **environment):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["tokens", "stations", "roaming", "transactions"])
+@pytest.mark.parametrize("name", ["pool", "roaming", "stations", "tokens", "transactions"])
 def test_calls(name, migrated):
     run_cases(name, migrated)
 
