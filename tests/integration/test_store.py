@@ -6,7 +6,8 @@ import re
 import subprocess
 
 import pytest
-from conftest import BUILD, ROOT, make_database, run_cli
+import rig
+from conftest import BINARY, BUILD, ROOT, make_database, run_cli
 
 OK, FAILED, USAGE, DATABASE, SCHEMA = 0, 1, 2, 4, 5
 
@@ -61,6 +62,47 @@ def test_check_names_the_query_that_does_not_fit(migrated, store, change, says):
     done = store("check")
     assert done.returncode == SCHEMA
     assert says in done.stderr
+
+
+def test_readme_names_every_call_and_a_test_that_there_is():
+    folder = os.path.join(ROOT, "consumer", "store")
+    with open(os.path.join(folder, "README.md")) as f:
+        readme = f.read()
+    calls, tests = set(), set()
+    for name in ("tokens", "stations", "transactions", "roaming"):
+        with open(os.path.join(folder, name + ".h")) as f:
+            calls |= set(re.findall(r"\b(ocpp_\w+_(?:set|lookup|find|create|update|end))\(", f.read()))
+    here = os.path.dirname(os.path.abspath(__file__))
+    for name in [os.path.join("store", n) for n in os.listdir(os.path.join(here, "store"))] + \
+            ["test_store.py", "test_store_pool.py"]:
+        with open(os.path.join(here, name)) as f:
+            tests |= set(re.findall(r"^(?:static void|def) (\w+)\(", f.read(), re.MULTILINE))
+    rows = re.findall(r"^\| [^|]+ \| (?:`(ocpp_\w+)`|[^|]+) \| (`.+`) \|$", readme, re.MULTILINE)
+    assert len(rows) > 45
+    assert calls <= {call for call, _ in rows}
+    assert {name for _, names in rows
+            for name in re.findall(r"`(?:[\w.]+::)?(\w+)`", names)} <= tests
+
+
+def test_token_set_by_many_at_once_is_there_once(migrated, store):
+    """Where an UPDATE that finds nothing is followed by an INSERT, one of two fails."""
+    tokens = json.dumps(TOKEN)
+    options = [f"--{key}={value}" for key, value in migrated.settings().items()]
+    blocker = migrated.connect(autocommit=False)
+    blocker.execute("LOCK TABLE tokens IN SHARE MODE")  # all get as far as their write
+    both = [subprocess.Popen([BINARY, *options, "store", "token", "set"], text=True,
+                             stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in both:
+        process.stdin.write(tokens)
+        process.stdin.close()
+    rig.wait_until(lambda: migrated.value(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'tokens'::regclass AND NOT granted") == 4,
+        30, lambda: "four that wait")
+    blocker.commit()
+    for process in both:
+        assert process.wait(60) == OK, process.stderr.read()
+        process.stderr.close()
+    assert stored(store("token", "list", "--json")) == [TOKEN]
 
 
 # ---- command line ----
