@@ -71,7 +71,8 @@ def test_readme_names_every_call_and_a_test_that_there_is():
     calls, tests = set(), set()
     for name in ("tokens", "stations", "transactions", "roaming"):
         with open(os.path.join(folder, name + ".h")) as f:
-            calls |= set(re.findall(r"\b(ocpp_\w+_(?:set|lookup|find|create|update|end))\(", f.read()))
+            calls |= set(re.findall(r"\b(ocpp_\w+_(?:set|lookup|find|create|update|end))\(",
+                                    f.read()))
     here = os.path.dirname(os.path.abspath(__file__))
     for name in [os.path.join("store", n) for n in os.listdir(os.path.join(here, "store"))] + \
             ["test_store.py", "test_store_pool.py"]:
@@ -254,7 +255,7 @@ def pkg_config(prefix, *arguments):
 
 def outside(tmp_path):
     """The example, in a folder that knows nothing of the source tree."""
-    with open(os.path.join(ROOT, "consumer", "store", "example.c")) as f:
+    with open(os.path.join(ROOT, "tests", "integration", "store", "example.c")) as f:
         text = f.read()
     path = tmp_path / "example.c"
     path.write_text(text)

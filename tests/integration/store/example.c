@@ -4,9 +4,14 @@
 /* cc example.c $(pkg-config --cflags --libs ocpp-store) && ./a.out postgres://... */
 int main(int argc, char **argv)
 {
-	struct ocpp_token token = {.uid = "ABC", .type = "RFID", .country_code = "GB",
-		.party_id = "TWK", .contract_id = "GBTWK012345678V", .issuer = "Thoughtworks",
-		.valid = true, .cache_mode = "ALWAYS"};
+	struct ocpp_token token = {.uid = "ABC",
+		.type = "RFID",
+		.country_code = "GB",
+		.party_id = "TWK",
+		.contract_id = "GBTWK012345678V",
+		.issuer = "Thoughtworks",
+		.valid = true,
+		.cache_mode = "ALWAYS"};
 	struct ocpp_store_options options = {.url = argc > 1 ? argv[1] : NULL};
 	struct ocpp_transaction_page page = {.limit = 10};
 	const struct ocpp_transaction *list = NULL;
