@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "pg/conninfo.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,6 +52,17 @@ static const char cli_spool_help[] =
 	"  new-identity   make a copied log one of its own: all of it is fed again, what is\n"
 	"                 stored already is found to be a duplicate. Stop the program first.\n";
 
+static const char cli_store_help[] =
+	"  ENTITY: token, charge-station, setting, runtime, install-certificate, trigger,\n"
+	"          certificate, registration, party, location; transaction (get and list)\n\n"
+	"  set            FIELD=VALUE ..., or one JSON object per line on stdin; may be repeated\n"
+	"  get KEY...     exits with 1 if there is none\n"
+	"  list           all, in the order of their keys; --after KEY, --limit N\n"
+	"  delete KEY...  --at TIME: what was said later stays\n"
+	"  export         everything as JSON lines, each with its \"entity\"; import reads that\n"
+	"  check          does every query of the program fit the tables?\n"
+	"  --json         a JSON object per line instead of a table\n";
+
 static const struct command cli_commands[] = {
 	{"run", "[--migrate]", "take OCPP events from the broker and store them",
 		"  --migrate      bring the schema up to date first if it is behind\n", cmd_run},
@@ -80,6 +92,9 @@ static const struct command cli_commands[] = {
 		"ls [--json] | verify | export json|maeve|msgpack [--from T] [--to T] "
 		"[--station S] | new-identity",
 		"look after the log on disk", cli_spool_help, cmd_spool},
+	{"store", "ENTITY set|get|list|delete ... | export | import | check",
+		"tokens, charge stations, certificates, OCPI and locations", cli_store_help,
+		cmd_store},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 
@@ -138,10 +153,20 @@ enum exit_code cli_fail(enum exit_code code, const struct error *err)
 	return code;
 }
 
+/* Settings of a pool are no business of libpq, which would refuse the whole string. Of a string
+ * that cannot be split it says itself what is wrong. */
+static const char *cli_url(const char *url)
+{
+	static char rest[PG_CONNINFO_BYTES_MAX];
+	struct pg_pool_settings settings = pg_pool_settings_default();
+
+	return url != NULL && pg_conninfo_split(url, rest, &settings, NULL) ? rest : url;
+}
+
 struct pg_options cli_pg_options(const struct config *c)
 {
 	return (struct pg_options){
-		.url = c->storage_url,
+		.url = cli_url(c->storage_url),
 		.host = c->storage_postgres_host,
 		.database = c->storage_postgres_database,
 		.user = c->storage_postgres_user,

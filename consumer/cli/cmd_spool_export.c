@@ -240,6 +240,9 @@ static bool export_parse(struct export *e, int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		struct slice value =
 			i + 1 < argc ? slice_from_cstr(argv[i + 1]) : slice_of(NULL, 0);
+		int64_t *time = strcmp(argv[i], "--from") == 0 ? &e->from_us
+				: strcmp(argv[i], "--to") == 0 ? &e->to_us
+							       : NULL;
 
 		if (strcmp(argv[i], "json") == 0 && e->write == NULL)
 			e->write = export_json;
@@ -247,11 +250,8 @@ static bool export_parse(struct export *e, int argc, char **argv)
 			e->write = export_maeve;
 		else if (strcmp(argv[i], "msgpack") == 0 && e->write == NULL)
 			e->write = export_msgpack;
-		else if (strcmp(argv[i], "--from") == 0 && value.size > 0 &&
-			 iso8601_parse(value, &e->from_us) != ISO8601_INVALID)
-			i++;
-		else if (strcmp(argv[i], "--to") == 0 && value.size > 0 &&
-			 iso8601_parse(value, &e->to_us) != ISO8601_INVALID)
+		else if (time != NULL && value.size > 0 &&
+			 iso8601_parse(value, time) != ISO8601_INVALID)
 			i++;
 		else if (strcmp(argv[i], "--station") == 0 && value.size > 0 &&
 			 e->stations_count < EXPORT_STATIONS_MAX)

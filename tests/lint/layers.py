@@ -38,7 +38,8 @@ HOMES = {
     r"zstd\.h": ["spool", "replay"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
     r"zlib\.h": ["replay"],
-    r"openssl/.*": ["base", "daemon", "mqtt", "pg"],
+    r"openssl/.*": ["base", "daemon", "mqtt", "pg", "store"],
+    r"store/store\.h": ["store/example.c"],  # as its users include it
     r"sanitizer/.*": ["base/arena.c"],
 }
 
