@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "pg/conninfo.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,19 +25,6 @@ static const char cli_dead_letters_help[] =
 	"  discard        remove for good\n"
 	"Which ones: by ID, --reason, --station, or --all. list takes the same, or nothing.\n";
 
-static const char cli_spool_help[] =
-	"The log of spool.dir, whether it is in use or not.\n"
-	"  ls [--json]    its files: records, times of receipt, sizes\n"
-	"  verify         read all of it; say which bytes are damaged. Exits with 1 then\n"
-	"  cat            a line of JSON for each message, which replay takes: received_at, "
-	"topic,\n"
-	"                 qos, trace, payload, or payload_hex where the payload is no JSON\n"
-	"  export maeve   the same with payload in the JSON envelope of MaEVE, whatever it was\n"
-	"  export msgpack the records as they are, one msgpack array each\n"
-	"                 of cat and export: --from T, --to T (received in [T, T)), --station S\n"
-	"  new-identity   make a copied log one of its own: all of it is fed again, what is\n"
-	"                 stored already is found to be a duplicate. Stop the program first.\n";
-
 static const char cli_replay_help[] =
 	"SOURCE: a file, a folder, or - for standard input; plain, gzip or zstd. What is in it is\n"
 	"seen from its first bytes: segments of a log; lines of `mosquitto_sub -F '%j'`, '%J' or\n"
@@ -49,7 +37,34 @@ static const char cli_replay_help[] =
 	"                 {frame}; also {direction}, {version}, {skip}\n"
 	"  --dry-run      say what would be stored; no database is needed\n"
 	"  --json         the summary as JSON\n"
+	"  --publish URL  to a broker instead (mqtt.user and so on apply), as fast as they came, or\n"
+	"  --speed N|max  so many times as fast\n"
 	"Exit code 1 if something failed or could not be read; the same command goes on then.\n";
+
+static const char cli_spool_help[] =
+	"The log of spool.dir, whether it is in use or not.\n"
+	"  ls [--json]    its files: records, times of receipt, sizes\n"
+	"  verify         read all of it; say which bytes are damaged. Exits with 1 then\n"
+	"  cat, export json\n"
+	"                 a line of JSON for each message: received_at, topic, qos, trace, "
+	"payload,\n"
+	"                 or payload_hex where the payload is no JSON\n"
+	"  export maeve   the same with payload in the JSON envelope of MaEVE, whatever it was\n"
+	"  export msgpack the records as they are, one msgpack array each\n"
+	"                 of all these: --from T, --to T (received in [T, T)), --station S\n"
+	"  new-identity   make a copied log one of its own: all of it is fed again, what is\n"
+	"                 stored already is found to be a duplicate. Stop the program first.\n";
+
+static const char cli_store_help[] =
+	"  ENTITY: token, charge-station, setting, runtime, install-certificate, trigger,\n"
+	"          certificate, registration, party, location; transaction (get and list)\n\n"
+	"  set            FIELD=VALUE ..., or one JSON object per line on stdin; may be repeated\n"
+	"  get KEY...     exits with 1 if there is none\n"
+	"  list           all, in the order of their keys; --after KEY, --limit N\n"
+	"  delete KEY...  --at TIME: what was said later stays\n"
+	"  export         everything as JSON lines, each with its \"entity\"; import reads that\n"
+	"  check          does every query of the program fit the tables?\n"
+	"  --json         a JSON object per line instead of a table\n";
 
 static const struct command cli_commands[] = {
 	{"run", "[--migrate]", "take OCPP events from the broker and store them",
@@ -73,14 +88,16 @@ static const struct command cli_commands[] = {
 	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
 	{"replay",
 		"[--from T] [--to T] [--station S] [--action A] [--jobs N] [--rate N] [--lines P] "
-		"[--dry-run] [--json] SOURCE...",
+		"[--dry-run] [--json] [--publish URL [--speed N|max]] SOURCE...",
 		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames",
 		cli_replay_help, cmd_replay},
 	{"spool",
-		"ls [--json] | verify | cat | export maeve|msgpack [--from T] [--to T] [--station "
-		"S] | "
-		"new-identity",
+		"ls [--json] | verify | cat | export json|maeve|msgpack [--from T] [--to T] "
+		"[--station S] | new-identity",
 		"look after the log on disk", cli_spool_help, cmd_spool},
+	{"store", "ENTITY set|get|list|delete ... | export | import | check",
+		"tokens, charge stations, certificates, OCPI and locations", cli_store_help,
+		cmd_store},
 	{"version", "", "print the version of this program", NULL, cmd_version},
 };
 
@@ -139,10 +156,20 @@ enum exit_code cli_fail(enum exit_code code, const struct error *err)
 	return code;
 }
 
+/* Settings of a pool are no business of libpq, which would refuse the whole string. Of a string
+ * that cannot be split it says itself what is wrong. */
+static const char *cli_url(const char *url)
+{
+	static char rest[PG_CONNINFO_BYTES_MAX];
+	struct pg_pool_settings settings = pg_pool_settings_default();
+
+	return url != NULL && pg_conninfo_split(url, rest, &settings, NULL) ? rest : url;
+}
+
 struct pg_options cli_pg_options(const struct config *c)
 {
 	return (struct pg_options){
-		.url = c->storage_url,
+		.url = cli_url(c->storage_url),
 		.host = c->storage_postgres_host,
 		.database = c->storage_postgres_database,
 		.user = c->storage_postgres_user,

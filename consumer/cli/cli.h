@@ -42,6 +42,7 @@ enum exit_code cmd_decode(const struct config *config, int argc, char **argv);
 enum exit_code cmd_replay(const struct config *config, int argc, char **argv);
 enum exit_code cmd_run(const struct config *config, int argc, char **argv);
 enum exit_code cmd_spool(const struct config *config, int argc, char **argv);
+enum exit_code cmd_store(const struct config *config, int argc, char **argv);
 enum exit_code cmd_verify(const struct config *config, int argc, char **argv);
 enum exit_code cmd_version(const struct config *config, int argc, char **argv);
 

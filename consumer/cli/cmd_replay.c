@@ -29,8 +29,17 @@ static bool replay_add(const char **list, size_t *count, const char *text)
 	return true;
 }
 
+/* A factor, or "max". */
+static bool replay_speed(const char *text, double *out)
+{
+	char *end;
+
+	*out = strcmp(text, "max") == 0 ? 0 : strtod(text, &end);
+	return strcmp(text, "max") == 0 || (*end == '\0' && *out > 0 && *out <= REPLAY_SPEED_MAX);
+}
+
 /* An option with a value: false if it is none, or the value is none. */
-static bool replay_option(struct replay_options *o, const char *name, const char *value)
+static bool replay_option(struct replay_options *o, const char *name, char *value)
 {
 	if (strcmp(name, "--from") == 0)
 		return replay_time(value, &o->from_us);
@@ -45,6 +54,12 @@ static bool replay_option(struct replay_options *o, const char *name, const char
 		       o->jobs <= REPLAY_JOBS_MAX;
 	if (strcmp(name, "--rate") == 0)
 		return config_parse_number(value, &o->rate) && o->rate >= 1;
+	if (strcmp(name, "--publish") == 0) {
+		o->publish = value;
+		return true;
+	}
+	if (strcmp(name, "--speed") == 0)
+		return replay_speed(value, &o->speed);
 	if (strcmp(name, "--lines") != 0)
 		return false;
 	o->lines = value;
@@ -54,7 +69,10 @@ static bool replay_option(struct replay_options *o, const char *name, const char
 /* The sources are moved to the front of argv. */
 static bool replay_arguments(struct replay_options *o, int argc, char **argv, const char **bad_out)
 {
-	*o = (struct replay_options){.from_us = INT64_MIN, .to_us = INT64_MAX, .jobs = 1};
+	*o = (struct replay_options){.from_us = INT64_MIN,
+		.to_us = INT64_MAX,
+		.jobs = 1,
+		.speed = 1};
 	o->sources = argv;
 	for (int i = 0; i < argc; i++) {
 		*bad_out = argv[i];
@@ -244,12 +262,18 @@ enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 		return cli_usage("replay", "\"%s\" is not understood, or its value is not", bad);
 	if (options.sources_count == 0)
 		return cli_usage("replay", "say what to replay");
+	if (options.publish != NULL && (options.dry_run || options.jobs > 1))
+		return cli_usage("replay", "--publish goes with neither --jobs nor --dry-run");
 	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
 	if (!replay_files_find(&files, options.sources, options.sources_count, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);
-	code = options.dry_run || files.count == 0 ? replay_dry_run(config, &options, &files)
-						   : replay_run(config, &options, &files);
+	if (options.publish != NULL)
+		code = replay_publish(config, &options, &files);
+	else if (options.dry_run || files.count == 0)
+		code = replay_dry_run(config, &options, &files);
+	else
+		code = replay_run(config, &options, &files);
 	replay_files_free(&files);
 	return code;
 }

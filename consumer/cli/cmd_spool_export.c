@@ -179,7 +179,7 @@ static bool export_maeve(struct export *e, const struct record *r, const struct 
 	}
 }
 
-/* ---- cat: payloads as they came ---- */
+/* ---- json: payloads as they came ---- */
 
 /* Whether the text is one JSON value in one line. */
 static bool export_is_json(struct export *e, const struct record *r, struct arena *arena)
@@ -240,18 +240,19 @@ static bool export_parse(struct export *e, int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		struct slice value =
 			i + 1 < argc ? slice_from_cstr(argv[i + 1]) : slice_of(NULL, 0);
+		int64_t *time = strcmp(argv[i], "--from") == 0 ? &e->from_us
+				: strcmp(argv[i], "--to") == 0 ? &e->to_us
+							       : NULL;
 
-		if (strcmp(argv[i], "cat") == 0 && e->write == NULL)
+		if ((strcmp(argv[i], "json") == 0 || strcmp(argv[i], "cat") == 0) &&
+			e->write == NULL)
 			e->write = export_json;
 		else if (strcmp(argv[i], "maeve") == 0 && e->write == NULL)
 			e->write = export_maeve;
 		else if (strcmp(argv[i], "msgpack") == 0 && e->write == NULL)
 			e->write = export_msgpack;
-		else if (strcmp(argv[i], "--from") == 0 && value.size > 0 &&
-			 iso8601_parse(value, &e->from_us) != ISO8601_INVALID)
-			i++;
-		else if (strcmp(argv[i], "--to") == 0 && value.size > 0 &&
-			 iso8601_parse(value, &e->to_us) != ISO8601_INVALID)
+		else if (time != NULL && value.size > 0 &&
+			 iso8601_parse(value, time) != ISO8601_INVALID)
 			i++;
 		else if (strcmp(argv[i], "--station") == 0 && value.size > 0 &&
 			 e->stations_count < EXPORT_STATIONS_MAX)
@@ -270,8 +271,7 @@ enum exit_code spool_export(const struct config *config, int argc, char **argv)
 	bool ok = true;
 
 	if (!export_parse(&e, argc, argv))
-		return cli_usage("spool",
-			"say what of, from when to when: cat, or export maeve or msgpack");
+		return cli_usage("spool", "say json, msgpack or maeve");
 	for (size_t i = 0; ok && i < config->mqtt_topic_patterns.count; i++)
 		ok = topic_patterns_add(&e.patterns, config->mqtt_topic_patterns.items[i], &err);
 	ok = ok &&

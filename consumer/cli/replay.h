@@ -9,7 +9,12 @@
 
 /* Shared by cmd_replay*.c only. */
 
-enum { REPLAY_FILTER_MAX = 256, REPLAY_JOBS_MAX = 64, REPLAY_REASONS_MAX = 12 };
+enum {
+	REPLAY_FILTER_MAX = 256,
+	REPLAY_JOBS_MAX = 64,
+	REPLAY_REASONS_MAX = 12,
+	REPLAY_SPEED_MAX = 1000000
+};
 
 struct replay_options {
 	int64_t from_us, to_us; /* of receipt, [from, to) */
@@ -20,6 +25,8 @@ struct replay_options {
 	int64_t jobs;
 	int64_t rate; /* records a second, of all jobs; 0 = as fast as it goes */
 	const char *lines;
+	char *publish; /* address of a broker; NULL = into the database */
+	double speed;  /* with publish: as fast as it was = 1; 0 = as fast as it goes */
 	struct lines_pattern pattern;
 	bool dry_run;
 	bool json;
@@ -70,6 +77,10 @@ void replay_job_run(struct replay_job *job);
 
 /* Says what would be stored, without a database. */
 enum exit_code replay_dry_run(const struct config *config, const struct replay_options *options,
+	const struct replay_files *files);
+
+/* Publishes them again, without a database. */
+enum exit_code replay_publish(const struct config *config, const struct replay_options *options,
 	const struct replay_files *files);
 
 /* Whether a message is among those asked for. */

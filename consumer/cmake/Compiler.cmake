@@ -23,6 +23,8 @@ elseif(COVERAGE)
 	target_link_options(compiler INTERFACE --coverage)
 else()
 	target_compile_options(compiler INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-		-fstack-protector-strong -fstack-clash-protection -fPIE)
-	target_link_options(compiler INTERFACE -pie -Wl,-z,relro -Wl,-z,now)
+		-fstack-protector-strong -fstack-clash-protection
+		$<$<NOT:$<BOOL:$<TARGET_PROPERTY:POSITION_INDEPENDENT_CODE>>>:-fPIE>)
+	target_link_options(compiler INTERFACE -Wl,-z,relro -Wl,-z,now
+		$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie>)
 endif()

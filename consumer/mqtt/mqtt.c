@@ -87,7 +87,7 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 	return false;
 }
 
-static char *mqtt_uri(const char *url)
+char *mqtt_uri(const char *url)
 {
 	static const struct {
 		const char *ours, *paho;
@@ -279,6 +279,16 @@ static bool mqtt_add_property(MQTTProperties *properties, enum MQTTPropertyCodes
 	return MQTTProperties_add(properties, &p) == 0;
 }
 
+void mqtt_tls_options(const struct mqtt_options *o, MQTTAsync_SSLOptions *tls)
+{
+	tls->trustStore = o->tls_ca[0] != '\0' ? o->tls_ca : NULL;
+	tls->keyStore = o->tls_certificate[0] != '\0' ? o->tls_certificate : NULL;
+	tls->privateKey = o->tls_key[0] != '\0' ? o->tls_key : NULL;
+	tls->privateKeyPassword = o->tls_key_password[0] != '\0' ? o->tls_key_password : NULL;
+	tls->enableServerCertAuth = o->tls_verify;
+	tls->verify = o->tls_verify;
+}
+
 static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 {
 	const struct mqtt_options *o = &m->options;
@@ -308,12 +318,7 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 		c->onSuccess = mqtt_on_connect;
 		c->onFailure = mqtt_on_connect_failure;
 	}
-	tls.trustStore = o->tls_ca[0] != '\0' ? o->tls_ca : NULL;
-	tls.keyStore = o->tls_certificate[0] != '\0' ? o->tls_certificate : NULL;
-	tls.privateKey = o->tls_key[0] != '\0' ? o->tls_key : NULL;
-	tls.privateKeyPassword = o->tls_key_password[0] != '\0' ? o->tls_key_password : NULL;
-	tls.enableServerCertAuth = o->tls_verify;
-	tls.verify = o->tls_verify;
+	mqtt_tls_options(o, &tls);
 	tls.ssl_error_cb = mqtt_on_tls_error;
 	tls.ssl_error_context = m;
 	c->ssl = &tls;

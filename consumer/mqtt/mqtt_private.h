@@ -32,6 +32,12 @@ struct mqtt {
 void mqtt_set_up(struct mqtt *m);
 void mqtt_set_down(struct mqtt *m, const struct error *why);
 
+/* As paho spells it; malloc'ed. NULL if it is no address of a broker. */
+char *mqtt_uri(const char *url);
+
+/* Borrows from the options. */
+void mqtt_tls_options(const struct mqtt_options *options, MQTTAsync_SSLOptions *out);
+
 /* mqtt_subscribe.c; both answer through mqtt_set_up() and mqtt_set_down(). */
 void mqtt_subscribe(struct mqtt *m);
 void mqtt_unsubscribe_old(struct mqtt *m);

@@ -91,6 +91,46 @@ bool pg_error_from_connection(struct error *err, const PGconn *conn)
 	return false;
 }
 
+/* "... FATAL:  28P01: password authentication failed\nLOCATION:  ...": the words before and behind
+ * may be in any language, the five characters are the same in all. */
+static const char *pg_verbose_state(const char *message)
+{
+	static const char signs[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	for (const char *at = strstr(message, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
+		if (strspn(at + 3, signs) == 5 && strncmp(at + 8, ": ", 2) == 0)
+			return at + 3;
+	}
+	return NULL;
+}
+
+bool pg_error_from_verbose(struct error *err, const char *message)
+{
+	const char *state = pg_verbose_state(message);
+	char code[6];
+
+	if (state == NULL) {
+		/* Of a server that listens on several addresses each has a line of its own. */
+		error_set(err, ERROR_TRANSIENT, "connection", "%.*s",
+			(int)(strlen(message) -
+				(message[0] != '\0' && message[strlen(message) - 1] == '\n')),
+			message);
+		return false;
+	}
+	memcpy(code, state, 5);
+	code[5] = '\0';
+	error_set(err, pg_error_kind(code, false), pg_class_of(code)->reason, "%.*s",
+		(int)strcspn(state + 7, "\n"), state + 7);
+	if (err != NULL)
+		memcpy(err->sqlstate, code, sizeof(code));
+	return false;
+}
+
+bool pg_error_from_connecting(struct error *err, const PGconn *conn)
+{
+	return pg_error_from_verbose(err, PQerrorMessage(conn));
+}
+
 bool pg_error_from_result_or_connection(struct error *err, const PGresult *result,
 	const PGconn *conn)
 {

@@ -17,6 +17,16 @@ bool pg_error_from_result(struct error *err, const PGresult *result);
 /* From a connection that is not there any more or never came up: TRANSIENT. Returns false. */
 bool pg_error_from_connection(struct error *err, const PGconn *conn);
 
+/*
+ * From a connection that was refused while it had PQERRORS_VERBOSE, which is the only way libpq
+ * lets the SQLSTATE be seen then: so a wrong password can be told from a server that is starting.
+ * Without one as pg_error_from_connection(). Returns false.
+ */
+bool pg_error_from_connecting(struct error *err, const PGconn *conn);
+
+/* For tests: the same for libpq's text. */
+bool pg_error_from_verbose(struct error *err, const char *message);
+
 /* The first of the two that has something to say. Returns false. */
 bool pg_error_from_result_or_connection(struct error *err, const PGresult *result,
 	const PGconn *conn);

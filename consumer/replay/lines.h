@@ -8,7 +8,7 @@
 /*
  * One line of a capture -> one MQTT message. Which form a line has is seen from the line:
  *
- *	{"topic":..,"payload":..,..}    mosquitto_sub -F '%j' or '%J', or `spool cat`
+ *	{"topic":..,"payload":..,..}    mosquitto_sub -F '%j' or '%J', or `spool export json`
  *	1769853600.04 1 cs/in/.. 7b7d   mosquitto_sub -F '%U %q %t %x' or '%U %q %t %D %x'
  *	whatever the pattern says       frames of OCPP-J as a gateway logs them
  *

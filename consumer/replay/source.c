@@ -18,7 +18,10 @@ enum {
 	SOURCE_CHECKPOINT = 4096, /* messages */
 };
 
-enum source_kind { SOURCE_SEGMENT, SOURCE_TEXT };
+enum source_kind { SOURCE_SEGMENT, SOURCE_STREAM, SOURCE_TEXT };
+
+/* How each record begins; the last byte is the version. */
+static const uint8_t stream_magic[] = {0x9a, 0xce, 'O', 'P', 'R', RECORD_MAGIC & 0xff};
 
 /* Where to read on for the message behind seq. */
 struct source_checkpoint {
@@ -44,7 +47,7 @@ struct replay_source {
 	struct segment_reader reader;
 	uint64_t missing; /* of the reader, reported */
 
-	uint8_t *buffer; /* of text */
+	uint8_t *buffer; /* of text, or of a stream */
 	size_t buffer_room, buffer_size, buffer_at;
 	int64_t buffer_offset;
 	uint64_t lines;
@@ -161,7 +164,7 @@ static bool source_unpack(struct replay_source *s, struct error *err)
 static bool source_open_file(struct replay_source *s, struct error *err)
 {
 	static const uint8_t segment[] = {0x96, 0xce, 'O', 'P', 'S'};
-	uint8_t start[sizeof(segment)];
+	uint8_t start[sizeof(segment)] = {0};
 	struct error why;
 
 	if (!source_unpack(s, err))
@@ -173,7 +176,9 @@ static bool source_open_file(struct replay_source *s, struct error *err)
 	s->buffer_size = s->buffer_at = 0;
 	s->buffer_offset = 0;
 	s->lines = 0;
-	if (s->size < (int64_t)sizeof(start) || memcmp(start, segment, sizeof(start)) != 0)
+	if (memcmp(start, stream_magic, sizeof(start)) == 0)
+		s->kind = SOURCE_STREAM;
+	if (memcmp(start, segment, sizeof(start)) != 0)
 		return true;
 	s->kind = SOURCE_SEGMENT;
 	s->missing = 0;
@@ -302,6 +307,82 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 	}
 }
 
+/* ---- streams of records ---- */
+
+/* Bytes to the next place behind the first byte that begins like a record. */
+static size_t stream_next_place(const uint8_t *from, size_t size)
+{
+	const uint8_t *at =
+		size <= 1 ? NULL : memmem(from + 1, size - 1, stream_magic, sizeof(stream_magic));
+
+	if (at != NULL)
+		return (size_t)(at - from);
+	return size > sizeof(stream_magic) ? size - sizeof(stream_magic) + 1 : 1;
+}
+
+/* What is at the beginning of the buffer. Records of any segment may follow each other. */
+static enum record_status stream_get(const struct replay_source *s, struct record *out,
+	size_t *bytes_out)
+{
+	struct slice rest = slice_of(s->buffer + s->buffer_at, s->buffer_size - s->buffer_at);
+	size_t magic = rest.size < sizeof(stream_magic) ? rest.size : sizeof(stream_magic);
+	enum record_status status = RECORD_PARTIAL;
+
+	*bytes_out = RECORD_PREFIX_BYTES;
+	if (magic > 0 && memcmp(rest.data, stream_magic, magic) != 0)
+		return RECORD_DAMAGED;
+	if (rest.size >= RECORD_PREFIX_BYTES)
+		status = record_get(rest, record_generation(rest), out, bytes_out);
+	return status == RECORD_END || *bytes_out > SOURCE_LINE_BYTES_MAX ? RECORD_DAMAGED : status;
+}
+
+static bool stream_keep(struct record *r, struct arena *arena, struct error *err)
+{
+	r->topic = arena_copy(arena, r->topic);
+	r->trace = arena_copy(arena, r->trace);
+	r->payload = arena_copy(arena, r->payload);
+	return (!slice_is_absent(r->topic) && !slice_is_absent(r->trace) &&
+		       !slice_is_absent(r->payload)) ||
+	       error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a record");
+}
+
+static enum replay_next stream_next(struct replay_source *s, struct arena *arena,
+	struct record *out, struct error *err)
+{
+	bool more = true, lost = false;
+
+	for (;;) {
+		int64_t offset = s->buffer_offset + (int64_t)s->buffer_at;
+		size_t bytes = 0;
+
+		switch (stream_get(s, out, &bytes)) {
+		case RECORD_OK:
+			if (!stream_keep(out, arena, err))
+				return REPLAY_ERROR;
+			s->buffer_at += bytes;
+			return REPLAY_RECORD;
+		case RECORD_PARTIAL:
+			if (more) {
+				if (!text_read(s, &more, err))
+					return REPLAY_ERROR;
+				continue;
+			}
+			if (s->buffer_at == s->buffer_size)
+				return REPLAY_END;
+			break; /* cut off, or its length is damaged */
+		case RECORD_DAMAGED:
+		case RECORD_END:
+			break;
+		}
+		if (!lost)
+			source_report(s, "byte", offset, 1, "damaged records");
+		lost = true;
+		s->buffer_at +=
+			stream_next_place(s->buffer + s->buffer_at, s->buffer_size - s->buffer_at);
+		more = true;
+	}
+}
+
 /* ---- segments ---- */
 
 static enum replay_next segment_next(struct replay_source *s, struct arena *arena,
@@ -402,8 +483,9 @@ enum replay_next replay_source_next(struct replay_source *s, struct arena *arena
 			source_next_file(s);
 			continue;
 		}
-		next = s->kind == SOURCE_SEGMENT ? segment_next(s, arena, out, err)
-						 : text_next(s, arena, out, err);
+		next = s->kind == SOURCE_SEGMENT  ? segment_next(s, arena, out, err)
+		       : s->kind == SOURCE_STREAM ? stream_next(s, arena, out, err)
+						  : text_next(s, arena, out, err);
 		if (next == REPLAY_ERROR)
 			return next;
 		if (next == REPLAY_END) {

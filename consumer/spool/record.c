@@ -108,6 +108,11 @@ enum record_status record_get(struct slice bytes, uint64_t generation, struct re
 	return RECORD_OK;
 }
 
+uint64_t record_generation(struct slice bytes)
+{
+	return get_be64(bytes.data + 12);
+}
+
 size_t record_candidate(struct slice bytes, uint64_t generation)
 {
 	size_t from = 0;

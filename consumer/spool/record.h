@@ -76,6 +76,9 @@ uint8_t *record_put(uint8_t *start, const struct record *r, uint64_t generation)
 enum record_status record_get(struct slice bytes, uint64_t generation, struct record *out,
 	size_t *bytes_out);
 
+/* The generation that a record says it has. bytes: RECORD_PREFIX_BYTES at least. */
+uint64_t record_generation(struct slice bytes);
+
 /*
  * Offset of the first place that begins like a record of this generation, or bytes.size: how
  * reading goes on behind damage. Places closer to the end than RECORD_PREFIX_BYTES are not seen.

@@ -3,13 +3,15 @@
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
+from datetime import datetime
 
 import msgpack
 import pytest
 import rig
-from conftest import run_cli, stored
+from conftest import BINARY, make_database, run_cli, stored
 from test_replay import assert_equal, contents, empty, fleet, replay  # noqa: F401
 
 MESSAGES = 24000
@@ -25,27 +27,49 @@ def listing(folder):
     return [json.loads(line) for line in spool(folder, "ls", "--json").stdout.splitlines()]
 
 
-@pytest.fixture
-def packed(running, migrated, broker):
+class Packed:
     """A process whose log has been packed, all but the segment that is being written."""
-    p = running()
-    fleet(broker, MESSAGES, "--duplicates", "3")
-    stored(migrated, MESSAGES)
 
-    def all_but_one():
-        return p.metric("ocpp_persister_spool_archived_segments") \
-            == p.metric("ocpp_persister_spool_segments") - 1 > 1
+    def __init__(self, workspace, postgres, name):
+        self.broker = rig.Broker(workspace, name=name).start()
+        self.database = make_database(postgres)
+        settings = {**self.database.settings(), **self.broker.settings(),
+                    "spool.segment_bytes": "4MiB"}
+        assert run_cli(settings, "migrate", "up").returncode == 0
+        self.process = rig.Persister(workspace, BINARY, settings)
+        self.folder = self.process.settings["spool.dir"]
+        self.start()
+        fleet(self.broker, MESSAGES, "--duplicates", "3")
+        stored(self.database, MESSAGES, timeout=180)
+        rig.wait_until(self.all_but_one, 180, lambda: str(os.listdir(self.folder)))
 
-    rig.wait_until(all_but_one, 60, lambda: str(os.listdir(p.settings["spool.dir"])))
-    return p
+    def start(self):
+        self.process.start()
+        self.process.wait_event("broker_connected")
+        self.process.wait_event("database_connected")
+
+    def all_but_one(self):
+        return self.process.metric("ocpp_persister_spool_archived_segments") \
+            == self.process.metric("ocpp_persister_spool_segments") - 1 > 1
+
+    def archives(self, folder=None):
+        return sorted(glob.glob(os.path.join(folder or self.folder, "*.seg.zst")))
+
+    def stop(self):
+        self.process.stop()
+        self.broker.stop()
 
 
-def archives(p):
-    return sorted(glob.glob(os.path.join(p.settings["spool.dir"], "*.seg.zst")))
+@pytest.fixture(scope="module")
+def packed(workspace, postgres):
+    """Of all tests that only look."""
+    p = Packed(workspace, postgres, "mosquitto_packed")
+    yield p
+    p.stop()
 
 
 def test_log_in_use_is_listed_and_verified(packed):
-    folder = packed.settings["spool.dir"]
+    folder = packed.folder
     files = listing(folder)
     assert sum(f["records"] for f in files) == MESSAGES
     assert [f["file"].endswith(".zst") for f in files] == [True] * (len(files) - 1) + [False]
@@ -56,12 +80,11 @@ def test_log_in_use_is_listed_and_verified(packed):
 
 
 def test_archives_are_files_of_zstd(packed, tmp_path):
-    for path in archives(packed):
+    for path in packed.archives():
         subprocess.run(["zstd", "-q", "-t", path], check=True)
-    # Unpacked by it they are segments, and the log goes on with them.
-    packed.stop()
+    # Unpacked by it they are segments.
     folder = tmp_path / "log"
-    shutil.copytree(packed.settings["spool.dir"], folder)
+    shutil.copytree(packed.folder, folder)
     for path in glob.glob(f"{folder}/*.zst"):
         subprocess.run(["zstd", "-q", "-d", "--rm", path], check=True)
     files = listing(folder)
@@ -70,48 +93,49 @@ def test_archives_are_files_of_zstd(packed, tmp_path):
     spool(folder, "verify")
 
 
-def test_archives_are_replayed(packed, migrated, empty):  # noqa: F811
+def test_archives_are_replayed(packed, empty):  # noqa: F811
     other = empty()
-    assert replay(other, packed.settings["spool.dir"])["records"] == MESSAGES
-    assert_equal(migrated, other)
+    assert replay(other, packed.folder, timeout=180)["records"] == MESSAGES
+    assert_equal(packed.database, other)
 
 
-def test_database_that_went_back_is_fed_from_archives(packed, running, migrated):
-    packed.stop()
-    before = contents(migrated)
-    oldest = listing(packed.settings["spool.dir"])[0]
-    migrated.rows("UPDATE ingest_progress SET seq = 1000")
-    migrated.rows("DELETE FROM meter_values")
+def test_database_that_went_back_is_fed_from_archives(workspace, postgres):
+    alone = Packed(workspace, postgres, "mosquitto_alone")
+    database = alone.database
+    alone.process.stop()
+    before = contents(database)
+    oldest = listing(alone.folder)[0]
+    database.rows("UPDATE ingest_progress SET seq = 1000")
+    database.rows("DELETE FROM meter_values")
     assert oldest["first_seq"] == 1 and oldest["file"].endswith(".zst")
-    p = running({"spool.dir": packed.settings["spool.dir"]})
+    alone.start()
 
     def fed():
-        return migrated.value("SELECT max(seq) FROM ingest_progress") >= MESSAGES
+        return database.value("SELECT max(seq) FROM ingest_progress") >= MESSAGES
 
-    rig.wait_until(fed, 60, lambda: str(migrated.rows("TABLE ingest_progress")))
-    p.stop()
-    after = contents(migrated)
+    rig.wait_until(fed, 180, lambda: str(database.rows("TABLE ingest_progress")))
+    alone.stop()
+    after = contents(database)
     assert set(after["meter_values"]) <= set(before["meter_values"])
     assert len(after["meter_values"]) > len(before["meter_values"]) * 0.9
 
 
 @pytest.mark.parametrize("form", ["cat", "export maeve"])
-def test_exported_lines_give_the_same_tables(packed, migrated, empty, tmp_path,  # noqa: F811
-                                             form):
+def test_exported_lines_give_the_same_tables(packed, empty, tmp_path, form):  # noqa: F811
     lines = tmp_path / "lines"
-    lines.write_text(spool(packed.settings["spool.dir"], *form.split()).stdout)
+    lines.write_text(spool(packed.folder, *form.split()).stdout)
     kinds = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(kinds) == MESSAGES
     binary = sum("payload_hex" in k for k in kinds)
     assert binary == 0 if form == "export maeve" else 0 < binary < MESSAGES
     assert all(isinstance(k["payload"], dict) for k in kinds if "payload" in k)
     other = empty()
-    assert replay(other, lines)["unreadable"] == 0
-    assert_equal(migrated, other)
+    assert replay(other, lines, timeout=180)["unreadable"] == 0
+    assert_equal(packed.database, other)
 
 
 def test_export_takes_what_is_asked_for(packed):
-    folder = packed.settings["spool.dir"]
+    folder = packed.folder
     everything = [json.loads(line) for line in spool(folder, "cat").stdout.splitlines()]
     station = everything[7]["topic"].rsplit("/", 1)[1]
     middle = everything[MESSAGES // 2]["received_at"]
@@ -125,11 +149,11 @@ def test_export_takes_what_is_asked_for(packed):
     spool(folder + "/none", "ls", code=6)
 
 
-def test_exported_msgpack_is_a_stream_of_records(packed, tmp_path):
-    folder = packed.settings["spool.dir"]
+def test_exported_msgpack_is_a_stream_of_records(packed, empty, tmp_path):  # noqa: F811
+    folder = packed.folder
     stream = tmp_path / "records"
     with open(stream, "wb") as out:
-        subprocess.run([packed.binary, f"--spool.dir={folder}", "spool", "export", "msgpack"],
+        subprocess.run([BINARY, f"--spool.dir={folder}", "spool", "export", "msgpack"],
                        stdout=out, check=True)
     with open(stream, "rb") as records:
         found = list(msgpack.Unpacker(records, raw=True))
@@ -139,18 +163,29 @@ def test_exported_msgpack_is_a_stream_of_records(packed, tmp_path):
     assert [r[6].decode() for r in found] == [m["topic"] for m in lines]
     assert all(r[8] == bytes.fromhex(m["payload_hex"]) for r, m in zip(found, lines)
                if "payload_hex" in m)
+    # It can be replayed, too; what is damaged is left out and the rest is used.
+    other = empty()
+    assert replay(other, stream, timeout=180)["records"] == MESSAGES
+    assert_equal(packed.database, other)
+    whole = stream.read_bytes()
+    position = whole.index(b"OPR", len(whole) // 2) - 10
+    stream.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1:-3])
+    summary = replay(empty(), stream, code=1, timeout=180)
+    assert summary["records"] == MESSAGES - 2 and summary["unreadable"] == 2
+    found = [int(m) for m in re.findall(r" byte=(\d+)", summary["stderr"])]
+    assert position - 2000 < found[0] <= position < len(whole) - 2000 < found[1]
 
 
-def test_changed_byte_is_reported_and_the_rest_is_used(packed, empty):  # noqa: F811
-    packed.stop()
-    path = archives(packed)[1]
+def test_changed_byte_is_reported_and_the_rest_is_used(packed, empty, tmp_path):  # noqa: F811
+    folder = str(shutil.copytree(packed.folder, tmp_path / "log"))
+    path = packed.archives(folder)[1]
     position = os.path.getsize(path) // 2
     with open(path, "r+b") as file:
         file.seek(position)
         byte = file.read(1)[0]
         file.seek(position)
         file.write(bytes([byte ^ 4]))
-    done = spool(packed.settings["spool.dir"], "verify", code=1)
+    done = spool(folder, "verify", code=1)
     said = done.stderr.split(": ")
     assert said[0] == path and 0 < int(said[1].removeprefix("byte ")) <= position
     whole, lost = (int(done.stdout.split()[i]) for i in (0, 7))
@@ -158,6 +193,39 @@ def test_changed_byte_is_reported_and_the_rest_is_used(packed, empty):  # noqa: 
     # A frame holds 1 MiB; these messages have some 300 bytes and more.
     assert 0 < lost < 2 ** 20 / 250
     other = empty()
-    summary = replay(other, packed.settings["spool.dir"], code=1)
+    summary = replay(other, folder, code=1, timeout=180)
     assert summary["records"] == whole
     assert path in summary["stderr"] and said[1].replace(" ", "=") in summary["stderr"]
+
+
+def test_log_is_published_again(packed, workspace, migrated, persister):
+    """To another broker, with a database behind it: the same, but for the times of receipt."""
+    broker = rig.Broker(workspace, name="mosquitto_again").start()
+    p = persister({**migrated.settings(), **broker.settings()}).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    done = run_cli({}, "replay", "--json", "--publish", broker.url, "--speed", "max",
+                   packed.folder)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["records"] == summary["published"] == summary["acknowledged"] == MESSAGES
+    stored(migrated, MESSAGES, timeout=180)
+    assert_equal(packed.database, migrated, captured=True)
+
+    # Only what is asked for, and not faster than it was.
+    records = [json.loads(line) for line in spool(packed.folder, "cat").stdout.splitlines()]
+    station = records[0]["topic"].rsplit("/", 1)[1]
+    of_station = [r for r in records if r["topic"].endswith("/" + station)]
+    times = [datetime.fromisoformat(r["received_at"].replace("Z", "+00:00"))
+             for r in of_station]
+    span = (max(times) - times[0]).total_seconds()
+    done = run_cli({}, "replay", "--json", "--publish", broker.url, "--station", station,
+                   "--speed", str(span), packed.folder)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["published"] == len(of_station)
+    assert summary["not_asked_for"] == MESSAGES - len(of_station)
+    assert 0.9 <= summary["seconds"] < 20
+    broker.stop()
+    done = run_cli({}, "replay", "--publish", broker.url, packed.folder)
+    assert done.returncode == 7 and "could not connect to the broker" in done.stderr

@@ -484,15 +484,15 @@ def test_maeves_migrations_path_is_left_alone(database, migrate, tmp_path, there
     """MaEVE's block pasted as it is names a folder with its own migrations."""
     folder = str(tmp_path / "theirs")
     if there:
-        write(tmp_path / "theirs", **{"000001_create_tokens_table.up": "CREATE TABLE tokens ()",
-                                      "000001_create_tokens_table.down": "DROP TABLE tokens"})
+        write(tmp_path / "theirs", **{"000001_create_tokens_table.up": "CREATE TABLE theirs ()",
+                                      "000001_create_tokens_table.down": "DROP TABLE theirs"})
     settings = {"storage.postgres.migrations_path": "file://" + folder}
     done = migrate("up", settings=settings)
     assert done.returncode == OK, done.stderr
     assert "migrations_path_ignored" in done.stderr and folder in done.stderr
     assert versions(database) == [(NEWEST, False)]
-    assert database.value("SELECT to_regclass('ocpp.tokens') IS NULL"
-                          " AND to_regclass('public.tokens') IS NULL")
+    assert database.value("SELECT to_regclass('ocpp.theirs') IS NULL"
+                          " AND to_regclass('public.theirs') IS NULL")
 
 
 def test_server_that_is_not_there_is_another_exit_code(database):

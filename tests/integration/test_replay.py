@@ -134,7 +134,7 @@ def test_own_log_gives_the_same_to_the_microsecond(log, migrated, empty):
 
 def split(log, tmp_path, parts):
     """The messages of a log as files of lines, one of them packed."""
-    done = run_cli({"spool.dir": log}, "spool", "cat")
+    done = run_cli({"spool.dir": log}, "spool", "export", "json")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines(keepends=True)
     folder = tmp_path / "lines"

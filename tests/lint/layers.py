@@ -35,10 +35,11 @@ HOMES = {
     r"ini_\w+\.h": ["config"],
     r"microhttpd\.h": ["http"],
     r"xxhash\.h": ["base/digest.c"],
+    r"zstd\.h": ["spool", "replay"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
     r"zlib\.h": ["replay"],
-    r"zstd\.h": ["replay", "spool"],
-    r"openssl/.*": ["base", "daemon", "mqtt", "pg"],
+    r"openssl/.*": ["base", "daemon", "mqtt", "pg", "store"],
+    r"store/store\.h": ["store/example.c"],  # as its users include it
     r"sanitizer/.*": ["base/arena.c"],
 }
 

@@ -44,10 +44,42 @@ static void pg_error_kind_follows_the_sqlstate(void **state)
 			cases[i].kind);
 }
 
+static void refusals_of_a_connection_have_their_sqlstate(void **state)
+{
+	static const struct {
+		const char *message;
+		const char *sqlstate;
+		const char *reason;
+		const char *says;
+	} cases[] = {
+		{"connection to server at \"h\" (::1), port 5432 failed: FATAL:  28P01: password "
+		 "authentication failed for user \"u\"\nLOCATION:  auth_failed, auth.c:335\n",
+			"28P01", "refused", "password authentication failed for user \"u\""},
+		{"... failed: SCHWERWIEGEND:  57P03: das Datenbanksystem startet\nORT:  x\n",
+			"57P03", "shutdown", "das Datenbanksystem startet"},
+		{"connection to server at \"h\", port 1 failed: Connection refused\n", "",
+			"connection",
+			"connection to server at \"h\", port 1 failed: Connection refused"},
+		{"", "", "connection", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct error err;
+
+		assert_false(pg_error_from_verbose(&err, cases[i].message));
+		assert_int_equal(err.kind, ERROR_TRANSIENT);
+		assert_string_equal(err.sqlstate, cases[i].sqlstate);
+		assert_string_equal(err.reason, cases[i].reason);
+		assert_string_equal(err.message, cases[i].says);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pg_error_kind_follows_the_sqlstate),
+		cmocka_unit_test(refusals_of_a_connection_have_their_sqlstate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,212 @@
+#include "cli/decode_kit.h"
+#include "cli/replay.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "mqtt/publish.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/*
+ * Old messages to a broker, as if stations said them now: for staging systems and demonstrations.
+ * Topics, payloads, QoS, content type and trace id are those of the source.
+ */
+struct publishing {
+	struct decode_kit kit;
+	const struct replay_options *options;
+	struct replay_source *source;
+	struct mqtt_publisher *publisher;
+	uint64_t records, published, unwanted, unreadable;
+	int64_t first_received_us; /* of the first message that is published */
+	int64_t begun_us;          /* monotonic, when that was */
+	int64_t said_us;
+};
+
+static const int64_t PUBLISHING_LOG_US = 10 * US_PER_SECOND;
+
+/* A record goes whole or not at all: if any message in it is asked for. */
+static bool publishing_wants(struct publishing *p, const struct record *r)
+{
+	struct decode_input input = {.seq = r->seq,
+		.received_us = r->received_us,
+		.topic = r->topic,
+		.trace = r->trace,
+		.payload = r->payload};
+	struct message m = {.received_us = r->received_us};
+	struct error why;
+
+	if (p->options->stations_count == 0 && p->options->actions_count == 0)
+		return replay_wants(p->options, &m);
+	if (!decode_begin(p->kit.decoder, &input, &p->kit.arena, &why))
+		return false;
+	for (;;) {
+		switch (decode_next(p->kit.decoder, &m, &why)) {
+		case DECODE_END:
+			return false;
+		case DECODE_BAD:
+			break;
+		case DECODE_MESSAGE:
+			if (replay_wants(p->options, &m))
+				return true;
+			break;
+		}
+	}
+}
+
+/* Until the message is due: by its time of receipt, and by --rate. */
+static void publishing_wait(struct publishing *p, const struct record *r)
+{
+	const struct replay_options *o = p->options;
+	int64_t now_us = clock_mono_us(), due_us = 0;
+	struct timespec wait;
+
+	if (p->published == 0) {
+		p->first_received_us = r->received_us;
+		p->begun_us = now_us;
+	}
+	if (o->speed > 0)
+		due_us = (int64_t)((double)(r->received_us - p->first_received_us) / o->speed);
+	if (o->rate > 0) {
+		int64_t by_rate_us =
+			(int64_t)((double)p->published * US_PER_SECOND / (double)o->rate);
+
+		due_us = due_us > by_rate_us ? due_us : by_rate_us;
+	}
+	due_us += p->begun_us;
+	if (due_us <= now_us)
+		return;
+	wait.tv_sec = (due_us - now_us) / US_PER_SECOND;
+	wait.tv_nsec = (due_us - now_us) % US_PER_SECOND * 1000;
+	while (nanosleep(&wait, &wait) != 0 && errno == EINTR)
+		;
+}
+
+static bool publishing_record(struct publishing *p, const struct record *r, struct error *err)
+{
+	struct mqtt_message m = {.topic = r->topic,
+		.payload = r->payload,
+		.qos = r->flags & RECORD_QOS_MASK,
+		.content = (r->flags & RECORD_JSON) != 0      ? MQTT_CONTENT_JSON
+			   : (r->flags & RECORD_MSGPACK) != 0 ? MQTT_CONTENT_MSGPACK
+							      : MQTT_CONTENT_UNKNOWN,
+		.trace = r->trace};
+
+	p->records++;
+	/* Of what was too large only the beginning is there. */
+	if ((r->flags & RECORD_OVERSIZED) != 0 || !publishing_wants(p, r)) {
+		p->unwanted++;
+		return true;
+	}
+	publishing_wait(p, r);
+	if (!mqtt_publisher_send(p->publisher, &m, err))
+		return false;
+	p->published++;
+	if (clock_mono_us() - p->said_us >= PUBLISHING_LOG_US) {
+		p->said_us = clock_mono_us();
+		log_info("replay_progress", "", "published=%" PRIu64 " acknowledged=%" PRIu64,
+			p->published, mqtt_publisher_acknowledged(p->publisher));
+	}
+	return true;
+}
+
+static bool publishing_all(struct publishing *p, struct error *err)
+{
+	for (;;) {
+		struct record record;
+
+		replay_source_drop_window(p->source); /* it lives in the arena */
+		arena_reset(&p->kit.arena);
+		switch (replay_source_next(p->source, &p->kit.arena, &record, err)) {
+		case REPLAY_RECORD:
+			if (!publishing_record(p, &record, err))
+				return false;
+			break;
+		case REPLAY_END:
+			return mqtt_publisher_flush(p->publisher, err);
+		case REPLAY_ERROR:
+			return false;
+		}
+	}
+}
+
+static bool publishing_open(struct publishing *p, const struct config *c, char *client_id,
+	size_t size, struct error *err)
+{
+	char uuid[UUID_TEXT_BYTES];
+	char *urls[] = {p->options->publish};
+	struct uuid id;
+	struct mqtt_options options = {.urls = urls,
+		.urls_count = 1,
+		.client_id = client_id,
+		.user = c->mqtt_user,
+		.password = c->mqtt_password,
+		.keep_alive_us = c->mqtt_keep_alive,
+		.connect_timeout_us = c->mqtt_connect_timeout,
+		.version = strcmp(c->mqtt_version, "5") == 0       ? MQTT_VERSION_5
+			   : strcmp(c->mqtt_version, "3.1.1") == 0 ? MQTT_VERSION_311
+								   : MQTT_VERSION_AUTO,
+		.tls_ca = c->mqtt_tls_ca,
+		.tls_certificate = c->mqtt_tls_certificate,
+		.tls_key = c->mqtt_tls_key,
+		.tls_key_password = c->mqtt_tls_key_password,
+		.tls_verify = c->mqtt_tls_verify};
+
+	if (!uuid_new(&id))
+		return error_set(err, ERROR_FATAL, "random", "could not make a client id");
+	uuid_format(&id, uuid);
+	snprintf(client_id, size, "ocpp-persister-replay-%s", uuid);
+	return mqtt_publisher_open(&p->publisher, &options, err);
+}
+
+static void publishing_show(struct publishing *p)
+{
+	uint64_t acknowledged =
+		p->publisher == NULL ? 0 : mqtt_publisher_acknowledged(p->publisher);
+	double seconds = (double)(clock_mono_us() - p->begun_us) / US_PER_SECOND;
+
+	if (p->published == 0)
+		seconds = 0;
+	if (p->options->json)
+		printf("{\"records\":%" PRIu64 ",\"published\":%" PRIu64
+		       ",\"acknowledged\":%" PRIu64 ",\"not_asked_for\":%" PRIu64
+		       ",\"unreadable\":%" PRIu64 ",\"seconds\":%.3f}\n",
+			p->records, p->published, acknowledged, p->unwanted, p->unreadable,
+			seconds);
+	else
+		printf("%" PRIu64 " records: %" PRIu64
+		       " published, of which the broker has %" PRIu64 "; %" PRIu64
+		       " not asked for, %" PRIu64 " unreadable; %.1f s\n",
+			p->records, p->published, acknowledged, p->unwanted, p->unreadable,
+			seconds);
+}
+
+enum exit_code replay_publish(const struct config *config, const struct replay_options *options,
+	const struct replay_files *files)
+{
+	static struct publishing p;
+	struct replay_source_events events = {replay_on_unreadable, &p.unreadable};
+	char client_id[64];
+	struct error err;
+	bool ok;
+
+	p.options = options;
+	p.said_us = clock_mono_us();
+	ok = decode_kit_open(&p.kit, config, &err) &&
+	     replay_source_open(&p.source, files, &options->pattern, events, &err) &&
+	     publishing_open(&p, config, client_id, sizeof(client_id), &err) &&
+	     publishing_all(&p, &err);
+	publishing_show(&p);
+	if (p.source != NULL)
+		replay_source_close(&p.source);
+	mqtt_publisher_close(&p.publisher);
+	decode_kit_close(&p.kit);
+	if (!ok)
+		return cli_fail(strcmp(err.reason, "broker") == 0 ? EXIT_CODE_BROKER
+								  : EXIT_CODE_FAILED,
+			&err);
+	return p.unreadable > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}

@@ -1,0 +1,449 @@
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/iso8601.h"
+#include "cli/store_rows.h"
+#include "decode/document.h"
+#include "pg/conninfo.h"
+#include "store/generic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The store by hand and by the line. Import is safe to repeat: rows carry their last_updated, and
+ * what is stored is newer or the same.
+ */
+enum {
+	STORE_LINE_BYTES_MAX = 1 << 20,
+	STORE_ROWS_AT_ONCE = 500,
+	/* The trees and texts of one batch: the tree of a line may take forty times its size. */
+	STORE_ARENA_BYTES = 256 << 20,
+	STORE_ARENA_KEEP_BYTES = 4 << 20,
+	STORE_PAGE_ROWS = 500,
+};
+
+struct store_tool {
+	struct ocpp_store *store;
+	struct arena arena;
+	struct document_reader *reader;
+	char *line;
+	/* Rows read but not stored yet, all of one entity. */
+	const struct store_entity *entity;
+	uint8_t *rows;
+	size_t count;
+	size_t stored;
+	bool json;
+	int64_t at;
+	const char *after;
+	int32_t limit;
+};
+
+/* ---- connecting ---- */
+
+static char *tool_keyword(char *at, const char *end, const char *name, const char *value)
+{
+	int size = 0;
+
+	if (value == NULL || value[0] == '\0')
+		return at;
+	size = snprintf(at, (size_t)(end - at), "%s='", name);
+	at += size < end - at ? size : end - at;
+	for (; *value != '\0' && end - at > 4; value++) {
+		if (*value == '\'' || *value == '\\')
+			*at++ = '\\';
+		*at++ = *value;
+	}
+	if (end - at > 2)
+		at = (char *)mempcpy(at, "' ", 2);
+	*at = '\0';
+	return at;
+}
+
+/* The settings as a connection string: what the library takes. */
+static void tool_conninfo(const struct pg_options *o, char *out, size_t size)
+{
+	const char *end = out + size - 1;
+	char port[16], timeout[32], *at = out;
+
+	snprintf(port, sizeof(port), "%lld", (long long)o->port);
+	snprintf(timeout, sizeof(timeout), "%lldms",
+		(long long)(o->connect_timeout_us / US_PER_MS));
+	at = tool_keyword(at, end, "host", o->host);
+	at = tool_keyword(at, end, "port", port);
+	at = tool_keyword(at, end, "dbname", o->database);
+	at = tool_keyword(at, end, "user", o->user);
+	at = tool_keyword(at, end, "password", o->password);
+	at = tool_keyword(at, end, "sslmode", o->ssl_mode);
+	at = tool_keyword(at, end, "sslrootcert", o->ssl_root_cert);
+	at = tool_keyword(at, end, "sslcert", o->ssl_cert);
+	at = tool_keyword(at, end, "sslkey", o->ssl_key);
+	at = tool_keyword(at, end, "pool_max_conns", "1");
+	(void)tool_keyword(at, end, "connect_timeout", timeout);
+}
+
+static bool tool_open(struct store_tool *t, const struct config *config, struct error *err)
+{
+	struct pg_options pg = cli_pg_options(config);
+	char conninfo[PG_CONNINFO_BYTES_MAX];
+	struct ocpp_store_options options = {
+		.url = conninfo,
+		.schema = pg.schema,
+		.application = pg.application,
+		.deadline_us = config->storage_postgres_timeout,
+	};
+	bool ok;
+
+	if (pg.url == NULL || pg.url[0] == '\0')
+		tool_conninfo(&pg, conninfo, sizeof(conninfo));
+	else
+		snprintf(conninfo, sizeof(conninfo), "%s%spool_max_conns=1", pg.url,
+			strstr(pg.url, "://") == NULL ? " "
+			: strchr(pg.url, '?') == NULL ? "?"
+						      : "&");
+	ok = ocpp_store_open(&t->store, &options, err);
+	explicit_bzero(conninfo, sizeof(conninfo));
+	if (ok && !arena_init(&t->arena, STORE_ARENA_BYTES, STORE_ARENA_KEEP_BYTES))
+		ok = error_set(err, ERROR_FATAL, "memory", "out of memory");
+	return ok;
+}
+
+static void tool_close(struct store_tool *t)
+{
+	document_reader_free(&t->reader);
+	free(t->line);
+	free(t->rows);
+	if (t->arena.base != NULL)
+		arena_fini(&t->arena);
+	ocpp_store_close(&t->store);
+}
+
+/* ---- set ---- */
+
+static bool tool_flush(struct store_tool *t, struct error *err)
+{
+	if (t->count > 0 && !store_entity_set(t->store, t->entity, t->rows, t->count, err))
+		return false;
+	t->stored += t->count;
+	t->count = 0;
+	arena_reset(&t->arena);
+	return true;
+}
+
+static const struct store_entity *tool_line_entity(const struct store_entity *given,
+	const struct value *object, struct error *err)
+{
+	const struct store_entity *e = given;
+	char name[64];
+	const struct value *v =
+		object->kind == VALUE_MAP ? value_get(object, (struct slice)SLICE("entity")) : NULL;
+
+	if (v != NULL) {
+		snprintf(name, sizeof(name), "%.*s", SLICE_ARG(value_text(v)));
+		e = store_entity_by_name(name);
+	}
+	if (e == NULL || (given != NULL && e != given) || e->set < 0) {
+		error_set(err, ERROR_POISON, "bad_row",
+			"\"entity\" is missing, or not one that "
+			"can be stored here");
+		return NULL;
+	}
+	return e;
+}
+
+/* The line lives in the arena: numbers and plain strings of its tree borrow from it. */
+static bool tool_document(struct store_tool *t, struct slice line, struct value *out,
+	struct error *err)
+{
+	line = arena_copy(&t->arena, line);
+	if (slice_is_absent(line))
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	return document_read(t->reader, line, &t->arena, out, err);
+}
+
+static bool tool_line(struct store_tool *t, const struct store_entity *given, struct slice line,
+	struct error *err)
+{
+	const struct store_entity *e;
+	struct value object;
+	uint8_t *row;
+
+	if (!tool_document(t, line, &object, err))
+		return false;
+	e = tool_line_entity(given, &object, err);
+	if (e == NULL)
+		return false;
+	/* The tree of the line has to go with what is stored, so it is read again behind that. */
+	if (t->count == STORE_ROWS_AT_ONCE || (t->count > 0 && e != t->entity) ||
+		t->arena.used > STORE_ARENA_BYTES / 2) {
+		if (!tool_flush(t, err) || !tool_document(t, line, &object, err))
+			return false;
+	}
+	t->entity = e;
+	row = t->rows + t->count * e->shape->bytes;
+	store_rows_clear(e->shape, row);
+	if (!store_rows_set_object(e->shape, row, &object, &t->arena, err))
+		return false;
+	t->count++;
+	return true;
+}
+
+static bool tool_lines(struct store_tool *t, const struct store_entity *given, FILE *in,
+	struct error *err)
+{
+	unsigned long number = 0;
+
+	while (fgets(t->line, STORE_LINE_BYTES_MAX + 2, in) != NULL) {
+		struct slice line = slice_from_cstr(t->line);
+
+		number++;
+		if (line.size > STORE_LINE_BYTES_MAX && line.data[line.size - 1] != '\n')
+			return error_set(err, ERROR_POISON, "bad_row",
+				"line %lu is longer than %d bytes", number, STORE_LINE_BYTES_MAX);
+		if (strspn(t->line, " \t\r\n") == line.size)
+			continue;
+		if (!tool_line(t, given, line, err))
+			return error_prefix(err, "line %lu", number);
+	}
+	if (ferror(in))
+		return error_set_errno(err, ERROR_FATAL, "io", "could not read the input");
+	return tool_flush(t, err);
+}
+
+static bool tool_read(struct store_tool *t, const struct store_entity *given, struct error *err)
+{
+	size_t bytes = 1;
+	bool ok;
+
+	for (size_t i = 0; i < store_entities_count; i++) {
+		size_t one = store_entities[i].shape->bytes;
+
+		bytes = one > bytes ? one : bytes;
+	}
+	t->line = malloc(STORE_LINE_BYTES_MAX + 2);
+	t->rows = calloc(STORE_ROWS_AT_ONCE, bytes);
+	if (t->line == NULL || t->rows == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	ok = document_reader_new(&t->reader, STORE_LINE_BYTES_MAX, err) &&
+	     tool_lines(t, given, stdin, err);
+	fprintf(stderr, "stored %zu\n", t->stored);
+	return ok;
+}
+
+/* FIELD=VALUE ... */
+static bool tool_set_arguments(struct store_tool *t, const struct store_entity *e, int argc,
+	char **argv, struct error *err)
+{
+	uint64_t given = 0;
+
+	t->rows = calloc(1, e->shape->bytes);
+	if (t->rows == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	store_rows_clear(e->shape, t->rows);
+	for (int i = 0; i < argc; i++) {
+		const char *equals = strchr(argv[i], '=');
+		size_t size = equals == NULL ? strlen(argv[i]) : (size_t)(equals - argv[i]);
+
+		if (equals == NULL)
+			return error_set(err, ERROR_POISON, "bad_row", "\"%s\" is no FIELD=VALUE",
+				argv[i]);
+		if (!store_rows_set_text(e->shape, t->rows, slice_of(argv[i], size),
+			    slice_from_cstr(equals + 1), &t->arena, err))
+			return false;
+		for (size_t f = 0; f < e->shape->count; f++) {
+			if (slice_equal_cstr(slice_of(argv[i], size), e->shape->fields[f].name))
+				given |= UINT64_C(1) << f;
+		}
+	}
+	for (size_t f = 0; f < e->shape->count; f++) {
+		if (e->shape->fields[f].type == STORE_BOOL && !(given >> f & 1))
+			return error_set(err, ERROR_POISON, "bad_row", "%s is missing",
+				e->shape->fields[f].name);
+	}
+	return store_entity_set(t->store, e, t->rows, 1, err);
+}
+
+/* ---- get, list, delete ---- */
+
+static void tool_print(const struct store_tool *t, const struct store_entity *e, const void *rows,
+	size_t count, const char *entity)
+{
+	for (size_t i = 0; t->json && i < count; i++)
+		store_rows_json(stdout, e->shape, (const uint8_t *)rows + i * e->shape->bytes,
+			entity);
+	if (!t->json)
+		store_rows_table(stdout, e->shape, rows, count);
+}
+
+static enum exit_code tool_get(struct store_tool *t, const struct store_entity *e, char **keys,
+	struct error *err)
+{
+	const char *const wanted[STORE_KEYS_MAX] = {keys[0], keys[0] == NULL ? NULL : keys[1],
+		keys[0] == NULL || keys[1] == NULL ? NULL : keys[2]};
+	const void *rows;
+	size_t count;
+
+	switch (store_entity_lookup(t->store, e, wanted, &rows, &count, err)) {
+	case OCPP_FOUND:
+		tool_print(t, e, rows, count, NULL);
+		ocpp_free(rows);
+		return EXIT_CODE_OK;
+	case OCPP_ABSENT:
+		fprintf(stderr, "there is no %s \"%s\"\n", e->name, wanted[0]);
+		return EXIT_CODE_FAILED;
+	case OCPP_ERROR:
+		break;
+	}
+	return cli_fail(EXIT_CODE_FAILED, err);
+}
+
+/* All of them, page by page; a table has a head per page. entity: NULL = not said in each line. */
+static bool tool_list(struct store_tool *t, const struct store_entity *e, const char *entity,
+	struct error *err)
+{
+	const void *rows = NULL, *before = NULL, *after = NULL;
+	uint8_t first[sizeof(struct ocpp_transaction)] = {0};
+	int32_t left = t->limit;
+	size_t count = 1;
+	bool ok = true;
+
+	/* --after is a key: the first field of a row that is not there. */
+	if (t->after != NULL) {
+		memcpy(first + e->shape->fields[0].offset, &t->after, sizeof(t->after));
+		after = first;
+	}
+	while (ok && count > 0 && (t->limit == 0 || left > 0)) {
+		int32_t some = t->limit != 0 && left < STORE_PAGE_ROWS ? left : STORE_PAGE_ROWS;
+
+		ok = store_entity_list(t->store, e, after, some, &rows, &count, err);
+		if (!ok)
+			break;
+		if (count > 0 || (before == NULL && entity == NULL))
+			tool_print(t, e, rows, count, entity);
+		ocpp_free(before);
+		before = rows;
+		left -= some;
+		if (count > 0)
+			after = (const uint8_t *)rows + (count - 1) * e->shape->bytes;
+	}
+	ocpp_free(before);
+	return ok;
+}
+
+static bool tool_export(struct store_tool *t, struct error *err)
+{
+	bool ok = true;
+
+	t->json = true;
+	for (size_t i = 0; ok && i < store_entities_count; i++) {
+		if (store_entities[i].set >= 0)
+			ok = tool_list(t, &store_entities[i], store_entities[i].name, err);
+	}
+	return ok;
+}
+
+/* ---- the command ---- */
+
+/* Options are taken out of argv. False: one that is none. */
+static bool tool_options(struct store_tool *t, int *argc, char **argv)
+{
+	int left = 0;
+
+	for (int i = 0; i < *argc; i++) {
+		bool value = i + 1 < *argc;
+
+		if (strcmp(argv[i], "--json") == 0) {
+			t->json = true;
+		} else if (strcmp(argv[i], "--after") == 0 && value) {
+			t->after = argv[++i];
+		} else if (strcmp(argv[i], "--limit") == 0 && value) {
+			char *end;
+			long limit = strtol(argv[++i], &end, 10);
+
+			if (*end != '\0' || limit < 1 || limit > INT32_MAX)
+				return false;
+			t->limit = (int32_t)limit;
+		} else if (strcmp(argv[i], "--at") == 0 && value) {
+			if (iso8601_parse(slice_from_cstr(argv[++i]), &t->at) == ISO8601_INVALID)
+				return false;
+		} else if (strncmp(argv[i], "--", 2) == 0) {
+			return false;
+		} else {
+			argv[left++] = argv[i];
+		}
+	}
+	argv[left] = NULL;
+	*argc = left;
+	return true;
+}
+
+static enum exit_code tool_entity(struct store_tool *t, const struct store_entity *e, int argc,
+	char **argv, struct error *err)
+{
+	const char *what = argv[0];
+	size_t words = (size_t)argc - 1;
+	bool ok;
+
+	if (strcmp(what, "get") == 0 && words == e->lookup_keys)
+		return tool_get(t, e, argv + 1, err);
+	if (strcmp(what, "list") == 0 && words == 0) {
+		ok = tool_list(t, e, NULL, err);
+	} else if (strcmp(what, "set") == 0 && e->set >= 0) {
+		ok = words == 0 ? tool_read(t, e, err)
+				: tool_set_arguments(t, e, argc - 1, argv + 1, err);
+	} else if (strcmp(what, "delete") == 0 && e->remove >= 0 && words == e->keys) {
+		const char *const keys[STORE_KEYS_MAX] = {argv[1], words > 1 ? argv[2] : NULL,
+			words > 2 ? argv[3] : NULL};
+
+		ok = store_entity_delete(t->store, e, keys, t->at, err);
+	} else {
+		return cli_usage("store", "\"%s %s\" does not go with %zu words", e->name, what,
+			words);
+	}
+	return ok ? EXIT_CODE_OK : cli_fail(EXIT_CODE_FAILED, err);
+}
+
+static bool tool_is_whole(const char *what)
+{
+	return strcmp(what, "check") == 0 || strcmp(what, "export") == 0 ||
+	       strcmp(what, "import") == 0;
+}
+
+/* The store would try again until its deadline; a person wants to know at once. */
+static bool tool_reaches(const struct config *config, struct error *err)
+{
+	struct pg_options pg = cli_pg_options(config);
+	PGconn *conn = pg_connect(&pg, err);
+
+	PQfinish(conn);
+	return conn != NULL;
+}
+
+enum exit_code cmd_store(const struct config *config, int argc, char **argv)
+{
+	struct store_tool t = {.store = NULL};
+	const struct store_entity *e;
+	enum exit_code code = EXIT_CODE_OK;
+	struct error err;
+
+	if (!tool_options(&t, &argc, argv))
+		return cli_usage("store", "an option that is none, or without its value");
+	e = argc > 0 ? store_entity_by_name(argv[0]) : NULL;
+	if (e == NULL ? argc != 1 || !tool_is_whole(argv[0]) : argc < 2)
+		return cli_usage("store", "say ENTITY and what to do, or check, export, import");
+	if (!tool_reaches(config, &err))
+		return cli_fail(EXIT_CODE_DATABASE, &err);
+	if (!tool_open(&t, config, &err))
+		code = cli_fail(EXIT_CODE_CONFIG, &err);
+	else if (e != NULL)
+		code = tool_entity(&t, e, argc - 1, argv + 1, &err);
+	else if (strcmp(argv[0], "check") == 0)
+		code = ocpp_store_check(t.store, &err) ? code : cli_fail(EXIT_CODE_SCHEMA, &err);
+	else if (strcmp(argv[0], "export") == 0)
+		code = tool_export(&t, &err) ? code : cli_fail(EXIT_CODE_FAILED, &err);
+	else
+		code = tool_read(&t, NULL, &err) ? code : cli_fail(EXIT_CODE_FAILED, &err);
+	tool_close(&t);
+	return code;
+}

@@ -1,0 +1,175 @@
+#include "pg/wait.h"
+
+#include "base/clock.h"
+#include "pg/pg_error.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+
+enum wait_end { WAIT_READY, WAIT_LATE, WAIT_CANCELLED, WAIT_FAILED };
+
+/* Whole milliseconds, rounded up: rounded down, the last one would be spent in a busy loop. */
+static int wait_ms(int64_t deadline_us)
+{
+	int64_t left = deadline_us - clock_mono_us();
+
+	if (left <= 0)
+		return 0;
+	left = (left + US_PER_MS - 1) / US_PER_MS;
+	return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+static enum wait_end wait_socket(PGconn *conn, short events, int64_t deadline_us, int cancel_fd)
+{
+	for (;;) {
+		struct pollfd fds[2] = {{PQsocket(conn), events, 0}, {cancel_fd, POLLIN, 0}};
+		int left_ms = wait_ms(deadline_us);
+		int ready = poll(fds, 2, left_ms);
+
+		if (ready < 0 && errno != EINTR)
+			return WAIT_FAILED;
+		if (ready > 0 && fds[1].revents != 0)
+			return WAIT_CANCELLED;
+		if (ready > 0)
+			return WAIT_READY;
+		if (ready == 0 && clock_mono_us() >= deadline_us)
+			return WAIT_LATE;
+	}
+}
+
+static bool wait_failed(PGconn *conn, enum wait_end end, const char *what, struct error *err)
+{
+	switch (end) {
+	case WAIT_LATE:
+		return error_set(err, ERROR_TRANSIENT, "timeout", "PostgreSQL did not %s in time",
+			what);
+	case WAIT_CANCELLED:
+		return error_set(err, ERROR_TRANSIENT, "connection", "closing");
+	case WAIT_READY:
+	case WAIT_FAILED:
+		break;
+	}
+	return pg_error_from_connection(err, conn);
+}
+
+/* ---- connecting ---- */
+
+static bool wait_poll_connect(PGconn *conn, int64_t deadline_us, int cancel_fd, struct error *err)
+{
+	PostgresPollingStatusType status =
+		PGRES_POLLING_WRITING; /* what libpq says to begin with */
+
+	while (status != PGRES_POLLING_OK) {
+		enum wait_end end;
+
+		if (status == PGRES_POLLING_FAILED)
+			return pg_error_from_connecting(err, conn);
+		end = wait_socket(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+			deadline_us, cancel_fd);
+		if (end != WAIT_READY)
+			return wait_failed(conn, end, "accept the connection", err);
+		status = PQconnectPoll(conn);
+	}
+	return true;
+}
+
+static bool wait_setup(PGconn *conn, const char *sql, int64_t deadline_us, struct error *err)
+{
+	bool broken = false;
+	PGresult *result;
+
+	if (PQsendQuery(conn, sql) != 1)
+		return pg_error_from_connection(err, conn);
+	result = pg_wait_result(conn, deadline_us, &broken, err);
+	PQclear(result);
+	return result != NULL;
+}
+
+PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
+	int64_t deadline_us, int cancel_fd, struct error *err)
+{
+	char setup[PG_SETUP_BYTES];
+	PGconn *conn = pg_connect_start(options, err);
+	bool ok;
+
+	if (conn == NULL)
+		return NULL;
+	PQsetNoticeProcessor(conn, pg_notice_ignored, NULL);
+	pg_setup_sql(options, setup);
+	(void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
+	ok = wait_poll_connect(conn, deadline_us, cancel_fd, err);
+	(void)PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
+	ok = ok && wait_setup(conn, setup, deadline_us, err) &&
+	     (setup_sql == NULL || wait_setup(conn, setup_sql, deadline_us, err));
+	if (!ok) {
+		PQfinish(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+/* ---- answers ---- */
+
+/* Until the next result can be had without waiting. */
+static bool wait_answer(PGconn *conn, int64_t deadline_us, struct error *err)
+{
+	for (;;) {
+		int unsent = PQflush(conn);
+		enum wait_end end;
+
+		if (unsent < 0)
+			return pg_error_from_connection(err, conn);
+		if (unsent == 0 && !PQisBusy(conn))
+			return true;
+		end = wait_socket(conn, unsent > 0 ? POLLIN | POLLOUT : POLLIN, deadline_us, -1);
+		if (end != WAIT_READY)
+			return wait_failed(conn, end, "answer", err);
+		if (PQconsumeInput(conn) != 1)
+			return pg_error_from_connection(err, conn);
+	}
+}
+
+PGresult *pg_wait_result(PGconn *conn, int64_t deadline_us, bool *broken_out, struct error *err)
+{
+	PGresult *last = NULL, *result;
+	bool ok = true;
+
+	for (;;) {
+		ExecStatusType status;
+
+		if (!wait_answer(conn, deadline_us, err)) {
+			PQclear(last);
+			*broken_out = true;
+			return NULL;
+		}
+		result = PQgetResult(conn);
+		if (result == NULL)
+			break;
+		status = PQresultStatus(result);
+		if (ok && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+			ok = pg_error_from_result_or_connection(err, result, conn);
+		PQclear(last);
+		last = result;
+	}
+	if (PQstatus(conn) == CONNECTION_BAD)
+		*broken_out = true;
+	if (ok && last == NULL) {
+		pg_error_from_connection(err, conn);
+		ok = false;
+	}
+	if (!ok) {
+		PQclear(last);
+		return NULL;
+	}
+	return last;
+}
+
+bool pg_wait_is_alive(PGconn *conn)
+{
+	struct pollfd fd = {PQsocket(conn), POLLIN, 0};
+
+	/* Nothing was asked for. What comes nevertheless is nearly always the last word of a server
+	 * that is ending the connection, and the end itself may still be on its way. */
+	return PQstatus(conn) == CONNECTION_OK && poll(&fd, 1, 0) == 0;
+}

@@ -1,0 +1,35 @@
+#ifndef PG_WAIT_H
+#define PG_WAIT_H
+
+#include "base/error.h"
+#include "pg/connect.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One connection, used by a thread that waits, but never beyond a deadline (clock_mono_us()).
+ * libpq's own blocking calls have no deadline that a silent server could not outlive. Any thread,
+ * one at a time per connection. Resolving a host name is the one thing that is not bounded: libpq
+ * leaves it to the system's resolver.
+ */
+
+/*
+ * Connect and set the session up; setup_sql: more for the session, or NULL. cancel_fd: gives up
+ * when it can be read; -1 = none. NULL with err on failure; the caller ends it with PQfinish().
+ */
+PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
+	int64_t deadline_us, int cancel_fd, struct error *err);
+
+/*
+ * The outcome of what was just sent with a PQsend...(): the last result, or the first that failed,
+ * as err. *broken_out: the connection is of no use any more, an answer may still be under way.
+ * NULL with err on failure; the caller clears the result.
+ */
+PGresult *pg_wait_result(PGconn *conn, int64_t deadline_us, bool *broken_out, struct error *err);
+
+/* False if the server has ended an idle connection. Looks at the socket only, does not wait. */
+bool pg_wait_is_alive(PGconn *conn);
+
+#endif

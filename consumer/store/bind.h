@@ -1,0 +1,38 @@
+#ifndef STORE_BIND_H
+#define STORE_BIND_H
+
+#include "store/shapes.h"
+
+#include <libpq-fe.h>
+
+/*
+ * C structs as binary parameters, and binary results as C structs, by their shapes. Pure; any
+ * thread.
+ */
+enum { STORE_PARAMS_MAX = 16 };
+
+/* One piece of memory; bind_free() it. */
+struct store_bound {
+	const char *values[STORE_PARAMS_MAX];
+	int lengths[STORE_PARAMS_MAX];
+	int formats[STORE_PARAMS_MAX];
+	int count;
+	uint8_t *memory;
+};
+
+/*
+ * rows: count structs of the query's parameters. False with err POISON, naming the field, if one
+ * that must be there is not or a limit is passed; TRANSIENT without memory.
+ */
+MUST_CHECK bool bind_params(struct store_bound *out, const struct store_query *query,
+	const void *rows, size_t count, struct error *err);
+void bind_free(struct store_bound *bound);
+
+/*
+ * The rows of a result, which now belongs to them: ocpp_free(). *out is NULL if there are none.
+ * FATAL if the result is not what was declared.
+ */
+MUST_CHECK bool bind_result(const struct store_query *query, PGresult *result, const void **out,
+	size_t *count_out, struct error *err);
+
+#endif

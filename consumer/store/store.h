@@ -1,0 +1,117 @@
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What a CSMS keeps in PostgreSQL beside what stations report: tokens, charge stations,
+ * certificates, OCPI partners, locations; and transactions to look at. This is the library
+ * libocpp-store; the calls are in tokens.h, stations.h, transactions.h and roaming.h.
+ *
+ * Any number of threads may use one store. Every call ends by its deadline, with success or with
+ * err; one that fails because the server went away is tried again until then. All calls may be
+ * repeated: set is one atomic statement for all rows it is given, delete of something absent is
+ * fine, and what was told twice is there once. What is not there is OCPP_ABSENT, no error.
+ *
+ * Of two things said about one key the newest counts by last_updated, whichever comes first; of a
+ * set and a delete of one time the delete. A call without a time (0) is newer than what is there.
+ * Of two sets of one time the one stored last counts.
+ *
+ * Rows that are handed out are one piece of memory, their text included: ocpp_free(rows).
+ */
+#if defined(__GNUC__)
+#define OCPP_API __attribute__((visibility("default")))
+#else
+#define OCPP_API
+#endif
+
+struct ocpp_store;
+
+/* NULL and 0 are the defaults. */
+struct ocpp_store_options {
+	const char *url;         /* connection string or URL; may have pool_max_conns and so on */
+	const char *replica_url; /* for lists, which may be a moment old there; NULL = none */
+	const char *schema;      /* "ocpp" */
+	const char *application; /* shown in pg_stat_activity; "ocpp-store" */
+	int64_t deadline_us;     /* of each call: 30 s */
+};
+
+/* An integer that is not given. */
+#define OCPP_NONE INT32_MIN
+
+/* A time that a station reported and that is none. */
+#define OCPP_TIME_INVALID INT64_MIN
+
+/* Rows in one call, and bytes in all their text together. */
+enum { OCPP_ROWS_MAX = 10000, OCPP_TEXT_BYTES_MAX = 64 * 1024 * 1024 };
+
+#define OCPP_FIELD_TEXT const char *
+#define OCPP_FIELD_INT int32_t
+#define OCPP_FIELD_BOOL bool
+#define OCPP_FIELD_TIME int64_t
+#define OCPP_FIELD_JSON const char *
+
+/* struct ocpp_token, ocpp_setting, ...: the fields are in entities.def. */
+#define ENTITY(entity) struct ocpp_##entity {
+#define FIELD(entity, type, field, null) OCPP_FIELD_##type field;
+#define END(entity)                                                                                \
+	}                                                                                          \
+	;
+#include "store/entities.def"
+#undef ENTITY
+#undef FIELD
+#undef END
+
+enum ocpp_outcome { OCPP_FOUND, OCPP_ABSENT, OCPP_ERROR };
+
+/* One page of a list, in the order of its keys: those after this key, so many at most. */
+struct ocpp_page {
+	const char *after; /* key of the last one seen; NULL = from the beginning */
+	int32_t limit;     /* 1 to OCPP_ROWS_MAX; 0 = 100 */
+};
+
+/* Does not connect yet: the first call does. FATAL if the options cannot be right. */
+OCPP_API MUST_CHECK bool ocpp_store_open(struct ocpp_store **out,
+	const struct ocpp_store_options *options, struct error *err);
+
+/* No call may be under way. What was handed out stays until ocpp_free(). */
+OCPP_API void ocpp_store_close(struct ocpp_store **store);
+
+/* Rows from any call; NULL is fine. */
+OCPP_API void ocpp_free(const void *rows);
+
+/* Remove what remembers deletes of before then; an older set that comes later brings them back. */
+OCPP_API MUST_CHECK bool ocpp_store_forget(struct ocpp_store *store, int64_t before,
+	struct error *err);
+
+/* Does every query fit the database? false with err: the first that does not, and why. */
+OCPP_API MUST_CHECK bool ocpp_store_check(struct ocpp_store *store, struct error *err);
+
+/* Of the connections to the primary: gauges, and counters since it was opened. */
+struct ocpp_store_stats {
+	uint64_t open;
+	uint64_t idle;
+	uint64_t busy;
+	uint64_t waiting;
+	uint64_t taken_total;
+	uint64_t waits_total;
+	int64_t wait_us_total;
+	uint64_t timeouts_total;
+	uint64_t connects_total;
+	uint64_t connect_failures_total;
+	uint64_t broken_total;
+	uint64_t idle_closed_total;
+};
+
+OCPP_API void ocpp_store_get_stats(struct ocpp_store *store, struct ocpp_store_stats *out);
+
+#include "store/roaming.h"
+#include "store/stations.h"
+#include "store/tokens.h"
+#include "store/transactions.h"
+
+#endif

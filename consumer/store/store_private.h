@@ -1,0 +1,48 @@
+#ifndef STORE_STORE_PRIVATE_H
+#define STORE_STORE_PRIVATE_H
+
+#include "store/bind.h"
+
+#include <libpq-fe.h>
+
+/*
+ * How the calls of the store reach the database. Shared by the files of store/.
+ */
+
+/* A query and its parameters: count structs of its params shape (1 for FORM_ONE). */
+struct store_request {
+	enum store_query_id query;
+	const void *rows;
+	size_t count;
+};
+
+/*
+ * Do requests[0 .. count), in one transaction if they are several. out and count_out: the rows of
+ * the last one, if it has any; NULL = not wanted.
+ */
+MUST_CHECK bool store_run(struct ocpp_store *s, const struct store_request *requests, size_t count,
+	const void **out, size_t *count_out, struct error *err);
+
+/* What the calls are made of. Rows of 0 are fine for set. */
+MUST_CHECK bool store_set(struct ocpp_store *s, enum store_query_id query, const void *rows,
+	size_t count, struct error *err);
+MUST_CHECK enum ocpp_outcome store_lookup(struct ocpp_store *s, enum store_query_id query,
+	const void *key, const void **out, size_t *count_out, struct error *err);
+MUST_CHECK bool store_list(struct ocpp_store *s, enum store_query_id query,
+	const struct ocpp_page *page, const void **out, size_t *count_out, struct error *err);
+MUST_CHECK bool store_delete(struct ocpp_store *s, enum store_query_id query, const char *id,
+	int64_t last_updated, struct error *err);
+
+/* limit as the caller gave it; POISON if it is none. */
+MUST_CHECK bool store_limit(int32_t given, int32_t *out, struct error *err);
+
+/* What the server says of a query after preparing it anew; NULL with err. PQclear() it. */
+PGresult *store_describe(struct ocpp_store *s, enum store_query_id query, struct error *err);
+
+/* A query of no parameters, with results as text; NULL with err. PQclear() it. */
+PGresult *store_ask(struct ocpp_store *s, const char *sql, struct error *err);
+
+/* Text of the query's file. */
+const char *store_sql(enum store_query_id query);
+
+#endif
