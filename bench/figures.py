@@ -14,6 +14,7 @@ import threading
 import time
 
 import mqtt_probe
+import replay_figures
 import rig
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -21,7 +22,7 @@ BUILD = os.path.join(ROOT, "build", "release")
 PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
-SECTIONS = ("live_json", "live_msgpack", "drain", "latency")
+SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "beside")
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
 
@@ -189,6 +190,18 @@ def latency(seconds):
                 "rss_peak_mib": b.persister.rss_peak_kib() / 1024}
 
 
+def replay(messages):
+    with Bench("interval") as b:
+        fill(b, messages)
+        return replay_figures.replay(b, LIMIT, messages)
+
+
+def beside(messages, seconds):
+    with Bench("message") as b:
+        fill(b, messages)
+        return replay_figures.beside(b, seconds)
+
+
 # ---- the table ----
 
 def medians(runs):
@@ -206,6 +219,8 @@ def measure(options):
         "live_msgpack": lambda: medians([live("msgpack", messages) for _ in range(runs)]),
         "drain": lambda: medians(drain(messages, runs)),
         "latency": lambda: medians([latency(20) for _ in range(runs)]),
+        "replay": lambda: medians([replay(messages) for _ in range(runs)]),
+        "beside": lambda: medians([beside(messages, 20) for _ in range(runs)]),
     }
     figures = {}
     for name in options.only or SECTIONS:
@@ -223,6 +238,10 @@ def table(figures):
         tell_drain(figures["drain"])
     if "latency" in figures:
         tell_latency(figures["latency"])
+    if "replay" in figures:
+        replay_figures.tell_replay(figures["replay"])
+    if "beside" in figures:
+        replay_figures.tell_beside(figures["beside"])
     peak = max(f["rss_peak_mib"] for f in figures.values())
     print(f"\npeak RSS of the persister, all of the above: {peak:.1f} MiB")
 

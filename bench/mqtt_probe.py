@@ -13,8 +13,9 @@ GIVE_UP_S = 30
 POLL_S = 0.0002  # so that looking does not take the processor from what is looked at
 
 
-def publish_to_visible(port, dsn, seconds):
-    """Seconds that each probe took. One probe at a time, at random moments, some 25 a second."""
+def publish_to_visible(port, dsn, seconds, first=0):
+    """Seconds that each probe took. One probe at a time, at random moments, some 25 a second.
+    first: the number of the first; no two may have the same."""
     client = mqtt.Client("probe", clean_session=True)
     client.connect("127.0.0.1", port)
     client.loop_start()
@@ -22,7 +23,7 @@ def publish_to_visible(port, dsn, seconds):
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=1) as database:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            times.append(probe(client, database, len(times)))
+            times.append(probe(client, database, first + len(times)))
             time.sleep(random.uniform(0.01, 0.06))
     client.loop_stop()
     client.disconnect()

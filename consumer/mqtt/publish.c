@@ -210,6 +210,7 @@ static bool publish_connect(struct mqtt_publisher *p, const struct mqtt_options 
 	bool ok;
 
 	create.MQTTVersion = p->version;
+	create.maxBufferedMessages = PUBLISH_IN_FLIGHT_MAX; /* 100 otherwise */
 	code = MQTTAsync_createWithOptions(&p->client, p->uri, o->client_id,
 		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
 	if (code == MQTTASYNC_SUCCESS)

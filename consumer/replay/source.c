@@ -5,7 +5,8 @@
 #include "replay/unpack.h"
 #include "spool/segment.h"
 
-#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -131,6 +132,18 @@ static void source_on_damage(void *context, int64_t offset, const char *why)
 	source_report(context, "byte", offset, 1, why);
 }
 
+/* A log in use packs its segments, and lets go of them. */
+static int source_open(const char *path, struct error *err)
+{
+	size_t size = strlen(path);
+	char packed[PATH_MAX];
+
+	if (access(path, F_OK) == 0 || size < 4 || strcmp(path + size - 4, ".seg") != 0)
+		return fs_open(path, FS_READ, err);
+	snprintf(packed, sizeof(packed), "%s.zst", path);
+	return fs_open(packed, FS_READ, err);
+}
+
 static bool source_unpack(struct replay_source *s, struct error *err)
 {
 	const char *path = s->files->paths[s->file];
@@ -144,7 +157,7 @@ static bool source_unpack(struct replay_source *s, struct error *err)
 		s->disk_bytes = 0;
 		return true;
 	}
-	fd = input ? STDIN_FILENO : fs_open(path, FS_READ, err);
+	fd = input ? STDIN_FILENO : source_open(path, err);
 	if (fd < 0)
 		return false;
 	s->disk_bytes = !input && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)

@@ -120,6 +120,27 @@ def test_database_that_went_back_is_fed_from_archives(workspace, postgres):
     assert len(after["meter_values"]) > len(before["meter_values"]) * 0.9
 
 
+def test_log_that_is_packed_while_it_is_replayed(packed, empty, tmp_path):  # noqa: F811
+    folder = str(shutil.copytree(packed.folder, tmp_path / "log"))
+    for path in packed.archives(folder):
+        subprocess.run(["zstd", "-q", "-d", path], check=True)
+        os.rename(path, path + ".later")
+    other = empty()
+    running = subprocess.Popen(
+        [BINARY, *(f"--{k}={v}" for k, v in other.settings().items()), "replay", "--json",
+         "--rate", "4000", folder], stdout=subprocess.PIPE, text=True)
+    rig.wait_until(lambda: other.value("SELECT count(*) FROM ingest_progress") > 0, 60,
+                   "the replay has begun")
+    for path in sorted(glob.glob(f"{folder}/*.later"))[1:]:
+        packed_path = path.removesuffix(".later")
+        os.rename(path, packed_path)
+        os.unlink(packed_path.removesuffix(".zst"))
+    summary = json.loads(running.communicate(timeout=180)[0])
+    assert running.returncode == 0
+    assert summary["records"] == MESSAGES and summary["unreadable"] == 0
+    assert_equal(packed.database, other)
+
+
 @pytest.mark.parametrize("form", ["cat", "export maeve"])
 def test_exported_lines_give_the_same_tables(packed, empty, tmp_path, form):  # noqa: F811
     lines = tmp_path / "lines"

@@ -1,0 +1,117 @@
+"""Replay of a packed log: how fast beside COPY from memory, and what live messages notice of it."""
+
+import glob
+import json
+import os
+import statistics
+import subprocess
+import time
+
+import mqtt_probe
+import rig
+
+
+class Running:
+    """`ocpp-persister replay --json`, and what it cost when it has ended."""
+
+    def __init__(self, b, database, *arguments):
+        options = (f"--{k}={v}" for k, v in b.postgres.settings(database).items())
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [b.persister.binary, *options, "replay", "--json", *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def end(self):
+        """The summary, with seconds, CPU seconds, and the largest RSS of its processes in MiB."""
+        summary = json.loads(self.process.stdout.read())
+        _, status, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        if self.process.returncode != 0:
+            raise rig.RigError(f"replay ended with {self.process.returncode}: {summary}")
+        return {**summary, "seconds": time.monotonic() - self.began,
+                "cpu": usage.ru_utime + usage.ru_stime, "rss_peak_mib": usage.ru_maxrss / 1024}
+
+
+def pack(b):
+    """Drain the log, and wait until all of it but the last segment is packed. Returns the log."""
+    b.new_database("drained").start()
+    b.persister.wait_metric("ocpp_persister_backlog_records", lambda left: left == 0, 600)
+
+    def packed():
+        archived = b.persister.metric("ocpp_persister_spool_archived_segments")
+        return archived == b.persister.metric("ocpp_persister_spool_segments") - 1
+
+    rig.wait_until(packed, 600, "the log is packed")
+    b.persister.stop()
+    return b.persister.settings["spool.dir"]
+
+
+def replay(b, limit, messages):
+    """b: servers, and a persister with a full log; limit: the program to compare with."""
+    log = pack(b)
+    b.new_database("limit")
+    done = subprocess.run([limit, "--spool", log, "--conninfo", b.postgres.dsn("limit")],
+                          check=True, stdout=subprocess.PIPE)
+    found = json.loads(done.stdout)
+    size = sum(os.path.getsize(f) for f in glob.glob(os.path.join(log, "*.seg*")))
+    figures = {"limit_rows_per_second": found["rows_per_second"],
+               "bytes_per_message": size / messages, "rss_peak_mib": 0}
+    for jobs in (1, 2):
+        b.new_database(f"replayed{jobs}")
+        backend = rig.cpu_seconds(b.postgres.pid)
+        ended = Running(b, f"replayed{jobs}", "--jobs", jobs, log).end()
+        if ended["records"] != messages or ended["stored"] + ended["skipped"] != messages:
+            raise rig.RigError(f"replay did not store everything: {ended}")
+        figures[f"rows_per_second_{jobs}"] = found["rows"] / ended["seconds"]
+        figures[f"cpu_us_{jobs}"] = ended["cpu"] * 1e6 / found["rows"]
+        figures[f"postgres_cpu_us_{jobs}"] = (rig.cpu_seconds(b.postgres.pid)
+                                              - backend) * 1e6 / found["rows"]
+        figures["rss_peak_mib"] = max(figures["rss_peak_mib"], ended["rss_peak_mib"])
+    return figures
+
+
+def beside(b, seconds):
+    """Publish to visible at 1,000 messages a second, while the log of b is replayed over and over
+    into the same database: first rows that are new, then rows that are there."""
+    log = pack(b)
+    b.new_database("live")
+    b.persister.settings["spool.dir"] = log + ".live"
+    b.start()
+    fleet = b.fleet("--format", "mixed", "--rate", 1000, "--seconds", seconds + 4)
+    running = Running(b, "live", log)
+    times = []
+    replayed = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        times += mqtt_probe.publish_to_visible(b.broker.port, b.postgres.dsn("live"), 1,
+                                               first=len(times))
+        if running.process.poll() is not None:
+            replayed += 1
+            running = Running(b, "live", log)
+    running.process.kill()
+    running.process.wait()
+    fleet.communicate()
+    return {"p50_ms": statistics.median(times) * 1e3,
+            "p99_ms": sorted(times)[len(times) * 99 // 100] * 1e3,
+            "max_ms": max(times) * 1e3, "probes": len(times), "replays": replayed,
+            "rss_peak_mib": b.persister.rss_peak_kib() / 1024}
+
+
+def tell_replay(f):
+    print(f"""
+replay of the packed log ({f["bytes_per_message"]:.0f} bytes a message on disk)
+  COPY from memory        {f["limit_rows_per_second"]:>10,.0f} rows/s of the same rows (the limit)""")
+    for jobs in (1, 2):
+        rate = f[f"rows_per_second_{jobs}"]
+        print(f"""  {jobs} job{"s" if jobs > 1 else " "}                  {rate:>10,.0f} rows/s, ratio \
+{rate / f["limit_rows_per_second"]:.2f}; CPU per row {f[f"cpu_us_{jobs}"]:.1f} us, PostgreSQL \
+{f[f"postgres_cpu_us_{jobs}"]:.1f} us""")
+    print(f"""  largest RSS of a job    {f["rss_peak_mib"]:>10.1f} MiB""")
+
+
+def tell_beside(f):
+    print(f"""
+publish to visible at 1,000 messages/s, beside a replay at full speed ({f["probes"]} probes)
+  p50                     {f["p50_ms"]:>10.1f} ms
+  p99                     {f["p99_ms"]:>10.1f} ms
+  longest                 {f["max_ms"]:>10.1f} ms""")
