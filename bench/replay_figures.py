@@ -49,8 +49,8 @@ def pack(b):
 def replay(b, limit, messages):
     """b: servers, and a persister with a full log; limit: the program to compare with."""
     log = pack(b)
-    b.new_database("limit")
-    done = subprocess.run([limit, "--spool", log, "--conninfo", b.postgres.dsn("limit")],
+    b.new_database("limited")
+    done = subprocess.run([limit, "--spool", log, "--conninfo", b.postgres.dsn("limited")],
                           check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
     size = sum(os.path.getsize(f) for f in glob.glob(os.path.join(log, "*.seg*")))
@@ -98,14 +98,15 @@ def beside(b, seconds):
 
 
 def tell_replay(f):
+    limit = f["limit_rows_per_second"]
     print(f"""
 replay of the packed log ({f["bytes_per_message"]:.0f} bytes a message on disk)
-  COPY from memory        {f["limit_rows_per_second"]:>10,.0f} rows/s of the same rows (the limit)""")
+  COPY from memory        {limit:>10,.0f} rows/s of the same rows (the limit)""")
     for jobs in (1, 2):
-        rate = f[f"rows_per_second_{jobs}"]
-        print(f"""  {jobs} job{"s" if jobs > 1 else " "}                  {rate:>10,.0f} rows/s, ratio \
-{rate / f["limit_rows_per_second"]:.2f}; CPU per row {f[f"cpu_us_{jobs}"]:.1f} us, PostgreSQL \
-{f[f"postgres_cpu_us_{jobs}"]:.1f} us""")
+        rate, ours = f[f"rows_per_second_{jobs}"], f[f"cpu_us_{jobs}"]
+        name = f"{jobs} job{'s' if jobs > 1 else ''}"
+        print(f"""  {name:<23} {rate:>10,.0f} rows/s, ratio {rate / limit:.2f}
+    CPU per row           {ours:>10.1f} us; PostgreSQL {f[f"postgres_cpu_us_{jobs}"]:.1f} us""")
     print(f"""  largest RSS of a job    {f["rss_peak_mib"]:>10.1f} MiB""")
 
 

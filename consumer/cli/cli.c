@@ -37,7 +37,8 @@ static const char cli_replay_help[] =
 	"                 {frame}; also {direction}, {version}, {skip}\n"
 	"  --dry-run      say what would be stored; no database is needed\n"
 	"  --json         the summary as JSON\n"
-	"  --publish URL  to a broker instead (mqtt.user and so on apply), as fast as they came, or\n"
+	"  --publish URL  to a broker instead (mqtt.user and so on apply), as fast as they came, "
+	"or\n"
 	"  --speed N|max  so many times as fast\n"
 	"Exit code 1 if something failed or could not be read; the same command goes on then.\n";
 
@@ -46,9 +47,8 @@ static const char cli_spool_help[] =
 	"  ls [--json]    its files: records, times of receipt, sizes\n"
 	"  verify         read all of it; say which bytes are damaged. Exits with 1 then\n"
 	"  cat, export json\n"
-	"                 a line of JSON for each message: received_at, topic, qos, trace, "
-	"payload,\n"
-	"                 or payload_hex where the payload is no JSON\n"
+	"                 a line of JSON for each message: received_at, topic, qos, trace,\n"
+	"                 payload, or payload_hex where the payload is no JSON\n"
 	"  export maeve   the same with payload in the JSON envelope of MaEVE, whatever it was\n"
 	"  export msgpack the records as they are, one msgpack array each\n"
 	"                 of all these: --from T, --to T (received in [T, T)), --station S\n"
