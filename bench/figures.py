@@ -145,7 +145,7 @@ def fill(b, messages):
     b.persister.start()
     b.persister.wait_metric("ocpp_persister_broker_up", 1)
     summary_of(b.fleet("--format", "msgpack", "--rate", 0, "--messages", messages))
-    b.persister.wait_metric("ocpp_persister_backlog_records", messages)
+    b.persister.wait_metric("ocpp_persister_backlog_records", messages, 120)
     b.persister.stop()
 
 

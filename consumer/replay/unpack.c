@@ -141,6 +141,7 @@ static bool unpack_zstd_stream(struct unpacker *u, ZSTD_DCtx *z, struct error *e
 		lost = lost && in.pos == in.size;
 		while (in.pos < in.size) {
 			ZSTD_outBuffer out = {u->out, UNPACK_BYTES, 0};
+			size_t before = in.pos;
 
 			status = ZSTD_decompressStream(z, &out, &in);
 			if (!unpack_write(u, u->out, out.pos, err))
@@ -151,7 +152,8 @@ static bool unpack_zstd_stream(struct unpacker *u, ZSTD_DCtx *z, struct error *e
 				u->offset - (int64_t)(in.size - in.pos), ZSTD_getErrorName(status));
 			ZSTD_DCtx_reset(z, ZSTD_reset_session_only);
 			status = 0;
-			in.pos = unpack_zstd_frame(u, in.pos);
+			/* A damaged beginning is not passed by zstd itself. */
+			in.pos = unpack_zstd_frame(u, in.pos > before ? in.pos : before + 1);
 			lost = in.pos == in.size;
 		}
 		if (!unpack_read(u, err))
