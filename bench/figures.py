@@ -145,7 +145,7 @@ def fill(b, messages):
     b.persister.start()
     b.persister.wait_metric("ocpp_persister_broker_up", 1)
     summary_of(b.fleet("--format", "msgpack", "--rate", 0, "--messages", messages))
-    b.persister.wait_metric("ocpp_persister_backlog_records", messages, 120)
+    b.persister.wait_metric("ocpp_persister_backlog_records", messages)
     b.persister.stop()
 
 
@@ -197,8 +197,9 @@ def replay(messages):
 
 
 def beside(messages, seconds):
-    with Bench("message") as b:
+    with Bench("interval") as b:
         fill(b, messages)
+        b.persister.settings["spool.sync"] = "message"
         return replay_figures.beside(b, seconds)
 
 

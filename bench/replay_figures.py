@@ -1,6 +1,5 @@
 """Replay of a packed log: how fast beside COPY from memory, and what live messages notice of it."""
 
-import glob
 import json
 import os
 import statistics
@@ -53,9 +52,13 @@ def replay(b, limit, messages):
     done = subprocess.run([limit, "--spool", log, "--conninfo", b.postgres.dsn("limited")],
                           check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
-    size = sum(os.path.getsize(f) for f in glob.glob(os.path.join(log, "*.seg*")))
-    figures = {"limit_rows_per_second": found["rows_per_second"],
-               "bytes_per_message": size / messages, "rss_peak_mib": 0}
+    files = subprocess.run([b.persister.binary, f"--spool.dir={log}", "spool", "ls", "--json"],
+                           check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    files = [f for f in map(json.loads, files) if f["file"].endswith(".zst")]
+    records = sum(f["records"] for f in files)
+    figures = {"limit_rows_per_second": found["rows_per_second"], "rss_peak_mib": 0,
+               "packed_bytes": sum(f["bytes"] for f in files) / records,
+               "bytes": sum(f["unpacked"] for f in files) / records}
     for jobs in (1, 2):
         b.new_database(f"replayed{jobs}")
         backend = rig.cpu_seconds(b.postgres.pid)
@@ -100,7 +103,7 @@ def beside(b, seconds):
 def tell_replay(f):
     limit = f["limit_rows_per_second"]
     print(f"""
-replay of the packed log ({f["bytes_per_message"]:.0f} bytes a message on disk)
+replay of the packed log (a message has {f["bytes"]:.0f} bytes, packed {f["packed_bytes"]:.0f})
   COPY from memory        {limit:>10,.0f} rows/s of the same rows (the limit)""")
     for jobs in (1, 2):
         rate, ours = f[f"rows_per_second_{jobs}"], f[f"cpu_us_{jobs}"]

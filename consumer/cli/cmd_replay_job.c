@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JOB_CLIENT_ID "replay"
+
 static const int64_t REPLAY_PROGRESS_US = US_PER_SECOND / 2;
 
 /* ---- the files as a log ---- */
@@ -171,6 +173,35 @@ static bool job_forget(const struct pg_options *pg, const struct uuid *identity,
 	return result != NULL;
 }
 
+/*
+ * Others that move their progress are live, or may be: they go first. Without an answer nothing is
+ * known, and the pipeline has the same trouble.
+ */
+static bool job_yields(void *context)
+{
+	struct replay_job *job = context;
+	struct pg_options pg = cli_pg_options(job->config);
+	struct error err;
+	PGresult *result;
+	bool yields;
+
+	if (job->look == NULL)
+		job->look = pg_connect(&pg, &err);
+	if (job->look == NULL)
+		return false;
+	result = pg_query(job->look,
+		"SELECT FROM ingest_progress WHERE updated_at > now() - interval '3 seconds' "
+		"AND client_id <> '" JOB_CLIENT_ID "' LIMIT 1",
+		0, NULL, &err);
+	yields = result != NULL && PQntuples(result) > 0;
+	PQclear(result);
+	if (result == NULL) {
+		PQfinish(job->look);
+		job->look = NULL;
+	}
+	return yields;
+}
+
 static bool job_store(struct replay_job *job, struct error *err)
 {
 	struct metrics *metrics = calloc(1, sizeof(*metrics));
@@ -182,9 +213,10 @@ static bool job_store(struct replay_job *job, struct error *err)
 		.next = job_next,
 		.drop_window = job_drop_window,
 		.wants = job_wants};
-	struct feed_options options = {.client_id = "replay",
+	struct feed_options options = {.client_id = JOB_CLIENT_ID,
 		.rate = job->options->rate > 0 ? (job->options->rate - 1) / job->of + 1 : 0,
 		.on_progress = job_on_progress,
+		.yields = job_yields,
 		.progress_us = REPLAY_PROGRESS_US,
 		.context = job};
 	bool ok;
@@ -193,6 +225,8 @@ static bool job_store(struct replay_job *job, struct error *err)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	ok = feed_log(job->config, &pg, &log, &options, metrics, err) &&
 	     job_forget(&pg, &log.identity, err);
+	PQfinish(job->look);
+	job->look = NULL;
 	free(metrics);
 	return ok;
 }

@@ -68,6 +68,7 @@ struct replay_job {
 	struct replay_source *source;
 	uint64_t seq; /* of the record read last */
 	uint64_t furthest;
+	PGconn *look;                         /* to see who else stores messages; or NULL */
 	void (*send)(struct replay_job *job); /* the report is news */
 	int pipe_fd;                          /* -1 = the only job */
 };

@@ -19,6 +19,10 @@ struct feed_options {
 	/* Now and then, and at the end; or NULL. */
 	void (*on_progress)(void *context, const struct metrics *metrics);
 	int64_t progress_us;
+
+	/* Whether somebody else stores messages now, asked every progress_us; or NULL. Then it takes
+	 * little at a time: locks are held shortly, and others come in between. May block. */
+	bool (*yields)(void *context);
 	void *context;
 };
 

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgpack
 import pytest
 import rig
-from conftest import BINARY, make_database, run_cli, stored
+from conftest import BINARY, Publisher, make_database, run_cli, stored
 from test_replay import assert_equal, contents, empty, fleet, replay  # noqa: F401
 
 MESSAGES = 24000
@@ -217,6 +217,32 @@ def test_changed_byte_is_reported_and_the_rest_is_used(packed, empty, tmp_path):
     summary = replay(other, folder, code=1, timeout=180)
     assert summary["records"] == whole
     assert path in summary["stderr"] and said[1].replace(" ", "=") in summary["stderr"]
+
+
+def test_replay_beside_live_messages_yields(packed, workspace, migrated, persister):
+    broker = rig.Broker(workspace, name="mosquitto_beside").start()
+    p = persister({**migrated.settings(), **broker.settings()}).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    publisher = Publisher(broker.port)
+    publisher.call("live", "Heartbeat", {}, id="0")
+    stored(migrated, 1)
+    running = subprocess.Popen(
+        [BINARY, *(f"--{k}={v}" for k, v in migrated.settings().items()), "replay", "--json",
+         packed.folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    number = 0
+    while running.poll() is None:
+        number += 1
+        publisher.call("live", "Authorize", {"idTag": f"T{number}"}, id=str(number))
+        rig.wait_until(lambda: migrated.value(
+            "SELECT count(*) FROM authorizations WHERE charge_station_id = 'live'") == number,
+            30, "it is stored while the replay goes on")
+    out, err = running.communicate()
+    assert json.loads(out)["records"] == MESSAGES
+    assert "event=yielding yields=1" in err
+    assert number > 20
+    publisher.close()
+    broker.stop()
 
 
 def test_log_is_published_again(packed, workspace, migrated, persister):
