@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "pg/pg_error.h"
+#include "pg/tls_verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +69,7 @@ static PGconn *pg_connect_checked(PGconn *conn, struct error *err)
 		error_set(err, ERROR_TRANSIENT, "memory", "out of memory connecting to PostgreSQL");
 	} else if (PQstatus(conn) == CONNECTION_BAD) {
 		pg_error_from_connection(err, conn);
+		pg_tls_verdict(conn, err);
 		PQfinish(conn);
 		conn = NULL;
 	}

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "pg/pg_error.h"
+#include "pg/tls_verdict.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -103,6 +104,7 @@ PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
 	ok = ok && wait_setup(conn, setup, deadline_us, err) &&
 	     (setup_sql == NULL || wait_setup(conn, setup_sql, deadline_us, err));
 	if (!ok) {
+		pg_tls_verdict(conn, err);
 		PQfinish(conn);
 		return NULL;
 	}

@@ -72,6 +72,7 @@ def test_each_of_the_three_killed_once_loses_and_doubles_nothing(
     database = make_database(own_postgres)
     p = persister({**database.settings(), **broker.settings()}).start("--migrate")
     p.wait_event("broker_connected")
+    p.wait_event("database_connected")
     fleet = Fleet(tmp_path, broker, "--seed", 11, "--rate", 1500, "--messages", 20000,
                   "--duplicates", 3, "--reorder", 20)
     fleet.wait_published(3000)
@@ -97,6 +98,7 @@ def test_killed_again_and_again_under_load(own_postgres, broker, persister, tmp_
     database = make_database(own_postgres)
     p = persister({**database.settings(), **broker.settings(), "spool.segment_bytes": "4MiB"})
     p.start("--migrate").wait_event("broker_connected")
+    p.wait_event("database_connected")  # killed while it migrates it would not start again
     fleet = Fleet(tmp_path, broker, "--seed", seed % 1000, "--rate", 1500, "--messages", 15000)
     at = 0
     for _ in range(8):

@@ -139,3 +139,71 @@ def test_server_that_is_not_there_is_told_at_the_deadline(migrated):
         assert said.startswith("could not connect to PostgreSQL: ")
         assert "Connection refused" in said
         assert 390 <= took < 5000
+
+
+# ---- TLS ----
+
+@pytest.fixture(scope="module")
+def authority(workspace):
+    return rig.Certificates(workspace, name="tls_database")
+
+
+@pytest.fixture(scope="module")
+def with_tls(workspace, authority):
+    """with_tls("localhost", days=30): a server with such a certificate."""
+    made = []
+
+    def start(name, days=30):
+        certificate, key = authority.issue(name, days)
+        os.chmod(key, 0o600)
+        made.append(rig.Postgres(workspace, fast=True, name=f"tls{len(made)}", settings={
+            "ssl": "on", "ssl_cert_file": f"'{certificate}'", "ssl_key_file": f"'{key}'"}))
+        return made[-1].start()
+
+    yield start
+    for cluster in made:
+        cluster.stop()
+
+
+def verified(cluster, ca, mode="verify-full"):
+    """The settings of a client that checks the certificate."""
+    return {**cluster.settings(), "storage.postgres.host": "localhost",
+            "storage.postgres.ssl_mode": mode, "storage.postgres.ssl_root_cert": ca}
+
+
+def by_library(cluster, ca):
+    url = cluster.dsn().replace("127.0.0.1", "localhost").replace(
+        "sslmode=disable", f"sslmode=verify-full&sslrootcert={ca}")
+    with Drive(url, deadline_ms=60000) as drive:
+        took, said = drive("lookup")
+        assert took < 30000
+        return said
+
+
+def test_right_certificate_is_accepted_and_a_wrong_host_is_named(with_tls, authority):
+    right, wrong = with_tls("localhost"), with_tls("db.example")
+    settings = verified(right, authority.ca)
+    assert run_cli(settings, "migrate", "up").returncode == 0
+    assert run_cli(settings, "store", "check").returncode == 0
+    assert by_library(right, authority.ca) == "absent"
+    done = run_cli(verified(wrong, authority.ca), "store", "check")
+    assert done.returncode == 4
+    assert 'for "db.example" does not match host name "localhost"' in done.stderr
+    assert 'does not match host name "localhost"' in by_library(wrong, authority.ca)
+    assert run_cli(verified(wrong, authority.ca, "verify-ca"), "migrate", "version").returncode == 0
+
+
+def test_expired_certificate_and_unknown_authority_are_told_apart(with_tls, authority, workspace):
+    expired, right = with_tls("localhost", days=-1), with_tls("localhost", days=20)
+    other = rig.Certificates(workspace, name="tls_other")
+    for cluster, ca, says in (
+            (expired, authority.ca, ["certificate has expired", 'of "CN = localhost"',
+                                     "valid from"]),
+            (right, other.ca, ["issuer certificate", 'issued by "CN = test authority"'])):
+        done = run_cli(verified(cluster, ca), "store", "check")
+        assert done.returncode == 4
+        said = by_library(cluster, ca)
+        for words in ["certificate of PostgreSQL at \"localhost\" is refused: ", *says]:
+            assert words in done.stderr
+            assert words in said
+        assert f'checked against "{ca}"' in done.stderr

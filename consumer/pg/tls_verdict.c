@@ -1,0 +1,160 @@
+#include "pg/tls_verdict.h"
+
+#include "base/bytes.h"
+
+#include <netdb.h>
+#include <openssl/asn1.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { VERDICT_TIMEOUT_S = 5, VERDICT_TEXT_BYTES = 256 };
+
+/* PostgreSQL documentation, "Message Formats", SSLRequest. */
+static const uint32_t verdict_ssl_request = 80877103;
+
+struct verdict {
+	long result;
+	char text[VERDICT_TEXT_BYTES * 4];
+};
+
+static int verdict_connect(const char *host, const char *port)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	const struct timeval timeout = {VERDICT_TIMEOUT_S, 0};
+	struct addrinfo *found = NULL;
+	int fd = -1;
+
+	if (getaddrinfo(host, port, &hints, &found) != 0)
+		return -1;
+	for (const struct addrinfo *a = found; fd < 0 && a != NULL; a = a->ai_next) {
+		fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+		if (fd < 0)
+			continue;
+		/* The time to send also bounds connect(). */
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		if (connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
+			(void)close(fd);
+			fd = -1;
+		}
+	}
+	freeaddrinfo(found);
+	return fd;
+}
+
+static bool verdict_ask_for_tls(int fd)
+{
+	uint8_t request[8], answer = 0;
+
+	(void)put_be32(put_be32(request, sizeof(request)), verdict_ssl_request);
+	return send(fd, request, sizeof(request), MSG_NOSIGNAL) == (ssize_t)sizeof(request) &&
+	       recv(fd, &answer, 1, 0) == 1 && answer == 'S';
+}
+
+static void verdict_name(const X509_NAME *name, char out[static VERDICT_TEXT_BYTES])
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	int size = 0;
+
+	if (bio != NULL &&
+		X509_NAME_print_ex(bio, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB) >= 0)
+		size = BIO_read(bio, out, VERDICT_TEXT_BYTES - 1);
+	out[size > 0 ? size : 0] = '\0';
+	BIO_free(bio);
+}
+
+static void verdict_date(const ASN1_TIME *at, char out[static 16])
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(at, &tm) != 1 || strftime(out, 16, "%Y-%m-%d", &tm) == 0)
+		snprintf(out, 16, "?");
+}
+
+/* OpenSSL calls this for each fault of the chain, and goes on if it says so. The first counts. */
+static int verdict_on_fault(int ok, X509_STORE_CTX *context)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct verdict *v = SSL_get_app_data(ssl);
+	X509 *certificate = X509_STORE_CTX_get_current_cert(context);
+	char subject[VERDICT_TEXT_BYTES], issuer[VERDICT_TEXT_BYTES], from[16], to[16];
+
+	if (ok || v->result != X509_V_OK || certificate == NULL)
+		return 1;
+	v->result = X509_STORE_CTX_get_error(context);
+	verdict_name(X509_get_subject_name(certificate), subject);
+	verdict_name(X509_get_issuer_name(certificate), issuer);
+	verdict_date(X509_get0_notBefore(certificate), from);
+	verdict_date(X509_get0_notAfter(certificate), to);
+	snprintf(v->text, sizeof(v->text),
+		"%s (certificate of \"%s\", issued by \"%s\", valid from %s to %s)",
+		X509_verify_cert_error_string(v->result), subject, issuer, from, to);
+	return 1;
+}
+
+static void verdict_handshake(int fd, const char *ca_file, struct verdict *v)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = NULL;
+
+	if (context != NULL && (SSL_CTX_load_verify_file(context, ca_file) == 1))
+		ssl = SSL_new(context);
+	if (ssl != NULL) {
+		(void)SSL_set_app_data(ssl, v);
+		SSL_set_verify(ssl, SSL_VERIFY_PEER, verdict_on_fault);
+		if (SSL_set_fd(ssl, fd) == 1)
+			(void)SSL_connect(ssl);
+	}
+	SSL_free(ssl);
+	SSL_CTX_free(context);
+}
+
+/* The file of authorities that libpq used: as set, or its default. */
+static void verdict_ca_file(const PGconn *conn, char *out, size_t size)
+{
+	PQconninfoOption *options = PQconninfo((PGconn *)(uintptr_t)conn);
+	const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe) */
+
+	snprintf(out, size, "%s/.postgresql/root.crt", home == NULL ? "" : home);
+	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+		if (strcmp(o->keyword, "sslrootcert") == 0 && o->val != NULL && o->val[0] != '\0')
+			snprintf(out, size, "%s", o->val);
+	}
+	PQconninfoFree(options);
+}
+
+void pg_tls_verdict(const PGconn *conn, struct error *err)
+{
+	struct verdict v = {.result = X509_V_OK};
+	char ca_file[4096];
+	const char *host, *port = PQport(conn);
+	int fd;
+
+	if (err == NULL)
+		return;
+	/* A wrong host libpq names by itself. Trying again does not mend it. */
+	if (strstr(err->message, "does not match host name") != NULL)
+		err->reason = "refused";
+	if (strstr(err->message, "certificate verify failed") == NULL)
+		return;
+	host = PQhostaddr(conn) != NULL && PQhostaddr(conn)[0] != '\0' ? PQhostaddr(conn)
+								       : PQhost(conn);
+	verdict_ca_file(conn, ca_file, sizeof(ca_file));
+	fd = verdict_connect(host, port);
+	if (fd < 0)
+		return;
+	if (verdict_ask_for_tls(fd))
+		verdict_handshake(fd, ca_file, &v);
+	(void)close(fd);
+	if (v.result == X509_V_OK)
+		return;
+	error_set(err, ERROR_TRANSIENT, "refused",
+		"the certificate of PostgreSQL at \"%s\" is refused: %s", PQhost(conn), v.text);
+	error_hint(err, "checked against \"%s\" (sslrootcert)", ca_file);
+}
