@@ -20,8 +20,8 @@ struct feed_options {
 	void (*on_progress)(void *context, const struct metrics *metrics);
 	int64_t progress_us;
 
-	/* Whether somebody else stores messages now, asked every progress_us; or NULL. Then it takes
-	 * little at a time: locks are held shortly, and others come in between. May block. */
+	/* Whether somebody else stores messages now, asked every progress_us; or NULL. Then it
+	 * takes little at a time: locks are held shortly, others come in between. May block. */
 	bool (*yields)(void *context);
 	void *context;
 };
