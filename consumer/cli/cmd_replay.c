@@ -32,10 +32,14 @@ static bool replay_add(const char **list, size_t *count, const char *text)
 /* A factor, or "max". */
 static bool replay_speed(const char *text, double *out)
 {
-	char *end;
+	char *end = NULL;
 
-	*out = strcmp(text, "max") == 0 ? 0 : strtod(text, &end);
-	return strcmp(text, "max") == 0 || (*end == '\0' && *out > 0 && *out <= REPLAY_SPEED_MAX);
+	if (strcmp(text, "max") == 0) {
+		*out = 0;
+		return true;
+	}
+	*out = strtod(text, &end);
+	return *end == '\0' && *out > 0 && *out <= REPLAY_SPEED_MAX;
 }
 
 /* An option with a value: false if it is none, or the value is none. */
