@@ -36,7 +36,7 @@ void mqtt_set_down(struct mqtt *m, const struct error *why);
 char *mqtt_uri(const char *url);
 
 /* Borrows from the options. */
-void mqtt_tls_options(const struct mqtt_options *options, MQTTAsync_SSLOptions *out);
+void mqtt_tls_options(const struct mqtt_options *o, MQTTAsync_SSLOptions *tls);
 
 /* mqtt_subscribe.c; both answer through mqtt_set_up() and mqtt_set_down(). */
 void mqtt_subscribe(struct mqtt *m);
