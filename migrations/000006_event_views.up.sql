@@ -19,8 +19,9 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION json_int IS 'A whole number, also one written as text; else NULL';
 
--- Answers are found by message id near the call: ids repeat after a reboot. An answer that says
--- nothing ({}) is not stored unless events.results = all: no answer here.
+-- Answers are found by message id near the call: ids repeat after a reboot. Near is by time of
+-- receipt, which every call has; an answer has no other time. An answer that says nothing ({}) is not
+-- stored unless events.results = all: no answer here.
 CREATE VIEW csms_calls AS
 SELECT c.charge_station_id, c.event_time, c.action, c.message_id, c.ocpp_version,
     c.payload AS request,
@@ -36,14 +37,14 @@ LEFT JOIN LATERAL (
     SELECT r.*
     FROM ocpp_events r
     WHERE r.charge_station_id = c.charge_station_id
-      AND r.event_time BETWEEN c.event_time - interval '1 minute'
-          AND c.event_time + interval '10 minutes'
+      AND r.event_time BETWEEN c.received_at - interval '1 minute'
+          AND c.received_at + interval '10 minutes'
       AND r.message_id = c.message_id
       AND r.direction = 'in'
       AND r.kind IN ('result', 'error')
       AND r.action IN (c.action, '')
-    ORDER BY (r.event_time < c.event_time), abs(extract(epoch FROM r.event_time - c.event_time)),
-        r.digest
+    ORDER BY (r.event_time < c.received_at),
+        abs(extract(epoch FROM r.event_time - c.received_at)), r.digest
     LIMIT 1
 ) a ON c.message_id <> ''
 WHERE c.direction = 'out' AND c.kind = 'call';
@@ -56,6 +57,11 @@ SELECT e.charge_station_id, e.event_time, e.ocpp_version,
     coalesce(s.v ->> 'serialNumber', e.payload ->> 'chargePointSerialNumber') AS serial_number,
     coalesce(s.v ->> 'firmwareVersion', e.payload ->> 'firmwareVersion') AS firmware_version,
     e.payload ->> 'reason' AS reason,
+    e.payload ->> 'chargeBoxSerialNumber' AS charge_box_serial_number,
+    coalesce(s.v #>> '{modem,iccid}', e.payload ->> 'iccid') AS iccid,
+    coalesce(s.v #>> '{modem,imsi}', e.payload ->> 'imsi') AS imsi,
+    e.payload ->> 'meterType' AS meter_type,
+    e.payload ->> 'meterSerialNumber' AS meter_serial_number,
     e.received_at, e.digest
 FROM ocpp_events e
 CROSS JOIN LATERAL (SELECT e.payload -> 'chargingStation' AS v) s
@@ -156,22 +162,44 @@ LEFT JOIN LATERAL json_items(d.v -> 'variableMonitoring') AS m (v) ON true
 WHERE e.action = 'NotifyMonitoringReport' AND e.kind = 'call';
 COMMENT ON VIEW monitoring_reports IS '2.x: one row per monitor in NotifyMonitoringReport';
 
--- The newest that was accepted, per EVSE and connector.
+-- The newest that was accepted, per EVSE and connector. A gateway repeats the request beside the
+-- result: then the result says it all, also where the call was not seen.
 CREATE VIEW availability AS
 SELECT DISTINCT ON (c.charge_station_id, p.evse_id, p.connector_id)
     c.charge_station_id, p.evse_id, p.connector_id,
     coalesce(c.request ->> 'operationalStatus', c.request ->> 'type') AS asked_for,
-    c.status, c.event_time AS asked_at, c.answered_at
-FROM csms_calls c
+    c.status, c.asked_at, c.answered_at,
+    s.status AS reported_status,
+    s.event_time AS reported_at
+FROM (
+    SELECT charge_station_id, request, status, event_time AS asked_at, answered_at, digest
+    FROM csms_calls
+    WHERE action = 'ChangeAvailability'
+    UNION ALL
+    SELECT charge_station_id, request, payload ->> 'status', NULL, event_time, digest
+    FROM ocpp_events
+    WHERE action = 'ChangeAvailability' AND direction = 'in' AND kind = 'result'
+      AND request IS NOT NULL
+) c
 CROSS JOIN LATERAL (
     SELECT coalesce(json_int(c.request #> '{evse,id}'), json_int(c.request -> 'connectorId'), 0)
             AS evse_id,
         coalesce(json_int(c.request #> '{evse,connectorId}'),
             json_int(c.request -> 'connectorId'), -1) AS connector_id
 ) p
-WHERE c.action = 'ChangeAvailability' AND c.status IN ('Accepted', 'Scheduled')
-ORDER BY c.charge_station_id, p.evse_id, p.connector_id, c.event_time DESC, c.digest DESC;
-COMMENT ON VIEW availability IS 'Operative or Inoperative, as the last ChangeAvailability that a station took says, per EVSE (0 = the whole station) and connector (-1 = not stated); Scheduled = once the transaction is over';
+LEFT JOIN LATERAL (
+    SELECT o.status, o.event_time
+    FROM connector_status o
+    WHERE o.charge_station_id = c.charge_station_id
+      AND o.evse_id = p.evse_id
+      AND (o.connector_id = p.connector_id OR p.connector_id = -1)
+    ORDER BY o.event_time DESC, o.digest DESC
+    LIMIT 1
+) s ON true
+WHERE c.status IN ('Accepted', 'Scheduled')
+ORDER BY c.charge_station_id, p.evse_id, p.connector_id, c.answered_at DESC,
+    c.asked_at DESC NULLS LAST, c.digest DESC;
+COMMENT ON VIEW availability IS 'Operative or Inoperative, as the last ChangeAvailability that a station took says, per EVSE (0 = the whole station) and connector (-1 = not stated); Scheduled = once the transaction is over. Beside it the newest StatusNotification from there.';
 
 CREATE VIEW reservations AS
 SELECT DISTINCT ON (c.charge_station_id, p.id)

@@ -1,15 +1,17 @@
 """The views over ocpp_events: what payloads say, by their fields; none fails on any payload."""
 
+import datetime
 import itertools
 import json
+import os
+import pathlib
+import sys
 
 import pytest
-from conftest import run_cli, stored
+import rig
+from conftest import ROOT, run_cli, stored
 
 DAY = "2026-01-31T"
-VIEWS = ("csms_calls", "boots", "operations", "security_events", "device_events",
-         "device_reports", "monitoring_reports", "availability", "reservations",
-         "charging_profiles")
 
 
 class Station:
@@ -73,8 +75,10 @@ def test_boot_of_1_6(station16, migrated):
         "chargePointVendor": "V", "chargePointModel": "M", "chargePointSerialNumber": "S",
         "chargeBoxSerialNumber": "B", "firmwareVersion": "1", "iccid": "8949", "imsi": "262",
         "meterType": "T", "meterSerialNumber": "N"})
-    assert station16.rows("SELECT vendor, model, serial_number, firmware_version FROM boots") == [
-        ("V", "M", "S", "1")]
+    assert station16.rows("SELECT vendor, model, serial_number, firmware_version,"
+                          " charge_box_serial_number, iccid, imsi, meter_type,"
+                          " meter_serial_number FROM boots") == [
+        ("V", "M", "S", "1", "B", "8949", "262", "T", "N")]
     assert migrated.rows("SELECT charge_box_serial_number, iccid, imsi, meter_type,"
                          " meter_serial_number FROM charge_station_status") == [
         ("B", "8949", "262", "T", "N")]
@@ -207,6 +211,44 @@ def test_availability_is_what_was_taken_last(station, station16):
         ("cs001", 1, -1, "Operative", "Scheduled"), ("cs002", 2, 2, "Inoperative", "Accepted")]
 
 
+def test_availability_beside_what_the_station_reports(station, station16):
+    station.is_asked("ChangeAvailability", {"operationalStatus": "Inoperative",
+                                            "evse": {"id": 1}}, {"status": "Accepted"})
+    for connector, second, status in ((1, 1, "Available"), (2, 2, "Unavailable")):
+        station.says("StatusNotification", {
+            "timestamp": f"{DAY}10:00:0{second}Z", "evseId": 1, "connectorId": connector,
+            "connectorStatus": status})
+    station.says("StatusNotification", {"timestamp": DAY + "11:00:00Z", "evseId": 2,
+                                        "connectorId": 1, "connectorStatus": "Faulted"})
+    station16.name, station16.count = "cs002", station.count
+    station16.is_asked("ChangeAvailability", {"connectorId": 0, "type": "Inoperative"},
+                       {"status": "Accepted"})
+    station16.is_asked("ChangeAvailability", {"connectorId": 2, "type": "Operative"},
+                       {"status": "Accepted"})
+    station16.says("StatusNotification", {"connectorId": 0, "errorCode": "NoError",
+                                          "status": "Unavailable",
+                                          "timestamp": DAY + "10:00:00Z"})
+    assert station16.rows("SELECT charge_station_id, evse_id, connector_id, asked_for,"
+                          " reported_status FROM availability ORDER BY 1, 2") == [
+        ("cs001", 1, -1, "Inoperative", "Unavailable"),
+        ("cs002", 0, 0, "Inoperative", "Unavailable"), ("cs002", 2, 2, "Operative", None)]
+
+
+def test_availability_from_an_answer_that_repeats_its_request(station):
+    """As MaEVE's gateway sends it, whether the call itself was seen or not."""
+    request = {"operationalStatus": "Inoperative", "evse": {"id": 3}}
+    for name in ("cs001", "cs002"):
+        if name == "cs001":
+            station.is_asked("ChangeAvailability", request)
+        station.publish.send(name, {"type": 3, "action": "ChangeAvailability", "id": "c1",
+                                    "request": request, "response": {"status": "Accepted"}},
+                             "2.0.1", "in")
+        station.count += 1
+    assert station.rows("SELECT charge_station_id, evse_id, asked_for, asked_at IS NULL"
+                        " FROM availability ORDER BY 1") == [
+        ("cs001", 3, "Inoperative", False), ("cs002", 3, "Inoperative", True)]
+
+
 def test_reservations_and_what_became_of_them(station):
     for number in (1, 2, 3, 4):
         station.is_asked("ReserveNow", {
@@ -247,20 +289,102 @@ def test_charging_profiles(station, station16):
         ("SetChargingProfile", "Rejected", 2, 8, "TxDefaultProfile", 1, None, None)]
 
 
+def test_lists_of_tokens(station, station16):
+    station.is_asked("SendLocalList", {
+        "versionNumber": 7, "updateType": "Differential", "localAuthorizationList": [
+            {"idToken": {"idToken": "A", "type": "Central"}, "idTokenInfo": {
+                "status": "Accepted", "cacheExpiryDateTime": DAY + "12:00:00Z",
+                "groupIdToken": {"idToken": "G", "type": "Central"}}},
+            {"idToken": {"idToken": "B", "type": "ISO14443"}}]}, {"status": "VersionMismatch"})
+    station.is_asked("GetLocalListVersion", {}, {"versionNumber": 6})
+    station16.name, station16.count = "cs002", station.count
+    station16.is_asked("SendLocalList", {
+        "listVersion": 3, "updateType": "Full", "localAuthorizationList": [
+            {"idTag": "C", "idTagInfo": {"status": "Blocked", "parentIdTag": "P",
+                                         "expiryDate": DAY + "13:00:00Z"}}]},
+        {"status": "Accepted"})
+    station16.is_asked("GetLocalListVersion", {}, {"listVersion": -1})
+    assert station16.rows("SELECT charge_station_id, action, list_version, update_type, entries,"
+                          " status FROM local_lists ORDER BY 1, 2") == [
+        ("cs001", "GetLocalListVersion", 6, None, None, None),
+        ("cs001", "SendLocalList", 7, "Differential", 2, "VersionMismatch"),
+        ("cs002", "GetLocalListVersion", -1, None, None, None),
+        ("cs002", "SendLocalList", 3, "Full", 1, "Accepted")]
+    assert station16.rows("SELECT charge_station_id, list_version, answer, id_token,"
+                          " id_token_type, status, group_id_token, expires"
+                          " FROM local_list_entries ORDER BY 1, 4") == [
+        ("cs001", 7, "VersionMismatch", "A", "Central", "Accepted", "G", DAY + "12:00:00Z"),
+        ("cs001", 7, "VersionMismatch", "B", "ISO14443", None, None, None),
+        ("cs002", 3, "Accepted", "C", None, "Blocked", "P", DAY + "13:00:00Z")]
+
+
+def test_results_that_the_other_side_refuses(station):
+    """OCPP 2.1: a CALLRESULTERROR answers a result, of either side."""
+    station.version = "2.1"
+    station.is_asked("GetLocalListVersion", {}, {"versionNumber": "six"})
+    frame = [5, "c1", "TypeConstraintViolation", "no integer", {"at": "versionNumber"}]
+    station.publish.send(station.name, frame, "2.1", "out")
+    request = {"reason": "PowerUp", "chargingStation": {"vendorName": "V", "model": "M"}}
+    station.says("BootNotification", request)
+    station.publish.result(station.name, "BootNotification", {"interval": 300}, id="s2",
+                           version="2.1")
+    station.publish.send(station.name, [5, "s2", "FormatViolation", "", {}], "2.1", "in")
+    station.publish.send(station.name, {"type": 5, "action": "Reset", "id": "gone",
+                                        "error_code": "GenericError"}, "2.1", "in")
+    station.count += 4
+    assert station.rows("SELECT refused_by, action, message_id, error_code, error_description,"
+                        " details, result, request FROM refused_results ORDER BY message_id") == [
+        ("csms", "GetLocalListVersion", "c1", "TypeConstraintViolation", "no integer",
+         {"at": "versionNumber"}, {"versionNumber": "six"}, {}),
+        ("station", "Reset", "gone", "GenericError", None, None, None, None),
+        ("station", "BootNotification", "s2", "FormatViolation", None, {}, {"interval": 300},
+         request)]
+
+
+def test_values_of_event_streams(station):
+    station.publish.send(station.name, [6, "p1", "NotifyPeriodicEventStream", {
+        "id": 4, "pending": 2, "basetime": DAY + "10:00:00Z",
+        "data": [{"t": 0, "v": "16.3"}, {"t": 1.5, "v": "16.4"}, {"t": "soon", "v": 5}]}],
+        "2.1")
+    station.count += 1
+    assert station.rows("SELECT stream_id, value, seconds, measured_at - event_time, pending"
+                        " FROM event_streams ORDER BY value DESC") == [
+        (4, "5", "soon", None, 2),
+        (4, "16.4", "1.5", datetime.timedelta(seconds=1.5), 2),
+        (4, "16.3", "0", datetime.timedelta(0), 2)]
+
+
 ACTIONS = ["BootNotification", "FirmwareStatusNotification", "SecurityEventNotification",
            "NotifyEvent", "NotifyReport", "NotifyMonitoringReport", "ChangeAvailability",
            "ReserveNow", "CancelReservation", "ReservationStatusUpdate", "SetChargingProfile",
-           "ClearChargingProfile", "ReportChargingProfiles"]
+           "ClearChargingProfile", "ReportChargingProfiles", "SendLocalList",
+           "GetLocalListVersion", "NotifyPeriodicEventStream", ""]
+
+WAYS = [("in", "call"), ("out", "call"), ("in", "result"), ("in", "result_error"), ("in", "send")]
 
 KEYS = ["status", "requestId", "seqNo", "chargingStation", "eventData", "reportData", "monitor",
         "evse", "evseId", "connectorId", "id", "reservationId", "idToken", "chargingProfile",
         "csChargingProfiles", "chargingProfileCriteria", "component", "variable", "eventId",
-        "variableAttribute", "variableMonitoring", "stackLevel"]
+        "variableAttribute", "variableMonitoring", "stackLevel", "localAuthorizationList",
+        "versionNumber", "data"]
 
 HOSTILE = [None, True, 0, -1, 10 ** 400, 1.5, "", "x", "9" * 30, "1e5", "\ud7ff", [], {}, [[]],
            [None, 1, "x", [], {}], {"id": []}, {"name": {"name": 1}}, {"id": {"id": 5}},
            [{"component": 5, "variable": [], "variableAttribute": {}, "variableMonitoring": 1}],
-           [{"component": {"evse": 7}, "variableAttribute": [None, [1], {"value": {}}]}]]
+           [{"component": {"evse": 7}, "variableAttribute": [None, [1], {"value": {}}]}],
+           [{"t": 10 ** 30, "v": {}}, {"t": "9" * 40}, {"t": "-999999999.5", "v": 1}],
+           [{"idToken": [], "idTokenInfo": 5}, {"idTag": {}, "idTagInfo": [{"status": 1}]}]]
+
+
+def read_all_views(database):
+    """Every column of every row of every view, as a reader's COPY would: {view: rows}."""
+    session = database.connect()
+    session.execute("ANALYZE ocpp_events")
+    views = [name for name, in database.rows(
+        "SELECT relname::text FROM pg_class WHERE relkind = 'v'"
+        " AND relnamespace = 'ocpp'::regnamespace")]
+    assert len(views) > 15
+    return {view: session.execute(f"SELECT v::text FROM {view} v").rowcount for view in views}
 
 
 def test_views_read_every_payload(migrated):
@@ -271,18 +395,58 @@ def test_views_read_every_payload(migrated):
     payloads += [json.dumps({key: value for key in KEYS}) for value in HOSTILE]
     payloads += [json.dumps({key: value for key in KEYS} | {"status": "Accepted"})
                  for value in HOSTILE]
-    rows = [(f"cs{number // 300}", number, direction, kind, action, str(number // 3), payload)
-            for number, (action, payload, (direction, kind)) in enumerate(itertools.product(
-                ACTIONS, payloads, [("in", "call"), ("out", "call"), ("in", "result")]))]
+    rows = [(f"cs{number // 300}", number, direction, kind, action, str(number // len(WAYS)),
+             payload) for number, (action, payload, (direction, kind)) in enumerate(
+                 itertools.product(ACTIONS, payloads, WAYS))]
     with session.cursor().copy("COPY ocpp_events (charge_station_id, digest, direction, kind,"
-                               " action, message_id, payload, event_time, evse_id, received_at,"
-                               " time_source, flags, ocpp_version) FROM STDIN") as copy:
+                               " action, message_id, payload, request, received_at, event_time,"
+                               " evse_id, time_source, flags, ocpp_version) FROM STDIN") as copy:
         for row in rows:
-            at = f"2026-01-31 10:00:00.{row[1] % 1000000:06}Z"
-            copy.write_row((*row, at, -1, at, "r", 0, "x"))
-    session.execute("ANALYZE ocpp_events")
-    for view in VIEWS:
-        assert session.execute(f"SELECT v::text FROM {view} v").rowcount > 0, view
+            at = f"2026-01-31 10:00:00.{row[1]:06}Z"
+            # All messages of one exchange in seven have times of their own that are none.
+            undated = row[1] // len(WAYS) % 7 == 0
+            copy.write_row((*row, row[-1], at, "-infinity" if undated else at, -1, "r", 0, "x"))
+    found = read_all_views(migrated)
+    asked = found.keys() - {"sessions", "suspicious_sessions", "meter_samples",
+                            "meter_values_json", "all_transactions"}
+    assert [view for view in asked if found[view] == 0] == []
+
+
+NUL = {"status": "a\u0000b", "requestId": -0.0, "type": "\ud800",
+       "eventData": [{"eventId": "\u0000"}],
+       "reportData": [{"component": {"name": "\u0000\udfff"}}]}
+
+
+def test_views_read_what_the_pipeline_made_of_anything(running, migrated, publish):
+    """What is hostile, by the front door: texts that jsonb cannot hold, and all that golden files
+    and fuzzers have found, in every version and direction."""
+    running()
+    golden = os.path.join(ROOT, "tests", "golden")
+    sys.path.insert(0, golden)
+    from golden import payload as golden_payload
+    files = [p for p in pathlib.Path(golden).iterdir() if p.suffix in (".json", ".hex")]
+    bodies = [golden_payload(p) for p in files]
+    bodies += [p.read_bytes() for p in pathlib.Path(ROOT, "tests/fuzz/corpus/decode").iterdir()]
+    assert len(bodies) > 40
+    for action in [*ACTIONS[:-1], "TransactionEvent", "MeterValues", "StartTransaction",
+                   "StatusNotification", "Authorize"]:
+        bodies.append(json.dumps({"type": 2, "action": action, "id": action, "request": NUL}))
+        bodies.append(json.dumps([3, action, NUL]))
+        bodies.append(json.dumps([4, action, "\u0000", "\udc00", NUL]))
+    topics = [f"cs/{direction}/ocpp{version}/cs001" for direction in ("in", "out")
+              for version in ("1.6", "2.0.1", "2.1")]
+    for topic, body in itertools.product(topics, bodies):
+        publish.raw(topic, body)
+    # One client, one persister: what is published last is stored last.
+    publish.call("last", "Heartbeat", {})
+    rig.wait_until(lambda: migrated.value("SELECT count(*) FROM ocpp_events"
+                                          " WHERE charge_station_id = 'last'") == 1, 60,
+                   lambda: str(migrated.rows("TABLE ingest_progress")))
+    assert migrated.value("SELECT count(*) FROM ocpp_events"
+                          " WHERE 'text_replaced' = ANY (flag_names(flags))") > 50
+    found = read_all_views(migrated)
+    assert min(found[view] for view in ("csms_calls", "operations", "device_events", "sessions",
+                                        "meter_samples", "meter_values_json")) > 0
 
 
 def test_views_find_their_rows_by_index(migrated):

@@ -3,6 +3,7 @@ it; here is what no other file shows."""
 
 import json
 
+import msgpack
 import pytest
 from world import DAY, utc
 
@@ -119,6 +120,20 @@ def test_meter_of_a_start_that_is_no_positive_integer(world, meter):
                       station) == [(str(meter),)]
 
 
+def test_first_reading_of_0_is_kept_as_it_was_sent(world):
+    """Transaction.Begin of 0 where the meter stood elsewhere: a placeholder nobody marks."""
+    station = world.station()
+    for number, (kind, context, value) in enumerate([
+            ("Started", "Transaction.Begin", 0), ("Updated", "Sample.Periodic", 54000),
+            ("Ended", "Transaction.End", 54321)]):
+        at = f"1{number}:00:00Z"
+        world.event(station, kind, number=number, at=at, meterValue=[
+            {"timestamp": DAY + at, "sampledValue": [
+                {"measurand": REGISTER, "context": context, "value": value}]}])
+    assert world.rows("SELECT meter_start, meter_stop, energy_wh FROM sessions"
+                      " WHERE charge_station_id = ?", station) == [(0, 54321, 54321)]
+
+
 def test_values_without_energy_change_no_reading(world):
     """A last batch that has the state of charge only, and one of Sample.Clock."""
     station = world.station()
@@ -220,6 +235,18 @@ def test_numbers_beyond_32_bits_are_kept(world):
                       " WHERE charge_station_id = ? ORDER BY ocpp_version", station) == [
         (2 ** 40, None, None, {"reservationId": 2 ** 40}),
         (None, None, None, {"seqNo": 2 ** 40})]
+
+
+def test_integers_of_msgpack_beyond_64_bits_signed_are_kept(world):
+    station = world.station()
+    for number in (2 ** 63, 2 ** 64 - 1):
+        world.publisher.raw(f"cs/in/ocpp1.6/{station}", msgpack.packb({
+            "type": 2, "action": "StopTransaction", "id": str(number), "request": {
+                "transactionId": number, "meterStop": number, "timestamp": DAY + "11:00:00Z"}}))
+        world.sent += 1
+    assert world.rows("SELECT transaction_id, meter_stop FROM transactions"
+                      " WHERE charge_station_id = ? ORDER BY 2", station) == [
+        (str(2 ** 63), 2 ** 63), (str(2 ** 64 - 1), 2 ** 64 - 1)]
 
 
 def test_reasons_are_believed(world):
