@@ -273,7 +273,8 @@ def test_program_outside_the_tree_builds_with_pkg_config(migrated, installed, tm
     prefix, flags = installed
     libs = pkg_config(prefix, "--libs")
     if static:  # but for libpq: Debian has not all that its archive needs
-        libs = [os.path.join(prefix, "lib", "libocpp-store.a"), "-lpq", "-lssl", "-lcrypto", "-pthread"]
+        libs = [os.path.join(prefix, "lib", "libocpp-store.a"), "-lpq", "-lssl", "-lcrypto",
+                "-pthread"]
     program = str(tmp_path / "example")
     done = subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", *flags, "-o", program,
                            outside(tmp_path), *pkg_config(prefix, "--cflags"), *libs],
