@@ -12,7 +12,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         ca-certificates curl \
         libpaho-mqtt1.3 libpq5 libmsgpackc2 libev4 libyajl2 libini-config5 \
-        libmicrohttpd12 libssl3 libzstd1 \
+        libmicrohttpd12 libssl3 libzstd1 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/ocpp-persister --create-home persister
 COPY --from=build /source/build/release/ocpp-persister /usr/local/bin/

@@ -1,4 +1,5 @@
 DROP FUNCTION make_partitioned(text, text, text);
+DROP FUNCTION check_attached(text[]);
 DROP FUNCTION ensure_partition(text, timestamptz);
 DROP FUNCTION grant_table(text);
 DROP FUNCTION partition_exists(text, text);

@@ -60,6 +60,12 @@ BEGIN
     IF partition_exists(parent, part.name) THEN
         RETURN false;
     END IF;
+    -- Somebody detached it, perhaps to look at it, and left it here. The program knows this code.
+    IF to_regclass(format('%I', part.name)) IS NOT NULL THEN
+        RAISE EXCEPTION 'table "%" is where it belongs, but is no partition of "%"', part.name, parent
+            USING ERRCODE = 'OC001',
+                HINT = 'attach it again, or move it to another schema, or drop it';
+    END IF;
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part.name, parent);
     IF part.lower_bound = '-infinity' THEN
         EXECUTE format('ALTER TABLE %I ADD CONSTRAINT undated CHECK (%I = ''-infinity'')', part.name,
@@ -83,6 +89,20 @@ LANGUAGE sql VOLATILE AS $$
           AND NOT coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false))
 $$;
 COMMENT ON FUNCTION partition_exists IS 'True if the partition is there and attached';
+
+CREATE FUNCTION check_attached(names text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+BEGIN
+    SELECT n INTO name FROM unnest(names) AS n
+    WHERE NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = to_regclass(format('%I', n)))
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'partition "%" was detached', name USING ERRCODE = 'OC002';
+    END IF;
+END $$;
+COMMENT ON FUNCTION check_attached IS 'Fails if one of these tables is no partition (any more)';
 
 -- Roles are optional: they are made if the migrating role may make them. Whoever migrates owns
 -- everything; a persister that runs as a member of ocpp_writer cannot change the schema.
@@ -130,7 +150,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['partition_of', 'ensure_partition', 'partition_exists'] LOOP
+    FOREACH name IN ARRAY ARRAY['partition_of', 'ensure_partition', 'partition_exists',
+        'check_attached'] LOOP
         EXECUTE format('ALTER FUNCTION %I SET search_path = %I, pg_temp', name, current_schema());
     END LOOP;
     -- It makes tables with its owner's rights, so not everybody may call it.

@@ -80,7 +80,7 @@ CREATE TABLE transaction_events (
     flags integer NOT NULL,
     connector_id integer,
     ocpp_version text NOT NULL,
-    event_type text NOT NULL,
+    event_type text,
     transaction_id text COLLATE "C",
     seq_no integer,
     trigger_reason text,
@@ -112,7 +112,7 @@ COMMENT ON COLUMN transaction_events.time_source IS 's = station, r = time of re
 COMMENT ON COLUMN transaction_events.flags IS 'What looks odd; see flag_names()';
 COMMENT ON COLUMN transaction_events.connector_id IS 'Connector, where stated';
 COMMENT ON COLUMN transaction_events.ocpp_version IS '1.6, 2.0.1 or 2.1';
-COMMENT ON COLUMN transaction_events.event_type IS 'Started, Updated or Ended (1.6: StartTransaction = Started, StopTransaction = Ended)';
+COMMENT ON COLUMN transaction_events.event_type IS 'Started, Updated or Ended (1.6: StartTransaction = Started, StopTransaction = Ended); NULL = not stated';
 COMMENT ON COLUMN transaction_events.transaction_id IS 'As the station wrote it. NULL for a 1.6 start, whose id comes with the result: see transaction_starts';
 COMMENT ON COLUMN transaction_events.seq_no IS '2.x: seqNo';
 COMMENT ON COLUMN transaction_events.trigger_reason IS '2.x: triggerReason';
@@ -237,8 +237,31 @@ LANGUAGE sql IMMUTABLE AS $$
         (8, 'duplicate_start'),
         (9, 'duplicate_stop'),
         (10, 'stop_before_start'),
-        (11, 'meter_backwards')
+        (11, 'meter_backwards'),
+        (12, 'energy_implausible')
     ) AS f (bit, name)
     WHERE flags & (1 << f.bit) <> 0
 $$;
-COMMENT ON FUNCTION flag_names IS 'The words for the bits of a flags column';
+COMMENT ON FUNCTION flag_names IS 'The names of the bits of a flags column';
+
+CREATE FUNCTION flag_meanings(flags integer) RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(array_agg(f.meaning ORDER BY f.bit), '{}')
+    FROM (VALUES
+        (0, 'the time had no zone and was taken as UTC'),
+        (1, 'the time says more than an instant: 24:00, second 60, more than six decimals'),
+        (2, 'the time is none, or outside 2010 to 2100'),
+        (3, 'the time is later than the time of receipt'),
+        (4, 'part of the message could not be stored as it was; payload_raw has the message as received'),
+        (5, 'a sampled value is not a number'),
+        (6, 'a multiplier beyond +-15, which views do not apply'),
+        (7, 'the station sends too many different sets of samples; the row describes itself'),
+        (8, 'several different starts'),
+        (9, 'several different ends'),
+        (10, 'the end is before the start'),
+        (11, 'the meter at the end is below the meter at the start'),
+        (12, 'more energy than 500 kW would give in the time')
+    ) AS f (bit, meaning)
+    WHERE flags & (1 << f.bit) <> 0
+$$;
+COMMENT ON FUNCTION flag_meanings IS 'What the bits of a flags column say, in words';

@@ -14,6 +14,44 @@ COMMENT ON COLUMN transaction_keys.charge_station_id IS 'Charge station';
 COMMENT ON COLUMN transaction_keys.transaction_id IS 'As in transactions';
 COMMENT ON COLUMN transaction_keys.partition_time IS 'Where the row in transactions is';
 SELECT grant_table('transaction_keys');
+CREATE INDEX transaction_keys_partition_time ON transaction_keys (partition_time);
+
+-- From month to month by the index. The lock is that of ensure_partition: nobody makes the partition,
+-- and a key for it, while its keys are removed.
+CREATE FUNCTION prune_transaction_keys(rows_max integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    at timestamptz := '-infinity';
+    part record;
+    removed bigint := 0;
+    more bigint;
+BEGIN
+    LOOP
+        SELECT min(k.partition_time) INTO at FROM transaction_keys k WHERE k.partition_time >= at;
+        EXIT WHEN at IS NULL OR removed >= rows_max;
+        SELECT * INTO part FROM partition_of('transactions', at);
+        IF to_regclass(format('%I', part.name)) IS NULL THEN
+            PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister partition'), hashtext(part.name));
+            IF to_regclass(format('%I', part.name)) IS NULL THEN
+                DELETE FROM transaction_keys WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM transaction_keys k
+                    WHERE k.partition_time >= part.lower_bound
+                      AND k.partition_time < part.upper_bound
+                    LIMIT rows_max - removed FOR UPDATE SKIP LOCKED));
+                GET DIAGNOSTICS more = ROW_COUNT;
+                removed := removed + more;
+            END IF;
+        END IF;
+        at := part.upper_bound;
+    END LOOP;
+    RETURN removed;
+END $$;
+COMMENT ON FUNCTION prune_transaction_keys IS 'Removes keys of transactions whose partition was dropped, at most so many; returns how many. The program calls it every minute.';
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION prune_transaction_keys SET search_path = %I, pg_temp',
+        current_schema());
+END $$;
 
 CREATE TABLE transactions (
     charge_station_id text COLLATE "C" NOT NULL,
@@ -42,6 +80,8 @@ CREATE TABLE transactions (
     total_cost numeric,
     seq_no_start integer,
     seq_no_stop integer,
+    start_flags integer,
+    stop_flags integer,
     seq_no_missing integer,
     first_event_at timestamptz,
     last_event_at timestamptz,
@@ -76,6 +116,8 @@ COMMENT ON COLUMN transactions.remote_start_id IS '2.x: remoteStartId of the req
 COMMENT ON COLUMN transactions.total_cost IS 'Cost as the CSMS told the station (CostUpdated)';
 COMMENT ON COLUMN transactions.seq_no_start IS '2.x: seqNo of the start';
 COMMENT ON COLUMN transactions.seq_no_stop IS '2.x: seqNo of the end';
+COMMENT ON COLUMN transactions.start_flags IS 'What looks odd about the start; see flag_names()';
+COMMENT ON COLUMN transactions.stop_flags IS 'What looks odd about the end; see flag_names()';
 COMMENT ON COLUMN transactions.seq_no_missing IS '2.x: numbers missing between the lowest and the highest seqNo seen. A station may drop every second update when short of memory (E04.FR.08).';
 COMMENT ON COLUMN transactions.first_event_at IS 'Earliest event of it that is known';
 COMMENT ON COLUMN transactions.last_event_at IS 'Latest event of it that is known';
@@ -150,6 +192,11 @@ CREATE TABLE charge_station_status (
     serial_number text,
     firmware_version text,
     boot_reason text,
+    charge_box_serial_number text,
+    iccid text,
+    imsi text,
+    meter_type text,
+    meter_serial_number text,
     booted_at timestamptz,
     boot_digest bigint,
     last_heartbeat_at timestamptz,
@@ -163,6 +210,11 @@ COMMENT ON COLUMN charge_station_status.model IS 'chargePointModel (1.6) or char
 COMMENT ON COLUMN charge_station_status.serial_number IS 'chargePointSerialNumber (1.6) or chargingStation.serialNumber (2.x)';
 COMMENT ON COLUMN charge_station_status.firmware_version IS 'firmwareVersion';
 COMMENT ON COLUMN charge_station_status.boot_reason IS '2.x: reason';
+COMMENT ON COLUMN charge_station_status.charge_box_serial_number IS '1.6: chargeBoxSerialNumber';
+COMMENT ON COLUMN charge_station_status.iccid IS 'Of its SIM card: iccid (1.6) or chargingStation.modem.iccid (2.x)';
+COMMENT ON COLUMN charge_station_status.imsi IS 'Of its SIM card: imsi (1.6) or chargingStation.modem.imsi (2.x)';
+COMMENT ON COLUMN charge_station_status.meter_type IS '1.6: meterType';
+COMMENT ON COLUMN charge_station_status.meter_serial_number IS '1.6: meterSerialNumber';
 COMMENT ON COLUMN charge_station_status.booted_at IS 'When its last BootNotification was received';
 COMMENT ON COLUMN charge_station_status.boot_digest IS 'Decides between two of the same time';
 COMMENT ON COLUMN charge_station_status.last_heartbeat_at IS 'When its last Heartbeat was received';
@@ -198,3 +250,23 @@ COMMENT ON COLUMN connector_status.digest IS 'Decides between two of the same ti
 COMMENT ON COLUMN connector_status.received_at IS 'When it was received from the broker';
 COMMENT ON COLUMN connector_status.updated_at IS 'When this row last changed here';
 SELECT grant_table('connector_status');
+
+CREATE TABLE operation_status (
+    charge_station_id text COLLATE "C" NOT NULL,
+    operation text NOT NULL,
+    status text,
+    request_id integer,
+    received_at timestamptz NOT NULL,
+    digest bigint NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (charge_station_id, operation)
+);
+COMMENT ON TABLE operation_status IS 'How far a station is with what takes it a while: the newest FirmwareStatusNotification, DiagnosticsStatusNotification and so on. All of them are in ocpp_events.';
+COMMENT ON COLUMN operation_status.charge_station_id IS 'Charge station';
+COMMENT ON COLUMN operation_status.operation IS 'firmware (an update), publish_firmware (2.x: as a local controller), diagnostics (1.6: an upload), log (an upload)';
+COMMENT ON COLUMN operation_status.status IS 'status, as written';
+COMMENT ON COLUMN operation_status.request_id IS 'requestId of the request that it belongs to, where stated';
+COMMENT ON COLUMN operation_status.received_at IS 'When it was received: these messages carry no time of their own';
+COMMENT ON COLUMN operation_status.digest IS 'Decides between two of the same time';
+COMMENT ON COLUMN operation_status.updated_at IS 'When this row last changed here';
+SELECT grant_table('operation_status');

@@ -160,4 +160,102 @@ CROSS JOIN LATERAL (
 ) w;
 COMMENT ON VIEW sessions IS 'One row per transaction: who, where, when, how much, why it ended; incomplete says in words what is missing';
 
-SELECT grant_table(v) FROM unnest(ARRAY['meter_samples', 'meter_values_json', 'sessions']) v;
+-- Everything that is asked about a session is asked with a range of time at its own station, so that
+-- each question is a few index look-ups in one or two partitions; filter by station or
+-- partition_time.
+CREATE VIEW suspicious_sessions AS
+SELECT
+    t.charge_station_id,
+    t.transaction_id,
+    t.evse_id,
+    t.connector_id,
+    t.id_token,
+    t.started_at,
+    t.stopped_at,
+    t.meter_start,
+    t.meter_stop,
+    r.reasons,
+    t.first_event_at,
+    t.last_event_at,
+    t.partition_time
+FROM transactions t
+CROSS JOIN LATERAL (
+    SELECT coalesce(t.stopped_at, t.last_event_at) AS over_at,
+        least(coalesce(t.stopped_at, 'infinity'),
+            coalesce(t.started_at, t.first_event_at) + interval '31 days') AS until
+) e
+LEFT JOIN LATERAL (
+    SELECT o.transaction_id
+    FROM transactions o
+    WHERE o.charge_station_id = t.charge_station_id
+      AND o.partition_time >= t.started_at - interval '31 days'
+      AND o.partition_time < e.over_at
+      AND o.evse_id = t.evse_id
+      AND t.evse_id > 0
+      AND o.transaction_id <> t.transaction_id
+      AND o.started_at < e.over_at
+      AND coalesce(o.stopped_at, o.last_event_at) > t.started_at
+    ORDER BY o.transaction_id
+    LIMIT 1
+) overlap ON isfinite(t.started_at) AND isfinite(e.over_at)
+LEFT JOIN LATERAL (
+    SELECT k.transaction_id
+    FROM transaction_starts s
+    JOIN transaction_starts k USING (charge_station_id, event_time, evse_id, digest)
+    JOIN transactions o ON o.charge_station_id = k.charge_station_id
+        AND o.transaction_id = k.transaction_id
+        AND o.partition_time = k.event_time
+    WHERE s.charge_station_id = t.charge_station_id
+      AND s.event_time = t.started_at
+      AND s.transaction_id = t.transaction_id
+      AND k.transaction_id <> s.transaction_id
+      AND o.last_event_at > o.started_at
+    LIMIT 1
+) sibling ON t.stopped_at IS NULL AND t.last_event_at = t.started_at
+LEFT JOIN LATERAL (
+    SELECT true AS found
+    FROM meter_values m
+    WHERE m.charge_station_id = t.charge_station_id
+      AND m.event_time > now() - interval '1 day'
+      AND m.transaction_id = t.transaction_id
+    LIMIT 1
+) heard ON t.stopped_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE b.value < b.before) AS count
+    FROM (
+        SELECT m.value, lag(m.value) OVER (
+            PARTITION BY m.measurand, m.phase, m.location, m.unit
+            ORDER BY m.event_time, m.value) AS before
+        FROM meter_samples m
+        WHERE m.charge_station_id = t.charge_station_id
+          AND m.event_time >= coalesce(t.started_at, t.first_event_at)
+          AND m.event_time <= e.until
+          AND isfinite(m.event_time)
+          AND (m.transaction_id = t.transaction_id
+              OR (m.transaction_id IS NULL AND m.evse_id = t.evse_id))
+          AND m.measurand LIKE 'Energy.%.Register'
+    ) b
+) backwards
+CROSS JOIN LATERAL (
+    -- Oddities of writing (no zone, 24:00) are no reason for suspicion.
+    SELECT flag_meanings(t.flags & ~3) || array_remove(ARRAY[
+        CASE WHEN t.started_at IS NULL THEN 'no start' END,
+        CASE WHEN t.stopped_at IS NULL AND heard.found IS NULL
+                AND coalesce(t.last_event_at, t.partition_time) < now() - interval '1 day'
+            THEN 'no end, and nothing heard for a day' END,
+        CASE WHEN t.seq_no_missing > 0
+            THEN t.seq_no_missing || ' events missing (gap in seqNo)' END,
+        CASE WHEN overlap.transaction_id IS NOT NULL
+            THEN 'overlaps transaction ' || overlap.transaction_id || ' on the same EVSE' END,
+        CASE WHEN sibling.transaction_id IS NOT NULL
+            THEN 'the same start got another id, ' || sibling.transaction_id
+                || ', with which it went on' END,
+        CASE WHEN backwards.count > 0
+            THEN 'the meter ran backwards ' || backwards.count || ' times' END
+    ], NULL) AS reasons
+) r
+WHERE cardinality(r.reasons) > 0;
+COMMENT ON VIEW suspicious_sessions IS 'Transactions in which something looks wrong, with the reasons in words; nothing was changed or rejected for them';
+
+SELECT grant_table(v) FROM unnest(
+    ARRAY['meter_samples', 'meter_values_json', 'sessions', 'suspicious_sessions']) v;

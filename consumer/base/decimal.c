@@ -289,6 +289,28 @@ size_t decimal_from_float(float value, char out[static DECIMAL_FLOAT_BYTES])
 	return n > 0 ? n : decimal_from_printf((double)value, true, out);
 }
 
+double decimal_to_double(struct slice text)
+{
+	struct decimal d;
+	double value = 0;
+	int64_t power;
+	bool fraction = false;
+
+	if (decimal_parse(text, &d) == DECIMAL_NONE)
+		return 0;
+	power = d.exponent;
+	for (size_t i = 0; i < d.digits_size; i++) {
+		if (d.digits[i] == '.') {
+			fraction = true;
+			continue;
+		}
+		value = value * 10 + (d.digits[i] - '0');
+		power -= fraction;
+	}
+	value *= pow(10, (double)power);
+	return d.negative ? -value : value;
+}
+
 bool decimal_to_int64(struct slice text, int64_t low, int64_t high, int64_t *value_out)
 {
 	struct decimal d;

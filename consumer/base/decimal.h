@@ -45,6 +45,9 @@ enum { DECIMAL_FLOAT_BYTES = 40 };
 size_t decimal_from_double(double value, char out[static DECIMAL_FLOAT_BYTES]);
 size_t decimal_from_float(float value, char out[static DECIMAL_FLOAT_BYTES]);
 
+/* The nearest double or one beside it, for estimates; the text must be a number. */
+double decimal_to_double(struct slice text);
+
 /* A whole number in [low, high]; "5.0" and "1e1" are whole. False otherwise. */
 bool decimal_to_int64(struct slice text, int64_t low, int64_t high, int64_t *value_out);
 

@@ -25,6 +25,33 @@ static const char cli_dead_letters_help[] =
 	"  discard        remove for good\n"
 	"Which ones: by ID, --reason, --station, or --all. list takes the same, or nothing.\n";
 
+static const char cli_replay_help[] =
+	"SOURCE: a file, a folder, or - for standard input; plain, gzip or zstd. What is in it is\n"
+	"seen from its first bytes: segments of a log; lines of `mosquitto_sub -F '%j'`, '%J' or\n"
+	"'%U %q %t %D %x'. Doing it again, or beside the live stream, changes nothing.\n"
+	"  --from T, --to T   received in [T, T), RFC 3339\n"
+	"  --station S, --action A   only these; may be given several times\n"
+	"  --jobs N       so many processes, which share the files\n"
+	"  --rate N       so many records a second at most\n"
+	"  --lines P      the lines are frames of OCPP-J: text with {time} {station} and, last,\n"
+	"                 {frame}; also {direction}, {version}, {skip}\n"
+	"  --dry-run      say what would be stored; no database is needed\n"
+	"  --json         the summary as JSON\n"
+	"Exit code 1 if something failed or could not be read; the same command goes on then.\n";
+
+static const char cli_spool_help[] =
+	"The log of spool.dir, whether it is in use or not.\n"
+	"  ls [--json]    its files: records, times of receipt, sizes\n"
+	"  verify         read all of it; say which bytes are damaged. Exits with 1 then\n"
+	"  export json    a line of JSON for each message: received_at, topic, qos, trace, "
+	"payload,\n"
+	"                 or payload_hex where the payload is no JSON\n"
+	"  export maeve   the same with payload in the JSON envelope of MaEVE, whatever it was\n"
+	"  export msgpack the records as they are, one msgpack array each\n"
+	"                 of all these: --from T, --to T (received in [T, T)), --station S\n"
+	"  new-identity   make a copied log one of its own: all of it is fed again, what is\n"
+	"                 stored already is found to be a duplicate. Stop the program first.\n";
+
 static const char cli_store_help[] =
 	"  ENTITY: token, charge-station, setting, runtime, install-certificate, trigger,\n"
 	"          certificate, registration, party, location; transaction (get and list)\n\n"
@@ -56,12 +83,15 @@ static const struct command cli_commands[] = {
 		"Exits with 0 only if everything is there, once, unaltered.\n",
 		cmd_verify},
 	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
-	{"spool", "new-identity", "look after the log on disk",
-		"  new-identity   make a copied log one of its own: all of it is fed again, what "
-		"is\n"
-		"                 stored already is found to be a duplicate. Stop the program "
-		"first.\n",
-		cmd_spool},
+	{"replay",
+		"[--from T] [--to T] [--station S] [--action A] [--jobs N] [--rate N] [--lines P] "
+		"[--dry-run] [--json] SOURCE...",
+		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames",
+		cli_replay_help, cmd_replay},
+	{"spool",
+		"ls [--json] | verify | export json|maeve|msgpack [--from T] [--to T] "
+		"[--station S] | new-identity",
+		"look after the log on disk", cli_spool_help, cmd_spool},
 	{"store", "ENTITY set|get|list|delete ... | export | import | check",
 		"tokens, charge stations, certificates, OCPI and locations", cli_store_help,
 		cmd_store},

@@ -39,6 +39,7 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 enum exit_code cmd_metrics(const struct config *config, int argc, char **argv);
 enum exit_code cmd_migrate(const struct config *config, int argc, char **argv);
 enum exit_code cmd_decode(const struct config *config, int argc, char **argv);
+enum exit_code cmd_replay(const struct config *config, int argc, char **argv);
 enum exit_code cmd_run(const struct config *config, int argc, char **argv);
 enum exit_code cmd_spool(const struct config *config, int argc, char **argv);
 enum exit_code cmd_store(const struct config *config, int argc, char **argv);

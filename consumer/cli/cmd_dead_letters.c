@@ -238,7 +238,9 @@ static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, lo
 static bool dead_letters_requeue(const struct config *config, const struct pg_options *pg,
 	PGconn *conn, const struct dead_letters_choice *c, struct error *err)
 {
-	struct feed_totals totals = {.stored = 0};
+	static struct metrics metrics;
+	struct feed_options options = {.client_id = "dead-letters requeue"};
+	struct log_reader log = {.context = NULL};
 	struct spool *spool = NULL;
 	long chosen = 0, moved = 0;
 	int some = 1;
@@ -248,13 +250,15 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	/* What an interrupted run has left is fed with the rest. */
 	for (; ok && moved < chosen && some > 0; moved += some)
 		ok = requeue_some(conn, spool, &some, err);
-	ok = ok && feed_log(config, pg, spool, &totals, err);
+	ok = ok && log_reader_of_spool(&log, spool, err) &&
+	     feed_log(config, pg, &log, &options, &metrics, err);
+	log_reader_close(&log);
 	spool_close(&spool);
 	if (ok)
 		printf("requeued %ld: stored %" PRIu64 ", duplicate %" PRIu64
 		       ", dead-lettered again %" PRIu64 ", skipped %" PRIu64 "\n",
-			moved, totals.stored, totals.duplicate, totals.dead_lettered,
-			totals.skipped);
+			moved, metrics.messages_stored, metrics.messages_duplicate,
+			metrics.messages_dead_lettered, metrics.messages_skipped);
 	return ok;
 }
 

@@ -1,10 +1,9 @@
 #include "cli/cli.h"
+#include "cli/decode_kit.h"
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/iso8601.h"
-#include "decode/decode.h"
-#include "rows/rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,15 +11,8 @@
 #include <string.h>
 
 /* What the program would make of a message: for people who wonder, and for golden files. */
-enum { DECODE_FILE_BYTES_MAX = 16 << 20, DECODE_ARENA_BYTES = 256 << 20 };
-
 struct decode_tool {
-	struct topic_patterns patterns;
-	struct decoder *decoder;
-	struct schemas *schemas;
-	struct layouts *layouts;
-	struct rows_builder builder;
-	struct arena arena;
+	struct decode_kit kit;
 	struct decode_input input;
 };
 
@@ -121,7 +113,7 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 	struct rows_result rows;
 
 	print_message(m);
-	if (!rows_from_message(&t->builder, m, &t->arena, &rows, err))
+	if (!rows_from_message(&t->kit.builder, m, &t->kit.arena, &rows, err))
 		return false;
 	if (rows.skipped != NULL)
 		printf("  skipped: %s\n", rows.skipped);
@@ -132,7 +124,7 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 		print_row(rows.half);
 	}
 	if (rows.transaction != NULL) {
-		if (!transaction_pack(rows.transaction, &t->arena))
+		if (!transaction_pack(rows.transaction, &t->kit.arena))
 			return error_set(err, ERROR_TRANSIENT, "arena_full", "no room");
 		print_row(rows.transaction->row);
 	}
@@ -143,12 +135,12 @@ static bool decode_tool_run(struct decode_tool *t, struct error *err)
 {
 	struct message m;
 
-	if (!decode_begin(t->decoder, &t->input, &t->arena, err)) {
+	if (!decode_begin(t->kit.decoder, &t->input, &t->kit.arena, err)) {
 		printf("dead letter: %s: %s\n", err->reason, err->message);
 		return err->kind == ERROR_POISON;
 	}
 	for (;;) {
-		switch (decode_next(t->decoder, &m, err)) {
+		switch (decode_next(t->kit.decoder, &m, err)) {
 		case DECODE_END:
 			return true;
 		case DECODE_BAD:
@@ -161,32 +153,6 @@ static bool decode_tool_run(struct decode_tool *t, struct error *err)
 			break;
 		}
 	}
-}
-
-static bool decode_tool_open(struct decode_tool *t, const struct config *config, struct error *err)
-{
-	for (size_t i = 0; i < config->mqtt_topic_patterns.count; i++) {
-		if (!topic_patterns_add(&t->patterns, config->mqtt_topic_patterns.items[i], err))
-			return false;
-	}
-	if (!decoder_new(&t->decoder, &t->patterns, DECODE_FILE_BYTES_MAX, err) ||
-		!schemas_new(&t->schemas, schema_files, schema_count, err) ||
-		!layouts_new(&t->layouts, (uint32_t)config->layouts_per_station_max, err))
-		return false;
-	if (!arena_init(&t->arena, DECODE_ARENA_BYTES, 0))
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	t->builder.schemas = t->schemas;
-	t->builder.layouts = t->layouts;
-	t->builder.options.results_all = strcmp(config->events_results, "all") == 0;
-	return true;
-}
-
-static void decode_tool_close(struct decode_tool *t)
-{
-	decoder_free(&t->decoder);
-	schemas_free(&t->schemas);
-	layouts_free(&t->layouts);
-	arena_fini(&t->arena);
 }
 
 enum exit_code cmd_decode(const struct config *config, int argc, char **argv)
@@ -214,12 +180,12 @@ enum exit_code cmd_decode(const struct config *config, int argc, char **argv)
 	}
 	if (file == NULL)
 		return cli_usage("decode", "say which file");
-	bytes = fs_read_file(file, DECODE_FILE_BYTES_MAX, &size, &err);
+	bytes = fs_read_file(file, DECODE_KIT_BYTES_MAX, &size, &err);
 	if (bytes == NULL)
 		return cli_fail(EXIT_CODE_FAILED, &err);
 	t.input.payload = slice_of(bytes, size);
-	ok = decode_tool_open(&t, config, &err) && decode_tool_run(&t, &err);
-	decode_tool_close(&t);
+	ok = decode_kit_open(&t.kit, config, &err) && decode_tool_run(&t, &err);
+	decode_kit_close(&t.kit);
 	free(bytes);
 	return ok ? EXIT_CODE_OK : cli_fail(EXIT_CODE_FAILED, &err);
 }

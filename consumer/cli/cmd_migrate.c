@@ -160,24 +160,24 @@ static enum exit_code migrate_do_create(const char *folder, int argc, char **arg
 	return EXIT_CODE_OK;
 }
 
-/* Takes --path out of the arguments; NULL if it stands alone. */
-static const char *migrate_take_path(const char *path, int *argc, char **argv)
+/* Takes --path out of the arguments. False if it stands alone. */
+static bool migrate_take_path(const char **path, int *argc, char **argv)
 {
 	int left = 0;
 
 	for (int i = 0; i < *argc; i++) {
 		if (strcmp(argv[i], "--path") == 0) {
 			if (++i == *argc)
-				return NULL;
-			path = argv[i];
+				return false;
+			*path = argv[i];
 		} else if (strncmp(argv[i], "--path=", 7) == 0) {
-			path = argv[i] + 7;
+			*path = argv[i] + 7;
 		} else {
 			argv[left++] = argv[i];
 		}
 	}
 	*argc = left;
-	return path;
+	return true;
 }
 
 static enum exit_code migrate_connected(const struct config *config, const char *path,
@@ -206,10 +206,12 @@ static enum exit_code migrate_connected(const struct config *config, const char 
 enum exit_code cmd_migrate(const struct config *config, int argc, char **argv)
 {
 	struct migrate_call call = {0};
-	const char *path = migrate_take_path(config->storage_postgres_migrations_path, &argc, argv);
+	const char *path = NULL;
 
-	if (path == NULL)
+	if (!migrate_take_path(&path, &argc, argv))
 		return cli_usage("migrate", "--path needs a folder");
+	if (path == NULL)
+		path = migrate_path_setting(config->storage_postgres_migrations_path);
 	if (argc == 0)
 		return cli_usage("migrate", "say what to do");
 	if (strcmp(argv[0], "create") == 0)

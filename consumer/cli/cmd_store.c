@@ -213,7 +213,7 @@ static bool tool_lines(struct store_tool *t, const struct store_entity *given, F
 
 static bool tool_read(struct store_tool *t, const struct store_entity *given, struct error *err)
 {
-	size_t bytes = 0;
+	size_t bytes = 1;
 	bool ok;
 
 	for (size_t i = 0; i < store_entities_count; i++) {

@@ -13,6 +13,8 @@ pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl>=2.1)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash>=0.8)
 pkg_check_modules(INI_CONFIG REQUIRED IMPORTED_TARGET ini_config>=1.3)
 pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib>=1.2)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd>=1.4)
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka>=1.1)
 
 find_path(EV_INCLUDE_DIR ev.h REQUIRED)

@@ -115,17 +115,18 @@ static bool batch_need(struct batch *b, struct partition p, struct partitions *k
 {
 	char name[PARTITION_NAME_BYTES];
 
-	if (p.number == PARTITION_UNDATED || batch_needs(b, p))
+	if (batch_needs(b, p))
 		return true;
-	if (!partitions_admit(known, p)) {
-		partition_name(p, name);
-		error_set(err, ERROR_POISON, "partition_limit",
+	partition_name(p, name);
+	if (partitions_is_detached(known, p))
+		return error_set(err, ERROR_POISON, "partition_detached",
+			"table \"%s\" is where it belongs, but is no partition of \"%s\"", name,
+			tables[p.table].name);
+	if (!partitions_admit(known, p))
+		return error_set(err, ERROR_POISON, "partition_limit",
 			"the time is far from now, and table \"%s\" has as many partitions for "
-			"such "
-			"times as partitions.outside_max allows (%s would be one more)",
+			"such times as partitions.outside_max allows (%s would be one more)",
 			tables[p.table].name, name);
-		return false;
-	}
 	if (!batch_grow(b, &b->needs, &b->needs_room, b->needs_count, sizeof(*b->needs)))
 		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room in the batch");
 	b->needs[b->needs_count++] = p;
@@ -148,6 +149,7 @@ static bool batch_need_for(struct batch *b, const struct row *row, struct partit
 	case TABLE_ocpp_events:
 		return batch_need(b, partition_of(row->table->id, time_us), known, err);
 	case TABLE_connector_status:
+	case TABLE_station_operations:
 	case TABLE_station_boots:
 	case TABLE_station_heartbeats:
 	case TABLE_meter_value_layouts:

@@ -13,7 +13,12 @@ enum {
 	PARTITIONS_AHEAD_DAYS = 2,
 };
 
-enum partition_state { PARTITION_UNKNOWN, PARTITION_ADMITTED, PARTITION_THERE };
+enum partition_state {
+	PARTITION_UNKNOWN,
+	PARTITION_ADMITTED,
+	PARTITION_THERE,
+	PARTITION_DETACHED,
+};
 
 struct partitions {
 	struct partition slots[PARTITIONS_SLOTS];
@@ -143,6 +148,11 @@ bool partitions_has(const struct partitions *ps, struct partition p)
 	return ps->states[partition_slot(ps, p)] == PARTITION_THERE;
 }
 
+bool partitions_is_detached(const struct partitions *ps, struct partition p)
+{
+	return ps->states[partition_slot(ps, p)] == PARTITION_DETACHED;
+}
+
 static void partitions_put(struct partitions *ps, struct partition p, enum partition_state state)
 {
 	size_t slot = partition_slot(ps, p);
@@ -164,6 +174,11 @@ void partitions_add(struct partitions *ps, struct partition p)
 	partitions_put(ps, p, PARTITION_THERE);
 }
 
+void partitions_add_detached(struct partitions *ps, struct partition p)
+{
+	partitions_put(ps, p, PARTITION_DETACHED);
+}
+
 void partitions_forget(struct partitions *ps)
 {
 	memset(ps->states, PARTITION_UNKNOWN, sizeof(ps->states));
@@ -173,8 +188,10 @@ void partitions_forget(struct partitions *ps)
 
 bool partitions_admit(struct partitions *ps, struct partition p)
 {
-	if (ps->states[partition_slot(ps, p)] != PARTITION_UNKNOWN)
-		return true;
+	enum partition_state state = (enum partition_state)ps->states[partition_slot(ps, p)];
+
+	if (state != PARTITION_UNKNOWN)
+		return state != PARTITION_DETACHED;
 	if (partition_is_outside(p) && ps->outside[p.table] >= ps->outside_max)
 		return false;
 	partitions_put(ps, p, PARTITION_ADMITTED);

@@ -42,12 +42,20 @@ int64_t partition_time(struct partition p);
 void partitions_add(struct partitions *ps, struct partition p);
 bool partitions_has(const struct partitions *ps, struct partition p);
 
+/*
+ * A table has its name but is no partition: somebody detached it and left it where it was. Rows for
+ * it have no place until it is attached again, moved or dropped.
+ */
+void partitions_add_detached(struct partitions *ps, struct partition p);
+bool partitions_is_detached(const struct partitions *ps, struct partition p);
+
 /* Whatever was believed may be wrong. */
 void partitions_forget(struct partitions *ps);
 
 /*
- * May a row go there? False if it is not there, outside of 400 days back and 2 ahead of now, and
- * the table has as many of those as it may have. What is admitted counts from here on.
+ * May a row go there? False if it is detached, or if it is not there, outside of 400 days back and
+ * 2 ahead of now, and the table has as many of those as it may have. What is admitted counts from
+ * here on.
  */
 bool partitions_admit(struct partitions *ps, struct partition p);
 

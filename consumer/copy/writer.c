@@ -155,11 +155,16 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 
 	(void)number;
 	(void)err;
+	partitions_forget(w->partitions);
 	for (int i = 0; i < PQntuples(result); i++) {
 		struct partition p;
 
-		if (partition_name_parse(PQgetvalue(result, i, 0), &p))
+		if (!partition_name_parse(PQgetvalue(result, i, 0), &p))
+			continue;
+		if (*PQgetvalue(result, i, 1) == 't')
 			partitions_add(w->partitions, p);
+		else
+			partitions_add_detached(w->partitions, p);
 	}
 	return true;
 }
@@ -186,11 +191,11 @@ static void setup_simple(struct writer *w, const char *sql,
 	r->context = w;
 }
 
+/* Tables that have a partition's name without being one are wanted, too. */
 #define SETUP_PARTITIONS_SQL                                                                       \
-	"SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "               \
-	"JOIN pg_class p ON p.oid = i.inhparent "                                                  \
-	"JOIN pg_namespace n ON n.oid = p.relnamespace "                                           \
-	"WHERE n.nspname = current_schema() AND p.relkind = 'p'"
+	"SELECT c.relname, EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) "           \
+	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "                           \
+	"WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'f')"
 
 static bool setup_plan(struct writer *w, struct error *err)
 {
@@ -347,7 +352,10 @@ static void writer_on_run(void *context, const struct error *err)
 
 	if (err != NULL) {
 		w->work.failure = *err;
-		writer_copy_failed(w);
+		if (w->work.made_count > 0)
+			writer_partition_failed(w);
+		else
+			writer_copy_failed(w);
 		writer_roll_back(w, err);
 		return;
 	}
@@ -516,8 +524,9 @@ void writer_prune(struct writer *w, int64_t keep_us)
 	sql = writer_sql(&w->setup_arena,
 		"DELETE FROM exchange_halves WHERE ctid = ANY (ARRAY(SELECT ctid FROM "
 		"exchange_halves WHERE stored_at < now() - %" PRId64
-		" * interval '1 microsecond' ORDER BY stored_at LIMIT %d FOR UPDATE SKIP LOCKED))",
-		keep_us, WRITER_PRUNE_ROWS);
+		" * interval '1 microsecond' ORDER BY stored_at LIMIT %d FOR UPDATE SKIP LOCKED)); "
+		"SELECT prune_transaction_keys(%d)",
+		keep_us, WRITER_PRUNE_ROWS, WRITER_PRUNE_ROWS);
 	if (sql == NULL)
 		return;
 	w->requests_count = w->copies_count = 0;

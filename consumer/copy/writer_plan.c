@@ -161,6 +161,66 @@ static bool plan_partitions(struct writer *w, struct error *err)
 	return true;
 }
 
+/* A message of the batch that needs the partition; -1 if none says so itself. */
+static int64_t plan_message_of(const struct batch *b, struct partition p)
+{
+	enum table_id table = p.table;
+
+	/* A start may be needed where transactions and their links go. */
+	if (table == TABLE_transactions || table == TABLE_transaction_starts)
+		table = TABLE_transaction_events;
+	for (int timeless = 0; timeless < 2; timeless++) {
+		const struct batch_rows *rows = timeless ? &b->timeless[table] : &b->rows[table];
+
+		for (size_t i = 0; i < rows->count; i++) {
+			if (partition_of(p.table, rows->rows[i]->cells[KEY_TIME].number).number ==
+				p.number)
+				return rows->rows[i]->message;
+		}
+	}
+	return -1;
+}
+
+void writer_partition_failed(struct writer *w)
+{
+	size_t request = pg_session_failed_request(w->session);
+
+	if (w->work.failure.kind != ERROR_POISON || request >= w->work.made_count)
+		return;
+	partitions_add_detached(w->partitions, w->work.made[request]);
+	w->work.poison_message = plan_message_of(w->work.batch, w->work.made[request]);
+}
+
+/* Rows that went into a table that is no partition any more are in no table that is read. */
+static bool plan_attached(struct writer *w, struct error *err)
+{
+	static const struct column column = {"name", COLUMN_TEXT};
+	static const struct table table = {"names", &column, 1, STEP_NONE, TABLE_COUNT};
+	struct batch *b = w->work.batch;
+	struct row **rows = arena_alloc(&b->arena, (b->needs_count + 1) * sizeof(*rows));
+	struct slice param;
+
+	if (b->needs_count == 0)
+		return true;
+	if (rows == NULL)
+		return writer_arena_full(err);
+	for (size_t i = 0; i < b->needs_count; i++) {
+		char name[PARTITION_NAME_BYTES];
+		struct slice copy;
+
+		partition_name(b->needs[i], name);
+		copy = arena_copy(&b->arena, slice_from_cstr(name));
+		rows[i] = arena_zalloc(&b->arena, sizeof(struct row) + sizeof(struct cell));
+		if (rows[i] == NULL || slice_is_absent(copy))
+			return writer_arena_full(err);
+		cell_set_text(rows[i], 0, copy);
+	}
+	if (!encode_params(&b->arena, &table, 1, rows, b->needs_count, &param))
+		return writer_arena_full(err);
+	return writer_statement(w, &w->statements->all[STATEMENT_ATTACHED], &param, 1, &b->arena,
+		err);
+}
+
 /* ---- the claim ---- */
 
 static bool plan_on_claim(void *context, const PGresult *result, int number, struct error *err)
@@ -384,11 +444,13 @@ static bool plan_finish(struct writer *w, struct error *err)
 	if (!plan_state(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, 0, err) ||
 		!writer_plan_transactions(w, err) ||
 		!plan_state(w, STATEMENT_CONNECTOR_STATUS, TABLE_connector_status, NULL, 0, err) ||
+		!plan_state(w, STATEMENT_OPERATION_STATUS, TABLE_station_operations, NULL, 0,
+			err) ||
 		!plan_state(w, STATEMENT_STATION_BOOTS, TABLE_station_boots, NULL, 0, err) ||
 		!plan_state(w, STATEMENT_STATION_HEARTBEATS, TABLE_station_heartbeats, NULL, 0,
 			err) ||
 		!plan_state(w, STATEMENT_DEAD_LETTERS, TABLE_dead_letters, dead, 2, err) ||
-		!writer_plan_totals(w, err))
+		!writer_plan_totals(w, err) || !plan_attached(w, err))
 		return false;
 	if (!writer_statement(w, &w->statements->all[STATEMENT_COMMIT], NULL, 0, &b->arena, err))
 		return false;

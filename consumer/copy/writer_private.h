@@ -128,6 +128,9 @@ MUST_CHECK bool writer_rows(struct writer *w, const struct pg_statement *stateme
 /* Ask where the database's log is. */
 MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err);
 
+/* writer_plan.c: a partition that the batch needs could not be made. */
+void writer_partition_failed(struct writer *w);
+
 /* writer_copy.c: rows into tables. False in *done_out if the run is full. */
 MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool *done_out,
 	struct error *err);

@@ -42,6 +42,7 @@ struct daemon {
 	struct ev_loop *loop;
 	struct metrics *metrics;
 	struct spool *spool;
+	struct log_reader log;
 	struct pipeline *pipeline;
 	struct http *http;
 	struct intake intake;
@@ -290,7 +291,7 @@ static bool daemon_migrate(void *context, struct error *err)
 {
 	struct daemon *d = context;
 	struct migrate_options options = {.schema = d->config->storage_postgres_schema,
-		.path = d->config->storage_postgres_migrations_path};
+		.path = migrate_path_setting(d->config->storage_postgres_migrations_path)};
 	PGconn *conn;
 	bool ok;
 
@@ -329,7 +330,7 @@ static bool daemon_page(void *context, const char *path, struct http_answer *out
 	}
 	if (strcmp(path, "/metrics") != 0)
 		return false;
-	pipeline_measure(d->pipeline);
+	pipeline_measure(d->pipeline, d->spool);
 	arena_reset(&d->pages);
 	out->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	out->body = metrics_text(d->metrics, &d->pages);
@@ -372,6 +373,7 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 		.segment_bytes = c->spool_segment_bytes,
 		.bytes_max = c->spool_bytes_max,
 		.retain_us = c->spool_retain,
+		.archive = strcmp(c->spool_archive, "zstd") == 0,
 	};
 	struct uuid identity;
 	char text[UUID_TEXT_BYTES];
@@ -458,10 +460,11 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	backoff_init(&d->broker_backoff, BROKER_BASE_US, BROKER_CAP_US, (uint64_t)clock_mono_us());
 	daemon_init_watchers(d);
-	if (!migrate_newest(c->storage_postgres_migrations_path, &schema_version, err) ||
-		!daemon_open_spool(d, err) ||
+	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
+		    &schema_version, err) ||
+		!daemon_open_spool(d, err) || !log_reader_of_spool(&d->log, d->spool, err) ||
 		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, schema_version,
-			d->client_id, d->spool, d->metrics, events, err) ||
+			d->client_id, &d->log, d->metrics, events, err) ||
 		!daemon_make_mqtt(d, err))
 		return false;
 	if (c->http_listen[0] != '\0' &&
@@ -492,6 +495,7 @@ static bool daemon_finish(struct daemon *d)
 	mqtt_free(&d->mqtt);
 	filters_fini(&d->filters);
 	pipeline_free(&d->pipeline);
+	log_reader_close(&d->log);
 	spool_close(&d->spool);
 	arena_fini(&d->pages);
 	free(d->metrics);

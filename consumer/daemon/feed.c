@@ -1,29 +1,43 @@
 #include "daemon/feed.h"
 
+#include "base/clock.h"
 #include "daemon/pipeline.h"
-#include "metrics/metrics.h"
 #include "migrate/migrate.h"
 
 #include <ev.h>
-#include <stdlib.h>
+#include <signal.h>
+
+/* How often a limited feed looks whether it may go on. */
+static const double FEED_PACE_S = 0.01;
 
 struct feed {
 	struct ev_loop *loop;
 	struct pipeline *pipeline;
+	const struct log_reader *log;
+	const struct feed_options *options;
 	struct metrics *metrics;
+	struct log_reader paced; /* log, with a say in when there is more */
 	ev_prepare watch;
-	uint64_t last_seq;
+	ev_timer pace, progress;
+	ev_signal on_int, on_term;
+	int64_t begun_us;
+	uint64_t taken;    /* records, by the pace */
+	uint64_t last_seq; /* of those taken */
+	bool over;         /* the log has no more */
 	bool failed;
 	struct error failure;
 };
 
-static void feed_on_fatal(void *context, const struct error *err)
+static void feed_fail(struct feed *f, const struct error *err)
 {
-	struct feed *f = context;
-
 	f->failed = true;
 	f->failure = *err;
 	ev_break(f->loop, EVBREAK_ALL);
+}
+
+static void feed_on_fatal(void *context, const struct error *err)
+{
+	feed_fail(context, err);
 }
 
 static bool feed_migrate(void *context, struct error *err)
@@ -40,56 +54,167 @@ static void feed_on_drained(void *context)
 	ev_break(f->loop, EVBREAK_ALL);
 }
 
+/* ---- the log, at a pace ---- */
+
+static bool feed_seek(void *context, uint64_t seq, uint64_t *lost_out, struct error *err)
+{
+	struct feed *f = context;
+
+	f->over = false;
+	f->last_seq = seq;
+	return f->log->seek(f->log->context, seq, lost_out, err);
+}
+
+static enum spool_next feed_next(void *context, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	struct feed *f = context;
+	int64_t elapsed_us = clock_mono_us() - f->begun_us;
+	enum spool_next next;
+
+	if (f->options->rate > 0 && (double)f->taken >= (double)f->options->rate *
+								(double)elapsed_us /
+								(double)US_PER_SECOND)
+		return SPOOL_EMPTY;
+	next = f->log->next(f->log->context, arena, out, err);
+	f->over = next == SPOOL_EMPTY;
+	if (next == SPOOL_RECORD) {
+		f->taken++;
+		f->last_seq = out->seq;
+	}
+	return next;
+}
+
+static void feed_drop_window(void *context)
+{
+	struct feed *f = context;
+
+	f->log->drop_window(f->log->context);
+}
+
+static void feed_release(void *context, uint64_t seq)
+{
+	struct feed *f = context;
+
+	if (f->log->release != NULL)
+		f->log->release(f->log->context, seq);
+}
+
+static bool feed_wants(void *context, const struct message *m)
+{
+	struct feed *f = context;
+
+	return f->log->wants == NULL || f->log->wants(f->log->context, m);
+}
+
+/* ---- the loop ---- */
+
 /* Each time before the loop waits. */
 static void feed_on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct feed *f = w->data;
 
 	(void)events;
-	if (pipeline_stored_seq(f->pipeline) >= f->last_seq) {
+	if (f->over && pipeline_is_ready(f->pipeline) &&
+		pipeline_stored_seq(f->pipeline) >= f->last_seq) {
 		ev_prepare_stop(loop, w);
 		pipeline_stop(f->pipeline);
 	}
 }
 
-static bool feed_make(struct feed *f, const struct config *config, const struct pg_options *pg,
-	struct spool *spool, struct error *err)
+static void feed_on_pace(struct ev_loop *loop, ev_timer *w, int events)
 {
-	struct pipeline_events events = {feed_on_fatal, feed_migrate, feed_on_drained, f};
-	int64_t schema_version;
+	struct feed *f = w->data;
 
-	f->loop = ev_loop_new(EVFLAG_AUTO);
-	f->metrics = calloc(1, sizeof(*f->metrics));
-	if (f->loop == NULL || f->metrics == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	f->last_seq = spool_last_seq(spool);
-	ev_prepare_init(&f->watch, feed_on_prepare);
-	f->watch.data = f;
-	return migrate_newest(config->storage_postgres_migrations_path, &schema_version, err) &&
-	       pipeline_new(&f->pipeline, f->loop, config, pg, schema_version, "", spool,
-		       f->metrics, events, err);
+	(void)loop;
+	(void)events;
+	pipeline_wake(f->pipeline);
 }
 
-bool feed_log(const struct config *config, const struct pg_options *pg, struct spool *spool,
-	struct feed_totals *totals, struct error *err)
+static void feed_on_progress(struct ev_loop *loop, ev_timer *w, int events)
 {
-	struct feed f = {.failed = false};
-	bool ok = feed_make(&f, config, pg, spool, err);
+	struct feed *f = w->data;
+
+	(void)loop;
+	(void)events;
+	f->options->on_progress(f->options->context, f->metrics);
+}
+
+static void feed_on_signal(struct ev_loop *loop, ev_signal *w, int events)
+{
+	struct feed *f = w->data;
+	struct error err;
+
+	(void)loop;
+	(void)events;
+	error_set(&err, ERROR_TRANSIENT, "stopped", "stopped by signal %d", w->signum);
+	feed_fail(f, &err);
+}
+
+static void feed_init_watchers(struct feed *f)
+{
+	double progress_s = (double)f->options->progress_us / (double)US_PER_SECOND;
+
+	ev_prepare_init(&f->watch, feed_on_prepare);
+	ev_timer_init(&f->pace, feed_on_pace, FEED_PACE_S, FEED_PACE_S);
+	ev_timer_init(&f->progress, feed_on_progress, progress_s, progress_s);
+	ev_signal_init(&f->on_int, feed_on_signal, SIGINT);
+	ev_signal_init(&f->on_term, feed_on_signal, SIGTERM);
+	f->watch.data = f->pace.data = f->progress.data = f->on_int.data = f->on_term.data = f;
+	ev_prepare_start(f->loop, &f->watch);
+	ev_signal_start(f->loop, &f->on_int);
+	ev_signal_start(f->loop, &f->on_term);
+	if (f->options->rate > 0)
+		ev_timer_start(f->loop, &f->pace);
+	if (f->options->on_progress != NULL)
+		ev_timer_start(f->loop, &f->progress);
+}
+
+static bool feed_make(struct feed *f, const struct config *config, const struct pg_options *pg,
+	struct error *err)
+{
+	struct pipeline_events events = {feed_on_fatal, feed_migrate, feed_on_drained, f};
+	const char *path = migrate_path_setting(config->storage_postgres_migrations_path);
+	int64_t schema_version;
+
+	signal(SIGPIPE, SIG_IGN);
+	f->loop = ev_default_loop(EVFLAG_AUTO);
+	if (f->loop == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	f->begun_us = clock_mono_us();
+	f->paced = (struct log_reader){.context = f,
+		.identity = f->log->identity,
+		.oldest_seq = f->log->oldest_seq,
+		.seek = feed_seek,
+		.next = feed_next,
+		.drop_window = feed_drop_window,
+		.release = feed_release,
+		.wants = feed_wants};
+	if (!migrate_newest(path, &schema_version, err) ||
+		!pipeline_new(&f->pipeline, f->loop, config, pg, schema_version,
+			f->options->client_id, &f->paced, f->metrics, events, err))
+		return false;
+	feed_init_watchers(f);
+	return true;
+}
+
+bool feed_log(const struct config *config, const struct pg_options *pg,
+	const struct log_reader *log, const struct feed_options *options, struct metrics *metrics,
+	struct error *err)
+{
+	struct feed f = {.log = log, .options = options, .metrics = metrics};
+	bool ok = feed_make(&f, config, pg, err);
 
 	if (ok) {
-		ev_prepare_start(f.loop, &f.watch);
 		pipeline_start(f.pipeline);
 		ev_run(f.loop, 0);
+		if (options->on_progress != NULL)
+			options->on_progress(options->context, metrics);
 		ok = !f.failed;
 		if (f.failed)
 			*err = f.failure;
-		totals->stored += f.metrics->messages_stored;
-		totals->duplicate += f.metrics->messages_duplicate;
-		totals->dead_lettered += f.metrics->messages_dead_lettered;
-		totals->skipped += f.metrics->messages_skipped;
 	}
 	pipeline_free(&f.pipeline);
-	free(f.metrics);
 	if (f.loop != NULL)
 		ev_loop_destroy(f.loop);
 	return ok;

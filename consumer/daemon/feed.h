@@ -3,23 +3,32 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "daemon/log_reader.h"
+#include "metrics/metrics.h"
 #include "pg/connect.h"
-#include "spool/spool.h"
 
 /*
- * Stores what is in a log that a command has filled, as the service stores what the broker sends:
- * the same pipeline, exactly once, over any trouble with the database. For the command line; one
- * thread, which it blocks until all is committed.
+ * Stores what is in a log, as the service stores what the broker sends: the same pipeline, exactly
+ * once, over any trouble with the database. For the command line; one thread, which it blocks until
+ * all is committed.
  */
-struct feed_totals {
-	uint64_t stored;
-	uint64_t duplicate;
-	uint64_t dead_lettered;
-	uint64_t skipped;
+struct feed_options {
+	const char *client_id; /* what ingest_progress says of who it was */
+	int64_t rate;          /* records a second at most; 0 = as fast as it goes */
+
+	/* Now and then, and at the end; or NULL. */
+	void (*on_progress)(void *context, const struct metrics *metrics);
+	int64_t progress_us;
+	void *context;
 };
 
-/* Adds to *totals. False with err (FATAL) if trying again cannot help; nothing is lost then. */
+/*
+ * Until the log says that there is no more and all of it is committed. *metrics counts what became
+ * of it. False with err (FATAL) if trying again cannot help, or TRANSIENT "stopped" after SIGINT or
+ * SIGTERM; nothing is lost then, and the same call goes on where this one was.
+ */
 MUST_CHECK bool feed_log(const struct config *config, const struct pg_options *pg,
-	struct spool *spool, struct feed_totals *totals, struct error *err);
+	const struct log_reader *log, const struct feed_options *options, struct metrics *metrics,
+	struct error *err);
 
 #endif

@@ -72,10 +72,10 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 	int64_t schema_version, const char *client_id, struct error *err)
 {
 	const struct config *c = p->config;
-	struct spool_stats stats;
 	struct writer_options options = {
 		.pg = *pg,
-		.spool = spool_identity(p->spool),
+		.spool = p->log->identity,
+		.oldest_seq = (int64_t)p->log->oldest_seq,
 		.client_id = client_id,
 		.commit_sync = strcmp(c->storage_commit, "sync") == 0,
 		.timeout_us = c->storage_postgres_timeout,
@@ -87,15 +87,13 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
 		pipeline_on_durable, pipeline_on_idle, p};
 
-	spool_stats(p->spool, &stats);
-	options.oldest_seq = (int64_t)stats.oldest_seq;
 	return partitions_new(&p->partitions, (uint32_t)c->partitions_outside_max, err) &&
 	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->layouts, err);
 }
 
 bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct config *config,
 	const struct pg_options *pg, int64_t schema_version, const char *client_id,
-	struct spool *spool, struct metrics *metrics, struct pipeline_events events,
+	const struct log_reader *log, struct metrics *metrics, struct pipeline_events events,
 	struct error *err)
 {
 	struct pipeline *p = calloc(1, sizeof(*p));
@@ -105,7 +103,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	p->loop = loop;
 	p->config = config;
 	p->events = events;
-	p->spool = spool;
+	p->log = log;
 	p->metrics = metrics;
 	p->filling = &p->batches[0];
 	backoff_init(&p->backoff, RETRY_BASE_US, RETRY_CAP_US, (uint64_t)clock_mono_us());
@@ -113,8 +111,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	ev_timer_init(&p->tick, pipeline_on_tick, TICK_S, TICK_S);
 	ev_idle_init(&p->slack, pipeline_on_slack);
 	p->retry.data = p->tick.data = p->slack.data = p;
-	if (!spool_cursor_open(&p->cursor, spool, err) ||
-		!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
+	if (!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
 		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
 		!pipeline_make_builder(p, err) ||
 		!pipeline_make_writer(p, pg, schema_version, client_id, err)) {
@@ -142,7 +139,6 @@ void pipeline_free(struct pipeline **pipeline)
 	decoder_free(&p->decoder);
 	batch_fini(&p->batches[0]);
 	batch_fini(&p->batches[1]);
-	spool_cursor_close(&p->cursor);
 	free(p->skip_actions);
 	free(p->poison);
 	free(p);
@@ -288,9 +284,9 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 	p->storing = NULL;
 	batch_reset(&p->batches[0]);
 	batch_reset(&p->batches[1]);
-	spool_cursor_drop_window(p->cursor);
+	p->log->drop_window(p->log->context);
 	p->closed = p->caught_up = false;
-	if (!spool_cursor_seek(p->cursor, seq, &lost, &err)) {
+	if (!p->log->seek(p->log->context, seq, &lost, &err)) {
 		pipeline_fatal(p, &err);
 		return;
 	}
@@ -302,8 +298,7 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 	}
 	p->stored_seq = seq;
 	p->positioned = true;
-	log_info("database_connected", "", "seq=%" PRIu64 " log_seq=%" PRIu64, seq,
-		spool_last_seq(p->spool));
+	log_info("database_connected", "", "seq=%" PRIu64, seq);
 	p->partitions_made_us = p->pruned_us = INT64_MIN / 2; /* due */
 	pipeline_wake(p);
 }
@@ -443,7 +438,8 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	case ERROR_UNCERTAIN:
 	case ERROR_ROUTE:
 		if (strcmp(failure->reason, "arena_full") == 0) {
-			pipeline_on_poison(p, b, failure, -1);
+			pipeline_too_large(&err);
+			pipeline_on_poison(p, b, &err, -1);
 			break;
 		}
 		wait_us = pg_error_is_refusal(failure) ? REFUSED_US : backoff_next_us(&p->backoff);
@@ -478,7 +474,8 @@ static void pipeline_on_durable(void *context, uint64_t seq)
 {
 	struct pipeline *p = context;
 
-	spool_release(p->spool, seq);
+	if (p->log->release != NULL)
+		p->log->release(p->log->context, seq);
 }
 
 /* ---- housekeeping ---- */
@@ -492,7 +489,7 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	(void)events;
 	if (p->stopped)
 		return;
-	if (spool_failed(p->spool, &err)) {
+	if (p->log->failed != NULL && p->log->failed(p->log->context, &err)) {
 		pipeline_fatal(p, &err);
 		return;
 	}
@@ -502,22 +499,44 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 		writer_poll_durable(p->writer);
 }
 
-void pipeline_measure(struct pipeline *p)
+/*
+ * While no batch is made (the database is away) the log is looked at, once per position. Until the
+ * database has said how far it is, all that the log keeps may be what it lacks.
+ */
+static void pipeline_measure_backlog(struct pipeline *p, struct spool *spool,
+	const struct spool_stats *stats)
+{
+	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
+	bool known = p->positioned || p->stored_seq > 0;
+	uint64_t seq = known ? p->stored_seq : stats->oldest_seq - 1;
+	uint64_t count = spool_count_behind(spool, seq);
+	int64_t age_us = 0;
+
+	if (p->waits_seq != seq)
+		p->waits_since_us = 0;
+	p->waits_seq = seq;
+	if (p->positioned && oldest->records > 0)
+		p->waits_since_us = oldest->oldest_received_us;
+	else if (count > 0 && p->waits_since_us == 0 &&
+		 !spool_received_behind(spool, seq, &p->waits_since_us))
+		p->waits_since_us = 0;
+	if (count > 0 && p->waits_since_us > 0)
+		age_us = clock_wall_us() - p->waits_since_us;
+	metrics_set(&p->metrics->backlog_records, count);
+	metrics_set(&p->metrics->backlog_age_us, age_us > 0 ? (uint64_t)age_us : 0);
+}
+
+void pipeline_measure(struct pipeline *p, struct spool *spool)
 {
 	struct metrics *m = p->metrics;
 	struct spool_stats stats;
-	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
-	int64_t age_us = 0;
 
-	spool_stats(p->spool, &stats);
+	spool_stats(spool, &stats);
 	metrics_set(&m->spool_bytes, (uint64_t)stats.bytes);
 	metrics_set(&m->spool_segments, stats.segments);
+	metrics_set(&m->spool_archived, stats.archived);
 	metrics_set(&m->spool_full, stats.full);
 	metrics_set(&m->spool_damaged, stats.damaged_records);
-	metrics_set(&m->backlog_records,
-		stats.last_seq > p->stored_seq ? stats.last_seq - p->stored_seq : 0);
-	if (oldest->records > 0)
-		age_us = clock_wall_us() - oldest->oldest_received_us;
-	metrics_set(&m->backlog_age_us, age_us > 0 ? (uint64_t)age_us : 0);
+	pipeline_measure_backlog(p, spool, &stats);
 	metrics_set(&m->database_up, pipeline_is_ready(p));
 }

@@ -3,9 +3,9 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "daemon/log_reader.h"
 #include "metrics/metrics.h"
 #include "pg/connect.h"
-#include "spool/spool.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -31,9 +31,10 @@ struct pipeline_events {
 	void *context;
 };
 
+/* log is borrowed. */
 MUST_CHECK bool pipeline_new(struct pipeline **out, struct ev_loop *loop,
 	const struct config *config, const struct pg_options *pg, int64_t schema_version,
-	const char *client_id, struct spool *spool, struct metrics *metrics,
+	const char *client_id, const struct log_reader *log, struct metrics *metrics,
 	struct pipeline_events events, struct error *err);
 void pipeline_free(struct pipeline **pipeline);
 
@@ -52,7 +53,7 @@ bool pipeline_is_ready(const struct pipeline *p);
 /* Number of the last record that the database is known to have. */
 uint64_t pipeline_stored_seq(const struct pipeline *p);
 
-/* Set the gauges that say how far the pipeline is. */
-void pipeline_measure(struct pipeline *p);
+/* Set the gauges that say how far the pipeline is with its log, which is this one. */
+void pipeline_measure(struct pipeline *p, struct spool *spool);
 
 #endif

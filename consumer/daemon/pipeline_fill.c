@@ -36,9 +36,30 @@ void pipeline_poison(struct pipeline *p, uint64_t seq, uint32_t index, const str
 	p->poison[p->poison_count++] = (struct pipeline_poison){seq, index, *why};
 }
 
+void pipeline_too_large(struct error *err)
+{
+	error_set(err, ERROR_POISON, "too_large",
+		"the message makes more rows than fit into a transaction");
+}
+
+static bool fill_is_unwanted(const struct pipeline *p, const struct message *m)
+{
+	return p->log->wants != NULL && !p->log->wants(p->log->context, m);
+}
+
+static enum fill_result fill_unwanted(struct pipeline *p, const struct message *m)
+{
+	struct rows_result rows = {.skipped = "filter"};
+	struct error err;
+
+	return batch_add(p->filling, m, &rows, p->partitions, &err) ? FILL_TAKEN : FILL_FULL;
+}
+
 static enum fill_result fill_dead_letter(struct pipeline *p, const struct message *m,
 	const struct error *why, uint64_t bytes, struct slice sha256)
 {
+	if (fill_is_unwanted(p, m))
+		return fill_unwanted(p, m);
 	return batch_add_dead_letter(p->filling, m, why, bytes, sha256) ? FILL_TAKEN : FILL_FULL;
 }
 
@@ -81,6 +102,8 @@ static enum fill_result fill_message(struct pipeline *p, struct message *m)
 
 	if (poison != NULL)
 		return fill_dead_letter(p, m, &poison->why, m->raw.size, (struct slice){NULL, 0});
+	if (fill_is_unwanted(p, m))
+		return fill_unwanted(p, m);
 	if (!rows_from_message(&p->builder, m, &p->filling->arena, &rows, &err))
 		return FILL_FULL;
 	if (batch_add(p->filling, m, &rows, p->partitions, &err))
@@ -158,10 +181,10 @@ bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
 {
 	uint64_t lost;
 
-	spool_cursor_drop_window(p->cursor);
+	p->log->drop_window(p->log->context);
 	batch_reset(p->filling);
 	p->closed = p->caught_up = false;
-	return spool_cursor_seek(p->cursor, seq, &lost, err);
+	return p->log->seek(p->log->context, seq, &lost, err);
 }
 
 /* The record did not fit. Alone in a batch it never will; else it goes into the next one. */
@@ -170,8 +193,7 @@ static bool fill_full(struct pipeline *p, uint64_t seq, uint64_t before, struct 
 	struct error why;
 
 	if (p->filling->records == 0) {
-		error_set(&why, ERROR_POISON, "too_large",
-			"the message makes more rows than fit into a transaction");
+		pipeline_too_large(&why);
 		pipeline_poison(p, seq, PIPELINE_WHOLE_RECORD, &why);
 	} else {
 		p->records_max = p->filling->records;
@@ -188,7 +210,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 		uint64_t before = b->records > 0 ? b->first_seq - 1 : 0;
 		struct record r;
 
-		switch (spool_cursor_next(p->cursor, &b->arena, &r, err)) {
+		switch (p->log->next(p->log->context, &b->arena, &r, err)) {
 		case SPOOL_EMPTY:
 			p->caught_up = true;
 			return true;
@@ -217,7 +239,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 
 void pipeline_take_batch(struct pipeline *p)
 {
-	spool_cursor_drop_window(p->cursor);
+	p->log->drop_window(p->log->context);
 	p->storing = p->filling;
 	p->filling = p->storing == &p->batches[0] ? &p->batches[1] : &p->batches[0];
 	p->closed = false;

@@ -32,8 +32,7 @@ struct pipeline {
 	struct ev_loop *loop;
 	const struct config *config;
 	struct pipeline_events events;
-	struct spool *spool;
-	struct spool_cursor *cursor;
+	const struct log_reader *log;
 	struct metrics *metrics;
 
 	struct topic_patterns patterns;
@@ -71,6 +70,8 @@ struct pipeline {
 	bool waiting;   /* for the retry timer */
 	bool reconnect; /* what the timer is for */
 	struct log_repeat trouble;
+	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
+	int64_t waits_since_us;
 	int64_t partitions_made_us;
 	int64_t pruned_us;
 };
@@ -85,6 +86,9 @@ void pipeline_take_batch(struct pipeline *p);
 
 /* Forget what is filled and stand behind seq again. */
 MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err);
+
+/* What is wrong with a message for which even a batch of its own has no room. */
+void pipeline_too_large(struct error *err);
 
 /* From here on this message becomes a dead letter. */
 void pipeline_poison(struct pipeline *p, uint64_t seq, uint32_t index, const struct error *why);

@@ -26,11 +26,25 @@ struct slice value_text(const struct value *v)
 	return v->text;
 }
 
+static bool value_is_touched(const struct value *v)
+{
+	if (v->used || (v->kind != VALUE_MAP && v->kind != VALUE_ARRAY))
+		return v->used;
+	for (uint32_t i = 0; i < v->count; i++) {
+		if (value_is_touched(v->kind == VALUE_MAP ? &v->members[i].value : &v->items[i]))
+			return true;
+	}
+	return false;
+}
+
 bool value_is_spent(const struct value *v)
 {
 	if (v->used || v->kind == VALUE_NULL)
 		return true;
 	if (v->kind != VALUE_MAP && v->kind != VALUE_ARRAY)
+		return false;
+	/* A null member is an absent one; a null in a list is a place in it. */
+	if (v->kind == VALUE_ARRAY && !value_is_touched(v))
 		return false;
 	for (uint32_t i = 0; i < v->count; i++) {
 		if (!value_is_spent(v->kind == VALUE_MAP ? &v->members[i].value : &v->items[i]))
@@ -80,6 +94,8 @@ static void value_put(struct text *t, const struct value *v, bool unused_only)
 		value_put_scalar(t, v);
 		return;
 	}
+	/* Of what nobody asked for nothing is left out. */
+	unused_only = unused_only && value_is_touched(v);
 	text_put_char(t, v->kind == VALUE_MAP ? '{' : '[');
 	for (uint32_t i = 0; i < v->count; i++) {
 		const struct value *item =

@@ -49,6 +49,13 @@ MUST_CHECK bool migrate_check(PGconn *conn, const struct migrate_options *option
 MUST_CHECK bool migrate_up_all(PGconn *conn, const struct migrate_options *options,
 	struct error *err);
 
+/*
+ * What the setting storage.postgres.migrations_path means as a path: a folder that has our first
+ * migration, else "", with a warning in the log. A block of settings shared with MaEVE names its
+ * migrations there, which are no business of ours. --path of the command line means what it says.
+ */
+const char *migrate_path_setting(const char *path);
+
 /* The version that the newest migration leads to; path as in migrate_options. */
 MUST_CHECK bool migrate_newest(const char *path, int64_t *version_out, struct error *err);
 

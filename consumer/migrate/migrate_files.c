@@ -2,12 +2,15 @@
 
 #include "base/embedded.h"
 #include "base/fs.h"
+#include "base/log.h"
+#include "migrate/migrate.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* A migration is read by people; a file of 16 MiB is data that went to the wrong place. */
 enum { MIGRATION_BYTES_MAX = 16 << 20, MIGRATIONS_MAX = 100000 };
@@ -193,6 +196,24 @@ static bool migration_files_load_folder(struct migration_files *files, const cha
 			"could not read the folder of migrations \"%s\"", folder);
 	closedir(dir);
 	return ok;
+}
+
+const char *migrate_path_setting(const char *path)
+{
+	const char *first = migrations_count > 0 ? migrations_files[0].name : "";
+	char file[PATH_MAX];
+
+	/* The first of the list in CMakeLists.txt. */
+	if (*path == '\0' || snprintf(file, sizeof(file), "%s/%s", migration_folder(path), first) >=
+				     (int)sizeof(file))
+		return "";
+	if (access(file, F_OK) == 0)
+		return path;
+	log_warn("migrations_path_ignored",
+		"storage.postgres.migrations_path names no folder with migrations of ours; those "
+		"compiled in are used",
+		"path=%s missing=%s", path, first);
+	return "";
 }
 
 static int migration_compare(const void *a, const void *b)

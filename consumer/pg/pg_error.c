@@ -29,6 +29,8 @@ static const struct pg_class pg_classes[] = {
 	{"55P03", ERROR_TRANSIENT, "locked"},    /* lock_timeout */
 	{"57", ERROR_TRANSIENT, "shutdown"},     /* stopped, restarted, cancelled */
 	{"58", ERROR_TRANSIENT, "server_io"},
+	{"OC001", ERROR_POISON, "partition_detached"}, /* ensure_partition() */
+	{"OC002", ERROR_ROUTE, "partition_detached"},  /* check_attached() */
 	{"", ERROR_TRANSIENT, "unexpected"},
 };
 

@@ -37,6 +37,7 @@ void rows_set_flag(struct row *row, int64_t flag)
 		column = TABLE_ocpp_events_flags;
 		break;
 	case TABLE_connector_status:
+	case TABLE_station_operations:
 	case TABLE_station_boots:
 	case TABLE_station_heartbeats:
 	case TABLE_meter_value_layouts:
@@ -94,6 +95,7 @@ static void rows_set_common(struct rows_work *w, struct row *row)
 	case TABLE_station_boots:
 		cell_set_text(row, TABLE_station_boots_ocpp_version, m->version_text);
 		break;
+	case TABLE_station_operations:
 	case TABLE_station_heartbeats:
 	case TABLE_meter_value_layouts:
 	case TABLE_exchange_halves:
@@ -186,6 +188,7 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 		cell_set_text(row, TABLE_ocpp_events_time_text, t.text);
 		break;
 	case TABLE_connector_status:
+	case TABLE_station_operations:
 	case TABLE_station_boots:
 	case TABLE_station_heartbeats:
 	case TABLE_meter_value_layouts:
@@ -213,6 +216,7 @@ bool row_is_timeless(const struct row *row)
 	case TABLE_ocpp_events:
 		return row->cells[TABLE_ocpp_events_time_source].number == 'r';
 	case TABLE_connector_status:
+	case TABLE_station_operations:
 	case TABLE_station_boots:
 	case TABLE_station_heartbeats:
 	case TABLE_meter_value_layouts:

@@ -34,6 +34,7 @@ KEY_IS_FIRST(transaction_events);
 KEY_IS_FIRST(authorizations);
 KEY_IS_FIRST(ocpp_events);
 KEY_IS_FIRST(connector_status);
+KEY_IS_FIRST(station_operations);
 KEY_IS_FIRST(station_boots);
 KEY_IS_FIRST(station_heartbeats);
 

@@ -1,6 +1,7 @@
 #include "rows/transaction.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/decimal.h"
 #include "rows/flags.h"
 
@@ -17,6 +18,16 @@ enum {
 	STATE_END = 0xff,
 	STATE_RANGE_BYTES = 8,
 };
+
+enum {
+	/* Of the start and the end, what is odd about the transaction too. */
+	EVENT_FLAGS =
+		FLAG_time_zoneless | FLAG_time_adjusted | FLAG_time_invalid | FLAG_time_future,
+	/* The strongest connectors that cars have give 350 to 400 kW. */
+	ENERGY_POWER_MAX_W = 500000,
+};
+
+static const int64_t ENERGY_DURATION_MIN_US = 60 * US_PER_SECOND; /* clocks of whole minutes */
 
 /* Which column belongs to which group, and where an event has its value. */
 static const struct {
@@ -319,6 +330,25 @@ static bool meter_is_backwards(const struct transaction *t)
 	       decimal_compare(stop, start) < 0;
 }
 
+/* No connector gives more: what does is a meter whose unit or place of the point is not as said. */
+static bool energy_is_implausible(const struct transaction *t)
+{
+	const struct cell *start = &t->row->cells[TABLE_transactions_started_at];
+	const struct cell *stop = &t->row->cells[TABLE_transactions_stopped_at];
+	struct slice from = cell_text(t->row, TABLE_transactions_meter_start);
+	struct slice to = cell_text(t->row, TABLE_transactions_meter_stop);
+	int64_t duration_us;
+
+	if (!start->present || !stop->present || slice_is_absent(from) || slice_is_absent(to) ||
+		start->number == TIME_UNDATED || stop->number == TIME_UNDATED)
+		return false;
+	duration_us = stop->number - start->number;
+	if (duration_us < ENERGY_DURATION_MIN_US)
+		duration_us = ENERGY_DURATION_MIN_US;
+	return decimal_to_double(to) - decimal_to_double(from) >
+	       ENERGY_POWER_MAX_W / 3600. * (double)duration_us / (double)US_PER_SECOND;
+}
+
 static void transaction_derive(struct transaction *t)
 {
 	struct cell *cells = t->row->cells;
@@ -327,12 +357,16 @@ static void transaction_derive(struct transaction *t)
 	struct cell *flags = &cells[TABLE_transactions_flags];
 	int64_t seen = 0, span = 0;
 
-	flags->number &= ~(int64_t)(FLAG_stop_before_start | FLAG_meter_backwards);
+	flags->number &= FLAG_duplicate_start | FLAG_duplicate_stop;
+	flags->number |= cells[TABLE_transactions_start_flags].number & EVENT_FLAGS;
+	flags->number |= cells[TABLE_transactions_stop_flags].number & EVENT_FLAGS;
 	if (start->present && stop->present && start->number != TIME_UNDATED &&
 		stop->number != TIME_UNDATED && stop->number < start->number)
 		flags->number |= FLAG_stop_before_start;
 	if (meter_is_backwards(t))
 		flags->number |= FLAG_meter_backwards;
+	if (energy_is_implausible(t))
+		flags->number |= FLAG_energy_implausible;
 	cell_set_number(t->row, TABLE_transactions_partition_time,
 		start->present && start->number != TIME_UNDATED ? start->number
 		: cells[TABLE_transactions_first_event_at].present

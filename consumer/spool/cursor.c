@@ -8,8 +8,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Bytes of records passed over on the way to the position, until their room is used again. */
+enum {
+	CURSOR_SKIP_BYTES = 512 * 1024,
+	CURSOR_PEEK_BYTES = 64 << 20, /* of address space: the largest record, twice, and more */
+};
+
 struct spool_cursor {
 	struct spool *spool;
+	bool peeks; /* whoever really reads will report what is damaged */
 	struct segment_reader reader;
 	int fd; /* -1: no segment is open */
 	char path[SPOOL_PATH_BYTES];
@@ -76,6 +83,8 @@ void spool_cursor_drop_window(struct spool_cursor *c)
 enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, struct record *out,
 	struct error *err)
 {
+	struct arena_mark mark = arena_mark(arena);
+
 	while (c->position < c->spool->last_seq) {
 		enum segment_next next;
 
@@ -91,8 +100,14 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 		if (c->reader.missing > c->missing_known)
 			cursor_report_damage(c, c->reader.missing - c->missing_known);
 		if (next == SEGMENT_RECORD) {
-			if (out->seq <= c->position)
-				continue; /* on the way to where we were sent */
+			/* On the way to where we were sent. */
+			if (out->seq <= c->position) {
+				if (arena->used - mark.used > CURSOR_SKIP_BYTES) {
+					segment_reader_drop_window(&c->reader);
+					arena_rewind(arena, mark);
+				}
+				continue;
+			}
 			c->position = out->seq;
 			return SPOOL_RECORD;
 		}
@@ -107,28 +122,77 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 	return SPOOL_EMPTY;
 }
 
+uint64_t spool_count_behind(struct spool *s, uint64_t seq)
+{
+	uint64_t count = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count; i++) {
+		const struct spool_segment *segment = &s->segments[i];
+		uint64_t from = seq >= segment->first_seq ? seq : segment->first_seq - 1;
+
+		count += segment->last_seq > from ? segment->last_seq - from : 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return count;
+}
+
+/* Unpacking a segment for one time of receipt is not worth it: that of its first record will do. */
+static bool cursor_peek_archive(struct spool *s, uint64_t seq, int64_t *received_us_out)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count; i++) {
+		if (s->segments[i].last_seq > seq) {
+			found = s->segments[i].archived;
+			if (found)
+				*received_us_out = s->segments[i].first_received_us;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+bool spool_received_behind(struct spool *s, uint64_t seq, int64_t *received_us_out)
+{
+	struct spool_cursor c = {.spool = s, .peeks = true, .fd = -1, .position = seq};
+	struct arena arena;
+	struct record r;
+	bool found;
+
+	if (cursor_peek_archive(s, seq, received_us_out))
+		return true;
+	if (!arena_init(&arena, CURSOR_PEEK_BYTES, 0))
+		return false;
+	found = spool_cursor_next(&c, &arena, &r, NULL) == SPOOL_RECORD;
+	if (found)
+		*received_us_out = r.received_us;
+	cursor_close_segment(&c);
+	arena_fini(&arena);
+	return found;
+}
+
 /* The first segment that holds something behind the position. */
 static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
 {
 	struct spool *s = c->spool;
-	uint64_t first_seq = 0;
-	int64_t end_offset = 0;
+	struct spool_segment segment = {.first_seq = 0};
 	bool found = false;
 
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->segments_count && !found; i++) {
 		if (s->segments[i].last_seq > c->position) {
 			found = true;
-			first_seq = s->segments[i].first_seq;
-			c->stop_seq = s->segments[i].last_seq;
-			end_offset = s->segments[i].end_offset;
+			segment = s->segments[i];
+			c->stop_seq = segment.last_seq;
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!found)
 		return SPOOL_EMPTY;
-	spool_segment_path(s, first_seq, c->path);
-	c->fd = fs_open(c->path, FS_READ, err);
+	c->fd = spool_open_segment(s, &segment, c->path, err);
 	if (c->fd < 0)
 		return SPOOL_ERROR;
 	c->missing_known = 0;
@@ -136,7 +200,9 @@ static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error 
 		cursor_close_segment(c);
 		return SPOOL_ERROR;
 	}
-	c->reader.size = end_offset; /* reading ahead of the writer would be for nothing */
+	/* Reading ahead of the writer would be for nothing. */
+	if (!segment.archived)
+		c->reader.size = segment.end_offset;
 	return SPOOL_RECORD;
 }
 
@@ -150,7 +216,8 @@ static void cursor_refresh(struct spool_cursor *c)
 	for (size_t i = s->segments_count; i-- > 0;) {
 		if (s->segments[i].first_seq == c->reader.header.first_seq) {
 			c->stop_seq = s->segments[i].last_seq;
-			c->reader.size = s->segments[i].end_offset;
+			if (!s->segments[i].archived)
+				c->reader.size = s->segments[i].end_offset;
 			last = i + 1 == s->segments_count;
 			break;
 		}
@@ -173,6 +240,8 @@ static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
 	char bad[SPOOL_PATH_BYTES + 8];
 
 	c->missing_known += records;
+	if (c->peeks)
+		return;
 	snprintf(bad, sizeof(bad), "%s.bad", c->path);
 	pthread_mutex_lock(&s->lock);
 	s->damaged_records += records;

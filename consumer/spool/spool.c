@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "spool/archive.h"
 #include "spool/spool_private.h"
 
 #include <inttypes.h>
@@ -26,6 +27,19 @@ void spool_segment_path(const struct spool *s, uint64_t first_seq,
 	spool_path(s, name, out);
 }
 
+void spool_file_path(const struct spool *s, const struct spool_segment *segment,
+	char out[static SPOOL_PATH_BYTES])
+{
+	char name[ARCHIVE_NAME_BYTES];
+
+	if (!segment->archived) {
+		spool_segment_path(s, segment->first_seq, out);
+		return;
+	}
+	archive_name(segment->first_seq, name);
+	spool_path(s, name, out);
+}
+
 bool spool_open(struct spool **out, const struct spool_options *options, struct error *err)
 {
 	struct spool *s = calloc(1, sizeof(*s));
@@ -36,6 +50,7 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 	s->lock_fd = s->active_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
+	pthread_cond_init(&s->archiver_wake, NULL);
 	if (strlen(options->dir) >= sizeof(s->dir)) {
 		error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
 		goto fail;
@@ -44,7 +59,8 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 	if (!fs_make_dir(s->dir, err) || !spool_lock_folder(s->dir, &s->lock_fd, err) ||
 		!spool_load_identity(s, err) || !spool_recover(s, err))
 		goto fail;
-	if (!spool_begin_segment(s, err) || !spool_keeper_start(s, err))
+	if (!spool_begin_segment(s, err) || !spool_keeper_start(s, err) ||
+		!spool_archiver_start(s, err))
 		goto fail;
 	*out = s;
 	return true;
@@ -61,6 +77,7 @@ void spool_close(struct spool **spool)
 	*spool = NULL;
 	if (s == NULL)
 		return;
+	spool_archiver_stop(s);
 	spool_keeper_stop(s);
 	if (s->active_fd >= 0) {
 		if (!s->broken && !s->failed)
@@ -69,6 +86,7 @@ void spool_close(struct spool **spool)
 	}
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	pthread_cond_destroy(&s->archiver_wake);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 	free(s->segments);
@@ -162,9 +180,13 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 		.follows_seq = h.follows_seq,
 		.bytes = s->active_size,
 		.end_offset = SEGMENT_HEADER_BYTES,
+		.first_received_us = h.begun_us,
 		.last_received_us = h.begun_us};
 	s->spare = SPOOL_SPARE_WANTED;
 	s->unsynced = false;
+	if (s->archiver_wake_seq == UINT64_MAX)
+		s->archiver_wake_seq = h.follows_seq;
+	spool_wake_archiver(s);
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	ok = fs_close(&old_fd, s->active_path, err);
@@ -285,6 +307,7 @@ void spool_release(struct spool *s, uint64_t seq)
 	if (seq > s->released_seq) {
 		s->released_seq = seq;
 		pthread_cond_broadcast(&s->changed);
+		spool_wake_archiver(s);
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -312,7 +335,11 @@ bool spool_failed(struct spool *s, struct error *err)
 
 void spool_stats(struct spool *s, struct spool_stats *out)
 {
+	uint32_t archived = 0;
+
 	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count; i++)
+		archived += s->segments[i].archived;
 	*out = (struct spool_stats){
 		.oldest_seq = s->segments[0].first_seq,
 		.last_seq = s->last_seq,
@@ -320,6 +347,7 @@ void spool_stats(struct spool *s, struct spool_stats *out)
 		.damaged_records = s->damaged_records,
 		.bytes = s->bytes,
 		.segments = (uint32_t)s->segments_count,
+		.archived = archived,
 		.full = s->full,
 	};
 	pthread_mutex_unlock(&s->lock);

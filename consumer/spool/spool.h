@@ -22,15 +22,18 @@
  *	lock                      held (flock) by the one process that uses the log
  *	closed                    there after a proper shutdown only
  *	<first seq>.seg           segments, see spool/segment.h
- *	<first seq>.seg.bad       a segment with damage, set aside for a person to look at
+ *	<first seq>.seg.zst       segments that are done with, packed, see spool/archive.h
+ *	<first seq>.seg[.zst].bad one with damage, set aside for a person to look at
  *	spare.tmp                 the next segment, made ready ahead
+ *	archive.tmp, unpacked.tmp a segment on its way into or out of an archive
  *
  * Numbers (seq) rise for ever. After a crash they leave out 2^32, so that a record the disk lost
  * can never be mistaken for a new one: the database may have stored it.
  *
  * Threads: spool_append(), spool_wait_for_space(): one intake thread. The cursor and
  * spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at
- * intervals and removes what is released. Everything else: before or after threads.
+ * intervals and removes what is released; another ("archiver"), of lowest priority, packs it while
+ * it is kept. Everything else: before or after threads.
  */
 struct spool;
 
@@ -43,6 +46,7 @@ struct spool_options {
 	int64_t segment_bytes;
 	int64_t bytes_max;
 	int64_t retain_us;
+	bool archive; /* pack what is kept */
 };
 
 /* Numbers for metrics and for spool ls; one consistent picture. */
@@ -53,7 +57,8 @@ struct spool_stats {
 	uint64_t damaged_records; /* found since start */
 	int64_t bytes;            /* of all files */
 	uint32_t segments;
-	bool full; /* spool_append() would say SPOOL_FULL */
+	uint32_t archived; /* of them */
+	bool full;         /* spool_append() would say SPOOL_FULL */
 };
 
 /*
@@ -99,6 +104,12 @@ void spool_release(struct spool *spool, uint64_t seq);
 bool spool_failed(struct spool *spool, struct error *err);
 
 void spool_stats(struct spool *spool, struct spool_stats *out);
+
+/* How many records behind seq there are; numbers that were left out are none. Any thread. */
+uint64_t spool_count_behind(struct spool *spool, uint64_t seq);
+
+/* When the first record behind seq was received; false if there is none to be read. The loop. */
+MUST_CHECK bool spool_received_behind(struct spool *spool, uint64_t seq, int64_t *received_us_out);
 
 /*
  * A reading position. It reads into the arena that it is given; records live as long as that.

@@ -1,4 +1,5 @@
 #include "base/fs.h"
+#include "spool/archive.h"
 #include "spool/spool_private.h"
 
 #include <dirent.h>
@@ -100,6 +101,26 @@ static bool identity_put(const char *path, const struct uuid *identity, struct e
 	return fs_close(&fd, path, ok ? err : NULL) && ok;
 }
 
+/* One without a whole summary, which has the identity, is set aside, as a segment would be. */
+static bool identity_put_archive(const char *path, const struct uuid *identity, struct error *err)
+{
+	int fd = fs_open(path, FS_UPDATE, err);
+	char bad[SPOOL_PATH_BYTES + 8];
+	struct archive_summary summary;
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = archive_summary_read(fd, path, &summary, err) && summary.whole;
+	if (ok) {
+		ok = archive_put_identity(fd, path, &summary, identity, err);
+	} else {
+		snprintf(bad, sizeof(bad), "%s.bad", path);
+		ok = fs_rename(path, bad, err);
+	}
+	return fs_close(&fd, path, ok ? err : NULL) && ok;
+}
+
 static bool identity_put_all(const char *dir, const struct uuid *identity, struct error *err)
 {
 	DIR *stream = opendir(dir);
@@ -110,12 +131,13 @@ static bool identity_put_all(const char *dir, const struct uuid *identity, struc
 	if (stream == NULL)
 		return error_set_errno(err, ERROR_FATAL, "disk", "could not list \"%s\"", dir);
 	while (ok && (entry = readdir(stream)) != NULL) { /* NOLINT: the stream is ours alone */
-		uint64_t first_seq;
+		bool archived = archive_name_parse(entry->d_name, &(uint64_t){0});
 
-		if (!segment_name_parse(entry->d_name, &first_seq))
+		if (!archived && !segment_name_parse(entry->d_name, &(uint64_t){0}))
 			continue;
 		identity_path(dir, entry->d_name, path);
-		ok = identity_put(path, identity, err);
+		ok = archived ? identity_put_archive(path, identity, err)
+			      : identity_put(path, identity, err);
 	}
 	closedir(stream);
 	return ok;

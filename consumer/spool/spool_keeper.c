@@ -147,12 +147,12 @@ static bool keeper_remove(struct spool *s)
 	if (!keeper_removable(s))
 		return false;
 	oldest = s->segments[0];
-	reuse = s->spare == SPOOL_SPARE_WANTED && !oldest.damaged &&
+	reuse = s->spare == SPOOL_SPARE_WANTED && !oldest.damaged && !oldest.archived &&
 		oldest.bytes == s->options.segment_bytes;
 	s->segments_count--;
 	memmove(s->segments, s->segments + 1, s->segments_count * sizeof(*s->segments));
 	pthread_mutex_unlock(&s->lock);
-	spool_segment_path(s, oldest.first_seq, path);
+	spool_file_path(s, &oldest, path);
 	spool_path(s, "spare.tmp", spare);
 	ok = reuse ? fs_rename(path, spare, &err) : fs_unlink(path, &err);
 	pthread_mutex_lock(&s->lock);

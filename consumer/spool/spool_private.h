@@ -21,10 +21,13 @@ struct spool_segment {
 	uint64_t first_seq;
 	uint64_t last_seq; /* first_seq - 1 while empty; final once it is not the last */
 	uint64_t follows_seq;
-	int64_t bytes;      /* size of the file */
-	int64_t end_offset; /* behind the last record */
+	int64_t bytes;             /* size of the file */
+	int64_t end_offset;        /* behind the last record */
+	int64_t first_received_us; /* of an archive; else when the segment was begun */
 	int64_t last_received_us;
-	bool damaged; /* kept as .bad, never used again */
+	bool damaged;  /* kept as .bad, never used again */
+	bool archived; /* the file is an archive */
+	bool plain;    /* it cannot be packed and stays as it is */
 };
 
 enum spool_spare { SPOOL_SPARE_NONE, SPOOL_SPARE_WANTED, SPOOL_SPARE_READY };
@@ -65,6 +68,11 @@ struct spool {
 
 	pthread_t keeper;
 	bool keeper_runs;
+	pthread_t archiver;
+	bool archiver_runs;
+	_Atomic bool stop_archiver;
+	pthread_cond_t archiver_wake; /* its own: it should not wake with every batch */
+	uint64_t archiver_wake_seq;   /* released up to here, it has something to do */
 };
 
 void spool_path(const struct spool *s, const char *name, char out[static SPOOL_PATH_BYTES]);
@@ -86,6 +94,24 @@ void spool_keeper_stop(struct spool *s);
 
 /* A file of zeros (or a hole, where nothing is synced per message) under the name of the spare. */
 MUST_CHECK bool spool_make_spare(struct spool *s, struct error *err);
+
+/* The file of a segment, whichever form it has. */
+void spool_file_path(const struct spool *s, const struct spool_segment *segment,
+	char out[static SPOOL_PATH_BYTES]);
+
+/*
+ * spool_archive.c: open a segment for reading; what is packed is unpacked into a file without a
+ * name in the log's folder. path is that of the file of the log. -1 with err on failure.
+ */
+MUST_CHECK int spool_open_segment(const struct spool *s, const struct spool_segment *segment,
+	char path[static SPOOL_PATH_BYTES], struct error *err);
+
+/* Under the lock: more is released, or a segment is full. */
+void spool_wake_archiver(struct spool *s);
+
+/* Where options.archive says so: a thread that packs what is released. */
+MUST_CHECK bool spool_archiver_start(struct spool *s, struct error *err);
+void spool_archiver_stop(struct spool *s);
 
 /* Under the lock: the first failure counts, and wakes everybody. */
 void spool_fail(struct spool *s, const struct error *err);

@@ -1,5 +1,6 @@
 #include "base/fs.h"
 #include "base/log.h"
+#include "spool/archive.h"
 #include "spool/spool_private.h"
 
 #include <dirent.h>
@@ -54,7 +55,29 @@ static int recover_order(const void *a, const void *b)
 {
 	const struct spool_segment *x = a, *y = b;
 
-	return (x->first_seq > y->first_seq) - (x->first_seq < y->first_seq);
+	if (x->first_seq == y->first_seq)
+		return x->archived - y->archived;
+	return x->first_seq > y->first_seq ? 1 : -1;
+}
+
+/* A segment beside its archive: the crash came before it was removed. The archive can be made
+ * again, the segment cannot. */
+static bool recover_twins(struct spool *s, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->segments_count; i++) {
+		if (kept == 0 || s->segments[kept - 1].first_seq != s->segments[i].first_seq) {
+			s->segments[kept++] = s->segments[i];
+			continue;
+		}
+		spool_file_path(s, &s->segments[i], path);
+		if (!fs_unlink(path, err))
+			return false;
+	}
+	s->segments_count = kept;
+	return true;
 }
 
 static bool recover_list(struct spool *s, struct error *err)
@@ -68,17 +91,42 @@ static bool recover_list(struct spool *s, struct error *err)
 	while (ok && (entry = readdir(dir)) != NULL) { /* NOLINT: the stream is ours alone */
 		uint64_t first_seq;
 
-		if (!segment_name_parse(entry->d_name, &first_seq))
+		bool archived = archive_name_parse(entry->d_name, &first_seq);
+
+		if (!archived && !segment_name_parse(entry->d_name, &first_seq))
 			continue;
 		ok = spool_segments_reserve(s, err);
 		if (ok)
 			s->segments[s->segments_count++] =
-				(struct spool_segment){.first_seq = first_seq};
+				(struct spool_segment){.first_seq = first_seq,
+					.archived = archived};
 	}
 	closedir(dir);
 	if (s->segments_count > 0)
 		qsort(s->segments, s->segments_count, sizeof(*s->segments), recover_order);
-	return ok;
+	return ok && recover_twins(s, err);
+}
+
+static bool recover_read_header(const struct spool_segment *segment, int fd, const char *path,
+	struct segment_header *out, int64_t *bytes_out, int64_t *received_us_out, struct error *err)
+{
+	struct archive_summary summary;
+	struct segment_reader reader;
+
+	if (!segment->archived) {
+		if (!segment_reader_init(&reader, fd, path, err))
+			return false;
+		*out = reader.header;
+		*bytes_out = reader.size;
+		*received_us_out = reader.header.begun_us;
+		return true;
+	}
+	if (!archive_summary_read(fd, path, &summary, err))
+		return false;
+	*out = summary.header;
+	*received_us_out = summary.whole ? summary.first_received_us : summary.header.begun_us;
+	*bytes_out = fs_size(fd, path, err);
+	return *bytes_out >= 0;
 }
 
 /* A header that cannot be read takes its segment out of the log, not the log out of use. */
@@ -86,15 +134,17 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 	struct error *err)
 {
 	char path[SPOOL_PATH_BYTES], bad[SPOOL_PATH_BYTES + 8];
-	struct segment_reader reader;
+	struct segment_header header;
+	int64_t bytes;
 	int fd;
 	bool ok;
 
-	spool_segment_path(s, segment->first_seq, path);
+	spool_file_path(s, segment, path);
 	fd = fs_open(path, FS_READ, err);
 	if (fd < 0)
 		return false;
-	ok = segment_reader_init(&reader, fd, path, err);
+	ok = recover_read_header(segment, fd, path, &header, &bytes, &segment->first_received_us,
+		err);
 	(void)fs_close(&fd, path, NULL);
 	*usable_out = ok;
 	if (!ok) {
@@ -104,14 +154,14 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 		snprintf(bad, sizeof(bad), "%s.bad", path);
 		return fs_rename(path, bad, err);
 	}
-	if (memcmp(&reader.header.spool, &s->identity, sizeof(s->identity)) != 0) {
+	if (memcmp(&header.spool, &s->identity, sizeof(s->identity)) != 0) {
 		error_set(err, ERROR_FATAL, "spool_mixed", "\"%s\" belongs to another log", path);
 		return error_hint(err, "segments cannot be moved between logs; replay it instead");
 	}
-	segment->follows_seq = reader.header.follows_seq;
-	segment->last_received_us = reader.header.begun_us;
-	segment->bytes = segment->end_offset = reader.size;
-	s->bytes += reader.size;
+	segment->follows_seq = header.follows_seq;
+	segment->last_received_us = header.begun_us;
+	segment->bytes = segment->end_offset = bytes;
+	s->bytes += bytes;
 	return true;
 }
 
@@ -139,6 +189,28 @@ static bool recover_headers(struct spool *s, struct error *err)
 	return true;
 }
 
+/* The last segment was read through: it ends where its last whole record does. */
+static bool recover_cut(struct spool *s, struct spool_segment *last,
+	const struct segment_reader *reader, struct error *err)
+{
+	last->last_seq = reader->last_seq;
+	s->damaged_records += reader->missing;
+	if (reader->missing > 0)
+		log_error("spool_damaged", "records in the middle of a segment are damaged",
+			"path=%s records=%" PRIu64, reader->path, reader->missing);
+	if (reader->last_seq < last->first_seq) {
+		s->bytes -= last->bytes;
+		s->segments_count--;
+		return fs_unlink(reader->path, err);
+	}
+	if (last->archived)
+		return true;
+	s->bytes += reader->offset - last->bytes;
+	last->bytes = last->end_offset = reader->offset;
+	return fs_truncate(reader->fd, reader->offset, reader->path, err) &&
+	       fs_sync_data(reader->fd, reader->path, err);
+}
+
 /* Whole records of the last segment; what follows the last of them is cut off. */
 static bool recover_last(struct spool *s, struct error *err)
 {
@@ -154,8 +226,9 @@ static bool recover_last(struct spool *s, struct error *err)
 	if (s->segments_count == 0)
 		return true;
 	last = &s->segments[s->segments_count - 1];
-	spool_segment_path(s, last->first_seq, path);
-	fd = fs_open(path, FS_UPDATE, err);
+	spool_file_path(s, last, path);
+	fd = last->archived ? spool_open_segment(s, last, path, err)
+			    : fs_open(path, FS_UPDATE, err);
 	if (fd < 0)
 		return false;
 	if (!arena_init(&arena, RECOVER_ARENA_BYTES, 0)) {
@@ -173,20 +246,7 @@ static bool recover_last(struct spool *s, struct error *err)
 			arena_reset(&arena);
 		}
 	}
-	last->last_seq = reader.last_seq;
-	s->damaged_records += reader.missing;
-	if (reader.missing > 0)
-		log_error("spool_damaged", "records in the middle of a segment are damaged",
-			"path=%s records=%" PRIu64, path, reader.missing);
-	if (reader.last_seq < last->first_seq) {
-		s->bytes -= last->bytes;
-		s->segments_count--;
-		ok = fs_unlink(path, err);
-	} else {
-		s->bytes += reader.offset - last->bytes;
-		last->bytes = last->end_offset = reader.offset;
-		ok = fs_truncate(fd, reader.offset, path, err) && fs_sync_data(fd, path, err);
-	}
+	ok = recover_cut(s, last, &reader, err);
 out:
 	arena_fini(&arena);
 	(void)fs_close(&fd, path, NULL);
@@ -200,9 +260,14 @@ static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out,
 	size_t size;
 	char *text;
 
-	spool_path(s, "spare.tmp", path);
-	if (unlink(path) != 0 && errno != ENOENT)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not remove \"%s\"", path);
+	static const char *const leftovers[] = {"spare.tmp", "archive.tmp", "unpacked.tmp"};
+
+	for (size_t i = 0; i < sizeof(leftovers) / sizeof(*leftovers); i++) {
+		spool_path(s, leftovers[i], path);
+		if (unlink(path) != 0 && errno != ENOENT)
+			return error_set_errno(err, ERROR_FATAL, "disk", "could not remove \"%s\"",
+				path);
+	}
 	spool_path(s, "closed", path);
 	*clean_out = access(path, F_OK) == 0;
 	if (!*clean_out)

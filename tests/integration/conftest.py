@@ -18,10 +18,23 @@ import psycopg  # noqa: E402
 from paho.mqtt.packettypes import PacketTypes  # noqa: E402
 from paho.mqtt.properties import Properties  # noqa: E402
 import rig  # noqa: E402
+from world import World  # noqa: E402
 
 BUILD = os.environ.get("OCPP_PERSISTER_BUILD", os.path.join(ROOT, "build", "dev"))
 BINARY = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
+
+
+def has_failpoints():
+    """Do file operations of this build fail on demand? The first one is to, here."""
+    done = subprocess.run([BINARY, "decode", "--topic", "t", __file__], capture_output=True,
+                          env={**os.environ, "FAILPOINT": "fs:1:kill"})
+    return done.returncode < 0
+
+
+needs_failpoints = pytest.mark.skipif(
+    not os.path.exists(BINARY) or not has_failpoints(),
+    reason="this build has no failpoints (cmake -DFAILPOINTS=ON, as in the preset dev)")
 
 _numbers = itertools.count()
 
@@ -216,3 +229,20 @@ def stored(database, count, timeout=30):
         return database.value("SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count
 
     rig.wait_until(look, timeout, lambda: str(database.rows("TABLE ingest_progress")))
+
+
+@pytest.fixture(scope="module")
+def world(workspace, postgres):
+    """Of many tests that each have stations of their own."""
+    broker = rig.Broker(workspace, name=f"mosquitto{next(_numbers)}").start()
+    database = make_database(postgres)
+    settings = {**database.settings(), **broker.settings()}
+    assert run_cli(settings, "migrate", "up").returncode == 0
+    p = rig.Persister(workspace, BINARY, settings).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    publisher = Publisher(broker.port)
+    yield World(publisher, database)
+    publisher.close()
+    p.stop()
+    broker.stop()

@@ -9,6 +9,7 @@ import random
 
 EPOCH = datetime.datetime(2026, 1, 30, 21, 0, tzinfo=datetime.timezone.utc)
 TOKENS = ["DEADBEEF", "deadbeef", "38748383L7337848H823", "A", "tok\u00e9n"]
+ODD_TIMES = ["1970-01-01T00:00:00Z", "2031-05-05T12:00:00Z", "2026-01-31T24:00:00Z", "yesterday"]
 ODD_IDS = [-1, 0, 2**31, 9223372036854766666, 9007199254740993]
 
 
@@ -35,6 +36,10 @@ class History:
     def later(self, most=900):
         self._clock += self.random.randint(0, most)
         return self.time(self._clock)
+
+    def clock(self):
+        """Of a start or an end: now and then of a clock that was not set, or set wrong."""
+        return self.random.choice(ODD_TIMES) if self.chance(0.05) else self.later()
 
     def time(self, seconds):
         at = EPOCH + datetime.timedelta(seconds=seconds)
@@ -91,7 +96,7 @@ class History:
         token = self.token()
         self.authorize16(token)
         request = {"connectorId": connector, "idTag": token, "meterStart": meter,
-                   "timestamp": self.later()}
+                   "timestamp": self.clock()}
         if self.chance(0.1):
             request["reservationId"] = self.random.randint(1, 9)
         answer = {"idTagInfo": {"status": self.random.choice(["Accepted", "Invalid"])},
@@ -129,7 +134,7 @@ class History:
 
     def stop16(self, transaction, meter, sent):
         request = {"transactionId": transaction, "meterStop": meter - self.random.randint(0, 1),
-                   "timestamp": self.later()}
+                   "timestamp": self.clock()}
         if self.chance(0.7):
             request["idTag"] = self.token()
         if self.chance(0.7):
@@ -152,7 +157,7 @@ class History:
         return {"timestamp": self.later(60), "sampledValue": [sample]}
 
     def event201(self, kind, transaction, seq, meter):
-        request = {"eventType": kind, "timestamp": self.later(), "seqNo": seq,
+        request = {"eventType": kind, "timestamp": self.clock(), "seqNo": seq,
                    "triggerReason": self.random.choice(["CablePluggedIn", "MeterValuePeriodic"]),
                    "transactionInfo": {"transactionId": transaction}}
         info = request["transactionInfo"]

@@ -173,6 +173,8 @@ def identities(messages):
                                for element in elements(message.payload))
 
 
-def ledger_identities(ledger):
+def ledger_identities(ledger, numbers=None):
+    """Of these messages; of all without numbers."""
     return collections.Counter((line["topic"], line["kind"], line["id"])
-                               for line in ledger.messages.values())
+                               for number, line in ledger.messages.items()
+                               if numbers is None or number in numbers)

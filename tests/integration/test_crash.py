@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 
 import psycopg
 import pytest
@@ -179,6 +180,46 @@ def test_database_restored_to_an_earlier_point_is_fed_the_gap(
     cluster.stop()
 
 
+def test_what_neither_database_nor_log_has_any_more_is_told_as_a_gap(
+        workspace, broker, persister, publish):
+    cluster = rig.Postgres(workspace, name="gap").start()
+    database = make_database(cluster)
+    p = persister({**database.settings(), **broker.settings(), "spool.segment_bytes": "4MiB",
+                   "spool.retain": "0s"}).start("--migrate")
+    p.wait_event("database_connected")
+    p.wait_event("broker_connected")
+
+    def send(numbers):
+        for i in numbers:
+            publish.call("cs001", "DataTransfer", {"vendorId": "V", "data": str(i) * 25000},
+                         id=f"{i:03}")
+
+    send(range(100, 110))
+    stored(database, 10)
+    cluster.stop()
+    backup = cluster.folder + ".backup"
+    subprocess.run(["cp", "-a", cluster.folder, backup], check=True)
+    cluster.start()
+    send(range(110, 310))  # some 15 MB
+    stored(database, 200)
+    p.wait_metric("ocpp_persister_spool_segments", lambda v: v <= 2)  # the rest is let go of
+    cluster.stop()
+    subprocess.run(["rm", "-rf", cluster.folder], check=True)
+    subprocess.run(["mv", backup, cluster.folder], check=True)
+    cluster.start()
+    gap = p.wait_event("gap", 60)
+    lost = int(gap["records"])
+    assert gap["first_seq"] == "11" and 0 < lost < 200
+    send(range(310, 320))
+    stored(database, 220 - lost, 60)
+    ids = [int(i) for i, in database.rows("SELECT message_id FROM ocpp_events ORDER BY 1")]
+    assert ids == [*range(100, 110), *range(110 + lost, 320)]
+    assert p.metric("ocpp_persister_gap_records_total") == lost
+    assert database.rows("SELECT gap_first_seq, gap_last_seq, gap_records FROM ingest_progress") \
+        == [(11, 10 + lost, lost)]
+    cluster.stop()
+
+
 def test_stops_properly_on_sigterm_and_goes_on_where_it_was(running, migrated, broker, publish):
     p = running()
     publish.call("cs001", "Heartbeat", {}, id="1")
@@ -203,9 +244,14 @@ def test_stop_while_the_database_is_down_keeps_everything(
     p.wait_event("database_connected")
     p.wait_event("broker_connected")
     own_postgres.stop()
+    begin = time.monotonic()
     for i in range(20):
         publish.call("cs001", "Heartbeat", {}, id=str(i))
     p.wait_metric("ocpp_persister_backlog_records", 20)
+    # How long the oldest one waits, and it goes on waiting.
+    age = p.wait_metric("ocpp_persister_backlog_age_seconds", lambda v: v > 0)
+    assert age < time.monotonic() - begin
+    p.wait_metric("ocpp_persister_backlog_age_seconds", lambda v: v > age)
     assert p.http("/readyz")[0] == 503 and p.http("/healthz") == (200, "ok\n")
     p.process.send_signal(signal.SIGTERM)
     assert p.wait_exit(20) == 0
@@ -213,7 +259,10 @@ def test_stop_while_the_database_is_down_keeps_everything(
     p.wait_event("database_lost")
     for i in range(20, 25):
         publish.call("cs001", "Heartbeat", {}, id=str(i))
+    p.wait_metric("ocpp_persister_backlog_records", 25)
+    assert p.metric("ocpp_persister_backlog_age_seconds") > age
     own_postgres.start()
     stored(database, 25, 60)
+    p.wait_metric("ocpp_persister_backlog_age_seconds", lambda v: v == 0)
     # What the session had kept may have come before the answer to our SUBSCRIBE.
     rig.wait_until(lambda: p.http("/readyz") == (200, "ready\n"), 30, lambda: p.http("/readyz"))

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from conftest import run_cli, stored
+from conftest import needs_failpoints, run_cli, stored
 
 GOOD = (b'{"type":2,"action":"MeterValues","id":"1","request":{"connectorId":1,"meterValue":'
         b'[{"timestamp":"2026-01-31T10:00:00Z","sampledValue":[{"value":"%d"}]}]}}')
@@ -71,6 +71,7 @@ def test_what_is_understood_now_is_stored_with_its_time(letters, migrated):
     assert "stored 0, duplicate 120" in letters("requeue", "--reason", "not_understood").stdout
 
 
+@needs_failpoints
 @pytest.mark.parametrize("call", [3, 10, 17, 24, 31])
 def test_requeue_interrupted_loses_nothing(letters, migrated, call):
     set_aside(migrated, 60)

@@ -10,7 +10,7 @@ TYPES = {"TEXT": "text", "TIME": "timestamp with time zone", "INT4": "integer", 
          "JSONB": "jsonb", "BYTEA": "bytea"}
 
 # Parameters of a statement that merges them into another table.
-NOT_TABLES = {"station_boots", "station_heartbeats"}
+NOT_TABLES = {"station_boots", "station_heartbeats", "station_operations"}
 
 # Columns of parameters that go into columns of other names.
 GOES_INTO = {("dead_letters", "received_at"): "first_received_at"}
@@ -66,3 +66,12 @@ def test_flags_of_the_program_have_their_names_in_the_database(migrated):
     assert migrated.rows("SELECT n, flag_names(1 << n) FROM generate_series(0, 30) n"
                          " WHERE flag_names(1 << n) <> '{}' ORDER BY n") == [
         (bit, [name]) for bit, name in sorted(flags)]
+
+
+def test_flags_mean_the_same_in_words(migrated):
+    text = open(os.path.join(ROOT, "consumer", "rows", "flags.def")).read()
+    flags = {int(bit): meaning for bit, meaning in
+             re.findall(r'^FLAG\((\d+), \w+, "(.*)"\)$', text, re.MULTILINE)}
+    assert len(flags) > 12
+    assert dict(migrated.rows("SELECT n, (flag_meanings(1 << n))[1] FROM generate_series(0, 30) n"
+                              " WHERE flag_meanings(1 << n) <> '{}'")) == flags

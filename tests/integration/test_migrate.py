@@ -6,6 +6,7 @@ import subprocess
 import zlib
 
 import psycopg
+import pytest
 import rig
 from conftest import BINARY, ROOT, make_database, run_cli
 
@@ -188,11 +189,11 @@ def test_failing_migration_leaves_the_version_and_names_file_and_line(database, 
 
 
 def test_failing_down_migration_leaves_everything(migrated, migrate, tmp_path):
-    folder = own_migrations(tmp_path, **{
-        f"{MIGRATIONS[-1]}.down": "DROP VIEW sessions;\nDROP VIEW x;"})
+    name = f"{MIGRATIONS[-1]}.down"
+    folder = own_migrations(tmp_path, **{name: "DROP VIEW sessions CASCADE;\nDROP VIEW x;"})
     done = migrate("down", "3", "--path", folder)
     assert done.returncode == SCHEMA
-    assert f'{MIGRATIONS[-1]}.down.sql:2: view "x" does not exist' in done.stderr
+    assert f'{name}.sql:2: view "x" does not exist' in done.stderr
     assert versions(migrated) == [(NEWEST, False)]
     assert migrated.value("SELECT to_regclass('sessions') IS NOT NULL")
 
@@ -219,8 +220,8 @@ def test_deferred_constraint_that_fails_at_commit_is_told(database, migrate, tmp
 def test_no_transaction_runs_alone_and_may_end_dirty(database, migrate, tmp_path):
     folder = own_migrations(tmp_path, **{
         f"{NEXT}_index.up": "-- no-transaction\n"
-                            "CREATE INDEX CONCURRENTLY by_time ON connector_status (event_time);\n"
-                            "SELECT 1/0;\nCREATE TABLE never ();\n",
+                           "CREATE INDEX CONCURRENTLY by_time ON connector_status (event_time);\n"
+                           "SELECT 1/0;\nCREATE TABLE never ();\n",
         f"{NEXT}_index.down": "-- no-transaction\nDROP INDEX CONCURRENTLY by_time;\n"})
     done = migrate("up", "--path", folder)
     assert done.returncode == SCHEMA
@@ -410,7 +411,7 @@ def test_owner_with_createrole_makes_roles_that_fit_their_names(workspace):
     assert tries("writer", "UPDATE ocpp.ocpp_events SET flags = 1")
     assert tries("reader", "SELECT * FROM ocpp.ocpp_events")
     assert tries("reader", "SELECT * FROM ocpp.ocpp_events_2026_01")
-    for view in ("meter_samples", "meter_values_json", "sessions"):
+    for view in ("meter_samples", "meter_values_json", "sessions", "suspicious_sessions"):
         assert tries("reader", f"SELECT * FROM ocpp.{view}")
     assert not tries("reader", "SELECT ocpp.ensure_partition('ocpp_events', '2026-02-28')")
     assert not tries("reader", insert)
@@ -458,16 +459,40 @@ def test_folders_that_are_no_migrations_are_refused(migrate, tmp_path):
     assert 'migration "000001_a" has no down file' in done.stderr
 
 
-def test_folder_by_setting_with_other_files_beside(database, migrate, tmp_path):
+def test_folder_as_url_with_other_files_beside(database, migrate, tmp_path):
     folder = write(tmp_path / "m", **{"20260131120000_late.up": "CREATE TABLE late ()",
                                       "7_early.up": "CREATE TABLE early ()"})
     with open(os.path.join(folder, "README.md"), "w") as f:
         f.write("not a migration")
+    assert migrate("up", "--path", "file://" + folder).returncode == OK
+    assert versions(database) == [(20260131120000, False)]
+    assert migrate("status", "--path", folder).stdout == ("applied  7_early\n"
+                                                          "applied  20260131120000_late\n")
+
+
+def test_folder_by_setting_is_a_copy_of_ours(database, migrate, tmp_path):
+    folder = str(tmp_path / "m")
+    shutil.copytree(os.path.join(ROOT, "migrations"), folder)
+    write(tmp_path / "m", **{f"{NEWEST + 1:06}_more.up": "CREATE TABLE more ()"})
     settings = {"storage.postgres.migrations_path": "file://" + folder}
     assert migrate("up", settings=settings).returncode == OK
-    assert versions(database) == [(20260131120000, False)]
-    assert migrate("status", settings=settings).stdout == ("applied  7_early\n"
-                                                           "applied  20260131120000_late\n")
+    assert versions(database) == [(NEWEST + 1, False)]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_maeves_migrations_path_is_left_alone(database, migrate, tmp_path, there):
+    """MaEVE's block pasted as it is names a folder with its own migrations."""
+    folder = str(tmp_path / "theirs")
+    if there:
+        write(tmp_path / "theirs", **{"000001_create_tokens_table.up": "CREATE TABLE theirs ()",
+                                      "000001_create_tokens_table.down": "DROP TABLE theirs"})
+    settings = {"storage.postgres.migrations_path": "file://" + folder}
+    done = migrate("up", settings=settings)
+    assert done.returncode == OK, done.stderr
+    assert "migrations_path_ignored" in done.stderr and folder in done.stderr
+    assert versions(database) == [(NEWEST, False)]
+    assert database.value("SELECT to_regclass('ocpp.theirs') IS NULL"
+                          " AND to_regclass('public.theirs') IS NULL")
 
 
 def test_server_that_is_not_there_is_another_exit_code(database):

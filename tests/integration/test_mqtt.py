@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import rig
-from conftest import Publisher, make_database, stored
+from conftest import Publisher, make_database, needs_failpoints, stored
 
 
 def heartbeat(publish, number, station="cs001"):
@@ -161,6 +161,7 @@ def test_full_log_makes_the_broker_wait_and_loses_nothing(
     cluster.stop()
 
 
+@needs_failpoints
 @pytest.mark.parametrize("fault", ["EIO", "ENOSPC", "short", "kill"])
 def test_disk_that_fails_stops_us_and_loses_nothing(persister, migrated, broker, fault):
     """The N-th file operation fails; what was acknowledged before is there after a restart."""

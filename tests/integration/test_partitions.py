@@ -247,7 +247,7 @@ def test_functions_work_without_our_schema_in_search_path(migrated):
     assert session.execute("SELECT name FROM ocpp.partition_of('meter_values', %s)",
                            (DAY,)).fetchone()[0] == "meter_values_2026_01_31"
     session.execute(METER_VALUE, ("cs", DAY, 1))
-    for view in ("meter_samples", "meter_values_json", "sessions"):
+    for view in ("meter_samples", "meter_values_json", "sessions", "suspicious_sessions"):
         session.execute(f"SELECT * FROM ocpp.{view}").fetchall()
 
 

@@ -23,6 +23,7 @@ from paho.mqtt import client as mqtt
 
 SEED = int(os.environ.get("PROPERTY_SEED", "1"))
 HISTORIES = int(os.environ.get("PROPERTY_HISTORIES", "2000"))
+WAIT_S = int(os.environ.get("PROPERTY_WAIT", "300"))
 SHRINK_ROUNDS = int(os.environ.get("PROPERTY_SHRINK", "12"))
 PUBLISHED_AT_ONCE = 20_000  # the client's queue has room for 65,535
 
@@ -82,7 +83,7 @@ def publish(broker, messages):
 
 def wait_received(database, count):
     rig.wait_until(lambda: database.value(
-        "SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count, 300,
+        "SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count, WAIT_S,
         lambda: f"{count} messages: {database.rows('TABLE ingest_progress')}")
 
 

@@ -353,15 +353,16 @@ def test_a_signal_ends_it_in_order(broker, subscriber, tmp_path, number):
 
 def test_killed_it_leaves_a_ledger_of_all_it_published(broker, subscriber, tmp_path):
     run = Run(broker, tmp_path, "--rate", "5000")
-    run.wait_status(published=5000)
+    run.wait_status(published=5000, acknowledged=4000)
     run.process.kill()
     run.process.wait(DEADLINE_S)
     text = run.path.read_text()
     run.path.write_text(text[:text.rindex("\n") + 1])
-    with subscriber.changed:
-        received = set(identities(subscriber.messages))
-    assert len(received) > 1000
-    assert received <= set(ledger_identities(run.ledger))
+    ledger = run.ledger
+    acknowledged = ledger_identities(ledger, ledger.acknowledged)
+    assert len(acknowledged) > 1000
+    received = subscriber.wait_identities(acknowledged)
+    assert set(received) <= set(ledger_identities(ledger))
 
 
 def test_the_clock_paces_the_run(broker, subscriber, tmp_path):

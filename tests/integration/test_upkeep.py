@@ -21,6 +21,87 @@ def test_calls_nothing_is_paired_with_any_more_are_removed(running, migrated, pu
     assert migrated.rows("SELECT id_token FROM authorizations ORDER BY 1") == [("NEW",), ("OLD",)]
 
 
+def meter_values(publish, *times, station="cs001"):
+    for at in times:
+        publish.call(station, "MeterValues", {"connectorId": 1, "meterValue": [
+            {"timestamp": at, "sampledValue": [{"value": "7"}]}]}, id=at)
+
+
+def test_rows_of_a_detached_partition_wait_as_dead_letters(running, migrated, publish):
+    p = running()
+    days = ["2026-01-30T10:00:00Z", "2026-01-31T10:00:00Z"]
+    meter_values(publish, *days)
+    stored(migrated, 2)
+    migrated.rows("ALTER TABLE meter_values DETACH PARTITION meter_values_2026_01_31")
+    # It knew the partition, and goes on beside the rows that have no place.
+    meter_values(publish, "2026-01-31T11:00:00Z", "2026-01-30T11:00:00Z", "2026-01-31T12:00:00Z")
+    stored(migrated, 5)
+    assert migrated.value("SELECT count(*) FROM meter_values") == 2
+    assert migrated.value("SELECT count(*) FROM meter_values_2026_01_31") == 1
+    letters = migrated.rows("SELECT reason, detail, count FROM dead_letters")
+    assert [(reason, count) for reason, _, count in letters] == [("partition_detached", 1)] * 2
+    assert all('"meter_values_2026_01_31" is where it belongs' in detail
+               for _, detail, _ in letters)
+    p.stop()
+
+    # A process that starts later finds it detached.
+    p = running({"spool.dir": p.settings["spool.dir"]})
+    meter_values(publish, "2026-01-31T13:00:00Z", "2026-01-30T13:00:00Z")
+    stored(migrated, 7)
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 3
+    assert migrated.value("SELECT count(*) FROM meter_values_2026_01_31") == 1
+    assert p.events("batch_failed") == []
+    p.stop()
+
+    migrated.rows("ALTER TABLE meter_values ATTACH PARTITION meter_values_2026_01_31"
+                  " FOR VALUES FROM ('2026-01-31 00:00Z') TO ('2026-02-01 00:00Z')")
+    done = run_cli(p.settings, "dead-letters", "requeue", "--all")
+    assert done.returncode == 0, done.stderr
+    assert migrated.value("SELECT count(*) FROM meter_values_2026_01_31") == 4
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+
+
+def test_detached_month_of_transactions_stops_nothing(running, migrated, publish):
+    p = running()
+    start = {"connectorId": 1, "idTag": "A", "meterStart": 1}
+    publish.call("cs001", "StartTransaction", {**start, "timestamp": "2026-01-31T10:00:00Z"})
+    stored(migrated, 1)
+    migrated.rows("ALTER TABLE transactions DETACH PARTITION transactions_2026_01")
+    publish.call("cs002", "StartTransaction", {**start, "timestamp": "2026-01-31T11:00:00Z"},
+                 id="2")
+    meter_values(publish, "2026-01-31T11:00:00Z")
+    stored(migrated, 3)
+    assert migrated.rows("SELECT reason, charge_station_id FROM dead_letters") \
+        == [("partition_detached", "cs002")]
+    assert migrated.value("SELECT count(*) FROM meter_values") == 1
+    assert p.running
+
+
+def test_keys_go_with_their_month_of_transactions(running, migrated, publish):
+    def event(kind, at, number, transaction="T1", station="cs201"):
+        publish.call(station, "TransactionEvent", {
+            "eventType": kind, "timestamp": at, "triggerReason": "Authorized", "seqNo": number,
+            "transactionInfo": {"transactionId": transaction}, "evse": {"id": 1}},
+            id=f"{transaction}{number}", version="2.0.1")
+
+    p = running()
+    event("Started", "2026-01-31T23:00:00Z", 0)
+    event("Started", "2026-02-01T01:00:00Z", 0, "T2")
+    event("Started", "2026-01-15T01:00:00Z", 0, "T3")
+    stored(migrated, 3)
+    migrated.rows("DROP TABLE transactions_2026_01")
+    # The end of what is gone is kept as what it is: an end without its start.
+    event("Ended", "2026-02-01T02:00:00Z", 1)
+    stored(migrated, 4)
+    assert migrated.rows("SELECT transaction_id, started_at IS NULL, stopped_at IS NULL"
+                         " FROM transactions ORDER BY 1") == [("T1", True, False),
+                                                              ("T2", False, True)]
+    p.stop()
+    running({"spool.dir": p.settings["spool.dir"]})
+    rig.wait_until(lambda: migrated.rows("SELECT transaction_id FROM transaction_keys ORDER BY 1")
+                   == [("T1",), ("T2",)], 30, "the key of the dropped month is removed")
+
+
 def test_copy_of_a_log_is_refused_and_can_be_made_one_of_its_own(
         running, persister, migrated, broker, publish, tmp_path):
     first = running()

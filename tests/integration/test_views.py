@@ -126,7 +126,7 @@ def test_views_read_every_hostile_row(store):
         stored += 1
     store.session.execute("""INSERT INTO transactions (charge_station_id, transaction_id,
         partition_time, flags, merge_state) VALUES ('cs', '', '-infinity', -1, '')""")
-    for view in ("meter_values_json", "meter_samples", "sessions"):
+    for view in ("meter_values_json", "meter_samples", "sessions", "suspicious_sessions"):
         # Every column of every row, as a reader's COPY would.
         cursor = store.session.execute(f"SELECT v::text FROM {view} v")
         assert cursor.rowcount > 0

@@ -23,6 +23,7 @@ MAY_INCLUDE = {
 MAY_INCLUDE["rows"] += ["decode/message.h", "decode/value.h"]
 MAY_INCLUDE["copy"] += ["rows", "pg"]
 MAY_INCLUDE["store"] += ["pg"]
+MAY_INCLUDE["replay"] += ["spool/record.h", "spool/segment.h"]
 MAY_INCLUDE["migrate"] += ["pg"]
 
 # Foreign header -> folders or files of consumer/ (and bench) that may include it.
@@ -34,8 +35,11 @@ HOMES = {
     r"ini_\w+\.h": ["config"],
     r"microhttpd\.h": ["http"],
     r"xxhash\.h": ["base/digest.c"],
+    r"zstd\.h": ["spool", "replay"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
+    r"zlib\.h": ["replay"],
     r"openssl/.*": ["base", "daemon", "mqtt", "pg", "store"],
+    r"store/store\.h": ["store/example.c"],  # as its users include it
     r"sanitizer/.*": ["base/arena.c"],
 }
 

@@ -1,7 +1,8 @@
 """The tables of README.md are what the program prints: between <!-- settings --> and
 <!-- /settings --> stands `ocpp-persister config reference`, between <!-- metrics --> and
 <!-- /metrics --> `ocpp-persister metrics reference`. --fix: put them there.
-Tests that it names as test_x.py::test_y exist.
+Tests that README.md and tests/README.md name exist: `test_x.py::test_y`, `test_x.c::what_is_true`,
+or `test_y` alone.
 """
 
 import os
@@ -32,14 +33,33 @@ def check_table(path, name, table, fix):
             "`cmake --build --preset dev --target readme` mends this"]
 
 
+def test_names(root):
+    """{file: names of its tests}, of tests/integration and tests/unit."""
+    found = {}
+    for folder, pattern in (("integration", r"def (test_\w+)\("),
+                            ("unit", r"static void (\w+)\(void \*\*state\)")):
+        folder = os.path.join("tests", folder)
+        there = os.path.join(root, folder)
+        for name in sorted(os.listdir(there)) if os.path.isdir(there) else []:
+            if name.startswith("test_") and name.endswith((".py", ".c")):
+                found[name] = {m.group(1) for line in lines(root, os.path.join(folder, name))
+                               if (m := re.match(pattern, line))}
+    return found
+
+
 def check_tests(root):
-    problems = []
-    for number, line in enumerate(lines(root, "README.md"), 1):
-        for name, test in re.findall(r"(test_\w+\.py)::(test_\w+)", line):
-            path = os.path.join("tests", "integration", name)
-            if not os.path.exists(os.path.join(root, path)) or not any(
-                    re.match(rf"def {test}\(", text) for text in lines(root, path)):
-                problems.append(f"README.md:{number}: there is no {test} in {path}")
+    problems, names = [], test_names(root)
+    everywhere = set().union(*names.values())
+    for page in ("README.md", os.path.join("tests", "README.md")):
+        if not os.path.exists(os.path.join(root, page)):
+            continue
+        for number, line in enumerate(lines(root, page), 1):
+            for file, test in re.findall(r"(test_\w+\.(?:py|c))::(\w+)", line):
+                if test not in names.get(file, ()):
+                    problems.append(f"{page}:{number}: there is no {test} in {file}")
+            for test in re.findall(r"`(test_\w+)`", line):
+                if test not in everywhere:
+                    problems.append(f"{page}:{number}: there is no test {test}")
     return problems
 
 

@@ -136,7 +136,12 @@ class Readme(Tree):
         self.write("tests/integration/test_a.py", "def test_one():\n    pass\n")
         self.write("README.md", "`test_a.py::test_one`\n`test_a.py::test_two`\n"
                    "`test_b.py::test_one`\n")
-        self.assertEqual([p.split(":")[1] for p in readme.check_tests(self.root)], ["2", "3"])
+        self.write("tests/unit/test_c.c", "static void it_is_true(void **state)\n")
+        self.write("tests/README.md", "`test_one`\n`test_three`\n`test_c.c::it_is_true`\n"
+                   "`test_c.c::it_is_false`\n")
+        self.assertEqual([p.split(":")[:2] for p in readme.check_tests(self.root)], [
+            ["README.md", "2"], ["README.md", "3"], ["tests/README.md", "2"],
+            ["tests/README.md", "4"]])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from lint import ROOT, finish
@@ -26,13 +27,16 @@ def one(build, path):
 
 def check(build):
     with open(os.path.join(build, "compile_commands.json")) as f:
-        paths = sorted({os.path.normpath(os.path.join(entry["directory"], entry["file"]))
-                        for entry in json.load(f)})
-    ours = [p for p in paths if p.startswith((ROOT + "/consumer/", ROOT + "/bench/"))]
+        entries = {os.path.normpath(os.path.join(entry["directory"], entry["file"])): entry
+                   for entry in json.load(f)}
+    ours = [p for p in sorted(entries) if p.startswith((ROOT + "/consumer/", ROOT + "/bench/"))]
     if not ours:
         return [f"{build}/compile_commands.json:1: names none of our files"]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = pool.map(lambda path: one(build, path), ours)
+    # What is compiled twice, for the program and for the library, is looked at once.
+    with tempfile.TemporaryDirectory() as once, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with open(os.path.join(once, "compile_commands.json"), "w") as f:
+            json.dump(list(entries.values()), f)
+        answers = list(pool.map(lambda path: one(once, path), ours))
     # A header's problem is told once for each file that includes it.
     return sorted({answer for answer in answers if answer})
 

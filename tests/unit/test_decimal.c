@@ -175,6 +175,22 @@ static void decimal_compare_is_exact(void **state)
 			0);
 }
 
+static void decimal_to_double_is_near(void **state)
+{
+	static const struct {
+		const char *text;
+		double value;
+	} cases[] = {{"0", 0}, {"1532.50", 1532.5}, {"-7.25", -7.25}, {"1e3", 1000}, {"25e-1", 2.5},
+		{".5", .5}, {"123456789012345678901234567890", 1.2345678901234568e29}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		double value = decimal_to_double(slice_from_cstr(cases[i].text));
+
+		assert_true(fabs(value - cases[i].value) <= 1e-12 * fabs(cases[i].value));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +198,7 @@ int main(void)
 		cmocka_unit_test(decimal_to_numeric_matches_postgresql),
 		cmocka_unit_test(decimal_from_double_reads_back_and_is_short),
 		cmocka_unit_test(decimal_compare_is_exact),
+		cmocka_unit_test(decimal_to_double_is_near),
 		cmocka_unit_test(decimal_to_int64_takes_whole_numbers_in_range),
 	};
 

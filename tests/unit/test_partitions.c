@@ -96,6 +96,25 @@ static void outside_of_the_window_only_so_many_are_made(void **state)
 	partitions_free(&ps);
 }
 
+static void what_is_detached_takes_no_rows_until_it_is_attached(void **state)
+{
+	struct partition today = partition_of(TABLE_meter_values, clock_wall_us());
+	struct partitions *ps;
+	struct error err;
+
+	(void)state;
+	assert_true(partitions_new(&ps, 2, &err));
+	assert_false(partitions_is_detached(ps, today));
+	partitions_add_detached(ps, today);
+	assert_true(partitions_is_detached(ps, today));
+	assert_false(partitions_has(ps, today));
+	assert_false(partitions_admit(ps, today));
+	partitions_add(ps, today);
+	assert_false(partitions_is_detached(ps, today));
+	assert_true(partitions_has(ps, today) && partitions_admit(ps, today));
+	partitions_free(&ps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +122,7 @@ int main(void)
 		cmocka_unit_test(what_has_no_date_has_a_partition_of_its_own),
 		cmocka_unit_test(other_names_are_none),
 		cmocka_unit_test(outside_of_the_window_only_so_many_are_made),
+		cmocka_unit_test(what_is_detached_takes_no_rows_until_it_is_attached),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

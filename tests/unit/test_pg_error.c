@@ -33,6 +33,8 @@ static void pg_error_kind_follows_the_sqlstate(void **state)
 		{"58030", false, ERROR_TRANSIENT}, /* io_error */
 		{"XX000", false, ERROR_TRANSIENT}, /* internal_error */
 		{"0A000", false, ERROR_TRANSIENT}, /* feature_not_supported */
+		{"OC001", false, ERROR_POISON},    /* ensure_partition(): detached */
+		{"OC002", false, ERROR_ROUTE},     /* check_attached() */
 		{"ZZZZZ", false, ERROR_TRANSIENT}, /* unknown */
 	};
 

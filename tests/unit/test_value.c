@@ -105,6 +105,27 @@ static void value_json_of_what_is_not_used(void **state)
 		"{\"a\":{\"x\":1,\"y\":2},\"b\":[1,2],\"c\":{}}");
 }
 
+static void value_that_nobody_asked_for_stays_whole(void **state)
+{
+	struct value null = {.kind = VALUE_NULL};
+	struct member only_null[] = {{SLICE("x"), {.kind = VALUE_NULL}}};
+	struct value items[] = {number("1"), {.kind = VALUE_MAP, .count = 1, .members = only_null},
+		null};
+	struct value nulls[] = {null, null};
+	struct member members[] = {
+		{SLICE("known"), number("1")},
+		{SLICE("vendors"), {.kind = VALUE_ARRAY, .count = 3, .items = items}},
+		{SLICE("nulls"), {.kind = VALUE_ARRAY, .count = 2, .items = nulls}},
+		{SLICE("absent"), null},
+	};
+	struct value map = {.kind = VALUE_MAP, .count = 4, .members = members};
+
+	(void)state;
+	value_mark_used(&members[0].value);
+	assert_slice_equal(put(value_put_json_unused, &map),
+		"{\"vendors\":[1,{\"x\":null},null],\"nulls\":[null,null]}");
+}
+
 static void value_get_takes_the_last_of_equal_keys(void **state)
 {
 	struct member members[] = {{SLICE("a"), number("1")}, {SLICE("a"), number("2")}};
@@ -125,6 +146,7 @@ int main(void)
 		cmocka_unit_test(value_canonical_form_never_changes),
 		cmocka_unit_test(value_of_many_members_is_sorted_as_one_of_few),
 		cmocka_unit_test(value_json_of_what_is_not_used),
+		cmocka_unit_test(value_that_nobody_asked_for_stays_whole),
 		cmocka_unit_test(value_get_takes_the_last_of_equal_keys),
 	};
 

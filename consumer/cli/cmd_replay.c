@@ -1,0 +1,255 @@
+#include "cli/replay.h"
+
+#include "base/clock.h"
+#include "base/iso8601.h"
+#include "config/config_value.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- arguments ---- */
+
+static bool replay_time(const char *text, int64_t *out)
+{
+	return iso8601_parse(slice_from_cstr(text), out) != ISO8601_INVALID;
+}
+
+static bool replay_add(const char **list, size_t *count, const char *text)
+{
+	if (*count == REPLAY_FILTER_MAX)
+		return false;
+	list[(*count)++] = text;
+	return true;
+}
+
+/* An option with a value: false if it is none, or the value is none. */
+static bool replay_option(struct replay_options *o, const char *name, const char *value)
+{
+	if (strcmp(name, "--from") == 0)
+		return replay_time(value, &o->from_us);
+	if (strcmp(name, "--to") == 0)
+		return replay_time(value, &o->to_us);
+	if (strcmp(name, "--station") == 0)
+		return replay_add(o->stations, &o->stations_count, value);
+	if (strcmp(name, "--action") == 0)
+		return replay_add(o->actions, &o->actions_count, value);
+	if (strcmp(name, "--jobs") == 0)
+		return config_parse_number(value, &o->jobs) && o->jobs >= 1 &&
+		       o->jobs <= REPLAY_JOBS_MAX;
+	if (strcmp(name, "--rate") == 0)
+		return config_parse_number(value, &o->rate) && o->rate >= 1;
+	if (strcmp(name, "--lines") != 0)
+		return false;
+	o->lines = value;
+	return true;
+}
+
+/* The sources are moved to the front of argv. */
+static bool replay_arguments(struct replay_options *o, int argc, char **argv, const char **bad_out)
+{
+	*o = (struct replay_options){.from_us = INT64_MIN, .to_us = INT64_MAX, .jobs = 1};
+	o->sources = argv;
+	for (int i = 0; i < argc; i++) {
+		*bad_out = argv[i];
+		if (strcmp(argv[i], "--dry-run") == 0) {
+			o->dry_run = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
+			o->json = true;
+		} else if (argv[i][0] != '-' || argv[i][1] == '\0') {
+			o->sources[o->sources_count++] = argv[i];
+		} else {
+			if (i + 1 == argc || !replay_option(o, argv[i], argv[i + 1]))
+				return false;
+			i++;
+		}
+	}
+	return true;
+}
+
+bool replay_wants(const struct replay_options *o, const struct message *m)
+{
+	bool wanted = o->stations_count == 0;
+
+	if (m->received_us < o->from_us || m->received_us >= o->to_us)
+		return false;
+	for (size_t i = 0; i < o->stations_count && !wanted; i++)
+		wanted = slice_equal_cstr(m->station, o->stations[i]);
+	if (!wanted || o->actions_count == 0)
+		return wanted;
+	for (size_t i = 0; i < o->actions_count; i++) {
+		if (slice_equal_cstr(m->action, o->actions[i]))
+			return true;
+	}
+	return false;
+}
+
+/* ---- one job, or several processes ---- */
+
+static struct {
+	const struct replay_options *options;
+	struct replay_report reports[REPLAY_JOBS_MAX];
+	size_t count;
+	int64_t bytes;
+	int64_t begun_us;
+} replay_all;
+
+static void replay_show(const struct replay_report *r)
+{
+	replay_all.reports[r->job] = *r;
+	replay_show_progress(replay_all.options, replay_all.reports, replay_all.count,
+		replay_all.bytes, clock_mono_us() - replay_all.begun_us);
+}
+
+static void replay_send_here(struct replay_job *job)
+{
+	replay_show(&job->report);
+}
+
+/* A report is smaller than what a pipe takes in one piece. */
+_Static_assert(sizeof(struct replay_report) <= 4096, "a report does not fit into a pipe");
+
+static void replay_send_up(struct replay_job *job)
+{
+	ssize_t sent;
+
+	do
+		sent = write(job->pipe_fd, &job->report, sizeof(job->report));
+	while (sent < 0 && errno == EINTR);
+}
+
+static pid_t replay_start(struct replay_job *job, int pipe_fds[2])
+{
+	pid_t child = fork();
+
+	if (child != 0)
+		return child;
+	/* Ctrl-C reaches all of us; a killed parent takes its jobs with it. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	close(pipe_fds[0]);
+	job->pipe_fd = pipe_fds[1];
+	job->send = replay_send_up;
+	replay_job_run(job);
+	_exit(0);
+}
+
+/* A job whose process ended without a word has failed. */
+static void replay_reap(const pid_t *children, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct replay_report *r = &replay_all.reports[i];
+		int status = 0;
+
+		waitpid(children[i], &status, 0);
+		if (!r->over) {
+			r->ok = false;
+			snprintf(r->failure, sizeof(r->failure), "job %zu ended with status %d",
+				i + 1, status);
+		}
+	}
+}
+
+static void replay_fork(struct replay_job *jobs, size_t count)
+{
+	pid_t children[REPLAY_JOBS_MAX];
+	struct replay_report report;
+	int pipe_fds[2];
+	size_t started = 0;
+
+	if (pipe(pipe_fds) != 0)
+		return;
+	for (; started < count; started++) {
+		children[started] = replay_start(&jobs[started], pipe_fds);
+		if (children[started] < 0)
+			break;
+	}
+	close(pipe_fds[1]);
+	signal(SIGINT, SIG_IGN); /* until the jobs have ended by it */
+	for (;;) {
+		ssize_t got = read(pipe_fds[0], &report, sizeof(report));
+
+		if (got == (ssize_t)sizeof(report))
+			replay_show(&report);
+		else if (got >= 0 || errno != EINTR)
+			break;
+	}
+	close(pipe_fds[0]);
+	replay_reap(children, started);
+}
+
+/* Files go round: job 2 of 3 has the second, the fifth and so on. */
+static bool replay_share(const struct replay_files *all, struct replay_job *job)
+{
+	job->files = (struct replay_files){.paths = calloc(all->count + 1, sizeof(char *))};
+	if (job->files.paths == NULL)
+		return false;
+	for (size_t i = job->number; i < all->count; i += job->of)
+		job->files.paths[job->files.count++] = all->paths[i];
+	return true;
+}
+
+static enum exit_code replay_run(const struct config *config, const struct replay_options *options,
+	const struct replay_files *files)
+{
+	static struct replay_job jobs[REPLAY_JOBS_MAX];
+	size_t count = (size_t)options->jobs < files->count ? (size_t)options->jobs : files->count;
+	bool ok = true, unreadable = false;
+
+	replay_all.options = options;
+	replay_all.count = count;
+	replay_all.bytes = files->bytes;
+	replay_all.begun_us = clock_mono_us();
+	for (size_t i = 0; i < count; i++) {
+		jobs[i] = (struct replay_job){.config = config,
+			.options = options,
+			.number = (uint32_t)i,
+			.of = (uint32_t)count,
+			.report.job = (uint32_t)i,
+			.send = replay_send_here,
+			.pipe_fd = -1};
+		if (!replay_share(files, &jobs[i]))
+			return EXIT_CODE_FAILED;
+	}
+	if (count == 1) {
+		replay_job_run(&jobs[0]);
+		replay_all.reports[0] = jobs[0].report;
+	} else {
+		replay_fork(jobs, count);
+	}
+	replay_show_summary(options, replay_all.reports, count,
+		clock_mono_us() - replay_all.begun_us);
+	for (size_t i = 0; i < count; i++) {
+		ok &= replay_all.reports[i].ok;
+		unreadable |= replay_all.reports[i].unreadable > 0;
+		free(jobs[i].files.paths);
+	}
+	return ok && !unreadable ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
+{
+	static struct replay_options options;
+	struct replay_files files;
+	const char *bad = "";
+	struct error err;
+	enum exit_code code;
+
+	if (!replay_arguments(&options, argc, argv, &bad))
+		return cli_usage("replay", "\"%s\" is not understood, or its value is not", bad);
+	if (options.sources_count == 0)
+		return cli_usage("replay", "say what to replay");
+	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))
+		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (!replay_files_find(&files, options.sources, options.sources_count, &err))
+		return cli_fail(EXIT_CODE_FAILED, &err);
+	code = options.dry_run || files.count == 0 ? replay_dry_run(config, &options, &files)
+						   : replay_run(config, &options, &files);
+	replay_files_free(&files);
+	return code;
+}

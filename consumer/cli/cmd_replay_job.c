@@ -1,0 +1,214 @@
+#include "cli/replay.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "daemon/feed.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t REPLAY_PROGRESS_US = US_PER_SECOND / 2;
+
+/* ---- the files as a log ---- */
+
+static bool job_seek(void *context, uint64_t seq, uint64_t *lost_out, struct error *err)
+{
+	struct replay_job *job = context;
+
+	*lost_out = 0;
+	job->report.resumed |= job->seq == 0 && seq > 0;
+	job->seq = seq;
+	return replay_source_seek(job->source, seq, err);
+}
+
+static enum spool_next job_next(void *context, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	struct replay_job *job = context;
+
+	switch (replay_source_next(job->source, arena, out, err)) {
+	case REPLAY_RECORD:
+		job->seq = out->seq;
+		if (out->seq > job->furthest) {
+			job->furthest = out->seq;
+			job->report.records++;
+		}
+		return SPOOL_RECORD;
+	case REPLAY_END:
+		return SPOOL_EMPTY;
+	case REPLAY_ERROR:
+		break;
+	}
+	return SPOOL_ERROR;
+}
+
+static void job_drop_window(void *context)
+{
+	struct replay_job *job = context;
+
+	replay_source_drop_window(job->source);
+}
+
+static bool job_wants(void *context, const struct message *m)
+{
+	const struct replay_job *job = context;
+
+	return replay_wants(job->options, m);
+}
+
+void replay_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
+	uint64_t count, const char *why)
+{
+	uint64_t *unreadable = context;
+
+	*unreadable += count;
+	log_warn("unreadable", why, "file=\"%s\" %s=%" PRId64 " count=%" PRIu64, path, unit,
+		position, count);
+}
+
+static void job_add(uint64_t *digest, const char *text)
+{
+	uint64_t parts[2] = {*digest, digest64(text, strlen(text))};
+
+	*digest = digest64(parts, sizeof(parts));
+}
+
+/* Of what was asked for, and of the names of the files. */
+static uint64_t job_digest(const struct replay_job *job, uint64_t digest)
+{
+	const struct replay_options *o = job->options;
+	char path[PATH_MAX], text[96];
+
+	job_add(&digest, "ocpp-persister replay 1");
+	snprintf(text, sizeof(text), "%u/%u %" PRId64 " %" PRId64, job->number, job->of, o->from_us,
+		o->to_us);
+	job_add(&digest, text);
+	job_add(&digest, o->lines != NULL ? o->lines : "");
+	for (size_t i = 0; i < o->stations_count; i++)
+		job_add(&digest, o->stations[i]);
+	job_add(&digest, "actions");
+	for (size_t i = 0; i < o->actions_count; i++)
+		job_add(&digest, o->actions[i]);
+	job_add(&digest, "files");
+	for (size_t i = 0; i < job->files.count; i++) {
+		const char *name = job->files.paths[i];
+
+		job_add(&digest, realpath(name, path) != NULL ? path : name);
+	}
+	return digest;
+}
+
+/* The same command on the same files goes on where an earlier one was interrupted. */
+static struct uuid job_identity(const struct replay_job *job)
+{
+	uint64_t halves[2] = {job_digest(job, 0), job_digest(job, 1)};
+	struct uuid id;
+
+	memcpy(id.bytes, halves, sizeof(id.bytes));
+	id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x80); /* RFC 9562: version 8, our own */
+	id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
+	return id;
+}
+
+/* ---- what became of it ---- */
+
+void replay_reasons_add(struct replay_reasons *reasons, const char *label, uint64_t count)
+{
+	uint32_t i = 0;
+
+	while (i < reasons->count &&
+		strncmp(reasons->items[i].label, label, sizeof(reasons->items[i].label) - 1) != 0)
+		i++;
+	if (i == REPLAY_REASONS_MAX)
+		i--; /* there are fewer reasons than that */
+	if (i == reasons->count) {
+		snprintf(reasons->items[i].label, sizeof(reasons->items[i].label), "%s", label);
+		reasons->count++;
+	}
+	reasons->items[i].count += count;
+}
+
+static void job_take_reasons(struct replay_reasons *out, const struct metrics_family *family)
+{
+	*out = (struct replay_reasons){.count = 0};
+	for (size_t i = 0; i < family->count; i++)
+		replay_reasons_add(out, family->members[i].label, family->members[i].value);
+}
+
+static void job_on_progress(void *context, const struct metrics *m)
+{
+	struct replay_job *job = context;
+	struct replay_report *r = &job->report;
+
+	r->bytes = replay_source_bytes(job->source);
+	r->stored = m->messages_stored;
+	r->duplicate = m->messages_duplicate;
+	r->dead_lettered = m->messages_dead_lettered;
+	r->skipped = m->messages_skipped;
+	job_take_reasons(&r->dead_reasons, &m->dead_lettered_reasons);
+	job_take_reasons(&r->skip_reasons, &m->skipped_reasons);
+	job->send(job);
+}
+
+/* Once all is stored its position is of no use: the next run begins anew, and finds duplicates. */
+static bool job_forget(const struct pg_options *pg, const struct uuid *identity, struct error *err)
+{
+	char text[UUID_TEXT_BYTES];
+	const char *params[] = {text};
+	PGconn *conn = pg_connect(pg, err);
+	PGresult *result = NULL;
+
+	uuid_format(identity, text);
+	if (conn != NULL)
+		result = pg_query(conn, "DELETE FROM ingest_progress WHERE spool = $1::uuid", 1,
+			params, err);
+	PQclear(result);
+	PQfinish(conn);
+	return result != NULL;
+}
+
+static bool job_store(struct replay_job *job, struct error *err)
+{
+	struct metrics *metrics = calloc(1, sizeof(*metrics));
+	struct pg_options pg = cli_pg_options(job->config);
+	struct log_reader log = {.context = job,
+		.identity = job_identity(job),
+		.oldest_seq = 1,
+		.seek = job_seek,
+		.next = job_next,
+		.drop_window = job_drop_window,
+		.wants = job_wants};
+	struct feed_options options = {.client_id = "replay",
+		.rate = job->options->rate > 0 ? (job->options->rate - 1) / job->of + 1 : 0,
+		.on_progress = job_on_progress,
+		.progress_us = REPLAY_PROGRESS_US,
+		.context = job};
+	bool ok;
+
+	if (metrics == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	ok = feed_log(job->config, &pg, &log, &options, metrics, err) &&
+	     job_forget(&pg, &log.identity, err);
+	free(metrics);
+	return ok;
+}
+
+void replay_job_run(struct replay_job *job)
+{
+	struct replay_source_events events = {replay_on_unreadable, &job->report.unreadable};
+	struct error err;
+
+	job->report.ok = replay_source_open(&job->source, &job->files, &job->options->pattern,
+				 events, &err) &&
+			 job_store(job, &err);
+	if (!job->report.ok)
+		snprintf(job->report.failure, sizeof(job->report.failure), "%s", err.message);
+	job->report.over = true;
+	if (job->source != NULL)
+		replay_source_close(&job->source);
+	job->send(job);
+}

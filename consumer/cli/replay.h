@@ -1,0 +1,88 @@
+#ifndef CLI_REPLAY_H
+#define CLI_REPLAY_H
+
+#include "cli/cli.h"
+#include "daemon/log_reader.h"
+#include "replay/source.h"
+
+#include <sys/types.h>
+
+/* Shared by cmd_replay*.c only. */
+
+enum { REPLAY_FILTER_MAX = 256, REPLAY_JOBS_MAX = 64, REPLAY_REASONS_MAX = 12 };
+
+struct replay_options {
+	int64_t from_us, to_us; /* of receipt, [from, to) */
+	const char *stations[REPLAY_FILTER_MAX];
+	size_t stations_count; /* 0 = all */
+	const char *actions[REPLAY_FILTER_MAX];
+	size_t actions_count;
+	int64_t jobs;
+	int64_t rate; /* records a second, of all jobs; 0 = as fast as it goes */
+	const char *lines;
+	struct lines_pattern pattern;
+	bool dry_run;
+	bool json;
+	char **sources;
+	size_t sources_count;
+};
+
+/* How often something happened, by its reason. */
+struct replay_reasons {
+	struct {
+		char label[32];
+		uint64_t count;
+	} items[REPLAY_REASONS_MAX];
+	uint32_t count;
+};
+
+void replay_reasons_add(struct replay_reasons *reasons, const char *label, uint64_t count);
+
+/* What a job has done so far. Sent over a pipe as it is. */
+struct replay_report {
+	uint32_t job;
+	bool over, ok;
+	bool resumed;
+	uint64_t records; /* read by this run */
+	int64_t bytes;
+	uint64_t unreadable; /* places, or records where they can be counted */
+	uint64_t stored, duplicate, dead_lettered, skipped;
+	struct replay_reasons dead_reasons, skip_reasons;
+	char failure[512];
+};
+
+/* One job: its part of the files. */
+struct replay_job {
+	const struct config *config;
+	const struct replay_options *options;
+	struct replay_files files;
+	uint32_t number, of;
+	struct replay_report report;
+	struct replay_source *source;
+	uint64_t seq; /* of the record read last */
+	uint64_t furthest;
+	void (*send)(struct replay_job *job); /* the report is news */
+	int pipe_fd;                          /* -1 = the only job */
+};
+
+/* Stores the job's files; the report says how it went. */
+void replay_job_run(struct replay_job *job);
+
+/* Says what would be stored, without a database. */
+enum exit_code replay_dry_run(const struct config *config, const struct replay_options *options,
+	const struct replay_files *files);
+
+/* Whether a message is among those asked for. */
+bool replay_wants(const struct replay_options *options, const struct message *m);
+
+/* Progress and the end, for people or programs. bytes: of all files. */
+void replay_show_progress(const struct replay_options *options, const struct replay_report *jobs,
+	size_t count, int64_t bytes, int64_t elapsed_us);
+void replay_show_summary(const struct replay_options *options, const struct replay_report *jobs,
+	size_t count, int64_t elapsed_us);
+
+/* A source says what it could not read. */
+void replay_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
+	uint64_t count, const char *why);
+
+#endif

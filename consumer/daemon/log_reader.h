@@ -1,0 +1,40 @@
+#ifndef DAEMON_LOG_READER_H
+#define DAEMON_LOG_READER_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "decode/message.h"
+#include "spool/spool.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What the pipeline reads: numbered records that can be read again from any number on. The service
+ * reads its own log; a replay reads old files. Called on the loop.
+ */
+struct log_reader {
+	void *context;
+	struct uuid identity; /* progress in the database is kept under it */
+	uint64_t oldest_seq;  /* of the first record there is */
+
+	/* As in spool/spool.h. */
+	bool (*seek)(void *context, uint64_t seq, uint64_t *lost_out, struct error *err);
+	enum spool_next (
+		*next)(void *context, struct arena *arena, struct record *out, struct error *err);
+	void (*drop_window)(void *context);
+	void (*release)(void *context, uint64_t seq);     /* or NULL */
+	bool (*failed)(void *context, struct error *err); /* or NULL */
+
+	/* Whether a message is to be stored; others count as skipped. NULL = all. */
+	bool (*wants)(void *context, const struct message *m);
+
+	void (*close)(void *context);
+};
+
+/* A log of our own; spool is borrowed. */
+MUST_CHECK bool log_reader_of_spool(struct log_reader *out, struct spool *spool, struct error *err);
+
+void log_reader_close(struct log_reader *log);
+
+#endif

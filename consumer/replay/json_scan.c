@@ -1,0 +1,187 @@
+#include "replay/json_scan.h"
+
+#include "base/utf8.h"
+
+static struct slice scan_blanks(struct slice s)
+{
+	while (s.size > 0 && (*s.data == ' ' || *s.data == '\t' || *s.data == '\r'))
+		s = slice_of(s.data + 1, s.size - 1);
+	return s;
+}
+
+/* Bytes of the string at the beginning, quotes included; 0 if there is none that ends. */
+static size_t scan_string_size(struct slice s)
+{
+	if (s.size == 0 || *s.data != '"')
+		return 0;
+	for (size_t i = 1; i < s.size; i++) {
+		if (s.data[i] == '\\')
+			i++;
+		else if (s.data[i] == '"')
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Bytes of the value at the beginning, whatever it is. */
+static size_t scan_value_size(struct slice s)
+{
+	size_t depth = 0;
+
+	for (size_t i = 0; i < s.size; i++) {
+		uint8_t c = s.data[i];
+
+		if (c == '"') {
+			size_t size = scan_string_size(slice_of(s.data + i, s.size - i));
+
+			if (size == 0)
+				return 0;
+			i += size - 1;
+			if (depth == 0)
+				return i + 1;
+		} else if (c == '{' || c == '[') {
+			depth++;
+		} else if (c == '}' || c == ']') {
+			if (depth == 0)
+				return i; /* of a number or word before it */
+			if (--depth == 0)
+				return i + 1;
+		} else if (depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\r')) {
+			return i;
+		}
+	}
+	return depth == 0 ? s.size : 0;
+}
+
+bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *value_out,
+	bool *ok_out)
+{
+	struct slice s = scan_blanks(*rest);
+	size_t size;
+
+	*ok_out = false;
+	if (s.size == 0 || (*s.data != '{' && *s.data != ',' && *s.data != '}'))
+		return false;
+	if (*s.data == '}') {
+		*ok_out = scan_blanks(slice_of(s.data + 1, s.size - 1)).size == 0;
+		return false;
+	}
+	s = scan_blanks(slice_of(s.data + 1, s.size - 1));
+	if (s.size > 0 && *s.data == '}') { /* {} */
+		*ok_out = scan_blanks(slice_of(s.data + 1, s.size - 1)).size == 0;
+		return false;
+	}
+	size = scan_string_size(s);
+	if (size == 0)
+		return false;
+	*key_out = slice_of(s.data, size);
+	s = scan_blanks(slice_of(s.data + size, s.size - size));
+	if (s.size == 0 || *s.data != ':')
+		return false;
+	s = scan_blanks(slice_of(s.data + 1, s.size - 1));
+	size = scan_value_size(s);
+	if (size == 0)
+		return false;
+	*value_out = slice_of(s.data, size);
+	*rest = slice_of(s.data + size, s.size - size);
+	*ok_out = true;
+	return true;
+}
+
+/* Four hexadecimal digits; -1 if they are none. */
+static int32_t scan_hex4(const uint8_t *p)
+{
+	int32_t value = 0;
+
+	for (int i = 0; i < 4; i++) {
+		uint8_t c = p[i];
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+						   : -1;
+
+		if (digit < 0)
+			return -1;
+		value = value * 16 + digit;
+	}
+	return value;
+}
+
+/* A code point as UTF-8; a lone surrogate as the three bytes that it would have. */
+static size_t scan_put_utf8(uint8_t *out, int32_t c)
+{
+	if (c < 0x80) {
+		out[0] = (uint8_t)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		out[0] = (uint8_t)(0xc0 | c >> 6);
+		out[1] = (uint8_t)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		out[0] = (uint8_t)(0xe0 | c >> 12);
+		out[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+		out[2] = (uint8_t)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	out[0] = (uint8_t)(0xf0 | c >> 18);
+	out[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+	out[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+	out[3] = (uint8_t)(0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* "\u" and its digits at p, maybe with the second half of a pair behind. Bytes read, 0 if bad. */
+static size_t scan_unicode(const uint8_t *p, size_t left, int32_t *code_out)
+{
+	int32_t c, low;
+
+	if (left < 6)
+		return 0;
+	c = scan_hex4(p + 2);
+	if (c < 0)
+		return 0;
+	*code_out = c;
+	if (c < 0xd800 || c > 0xdbff || left < 12 || p[6] != '\\' || p[7] != 'u')
+		return 6;
+	low = scan_hex4(p + 8);
+	if (low < 0xdc00 || low > 0xdfff)
+		return 6;
+	*code_out = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+	return 12;
+}
+
+int64_t json_scan_string(struct slice value, uint8_t *out)
+{
+	static const char escapes[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
+	const uint8_t *end = value.data + value.size - 1;
+	uint8_t *at = out;
+
+	if (value.size < 2 || value.data[0] != '"' || *end != '"')
+		return -1;
+	for (const uint8_t *p = value.data + 1; p < end;) {
+		const char *known;
+		int32_t code;
+		size_t size;
+
+		if (*p != '\\') {
+			*at++ = *p++;
+			continue;
+		}
+		if (p[1] == 'u') {
+			size = scan_unicode(p, (size_t)(end - p), &code);
+			if (size == 0)
+				return -1;
+			at += scan_put_utf8(at, code);
+			p += size;
+			continue;
+		}
+		known = p[1] == '\0' ? NULL : strchr(escapes, p[1]);
+		if (known == NULL)
+			return -1;
+		*at++ = (uint8_t)bytes[known - escapes];
+		p += 2;
+	}
+	return at - out;
+}

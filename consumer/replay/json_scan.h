@@ -1,0 +1,25 @@
+#ifndef REPLAY_JSON_SCAN_H
+#define REPLAY_JSON_SCAN_H
+
+#include "base/slice.h"
+
+#include <stdbool.h>
+
+/*
+ * Reads the outermost object of one line of a capture, without judging what is inside: captures of
+ * mosquitto_sub hold the bytes of payloads as they are, valid UTF-8 or not, which no JSON library
+ * takes. Pure; any thread.
+ */
+
+/* Passes the next member: its key and value as they stand in the text, quotes included. False at
+ * the end, or where the text is no object; *ok_out says which. Begin with *rest = the line. */
+bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *value_out,
+	bool *ok_out);
+
+/*
+ * The bytes of a string as it stands in the text, into out, which has value.size bytes of room.
+ * Returns how many, or -1 if it is no string or has an escape that means nothing.
+ */
+int64_t json_scan_string(struct slice value, uint8_t *out);
+
+#endif

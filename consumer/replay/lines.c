@@ -1,0 +1,365 @@
+#include "replay/lines.h"
+
+#include "base/clock.h"
+#include "base/decimal.h"
+#include "base/iso8601.h"
+#include "replay/json_scan.h"
+
+#include <stdio.h>
+
+enum { LINES_TIME_BYTES = 64, LINES_TRACE_AT = 3, LINES_TRACE_BYTES = 32 };
+
+static bool lines_bad(struct error *err, const char *what)
+{
+	return error_set(err, ERROR_POISON, "bad_line", "%s", what);
+}
+
+static bool lines_full(struct error *err)
+{
+	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a line of a capture");
+}
+
+/* ---- times ---- */
+
+/* mosquitto's tst: "2026-01-31T06:32:25.038207Z+0100" is half past five UTC. */
+static bool lines_time_tst(struct slice text, int64_t *us_out)
+{
+	const uint8_t *z = memchr(text.data, 'Z', text.size);
+	char fixed[LINES_TIME_BYTES];
+	size_t head;
+
+	if (z == NULL || text.size + 1 > sizeof(fixed))
+		return false;
+	head = (size_t)(z - text.data);
+	if (text.size - head != sizeof("Z+0100") - 1)
+		return false;
+	snprintf(fixed, sizeof(fixed), "%.*s%.3s:%.2s", (int)head, (const char *)text.data,
+		(const char *)z + 1, (const char *)z + 4);
+	return iso8601_parse(slice_from_cstr(fixed), us_out) != ISO8601_INVALID;
+}
+
+/* Seconds since 1970, with or without a fraction. */
+static bool lines_time_seconds(struct slice text, int64_t *us_out)
+{
+	const uint8_t *point = memchr(text.data, '.', text.size);
+	size_t whole = point == NULL ? text.size : (size_t)(point - text.data);
+	int64_t seconds, us = 0, unit = 100000;
+
+	if (!decimal_to_int64(slice_of(text.data, whole), 0, INT64_MAX / US_PER_SECOND - 1,
+		    &seconds))
+		return false;
+	for (size_t i = whole + 1; i < text.size; i++, unit /= 10) {
+		if (text.data[i] < '0' || text.data[i] > '9')
+			return false;
+		us += unit * (text.data[i] - '0');
+	}
+	*us_out = seconds * US_PER_SECOND + us;
+	return true;
+}
+
+static bool lines_time(struct slice text, int64_t *us_out, struct error *err)
+{
+	if (text.size > 0 &&
+		(iso8601_parse(text, us_out) != ISO8601_INVALID || lines_time_tst(text, us_out) ||
+			lines_time_seconds(text, us_out)))
+		return true;
+	return lines_bad(err, "its time of receipt is none");
+}
+
+/* ---- mosquitto_sub -F '%U %q %t %x' ---- */
+
+static int lines_hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool lines_hex(struct slice text, struct arena *arena, struct slice *out, struct error *err)
+{
+	uint8_t *bytes = arena_bytes(arena, text.size / 2 + 1);
+
+	if (bytes == NULL)
+		return lines_full(err);
+	if (text.size % 2 != 0)
+		return lines_bad(err, "its payload has half a byte too much");
+	for (size_t i = 0; i < text.size; i += 2) {
+		int high = lines_hex_digit(text.data[i]), low = lines_hex_digit(text.data[i + 1]);
+
+		if (high < 0 || low < 0)
+			return lines_bad(err, "its payload is not hexadecimal");
+		bytes[i / 2] = (uint8_t)(high << 4 | low);
+	}
+	*out = slice_of(bytes, text.size / 2);
+	return true;
+}
+
+/* The trace id in a traceparent of W3C, wherever it stands: "00-<32 hex>-". Absent if there is
+ * none. */
+static struct slice lines_trace(struct slice text)
+{
+	for (size_t i = 0; i + LINES_TRACE_AT + LINES_TRACE_BYTES < text.size; i++) {
+		const uint8_t *p = text.data + i;
+		size_t digits = 0;
+
+		if (memcmp(p, "00-", LINES_TRACE_AT) != 0 ||
+			p[LINES_TRACE_AT + LINES_TRACE_BYTES] != '-')
+			continue;
+		while (digits < LINES_TRACE_BYTES &&
+			lines_hex_digit(p[LINES_TRACE_AT + digits]) >= 0)
+			digits++;
+		if (digits == LINES_TRACE_BYTES)
+			return slice_of(p + LINES_TRACE_AT, LINES_TRACE_BYTES);
+	}
+	return slice_of("", 0);
+}
+
+/* The text before the first blank; what is behind it stays in *rest. */
+static struct slice lines_word(struct slice *rest)
+{
+	const uint8_t *blank = memchr(rest->data, ' ', rest->size);
+	size_t size = blank == NULL ? rest->size : (size_t)(blank - rest->data);
+	struct slice word = slice_of(rest->data, size);
+
+	size += blank != NULL;
+	*rest = slice_of(rest->data + size, rest->size - size);
+	return word;
+}
+
+static bool lines_plain(struct slice line, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	struct slice time = lines_word(&line), qos = lines_word(&line);
+	const uint8_t *correlation;
+	size_t topic = line.size;
+
+	if (qos.size != 1 || *qos.data < '0' || *qos.data > '2')
+		return lines_bad(err, "it is neither JSON nor \"time qos topic payload\"");
+	while (topic > 0 && line.data[topic - 1] != ' ')
+		topic--; /* topics may have blanks, payloads have none */
+	if (topic == 0)
+		return lines_bad(err, "it has no topic");
+	out->flags = (uint16_t)(*qos.data - '0');
+	if (!lines_hex(slice_of(line.data + topic, line.size - topic), arena, &out->payload, err))
+		return false;
+	line = slice_of(line.data, topic - 1);
+	correlation = line.size > 0 && line.data[line.size - 1] == '}'
+			      ? memmem(line.data, line.size, " {", 2)
+			      : NULL;
+	if (correlation != NULL) {
+		size_t before = (size_t)(correlation - line.data);
+
+		out->trace =
+			arena_copy(arena, lines_trace(slice_of(correlation, line.size - before)));
+		line = slice_of(line.data, before);
+	} else if (line.size > 0 && line.data[line.size - 1] == ' ') {
+		line = slice_of(line.data, line.size - 1); /* %D of a message without */
+	}
+	out->topic = arena_copy(arena, line);
+	if (slice_is_absent(out->topic) || slice_is_absent(out->trace))
+		return lines_full(err);
+	return lines_time(time, &out->received_us, err);
+}
+
+/* ---- JSON ---- */
+
+struct lines_json {
+	struct slice topic, time, trace, properties, qos, payload, payload_hex, payload_size;
+};
+
+static bool lines_json_members(struct slice line, struct lines_json *out, struct error *err)
+{
+	const struct {
+		const char *key;
+		struct slice *value;
+	} known[] = {{"\"topic\"", &out->topic}, {"\"tst\"", &out->time},
+		{"\"received_at\"", &out->time}, {"\"trace\"", &out->trace},
+		{"\"properties\"", &out->properties}, {"\"qos\"", &out->qos},
+		{"\"payload\"", &out->payload}, {"\"payload_hex\"", &out->payload_hex},
+		{"\"payloadlen\"", &out->payload_size}};
+	struct slice rest = line, key, value;
+	bool ok;
+
+	while (json_scan_member(&rest, &key, &value, &ok)) {
+		for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+			if (slice_equal_cstr(key, known[i].key))
+				*known[i].value = value;
+		}
+	}
+	return ok || lines_bad(err, "it is no whole JSON object");
+}
+
+static bool lines_json_text(struct slice value, struct arena *arena, const char *missing,
+	struct slice *out, struct error *err)
+{
+	uint8_t *bytes;
+	int64_t size;
+
+	if (slice_is_absent(value))
+		return lines_bad(err, missing);
+	bytes = arena_bytes(arena, value.size);
+	if (bytes == NULL)
+		return lines_full(err);
+	size = json_scan_string(value, bytes);
+	if (size < 0)
+		return lines_bad(err, missing);
+	*out = slice_of(bytes, (size_t)size);
+	return true;
+}
+
+static bool lines_json_payload(const struct lines_json *j, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	struct slice hex;
+	int64_t size;
+
+	if (!slice_is_absent(j->payload_hex))
+		return lines_json_text(j->payload_hex, arena, "its payload_hex is no text", &hex,
+			       err) &&
+		       lines_hex(hex, arena, &out->payload, err);
+	if (slice_is_absent(j->payload))
+		return lines_bad(err, "it has no payload");
+	if (*j->payload.data != '"') {
+		out->payload = arena_copy(arena, j->payload); /* %J: JSON as it is */
+		return !slice_is_absent(out->payload) || lines_full(err);
+	}
+	if (!lines_json_text(j->payload, arena, "its payload is no text", &out->payload, err))
+		return false;
+	/* %j ends at the first NUL byte of a payload. */
+	if (!slice_is_absent(j->payload_size) &&
+		(!decimal_to_int64(j->payload_size, 0, INT64_MAX, &size) ||
+			(size_t)size != out->payload.size))
+		return lines_bad(err, "capture truncated at NUL");
+	return true;
+}
+
+static bool lines_json(struct slice line, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	struct lines_json j = {.topic = {NULL, 0}};
+	struct slice time;
+	int64_t qos = 0;
+
+	if (!lines_json_members(line, &j, err) ||
+		!lines_json_text(j.topic, arena, "it has no topic", &out->topic, err) ||
+		!lines_json_text(j.time, arena, "it has no time of receipt", &time, err) ||
+		!lines_time(time, &out->received_us, err))
+		return false;
+	if (!slice_is_absent(j.qos) && decimal_to_int64(j.qos, 0, 2, &qos))
+		out->flags = (uint16_t)qos;
+	if (!slice_is_absent(j.trace) &&
+		!lines_json_text(j.trace, arena, "its trace is no text", &out->trace, err))
+		return false;
+	if (!slice_is_absent(j.properties))
+		out->trace = arena_copy(arena, lines_trace(j.properties));
+	if (slice_is_absent(out->trace))
+		return lines_full(err);
+	return lines_json_payload(&j, arena, out, err);
+}
+
+/* ---- patterns ---- */
+
+bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct error *err)
+{
+	static const char *const names[] = {
+		[LINES_TIME] = "{time}",
+		[LINES_STATION] = "{station}",
+		[LINES_DIRECTION] = "{direction}",
+		[LINES_VERSION] = "{version}",
+		[LINES_FRAME] = "{frame}",
+		[LINES_SKIP] = "{skip}",
+	};
+	const char *open = strchr(text, '{');
+	bool has[LINES_SKIP + 1] = {false};
+
+	*out = (struct lines_pattern){
+		.before = slice_of(text, open == NULL ? 0 : (size_t)(open - text))};
+	while (open != NULL) {
+		size_t field = 0, size = 0;
+		const char *next;
+
+		for (; field <= LINES_SKIP; field++) {
+			size = strlen(names[field]);
+			if (strncmp(open, names[field], size) == 0)
+				break;
+		}
+		if (field > LINES_SKIP || out->count == LINES_FIELDS_MAX || has[LINES_FRAME])
+			break;
+		has[field] = true;
+		next = strchr(open + size, '{');
+		out->fields[out->count].field = (enum lines_field)field;
+		out->fields[out->count++].behind =
+			next == NULL ? slice_from_cstr(open + size)
+				     : slice_of(open + size, (size_t)(next - open) - size);
+		open = next;
+	}
+	if (open == NULL && has[LINES_TIME] && has[LINES_STATION] && has[LINES_FRAME])
+		return true;
+	error_set(err, ERROR_FATAL, "bad_pattern", "\"%s\" is no pattern of lines", text);
+	return error_hint(err, "text with {time} and {station} and, last, {frame}; also "
+			       "{direction}, {version} and {skip}");
+}
+
+static bool lines_match(struct slice line, const struct lines_pattern *p, struct slice *values,
+	struct error *err)
+{
+	if (line.size < p->before.size || memcmp(line.data, p->before.data, p->before.size) != 0)
+		return lines_bad(err, "it does not fit the pattern");
+	line = slice_of(line.data + p->before.size, line.size - p->before.size);
+	for (size_t i = 0; i < p->count; i++) {
+		struct slice behind = p->fields[i].behind;
+		const uint8_t *end = line.data + line.size;
+
+		if (behind.size > 0)
+			end = memmem(line.data, line.size, behind.data, behind.size);
+		if (end == NULL)
+			return lines_bad(err, "it does not fit the pattern");
+		values[p->fields[i].field] = slice_of(line.data, (size_t)(end - line.data));
+		end += behind.size;
+		line = slice_of(end, line.size - (size_t)(end - line.data));
+	}
+	return true;
+}
+
+static bool lines_frame(struct slice line, const struct lines_pattern *p, struct arena *arena,
+	struct record *out, struct error *err)
+{
+	struct slice values[LINES_SKIP + 1] =
+		{[LINES_DIRECTION] = SLICE("in"), [LINES_VERSION] = SLICE("ocpp1.6")};
+	size_t size;
+	char *topic;
+
+	if (!lines_match(line, p, values, err) ||
+		!lines_time(values[LINES_TIME], &out->received_us, err))
+		return false;
+	size = sizeof("cs///") + values[LINES_DIRECTION].size + values[LINES_VERSION].size +
+	       values[LINES_STATION].size;
+	topic = (char *)arena_bytes(arena, size);
+	out->payload = arena_copy(arena, values[LINES_FRAME]);
+	if (topic == NULL || slice_is_absent(out->payload))
+		return lines_full(err);
+	snprintf(topic, size, "cs/%.*s/%.*s/%.*s", SLICE_ARG(values[LINES_DIRECTION]),
+		SLICE_ARG(values[LINES_VERSION]), SLICE_ARG(values[LINES_STATION]));
+	out->topic = slice_of(topic, size - 1);
+	return true;
+}
+
+bool lines_record(struct slice line, const struct lines_pattern *pattern, struct arena *arena,
+	struct record *out, struct error *err)
+{
+	bool ok;
+
+	*out = (struct record){.topic = SLICE(""), .trace = SLICE(""), .payload = SLICE("")};
+	if (pattern->count > 0)
+		ok = lines_frame(line, pattern, arena, out, err);
+	else if (line.size > 0 && *line.data == '{')
+		ok = lines_json(line, arena, out, err);
+	else
+		ok = lines_plain(line, arena, out, err);
+	if (!ok)
+		return false;
+	if (out->topic.size > UINT16_MAX || out->trace.size > RECORD_TRACE_BYTES_MAX)
+		return lines_bad(err, "its topic or trace is too long");
+	return true;
+}

@@ -1,0 +1,55 @@
+#ifndef REPLAY_LINES_H
+#define REPLAY_LINES_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "spool/record.h"
+
+/*
+ * One line of a capture -> one MQTT message. Which form a line has is seen from the line:
+ *
+ *	{"topic":..,"payload":..,..}    mosquitto_sub -F '%j' or '%J', or `spool export json`
+ *	1769853600.04 1 cs/in/.. 7b7d   mosquitto_sub -F '%U %q %t %x' or '%U %q %t %D %x'
+ *	whatever the pattern says       frames of OCPP-J as a gateway logs them
+ *
+ * Correlation data (%D, or properties in '%j' with MQTT 5) has the trace id that is part of the
+ * identity of messages without a time of their own: without it they are other messages than the
+ * ones that were received live.
+ *
+ * Times: seconds since 1970 (%U), RFC 3339, or mosquitto's tst, which is local time with a Z that
+ * is not true before the real offset.
+ *
+ * A pattern is text with {time}, {station}, {direction} (in or out), {version}, {skip} and {frame}
+ * in it, each running up to the text behind it; {frame} is the last. Pure; one thread.
+ */
+enum { LINES_FIELDS_MAX = 12 };
+
+enum lines_field {
+	LINES_TIME,
+	LINES_STATION,
+	LINES_DIRECTION,
+	LINES_VERSION,
+	LINES_FRAME,
+	LINES_SKIP,
+};
+
+struct lines_pattern {
+	struct slice before; /* the first field */
+	struct {
+		enum lines_field field;
+		struct slice behind; /* text up to the next field */
+	} fields[LINES_FIELDS_MAX];
+	size_t count; /* 0 = no pattern */
+};
+
+/* out borrows from text. FATAL "bad_pattern". */
+MUST_CHECK bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct error *err);
+
+/*
+ * A record from the arena; received_us, topic, trace, flags and payload are set. False with err:
+ * POISON with what is wrong with the line, or TRANSIENT "arena_full".
+ */
+MUST_CHECK bool lines_record(struct slice line, const struct lines_pattern *pattern,
+	struct arena *arena, struct record *out, struct error *err);
+
+#endif

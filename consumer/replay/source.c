@@ -1,0 +1,423 @@
+#include "replay/source.h"
+
+#include "base/check.h"
+#include "base/fs.h"
+#include "replay/unpack.h"
+#include "spool/segment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	SOURCE_BUFFER_BYTES = 256 * 1024,
+	SOURCE_LINE_BYTES_MAX = 32 << 20, /* a message of 16 MiB in hexadecimal */
+	SOURCE_SKIP_BYTES =
+		512 * 1024,       /* of messages passed over, until their room is used again */
+	SOURCE_CHECKPOINT = 4096, /* messages */
+};
+
+enum source_kind { SOURCE_SEGMENT, SOURCE_TEXT };
+
+/* Where to read on for the message behind seq. */
+struct source_checkpoint {
+	uint64_t seq;
+	size_t file;
+	int64_t offset;
+	uint64_t inner; /* lines read, or the number within the segment */
+};
+
+struct replay_source {
+	const struct replay_files *files;
+	const struct lines_pattern *pattern;
+	struct replay_source_events events;
+
+	size_t file;
+	int fd;       /* of the unpacked file; -1 = none is open */
+	int input_fd; /* standard input, unpacked: it cannot be opened twice; -1 = not read yet */
+	enum source_kind kind;
+	int64_t size;       /* unpacked */
+	int64_t disk_bytes; /* as it is on disk */
+	int64_t done_bytes; /* of the files before */
+
+	struct segment_reader reader;
+	uint64_t missing; /* of the reader, reported */
+
+	uint8_t *buffer; /* of text */
+	size_t buffer_room, buffer_size, buffer_at;
+	int64_t buffer_offset;
+	uint64_t lines;
+
+	uint64_t seq;        /* of the message read last */
+	uint64_t skip_until; /* messages up to here are passed over */
+
+	/* What was reported once is not reported again when it is read again. */
+	size_t reported_file;
+	int64_t reported_position;
+
+	struct source_checkpoint *checkpoints;
+	size_t checkpoints_count, checkpoints_room;
+};
+
+bool replay_source_open(struct replay_source **out, const struct replay_files *files,
+	const struct lines_pattern *pattern, struct replay_source_events events, struct error *err)
+{
+	struct replay_source *s = calloc(1, sizeof(*s));
+
+	if (s != NULL)
+		s->buffer = malloc(SOURCE_BUFFER_BYTES);
+	if (s == NULL || s->buffer == NULL) {
+		free(s);
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	s->files = files;
+	s->pattern = pattern;
+	s->events = events;
+	s->fd = s->input_fd = -1;
+	s->buffer_room = SOURCE_BUFFER_BYTES;
+	s->reported_position = -1;
+	*out = s;
+	return true;
+}
+
+static const char *source_path(const struct replay_source *s)
+{
+	return strcmp(s->files->paths[s->file], "-") == 0 ? "standard input"
+							  : s->files->paths[s->file];
+}
+
+static void source_close_file(struct replay_source *s)
+{
+	segment_reader_drop_window(&s->reader);
+	if (s->fd >= 0 && s->fd != s->input_fd)
+		close(s->fd);
+	s->fd = -1;
+}
+
+void replay_source_close(struct replay_source **source)
+{
+	struct replay_source *s = *source;
+
+	*source = NULL;
+	if (s == NULL)
+		return;
+	source_close_file(s);
+	if (s->input_fd >= 0)
+		close(s->input_fd);
+	free(s->buffer);
+	free(s->checkpoints);
+	free(s);
+}
+
+static void source_report(struct replay_source *s, const char *unit, int64_t position,
+	uint64_t count, const char *why)
+{
+	if (s->file < s->reported_file ||
+		(s->file == s->reported_file && position <= s->reported_position))
+		return;
+	s->reported_file = s->file;
+	s->reported_position = position;
+	s->events.on_unreadable(s->events.context, source_path(s), unit, position, count, why);
+}
+
+/* ---- files ---- */
+
+static void source_on_damage(void *context, int64_t offset, const char *why)
+{
+	source_report(context, "byte", offset, 1, why);
+}
+
+static bool source_unpack(struct replay_source *s, struct error *err)
+{
+	const char *path = s->files->paths[s->file];
+	struct unpack_events events = {source_on_damage, s};
+	bool input = strcmp(path, "-") == 0, ok;
+	struct stat status;
+	int fd;
+
+	if (input && s->input_fd >= 0) {
+		s->fd = s->input_fd;
+		s->disk_bytes = 0;
+		return true;
+	}
+	fd = input ? STDIN_FILENO : fs_open(path, FS_READ, err);
+	if (fd < 0)
+		return false;
+	s->disk_bytes = !input && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)
+				? (int64_t)status.st_size
+				: 0;
+	ok = unpack(fd, source_path(s), events, &s->fd, err);
+	if (!input && (!ok || s->fd != fd))
+		close(fd);
+	if (!ok)
+		s->fd = -1;
+	else if (input)
+		s->input_fd = s->fd;
+	return ok;
+}
+
+/* True: it is open, or it has nothing to read and s->fd is -1. */
+static bool source_open_file(struct replay_source *s, struct error *err)
+{
+	static const uint8_t segment[] = {0x96, 0xce, 'O', 'P', 'S'};
+	uint8_t start[sizeof(segment)];
+	struct error why;
+
+	if (!source_unpack(s, err))
+		return false;
+	s->size = fs_size(s->fd, source_path(s), err);
+	if (s->size < 0 || fs_pread(s->fd, start, sizeof(start), 0, source_path(s), err) < 0)
+		return false;
+	s->kind = SOURCE_TEXT;
+	s->buffer_size = s->buffer_at = 0;
+	s->buffer_offset = 0;
+	s->lines = 0;
+	if (s->size < (int64_t)sizeof(start) || memcmp(start, segment, sizeof(start)) != 0)
+		return true;
+	s->kind = SOURCE_SEGMENT;
+	s->missing = 0;
+	if (segment_reader_init(&s->reader, s->fd, source_path(s), &why))
+		return true;
+	source_report(s, "byte", 0, 1, why.message);
+	source_close_file(s);
+	return true;
+}
+
+static void source_next_file(struct replay_source *s)
+{
+	s->done_bytes += s->disk_bytes;
+	s->disk_bytes = 0;
+	source_close_file(s);
+	s->file++;
+}
+
+int64_t replay_source_bytes(const struct replay_source *s)
+{
+	int64_t at = s->kind == SOURCE_SEGMENT ? s->reader.offset
+					       : s->buffer_offset + (int64_t)s->buffer_at;
+
+	if (s->fd < 0 || s->size <= 0)
+		return s->done_bytes;
+	return s->done_bytes + (int64_t)((double)s->disk_bytes * (double)at / (double)s->size);
+}
+
+/* ---- lines ---- */
+
+/* More text behind what is there; false at the end of the file. */
+static bool text_read(struct replay_source *s, bool *more_out, struct error *err)
+{
+	int64_t got;
+
+	memmove(s->buffer, s->buffer + s->buffer_at, s->buffer_size - s->buffer_at);
+	s->buffer_offset += (int64_t)s->buffer_at;
+	s->buffer_size -= s->buffer_at;
+	s->buffer_at = 0;
+	if (s->buffer_size == s->buffer_room && s->buffer_room < SOURCE_LINE_BYTES_MAX) {
+		uint8_t *grown;
+
+		CHECK(s->buffer_room > 0);
+		grown = realloc(s->buffer, s->buffer_room * 2);
+		if (grown == NULL)
+			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		s->buffer = grown;
+		s->buffer_room *= 2;
+	}
+	got = fs_pread(s->fd, s->buffer + s->buffer_size, s->buffer_room - s->buffer_size,
+		s->buffer_offset + (int64_t)s->buffer_size, source_path(s), err);
+	if (got < 0)
+		return false;
+	s->buffer_size += (size_t)got;
+	*more_out = got > 0;
+	return true;
+}
+
+/* A line without its end; absent at the end of the file. It lives until the next call. */
+static bool text_line(struct replay_source *s, struct slice *out, struct error *err)
+{
+	size_t searched = 0;
+	bool more = true, cut = false;
+
+	for (;;) {
+		uint8_t *from = s->buffer + s->buffer_at;
+		size_t left = s->buffer_size - s->buffer_at;
+		uint8_t *end =
+			left > searched ? memchr(from + searched, '\n', left - searched) : NULL;
+
+		if (end != NULL || (!more && left > 0)) {
+			size_t size = end != NULL ? (size_t)(end - from) : left;
+
+			s->lines++;
+			s->buffer_at += size + (end != NULL);
+			if (size > 0 && from[size - 1] == '\r')
+				size--;
+			*out = slice_of(from, cut ? 0 : size);
+			return true;
+		}
+		*out = (struct slice){NULL, 0};
+		if (!more)
+			return true;
+		searched = left;
+		if (left >= SOURCE_LINE_BYTES_MAX) {
+			if (!cut)
+				source_report(s, "line", (int64_t)s->lines + 1, 1,
+					"it is longer than 32 MiB");
+			cut = true;
+			searched = 0;
+			s->buffer_at = s->buffer_size;
+		}
+		if (!text_read(s, &more, err))
+			return false;
+	}
+}
+
+static enum replay_next text_next(struct replay_source *s, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	struct arena_mark mark = arena_mark(arena);
+
+	for (;;) {
+		size_t at = s->buffer_at;
+		int64_t offset = s->buffer_offset;
+		struct slice line;
+		struct error why;
+
+		if (!text_line(s, &line, err))
+			return REPLAY_ERROR;
+		if (slice_is_absent(line))
+			return REPLAY_END;
+		if (line.size == 0)
+			continue;
+		if (lines_record(line, s->pattern, arena, out, &why))
+			return REPLAY_RECORD;
+		arena_rewind(arena, mark);
+		if (why.kind != ERROR_POISON) {
+			/* Again, into another arena. The buffer may have moved meanwhile. */
+			s->buffer_at = at - (size_t)(s->buffer_offset - offset);
+			s->lines--;
+			*err = why;
+			return REPLAY_ERROR;
+		}
+		source_report(s, "line", (int64_t)s->lines, 1, why.message);
+	}
+}
+
+/* ---- segments ---- */
+
+static enum replay_next segment_next(struct replay_source *s, struct arena *arena,
+	struct record *out, struct error *err)
+{
+	int64_t before = s->reader.offset;
+	enum segment_next next = segment_reader_next(&s->reader, UINT64_MAX, arena, out, err);
+
+	if (next == SEGMENT_ERROR)
+		return REPLAY_ERROR;
+	if (s->reader.missing > s->missing)
+		source_report(s, "byte", before, s->reader.missing - s->missing, "damaged records");
+	s->missing = s->reader.missing;
+	return next == SEGMENT_RECORD ? REPLAY_RECORD : REPLAY_END;
+}
+
+/* ---- positions ---- */
+
+static bool source_checkpoint(struct replay_source *s, struct error *err)
+{
+	size_t room = s->checkpoints_room == 0 ? 64 : s->checkpoints_room * 2;
+	struct source_checkpoint *grown;
+
+	if (s->seq % SOURCE_CHECKPOINT != 0 ||
+		(s->checkpoints_count > 0 &&
+			s->checkpoints[s->checkpoints_count - 1].seq >= s->seq))
+		return true;
+	if (s->checkpoints_count == s->checkpoints_room) {
+		grown = realloc(s->checkpoints, room * sizeof(*grown));
+		if (grown == NULL)
+			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		s->checkpoints = grown;
+		s->checkpoints_room = room;
+	}
+	s->checkpoints[s->checkpoints_count++] = (struct source_checkpoint){.seq = s->seq,
+		.file = s->file,
+		.offset = s->kind == SOURCE_SEGMENT ? s->reader.offset
+						    : s->buffer_offset + (int64_t)s->buffer_at,
+		.inner = s->kind == SOURCE_SEGMENT ? s->reader.last_seq : s->lines};
+	return true;
+}
+
+static bool source_go_to(struct replay_source *s, const struct source_checkpoint *c,
+	struct error *err)
+{
+	struct stat status;
+
+	source_close_file(s);
+	s->file = c->file;
+	s->seq = c->seq;
+	s->done_bytes = s->disk_bytes = 0;
+	for (size_t i = 0; i < s->file; i++)
+		s->done_bytes += stat(s->files->paths[i], &status) == 0 ? status.st_size : 0;
+	if (c->offset == 0)
+		return true; /* opened when it is read */
+	if (!source_open_file(s, err) || s->fd < 0)
+		return s->fd < 0;
+	if (s->kind == SOURCE_SEGMENT) {
+		s->reader.offset = c->offset;
+		s->reader.last_seq = c->inner;
+	} else {
+		s->buffer_offset = c->offset;
+		s->lines = c->inner;
+	}
+	return true;
+}
+
+bool replay_source_seek(struct replay_source *s, uint64_t seq, struct error *err)
+{
+	struct source_checkpoint nearest = {.seq = 0};
+
+	s->skip_until = seq;
+	if (seq >= s->seq)
+		return true;
+	for (size_t i = 0; i < s->checkpoints_count && s->checkpoints[i].seq <= seq; i++)
+		nearest = s->checkpoints[i];
+	return source_go_to(s, &nearest, err);
+}
+
+void replay_source_drop_window(struct replay_source *s)
+{
+	segment_reader_drop_window(&s->reader);
+}
+
+enum replay_next replay_source_next(struct replay_source *s, struct arena *arena,
+	struct record *out, struct error *err)
+{
+	struct arena_mark mark = arena_mark(arena);
+
+	for (;;) {
+		enum replay_next next;
+
+		if (s->file == s->files->count)
+			return REPLAY_END;
+		if (s->fd < 0 && !source_open_file(s, err))
+			return REPLAY_ERROR;
+		if (s->fd < 0) {
+			source_next_file(s);
+			continue;
+		}
+		next = s->kind == SOURCE_SEGMENT ? segment_next(s, arena, out, err)
+						 : text_next(s, arena, out, err);
+		if (next == REPLAY_ERROR)
+			return next;
+		if (next == REPLAY_END) {
+			source_next_file(s);
+			continue;
+		}
+		out->seq = ++s->seq;
+		if (!source_checkpoint(s, err))
+			return REPLAY_ERROR;
+		if (s->seq > s->skip_until)
+			return REPLAY_RECORD;
+		if (arena->used - mark.used > SOURCE_SKIP_BYTES) {
+			segment_reader_drop_window(&s->reader);
+			arena_rewind(arena, mark);
+		}
+	}
+}

@@ -1,0 +1,63 @@
+#ifndef REPLAY_SOURCE_H
+#define REPLAY_SOURCE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "replay/lines.h"
+#include "spool/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Old messages from files, one after the other, numbered from 1 on: segments of a log, and captures
+ * line by line (replay/lines.h), each plain or packed with gzip or zstd. What a file is, is seen
+ * from its first bytes. The same files give the same numbers, so the number of a message is a
+ * position to come back to.
+ *
+ * What cannot be read is reported with file and position and passed over: nothing else is harmed.
+ * Memory does not grow with the files; blocking; one thread.
+ */
+struct replay_source;
+
+/* The files that the arguments stand for: themselves, "-" = standard input, and of a folder its
+ * segments or, if it has none, its files, sorted by name. */
+struct replay_files {
+	char **paths;
+	size_t count;
+	int64_t bytes; /* of all, as they are on disk; those of a pipe are 0 */
+};
+
+MUST_CHECK bool replay_files_find(struct replay_files *out, char *const *arguments, size_t count,
+	struct error *err);
+void replay_files_free(struct replay_files *files);
+
+struct replay_source_events {
+	/* offset: bytes from the beginning of the (packed) file, or the number of a line. */
+	void (*on_unreadable)(void *context, const char *path, const char *unit, int64_t position,
+		uint64_t count, const char *why);
+	void *context;
+};
+
+/* files and pattern are borrowed. */
+MUST_CHECK bool replay_source_open(struct replay_source **out, const struct replay_files *files,
+	const struct lines_pattern *pattern, struct replay_source_events events, struct error *err);
+void replay_source_close(struct replay_source **source);
+
+enum replay_next { REPLAY_RECORD, REPLAY_END, REPLAY_ERROR };
+
+/* The next message, from the arena; out->seq is its number. ERROR sets err: TRANSIENT "arena_full",
+ * or FATAL if a file operation fails. */
+enum replay_next replay_source_next(struct replay_source *source, struct arena *arena,
+	struct record *out, struct error *err);
+
+/* Before the arena given to replay_source_next() is reset. */
+void replay_source_drop_window(struct replay_source *source);
+
+/* Go behind message seq, forward or back. */
+MUST_CHECK bool replay_source_seek(struct replay_source *source, uint64_t seq, struct error *err);
+
+/* How much of files->bytes lies behind. */
+int64_t replay_source_bytes(const struct replay_source *source);
+
+#endif

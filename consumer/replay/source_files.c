@@ -1,0 +1,118 @@
+#include "replay/source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { FILES_MAX = 1 << 20 };
+
+static bool files_add(struct replay_files *files, const char *path, int64_t bytes,
+	struct error *err)
+{
+	char **grown = files->count >= FILES_MAX
+			       ? NULL
+			       : realloc(files->paths, (files->count + 1) * sizeof(*grown));
+
+	if (grown == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "too many files");
+	files->paths = grown;
+	grown[files->count] = strdup(path);
+	if (grown[files->count] == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	files->count++;
+	files->bytes += bytes;
+	return true;
+}
+
+static int files_order(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool files_is_segment(const char *name)
+{
+	const char *dot = strstr(name, ".seg");
+
+	return dot != NULL && (dot[4] == '\0' || strcmp(dot + 4, ".zst") == 0);
+}
+
+/* A folder of a log also holds what is no message: then only segments count. */
+static bool files_add_entries(struct replay_files *files, const char *path, DIR *dir, bool segments,
+	struct error *err)
+{
+	struct dirent *entry;
+	struct stat status;
+	char file[PATH_MAX];
+
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours */
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.' || (segments && !files_is_segment(entry->d_name)))
+			continue;
+		if (snprintf(file, sizeof(file), "%s/%s", path, entry->d_name) >=
+				(int)sizeof(file) ||
+			stat(file, &status) != 0 || !S_ISREG(status.st_mode))
+			continue;
+		if (!files_add(files, file, status.st_size, err))
+			return false;
+	}
+	return true;
+}
+
+static bool files_add_folder(struct replay_files *files, const char *path, struct error *err)
+{
+	size_t first = files->count;
+	bool segments = false, ok;
+	struct dirent *entry;
+	DIR *dir = opendir(path);
+
+	if (dir == NULL)
+		return error_set_errno(err, ERROR_FATAL, "file", "could not open the folder \"%s\"",
+			path);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours */
+	while (!segments && (entry = readdir(dir)) != NULL)
+		segments = files_is_segment(entry->d_name);
+	rewinddir(dir);
+	ok = files_add_entries(files, path, dir, segments, err);
+	closedir(dir);
+	if (ok && files->count > first)
+		qsort(files->paths + first, files->count - first, sizeof(*files->paths),
+			files_order);
+	return ok;
+}
+
+static bool files_add_argument(struct replay_files *files, const char *path, struct error *err)
+{
+	struct stat status;
+
+	if (strcmp(path, "-") == 0)
+		return files_add(files, path, 0, err);
+	if (stat(path, &status) != 0)
+		return error_set_errno(err, ERROR_FATAL, "file", "could not open \"%s\"", path);
+	if (S_ISDIR(status.st_mode))
+		return files_add_folder(files, path, err);
+	return files_add(files, path, S_ISREG(status.st_mode) ? status.st_size : 0, err);
+}
+
+bool replay_files_find(struct replay_files *out, char *const *arguments, size_t count,
+	struct error *err)
+{
+	*out = (struct replay_files){.paths = NULL};
+	for (size_t i = 0; i < count; i++) {
+		if (!files_add_argument(out, arguments[i], err)) {
+			replay_files_free(out);
+			return false;
+		}
+	}
+	return true;
+}
+
+void replay_files_free(struct replay_files *files)
+{
+	for (size_t i = 0; i < files->count; i++)
+		free(files->paths[i]);
+	free(files->paths);
+	*files = (struct replay_files){.paths = NULL};
+}

@@ -1,0 +1,236 @@
+#include "spool/folder.h"
+
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FOLDER_FILES_MAX = 1 << 20 };
+
+static int folder_order(const void *a, const void *b)
+{
+	const struct folder_file *x = a, *y = b;
+
+	if (x->first_seq == y->first_seq)
+		return x->archived - y->archived;
+	return x->first_seq > y->first_seq ? 1 : -1;
+}
+
+static bool folder_add(struct folder *f, size_t *room, const struct folder_file *file,
+	struct error *err)
+{
+	struct folder_file *grown;
+
+	if (f->count == *room) {
+		*room = *room == 0 ? 64 : *room * 2;
+		grown = *room > FOLDER_FILES_MAX ? NULL : realloc(f->files, *room * sizeof(*grown));
+		if (grown == NULL)
+			return error_set(err, ERROR_FATAL, "memory", "too many files in \"%s\"",
+				f->dir);
+		f->files = grown;
+	}
+	f->files[f->count++] = *file;
+	return true;
+}
+
+static bool folder_read(struct folder *f, DIR *dir, struct error *err)
+{
+	struct dirent *entry;
+	size_t room = 0;
+
+	while ((entry = readdir(dir)) != NULL) { /* NOLINT: the stream is ours alone */
+		struct folder_file file = {.first_seq = 0};
+		size_t size = strlen(entry->d_name);
+		struct stat status;
+
+		f->set_aside += size > 4 && strcmp(entry->d_name + size - 4, ".bad") == 0;
+		file.archived = archive_name_parse(entry->d_name, &file.first_seq);
+		if (!file.archived && !segment_name_parse(entry->d_name, &file.first_seq))
+			continue;
+		if (fstatat(dirfd(dir), entry->d_name, &status, 0) != 0)
+			continue; /* gone meanwhile */
+		file.bytes = status.st_size;
+		snprintf(file.name, sizeof(file.name), "%s", entry->d_name);
+		if (!folder_add(f, &room, &file, err))
+			return false;
+	}
+	return true;
+}
+
+bool folder_list(struct folder *out, const char *dir, struct error *err)
+{
+	DIR *stream = opendir(dir);
+	size_t kept = 0;
+	bool ok;
+
+	*out = (struct folder){.dir = dir};
+	if (stream == NULL)
+		return error_set_errno(err, ERROR_FATAL, "no_spool", "could not list \"%s\"", dir);
+	ok = folder_read(out, stream, err);
+	closedir(stream);
+	if (ok && out->count == 0)
+		ok = error_set(err, ERROR_FATAL, "no_spool", "there is no log in \"%s\"", dir);
+	if (!ok) {
+		folder_free(out);
+		return false;
+	}
+	qsort(out->files, out->count, sizeof(*out->files), folder_order);
+	/* A segment beside its archive: packed in this moment. */
+	for (size_t i = 0; i < out->count; i++) {
+		if (kept == 0 || out->files[kept - 1].first_seq != out->files[i].first_seq)
+			out->files[kept++] = out->files[i];
+	}
+	out->count = kept;
+	return true;
+}
+
+void folder_free(struct folder *folder)
+{
+	free(folder->files);
+	folder->files = NULL;
+	folder->count = 0;
+}
+
+/* ---- reading ---- */
+
+static void folder_on_damage(void *context, int64_t offset, int64_t bytes, const char *why)
+{
+	struct folder_reader *r = context;
+
+	(void)bytes;
+	r->events.on_damage(r->events.context, r->path, offset, why);
+}
+
+static int folder_temporary(char path[static PATH_MAX], struct error *err)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets variables */
+	const char *dir = getenv("TMPDIR");
+	int fd;
+
+	snprintf(path, PATH_MAX, "%s/ocpp-persister.XXXXXX", dir != NULL ? dir : "/tmp");
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0) {
+		error_set_errno(err, ERROR_FATAL, "temporary", "could not make \"%s\"", path);
+		error_hint(err, "TMPDIR says where it is; it takes one segment at a time");
+		return -1;
+	}
+	(void)unlink(path);
+	return fd;
+}
+
+/* In its other form, if the log has packed it since it was listed. -1 = it is gone. */
+static int folder_find(struct folder_reader *r, const struct folder *folder,
+	const struct folder_file *file)
+{
+	char name[ARCHIVE_NAME_BYTES];
+	int fd;
+
+	snprintf(r->path, sizeof(r->path), "%s/%s", folder->dir, file->name);
+	r->archived = file->archived;
+	fd = open(r->path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 || errno != ENOENT || file->archived)
+		return fd;
+	archive_name(file->first_seq, name);
+	snprintf(r->path, sizeof(r->path), "%s/%s", folder->dir, name);
+	r->archived = true;
+	return open(r->path, O_RDONLY | O_CLOEXEC);
+}
+
+static enum folder_opened folder_unpack(struct folder_reader *r, struct error *err)
+{
+	char path[PATH_MAX];
+	int packed = r->fd;
+	bool ok;
+
+	r->fd = folder_temporary(path, err);
+	ok = r->fd >= 0 && archive_unpack(packed, r->path, r->fd, path,
+				   (struct archive_events){folder_on_damage, r}, err);
+	close(packed);
+	if (ok)
+		return FOLDER_OPENED;
+	folder_close(r);
+	if (strcmp(err->reason, "spool_damaged") != 0)
+		return FOLDER_FAILED;
+	r->events.on_damage(r->events.context, r->path, 0, err->message);
+	return FOLDER_UNREADABLE;
+}
+
+enum folder_opened folder_open(struct folder_reader *r, const struct folder *folder, size_t i,
+	struct folder_events events, struct error *err)
+{
+	enum folder_opened opened = FOLDER_OPENED;
+
+	*r = (struct folder_reader){.events = events, .fd = -1};
+	r->fd = folder_find(r, folder, &folder->files[i]);
+	if (r->fd < 0 && errno == ENOENT)
+		return FOLDER_GONE;
+	if (r->fd < 0) {
+		error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", r->path);
+		return FOLDER_FAILED;
+	}
+	if (r->archived)
+		opened = folder_unpack(r, err);
+	if (opened != FOLDER_OPENED || segment_reader_init(&r->reader, r->fd, r->path, err))
+		return opened;
+	folder_close(r);
+	if (strncmp(err->reason, "spool_", 6) != 0)
+		return FOLDER_FAILED;
+	r->events.on_damage(r->events.context, r->path, 0, err->message);
+	return FOLDER_UNREADABLE;
+}
+
+bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i)
+{
+	struct archive_summary summary;
+	bool whole;
+
+	*r = (struct folder_reader){.fd = -1};
+	if (!folder->files[i].archived)
+		return false;
+	r->fd = folder_find(r, folder, &folder->files[i]);
+	if (r->fd < 0)
+		return false;
+	whole = archive_summary_read(r->fd, r->path, &summary, NULL) && summary.whole;
+	folder_close(r);
+	if (!whole)
+		return false;
+	r->reader.header = summary.header;
+	r->reader.last_seq = summary.last_seq;
+	r->reader.offset = summary.bytes;
+	r->records = summary.records;
+	r->first_received_us = summary.first_received_us;
+	r->last_received_us = summary.last_received_us;
+	return true;
+}
+
+void folder_close(struct folder_reader *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	r->fd = -1;
+}
+
+enum segment_next folder_next(struct folder_reader *r, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	int64_t before = r->reader.offset;
+	enum segment_next next = segment_reader_next(&r->reader, UINT64_MAX, arena, out, err);
+
+	/* Offsets in an archive are those of its frames, and were said. */
+	if (r->reader.missing > r->missing_reported && !r->archived)
+		r->events.on_damage(r->events.context, r->path, before, "damaged records");
+	r->missing_reported = r->reader.missing;
+	if (next != SEGMENT_RECORD)
+		return next;
+	if (r->records == 0 || out->received_us < r->first_received_us)
+		r->first_received_us = out->received_us;
+	if (r->records == 0 || out->received_us > r->last_received_us)
+		r->last_received_us = out->received_us;
+	r->records++;
+	return next;
+}
