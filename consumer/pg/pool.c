@@ -195,7 +195,8 @@ static struct pool_place *pool_take_idle(struct pg_pool *p)
 
 	while (p->first == NULL && (place = pool_newest_idle(p)) != NULL) {
 		p->stats.idle--;
-		if (pg_wait_is_alive(place->loan.conn)) {
+		if (clock_mono_us() - place->idle_since_us < PG_POOL_FRESH_US ||
+			pg_wait_is_alive(place->loan.conn)) {
 			place->state = PLACE_BUSY;
 			p->stats.busy++;
 			return place;

@@ -15,8 +15,9 @@
  *
  * - Never more than conns_max are open, and conns_min are kept open.
  * - Whoever waits is served in the order of arrival, or told why not by its deadline.
- * - A connection that the server has ended is not lent; one that is given back broken, late or
- *   inside a transaction is closed, and its place is free again.
+ * - A connection that the server has ended is not lent, unless it was in use a moment ago
+ *   (PG_POOL_FRESH_US: looking would cost each call of a busy pool a system call).
+ * - One that is given back broken, late or inside a transaction is closed, and its place is free.
  * - After a failure the next try to connect comes after a wait with jitter, by one thread alone:
  *   a server that comes back is not met by everybody at once.
  *
@@ -26,6 +27,9 @@ struct pg_pool;
 
 /* Statements of the caller that are prepared on a connection: one bit each. */
 enum { PG_POOL_STATEMENTS_MAX = 128 };
+
+/* Idle for less, a connection is lent without a look at its socket. */
+#define PG_POOL_FRESH_US INT64_C(5000)
 
 /* A connection on loan. */
 struct pg_pool_conn {

@@ -245,7 +245,7 @@ static PGresult *store_attempts(struct pg_pool *pool, const struct store_request
 {
 	struct backoff backoff;
 
-	backoff_init(&backoff, 5 * US_PER_MS, US_PER_SECOND, (uint64_t)clock_mono_us());
+	backoff_init(&backoff, 5 * US_PER_MS, US_PER_SECOND, (uint64_t)deadline_us);
 	for (;;) {
 		struct pg_pool_conn *c;
 		PGresult *result;

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import rig
 from conftest import BINARY, BUILD, ROOT, make_database, run_cli
+from conftest import stored as settled
 
 OK, FAILED, USAGE, DATABASE, SCHEMA = 0, 1, 2, 4, 5
 
@@ -316,3 +317,57 @@ def test_library_shows_nothing_but_its_calls(installed):
                 if len(line.split()) == 3}
         # Marks of sanitizers and of the version itself.
         assert {s for s in seen if not s.startswith(("__", "OCPP_STORE_"))} == declared
+
+
+# ---- fed by stations ----
+
+def test_boot_of_a_station_is_its_runtime_details_until_something_newer_is_said(
+        running, publish, store, migrated):
+    running()
+
+    def boot(model, **more):
+        before = migrated.value("SELECT coalesce(sum(received), 0) FROM ingest_progress")
+        publish.call("cs1", "BootNotification", {
+            "chargePointVendor": "Vendor", "chargePointModel": model, **more}, id=model)
+        settled(migrated, before + 1)
+
+    boot("One", firmwareVersion="1.0", chargePointSerialNumber="12")
+    found, = stored(store("runtime", "get", "cs1", "--json"))
+    assert {k: v for k, v in found.items() if k != "last_updated"} == {
+        "charge_station_id": "cs1", "ocpp_version": "1.6", "vendor": "Vendor", "model": "One",
+        "serial_number": "12", "firmware_version": "1.0"}
+    assert stored(store("runtime", "list", "--json")) == [found]
+    told = ("charge_station_id=cs1", "ocpp_version=2.0.1")
+    old = "last_updated=2026-01-31T10:00:00Z"
+    assert store("runtime", "set", *told, old).returncode == OK
+    assert stored(store("runtime", "list", "--json")) == [found]
+    assert store("runtime", "set", *told).returncode == OK
+    assert [row["ocpp_version"] for row in stored(store("runtime", "list", "--json"))] == ["2.0.1"]
+    assert store("runtime", "delete", "cs1").returncode == OK
+    assert stored(store("runtime", "list", "--json")) == []
+    boot("Two")
+    assert [row["model"] for row in stored(store("runtime", "list", "--json"))] == ["Two"]
+
+
+def test_transaction_that_a_station_reported_is_found_with_its_meter_values(
+        running, publish, store, migrated):
+    running()
+    publish.call("cs1", "StartTransaction", {
+        "connectorId": 1, "idTag": "ABC", "meterStart": 100,
+        "timestamp": "2026-01-31T10:00:00Z"}, id="1")
+    publish.result("cs1", "StartTransaction", {
+        "transactionId": 4711, "idTagInfo": {"status": "Accepted"}}, id="1")
+    publish.call("cs1", "MeterValues", {
+        "connectorId": 1, "transactionId": 4711, "meterValue": [{
+            "timestamp": "2026-01-31T10:05:00Z", "sampledValue": [{"value": "150.0"}]}]}, id="2")
+    publish.call("cs1", "StopTransaction", {
+        "transactionId": 4711, "meterStop": 200, "timestamp": "2026-01-31T10:10:00Z",
+        "reason": "EVDisconnected"}, id="3")
+    settled(migrated, 4)
+    found, = stored(store("transaction", "get", "cs1", "4711", "--json"))
+    assert (found["id_token"], found["meter_start"], found["meter_stop"], found["started_at"],
+            found["stopped_at"], found["stopped_reason"]) == (
+        "ABC", "100", "200", "2026-01-31T10:00:00Z", "2026-01-31T10:10:00Z", "EVDisconnected")
+    assert "150.0" in json.dumps(found["meter_values"])
+    listed, = stored(store("transaction", "list", "--json"))
+    assert listed == {key: value for key, value in found.items() if key != "meter_values"}

@@ -1,6 +1,6 @@
--- One of them.
+-- One of them: told through the store or by the station itself, whichever is newer.
 SELECT
     charge_station_id, ocpp_version, vendor, model, serial_number, firmware_version,
     last_updated
-FROM charge_station_runtime
-WHERE charge_station_id = $1::text AND NOT deleted
+FROM all_runtime
+WHERE charge_station_id = $1::text

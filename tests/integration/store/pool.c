@@ -196,6 +196,7 @@ static void idle_connection_that_the_server_ended_is_not_lent(void **state)
 {
 	struct pg_pool_conn *victim, *other;
 	char sql[128];
+	int64_t since_us;
 	PGresult *r;
 
 	(void)state;
@@ -206,9 +207,11 @@ static void idle_connection_that_the_server_ended_is_not_lent(void **state)
 	snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%d, 10000)",
 		PQbackendPID(victim->conn));
 	pg_pool_give(pool, victim);
+	since_us = clock_mono_us();
 	r = PQexec(other->conn, sql);
 	assert_string_equal(PQgetvalue(r, 0, 0), "t");
 	PQclear(r);
+	wait_for(clock_mono_us() - since_us > PG_POOL_FRESH_US && s.idle == 1);
 	victim = take();
 	r = PQexec(victim->conn, "SELECT 1");
 	assert_int_equal(PQresultStatus(r), PGRES_TUPLES_OK);
