@@ -75,9 +75,7 @@ static bool dry_records(struct dry_run *d, struct error *err)
 	for (;;) {
 		struct record record;
 
-		/* What is read ahead lives in the arena, too. */
-		replay_source_drop_window(d->source);
-		arena_reset(&d->kit.arena);
+		decode_kit_make_room(&d->kit, d->source);
 		switch (replay_source_next(d->source, &d->kit.arena, &record, err)) {
 		case REPLAY_RECORD:
 			if (!dry_record(d, &record, err))
