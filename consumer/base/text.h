@@ -34,10 +34,12 @@ static inline void text_put(struct text *t, const void *data, size_t size)
 
 static inline void text_put_char(struct text *t, char c)
 {
-	if (t->at < t->end)
-		*t->at++ = (uint8_t)c;
-	else
-		text_put(t, &c, 1);
+	uint8_t *at = t->at < t->end ? t->at : text_reserve(t, 1);
+
+	if (at == NULL)
+		return;
+	*at = (uint8_t)c;
+	t->at = at + 1;
 }
 
 static inline void text_put_slice(struct text *t, struct slice s)
