@@ -32,8 +32,11 @@ static bool dry_message(struct dry_run *d, struct message *m, struct error *err)
 		d->unwanted++;
 		return true;
 	}
-	if (!rows_from_message(&d->kit.builder, m, &d->kit.arena, &rows, err))
-		return false;
+	if (!rows_from_message(&d->kit.builder, m, &d->kit.arena, &rows, err)) {
+		if (err->kind == ERROR_POISON)
+			replay_reasons_add(&d->dead_reasons, err->reason, 1);
+		return err->kind == ERROR_POISON;
+	}
 	if (rows.skipped != NULL)
 		replay_reasons_add(&d->skip_reasons, rows.skipped, 1);
 	for (const struct row *row = rows.first; row != NULL; row = row->next)

@@ -144,7 +144,7 @@ static bool batch_need_for(struct batch *b, struct row *row, struct partitions *
 	struct partition own = partition_of(row->table->id, time_us);
 
 	row->partition = own.number;
-	switch (row->table->id) {
+	switch ((int)row->table->id) {
 	case TABLE_transaction_events:
 		return batch_need(b, own, known, err) &&
 		       batch_need(b, partition_of(TABLE_transactions, time_us), known, err) &&
@@ -153,16 +153,7 @@ static bool batch_need_for(struct batch *b, struct row *row, struct partitions *
 	case TABLE_authorizations:
 	case TABLE_ocpp_events:
 		return batch_need(b, own, known, err);
-	case TABLE_connector_status:
-	case TABLE_station_operations:
-	case TABLE_station_boots:
-	case TABLE_station_heartbeats:
-	case TABLE_meter_value_layouts:
-	case TABLE_exchange_halves:
-	case TABLE_transaction_starts:
-	case TABLE_transactions:
-	case TABLE_dead_letters:
-	case TABLE_COUNT:
+	default:
 		break;
 	}
 	return true;
@@ -317,6 +308,13 @@ void batch_note_duplicate(struct batch *b, struct row *row)
 	row->dropped = true;
 	if (row->first)
 		b->messages[row->message].outcome = OUTCOME_DUPLICATE;
+}
+
+void batch_note_stored(struct batch *b, struct row *row)
+{
+	row->dropped = false;
+	if (row->first)
+		b->messages[row->message].outcome = OUTCOME_STORED;
 }
 
 static bool batch_add_rows(struct batch *b, struct batch_message *message, struct row *first,
