@@ -1,9 +1,9 @@
 -- The store's tables as MaEVE's: its names, columns in its order, its types as far as a view has
 -- them (varchar without a length: nothing is cut; timestamp in UTC). Deleted rows are not there.
 --
--- This group of migrations is made for schema ocpp, by that name: `ocpp-persister migrate maeve up`,
--- or golang-migrate with search_path=maeve. Everything here is views, functions and a few indexes;
--- taking it down loses nothing.
+-- This group of migrations is made of schema ocpp, by that name: `ocpp-persister migrate maeve up`
+-- does it, or golang-migrate with search_path=maeve. Everything here is views, functions and a few
+-- indexes; taking it down loses nothing.
 
 CREATE FUNCTION id_of(key text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -249,8 +249,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION write_row IS 'For triggers: writes a row of a view into the store';
 
--- Only keys that differ from what was there are said anew: a map that was read before something else
--- changed a key does not bring the old value back.
+-- Only keys that differ from what was there are said anew: they alone are newer than what comes late.
 CREATE FUNCTION write_settings() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
@@ -302,6 +301,9 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION write_settings IS 'For triggers: merges settings of a station into the store';
+
+-- With a trigger of one's own on them, their owner's rights could be had.
+REVOKE EXECUTE ON FUNCTION write_row, write_settings FROM PUBLIC;
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE OR DELETE ON tokens
     FOR EACH ROW EXECUTE FUNCTION write_row('tokens', 'uid', '{}');

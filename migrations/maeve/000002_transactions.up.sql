@@ -171,8 +171,8 @@ CROSS JOIN LATERAL (
       AND m.charge_station_id = t.charge_station_id
       AND m.transaction_id = t.transaction_id
       AND m.event_time >= t.partition_time - interval '1 day'
-      AND m.event_time <= CASE WHEN t.stopped_at IS NULL THEN 'infinity'
-          ELSE greatest(t.stopped_at, t.last_event_at) + interval '1 day' END
+      AND m.event_time <= CASE WHEN isfinite(t.stopped_at)
+          THEN greatest(t.stopped_at, t.last_event_at) + interval '1 day' ELSE 'infinity' END
       AND m.event_time > '-infinity'
       -- StopTransaction.transactionData repeats what was sent before.
       AND (m.source <> 'S' OR NOT EXISTS (
@@ -220,8 +220,8 @@ CREATE VIEW meter_values AS
 SELECT m.digest AS id,
     m.charge_station_id::varchar AS charge_station_id,
     m.evse_id,
-    CASE m.source WHEN 'E' THEN m.transaction_id ELSE transaction_name(m.transaction_id) END::varchar
-        AS transaction_id,
+    CASE m.source WHEN 'E' THEN m.transaction_id
+        ELSE transaction_name(m.transaction_id) END::varchar AS transaction_id,
     utc(coalesce(finite(m.event_time), m.received_at)) AS "timestamp",
     sampled_values(m.sampled, m.raw, m.layout_id, l.measurand, l.phase, l.context, l.location,
         l.unit, l.multiplier, CASE WHEN m.source = 'S' OR (m.source = 'M'
@@ -231,8 +231,8 @@ FROM ocpp.meter_values m
 LEFT JOIN ocpp.meter_value_layouts l ON l.layout_id = m.layout_id;
 COMMENT ON VIEW meter_values IS 'ocpp.meter_values. Ask for one station; the newest of one or by time are quicker there, by event_time.';
 
--- What a CSMS tells of transactions goes into the store, under the id that the station knows, so that
--- what the station reports itself takes its place.
+-- What a CSMS tells of transactions goes into the store, under the id that the station knows, so
+-- that what the station reports itself takes its place.
 CREATE FUNCTION write_transaction() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
@@ -304,6 +304,8 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION write_transaction_values IS 'For triggers: tells the store of meter values of a transaction';
+
+REVOKE EXECUTE ON FUNCTION write_transaction, write_transaction_values FROM PUBLIC;
 
 CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON transactions
     FOR EACH ROW EXECUTE FUNCTION write_transaction();

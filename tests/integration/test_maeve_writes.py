@@ -280,6 +280,11 @@ def test_roles_have_the_rights_they_have_on_the_tables_behind(maeve, migrated):
         secret = table in ("charge_stations", "ocpi_registrations", "ocpi_parties")
         assert may("ocpp_writer", f"SELECT * FROM {table}"), table
         assert may("ocpp_reader", f"SELECT * FROM {table}") is not secret, table
+    for function in ("write_row('tokens', 'uid', '{}')", "write_settings()",
+                     "write_transaction()", "write_transaction_values()"):
+        assert not may("none", "CREATE TEMP VIEW mine AS SELECT 'x' AS uid; CREATE TRIGGER t"
+                               " INSTEAD OF INSERT ON mine FOR EACH ROW EXECUTE FUNCTION "
+                               + function)
     for table in ("charge_station_status", "connector_status", "log_status"):
         assert not may("ocpp_writer", f"DELETE FROM {table}"), table
 
