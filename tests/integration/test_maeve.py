@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 
+import psycopg
 import pytest
 from conftest import run_cli
 from world import DAY
@@ -364,6 +365,28 @@ def test_meter_values_of_a_station_newest_first(maeve):
         {"timestamp": DAY + "10:00:00Z", "sampledValue": [{"value": "", "unit": "Wh"}]}]})
     assert [(r["transaction_id"], r["sampled_values"]) for r in maeve.rows(
         newest, station, 3, 1)] == [("00000000-0000-0000-0000-000000000011", [])]
+
+
+def test_role_with_rights_on_this_schema_alone_reads_everything(maeve):
+    """As README makes one. Nothing in the views may depend on the reader's search_path."""
+    world, database = maeve.world, maeve.world.database
+    world.start(world.station(), 5)
+    world.call(world.station(), "MeterValues", {"evseId": 1, "meterValue": [
+        {"timestamp": DAY + "10:00:00Z", "sampledValue": [{"value": 1}]}]}, "2.0.1")
+    maeve.connection.execute("CREATE ROLE maeve_api LOGIN PASSWORD 'secret'")
+    maeve.connection.execute("GRANT USAGE ON SCHEMA maeve TO maeve_api")
+    maeve.connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA maeve TO maeve_api")
+    maeve.connection.execute(f"ALTER ROLE maeve_api IN DATABASE {database.name}"
+                             " SET search_path = maeve, public")
+    for path in ("", "?options=-csearch_path%3Dpg_catalog"):
+        dsn = database.cluster.dsn(database.name, "maeve_api", "secret")
+        with psycopg.connect(dsn.split("?")[0] + path, autocommit=True) as connection:
+            assert path or connection.execute("SHOW search_path").fetchone()[0] == "maeve, public"
+            for table in TABLES:
+                there = connection.execute(f"SELECT * FROM maeve.{table}").fetchall()
+                mine = maeve.rows(f"SELECT * FROM {table}")
+                assert len(there) == len(mine), table
+                assert there or table not in ("meter_values", "transaction_meter_values")
 
 
 def test_status_of_stations_and_connectors(maeve):

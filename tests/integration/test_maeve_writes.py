@@ -292,9 +292,14 @@ def test_roles_have_the_rights_they_have_on_the_tables_behind(maeve, migrated):
 # ---- speed ----
 
 def plan(connection, sql, *parameters):
-    """Of a run: the nodes that ran, as {scan: name}."""
-    text = connection.execute("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) " + sql,
-                              parameters).fetchone()[0]
+    """Of a run as a prepared statement: {(table, kind of node, index)} of what ran."""
+    connection.execute("DEALLOCATE ALL")
+    connection.execute("PREPARE q AS " + re.sub("%s", "${}", sql).format(
+        *range(1, len(parameters) + 1)))
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+    text = connection.execute(
+        "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) EXECUTE q "
+        f"({', '.join(map(repr, parameters))})").fetchone()[0]
     found = set()
 
     def walk(node):
