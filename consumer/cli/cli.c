@@ -16,7 +16,9 @@ static const char cli_migrate_help[] =
 	"  version        print the version of the schema: a number, \"dirty\" behind it if it is\n"
 	"  status         list the migrations with applied, pending or dirty\n"
 	"  create NAME    make the two files of a new migration (in --path, or ./migrations)\n"
-	"  --path DIR     migrations of a folder instead of those compiled in\n";
+	"  --path DIR     migrations of a folder instead of those compiled in\n"
+	"  maeve ...      the same for schema maeve, which is optional: our tables as MaEVE's, as\n"
+	"                 views. down without a number is all of it: no data is lost\n";
 
 static const char cli_dead_letters_help[] =
 	"  list           one line each: id, count, last time, reason, station, bytes, topic\n"
@@ -70,8 +72,9 @@ static const struct command cli_commands[] = {
 	{"run", "[--migrate]", "take OCPP events from the broker and store them",
 		"  --migrate      bring the schema up to date first if it is behind\n", cmd_run},
 	{"migrate",
-		"[--path DIR] up [N] | down N|--all | goto V | force V | version | status | create "
-		"NAME",
+		"[maeve] [--path DIR] up [N] | down N|--all | goto V | force V | version | status "
+		"| "
+		"create NAME",
 		"bring the schema up to date, or back", cli_migrate_help, cmd_migrate},
 	{"config", "check|print|reference", "check, show or explain the settings", NULL,
 		cmd_config},

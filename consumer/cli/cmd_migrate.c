@@ -10,6 +10,8 @@
 /* What a subcommand works with. */
 struct migrate_call {
 	struct migrate *migrate;
+	const char *group; /* as in migrate_options */
+	const char *path;
 	int argc; /* behind the subcommand */
 	char **argv;
 };
@@ -35,7 +37,8 @@ static enum exit_code migrate_done(struct migrate_call *call, bool ok, struct er
 
 	if (!ok || !migrate_read(call->migrate, &state, err))
 		return migrate_exit(err);
-	fprintf(stderr, "the schema is at version %lld\n", (long long)state.version);
+	fprintf(stderr, "%s is at version %lld\n",
+		call->group == NULL ? "the schema" : "schema maeve", (long long)state.version);
 	return EXIT_CODE_OK;
 }
 
@@ -65,6 +68,8 @@ static enum exit_code migrate_do_down(struct migrate_call *call)
 	int64_t steps = MIGRATE_ALL;
 	struct error err;
 
+	if (call->argc == 0 && call->group != NULL) /* views: nothing is lost */
+		return migrate_done(call, migrate_down(call->migrate, MIGRATE_ALL, &err), &err);
 	if (call->argc == 0)
 		return cli_usage("migrate", "down drops tables with what is in them: say how many "
 					    "migrations, or --all");
@@ -147,14 +152,17 @@ static const struct {
 };
 
 /* Needs no database. */
-static enum exit_code migrate_do_create(const char *folder, int argc, char **argv)
+static enum exit_code migrate_do_create(const struct migrate_call *call)
 {
+	const char *folder = call->group == NULL ? "migrations" : "migrations/maeve";
 	char up[PATH_MAX], down[PATH_MAX];
 	struct error err;
 
-	if (argc != 1)
+	if (call->argc != 1)
 		return cli_usage("migrate", "create needs one name");
-	if (!migrate_create(*folder == '\0' ? "migrations" : folder, argv[0], up, down, &err))
+	if (*call->path != '\0')
+		folder = call->path;
+	if (!migrate_create(folder, call->argv[0], up, down, &err))
 		return migrate_exit(&err);
 	printf("%s\n%s\n", up, down);
 	return EXIT_CODE_OK;
@@ -180,12 +188,29 @@ static bool migrate_take_path(const char **path, int *argc, char **argv)
 	return true;
 }
 
-static enum exit_code migrate_connected(const struct config *config, const char *path,
+/* The views are made of tables that must be there, under the name that the files have. */
+static bool migrate_group_fits(const struct config *config, const struct migrate_call *call,
+	PGconn *conn, struct error *err)
+{
+	struct migrate_options ours = {.schema = config->storage_postgres_schema, .path = ""};
+
+	if (call->group == NULL)
+		return true;
+	if (strcmp(ours.schema, "ocpp") != 0)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"schema maeve is made of schema ocpp; storage.postgres.schema is \"%s\"",
+			ours.schema);
+	return migrate_check(conn, &ours, err);
+}
+
+static enum exit_code migrate_connected(const struct config *config,
 	enum exit_code (*run)(struct migrate_call *call), struct migrate_call *call)
 {
 	struct pg_options pg = cli_pg_options(config);
-	struct migrate_options options = {.schema = config->storage_postgres_schema,
-		.path = path,
+	struct migrate_options options = {
+		.schema = call->group != NULL ? call->group : config->storage_postgres_schema,
+		.group = call->group,
+		.path = call->path,
 		.say = migrate_to_stderr};
 	struct error err;
 	enum exit_code code;
@@ -193,7 +218,8 @@ static enum exit_code migrate_connected(const struct config *config, const char 
 
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	if (migrate_open(&call->migrate, conn, &options, &err)) {
+	if ((run != migrate_do_up || migrate_group_fits(config, call, conn, &err)) &&
+		migrate_open(&call->migrate, conn, &options, &err)) {
 		code = run(call);
 		migrate_close(&call->migrate);
 	} else {
@@ -206,21 +232,26 @@ static enum exit_code migrate_connected(const struct config *config, const char 
 enum exit_code cmd_migrate(const struct config *config, int argc, char **argv)
 {
 	struct migrate_call call = {0};
-	const char *path = NULL;
 
-	if (!migrate_take_path(&path, &argc, argv))
+	if (!migrate_take_path(&call.path, &argc, argv))
 		return cli_usage("migrate", "--path needs a folder");
-	if (path == NULL)
-		path = migrate_path_setting(config->storage_postgres_migrations_path);
+	if (argc > 0 && strcmp(argv[0], "maeve") == 0) {
+		call.group = "maeve";
+		call.path = call.path == NULL ? "" : call.path;
+		argc--;
+		argv++;
+	}
+	if (call.path == NULL)
+		call.path = migrate_path_setting(config->storage_postgres_migrations_path);
 	if (argc == 0)
 		return cli_usage("migrate", "say what to do");
-	if (strcmp(argv[0], "create") == 0)
-		return migrate_do_create(path, argc - 1, argv + 1);
 	call.argc = argc - 1;
 	call.argv = argv + 1;
+	if (strcmp(argv[0], "create") == 0)
+		return migrate_do_create(&call);
 	for (size_t i = 0; i < sizeof(migrate_commands) / sizeof(*migrate_commands); i++) {
 		if (strcmp(argv[0], migrate_commands[i].name) == 0)
-			return migrate_connected(config, path, migrate_commands[i].run, &call);
+			return migrate_connected(config, migrate_commands[i].run, &call);
 	}
 	return cli_usage("migrate", "there is no \"migrate %s\"", argv[0]);
 }

@@ -46,7 +46,9 @@ bool migrate_open(struct migrate **out, PGconn *conn, const struct migrate_optio
 		return error_set(err, ERROR_FATAL, "memory", "out of memory reading migrations");
 	m->conn = conn;
 	m->options = *options;
-	if (!migration_files_load(&m->files, options->path, err) || !migrate_open_names(m, err)) {
+	m->command = options->group == NULL ? "migrate" : "migrate maeve";
+	if (!migration_files_load(&m->files, options->group, options->path, err) ||
+		!migrate_open_names(m, err)) {
 		migrate_close(&m);
 		return false;
 	}
@@ -82,7 +84,8 @@ int64_t migrate_entry(const struct migrate *m, size_t i, const char **name_out)
 	return m->files.items[i].version;
 }
 
-static bool migrate_refuse_dirty(const struct migrate_state *state, struct error *err)
+static bool migrate_refuse_dirty(const struct migrate *m, const struct migrate_state *state,
+	struct error *err)
 {
 	if (!state->dirty)
 		return true;
@@ -90,8 +93,15 @@ static bool migrate_refuse_dirty(const struct migrate_state *state, struct error
 		"the schema is dirty at version %lld: a migration failed midway",
 		(long long)state->version);
 	return error_hint(err,
-		"undo or finish by hand what that migration began, then `ocpp-persister migrate "
-		"force VERSION` with the version that is true");
+		"undo or finish by hand what that migration began, then `ocpp-persister %s "
+		"force VERSION` with the version that is true",
+		m->command);
+}
+
+const char *migrate_elsewhere(const struct migrate *m)
+{
+	return m->options.group == NULL ? "set storage.postgres.schema"
+					: "rename it: the views need the name";
 }
 
 /* *applied_out: how many migrations the version stands for. */
@@ -114,10 +124,9 @@ static bool migrate_position(const struct migrate *m, const struct migrate_state
 		"%lld)",
 		(long long)state->version, (long long)newest->version);
 	return error_hint(err,
-		"run the release of ocpp-persister that migrated it, or `ocpp-persister migrate "
-		"down` with that release; if schema %s belongs to another program, set "
-		"storage.postgres.schema",
-		m->schema);
+		"run the release of ocpp-persister that migrated it, or `ocpp-persister %s "
+		"down` with that release; if schema %s belongs to another program, %s",
+		m->command, m->schema, migrate_elsewhere(m));
 }
 
 /* The state under the lock, with what every change needs to be true. */
@@ -128,7 +137,8 @@ static bool migrate_begin(struct migrate *m, size_t *applied_out, struct error *
 	if (!migrate_lock(m, err))
 		return false;
 	if (migrate_ensure_table(m, err) && migrate_read(m, &state, err) &&
-		migrate_refuse_dirty(&state, err) && migrate_position(m, &state, applied_out, err))
+		migrate_refuse_dirty(m, &state, err) &&
+		migrate_position(m, &state, applied_out, err))
 		return true;
 	migrate_unlock(m);
 	return false;
@@ -208,7 +218,7 @@ static bool migrate_want(const struct migrate *m, int64_t version, size_t *posit
 		return true;
 	error_set(err, ERROR_FATAL, "bad_migrations", "there is no migration %lld",
 		(long long)version);
-	return error_hint(err, "`ocpp-persister migrate status` lists them");
+	return error_hint(err, "`ocpp-persister %s status` lists them", m->command);
 }
 
 bool migrate_goto(struct migrate *m, int64_t version, struct error *err)
@@ -267,7 +277,7 @@ static bool migrate_check_version(struct migrate *m, struct error *err)
 	struct migrate_state state;
 	size_t applied;
 
-	if (!migrate_read(m, &state, err) || !migrate_refuse_dirty(&state, err) ||
+	if (!migrate_read(m, &state, err) || !migrate_refuse_dirty(m, &state, err) ||
 		!migrate_position(m, &state, &applied, err))
 		return false;
 	if (applied == m->files.count)
@@ -307,7 +317,7 @@ bool migrate_newest(const char *path, int64_t *version_out, struct error *err)
 {
 	struct migration_files files;
 
-	if (!migration_files_load(&files, path, err))
+	if (!migration_files_load(&files, NULL, path, err))
 		return false;
 	*version_out = files.items[files.count - 1].version;
 	migration_files_free(&files);

@@ -16,6 +16,9 @@
  * never leaves the schema dirty. Only a file whose first line is "-- no-transaction" runs
  * statement by statement (for CREATE INDEX CONCURRENTLY and the like) and may end dirty.
  *
+ * A group of migrations is a schema of its own beside ours, with a version of its own, that an
+ * operator may want or not. There is one, "maeve": our tables as MaEVE's (migrations/maeve/).
+ *
  * Blocking, one thread: for the command line, and for `run` before its loop does. Errors:
  * FATAL "bad_migrations" (the files), "migration_failed" (file, line and PostgreSQL's message),
  * "schema_behind", "schema_ahead", "schema_dirty", "schema_foreign" (the database; the hint names
@@ -25,7 +28,8 @@ struct migrate;
 
 struct migrate_options {
 	const char *schema;
-	const char *path; /* folder of migrations, also as file://...; "" = those compiled in */
+	const char *group; /* "maeve", which is also its schema; NULL = the tables themselves */
+	const char *path;  /* folder of migrations, also as file://...; "" = those compiled in */
 	void (*say)(void *context, const char *text); /* a line for people; or NULL */
 	void *context;
 };

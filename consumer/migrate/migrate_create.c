@@ -46,7 +46,7 @@ bool migrate_create(const char *folder, const char *name, char *up_out, char *do
 	if (mkdir(folder, 0777) != 0 && errno != EEXIST)
 		return error_set_errno(err, ERROR_FATAL, "bad_migrations",
 			"could not create folder \"%s\"", folder);
-	if (!migration_files_load(&files, folder, err))
+	if (!migration_files_load(&files, NULL, folder, err))
 		return false;
 	if (files.count > 0)
 		version = files.items[files.count - 1].version + 1;

@@ -30,9 +30,10 @@ struct migration_files {
 	bool compiled_in;
 };
 
-/* path: a folder, also as file://...; "" = compiled in. On failure nothing is left to free. */
-MUST_CHECK bool migration_files_load(struct migration_files *out, const char *path,
-	struct error *err);
+/* path: a folder, also as file://...; "" = compiled in, those of the group (migrate_options). On
+ * failure nothing is left to free. */
+MUST_CHECK bool migration_files_load(struct migration_files *out, const char *group,
+	const char *path, struct error *err);
 void migration_files_free(struct migration_files *files);
 
 /* Position of a version, or count if there is none. */

@@ -9,13 +9,17 @@ struct migrate {
 	PGconn *conn; /* borrowed */
 	struct migrate_options options;
 	struct migration_files files;
-	char *schema; /* as an SQL identifier */
-	char *table;  /* schema_migrations, qualified */
+	char *schema;        /* as an SQL identifier */
+	char *table;         /* schema_migrations, qualified */
+	const char *command; /* "migrate" or "migrate maeve", for hints */
 };
 
 /* To a person, if one listens. */
 void migrate_say(const struct migrate *m, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* What to do if a schema turns out to be another program's. */
+const char *migrate_elsewhere(const struct migrate *m);
 
 /* The lock that golang-migrate takes: see migrate_lock.c. */
 uint32_t migrate_lock_id(const char *schema, const char *table, const char *database);

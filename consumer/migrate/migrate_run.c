@@ -27,6 +27,19 @@ static void run_notice(void *context, const PGresult *result)
 		migrate_say(m, "warning: %s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 }
 
+/* PostgreSQL's hint, to cascade, would leave the other group's version as if all were there. */
+static void run_hint_dependents(const struct migrate *m, const PGresult *result, struct error *err)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+
+	if (m->options.group == NULL && sqlstate != NULL && strcmp(sqlstate, "2BP01") == 0 &&
+		detail != NULL && strstr(detail, " maeve.") != NULL)
+		error_hint(err,
+			"views of schema maeve are in the way: `ocpp-persister migrate maeve "
+			"down`, then this, then `migrate maeve up`; nothing is lost by it");
+}
+
 /* PostgreSQL's answer, with file and line before it. Returns false. */
 static bool run_error(struct migrate *m, const struct migration_file *file,
 	const struct sql_statement *statement, const PGresult *result, struct error *err)
@@ -47,6 +60,7 @@ static bool run_error(struct migrate *m, const struct migration_file *file,
 	}
 	if (position != NULL)
 		line = sql_line_at(statement, strtol(position, NULL, 10));
+	run_hint_dependents(m, result, err);
 	return error_prefix(err, "%s:%d", file->path, line);
 }
 
@@ -128,7 +142,7 @@ static bool run_in_transaction(struct migrate *m, const struct migration_file *f
 	error_prefix(err, "%s: could not commit", file->path);
 	if (PQstatus(m->conn) != CONNECTION_BAD)
 		return run_failed(err);
-	return error_hint(err, "`ocpp-persister migrate version` tells whether it was kept");
+	return error_hint(err, "`ocpp-persister %s version` tells whether it was kept", m->command);
 }
 
 static bool run_without_transaction(struct migrate *m, const struct migration_file *file,
@@ -145,7 +159,8 @@ static bool run_without_transaction(struct migrate *m, const struct migration_fi
 			run_rollback(m);
 		return error_hint(err,
 			"the schema is dirty now: undo or finish by hand what the file began, then "
-			"`ocpp-persister migrate force VERSION` with the version that is true");
+			"`ocpp-persister %s force VERSION` with the version that is true",
+			m->command);
 	}
 	return migrate_write(m, after, err);
 }

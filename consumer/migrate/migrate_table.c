@@ -35,7 +35,11 @@ static enum table_state table_look(struct migrate *m, struct error *err)
 		error_set(err, ERROR_FATAL, "schema_foreign",
 			"%s belongs to another program: its columns are (%s)", m->table,
 			PQgetvalue(result, 0, 0));
-		error_hint(err, "set storage.postgres.schema to a schema of our own, e.g. ocpp");
+		if (m->options.group == NULL)
+			error_hint(err, "set storage.postgres.schema to a schema of our own, e.g. "
+					"ocpp");
+		else
+			error_hint(err, "%s", migrate_elsewhere(m));
 	}
 	PQclear(result);
 	return state;

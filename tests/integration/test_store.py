@@ -371,3 +371,19 @@ def test_transaction_that_a_station_reported_is_found_with_its_meter_values(
     assert "150.0" in json.dumps(found["meter_values"])
     listed, = stored(store("transaction", "list", "--json"))
     assert listed == {key: value for key, value in found.items() if key != "meter_values"}
+
+
+def test_values_of_a_transaction_that_has_gone_on_for_days_are_found(
+        running, publish, store, migrated):
+    running()
+    publish.call("cs1", "StartTransaction", {
+        "connectorId": 1, "idTag": "ABC", "meterStart": 100,
+        "timestamp": "2026-01-31T10:00:00Z"}, id="1")
+    publish.result("cs1", "StartTransaction", {
+        "transactionId": 4711, "idTagInfo": {"status": "Accepted"}}, id="1")
+    publish.call("cs1", "MeterValues", {
+        "connectorId": 1, "transactionId": 4711, "meterValue": [{
+            "timestamp": "2026-02-03T10:00:00Z", "sampledValue": [{"value": "150.0"}]}]}, id="2")
+    settled(migrated, 3)
+    found, = stored(store("transaction", "get", "cs1", "4711", "--json"))
+    assert "150.0" in json.dumps(found["meter_values"])

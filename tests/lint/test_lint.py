@@ -1,6 +1,7 @@
 """The lint tests find what they are there to find."""
 
 import os
+import shutil
 import tempfile
 import unittest
 
@@ -84,13 +85,12 @@ class Style(Tree):
 
 
 class Migrations(Tree):
-    def check(self, listed, *names):
-        self.write("consumer/CMakeLists.txt", f"set(MIGRATIONS {listed})\n")
-        os.makedirs(os.path.join(self.root, "migrations"), exist_ok=True)
-        for name in os.listdir(os.path.join(self.root, "migrations")):
-            os.unlink(os.path.join(self.root, "migrations", name))
+    def check(self, listed, *names, folder="migrations", variable="MIGRATIONS"):
+        self.write("consumer/CMakeLists.txt", f"set({variable} {listed})\n")
+        shutil.rmtree(os.path.join(self.root, "migrations"), ignore_errors=True)
+        os.makedirs(os.path.join(self.root, folder))
         for name in names:
-            self.write(f"migrations/{name}.sql", "")
+            self.write(f"{folder}/{name}.sql", "")
         return migrations.check(self.root)
 
     def test_gaps_lonely_files_and_forgotten_ones_are_found(self):
@@ -103,6 +103,9 @@ class Migrations(Tree):
         self.assertIn("000001_a and 000001_b", self.check(
             "000001_a 000001_b", *pair, "000001_b.up", "000001_b.down")[0])
         self.assertIn("compiled in are", self.check("", *pair)[0])
+        maeve = {"folder": "migrations/maeve", "variable": "MAEVE_MIGRATIONS"}
+        self.assertEqual(self.check("000001_a", *pair, **maeve), [])
+        self.assertIn("in migrations/maeve/ are 000001_a", self.check("", *pair, **maeve)[0])
 
 
 class Schemas(Tree):

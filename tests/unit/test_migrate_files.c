@@ -48,7 +48,7 @@ static void compiled_in_migrations_are_paired_and_count_from_one(void **state)
 	struct error err;
 
 	(void)state;
-	assert_true(migration_files_load(&files, "", &err));
+	assert_true(migration_files_load(&files, NULL, "", &err));
 	assert_true(files.compiled_in);
 	assert_true(files.count >= 5);
 	for (size_t i = 0; i < files.count; i++) {

@@ -12,8 +12,8 @@ SELECT a.charge_station_id, a.transaction_id, a.id_token, a.id_token_type, a.sta
             WHERE m.charge_station_id = a.charge_station_id
               AND m.transaction_id = a.transaction_id
               AND m.event_time >= a.list_time - interval '1 day'
-              AND m.event_time <= coalesce(a.last_event_at, a.stopped_at, 'infinity')
-                + interval '1 day'
+              AND m.event_time <= CASE WHEN a.stopped_at IS NULL THEN 'infinity'
+                ELSE coalesce(a.last_event_at, a.stopped_at) END + interval '1 day'
             UNION ALL
             SELECT s.event_time, jsonb_build_object(
                 'timestamp', to_char(s.event_time AT TIME ZONE 'UTC',
