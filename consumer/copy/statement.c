@@ -10,6 +10,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_LAYOUTS] = "layouts.sql",
 	[STATEMENT_LOCK] = "lock.sql",
 	[STATEMENT_HALVES] = "halves.sql",
+	[STATEMENT_ANSWERS] = "answers.sql",
 	[STATEMENT_AUTHORIZE] = "authorize.sql",
 	[STATEMENT_STARTS] = "starts.sql",
 	[STATEMENT_TRANSACTION_STARTS] = "transaction_starts.sql",

@@ -276,6 +276,7 @@ static bool plan_locks(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
+	const struct batch_rows *answers = &b->rows[TABLE_station_answers];
 	bool buckets[PLAN_LOCKS] = {false};
 	static const struct column column = {"bucket", COLUMN_INT4};
 	static const struct table table = {"locks", &column, 1, STEP_NONE, TABLE_COUNT};
@@ -294,6 +295,12 @@ static bool plan_locks(struct writer *w, struct error *err)
 
 		plan_lock(buckets,
 			cell_text(halves->rows[i], TABLE_exchange_halves_charge_station_id),
+			digest64(id.data, id.size));
+	}
+	for (size_t i = 0; i < answers->count; i++) {
+		struct slice id = cell_text(answers->rows[i], TABLE_station_answers_message_id);
+
+		plan_lock(buckets, answers->rows[i]->cells[KEY_STATION].text,
 			digest64(id.data, id.size));
 	}
 	if (rows == NULL || lock_class == NULL)
@@ -399,9 +406,9 @@ static bool plan_timeless(struct writer *w, struct error *err)
 		return false;
 	if (!done)
 		return true;
-	if (!writer_plan_halves(w, err) || !writer_plan_store(w, err))
+	if (!writer_plan_halves(w, err) || !writer_plan_answers(w, err))
 		return false;
-	w->work.phase = PHASE_KEYS;
+	w->work.phase = PHASE_STORE;
 	return true;
 }
 
@@ -489,7 +496,14 @@ bool writer_plan(struct writer *w, struct error *err)
 		if (!plan_timeless(w, err))
 			return false;
 		if (work->phase == PHASE_TIMELESS || b->has_starts || work->copied_carefully ||
-			work->told)
+			b->rows[TABLE_station_answers].count > 0)
+			return true;
+	}
+	if (work->phase == PHASE_STORE) {
+		if (!writer_plan_store(w, err))
+			return false;
+		work->phase = PHASE_KEYS;
+		if (work->told)
 			return true;
 	}
 	if (work->phase == PHASE_KEYS) {

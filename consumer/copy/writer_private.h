@@ -22,6 +22,7 @@ enum writer_phase {
 	PHASE_PARTITIONS, /* make what the batch needs and is not there */
 	PHASE_EVENTS,     /* claim; copy what has a time of its own; look up what has none */
 	PHASE_TIMELESS,   /* copy what has none and was not seen; pair calls and results */
+	PHASE_STORE,      /* what the store was told, by messages and by answers */
 	PHASE_KEYS,       /* lock and read transactions */
 	PHASE_FINISH,     /* merged state, totals, COMMIT */
 	PHASE_COMMITTED,
@@ -137,6 +138,9 @@ MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool
 	struct error *err);
 MUST_CHECK bool writer_make_careful_tables(struct writer *w, struct error *err);
 void writer_copy_failed(struct writer *w);
+
+/* writer_answers.c: what stations answered is rows for writer_plan_store() at the run's end. */
+MUST_CHECK bool writer_plan_answers(struct writer *w, struct error *err);
 
 /* writer_store.c: what the store was told. Nothing is planned if that is nothing. */
 MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);

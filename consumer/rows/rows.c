@@ -5,6 +5,7 @@
 
 static bool rows_events(struct rows_work *w);
 static bool rows_generic(struct rows_work *w);
+static bool rows_answer(struct rows_work *w);
 static bool rows_half(struct rows_work *w);
 static bool rows_transaction(struct rows_work *w);
 
@@ -50,7 +51,7 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	/* No description, or it found nothing to make a row of: the message as it is. */
 	if (out->first == NULL && !rows_generic(&w))
 		return rows_full(err);
-	if (!rows_transaction(&w) || !rows_half(&w))
+	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w))
 		return rows_full(err);
 	return true;
 }
@@ -263,6 +264,57 @@ static bool rows_half(struct rows_work *w)
 	else
 		half->refers = first;
 	w->out->half = half;
+	return true;
+}
+
+/* ---- answers that tell the store something ---- */
+
+/* Calls of the CSMS after which the store changes; to the last two the answer says all of it. */
+static bool rows_tells_store(struct slice action)
+{
+	static const char *const actions[] = {"ChangeConfiguration", "SetVariables",
+		"TriggerMessage", "ExtendedTriggerMessage", "InstallCertificate",
+		"CertificateSigned", "GetConfiguration", "GetVariables"};
+
+	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
+		if (slice_equal_cstr(action, actions[i]))
+			return true;
+	}
+	return false;
+}
+
+/* An answer that does not name its action. */
+static bool rows_may_tell_store(const struct value *payload)
+{
+	static const struct slice fields[] = {SLICE("status"), SLICE("setVariableResult"),
+		SLICE("getVariableResult"), SLICE("configurationKey")};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		if (value_get(payload, fields[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Either half of such an exchange; the other is found by the database. */
+static bool rows_answer(struct rows_work *w)
+{
+	const struct message *m = w->message;
+	const struct row *first = w->out->first;
+	bool call = m->direction == DIRECTION_OUT && m->type == MESSAGE_CALL;
+	bool result = m->direction == DIRECTION_IN && m->type == MESSAGE_RESULT;
+	struct row *row;
+
+	if ((!call && !result) || first->table->id != TABLE_ocpp_events || m->id.size == 0 ||
+		!(rows_tells_store(m->action) ||
+			(result && m->action.size == 0 && rows_may_tell_store(m->payload))))
+		return true;
+	row = rows_add(w, TABLE_station_answers);
+	if (row == NULL)
+		return false;
+	for (int key = 0; key < KEY_COLUMNS; key++)
+		row->cells[key] = first->cells[key];
+	cell_set_text(row, TABLE_station_answers_message_id, m->id);
 	return true;
 }
 

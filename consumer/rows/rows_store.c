@@ -151,7 +151,8 @@ static void store_fill_location(const struct message *m, struct row *row)
 /* Its key is the digest of its DER form, whatever the message says. */
 static bool store_fill_certificate(struct arena *arena, struct row *row, struct error *err)
 {
-	struct slice pem = cell_text(row, TABLE_store_certificate_pem), hash;
+	struct slice pem = cell_text(row, TABLE_store_certificate_pem);
+	struct slice given = cell_text(row, TABLE_store_certificate_certificate_hash), hash;
 	uint8_t *copy = arena_bytes(arena, pem.size + 1);
 	char text[OCPP_CERTIFICATE_HASH_BYTES];
 
@@ -166,6 +167,9 @@ static bool store_fill_certificate(struct arena *arena, struct row *row, struct 
 	copy[pem.size] = '\0';
 	if (!ocpp_certificate_hash((const char *)copy, text, err))
 		return false;
+	if (given.size > 0 && !slice_equal_cstr(given, text))
+		return error_set(err, ERROR_POISON, "bad_row",
+			"certificate_hash is not that of pem, which is %s", text);
 	hash = arena_copy(arena, slice_from_cstr(text));
 	cell_set_text(row, TABLE_store_certificate_certificate_hash, hash);
 	return !slice_is_absent(hash) || store_full(err);

@@ -84,6 +84,9 @@ struct cell {
 	};
 };
 
+/* row.message of a row that stands for none of the batch. */
+#define ROW_OF_NO_MESSAGE UINT32_MAX
+
 /* A row for a table. Everything borrows from the arena it was made in. */
 struct row {
 	const struct table *table;

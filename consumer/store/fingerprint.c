@@ -15,11 +15,9 @@ static X509 *fingerprint_read(const char *pem)
 	return certificate;
 }
 
-bool ocpp_certificate_hash(const char *pem, char out[OCPP_CERTIFICATE_HASH_BYTES],
+static bool fingerprint_digest(const char *pem, unsigned char digest[EVP_MAX_MD_SIZE],
 	struct error *err)
 {
-	/* 32 bytes are 43 characters and one of padding. */
-	unsigned char digest[EVP_MAX_MD_SIZE], text[OCPP_CERTIFICATE_HASH_BYTES + 1];
 	X509 *certificate = fingerprint_read(pem);
 	unsigned int size = 0;
 	bool ok;
@@ -28,11 +26,35 @@ bool ocpp_certificate_hash(const char *pem, char out[OCPP_CERTIFICATE_HASH_BYTES
 		return error_set(err, ERROR_POISON, "bad_row", "pem holds no certificate");
 	ok = X509_digest(certificate, EVP_sha256(), digest, &size) == 1 && size == 32;
 	X509_free(certificate);
-	if (!ok)
-		return error_set(err, ERROR_TRANSIENT, "memory", "could not compute a digest");
-	(void)EVP_EncodeBlock(text, digest, (int)size);
+	return ok || error_set(err, ERROR_TRANSIENT, "memory", "could not compute a digest");
+}
+
+bool ocpp_certificate_hash(const char *pem, char out[OCPP_CERTIFICATE_HASH_BYTES],
+	struct error *err)
+{
+	/* 32 bytes are 43 characters and one of padding. */
+	unsigned char digest[EVP_MAX_MD_SIZE], text[OCPP_CERTIFICATE_HASH_BYTES + 1];
+
+	if (!fingerprint_digest(pem, digest, err))
+		return false;
+	(void)EVP_EncodeBlock(text, digest, 32);
 	for (size_t i = 0; i < OCPP_CERTIFICATE_HASH_BYTES - 1; i++)
 		out[i] = (char)(text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
 	out[OCPP_CERTIFICATE_HASH_BYTES - 1] = '\0';
+	return true;
+}
+
+bool ocpp_certificate_id(const char *pem, char out[OCPP_CERTIFICATE_ID_BYTES], struct error *err)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char digest[EVP_MAX_MD_SIZE];
+
+	if (!fingerprint_digest(pem, digest, err))
+		return false;
+	for (size_t i = 0; i < 32; i++) {
+		out[2 * i] = digits[digest[i] >> 4];
+		out[2 * i + 1] = digits[digest[i] & 15];
+	}
+	out[OCPP_CERTIFICATE_ID_BYTES - 1] = '\0';
 	return true;
 }

@@ -13,6 +13,14 @@ enum { OCPP_CERTIFICATE_HASH_BYTES = 44 };
 OCPP_API MUST_CHECK bool ocpp_certificate_hash(const char *pem,
 	char out[OCPP_CERTIFICATE_HASH_BYTES], struct error *err);
 
+/*
+ * The id that MaEVE gives a certificate to be installed: SHA-256 of the DER form of the first one
+ * in pem, in hexadecimal. POISON if pem holds no certificate.
+ */
+enum { OCPP_CERTIFICATE_ID_BYTES = 65 };
+OCPP_API MUST_CHECK bool ocpp_certificate_id(const char *pem, char out[OCPP_CERTIFICATE_ID_BYTES],
+	struct error *err);
+
 /* certificate_hash is computed; if it is given it must be right. */
 OCPP_API MUST_CHECK bool ocpp_certificate_set(struct ocpp_store *store,
 	const struct ocpp_certificate *certificates, size_t count, struct error *err);

@@ -1,0 +1,1 @@
+DROP FUNCTION variable_key(jsonb);
