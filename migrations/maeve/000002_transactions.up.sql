@@ -72,7 +72,8 @@ SELECT transaction_name(s.transaction_id), false, false,
 FROM ocpp.store_transactions s
 WHERE NOT EXISTS (
     SELECT FROM ocpp.transaction_keys k
-    WHERE k.charge_station_id = s.charge_station_id AND k.transaction_id = s.transaction_id);
+    WHERE k.charge_station_id = s.charge_station_id
+      AND k.transaction_id IN (s.transaction_id, transaction_number(s.transaction_id)));
 COMMENT ON VIEW transaction_sources IS 'What transactions and transaction_meter_values are made of; none of MaEVE''s tables';
 
 CREATE VIEW transactions AS

@@ -224,6 +224,9 @@ def test_what_the_station_reports_takes_the_place_of_what_was_told(maeve, runnin
         maeve.execute("INSERT INTO transactions (id, charge_station_id, token_uid, token_type,"
                       " meter_start, start_timestamp) VALUES"
                       " (%s, 'cs1', 'TAG', 'ISO14443', 0, now())", (UUID % number,))
+    # as a program may have told the store itself
+    maeve.execute("UPDATE ocpp.store_transactions SET transaction_id = %s"
+                  " WHERE transaction_id = '1'", (UUID % 1,))
     publish.call("cs1", "StartTransaction", {"connectorId": 1, "idTag": "TAG", "meterStart": 1500,
                                              "timestamp": "2026-01-31T10:00:00Z"})
     publish.result("cs1", "StartTransaction", {"transactionId": 1,
