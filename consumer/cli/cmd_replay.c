@@ -64,9 +64,12 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 	}
 	if (strcmp(name, "--speed") == 0)
 		return replay_speed(value, &o->speed);
-	if (strcmp(name, "--lines") != 0)
+	if (strcmp(name, "--lines") == 0)
+		o->lines = value;
+	else if (strcmp(name, "--csv") == 0)
+		o->csv = value;
+	else
 		return false;
-	o->lines = value;
 	return true;
 }
 
@@ -93,6 +96,13 @@ static bool replay_arguments(struct replay_options *o, int argc, char **argv, co
 		}
 	}
 	return true;
+}
+
+bool replay_open(struct replay_source **out, const struct replay_files *files,
+	const struct replay_options *o, struct replay_source_events events, struct error *err)
+{
+	return replay_source_open(out, files, &o->pattern, o->csv != NULL ? &o->csv_map : NULL,
+		events, err);
 }
 
 bool replay_wants(const struct replay_options *o, const struct message *m)
@@ -269,6 +279,10 @@ enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 	if (options.publish != NULL && (options.dry_run || options.jobs > 1))
 		return cli_usage("replay", "--publish goes with neither --jobs nor --dry-run");
 	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))
+		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (options.lines != NULL && options.csv != NULL)
+		return cli_usage("replay", "--lines and --csv are two forms of one file");
+	if (options.csv != NULL && !csv_map_parse(options.csv, &options.csv_map, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
 	if (!replay_files_find(&files, options.sources, options.sources_count, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);

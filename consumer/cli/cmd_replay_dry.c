@@ -118,8 +118,7 @@ enum exit_code replay_dry_run(const struct config *config, const struct replay_o
 
 	d.options = options;
 	ok = decode_kit_open(&d.kit, config, &err) &&
-	     replay_source_open(&d.source, files, &options->pattern, events, &err) &&
-	     dry_records(&d, &err);
+	     replay_open(&d.source, files, options, events, &err) && dry_records(&d, &err);
 	if (ok)
 		dry_show(&d);
 	if (d.source != NULL)

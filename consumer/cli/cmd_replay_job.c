@@ -90,6 +90,8 @@ static uint64_t job_digest(const struct replay_job *job, uint64_t digest)
 		o->to_us);
 	job_add(&digest, text);
 	job_add(&digest, o->lines != NULL ? o->lines : "");
+	if (o->csv != NULL)
+		job_add(&digest, o->csv);
 	for (size_t i = 0; i < o->stations_count; i++)
 		job_add(&digest, o->stations[i]);
 	job_add(&digest, "actions");
@@ -212,6 +214,7 @@ static bool job_store(struct replay_job *job, struct error *err)
 		.seek = job_seek,
 		.next = job_next,
 		.drop_window = job_drop_window,
+		.gaps_only = job->options->csv != NULL,
 		.wants = job_wants};
 	struct feed_options options = {.client_id = JOB_CLIENT_ID,
 		.rate = job->options->rate > 0 ? (job->options->rate - 1) / job->of + 1 : 0,
@@ -236,8 +239,7 @@ void replay_job_run(struct replay_job *job)
 	struct replay_source_events events = {replay_on_unreadable, &job->report.unreadable};
 	struct error err;
 
-	job->report.ok = replay_source_open(&job->source, &job->files, &job->options->pattern,
-				 events, &err) &&
+	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
 			 job_store(job, &err);
 	if (!job->report.ok)
 		snprintf(job->report.failure, sizeof(job->report.failure), "%s", err.message);

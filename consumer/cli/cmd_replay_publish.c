@@ -196,7 +196,7 @@ enum exit_code replay_publish(const struct config *config, const struct replay_o
 	p.options = options;
 	p.said_us = clock_mono_us();
 	ok = decode_kit_open(&p.kit, config, &err) &&
-	     replay_source_open(&p.source, files, &options->pattern, events, &err) &&
+	     replay_open(&p.source, files, options, events, &err) &&
 	     publishing_open(&p, config, client_id, sizeof(client_id), &err) &&
 	     publishing_all(&p, &err);
 	publishing_show(&p);

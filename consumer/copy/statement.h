@@ -57,6 +57,7 @@ struct statements {
 	struct pg_statement all[STATEMENT_COUNT];
 	struct pg_statement seen[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
+	struct pg_statement gaps;         /* careful, of meter values */
 	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
 };
 

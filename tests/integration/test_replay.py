@@ -269,3 +269,17 @@ def test_database_that_goes_away_is_waited_for(log, migrated, workspace):
     assert json.loads(out)["records"] == 9000
     assert_equal(migrated, other)
     cluster.stop()
+
+
+def test_equal_content_at_other_times_counts_for_itself(empty, tmp_path):
+    """An idle meter says the same every quarter of an hour; only some of it is there already."""
+    lines = [f'17698536{i}0 1 cs/in/ocpp1.6/cs001 ' + json.dumps(
+        [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [
+            {"timestamp": f"2026-01-31T10:{i}0:00Z", "sampledValue": [{"value": "7"}]}]}]
+        ).encode().hex() for i in range(4)]
+    database = empty()
+    for count, new in ((1, 1), (4, 3)):
+        capture = tmp_path / f"{count}"
+        capture.write_text("\n".join(lines[:count]))
+        found = replay(database, capture)
+        assert (found["stored"], found["duplicate"]) == (new, count - new)
