@@ -44,6 +44,7 @@ static const char cli_replay_help[] =
 	"  --publish URL  to a broker instead (mqtt.user and so on apply), as fast as they came, "
 	"or\n"
 	"  --speed N|max  so many times as fast\n"
+	"  --after N      behind record N, as an interrupted one says\n"
 	"Exit code 1 if something failed or could not be read; the same command goes on then.\n";
 
 static const char cli_spool_help[] =
@@ -92,7 +93,8 @@ static const struct command cli_commands[] = {
 	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
 	{"replay",
 		"[--from T] [--to T] [--station S] [--action A] [--jobs N] [--rate N] [--lines P] "
-		"[--csv MAP] [--dry-run] [--json] [--publish URL [--speed N|max]] SOURCE...",
+		"[--csv MAP] [--dry-run] [--json] [--publish URL [--speed N|max] [--after N]] "
+		"SOURCE...",
 		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames, "
 		"CSV",
 		cli_replay_help, cmd_replay},

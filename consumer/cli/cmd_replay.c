@@ -58,6 +58,8 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 		       o->jobs <= REPLAY_JOBS_MAX;
 	if (strcmp(name, "--rate") == 0)
 		return config_parse_number(value, &o->rate) && o->rate >= 1;
+	if (strcmp(name, "--after") == 0)
+		return config_parse_number(value, &o->after) && o->after >= 0;
 	if (strcmp(name, "--publish") == 0) {
 		o->publish = value;
 		return true;
@@ -276,6 +278,8 @@ enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 		return cli_usage("replay", "\"%s\" is not understood, or its value is not", bad);
 	if (options.sources_count == 0)
 		return cli_usage("replay", "say what to replay");
+	if (options.publish == NULL && options.after > 0)
+		return cli_usage("replay", "--after goes with --publish; else a replay knows");
 	if (options.publish != NULL && (options.dry_run || options.jobs > 1))
 		return cli_usage("replay", "--publish goes with neither --jobs nor --dry-run");
 	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))

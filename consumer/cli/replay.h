@@ -27,6 +27,7 @@ struct replay_options {
 	const char *lines;
 	const char *csv; /* NULL = the files are no CSV */
 	char *publish;   /* address of a broker; NULL = into the database */
+	int64_t after;   /* with publish: records up to this number are left out */
 	double speed;    /* with publish: as fast as it was = 1; 0 = as fast as it goes */
 	struct lines_pattern pattern;
 	struct csv_map csv_map;
