@@ -38,6 +38,7 @@ COMMENT ON COLUMN ingest_progress.updated_at IS 'When it last moved';
 SELECT grant_table('ingest_progress');
 
 CREATE TABLE dead_letters (
+    topic_digest bigint NOT NULL,
     topic text NOT NULL,
     payload_digest bigint NOT NULL,
     reason text NOT NULL,
@@ -53,9 +54,10 @@ CREATE TABLE dead_letters (
     spool uuid NOT NULL,
     seq bigint NOT NULL,
     message_index integer NOT NULL,
-    PRIMARY KEY (topic, payload_digest, reason, payload_bytes)
+    PRIMARY KEY (topic_digest, payload_digest, reason, payload_bytes)
 );
 COMMENT ON TABLE dead_letters IS 'Messages that could not be stored, with why. The same bytes on the same topic for the same reason are one row with a count.';
+COMMENT ON COLUMN dead_letters.topic_digest IS 'XXH3-64 of the topic, which may be longer than an index takes';
 COMMENT ON COLUMN dead_letters.topic IS 'MQTT topic';
 COMMENT ON COLUMN dead_letters.payload_digest IS 'XXH3-64 of the message';
 COMMENT ON COLUMN dead_letters.reason IS 'Class of the fault, as in the metrics';

@@ -278,4 +278,25 @@ BEGIN
     END LOOP;
     RETURN total;
 END $$;
+-- The same for maintenance: a delete that is stored only now is remembered for as long, whatever time
+-- it speaks of. At most max_rows of a table at once; rows that another worker removes are left to it.
+CREATE FUNCTION prune_tombstones(keep interval, max_rows integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+    gone bigint;
+    total bigint := 0;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['tokens', 'charge_stations', 'charge_station_settings',
+        'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers',
+        'certificates', 'ocpi_registrations', 'ocpi_parties', 'locations'] LOOP
+        EXECUTE format('DELETE FROM %1$I WHERE ctid = ANY (ARRAY(SELECT ctid FROM %1$I'
+            ' WHERE deleted AND last_updated < now() - $1 AND updated_at < now() - $1'
+            ' LIMIT $2 FOR UPDATE SKIP LOCKED))', name) USING keep, max_rows;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        total := total + gone;
+    END LOOP;
+    RETURN total;
+END $$;
+COMMENT ON FUNCTION prune_tombstones IS 'Removes rows that were deleted, and whose delete was stored, longer ago than keep.';
 COMMENT ON FUNCTION store_forget IS 'Removes what was deleted before a time; returns how many rows. A set from before its delete that comes after this brings it back.';

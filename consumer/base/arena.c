@@ -106,14 +106,13 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
 
 void arena_reset(struct arena *a)
 {
+	size_t keep = a->used > a->keep_bytes ? a->used : a->keep_bytes;
+	size_t page = 4096, from = (keep + page - 1) & ~(page - 1);
+
 	arena_poison(a->base, a->used);
 	a->used = 0;
-	if (a->touched > a->keep_bytes) {
-		size_t page = 4096;
-		size_t keep = (a->keep_bytes + page - 1) & ~(page - 1);
-
-		if (a->touched > keep)
-			madvise(a->base + keep, a->touched - keep, MADV_DONTNEED);
-		a->touched = a->keep_bytes;
-	}
+	if (a->touched > from)
+		madvise(a->base + from, a->touched - from, MADV_DONTNEED);
+	if (a->touched > keep)
+		a->touched = keep;
 }

@@ -7,9 +7,10 @@
 /*
  * Memory with the lifetime of one batch: everything from decoding to the COPY bytes comes from
  * one arena and goes with one arena_reset(). The size is fixed when it is made; address space is
- * reserved at once, pages are only used when touched. After a reset the first keep_bytes stay
- * with us and the rest goes back to the system, so one large batch does not fatten the process
- * for ever. One thread. Under ASan what was reset is poisoned, so a late pointer is found at once.
+ * reserved at once, pages are only used when touched. After a reset what was used last, and the
+ * first keep_bytes, stay with us, and the rest goes back to the system: large batches one after the
+ * other do not fetch their pages anew, and one does not fatten the process for ever. One thread.
+ * Under ASan what was reset is poisoned, so a late pointer is found at once.
  */
 struct arena {
 	uint8_t *base;

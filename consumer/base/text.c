@@ -11,8 +11,8 @@ void text_begin(struct text *t, struct arena *arena)
 	t->failed = false;
 }
 
-/* Room for size more bytes, or NULL. The arena grows by steps, so it must give what follows. */
-static uint8_t *text_reserve(struct text *t, size_t size)
+/* The arena grows by steps, so it must give what follows. */
+uint8_t *text_reserve(struct text *t, size_t size)
 {
 	if ((size_t)(t->end - t->at) < size) {
 		size_t want = size - (size_t)(t->end - t->at);
@@ -31,32 +31,6 @@ static uint8_t *text_reserve(struct text *t, size_t size)
 	return t->at;
 }
 
-void text_put(struct text *t, const void *data, size_t size)
-{
-	uint8_t *at = text_reserve(t, size);
-
-	if (at == NULL)
-		return;
-	if (size > 0)
-		memcpy(at, data, size);
-	t->at += size;
-}
-
-void text_put_char(struct text *t, char c)
-{
-	text_put(t, &c, 1);
-}
-
-void text_put_slice(struct text *t, struct slice s)
-{
-	text_put(t, s.data, s.size);
-}
-
-void text_put_cstr(struct text *t, const char *s)
-{
-	text_put(t, s, strlen(s));
-}
-
 void text_put_int(struct text *t, int64_t value)
 {
 	char digits[24], *at = digits + sizeof(digits);
@@ -71,26 +45,47 @@ void text_put_int(struct text *t, int64_t value)
 	text_put(t, at, (size_t)(digits + sizeof(digits) - at));
 }
 
+/* Bytes up to the first that JSON does not take as it is, eight at a time. */
+static size_t text_plain_run(const uint8_t *p, size_t size)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+	size_t i = 0;
+
+	for (; i + 8 <= size; i += 8) {
+		uint64_t word, quote, backslash;
+
+		memcpy(&word, p + i, 8);
+		quote = word ^ ones * '"';
+		backslash = word ^ ones * '\\';
+		/* Exact where no byte is above 0x7f; such bytes may end the run of eight early. */
+		if ((((word - ones * 0x20) | (quote - ones) | (backslash - ones)) & high) != 0)
+			break;
+	}
+	while (i < size && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')
+		i++;
+	return i;
+}
+
 void text_put_json_string(struct text *t, struct slice s)
 {
-	size_t from = 0;
+	size_t i = 0;
 
 	text_put_char(t, '"');
-	for (size_t i = 0; i < s.size; i++) {
-		uint8_t c = s.data[i];
+	for (;;) {
+		size_t run = text_plain_run(s.data + i, s.size - i);
 		char escape[8];
 
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		text_put(t, s.data + from, i - from);
-		from = i + 1;
-		if (c == '"' || c == '\\')
-			snprintf(escape, sizeof(escape), "\\%c", c);
+		text_put(t, s.data + i, run);
+		i += run;
+		if (i == s.size)
+			break;
+		if (s.data[i] == '"' || s.data[i] == '\\')
+			snprintf(escape, sizeof(escape), "\\%c", s.data[i]);
 		else
-			snprintf(escape, sizeof(escape), "\\u%04x", c);
+			snprintf(escape, sizeof(escape), "\\u%04x", s.data[i]);
 		text_put_cstr(t, escape);
+		i++;
 	}
-	text_put(t, s.data + from, s.size - from);
 	text_put_char(t, '"');
 }
 

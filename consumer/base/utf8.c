@@ -37,36 +37,48 @@ static size_t utf8_sequence(const uint8_t *p, size_t left, size_t *bad_out)
 	return size;
 }
 
-/* Eight bytes at a time while they are ASCII and none is NUL: nearly all text here. */
-static size_t utf8_ascii_run(const uint8_t *p, size_t size)
+/* All eight are ASCII and none is NUL. */
+static bool utf8_is_plain_word(uint64_t word)
 {
-	size_t i = 0;
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
 
-	for (; i + 8 <= size; i += 8) {
-		uint64_t word;
+	return ((word | (word - ones)) & high) == 0;
+}
 
-		memcpy(&word, p + i, 8);
-		if ((word & UINT64_C(0x8080808080808080)) != 0)
-			break;
-		if (((word - UINT64_C(0x0101010101010101)) & UINT64_C(0x8080808080808080)) != 0)
-			break; /* a NUL somewhere, given that no byte has its high bit set */
+static uint64_t utf8_word(const uint8_t *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+/* ASCII without NUL, as nearly all text here is; the last word may overlap the one before it. */
+static bool utf8_is_plain(const uint8_t *p, size_t size)
+{
+	if (size < 8) {
+		for (size_t i = 0; i < size; i++) {
+			if (p[i] == 0 || p[i] >= 0x80)
+				return false;
+		}
+		return true;
 	}
-	while (i < size && p[i] < 0x80 && p[i] != 0)
-		i++;
-	return i;
+	for (size_t i = 0; i + 8 < size; i += 8) {
+		if (!utf8_is_plain_word(utf8_word(p + i)))
+			return false;
+	}
+	return utf8_is_plain_word(utf8_word(p + size - 8));
 }
 
 bool utf8_is_storable(struct slice text)
 {
 	size_t i = 0, bad;
 
+	if (utf8_is_plain(text.data, text.size))
+		return true;
 	while (i < text.size) {
-		size_t n;
+		size_t n = utf8_sequence(text.data + i, text.size - i, &bad);
 
-		i += utf8_ascii_run(text.data + i, text.size - i);
-		if (i == text.size)
-			break;
-		n = utf8_sequence(text.data + i, text.size - i, &bad);
 		if (n == 0)
 			return false;
 		i += n;

@@ -194,8 +194,9 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 	static const char sql[] =
 		"WITH moved AS (DELETE FROM requeue WHERE n IN (SELECT n FROM requeue ORDER BY n "
 		"LIMIT $1::integer) RETURNING *) "
-		"DELETE FROM dead_letters d USING moved s WHERE d.topic = s.topic "
-		"AND d.payload_digest = s.payload_digest AND d.reason = s.reason "
+		"DELETE FROM dead_letters d USING moved s "
+		"WHERE d.topic_digest = s.topic_digest AND d.payload_digest = s.payload_digest AND "
+		"d.reason = s.reason "
 		"AND d.payload_bytes = s.payload_bytes RETURNING d.topic, d.payload, "
 		"(extract(epoch FROM d.first_received_at) * 1000000)::bigint";
 	char count[16];
@@ -223,8 +224,9 @@ static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, lo
 {
 	PGresult *r = choice_query(conn,
 		"CREATE TEMPORARY TABLE requeue AS SELECT row_number() OVER (ORDER BY "
-		"first_received_at, seq, message_index) AS n, topic, payload_digest, reason, "
-		"payload_bytes FROM dead_letters WHERE payload IS NOT NULL AND payload_sha256 IS "
+		"first_received_at, seq, message_index) AS n, topic_digest, payload_digest, "
+		"reason, payload_bytes FROM dead_letters WHERE payload IS NOT NULL AND "
+		"payload_sha256 IS "
 		"NULL AND " CHOICE_SQL,
 		c, err);
 

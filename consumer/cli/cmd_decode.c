@@ -96,6 +96,12 @@ static void print_row(const struct row *row)
 
 static void print_message(const struct message *m)
 {
+	if (!slice_is_absent(m->entity)) {
+		printf("message %u: store ", m->index);
+		print_text(m->entity);
+		printf("%s\n", m->text_replaced ? " text_replaced" : "");
+		return;
+	}
 	printf("message %u: %s ", m->index, message_type_name(m->type));
 	print_text(m->action);
 	printf(" id=");
@@ -113,8 +119,11 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 	struct rows_result rows;
 
 	print_message(m);
-	if (!rows_from_message(&t->kit.builder, m, &t->kit.arena, &rows, err))
-		return false;
+	if (!rows_from_message(&t->kit.builder, m, &t->kit.arena, &rows, err)) {
+		if (err->kind == ERROR_POISON)
+			printf("  dead letter: %s: %s\n", err->reason, err->message);
+		return err->kind == ERROR_POISON;
+	}
 	if (rows.skipped != NULL)
 		printf("  skipped: %s\n", rows.skipped);
 	for (const struct row *row = rows.first; row != NULL; row = row->next)

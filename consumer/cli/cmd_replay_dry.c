@@ -33,8 +33,11 @@ static bool dry_message(struct dry_run *d, struct message *m, struct error *err)
 		d->unwanted++;
 		return true;
 	}
-	if (!rows_from_message(&d->kit.builder, m, &d->kit.arena, &rows, err))
-		return false;
+	if (!rows_from_message(&d->kit.builder, m, &d->kit.arena, &rows, err)) {
+		if (err->kind == ERROR_POISON)
+			replay_reasons_add(&d->dead_reasons, err->reason, 1);
+		return err->kind == ERROR_POISON;
+	}
 	if (rows.skipped != NULL)
 		replay_reasons_add(&d->skip_reasons, rows.skipped, 1);
 	for (const struct row *row = rows.first; row != NULL; row = row->next)
@@ -82,9 +85,7 @@ static bool dry_records(struct dry_run *d, struct error *err)
 	for (;;) {
 		struct record record;
 
-		/* What is read ahead lives in the arena, too. */
-		replay_source_drop_window(d->source);
-		arena_reset(&d->kit.arena);
+		decode_kit_make_room(&d->kit, d->source);
 		switch (replay_source_next(d->source, &d->kit.arena, &record, err)) {
 		case REPLAY_RECORD:
 			if (!dry_record(d, &record, err))

@@ -152,8 +152,7 @@ static bool publishing_all(struct publishing *p, struct error *err)
 
 		if (publishing_is_stopped(err))
 			return false;
-		replay_source_drop_window(p->source); /* it lives in the arena */
-		arena_reset(&p->kit.arena);
+		decode_kit_make_room(&p->kit, p->source);
 		switch (replay_source_next(p->source, &p->kit.arena, &record, err)) {
 		case REPLAY_RECORD:
 			if (!publishing_record(p, &record, err))

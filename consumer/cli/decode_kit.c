@@ -2,7 +2,11 @@
 
 #include <string.h>
 
-enum { DECODE_KIT_ARENA_BYTES = 256 << 20 };
+enum {
+	DECODE_KIT_ARENA_BYTES = 256
+				 << 20, /* address space: a window, the largest record, its rows */
+	DECODE_KIT_USED_BYTES = 4 << 20,
+};
 
 bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct error *err)
 {
@@ -14,12 +18,20 @@ bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct
 		!schemas_new(&kit->schemas, schema_files, schema_count, err) ||
 		!layouts_new(&kit->layouts, (uint32_t)config->layouts_per_station_max, err))
 		return false;
-	if (!arena_init(&kit->arena, DECODE_KIT_ARENA_BYTES, 0))
+	if (!arena_init(&kit->arena, DECODE_KIT_ARENA_BYTES, DECODE_KIT_USED_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	kit->builder.schemas = kit->schemas;
 	kit->builder.layouts = kit->layouts;
 	kit->builder.options.results_all = strcmp(config->events_results, "all") == 0;
 	return true;
+}
+
+void decode_kit_make_room(struct decode_kit *kit, struct replay_source *source)
+{
+	if (kit->arena.used < DECODE_KIT_USED_BYTES)
+		return;
+	replay_source_drop_window(source);
+	arena_reset(&kit->arena);
 }
 
 void decode_kit_close(struct decode_kit *kit)

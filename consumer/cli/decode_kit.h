@@ -3,6 +3,7 @@
 
 #include "config/config.h"
 #include "decode/decode.h"
+#include "replay/source.h"
 #include "rows/rows.h"
 
 /* What it takes to make rows of messages without a database. One thread. */
@@ -20,6 +21,11 @@ enum { DECODE_KIT_BYTES_MAX = 16 << 20 };
 /* FATAL; close it also then. */
 MUST_CHECK bool decode_kit_open(struct decode_kit *kit, const struct config *config,
 	struct error *err);
+
+/* Before each record: once the arena holds enough, what is in it goes, and what source has read
+ * ahead with it. Doing that for each record would read the same pages again and again. */
+void decode_kit_make_room(struct decode_kit *kit, struct replay_source *source);
+
 void decode_kit_close(struct decode_kit *kit);
 
 #endif

@@ -1,6 +1,7 @@
 #include "copy/batch.h"
 
 #include "base/digest.h"
+#include "copy/encode.h"
 
 #include <stdlib.h>
 
@@ -93,6 +94,8 @@ bool batch_add_row(struct batch *b, struct row *row)
 					  ? &b->timeless[row->table->id]
 					  : &b->rows[row->table->id];
 
+	if (row_is_event(row))
+		row->copy_bytes = encode_row_bytes_max(row); /* now, while it is in the cache */
 	if (!batch_grow(b, &rows->rows, &rows->room, rows->count, sizeof(*rows->rows)))
 		return false;
 	rows->rows[rows->count++] = row;
@@ -135,30 +138,23 @@ static bool batch_need(struct batch *b, struct partition p, struct partitions *k
 }
 
 /* A start may be needed where transactions and their links go, too. */
-static bool batch_need_for(struct batch *b, const struct row *row, struct partitions *known,
+static bool batch_need_for(struct batch *b, struct row *row, struct partitions *known,
 	struct error *err)
 {
 	int64_t time_us = row->cells[KEY_TIME].number;
+	struct partition own = partition_of(row->table->id, time_us);
 
-	switch (row->table->id) {
+	row->partition = own.number;
+	switch ((int)row->table->id) {
 	case TABLE_transaction_events:
-		return batch_need(b, partition_of(TABLE_transaction_events, time_us), known, err) &&
+		return batch_need(b, own, known, err) &&
 		       batch_need(b, partition_of(TABLE_transactions, time_us), known, err) &&
 		       batch_need(b, partition_of(TABLE_transaction_starts, time_us), known, err);
 	case TABLE_meter_values:
 	case TABLE_authorizations:
 	case TABLE_ocpp_events:
-		return batch_need(b, partition_of(row->table->id, time_us), known, err);
-	case TABLE_connector_status:
-	case TABLE_station_operations:
-	case TABLE_station_boots:
-	case TABLE_station_heartbeats:
-	case TABLE_meter_value_layouts:
-	case TABLE_exchange_halves:
-	case TABLE_transaction_starts:
-	case TABLE_transactions:
-	case TABLE_dead_letters:
-	case TABLE_COUNT:
+		return batch_need(b, own, known, err);
+	default:
 		break;
 	}
 	return true;
@@ -324,6 +320,13 @@ void batch_note_duplicate(struct batch *b, struct row *row)
 		b->messages[row->message].outcome = OUTCOME_DUPLICATE;
 }
 
+void batch_note_stored(struct batch *b, struct row *row)
+{
+	row->dropped = false;
+	if (row->first)
+		b->messages[row->message].outcome = OUTCOME_STORED;
+}
+
 static bool batch_add_rows(struct batch *b, struct batch_message *message, struct row *first,
 	struct row *half, struct error *err)
 {
@@ -403,9 +406,7 @@ static int order_numbers(int64_t x, int64_t y)
 static int order_event_rows(const void *a, const void *b)
 {
 	const struct row *x = *(struct row *const *)a, *y = *(struct row *const *)b;
-	enum table_id table = x->table->id;
-	int order = order_numbers(partition_of(table, x->cells[KEY_TIME].number).number,
-		partition_of(table, y->cells[KEY_TIME].number).number);
+	int order = order_numbers(x->partition, y->partition);
 
 	if (order == 0)
 		order = slice_compare(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text);

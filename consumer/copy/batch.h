@@ -96,6 +96,9 @@ MUST_CHECK bool batch_add_row(struct batch *b, struct row *row);
 /* The message of a row was stored before. */
 void batch_note_duplicate(struct batch *b, struct row *row);
 
+/* It was not, after all. */
+void batch_note_stored(struct batch *b, struct row *row);
+
 /* Order all rows by their keys, so that workers never wait for each other in a circle. */
 void batch_sort(struct batch *b);
 

@@ -159,13 +159,18 @@ static const uint8_t encode_header[] = {'P', 'G', 'C', 'O', 'P', 'Y', '\n', 0xff
 	0, 0, 0, 0, 0, 0, 0};
 enum { ENCODE_TRAILER_BYTES = 2 };
 
-static size_t encode_row_bytes_max(const struct row *row)
+uint32_t encode_row_bytes_max(const struct row *row)
 {
 	size_t size = ENCODE_ROW_BASE_BYTES;
 
 	for (size_t i = 0; i < row->table->columns_count; i++)
 		size += encode_field_bytes_max(&row->cells[i], row->table->columns[i].type);
-	return size;
+	return (uint32_t)size;
+}
+
+static uint32_t encode_row_bytes(const struct row *row)
+{
+	return row->copy_bytes > 0 ? row->copy_bytes : encode_row_bytes_max(row);
 }
 
 size_t encode_buffer_bytes(struct row *const *rows, size_t count)
@@ -173,7 +178,7 @@ size_t encode_buffer_bytes(struct row *const *rows, size_t count)
 	size_t largest = ENCODE_CHUNK_BYTES;
 
 	for (size_t i = 0; i < count; i++) {
-		size_t size = encode_row_bytes_max(rows[i]);
+		size_t size = encode_row_bytes(rows[i]);
 
 		if (size > largest)
 			largest = size;
@@ -204,7 +209,7 @@ bool encode_stream_next(void *stream, struct slice *chunk_out)
 		const struct row *row = s->rows[s->next];
 		size_t left = s->buffer_size - ENCODE_TRAILER_BYTES - (size_t)(at - s->buffer);
 
-		if (encode_row_bytes_max(row) > left)
+		if (encode_row_bytes(row) > left)
 			break;
 		at = put_be16(at, (uint16_t)row->table->columns_count);
 		for (size_t i = 0; i < row->table->columns_count; i++)

@@ -43,6 +43,9 @@ void encode_stream_init(struct encode_stream *s, struct row *const *rows, size_t
 	uint8_t *buffer, size_t buffer_size);
 bool encode_stream_next(void *stream, struct slice *chunk_out);
 
+/* What a row takes in COPY at most; kept in row.copy_bytes it need not be found out again. */
+uint32_t encode_row_bytes_max(const struct row *row);
+
 /* Size that encode_stream's buffer needs for these rows. */
 size_t encode_buffer_bytes(struct row *const *rows, size_t count);
 

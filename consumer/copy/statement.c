@@ -32,6 +32,18 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_KNOWN_LAYOUTS] = "known_layouts.sql",
 };
 
+/* Where what the store is told goes. */
+static const struct {
+	enum table_id table;
+	const char *target;
+	size_t keys;
+} statement_kinds[STATEMENT_KINDS] = {
+#define KIND(entity, name, target, key_count, lookup_key_count)                                    \
+	{TABLE_store_##entity, #target, key_count},
+#include "store/kinds.def"
+#undef KIND
+};
+
 enum { STATEMENT_ARENA_BYTES = 1 << 20, STATEMENT_NAME_BYTES = 64 };
 
 static void put_param(struct text *t, size_t number, const char *type)
@@ -45,18 +57,29 @@ static void put_param(struct text *t, size_t number, const char *type)
 	}
 }
 
-enum columns_form { FORM_PLAIN, FORM_X, FORM_TEXT, FORM_SET, FORM_EXCLUDED };
+enum columns_form {
+	FORM_PLAIN,
+	FORM_X,
+	FORM_T,
+	FORM_TEXT,
+	FORM_SET,
+	FORM_EXCLUDED,
+	FORM_OF_EXCLUDED,
+};
 
-static void put_columns(struct text *t, const struct table *table, enum columns_form form)
+static void put_some_columns(struct text *t, const struct table *table, size_t count,
+	enum columns_form form)
 {
-	for (size_t i = 0; i < table->columns_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		const struct column *c = &table->columns[i];
 
 		if (i > 0)
 			text_put_cstr(t, ", ");
 		if (form == FORM_X)
 			text_put_cstr(t, "x.");
-		else if (form == FORM_TEXT)
+		else if (form == FORM_OF_EXCLUDED)
+			text_put_cstr(t, "excluded.");
+		else if (form == FORM_TEXT || form == FORM_T)
 			text_put_cstr(t, "t.");
 		text_put_cstr(t, c->name);
 		if (form == FORM_TEXT && c->type == COLUMN_NUMERIC)
@@ -66,6 +89,31 @@ static void put_columns(struct text *t, const struct table *table, enum columns_
 			text_put_cstr(t, c->name);
 		}
 	}
+}
+
+static void put_columns(struct text *t, const struct table *table, enum columns_form form)
+{
+	put_some_columns(t, table, table->columns_count, form);
+}
+
+/* A word that only tables of the store have. */
+static bool put_kind_word(struct text *t, struct slice name, const struct table *table)
+{
+	size_t kind = 0;
+
+	while (kind < STATEMENT_KINDS && statement_kinds[kind].table != table->id)
+		kind++;
+	if (kind == STATEMENT_KINDS)
+		return false;
+	if (slice_equal_cstr(name, "target"))
+		text_put_cstr(t, statement_kinds[kind].target);
+	else if (slice_equal_cstr(name, "keys"))
+		put_some_columns(t, table, statement_kinds[kind].keys, FORM_PLAIN);
+	else if (slice_equal_cstr(name, "x_keys"))
+		put_some_columns(t, table, statement_kinds[kind].keys, FORM_X);
+	else
+		return false;
+	return true;
 }
 
 static void put_unnest(struct text *t, const struct table *table)
@@ -106,6 +154,10 @@ static bool put_word(struct text *t, struct slice word, const struct table *own)
 		put_columns(t, table, FORM_SET);
 	else if (slice_equal_cstr(name, "excluded"))
 		put_columns(t, table, FORM_EXCLUDED);
+	else if (slice_equal_cstr(name, "t_columns"))
+		put_columns(t, table, FORM_T);
+	else if (slice_equal_cstr(name, "excluded_columns"))
+		put_columns(t, table, FORM_OF_EXCLUDED);
 	else if (slice_equal_cstr(name, "unnest"))
 		put_unnest(t, table);
 	else if (slice_equal_cstr(name, "next"))
@@ -113,7 +165,7 @@ static bool put_word(struct text *t, struct slice word, const struct table *own)
 	else if (slice_equal_cstr(name, "next+1"))
 		put_param(t, table->columns_count + 2, NULL);
 	else
-		return false;
+		return put_kind_word(t, name, table);
 	return true;
 }
 
@@ -206,6 +258,15 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 	}
 	if (!make(&s->gaps, "gaps.sql", &tables[TABLE_meter_values], arena, err))
 		return false;
+	for (int i = 0; i < STATEMENT_KINDS; i++) {
+		enum table_id table = statement_kinds[i].table;
+
+		if (!make(&s->store[i],
+			    table == TABLE_store_setting ? "store_settings.sql" : "store.sql",
+			    &tables[table], arena, err))
+			return false;
+		s->store_tables[i] = table;
+	}
 	for (int i = 0; i < EVENT_TABLES; i++) {
 		const struct table *table = &tables[i];
 
@@ -259,6 +320,8 @@ void statements_free(struct statements **statements)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		statement_free(&s->all[i]);
 	statement_free(&s->gaps);
+	for (int i = 0; i < STATEMENT_KINDS; i++)
+		statement_free(&s->store[i]);
 	for (int i = 0; i < EVENT_TABLES; i++) {
 		statement_free(&s->seen[i]);
 		statement_free(&s->careful[i]);

@@ -17,6 +17,8 @@
  *	{excluded:T}      a = excluded.a, b = excluded.b
  *	{unnest:T}        unnest($1::text[], $2::...) WITH ORDINALITY AS x (a, b, n)
  *	{next:T}          $3: the parameter behind those; {next+1:T} the one behind that
+ *	{t_columns:T} {excluded_columns:T}  t.a, t.b; excluded.a, excluded.b
+ *	{target} {keys} {x_keys}  of the table that the store keeps it in: its name; a; x.a
  *	{pairs.sql}       that file, with which several begin
  *	{table} {columns} of the table that the statement is made for, where there is one for each
  *
@@ -53,8 +55,18 @@ enum statement_id {
  * first, because they are many, and what follows holds its locks the shorter. */
 enum { EVENT_TABLES = 4 };
 
+/* Entities of which the store is told, by the rows that are parameters of their statements. */
+enum {
+#define KIND(entity, name, table, keys, lookup_keys) STATEMENT_KIND_##entity,
+#include "store/kinds.def"
+#undef KIND
+	STATEMENT_KINDS,
+};
+
 struct statements {
 	struct pg_statement all[STATEMENT_COUNT];
+	struct pg_statement store[STATEMENT_KINDS];
+	enum table_id store_tables[STATEMENT_KINDS];
 	struct pg_statement seen[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
 	struct pg_statement gaps;         /* careful, of meter values */

@@ -515,7 +515,7 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days)
 }
 
 /* Rows that another worker removes are left to it. */
-void writer_prune(struct writer *w, int64_t keep_us)
+void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us)
 {
 	char *sql;
 
@@ -525,8 +525,9 @@ void writer_prune(struct writer *w, int64_t keep_us)
 		"DELETE FROM exchange_halves WHERE ctid = ANY (ARRAY(SELECT ctid FROM "
 		"exchange_halves WHERE stored_at < now() - %" PRId64
 		" * interval '1 microsecond' ORDER BY stored_at LIMIT %d FOR UPDATE SKIP LOCKED)); "
-		"SELECT prune_transaction_keys(%d)",
-		keep_us, WRITER_PRUNE_ROWS, WRITER_PRUNE_ROWS);
+		"SELECT prune_transaction_keys(%d), prune_tombstones(%" PRId64
+		" * interval '1 microsecond', %d)",
+		keep_us, WRITER_PRUNE_ROWS, WRITER_PRUNE_ROWS, tombstones_us, WRITER_PRUNE_ROWS);
 	if (sql == NULL)
 		return;
 	w->requests_count = w->copies_count = 0;

@@ -82,8 +82,9 @@ void writer_poll_durable(struct writer *w);
 void writer_make_partitions_ahead(struct writer *w, int64_t days);
 
 /* Remove calls and results that were stored longer ago than that: nothing is expected to be paired
- * with them. Some thousands at a time. Only when ready and idle. */
-void writer_prune(struct writer *w, int64_t keep_us);
+ * with them. And what the store remembers of deletes that were stored longer ago than the other.
+ * Some thousands at a time. Only when ready and idle. */
+void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us);
 
 /* Records first to last are neither in the database nor in the log any more; written down with the
  * next batch. */

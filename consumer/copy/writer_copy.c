@@ -162,14 +162,11 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, struct error *err)
 {
 	size_t from = w->work.copy_row, to = from + 1;
-	struct partition leaf =
-		partition_of((enum table_id)table, rows->rows[from]->cells[KEY_TIME].number);
+	struct partition leaf = {(enum table_id)table, rows->rows[from]->partition};
 	char target[PARTITION_NAME_BYTES];
 	struct writer_copy *c;
 
-	while (to < rows->count &&
-		partition_of((enum table_id)table, rows->rows[to]->cells[KEY_TIME].number).number ==
-			leaf.number)
+	while (to < rows->count && rows->rows[to]->partition == leaf.number)
 		to++;
 	c = copy_begin(w, table, rows->rows + from, to - from, err);
 	if (c == NULL)

@@ -403,7 +403,7 @@ static bool plan_timeless(struct writer *w, struct error *err)
 		return false;
 	if (!done)
 		return true;
-	if (!writer_plan_halves(w, err))
+	if (!writer_plan_halves(w, err) || !writer_plan_store(w, err))
 		return false;
 	w->work.phase = PHASE_KEYS;
 	return true;
@@ -475,7 +475,7 @@ bool writer_plan(struct writer *w, struct error *err)
 	struct batch *b = work->batch;
 
 	w->requests_count = w->copies_count = 0;
-	work->copied_carefully = false;
+	work->copied_carefully = work->told = false;
 	if (work->phase == PHASE_PARTITIONS) {
 		if (!plan_partitions(w, err))
 			return false;
@@ -492,7 +492,8 @@ bool writer_plan(struct writer *w, struct error *err)
 	if (work->phase == PHASE_TIMELESS) {
 		if (!plan_timeless(w, err))
 			return false;
-		if (work->phase == PHASE_TIMELESS || b->has_starts || work->copied_carefully)
+		if (work->phase == PHASE_TIMELESS || b->has_starts || work->copied_carefully ||
+			work->told)
 			return true;
 	}
 	if (work->phase == PHASE_KEYS) {

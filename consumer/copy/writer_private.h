@@ -61,6 +61,7 @@ struct writer_work {
 	bool copy_begun;
 	/* In the run at hand: its results say which messages are duplicates. */
 	bool copied_carefully;
+	bool told; /* the store: likewise */
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */
@@ -136,6 +137,9 @@ MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool
 	struct error *err);
 MUST_CHECK bool writer_make_careful_tables(struct writer *w, struct error *err);
 void writer_copy_failed(struct writer *w);
+
+/* writer_store.c: what the store was told. Nothing is planned if that is nothing. */
+MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
 
 /* writer_transactions.c */
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);

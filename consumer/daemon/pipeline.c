@@ -208,7 +208,7 @@ static bool pipeline_maintain(struct pipeline *p)
 		writer_make_partitions_ahead(p->writer, p->config->partitions_ahead_days);
 	} else if (now_us - p->pruned_us > PRUNE_US) {
 		p->pruned_us = now_us;
-		writer_prune(p->writer, p->config->pairing_keep);
+		writer_prune(p->writer, p->config->pairing_keep, p->config->store_tombstones);
 	}
 	return !writer_is_ready(p->writer);
 }

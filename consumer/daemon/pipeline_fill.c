@@ -104,9 +104,8 @@ static enum fill_result fill_message(struct pipeline *p, struct message *m)
 		return fill_dead_letter(p, m, &poison->why, m->raw.size, (struct slice){NULL, 0});
 	if (fill_is_unwanted(p, m))
 		return fill_unwanted(p, m);
-	if (!rows_from_message(&p->builder, m, &p->filling->arena, &rows, &err))
-		return FILL_FULL;
-	if (batch_add(p->filling, m, &rows, p->partitions, &err))
+	if (rows_from_message(&p->builder, m, &p->filling->arena, &rows, &err) &&
+		batch_add(p->filling, m, &rows, p->partitions, &err))
 		return FILL_TAKEN;
 	if (err.kind == ERROR_POISON)
 		return fill_dead_letter(p, m, &err, m->raw.size, (struct slice){NULL, 0});

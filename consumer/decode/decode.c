@@ -181,6 +181,7 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 	if (!topic_match(d->patterns, m->topic, &topic))
 		return error_set(err, ERROR_POISON, "unknown_topic",
 			"the topic fits none of mqtt.topic_patterns");
+	m->entity = topic.entity;
 	m->station = topic.station;
 	if (slice_equal_cstr(topic.direction, "out"))
 		m->direction = DIRECTION_OUT;
@@ -397,7 +398,11 @@ enum decode_next decode_next(struct decoder *d, struct message *out, struct erro
 	out->raw = decode_raw(d);
 	out->id = out->action = out->error_code = out->error_description = slice_from_cstr("");
 	d->next++;
-	if (item->kind == VALUE_MAP)
+	if (!slice_is_absent(out->entity)) {
+		out->payload = item;
+		ok = item->kind == VALUE_MAP ||
+		     error_set(err, ERROR_POISON, "bad_row", "not a map of %s", "fields");
+	} else if (item->kind == VALUE_MAP)
 		ok = decode_envelope(item, out, err);
 	else if (item->kind == VALUE_ARRAY)
 		ok = decode_frame(item, out, err);

@@ -5,10 +5,8 @@
 #include "base/utf8.h"
 #include "decode/decode_private.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <msgpack.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -216,6 +214,19 @@ static bool convert_number(struct convert *c, const char *digits, size_t size, s
 	return !c->full;
 }
 
+static bool convert_integer(struct convert *c, uint64_t magnitude, bool negative, struct value *to)
+{
+	char digits[24], *end = digits + sizeof(digits), *at = end;
+
+	do {
+		*--at = (char)('0' + magnitude % 10);
+		magnitude /= 10;
+	} while (magnitude > 0);
+	if (negative)
+		*--at = '-';
+	return convert_number(c, at, (size_t)(end - at), to);
+}
+
 static bool convert_float(struct convert *c, const msgpack_object *from, struct value *to)
 {
 	char digits[DECIMAL_FLOAT_BYTES];
@@ -354,8 +365,6 @@ static bool convert_array(struct convert *c, const msgpack_object_array *array, 
 /* Recursion is as deep as the guard let pass. */
 static bool convert_object(struct convert *c, const msgpack_object *from, struct value *to)
 {
-	char digits[24];
-
 	*to = (struct value){.kind = VALUE_NULL};
 	switch (from->type) {
 	case MSGPACK_OBJECT_NIL:
@@ -365,11 +374,9 @@ static bool convert_object(struct convert *c, const msgpack_object *from, struct
 		to->boolean = from->via.boolean;
 		return true;
 	case MSGPACK_OBJECT_POSITIVE_INTEGER:
-		return convert_number(c, digits,
-			(size_t)snprintf(digits, sizeof(digits), "%" PRIu64, from->via.u64), to);
+		return convert_integer(c, from->via.u64, false, to);
 	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
-		return convert_number(c, digits,
-			(size_t)snprintf(digits, sizeof(digits), "%" PRId64, from->via.i64), to);
+		return convert_integer(c, 0 - (uint64_t)from->via.i64, true, to);
 	case MSGPACK_OBJECT_FLOAT32:
 	case MSGPACK_OBJECT_FLOAT64:
 		return convert_float(c, from, to);

@@ -12,7 +12,7 @@
  *
  * Three shapes carry it, as msgpack or JSON: MaEVE's envelope (a map with type, action, id,
  * request, response, ...), an OCPP-J frame (OCPP-J 1.6 section 4.2: [2, id, action, payload]), and
- * an array of either.
+ * an array of either. A message to the store is a map (schemas/store.md), or an array of them.
  */
 enum message_type { /* OCPP-J message type numbers */
 	MESSAGE_CALL = 2,
@@ -36,7 +36,8 @@ struct message {
 	struct slice raw; /* the bytes of this message, as received */
 
 	/* From the topic. */
-	struct slice station;
+	struct slice entity;       /* what it tells the store of; absent = an OCPP message */
+	struct slice station;      /* absent for the store */
 	struct slice version_text; /* "1.6", "2.0.1", "2.1", or what the topic says */
 	enum message_version version;
 	enum message_direction direction;
@@ -45,7 +46,8 @@ struct message {
 	enum message_type type;
 	struct slice id;     /* "" if there is none */
 	struct slice action; /* "" where a result does not say */
-	/* The request of a call, the response of a result, the details of an error; or NULL. */
+	/* The request of a call, the response of a result, the details of an error; or NULL. For
+	 * the store all of it, a map. */
 	struct value *payload;
 	struct value *request; /* of a result or error, where the gateway repeated it; or NULL */
 	struct slice error_code;

@@ -9,6 +9,7 @@ static const struct {
 	{"{direction}", TOPIC_DIRECTION},
 	{"{version}", TOPIC_VERSION},
 	{"{station}", TOPIC_STATION},
+	{"{entity}", TOPIC_ENTITY},
 };
 
 /* The part up to the next slash; *rest behind it, absent after the last level. */
@@ -46,7 +47,8 @@ static bool topic_add_level(struct topic_pattern *p, struct slice level, const c
 			"topic pattern \"%s\" has a level \"%.*s\" that means nothing", text,
 			SLICE_ARG(level));
 		return error_hint(err,
-			"levels are text, +, # at the end, {direction}, {version} or {station}");
+			"levels are text, +, # at the end, {direction}, {version}, {station} or "
+			"{entity}");
 	}
 	p->levels[p->count].kind = kind;
 	p->levels[p->count++].text = level;
@@ -57,7 +59,7 @@ bool topic_patterns_add(struct topic_patterns *all, const char *text, struct err
 {
 	struct topic_pattern *p = &all->patterns[all->count];
 	struct slice rest = slice_from_cstr(text);
-	bool station = false;
+	bool subject = false;
 
 	if (all->count == TOPIC_PATTERNS_MAX)
 		return error_set(err, ERROR_FATAL, "bad_setting", "more than %d topic patterns",
@@ -68,14 +70,14 @@ bool topic_patterns_add(struct topic_patterns *all, const char *text, struct err
 			return false;
 	}
 	for (size_t i = 0; i < p->count; i++) {
-		station |= p->levels[i].kind == TOPIC_STATION;
+		subject |= p->levels[i].kind == TOPIC_STATION || p->levels[i].kind == TOPIC_ENTITY;
 		if (p->levels[i].kind == TOPIC_REST && i + 1 < p->count)
 			return error_set(err, ERROR_FATAL, "bad_setting",
 				"topic pattern \"%s\" has a # that is not at its end", text);
 	}
-	if (!station)
+	if (!subject)
 		return error_set(err, ERROR_FATAL, "bad_setting",
-			"topic pattern \"%s\" has no {station}", text);
+			"topic pattern \"%s\" has neither {station} nor {entity}", text);
 	all->count++;
 	return true;
 }
@@ -106,6 +108,11 @@ static bool topic_match_one(const struct topic_pattern *p, struct slice rest, st
 			if (level.size == 0)
 				return false;
 			out->station = level;
+			break;
+		case TOPIC_ENTITY:
+			if (level.size == 0)
+				return false;
+			out->entity = level;
 			break;
 		case TOPIC_ANY:
 		case TOPIC_REST:

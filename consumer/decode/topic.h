@@ -8,6 +8,7 @@
  * What the levels of a topic mean, by patterns such as
  *
  *	+/{direction}/{version}/{station}
+ *	+/store/{entity}
  *
  * where + stands for any one level, # at the end for the rest, and other text for itself. Patterns
  * are compiled once; matching allocates nothing. Pure; any thread.
@@ -20,7 +21,8 @@ enum topic_level {
 	TOPIC_REST,
 	TOPIC_DIRECTION,
 	TOPIC_VERSION,
-	TOPIC_STATION
+	TOPIC_STATION,
+	TOPIC_ENTITY,
 };
 
 struct topic_pattern {
@@ -41,6 +43,7 @@ struct topic {
 	struct slice direction;
 	struct slice version;
 	struct slice station;
+	struct slice entity; /* of the store */
 };
 
 /* text must outlive the patterns. */

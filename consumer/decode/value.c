@@ -1,6 +1,5 @@
 #include "decode/value.h"
 
-#include "base/decimal.h"
 #include "base/iso8601.h"
 
 #include <stdlib.h>
@@ -129,44 +128,43 @@ void value_put_json_unused(struct text *t, const struct value *v)
 }
 
 /* Sign, digits without zeros at either end, exponent: 1500.0 and 1.5e3 are 15e2. */
-void value_put_canonical_number(struct text *t, struct slice number)
+void value_put_canonical_decimal(struct text *t, const struct decimal *d)
 {
-	struct decimal d;
-	int64_t exponent;
-	bool point = false, started = false;
-	size_t end;
+	const uint8_t *point = memchr(d->digits, '.', d->digits_size);
+	size_t end = d->digits_size, start = 0;
+	int64_t exponent =
+		d->exponent - (point == NULL ? 0 : d->digits + d->digits_size - point - 1);
 
-	if (decimal_parse(number, &d) == DECIMAL_NONE) {
-		text_put_slice(t, number);
-		return;
-	}
-	exponent = d.exponent;
-	end = d.digits_size;
-	for (size_t i = 0; i < d.digits_size; i++) {
-		if (d.digits[i] == '.')
-			point = true;
-		else if (point)
-			exponent--;
-	}
-	while (end > 0 && (d.digits[end - 1] == '0' || d.digits[end - 1] == '.')) {
-		if (d.digits[end - 1] == '0')
+	while (end > 0 && (d->digits[end - 1] == '0' || d->digits[end - 1] == '.')) {
+		if (d->digits[end - 1] == '0')
 			exponent++;
 		end--;
 	}
-	if (d.negative)
+	while (start < end && (d->digits[start] == '0' || d->digits[start] == '.'))
+		start++;
+	if (d->negative)
 		text_put_char(t, '-');
-	for (size_t i = 0; i < end; i++) {
-		if (d.digits[i] == '.' || (!started && d.digits[i] == '0'))
-			continue;
-		started = true;
-		text_put_char(t, (char)d.digits[i]);
-	}
-	if (!started) {
+	if (start == end) {
 		text_put_char(t, '0');
 		return;
 	}
+	if (point >= d->digits + start && point < d->digits + end) {
+		text_put(t, d->digits + start, (size_t)(point - d->digits) - start);
+		start = (size_t)(point - d->digits) + 1;
+	}
+	text_put(t, d->digits + start, end - start);
 	text_put_char(t, 'e');
 	text_put_int(t, exponent);
+}
+
+void value_put_canonical_number(struct text *t, struct slice number)
+{
+	struct decimal d;
+
+	if (decimal_parse(number, &d) == DECIMAL_NONE)
+		text_put_slice(t, number);
+	else
+		value_put_canonical_decimal(t, &d);
 }
 
 /* Text that is an instant and nothing more: 10:00:00Z and 12:00:00.000+02:00 are the same. */

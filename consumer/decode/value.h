@@ -2,6 +2,7 @@
 #define DECODE_VALUE_H
 
 #include "base/arena.h"
+#include "base/decimal.h"
 #include "base/slice.h"
 #include "base/text.h"
 
@@ -76,5 +77,6 @@ void value_put_canonical_unused(struct text *t, const struct value *v);
 
 /* The canonical form of a number's text. */
 void value_put_canonical_number(struct text *t, struct slice number);
+void value_put_canonical_decimal(struct text *t, const struct decimal *d);
 
 #endif

@@ -26,6 +26,7 @@ static const struct pg_class pg_classes[] = {
 	{"42P01", ERROR_ROUTE, "no_table"},      /* a partition that was dropped or detached */
 	{"42", ERROR_TRANSIENT, "refused"},      /* no right, schema not as expected */
 	{"53", ERROR_TRANSIENT, "resources"},    /* disk full, too many connections */
+	{"54", ERROR_POISON, "limit"},           /* longer than an index takes */
 	{"55P03", ERROR_TRANSIENT, "locked"},    /* lock_timeout */
 	{"57", ERROR_TRANSIENT, "shutdown"},     /* stopped, restarted, cancelled */
 	{"58", ERROR_TRANSIENT, "server_io"},

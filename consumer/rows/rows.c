@@ -38,6 +38,8 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	struct rows_work w = {.builder = b, .message = m, .arena = arena, .out = out};
 
 	*out = (struct rows_result){.first = NULL};
+	if (!slice_is_absent(m->entity))
+		return rows_store(&w, err);
 	out->skipped = rows_skip(b, m);
 	if (out->skipped != NULL)
 		return true;
@@ -333,6 +335,8 @@ struct row *rows_dead_letter(struct arena *arena, const struct message *m, const
 	detail = arena_copy(arena, slice_from_cstr(why->message));
 	if (slice_is_absent(detail))
 		return NULL;
+	cell_set_number(row, TABLE_dead_letters_topic_digest,
+		(int64_t)digest64(m->topic.data, m->topic.size));
 	cell_set_text(row, TABLE_dead_letters_topic, m->topic);
 	cell_set_number(row, TABLE_dead_letters_payload_digest,
 		(int64_t)digest64(m->raw.data, m->raw.size));

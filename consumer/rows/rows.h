@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /*
- * OCPP message -> rows. Which field goes into which column is said by schemas/; here is what no
+ * Message -> rows. Which field goes into which column is said by schemas/; here is what no
  * table can say: identity, times, the shape of meter values, what is left over. Nothing is rejected
  * for its content: what looks wrong is flagged, what has no column goes into extra, raw or payload,
  * what cannot be text goes into payload_raw. Pure but for the known layouts; one thread.
@@ -47,7 +47,7 @@ struct rows_result {
 
 /*
  * Everything comes from the arena and borrows from the message. False with err: TRANSIENT
- * "arena_full".
+ * "arena_full"; POISON for a message to the store that is not as it should be.
  */
 MUST_CHECK bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
 	struct rows_result *out, struct error *err);

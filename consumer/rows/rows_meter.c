@@ -18,12 +18,22 @@ enum {
 
 static const struct slice no_text = {NULL, 0};
 
+/* A position of a MeterValue, looked up once. */
+struct sample {
+	struct value *value;
+	struct value *parts[SAMPLE_PARTS]; /* NULL = not stated */
+	enum decimal_form form;            /* of the text of SAMPLE_VALUE; NONE also if signed */
+	struct decimal decimal;            /* unless NONE */
+};
+
 /* A MeterValue at hand. */
 struct meter {
 	struct rows_work *work;
 	const struct schema_block *block;
 	struct value *element;
-	struct value *samples; /* the array, or NULL */
+	struct sample *samples;
+	uint32_t samples_count;
+	struct value *list; /* of the samples, or NULL */
 	struct row *row;
 	struct slice *texts; /* of sampled */
 	bool has_raw;
@@ -31,17 +41,10 @@ struct meter {
 	bool layout_in_row;
 };
 
-static struct value *sample_part(const struct meter *v, struct value *sample, enum sample_part part)
-{
-	const struct schema_path *path = &v->block->sample_parts[part];
-
-	return path->count == 0 ? NULL : schema_get(path, sample, sample);
-}
-
 /* The text of a part of the layout, taken; absent if it is not stated or is no text. */
-static struct slice sample_text(const struct meter *v, struct value *sample, enum sample_part part)
+static struct slice sample_text(const struct sample *sample, enum sample_part part)
 {
-	struct value *p = sample_part(v, sample, part);
+	struct value *p = sample->parts[part];
 	struct slice text = value_text(p);
 
 	if (!slice_is_absent(text))
@@ -49,9 +52,9 @@ static struct slice sample_text(const struct meter *v, struct value *sample, enu
 	return text;
 }
 
-static bool sample_multiplier(const struct meter *v, struct value *sample, int64_t *out)
+static bool sample_multiplier(const struct sample *sample, int64_t *out)
 {
-	struct value *p = sample_part(v, sample, SAMPLE_MULTIPLIER);
+	struct value *p = sample->parts[SAMPLE_MULTIPLIER];
 	struct slice text = value_text(p);
 
 	if (slice_is_absent(text) || !decimal_to_int64(text, INT32_MIN, INT32_MAX, out))
@@ -60,26 +63,41 @@ static bool sample_multiplier(const struct meter *v, struct value *sample, int64
 	return true;
 }
 
-/* Signed data may look like a number; it is none. */
-static bool sample_is_signed(const struct meter *v, struct value *sample)
+/* The text of the value itself, number or not. */
+static struct slice sample_value(const struct sample *sample)
 {
-	return slice_equal_cstr(value_text(sample_part(v, sample, SAMPLE_FORMAT)), "SignedData");
+	return value_text(sample->parts[SAMPLE_VALUE]);
 }
 
-static enum decimal_form sample_value(const struct meter *v, struct value *sample,
-	struct slice *text_out)
+static bool sample_has_signed(const struct sample *sample)
 {
-	struct decimal d;
+	const struct value *is_signed = sample->parts[SAMPLE_SIGNED];
 
-	*text_out = value_text(sample_part(v, sample, SAMPLE_VALUE));
-	if (slice_is_absent(*text_out) || sample_is_signed(v, sample))
-		return DECIMAL_NONE;
-	return decimal_parse(*text_out, &d);
+	return is_signed != NULL && is_signed->kind != VALUE_NULL;
+}
+
+static void sample_resolve(const struct meter *v, struct value *value, struct sample *out)
+{
+	struct slice text;
+
+	out->value = value;
+	for (int part = 0; part < SAMPLE_PARTS; part++) {
+		const struct schema_path *path = &v->block->sample_parts[part];
+
+		out->parts[part] = path->count == 0 ? NULL : schema_get(path, value, value);
+	}
+	text = sample_value(out);
+	/* Signed data may look like a number; it is none. */
+	if (slice_is_absent(text) ||
+		slice_equal_cstr(value_text(out->parts[SAMPLE_FORMAT]), "SignedData"))
+		out->form = DECIMAL_NONE;
+	else
+		out->form = decimal_parse(text, &out->decimal);
 }
 
 /* ---- layout ---- */
 
-static void layout_put_sample(struct meter *v, struct text *t, struct value *sample)
+static void layout_put_sample(struct meter *v, struct text *t, const struct sample *sample)
 {
 	int64_t multiplier;
 
@@ -90,7 +108,7 @@ static void layout_put_sample(struct meter *v, struct text *t, struct value *sam
 		if (part > 0)
 			text_put_char(t, ',');
 		if (part == SAMPLE_MULTIPLIER) {
-			if (!sample_multiplier(v, sample, &multiplier)) {
+			if (!sample_multiplier(sample, &multiplier)) {
 				text_put_cstr(t, "null");
 				continue;
 			}
@@ -99,7 +117,7 @@ static void layout_put_sample(struct meter *v, struct text *t, struct value *sam
 				rows_set_flag(v->row, FLAG_multiplier_out_of_range);
 			continue;
 		}
-		text = sample_text(v, sample, (enum sample_part)part);
+		text = sample_text(sample, (enum sample_part)part);
 		if (slice_is_absent(text))
 			text_put_cstr(t, "null");
 		else
@@ -135,10 +153,10 @@ static bool meter_layout(struct meter *v)
 
 	text_begin(&t, arena);
 	text_put_char(&t, '[');
-	for (uint32_t i = 0; v->samples != NULL && i < v->samples->count; i++) {
+	for (uint32_t i = 0; i < v->samples_count; i++) {
 		if (i > 0)
 			text_put_char(&t, ',');
-		layout_put_sample(v, &t, &v->samples->items[i]);
+		layout_put_sample(v, &t, &v->samples[i]);
 	}
 	text_put_char(&t, ']');
 	layout = text_end(&t);
@@ -166,36 +184,33 @@ static bool meter_layout(struct meter *v)
 
 static bool meter_values(struct meter *v)
 {
-	uint32_t count = v->samples == NULL ? 0 : v->samples->count;
 	struct cell *sampled = &v->row->cells[TABLE_meter_values_sampled];
 
-	v->texts = arena_alloc(v->work->arena, count * sizeof(*v->texts));
+	v->texts = arena_alloc(v->work->arena, v->samples_count * sizeof(*v->texts));
 	if (v->texts == NULL)
 		return false;
-	for (uint32_t i = 0; i < count; i++) {
-		struct value *sample = &v->samples->items[i], *value, *is_signed;
-		enum decimal_form form = sample_value(v, sample, &v->texts[i]);
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		const struct sample *sample = &v->samples[i];
 
-		value = sample_part(v, sample, SAMPLE_VALUE);
-		is_signed = sample_part(v, sample, SAMPLE_SIGNED);
+		v->texts[i] = sample_value(sample);
 		if (!slice_is_absent(v->texts[i]))
-			value_mark_used(value);
-		if (form != DECIMAL_PLAIN)
+			value_mark_used(sample->parts[SAMPLE_VALUE]);
+		if (sample->form != DECIMAL_PLAIN)
 			v->has_raw = true;
-		if (form == DECIMAL_NONE) {
+		if (sample->form == DECIMAL_NONE) {
 			v->texts[i] = no_text;
 			rows_set_flag(v->row, FLAG_value_not_number);
 		}
-		if (is_signed != NULL && is_signed->kind != VALUE_NULL) {
-			value_mark_used(is_signed);
+		if (sample_has_signed(sample)) {
+			value_mark_used(sample->parts[SAMPLE_SIGNED]);
 			v->has_raw = true;
 		}
-		if (!value_is_spent(sample))
+		if (!value_is_spent(sample->value))
 			v->has_raw = true;
 	}
 	sampled->present = true;
 	sampled->texts = v->texts;
-	sampled->texts_count = count;
+	sampled->texts_count = v->samples_count;
 	return true;
 }
 
@@ -232,15 +247,14 @@ static void raw_end(struct raw_section *s)
 		text_put_char(s->t, '}');
 }
 
-static void raw_put_texts(struct meter *v, struct text *t, bool *any)
+static void raw_put_texts(const struct meter *v, struct text *t, bool *any)
 {
 	struct raw_section s = {t, "text", any, false};
 
-	for (uint32_t i = 0; i < v->samples->count; i++) {
-		struct slice text;
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		struct slice text = sample_value(&v->samples[i]);
 
-		if (sample_value(v, &v->samples->items[i], &text) == DECIMAL_PLAIN ||
-			slice_is_absent(text))
+		if (v->samples[i].form == DECIMAL_PLAIN || slice_is_absent(text))
 			continue;
 		raw_key(&s, i);
 		text_put_json_string(t, text);
@@ -248,30 +262,28 @@ static void raw_put_texts(struct meter *v, struct text *t, bool *any)
 	raw_end(&s);
 }
 
-static void raw_put_signed(struct meter *v, struct text *t, bool *any)
+static void raw_put_signed(const struct meter *v, struct text *t, bool *any)
 {
 	struct raw_section s = {t, "signed", any, false};
 
-	for (uint32_t i = 0; i < v->samples->count; i++) {
-		struct value *is_signed = sample_part(v, &v->samples->items[i], SAMPLE_SIGNED);
-
-		if (is_signed == NULL || is_signed->kind == VALUE_NULL)
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		if (!sample_has_signed(&v->samples[i]))
 			continue;
 		raw_key(&s, i);
-		value_put_json(t, is_signed);
+		value_put_json(t, v->samples[i].parts[SAMPLE_SIGNED]);
 	}
 	raw_end(&s);
 }
 
-static void raw_put_samples(struct meter *v, struct text *t, bool *any)
+static void raw_put_samples(const struct meter *v, struct text *t, bool *any)
 {
 	struct raw_section s = {t, "sample", any, false};
 
-	for (uint32_t i = 0; i < v->samples->count; i++) {
-		if (value_is_spent(&v->samples->items[i]))
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		if (value_is_spent(v->samples[i].value))
 			continue;
 		raw_key(&s, i);
-		value_put_json_unused(t, &v->samples->items[i]);
+		value_put_json_unused(t, v->samples[i].value);
 	}
 	raw_end(&s);
 }
@@ -290,7 +302,7 @@ static void raw_put_rest(struct text *t, bool *any, const char *name, const stru
 /* message_rest: what is left of the whole message, or NULL where another row keeps it. */
 static bool meter_raw(struct meter *v, const struct value *message_rest)
 {
-	struct value *samples = v->samples;
+	struct value *samples = v->list;
 	bool any = false;
 	struct slice raw;
 	struct text t;
@@ -352,19 +364,18 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 	text_put_slice(&t, cell_text(row, TABLE_meter_values_time_text));
 	text_put_char(&t, '|');
 	text_put_int(&t, (int64_t)v->layout_id);
-	for (uint32_t i = 0; v->samples != NULL && i < v->samples->count; i++) {
-		struct value *sample = &v->samples->items[i];
-		struct slice text;
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		const struct sample *sample = &v->samples[i];
 
 		text_put_char(&t, ',');
-		if (sample_value(v, sample, &text) != DECIMAL_NONE)
-			value_put_canonical_number(&t, text);
-		else if (!slice_is_absent(text))
-			text_put_json_string(&t, text);
-		if (v->has_raw && sample_part(v, sample, SAMPLE_SIGNED) != NULL)
-			value_put_canonical(&t, sample_part(v, sample, SAMPLE_SIGNED));
-		if (v->has_raw && !value_is_spent(sample))
-			value_put_canonical_unused(&t, sample);
+		if (sample->form != DECIMAL_NONE)
+			value_put_canonical_decimal(&t, &sample->decimal);
+		else if (!slice_is_absent(sample_value(sample)))
+			text_put_json_string(&t, sample_value(sample));
+		if (v->has_raw && sample->parts[SAMPLE_SIGNED] != NULL)
+			value_put_canonical(&t, sample->parts[SAMPLE_SIGNED]);
+		if (v->has_raw && !value_is_spent(sample->value))
+			value_put_canonical_unused(&t, sample->value);
 	}
 	text_put_char(&t, '|');
 	if (!value_is_spent(v->element))
@@ -389,11 +400,11 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 
 /* The value of an energy register of all phases at the outlet in Wh, as text; absent if it is
  * something else. */
-static struct slice sample_energy(const struct meter *v, struct value *sample)
+static struct slice sample_energy(const struct meter *v, const struct sample *sample)
 {
-	struct slice measurand = value_text(sample_part(v, sample, SAMPLE_MEASURAND));
-	struct slice location = value_text(sample_part(v, sample, SAMPLE_LOCATION));
-	struct slice unit = value_text(sample_part(v, sample, SAMPLE_UNIT)), value, scaled;
+	struct slice measurand = value_text(sample->parts[SAMPLE_MEASURAND]);
+	struct slice location = value_text(sample->parts[SAMPLE_LOCATION]);
+	struct slice unit = value_text(sample->parts[SAMPLE_UNIT]), scaled;
 	struct decimal d;
 	int64_t shift = 0, kilo;
 	struct text t;
@@ -401,8 +412,8 @@ static struct slice sample_energy(const struct meter *v, struct value *sample)
 	if (!(slice_is_absent(measurand) ||
 		    slice_equal_cstr(measurand, "Energy.Active.Import.Register")) ||
 		!(slice_is_absent(location) || slice_equal_cstr(location, "Outlet")) ||
-		!slice_is_absent(value_text(sample_part(v, sample, SAMPLE_PHASE))) ||
-		sample_value(v, sample, &value) == DECIMAL_NONE)
+		!slice_is_absent(value_text(sample->parts[SAMPLE_PHASE])) ||
+		sample->form == DECIMAL_NONE)
 		return no_text;
 	if (slice_is_absent(unit) || slice_equal_cstr(unit, "Wh"))
 		kilo = 0;
@@ -410,14 +421,13 @@ static struct slice sample_energy(const struct meter *v, struct value *sample)
 		kilo = UNIT_KILO;
 	else
 		return no_text;
-	(void)sample_multiplier(v, sample, &shift);
+	(void)sample_multiplier(sample, &shift);
 	if (shift > MULTIPLIER_MAX || shift < -MULTIPLIER_MAX)
 		return no_text;
 	shift += kilo;
 	if (shift == 0)
-		return value;
-	if (decimal_parse(value, &d) == DECIMAL_NONE)
-		return no_text;
+		return sample_value(sample);
+	d = sample->decimal;
 	text_begin(&t, v->work->arena);
 	if (d.negative)
 		text_put_char(&t, '-');
@@ -437,9 +447,9 @@ static void meter_readings(struct meter *v, struct slice event_type)
 	bool started = slice_equal_cstr(event_type, "Started");
 	bool ended = slice_equal_cstr(event_type, "Ended");
 
-	for (uint32_t i = 0; v->samples != NULL && i < v->samples->count; i++) {
-		struct value *sample = &v->samples->items[i];
-		struct slice context = value_text(sample_part(v, sample, SAMPLE_CONTEXT)), wh;
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		const struct sample *sample = &v->samples[i];
+		struct slice context = value_text(sample->parts[SAMPLE_CONTEXT]), wh;
 		bool begin = slice_equal_cstr(context, "Transaction.Begin");
 		bool end = slice_equal_cstr(context, "Transaction.End");
 		int32_t start_kind = begin ? READING_MARKED : started ? READING_FROM_EVENT : 0;
@@ -481,9 +491,15 @@ static bool meter_begin(struct rows_work *w, const struct schema_block *block,
 	if (v->row == NULL)
 		return false;
 	rows_fill(w, v->row, block, element);
-	v->samples = schema_get(&block->samples, element, w->message->payload);
-	if (v->samples != NULL && v->samples->kind != VALUE_ARRAY)
-		v->samples = NULL;
+	v->list = schema_get(&block->samples, element, w->message->payload);
+	if (v->list != NULL && v->list->kind != VALUE_ARRAY)
+		v->list = NULL;
+	v->samples_count = v->list == NULL ? 0 : v->list->count;
+	v->samples = arena_alloc(w->arena, v->samples_count * sizeof(*v->samples));
+	if (v->samples == NULL)
+		return false;
+	for (uint32_t i = 0; i < v->samples_count; i++)
+		sample_resolve(v, &v->list->items[i], &v->samples[i]);
 	return meter_layout(v) && meter_values(v);
 }
 

@@ -33,6 +33,9 @@ void rows_set_flag(struct row *row, int64_t flag);
 /* rows_meter.c: one row per meter value. False if the arena is full. */
 MUST_CHECK bool rows_meter_values(struct rows_work *w, const struct schema_block *block);
 
+/* rows_store.c: one row for what the store is told. POISON if it is not told so; TRANSIENT. */
+MUST_CHECK bool rows_store(struct rows_work *w, struct error *err);
+
 /* Position of a column that most event tables have, by its usual name; -1 if the table has none. */
 int rows_column(const struct row *row, const char *name);
 

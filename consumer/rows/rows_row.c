@@ -23,7 +23,7 @@ void rows_set_flag(struct row *row, int64_t flag)
 {
 	int column = -1;
 
-	switch (row->table->id) {
+	switch ((int)row->table->id) {
 	case TABLE_meter_values:
 		column = TABLE_meter_values_flags;
 		break;
@@ -36,16 +36,7 @@ void rows_set_flag(struct row *row, int64_t flag)
 	case TABLE_ocpp_events:
 		column = TABLE_ocpp_events_flags;
 		break;
-	case TABLE_connector_status:
-	case TABLE_station_operations:
-	case TABLE_station_boots:
-	case TABLE_station_heartbeats:
-	case TABLE_meter_value_layouts:
-	case TABLE_exchange_halves:
-	case TABLE_transaction_starts:
-	case TABLE_transactions:
-	case TABLE_dead_letters:
-	case TABLE_COUNT:
+	default:
 		break;
 	}
 	if (column >= 0)
@@ -61,7 +52,7 @@ static void rows_set_common(struct rows_work *w, struct row *row)
 	cell_set_text(row, KEY_STATION, m->station);
 	cell_set_number(row, KEY_TIME, m->received_us);
 	cell_set_number(row, KEY_EVSE, EVSE_NOT_STATED);
-	switch (row->table->id) {
+	switch ((int)row->table->id) {
 	case TABLE_meter_values:
 		cell_set_number(row, TABLE_meter_values_received_at, m->received_us);
 		cell_set_number(row, TABLE_meter_values_flags, 0);
@@ -95,14 +86,7 @@ static void rows_set_common(struct rows_work *w, struct row *row)
 	case TABLE_station_boots:
 		cell_set_text(row, TABLE_station_boots_ocpp_version, m->version_text);
 		break;
-	case TABLE_station_operations:
-	case TABLE_station_heartbeats:
-	case TABLE_meter_value_layouts:
-	case TABLE_exchange_halves:
-	case TABLE_transaction_starts:
-	case TABLE_transactions:
-	case TABLE_dead_letters:
-	case TABLE_COUNT:
+	default:
 		break;
 	}
 	if (m->text_replaced)
@@ -171,7 +155,7 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 
 	cell_set_number(row, KEY_TIME, t.us);
 	rows_set_flag(row, t.flags);
-	switch (row->table->id) {
+	switch ((int)row->table->id) {
 	case TABLE_meter_values:
 		cell_set_number(row, TABLE_meter_values_time_source, t.source);
 		cell_set_text(row, TABLE_meter_values_time_text, t.text);
@@ -187,16 +171,7 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 		cell_set_number(row, TABLE_ocpp_events_time_source, t.source);
 		cell_set_text(row, TABLE_ocpp_events_time_text, t.text);
 		break;
-	case TABLE_connector_status:
-	case TABLE_station_operations:
-	case TABLE_station_boots:
-	case TABLE_station_heartbeats:
-	case TABLE_meter_value_layouts:
-	case TABLE_exchange_halves:
-	case TABLE_transaction_starts:
-	case TABLE_transactions:
-	case TABLE_dead_letters:
-	case TABLE_COUNT:
+	default:
 		break;
 	}
 	/* A time that is no text or timestamp (a map, say) stays where it is, unused. */
@@ -206,7 +181,7 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 
 bool row_is_timeless(const struct row *row)
 {
-	switch (row->table->id) {
+	switch ((int)row->table->id) {
 	case TABLE_meter_values:
 		return row->cells[TABLE_meter_values_time_source].number == 'r';
 	case TABLE_transaction_events:
@@ -215,16 +190,7 @@ bool row_is_timeless(const struct row *row)
 		return row->cells[TABLE_authorizations_time_source].number == 'r';
 	case TABLE_ocpp_events:
 		return row->cells[TABLE_ocpp_events_time_source].number == 'r';
-	case TABLE_connector_status:
-	case TABLE_station_operations:
-	case TABLE_station_boots:
-	case TABLE_station_heartbeats:
-	case TABLE_meter_value_layouts:
-	case TABLE_exchange_halves:
-	case TABLE_transaction_starts:
-	case TABLE_transactions:
-	case TABLE_dead_letters:
-	case TABLE_COUNT:
+	default:
 		break;
 	}
 	return false;

@@ -87,10 +87,12 @@ struct cell {
 /* A row for a table. Everything borrows from the arena it was made in. */
 struct row {
 	const struct table *table;
-	struct row *next; /* of the list it is in */
-	uint32_t message; /* of the batch: which message it belongs to */
-	bool first;       /* the message's own row: decides whether it is a duplicate */
-	bool dropped;     /* found to be in the database */
+	struct row *next;    /* of the list it is in */
+	uint32_t message;    /* of the batch: which message it belongs to */
+	int32_t partition;   /* of an event in a batch: number of the partition it goes to */
+	uint32_t copy_bytes; /* of an event in a batch: what it takes in COPY at most */
+	bool first;          /* the message's own row: decides whether it is a duplicate */
+	bool dropped;        /* found to be in the database */
 	/* Of a half of an exchange: the row it belongs to, whose key it carries. */
 	struct row *refers;
 	struct cell cells[];

@@ -4,24 +4,12 @@
 
 #include <string.h>
 
-#define ENTITY_OF(public_name, entity, key_count, lookup_key_count)                                \
-	{                                                                                          \
-		public_name, &store_shapes[SHAPE_##entity], QUERY_##entity##_set,                  \
-			QUERY_##entity##_lookup, QUERY_##entity##_list, QUERY_##entity##_delete,   \
-			key_count, lookup_key_count                                                \
-	}
-
 const struct store_entity store_entities[] = {
-	ENTITY_OF("token", token, 1, 1),
-	ENTITY_OF("charge-station", station_auth, 1, 1),
-	ENTITY_OF("setting", setting, 1, 1),
-	ENTITY_OF("runtime", runtime, 1, 1),
-	ENTITY_OF("install-certificate", install_certificate, 2, 1),
-	ENTITY_OF("trigger", trigger, 1, 1),
-	ENTITY_OF("certificate", certificate, 1, 1),
-	ENTITY_OF("registration", registration, 1, 1),
-	ENTITY_OF("party", party, 3, 3),
-	ENTITY_OF("location", location, 1, 1),
+#define KIND(entity, name, table, key_count, lookup_key_count)                                     \
+	{name, &store_shapes[SHAPE_##entity], QUERY_##entity##_set, QUERY_##entity##_lookup,       \
+		QUERY_##entity##_list, QUERY_##entity##_delete, key_count, lookup_key_count},
+#include "store/kinds.def"
+#undef KIND
 	{"transaction", &store_shapes[SHAPE_transaction], -1, QUERY_transaction_find,
 		QUERY_transaction_list, -1, 2, 2},
 };

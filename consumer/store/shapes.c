@@ -4,7 +4,7 @@
 #define ENTITY(entity) static const struct store_field entity##_fields[] = {
 #define FIELD(entity, type, field, null)                                                           \
 	{#field, STORE_##type, STORE_##null, offsetof(struct ocpp_##entity, field)},
-#define END(entity)                                                                                \
+#define ENTITY_END(entity)                                                                         \
 	}                                                                                          \
 	;
 #include "store/entities.def"
@@ -14,25 +14,25 @@
 #include "store/params.def"
 #undef ENTITY
 #undef FIELD
-#undef END
+#undef ENTITY_END
 
 const struct store_shape store_shapes[SHAPE_COUNT] = {
 #define ENTITY(entity)
 #define FIELD(entity, type, field, null)
-#define END(entity)                                                                                \
+#define ENTITY_END(entity)                                                                         \
 	[SHAPE_##entity] = {#entity, entity##_fields,                                              \
 		sizeof(entity##_fields) / sizeof(struct store_field),                              \
 		sizeof(struct ocpp_##entity)},
 #include "store/entities.def"
-#undef END
-#define END(entity)                                                                                \
+#undef ENTITY_END
+#define ENTITY_END(entity)                                                                         \
 	[SHAPE_##entity] = {#entity, entity##_fields,                                              \
 		sizeof(entity##_fields) / sizeof(struct store_field),                              \
 		sizeof(struct store_##entity)},
 #include "store/params.def"
 #undef ENTITY
 #undef FIELD
-#undef END
+#undef ENTITY_END
 };
 
 const struct store_query store_queries[QUERY_COUNT] = {

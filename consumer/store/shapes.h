@@ -27,12 +27,12 @@ struct store_shape {
 enum store_shape_id {
 #define ENTITY(entity) SHAPE_##entity,
 #define FIELD(entity, type, field, null)
-#define END(entity)
+#define ENTITY_END(entity)
 #include "store/entities.def"
 #include "store/params.def"
 #undef ENTITY
 #undef FIELD
-#undef END
+#undef ENTITY_END
 	SHAPE_COUNT,
 };
 
@@ -41,13 +41,13 @@ extern const struct store_shape store_shapes[SHAPE_COUNT];
 /* The structs of params.def: struct store_id, store_page, ... */
 #define ENTITY(entity) struct store_##entity {
 #define FIELD(entity, type, field, null) OCPP_FIELD_##type field;
-#define END(entity)                                                                                \
+#define ENTITY_END(entity)                                                                         \
 	}                                                                                          \
 	;
 #include "store/params.def"
 #undef ENTITY
 #undef FIELD
-#undef END
+#undef ENTITY_END
 
 enum store_form { FORM_ONE, FORM_ROWS };
 enum store_where { WHERE_PRIMARY, WHERE_REPLICA };

@@ -58,13 +58,13 @@ enum { OCPP_ROWS_MAX = 10000, OCPP_TEXT_BYTES_MAX = 64 * 1024 * 1024 };
 /* struct ocpp_token, ocpp_setting, ...: the fields are in entities.def. */
 #define ENTITY(entity) struct ocpp_##entity {
 #define FIELD(entity, type, field, null) OCPP_FIELD_##type field;
-#define END(entity)                                                                                \
+#define ENTITY_END(entity)                                                                         \
 	}                                                                                          \
 	;
 #include "store/entities.def"
 #undef ENTITY
 #undef FIELD
-#undef END
+#undef ENTITY_END
 
 enum ocpp_outcome { OCPP_FOUND, OCPP_ABSENT, OCPP_ERROR };
 

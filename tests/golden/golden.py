@@ -2,6 +2,7 @@
 
     1.6-in-start.json       a payload; version and direction are in its name
     2.0.1-in-event.hex      the same for bytes: hexadecimal, with comments behind #
+    store-token-set.json    what the store is told; the entity is in its name
     1.6-in-start.rows.txt   what is made of it
 
     golden.py BINARY             compare
@@ -27,14 +28,18 @@ def payload(path):
     return path.read_bytes().removesuffix(b"\n")
 
 
+def topic(path):
+    first, second, _ = path.name.split("-", 2)
+    return f"cs/store/{second}" if first == "store" else f"cs/{second}/ocpp{first}/cs001"
+
+
 def rows(binary, path):
-    version, direction, _ = path.name.split("-", 2)
     with tempfile.NamedTemporaryFile() as f:
         f.write(payload(path))
         f.flush()
         done = subprocess.run(
-            [binary, "decode", "--topic", f"cs/{direction}/ocpp{version}/cs001", "--received",
-             RECEIVED, f.name], capture_output=True, text=True, check=False)
+            [binary, "decode", "--topic", topic(path), "--received", RECEIVED, f.name],
+            capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1) or done.stderr:
         sys.exit(f"{path.name}: exit code {done.returncode}\n{done.stderr}")
     return done.stdout

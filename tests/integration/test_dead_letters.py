@@ -28,9 +28,9 @@ def letters(running, migrated, publish):
 def set_aside(database, count):
     """Letters of good messages, as an older version may have left them."""
     database.rows("""
-        INSERT INTO ocpp.dead_letters (topic, payload_digest, reason, payload_bytes, payload, count,
-            first_received_at, last_received_at, spool, seq, message_index)
-        SELECT 'cs/in/ocpp1.6/cs003', n, 'not_understood', 1, convert_to(replace(%s, '%%d',
+        INSERT INTO ocpp.dead_letters (topic_digest, topic, payload_digest, reason, payload_bytes,
+            payload, count, first_received_at, last_received_at, spool, seq, message_index)
+        SELECT 1, 'cs/in/ocpp1.6/cs003', n, 'not_understood', 1, convert_to(replace(%s, '%%d',
             n::text), 'UTF8'), 1, '2026-02-01', '2026-02-01', gen_random_uuid(), n, 0
         FROM generate_series(1, %s) n""", GOOD.decode(), count)
 

@@ -119,9 +119,10 @@ def test_status_that_comes_late_is_not_the_newest(station, migrated, tmp_path):
             ("o2", "BootNotification", {"reason": "PowerUp", "chargingStation": {
                 "vendorName": "V", "model": "old"}})):
         payload = json.dumps({"type": 2, "action": action, "id": id, "request": request}).encode()
-        migrated.rows("""INSERT INTO dead_letters (topic, payload_digest, reason, payload_bytes,
-            payload, count, first_received_at, last_received_at, spool, seq, message_index)
-            SELECT 'cs/in/ocpp2.0.1/cs001', %s, 'x', %s, %s, 1, now() - interval '1 day',
+        migrated.rows("""INSERT INTO dead_letters (topic_digest, topic, payload_digest, reason,
+            payload_bytes, payload, count, first_received_at, last_received_at, spool, seq,
+            message_index)
+            SELECT 1, 'cs/in/ocpp2.0.1/cs001', %s, 'x', %s, %s, 1, now() - interval '1 day',
                 now() - interval '1 day', gen_random_uuid(), 1, 0""",
                       int(id[1:]), len(payload), payload)
     settings = {**migrated.settings(), "spool.dir": str(tmp_path / "spool")}
@@ -408,7 +409,7 @@ def test_views_read_every_payload(migrated):
             copy.write_row((*row, row[-1], at, "-infinity" if undated else at, -1, "r", 0, "x"))
     found = read_all_views(migrated)
     asked = found.keys() - {"sessions", "suspicious_sessions", "meter_samples",
-                            "meter_values_json", "all_transactions"}
+                            "meter_values_json", "all_transactions", "all_runtime"}
     assert [view for view in asked if found[view] == 0] == []
 
 

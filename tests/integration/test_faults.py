@@ -1,5 +1,6 @@
 """What goes wrong between us and the database, and what becomes of the messages."""
 
+import random
 import signal
 
 import psycopg
@@ -126,6 +127,33 @@ def test_message_that_is_refused_where_nobody_says_which_is_found_by_halving(
     assert totals(migrated) == (30, 29, 0, 1)
     assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [("cs017",)]
     assert count(migrated, "connector_status") == 29
+
+
+def test_names_longer_than_an_index_takes_are_set_aside_alone(running, migrated, publish):
+    """PostgreSQL finds only while it writes that an index has no room for them (54000)."""
+    running()
+    long = "".join(random.Random(1).choices("0123456789abcdef", k=20000))
+    start = {"connectorId": 1, "idTag": "T", "meterStart": 1, "timestamp": "2026-01-31T10:00:00Z"}
+    bad = [
+        lambda: publish.call(long, "Heartbeat", {}),
+        lambda: meter(publish, 1, station=long),
+        lambda: publish.raw(f"cs/in/ocpp1.6/{long}", b"no message"),
+        lambda: publish.call("cs001", "StartTransaction", start, id=long),
+        lambda: publish.call("cs001", long, {}),
+        lambda: publish.call("cs001", "TransactionEvent", {
+            "eventType": "Started", "timestamp": "2026-01-31T10:00:00Z", "seqNo": 0,
+            "triggerReason": "Authorized", "transactionInfo": {"transactionId": long}},
+            version="2.0.1"),
+    ]
+    for number, send in enumerate(bad):
+        meter(publish, 100 + number)
+        send()
+    meter(publish, 200)
+    stored(migrated, 2 * len(bad) + 1)
+    assert totals(migrated) == (2 * len(bad) + 1, len(bad) + 1, 0, len(bad))
+    assert dict(migrated.rows("SELECT reason, count(*) FROM dead_letters GROUP BY reason")) == {
+        "limit": len(bad) - 1, "unknown_format": 1}
+    assert migrated.value("SELECT count(*) FROM dead_letters WHERE length(topic) > 20000") == 3
 
 
 def test_partition_dropped_behind_our_back_is_made_again(running, migrated, publish):

@@ -20,8 +20,9 @@ MAY_INCLUDE = {
     **{stage: ["base"] for stage in STAGES},
     "base": [],
 }
-MAY_INCLUDE["rows"] += ["decode/message.h", "decode/value.h"]
-MAY_INCLUDE["copy"] += ["rows", "pg"]
+MAY_INCLUDE["rows"] += ["decode/message.h", "decode/value.h", "store/entities.def",
+                        "store/kinds.def", "store/store.h"]
+MAY_INCLUDE["copy"] += ["rows", "pg", "store/kinds.def"]
 MAY_INCLUDE["store"] += ["pg"]
 MAY_INCLUDE["replay"] += ["spool/archive.h", "spool/record.h", "spool/segment.h"]
 MAY_INCLUDE["migrate"] += ["pg"]

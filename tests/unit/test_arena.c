@@ -2,6 +2,8 @@
 
 #include "base/arena.h"
 
+#include <sys/mman.h>
+
 static void arena_alloc_is_aligned_and_bounded(void **state)
 {
 	struct arena a;
@@ -52,6 +54,39 @@ static void arena_reset_keeps_working_after_a_large_batch(void **state)
 	arena_fini(&a);
 }
 
+static bool is_resident(const uint8_t *page)
+{
+	unsigned char state = 0;
+
+	assert_int_equal(mincore((void *)(uintptr_t)page, 4096, &state), 0);
+	return (state & 1) != 0;
+}
+
+static void arena_reset_keeps_what_was_used_last(void **state)
+{
+	struct arena a;
+	const uint8_t *far;
+	uint8_t *p;
+
+	(void)state;
+	assert_true(arena_init(&a, 1 << 20, 8192));
+	far = a.base + (1 << 19);
+	p = arena_bytes(&a, 1 << 20);
+	assert_non_null(p);
+	memset(p, 7, 1 << 20);
+	arena_reset(&a);
+	assert_true(is_resident(far));
+	p = arena_bytes(&a, 100000);
+	assert_non_null(p);
+	memset(p, 7, 100000);
+	arena_reset(&a);
+	assert_false(is_resident(far));
+	assert_true(is_resident(a.base + 8 * 4096));
+	arena_reset(&a); /* nothing was used */
+	assert_false(is_resident(a.base + 8 * 4096));
+	arena_fini(&a);
+}
+
 static void arena_trim_gives_back_the_end(void **state)
 {
 	struct arena a;
@@ -76,6 +111,7 @@ int main(void)
 		cmocka_unit_test(arena_alloc_is_aligned_and_bounded),
 		cmocka_unit_test(arena_rewind_gives_the_same_bytes_again),
 		cmocka_unit_test(arena_reset_keeps_working_after_a_large_batch),
+		cmocka_unit_test(arena_reset_keeps_what_was_used_last),
 		cmocka_unit_test(arena_trim_gives_back_the_end),
 	};
 

@@ -1,0 +1,22 @@
+-- What the store was told. Of two for one key the newest counts; of a set and a delete of one time
+-- the delete, and of two sets of one time the one that sorts last: the order in which they come does
+-- not matter. Numbers of those that are news come back, counted from 0.
+WITH told AS MATERIALIZED (
+    SELECT DISTINCT ON ({x_keys}) x.*
+    FROM {unnest}
+    ORDER BY {x_keys}, x.last_updated DESC, x.deleted DESC, ROW({x_columns})::text COLLATE "C" DESC,
+        x.n
+), kept AS (
+    INSERT INTO {target} AS t ({columns})
+    SELECT {x_columns} FROM told x
+    ORDER BY {x_keys}
+    ON CONFLICT ({keys}) DO UPDATE
+    SET {excluded}, updated_at = now()
+    WHERE (excluded.last_updated, excluded.deleted) > (t.last_updated, t.deleted)
+       OR ((excluded.last_updated, excluded.deleted) = (t.last_updated, t.deleted)
+           AND NOT t.deleted
+           AND ROW({excluded_columns})::text COLLATE "C" > ROW({t_columns})::text COLLATE "C")
+    RETURNING {keys}
+)
+-- IS TRUE keeps the planner from making a join of it, which would compare each with each.
+SELECT (x.n - 1)::integer FROM told x WHERE (({x_keys}) IN (SELECT {keys} FROM kept)) IS TRUE

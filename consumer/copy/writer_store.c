@@ -1,0 +1,50 @@
+#include "copy/writer_private.h"
+
+/* Rows of one entity under way. */
+struct writer_told {
+	struct batch *batch;
+	struct batch_rows *rows;
+};
+
+/* Numbers of rows that are news; the others say nothing newer than what is there. */
+static bool store_on_news(void *context, const PGresult *result, int number, struct error *err)
+{
+	const struct writer_told *told = context;
+
+	(void)number;
+	(void)err;
+	for (size_t i = 0; i < told->rows->count; i++)
+		batch_note_duplicate(told->batch, told->rows->rows[i]);
+	for (int i = 0; i < PQntuples(result); i++) {
+		int32_t n = result_int4(result, i, 0);
+
+		CHECK(n >= 0 && (size_t)n < told->rows->count);
+		batch_note_stored(told->batch, told->rows->rows[n]);
+	}
+	return true;
+}
+
+bool writer_plan_store(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+
+	for (int i = 0; i < STATEMENT_KINDS; i++) {
+		enum table_id table = w->statements->store_tables[i];
+		struct batch_rows *rows = &b->rows[table];
+		struct writer_told *told;
+
+		if (rows->count == 0)
+			continue;
+		told = arena_alloc(&b->arena, sizeof(*told));
+		if (told == NULL)
+			return writer_arena_full(err);
+		*told = (struct writer_told){b, rows};
+		if (!writer_rows(w, &w->statements->store[i], table, tables[table].columns_count,
+			    rows->rows, rows->count, NULL, 0, err))
+			return false;
+		w->requests[w->requests_count - 1].on_result = store_on_news;
+		w->requests[w->requests_count - 1].context = told;
+		w->work.told = true;
+	}
+	return true;
+}

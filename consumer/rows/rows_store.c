@@ -1,0 +1,260 @@
+#include "base/decimal.h"
+#include "base/iso8601.h"
+#include "rows/rows_private.h"
+#include "store/store.h"
+
+/*
+ * A message to the store -> one row. Unlike what a station says, which is taken as it is, this is
+ * an order: what is not as schemas/store.md has it is refused, and becomes a dead letter.
+ */
+enum { STORE_KEY_BYTES_MAX = 255 };
+
+enum store_null { STORE_NOT_NULL, STORE_NULLABLE, STORE_FILLED };
+
+static const struct store_kind {
+	const char *name;
+	enum table_id table;
+	int keys;
+	int deleted; /* column */
+	int last_updated;
+} store_kinds[] = {
+#define KIND(entity, name, target, key_count, lookup_key_count)                                    \
+	{name, TABLE_store_##entity, key_count, TABLE_store_##entity##_deleted,                    \
+		TABLE_store_##entity##_last_updated},
+#include "store/kinds.def"
+#undef KIND
+};
+
+/* Of the columns before "deleted". */
+static const struct {
+	enum table_id table;
+	enum store_null null;
+} store_nulls[] = {
+#define ENTITY(entity)
+#define FIELD(entity, type, field, null) {TABLE_store_##entity, STORE_##null},
+#define ENTITY_END(entity)
+#define ENTITIES_OF_MESSAGES
+#include "store/entities.def"
+#undef ENTITIES_OF_MESSAGES
+#undef ENTITY_END
+#undef FIELD
+#undef ENTITY
+};
+
+static enum store_null store_null(enum table_id table, int column)
+{
+	size_t at = 0;
+
+	while (store_nulls[at].table != table)
+		at++;
+	return store_nulls[at + (size_t)column].null;
+}
+
+static const struct store_kind *store_kind(struct slice name)
+{
+	for (size_t i = 0; i < sizeof(store_kinds) / sizeof(*store_kinds); i++) {
+		if (slice_equal_cstr(name, store_kinds[i].name))
+			return &store_kinds[i];
+	}
+	return NULL;
+}
+
+static bool store_set_time(struct cell *c, const struct value *v)
+{
+	if (v->kind == VALUE_TIME) {
+		c->number = v->time_us;
+		return true;
+	}
+	return v->kind == VALUE_STRING && iso8601_parse(v->text, &c->number) != ISO8601_INVALID;
+}
+
+/* False if the column takes another kind of value, or with *full if the arena is full. */
+static bool store_set_cell(struct rows_work *w, struct cell *c, enum column_type type,
+	const struct value *v, bool *full)
+{
+	struct text t;
+
+	c->present = true;
+	switch ((int)type) {
+	case COLUMN_TEXT:
+		c->text = value_text(v);
+		return !slice_is_absent(c->text);
+	case COLUMN_INT4:
+		return v->kind == VALUE_NUMBER &&
+		       decimal_to_int64(v->text, OCPP_NONE + 1, INT32_MAX, &c->number);
+	case COLUMN_BOOL:
+		c->number = v->boolean;
+		return v->kind == VALUE_BOOLEAN;
+	case COLUMN_TIME:
+		return store_set_time(c, v);
+	case COLUMN_JSONB:
+		text_begin(&t, w->arena);
+		value_put_json(&t, v);
+		c->text = text_end(&t);
+		*full = slice_is_absent(c->text);
+		return !*full;
+	default:
+		return false;
+	}
+}
+
+static bool store_full(struct error *err)
+{
+	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for the rows of a message");
+}
+
+static bool store_refuse(struct error *err, const char *what, struct slice name)
+{
+	return error_set(err, ERROR_POISON, "bad_row", "%s \"%.*s\"", what,
+		(int)(name.size > 60 ? 60 : name.size), (const char *)name.data);
+}
+
+/* The fields that the message has, but for what says what it is. */
+static bool store_take_fields(struct rows_work *w, const struct store_kind *kind, struct row *row,
+	struct error *err)
+{
+	const struct value *map = w->message->payload;
+
+	for (uint32_t i = 0; i < map->count; i++) {
+		const struct member *m = &map->members[i];
+		int column = table_column(row->table, m->key);
+		bool full = false;
+
+		if (slice_equal_cstr(m->key, "op") || slice_equal_cstr(m->key, "entity"))
+			continue;
+		if (column < 0 || column == kind->deleted)
+			return store_refuse(err, "there is no field", m->key);
+		if (m->value.kind == VALUE_NULL)
+			continue;
+		if (!store_set_cell(w, &row->cells[column], row->table->columns[column].type,
+			    &m->value, &full))
+			return full ? store_full(err)
+				    : store_refuse(err, "another kind of value is taken by",
+					      m->key);
+	}
+	return true;
+}
+
+/* What is left out and has a value all the same, as the library has it. */
+static void store_fill_location(const struct message *m, struct row *row)
+{
+	const struct value *location = value_get(m->payload, slice_from_cstr("location"));
+	struct slice country = value_text(value_get(location, slice_from_cstr("Country")));
+
+	if (!row->cells[TABLE_store_location_country_code].present)
+		cell_set_text(row, TABLE_store_location_country_code,
+			slice_is_absent(country) ? slice_from_cstr("XX") : country);
+	if (!row->cells[TABLE_store_location_party_id].present)
+		cell_set_text(row, TABLE_store_location_party_id, slice_from_cstr("XXX"));
+}
+
+/* Its key is the digest of its DER form, whatever the message says. */
+static bool store_fill_certificate(struct arena *arena, struct row *row, struct error *err)
+{
+	struct slice pem = cell_text(row, TABLE_store_certificate_pem), hash;
+	uint8_t *copy = arena_bytes(arena, pem.size + 1);
+	char text[OCPP_CERTIFICATE_HASH_BYTES];
+
+	if (!row->cells[TABLE_store_certificate_certificate_type].present)
+		cell_set_text(row, TABLE_store_certificate_certificate_type,
+			slice_from_cstr("PEM"));
+	if (copy == NULL)
+		return store_full(err);
+	if (pem.size == 0)
+		return true;
+	memcpy(copy, pem.data, pem.size);
+	copy[pem.size] = '\0';
+	if (!ocpp_certificate_hash((const char *)copy, text, err))
+		return false;
+	hash = arena_copy(arena, slice_from_cstr(text));
+	cell_set_text(row, TABLE_store_certificate_certificate_hash, hash);
+	return !slice_is_absent(hash) || store_full(err);
+}
+
+static bool store_fill(struct rows_work *w, struct row *row, struct error *err)
+{
+	if (row->table->id == TABLE_store_location)
+		store_fill_location(w->message, row);
+	return row->table->id != TABLE_store_certificate ||
+	       store_fill_certificate(w->arena, row, err);
+}
+
+static bool store_check_keys(const struct store_kind *kind, const struct row *row, bool deleted,
+	struct error *err)
+{
+	int keys = kind->table == TABLE_store_setting && !deleted ? 2 : kind->keys;
+
+	for (int i = 0; i < keys; i++) {
+		const char *name = row->table->columns[i].name;
+
+		if (cell_text(row, i).size == 0)
+			return error_set(err, ERROR_POISON, "bad_row", "%s is missing", name);
+		if (row->cells[i].text.size > STORE_KEY_BYTES_MAX)
+			return error_set(err, ERROR_POISON, "bad_row", "%s has more than %d bytes",
+				name, STORE_KEY_BYTES_MAX);
+	}
+	return true;
+}
+
+/* Of what is deleted only the key is kept; the other columns cannot be NULL. */
+static void store_empty(struct row *row, int from, int last_updated)
+{
+	for (int i = from; i < last_updated; i++) {
+		enum column_type type = row->table->columns[i].type;
+
+		row->cells[i].present = false;
+		if (store_null(row->table->id, i) == STORE_NULLABLE)
+			continue;
+		if (type == COLUMN_TEXT || type == COLUMN_JSONB)
+			cell_set_text(row, i, slice_from_cstr(type == COLUMN_TEXT ? "" : "{}"));
+		else
+			cell_set_number(row, i, 0);
+	}
+}
+
+static bool store_check_complete(const struct row *row, int last_updated, struct error *err)
+{
+	for (int i = 0; i < last_updated; i++) {
+		if (!row->cells[i].present && store_null(row->table->id, i) != STORE_NULLABLE)
+			return error_set(err, ERROR_POISON, "bad_row", "%s is missing",
+				row->table->columns[i].name);
+	}
+	return true;
+}
+
+bool rows_store(struct rows_work *w, struct error *err)
+{
+	const struct message *m = w->message;
+	const struct store_kind *kind = store_kind(m->entity);
+	struct slice op = value_text(value_get(m->payload, slice_from_cstr("op")));
+	bool deleted = slice_equal_cstr(op, "delete");
+	struct row *row;
+
+	if (kind == NULL)
+		return error_set(err, ERROR_POISON, "unknown_entity",
+			"the topic names nothing that the store keeps: \"%.*s\"",
+			(int)(m->entity.size > 60 ? 60 : m->entity.size),
+			(const char *)m->entity.data);
+	if (m->text_replaced)
+		return error_set(err, ERROR_POISON, "bad_row",
+			"it has a text, a number or a key given twice that PostgreSQL %s",
+			"cannot hold as it is");
+	if (!deleted && !slice_equal_cstr(op, "set"))
+		return error_set(err, ERROR_POISON, "bad_row", "op is neither set nor %s",
+			"delete");
+	row = row_new(w->arena, kind->table);
+	if (row == NULL)
+		return store_full(err);
+	if (!store_take_fields(w, kind, row, err) || !store_fill(w, row, err) ||
+		!store_check_keys(kind, row, deleted, err))
+		return false;
+	if (deleted)
+		store_empty(row, kind->keys, kind->last_updated);
+	else if (!store_check_complete(row, kind->last_updated, err))
+		return false;
+	if (!row->cells[kind->last_updated].present)
+		cell_set_number(row, kind->last_updated, m->received_us);
+	cell_set_number(row, kind->deleted, deleted);
+	w->out->first = w->out->last = row;
+	return true;
+}
