@@ -37,11 +37,16 @@ static const char cli_replay_help[] =
 	"  --rate N       so many records a second at most\n"
 	"  --lines P      the lines are frames of OCPP-J: text with {time} {station} and, last,\n"
 	"                 {frame}; also {direction}, {version}, {skip}\n"
+	"  --csv MAP      meter values in CSV: station=COLUMN,time=COLUMN,value=COLUMN; also "
+	"evse,\n"
+	"                 transaction, measurand, phase, context, location, unit; a constant in\n"
+	"                 single quotes (unit='kWh'); zone=+01:00, decimal=comma, version=2.0.1\n"
 	"  --dry-run      say what would be stored; no database is needed\n"
 	"  --json         the summary as JSON\n"
 	"  --publish URL  to a broker instead (mqtt.user and so on apply), as fast as they came, "
 	"or\n"
 	"  --speed N|max  so many times as fast\n"
+	"  --after N      behind record N, as an interrupted one says\n"
 	"Exit code 1 if something failed or could not be read; the same command goes on then.\n";
 
 static const char cli_spool_help[] =
@@ -91,8 +96,10 @@ static const struct command cli_commands[] = {
 	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
 	{"replay",
 		"[--from T] [--to T] [--station S] [--action A] [--jobs N] [--rate N] [--lines P] "
-		"[--dry-run] [--json] [--publish URL [--speed N|max]] SOURCE...",
-		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames",
+		"[--csv MAP] [--dry-run] [--json] [--publish URL [--speed N|max] [--after N]] "
+		"SOURCE...",
+		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames, "
+		"CSV",
 		cli_replay_help, cmd_replay},
 	{"spool",
 		"ls [--json] | verify | cat | export json|maeve|msgpack [--from T] [--to T] "

@@ -58,15 +58,20 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 		       o->jobs <= REPLAY_JOBS_MAX;
 	if (strcmp(name, "--rate") == 0)
 		return config_parse_number(value, &o->rate) && o->rate >= 1;
+	if (strcmp(name, "--after") == 0)
+		return config_parse_number(value, &o->after) && o->after >= 0;
 	if (strcmp(name, "--publish") == 0) {
 		o->publish = value;
 		return true;
 	}
 	if (strcmp(name, "--speed") == 0)
 		return replay_speed(value, &o->speed);
-	if (strcmp(name, "--lines") != 0)
+	if (strcmp(name, "--lines") == 0)
+		o->lines = value;
+	else if (strcmp(name, "--csv") == 0)
+		o->csv = value;
+	else
 		return false;
-	o->lines = value;
 	return true;
 }
 
@@ -93,6 +98,13 @@ static bool replay_arguments(struct replay_options *o, int argc, char **argv, co
 		}
 	}
 	return true;
+}
+
+bool replay_open(struct replay_source **out, const struct replay_files *files,
+	const struct replay_options *o, struct replay_source_events events, struct error *err)
+{
+	return replay_source_open(out, files, &o->pattern, o->csv != NULL ? &o->csv_map : NULL,
+		events, err);
 }
 
 bool replay_wants(const struct replay_options *o, const struct message *m)
@@ -266,9 +278,15 @@ enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 		return cli_usage("replay", "\"%s\" is not understood, or its value is not", bad);
 	if (options.sources_count == 0)
 		return cli_usage("replay", "say what to replay");
+	if (options.publish == NULL && options.after > 0)
+		return cli_usage("replay", "--after goes with --publish; else a replay knows");
 	if (options.publish != NULL && (options.dry_run || options.jobs > 1))
 		return cli_usage("replay", "--publish goes with neither --jobs nor --dry-run");
 	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))
+		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (options.lines != NULL && options.csv != NULL)
+		return cli_usage("replay", "--lines and --csv are two forms of one file");
+	if (options.csv != NULL && !csv_map_parse(options.csv, &options.csv_map, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
 	if (!replay_files_find(&files, options.sources, options.sources_count, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);

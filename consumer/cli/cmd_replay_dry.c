@@ -11,6 +11,7 @@ struct dry_run {
 	struct replay_source *source;
 	uint64_t records, messages, unwanted, unreadable;
 	uint64_t rows[TABLE_COUNT];
+	int64_t message_bytes_max;
 	struct replay_reasons dead_reasons, skip_reasons;
 };
 
@@ -54,6 +55,12 @@ static bool dry_record(struct dry_run *d, const struct record *r, struct error *
 	struct message m = {.received_us = r->received_us, .topic = r->topic};
 
 	d->records++;
+	if ((r->flags & RECORD_OVERSIZED) != 0 || (int64_t)r->payload.size > d->message_bytes_max) {
+		error_set(err, ERROR_POISON, "oversized", "over mqtt.message_bytes_max");
+		(void)decode_common(d->kit.decoder, &input, &d->kit.arena, &m, NULL);
+		dry_dead_letter(d, &m, err);
+		return true;
+	}
 	if (!decode_begin(d->kit.decoder, &input, &d->kit.arena, err)) {
 		dry_dead_letter(d, &m, err);
 		return err->kind == ERROR_POISON;
@@ -118,9 +125,9 @@ enum exit_code replay_dry_run(const struct config *config, const struct replay_o
 	bool ok;
 
 	d.options = options;
+	d.message_bytes_max = config->mqtt_message_bytes_max;
 	ok = decode_kit_open(&d.kit, config, &err) &&
-	     replay_source_open(&d.source, files, &options->pattern, events, &err) &&
-	     dry_records(&d, &err);
+	     replay_open(&d.source, files, options, events, &err) && dry_records(&d, &err);
 	if (ok)
 		dry_show(&d);
 	if (d.source != NULL)

@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "daemon/feed.h"
+#include "daemon/intake.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -31,6 +32,24 @@ static bool job_seek(void *context, uint64_t seq, uint64_t *lost_out, struct err
 	return replay_source_seek(job->source, seq, err);
 }
 
+/* A capture may have what is over the limit here: as if it had come from the broker. */
+static bool job_cut(struct replay_job *job, struct arena *arena, struct record *r,
+	struct error *err)
+{
+	uint8_t *cut;
+
+	if ((r->flags & RECORD_OVERSIZED) != 0 ||
+		(int64_t)r->payload.size <= job->config->mqtt_message_bytes_max)
+		return true;
+	cut = arena_bytes(arena, INTAKE_CUT_BYTES);
+	if (cut != NULL) {
+		intake_cut(r, cut);
+		return true;
+	}
+	return replay_source_seek(job->source, r->seq - 1, err) &&
+	       error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a record");
+}
+
 static enum spool_next job_next(void *context, struct arena *arena, struct record *out,
 	struct error *err)
 {
@@ -38,6 +57,8 @@ static enum spool_next job_next(void *context, struct arena *arena, struct recor
 
 	switch (replay_source_next(job->source, arena, out, err)) {
 	case REPLAY_RECORD:
+		if (!job_cut(job, arena, out, err))
+			return SPOOL_ERROR;
 		job->seq = out->seq;
 		if (out->seq > job->furthest) {
 			job->furthest = out->seq;
@@ -83,28 +104,42 @@ static void job_add(uint64_t *digest, const char *text)
 	*digest = digest64(parts, sizeof(parts));
 }
 
+/* A log in use packs its segments, which changes their names and nothing else. */
+static void job_add_file(uint64_t *digest, const char *name)
+{
+	static const char packed[] = ".seg.zst";
+	char path[PATH_MAX];
+	size_t size;
+
+	if (realpath(name, path) == NULL)
+		snprintf(path, sizeof(path), "%s", name);
+	size = strlen(path);
+	if (size >= sizeof(packed) && strcmp(path + size - strlen(packed), packed) == 0)
+		path[size - strlen(".zst")] = '\0';
+	job_add(digest, path);
+}
+
 /* Of what was asked for, and of the names of the files. */
 static uint64_t job_digest(const struct replay_job *job, uint64_t digest)
 {
 	const struct replay_options *o = job->options;
-	char path[PATH_MAX], text[96];
+	char text[96];
 
 	job_add(&digest, "ocpp-persister replay 1");
 	snprintf(text, sizeof(text), "%u/%u %" PRId64 " %" PRId64, job->number, job->of, o->from_us,
 		o->to_us);
 	job_add(&digest, text);
 	job_add(&digest, o->lines != NULL ? o->lines : "");
+	if (o->csv != NULL)
+		job_add(&digest, o->csv);
 	for (size_t i = 0; i < o->stations_count; i++)
 		job_add(&digest, o->stations[i]);
 	job_add(&digest, "actions");
 	for (size_t i = 0; i < o->actions_count; i++)
 		job_add(&digest, o->actions[i]);
 	job_add(&digest, "files");
-	for (size_t i = 0; i < job->files.count; i++) {
-		const char *name = job->files.paths[i];
-
-		job_add(&digest, realpath(name, path) != NULL ? path : name);
-	}
+	for (size_t i = 0; i < job->files.count; i++)
+		job_add_file(&digest, job->files.paths[i]);
 	return digest;
 }
 
@@ -217,6 +252,7 @@ static bool job_store(struct replay_job *job, struct error *err)
 		.seek = job_seek,
 		.next = job_next,
 		.drop_window = job_drop_window,
+		.gaps_only = job->options->csv != NULL,
 		.wants = job_wants};
 	struct feed_options options = {.client_id = JOB_CLIENT_ID,
 		.rate = job->options->rate > 0 ? (job->options->rate - 1) / job->of + 1 : 0,
@@ -243,8 +279,7 @@ void replay_job_run(struct replay_job *job)
 	struct replay_source_events events = {replay_on_unreadable, &job->report.unreadable};
 	struct error err;
 
-	job->report.ok = replay_source_open(&job->source, &job->files, &job->options->pattern,
-				 events, &err) &&
+	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
 			 job_store(job, &err);
 	if (!job->report.ok)
 		snprintf(job->report.failure, sizeof(job->report.failure), "%s", err.message);

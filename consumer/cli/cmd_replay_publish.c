@@ -5,11 +5,13 @@
 #include "base/log.h"
 #include "mqtt/publish.h"
 
-#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+enum { PUBLISHING_REMEMBERED = 1024 }; /* more than can be on their way */
 
 /*
  * Old messages to a broker, as if stations said them now: for staging systems and demonstrations.
@@ -20,12 +22,20 @@ struct publishing {
 	const struct replay_options *options;
 	struct replay_source *source;
 	struct mqtt_publisher *publisher;
+	struct mqtt_options broker;
+	char *urls[1];
+	char client_id[64];
+	uint64_t seq;                         /* of the record done with last */
+	uint64_t seqs[PUBLISHING_REMEMBERED]; /* of the messages published last */
 	uint64_t records, published, unwanted, unreadable;
 	int64_t first_received_us; /* of the first message that is published */
 	int64_t begun_us;          /* monotonic, when that was */
 	int64_t said_us;
 };
 
+static volatile sig_atomic_t publishing_stop;
+
+static const int64_t PUBLISHING_LOOK_US = 200 * US_PER_MS; /* whether to stop */
 static const int64_t PUBLISHING_LOG_US = 10 * US_PER_SECOND;
 
 /* A record goes whole or not at all: if any message in it is asked for. */
@@ -77,12 +87,26 @@ static void publishing_wait(struct publishing *p, const struct record *r)
 		due_us = due_us > by_rate_us ? due_us : by_rate_us;
 	}
 	due_us += p->begun_us;
-	if (due_us <= now_us)
-		return;
-	wait.tv_sec = (due_us - now_us) / US_PER_SECOND;
-	wait.tv_nsec = (due_us - now_us) % US_PER_SECOND * 1000;
-	while (nanosleep(&wait, &wait) != 0 && errno == EINTR)
-		;
+	for (; publishing_stop == 0 && now_us < due_us; now_us = clock_mono_us()) {
+		int64_t step_us = due_us - now_us;
+
+		if (step_us > PUBLISHING_LOOK_US)
+			step_us = PUBLISHING_LOOK_US;
+		wait = (struct timespec){0, step_us * 1000};
+		(void)nanosleep(&wait, NULL);
+	}
+}
+
+/* A signal, which ends the waiting, too. */
+static void publishing_on_signal(int number)
+{
+	publishing_stop = number;
+}
+
+static bool publishing_is_stopped(struct error *err)
+{
+	return publishing_stop != 0 && !error_set(err, ERROR_TRANSIENT, "stopped",
+					       "stopped by signal %d", (int)publishing_stop);
 }
 
 static bool publishing_record(struct publishing *p, const struct record *r, struct error *err)
@@ -94,21 +118,29 @@ static bool publishing_record(struct publishing *p, const struct record *r, stru
 			   : (r->flags & RECORD_MSGPACK) != 0 ? MQTT_CONTENT_MSGPACK
 							      : MQTT_CONTENT_UNKNOWN,
 		.trace = r->trace};
+	struct mqtt_publisher_progress progress;
 
 	p->records++;
 	/* Of what was too large only the beginning is there. */
 	if ((r->flags & RECORD_OVERSIZED) != 0 || !publishing_wants(p, r)) {
 		p->unwanted++;
+		p->seq = r->seq;
 		return true;
 	}
 	publishing_wait(p, r);
+	if (publishing_is_stopped(err))
+		return false;
+	p->seqs[p->published % PUBLISHING_REMEMBERED] = r->seq;
 	if (!mqtt_publisher_send(p->publisher, &m, err))
 		return false;
 	p->published++;
+	p->seq = r->seq;
 	if (clock_mono_us() - p->said_us >= PUBLISHING_LOG_US) {
 		p->said_us = clock_mono_us();
-		log_info("replay_progress", "", "published=%" PRIu64 " acknowledged=%" PRIu64,
-			p->published, mqtt_publisher_acknowledged(p->publisher));
+		mqtt_publisher_progress(p->publisher, &progress);
+		log_info("replay_progress", "",
+			"published=%" PRIu64 " acknowledged=%" PRIu64 " resent=%" PRIu64,
+			p->published, progress.acknowledged, progress.resent);
 	}
 	return true;
 }
@@ -118,6 +150,8 @@ static bool publishing_all(struct publishing *p, struct error *err)
 	for (;;) {
 		struct record record;
 
+		if (publishing_is_stopped(err))
+			return false;
 		decode_kit_make_room(&p->kit, p->source);
 		switch (replay_source_next(p->source, &p->kit.arena, &record, err)) {
 		case REPLAY_RECORD:
@@ -132,15 +166,16 @@ static bool publishing_all(struct publishing *p, struct error *err)
 	}
 }
 
-static bool publishing_open(struct publishing *p, const struct config *c, char *client_id,
-	size_t size, struct error *err)
+static bool publishing_open(struct publishing *p, const struct config *c, struct error *err)
 {
+	struct sigaction action = {.sa_handler = publishing_on_signal};
 	char uuid[UUID_TEXT_BYTES];
-	char *urls[] = {p->options->publish};
 	struct uuid id;
-	struct mqtt_options options = {.urls = urls,
+
+	p->urls[0] = p->options->publish;
+	p->broker = (struct mqtt_options){.urls = p->urls,
 		.urls_count = 1,
-		.client_id = client_id,
+		.client_id = p->client_id,
 		.user = c->mqtt_user,
 		.password = c->mqtt_password,
 		.keep_alive_us = c->mqtt_keep_alive,
@@ -153,34 +188,44 @@ static bool publishing_open(struct publishing *p, const struct config *c, char *
 		.tls_key = c->mqtt_tls_key,
 		.tls_key_password = c->mqtt_tls_key_password,
 		.tls_verify = c->mqtt_tls_verify};
-
 	if (!uuid_new(&id))
 		return error_set(err, ERROR_FATAL, "random", "could not make a client id");
 	uuid_format(&id, uuid);
-	snprintf(client_id, size, "ocpp-persister-replay-%s", uuid);
-	return mqtt_publisher_open(&p->publisher, &options, err);
+	snprintf(p->client_id, sizeof(p->client_id), "ocpp-persister-replay-%s", uuid);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	return mqtt_publisher_open(&p->publisher, &p->broker, &publishing_stop, err) &&
+	       replay_source_seek(p->source, (uint64_t)p->options->after, err);
 }
 
-static void publishing_show(struct publishing *p)
+/* Up to this record nothing is missing: whoever goes on behind it loses nothing. */
+static uint64_t publishing_settled(const struct publishing *p,
+	const struct mqtt_publisher_progress *now)
 {
-	uint64_t acknowledged =
-		p->publisher == NULL ? 0 : mqtt_publisher_acknowledged(p->publisher);
+	if (now->settled == p->published)
+		return p->seq > 0 ? p->seq : (uint64_t)p->options->after;
+	return p->seqs[now->settled % PUBLISHING_REMEMBERED] - 1;
+}
+
+static void publishing_show(struct publishing *p, const struct mqtt_publisher_progress *now)
+{
 	double seconds = (double)(clock_mono_us() - p->begun_us) / US_PER_SECOND;
 
 	if (p->published == 0)
 		seconds = 0;
 	if (p->options->json)
 		printf("{\"records\":%" PRIu64 ",\"published\":%" PRIu64
-		       ",\"acknowledged\":%" PRIu64 ",\"not_asked_for\":%" PRIu64
-		       ",\"unreadable\":%" PRIu64 ",\"seconds\":%.3f}\n",
-			p->records, p->published, acknowledged, p->unwanted, p->unreadable,
-			seconds);
+		       ",\"acknowledged\":%" PRIu64 ",\"resent\":%" PRIu64
+		       ",\"not_asked_for\":%" PRIu64 ",\"unreadable\":%" PRIu64
+		       ",\"settled\":%" PRIu64 ",\"seconds\":%.3f}\n",
+			p->records, p->published, now->acknowledged, now->resent, p->unwanted,
+			p->unreadable, publishing_settled(p, now), seconds);
 	else
 		printf("%" PRIu64 " records: %" PRIu64
-		       " published, of which the broker has %" PRIu64 "; %" PRIu64
-		       " not asked for, %" PRIu64 " unreadable; %.1f s\n",
-			p->records, p->published, acknowledged, p->unwanted, p->unreadable,
-			seconds);
+		       " published, of which the broker has %" PRIu64 " (%" PRIu64
+		       " sent again); %" PRIu64 " not asked for, %" PRIu64 " unreadable; %.1f s\n",
+			p->records, p->published, now->acknowledged, now->resent, p->unwanted,
+			p->unreadable, seconds);
 }
 
 enum exit_code replay_publish(const struct config *config, const struct replay_options *options,
@@ -188,17 +233,20 @@ enum exit_code replay_publish(const struct config *config, const struct replay_o
 {
 	static struct publishing p;
 	struct replay_source_events events = {replay_on_unreadable, &p.unreadable};
-	char client_id[64];
+	struct mqtt_publisher_progress now = {.acknowledged = 0};
 	struct error err;
 	bool ok;
 
 	p.options = options;
 	p.said_us = clock_mono_us();
 	ok = decode_kit_open(&p.kit, config, &err) &&
-	     replay_source_open(&p.source, files, &options->pattern, events, &err) &&
-	     publishing_open(&p, config, client_id, sizeof(client_id), &err) &&
-	     publishing_all(&p, &err);
-	publishing_show(&p);
+	     replay_open(&p.source, files, options, events, &err) &&
+	     publishing_open(&p, config, &err) && publishing_all(&p, &err);
+	if (p.publisher != NULL)
+		mqtt_publisher_progress(p.publisher, &now);
+	publishing_show(&p, &now);
+	if (!ok && p.publisher != NULL)
+		error_hint(&err, "go on with --after %" PRIu64, publishing_settled(&p, &now));
 	if (p.source != NULL)
 		replay_source_close(&p.source);
 	mqtt_publisher_close(&p.publisher);

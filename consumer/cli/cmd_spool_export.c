@@ -66,6 +66,8 @@ static void export_line_begin(struct text *t, const struct record *r, struct are
 	text_put_json_string(t, topic);
 	text_put_cstr(t, ",\"qos\":");
 	text_put_int(t, r->flags & RECORD_QOS_MASK);
+	if ((r->flags & RECORD_OVERSIZED) != 0)
+		text_put_cstr(t, ",\"oversized\":true");
 	if (r->trace.size > 0) {
 		text_put_cstr(t, ",\"trace\":");
 		text_put_json_string(t, r->trace);

@@ -25,9 +25,12 @@ struct replay_options {
 	int64_t jobs;
 	int64_t rate; /* records a second, of all jobs; 0 = as fast as it goes */
 	const char *lines;
-	char *publish; /* address of a broker; NULL = into the database */
-	double speed;  /* with publish: as fast as it was = 1; 0 = as fast as it goes */
+	const char *csv; /* NULL = the files are no CSV */
+	char *publish;   /* address of a broker; NULL = into the database */
+	int64_t after;   /* with publish: records up to this number are left out */
+	double speed;    /* with publish: as fast as it was = 1; 0 = as fast as it goes */
 	struct lines_pattern pattern;
+	struct csv_map csv_map;
 	bool dry_run;
 	bool json;
 	char **sources;
@@ -83,6 +86,11 @@ enum exit_code replay_dry_run(const struct config *config, const struct replay_o
 /* Publishes them again, without a database. */
 enum exit_code replay_publish(const struct config *config, const struct replay_options *options,
 	const struct replay_files *files);
+
+/* The files, read as the options say. */
+MUST_CHECK bool replay_open(struct replay_source **out, const struct replay_files *files,
+	const struct replay_options *options, struct replay_source_events events,
+	struct error *err);
 
 /* Whether a message is among those asked for. */
 bool replay_wants(const struct replay_options *options, const struct message *m);

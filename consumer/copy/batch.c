@@ -27,9 +27,10 @@ void batch_reset(struct batch *b)
 {
 	struct arena arena = b->arena;
 	int64_t window_us = b->dedupe_window_us;
+	bool gaps_only = b->gaps_only;
 
 	arena_reset(&arena);
-	*b = (struct batch){.arena = arena, .dedupe_window_us = window_us};
+	*b = (struct batch){.arena = arena, .dedupe_window_us = window_us, .gaps_only = gaps_only};
 }
 
 /* An array of the arena with room for one more; it moves when it grows. array: the address of the
@@ -161,12 +162,19 @@ static bool batch_need_for(struct batch *b, struct row *row, struct partitions *
 
 /* ---- rows that are equal ---- */
 
+static bool row_fills_gap(const struct batch *b, const struct row *row)
+{
+	return b->gaps_only && row->table->id == TABLE_meter_values;
+}
+
 /* Of a row without a time of its own the time is not part of it. */
-static uint64_t row_hash(const struct row *row)
+static uint64_t row_hash(const struct batch *b, const struct row *row)
 {
 	struct slice station = row->cells[KEY_STATION].text;
-	uint64_t hash = (uint64_t)row->cells[KEY_DIGEST].number + (uint64_t)row->table->id;
+	uint64_t hash = (uint64_t)row->table->id;
 
+	if (!row_fills_gap(b, row))
+		hash += (uint64_t)row->cells[KEY_DIGEST].number;
 	if (!row_is_timeless(row))
 		hash ^= (uint64_t)row->cells[KEY_TIME].number * UINT64_C(0x9e3779b97f4a7c15);
 	return hash ^ digest64(station.data, station.size);
@@ -176,7 +184,9 @@ static bool rows_are_equal(const struct batch *b, const struct row *x, const str
 {
 	int64_t apart;
 
-	if (x->table != y->table || x->cells[KEY_DIGEST].number != y->cells[KEY_DIGEST].number ||
+	if (x->table != y->table ||
+		(x->cells[KEY_DIGEST].number != y->cells[KEY_DIGEST].number &&
+			!row_fills_gap(b, x)) ||
 		x->cells[KEY_EVSE].number != y->cells[KEY_EVSE].number ||
 		!slice_equal(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text))
 		return false;
@@ -188,9 +198,9 @@ static bool rows_are_equal(const struct batch *b, const struct row *x, const str
 	return (apart < 0 ? -apart : apart) <= b->dedupe_window_us;
 }
 
-static void batch_put_slot(struct row **slots, size_t count, struct row *row)
+static void batch_put_slot(const struct batch *b, struct row **slots, size_t count, struct row *row)
 {
-	size_t slot = row_hash(row) & (count - 1);
+	size_t slot = row_hash(b, row) & (count - 1);
 
 	while (slots[slot] != NULL)
 		slot = (slot + 1) & (count - 1);
@@ -209,7 +219,7 @@ static bool batch_grow_slots(struct batch *b)
 		return false;
 	for (size_t i = 0; i < b->row_slots_count; i++) {
 		if (b->row_slots[i] != NULL)
-			batch_put_slot(slots, count, b->row_slots[i]);
+			batch_put_slot(b, slots, count, b->row_slots[i]);
 	}
 	b->row_slots = slots;
 	b->row_slots_count = count;
@@ -223,7 +233,7 @@ static bool batch_note_row(struct batch *b, struct row *row, struct row **kept_o
 
 	if (!batch_grow_slots(b))
 		return false;
-	slot = row_hash(row) & (b->row_slots_count - 1);
+	slot = row_hash(b, row) & (b->row_slots_count - 1);
 	for (; b->row_slots[slot] != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
 		if (rows_are_equal(b, b->row_slots[slot], row)) {
 			*kept_out = b->row_slots[slot];

@@ -39,6 +39,7 @@ struct batch {
 	size_t payload_bytes;
 	int64_t oldest_received_us;
 	int64_t dedupe_window_us;
+	bool gaps_only; /* meter values of one station, time and EVSE are equal; stays */
 
 	struct batch_message *messages;
 	size_t messages_count;

@@ -257,6 +257,8 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 		if (!make(&s->all[i], statement_files[i], NULL, arena, err))
 			return false;
 	}
+	if (!make(&s->gaps, "gaps.sql", &tables[TABLE_meter_values], arena, err))
+		return false;
 	for (int i = 0; i < STATEMENT_KINDS; i++) {
 		enum table_id table = statement_kinds[i].table;
 
@@ -318,6 +320,7 @@ void statements_free(struct statements **statements)
 		return;
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		statement_free(&s->all[i]);
+	statement_free(&s->gaps);
 	for (int i = 0; i < STATEMENT_KINDS; i++)
 		statement_free(&s->store[i]);
 	for (int i = 0; i < EVENT_TABLES; i++) {

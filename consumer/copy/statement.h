@@ -70,6 +70,7 @@ struct statements {
 	enum table_id store_tables[STATEMENT_KINDS];
 	struct pg_statement seen[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
+	struct pg_statement gaps;         /* careful, of meter values */
 	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
 };
 

@@ -36,6 +36,7 @@ struct writer_options {
 	int64_t dead_letters_bytes_max;
 	int64_t oldest_seq;     /* where a log begins that the database does not know yet */
 	int64_t schema_version; /* that the database must have */
+	bool gaps_only;         /* as of the batches */
 };
 
 /* Messages by what became of them, since the log began; they commit with the rows. */

@@ -28,35 +28,50 @@ static bool copy_reserve_buffer(struct writer *w, size_t size, struct error *err
 	return true;
 }
 
-static int copy_order_digests(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+struct copy_key {
+	struct slice station;
+	int64_t time_us, evse_id, digest;
+};
 
-	return (x > y) - (x < y);
+static int copy_order_keys(const void *a, const void *b)
+{
+	const struct copy_key *x = a, *y = b;
+
+	if (x->digest != y->digest)
+		return x->digest < y->digest ? -1 : 1;
+	if (x->time_us != y->time_us)
+		return x->time_us < y->time_us ? -1 : 1;
+	if (x->evse_id != y->evse_id)
+		return x->evse_id < y->evse_id ? -1 : 1;
+	return slice_compare(x->station, y->station);
 }
 
-/* The digests that the careful path stored come back; what is missing was there before. */
+/* The keys that the careful path stored come back; what is missing was there before. */
 static bool copy_careful_result(void *context, const PGresult *result, int number,
 	struct error *err)
 {
 	struct writer_copy *c = context;
 	struct batch *b = c->writer->work.batch;
 	size_t count = (size_t)PQntuples(result);
-	int64_t *digests = arena_alloc(&b->arena, count * sizeof(*digests));
+	struct copy_key *keys = arena_alloc(&b->arena, count * sizeof(*keys));
 
 	(void)number;
-	if (digests == NULL)
+	if (keys == NULL)
 		return writer_arena_full(err);
 	for (size_t i = 0; i < count; i++)
-		digests[i] = result_int8(result, (int)i, 0);
+		keys[i] = (struct copy_key){result_text(result, (int)i, KEY_STATION),
+			result_time(result, (int)i, KEY_TIME),
+			result_int4(result, (int)i, KEY_EVSE),
+			result_int8(result, (int)i, KEY_DIGEST)};
 	if (count > 1)
-		qsort(digests, count, sizeof(*digests), copy_order_digests);
+		qsort(keys, count, sizeof(*keys), copy_order_keys);
 	for (size_t i = 0; i < c->stream.count; i++) {
 		struct row *row = c->stream.rows[i];
-		int64_t digest = row->cells[KEY_DIGEST].number;
+		struct copy_key key = {row->cells[KEY_STATION].text, row->cells[KEY_TIME].number,
+			row->cells[KEY_EVSE].number, row->cells[KEY_DIGEST].number};
 
-		if (count == 0 || bsearch(&digest, digests, count, sizeof(*digests),
-					  copy_order_digests) == NULL)
+		if (count == 0 ||
+			bsearch(&key, keys, count, sizeof(*keys), copy_order_keys) == NULL)
 			batch_note_duplicate(b, row);
 	}
 	return true;
@@ -67,7 +82,8 @@ bool writer_make_careful_tables(struct writer *w, struct error *err)
 	for (int t = 0; t < EVENT_TABLES; t++) {
 		struct pg_request *r;
 
-		w->work.careful[t] |= w->careful_left[t] > 0;
+		w->work.careful[t] |=
+			w->careful_left[t] > 0 || (w->options.gaps_only && t == TABLE_meter_values);
 		if (!w->work.careful[t] || w->careful_made[t])
 			continue;
 		r = writer_request(w);
@@ -134,7 +150,9 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 	c->careful = true;
 	w->work.copied_carefully = true;
 	r = writer_request(w);
-	r->statement = &w->statements->careful[table];
+	r->statement = w->options.gaps_only && table == TABLE_meter_values
+			       ? &w->statements->gaps
+			       : &w->statements->careful[table];
 	r->on_result = copy_careful_result;
 	r->context = c;
 	return true;

@@ -290,6 +290,9 @@ static bool plan_locks(struct writer *w, struct error *err)
 			plan_lock(buckets, b->timeless[t].rows[i]->cells[KEY_STATION].text,
 				(uint64_t)b->timeless[t].rows[i]->cells[KEY_DIGEST].number);
 	}
+	/* Nor do two of us find the same gap. */
+	for (size_t i = 0; w->options.gaps_only && i < b->rows[TABLE_meter_values].count; i++)
+		plan_lock(buckets, b->rows[TABLE_meter_values].rows[i]->cells[KEY_STATION].text, 0);
 	for (size_t i = 0; i < halves->count; i++) {
 		struct slice id = cell_text(halves->rows[i], TABLE_exchange_halves_message_id);
 
@@ -381,7 +384,8 @@ static bool plan_events(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 	bool done;
 
-	if (!w->work.claimed && !plan_claim(w, err))
+	if (!w->work.claimed &&
+		(!plan_claim(w, err) || (w->options.gaps_only && !plan_locks(w, err))))
 		return false;
 	if (!writer_copy_rows(w, b->rows, &done, err))
 		return false;

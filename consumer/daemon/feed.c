@@ -211,6 +211,7 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 	f->paced = (struct log_reader){.context = f,
 		.identity = f->log->identity,
 		.oldest_seq = f->log->oldest_seq,
+		.gaps_only = f->log->gaps_only,
 		.seek = feed_seek,
 		.next = feed_next,
 		.drop_window = feed_drop_window,

@@ -2,7 +2,6 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/limits.h"
 
 #include <openssl/evp.h>
 #include <unistd.h>
@@ -69,11 +68,10 @@ static void intake_append(struct intake *in, struct record *r)
 	}
 }
 
-/* Of a message over the limit: its size, its SHA-256 and its beginning. */
-static void intake_append_oversized(struct intake *in, struct record *r)
+void intake_cut(struct record *r, uint8_t out[static INTAKE_CUT_BYTES])
 {
-	uint8_t kept[RECORD_OVERSIZED_HEADER_BYTES + OVERSIZED_KEPT_BYTES], *at = kept;
 	struct slice payload = r->payload;
+	uint8_t *at = out;
 
 	at = put_be64(at, payload.size);
 	if (EVP_Digest(payload.data, payload.size, at, NULL, EVP_sha256(), NULL) != 1)
@@ -82,12 +80,12 @@ static void intake_append_oversized(struct intake *in, struct record *r)
 	at = put_bytes(at, payload.data,
 		payload.size < OVERSIZED_KEPT_BYTES ? payload.size : OVERSIZED_KEPT_BYTES);
 	r->flags |= RECORD_OVERSIZED;
-	r->payload = slice_of(kept, (size_t)(at - kept));
-	intake_append(in, r);
+	r->payload = slice_of(out, (size_t)(at - out));
 }
 
 void intake_message(struct intake *in, const struct mqtt_message *m)
 {
+	uint8_t cut[INTAKE_CUT_BYTES];
 	struct record r = {
 		.received_us = clock_wall_us(),
 		.flags = intake_flags(m),
@@ -98,7 +96,6 @@ void intake_message(struct intake *in, const struct mqtt_message *m)
 
 	intake_count(in, m);
 	if ((int64_t)m->payload.size > in->message_bytes_max)
-		intake_append_oversized(in, &r);
-	else
-		intake_append(in, &r);
+		intake_cut(&r, cut);
+	intake_append(in, &r);
 }

@@ -2,6 +2,7 @@
 #define DAEMON_INTAKE_H
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "metrics/metrics.h"
 #include "mqtt/mqtt.h"
 #include "spool/spool.h"
@@ -29,5 +30,10 @@ struct intake {
 
 /* Keep it, or do not return. */
 void intake_message(struct intake *in, const struct mqtt_message *m);
+
+/* Of a message over the limit: its size, its SHA-256 and its beginning, in out. */
+enum { INTAKE_CUT_BYTES = RECORD_OVERSIZED_HEADER_BYTES + OVERSIZED_KEPT_BYTES };
+
+void intake_cut(struct record *r, uint8_t out[static INTAKE_CUT_BYTES]);
 
 #endif

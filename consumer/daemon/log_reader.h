@@ -29,6 +29,10 @@ struct log_reader {
 	/* Whether a message is to be stored; others count as skipped. NULL = all. */
 	bool (*wants)(void *context, const struct message *m);
 
+	/* Its meter values know less than stations said: one whose station, time and EVSE have a
+	 * meter value already is a duplicate of it, whatever else it says. */
+	bool gaps_only;
+
 	void (*close)(void *context);
 };
 

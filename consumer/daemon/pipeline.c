@@ -83,6 +83,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.pairing_window_us = c->pairing_window,
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,
 		.schema_version = schema_version,
+		.gaps_only = p->log->gaps_only,
 	};
 	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
 		pipeline_on_durable, pipeline_on_idle, p};
@@ -118,6 +119,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 		pipeline_free(&p);
 		return false;
 	}
+	p->batches[0].gaps_only = p->batches[1].gaps_only = log->gaps_only;
 	*out = p;
 	return true;
 }

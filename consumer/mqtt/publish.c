@@ -1,9 +1,12 @@
 #include "mqtt/publish.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "mqtt/mqtt_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -11,6 +14,8 @@
 enum {
 	/* Brokers take at least 65,535 at once unless they say otherwise; paho sees to that. */
 	PUBLISH_IN_FLIGHT_MAX = 500,
+	PUBLISH_IN_FLIGHT_BYTES = 32 << 20, /* beyond it one at a time */
+	PUBLISH_KEEP_BYTES = 64 * 1024,     /* of memory, by a place that is free */
 	PUBLISH_DISCONNECT_MS = 2000,
 	PUBLISH_SPAN_BYTES = 16,
 	PUBLISH_CORRELATION_BYTES = 96,
@@ -20,33 +25,57 @@ enum {
 
 /* How long the broker may take to acknowledge anything. */
 static const int64_t PUBLISH_PATIENCE_US = 60 * US_PER_SECOND;
+static const int64_t PUBLISH_LOOK_US = 200 * US_PER_MS; /* whether to stop */
+static const int64_t PUBLISH_RETRY_US = 100 * US_PER_MS, PUBLISH_RETRY_MAX_US = 5 * US_PER_SECOND;
+
+/* A message until the broker has it. What message borrows is in bytes; the topic is terminated. */
+struct publish_slot {
+	struct mqtt_publisher *publisher;
+	struct mqtt_message message;
+	uint8_t *bytes;
+	size_t room, size;
+	bool acknowledged;
+};
 
 struct mqtt_publisher {
+	const struct mqtt_options *options;
+	const volatile sig_atomic_t *stop;
 	MQTTAsync client;
 	char *uri;
 	int version;
+	struct backoff backoff;
+	uint64_t settled_before; /* when it was connected last */
+	uint64_t resent;
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t changed;
 	bool connected;
 	bool refused_version;
+	bool dropping; /* what paho says now is about messages that will be sent again */
 	bool failed;
 	struct error failure;
-	uint64_t sent, acknowledged;
+	/* Messages are numbered from 0; those from settled on are in slots, by number. */
+	uint64_t sent, settled, acknowledged;
+	size_t bytes;
+	struct publish_slot slots[PUBLISH_IN_FLIGHT_MAX];
 };
 
 /* ---- what paho says ---- */
 
-static void publish_fail(struct mqtt_publisher *p, int code, const char *what, const char *why)
+/* kind: TRANSIENT if another connection may help. */
+static void publish_fail(struct mqtt_publisher *p, enum error_kind kind, int code, const char *what,
+	const char *why)
 {
 	pthread_mutex_lock(&p->lock);
-	if (!p->failed)
-		error_set(&p->failure, ERROR_TRANSIENT, "broker", "%s: %s", what,
-			why != NULL ? why : MQTTAsync_strerror(code));
-	p->failed = true;
-	p->refused_version =
-		!p->connected && (code == REFUSED_VERSION_5 || code == REFUSED_VERSION_311);
-	pthread_cond_broadcast(&p->changed);
+	if (!p->dropping) {
+		if (!p->failed)
+			error_set(&p->failure, kind, "broker", "%s: %s", what,
+				why != NULL ? why : MQTTAsync_strerror(code));
+		p->failed = true;
+		p->refused_version =
+			!p->connected && (code == REFUSED_VERSION_5 || code == REFUSED_VERSION_311);
+		pthread_cond_broadcast(&p->changed);
+	}
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -75,28 +104,54 @@ static void publish_on_refused5(void *context, MQTTAsync_failureData5 *data)
 	int code = (int)data->reasonCode;
 
 	if (code >= REASON_FAILURE)
-		publish_fail(context, code, "could not connect to the broker",
+		publish_fail(context, ERROR_TRANSIENT, code, "could not connect to the broker",
 			MQTTReasonCode_toString(data->reasonCode));
 	else
-		publish_fail(context, data->code, "could not connect to the broker", data->message);
+		publish_fail(context, ERROR_TRANSIENT, data->code,
+			"could not connect to the broker", data->message);
 }
 
 static void publish_on_refused(void *context, MQTTAsync_failureData *data)
 {
-	publish_fail(context, data->code, "could not connect to the broker", data->message);
+	publish_fail(context, ERROR_TRANSIENT, data->code, "could not connect to the broker",
+		data->message);
 }
 
 static void publish_on_lost(void *context, char *cause)
 {
-	publish_fail(context, 0, "the connection to the broker broke",
+	publish_fail(context, ERROR_TRANSIENT, 0, "the connection to the broker broke",
 		cause != NULL ? cause : "closed");
 }
 
-static void publish_acknowledged(struct mqtt_publisher *p)
+/* Under the lock. */
+static void publish_settle(struct mqtt_publisher *p)
 {
+	while (p->settled < p->sent) {
+		struct publish_slot *slot = &p->slots[p->settled % PUBLISH_IN_FLIGHT_MAX];
+
+		if (!slot->acknowledged)
+			break;
+		p->settled++;
+		p->bytes -= slot->size;
+		if (slot->room > PUBLISH_KEEP_BYTES) {
+			free(slot->bytes);
+			slot->bytes = NULL;
+			slot->room = 0;
+		}
+	}
+}
+
+static void publish_acknowledged(struct publish_slot *slot)
+{
+	struct mqtt_publisher *p = slot->publisher;
+
 	pthread_mutex_lock(&p->lock);
-	p->acknowledged++;
-	pthread_cond_broadcast(&p->changed);
+	if (!p->dropping && !slot->acknowledged) {
+		slot->acknowledged = true;
+		p->acknowledged++;
+		publish_settle(p);
+		pthread_cond_broadcast(&p->changed);
+	}
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -112,16 +167,25 @@ static void publish_on_sent(void *context, MQTTAsync_successData *data)
 	publish_acknowledged(context);
 }
 
+/* The broker says no, or the connection broke before it said anything. */
 static void publish_on_unsent5(void *context, MQTTAsync_failureData5 *data)
 {
-	publish_fail(context, data->code, "the broker refused a message",
-		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
-							: data->message);
+	struct publish_slot *slot = context;
+
+	if ((int)data->reasonCode >= REASON_FAILURE)
+		publish_fail(slot->publisher, ERROR_FATAL, data->code,
+			"the broker refused a message", MQTTReasonCode_toString(data->reasonCode));
+	else
+		publish_fail(slot->publisher, ERROR_TRANSIENT, data->code,
+			"could not publish a message", data->message);
 }
 
 static void publish_on_unsent(void *context, MQTTAsync_failureData *data)
 {
-	publish_fail(context, data->code, "the broker refused a message", data->message);
+	struct publish_slot *slot = context;
+
+	publish_fail(slot->publisher, ERROR_TRANSIENT, data->code, "could not publish a message",
+		data->message);
 }
 
 static int publish_on_message(void *context, char *topic, int size, MQTTAsync_message *message)
@@ -135,24 +199,34 @@ static int publish_on_message(void *context, char *topic, int size, MQTTAsync_me
 
 /* ---- connecting ---- */
 
-/* Under the lock: until *what, a failure, or the broker has said nothing for too long. */
+static bool publish_is_stopped(const struct mqtt_publisher *p, struct error *err)
+{
+	return p->stop != NULL && *p->stop != 0 &&
+	       !error_set(err, ERROR_TRANSIENT, "stopped", "stopped by signal %d", (int)*p->stop);
+}
+
+/* Under the lock: until it is done, a failure, a signal, or the broker has said nothing for too
+ * long. */
 static bool publish_wait(struct mqtt_publisher *p, bool (*done)(const struct mqtt_publisher *p),
 	struct error *err)
 {
+	int64_t until_us = clock_mono_us() + PUBLISH_PATIENCE_US;
 	uint64_t seen = p->acknowledged;
-	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += PUBLISH_PATIENCE_US / US_PER_SECOND;
 	while (!p->failed && !done(p)) {
+		int64_t look_us = clock_wall_us() + PUBLISH_LOOK_US;
+		struct timespec look = {look_us / US_PER_SECOND, look_us % US_PER_SECOND * 1000};
+
+		if (publish_is_stopped(p, err))
+			return false;
 		if (p->acknowledged != seen) {
 			seen = p->acknowledged;
-			clock_gettime(CLOCK_REALTIME, &until);
-			until.tv_sec += PUBLISH_PATIENCE_US / US_PER_SECOND;
+			until_us = clock_mono_us() + PUBLISH_PATIENCE_US;
 		}
-		if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT)
+		if (clock_mono_us() >= until_us)
 			return error_set(err, ERROR_TRANSIENT, "broker",
 				"the broker has not answered for a minute");
+		(void)pthread_cond_timedwait(&p->changed, &p->lock, &look);
 	}
 	if (p->failed)
 		*err = p->failure;
@@ -166,16 +240,18 @@ static bool publish_is_connected(const struct mqtt_publisher *p)
 
 static bool publish_has_room(const struct mqtt_publisher *p)
 {
-	return p->sent - p->acknowledged < PUBLISH_IN_FLIGHT_MAX;
+	return p->sent == p->settled ||
+	       (p->sent - p->settled < PUBLISH_IN_FLIGHT_MAX && p->bytes < PUBLISH_IN_FLIGHT_BYTES);
 }
 
 static bool publish_is_done(const struct mqtt_publisher *p)
 {
-	return p->sent == p->acknowledged;
+	return p->sent == p->settled;
 }
 
-static int publish_start(struct mqtt_publisher *p, const struct mqtt_options *o)
+static int publish_start(struct mqtt_publisher *p)
 {
+	const struct mqtt_options *o = p->options;
 	MQTTAsync_connectOptions v5 = MQTTAsync_connectOptions_initializer5;
 	MQTTAsync_connectOptions v3 = MQTTAsync_connectOptions_initializer;
 	MQTTAsync_connectOptions *c = p->version == MQTTVERSION_5 ? &v5 : &v3;
@@ -202,25 +278,47 @@ static int publish_start(struct mqtt_publisher *p, const struct mqtt_options *o)
 	return MQTTAsync_connect(p->client, c);
 }
 
-static bool publish_connect(struct mqtt_publisher *p, const struct mqtt_options *o,
-	struct error *err)
+static int publish_make_client(struct mqtt_publisher *p)
 {
 	MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
 	int code;
-	bool ok;
 
 	create.MQTTVersion = p->version;
 	create.maxBufferedMessages = PUBLISH_IN_FLIGHT_MAX; /* 100 otherwise */
-	code = MQTTAsync_createWithOptions(&p->client, p->uri, o->client_id,
+	code = MQTTAsync_createWithOptions(&p->client, p->uri, p->options->client_id,
 		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
 	if (code == MQTTASYNC_SUCCESS)
 		code = MQTTAsync_setCallbacks(p->client, p, publish_on_lost, publish_on_message,
 			NULL);
+	return code;
+}
+
+/*
+ * Whatever paho still has to say about the messages under way does not count. The client is used
+ * again where it can be: one that is destroyed with messages under way leaks them (1.3.12).
+ */
+static void publish_drop(struct mqtt_publisher *p, bool for_good)
+{
+	pthread_mutex_lock(&p->lock);
+	p->dropping = true;
+	pthread_mutex_unlock(&p->lock);
+	if (for_good || MQTTAsync_isConnected(p->client))
+		MQTTAsync_destroy(&p->client);
+	pthread_mutex_lock(&p->lock);
+	p->dropping = p->failed = p->refused_version = p->connected = false;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool publish_connect(struct mqtt_publisher *p, struct error *err)
+{
+	int code = p->client == NULL ? publish_make_client(p) : MQTTASYNC_SUCCESS;
+	bool ok;
+
 	if (code == MQTTASYNC_SUCCESS)
-		code = publish_start(p, o);
+		code = publish_start(p);
 	if (code != MQTTASYNC_SUCCESS)
 		return error_set(err, ERROR_FATAL, "mqtt", "could not connect to \"%s\": %s",
-			o->urls[0], MQTTAsync_strerror(code));
+			p->options->urls[0], MQTTAsync_strerror(code));
 	pthread_mutex_lock(&p->lock);
 	ok = publish_wait(p, publish_is_connected, err);
 	pthread_mutex_unlock(&p->lock);
@@ -228,7 +326,7 @@ static bool publish_connect(struct mqtt_publisher *p, const struct mqtt_options 
 }
 
 bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options *options,
-	struct error *err)
+	const volatile sig_atomic_t *stop, struct error *err)
 {
 	struct mqtt_publisher *p = calloc(1, sizeof(*p));
 	bool ok;
@@ -238,16 +336,21 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
+	p->options = options;
+	p->stop = stop;
+	backoff_init(&p->backoff, PUBLISH_RETRY_US, PUBLISH_RETRY_MAX_US,
+		(uint64_t)clock_mono_us());
+	for (size_t i = 0; i < PUBLISH_IN_FLIGHT_MAX; i++)
+		p->slots[i].publisher = p;
 	p->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
 	p->uri = mqtt_uri(options->urls[0]);
-	ok = p->uri != NULL ? publish_connect(p, options, err)
+	ok = p->uri != NULL ? publish_connect(p, err)
 			    : error_set(err, ERROR_FATAL, "bad_setting",
 				      "\"%s\" is no address of a broker", options->urls[0]);
 	if (!ok && p->refused_version && options->version == MQTT_VERSION_AUTO) {
-		MQTTAsync_destroy(&p->client);
+		publish_drop(p, true);
 		p->version = MQTTVERSION_3_1_1;
-		p->failed = p->refused_version = false;
-		ok = publish_connect(p, options, err);
+		ok = publish_connect(p, err);
 	}
 	if (ok)
 		*out = p;
@@ -270,6 +373,8 @@ void mqtt_publisher_close(struct mqtt_publisher **publisher)
 			(void)MQTTAsync_disconnect(p->client, &options);
 		MQTTAsync_destroy(&p->client);
 	}
+	for (size_t i = 0; i < PUBLISH_IN_FLIGHT_MAX; i++)
+		free(p->slots[i].bytes);
 	free(p->uri);
 	pthread_cond_destroy(&p->changed);
 	pthread_mutex_destroy(&p->lock);
@@ -311,11 +416,12 @@ static bool publish_properties(const struct mqtt_message *m, MQTTProperties *pro
 	return publish_add(properties, MQTTPROPERTY_CODE_CORRELATION_DATA, correlation);
 }
 
-static int publish_hand_over(struct mqtt_publisher *p, const char *topic,
-	const struct mqtt_message *m)
+static int publish_to_paho(struct publish_slot *slot)
 {
 	MQTTAsync_message message = MQTTAsync_message_initializer;
 	MQTTAsync_callOptions call = MQTTAsync_callOptions_initializer;
+	const struct mqtt_message *m = &slot->message;
+	struct mqtt_publisher *p = slot->publisher;
 	union {
 		const uint8_t *bytes;
 		void *payload;
@@ -325,7 +431,7 @@ static int publish_hand_over(struct mqtt_publisher *p, const char *topic,
 	message.payload = borrowed.payload;
 	message.payloadlen = (int)m->payload.size;
 	message.qos = m->qos;
-	call.context = p;
+	call.context = slot;
 	if (p->version == MQTTVERSION_5) {
 		call.onSuccess5 = publish_on_sent5;
 		call.onFailure5 = publish_on_unsent5;
@@ -334,50 +440,148 @@ static int publish_hand_over(struct mqtt_publisher *p, const char *topic,
 		call.onFailure = publish_on_unsent;
 	}
 	if (p->version != MQTTVERSION_5 || publish_properties(m, &message.properties))
-		code = MQTTAsync_sendMessage(p->client, topic, &message, &call);
+		code = MQTTAsync_sendMessage(p->client, (const char *)m->topic.data, &message,
+			&call);
 	MQTTProperties_free(&message.properties);
 	return code;
 }
 
+/* If it does not take it, the connection is no good. */
+static void publish_hand_over(struct publish_slot *slot)
+{
+	int code = publish_to_paho(slot);
+
+	if (code != MQTTASYNC_SUCCESS)
+		publish_fail(slot->publisher, ERROR_TRANSIENT, code, "could not publish", NULL);
+}
+
+/* ---- and again ---- */
+
+static bool publish_pause(struct mqtt_publisher *p, int64_t us, struct error *err)
+{
+	int64_t until_us = clock_mono_us() + us;
+
+	for (int64_t left_us; (left_us = until_us - clock_mono_us()) > 0;) {
+		int64_t step_us = left_us < PUBLISH_LOOK_US ? left_us : PUBLISH_LOOK_US;
+		struct timespec step = {0, step_us * 1000};
+
+		if (publish_is_stopped(p, err))
+			return false;
+		(void)nanosleep(&step, NULL);
+	}
+	return true;
+}
+
+/* What the broker has not acknowledged; it may have some of it. */
+static void publish_resend(struct mqtt_publisher *p, uint64_t settled)
+{
+	for (uint64_t i = settled; i < p->sent; i++) {
+		struct publish_slot *slot = &p->slots[i % PUBLISH_IN_FLIGHT_MAX];
+
+		/* It stays so until we have sent it. */
+		if (slot->acknowledged)
+			continue;
+		p->resent++;
+		publish_hand_over(slot);
+	}
+}
+
+/* Another connection, however long it takes. */
+static bool publish_again(struct mqtt_publisher *p, struct error *err)
+{
+	struct mqtt_publisher_progress now;
+
+	log_warn("broker_lost", err->message, "%s", "");
+	do {
+		mqtt_publisher_progress(p, &now);
+		if (now.settled > p->settled_before)
+			backoff_reset(&p->backoff);
+		p->settled_before = now.settled;
+		if (!publish_pause(p, backoff_next_us(&p->backoff), err))
+			return false;
+		publish_drop(p, false);
+		if (publish_connect(p, err)) {
+			mqtt_publisher_progress(p, &now);
+			log_info("broker_connected", "", "resending=%" PRIu64,
+				p->sent - now.acknowledged);
+			publish_resend(p, now.settled);
+			return true;
+		}
+	} while (err->kind == ERROR_TRANSIENT && strcmp(err->reason, "stopped") != 0);
+	return false;
+}
+
+static bool publish_until(struct mqtt_publisher *p, bool (*done)(const struct mqtt_publisher *p),
+	struct error *err)
+{
+	for (;;) {
+		bool ok;
+
+		pthread_mutex_lock(&p->lock);
+		ok = publish_wait(p, done, err);
+		pthread_mutex_unlock(&p->lock);
+		if (ok)
+			return true;
+		if (err->kind != ERROR_TRANSIENT || strcmp(err->reason, "stopped") == 0 ||
+			!publish_again(p, err))
+			return false;
+	}
+}
+
+/* ---- for the caller ---- */
+
+static bool publish_keep(struct publish_slot *slot, const struct mqtt_message *m, struct error *err)
+{
+	size_t size = m->topic.size + 1 + m->trace.size + m->payload.size;
+	uint8_t *at;
+
+	if (size > slot->room) {
+		at = realloc(slot->bytes, size);
+		if (at == NULL)
+			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		slot->bytes = at;
+		slot->room = size;
+	}
+	slot->size = size;
+	slot->acknowledged = false;
+	slot->message = *m;
+	at = slot->bytes;
+	memcpy(at, m->topic.data, m->topic.size);
+	at[m->topic.size] = '\0';
+	slot->message.topic = slice_of(at, m->topic.size);
+	at += m->topic.size + 1;
+	if (m->trace.size > 0)
+		memcpy(at, m->trace.data, m->trace.size);
+	slot->message.trace = slice_of(at, m->trace.size);
+	at += m->trace.size;
+	if (m->payload.size > 0)
+		memcpy(at, m->payload.data, m->payload.size);
+	slot->message.payload = slice_of(at, m->payload.size);
+	return true;
+}
+
 bool mqtt_publisher_send(struct mqtt_publisher *p, const struct mqtt_message *m, struct error *err)
 {
-	char *topic = strndup((const char *)m->topic.data, m->topic.size);
-	int code;
-	bool ok;
+	struct publish_slot *slot = &p->slots[p->sent % PUBLISH_IN_FLIGHT_MAX];
 
-	if (topic == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	if (!publish_until(p, publish_has_room, err) || !publish_keep(slot, m, err))
+		return false;
 	pthread_mutex_lock(&p->lock);
-	ok = publish_wait(p, publish_has_room, err);
-	if (ok)
-		p->sent++;
+	p->sent++;
+	p->bytes += slot->size;
 	pthread_mutex_unlock(&p->lock);
-	if (ok) {
-		code = publish_hand_over(p, topic, m);
-		ok = code == MQTTASYNC_SUCCESS ||
-		     error_set(err, ERROR_TRANSIENT, "broker", "could not publish: %s",
-			     MQTTAsync_strerror(code));
-	}
-	free(topic);
-	return ok;
+	publish_hand_over(slot);
+	return true;
 }
 
 bool mqtt_publisher_flush(struct mqtt_publisher *p, struct error *err)
 {
-	bool ok;
-
-	pthread_mutex_lock(&p->lock);
-	ok = publish_wait(p, publish_is_done, err);
-	pthread_mutex_unlock(&p->lock);
-	return ok;
+	return publish_until(p, publish_is_done, err);
 }
 
-uint64_t mqtt_publisher_acknowledged(struct mqtt_publisher *p)
+void mqtt_publisher_progress(struct mqtt_publisher *p, struct mqtt_publisher_progress *out)
 {
-	uint64_t count;
-
 	pthread_mutex_lock(&p->lock);
-	count = p->acknowledged;
+	*out = (struct mqtt_publisher_progress){p->acknowledged, p->settled, p->resent};
 	pthread_mutex_unlock(&p->lock);
-	return count;
 }

@@ -165,7 +165,8 @@ static bool lines_plain(struct slice line, struct arena *arena, struct record *o
 /* ---- JSON ---- */
 
 struct lines_json {
-	struct slice topic, time, trace, properties, qos, payload, payload_hex, payload_size;
+	struct slice topic, time, trace, properties, qos, oversized;
+	struct slice payload, payload_hex, payload_size;
 };
 
 static bool lines_json_members(struct slice line, struct lines_json *out, struct error *err)
@@ -176,8 +177,8 @@ static bool lines_json_members(struct slice line, struct lines_json *out, struct
 	} known[] = {{"\"topic\"", &out->topic}, {"\"tst\"", &out->time},
 		{"\"received_at\"", &out->time}, {"\"trace\"", &out->trace},
 		{"\"properties\"", &out->properties}, {"\"qos\"", &out->qos},
-		{"\"payload\"", &out->payload}, {"\"payload_hex\"", &out->payload_hex},
-		{"\"payloadlen\"", &out->payload_size}};
+		{"\"oversized\"", &out->oversized}, {"\"payload\"", &out->payload},
+		{"\"payload_hex\"", &out->payload_hex}, {"\"payloadlen\"", &out->payload_size}};
 	struct slice rest = line, key, value;
 	bool ok;
 
@@ -248,6 +249,8 @@ static bool lines_json(struct slice line, struct arena *arena, struct record *ou
 		return false;
 	if (!slice_is_absent(j.qos) && decimal_to_int64(j.qos, 0, 2, &qos))
 		out->flags = (uint16_t)qos;
+	if (slice_equal_cstr(j.oversized, "true"))
+		out->flags |= RECORD_OVERSIZED;
 	if (!slice_is_absent(j.trace) &&
 		!lines_json_text(j.trace, arena, "its trace is no text", &out->trace, err))
 		return false;

@@ -1,9 +1,7 @@
-#include "replay/source.h"
-
 #include "base/check.h"
 #include "base/fs.h"
+#include "replay/source_private.h"
 #include "replay/unpack.h"
-#include "spool/segment.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -19,64 +17,29 @@ enum {
 	SOURCE_CHECKPOINT = 4096, /* messages */
 };
 
-enum source_kind { SOURCE_SEGMENT, SOURCE_STREAM, SOURCE_TEXT };
-
 /* How each record begins; the last byte is the version. */
 static const uint8_t stream_magic[] = {0x9a, 0xce, 'O', 'P', 'R', RECORD_MAGIC & 0xff};
 
-/* Where to read on for the message behind seq. */
-struct source_checkpoint {
-	uint64_t seq;
-	size_t file;
-	int64_t offset;
-	uint64_t inner; /* lines read, or the number within the segment */
-};
-
-struct replay_source {
-	const struct replay_files *files;
-	const struct lines_pattern *pattern;
-	struct replay_source_events events;
-
-	size_t file;
-	int fd;       /* of the unpacked file; -1 = none is open */
-	int input_fd; /* standard input, unpacked: it cannot be opened twice; -1 = not read yet */
-	enum source_kind kind;
-	int64_t size;       /* unpacked */
-	int64_t disk_bytes; /* as it is on disk */
-	int64_t done_bytes; /* of the files before */
-
-	struct segment_reader reader;
-	uint64_t missing; /* of the reader, reported */
-
-	uint8_t *buffer; /* of text, or of a stream */
-	size_t buffer_room, buffer_size, buffer_at;
-	int64_t buffer_offset;
-	uint64_t lines;
-
-	uint64_t seq;        /* of the message read last */
-	uint64_t skip_until; /* messages up to here are passed over */
-
-	/* What was reported once is not reported again when it is read again. */
-	size_t reported_file;
-	int64_t reported_position;
-
-	struct source_checkpoint *checkpoints;
-	size_t checkpoints_count, checkpoints_room;
-};
-
 bool replay_source_open(struct replay_source **out, const struct replay_files *files,
-	const struct lines_pattern *pattern, struct replay_source_events events, struct error *err)
+	const struct lines_pattern *pattern, const struct csv_map *csv,
+	struct replay_source_events events, struct error *err)
 {
 	struct replay_source *s = calloc(1, sizeof(*s));
 
-	if (s != NULL)
+	if (s != NULL) {
 		s->buffer = malloc(SOURCE_BUFFER_BYTES);
-	if (s == NULL || s->buffer == NULL) {
+		s->csv = csv == NULL ? NULL : calloc(1, sizeof(*s->csv));
+	}
+	if (s == NULL || s->buffer == NULL || (csv != NULL && s->csv == NULL)) {
+		if (s != NULL)
+			free(s->buffer);
 		free(s);
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	}
 	s->files = files;
 	s->pattern = pattern;
+	if (csv != NULL)
+		s->csv->map = csv;
 	s->events = events;
 	s->fd = s->input_fd = -1;
 	s->buffer_room = SOURCE_BUFFER_BYTES;
@@ -110,12 +73,13 @@ void replay_source_close(struct replay_source **source)
 	if (s->input_fd >= 0)
 		close(s->input_fd);
 	free(s->buffer);
+	free(s->csv);
 	free(s->checkpoints);
 	free(s);
 }
 
-static void source_report(struct replay_source *s, const char *unit, int64_t position,
-	uint64_t count, const char *why)
+void source_report(struct replay_source *s, const char *unit, int64_t position, uint64_t count,
+	const char *why)
 {
 	if (s->file < s->reported_file ||
 		(s->file == s->reported_file && position <= s->reported_position))
@@ -179,6 +143,7 @@ static bool source_open_file(struct replay_source *s, struct error *err)
 	static const uint8_t segment[] = {0x96, 0xce, 'O', 'P', 'S'};
 	uint8_t start[sizeof(segment)] = {0};
 	struct error why;
+	bool named;
 
 	if (!source_unpack(s, err))
 		return false;
@@ -189,6 +154,14 @@ static bool source_open_file(struct replay_source *s, struct error *err)
 	s->buffer_size = s->buffer_at = 0;
 	s->buffer_offset = 0;
 	s->lines = 0;
+	if (s->csv != NULL) {
+		s->kind = SOURCE_CSV;
+		if (!source_csv_open(s, &named, err))
+			return false;
+		if (!named)
+			source_close_file(s);
+		return true;
+	}
 	if (memcmp(start, stream_magic, sizeof(start)) == 0)
 		s->kind = SOURCE_STREAM;
 	if (memcmp(start, segment, sizeof(start)) != 0)
@@ -222,8 +195,7 @@ int64_t replay_source_bytes(const struct replay_source *s)
 
 /* ---- lines ---- */
 
-/* More text behind what is there; false at the end of the file. */
-static bool text_read(struct replay_source *s, bool *more_out, struct error *err)
+bool source_read(struct replay_source *s, bool *more_out, struct error *err)
 {
 	int64_t got;
 
@@ -250,8 +222,7 @@ static bool text_read(struct replay_source *s, bool *more_out, struct error *err
 	return true;
 }
 
-/* A line without its end; absent at the end of the file. It lives until the next call. */
-static bool text_line(struct replay_source *s, struct slice *out, struct error *err)
+bool source_line(struct replay_source *s, struct slice *out, struct error *err)
 {
 	size_t searched = 0;
 	bool more = true, cut = false;
@@ -284,7 +255,7 @@ static bool text_line(struct replay_source *s, struct slice *out, struct error *
 			searched = 0;
 			s->buffer_at = s->buffer_size;
 		}
-		if (!text_read(s, &more, err))
+		if (!source_read(s, &more, err))
 			return false;
 	}
 }
@@ -300,7 +271,7 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 		struct slice line;
 		struct error why;
 
-		if (!text_line(s, &line, err))
+		if (!source_line(s, &line, err))
 			return REPLAY_ERROR;
 		if (slice_is_absent(line))
 			return REPLAY_END;
@@ -376,7 +347,7 @@ static enum replay_next stream_next(struct replay_source *s, struct arena *arena
 			return REPLAY_RECORD;
 		case RECORD_PARTIAL:
 			if (more) {
-				if (!text_read(s, &more, err))
+				if (!source_read(s, &more, err))
 					return REPLAY_ERROR;
 				continue;
 			}
@@ -458,6 +429,7 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 		s->reader.last_seq = c->inner;
 	} else {
 		s->buffer_offset = c->offset;
+		s->buffer_size = s->buffer_at = 0;
 		s->lines = c->inner;
 	}
 	return true;
@@ -498,6 +470,7 @@ enum replay_next replay_source_next(struct replay_source *s, struct arena *arena
 		}
 		next = s->kind == SOURCE_SEGMENT  ? segment_next(s, arena, out, err)
 		       : s->kind == SOURCE_STREAM ? stream_next(s, arena, out, err)
+		       : s->kind == SOURCE_CSV    ? source_csv_next(s, arena, out, err)
 						  : text_next(s, arena, out, err);
 		if (next == REPLAY_ERROR)
 			return next;

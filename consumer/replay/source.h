@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "replay/csv.h"
 #include "replay/lines.h"
 #include "spool/record.h"
 
@@ -10,10 +11,10 @@
 #include <stdint.h>
 
 /*
- * Old messages from files, one after the other, numbered from 1 on: segments of a log, and captures
- * line by line (replay/lines.h), each plain or packed with gzip or zstd. What a file is, is seen
- * from its first bytes. The same files give the same numbers, so the number of a message is a
- * position to come back to.
+ * Old messages from files, one after the other, numbered from 1 on: segments of a log, captures
+ * line by line (replay/lines.h), and meter values in CSV (replay/csv.h), each plain or packed with
+ * gzip or zstd. What a file is, is seen from its first bytes. The same files give the same numbers,
+ * so the number of a message is a position to come back to.
  *
  * What cannot be read is reported with file and position and passed over: nothing else is harmed.
  * Memory does not grow with the files; blocking; one thread.
@@ -39,9 +40,10 @@ struct replay_source_events {
 	void *context;
 };
 
-/* files and pattern are borrowed. */
+/* files, pattern and csv are borrowed; with csv all files are CSV, NULL = none. */
 MUST_CHECK bool replay_source_open(struct replay_source **out, const struct replay_files *files,
-	const struct lines_pattern *pattern, struct replay_source_events events, struct error *err);
+	const struct lines_pattern *pattern, const struct csv_map *csv,
+	struct replay_source_events events, struct error *err);
 void replay_source_close(struct replay_source **source);
 
 enum replay_next { REPLAY_RECORD, REPLAY_END, REPLAY_ERROR };

@@ -140,9 +140,13 @@ static bool unpack_header(struct unpacker *u, struct error *err)
 
 static bool unpack_all(struct unpacker *u, struct error *err)
 {
+	struct archive_summary summary;
 	struct archive_table table;
 	bool found, ok;
 
+	/* Where it should be, even if the way there is damaged. */
+	if (archive_summary_read(u->from, u->from_path, &summary, NULL) && summary.whole)
+		u->summary = summary;
 	u->size = fs_size(u->from, u->from_path, err);
 	if (u->size < 0 || !archive_table_read(u->from, u->from_path, u->size, &table, &found, err))
 		return false;

@@ -29,7 +29,7 @@ uint8_t *record_put(uint8_t *start, const struct record *r, uint64_t generation)
 	uint64_t checksum;
 
 	CHECK(r->topic.size <= TOPIC_BYTES_MAX && r->trace.size <= RECORD_TRACE_BYTES_MAX);
-	CHECK(r->payload.size <= UINT32_MAX / 2);
+	CHECK(record_bytes(r) <= RECORD_BYTES_MAX);
 	at = put_u8(at, RECORD_ARRAY_10);
 	at = put_be32(put_u8(at, RECORD_UINT32), RECORD_MAGIC);
 	at = put_be32(put_u8(at, RECORD_UINT32), (uint32_t)record_bytes(r));
@@ -96,7 +96,8 @@ enum record_status record_get(struct slice bytes, uint64_t generation, struct re
 	if (!record_prefix_is(bytes.data, generation))
 		return RECORD_END;
 	size = get_be32(bytes.data + 7);
-	if (size < RECORD_FIXED_BYTES)
+	/* Nobody waits for what cannot come, or makes room for it. */
+	if (size < RECORD_FIXED_BYTES || size > RECORD_BYTES_MAX)
 		return RECORD_DAMAGED;
 	if (size > bytes.size) {
 		*bytes_out = size;

@@ -33,7 +33,8 @@
 enum {
 	RECORD_FIXED_BYTES = 44 + 2 + 5 + 9,
 	RECORD_TRACE_BYTES_MAX = 255,
-	RECORD_PREFIX_BYTES = 20, /* what tells a record of a generation from anything else */
+	RECORD_BYTES_MAX = 17 << 20, /* mqtt.message_bytes_max is 16 MiB at most */
+	RECORD_PREFIX_BYTES = 20,    /* what tells a record of a generation from anything else */
 	/* Payload of a RECORD_OVERSIZED record: full size (8), SHA-256 (32), first bytes. */
 	RECORD_OVERSIZED_HEADER_BYTES = 8 + 32,
 };

@@ -141,6 +141,28 @@ def test_log_that_is_packed_while_it_is_replayed(packed, empty, tmp_path):  # no
     assert_equal(packed.database, other)
 
 
+def test_log_that_is_packed_after_a_killed_replay(packed, empty, tmp_path):  # noqa: F811
+    folder = str(shutil.copytree(packed.folder, tmp_path / "log"))
+    for path in packed.archives(folder):
+        subprocess.run(["zstd", "-q", "-d", path], check=True)
+        os.rename(path, path + ".later")
+    other = empty()
+    running = subprocess.Popen(
+        [BINARY, *(f"--{k}={v}" for k, v in other.settings().items()), "replay", "--rate", "4000",
+         folder], stdout=subprocess.DEVNULL)
+    rig.wait_until(lambda: other.value("SELECT coalesce(sum(seq), 0) FROM ingest_progress") > 500,
+                   60, "the replay gets somewhere")
+    running.kill()
+    running.wait()
+    for path in glob.glob(f"{folder}/*.later"):
+        packed_path = path.removesuffix(".later")
+        os.rename(path, packed_path)
+        os.unlink(packed_path.removesuffix(".zst"))
+    last = replay(other, folder, timeout=180)
+    assert last["resumed"] and last["records"] < MESSAGES
+    assert_equal(packed.database, other)
+
+
 @pytest.mark.parametrize("form", ["cat", "export maeve"])
 def test_exported_lines_give_the_same_tables(packed, empty, tmp_path, form):  # noqa: F811
     lines = tmp_path / "lines"

@@ -269,3 +269,45 @@ def test_database_that_goes_away_is_waited_for(log, migrated, workspace):
     assert json.loads(out)["records"] == 9000
     assert_equal(migrated, other)
     cluster.stop()
+
+
+def test_equal_content_at_other_times_counts_for_itself(empty, tmp_path):
+    """An idle meter says the same every quarter of an hour; only some of it is there already."""
+    lines = [f'17698536{i}0 1 cs/in/ocpp1.6/cs001 ' + json.dumps(
+        [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [
+            {"timestamp": f"2026-01-31T10:{i}0:00Z", "sampledValue": [{"value": "7"}]}]}]
+        ).encode().hex() for i in range(4)]
+    database = empty()
+    for count, new in ((1, 1), (4, 3)):
+        capture = tmp_path / f"{count}"
+        capture.write_text("\n".join(lines[:count]))
+        found = replay(database, capture)
+        assert (found["stored"], found["duplicate"]) == (new, count - new)
+
+
+def test_message_over_the_limit_is_the_same_dead_letter_by_any_way(
+        running, migrated, publish, empty, tmp_path):
+    p = running({"mqtt.message_bytes_max": "100KiB"})
+    payload = b"{" + b"x" * (100 << 10)
+    publish.raw("cs/in/ocpp1.6/cs001", payload)
+    publish.call("cs001", "Heartbeat", {})
+    stored(migrated, 2)
+    p.stop()
+    settings = {"mqtt.message_bytes_max": "100KiB"}
+    [received] = migrated.rows("SELECT extract(epoch FROM first_received_at) FROM dead_letters")
+    ways = {"log": p.settings["spool.dir"]}
+    for form in ("json", "maeve", "msgpack"):
+        ways[form] = tmp_path / form
+        with open(ways[form], "wb") as out:
+            subprocess.run([BINARY, f"--spool.dir={p.settings['spool.dir']}", "spool", "export",
+                            form], stdout=out, check=True)
+    ways["capture"] = tmp_path / "capture"
+    ways["capture"].write_text(f"{received[0]} 1 cs/in/ocpp1.6/cs001 {payload.hex()}\n")
+    for way, source in ways.items():
+        other = empty()
+        done = run_cli({**other.settings(), **settings}, "replay", "--json", str(source))
+        assert done.returncode == 0, way + done.stderr
+        assert json.loads(done.stdout)["dead_lettered_reasons"] == {"oversized": 1}, way
+        assert contents(other)["dead_letters"] == contents(migrated)["dead_letters"], way
+        dry = run_cli(settings, "replay", "--dry-run", str(source))
+        assert dry.returncode == 0 and "dead letters oversized: 1" in dry.stdout, way

@@ -89,6 +89,19 @@ static void lines_of_our_own_are_read(void **state)
 	assert_int_equal(r.flags, 2);
 }
 
+static void what_was_cut_off_stays_marked(void **state)
+{
+	(void)state;
+	assert_int_equal(line("{\"received_at\":\"2026-01-31T05:32:25Z\",\"topic\":\"t\",\"qos\":1,"
+			      "\"oversized\":true,\"payload_hex\":\"00\"}")
+				 .flags,
+		1 | RECORD_OVERSIZED);
+	assert_int_equal(line("{\"received_at\":\"2026-01-31T05:32:25Z\",\"topic\":\"t\",\"qos\":1,"
+			      "\"payload_hex\":\"00\"}")
+				 .flags,
+		1);
+}
+
 static void bytes_that_are_no_text_survive(void **state)
 {
 	struct record r = line("{\"tst\":\"2026-01-31T05:32:25Z\",\"topic\":\"t\",\"payloadlen\":4,"
@@ -185,6 +198,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(captures_of_mosquitto_are_read),
 		cmocka_unit_test(lines_of_our_own_are_read),
+		cmocka_unit_test(what_was_cut_off_stays_marked),
 		cmocka_unit_test(bytes_that_are_no_text_survive),
 		cmocka_unit_test(what_is_no_message_says_why),
 		cmocka_unit_test(frames_are_found_by_a_pattern),

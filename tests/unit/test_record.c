@@ -68,6 +68,22 @@ static void record_get_sees_every_flipped_bit(void **state)
 	}
 }
 
+/* Else the reader of a large segment would ask for more than any batch has room for, for ever. */
+static void record_get_does_not_wait_for_what_cannot_be(void **state)
+{
+	uint8_t out[256];
+	struct record back;
+	size_t size = 0;
+
+	(void)state;
+	record_put(out, &sample, 7);
+	put_be32(out + 7, RECORD_BYTES_MAX);
+	assert_int_equal(record_get(slice_of(out, sizeof(out)), 7, &back, &size), RECORD_PARTIAL);
+	assert_int_equal(size, RECORD_BYTES_MAX);
+	put_be32(out + 7, RECORD_BYTES_MAX + 1);
+	assert_int_equal(record_get(slice_of(out, sizeof(out)), 7, &back, &size), RECORD_DAMAGED);
+}
+
 static void record_get_asks_for_what_is_missing(void **state)
 {
 	uint8_t out[256];
@@ -130,6 +146,7 @@ int main(void)
 		cmocka_unit_test(record_bytes_of_version_1_never_change),
 		cmocka_unit_test(record_put_and_get_are_inverse),
 		cmocka_unit_test(record_get_sees_every_flipped_bit),
+		cmocka_unit_test(record_get_does_not_wait_for_what_cannot_be),
 		cmocka_unit_test(record_get_asks_for_what_is_missing),
 		cmocka_unit_test(record_lengths_that_lie_are_damage),
 		cmocka_unit_test(record_candidate_finds_the_next_beginning),

@@ -1,0 +1,137 @@
+#include "replay/csv.h"
+
+#include "base/iso8601.h"
+
+#include <stdio.h>
+
+/*
+ * station=id,time=ts,unit='kWh',zone=+01:00: names, then a column, or in single quotes a constant.
+ * Double quotes hold a column's name that has a comma.
+ */
+static const char *const map_names[CSV_ROLES] = {
+	[CSV_STATION] = "station",
+	[CSV_TIME] = "time",
+	[CSV_VALUE] = "value",
+	[CSV_EVSE] = "evse",
+	[CSV_TRANSACTION] = "transaction",
+	[CSV_MEASURAND] = "measurand",
+	[CSV_PHASE] = "phase",
+	[CSV_CONTEXT] = "context",
+	[CSV_LOCATION] = "location",
+	[CSV_UNIT] = "unit",
+};
+
+static bool map_bad(struct error *err, struct slice at, const char *what)
+{
+	error_set(err, ERROR_FATAL, "bad_map", "\"%.*s\" is no map of columns: %s",
+		(int)(at.size < 100 ? at.size : 100), (const char *)at.data, what);
+	return error_hint(err,
+		"like station=id,time=ts,value=kwh,unit='kWh': a column, or a constant "
+		"in single quotes, for station, time, value, evse, transaction, "
+		"measurand, phase, context, location, unit; also zone=+01:00, "
+		"decimal=comma, version=2.0.1");
+}
+
+/* The text up to the next comma, or in quotes; what follows it stays in *rest. */
+static bool map_value(struct slice *rest, struct slice *out, char *quote_out)
+{
+	const uint8_t *end;
+	size_t size;
+
+	*quote_out = '\0';
+	if (rest->size > 0 && (*rest->data == '\'' || *rest->data == '"')) {
+		*quote_out = (char)*rest->data;
+		*rest = slice_of(rest->data + 1, rest->size - 1);
+		end = memchr(rest->data, *quote_out, rest->size);
+		if (end == NULL)
+			return false;
+		size = (size_t)(end - rest->data);
+		*out = slice_of(rest->data, size);
+		size++;
+	} else {
+		end = memchr(rest->data, ',', rest->size);
+		size = end == NULL ? rest->size : (size_t)(end - rest->data);
+		*out = slice_of(rest->data, size);
+		if (size == 0)
+			return false;
+	}
+	*rest = slice_of(rest->data + size, rest->size - size);
+	if (rest->size == 0)
+		return true;
+	if (*rest->data != ',')
+		return false;
+	*rest = slice_of(rest->data + 1, rest->size - 1);
+	return rest->size > 0;
+}
+
+static bool map_zone(struct slice zone)
+{
+	char text[CSV_TIME_BYTES];
+	int64_t us;
+
+	if (zone.size >= sizeof("+01:00"))
+		return false;
+	snprintf(text, sizeof(text), "2026-01-31T10:00:00%.*s", SLICE_ARG(zone));
+	return zone.size > 0 && iso8601_parse(slice_from_cstr(text), &us) == ISO8601_EXACT;
+}
+
+/* What is no column: how the others are to be read. False if it is none of these either. */
+static bool map_setting(struct csv_map *map, struct slice name, struct slice value)
+{
+	if (slice_equal_cstr(name, "zone")) {
+		map->zone = slice_equal_cstr(value, "UTC") ? slice_from_cstr("Z") : value;
+		return map_zone(map->zone);
+	}
+	if (slice_equal_cstr(name, "version")) {
+		map->version = value;
+		return slice_equal_cstr(value, "1.6") || slice_equal_cstr(value, "2.0.1") ||
+		       slice_equal_cstr(value, "2.1");
+	}
+	map->decimal_comma = slice_equal_cstr(value, "comma");
+	return slice_equal_cstr(name, "decimal") &&
+	       (map->decimal_comma || slice_equal_cstr(value, "point"));
+}
+
+static bool map_pair(struct csv_map *map, struct slice *rest, struct error *err)
+{
+	const uint8_t *equals = memchr(rest->data, '=', rest->size);
+	struct slice at = *rest, name, value;
+	char quote;
+
+	if (equals == NULL)
+		return map_bad(err, at, "it has no =");
+	name = slice_of(rest->data, (size_t)(equals - rest->data));
+	*rest = slice_of(equals + 1, rest->size - name.size - 1);
+	if (!map_value(rest, &value, &quote))
+		return map_bad(err, at, "it does not say which column");
+	for (int role = 0; role < CSV_ROLES; role++) {
+		if (!slice_equal_cstr(name, map_names[role]))
+			continue;
+		if (!slice_is_absent(map->roles[role].text))
+			return map_bad(err, at, "it is said twice");
+		map->roles[role].text = value;
+		map->roles[role].is_constant = quote == '\'';
+		return true;
+	}
+	return map_setting(map, name, value) || map_bad(err, at, "it means nothing");
+}
+
+bool csv_map_parse(const char *text, struct csv_map *out, struct error *err)
+{
+	struct slice all = slice_from_cstr(text), rest = all;
+
+	*out = (struct csv_map){.version = SLICE("1.6")};
+	do {
+		if (!map_pair(out, &rest, err))
+			return false;
+	} while (rest.size > 0);
+	for (int role = 0; role <= CSV_VALUE; role++) {
+		if (slice_is_absent(out->roles[role].text))
+			return map_bad(err, all, "station, time and value must be there");
+	}
+	/* MeterValues of 2.x are outside of transactions. */
+	if (!slice_is_absent(out->roles[CSV_TRANSACTION].text) &&
+		!slice_equal_cstr(out->version, "1.6"))
+		return map_bad(err, all, "meter values have a transaction in 1.6 only");
+	return true;
+}

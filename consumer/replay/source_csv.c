@@ -1,0 +1,112 @@
+#include "replay/source_private.h"
+
+/* The row at the beginning of what is not used yet; PARTIAL at the end of the file. */
+static bool csv_peek(struct replay_source *s, bool header, enum csv_status *status_out,
+	const char **why_out, struct error *err)
+{
+	bool more = true;
+
+	for (;;) {
+		struct slice rest =
+			slice_of(s->buffer + s->buffer_at, s->buffer_size - s->buffer_at);
+
+		*status_out = CSV_PARTIAL;
+		if (rest.size > 0)
+			*status_out = header ? csv_header(s->csv, rest, !more, why_out)
+					     : csv_read(s->csv, rest, !more, why_out);
+		if (*status_out != CSV_PARTIAL || !more)
+			return true;
+		if (!source_read(s, &more, err))
+			return false;
+	}
+}
+
+static void csv_use(struct replay_source *s)
+{
+	s->buffer_at += s->csv->row.bytes;
+	s->lines += s->csv->row.lines;
+}
+
+bool source_csv_open(struct replay_source *s, bool *ok_out, struct error *err)
+{
+	enum csv_status status;
+	const char *why = "";
+
+	if (!csv_peek(s, true, &status, &why, err))
+		return false;
+	if (status == CSV_BAD)
+		source_report(s, "line", 1, 1, why);
+	*ok_out = status == CSV_OK;
+	if (*ok_out)
+		csv_use(s);
+	return true;
+}
+
+/* Behind a bad row, or, if where it ends is not known, behind its first line: a quote too much does
+ * not cost what follows. */
+static bool csv_pass(struct replay_source *s, const char *why, struct error *err)
+{
+	struct slice line;
+
+	source_report(s, "line", (int64_t)s->lines + 1, 1, why);
+	if (s->csv->row.bytes == 0)
+		return source_line(s, &line, err);
+	csv_use(s);
+	return true;
+}
+
+/*
+ * The rows of one meter value into the arena, up to one that is of another. *begun_out: there were
+ * some. False with err: TRANSIENT if the arena is full.
+ */
+static bool csv_collect(struct replay_source *s, struct arena *arena, bool *begun_out,
+	struct error *err)
+{
+	const char *why = "";
+
+	for (*begun_out = false;;) {
+		enum csv_status status;
+
+		if (!csv_peek(s, false, &status, &why, err))
+			return false;
+		if (status == CSV_PARTIAL)
+			return true;
+		if (status == CSV_OK && *begun_out) {
+			if (!csv_goes_with(s->csv))
+				return true;
+			status = csv_add(s->csv, &why) ? CSV_OK : CSV_BAD;
+		} else if (status == CSV_OK) {
+			if (!csv_begin(s->csv, arena))
+				return error_set(err, ERROR_TRANSIENT, "arena_full",
+					"no room for a row");
+			*begun_out = true;
+		}
+		if (status != CSV_BAD)
+			csv_use(s);
+		else if (!csv_pass(s, why, err))
+			return false;
+	}
+}
+
+enum replay_next source_csv_next(struct replay_source *s, struct arena *arena, struct record *out,
+	struct error *err)
+{
+	struct arena_mark mark = arena_mark(arena);
+	int64_t offset = s->buffer_offset + (int64_t)s->buffer_at;
+	uint64_t lines = s->lines;
+	bool begun;
+
+	if (csv_collect(s, arena, &begun, err)) {
+		if (!begun)
+			return REPLAY_END;
+		if (csv_end(s->csv, out))
+			return REPLAY_RECORD;
+		error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a meter value");
+	}
+	/* Again, into another arena, and from the file: what was used has left the buffer. */
+	arena_rewind(arena, mark);
+	s->buffer_offset = offset;
+	s->buffer_size = s->buffer_at = 0;
+	s->lines = lines;
+	return REPLAY_ERROR;
+}

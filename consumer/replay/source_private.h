@@ -1,0 +1,67 @@
+#ifndef REPLAY_SOURCE_PRIVATE_H
+#define REPLAY_SOURCE_PRIVATE_H
+
+#include "replay/source.h"
+#include "spool/segment.h"
+
+/* Shared by source*.c only. */
+
+enum source_kind { SOURCE_SEGMENT, SOURCE_STREAM, SOURCE_TEXT, SOURCE_CSV };
+
+/* Where to read on for the message behind seq. */
+struct source_checkpoint {
+	uint64_t seq;
+	size_t file;
+	int64_t offset;
+	uint64_t inner; /* lines read, or the number within the segment */
+};
+
+struct replay_source {
+	const struct replay_files *files;
+	const struct lines_pattern *pattern;
+	struct csv_reader *csv; /* NULL = the files are no CSV */
+	struct replay_source_events events;
+
+	size_t file;
+	int fd;       /* of the unpacked file; -1 = none is open */
+	int input_fd; /* standard input, unpacked: it cannot be opened twice; -1 = not read yet */
+	enum source_kind kind;
+	int64_t size;       /* unpacked */
+	int64_t disk_bytes; /* as it is on disk */
+	int64_t done_bytes; /* of the files before */
+
+	struct segment_reader reader;
+	uint64_t missing; /* of the reader, reported */
+
+	uint8_t *buffer; /* of text, or of a stream */
+	size_t buffer_room, buffer_size, buffer_at;
+	int64_t buffer_offset;
+	uint64_t lines;
+
+	uint64_t seq;        /* of the message read last */
+	uint64_t skip_until; /* messages up to here are passed over */
+
+	/* What was reported once is not reported again when it is read again. */
+	size_t reported_file;
+	int64_t reported_position;
+
+	struct source_checkpoint *checkpoints;
+	size_t checkpoints_count, checkpoints_room;
+};
+
+/* Something cannot be read, where and why; said once, also if it is read again. */
+void source_report(struct replay_source *s, const char *unit, int64_t position, uint64_t count,
+	const char *why);
+
+/* More behind what is in the buffer, from which goes what was used; *more_out: there was some. */
+MUST_CHECK bool source_read(struct replay_source *s, bool *more_out, struct error *err);
+
+/* A line without its end; absent at the end of the file. It lives until the next call. */
+MUST_CHECK bool source_line(struct replay_source *s, struct slice *out, struct error *err);
+
+/* source_csv.c: the names of the columns; *ok_out: they are what was asked for. */
+MUST_CHECK bool source_csv_open(struct replay_source *s, bool *ok_out, struct error *err);
+enum replay_next source_csv_next(struct replay_source *s, struct arena *arena, struct record *out,
+	struct error *err);
+
+#endif
