@@ -11,6 +11,7 @@ enum {
 	PARTITIONS_MAX = PARTITIONS_SLOTS / 2,
 	PARTITIONS_BACK_DAYS = 400,
 	PARTITIONS_AHEAD_DAYS = 2,
+	PARTITIONS_PROMISED_MAX = 2048,
 };
 
 enum partition_state {
@@ -153,13 +154,20 @@ bool partitions_is_detached(const struct partitions *ps, struct partition p)
 	return ps->states[partition_slot(ps, p)] == PARTITION_DETACHED;
 }
 
+static void partitions_clear(struct partitions *ps)
+{
+	memset(ps->states, PARTITION_UNKNOWN, sizeof(ps->states));
+	memset(ps->outside, 0, sizeof(ps->outside));
+	ps->count = 0;
+}
+
 static void partitions_put(struct partitions *ps, struct partition p, enum partition_state state)
 {
 	size_t slot = partition_slot(ps, p);
 
 	if (ps->states[slot] == PARTITION_UNKNOWN) {
 		if (ps->count >= PARTITIONS_MAX) {
-			partitions_forget(ps); /* what is needed is asked for again */
+			partitions_clear(ps); /* what is needed is asked for again */
 			slot = partition_slot(ps, p);
 		}
 		ps->slots[slot] = p;
@@ -181,9 +189,16 @@ void partitions_add_detached(struct partitions *ps, struct partition p)
 
 void partitions_forget(struct partitions *ps)
 {
-	memset(ps->states, PARTITION_UNKNOWN, sizeof(ps->states));
-	memset(ps->outside, 0, sizeof(ps->outside));
-	ps->count = 0;
+	struct partition promised[PARTITIONS_PROMISED_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < PARTITIONS_SLOTS && count < PARTITIONS_PROMISED_MAX; i++) {
+		if (ps->states[i] == PARTITION_ADMITTED)
+			promised[count++] = ps->slots[i];
+	}
+	partitions_clear(ps);
+	for (size_t i = 0; i < count; i++)
+		partitions_put(ps, promised[i], PARTITION_ADMITTED);
 }
 
 bool partitions_admit(struct partitions *ps, struct partition p)

@@ -49,7 +49,8 @@ bool partitions_has(const struct partitions *ps, struct partition p);
 void partitions_add_detached(struct partitions *ps, struct partition p);
 bool partitions_is_detached(const struct partitions *ps, struct partition p);
 
-/* Whatever was believed may be wrong. */
+/* Whatever was believed may be wrong. What was admitted and is not there yet still counts: a batch
+ * that is under way may have it made. */
 void partitions_forget(struct partitions *ps);
 
 /*

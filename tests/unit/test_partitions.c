@@ -92,6 +92,10 @@ static void outside_of_the_window_only_so_many_are_made(void **state)
 	assert_true(partitions_has(ps, third) && partitions_admit(ps, third));
 	partitions_forget(ps);
 	assert_false(partitions_has(ps, third));
+	assert_false(partitions_admit(ps, third)); /* the first two may be made any time */
+	partitions_add(ps, far);
+	partitions_add(ps, later);
+	partitions_forget(ps); /* they may be gone as well */
 	assert_true(partitions_admit(ps, third));
 	partitions_free(&ps);
 }
