@@ -8,7 +8,7 @@ import random
 import subprocess
 
 import pytest
-from conftest import make_database, run_cli
+from conftest import make_database, run_cli, stored
 from test_store_messages import kept
 
 STATION = "cs001"
@@ -167,6 +167,70 @@ def test_answer_of_another_call_or_of_none_changes_nothing(migrated, replay):
     replay(migrated, [call, late] + other + [
         {**answer, "topic": f"cs/in/ocpp1.6/{STATION}x"}])
     assert settings(migrated) == {}
+
+
+def half(direction, second, message, **more):
+    return {"received_at": f"2026-01-31T10:00:{second:02}Z", "payload": message,
+            "topic": f"cs/{direction}/ocpp1.6/{STATION}", **more}
+
+
+def change(key, second, **more):
+    return half("out", second, {"type": 2, "action": "ChangeConfiguration", "id": "7",
+                                "request": {"key": key, "value": "1"}}, **more)
+
+
+def accepted(second, **more):
+    return half("in", second, {"type": 3, "action": "ChangeConfiguration", "id": "7",
+                               "response": {"status": "Accepted"}}, **more)
+
+
+def test_call_and_answer_of_different_traces_are_no_pair(migrated, replay):
+    replay(migrated, [change("A", 0, trace="1" * 32), change("B", 5, trace="2" * 32),
+                      accepted(6, trace="1" * 32)])
+    assert settings(migrated) == {"A": ("1", "Accepted")}
+    replay(migrated, [change("C", 7)])
+    assert settings(migrated) == {"A": ("1", "Accepted"), "C": ("1", "Accepted")}
+
+
+def test_answer_counts_for_each_call_of_its_id_in_any_order(postgres, replay):
+    lines = [change("A", 0), change("B", 10), accepted(11)]
+    for order in itertools.permutations(lines):
+        database = make_database(postgres)
+        assert run_cli(database.settings(), "migrate", "up").returncode == 0
+        for line in order:
+            replay(database, [line])
+        assert settings(database) == {"A": ("1", "Accepted"), "B": ("1", "Accepted")}
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_thousands_of_variables_in_one_message(migrated, replay, same):
+    names = ["V" if same else f"V{number}" for number in range(5000)]
+    replay(migrated, exchange(
+        "SetVariables", {"setVariableData": [variable("C", name, attributeValue="1")
+                                             for name in names]},
+        {"setVariableResult": [variable("C", name, attributeStatus="Accepted")
+                               for name in names]}, 0))
+    assert settings(migrated) == {f"C/{name}": ("1", "Accepted") for name in names}
+
+
+def test_halves_at_two_workers_find_each_other(migrated, broker, publish, persister):
+    workers = [persister({**migrated.settings(), **broker.settings(), "mqtt.client_id": f"w{n}",
+                          "mqtt.topics": "$share/w/cs/in/+/+,$share/w/cs/out/+/+"}).start()
+               for n in range(2)]
+    for worker in workers:
+        worker.wait_event("broker_connected")
+    wanted = {f"K{n}": (str(n), "Accepted" if n % 3 else "Rejected") for n in range(300)}
+    halves = [("out", {"type": 2, "action": "ChangeConfiguration", "id": key,
+                       "request": {"key": key, "value": value}})
+              for key, (value, _) in wanted.items()]
+    halves += [("in", {"type": 3, "action": "ChangeConfiguration", "id": key,
+                       "response": {"status": status}}) for key, (_, status) in wanted.items()]
+    random.Random(3).shuffle(halves)
+    for direction, message in halves:
+        publish.send(STATION, message, "1.6", direction)
+    stored(migrated, 600, timeout=60)
+    assert settings(migrated) == wanted
+    assert migrated.value("SELECT count(*) FROM ingest_progress WHERE received > 0") == 2
 
 
 @pytest.mark.parametrize("odd", [None, 5, "x", [], {}, [[]], [{}], [None], {"component": 5},
