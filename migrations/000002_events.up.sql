@@ -215,7 +215,7 @@ COMMENT ON COLUMN ocpp_events.direction IS 'in = from the station, out = to the 
 COMMENT ON COLUMN ocpp_events.kind IS 'call, result, error, result_error or send (OCPP-J message types 2 to 6)';
 COMMENT ON COLUMN ocpp_events.action IS 'OCPP action; may be empty for results that were not paired';
 COMMENT ON COLUMN ocpp_events.message_id IS 'OCPP message id; not unique over time';
-COMMENT ON COLUMN ocpp_events.trace_id IS 'W3C trace id from the MQTT 5 correlation data, where present: equal in call and result of one exchange';
+COMMENT ON COLUMN ocpp_events.trace_id IS 'W3C trace id from the MQTT 5 correlation data, where present, of messages without a time of their own: equal in call and result of one exchange';
 COMMENT ON COLUMN ocpp_events.payload IS 'The request of a call, the response of a result, the details of an error';
 COMMENT ON COLUMN ocpp_events.request IS 'The request that a gateway repeated beside the result';
 COMMENT ON COLUMN ocpp_events.error_code IS 'OCPP error code';

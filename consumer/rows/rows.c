@@ -122,7 +122,8 @@ static bool rows_set_event_columns(struct rows_work *w, struct row *row)
 		slice_from_cstr(m->direction == DIRECTION_IN ? "in" : "out"));
 	cell_set_text(row, TABLE_ocpp_events_kind, slice_from_cstr(message_type_name(m->type)));
 	cell_set_text(row, TABLE_ocpp_events_action, m->action);
-	if (m->trace.size > 0)
+	/* Of a message with a time of its own every copy may have another. */
+	if (m->trace.size > 0 && row_is_timeless(row))
 		cell_set_text(row, TABLE_ocpp_events_trace_id, m->trace);
 	if (m->error_code.size > 0)
 		cell_set_text(row, TABLE_ocpp_events_error_code, m->error_code);

@@ -20,6 +20,14 @@ SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress"}
 # A capture knows the time of receipt a little later than we did.
 ARRIVAL = {"received_at", "result_received_at", "booted_at", "boot_digest", "last_heartbeat_at",
            "result_rank", "merge_state", "message_id"}
+# What stations answered to the CSMS has the time of the answer in the store.
+BY_ARRIVAL = {
+    ("charge_station_triggers", "last_updated"): "NULL",
+    ("charge_station_certificates", "last_updated"): "NULL",
+    ("charge_station_settings", "last_updated"): "NULL",
+    ("charge_station_settings", "settings"):
+        "(SELECT jsonb_object_agg(k.key, k.value - 'LastUpdated') FROM jsonb_each(settings) k)",
+}
 
 
 def contents(database, captured=False):
@@ -36,6 +44,8 @@ def contents(database, captured=False):
             if table in SKIPPED or (captured and table == "exchange_halves"):
                 continue
             shown = [c for c in columns if c not in WRITTEN and not (captured and c in ARRIVAL)]
+            if captured:
+                shown = [BY_ARRIVAL.get((table, c), c) for c in shown]
             if captured and "received_at" in columns:
                 shown = ["CASE WHEN event_time <> received_at THEN event_time END"
                          if c == "event_time" else c for c in shown]
