@@ -14,6 +14,7 @@
 enum {
 	/* Brokers take at least 65,535 at once unless they say otherwise; paho sees to that. */
 	PUBLISH_IN_FLIGHT_MAX = 500,
+	PUBLISH_ATTEMPTS = 16 * PUBLISH_IN_FLIGHT_MAX,
 	PUBLISH_IN_FLIGHT_BYTES = 32 << 20, /* beyond it one at a time */
 	PUBLISH_KEEP_BYTES = 64 * 1024,     /* of memory, by a place that is free */
 	PUBLISH_DISCONNECT_MS = 2000,
@@ -30,11 +31,20 @@ static const int64_t PUBLISH_RETRY_US = 100 * US_PER_MS, PUBLISH_RETRY_MAX_US = 
 
 /* A message until the broker has it. What message borrows is in bytes; the topic is terminated. */
 struct publish_slot {
-	struct mqtt_publisher *publisher;
 	struct mqtt_message message;
 	uint8_t *bytes;
 	size_t room, size;
 	bool acknowledged;
+};
+
+/*
+ * A message handed to paho. What paho had queued when a connection broke it sends through the next,
+ * beside what we send again: the answer to one copy may come when the other has been answered and
+ * the place is another message's. These are used again much later than places are.
+ */
+struct publish_attempt {
+	struct mqtt_publisher *publisher;
+	uint64_t number;
 };
 
 struct mqtt_publisher {
@@ -58,6 +68,7 @@ struct mqtt_publisher {
 	uint64_t sent, settled, acknowledged;
 	size_t bytes;
 	struct publish_slot slots[PUBLISH_IN_FLIGHT_MAX];
+	struct publish_attempt attempts[PUBLISH_ATTEMPTS];
 };
 
 /* ---- what paho says ---- */
@@ -141,12 +152,13 @@ static void publish_settle(struct mqtt_publisher *p)
 	}
 }
 
-static void publish_acknowledged(struct publish_slot *slot)
+static void publish_acknowledged(const struct publish_attempt *attempt)
 {
-	struct mqtt_publisher *p = slot->publisher;
+	struct mqtt_publisher *p = attempt->publisher;
+	struct publish_slot *slot = &p->slots[attempt->number % PUBLISH_IN_FLIGHT_MAX];
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->dropping && !slot->acknowledged) {
+	if (!p->dropping && attempt->number >= p->settled && !slot->acknowledged) {
 		slot->acknowledged = true;
 		p->acknowledged++;
 		publish_settle(p);
@@ -170,21 +182,21 @@ static void publish_on_sent(void *context, MQTTAsync_successData *data)
 /* The broker says no, or the connection broke before it said anything. */
 static void publish_on_unsent5(void *context, MQTTAsync_failureData5 *data)
 {
-	struct publish_slot *slot = context;
+	const struct publish_attempt *attempt = context;
 
 	if ((int)data->reasonCode >= REASON_FAILURE)
-		publish_fail(slot->publisher, ERROR_FATAL, data->code,
+		publish_fail(attempt->publisher, ERROR_FATAL, data->code,
 			"the broker refused a message", MQTTReasonCode_toString(data->reasonCode));
 	else
-		publish_fail(slot->publisher, ERROR_TRANSIENT, data->code,
+		publish_fail(attempt->publisher, ERROR_TRANSIENT, data->code,
 			"could not publish a message", data->message);
 }
 
 static void publish_on_unsent(void *context, MQTTAsync_failureData *data)
 {
-	struct publish_slot *slot = context;
+	const struct publish_attempt *attempt = context;
 
-	publish_fail(slot->publisher, ERROR_TRANSIENT, data->code, "could not publish a message",
+	publish_fail(attempt->publisher, ERROR_TRANSIENT, data->code, "could not publish a message",
 		data->message);
 }
 
@@ -340,8 +352,6 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 	p->stop = stop;
 	backoff_init(&p->backoff, PUBLISH_RETRY_US, PUBLISH_RETRY_MAX_US,
 		(uint64_t)clock_mono_us());
-	for (size_t i = 0; i < PUBLISH_IN_FLIGHT_MAX; i++)
-		p->slots[i].publisher = p;
 	p->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
 	p->uri = mqtt_uri(options->urls[0]);
 	ok = p->uri != NULL ? publish_connect(p, err)
@@ -416,12 +426,12 @@ static bool publish_properties(const struct mqtt_message *m, MQTTProperties *pro
 	return publish_add(properties, MQTTPROPERTY_CODE_CORRELATION_DATA, correlation);
 }
 
-static int publish_to_paho(struct publish_slot *slot)
+static int publish_to_paho(struct publish_attempt *attempt)
 {
 	MQTTAsync_message message = MQTTAsync_message_initializer;
 	MQTTAsync_callOptions call = MQTTAsync_callOptions_initializer;
-	const struct mqtt_message *m = &slot->message;
-	struct mqtt_publisher *p = slot->publisher;
+	struct mqtt_publisher *p = attempt->publisher;
+	const struct mqtt_message *m = &p->slots[attempt->number % PUBLISH_IN_FLIGHT_MAX].message;
 	union {
 		const uint8_t *bytes;
 		void *payload;
@@ -431,7 +441,7 @@ static int publish_to_paho(struct publish_slot *slot)
 	message.payload = borrowed.payload;
 	message.payloadlen = (int)m->payload.size;
 	message.qos = m->qos;
-	call.context = slot;
+	call.context = attempt;
 	if (p->version == MQTTVERSION_5) {
 		call.onSuccess5 = publish_on_sent5;
 		call.onFailure5 = publish_on_unsent5;
@@ -447,12 +457,15 @@ static int publish_to_paho(struct publish_slot *slot)
 }
 
 /* If it does not take it, the connection is no good. */
-static void publish_hand_over(struct publish_slot *slot)
+static void publish_hand_over(struct mqtt_publisher *p, uint64_t number)
 {
-	int code = publish_to_paho(slot);
+	struct publish_attempt *attempt = &p->attempts[number % PUBLISH_ATTEMPTS];
+	int code;
 
+	*attempt = (struct publish_attempt){p, number};
+	code = publish_to_paho(attempt);
 	if (code != MQTTASYNC_SUCCESS)
-		publish_fail(slot->publisher, ERROR_TRANSIENT, code, "could not publish", NULL);
+		publish_fail(p, ERROR_TRANSIENT, code, "could not publish", NULL);
 }
 
 /* ---- and again ---- */
@@ -476,13 +489,11 @@ static bool publish_pause(struct mqtt_publisher *p, int64_t us, struct error *er
 static void publish_resend(struct mqtt_publisher *p, uint64_t settled)
 {
 	for (uint64_t i = settled; i < p->sent; i++) {
-		struct publish_slot *slot = &p->slots[i % PUBLISH_IN_FLIGHT_MAX];
-
 		/* It stays so until we have sent it. */
-		if (slot->acknowledged)
+		if (p->slots[i % PUBLISH_IN_FLIGHT_MAX].acknowledged)
 			continue;
 		p->resent++;
-		publish_hand_over(slot);
+		publish_hand_over(p, i);
 	}
 }
 
@@ -570,7 +581,7 @@ bool mqtt_publisher_send(struct mqtt_publisher *p, const struct mqtt_message *m,
 	p->sent++;
 	p->bytes += slot->size;
 	pthread_mutex_unlock(&p->lock);
-	publish_hand_over(slot);
+	publish_hand_over(p, p->sent - 1);
 	return true;
 }
 
