@@ -262,6 +262,14 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION store_tables() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['tokens', 'charge_stations', 'charge_station_settings',
+        'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers',
+        'certificates', 'ocpi_registrations', 'ocpi_parties', 'locations']
+$$;
+COMMENT ON FUNCTION store_tables IS 'Tables of the store whose rows may have been deleted';
+
 CREATE FUNCTION store_forget(before timestamptz) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -269,15 +277,15 @@ DECLARE
     gone bigint;
     total bigint := 0;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['tokens', 'charge_stations', 'charge_station_settings',
-        'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers',
-        'certificates', 'ocpi_registrations', 'ocpi_parties', 'locations'] LOOP
+    FOREACH name IN ARRAY store_tables() LOOP
         EXECUTE format('DELETE FROM %I WHERE deleted AND last_updated < $1', name) USING before;
         GET DIAGNOSTICS gone = ROW_COUNT;
         total := total + gone;
     END LOOP;
     RETURN total;
 END $$;
+COMMENT ON FUNCTION store_forget IS 'Removes what was deleted before a time; returns how many rows. A set from before its delete that comes after this brings it back.';
+
 -- The same for maintenance: a delete that is stored only now is remembered for as long, whatever time
 -- it speaks of. At most max_rows of a table at once; rows that another worker removes are left to it.
 CREATE FUNCTION prune_tombstones(keep interval, max_rows integer) RETURNS bigint
@@ -287,9 +295,7 @@ DECLARE
     gone bigint;
     total bigint := 0;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['tokens', 'charge_stations', 'charge_station_settings',
-        'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers',
-        'certificates', 'ocpi_registrations', 'ocpi_parties', 'locations'] LOOP
+    FOREACH name IN ARRAY store_tables() LOOP
         EXECUTE format('DELETE FROM %1$I WHERE ctid = ANY (ARRAY(SELECT ctid FROM %1$I'
             ' WHERE deleted AND last_updated < now() - $1 AND updated_at < now() - $1'
             ' LIMIT $2 FOR UPDATE SKIP LOCKED))', name) USING keep, max_rows;
@@ -299,4 +305,3 @@ BEGIN
     RETURN total;
 END $$;
 COMMENT ON FUNCTION prune_tombstones IS 'Removes rows that were deleted, and whose delete was stored, longer ago than keep.';
-COMMENT ON FUNCTION store_forget IS 'Removes what was deleted before a time; returns how many rows. A set from before its delete that comes after this brings it back.';
