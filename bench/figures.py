@@ -29,6 +29,7 @@ POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeou
 def arguments():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="one run of everything, not three")
+    parser.add_argument("--messages", type=int, metavar="N", help="of so many messages each")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE too")
     parser.add_argument("--only", choices=SECTIONS, action="append",
                         help="this section (may be given again)")
@@ -145,7 +146,7 @@ def fill(b, messages):
     b.persister.start()
     b.persister.wait_metric("ocpp_persister_broker_up", 1)
     summary_of(b.fleet("--format", "msgpack", "--rate", 0, "--messages", messages))
-    b.persister.wait_metric("ocpp_persister_backlog_records", messages)
+    b.persister.wait_metric("ocpp_persister_backlog_records", messages, 600)
     b.persister.stop()
 
 
@@ -214,7 +215,7 @@ def medians(runs):
 
 def measure(options):
     runs = 1 if options.quick else 3
-    messages = 300_000 if options.quick else 600_000
+    messages = options.messages or (300_000 if options.quick else 600_000)
     sections = {
         "live_json": lambda: medians([live("json", messages) for _ in range(runs)]),
         "live_msgpack": lambda: medians([live("msgpack", messages) for _ in range(runs)]),

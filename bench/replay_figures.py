@@ -56,7 +56,8 @@ def replay(b, limit, messages):
                            check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     files = [f for f in map(json.loads, files) if f["file"].endswith(".zst")]
     records = sum(f["records"] for f in files)
-    figures = {"limit_rows_per_second": found["rows_per_second"], "rss_peak_mib": 0,
+    figures = {"limit_rows_per_second": found["rows_per_second"], "rows": found["rows"],
+               "rss_peak_mib": 0,
                "packed_bytes": sum(f["bytes"] for f in files) / records,
                "bytes": sum(f["unpacked"] for f in files) / records}
     for jobs in (1, 2):
@@ -103,7 +104,8 @@ def beside(b, seconds):
 def tell_replay(f):
     limit = f["limit_rows_per_second"]
     print(f"""
-replay of the packed log (a message has {f["bytes"]:.0f} bytes, packed {f["packed_bytes"]:.0f})
+replay of the packed log: {f["rows"]:,.0f} rows (a message has {f["bytes"]:.0f} bytes, packed \
+{f["packed_bytes"]:.0f})
   COPY from memory        {limit:>10,.0f} rows/s of the same rows (the limit)""")
     for jobs in (1, 2):
         rate, ours = f[f"rows_per_second_{jobs}"], f[f"cpu_us_{jobs}"]
