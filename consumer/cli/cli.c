@@ -41,6 +41,7 @@ static const char cli_replay_help[] =
 	"evse,\n"
 	"                 transaction, measurand, phase, context, location, unit; a constant in\n"
 	"                 single quotes (unit='kWh'); zone=+01:00, decimal=comma, version=2.0.1\n"
+	"  --no-bulk      visible batch by batch, also days that have no partition yet\n"
 	"  --dry-run      say what would be stored; no database is needed\n"
 	"  --json         the summary as JSON\n"
 	"  --publish URL  to a broker instead (mqtt.user and so on apply), as fast as they came, "
@@ -96,7 +97,8 @@ static const struct command cli_commands[] = {
 	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
 	{"replay",
 		"[--from T] [--to T] [--station S] [--action A] [--jobs N] [--rate N] [--lines P] "
-		"[--csv MAP] [--dry-run] [--json] [--publish URL [--speed N|max] [--after N]] "
+		"[--csv MAP] [--no-bulk] [--dry-run] [--json] [--publish URL [--speed N|max] "
+		"[--after N]] "
 		"SOURCE...",
 		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames, "
 		"CSV",

@@ -89,6 +89,8 @@ static bool replay_arguments(struct replay_options *o, int argc, char **argv, co
 			o->dry_run = true;
 		} else if (strcmp(argv[i], "--json") == 0) {
 			o->json = true;
+		} else if (strcmp(argv[i], "--no-bulk") == 0) {
+			o->no_bulk = true;
 		} else if (argv[i][0] != '-' || argv[i][1] == '\0') {
 			o->sources[o->sources_count++] = argv[i];
 		} else {
@@ -228,6 +230,26 @@ static bool replay_share(const struct replay_files *all, struct replay_job *job)
 	return true;
 }
 
+/* What was loaded becomes visible, unless the same command is to go on. The first report has it. */
+static void replay_finish(const struct config *config, struct replay_report *reports, size_t count)
+{
+	struct loads loads = {.rows = 0};
+	struct error err;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!reports[i].ok)
+			return;
+		loads.rows += reports[i].loads.rows;
+	}
+	if (replay_attach(config, &loads, &err)) {
+		reports[0].loads.tables += loads.tables;
+		reports[0].loads.duplicates += loads.duplicates;
+	} else {
+		reports[0].ok = false;
+		snprintf(reports[0].failure, sizeof(reports[0].failure), "%s", err.message);
+	}
+}
+
 static enum exit_code replay_run(const struct config *config, const struct replay_options *options,
 	const struct replay_files *files)
 {
@@ -256,6 +278,7 @@ static enum exit_code replay_run(const struct config *config, const struct repla
 	} else {
 		replay_fork(jobs, count);
 	}
+	replay_finish(config, &replay_all.reports[0], count);
 	replay_show_summary(options, replay_all.reports, count,
 		clock_mono_us() - replay_all.begun_us);
 	for (size_t i = 0; i < count; i++) {

@@ -253,6 +253,8 @@ static bool job_store(struct replay_job *job, struct error *err)
 		.next = job_next,
 		.drop_window = job_drop_window,
 		.gaps_only = job->options->csv != NULL,
+		.loads = job->options->csv != NULL || job->options->no_bulk ? NULL
+									    : &job->report.loads,
 		.wants = job_wants};
 	struct feed_options options = {.client_id = JOB_CLIENT_ID,
 		.rate = job->options->rate > 0 ? (job->options->rate - 1) / job->of + 1 : 0,

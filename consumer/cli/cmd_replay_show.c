@@ -12,6 +12,16 @@ enum { SHOW_BAR = 24 };
 
 static const int64_t SHOW_LOG_US = 10 * US_PER_SECOND;
 
+/* Those that were found when loaded tables got their index were counted as stored until then; some
+ * perhaps by a run that was interrupted. */
+static void show_take_duplicates(struct replay_report *sum)
+{
+	uint64_t count = sum->loads.duplicates < sum->stored ? sum->loads.duplicates : sum->stored;
+
+	sum->stored -= count;
+	sum->duplicate += count;
+}
+
 /* All jobs together. */
 static struct replay_report show_sum(const struct replay_report *jobs, size_t count)
 {
@@ -30,6 +40,9 @@ static struct replay_report show_sum(const struct replay_report *jobs, size_t co
 		sum.duplicate += r->duplicate;
 		sum.dead_lettered += r->dead_lettered;
 		sum.skipped += r->skipped;
+		sum.loads.rows += r->loads.rows;
+		sum.loads.tables += r->loads.tables;
+		sum.loads.duplicates += r->loads.duplicates;
 		for (uint32_t k = 0; k < r->dead_reasons.count; k++)
 			replay_reasons_add(&sum.dead_reasons, r->dead_reasons.items[k].label,
 				r->dead_reasons.items[k].count);
@@ -37,6 +50,7 @@ static struct replay_report show_sum(const struct replay_report *jobs, size_t co
 			replay_reasons_add(&sum.skip_reasons, r->skip_reasons.items[k].label,
 				r->skip_reasons.items[k].count);
 	}
+	show_take_duplicates(&sum);
 	return sum;
 }
 
@@ -123,10 +137,12 @@ void replay_show_summary(const struct replay_options *options, const struct repl
 		printf("{\"ok\":%s,\"resumed\":%s,\"records\":%" PRIu64 ",\"messages\":%" PRIu64
 		       ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64
 		       ",\"dead_lettered\":%" PRIu64 ",\"skipped\":%" PRIu64
-		       ",\"unreadable\":%" PRIu64 ",\"seconds\":%.3f",
+		       ",\"unreadable\":%" PRIu64 ",\"loaded_rows\":%" PRIu64
+		       ",\"loaded_partitions\":%" PRIu64 ",\"seconds\":%.3f",
 			sum.ok ? "true" : "false", sum.resumed ? "true" : "false", sum.records,
 			show_messages(&sum), sum.stored, sum.duplicate, sum.dead_lettered,
-			sum.skipped, sum.unreadable, (double)elapsed_us / US_PER_SECOND);
+			sum.skipped, sum.unreadable, sum.loads.rows, sum.loads.tables,
+			(double)elapsed_us / US_PER_SECOND);
 		show_json_reasons("dead_lettered_reasons", &sum.dead_reasons);
 		show_json_reasons("skipped_reasons", &sum.skip_reasons);
 		printf("}\n");
@@ -139,4 +155,8 @@ void replay_show_summary(const struct replay_options *options, const struct repl
 		sum.duplicate, sum.dead_lettered, sum.skipped, sum.unreadable);
 	show_reasons("dead-lettered", &sum.dead_reasons);
 	show_reasons("skipped", &sum.skip_reasons);
+	if (sum.loads.rows > 0 || sum.loads.tables > 0)
+		printf("  loaded before they were partitions: %" PRIu64
+		       " days of meter values, %" PRIu64 " rows\n",
+			sum.loads.tables, sum.loads.rows);
 }

@@ -32,6 +32,7 @@ struct replay_options {
 	struct lines_pattern pattern;
 	struct csv_map csv_map;
 	bool dry_run;
+	bool no_bulk; /* rows go straight into partitions */
 	bool json;
 	char **sources;
 	size_t sources_count;
@@ -58,6 +59,7 @@ struct replay_report {
 	uint64_t unreadable; /* places, or records where they can be counted */
 	uint64_t stored, duplicate, dead_lettered, skipped;
 	struct replay_reasons dead_reasons, skip_reasons;
+	struct loads loads;
 	char failure[512];
 };
 
@@ -75,6 +77,12 @@ struct replay_job {
 	void (*send)(struct replay_job *job); /* the report is news */
 	int pipe_fd;                          /* -1 = the only job */
 };
+
+/* cmd_replay_attach.c: makes partitions of all tables that were loaded and that nobody fills any
+ * more, of this replay and of earlier ones that were interrupted. loads->rows: what this one has
+ * loaded; the rest is counted up. False with err if a table could not be attached: its rows are
+ * stored, and the next replay tries again. */
+MUST_CHECK bool replay_attach(const struct config *config, struct loads *loads, struct error *err);
 
 /* Stores the job's files; the report says how it went. */
 void replay_job_run(struct replay_job *job);

@@ -11,6 +11,7 @@ enum {
 	ENCODE_ARRAY_HEADER_BYTES = 20, /* of one dimension */
 	ENCODE_JSONB_VERSION = 1,
 	ENCODE_ROW_BASE_BYTES = 2,
+	ENCODE_FOLLOWS_BYTES = 5, /* encode_stream.follows */
 };
 
 /* pg_type.dat */
@@ -183,7 +184,7 @@ size_t encode_buffer_bytes(struct row *const *rows, size_t count)
 		if (size > largest)
 			largest = size;
 	}
-	return largest + sizeof(encode_header) + ENCODE_TRAILER_BYTES;
+	return largest + ENCODE_FOLLOWS_BYTES + sizeof(encode_header) + ENCODE_TRAILER_BYTES;
 }
 
 void encode_stream_init(struct encode_stream *s, struct row *const *rows, size_t count,
@@ -193,6 +194,13 @@ void encode_stream_init(struct encode_stream *s, struct row *const *rows, size_t
 		.count = count,
 		.buffer = buffer,
 		.buffer_size = buffer_size};
+}
+
+static uint8_t *encode_follows(uint8_t *at, const struct row *row)
+{
+	struct cell follows = {.present = !row->first, .number = 1};
+
+	return encode_field(at, &follows, COLUMN_BOOL);
 }
 
 bool encode_stream_next(void *stream, struct slice *chunk_out)
@@ -209,11 +217,13 @@ bool encode_stream_next(void *stream, struct slice *chunk_out)
 		const struct row *row = s->rows[s->next];
 		size_t left = s->buffer_size - ENCODE_TRAILER_BYTES - (size_t)(at - s->buffer);
 
-		if (encode_row_bytes(row) > left)
+		if (encode_row_bytes(row) + (s->follows ? ENCODE_FOLLOWS_BYTES : 0) > left)
 			break;
-		at = put_be16(at, (uint16_t)row->table->columns_count);
+		at = put_be16(at, (uint16_t)(row->table->columns_count + s->follows));
 		for (size_t i = 0; i < row->table->columns_count; i++)
 			at = encode_field(at, &row->cells[i], row->table->columns[i].type);
+		if (s->follows)
+			at = encode_follows(at, row);
 	}
 	if (s->next == s->count) {
 		at = put_be16(at, UINT16_MAX); /* -1: the end */

@@ -31,6 +31,7 @@ struct encode_stream {
 	size_t buffer_size;
 	bool begun;
 	bool ended;
+	bool follows; /* one more column: true for a row that is not the first of its message */
 };
 
 enum { ENCODE_CHUNK_BYTES = 64 * 1024 };

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	PARTITIONS_SLOTS = 1 << 16, /* 90 years of days in one table are 33,000 */
@@ -17,6 +18,7 @@ enum {
 enum partition_state {
 	PARTITION_UNKNOWN,
 	PARTITION_ADMITTED,
+	PARTITION_LOADING,
 	PARTITION_THERE,
 	PARTITION_DETACHED,
 };
@@ -97,6 +99,12 @@ void partition_name(struct partition p, char out[static PARTITION_NAME_BYTES])
 	else
 		snprintf(out, PARTITION_NAME_BYTES, "%s_%04d_%02d_%02d", table, (int)year, month,
 			day);
+}
+
+void partition_loading_name(struct partition p, char out[static PARTITION_NAME_BYTES])
+{
+	partition_name(p, out);
+	memcpy(out + strlen(out), "_loading", sizeof("_loading"));
 }
 
 bool partition_name_parse(const char *name, struct partition *out)
@@ -180,6 +188,21 @@ static void partitions_put(struct partitions *ps, struct partition p, enum parti
 void partitions_add(struct partitions *ps, struct partition p)
 {
 	partitions_put(ps, p, PARTITION_THERE);
+}
+
+void partitions_add_loading(struct partitions *ps, struct partition p)
+{
+	partitions_put(ps, p, PARTITION_LOADING);
+}
+
+void partitions_end_loading(struct partitions *ps, struct partition p)
+{
+	partitions_put(ps, p, PARTITION_ADMITTED);
+}
+
+bool partitions_is_loading(const struct partitions *ps, struct partition p)
+{
+	return ps->states[partition_slot(ps, p)] == PARTITION_LOADING;
 }
 
 void partitions_add_detached(struct partitions *ps, struct partition p)

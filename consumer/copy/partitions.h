@@ -33,6 +33,7 @@ struct partition partition_of(enum table_id table, int64_t time_us);
 
 /* "meter_values_2026_01_31" */
 void partition_name(struct partition p, char out[static PARTITION_NAME_BYTES]);
+void partition_loading_name(struct partition p, char out[static PARTITION_NAME_BYTES]);
 bool partition_name_parse(const char *name, struct partition *out);
 
 /* A time within it, for making it. */
@@ -41,6 +42,14 @@ int64_t partition_time(struct partition p);
 /* There, as the database said. */
 void partitions_add(struct partitions *ps, struct partition p);
 bool partitions_has(const struct partitions *ps, struct partition p);
+
+/*
+ * Not there yet: this session fills a table that will be it (migrations/000012_loading.up.sql), by
+ * the name that partition_loading_name() says. Over when it is added, or ended.
+ */
+void partitions_add_loading(struct partitions *ps, struct partition p);
+void partitions_end_loading(struct partitions *ps, struct partition p);
+bool partitions_is_loading(const struct partitions *ps, struct partition p);
 
 /*
  * A table has its name but is no partition: somebody detached it and left it where it was. Rows for

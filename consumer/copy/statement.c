@@ -249,10 +249,24 @@ static bool make(struct pg_statement *out, const char *file_name, const struct t
 	return out->sql != NULL;
 }
 
-static bool make_all(struct statements *s, struct arena *arena, struct error *err)
+/* What follows the table in COPY. malloc'ed, or NULL. */
+static char *make_columns(const struct table *table, const char *more, struct arena *arena)
 {
+	char *columns;
 	struct text t;
 
+	text_begin(&t, arena);
+	text_put_cstr(&t, "(");
+	put_columns(&t, table, FORM_PLAIN);
+	text_put_cstr(&t, more);
+	text_put_cstr(&t, ") FROM STDIN (FORMAT binary)");
+	columns = duplicate(text_end(&t));
+	arena_reset(arena);
+	return columns;
+}
+
+static bool make_all(struct statements *s, struct arena *arena, struct error *err)
+{
 	for (int i = 0; i < STATEMENT_COUNT; i++) {
 		if (!make(&s->all[i], statement_files[i], NULL, arena, err))
 			return false;
@@ -274,13 +288,9 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 		if (!make(&s->seen[i], "seen.sql", table, arena, err) ||
 			!make(&s->careful[i], "careful.sql", table, arena, err))
 			return false;
-		text_begin(&t, arena);
-		text_put_cstr(&t, "(");
-		put_columns(&t, table, FORM_PLAIN);
-		text_put_cstr(&t, ") FROM STDIN (FORMAT binary)");
-		s->copy_columns[i] = duplicate(text_end(&t));
-		arena_reset(arena);
-		if (s->copy_columns[i] == NULL)
+		s->copy_columns[i] = make_columns(table, "", arena);
+		s->load_columns[i] = make_columns(table, ", follows", arena);
+		if (s->copy_columns[i] == NULL || s->load_columns[i] == NULL)
 			return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	}
 	return true;
@@ -327,6 +337,7 @@ void statements_free(struct statements **statements)
 		statement_free(&s->seen[i]);
 		statement_free(&s->careful[i]);
 		free(s->copy_columns[i]);
+		free(s->load_columns[i]);
 	}
 	free(s);
 }

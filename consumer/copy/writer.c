@@ -44,6 +44,9 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 		!pg_session_new(&w->session, loop, &w->options.pg,
 			(struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
 		goto fail;
+	if (options->loads != NULL &&
+		!attacher_new(&w->attacher, loop, &w->options.pg, options->loads, err))
+		goto fail;
 	pg_session_set_timeout(w->session, options->timeout_us);
 	*out = w;
 	return true;
@@ -60,6 +63,7 @@ void writer_free(struct writer **writer)
 	if (w == NULL)
 		return;
 	pg_session_free(&w->session);
+	attacher_free(&w->attacher);
 	statements_free(&w->statements);
 	arena_fini(&w->setup_arena);
 	free(w->copy_buffer);
@@ -287,6 +291,7 @@ static void writer_on_ready(void *context)
 
 	memset(w->careful_made, 0, sizeof(w->careful_made));
 	partitions_forget(w->partitions);
+	writer_loading_forget(w);
 	layouts_forget(w->layouts);
 	arena_reset(&w->setup_arena);
 	if (!setup_plan(w, &err)) {
@@ -310,6 +315,7 @@ static void writer_on_lost(void *context, const struct error *err)
 static void writer_begin_work(struct writer *w, struct batch *b)
 {
 	w->work = (struct writer_work){.batch = b, .phase = PHASE_PARTITIONS, .poison_message = -1};
+	writer_loading_begin_batch(w);
 }
 
 void writer_store(struct writer *w, struct batch *b)
@@ -340,6 +346,7 @@ static void writer_stored(struct writer *w)
 	durable_add(w, b->last_seq);
 	for (int t = 0; t < EVENT_TABLES; t++)
 		w->careful_left[t] -= w->careful_left[t] > 0;
+	writer_loading_stored(w);
 	w->work.batch = NULL;
 	w->idle = true;
 	durable_report(w);
@@ -359,8 +366,12 @@ static void writer_on_run(void *context, const struct error *err)
 		writer_roll_back(w, err);
 		return;
 	}
-	for (size_t i = 0; i < w->work.made_count; i++)
-		partitions_add(w->partitions, w->work.made[i]);
+	for (size_t i = 0; i < w->work.made_count; i++) {
+		if (w->work.made[i].loading)
+			writer_loading_made(w, w->work.made[i].partition);
+		else
+			partitions_add(w->partitions, w->work.made[i].partition);
+	}
 	w->work.made_count = 0;
 	if (w->work.phase == PHASE_COMMITTED)
 		writer_stored(w);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/uuid.h"
+#include "copy/attacher.h"
 #include "copy/batch.h"
 #include "pg/session.h"
 
@@ -37,6 +38,13 @@ struct writer_options {
 	int64_t oldest_seq;     /* where a log begins that the database does not know yet */
 	int64_t schema_version; /* that the database must have */
 	bool gaps_only;         /* as of the batches */
+
+	/* Meter values of days that have no partition are loaded into tables without an index,
+	 * which are attached when the log has gone on to other days: not visible until then, and
+	 * what the log still has at hand at its end is left for others to attach
+	 * (loading_partitions). What was done is counted here. NULL = all rows go straight into
+	 * partitions. */
+	struct loads *loads;
 };
 
 /* Messages by what became of them, since the log began; they commit with the rows. */
@@ -71,6 +79,9 @@ void writer_free(struct writer **writer);
 
 void writer_open(struct writer *w);
 bool writer_is_ready(const struct writer *w);
+
+/* Tables are being attached; to be waited for, or they are left for others. */
+bool writer_is_attaching(const struct writer *w);
 
 /* Only when ready. The batch must stay as it is until on_stored or on_lost. */
 void writer_store(struct writer *w, struct batch *batch);

@@ -5,7 +5,8 @@
 /*
  * Rows into the event tables. Normally by COPY straight into the partition: nothing is looked up,
  * and a row that is there already makes the whole batch fail. Then, and for some batches after, the
- * careful path is taken: COPY into a temporary table, and from there what is not there yet.
+ * careful path is taken: COPY into a temporary table, and from there what is not there yet. Rows of
+ * a partition that is not there yet may be loaded instead (writer_loading.c).
  */
 enum { CAREFUL_BATCHES = 100 };
 
@@ -114,21 +115,22 @@ static struct writer_copy *copy_begin(struct writer *w, int table, struct row *c
 static bool copy_request(struct writer *w, struct writer_copy *c, const char *target,
 	struct error *err)
 {
+	const char *columns = c->stream.follows ? w->statements->load_columns[c->table]
+						: w->statements->copy_columns[c->table];
 	struct pg_request *r;
 
 	/* The claim and the first COPY go together: one round trip less. */
 	if (w->requests_count == 1 && w->requests[0].sql != NULL && !w->work.copy_begun) {
 		r = &w->requests[0];
 		r->sql = writer_sql(&w->work.batch->arena, "%s; COPY %s %s", r->sql, target,
-			w->statements->copy_columns[c->table]);
+			columns);
 		r->copy_next = encode_stream_next;
 		r->copy_context = &c->stream;
 		c->request = 0;
 	} else {
 		c->request = w->requests_count;
 		r = writer_request(w);
-		r->sql = writer_sql(&w->work.batch->arena, "COPY %s %s", target,
-			w->statements->copy_columns[c->table]);
+		r->sql = writer_sql(&w->work.batch->arena, "COPY %s %s", target, columns);
 		r->copy_next = encode_stream_next;
 		r->copy_context = &c->stream;
 	}
@@ -136,9 +138,11 @@ static bool copy_request(struct writer *w, struct writer_copy *c, const char *ta
 	return r->sql != NULL || writer_arena_full(err);
 }
 
-static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, struct error *err)
+/* The rows [from, to), some of which may be there. */
+static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, size_t from,
+	size_t to, struct error *err)
 {
-	struct writer_copy *c = copy_begin(w, table, rows->rows, rows->count, err);
+	struct writer_copy *c = copy_begin(w, table, rows->rows + from, to - from, err);
 	struct pg_request *r;
 	char target[PARTITION_NAME_BYTES + 16];
 
@@ -158,22 +162,45 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 	return true;
 }
 
-/* The rows from the one at hand that go to the same partition. */
-static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, struct error *err)
+/* The rows [from, to), all of one partition, which takes them or is loaded. */
+static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, size_t from, size_t to,
+	struct error *err)
 {
-	size_t from = w->work.copy_row, to = from + 1;
 	struct partition leaf = {(enum table_id)table, rows->rows[from]->partition};
+	struct writer_copy *c = copy_begin(w, table, rows->rows + from, to - from, err);
 	char target[PARTITION_NAME_BYTES];
-	struct writer_copy *c;
 
-	while (to < rows->count && rows->rows[to]->partition == leaf.number)
-		to++;
-	c = copy_begin(w, table, rows->rows + from, to - from, err);
 	if (c == NULL)
 		return false;
-	partition_name(leaf, target);
-	w->work.copy_row = to;
+	if (partitions_is_loading(w->partitions, leaf)) {
+		partition_loading_name(leaf, target);
+		c->stream.follows = true;
+		writer_loading_used(w, leaf, to - from);
+	} else {
+		partition_name(leaf, target);
+	}
 	return copy_request(w, c, target, err);
+}
+
+/* The rows from one on that go to the same place: one partition, or on the careful path all that
+ * are there. A table that is loaded has no key that could refuse them. */
+static bool copy_some(struct writer *w, int table, struct batch_rows *rows, struct error *err)
+{
+	size_t from = w->work.copy_row, to = from + 1;
+	struct partition p = {(enum table_id)table, rows->rows[from]->partition};
+	bool careful = w->work.careful[table] && !partitions_is_loading(w->partitions, p);
+
+	while (to < rows->count) {
+		struct partition next = {(enum table_id)table, rows->rows[to]->partition};
+
+		if (next.number != p.number &&
+			(!careful || partitions_is_loading(w->partitions, next)))
+			break;
+		to++;
+	}
+	w->work.copy_row = to;
+	return careful ? copy_careful(w, table, rows, from, to, err)
+		       : copy_leaf(w, table, rows, from, to, err);
 }
 
 bool writer_copy_rows(struct writer *w, struct batch_rows *all, bool *done_out, struct error *err)
@@ -190,13 +217,8 @@ bool writer_copy_rows(struct writer *w, struct batch_rows *all, bool *done_out, 
 				*done_out = false;
 				return true;
 			}
-			if (work->careful[work->copy_table]) {
-				if (!copy_careful(w, work->copy_table, rows, err))
-					return false;
-				work->copy_row = rows->count;
-			} else if (!copy_leaf(w, work->copy_table, rows, err)) {
+			if (!copy_some(w, work->copy_table, rows, err))
 				return false;
-			}
 		}
 	}
 	*done_out = true;
@@ -214,7 +236,12 @@ void writer_copy_failed(struct writer *w)
 
 		if (c->request != request)
 			continue;
-		if (strcmp(w->work.failure.sqlstate, "23505") == 0 && !c->careful) {
+		if (strcmp(w->work.failure.sqlstate, "23505") == 0 && c->stream.follows) {
+			/* It has its index: we do not fill it any more. */
+			writer_loading_lost(w, (struct partition){(enum table_id)c->table,
+						       c->stream.rows[0]->partition});
+			w->work.try_again = true;
+		} else if (strcmp(w->work.failure.sqlstate, "23505") == 0 && !c->careful) {
 			w->careful_left[c->table] = CAREFUL_BATCHES;
 			w->work.try_again = true;
 		} else if (row > 0 && (size_t)row <= c->stream.count) {

@@ -124,6 +124,33 @@ bool writer_rows(struct writer *w, const struct pg_statement *statement, enum ta
 
 /* ---- partitions ---- */
 
+static bool plan_on_partition(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer_made *made = context;
+
+	(void)err;
+	if (number == 2) /* behind BEGIN and SET */
+		made->loading = made->loading && *PQgetvalue(result, 0, 0) == 't';
+	return true;
+}
+
+static bool plan_partition(struct writer *w, struct partition p, struct error *err)
+{
+	struct writer_made *made = &w->work.made[w->work.made_count++];
+	struct pg_request *r = writer_request(w);
+	char time[ISO8601_BYTES];
+
+	*made = (struct writer_made){.partition = p, .loading = writer_loads(w, p)};
+	iso8601_format(partition_time(p), time);
+	r->sql = writer_sql(&w->work.batch->arena,
+		"BEGIN; SET LOCAL lock_timeout = '%s'; SELECT %s('%s', '%s'); COMMIT",
+		made->loading ? "10s" : "2s", made->loading ? "load_partition" : "ensure_partition",
+		tables[p.table].name, time);
+	r->on_result = plan_on_partition;
+	r->context = made;
+	return r->sql != NULL || writer_arena_full(err);
+}
+
 /* Each in a short transaction of its own, before the batch's. */
 static bool plan_partitions(struct writer *w, struct error *err)
 {
@@ -138,22 +165,13 @@ static bool plan_partitions(struct writer *w, struct error *err)
 	}
 	for (; work->partitions_next < b->needs_count; work->partitions_next++) {
 		struct partition p = b->needs[work->partitions_next];
-		char time[ISO8601_BYTES];
-		struct pg_request *r;
 
-		if (partitions_has(w->partitions, p))
+		if (partitions_has(w->partitions, p) || partitions_is_loading(w->partitions, p))
 			continue;
 		if (work->made_count == PLAN_PARTITIONS_MAX)
 			return true;
-		iso8601_format(partition_time(p), time);
-		r = writer_request(w);
-		r->sql = writer_sql(&b->arena,
-			"BEGIN; SET LOCAL lock_timeout = '2s'; "
-			"SELECT ensure_partition('%s', '%s'); COMMIT",
-			tables[p.table].name, time);
-		if (r->sql == NULL)
-			return writer_arena_full(err);
-		work->made[work->made_count++] = p;
+		if (!plan_partition(w, p, err))
+			return false;
 	}
 	if (!writer_make_careful_tables(w, err))
 		return false;
@@ -187,8 +205,8 @@ void writer_partition_failed(struct writer *w)
 
 	if (w->work.failure.kind != ERROR_POISON || request >= w->work.made_count)
 		return;
-	partitions_add_detached(w->partitions, w->work.made[request]);
-	w->work.poison_message = plan_message_of(w->work.batch, w->work.made[request]);
+	partitions_add_detached(w->partitions, w->work.made[request].partition);
+	w->work.poison_message = plan_message_of(w->work.batch, w->work.made[request].partition);
 }
 
 /* Rows that went into a table that is no partition any more are in no table that is read. */
@@ -199,23 +217,26 @@ static bool plan_attached(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 	struct row **rows = arena_alloc(&b->arena, (b->needs_count + 1) * sizeof(*rows));
 	struct slice param;
+	size_t count = 0;
 
-	if (b->needs_count == 0)
-		return true;
 	if (rows == NULL)
 		return writer_arena_full(err);
 	for (size_t i = 0; i < b->needs_count; i++) {
 		char name[PARTITION_NAME_BYTES];
 		struct slice copy;
 
+		if (partitions_is_loading(w->partitions, b->needs[i]))
+			continue;
 		partition_name(b->needs[i], name);
 		copy = arena_copy(&b->arena, slice_from_cstr(name));
-		rows[i] = arena_zalloc(&b->arena, sizeof(struct row) + sizeof(struct cell));
-		if (rows[i] == NULL || slice_is_absent(copy))
+		rows[count] = arena_zalloc(&b->arena, sizeof(struct row) + sizeof(struct cell));
+		if (rows[count] == NULL || slice_is_absent(copy))
 			return writer_arena_full(err);
-		cell_set_text(rows[i], 0, copy);
+		cell_set_text(rows[count++], 0, copy);
 	}
-	if (!encode_params(&b->arena, &table, 1, rows, b->needs_count, &param))
+	if (count == 0)
+		return true;
+	if (!encode_params(&b->arena, &table, 1, rows, count, &param))
 		return writer_arena_full(err);
 	return writer_statement(w, &w->statements->all[STATEMENT_ATTACHED], &param, 1, &b->arena,
 		err);
@@ -461,7 +482,8 @@ static bool plan_finish(struct writer *w, struct error *err)
 		!plan_state(w, STATEMENT_STATION_HEARTBEATS, TABLE_station_heartbeats, NULL, 0,
 			err) ||
 		!plan_state(w, STATEMENT_DEAD_LETTERS, TABLE_dead_letters, dead, 2, err) ||
-		!writer_plan_totals(w, err) || !plan_attached(w, err))
+		!writer_plan_totals(w, err) || !plan_attached(w, err) ||
+		!writer_plan_loading(w, err))
 		return false;
 	if (!writer_statement(w, &w->statements->all[STATEMENT_COMMIT], NULL, 0, &b->arena, err))
 		return false;

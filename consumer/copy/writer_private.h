@@ -12,6 +12,7 @@ enum {
 	WRITER_DURABLE_MAX = 1024, /* commits whose place in the database's log is remembered */
 	WRITER_PRUNE_ROWS = 20000, /* removed at once: some 50 ms */
 	WRITER_REASONS_MAX = 64,
+	WRITER_LOADINGS_MAX = 32, /* tables that are loaded at the same time */
 };
 
 /*
@@ -42,6 +43,20 @@ struct writer_durable {
 	uint64_t seq;
 };
 
+/* A table that takes the rows of a day which has no partition. */
+struct writer_loading {
+	struct partition partition;
+	uint32_t idle_batches; /* stored since it got a row */
+	bool used;             /* by the batch at hand */
+	bool ending;           /* with the batch at hand */
+};
+
+/* A partition made for the batch, or a table that is to become one. */
+struct writer_made {
+	struct partition partition;
+	bool loading;
+};
+
 struct writer_reason {
 	char name[64];
 	int64_t count;
@@ -53,7 +68,7 @@ struct writer_work {
 	enum writer_phase phase;
 	bool claimed;
 	size_t partitions_next;
-	struct partition *made; /* by the run at hand */
+	struct writer_made *made; /* by the run at hand */
 	size_t made_count;
 
 	/* Copying goes on at this row of this table; timeless: of the rows without a time. */
@@ -70,6 +85,7 @@ struct writer_work {
 	bool careful[EVENT_TABLES];
 	struct error failure; /* kept while rolling back */
 	int64_t poison_message;
+	uint64_t loaded; /* rows of the batch that went into tables without an index */
 	bool owner_lost;
 	bool try_again;
 };
@@ -96,6 +112,10 @@ struct writer {
 	/* How many batches still take the careful path at once. */
 	uint32_t careful_left[EVENT_TABLES];
 	bool careful_made[EVENT_TABLES]; /* its temporary table exists in this session */
+
+	struct writer_loading loadings[WRITER_LOADINGS_MAX];
+	size_t loadings_count;
+	struct attacher *attacher; /* NULL = nothing is loaded so */
 
 	struct writer_work work;
 	struct pg_request requests[WRITER_REQUESTS_MAX];
@@ -138,6 +158,21 @@ MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool
 	struct error *err);
 MUST_CHECK bool writer_make_careful_tables(struct writer *w, struct error *err);
 void writer_copy_failed(struct writer *w);
+
+/* writer_loading.c: whether the rows of a partition that is not there are to be loaded first. */
+bool writer_loads(const struct writer *w, struct partition p);
+void writer_loading_made(struct writer *w, struct partition p);
+/* Rows of the batch at hand go into that table. */
+void writer_loading_used(struct writer *w, struct partition p, size_t rows);
+/* A table that gets no more rows is given up with the batch at hand ... */
+MUST_CHECK bool writer_plan_loading(struct writer *w, struct error *err);
+/* ... which is stored. */
+void writer_loading_stored(struct writer *w);
+/* Somebody has made a partition of it, or will: what is to be done must be asked for again. */
+void writer_loading_lost(struct writer *w, struct partition p);
+/* The connection is another one: nothing is known of what is loaded. */
+void writer_loading_forget(struct writer *w);
+void writer_loading_begin_batch(struct writer *w);
 
 /* writer_answers.c: what stations answered is rows for writer_plan_store() at the run's end. */
 MUST_CHECK bool writer_plan_answers(struct writer *w, struct error *err);

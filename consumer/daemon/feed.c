@@ -128,7 +128,8 @@ static void feed_on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 
 	(void)events;
 	if (f->over && pipeline_is_ready(f->pipeline) &&
-		pipeline_stored_seq(f->pipeline) >= f->last_seq) {
+		pipeline_stored_seq(f->pipeline) >= f->last_seq &&
+		!pipeline_is_attaching(f->pipeline)) {
 		ev_prepare_stop(loop, w);
 		pipeline_stop(f->pipeline);
 	}
@@ -212,6 +213,7 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 		.identity = f->log->identity,
 		.oldest_seq = f->log->oldest_seq,
 		.gaps_only = f->log->gaps_only,
+		.loads = f->log->loads,
 		.seek = feed_seek,
 		.next = feed_next,
 		.drop_window = feed_drop_window,

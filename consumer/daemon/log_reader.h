@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "copy/attacher.h"
 #include "decode/message.h"
 #include "spool/spool.h"
 
@@ -32,6 +33,10 @@ struct log_reader {
 	/* Its meter values know less than stations said: one whose station, time and EVSE have a
 	 * meter value already is a duplicate of it, whatever else it says. */
 	bool gaps_only;
+
+	/* It is history: days that have no partition may be loaded before they are partitions
+	 * (copy/writer.h). Borrowed; NULL = never. */
+	struct loads *loads;
 
 	void (*close)(void *context);
 };

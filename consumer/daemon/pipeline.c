@@ -84,6 +84,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,
 		.schema_version = schema_version,
 		.gaps_only = p->log->gaps_only,
+		.loads = p->log->loads,
 	};
 	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
 		pipeline_on_durable, pipeline_on_idle, p};
@@ -257,6 +258,11 @@ void pipeline_stop(struct pipeline *p)
 bool pipeline_is_ready(const struct pipeline *p)
 {
 	return p->positioned && !p->waiting;
+}
+
+bool pipeline_is_attaching(const struct pipeline *p)
+{
+	return writer_is_attaching(p->writer);
 }
 
 uint64_t pipeline_stored_seq(const struct pipeline *p)

@@ -50,6 +50,9 @@ void pipeline_stop(struct pipeline *p);
 /* The database takes batches. */
 bool pipeline_is_ready(const struct pipeline *p);
 
+/* Tables that were loaded are being attached (struct log_reader, loads). */
+bool pipeline_is_attaching(const struct pipeline *p);
+
 /* Number of the last record that the database is known to have. */
 uint64_t pipeline_stored_seq(const struct pipeline *p);
 

@@ -138,6 +138,34 @@ static void copy_data_is_header_rows_and_trailer(void **state)
 	assert_memory_equal(out + 19, "\xff\xff", 2);
 }
 
+/* A row that is not the first of its message says so where the table has a column for it. */
+static void rows_of_a_loading_table_have_one_field_more(void **state)
+{
+	static const char expected[] = "\0\4\0\0\0\10\0\0\0\0\0\0\0\1\0\0\0\1a\xff\xff\xff\xff"
+				       "\xff\xff\xff\xff"
+				       "\0\4\0\0\0\10\0\0\0\0\0\0\0\2\0\0\0\1b\xff\xff\xff\xff"
+				       "\0\0\0\1\1\xff\xff";
+	struct row *rows[] = {layout_row(1, "a"), layout_row(2, "b")};
+	/* For the larger row, which is the second; exact, so that ASan sees a byte too many. */
+	size_t size = 0, buffer_size = 19 + 2 + 12 + 5 + 4 + 5 + 2;
+	uint8_t *buffer = malloc(buffer_size), out[256];
+	struct encode_stream stream;
+	struct slice chunk;
+
+	(void)state;
+	assert_non_null(buffer);
+	rows[0]->first = true;
+	encode_stream_init(&stream, rows, 2, buffer, buffer_size);
+	stream.follows = true;
+	while (encode_stream_next(&stream, &chunk)) {
+		memcpy(out + size, chunk.data, chunk.size);
+		size += chunk.size;
+	}
+	free(buffer);
+	assert_int_equal(size, 19 + sizeof(expected) - 1);
+	assert_memory_equal(out + 19, expected, sizeof(expected) - 1);
+}
+
 static void chunks_join_to_the_same_bytes_at_every_buffer_size(void **state)
 {
 	/* Row of three columns, the last NULL: 2 + 12 + (4 + text) + 4; the largest text is 6. */
@@ -203,6 +231,7 @@ int main(void)
 		cmocka_unit_test(numerics_keep_sign_and_scale),
 		cmocka_unit_test(arrays_have_dimensions_nulls_and_the_type_of_their_elements),
 		cmocka_unit_test(copy_data_is_header_rows_and_trailer),
+		cmocka_unit_test(rows_of_a_loading_table_have_one_field_more),
 		cmocka_unit_test(chunks_join_to_the_same_bytes_at_every_buffer_size),
 		cmocka_unit_test(a_row_larger_than_a_chunk_still_fits),
 		cmocka_unit_test(params_are_one_array_per_column),

@@ -119,6 +119,30 @@ static void what_is_detached_takes_no_rows_until_it_is_attached(void **state)
 	partitions_free(&ps);
 }
 
+static void what_is_loaded_is_not_there_yet(void **state)
+{
+	struct partition day = partition_of(TABLE_meter_values, at("2026-01-31T10:00:00Z"));
+	char name[PARTITION_NAME_BYTES];
+	struct partition none;
+	struct partitions *ps;
+	struct error err;
+
+	(void)state;
+	partition_loading_name(day, name);
+	assert_string_equal(name, "meter_values_2026_01_31_loading");
+	assert_false(partition_name_parse(name, &none));
+	assert_true(partitions_new(&ps, 2, &err));
+	partitions_add_loading(ps, day);
+	assert_true(partitions_is_loading(ps, day) && partitions_admit(ps, day));
+	assert_false(partitions_has(ps, day));
+	partitions_end_loading(ps, day); /* somebody else may make it now */
+	assert_false(partitions_is_loading(ps, day) || partitions_has(ps, day));
+	partitions_add_loading(ps, day);
+	partitions_add(ps, day);
+	assert_true(partitions_has(ps, day) && !partitions_is_loading(ps, day));
+	partitions_free(&ps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +151,7 @@ int main(void)
 		cmocka_unit_test(other_names_are_none),
 		cmocka_unit_test(outside_of_the_window_only_so_many_are_made),
 		cmocka_unit_test(what_is_detached_takes_no_rows_until_it_is_attached),
+		cmocka_unit_test(what_is_loaded_is_not_there_yet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

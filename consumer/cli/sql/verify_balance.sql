@@ -4,5 +4,6 @@ SELECT coalesce(sum(received), 0), coalesce(sum(stored), 0), coalesce(sum(duplic
     (SELECT coalesce(sum(count), 0) FROM dead_letters),
     (SELECT count(DISTINCT v.layout_id) FROM meter_values v
         WHERE v.layout_id <> 0 AND NOT EXISTS (
-            SELECT FROM meter_value_layouts l WHERE l.layout_id = v.layout_id))
+            SELECT FROM meter_value_layouts l WHERE l.layout_id = v.layout_id)),
+    (SELECT count(*) FROM loading_partitions)
 FROM ingest_progress

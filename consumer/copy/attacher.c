@@ -1,0 +1,159 @@
+#include "copy/attacher.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pg/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ATTACHER_QUEUE_MAX = 64, ATTACHER_SQL_BYTES = 160 };
+
+/* The server says nothing while it builds the index of a large day. */
+static const int64_t ATTACHER_TIMEOUT_US = 24 * 3600 * US_PER_SECOND;
+
+struct attacher {
+	struct pg_session *session;
+	struct loads *loads;
+	struct partition queue[ATTACHER_QUEUE_MAX];
+	size_t count;
+	char name[PARTITION_NAME_BYTES]; /* of the table at hand */
+	char sql[ATTACHER_SQL_BYTES];
+	char state[16]; /* that the last step ended in */
+	uint64_t duplicates;
+	bool running;
+	struct pg_request request;
+};
+
+static void attacher_next(struct attacher *a);
+
+bool attacher_state_goes_on(const char *state)
+{
+	return strcmp(state, "indexed") == 0 || strcmp(state, "moving") == 0;
+}
+
+bool attacher_state_is_over(const char *state)
+{
+	return strcmp(state, "attached") == 0 || strcmp(state, "moved") == 0;
+}
+
+static bool attacher_on_result(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct attacher *a = context;
+
+	if (number == 0) /* SET */
+		return true;
+	if (PQntuples(result) != 1 || PQnfields(result) != 2)
+		return error_set(err, ERROR_TRANSIENT, "unexpected", "no answer of finish_loading");
+	snprintf(a->state, sizeof(a->state), "%s", PQgetvalue(result, 0, 0));
+	a->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
+	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
+	return true;
+}
+
+static void attacher_drop_first(struct attacher *a)
+{
+	a->count--;
+	memmove(a->queue, a->queue + 1, a->count * sizeof(*a->queue));
+	a->duplicates = 0;
+}
+
+static void attacher_left(const struct attacher *a, const struct error *err)
+{
+	log_failure(LOG_LEVEL_WARN, "not_attached", err);
+	log_info("loaded_rows_wait", "they are stored; the end of a replay attaches them",
+		"table=%s", a->name);
+}
+
+static void attacher_on_done(void *context, const struct error *err)
+{
+	struct attacher *a = context;
+
+	a->running = false;
+	if (err != NULL) {
+		attacher_left(a, err);
+		attacher_drop_first(a);
+	} else if (!attacher_state_goes_on(a->state)) {
+		a->loads->tables += attacher_state_is_over(a->state);
+		log_info("loaded", "", "table=%s state=%s duplicates=%" PRIu64, a->name, a->state,
+			a->duplicates);
+		attacher_drop_first(a);
+	}
+	attacher_next(a);
+}
+
+static void attacher_next(struct attacher *a)
+{
+	if (a->count == 0 || a->running)
+		return;
+	partition_loading_name(a->queue[0], a->name);
+	snprintf(a->sql, sizeof(a->sql), "SET lock_timeout = '10s'; " ATTACHER_STEP_SQL("'%s'"),
+		a->name);
+	a->request =
+		(struct pg_request){.sql = a->sql, .on_result = attacher_on_result, .context = a};
+	a->running = true;
+	pg_session_run(a->session, &a->request, 1, attacher_on_done, a);
+}
+
+static void attacher_on_ready(void *context)
+{
+	attacher_next(context);
+}
+
+static void attacher_on_lost(void *context, const struct error *err)
+{
+	struct attacher *a = context;
+
+	a->running = false;
+	attacher_left(a, err);
+	a->count = 0;
+}
+
+bool attacher_new(struct attacher **out, struct ev_loop *loop, const struct pg_options *pg,
+	struct loads *loads, struct error *err)
+{
+	struct attacher *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	a->loads = loads;
+	if (!pg_session_new(&a->session, loop, pg,
+		    (struct pg_session_events){attacher_on_ready, attacher_on_lost, a}, err)) {
+		free(a);
+		return false;
+	}
+	pg_session_set_timeout(a->session, ATTACHER_TIMEOUT_US);
+	*out = a;
+	return true;
+}
+
+void attacher_free(struct attacher **attacher)
+{
+	struct attacher *a = *attacher;
+
+	*attacher = NULL;
+	if (a == NULL)
+		return;
+	pg_session_free(&a->session);
+	free(a);
+}
+
+void attacher_add(struct attacher *a, struct partition p)
+{
+	if (a->count == ATTACHER_QUEUE_MAX)
+		return; /* left for the end */
+	a->queue[a->count++] = p;
+	if (a->count > 1)
+		return;
+	if (pg_session_is_ready(a->session))
+		attacher_next(a);
+	else
+		pg_session_open(a->session);
+}
+
+bool attacher_is_busy(const struct attacher *a)
+{
+	return a != NULL && a->count > 0;
+}

@@ -1,0 +1,47 @@
+#ifndef COPY_ATTACHER_H
+#define COPY_ATTACHER_H
+
+#include "base/error.h"
+#include "copy/partitions.h"
+#include "pg/connect.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Makes partitions of tables that were loaded without an index (migrations/000012_loading.up.sql),
+ * one after the other, on a connection of its own: the index of one day is built while the rows of
+ * the next are stored. What it cannot do now it leaves where it is, with a warning: the rows are
+ * stored, and whoever looks at loading_partitions next can go on. All on the loop's thread.
+ */
+struct attacher;
+
+/* What was loaded so. */
+struct loads {
+	uint64_t rows;
+	uint64_t tables;     /* of which partitions were made, or that were moved into one */
+	uint64_t duplicates; /* messages counted as stored whose first row was there twice */
+};
+
+/* loads is borrowed, and counted up. */
+MUST_CHECK bool attacher_new(struct attacher **out, struct ev_loop *loop,
+	const struct pg_options *pg, struct loads *loads, struct error *err);
+void attacher_free(struct attacher **attacher);
+
+/* This session fills the table of that partition no more. */
+void attacher_add(struct attacher *a, struct partition p);
+
+/* Something is under way. */
+bool attacher_is_busy(const struct attacher *a);
+
+/* One step: the name of the table is %s or $1. state, duplicates. */
+#define ATTACHER_STEP_SQL(table) "SELECT state, duplicates FROM finish_loading(" table ")"
+
+/* Whether a step that ended in this state has another behind it. */
+bool attacher_state_goes_on(const char *state);
+
+/* Whether the rows are visible after it. */
+bool attacher_state_is_over(const char *state);
+
+#endif
