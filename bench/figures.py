@@ -23,6 +23,7 @@ PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
 SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "beside")
+HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
 
@@ -140,12 +141,15 @@ def drain(messages, runs):
         return [drain_once(b, number) for number in range(runs)]
 
 
-def fill(b, messages):
-    """The log, while there is no database."""
+def fill(b, messages, days=()):
+    """The log, while there is no database: of today, or of some days, one after the other."""
     b.persister.settings.update(b.postgres.settings("nobody", port=rig.free_port()))
     b.persister.start()
     b.persister.wait_metric("ocpp_persister_broker_up", 1)
-    summary_of(b.fleet("--format", "msgpack", "--rate", 0, "--messages", messages))
+    fleets = [("--seed", n, "--start", day) for n, day in enumerate(days, 1)] or [()]
+    for options in fleets:
+        summary_of(b.fleet("--format", "msgpack", "--rate", 0, "--messages",
+                           messages // len(fleets), *options))
     b.persister.wait_metric("ocpp_persister_backlog_records", messages, 600)
     b.persister.stop()
 
@@ -193,7 +197,8 @@ def latency(seconds):
 
 def replay(messages):
     with Bench("interval") as b:
-        fill(b, messages)
+        messages -= messages % len(HISTORY)
+        fill(b, messages, HISTORY)
         return replay_figures.replay(b, LIMIT, messages)
 
 

@@ -45,6 +45,10 @@ def pack(b):
     return b.persister.settings["spool.dir"]
 
 
+RUNS = {"1_job": ("--jobs", 1), "1_job_no_bulk": ("--jobs", 1, "--no-bulk"),
+        "2_jobs": ("--jobs", 2), "2_jobs_no_bulk": ("--jobs", 2, "--no-bulk")}
+
+
 def replay(b, limit, messages):
     """b: servers, and a persister with a full log; limit: the program to compare with."""
     log = pack(b)
@@ -60,16 +64,19 @@ def replay(b, limit, messages):
                "rss_peak_mib": 0,
                "packed_bytes": sum(f["bytes"] for f in files) / records,
                "bytes": sum(f["unpacked"] for f in files) / records}
-    for jobs in (1, 2):
-        b.new_database(f"replayed{jobs}")
+    for name, arguments in RUNS.items():
+        b.new_database("replayed_" + name)
         backend = rig.cpu_seconds(b.postgres.pid)
-        ended = Running(b, f"replayed{jobs}", "--jobs", jobs, log).end()
+        ended = Running(b, "replayed_" + name, *arguments, log).end()
         if ended["records"] != messages or ended["stored"] + ended["skipped"] != messages:
             raise rig.RigError(f"replay did not store everything: {ended}")
-        figures[f"rows_per_second_{jobs}"] = found["rows"] / ended["seconds"]
-        figures[f"cpu_us_{jobs}"] = ended["cpu"] * 1e6 / found["rows"]
-        figures[f"postgres_cpu_us_{jobs}"] = (rig.cpu_seconds(b.postgres.pid)
-                                              - backend) * 1e6 / found["rows"]
+        if (ended["loaded_partitions"] == 0) != ("--no-bulk" in arguments):
+            raise rig.RigError(f"replay took the other way: {ended}")
+        figures[name] = {
+            "rows_per_second": found["rows"] / ended["seconds"],
+            "cpu_us": ended["cpu"] * 1e6 / found["rows"],
+            "postgres_cpu_us": (rig.cpu_seconds(b.postgres.pid) - backend) * 1e6 / found["rows"],
+            "loaded_rows": ended["loaded_rows"]}
         figures["rss_peak_mib"] = max(figures["rss_peak_mib"], ended["rss_peak_mib"])
     return figures
 
@@ -104,14 +111,16 @@ def beside(b, seconds):
 def tell_replay(f):
     limit = f["limit_rows_per_second"]
     print(f"""
-replay of the packed log: {f["rows"]:,.0f} rows (a message has {f["bytes"]:.0f} bytes, packed \
-{f["packed_bytes"]:.0f})
+replay of the packed log, five days of the past: {f["rows"]:,.0f} rows, of which \
+{f["1_job"]["loaded_rows"]:,.0f} of days without a partition
+(a message has {f["bytes"]:.0f} bytes, packed {f["packed_bytes"]:.0f})
   COPY from memory        {limit:>10,.0f} rows/s of the same rows (the limit)""")
-    for jobs in (1, 2):
-        rate, ours = f[f"rows_per_second_{jobs}"], f[f"cpu_us_{jobs}"]
-        name = f"{jobs} job{'s' if jobs > 1 else ''}"
-        print(f"""  {name:<23} {rate:>10,.0f} rows/s, ratio {rate / limit:.2f}
-    CPU per row           {ours:>10.1f} us; PostgreSQL {f[f"postgres_cpu_us_{jobs}"]:.1f} us""")
+    for name in RUNS:
+        run = f[name]
+        rate = run["rows_per_second"]
+        print(f"""  {name.replace("_", " ", 1).replace("_no_bulk", ", --no-bulk"):<23} \
+{rate:>10,.0f} rows/s, ratio {rate / limit:.2f}
+    CPU per row           {run["cpu_us"]:>10.1f} us; PostgreSQL {run["postgres_cpu_us"]:.1f} us""")
     print(f"""  largest RSS of a job    {f["rss_peak_mib"]:>10.1f} MiB""")
 
 
