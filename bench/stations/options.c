@@ -63,8 +63,9 @@ static const struct option options_table[] = {
 	{"shape", OPTION_WORD, AT(shape), 0, 0, {"envelope", "frame", "batch"},
 		"envelope|frame|batch",
 		"MaEVE's map, the array of OCPP-J, or arrays of 1 to 8 envelopes (envelope)"},
-	{"mix", OPTION_WORD, AT(mix), 0, 0, {"default", "meter"}, "default|meter",
-		"meter: 90 % MeterValues of six samples and their results (default)"},
+	{"mix", OPTION_WORD, AT(mix), 0, 0, {"default", "meter", "values"}, "default|meter|values",
+		"meter: 90 % MeterValues of six samples and their results; values: only "
+		"MeterValues, without results (default)"},
 	{"seed", OPTION_NUMBER, AT(seed), 0, INT64_MAX, {0}, "N",
 		"same seed and start, same messages (a random one, which is told)"},
 	{"start", OPTION_TIME, AT(start_us), 0, 0, {0}, "TIME",
@@ -251,6 +252,10 @@ bool options_parse(struct options *o, int argc, char **argv, struct error *err)
 		if (!options_take(o, argc, argv, &i, err))
 			return false;
 	}
+	/* Both need the messages that are left out. */
+	if (o->mix == OPTIONS_MIX_VALUES && (o->duplicates > 0 || o->ledger != NULL))
+		return error_set(err, ERROR_FATAL, "usage",
+			"--mix values goes with neither --duplicates nor --ledger");
 	if (o->password != NULL && strlen(o->password) > PACKET_TEXT_BYTES_MAX)
 		return error_set(err, ERROR_FATAL, "usage", "the password is too long");
 	return true;

@@ -6,6 +6,9 @@
 #include "stations/packet.h"
 #include "stations/writer.h"
 
+/* The words of --mix. */
+enum options_mix { OPTIONS_MIX_DEFAULT, OPTIONS_MIX_METER, OPTIONS_MIX_VALUES };
+
 /*
  * The command line of ocpp-stations: one table in options.c gives names, ranges and help.
  */
@@ -26,7 +29,7 @@ struct options {
 	int64_t ocpp;   /* enum fleet_versions */
 	int64_t format; /* enum fleet_formats */
 	int64_t shape;
-	int64_t mix;
+	int64_t mix;        /* enum options_mix */
 	int64_t seed;       /* -1 = choose one */
 	int64_t start_us;   /* -1 = see options_settle() */
 	int64_t duplicates; /* thousandths */

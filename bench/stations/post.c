@@ -147,6 +147,14 @@ static void post_copy(struct post *p, struct rng *r, struct message *m)
 	outbox_put(&p->outbox, copy);
 }
 
+static void post_put(struct post *p, struct message *m)
+{
+	if (p->o.values_only && (m->action != ACTION_METER_VALUES || m->kind != MESSAGE_CALL))
+		message_free(&p->pools, m);
+	else
+		outbox_put(&p->outbox, m);
+}
+
 /* The station had no answer in time and asks again under a new message id. */
 static void post_retry(struct post *p, const struct post_attempt *first)
 {
@@ -164,8 +172,8 @@ static void post_retry(struct post *p, const struct post_attempt *first)
 		if (c->record_answer)
 			post_expect(c->record, a.answer);
 	}
-	outbox_put(&p->outbox, a.call);
-	outbox_put(&p->outbox, a.answer);
+	post_put(p, a.call);
+	post_put(p, a.answer);
 }
 
 void post_exchange(struct post *p, struct station *s, const struct exchange *x, struct content *c,
@@ -187,8 +195,8 @@ void post_exchange(struct post *p, struct station *s, const struct exchange *x, 
 		if (c->record_answer && !c->retried)
 			post_expect(c->record, a.answer);
 	}
-	outbox_put(&p->outbox, a.call);
-	outbox_put(&p->outbox, a.answer);
+	post_put(p, a.call);
+	post_put(p, a.answer);
 	if (c->retried)
 		post_retry(p, &a);
 	else if (twice)

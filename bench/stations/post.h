@@ -13,6 +13,7 @@ struct post_options {
 	enum shape shape;
 	uint32_t duplicates_permille;
 	int64_t reorder_us; /* simulated: how late a message may be */
+	bool values_only;   /* MeterValues, nothing else and no answers */
 	bool facts;         /* for a ledger */
 	size_t messages_max;
 };

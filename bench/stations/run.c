@@ -86,10 +86,11 @@ static bool run_open(struct run *r, const struct broker *broker, struct error *e
 		.start_us = o->start_us,
 		.versions = (enum fleet_versions)o->ocpp,
 		.formats = (enum fleet_formats)o->format,
-		.mix = (enum station_mix)o->mix,
+		.mix = o->mix == OPTIONS_MIX_DEFAULT ? STATION_MIX_DEFAULT : STATION_MIX_METER,
 		.post = {.shape = (enum shape)o->shape,
 			.duplicates_permille = (uint32_t)(o->duplicates / 100),
 			.reorder_us = o->reorder_us,
+			.values_only = o->mix == OPTIONS_MIX_VALUES,
 			.facts = o->ledger != NULL},
 	};
 
