@@ -1,4 +1,5 @@
--- Rows that wait there would be in no table that is read.
+-- Rows that wait there would be in no table that is read. Nobody begins to load meanwhile.
+LOCK TABLE loading_partitions IN ACCESS EXCLUSIVE MODE;
 DO $$
 DECLARE
     name text;
@@ -16,6 +17,9 @@ DROP FUNCTION index_loaded(text);
 DROP FUNCTION drop_repeated(text);
 DROP FUNCTION end_loading(text);
 DROP FUNCTION load_partition(text, timestamptz);
+DROP FUNCTION may_load(text);
 DROP FUNCTION check_no_table(text, text);
+DROP FUNCTION forbid_loading();
+DROP FUNCTION loading_lock_is_held(integer, text, integer);
 DROP FUNCTION loading_lock_class();
 DROP TABLE loading_partitions;

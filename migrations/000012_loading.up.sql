@@ -11,6 +11,13 @@
 -- Several sessions may fill one table. Each holds a shared advisory lock on it, which goes with the
 -- session; a step needs it alone. The live stream never waits for any of this: it makes a partition
 -- when it needs one, and then the rows that were loaded are moved there instead.
+--
+-- Rows that are waiting here are seen by nobody. Who has to see them (a table of values that fills
+-- gaps) forbids loading for as long as its session lasts: forbid_loading().
+--
+-- Locks are taken in this order: the advisory lock on a table that is loaded, its row of
+-- loading_partitions, the table itself, the partition's name, loading as a whole. Only the
+-- partition's name is locked by the live stream, so it comes when little is left to be waited for.
 
 CREATE TABLE loading_partitions (
     table_name text PRIMARY KEY,
@@ -31,7 +38,35 @@ COMMENT ON COLUMN loading_partitions.begun_at IS 'When it was made';
 -- The number that goes with an advisory lock on a table that is being loaded.
 CREATE FUNCTION loading_lock_class() RETURNS integer
 LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext('ocpp-persister loading') $$;
-COMMENT ON FUNCTION loading_lock_class IS 'First key of the advisory locks on tables that are being loaded; the second is the hash of the name';
+COMMENT ON FUNCTION loading_lock_class IS 'First key of the advisory locks on tables that are being loaded; the second is the hash of the name, or 0 for loading as a whole';
+
+CREATE FUNCTION loading_lock_is_held(key integer, lock_mode text, pid integer DEFAULT NULL) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_locks l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.mode = lock_mode
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND l.classid = (loading_lock_class()::bigint & 4294967295)::oid
+          AND l.objid = (loading_lock_is_held.key::bigint & 4294967295)::oid AND l.objsubid = 2
+          AND (loading_lock_is_held.pid IS NULL OR l.pid = loading_lock_is_held.pid))
+$$;
+COMMENT ON FUNCTION loading_lock_is_held IS 'True if somebody, or that process, has the advisory lock with this second key. lock_mode as in pg_locks';
+
+CREATE FUNCTION forbid_loading() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    name text;
+BEGIN
+    -- Waits for those that have just been allowed to load.
+    PERFORM pg_advisory_lock_shared(loading_lock_class(), 0);
+    SELECT p.table_name INTO name FROM loading_partitions p ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        PERFORM pg_advisory_unlock_shared(loading_lock_class(), 0);
+        RAISE EXCEPTION 'rows of another replay wait in table "%"', name
+            USING ERRCODE = 'OC003', HINT = 'they are visible when that replay is over';
+    END IF;
+END $$;
+COMMENT ON FUNCTION forbid_loading IS 'Until this session ends no table is loaded: whoever looks for a row finds it where it belongs. Fails if rows of somebody else wait to become visible';
 
 -- As in ensure_partition(): somebody detached it, perhaps to look at it. The program knows the code.
 CREATE FUNCTION check_no_table(name text, parent text) RETURNS void
@@ -45,12 +80,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION check_no_table IS 'Fails if there is a table with the name of a partition that is none';
 
+-- What an operator has added to the parent (an index, a trigger) would be missed.
+CREATE FUNCTION may_load(parent text) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT NOT loading_lock_is_held(0, 'ShareLock')
+        AND (SELECT count(*) FROM pg_index i WHERE i.indrelid = to_regclass(format('%I', parent))) = 1
+        AND NOT EXISTS (SELECT FROM pg_trigger t
+            WHERE t.tgrelid = to_regclass(format('%I', parent)) AND NOT t.tgisinternal)
+$$;
+COMMENT ON FUNCTION may_load IS 'True if partitions of that table may be loaded before they are partitions';
+
 CREATE FUNCTION load_partition(parent text, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
 DECLARE
     part record;
     loading text;
-    found_indexed boolean;
+    load loading_partitions;
 BEGIN
     SELECT * INTO part FROM partition_of(parent, at);
     loading := part.name || '_loading';
@@ -58,26 +103,32 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM check_no_table(part.name, parent);
+    IF NOT may_load(parent) THEN
+        PERFORM ensure_partition(parent, at);
+        RETURN false;
+    END IF;
     -- Waits while a step is under way. A session that has it already takes it no second time.
-    IF NOT EXISTS (
-        SELECT FROM pg_locks l
-        WHERE l.pid = pg_backend_pid() AND l.locktype = 'advisory' AND l.mode = 'ShareLock'
-          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND l.classid = (loading_lock_class()::bigint & 4294967295)::oid
-          AND l.objid = (hashtext(loading)::bigint & 4294967295)::oid AND l.objsubid = 2) THEN
+    IF NOT loading_lock_is_held(hashtext(loading), 'ShareLock', pg_backend_pid()) THEN
         PERFORM pg_advisory_lock_shared(loading_lock_class(), hashtext(loading));
     END IF;
-    -- Two that make it.
-    PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister partition'), hashtext(loading));
-    SELECT p.indexed INTO found_indexed FROM loading_partitions p WHERE p.table_name = loading;
-    IF found_indexed THEN
+    SELECT * INTO load FROM loading_partitions p WHERE p.table_name = loading;
+    IF FOUND AND to_regclass(format('%I', loading)) IS NULL THEN
+        RAISE WARNING 'table "%" was dropped with the rows it had', loading;
+        DELETE FROM loading_partitions p WHERE p.table_name = loading;
+    ELSIF load.indexed THEN
         PERFORM attach_loaded(loading); -- whoever indexed it was interrupted
     END IF;
     IF partition_exists(parent, part.name) THEN
         PERFORM end_loading(loading);
         RETURN false;
     END IF;
-    IF found_indexed IS NOT NULL THEN
+    -- Two that make it, or one that makes it and one that forbids it.
+    PERFORM pg_advisory_xact_lock(loading_lock_class(), 0);
+    IF EXISTS (SELECT FROM loading_partitions p WHERE p.table_name = loading) THEN
+        -- Its partition came and went while it was moved there: what is added may go to the blocks
+        -- that were done with.
+        UPDATE loading_partitions p SET blocks_moved = 0
+        WHERE p.table_name = loading AND p.blocks_moved > 0;
         RETURN true;
     END IF;
     EXECUTE format('CREATE TABLE %1$I (LIKE %2$I INCLUDING ALL EXCLUDING INDEXES, '
@@ -90,7 +141,7 @@ BEGIN
     VALUES (loading, parent, part.lower_bound);
     RETURN true;
 END $$;
-COMMENT ON FUNCTION load_partition IS 'Makes the table that takes the rows of a partition that is not there, if need be, and notes that this session fills it. False if the partition is there: rows go into it. In the table, follows is true for rows that are not the first of their message.';
+COMMENT ON FUNCTION load_partition IS 'Makes the table that takes the rows of a partition that is not there, if need be, and notes that this session fills it. False if the partition is there, or had to be made at once: rows go into it. In the table, follows is true for rows that are not the first of their message.';
 
 CREATE FUNCTION end_loading(loading text) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
@@ -146,10 +197,13 @@ DECLARE
     load loading_partitions;
     part record;
 BEGIN
-    SELECT * INTO load FROM loading_partitions WHERE table_name = loading;
+    SELECT * INTO load FROM loading_partitions WHERE table_name = loading FOR UPDATE;
     IF NOT FOUND OR NOT load.indexed THEN
         RETURN false;
     END IF;
+    -- Whoever reads it (a backup) is waited for before the live stream has to wait for us.
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', loading);
+    PERFORM set_config('lock_timeout', '2s', true);
     SELECT * INTO part FROM partition_of(load.parent, load.lower_bound);
     PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister partition'), hashtext(part.name));
     IF to_regclass(format('%I', part.name)) IS NOT NULL THEN
@@ -210,10 +264,12 @@ DECLARE
 BEGIN
     duplicates := 0;
     IF NOT pg_try_advisory_xact_lock(loading_lock_class(), hashtext(loading)) THEN
-        state := 'busy';
+        state := CASE WHEN loading_lock_is_held(hashtext(loading), 'ExclusiveLock')
+            THEN 'stepping' ELSE 'busy' END;
         RETURN;
     END IF;
-    SELECT * INTO load FROM loading_partitions WHERE table_name = loading;
+    -- Behind a load_partition() that attaches it just now.
+    SELECT * INTO load FROM loading_partitions WHERE table_name = loading FOR UPDATE;
     IF NOT FOUND THEN
         state := 'gone';
         RETURN;
@@ -245,21 +301,26 @@ BEGIN
         state := 'moving';
     END IF;
 END $$;
-COMMENT ON FUNCTION finish_loading IS 'One step with a table of loading_partitions, in a transaction of its own. state: indexed or moving = call it again; attached or moved = its rows are visible; busy = a session still fills it; gone = there is none. duplicates: messages that were there already. Runs as its owner, so that a writer needs no right to create tables.';
+COMMENT ON FUNCTION finish_loading IS 'One step with a table of loading_partitions, in a transaction of its own. state: indexed or moving = call it again; attached or moved = its rows are visible; busy = a session still fills it; stepping = another session does a step; gone = there is none. duplicates: messages that were there already. Runs as its owner, so that a writer needs no right to create tables.';
 
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['check_no_table', 'load_partition', 'end_loading',
-        'drop_repeated', 'index_loaded', 'attach_loaded', 'move_loaded', 'finish_loading'] LOOP
+    FOREACH name IN ARRAY ARRAY['loading_lock_is_held', 'forbid_loading', 'check_no_table',
+        'may_load', 'load_partition', 'end_loading', 'drop_repeated', 'index_loaded',
+        'attach_loaded', 'move_loaded', 'finish_loading'] LOOP
         EXECUTE format('ALTER FUNCTION %I SET search_path = %I, pg_temp', name, current_schema());
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %I FROM PUBLIC', name);
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ocpp_writer') THEN
-        FOREACH name IN ARRAY ARRAY['load_partition', 'end_loading', 'finish_loading'] LOOP
+        FOREACH name IN ARRAY ARRAY['forbid_loading', 'load_partition', 'end_loading',
+            'finish_loading'] LOOP
             EXECUTE format('GRANT EXECUTE ON FUNCTION %I TO ocpp_writer', name);
         END LOOP;
     END IF;
+    -- To be read only: the functions above drop and rename what it names, with their owner's rights.
+    FOR name IN SELECT rolname FROM pg_roles WHERE rolname IN ('ocpp_writer', 'ocpp_reader') LOOP
+        EXECUTE format('GRANT SELECT ON loading_partitions TO %I', name);
+    END LOOP;
 END $$;
-SELECT grant_table('loading_partitions');

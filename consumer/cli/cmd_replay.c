@@ -217,6 +217,7 @@ static void replay_fork(struct replay_job *jobs, size_t count)
 	}
 	close(pipe_fds[0]);
 	replay_reap(children, started);
+	signal(SIGINT, SIG_DFL);
 }
 
 /* Files go round: job 2 of 3 has the second, the fifth and so on. */
@@ -230,24 +231,46 @@ static bool replay_share(const struct replay_files *all, struct replay_job *job)
 	return true;
 }
 
+/* Once all is stored and visible its positions are of no use: the next run begins anew, and finds
+ * duplicates. */
+static bool replay_forget(const struct config *config, const struct replay_report *reports,
+	size_t count, struct error *err)
+{
+	char list[REPLAY_JOBS_MAX * UUID_TEXT_BYTES + 2] = "{", *at = list + 1;
+	struct pg_options pg = cli_pg_options(config);
+	const char *params[] = {list};
+	PGconn *conn = pg_connect(&pg, err);
+	PGresult *result = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			*at++ = ',';
+		uuid_format(&reports[i].identity, at);
+		at += strlen(at);
+	}
+	*at++ = '}';
+	*at = '\0';
+	if (conn != NULL)
+		result = pg_query(conn, "DELETE FROM ingest_progress WHERE spool = ANY($1::uuid[])",
+			1, params, err);
+	PQclear(result);
+	PQfinish(conn);
+	return result != NULL;
+}
+
 /* What was loaded becomes visible, unless the same command is to go on. The first report has it. */
 static void replay_finish(const struct config *config, struct replay_report *reports, size_t count)
 {
-	struct loads loads = {.rows = 0};
 	struct error err;
 
 	for (size_t i = 0; i < count; i++) {
 		if (!reports[i].ok)
 			return;
-		loads.rows += reports[i].loads.rows;
 	}
-	if (replay_attach(config, &loads, &err)) {
-		reports[0].loads.tables += loads.tables;
-		reports[0].loads.duplicates += loads.duplicates;
-	} else {
-		reports[0].ok = false;
+	reports[0].ok = replay_attach(config, &reports[0].loads, &err) &&
+			replay_forget(config, reports, count, &err);
+	if (!reports[0].ok)
 		snprintf(reports[0].failure, sizeof(reports[0].failure), "%s", err.message);
-	}
 }
 
 static enum exit_code replay_run(const struct config *config, const struct replay_options *options,
@@ -272,6 +295,7 @@ static enum exit_code replay_run(const struct config *config, const struct repla
 		if (!replay_share(files, &jobs[i]))
 			return EXIT_CODE_FAILED;
 	}
+	jobs[0].report.loads.tables = replay_attach_left(config);
 	if (count == 1) {
 		replay_job_run(&jobs[0]);
 		replay_all.reports[0] = jobs[0].report;

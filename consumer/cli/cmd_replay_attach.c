@@ -12,63 +12,119 @@
 static const int64_t ATTACH_BUSY_US = 10 * US_PER_SECOND;
 enum { ATTACH_POLL_MS = 50 };
 
-/* One step with a table. False with err. */
-static bool attach_step(PGconn *conn, const char *table, struct loads *loads, char *state,
-	size_t state_size, struct error *err)
-{
-	const char *params[] = {table};
-	PGresult *result = pg_query(conn, ATTACHER_STEP_SQL("$1"), 1, params, err);
+/* Tables that are being attached. */
+struct attach {
+	PGconn *conn;
+	struct loads *loads;
+	bool patient;     /* else nobody is waited for */
+	int64_t until_us; /* how long to wait for those who fill a table */
+	struct log_repeat waits;
+};
 
-	if (result == NULL)
-		return false;
-	snprintf(state, state_size, "%s", PQgetvalue(result, 0, 0));
-	loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
-	loads->tables += attacher_state_is_over(state);
-	PQclear(result);
-	return true;
+enum attach_step { ATTACH_OVER, ATTACH_AGAIN, ATTACH_WAIT, ATTACH_LEFT, ATTACH_FAILED };
+
+/* What a step came to, by the state that the server told. */
+static enum attach_step attach_state(const struct attach *a, const char *state)
+{
+	if (attacher_state_goes_on(state))
+		return ATTACH_AGAIN;
+	if (strcmp(state, "stepping") == 0)
+		return a->patient ? ATTACH_WAIT : ATTACH_LEFT;
+	if (strcmp(state, "busy") == 0)
+		return clock_mono_us() < a->until_us ? ATTACH_WAIT : ATTACH_LEFT;
+	return ATTACH_OVER;
 }
 
-/* until_us: while another session fills it, try again. */
-static bool attach_table(PGconn *conn, const char *table, int64_t until_us, struct loads *loads,
-	struct error *err)
+static enum attach_step attach_step(struct attach *a, const char *table, struct error *err)
 {
-	char state[16];
+	const char *params[] = {table};
+	PGresult *result = pg_query(a->conn, ATTACHER_STEP_SQL("$1"), 1, params, err);
+	enum attach_step step;
+	const char *state;
+
+	/* lock_timeout: somebody reads it, a backup perhaps. */
+	if (result == NULL)
+		return a->patient && strcmp(err->sqlstate, "55P03") == 0 ? ATTACH_WAIT
+									 : ATTACH_FAILED;
+	state = PQgetvalue(result, 0, 0);
+	step = attach_state(a, state);
+	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
+	a->loads->tables += attacher_state_is_over(state);
+	if (step == ATTACH_OVER)
+		log_info("loaded", "", "table=%s state=%s", table, state);
+	PQclear(result);
+	return step;
+}
+
+static bool attach_table(struct attach *a, const char *table, struct error *err)
+{
+	uint64_t suppressed;
 
 	for (;;) {
-		if (!attach_step(conn, table, loads, state, sizeof(state), err))
-			return false;
-		if (attacher_state_goes_on(state))
-			continue;
-		if (strcmp(state, "busy") != 0)
+		switch (attach_step(a, table, err)) {
+		case ATTACH_AGAIN:
 			break;
-		if (clock_mono_us() >= until_us) {
-			log_info("still_loading",
-				"another replay fills it, and attaches it at its end", "table=%s",
-				table);
+		case ATTACH_WAIT:
+			if (log_repeat_due(&a->waits, &suppressed))
+				log_info("waits_to_attach",
+					"another session fills the table, reads it or works at it",
+					"table=%s", table);
+			poll(NULL, 0, ATTACH_POLL_MS);
+			break;
+		case ATTACH_OVER:
 			return true;
+		case ATTACH_LEFT:
+			a->loads->waiting++;
+			return true;
+		case ATTACH_FAILED:
+			return false;
 		}
-		poll(NULL, 0, ATTACH_POLL_MS);
 	}
-	log_info("loaded", "", "table=%s state=%s", table, state);
-	return true;
+}
+
+/* All there are: one that cannot be attached does not hold up the others. */
+static bool attach_all(struct attach *a, struct error *err)
+{
+	PGresult *result = pg_query(a->conn,
+		"SELECT table_name FROM loading_partitions ORDER BY begun_at, table_name", 0, NULL,
+		err);
+	bool ok = result != NULL;
+	struct error later;
+
+	for (int i = 0; i < PQntuples(result); i++) {
+		if (!attach_table(a, PQgetvalue(result, i, 0), ok ? err : &later))
+			ok = false;
+	}
+	PQclear(result);
+	return ok;
+}
+
+static bool attach(const struct config *config, bool patient, struct loads *loads,
+	struct error *err)
+{
+	struct pg_options pg = cli_pg_options(config);
+	struct attach a = {.conn = pg_connect(&pg, err), .loads = loads, .patient = patient};
+	bool ok;
+
+	if (patient)
+		a.until_us = clock_mono_us() + ATTACH_BUSY_US;
+	ok = a.conn != NULL && pg_exec(a.conn, ATTACHER_SETUP_SQL, err) && attach_all(&a, err);
+	PQfinish(a.conn);
+	return ok;
 }
 
 bool replay_attach(const struct config *config, struct loads *loads, struct error *err)
 {
-	struct pg_options pg = cli_pg_options(config);
-	PGconn *conn = pg_connect(&pg, err);
-	PGresult *result = NULL;
-	int64_t until_us = clock_mono_us() + (loads->rows > 0 ? ATTACH_BUSY_US : 0);
-	bool ok = conn != NULL;
+	return attach(config, true, loads, err);
+}
 
-	if (ok)
-		result = pg_query(conn,
-			"SELECT table_name FROM loading_partitions ORDER BY begun_at, table_name",
-			0, NULL, err);
-	ok = result != NULL;
-	for (int i = 0; ok && i < PQntuples(result); i++)
-		ok = attach_table(conn, PQgetvalue(result, i, 0), until_us, loads, err);
-	PQclear(result);
-	PQfinish(conn);
-	return ok;
+uint64_t replay_attach_left(const struct config *config)
+{
+	struct loads loads = {.rows = 0};
+	struct error err;
+
+	/* Whatever is in the way, the end of the replay will say so. */
+	if (!attach(config, false, &loads, &err))
+		log_failure(LOG_LEVEL_WARN, "not_attached", &err);
+	return loads.tables;
 }

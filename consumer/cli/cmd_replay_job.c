@@ -195,23 +195,6 @@ static void job_on_progress(void *context, const struct metrics *m)
 	job->send(job);
 }
 
-/* Once all is stored its position is of no use: the next run begins anew, and finds duplicates. */
-static bool job_forget(const struct pg_options *pg, const struct uuid *identity, struct error *err)
-{
-	char text[UUID_TEXT_BYTES];
-	const char *params[] = {text};
-	PGconn *conn = pg_connect(pg, err);
-	PGresult *result = NULL;
-
-	uuid_format(identity, text);
-	if (conn != NULL)
-		result = pg_query(conn, "DELETE FROM ingest_progress WHERE spool = $1::uuid", 1,
-			params, err);
-	PQclear(result);
-	PQfinish(conn);
-	return result != NULL;
-}
-
 /*
  * Others that move their progress are live, or may be: they go first. Without an answer nothing is
  * known, and the pipeline has the same trouble.
@@ -247,7 +230,7 @@ static bool job_store(struct replay_job *job, struct error *err)
 	struct pg_options pg = cli_pg_options(job->config);
 	struct config config = *job->config;
 	struct log_reader log = {.context = job,
-		.identity = job_identity(job),
+		.identity = job->report.identity,
 		.oldest_seq = 1,
 		.seek = job_seek,
 		.next = job_next,
@@ -268,8 +251,7 @@ static bool job_store(struct replay_job *job, struct error *err)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	config.batch_messages_max *= REPLAY_BATCH_FACTOR;
 	config.batch_bytes_max *= REPLAY_BATCH_FACTOR;
-	ok = feed_log(&config, &pg, &log, &options, metrics, err) &&
-	     job_forget(&pg, &log.identity, err);
+	ok = feed_log(&config, &pg, &log, &options, metrics, err);
 	PQfinish(job->look);
 	job->look = NULL;
 	free(metrics);
@@ -281,6 +263,7 @@ void replay_job_run(struct replay_job *job)
 	struct replay_source_events events = {replay_on_unreadable, &job->report.unreadable};
 	struct error err;
 
+	job->report.identity = job_identity(job);
 	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
 			 job_store(job, &err);
 	if (!job->report.ok)

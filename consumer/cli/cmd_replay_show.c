@@ -12,8 +12,7 @@ enum { SHOW_BAR = 24 };
 
 static const int64_t SHOW_LOG_US = 10 * US_PER_SECOND;
 
-/* Those that were found when loaded tables got their index were counted as stored until then; some
- * perhaps by a run that was interrupted. */
+/* Those that were found when loaded tables got their index were counted as stored until then. */
 static void show_take_duplicates(struct replay_report *sum)
 {
 	uint64_t count = sum->loads.duplicates < sum->stored ? sum->loads.duplicates : sum->stored;
@@ -43,6 +42,7 @@ static struct replay_report show_sum(const struct replay_report *jobs, size_t co
 		sum.loads.rows += r->loads.rows;
 		sum.loads.tables += r->loads.tables;
 		sum.loads.duplicates += r->loads.duplicates;
+		sum.loads.waiting += r->loads.waiting;
 		for (uint32_t k = 0; k < r->dead_reasons.count; k++)
 			replay_reasons_add(&sum.dead_reasons, r->dead_reasons.items[k].label,
 				r->dead_reasons.items[k].count);
@@ -138,11 +138,12 @@ void replay_show_summary(const struct replay_options *options, const struct repl
 		       ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64
 		       ",\"dead_lettered\":%" PRIu64 ",\"skipped\":%" PRIu64
 		       ",\"unreadable\":%" PRIu64 ",\"loaded_rows\":%" PRIu64
-		       ",\"loaded_partitions\":%" PRIu64 ",\"seconds\":%.3f",
+		       ",\"loaded_partitions\":%" PRIu64 ",\"waiting_partitions\":%" PRIu64
+		       ",\"seconds\":%.3f",
 			sum.ok ? "true" : "false", sum.resumed ? "true" : "false", sum.records,
 			show_messages(&sum), sum.stored, sum.duplicate, sum.dead_lettered,
 			sum.skipped, sum.unreadable, sum.loads.rows, sum.loads.tables,
-			(double)elapsed_us / US_PER_SECOND);
+			sum.loads.waiting, (double)elapsed_us / US_PER_SECOND);
 		show_json_reasons("dead_lettered_reasons", &sum.dead_reasons);
 		show_json_reasons("skipped_reasons", &sum.skip_reasons);
 		printf("}\n");
@@ -159,4 +160,8 @@ void replay_show_summary(const struct replay_options *options, const struct repl
 		printf("  loaded before they were partitions: %" PRIu64
 		       " days of meter values, %" PRIu64 " rows\n",
 			sum.loads.tables, sum.loads.rows);
+	if (sum.loads.waiting > 0)
+		printf("  not visible yet, because another replay still fills them: %" PRIu64
+		       " days; its end makes them so\n",
+			sum.loads.waiting);
 }

@@ -211,7 +211,7 @@ static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 		n[6], n[7]);
 	if (n[8] > 0)
 		printf("%lld tables of an interrupted replay hold rows that are not visible yet: "
-		       "the end of any replay attaches them\n",
+		       "any replay attaches them\n",
 			n[8]);
 	*right_out &= n[0] == n[1] + n[2] + n[3] + n[4] && n[5] == 0 && n[7] == 0;
 	return true;

@@ -60,6 +60,7 @@ struct replay_report {
 	uint64_t stored, duplicate, dead_lettered, skipped;
 	struct replay_reasons dead_reasons, skip_reasons;
 	struct loads loads;
+	struct uuid identity; /* that its progress is kept under */
 	char failure[512];
 };
 
@@ -78,11 +79,17 @@ struct replay_job {
 	int pipe_fd;                          /* -1 = the only job */
 };
 
-/* cmd_replay_attach.c: makes partitions of all tables that were loaded and that nobody fills any
- * more, of this replay and of earlier ones that were interrupted. loads->rows: what this one has
- * loaded; the rest is counted up. False with err if a table could not be attached: its rows are
- * stored, and the next replay tries again. */
+/*
+ * cmd_replay_attach.c: makes partitions of all tables that were loaded and that nobody fills any
+ * more. What was done is counted up in loads. Whoever reads a table, or works at it, is waited for;
+ * whoever fills one, some seconds. False with err (the first) if tables could not be attached:
+ * their rows are stored, and the next replay tries again.
+ */
 MUST_CHECK bool replay_attach(const struct config *config, struct loads *loads, struct error *err);
+
+/* The same for what interrupted replays have left, before one begins. Nobody is waited for. Returns
+ * how many tables were attached. */
+uint64_t replay_attach_left(const struct config *config);
 
 /* Stores the job's files; the report says how it went. */
 void replay_job_run(struct replay_job *job);

@@ -24,7 +24,7 @@ struct attacher {
 	char state[16]; /* that the last step ended in */
 	uint64_t duplicates;
 	bool running;
-	struct pg_request request;
+	struct pg_request requests[2];
 };
 
 static void attacher_next(struct attacher *a);
@@ -43,8 +43,7 @@ static bool attacher_on_result(void *context, const PGresult *result, int number
 {
 	struct attacher *a = context;
 
-	if (number == 0) /* SET */
-		return true;
+	(void)number;
 	if (PQntuples(result) != 1 || PQnfields(result) != 2)
 		return error_set(err, ERROR_TRANSIENT, "unexpected", "no answer of finish_loading");
 	snprintf(a->state, sizeof(a->state), "%s", PQgetvalue(result, 0, 0));
@@ -76,9 +75,11 @@ static void attacher_on_done(void *context, const struct error *err)
 		attacher_left(a, err);
 		attacher_drop_first(a);
 	} else if (!attacher_state_goes_on(a->state)) {
-		a->loads->tables += attacher_state_is_over(a->state);
-		log_info("loaded", "", "table=%s state=%s duplicates=%" PRIu64, a->name, a->state,
-			a->duplicates);
+		bool over = attacher_state_is_over(a->state);
+
+		a->loads->tables += over;
+		log_info(over ? "loaded" : "loaded_rows_wait", "",
+			"table=%s state=%s duplicates=%" PRIu64, a->name, a->state, a->duplicates);
 		attacher_drop_first(a);
 	}
 	attacher_next(a);
@@ -89,12 +90,12 @@ static void attacher_next(struct attacher *a)
 	if (a->count == 0 || a->running)
 		return;
 	partition_loading_name(a->queue[0], a->name);
-	snprintf(a->sql, sizeof(a->sql), "SET lock_timeout = '10s'; " ATTACHER_STEP_SQL("'%s'"),
-		a->name);
-	a->request =
+	snprintf(a->sql, sizeof(a->sql), ATTACHER_STEP_SQL("'%s'"), a->name);
+	a->requests[0] = (struct pg_request){.sql = ATTACHER_SETUP_SQL};
+	a->requests[1] =
 		(struct pg_request){.sql = a->sql, .on_result = attacher_on_result, .context = a};
 	a->running = true;
-	pg_session_run(a->session, &a->request, 1, attacher_on_done, a);
+	pg_session_run(a->session, a->requests, 2, attacher_on_done, a);
 }
 
 static void attacher_on_ready(void *context)

@@ -22,6 +22,7 @@ struct loads {
 	uint64_t rows;
 	uint64_t tables;     /* of which partitions were made, or that were moved into one */
 	uint64_t duplicates; /* messages counted as stored whose first row was there twice */
+	uint64_t waiting;    /* tables that are left, because another session still fills them */
 };
 
 /* loads is borrowed, and counted up. */
@@ -34,6 +35,16 @@ void attacher_add(struct attacher *a, struct partition p);
 
 /* Something is under way. */
 bool attacher_is_busy(const struct attacher *a);
+
+/*
+ * For a connection that attaches. A step takes as long as it takes; whoever reads the table is
+ * waited for, but not for ever at once; and the server ends a step of ours when we are gone
+ * (PostgreSQL 14 and later).
+ */
+#define ATTACHER_SETUP_SQL                                                                         \
+	"SET statement_timeout = 0; SET lock_timeout = '10s'; "                                    \
+	"SELECT set_config('client_connection_check_interval', '5s', false) "                      \
+	"WHERE current_setting('server_version_num')::integer >= 140000"
 
 /* One step: the name of the table is %s or $1. state, duplicates. */
 #define ATTACHER_STEP_SQL(table) "SELECT state, duplicates FROM finish_loading(" table ")"

@@ -8,6 +8,9 @@
 enum {
 	BATCH_SLOTS_MIN = 1024, /* of hash tables; powers of two */
 	BATCH_ARENA_KEEP_BYTES = 8 << 20,
+	/* Longer ones may be longer than an index takes (2,704 bytes a key, of which a text is 1 to
+	 * 4 characters a code point), which a table without an index does not notice. */
+	BATCH_STATION_LOADED_MAX = 1000,
 };
 
 bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_window_us, struct error *err)
@@ -104,23 +107,28 @@ bool batch_add_row(struct batch *b, struct row *row)
 
 /* ---- partitions ---- */
 
-static bool batch_needs(const struct batch *b, struct partition p)
+static struct batch_need *batch_find_need(const struct batch *b, struct partition p)
 {
 	/* Most rows go where the one before went. */
 	for (size_t i = b->needs_count; i-- > 0;) {
-		if (b->needs[i].table == p.table && b->needs[i].number == p.number)
-			return true;
+		struct partition known = b->needs[i].partition;
+
+		if (known.table == p.table && known.number == p.number)
+			return &b->needs[i];
 	}
-	return false;
+	return NULL;
 }
 
-static bool batch_need(struct batch *b, struct partition p, struct partitions *known,
+static bool batch_need(struct batch *b, struct partition p, bool at_once, struct partitions *known,
 	struct error *err)
 {
+	struct batch_need *need = batch_find_need(b, p);
 	char name[PARTITION_NAME_BYTES];
 
-	if (batch_needs(b, p))
+	if (need != NULL) {
+		need->at_once |= at_once;
 		return true;
+	}
 	partition_name(p, name);
 	if (partitions_is_detached(known, p))
 		return error_set(err, ERROR_POISON, "partition_detached",
@@ -133,8 +141,17 @@ static bool batch_need(struct batch *b, struct partition p, struct partitions *k
 			tables[p.table].name, name);
 	if (!batch_grow(b, &b->needs, &b->needs_room, b->needs_count, sizeof(*b->needs)))
 		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room in the batch");
-	b->needs[b->needs_count++] = p;
+	b->needs[b->needs_count++] = (struct batch_need){p, at_once};
 	return true;
+}
+
+/*
+ * Copies of a message without a time of its own are found by looking into the partition. And what
+ * no index takes has to be found out when it is stored.
+ */
+static bool batch_is_at_once(const struct row *row)
+{
+	return row_is_timeless(row) || row->cells[KEY_STATION].text.size > BATCH_STATION_LOADED_MAX;
 }
 
 /* A start may be needed where transactions and their links go, too. */
@@ -147,13 +164,15 @@ static bool batch_need_for(struct batch *b, struct row *row, struct partitions *
 	row->partition = own.number;
 	switch ((int)row->table->id) {
 	case TABLE_transaction_events:
-		return batch_need(b, own, known, err) &&
-		       batch_need(b, partition_of(TABLE_transactions, time_us), known, err) &&
-		       batch_need(b, partition_of(TABLE_transaction_starts, time_us), known, err);
+		return batch_need(b, own, true, known, err) &&
+		       batch_need(b, partition_of(TABLE_transactions, time_us), true, known, err) &&
+		       batch_need(b, partition_of(TABLE_transaction_starts, time_us), true, known,
+			       err);
 	case TABLE_meter_values:
+		return batch_need(b, own, batch_is_at_once(row), known, err);
 	case TABLE_authorizations:
 	case TABLE_ocpp_events:
-		return batch_need(b, own, known, err);
+		return batch_need(b, own, true, known, err);
 	default:
 		break;
 	}

@@ -24,6 +24,13 @@ struct batch_message {
 	const char *reason; /* of DEAD_LETTERED and SKIPPED */
 };
 
+/* A partition that rows go to. */
+struct batch_need {
+	struct partition partition;
+	/* It must be one: no table that becomes one later (writer_loading.c) takes these rows. */
+	bool at_once;
+};
+
 /* Rows of one table, in the order they came. */
 struct batch_rows {
 	struct row **rows;
@@ -53,8 +60,7 @@ struct batch {
 	bool has_starts; /* a half of StartTransaction */
 	bool has_authorizations;
 
-	/* Partitions that the rows go to. */
-	struct partition *needs;
+	struct batch_need *needs;
 	size_t needs_count;
 	size_t needs_room;
 

@@ -190,6 +190,12 @@ void partitions_add(struct partitions *ps, struct partition p)
 	partitions_put(ps, p, PARTITION_THERE);
 }
 
+void partitions_promise(struct partitions *ps, struct partition p)
+{
+	if (ps->states[partition_slot(ps, p)] == PARTITION_UNKNOWN)
+		partitions_put(ps, p, PARTITION_ADMITTED);
+}
+
 void partitions_add_loading(struct partitions *ps, struct partition p)
 {
 	partitions_put(ps, p, PARTITION_LOADING);
@@ -216,7 +222,7 @@ void partitions_forget(struct partitions *ps)
 	size_t count = 0;
 
 	for (size_t i = 0; i < PARTITIONS_SLOTS && count < PARTITIONS_PROMISED_MAX; i++) {
-		if (ps->states[i] == PARTITION_ADMITTED)
+		if (ps->states[i] == PARTITION_ADMITTED || ps->states[i] == PARTITION_LOADING)
 			promised[count++] = ps->slots[i];
 	}
 	partitions_clear(ps);

@@ -58,6 +58,10 @@ bool partitions_is_loading(const struct partitions *ps, struct partition p);
 void partitions_add_detached(struct partitions *ps, struct partition p);
 bool partitions_is_detached(const struct partitions *ps, struct partition p);
 
+/* Rows for it are stored already, in a table that will be it: whatever partitions_admit() says
+ * counts it. */
+void partitions_promise(struct partitions *ps, struct partition p);
+
 /* Whatever was believed may be wrong. What was admitted and is not there yet still counts: a batch
  * that is under way may have it made. */
 void partitions_forget(struct partitions *ps);

@@ -165,10 +165,16 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 
 		if (!partition_name_parse(PQgetvalue(result, i, 0), &p))
 			continue;
-		if (*PQgetvalue(result, i, 1) == 't')
+		switch (*PQgetvalue(result, i, 1)) {
+		case 'p':
 			partitions_add(w->partitions, p);
-		else
+			break;
+		case 'l':
+			partitions_promise(w->partitions, p);
+			break;
+		default:
 			partitions_add_detached(w->partitions, p);
+		}
 	}
 	return true;
 }
@@ -195,11 +201,13 @@ static void setup_simple(struct writer *w, const char *sql,
 	r->context = w;
 }
 
-/* Tables that have a partition's name without being one are wanted, too. */
+/* p: a partition; d: a table that has the name of one; l: a table that is to become one. */
 #define SETUP_PARTITIONS_SQL                                                                       \
-	"SELECT c.relname, EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) "           \
+	"SELECT c.relname, CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) " \
+	"THEN 'p' ELSE 'd' END "                                                                   \
 	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "                           \
-	"WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'f')"
+	"WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'f') "                          \
+	"UNION ALL SELECT left(table_name, -length('_loading')), 'l' FROM loading_partitions"
 
 static bool setup_plan(struct writer *w, struct error *err)
 {
@@ -219,6 +227,9 @@ static bool setup_plan(struct writer *w, struct error *err)
 	setup_simple(w, "SELECT version, dirty FROM schema_migrations LIMIT 1", setup_on_schema);
 	/* A half-dead connection of an earlier run may still hold the row of our progress. */
 	setup_simple(w, terminate, NULL);
+	/* What fills gaps must see every row. */
+	if (w->options.gaps_only)
+		setup_simple(w, "SELECT forbid_loading()", NULL);
 	setup_simple(w, SETUP_PARTITIONS_SQL, setup_on_partitions);
 	params[0] = param_text(w->spool_text);
 	params[1] = param_int8(&w->setup_arena, w->options.oldest_seq - 1);
@@ -367,10 +378,14 @@ static void writer_on_run(void *context, const struct error *err)
 		return;
 	}
 	for (size_t i = 0; i < w->work.made_count; i++) {
-		if (w->work.made[i].loading)
-			writer_loading_made(w, w->work.made[i].partition);
+		const struct writer_made *made = &w->work.made[i];
+
+		if (made->loading)
+			writer_loading_made(w, made->partition);
 		else
-			partitions_add(w->partitions, w->work.made[i].partition);
+			partitions_add(w->partitions, made->partition);
+		if (made->gives_up)
+			attacher_add(w->attacher, made->partition);
 	}
 	w->work.made_count = 0;
 	if (w->work.phase == PHASE_COMMITTED)

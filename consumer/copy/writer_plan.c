@@ -134,18 +134,28 @@ static bool plan_on_partition(void *context, const PGresult *result, int number,
 	return true;
 }
 
-static bool plan_partition(struct writer *w, struct partition p, struct error *err)
+/* gives_up: the rows loaded for it are moved there by the attacher. */
+static bool plan_partition(struct writer *w, const struct batch_need *need, bool gives_up,
+	struct error *err)
 {
 	struct writer_made *made = &w->work.made[w->work.made_count++];
 	struct pg_request *r = writer_request(w);
-	char time[ISO8601_BYTES];
+	struct partition p = need->partition;
+	char time[ISO8601_BYTES], loading_name[PARTITION_NAME_BYTES];
 
-	*made = (struct writer_made){.partition = p, .loading = writer_loads(w, p)};
+	*made = (struct writer_made){.partition = p,
+		.loading = !need->at_once && writer_loads(w, p),
+		.gives_up = gives_up};
 	iso8601_format(partition_time(p), time);
+	partition_loading_name(p, loading_name);
+	/* From here on: if this run fails it is not known what was done. */
+	if (gives_up)
+		writer_loading_lost(w, p);
 	r->sql = writer_sql(&w->work.batch->arena,
-		"BEGIN; SET LOCAL lock_timeout = '%s'; SELECT %s('%s', '%s'); COMMIT",
+		"BEGIN; SET LOCAL lock_timeout = '%s'; SELECT %s('%s', '%s'); COMMIT%s%s%s",
 		made->loading ? "10s" : "2s", made->loading ? "load_partition" : "ensure_partition",
-		tables[p.table].name, time);
+		tables[p.table].name, time, gives_up ? "; SELECT end_loading('" : "",
+		gives_up ? loading_name : "", gives_up ? "')" : "");
 	r->on_result = plan_on_partition;
 	r->context = made;
 	return r->sql != NULL || writer_arena_full(err);
@@ -164,13 +174,14 @@ static bool plan_partitions(struct writer *w, struct error *err)
 			return writer_arena_full(err);
 	}
 	for (; work->partitions_next < b->needs_count; work->partitions_next++) {
-		struct partition p = b->needs[work->partitions_next];
+		const struct batch_need *need = &b->needs[work->partitions_next];
+		bool loading = partitions_is_loading(w->partitions, need->partition);
 
-		if (partitions_has(w->partitions, p) || partitions_is_loading(w->partitions, p))
+		if (partitions_has(w->partitions, need->partition) || (loading && !need->at_once))
 			continue;
 		if (work->made_count == PLAN_PARTITIONS_MAX)
 			return true;
-		if (!plan_partition(w, p, err))
+		if (!plan_partition(w, need, loading, err))
 			return false;
 	}
 	if (!writer_make_careful_tables(w, err))
@@ -225,9 +236,9 @@ static bool plan_attached(struct writer *w, struct error *err)
 		char name[PARTITION_NAME_BYTES];
 		struct slice copy;
 
-		if (partitions_is_loading(w->partitions, b->needs[i]))
+		if (partitions_is_loading(w->partitions, b->needs[i].partition))
 			continue;
-		partition_name(b->needs[i], name);
+		partition_name(b->needs[i].partition, name);
 		copy = arena_copy(&b->arena, slice_from_cstr(name));
 		rows[count] = arena_zalloc(&b->arena, sizeof(struct row) + sizeof(struct cell));
 		if (rows[count] == NULL || slice_is_absent(copy))

@@ -55,6 +55,7 @@ struct writer_loading {
 struct writer_made {
 	struct partition partition;
 	bool loading;
+	bool gives_up; /* a table of ours that was loaded for it */
 };
 
 struct writer_reason {

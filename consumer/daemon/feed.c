@@ -245,7 +245,11 @@ bool feed_log(const struct config *config, const struct pg_options *pg,
 			*err = f.failure;
 	}
 	pipeline_free(&f.pipeline);
-	if (f.loop != NULL)
+	if (f.loop != NULL) {
+		/* Signals do again what they did before: what comes behind is not ours to end. */
+		ev_signal_stop(f.loop, &f.on_int);
+		ev_signal_stop(f.loop, &f.on_term);
 		ev_loop_destroy(f.loop);
+	}
 	return ok;
 }

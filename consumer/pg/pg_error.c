@@ -32,6 +32,7 @@ static const struct pg_class pg_classes[] = {
 	{"58", ERROR_TRANSIENT, "server_io"},
 	{"OC001", ERROR_POISON, "partition_detached"}, /* ensure_partition() */
 	{"OC002", ERROR_ROUTE, "partition_detached"},  /* check_attached() */
+	{"OC003", ERROR_TRANSIENT, "rows_wait"},       /* forbid_loading() */
 	{"", ERROR_TRANSIENT, "unexpected"},
 };
 

@@ -123,9 +123,9 @@ def test_message_is_a_duplicate_by_its_first_row(empty, tmp_path):
 class Replay:
     """A replay in the background, slow enough to meddle with."""
 
-    def __init__(self, database, *arguments, rate=3000):
+    def __init__(self, database, *arguments, rate=3000, more=None):
         self.database = database
-        options = [f"--{k}={v}" for k, v in settings(database).items()]
+        options = [f"--{k}={v}" for k, v in settings(database, **(more or {})).items()]
         self.process = subprocess.Popen(
             [BINARY, *options, "replay", "--json", "--rate", str(rate), *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -121,7 +121,8 @@ static void what_is_detached_takes_no_rows_until_it_is_attached(void **state)
 
 static void what_is_loaded_is_not_there_yet(void **state)
 {
-	struct partition day = partition_of(TABLE_meter_values, at("2026-01-31T10:00:00Z"));
+	struct partition day = partition_of(TABLE_meter_values, at("2011-01-31T10:00:00Z"));
+	struct partition far = {day.table, day.number + 1}, third = {day.table, day.number + 2};
 	char name[PARTITION_NAME_BYTES];
 	struct partition none;
 	struct partitions *ps;
@@ -129,12 +130,20 @@ static void what_is_loaded_is_not_there_yet(void **state)
 
 	(void)state;
 	partition_loading_name(day, name);
-	assert_string_equal(name, "meter_values_2026_01_31_loading");
+	assert_string_equal(name, "meter_values_2011_01_31_loading");
 	assert_false(partition_name_parse(name, &none));
 	assert_true(partitions_new(&ps, 2, &err));
 	partitions_add_loading(ps, day);
 	assert_true(partitions_is_loading(ps, day) && partitions_admit(ps, day));
 	assert_false(partitions_has(ps, day));
+	partitions_forget(ps); /* its rows wait: nobody else takes its place */
+	assert_true(partitions_admit(ps, far) && !partitions_admit(ps, third));
+	assert_false(partitions_is_loading(ps, day));
+	partitions_promise(ps, third); /* as the database says */
+	assert_true(partitions_admit(ps, third));
+	partitions_add(ps, far);
+	partitions_promise(ps, far);
+	assert_true(partitions_has(ps, far));
 	partitions_end_loading(ps, day); /* somebody else may make it now */
 	assert_false(partitions_is_loading(ps, day) || partitions_has(ps, day));
 	partitions_add_loading(ps, day);

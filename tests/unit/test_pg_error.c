@@ -35,6 +35,7 @@ static void pg_error_kind_follows_the_sqlstate(void **state)
 		{"0A000", false, ERROR_TRANSIENT}, /* feature_not_supported */
 		{"OC001", false, ERROR_POISON},    /* ensure_partition(): detached */
 		{"OC002", false, ERROR_ROUTE},     /* check_attached() */
+		{"OC003", false, ERROR_TRANSIENT}, /* forbid_loading() */
 		{"ZZZZZ", false, ERROR_TRANSIENT}, /* unknown */
 	};
 
