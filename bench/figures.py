@@ -22,7 +22,7 @@ BUILD = os.path.join(ROOT, "build", "release")
 PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
-SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "beside")
+SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside")
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -40,7 +40,8 @@ def arguments():
 class Bench:
     """Servers of one section: PostgreSQL, a broker, the persister in front of a new database."""
 
-    def __init__(self, sync):
+    def __init__(self, sync, mix="meter"):
+        self.mix = mix
         self.workspace = rig.Workspace()
         self.postgres = rig.Postgres(self.workspace, settings=POSTGRES).start()
         self.broker = rig.Broker(self.workspace).start()
@@ -72,7 +73,7 @@ class Bench:
     def fleet(self, *options):
         return subprocess.Popen(
             [STATIONS, "--broker", self.broker.url, "--quiet", "--seed", "1", "--stations", "2000",
-             "--mix", "meter", "--republish-seconds", "0", *map(str, options)],
+             "--mix", self.mix, "--republish-seconds", "0", *map(str, options)],
             stdout=subprocess.PIPE, text=True)
 
     def cpu(self):
@@ -195,8 +196,8 @@ def latency(seconds):
                 "rss_peak_mib": b.persister.rss_peak_kib() / 1024}
 
 
-def replay(messages):
-    with Bench("interval") as b:
+def replay(messages, mix):
+    with Bench("interval", mix) as b:
         messages -= messages % len(HISTORY)
         fill(b, messages, HISTORY)
         return replay_figures.replay(b, LIMIT, messages)
@@ -226,7 +227,8 @@ def measure(options):
         "live_msgpack": lambda: medians([live("msgpack", messages) for _ in range(runs)]),
         "drain": lambda: medians(drain(messages, runs)),
         "latency": lambda: medians([latency(20) for _ in range(runs)]),
-        "replay": lambda: medians([replay(messages) for _ in range(runs)]),
+        "replay": lambda: medians([replay(messages, "values") for _ in range(runs)]),
+        "replay_all": lambda: medians([replay(messages, "meter") for _ in range(runs)]),
         "beside": lambda: medians([beside(messages, 20) for _ in range(runs)]),
     }
     figures = {}
@@ -246,7 +248,9 @@ def table(figures):
     if "latency" in figures:
         tell_latency(figures["latency"])
     if "replay" in figures:
-        replay_figures.tell_replay(figures["replay"])
+        replay_figures.tell_replay("meter values alone", figures["replay"])
+    if "replay_all" in figures:
+        replay_figures.tell_replay("all messages and their answers", figures["replay_all"])
     if "beside" in figures:
         replay_figures.tell_beside(figures["beside"])
     peak = max(f["rss_peak_mib"] for f in figures.values())

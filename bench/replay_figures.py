@@ -45,23 +45,33 @@ def pack(b):
     return b.persister.settings["spool.dir"]
 
 
+MESSAGES_PER_COMMIT = 20_000  # batch.messages_max, times four
 RUNS = {"1_job": ("--jobs", 1), "1_job_no_bulk": ("--jobs", 1, "--no-bulk"),
         "2_jobs": ("--jobs", 2), "2_jobs_no_bulk": ("--jobs", 2, "--no-bulk")}
+
+
+def copy(b, limit, log, name):
+    """The limit: the same rows from memory into the same partitions with the same index."""
+    b.new_database(name)
+    before = rig.cpu_seconds(b.postgres.pid)
+    done = subprocess.run([limit, "--spool", log, "--conninfo", b.postgres.dsn(name),
+                           "--rows-per-commit", str(MESSAGES_PER_COMMIT)],
+                          check=True, stdout=subprocess.PIPE)
+    found = json.loads(done.stdout)
+    used = rig.cpu_seconds(b.postgres.pid) - before
+    return {**found, "postgres_cpu_us": used * 1e6 / found["rows"]}
 
 
 def replay(b, limit, messages):
     """b: servers, and a persister with a full log; limit: the program to compare with."""
     log = pack(b)
-    b.new_database("limited")
-    done = subprocess.run([limit, "--spool", log, "--conninfo", b.postgres.dsn("limited")],
-                          check=True, stdout=subprocess.PIPE)
-    found = json.loads(done.stdout)
+    limits = [copy(b, limit, log, "limited_before")]
     files = subprocess.run([b.persister.binary, f"--spool.dir={log}", "spool", "ls", "--json"],
                            check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     files = [f for f in map(json.loads, files) if f["file"].endswith(".zst")]
     records = sum(f["records"] for f in files)
-    figures = {"limit_rows_per_second": found["rows_per_second"], "rows": found["rows"],
-               "rss_peak_mib": 0,
+    rows = limits[0]["rows"]
+    figures = {"rows": rows, "rss_peak_mib": 0,
                "packed_bytes": sum(f["bytes"] for f in files) / records,
                "bytes": sum(f["unpacked"] for f in files) / records}
     for name, arguments in RUNS.items():
@@ -73,11 +83,15 @@ def replay(b, limit, messages):
         if (ended["loaded_partitions"] == 0) != ("--no-bulk" in arguments):
             raise rig.RigError(f"replay took the other way: {ended}")
         figures[name] = {
-            "rows_per_second": found["rows"] / ended["seconds"],
-            "cpu_us": ended["cpu"] * 1e6 / found["rows"],
-            "postgres_cpu_us": (rig.cpu_seconds(b.postgres.pid) - backend) * 1e6 / found["rows"],
+            "rows_per_second": rows / ended["seconds"],
+            "cpu_us": ended["cpu"] * 1e6 / rows,
+            "postgres_cpu_us": (rig.cpu_seconds(b.postgres.pid) - backend) * 1e6 / rows,
             "loaded_rows": ended["loaded_rows"]}
         figures["rss_peak_mib"] = max(figures["rss_peak_mib"], ended["rss_peak_mib"])
+    # Before and behind the runs: the machine may be slower than it was.
+    limits.append(copy(b, limit, log, "limited_behind"))
+    figures["limit_rows_per_second"] = statistics.mean(c["rows_per_second"] for c in limits)
+    figures["limit_cpu_us"] = statistics.mean(c["postgres_cpu_us"] for c in limits)
     return figures
 
 
@@ -108,20 +122,23 @@ def beside(b, seconds):
             "rss_peak_mib": b.persister.rss_peak_kib() / 1024}
 
 
-def tell_replay(f):
+def tell_replay(what, f):
     limit = f["limit_rows_per_second"]
+    gain = f["1_job"]["rows_per_second"] / f["1_job_no_bulk"]["rows_per_second"]
     print(f"""
-replay of the packed log, five days of the past: {f["rows"]:,.0f} rows, of which \
+replay of a packed log of five days of the past, {what}: {f["rows"]:,.0f} rows, of which \
 {f["1_job"]["loaded_rows"]:,.0f} of days without a partition
 (a message has {f["bytes"]:.0f} bytes, packed {f["packed_bytes"]:.0f})
-  COPY from memory        {limit:>10,.0f} rows/s of the same rows (the limit)""")
+  COPY from memory        {limit:>10,.0f} rows/s of the same rows (the limit)
+    CPU per row, PostgreSQL{f["limit_cpu_us"]:>9.1f} us""")
     for name in RUNS:
         run = f[name]
         rate = run["rows_per_second"]
         print(f"""  {name.replace("_", " ", 1).replace("_no_bulk", ", --no-bulk"):<23} \
 {rate:>10,.0f} rows/s, ratio {rate / limit:.2f}
     CPU per row           {run["cpu_us"]:>10.1f} us; PostgreSQL {run["postgres_cpu_us"]:.1f} us""")
-    print(f"""  largest RSS of a job    {f["rss_peak_mib"]:>10.1f} MiB""")
+    print(f"""  loading : --no-bulk     {gain:>10.2f}
+  largest RSS of a job    {f["rss_peak_mib"]:>10.1f} MiB""")
 
 
 def tell_beside(f):
