@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "decode/decode_private.h"
+#include "decode/forms.h"
 
 #include <math.h>
 #include <msgpack.h>
@@ -14,19 +15,34 @@
  * declares before it has seen one (the five bytes dd ff ff ff ff ask for 100 GB), and reports
  * nesting over 32 as "out of memory". So every payload is first walked through by
  * msgpack_guard(): types, lengths, counts and depth are right before msgpack-c sees them.
+ *
+ * The guard also notices items of arrays whose form is known (forms.h). msgpack-c is then given a
+ * payload in which each of them is a map of one member, an extension and the value: a key that no
+ * map of a message has.
  */
 struct decode_msgpack {
 	msgpack_zone zone; /* keeps its first chunk from parse to parse */
+	struct forms *forms;
+	struct known_map *known; /* of the payload at hand */
+};
+
+/* A map whose form is known: in the payload, and where its key is in what msgpack-c gets. */
+struct known_map {
+	struct form_map map;
+	uint16_t form;
+	const char *key;
 };
 
 enum {
 	MSGPACK_ZONE_CHUNK_BYTES = 16 * 1024,
+	MSGPACK_KNOWN_MAX = 4096,   /* in one payload; what is beyond is decoded as it is */
 	MSGPACK_EXT_TIMESTAMP = -1, /* msgpack specification, "Timestamp extension type" */
 };
 
 /* An array or map whose elements are being walked through. */
 struct guard_level {
 	uint64_t left; /* elements; a map's keys and values count one each */
+	bool array;
 };
 
 struct guard {
@@ -35,7 +51,11 @@ struct guard {
 	uint32_t values;
 	struct guard_level levels[DECODE_DEPTH_MAX];
 	size_t depth;
+	size_t known_count;
 };
+
+static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
+	struct arena *arena);
 
 bool decode_msgpack_new(struct decode_msgpack **out)
 {
@@ -45,16 +65,26 @@ bool decode_msgpack_new(struct decode_msgpack **out)
 		free(p);
 		return false;
 	}
+	p->known = calloc(MSGPACK_KNOWN_MAX, sizeof(*p->known));
+	if (p->known == NULL || !forms_new(&p->forms)) {
+		decode_msgpack_free(&p);
+		return false;
+	}
 	*out = p;
 	return true;
 }
 
 void decode_msgpack_free(struct decode_msgpack **parser)
 {
-	if (*parser != NULL)
-		msgpack_zone_destroy(&(*parser)->zone);
-	free(*parser);
+	struct decode_msgpack *p = *parser;
+
 	*parser = NULL;
+	if (p == NULL)
+		return;
+	msgpack_zone_destroy(&p->zone);
+	forms_free(&p->forms);
+	free(p->known);
+	free(p);
 }
 
 static bool guard_error(const struct guard *g, struct error *err, const char *reason,
@@ -116,10 +146,21 @@ static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elem
 	return true;
 }
 
+static bool guard_is_array(uint8_t first)
+{
+	return (first & 0xf0) == 0x90 || first == 0xdc || first == 0xdd;
+}
+
+static bool guard_is_container(uint8_t first)
+{
+	return guard_is_array(first) || (first & 0xf0) == 0x80 || first == 0xde || first == 0xdf;
+}
+
 /* One value, or the head of a container. */
 static bool guard_value(struct guard *g, struct error *err)
 {
 	uint64_t body, elements;
+	uint8_t first;
 	size_t head;
 
 	if (g->at == g->bytes.size)
@@ -135,26 +176,48 @@ static bool guard_value(struct guard *g, struct error *err)
 	/* Every element has at least one byte. */
 	if (elements > g->bytes.size - g->at - head)
 		return guard_error(g, err, "bad_msgpack", "a count beyond the end of the message");
+	first = g->bytes.data[g->at];
 	g->at += head + (size_t)body;
 	if (elements > 0) {
 		if (g->depth == DECODE_DEPTH_MAX)
 			return guard_error(g, err, "too_deep", "nesting too deep");
-		g->levels[g->depth++].left = elements;
+		g->levels[g->depth++] =
+			(struct guard_level){.left = elements, .array = guard_is_array(first)};
 	}
 	return true;
 }
 
-static bool guard_is_container(uint8_t first)
+/*
+ * A whole item of an array whose form is known. What is no such map, or would break a limit, is
+ * left for guard_value().
+ */
+static bool guard_known(struct decode_msgpack *p, struct guard *g, struct arena *arena)
 {
-	return (first >= 0x80 && first < 0xa0) || (first >= 0xdc && first <= 0xdf);
+	struct form_map map;
+	uint16_t form;
+	bool learn;
+
+	if (g->known_count == MSGPACK_KNOWN_MAX || g->depth + FORM_DEPTH_MAX > DECODE_DEPTH_MAX ||
+		!forms_cut(slice_skip(g->bytes, g->at), &map) ||
+		map.values > DECODE_VALUES_MAX - g->values)
+		return false;
+	form = forms_find(p->forms, &map, &learn);
+	if (learn)
+		form = msgpack_learn(p, &map, arena);
+	if (form == 0)
+		return false;
+	p->known[g->known_count++] = (struct known_map){.map = map, .form = form};
+	g->values += map.values;
+	g->at = (size_t)(map.end - g->bytes.data);
+	return true;
 }
 
 /*
  * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
  * the array comes from the arena and is given up again if it turns out to be something else.
  */
-static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_out,
-	struct error *err)
+static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct arena *arena,
+	uint32_t **ends_out, struct error *err)
 {
 	uint32_t *ends = NULL;
 	uint64_t items = 0;
@@ -162,8 +225,7 @@ static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_
 	*ends_out = NULL;
 	if (!guard_value(g, err))
 		return false;
-	if (g->depth == 1 && (g->bytes.data[0] & 0xf0) != 0x80 && g->bytes.data[0] < 0xde &&
-		guard_is_container(g->bytes.data[g->at])) {
+	if (g->depth == 1 && g->levels[0].array && guard_is_container(g->bytes.data[g->at])) {
 		items = g->levels[0].left;
 		ends = arena_alloc(arena, items * sizeof(*ends));
 		if (ends == NULL)
@@ -179,7 +241,7 @@ static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_
 			continue;
 		}
 		level->left--;
-		if (!guard_value(g, err))
+		if (!(level->array && guard_known(p, g, arena)) && !guard_value(g, err))
 			return false;
 	}
 	if (g->at != g->bytes.size)
@@ -192,6 +254,9 @@ static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_
 
 struct convert {
 	struct arena *arena;
+	const struct forms *forms;
+	const struct known_map *known; /* that come next, in the order of the payload */
+	size_t known_count;
 	bool replaced;
 	bool full;
 	const char *bad;
@@ -330,8 +395,26 @@ static bool convert_key(struct convert *c, const msgpack_object *key, struct sli
 	return false;
 }
 
+static bool convert_is_known(const struct convert *c, const msgpack_object_map *map)
+{
+	return c->known_count > 0 && map->size == 1 && map->ptr[0].key.type == MSGPACK_OBJECT_EXT &&
+	       map->ptr[0].key.via.ext.ptr == c->known->key;
+}
+
+static bool convert_known(struct convert *c, const msgpack_object *value, struct value *to)
+{
+	struct value *place = forms_make(c->forms, c->known->form, c->arena, to);
+
+	c->known++;
+	c->known_count--;
+	c->full = place == NULL;
+	return !c->full && convert_object(c, value, place);
+}
+
 static bool convert_map(struct convert *c, const msgpack_object_map *map, struct value *to)
 {
+	if (convert_is_known(c, map))
+		return convert_known(c, &map->ptr[0].val, to);
 	to->kind = VALUE_MAP;
 	to->count = map->size;
 	to->members = arena_alloc(c->arena, map->size * sizeof(*to->members));
@@ -396,17 +479,69 @@ static bool convert_object(struct convert *c, const msgpack_object *from, struct
 	return false;
 }
 
+/* ---- forms ---- */
+
+/* A map by itself, as it would come out of the payload. 0 if it cannot have a form. */
+static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
+	struct arena *arena)
+{
+	struct arena_mark mark = arena_mark(arena);
+	struct convert c = {.arena = arena};
+	struct value decoded;
+	msgpack_object root;
+	uint16_t form = 0;
+	size_t offset = 0;
+
+	msgpack_zone_clear(&p->zone);
+	if (msgpack_unpack((const char *)map->start, (size_t)(map->end - map->start), &offset,
+		    &p->zone, &root) == MSGPACK_UNPACK_SUCCESS &&
+		convert_object(&c, &root, &decoded) && !c.replaced)
+		form = forms_learn(p->forms, map, &decoded);
+	arena_rewind(arena, mark);
+	return form;
+}
+
+/* The payload with each known map cut down to its value; absent if the arena is full. */
+static struct slice msgpack_reduce(struct slice payload, struct known_map *known, size_t count,
+	struct arena *arena)
+{
+	/* A map of one member, whose key is an extension of one byte; shorter than any form. */
+	static const uint8_t head[] = {0x81, 0xd4, 0, 0};
+	uint8_t *start = arena_bytes(arena, payload.size), *at = start;
+	const uint8_t *from = payload.data;
+
+	if (start == NULL)
+		return (struct slice){NULL, 0};
+	for (size_t i = 0; i < count; i++) {
+		const struct form_map *map = &known[i].map;
+
+		at = put_bytes(at, from, (size_t)(map->start - from));
+		at = put_bytes(at, head, sizeof(head));
+		known[i].key = (const char *)at - 1;
+		at = put_bytes(at, map->value, (size_t)(map->value_end - map->value));
+		from = map->end;
+	}
+	at = put_bytes(at, from, (size_t)(payload.data + payload.size - from));
+	arena_trim(arena, at);
+	return slice_of(start, (size_t)(at - start));
+}
+
 bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, struct arena *arena,
 	struct decode_tree *out, struct error *err)
 {
 	struct guard g = {.bytes = payload};
-	struct convert c = {.arena = arena};
+	struct convert c = {.arena = arena, .forms = p->forms, .known = p->known};
 	msgpack_object root;
 	size_t offset = 0;
 	msgpack_unpack_return result;
 
-	if (!msgpack_guard(&g, arena, &out->item_ends, err))
+	if (!msgpack_guard(p, &g, arena, &out->item_ends, err))
 		return false;
+	c.known_count = g.known_count;
+	if (g.known_count > 0)
+		payload = msgpack_reduce(payload, p->known, g.known_count, arena);
+	if (slice_is_absent(payload))
+		return decode_arena_full(err);
 	msgpack_zone_clear(&p->zone);
 	result = msgpack_unpack((const char *)payload.data, payload.size, &offset, &p->zone, &root);
 	if (result == MSGPACK_UNPACK_NOMEM_ERROR)
