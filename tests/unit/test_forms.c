@@ -485,6 +485,7 @@ static void make_way(struct way *w)
 
 static void free_way(struct way *w)
 {
+	sequences_free(&w->builder.sequences);
 	decoder_free(&w->decoder);
 	layouts_free(&w->builder.layouts);
 	arena_fini(&w->arena);
@@ -513,6 +514,7 @@ static void forms_change_no_row(void **state)
 	(void)state;
 	make_way(&learned);
 	make_way(&fresh);
+	assert_true(sequences_new(&learned.builder.sequences, NULL));
 	for (int i = 0; i < MESSAGES; i++) {
 		uint32_t topic = below(4);
 
@@ -557,6 +559,7 @@ static void a_full_store_learns_nothing_and_keeps_what_it_has(void **state)
 	(void)state;
 	make_way(&learned);
 	make_way(&fresh);
+	assert_true(sequences_new(&learned.builder.sequences, NULL));
 	for (int round = 0; round < 4; round++) {
 		size_t before = learned.maps_with_form;
 
