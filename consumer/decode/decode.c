@@ -1,6 +1,7 @@
 #include "decode/decode.h"
 
 #include "base/decimal.h"
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "decode/decode_private.h"
@@ -227,7 +228,8 @@ static bool decode_payload(struct decoder *d, struct arena *arena, struct error 
 		return decode_json_parse(d->json, d->input.payload, arena, &d->tree, err);
 	}
 	if ((p.data[0] & 0xc0) == 0x80 || p.data[0] >= 0xdc)
-		return decode_msgpack_parse(d->msgpack, p, arena, &d->tree, err);
+		return decode_msgpack_parse(d->msgpack, p,
+			digest64(d->input.topic.data, d->input.topic.size), arena, &d->tree, err);
 	return error_set(err, ERROR_POISON, "unknown_format",
 		"the message is neither JSON nor msgpack: it begins with byte 0x%02x", p.data[0]);
 }

@@ -16,33 +16,36 @@
  * nesting over 32 as "out of memory". So every payload is first walked through by
  * msgpack_guard(): types, lengths, counts and depth are right before msgpack-c sees them.
  *
- * The guard also notices items of arrays whose form is known (forms.h). msgpack-c is then given a
- * payload in which each of them is a map of one member, an extension and the value: a key that no
- * map of a message has.
+ * The guard also notices items of arrays whose form is known (forms.h). In what msgpack-c is given
+ * such a map is replaced by its value, and the map is put around it again afterwards.
  */
 struct decode_msgpack {
 	msgpack_zone zone; /* keeps its first chunk from parse to parse */
 	struct forms *forms;
 	struct known_map *known; /* of the payload at hand */
+	uint16_t *hints;         /* by sender and place: the form that was there the last time */
 };
 
-/* A map whose form is known: in the payload, and where its key is in what msgpack-c gets. */
+/* A map whose form is known, and where it is. */
 struct known_map {
 	struct form_map map;
+	uint32_t array; /* arrays that are not empty are counted from 1 */
+	uint32_t item;
 	uint16_t form;
-	const char *key;
 };
 
 enum {
 	MSGPACK_ZONE_CHUNK_BYTES = 16 * 1024,
 	MSGPACK_KNOWN_MAX = 4096,   /* in one payload; what is beyond is decoded as it is */
+	MSGPACK_HINTS = 128 * 1024, /* ten thousand stations with a dozen samples each */
 	MSGPACK_EXT_TIMESTAMP = -1, /* msgpack specification, "Timestamp extension type" */
 };
 
 /* An array or map whose elements are being walked through. */
 struct guard_level {
 	uint64_t left; /* elements; a map's keys and values count one each */
-	bool array;
+	uint64_t count;
+	uint32_t array; /* its number; 0 = a map */
 };
 
 struct guard {
@@ -51,7 +54,9 @@ struct guard {
 	uint32_t values;
 	struct guard_level levels[DECODE_DEPTH_MAX];
 	size_t depth;
-	size_t known_count;
+	uint64_t sender;
+	uint32_t arrays;
+	uint32_t known_count;
 };
 
 static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
@@ -66,7 +71,8 @@ bool decode_msgpack_new(struct decode_msgpack **out)
 		return false;
 	}
 	p->known = calloc(MSGPACK_KNOWN_MAX, sizeof(*p->known));
-	if (p->known == NULL || !forms_new(&p->forms)) {
+	p->hints = calloc(MSGPACK_HINTS, sizeof(*p->hints));
+	if (p->known == NULL || p->hints == NULL || !forms_new(&p->forms)) {
 		decode_msgpack_free(&p);
 		return false;
 	}
@@ -84,6 +90,7 @@ void decode_msgpack_free(struct decode_msgpack **parser)
 	msgpack_zone_destroy(&p->zone);
 	forms_free(&p->forms);
 	free(p->known);
+	free(p->hints);
 	free(p);
 }
 
@@ -181,34 +188,55 @@ static bool guard_value(struct guard *g, struct error *err)
 	if (elements > 0) {
 		if (g->depth == DECODE_DEPTH_MAX)
 			return guard_error(g, err, "too_deep", "nesting too deep");
-		g->levels[g->depth++] =
-			(struct guard_level){.left = elements, .array = guard_is_array(first)};
+		g->levels[g->depth++] = (struct guard_level){
+			.left = elements,
+			.count = elements,
+			.array = guard_is_array(first) ? ++g->arrays : 0,
+		};
 	}
 	return true;
 }
 
-/*
- * A whole item of an array whose form is known. What is no such map, or would break a limit, is
- * left for guard_value().
- */
-static bool guard_known(struct decode_msgpack *p, struct guard *g, struct arena *arena)
+/* The map that comes next, cut, and its form; 0 if it has none that is known. */
+static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, struct arena *arena,
+	struct form_map *out)
 {
-	struct form_map map;
+	uint16_t *hint = &p->hints[(g->sender + g->known_count) & (MSGPACK_HINTS - 1)];
+	struct slice bytes = slice_skip(g->bytes, g->at);
 	uint16_t form;
 	bool learn;
 
-	if (g->known_count == MSGPACK_KNOWN_MAX || g->depth + FORM_DEPTH_MAX > DECODE_DEPTH_MAX ||
-		!forms_cut(slice_skip(g->bytes, g->at), &map) ||
-		map.values > DECODE_VALUES_MAX - g->values)
-		return false;
-	form = forms_find(p->forms, &map, &learn);
+	if (*hint != 0 && forms_cut_as(p->forms, *hint, bytes, out))
+		return *hint;
+	if (!forms_cut(bytes, out))
+		return 0;
+	form = forms_find(p->forms, out, &learn);
 	if (learn)
-		form = msgpack_learn(p, &map, arena);
-	if (form == 0)
+		form = msgpack_learn(p, out, arena);
+	if (form != 0)
+		*hint = form;
+	return form;
+}
+
+/*
+ * A whole item of an array, level, whose form is known. What is no such map, or would break a
+ * limit, is left for guard_value().
+ */
+static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct guard_level *level,
+	struct arena *arena)
+{
+	struct known_map *known = &p->known[g->known_count];
+
+	if (g->known_count == MSGPACK_KNOWN_MAX || g->depth + FORM_DEPTH_MAX > DECODE_DEPTH_MAX)
 		return false;
-	p->known[g->known_count++] = (struct known_map){.map = map, .form = form};
-	g->values += map.values;
-	g->at = (size_t)(map.end - g->bytes.data);
+	known->form = guard_form(p, g, arena, &known->map);
+	if (known->form == 0 || known->map.values > DECODE_VALUES_MAX - g->values)
+		return false;
+	known->array = level->array;
+	known->item = (uint32_t)(level->count - level->left - 1);
+	g->known_count++;
+	g->values += known->map.values;
+	g->at = (size_t)(known->map.end - g->bytes.data);
 	return true;
 }
 
@@ -225,7 +253,7 @@ static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct aren
 	*ends_out = NULL;
 	if (!guard_value(g, err))
 		return false;
-	if (g->depth == 1 && g->levels[0].array && guard_is_container(g->bytes.data[g->at])) {
+	if (g->depth == 1 && g->levels[0].array != 0 && guard_is_container(g->bytes.data[g->at])) {
 		items = g->levels[0].left;
 		ends = arena_alloc(arena, items * sizeof(*ends));
 		if (ends == NULL)
@@ -241,7 +269,7 @@ static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct aren
 			continue;
 		}
 		level->left--;
-		if (!(level->array && guard_known(p, g, arena)) && !guard_value(g, err))
+		if (!(level->array != 0 && guard_known(p, g, level, arena)) && !guard_value(g, err))
 			return false;
 	}
 	if (g->at != g->bytes.size)
@@ -256,7 +284,8 @@ struct convert {
 	struct arena *arena;
 	const struct forms *forms;
 	const struct known_map *known; /* that come next, in the order of the payload */
-	size_t known_count;
+	uint32_t known_count;
+	uint32_t arrays; /* so far */
 	bool replaced;
 	bool full;
 	const char *bad;
@@ -395,26 +424,8 @@ static bool convert_key(struct convert *c, const msgpack_object *key, struct sli
 	return false;
 }
 
-static bool convert_is_known(const struct convert *c, const msgpack_object_map *map)
-{
-	return c->known_count > 0 && map->size == 1 && map->ptr[0].key.type == MSGPACK_OBJECT_EXT &&
-	       map->ptr[0].key.via.ext.ptr == c->known->key;
-}
-
-static bool convert_known(struct convert *c, const msgpack_object *value, struct value *to)
-{
-	struct value *place = forms_make(c->forms, c->known->form, c->arena, to);
-
-	c->known++;
-	c->known_count--;
-	c->full = place == NULL;
-	return !c->full && convert_object(c, value, place);
-}
-
 static bool convert_map(struct convert *c, const msgpack_object_map *map, struct value *to)
 {
-	if (convert_is_known(c, map))
-		return convert_known(c, &map->ptr[0].val, to);
 	to->kind = VALUE_MAP;
 	to->count = map->size;
 	to->members = arena_alloc(c->arena, map->size * sizeof(*to->members));
@@ -430,8 +441,21 @@ static bool convert_map(struct convert *c, const msgpack_object_map *map, struct
 	return true;
 }
 
+/* A map of which msgpack-c got the value only. */
+static bool convert_known(struct convert *c, const msgpack_object *value, struct value *to)
+{
+	struct value *place = forms_make(c->forms, c->known->form, c->arena, to);
+
+	c->known++;
+	c->known_count--;
+	c->full = place == NULL;
+	return !c->full && convert_object(c, value, place);
+}
+
 static bool convert_array(struct convert *c, const msgpack_object_array *array, struct value *to)
 {
+	uint32_t number = array->size == 0 ? 0 : ++c->arrays;
+
 	to->kind = VALUE_ARRAY;
 	to->count = array->size;
 	to->items = arena_alloc(c->arena, array->size * sizeof(*to->items));
@@ -439,7 +463,9 @@ static bool convert_array(struct convert *c, const msgpack_object_array *array, 
 	if (c->full)
 		return false;
 	for (uint32_t i = 0; i < array->size; i++) {
-		if (!convert_object(c, &array->ptr[i], &to->items[i]))
+		bool known = c->known_count > 0 && c->known->array == number && c->known->item == i;
+
+		if (!(known ? convert_known : convert_object)(c, &array->ptr[i], &to->items[i]))
 			return false;
 	}
 	return true;
@@ -502,22 +528,18 @@ static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *m
 }
 
 /* The payload with each known map cut down to its value; absent if the arena is full. */
-static struct slice msgpack_reduce(struct slice payload, struct known_map *known, size_t count,
-	struct arena *arena)
+static struct slice msgpack_reduce(struct slice payload, const struct known_map *known,
+	uint32_t count, struct arena *arena)
 {
-	/* A map of one member, whose key is an extension of one byte; shorter than any form. */
-	static const uint8_t head[] = {0x81, 0xd4, 0, 0};
 	uint8_t *start = arena_bytes(arena, payload.size), *at = start;
 	const uint8_t *from = payload.data;
 
 	if (start == NULL)
 		return (struct slice){NULL, 0};
-	for (size_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		const struct form_map *map = &known[i].map;
 
 		at = put_bytes(at, from, (size_t)(map->start - from));
-		at = put_bytes(at, head, sizeof(head));
-		known[i].key = (const char *)at - 1;
 		at = put_bytes(at, map->value, (size_t)(map->value_end - map->value));
 		from = map->end;
 	}
@@ -526,10 +548,10 @@ static struct slice msgpack_reduce(struct slice payload, struct known_map *known
 	return slice_of(start, (size_t)(at - start));
 }
 
-bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, struct arena *arena,
-	struct decode_tree *out, struct error *err)
+bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, uint64_t sender,
+	struct arena *arena, struct decode_tree *out, struct error *err)
 {
-	struct guard g = {.bytes = payload};
+	struct guard g = {.bytes = payload, .sender = sender};
 	struct convert c = {.arena = arena, .forms = p->forms, .known = p->known};
 	msgpack_object root;
 	size_t offset = 0;

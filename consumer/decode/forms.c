@@ -21,7 +21,8 @@ struct form {
 	struct member *members; /* those of nested maps follow in the same array */
 	uint32_t members_count;
 	uint32_t members_all;
-	uint32_t value; /* which member it is */
+	uint32_t value;  /* which member it is */
+	uint32_t values; /* form_map.values */
 };
 
 struct forms {
@@ -153,6 +154,30 @@ static bool form_fits(const struct form *form, const struct form_map *map, uint6
 	       memcmp(form->bytes + form->before, map->value_end, form->behind) == 0;
 }
 
+bool forms_cut_as(const struct forms *f, uint16_t number, struct slice bytes, struct form_map *out)
+{
+	const struct form *form = &f->items[number - 1];
+	const uint8_t *end = bytes.data + bytes.size, *value, *behind;
+	size_t size;
+
+	if (bytes.size < form->before || memcmp(bytes.data, form->bytes, form->before) != 0)
+		return false;
+	value = bytes.data + form->before;
+	size = form_scalar_bytes(value, end);
+	behind = value + size;
+	if (size == 0 || (size_t)(end - behind) < form->behind ||
+		memcmp(behind, form->bytes + form->before, form->behind) != 0)
+		return false;
+	*out = (struct form_map){
+		.start = bytes.data,
+		.value = value,
+		.value_end = behind,
+		.end = behind + form->behind,
+		.values = form->values,
+	};
+	return true;
+}
+
 /* The slot that has the form, or the empty one where it would go. */
 static uint16_t *forms_slot(struct forms *f, const struct form_map *map, uint64_t digest)
 {
@@ -246,6 +271,7 @@ static bool form_set(struct form *form, struct arena *arena, const struct form_m
 		.bytes = bytes,
 		.before = (uint32_t)form_before(map),
 		.behind = (uint32_t)form_behind(map),
+		.values = map->values,
 	};
 	if (bytes == NULL)
 		return false;

@@ -38,6 +38,9 @@ struct form_map {
 /* The map that bytes begin with; false if it is none that can have a form. */
 bool forms_cut(struct slice bytes, struct form_map *out);
 
+/* The same for a map that probably has this form; false if it has not. */
+bool forms_cut_as(const struct forms *f, uint16_t form, struct slice bytes, struct form_map *out);
+
 /* Its form, or 0; *learn_out: it is worth to be learned. */
 uint16_t forms_find(struct forms *f, const struct form_map *map, bool *learn_out);
 
