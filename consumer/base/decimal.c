@@ -167,8 +167,8 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 	int64_t power = before + d->exponent - 1;
 	int64_t dscale = after - d->exponent > 0 ? after - d->exponent : 0;
 	uint8_t *groups = out + NUMERIC_HEADER_BYTES, *at = groups, *last = groups;
-	int64_t weight = 0, group = 0, place;
-	uint16_t value = 0;
+	int64_t weight = 0, place = 0; /* of the digit at hand within its group */
+	uint32_t value = 0;
 	bool started = false;
 
 	for (size_t i = 0; i < d->digits_size; i++) {
@@ -182,24 +182,20 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 		}
 		if (!started) {
 			started = true;
-			weight = group = decimal_group(power);
-		} else if (decimal_group(power) != group) {
-			at = put_be16(at, value);
-			if (value != 0)
-				last = at;
-			value = 0;
-			group = decimal_group(power);
+			weight = decimal_group(power);
+			place = power - weight * NUMERIC_BASE_DIGITS;
 		}
-		place = power - group * NUMERIC_BASE_DIGITS;
-		CHECK(place >= 0 && place < NUMERIC_BASE_DIGITS);
-		value = (uint16_t)(value + (c - '0') * scale[place]);
-		power--;
-	}
-	if (started) {
-		at = put_be16(at, value);
+		value = value * 10 + (uint32_t)(c - '0');
+		if (place-- > 0)
+			continue;
+		at = put_be16(at, (uint16_t)value);
 		if (value != 0)
 			last = at;
+		value = 0;
+		place = NUMERIC_BASE_DIGITS - 1;
 	}
+	if (value != 0)
+		last = put_be16(at, (uint16_t)(value * scale[place + 1]));
 	put_be16(out, (uint16_t)((last - groups) / 2));
 	put_be16(out + 2, (uint16_t)(last == groups ? 0 : weight));
 	put_be16(out + 4, d->negative ? NUMERIC_NEGATIVE : 0);

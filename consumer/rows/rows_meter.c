@@ -40,10 +40,13 @@ static bool sample_multiplier(const struct sample *sample, int64_t *out)
 	return true;
 }
 
-static void sample_resolve(const struct meter *v, struct value *value, struct sample *out)
+static void sample_resolve(const struct meter *v, struct value *value, struct numeric *number,
+	struct sample *out)
 {
 	struct slice text;
 
+	*number = (struct numeric){.text = no_text};
+	out->number = number;
 	out->value = value;
 	for (int part = 0; part < SAMPLE_PARTS; part++) {
 		const struct schema_path *path = &v->block->sample_parts[part];
@@ -56,7 +59,9 @@ static void sample_resolve(const struct meter *v, struct value *value, struct sa
 		slice_equal_cstr(value_text(out->parts[SAMPLE_FORMAT]), "SignedData"))
 		out->form = DECIMAL_NONE;
 	else
-		out->form = decimal_parse(text, &out->decimal);
+		out->form = decimal_parse(text, &number->decimal);
+	if (out->form != DECIMAL_NONE)
+		number->text = text;
 }
 
 /* ---- layout ---- */
@@ -151,8 +156,8 @@ static void meter_set_sampled(struct meter *v)
 	struct cell *sampled = &v->row->cells[TABLE_meter_values_sampled];
 
 	sampled->present = true;
-	sampled->texts = v->texts;
-	sampled->texts_count = v->samples_count;
+	sampled->numerics = v->numbers;
+	sampled->numerics_count = v->samples_count;
 }
 
 static void meter_values(struct meter *v)
@@ -160,15 +165,12 @@ static void meter_values(struct meter *v)
 	for (uint32_t i = 0; i < v->samples_count; i++) {
 		const struct sample *sample = &v->samples[i];
 
-		v->texts[i] = sample_value(sample);
-		if (!slice_is_absent(v->texts[i]))
+		if (!slice_is_absent(sample_value(sample)))
 			value_mark_used(sample->parts[SAMPLE_VALUE]);
 		if (sample->form != DECIMAL_PLAIN)
 			v->has_raw = true;
-		if (sample->form == DECIMAL_NONE) {
-			v->texts[i] = no_text;
+		if (sample->form == DECIMAL_NONE)
 			rows_set_flag(v->row, FLAG_value_not_number);
-		}
 		if (sample_has_signed(sample)) {
 			value_mark_used(sample->parts[SAMPLE_SIGNED]);
 			v->has_raw = true;
@@ -215,7 +217,7 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 
 		text_put_char(&t, ',');
 		if (sample->form != DECIMAL_NONE)
-			value_put_canonical_decimal(&t, &sample->decimal);
+			value_put_canonical_decimal(&t, &sample->number->decimal);
 		else if (!slice_is_absent(sample_value(sample)))
 			text_put_json_string(&t, sample_value(sample));
 		if (v->has_raw && sample->parts[SAMPLE_SIGNED] != NULL)
@@ -273,7 +275,7 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 	shift += kilo;
 	if (shift == 0)
 		return sample_value(sample);
-	d = sample->decimal;
+	d = sample->number->decimal;
 	text_begin(&t, v->work->arena);
 	if (d.negative)
 		text_put_char(&t, '-');
@@ -376,8 +378,9 @@ static bool meter_take_known(struct meter *v, const struct sequence *key, const 
 	for (uint32_t i = 0; i < v->samples_count; i++) {
 		struct sample *sample = &v->samples[i];
 
-		v->texts[i] = v->list->items[i].members[known->values[i]].value.text;
-		sample->form = decimal_parse(v->texts[i], &sample->decimal);
+		sample->number = &v->numbers[i];
+		sample->number->text = v->list->items[i].members[known->values[i]].value.text;
+		sample->form = decimal_parse(sample->number->text, &sample->number->decimal);
 		if (sample->form != DECIMAL_PLAIN)
 			return false;
 	}
@@ -435,14 +438,14 @@ static bool meter_begin(struct rows_work *w, const struct schema_block *block,
 		v->list = NULL;
 	v->samples_count = v->list == NULL ? 0 : v->list->count;
 	v->samples = arena_alloc(w->arena, v->samples_count * sizeof(*v->samples));
-	v->texts = arena_alloc(w->arena, v->samples_count * sizeof(*v->texts));
-	if (v->samples == NULL || v->texts == NULL)
+	v->numbers = arena_alloc(w->arena, v->samples_count * sizeof(*v->numbers));
+	if (v->samples == NULL || v->numbers == NULL)
 		return false;
 	has_key = meter_key(v, &sequence);
 	if (has_key && meter_take_known(v, &sequence, event))
 		return true;
 	for (uint32_t i = 0; i < v->samples_count; i++)
-		sample_resolve(v, &v->list->items[i], &v->samples[i]);
+		sample_resolve(v, &v->list->items[i], &v->numbers[i], &v->samples[i]);
 	if (!meter_layout(v))
 		return false;
 	meter_values(v);

@@ -11,7 +11,7 @@ struct sample {
 	struct value *value;
 	struct value *parts[SAMPLE_PARTS]; /* NULL = not stated */
 	enum decimal_form form;            /* of the text of SAMPLE_VALUE; NONE also if signed */
-	struct decimal decimal;            /* unless NONE */
+	struct numeric *number;            /* in the row; absent if NONE */
 };
 
 /* A MeterValue at hand. */
@@ -23,7 +23,7 @@ struct meter {
 	uint32_t samples_count;
 	struct value *list; /* of the samples, or NULL */
 	struct row *row;
-	struct slice *texts; /* of sampled */
+	struct numeric *numbers; /* of sampled */
 	bool has_raw;
 	uint64_t layout_id;
 	bool layout_in_row;
