@@ -36,6 +36,7 @@ struct limit {
 	struct decoder *decoder;
 	struct schemas *schemas;
 	struct layouts *layouts;
+	struct sequences *sequences;
 	struct partitions *partitions;
 	struct statements *statements;
 	struct rows_builder builder;
@@ -239,11 +240,14 @@ static void make_parts(struct limit *l)
 		!decoder_new(&l->decoder, &l->patterns, 16 << 20, &err) ||
 		!schemas_new(&l->schemas, schema_files, schema_count, &err) ||
 		!layouts_new(&l->layouts, UINT32_MAX, &err) ||
+		!sequences_new(&l->sequences, &err) ||
 		!partitions_new(&l->partitions, UINT32_MAX, &err) ||
 		!statements_new(&l->statements, &err) ||
 		!batch_init(&l->batch, LIMIT_ARENA_BYTES, 0, &err))
 		fail(&err);
-	l->builder = (struct rows_builder){.schemas = l->schemas, .layouts = l->layouts};
+	l->builder = (struct rows_builder){.schemas = l->schemas,
+		.layouts = l->layouts,
+		.sequences = l->sequences};
 }
 
 int main(int argc, char **argv)

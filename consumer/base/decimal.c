@@ -69,6 +69,34 @@ static bool decimal_in_range(const struct decimal_scan *scan, int64_t exponent)
 			  : before <= NUMERIC_DIGITS_BEFORE_MAX;
 }
 
+static const uint8_t *decimal_skip_digits(const uint8_t *at, const uint8_t *end)
+{
+	while (at < end && *at >= '0' && *at <= '9')
+		at++;
+	return at;
+}
+
+/* Nearly all numbers are plain. False also for some that are, "-0.5": the other way finds out. */
+static bool decimal_parse_plain(struct slice text, struct decimal *out)
+{
+	const uint8_t *at = text.data, *end = text.data + text.size, *digits, *point;
+
+	out->negative = at < end && *at == '-';
+	digits = at + out->negative;
+	at = point = decimal_skip_digits(digits, end);
+	if (point == digits || (*digits == '0' && (point - digits > 1 || out->negative)))
+		return false;
+	if (point < end) {
+		at = decimal_skip_digits(point + 1, end);
+		if (*point != '.' || at == point + 1)
+			return false;
+	}
+	out->digits = digits;
+	out->digits_size = (size_t)(end - digits);
+	out->exponent = 0;
+	return at == end && out->digits_size <= PLAIN_DIGITS_MAX;
+}
+
 enum decimal_form decimal_parse(struct slice text, struct decimal *out)
 {
 	const uint8_t *at = text.data, *end = text.data + text.size, *mantissa;
@@ -76,6 +104,8 @@ enum decimal_form decimal_parse(struct slice text, struct decimal *out)
 	bool negative, plain = true;
 	int64_t exponent = 0;
 
+	if (decimal_parse_plain(text, out))
+		return DECIMAL_PLAIN;
 	while (at < end && *at == ' ') {
 		at++;
 		plain = false;
@@ -137,8 +167,8 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 	int64_t power = before + d->exponent - 1;
 	int64_t dscale = after - d->exponent > 0 ? after - d->exponent : 0;
 	uint8_t *groups = out + NUMERIC_HEADER_BYTES, *at = groups, *last = groups;
-	int64_t weight = 0, group = 0, place;
-	uint16_t value = 0;
+	int64_t weight = 0, place = 0; /* of the digit at hand within its group */
+	uint32_t value = 0;
 	bool started = false;
 
 	for (size_t i = 0; i < d->digits_size; i++) {
@@ -152,24 +182,20 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 		}
 		if (!started) {
 			started = true;
-			weight = group = decimal_group(power);
-		} else if (decimal_group(power) != group) {
-			at = put_be16(at, value);
-			if (value != 0)
-				last = at;
-			value = 0;
-			group = decimal_group(power);
+			weight = decimal_group(power);
+			place = power - weight * NUMERIC_BASE_DIGITS;
 		}
-		place = power - group * NUMERIC_BASE_DIGITS;
-		CHECK(place >= 0 && place < NUMERIC_BASE_DIGITS);
-		value = (uint16_t)(value + (c - '0') * scale[place]);
-		power--;
-	}
-	if (started) {
-		at = put_be16(at, value);
+		value = value * 10 + (uint32_t)(c - '0');
+		if (place-- > 0)
+			continue;
+		at = put_be16(at, (uint16_t)value);
 		if (value != 0)
 			last = at;
+		value = 0;
+		place = NUMERIC_BASE_DIGITS - 1;
 	}
+	if (value != 0)
+		last = put_be16(at, (uint16_t)(value * scale[place + 1]));
 	put_be16(out, (uint16_t)((last - groups) / 2));
 	put_be16(out + 2, (uint16_t)(last == groups ? 0 : weight));
 	put_be16(out + 4, d->negative ? NUMERIC_NEGATIVE : 0);
@@ -227,6 +253,23 @@ int decimal_compare(struct slice a, struct slice b)
 	return x.negative ? -decimal_compare_magnitude(&x, &y) : decimal_compare_magnitude(&x, &y);
 }
 
+/* The digits of a whole number with a point before the last of them: 5 with two is 0.05. */
+static size_t decimal_put_point(bool negative, uint64_t whole, int decimals, char *out)
+{
+	char digits[DECIMAL_FLOAT_BYTES], *end = digits + sizeof(digits), *at = end;
+
+	for (int i = 0; i <= decimals || whole > 0; i++) {
+		if (i > 0 && i == decimals)
+			*--at = '.';
+		*--at = (char)('0' + whole % 10);
+		whole /= 10;
+	}
+	if (negative)
+		*--at = '-';
+	memcpy(out, at, (size_t)(end - at));
+	return (size_t)(end - at);
+}
+
 /*
  * Most measured values have few decimals. If round(v * 10^k) / 10^k gives v again, then that
  * decimal reads back to v, and the smallest such k makes it the shortest. Both operands are exact
@@ -238,22 +281,12 @@ static size_t decimal_from_short(double value, bool single, char *out)
 
 	for (int decimals = 0; decimals <= 9; decimals++, scale *= 10) {
 		double scaled = value * scale, rounded = nearbyint(scaled);
-		long long whole;
-		int n;
 
 		if (fabs(rounded) >= 9007199254740992.0)
 			return 0;
 		if (single ? (float)(rounded / scale) != (float)value : rounded / scale != value)
 			continue;
-		whole = llabs((long long)rounded);
-		n = snprintf(out, DECIMAL_FLOAT_BYTES, "%s%0*lld", value < 0 ? "-" : "",
-			decimals + 1, whole);
-		if (decimals > 0) {
-			memmove(out + n - decimals + 1, out + n - decimals, (size_t)decimals);
-			out[n - decimals] = '.';
-			n++;
-		}
-		return (size_t)n;
+		return decimal_put_point(value < 0, (uint64_t)fabs(rounded), decimals, out);
 	}
 	return 0;
 }

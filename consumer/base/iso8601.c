@@ -60,10 +60,13 @@ static bool iso8601_digits(struct iso8601_reader *r, int count, int *value_out)
 
 static bool iso8601_one_of(struct iso8601_reader *r, const char *set)
 {
-	if (r->at == r->end || *r->at == '\0' || strchr(set, *r->at) == NULL)
-		return false;
-	r->at++;
-	return true;
+	for (; r->at < r->end && *set != '\0'; set++) {
+		if (*r->at == (uint8_t)*set) {
+			r->at++;
+			return true;
+		}
+	}
+	return false;
 }
 
 static int iso8601_days_in_month(int year, int month)

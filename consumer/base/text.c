@@ -36,12 +36,16 @@ void text_put_int(struct text *t, int64_t value)
 	char digits[24], *at = digits + sizeof(digits);
 	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 
+	if (value < 0)
+		text_put_char(t, '-');
+	if (rest < 10) { /* as most are */
+		text_put_char(t, (char)('0' + rest));
+		return;
+	}
 	do {
 		*--at = (char)('0' + rest % 10);
 		rest /= 10;
 	} while (rest > 0);
-	if (value < 0)
-		*--at = '-';
 	text_put(t, at, (size_t)(digits + sizeof(digits) - at));
 }
 

@@ -53,16 +53,26 @@ static uint64_t utf8_word(const uint8_t *p)
 	return word;
 }
 
+static uint64_t utf8_half_word(const uint8_t *p)
+{
+	uint32_t half;
+
+	memcpy(&half, p, sizeof(half));
+	return half;
+}
+
 /* ASCII without NUL, as nearly all text here is; the last word may overlap the one before it. */
 static bool utf8_is_plain(const uint8_t *p, size_t size)
 {
-	if (size < 8) {
+	if (size < 4) {
 		for (size_t i = 0; i < size; i++) {
 			if (p[i] == 0 || p[i] >= 0x80)
 				return false;
 		}
 		return true;
 	}
+	if (size < 8)
+		return utf8_is_plain_word(utf8_half_word(p) << 32 | utf8_half_word(p + size - 4));
 	for (size_t i = 0; i + 8 < size; i += 8) {
 		if (!utf8_is_plain_word(utf8_word(p + i)))
 			return false;

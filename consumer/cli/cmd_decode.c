@@ -67,14 +67,14 @@ static void print_cell(const struct cell *c, enum column_type type)
 		printf("%s", c->number ? "true" : "false");
 		break;
 	case COLUMN_NUMERICS:
-		for (size_t i = 0; i < c->texts_count; i++) {
+		for (size_t i = 0; i < c->numerics_count; i++) {
 			printf("%s", i > 0 ? "," : "{");
-			if (slice_is_absent(c->texts[i]))
+			if (slice_is_absent(c->numerics[i].text))
 				printf("NULL");
 			else
-				print_text(c->texts[i]);
+				print_text(c->numerics[i].text);
 		}
-		printf("%s", c->texts_count > 0 ? "}" : "{}");
+		printf("%s", c->numerics_count > 0 ? "}" : "{}");
 		break;
 	case COLUMN_BYTEA:
 		print_hex(c->text);

@@ -16,12 +16,14 @@ bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct
 	}
 	if (!decoder_new(&kit->decoder, &kit->patterns, DECODE_KIT_BYTES_MAX, err) ||
 		!schemas_new(&kit->schemas, schema_files, schema_count, err) ||
-		!layouts_new(&kit->layouts, (uint32_t)config->layouts_per_station_max, err))
+		!layouts_new(&kit->layouts, (uint32_t)config->layouts_per_station_max, err) ||
+		!sequences_new(&kit->sequences, err))
 		return false;
 	if (!arena_init(&kit->arena, DECODE_KIT_ARENA_BYTES, DECODE_KIT_USED_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	kit->builder.schemas = kit->schemas;
 	kit->builder.layouts = kit->layouts;
+	kit->builder.sequences = kit->sequences;
 	kit->builder.options.results_all = strcmp(config->events_results, "all") == 0;
 	return true;
 }
@@ -39,5 +41,6 @@ void decode_kit_close(struct decode_kit *kit)
 	decoder_free(&kit->decoder);
 	schemas_free(&kit->schemas);
 	layouts_free(&kit->layouts);
+	sequences_free(&kit->sequences);
 	arena_fini(&kit->arena);
 }

@@ -12,6 +12,7 @@ struct decode_kit {
 	struct decoder *decoder;
 	struct schemas *schemas;
 	struct layouts *layouts;
+	struct sequences *sequences;
 	struct rows_builder builder;
 	struct arena arena;
 };

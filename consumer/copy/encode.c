@@ -67,8 +67,8 @@ size_t encode_field_bytes_max(const struct cell *c, enum column_type type)
 		return encode_numeric_bytes_max(c->text);
 	case COLUMN_NUMERICS:
 		size = ENCODE_LENGTH_BYTES + ENCODE_ARRAY_HEADER_BYTES;
-		for (size_t i = 0; i < c->texts_count; i++)
-			size += encode_numeric_bytes_max(c->texts[i]);
+		for (size_t i = 0; i < c->numerics_count; i++)
+			size += encode_numeric_bytes_max(c->numerics[i].text);
 		return size;
 	}
 	return 0;
@@ -84,15 +84,20 @@ static uint8_t *encode_bytes(uint8_t *at, struct slice s)
 	return put_bytes(put_be32(at, (uint32_t)s.size), s.data, s.size);
 }
 
+static uint8_t *encode_decimal(uint8_t *at, const struct decimal *d)
+{
+	size_t size = decimal_to_numeric(d, at + ENCODE_LENGTH_BYTES);
+
+	return put_be32(at, (uint32_t)size) + size;
+}
+
 /* The text was parsed when the row was made; a text that is no number never gets here. */
 static uint8_t *encode_numeric(uint8_t *at, struct slice text)
 {
 	struct decimal d;
-	size_t size;
 
 	CHECK(decimal_parse(text, &d) != DECIMAL_NONE);
-	size = decimal_to_numeric(&d, at + ENCODE_LENGTH_BYTES);
-	return put_be32(at, (uint32_t)size) + size;
+	return encode_decimal(at, &d);
 }
 
 static uint8_t *encode_array_header(uint8_t *at, size_t count, bool nulls, enum column_type type)
@@ -106,16 +111,17 @@ static uint8_t *encode_array_header(uint8_t *at, size_t count, bool nulls, enum 
 	return put_be32(at, 1); /* lower bound */
 }
 
-static uint8_t *encode_numerics(uint8_t *start, const struct slice *texts, size_t count)
+static uint8_t *encode_numerics(uint8_t *start, const struct numeric *numerics, size_t count)
 {
 	bool nulls = false;
 	uint8_t *at;
 
 	for (size_t i = 0; i < count; i++)
-		nulls |= slice_is_absent(texts[i]);
+		nulls |= slice_is_absent(numerics[i].text);
 	at = encode_array_header(start + ENCODE_LENGTH_BYTES, count, nulls, COLUMN_NUMERIC);
 	for (size_t i = 0; i < count; i++)
-		at = slice_is_absent(texts[i]) ? encode_null(at) : encode_numeric(at, texts[i]);
+		at = slice_is_absent(numerics[i].text) ? encode_null(at)
+						       : encode_decimal(at, &numerics[i].decimal);
 	put_be32(start, (uint32_t)(at - start - ENCODE_LENGTH_BYTES));
 	return at;
 }
@@ -149,7 +155,7 @@ uint8_t *encode_field(uint8_t *at, const struct cell *c, enum column_type type)
 	case COLUMN_NUMERIC:
 		return encode_numeric(at, c->text);
 	case COLUMN_NUMERICS:
-		return encode_numerics(at, c->texts, c->texts_count);
+		return encode_numerics(at, c->numerics, c->numerics_count);
 	}
 	return at;
 }

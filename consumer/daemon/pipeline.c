@@ -50,7 +50,8 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 	}
 	if (!decoder_new(&p->decoder, &p->patterns, (size_t)c->mqtt_message_bytes_max, err) ||
 		!schemas_new(&p->schemas, schema_files, schema_count, err) ||
-		!layouts_new(&p->layouts, (uint32_t)c->layouts_per_station_max, err))
+		!layouts_new(&p->layouts, (uint32_t)c->layouts_per_station_max, err) ||
+		!sequences_new(&p->sequences, err))
 		return false;
 	p->skip_actions = calloc(c->events_skip.count + 1, sizeof(*p->skip_actions));
 	p->poison = calloc(PIPELINE_POISON_MAX, sizeof(*p->poison));
@@ -61,6 +62,7 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 	p->builder = (struct rows_builder){
 		.schemas = p->schemas,
 		.layouts = p->layouts,
+		.sequences = p->sequences,
 		.options = {.results_all = strcmp(c->events_results, "all") == 0,
 			.skip_actions = p->skip_actions,
 			.skip_actions_count = c->events_skip.count},
@@ -138,6 +140,7 @@ void pipeline_free(struct pipeline **pipeline)
 	writer_free(&p->writer);
 	partitions_free(&p->partitions);
 	layouts_free(&p->layouts);
+	sequences_free(&p->sequences);
 	schemas_free(&p->schemas);
 	decoder_free(&p->decoder);
 	batch_fini(&p->batches[0]);

@@ -39,6 +39,7 @@ struct pipeline {
 	struct decoder *decoder;
 	struct schemas *schemas;
 	struct layouts *layouts;
+	struct sequences *sequences;
 	struct slice *skip_actions;
 	struct rows_builder builder;
 	struct partitions *partitions;

@@ -1,6 +1,7 @@
 #include "decode/decode.h"
 
 #include "base/decimal.h"
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "decode/decode_private.h"
@@ -29,16 +30,16 @@ struct decoder {
 };
 
 static const struct {
-	const char *text; /* last part of the topic level; "ocpp" before it is optional */
+	struct slice text; /* last part of the topic level; "ocpp" before it is optional */
 	enum message_version version;
 } decode_versions[] = {
-	{"1.6", VERSION_16},
-	{"16", VERSION_16},
-	{"2.0.1", VERSION_201},
-	{"2.0", VERSION_201},
-	{"201", VERSION_201},
-	{"2.1", VERSION_21},
-	{"21", VERSION_21},
+	{SLICE("1.6"), VERSION_16},
+	{SLICE("16"), VERSION_16},
+	{SLICE("2.0.1"), VERSION_201},
+	{SLICE("2.0"), VERSION_201},
+	{SLICE("201"), VERSION_201},
+	{SLICE("2.1"), VERSION_21},
+	{SLICE("21"), VERSION_21},
 };
 
 const char *message_type_name(enum message_type type)
@@ -151,7 +152,7 @@ static void decode_version(struct message *m, struct slice text)
 	m->version = VERSION_UNKNOWN;
 	m->version_text = text;
 	for (size_t i = 0; i < sizeof(decode_versions) / sizeof(*decode_versions); i++) {
-		if (slice_equal_cstr(text, decode_versions[i].text))
+		if (slice_equal(text, decode_versions[i].text))
 			m->version = decode_versions[i].version;
 	}
 	if (m->version == VERSION_16)
@@ -227,7 +228,8 @@ static bool decode_payload(struct decoder *d, struct arena *arena, struct error 
 		return decode_json_parse(d->json, d->input.payload, arena, &d->tree, err);
 	}
 	if ((p.data[0] & 0xc0) == 0x80 || p.data[0] >= 0xdc)
-		return decode_msgpack_parse(d->msgpack, p, arena, &d->tree, err);
+		return decode_msgpack_parse(d->msgpack, p,
+			digest64(d->input.topic.data, d->input.topic.size), arena, &d->tree, err);
 	return error_set(err, ERROR_POISON, "unknown_format",
 		"the message is neither JSON nor msgpack: it begins with byte 0x%02x", p.data[0]);
 }

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "decode/decode_private.h"
+#include "decode/forms.h"
 
 #include <math.h>
 #include <msgpack.h>
@@ -14,19 +15,37 @@
  * declares before it has seen one (the five bytes dd ff ff ff ff ask for 100 GB), and reports
  * nesting over 32 as "out of memory". So every payload is first walked through by
  * msgpack_guard(): types, lengths, counts and depth are right before msgpack-c sees them.
+ *
+ * The guard also notices items of arrays whose form is known (forms.h). In what msgpack-c is given
+ * such a map is replaced by its value, and the map is put around it again afterwards.
  */
 struct decode_msgpack {
 	msgpack_zone zone; /* keeps its first chunk from parse to parse */
+	struct forms *forms;
+	struct known_map *known; /* of the payload at hand */
+	uint16_t *hints;         /* by sender and place: the form that was there the last time */
+};
+
+/* A map whose form is known, and where it is. */
+struct known_map {
+	struct form_map map;
+	uint32_t array; /* arrays that are not empty are counted from 1 */
+	uint32_t item;
+	uint16_t form;
 };
 
 enum {
 	MSGPACK_ZONE_CHUNK_BYTES = 16 * 1024,
+	MSGPACK_KNOWN_MAX = 4096,   /* in one payload; what is beyond is decoded as it is */
+	MSGPACK_HINTS = 128 * 1024, /* ten thousand stations with a dozen samples each */
 	MSGPACK_EXT_TIMESTAMP = -1, /* msgpack specification, "Timestamp extension type" */
 };
 
 /* An array or map whose elements are being walked through. */
 struct guard_level {
 	uint64_t left; /* elements; a map's keys and values count one each */
+	uint64_t count;
+	uint32_t array; /* its number; 0 = a map */
 };
 
 struct guard {
@@ -35,7 +54,13 @@ struct guard {
 	uint32_t values;
 	struct guard_level levels[DECODE_DEPTH_MAX];
 	size_t depth;
+	uint64_t sender;
+	uint32_t arrays;
+	uint32_t known_count;
 };
+
+static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
+	struct arena *arena);
 
 bool decode_msgpack_new(struct decode_msgpack **out)
 {
@@ -45,16 +70,28 @@ bool decode_msgpack_new(struct decode_msgpack **out)
 		free(p);
 		return false;
 	}
+	p->known = calloc(MSGPACK_KNOWN_MAX, sizeof(*p->known));
+	p->hints = calloc(MSGPACK_HINTS, sizeof(*p->hints));
+	if (p->known == NULL || p->hints == NULL || !forms_new(&p->forms)) {
+		decode_msgpack_free(&p);
+		return false;
+	}
 	*out = p;
 	return true;
 }
 
 void decode_msgpack_free(struct decode_msgpack **parser)
 {
-	if (*parser != NULL)
-		msgpack_zone_destroy(&(*parser)->zone);
-	free(*parser);
+	struct decode_msgpack *p = *parser;
+
 	*parser = NULL;
+	if (p == NULL)
+		return;
+	msgpack_zone_destroy(&p->zone);
+	forms_free(&p->forms);
+	free(p->known);
+	free(p->hints);
+	free(p);
 }
 
 static bool guard_error(const struct guard *g, struct error *err, const char *reason,
@@ -116,10 +153,21 @@ static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elem
 	return true;
 }
 
+static bool guard_is_array(uint8_t first)
+{
+	return (first & 0xf0) == 0x90 || first == 0xdc || first == 0xdd;
+}
+
+static bool guard_is_container(uint8_t first)
+{
+	return guard_is_array(first) || (first & 0xf0) == 0x80 || first == 0xde || first == 0xdf;
+}
+
 /* One value, or the head of a container. */
 static bool guard_value(struct guard *g, struct error *err)
 {
 	uint64_t body, elements;
+	uint8_t first;
 	size_t head;
 
 	if (g->at == g->bytes.size)
@@ -135,26 +183,69 @@ static bool guard_value(struct guard *g, struct error *err)
 	/* Every element has at least one byte. */
 	if (elements > g->bytes.size - g->at - head)
 		return guard_error(g, err, "bad_msgpack", "a count beyond the end of the message");
+	first = g->bytes.data[g->at];
 	g->at += head + (size_t)body;
 	if (elements > 0) {
 		if (g->depth == DECODE_DEPTH_MAX)
 			return guard_error(g, err, "too_deep", "nesting too deep");
-		g->levels[g->depth++].left = elements;
+		g->levels[g->depth++] = (struct guard_level){
+			.left = elements,
+			.count = elements,
+			.array = guard_is_array(first) ? ++g->arrays : 0,
+		};
 	}
 	return true;
 }
 
-static bool guard_is_container(uint8_t first)
+/* The map that comes next, cut, and its form; 0 if it has none that is known. */
+static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, struct arena *arena,
+	struct form_map *out)
 {
-	return (first >= 0x80 && first < 0xa0) || (first >= 0xdc && first <= 0xdf);
+	uint16_t *hint = &p->hints[(g->sender + g->known_count) & (MSGPACK_HINTS - 1)];
+	struct slice bytes = slice_skip(g->bytes, g->at);
+	uint16_t form;
+	bool learn;
+
+	if (*hint != 0 && forms_cut_as(p->forms, *hint, bytes, out))
+		return *hint;
+	if (!forms_cut(bytes, out))
+		return 0;
+	form = forms_find(p->forms, out, &learn);
+	if (learn)
+		form = msgpack_learn(p, out, arena);
+	if (form != 0)
+		*hint = form;
+	return form;
+}
+
+/*
+ * A whole item of an array, level, whose form is known. What is no such map, or would break a
+ * limit, is left for guard_value().
+ */
+static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct guard_level *level,
+	struct arena *arena)
+{
+	struct known_map *known = &p->known[g->known_count];
+
+	if (g->known_count == MSGPACK_KNOWN_MAX || g->depth + FORM_DEPTH_MAX > DECODE_DEPTH_MAX)
+		return false;
+	known->form = guard_form(p, g, arena, &known->map);
+	if (known->form == 0 || known->map.values > DECODE_VALUES_MAX - g->values)
+		return false;
+	known->array = level->array;
+	known->item = (uint32_t)(level->count - level->left - 1);
+	g->known_count++;
+	g->values += known->map.values;
+	g->at = (size_t)(known->map.end - g->bytes.data);
+	return true;
 }
 
 /*
  * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
  * the array comes from the arena and is given up again if it turns out to be something else.
  */
-static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_out,
-	struct error *err)
+static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct arena *arena,
+	uint32_t **ends_out, struct error *err)
 {
 	uint32_t *ends = NULL;
 	uint64_t items = 0;
@@ -162,8 +253,7 @@ static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_
 	*ends_out = NULL;
 	if (!guard_value(g, err))
 		return false;
-	if (g->depth == 1 && (g->bytes.data[0] & 0xf0) != 0x80 && g->bytes.data[0] < 0xde &&
-		guard_is_container(g->bytes.data[g->at])) {
+	if (g->depth == 1 && g->levels[0].array != 0 && guard_is_container(g->bytes.data[g->at])) {
 		items = g->levels[0].left;
 		ends = arena_alloc(arena, items * sizeof(*ends));
 		if (ends == NULL)
@@ -179,7 +269,7 @@ static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_
 			continue;
 		}
 		level->left--;
-		if (!guard_value(g, err))
+		if (!(level->array != 0 && guard_known(p, g, level, arena)) && !guard_value(g, err))
 			return false;
 	}
 	if (g->at != g->bytes.size)
@@ -192,6 +282,10 @@ static bool msgpack_guard(struct guard *g, struct arena *arena, uint32_t **ends_
 
 struct convert {
 	struct arena *arena;
+	const struct forms *forms;
+	const struct known_map *known; /* that come next, in the order of the payload */
+	uint32_t known_count;
+	uint32_t arrays; /* so far */
 	bool replaced;
 	bool full;
 	const char *bad;
@@ -347,8 +441,21 @@ static bool convert_map(struct convert *c, const msgpack_object_map *map, struct
 	return true;
 }
 
+/* A map of which msgpack-c got the value only. */
+static bool convert_known(struct convert *c, const msgpack_object *value, struct value *to)
+{
+	struct value *place = forms_make(c->forms, c->known->form, c->arena, to);
+
+	c->known++;
+	c->known_count--;
+	c->full = place == NULL;
+	return !c->full && convert_object(c, value, place);
+}
+
 static bool convert_array(struct convert *c, const msgpack_object_array *array, struct value *to)
 {
+	uint32_t number = array->size == 0 ? 0 : ++c->arrays;
+
 	to->kind = VALUE_ARRAY;
 	to->count = array->size;
 	to->items = arena_alloc(c->arena, array->size * sizeof(*to->items));
@@ -356,7 +463,9 @@ static bool convert_array(struct convert *c, const msgpack_object_array *array, 
 	if (c->full)
 		return false;
 	for (uint32_t i = 0; i < array->size; i++) {
-		if (!convert_object(c, &array->ptr[i], &to->items[i]))
+		bool known = c->known_count > 0 && c->known->array == number && c->known->item == i;
+
+		if (!(known ? convert_known : convert_object)(c, &array->ptr[i], &to->items[i]))
 			return false;
 	}
 	return true;
@@ -396,17 +505,65 @@ static bool convert_object(struct convert *c, const msgpack_object *from, struct
 	return false;
 }
 
-bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, struct arena *arena,
-	struct decode_tree *out, struct error *err)
+/* ---- forms ---- */
+
+/* A map by itself, as it would come out of the payload. 0 if it cannot have a form. */
+static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
+	struct arena *arena)
 {
-	struct guard g = {.bytes = payload};
+	struct arena_mark mark = arena_mark(arena);
 	struct convert c = {.arena = arena};
+	struct value decoded;
+	msgpack_object root;
+	uint16_t form = 0;
+	size_t offset = 0;
+
+	msgpack_zone_clear(&p->zone);
+	if (msgpack_unpack((const char *)map->start, (size_t)(map->end - map->start), &offset,
+		    &p->zone, &root) == MSGPACK_UNPACK_SUCCESS &&
+		convert_object(&c, &root, &decoded) && !c.replaced)
+		form = forms_learn(p->forms, map, &decoded);
+	arena_rewind(arena, mark);
+	return form;
+}
+
+/* The payload with each known map cut down to its value; absent if the arena is full. */
+static struct slice msgpack_reduce(struct slice payload, const struct known_map *known,
+	uint32_t count, struct arena *arena)
+{
+	uint8_t *start = arena_bytes(arena, payload.size), *at = start;
+	const uint8_t *from = payload.data;
+
+	if (start == NULL)
+		return (struct slice){NULL, 0};
+	for (uint32_t i = 0; i < count; i++) {
+		const struct form_map *map = &known[i].map;
+
+		at = put_bytes(at, from, (size_t)(map->start - from));
+		at = put_bytes(at, map->value, (size_t)(map->value_end - map->value));
+		from = map->end;
+	}
+	at = put_bytes(at, from, (size_t)(payload.data + payload.size - from));
+	arena_trim(arena, at);
+	return slice_of(start, (size_t)(at - start));
+}
+
+bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, uint64_t sender,
+	struct arena *arena, struct decode_tree *out, struct error *err)
+{
+	struct guard g = {.bytes = payload, .sender = sender};
+	struct convert c = {.arena = arena, .forms = p->forms, .known = p->known};
 	msgpack_object root;
 	size_t offset = 0;
 	msgpack_unpack_return result;
 
-	if (!msgpack_guard(&g, arena, &out->item_ends, err))
+	if (!msgpack_guard(p, &g, arena, &out->item_ends, err))
 		return false;
+	c.known_count = g.known_count;
+	if (g.known_count > 0)
+		payload = msgpack_reduce(payload, p->known, g.known_count, arena);
+	if (slice_is_absent(payload))
+		return decode_arena_full(err);
 	msgpack_zone_clear(&p->zone);
 	result = msgpack_unpack((const char *)payload.data, payload.size, &offset, &p->zone, &root);
 	if (result == MSGPACK_UNPACK_NOMEM_ERROR)

@@ -24,8 +24,9 @@ struct decode_tree {
 struct decode_msgpack;
 bool decode_msgpack_new(struct decode_msgpack **out);
 void decode_msgpack_free(struct decode_msgpack **parser);
+/* sender: the same for payloads that are probably alike. */
 MUST_CHECK bool decode_msgpack_parse(struct decode_msgpack *parser, struct slice payload,
-	struct arena *arena, struct decode_tree *out, struct error *err);
+	uint64_t sender, struct arena *arena, struct decode_tree *out, struct error *err);
 
 struct decode_json;
 bool decode_json_new(struct decode_json **out, size_t payload_bytes_max);

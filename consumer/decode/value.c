@@ -130,31 +130,36 @@ void value_put_json_unused(struct text *t, const struct value *v)
 /* Sign, digits without zeros at either end, exponent: 1500.0 and 1.5e3 are 15e2. */
 void value_put_canonical_decimal(struct text *t, const struct decimal *d)
 {
-	const uint8_t *point = memchr(d->digits, '.', d->digits_size);
-	size_t end = d->digits_size, start = 0;
-	int64_t exponent =
-		d->exponent - (point == NULL ? 0 : d->digits + d->digits_size - point - 1);
+	uint8_t *start = text_reserve(t, 1 + d->digits_size), *at, *end;
+	int64_t exponent = d->exponent;
+	bool fraction = false;
 
-	while (end > 0 && (d->digits[end - 1] == '0' || d->digits[end - 1] == '.')) {
-		if (d->digits[end - 1] == '0')
-			exponent++;
-		end--;
-	}
-	while (start < end && (d->digits[start] == '0' || d->digits[start] == '.'))
-		start++;
+	if (start == NULL)
+		return;
 	if (d->negative)
-		text_put_char(t, '-');
-	if (start == end) {
+		*start++ = '-';
+	at = end = start; /* end: behind the last digit that is not 0 */
+	for (size_t i = 0; i < d->digits_size; i++) {
+		uint8_t c = d->digits[i];
+
+		if (c == '.') {
+			fraction = true;
+			continue;
+		}
+		exponent -= fraction;
+		if (c == '0' && at == start)
+			continue;
+		*at++ = c;
+		if (c != '0')
+			end = at;
+	}
+	t->at = end;
+	if (end == start) {
 		text_put_char(t, '0');
 		return;
 	}
-	if (point >= d->digits + start && point < d->digits + end) {
-		text_put(t, d->digits + start, (size_t)(point - d->digits) - start);
-		start = (size_t)(point - d->digits) + 1;
-	}
-	text_put(t, d->digits + start, end - start);
 	text_put_char(t, 'e');
-	text_put_int(t, exponent);
+	text_put_int(t, exponent + (at - end));
 }
 
 void value_put_canonical_number(struct text *t, struct slice number)

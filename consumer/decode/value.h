@@ -15,7 +15,8 @@
  * binary float. Strings are well-formed UTF-8 without NUL; where the message had something else, a
  * readable form stands here and the message is marked (message.text_replaced).
  *
- * The tree lives in the arena of the batch and may borrow from the record. Pure; any thread.
+ * The tree lives in the arena of the batch and may borrow from the record and from what the decoder
+ * keeps. Pure; any thread.
  */
 enum value_kind {
 	VALUE_NULL,
@@ -31,8 +32,13 @@ struct member;
 
 struct value {
 	uint8_t kind; /* enum value_kind */
-	bool boolean;
-	bool used;      /* rows/ has put it into a column */
+	bool boolean : 1;
+	bool used : 1; /* rows/ has put it into a column */
+	/*
+	 * Maps of one decoder with the same form, other than 0, have the same members, in the same
+	 * order; only the member "value" may differ, and is a text or a number in all of them.
+	 */
+	uint16_t form;
 	uint32_t count; /* of items or members */
 	union {
 		struct slice text; /* NUMBER, STRING */

@@ -57,11 +57,16 @@ static uint32_t *layouts_station(struct layouts *l, struct slice station)
 	return &l->per_station[digest64(station.data, station.size) & (STATIONS_SLOTS - 1)];
 }
 
+bool layouts_is_known(const struct layouts *l, uint64_t id)
+{
+	return l->ids[layouts_slot(l, id)] == id;
+}
+
 enum layouts_admission layouts_admit(struct layouts *l, uint64_t id, struct slice station)
 {
 	uint32_t *added;
 
-	if (l->ids[layouts_slot(l, id)] == id)
+	if (layouts_is_known(l, id))
 		return LAYOUT_KNOWN;
 	added = layouts_station(l, station);
 	if (*added >= l->per_station_max)
@@ -75,7 +80,7 @@ void layouts_learn(struct layouts *l, uint64_t id, struct slice first_station)
 {
 	uint32_t *added = layouts_station(l, first_station);
 
-	if (l->ids[layouts_slot(l, id)] == id)
+	if (layouts_is_known(l, id))
 		return;
 	if (*added < l->per_station_max)
 		++*added;

@@ -29,6 +29,9 @@ enum layouts_admission {
 
 enum layouts_admission layouts_admit(struct layouts *l, uint64_t layout_id, struct slice station);
 
+/* As layouts_admit() would say; nothing is admitted. */
+bool layouts_is_known(const struct layouts *l, uint64_t layout_id);
+
 /* What the database says it has, read after connecting. */
 void layouts_learn(struct layouts *l, uint64_t layout_id, struct slice first_station);
 

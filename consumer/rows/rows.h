@@ -6,6 +6,7 @@
 #include "decode/message.h"
 #include "rows/layouts.h"
 #include "rows/schema.h"
+#include "rows/sequences.h"
 #include "rows/table.h"
 #include "rows/transaction.h"
 
@@ -32,6 +33,7 @@ struct rows_options {
 struct rows_builder {
 	const struct schemas *schemas;
 	struct layouts *layouts;
+	struct sequences *sequences; /* or NULL; then its messages come from one decoder */
 	struct rows_options options;
 };
 

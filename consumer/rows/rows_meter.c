@@ -1,7 +1,7 @@
 #include "base/decimal.h"
 #include "base/digest.h"
 #include "rows/flags.h"
-#include "rows/rows_private.h"
+#include "rows/rows_meter_private.h"
 
 /*
  * One OCPP MeterValue -> one row: the values in an array, what they measure in a layout that is
@@ -17,29 +17,6 @@ enum {
 };
 
 static const struct slice no_text = {NULL, 0};
-
-/* A position of a MeterValue, looked up once. */
-struct sample {
-	struct value *value;
-	struct value *parts[SAMPLE_PARTS]; /* NULL = not stated */
-	enum decimal_form form;            /* of the text of SAMPLE_VALUE; NONE also if signed */
-	struct decimal decimal;            /* unless NONE */
-};
-
-/* A MeterValue at hand. */
-struct meter {
-	struct rows_work *work;
-	const struct schema_block *block;
-	struct value *element;
-	struct sample *samples;
-	uint32_t samples_count;
-	struct value *list; /* of the samples, or NULL */
-	struct row *row;
-	struct slice *texts; /* of sampled */
-	bool has_raw;
-	uint64_t layout_id;
-	bool layout_in_row;
-};
 
 /* The text of a part of the layout, taken; absent if it is not stated or is no text. */
 static struct slice sample_text(const struct sample *sample, enum sample_part part)
@@ -63,23 +40,13 @@ static bool sample_multiplier(const struct sample *sample, int64_t *out)
 	return true;
 }
 
-/* The text of the value itself, number or not. */
-static struct slice sample_value(const struct sample *sample)
-{
-	return value_text(sample->parts[SAMPLE_VALUE]);
-}
-
-static bool sample_has_signed(const struct sample *sample)
-{
-	const struct value *is_signed = sample->parts[SAMPLE_SIGNED];
-
-	return is_signed != NULL && is_signed->kind != VALUE_NULL;
-}
-
-static void sample_resolve(const struct meter *v, struct value *value, struct sample *out)
+static void sample_resolve(const struct meter *v, struct value *value, struct numeric *number,
+	struct sample *out)
 {
 	struct slice text;
 
+	*number = (struct numeric){.text = no_text};
+	out->number = number;
 	out->value = value;
 	for (int part = 0; part < SAMPLE_PARTS; part++) {
 		const struct schema_path *path = &v->block->sample_parts[part];
@@ -92,7 +59,9 @@ static void sample_resolve(const struct meter *v, struct value *value, struct sa
 		slice_equal_cstr(value_text(out->parts[SAMPLE_FORMAT]), "SignedData"))
 		out->form = DECIMAL_NONE;
 	else
-		out->form = decimal_parse(text, &out->decimal);
+		out->form = decimal_parse(text, &number->decimal);
+	if (out->form != DECIMAL_NONE)
+		number->text = text;
 }
 
 /* ---- layout ---- */
@@ -182,25 +151,26 @@ static bool meter_layout(struct meter *v)
 
 /* ---- values ---- */
 
-static bool meter_values(struct meter *v)
+static void meter_set_sampled(struct meter *v)
 {
 	struct cell *sampled = &v->row->cells[TABLE_meter_values_sampled];
 
-	v->texts = arena_alloc(v->work->arena, v->samples_count * sizeof(*v->texts));
-	if (v->texts == NULL)
-		return false;
+	sampled->present = true;
+	sampled->numerics = v->numbers;
+	sampled->numerics_count = v->samples_count;
+}
+
+static void meter_values(struct meter *v)
+{
 	for (uint32_t i = 0; i < v->samples_count; i++) {
 		const struct sample *sample = &v->samples[i];
 
-		v->texts[i] = sample_value(sample);
-		if (!slice_is_absent(v->texts[i]))
+		if (!slice_is_absent(sample_value(sample)))
 			value_mark_used(sample->parts[SAMPLE_VALUE]);
 		if (sample->form != DECIMAL_PLAIN)
 			v->has_raw = true;
-		if (sample->form == DECIMAL_NONE) {
-			v->texts[i] = no_text;
+		if (sample->form == DECIMAL_NONE)
 			rows_set_flag(v->row, FLAG_value_not_number);
-		}
 		if (sample_has_signed(sample)) {
 			value_mark_used(sample->parts[SAMPLE_SIGNED]);
 			v->has_raw = true;
@@ -208,129 +178,7 @@ static bool meter_values(struct meter *v)
 		if (!value_is_spent(sample->value))
 			v->has_raw = true;
 	}
-	sampled->present = true;
-	sampled->texts = v->texts;
-	sampled->texts_count = v->samples_count;
-	return true;
-}
-
-/* ---- raw ---- */
-
-/* A member {"<name>":{...}} whose inner members are put on demand. */
-struct raw_section {
-	struct text *t;
-	const char *name;
-	bool *any; /* of the whole object: a comma is due */
-	bool open;
-};
-
-/* The key of position i, from 1 as PostgreSQL counts. */
-static void raw_key(struct raw_section *s, uint32_t i)
-{
-	if (!s->open) {
-		text_put_cstr(s->t, *s->any ? ",\"" : "\"");
-		text_put_cstr(s->t, s->name);
-		text_put_cstr(s->t, "\":{");
-		*s->any = true;
-	} else {
-		text_put_char(s->t, ',');
-	}
-	s->open = true;
-	text_put_char(s->t, '"');
-	text_put_int(s->t, (int64_t)i + 1);
-	text_put_cstr(s->t, "\":");
-}
-
-static void raw_end(struct raw_section *s)
-{
-	if (s->open)
-		text_put_char(s->t, '}');
-}
-
-static void raw_put_texts(const struct meter *v, struct text *t, bool *any)
-{
-	struct raw_section s = {t, "text", any, false};
-
-	for (uint32_t i = 0; i < v->samples_count; i++) {
-		struct slice text = sample_value(&v->samples[i]);
-
-		if (v->samples[i].form == DECIMAL_PLAIN || slice_is_absent(text))
-			continue;
-		raw_key(&s, i);
-		text_put_json_string(t, text);
-	}
-	raw_end(&s);
-}
-
-static void raw_put_signed(const struct meter *v, struct text *t, bool *any)
-{
-	struct raw_section s = {t, "signed", any, false};
-
-	for (uint32_t i = 0; i < v->samples_count; i++) {
-		if (!sample_has_signed(&v->samples[i]))
-			continue;
-		raw_key(&s, i);
-		value_put_json(t, v->samples[i].parts[SAMPLE_SIGNED]);
-	}
-	raw_end(&s);
-}
-
-static void raw_put_samples(const struct meter *v, struct text *t, bool *any)
-{
-	struct raw_section s = {t, "sample", any, false};
-
-	for (uint32_t i = 0; i < v->samples_count; i++) {
-		if (value_is_spent(v->samples[i].value))
-			continue;
-		raw_key(&s, i);
-		value_put_json_unused(t, v->samples[i].value);
-	}
-	raw_end(&s);
-}
-
-static void raw_put_rest(struct text *t, bool *any, const char *name, const struct value *rest)
-{
-	if (rest == NULL || value_is_spent(rest))
-		return;
-	text_put_cstr(t, *any ? ",\"" : "\"");
-	*any = true;
-	text_put_cstr(t, name);
-	text_put_cstr(t, "\":");
-	value_put_json_unused(t, rest);
-}
-
-/* message_rest: what is left of the whole message, or NULL where another row keeps it. */
-static bool meter_raw(struct meter *v, const struct value *message_rest)
-{
-	struct value *samples = v->list;
-	bool any = false;
-	struct slice raw;
-	struct text t;
-
-	if (samples != NULL)
-		samples->used = true; /* each sample has been dealt with for itself */
-	if (!v->has_raw && value_is_spent(v->element) &&
-		(message_rest == NULL || value_is_spent(message_rest)))
-		return true;
-	text_begin(&t, v->work->arena);
-	text_put_char(&t, '{');
-	if (samples != NULL && v->layout_in_row) {
-		text_put_cstr(&t, "\"samples\":");
-		value_put_json(&t, samples);
-		any = true;
-	}
-	if (samples != NULL && v->has_raw) {
-		raw_put_texts(v, &t, &any);
-		raw_put_signed(v, &t, &any);
-		raw_put_samples(v, &t, &any);
-	}
-	raw_put_rest(&t, &any, "meter_value", v->element);
-	raw_put_rest(&t, &any, "message", message_rest);
-	text_put_char(&t, '}');
-	raw = text_end(&t);
-	if (!slice_is_absent(raw) && raw.size > 2)
-		cell_set_text(v->row, TABLE_meter_values_raw, raw);
-	return !slice_is_absent(raw);
+	meter_set_sampled(v);
 }
 
 /* ---- identity ---- */
@@ -369,7 +217,7 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 
 		text_put_char(&t, ',');
 		if (sample->form != DECIMAL_NONE)
-			value_put_canonical_decimal(&t, &sample->decimal);
+			value_put_canonical_decimal(&t, &sample->number->decimal);
 		else if (!slice_is_absent(sample_value(sample)))
 			text_put_json_string(&t, sample_value(sample));
 		if (v->has_raw && sample->parts[SAMPLE_SIGNED] != NULL)
@@ -427,7 +275,7 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 	shift += kilo;
 	if (shift == 0)
 		return sample_value(sample);
-	d = sample->decimal;
+	d = sample->number->decimal;
 	text_begin(&t, v->work->arena);
 	if (d.negative)
 		text_put_char(&t, '-');
@@ -481,11 +329,105 @@ static void meter_readings(struct meter *v, struct slice event_type)
 	}
 }
 
+/* ---- what is known by the forms of the samples ---- */
+
+static bool sample_is_marked(const struct sample *sample)
+{
+	struct slice context = value_text(sample->parts[SAMPLE_CONTEXT]);
+
+	return slice_equal_cstr(context, "Transaction.Begin") ||
+	       slice_equal_cstr(context, "Transaction.End");
+}
+
+/* What the samples are found by; false if one of them has no form, or there are too many. */
+static bool meter_key(const struct meter *v, struct sequence *out)
+{
+	if (v->work->builder->sequences == NULL || v->samples_count == 0 ||
+		v->samples_count > SEQUENCE_SAMPLES_MAX)
+		return false;
+	out->block = v->block;
+	out->count = v->samples_count;
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		out->forms[i] = v->list->items[i].form;
+		if (out->forms[i] == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Whether some samples may be the first or last reading of the transaction. */
+static bool meter_has_readings(const struct row *event, const struct sequence *known)
+{
+	struct slice type;
+
+	if (event == NULL || known->marked)
+		return event != NULL;
+	type = cell_text(event, TABLE_transaction_events_event_type);
+	return slice_equal_cstr(type, "Started") || slice_equal_cstr(type, "Ended");
+}
+
+/* False, and nothing is done, if more is asked for than values that are plain numbers. */
+static bool meter_take_known(struct meter *v, const struct sequence *key, const struct row *event)
+{
+	const struct rows_builder *b = v->work->builder;
+	const struct sequence *known = sequences_find(b->sequences, key);
+
+	if (known == NULL || !layouts_is_known(b->layouts, known->layout_id) ||
+		meter_has_readings(event, known))
+		return false;
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		struct sample *sample = &v->samples[i];
+
+		sample->number = &v->numbers[i];
+		sample->number->text = v->list->items[i].members[known->values[i]].value.text;
+		sample->form = decimal_parse(sample->number->text, &sample->number->decimal);
+		if (sample->form != DECIMAL_PLAIN)
+			return false;
+	}
+	v->layout_id = known->layout_id;
+	rows_set_flag(v->row, known->flags);
+	meter_set_sampled(v);
+	v->known = true;
+	return true;
+}
+
+/* The member of the map that differs between maps of its form, if that is the value. */
+static bool sample_value_member(const struct sample *sample, uint8_t *out)
+{
+	for (uint32_t i = 0; i < sample->value->count && i <= UINT8_MAX; i++) {
+		const struct member *m = &sample->value->members[i];
+
+		*out = (uint8_t)i;
+		if (&m->value == sample->parts[SAMPLE_VALUE])
+			return slice_equal_cstr(m->key, "value");
+	}
+	return false;
+}
+
+static void meter_learn(const struct meter *v, struct sequence *learned)
+{
+	if (v->has_raw)
+		return;
+	learned->layout_id = v->layout_id;
+	learned->flags =
+		v->row->cells[TABLE_meter_values_flags].number & FLAG_multiplier_out_of_range;
+	learned->marked = false;
+	for (uint32_t i = 0; i < v->samples_count; i++) {
+		if (!sample_value_member(&v->samples[i], &learned->values[i]))
+			return;
+		learned->marked |= sample_is_marked(&v->samples[i]);
+	}
+	sequences_learn(v->work->builder->sequences, learned);
+}
+
 /* ---- all of it ---- */
 
 static bool meter_begin(struct rows_work *w, const struct schema_block *block,
-	struct value *element, struct meter *v)
+	struct value *element, const struct row *event, struct meter *v)
 {
+	struct sequence sequence;
+	bool has_key;
+
 	*v = (struct meter){.work = w, .block = block, .element = element};
 	v->row = rows_add(w, TABLE_meter_values);
 	if (v->row == NULL)
@@ -496,11 +438,20 @@ static bool meter_begin(struct rows_work *w, const struct schema_block *block,
 		v->list = NULL;
 	v->samples_count = v->list == NULL ? 0 : v->list->count;
 	v->samples = arena_alloc(w->arena, v->samples_count * sizeof(*v->samples));
-	if (v->samples == NULL)
+	v->numbers = arena_alloc(w->arena, v->samples_count * sizeof(*v->numbers));
+	if (v->samples == NULL || v->numbers == NULL)
 		return false;
+	has_key = meter_key(v, &sequence);
+	if (has_key && meter_take_known(v, &sequence, event))
+		return true;
 	for (uint32_t i = 0; i < v->samples_count; i++)
-		sample_resolve(v, &v->list->items[i], &v->samples[i]);
-	return meter_layout(v) && meter_values(v);
+		sample_resolve(v, &v->list->items[i], &v->numbers[i], &v->samples[i]);
+	if (!meter_layout(v))
+		return false;
+	meter_values(v);
+	if (has_key)
+		meter_learn(v, &sequence);
+	return true;
 }
 
 static bool meter_finish(struct meter *v, const struct value *message_rest)
@@ -528,9 +479,9 @@ bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 	if (all == NULL)
 		return false;
 	for (uint32_t i = 0; i < each->count; i++) {
-		if (!meter_begin(w, block, &each->items[i], &all[i]))
+		if (!meter_begin(w, block, &each->items[i], event, &all[i]))
 			return false;
-		if (event != NULL)
+		if (event != NULL && !all[i].known)
 			meter_readings(&all[i],
 				cell_text(event, TABLE_transaction_events_event_type));
 	}

@@ -2,6 +2,7 @@
 #define ROWS_TABLE_H
 
 #include "base/arena.h"
+#include "base/decimal.h"
 #include "base/slice.h"
 
 #include <stdbool.h>
@@ -18,7 +19,7 @@ enum column_type {
 	COLUMN_CHAR, /* "char": one byte */
 	COLUMN_BOOL,
 	COLUMN_NUMERIC,  /* the text of a decimal, exponent allowed */
-	COLUMN_NUMERICS, /* numeric[]: cell.texts */
+	COLUMN_NUMERICS, /* numeric[] */
 	COLUMN_JSONB,    /* JSON text */
 	COLUMN_BYTEA,
 };
@@ -72,14 +73,20 @@ struct table {
 
 extern const struct table tables[TABLE_COUNT];
 
+/* An element of NUMERICS, read once. */
+struct numeric {
+	struct slice text;      /* absent = NULL */
+	struct decimal decimal; /* what the text says */
+};
+
 struct cell {
 	bool present; /* false = NULL */
 	union {
 		int64_t number;    /* TIME, INT4, INT8, CHAR, BOOL */
 		struct slice text; /* TEXT, NUMERIC, JSONB, BYTEA */
 		struct {
-			const struct slice *texts; /* NUMERICS; an absent slice is a NULL element */
-			size_t texts_count;
+			const struct numeric *numerics; /* NUMERICS */
+			size_t numerics_count;
 		};
 	};
 };

@@ -35,9 +35,10 @@ static void check_message(const struct record *r, size_t samples)
 	CHECK(rows_from_message(&builder, &m, &arena, &rows, &err));
 	CHECK(rows.first->table->id == TABLE_meter_values && rows.half == NULL);
 	CHECK(rows.first->cells[KEY_TIME].number == r->received_us);
-	CHECK(rows.first->cells[TABLE_meter_values_sampled].texts_count == samples);
+	CHECK(rows.first->cells[TABLE_meter_values_sampled].numerics_count == samples);
 	for (size_t i = 0; i < samples; i++)
-		CHECK(!slice_is_absent(rows.first->cells[TABLE_meter_values_sampled].texts[i]));
+		CHECK(!slice_is_absent(
+			rows.first->cells[TABLE_meter_values_sampled].numerics[i].text));
 	CHECK(decode_next(decoder, &m, &err) == DECODE_END);
 	layouts_free(&builder.layouts);
 }

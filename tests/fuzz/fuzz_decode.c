@@ -6,7 +6,8 @@
 
 /*
  * A payload of anybody, of either version, through decoding and rows: no crash, every message is
- * rows or a dead letter with a reason, and a second time gives the same.
+ * rows or a dead letter with a reason, and every time gives the same: the decoder learns what comes
+ * a second time (decode/forms.h), and makes use of it from then on.
  */
 enum { ARENA_BYTES = 96 << 20 };
 
@@ -14,6 +15,7 @@ struct fuzzed {
 	struct topic_patterns patterns;
 	struct decoder *decoder;
 	struct schemas *schemas;
+	struct rows_builder builder;
 	struct arena arena;
 };
 
@@ -27,15 +29,17 @@ static struct fuzzed *fuzzed_once(void)
 		CHECK(topic_patterns_add(&f.patterns, "+/store/{entity}", &err));
 		CHECK(decoder_new(&f.decoder, &f.patterns, 1 << 20, &err));
 		CHECK(schemas_new(&f.schemas, schema_files, schema_count, &err));
+		CHECK(layouts_new(&f.builder.layouts, UINT32_MAX, &err));
+		CHECK(sequences_new(&f.builder.sequences, &err));
+		f.builder.schemas = f.schemas;
 		CHECK(arena_init(&f.arena, ARENA_BYTES, 1 << 20));
 	}
 	return &f;
 }
 
-/* Sum of the digests of all rows, and how many messages there were. */
+/* Sum of the digests of all events, and how many messages there were. */
 static uint64_t fuzz_once(struct fuzzed *f, const struct decode_input *input, size_t *count_out)
 {
-	struct rows_builder builder = {.schemas = f->schemas};
 	struct rows_result rows;
 	struct message m;
 	struct error err;
@@ -43,11 +47,9 @@ static uint64_t fuzz_once(struct fuzzed *f, const struct decode_input *input, si
 
 	arena_reset(&f->arena);
 	*count_out = 0;
-	CHECK(layouts_new(&builder.layouts, 256, &err));
 	if (!decode_begin(f->decoder, input, &f->arena, &err)) {
 		CHECK(err.kind == ERROR_POISON || err.kind == ERROR_TRANSIENT);
 		CHECK(err.kind == ERROR_TRANSIENT || err.offset <= (int64_t)input->payload.size);
-		layouts_free(&builder.layouts);
 		return 0;
 	}
 	for (enum decode_next next; (next = decode_next(f->decoder, &m, &err)) != DECODE_END;) {
@@ -56,7 +58,7 @@ static uint64_t fuzz_once(struct fuzzed *f, const struct decode_input *input, si
 			CHECK(err.kind == ERROR_POISON && err.reason[0] != '\0');
 			continue;
 		}
-		if (!rows_from_message(&builder, &m, &f->arena, &rows, &err)) {
+		if (!rows_from_message(&f->builder, &m, &f->arena, &rows, &err)) {
 			if (err.kind == ERROR_TRANSIENT)
 				break; /* the arena is full */
 			CHECK(!slice_is_absent(m.entity) && err.reason[0] != '\0');
@@ -65,10 +67,12 @@ static uint64_t fuzz_once(struct fuzzed *f, const struct decode_input *input, si
 		CHECK(rows.skipped != NULL || rows.first != NULL);
 		if (!slice_is_absent(m.entity))
 			continue;
-		for (const struct row *row = rows.first; row != NULL; row = row->next)
+		for (const struct row *row = rows.first; row != NULL; row = row->next) {
+			if (row->table->id == TABLE_meter_value_layouts)
+				continue; /* only the first time, and without a digest */
 			sum = sum * 31 + (uint64_t)row->cells[KEY_DIGEST].number;
+		}
 	}
-	layouts_free(&builder.layouts);
 	return sum;
 }
 
@@ -88,7 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t count, again;
 		uint64_t sum = fuzz_once(f, &input, &count);
 
-		CHECK(fuzz_once(f, &input, &again) == sum && again == count);
+		for (int time = 0; time < 2; time++)
+			CHECK(fuzz_once(f, &input, &again) == sum && again == count);
 	}
 	return 0;
 }

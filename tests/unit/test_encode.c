@@ -76,10 +76,11 @@ static void numerics_keep_sign_and_scale(void **state)
 
 static void arrays_have_dimensions_nulls_and_the_type_of_their_elements(void **state)
 {
-	const struct slice texts[] = {SLICE("5"), {NULL, 0}};
-	struct cell both = {.present = true, .texts = texts, .texts_count = 2};
-	struct cell one = {.present = true, .texts = texts, .texts_count = 1};
-	struct cell none = {.present = true, .texts = texts, .texts_count = 0};
+	const struct numeric numbers[] = {
+		{SLICE("5"), {.digits = (const uint8_t *)"5", .digits_size = 1}}, {{NULL, 0}, {0}}};
+	struct cell both = {.present = true, .numerics = numbers, .numerics_count = 2};
+	struct cell one = {.present = true, .numerics = numbers, .numerics_count = 1};
+	struct cell none = {.present = true, .numerics = numbers, .numerics_count = 0};
 
 	(void)state;
 	assert_field(none, COLUMN_NUMERICS, "\0\0\0\14\0\0\0\0\0\0\0\0\0\0\6\xa4");

@@ -11,7 +11,9 @@ static void a_station_adds_only_so_many(void **state)
 
 	(void)state;
 	assert_true(layouts_new(&l, 2, &err));
+	assert_false(layouts_is_known(l, 1));
 	assert_int_equal(layouts_admit(l, 1, first), LAYOUT_NEW);
+	assert_true(layouts_is_known(l, 1));
 	assert_int_equal(layouts_admit(l, 1, first), LAYOUT_KNOWN);
 	assert_int_equal(layouts_admit(l, 2, first), LAYOUT_NEW);
 	assert_int_equal(layouts_admit(l, 3, first), LAYOUT_REFUSED);
@@ -50,6 +52,7 @@ static void forgetting_keeps_the_limit(void **state)
 	assert_int_equal(layouts_admit(l, 1, first), LAYOUT_NEW);
 	layouts_forget(l);
 	assert_int_equal(layouts_known(l), 0);
+	assert_false(layouts_is_known(l, 1));
 	assert_int_equal(layouts_admit(l, 1, first), LAYOUT_NEW);
 	layouts_forget(l);
 	assert_int_equal(layouts_admit(l, 1, first), LAYOUT_REFUSED);

@@ -1,0 +1,50 @@
+#ifndef ROWS_ROWS_METER_PRIVATE_H
+#define ROWS_ROWS_METER_PRIVATE_H
+
+#include "base/decimal.h"
+#include "rows/rows_private.h"
+
+/* Shared by the files of rows/ that make rows of meter values. */
+
+/* A position of a MeterValue, looked up once. */
+struct sample {
+	struct value *value;
+	struct value *parts[SAMPLE_PARTS]; /* NULL = not stated */
+	enum decimal_form form;            /* of the text of SAMPLE_VALUE; NONE also if signed */
+	struct numeric *number;            /* in the row; absent if NONE */
+};
+
+/* A MeterValue at hand. */
+struct meter {
+	struct rows_work *work;
+	const struct schema_block *block;
+	struct value *element;
+	struct sample *samples;
+	uint32_t samples_count;
+	struct value *list; /* of the samples, or NULL */
+	struct row *row;
+	struct numeric *numbers; /* of sampled */
+	bool has_raw;
+	uint64_t layout_id;
+	bool layout_in_row;
+	bool known; /* by the forms of the samples, which have no parts then */
+};
+
+/* The text of the value itself, number or not. */
+static inline struct slice sample_value(const struct sample *sample)
+{
+	return value_text(sample->parts[SAMPLE_VALUE]);
+}
+
+static inline bool sample_has_signed(const struct sample *sample)
+{
+	const struct value *is_signed = sample->parts[SAMPLE_SIGNED];
+
+	return is_signed != NULL && is_signed->kind != VALUE_NULL;
+}
+
+/* rows_meter_raw.c: what neither array nor layout can say. message_rest: what is left of the whole
+ * message, or NULL where another row keeps it. False if the arena is full. */
+MUST_CHECK bool meter_raw(struct meter *v, const struct value *message_rest);
+
+#endif
