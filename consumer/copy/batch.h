@@ -102,4 +102,7 @@ void batch_note_stored(struct batch *b, struct row *row);
 /* Order all rows by their keys, so that workers never wait for each other in a circle. */
 void batch_sort(struct batch *b);
 
+/* Only the transactions: some came while storing. */
+void batch_sort_transactions(struct batch *b);
+
 #endif
