@@ -8,6 +8,7 @@
 
 enum {
 	BATCH_SLOTS_MIN = 1024, /* of hash tables; powers of two */
+	BATCH_SLOTS_GROWTH = 4,
 	BATCH_ARENA_KEEP_BYTES = 8 << 20,
 };
 
@@ -199,28 +200,30 @@ static bool rows_are_equal(const struct batch *b, const struct row *x, const str
 	return (apart < 0 ? -apart : apart) <= b->dedupe_window_us;
 }
 
-static void batch_put_slot(const struct batch *b, struct row **slots, size_t count, struct row *row)
+static void batch_put_slot(struct batch_slot *slots, size_t count, struct batch_slot put)
 {
-	size_t slot = row_hash(b, row) & (count - 1);
+	size_t slot = put.hash & (count - 1);
 
-	while (slots[slot] != NULL)
+	while (slots[slot].row != NULL)
 		slot = (slot + 1) & (count - 1);
-	slots[slot] = row;
+	slots[slot] = put;
 }
 
 static bool batch_grow_slots(struct batch *b)
 {
-	size_t count = b->row_slots_count == 0 ? BATCH_SLOTS_MIN : b->row_slots_count * 2;
-	struct row **slots;
+	size_t count = b->row_slots_count * BATCH_SLOTS_GROWTH;
+	struct batch_slot *slots;
 
 	if (b->rows_hashed * 2 < b->row_slots_count)
 		return true;
+	if (count == 0)
+		count = BATCH_SLOTS_MIN;
 	slots = arena_zalloc(&b->arena, count * sizeof(*slots));
 	if (slots == NULL)
 		return false;
 	for (size_t i = 0; i < b->row_slots_count; i++) {
-		if (b->row_slots[i] != NULL)
-			batch_put_slot(b, slots, count, b->row_slots[i]);
+		if (b->row_slots[i].row != NULL)
+			batch_put_slot(slots, count, b->row_slots[i]);
 	}
 	b->row_slots = slots;
 	b->row_slots_count = count;
@@ -230,18 +233,20 @@ static bool batch_grow_slots(struct batch *b)
 /* The equal row that was there, or row itself. False if the arena is full. */
 static bool batch_note_row(struct batch *b, struct row *row, struct row **kept_out)
 {
+	uint64_t hash = row_hash(b, row);
 	size_t slot;
 
 	if (!batch_grow_slots(b))
 		return false;
-	slot = row_hash(b, row) & (b->row_slots_count - 1);
-	for (; b->row_slots[slot] != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
-		if (rows_are_equal(b, b->row_slots[slot], row)) {
-			*kept_out = b->row_slots[slot];
+	slot = hash & (b->row_slots_count - 1);
+	for (; b->row_slots[slot].row != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
+		if (b->row_slots[slot].hash == hash &&
+			rows_are_equal(b, b->row_slots[slot].row, row)) {
+			*kept_out = b->row_slots[slot].row;
 			return true;
 		}
 	}
-	b->row_slots[slot] = row;
+	b->row_slots[slot] = (struct batch_slot){hash, row};
 	b->rows_hashed++;
 	*kept_out = row;
 	return true;

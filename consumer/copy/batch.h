@@ -31,6 +31,13 @@ struct batch_rows {
 	size_t room;
 };
 
+/* row == NULL: free. The hash is here since most rows that are not equal differ in it, and neither
+ * they nor those that only move are fetched then. */
+struct batch_slot {
+	uint64_t hash;
+	struct row *row;
+};
+
 struct batch {
 	struct arena arena;
 	uint64_t first_seq; /* 0 while empty */
@@ -59,7 +66,7 @@ struct batch {
 	size_t needs_room;
 
 	/* Hash tables: of rows by key, of transactions by key. */
-	struct row **row_slots;
+	struct batch_slot *row_slots;
 	size_t row_slots_count;
 	size_t rows_hashed;
 	struct transaction **transaction_slots;
