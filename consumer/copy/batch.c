@@ -17,6 +17,8 @@ bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_window_us, s
 	*b = (struct batch){.dedupe_window_us = dedupe_window_us};
 	if (!arena_init(&b->arena, arena_bytes, BATCH_ARENA_KEEP_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory making a batch");
+	/* Rows are written in the order of the log, and read in that of their keys. */
+	arena_use_large_pages(&b->arena);
 	return true;
 }
 
