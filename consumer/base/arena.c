@@ -19,7 +19,7 @@
 #define arena_unpoison(at, size) ((void)(at), (void)(size))
 #endif
 
-enum { ARENA_ALIGN = 16 };
+enum { ARENA_ALIGN = 16, ARENA_PAGE_BYTES = 4096, ARENA_LARGE_PAGE_BYTES = 2 << 20 };
 
 bool arena_init(struct arena *a, size_t bytes_max, size_t keep_bytes)
 {
@@ -28,9 +28,19 @@ bool arena_init(struct arena *a, size_t bytes_max, size_t keep_bytes)
 
 	if (base == MAP_FAILED)
 		return false;
-	*a = (struct arena){.base = base, .bytes_max = bytes_max, .keep_bytes = keep_bytes};
+	*a = (struct arena){.base = base,
+		.bytes_max = bytes_max,
+		.keep_bytes = keep_bytes,
+		.page_bytes = ARENA_PAGE_BYTES};
 	arena_poison(a->base, bytes_max);
 	return true;
+}
+
+void arena_use_large_pages(struct arena *a)
+{
+	CHECK(a->touched == 0);
+	(void)madvise(a->base, a->bytes_max, MADV_HUGEPAGE);
+	a->page_bytes = ARENA_LARGE_PAGE_BYTES;
 }
 
 void arena_fini(struct arena *a)
@@ -107,7 +117,8 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
 void arena_reset(struct arena *a)
 {
 	size_t keep = a->used > a->keep_bytes ? a->used : a->keep_bytes;
-	size_t page = 4096, from = (keep + page - 1) & ~(page - 1);
+	size_t in_page = (size_t)((uintptr_t)(a->base + keep) & (a->page_bytes - 1));
+	size_t from = in_page == 0 ? keep : keep + a->page_bytes - in_page;
 
 	arena_poison(a->base, a->used);
 	a->used = 0;

@@ -38,6 +38,13 @@ struct batch_rows {
 	size_t room;
 };
 
+/* row == NULL: free. The hash is here since most rows that are not equal differ in it, and neither
+ * they nor those that only move are fetched then. */
+struct batch_slot {
+	uint64_t hash;
+	struct row *row;
+};
+
 struct batch {
 	struct arena arena;
 	uint64_t first_seq; /* 0 while empty */
@@ -65,7 +72,7 @@ struct batch {
 	size_t needs_room;
 
 	/* Hash tables: of rows by key, of transactions by key. */
-	struct row **row_slots;
+	struct batch_slot *row_slots;
 	size_t row_slots_count;
 	size_t rows_hashed;
 	struct transaction **transaction_slots;
@@ -107,5 +114,8 @@ void batch_note_stored(struct batch *b, struct row *row);
 
 /* Order all rows by their keys, so that workers never wait for each other in a circle. */
 void batch_sort(struct batch *b);
+
+/* Only the transactions: some came while storing. */
+void batch_sort_transactions(struct batch *b);
 
 #endif

@@ -12,6 +12,8 @@ enum {
 	ENCODE_JSONB_VERSION = 1,
 	ENCODE_ROW_BASE_BYTES = 2,
 	ENCODE_FOLLOWS_BYTES = 5, /* encode_stream.follows */
+	ENCODE_AHEAD_ROWS = 4,    /* 1 us; memory takes a tenth of that */
+	ENCODE_CACHE_LINE_BYTES = 64,
 };
 
 /* pg_type.dat */
@@ -209,6 +211,52 @@ static uint8_t *encode_follows(uint8_t *at, const struct row *row)
 	return encode_field(at, &follows, COLUMN_BOOL);
 }
 
+/* Whether a cell of this type has its value elsewhere. */
+static bool encode_is_borrowed(enum column_type type)
+{
+	switch (type) {
+	case COLUMN_TEXT:
+	case COLUMN_NUMERIC:
+	case COLUMN_NUMERICS:
+	case COLUMN_JSONB:
+	case COLUMN_BYTEA:
+		return true;
+	case COLUMN_TIME:
+	case COLUMN_INT4:
+	case COLUMN_INT8:
+	case COLUMN_CHAR:
+	case COLUMN_BOOL:
+		break;
+	}
+	return false;
+}
+
+/*
+ * Rows come in the order of their keys and lie in that of the log, all over some 20 MiB: the
+ * processor would wait for each. So it is told in time, first of a row, then of what its cells
+ * point to. (Inlined, or gcc 12 leaves it out as a call without an effect.)
+ */
+static inline __attribute__((always_inline)) void encode_prefetch(const struct encode_stream *s)
+{
+	const struct table *table = s->rows[s->next]->table;
+	size_t size = sizeof(struct row) + table->columns_count * sizeof(struct cell);
+
+	if (s->count - s->next > 2 * ENCODE_AHEAD_ROWS) {
+		const uint8_t *row = (const uint8_t *)s->rows[s->next + 2 * ENCODE_AHEAD_ROWS];
+
+		for (size_t i = 0; i < size; i += ENCODE_CACHE_LINE_BYTES)
+			__builtin_prefetch(row + i);
+	}
+	if (s->count - s->next > ENCODE_AHEAD_ROWS) {
+		const struct row *row = s->rows[s->next + ENCODE_AHEAD_ROWS];
+
+		for (size_t i = 0; i < table->columns_count; i++) {
+			if (row->cells[i].present && encode_is_borrowed(table->columns[i].type))
+				__builtin_prefetch(row->cells[i].text.data);
+		}
+	}
+}
+
 bool encode_stream_next(void *stream, struct slice *chunk_out)
 {
 	struct encode_stream *s = stream;
@@ -223,6 +271,7 @@ bool encode_stream_next(void *stream, struct slice *chunk_out)
 		const struct row *row = s->rows[s->next];
 		size_t left = s->buffer_size - ENCODE_TRAILER_BYTES - (size_t)(at - s->buffer);
 
+		encode_prefetch(s);
 		if (encode_row_bytes(row) + (s->follows ? ENCODE_FOLLOWS_BYTES : 0) > left)
 			break;
 		at = put_be16(at, (uint16_t)(row->table->columns_count + s->follows));

@@ -242,7 +242,7 @@ bool writer_plan_keys(struct writer *w, struct error *err)
 		arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known_states));
 	if (rows == NULL || work->known == NULL || work->known_states == NULL)
 		return writer_arena_full(err);
-	batch_sort(b); /* pairs may have added some */
+	batch_sort_transactions(b); /* pairs may have added some */
 	for (size_t i = 0; i < b->transactions_count; i++) {
 		if (!transaction_pack(b->transactions[i], &b->arena))
 			return writer_arena_full(err);

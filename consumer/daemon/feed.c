@@ -74,16 +74,22 @@ static bool feed_seek(void *context, uint64_t seq, uint64_t *lost_out, struct er
 	return f->log->seek(f->log->context, seq, lost_out, err);
 }
 
+/* A feed without a limit does not ask for the time of each record. */
+static bool feed_is_ahead(const struct feed *f)
+{
+	return f->options->rate > 0 &&
+	       (double)f->taken >= (double)f->options->rate *
+					   (double)(clock_mono_us() - f->begun_us) /
+					   (double)US_PER_SECOND;
+}
+
 static enum spool_next feed_next(void *context, struct arena *arena, struct record *out,
 	struct error *err)
 {
 	struct feed *f = context;
-	int64_t elapsed_us = clock_mono_us() - f->begun_us;
 	enum spool_next next;
 
-	if (f->options->rate > 0 && (double)f->taken >= (double)f->options->rate *
-								(double)elapsed_us /
-								(double)US_PER_SECOND)
+	if (feed_is_ahead(f))
 		return SPOOL_EMPTY;
 	if (f->yielding && f->allowance == 0)
 		return SPOOL_EMPTY;

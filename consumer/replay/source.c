@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "replay/source_private.h"
 #include "replay/unpack.h"
+#include "spool/archive.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ bool replay_source_open(struct replay_source **out, const struct replay_files *f
 	s->events = events;
 	s->fd = s->input_fd = -1;
 	s->buffer_room = SOURCE_BUFFER_BYTES;
-	s->reported_position = -1;
+	s->reported.position = s->reported_packed.position = -1;
 	*out = s;
 	return true;
 }
@@ -57,6 +58,7 @@ static const char *source_path(const struct replay_source *s)
 static void source_close_file(struct replay_source *s)
 {
 	segment_reader_drop_window(&s->reader);
+	archive_reader_close(&s->archive);
 	if (s->fd >= 0 && s->fd != s->input_fd)
 		close(s->fd);
 	s->fd = -1;
@@ -78,14 +80,17 @@ void replay_source_close(struct replay_source **source)
 	free(s);
 }
 
+static bool source_is_reported(const struct source_reported *last, size_t file, int64_t position)
+{
+	return file < last->file || (file == last->file && position <= last->position);
+}
+
 void source_report(struct replay_source *s, const char *unit, int64_t position, uint64_t count,
 	const char *why)
 {
-	if (s->file < s->reported_file ||
-		(s->file == s->reported_file && position <= s->reported_position))
+	if (source_is_reported(&s->reported, s->file, position))
 		return;
-	s->reported_file = s->file;
-	s->reported_position = position;
+	s->reported = (struct source_reported){s->file, position};
 	s->events.on_unreadable(s->events.context, source_path(s), unit, position, count, why);
 }
 
@@ -93,7 +98,18 @@ void source_report(struct replay_source *s, const char *unit, int64_t position, 
 
 static void source_on_damage(void *context, int64_t offset, const char *why)
 {
-	source_report(context, "byte", offset, 1, why);
+	struct replay_source *s = context;
+
+	if (source_is_reported(&s->reported_packed, s->file, offset))
+		return;
+	s->reported_packed = (struct source_reported){s->file, offset};
+	s->events.on_unreadable(s->events.context, source_path(s), "byte", offset, 1, why);
+}
+
+static void source_on_frame(void *context, int64_t offset, int64_t bytes, const char *why)
+{
+	(void)bytes;
+	source_on_damage(context, offset, why);
 }
 
 /* A log in use packs its segments, and lets go of them. */
@@ -108,10 +124,25 @@ static int source_open(const char *path, struct error *err)
 	return fs_open(packed, FS_READ, err);
 }
 
+/* An archive of a log is read as it is. Standard input may be none, and is kept unpacked; CSV is
+ * text, whatever it looks like. */
+static bool source_unpack_from(struct replay_source *s, int fd, struct error *err)
+{
+	struct archive_events frames = {source_on_frame, s};
+	struct unpack_events events = {source_on_damage, s};
+
+	if (fd != STDIN_FILENO && s->csv == NULL &&
+		!archive_reader_open(&s->archive, fd, source_path(s), frames, err))
+		return false;
+	if (s->archive == NULL)
+		return unpack(fd, source_path(s), events, &s->fd, err);
+	s->fd = fd;
+	return true;
+}
+
 static bool source_unpack(struct replay_source *s, struct error *err)
 {
 	const char *path = s->files->paths[s->file];
-	struct unpack_events events = {source_on_damage, s};
 	bool input = strcmp(path, "-") == 0, ok;
 	struct stat status;
 	int fd;
@@ -127,7 +158,7 @@ static bool source_unpack(struct replay_source *s, struct error *err)
 	s->disk_bytes = !input && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)
 				? (int64_t)status.st_size
 				: 0;
-	ok = unpack(fd, source_path(s), events, &s->fd, err);
+	ok = source_unpack_from(s, fd, err);
 	if (!input && (!ok || s->fd != fd))
 		close(fd);
 	if (!ok)
@@ -137,16 +168,35 @@ static bool source_unpack(struct replay_source *s, struct error *err)
 	return ok;
 }
 
+static void source_open_segment(struct replay_source *s)
+{
+	struct error why;
+	bool ok = s->archive != NULL
+			  ? segment_reader_init_packed(&s->reader, s->archive, source_path(s), &why)
+			  : segment_reader_init(&s->reader, s->fd, source_path(s), &why);
+
+	s->kind = SOURCE_SEGMENT;
+	s->missing = 0;
+	if (ok)
+		return;
+	source_report(s, "byte", 0, 1, why.message);
+	source_close_file(s);
+}
+
 /* True: it is open, or it has nothing to read and s->fd is -1. */
 static bool source_open_file(struct replay_source *s, struct error *err)
 {
 	static const uint8_t segment[] = {0x96, 0xce, 'O', 'P', 'S'};
 	uint8_t start[sizeof(segment)] = {0};
-	struct error why;
 	bool named;
 
 	if (!source_unpack(s, err))
 		return false;
+	if (s->archive != NULL) {
+		s->size = archive_reader_size(s->archive);
+		source_open_segment(s);
+		return true;
+	}
 	s->size = fs_size(s->fd, source_path(s), err);
 	if (s->size < 0 || fs_pread(s->fd, start, sizeof(start), 0, source_path(s), err) < 0)
 		return false;
@@ -166,12 +216,7 @@ static bool source_open_file(struct replay_source *s, struct error *err)
 		s->kind = SOURCE_STREAM;
 	if (memcmp(start, segment, sizeof(start)) != 0)
 		return true;
-	s->kind = SOURCE_SEGMENT;
-	s->missing = 0;
-	if (segment_reader_init(&s->reader, s->fd, source_path(s), &why))
-		return true;
-	source_report(s, "byte", 0, 1, why.message);
-	source_close_file(s);
+	source_open_segment(s);
 	return true;
 }
 

@@ -16,6 +16,12 @@ struct source_checkpoint {
 	uint64_t inner; /* lines read, or the number within the segment */
 };
 
+/* The last place in the files that was reported. */
+struct source_reported {
+	size_t file;
+	int64_t position;
+};
+
 struct replay_source {
 	const struct replay_files *files;
 	const struct lines_pattern *pattern;
@@ -31,7 +37,8 @@ struct replay_source {
 	int64_t done_bytes; /* of the files before */
 
 	struct segment_reader reader;
-	uint64_t missing; /* of the reader, reported */
+	struct archive_reader *archive; /* what it reads from; NULL = from fd */
+	uint64_t missing;               /* of the reader, reported */
 
 	uint8_t *buffer; /* of text, or of a stream */
 	size_t buffer_room, buffer_size, buffer_at;
@@ -41,9 +48,9 @@ struct replay_source {
 	uint64_t seq;        /* of the message read last */
 	uint64_t skip_until; /* messages up to here are passed over */
 
-	/* What was reported once is not reported again when it is read again. */
-	size_t reported_file;
-	int64_t reported_position;
+	/* What was reported once is not reported again when it is read again: in the file as it is
+	 * packed, and in what it holds. */
+	struct source_reported reported_packed, reported;
 
 	struct source_checkpoint *checkpoints;
 	size_t checkpoints_count, checkpoints_room;

@@ -79,4 +79,25 @@ struct archive_events {
 MUST_CHECK bool archive_unpack(int from, const char *from_path, int to, const char *to_path,
 	struct archive_events events, struct error *err);
 
+/*
+ * The segment as if it were unpacked, one frame at a time and without a file. One thread.
+ *
+ * *out is NULL if that cannot be done, because the seek table or the summary is damaged or it is no
+ * archive at all: archive_unpack() finds what there is. fd and path are borrowed. False with err
+ * (FATAL) if a file operation fails.
+ */
+struct archive_reader;
+
+MUST_CHECK bool archive_reader_open(struct archive_reader **out, int fd, const char *path,
+	struct archive_events events, struct error *err);
+void archive_reader_close(struct archive_reader **reader);
+
+/* Of the segment. */
+int64_t archive_reader_size(const struct archive_reader *reader);
+
+/* As fs_pread() on the segment. A frame is kept until another is read; one that is damaged is
+ * zeros, and is said again if it is read again. */
+MUST_CHECK int64_t archive_reader_pread(struct archive_reader *reader, void *out, size_t size,
+	int64_t offset, struct error *err);
+
 #endif

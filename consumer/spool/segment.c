@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/fs.h"
+#include "spool/archive.h"
 #include "spool/record.h"
 
 #include <inttypes.h>
@@ -72,21 +73,46 @@ bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const cha
 	return true;
 }
 
-bool segment_reader_init(struct segment_reader *r, int fd, const char *path, struct error *err)
+static int64_t segment_reader_pread(const struct segment_reader *r, void *out, size_t size,
+	int64_t offset, struct error *err)
+{
+	return r->archive != NULL ? archive_reader_pread(r->archive, out, size, offset, err)
+				  : fs_pread(r->fd, out, size, offset, r->path, err);
+}
+
+static bool segment_reader_begin(struct segment_reader *r, struct error *err)
 {
 	uint8_t header[SEGMENT_HEADER_BYTES];
-	int64_t got = fs_pread(fd, header, sizeof(header), 0, path, err);
+	int64_t got = segment_reader_pread(r, header, sizeof(header), 0, err);
 
 	if (got < 0)
 		return false;
 	if (got < SEGMENT_HEADER_BYTES)
-		return error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" is cut off", path);
-	*r = (struct segment_reader){.fd = fd, .path = path, .offset = SEGMENT_HEADER_BYTES};
-	if (!segment_header_get(header, path, &r->header, err))
+		return error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" is cut off", r->path);
+	if (!segment_header_get(header, r->path, &r->header, err))
 		return false;
 	r->last_seq = r->header.first_seq - 1;
+	r->offset = SEGMENT_HEADER_BYTES;
+	return true;
+}
+
+bool segment_reader_init(struct segment_reader *r, int fd, const char *path, struct error *err)
+{
+	*r = (struct segment_reader){.fd = fd, .path = path};
+	if (!segment_reader_begin(r, err))
+		return false;
 	r->size = fs_size(fd, path, err);
 	return r->size >= 0;
+}
+
+bool segment_reader_init_packed(struct segment_reader *r, struct archive_reader *archive,
+	const char *path, struct error *err)
+{
+	*r = (struct segment_reader){.fd = -1,
+		.archive = archive,
+		.path = path,
+		.size = archive_reader_size(archive)};
+	return segment_reader_begin(r, err);
 }
 
 void segment_reader_drop_window(struct segment_reader *r)
@@ -109,7 +135,7 @@ static bool segment_reader_load(struct segment_reader *r, int64_t offset, size_t
 	if (bytes == NULL)
 		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room to read from \"%s\"",
 			r->path);
-	got = fs_pread(r->fd, bytes, size, offset, r->path, err);
+	got = segment_reader_pread(r, bytes, size, offset, err);
 	if (got < 0)
 		return false;
 	if ((size_t)got < size)

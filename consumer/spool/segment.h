@@ -51,7 +51,8 @@ MUST_CHECK bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES]
  * still a record. Embedded in the caller's memory; one thread.
  */
 struct segment_reader {
-	int fd; /* borrowed */
+	int fd;                         /* borrowed */
+	struct archive_reader *archive; /* borrowed; NULL = the segment is what fd is of */
 	const char *path;
 	struct segment_header header;
 	uint64_t last_seq; /* of the record read last; first_seq - 1 before the first */
@@ -67,6 +68,11 @@ enum segment_next { SEGMENT_RECORD, SEGMENT_END, SEGMENT_ERROR };
 
 MUST_CHECK bool segment_reader_init(struct segment_reader *r, int fd, const char *path,
 	struct error *err);
+
+/* Of a segment that is packed (spool/archive.h). */
+struct archive_reader;
+MUST_CHECK bool segment_reader_init_packed(struct segment_reader *r, struct archive_reader *archive,
+	const char *path, struct error *err);
 
 /* Forget what was read ahead, before the arena it is in is reset. */
 void segment_reader_drop_window(struct segment_reader *r);

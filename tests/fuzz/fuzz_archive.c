@@ -14,23 +14,20 @@ static void on_damage(void *context, int64_t offset, int64_t bytes, const char *
 	CHECK(offset >= 0 && offset <= archive_bytes && bytes >= 0 && why != NULL);
 }
 
-static void read_segment(int fd)
+static void read_segment(struct segment_reader *r)
 {
 	static struct arena arena;
-	struct segment_reader r;
 	struct record found;
 	struct error err;
 	uint64_t last;
 
 	if (arena.base == NULL)
 		CHECK(arena_init(&arena, ARENA_BYTES, 1 << 20));
-	if (!segment_reader_init(&r, fd, "unpacked", &err))
-		return;
-	last = r.last_seq;
+	last = r->last_seq;
 	for (enum segment_next next;;) {
-		segment_reader_drop_window(&r);
+		segment_reader_drop_window(r);
 		arena_reset(&arena);
-		next = segment_reader_next(&r, UINT64_MAX, &arena, &found, &err);
+		next = segment_reader_next(r, UINT64_MAX, &arena, &found, &err);
 		CHECK(next != SEGMENT_ERROR);
 		if (next == SEGMENT_END)
 			break;
@@ -39,11 +36,24 @@ static void read_segment(int fd)
 	}
 }
 
+static void read_as_it_is(int fd, struct archive_events events)
+{
+	struct archive_reader *archive;
+	struct segment_reader r;
+	struct error err;
+
+	CHECK(archive_reader_open(&archive, fd, "fuzz", events, &err));
+	if (archive != NULL && segment_reader_init_packed(&r, archive, "fuzz", &err))
+		read_segment(&r);
+	archive_reader_close(&archive);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fuzz_file packed = {.fd = -1}, unpacked = {.fd = -1};
 	struct archive_events events = {on_damage, NULL};
 	struct archive_summary summary;
+	struct segment_reader r;
 	struct error err;
 
 	archive_bytes = (int64_t)size;
@@ -51,9 +61,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_file_set(&unpacked, "", 0);
 	if (archive_summary_read(packed.fd, "fuzz", &summary, &err) && summary.whole)
 		CHECK(summary.offset > 0 && summary.offset < archive_bytes);
+	read_as_it_is(packed.fd, events);
 	if (!archive_unpack(packed.fd, "fuzz", unpacked.fd, "unpacked", events, &err))
 		return 0;
 	CHECK(lseek(unpacked.fd, 0, SEEK_END) >= SEGMENT_HEADER_BYTES);
-	read_segment(unpacked.fd);
+	if (segment_reader_init(&r, unpacked.fd, "unpacked", &err))
+		read_segment(&r);
 	return 0;
 }

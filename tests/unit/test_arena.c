@@ -87,6 +87,29 @@ static void arena_reset_keeps_what_was_used_last(void **state)
 	arena_fini(&a);
 }
 
+static void arena_with_large_pages_gives_back_whole_ones(void **state)
+{
+	enum { PAGE_BYTES = 2 << 20 };
+	struct arena a;
+	uint8_t *p;
+
+	(void)state;
+	assert_true(arena_init(&a, 8 * PAGE_BYTES, 8192));
+	arena_use_large_pages(&a);
+	p = arena_bytes(&a, 8 * PAGE_BYTES);
+	assert_non_null(p);
+	memset(p, 7, 8 * PAGE_BYTES);
+	arena_reset(&a);
+	p = arena_bytes(&a, PAGE_BYTES + 1);
+	assert_non_null(p);
+	arena_reset(&a);
+	assert_true(is_resident(a.base + PAGE_BYTES));
+	p = a.base + 2 * PAGE_BYTES; /* the page that this is in may be kept */
+	assert_false(is_resident(p + PAGE_BYTES));
+	assert_false(is_resident(p + 5 * PAGE_BYTES + 4096));
+	arena_fini(&a);
+}
+
 static void arena_trim_gives_back_the_end(void **state)
 {
 	struct arena a;
@@ -112,6 +135,7 @@ int main(void)
 		cmocka_unit_test(arena_rewind_gives_the_same_bytes_again),
 		cmocka_unit_test(arena_reset_keeps_working_after_a_large_batch),
 		cmocka_unit_test(arena_reset_keeps_what_was_used_last),
+		cmocka_unit_test(arena_with_large_pages_gives_back_whole_ones),
 		cmocka_unit_test(arena_trim_gives_back_the_end),
 	};
 
