@@ -12,9 +12,13 @@ enum {
 	SHORT_NUMBER_BYTES = 1000, /* without an exponent, far within what numeric holds */
 	FEW_KEYS = 12,             /* compared each with each */
 	SORTED_KEYS_MAX = 1024,
+	/* A value is in an array or map, and rows/ may remember something of it. */
+	NODE_BYTES_MAX = 256,
+	NODES_KEEP_BYTES = 128 << 10,
 };
 
 struct decoder {
+	struct arena nodes; /* of the tree at hand: so small that they stay in the cache */
 	const struct topic_patterns *patterns;
 	struct decode_msgpack *msgpack;
 	struct decode_json *json;
@@ -121,7 +125,10 @@ bool decoder_new(struct decoder **out, const struct topic_patterns *patterns,
 {
 	struct decoder *d = calloc(1, sizeof(*d));
 
-	if (d == NULL || !decode_msgpack_new(&d->msgpack) ||
+	if (d == NULL ||
+		!arena_init(&d->nodes, (size_t)DECODE_VALUES_MAX * NODE_BYTES_MAX,
+			NODES_KEEP_BYTES) ||
+		!decode_msgpack_new(&d->msgpack) ||
 		!decode_json_new(&d->json, payload_bytes_max)) {
 		decoder_free(&d);
 		return error_set(err, ERROR_FATAL, "memory", "out of memory making a decoder");
@@ -140,6 +147,7 @@ void decoder_free(struct decoder **decoder)
 		return;
 	decode_msgpack_free(&d->msgpack);
 	decode_json_free(&d->json);
+	arena_fini(&d->nodes);
 	free(d);
 }
 
@@ -175,6 +183,7 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 		.received_us = d->input.received_us,
 		.trace = d->input.trace,
 		.raw = d->input.payload,
+		.scratch = &d->nodes,
 		.topic = decode_text(arena, d->input.topic, &replaced),
 	};
 	if (slice_is_absent(m->topic))
@@ -211,6 +220,7 @@ bool decode_common(struct decoder *d, const struct decode_input *input, struct a
 
 static bool decode_payload(struct decoder *d, struct arena *arena, struct error *err)
 {
+	struct decode_room room = {.texts = arena, .nodes = &d->nodes};
 	struct slice p = d->input.payload;
 	size_t at = 0;
 
@@ -225,11 +235,11 @@ static bool decode_payload(struct decoder *d, struct arena *arena, struct error 
 	if (p.data[at] == '{' || p.data[at] == '[') {
 		d->raw_at = (uint32_t)at;
 		d->input.payload = slice_of(p.data + at, p.size - at);
-		return decode_json_parse(d->json, d->input.payload, arena, &d->tree, err);
+		return decode_json_parse(d->json, d->input.payload, room, &d->tree, err);
 	}
 	if ((p.data[0] & 0xc0) == 0x80 || p.data[0] >= 0xdc)
 		return decode_msgpack_parse(d->msgpack, p,
-			digest64(d->input.topic.data, d->input.topic.size), arena, &d->tree, err);
+			digest64(d->input.topic.data, d->input.topic.size), room, &d->tree, err);
 	return error_set(err, ERROR_POISON, "unknown_format",
 		"the message is neither JSON nor msgpack: it begins with byte 0x%02x", p.data[0]);
 }
@@ -243,6 +253,7 @@ bool decode_begin(struct decoder *d, const struct decode_input *input, struct ar
 	d->items_count = d->next = 0;
 	d->raw_at = 0;
 	d->tree = (struct decode_tree){.item_ends = NULL};
+	arena_reset(&d->nodes);
 	if (!decode_topic(d, arena, err) || !decode_payload(d, arena, err))
 		return false;
 	d->common.text_replaced = d->tree.text_replaced;

@@ -26,7 +26,7 @@ struct decode_json {
 
 	/* Of the parse at hand. */
 	yajl_handle yajl;
-	struct arena *arena;
+	struct decode_room room;
 	struct slice payload;
 	struct slice key;
 	struct {
@@ -191,9 +191,9 @@ static bool json_text(struct decode_json *p, const unsigned char *text, size_t s
 	struct slice s = slice_of(size == 0 ? (const unsigned char *)"" : text, size);
 
 	if (size > 0 && (text < p->payload.data || text >= p->payload.data + p->payload.size))
-		s = arena_copy(p->arena, s);
+		s = arena_copy(p->room.texts, s);
 	if (!slice_is_absent(s))
-		s = decode_text(p->arena, s, &p->replaced);
+		s = decode_text(p->room.texts, s, &p->replaced);
 	*out = s;
 	if (slice_is_absent(s))
 		p->full = true;
@@ -248,7 +248,7 @@ static bool json_note_end(struct decode_json *p)
 {
 	if (p->ends_count == p->ends_room) {
 		uint32_t room = p->ends_room == 0 ? 64 : p->ends_room * 2;
-		uint32_t *grown = arena_alloc(p->arena, room * sizeof(*grown));
+		uint32_t *grown = arena_alloc(p->room.nodes, room * sizeof(*grown));
 
 		if (grown == NULL) {
 			p->full = true;
@@ -272,14 +272,14 @@ static int json_close(struct decode_json *p, enum value_kind kind)
 	first = &p->pending[p->open[p->depth].first];
 	closed.count = p->pending_count - p->open[p->depth].first;
 	if (kind == VALUE_MAP) {
-		closed.members = arena_alloc(p->arena, closed.count * sizeof(*closed.members));
+		closed.members = arena_alloc(p->room.nodes, closed.count * sizeof(*closed.members));
 		if (closed.members == NULL)
 			return json_stop_full(p);
 		if (closed.count > 0)
 			memcpy(closed.members, first, closed.count * sizeof(*first));
 		decode_settle_map(&closed, &p->replaced);
 	} else {
-		closed.items = arena_alloc(p->arena, closed.count * sizeof(*closed.items));
+		closed.items = arena_alloc(p->room.nodes, closed.count * sizeof(*closed.items));
 		if (closed.items == NULL)
 			return json_stop_full(p);
 		for (uint32_t i = 0; i < closed.count; i++)
@@ -396,7 +396,7 @@ static bool json_error(struct decode_json *p, struct slice payload, bool at_end,
 	return false;
 }
 
-bool decode_json_parse(struct decode_json *p, struct slice payload, struct arena *arena,
+bool decode_json_parse(struct decode_json *p, struct slice payload, struct decode_room room,
 	struct decode_tree *out, struct error *err)
 {
 	static const yajl_callbacks callbacks = {
@@ -417,13 +417,13 @@ bool decode_json_parse(struct decode_json *p, struct slice payload, struct arena
 	arena_reset(&p->scratch);
 	if (p->pending_peak > JSON_KEEP_BYTES / (int)sizeof(*p->pending))
 		json_pending_reset(p);
-	p->arena = arena;
+	p->room = room;
 	p->pending_count = p->values = p->ends_count = p->ends_room = 0;
 	p->depth = 0;
 	p->root_is_batch = p->replaced = p->full = false;
 	p->bad = p->bad_reason = NULL;
 	p->key = (struct slice){NULL, 0};
-	if (!json_mend_escapes(&payload, arena, &p->replaced))
+	if (!json_mend_escapes(&payload, room.texts, &p->replaced))
 		return decode_arena_full(err);
 	p->payload = payload;
 	p->yajl = yajl_alloc(&callbacks, &memory, p);

@@ -60,7 +60,7 @@ struct guard {
 };
 
 static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
-	struct arena *arena);
+	struct decode_room room);
 
 bool decode_msgpack_new(struct decode_msgpack **out)
 {
@@ -198,7 +198,7 @@ static bool guard_value(struct guard *g, struct error *err)
 }
 
 /* The map that comes next, cut, and its form; 0 if it has none that is known. */
-static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, struct arena *arena,
+static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, struct decode_room room,
 	struct form_map *out)
 {
 	uint16_t *hint = &p->hints[(g->sender + g->known_count) & (MSGPACK_HINTS - 1)];
@@ -212,7 +212,7 @@ static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, stru
 		return 0;
 	form = forms_find(p->forms, out, &learn);
 	if (learn)
-		form = msgpack_learn(p, out, arena);
+		form = msgpack_learn(p, out, room);
 	if (form != 0)
 		*hint = form;
 	return form;
@@ -223,13 +223,13 @@ static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, stru
  * limit, is left for guard_value().
  */
 static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct guard_level *level,
-	struct arena *arena)
+	struct decode_room room)
 {
 	struct known_map *known = &p->known[g->known_count];
 
 	if (g->known_count == MSGPACK_KNOWN_MAX || g->depth + FORM_DEPTH_MAX > DECODE_DEPTH_MAX)
 		return false;
-	known->form = guard_form(p, g, arena, &known->map);
+	known->form = guard_form(p, g, room, &known->map);
 	if (known->form == 0 || known->map.values > DECODE_VALUES_MAX - g->values)
 		return false;
 	known->array = level->array;
@@ -242,9 +242,9 @@ static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct 
 
 /*
  * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
- * the array comes from the arena and is given up again if it turns out to be something else.
+ * the array is given up again if it turns out to be something else.
  */
-static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct arena *arena,
+static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct decode_room room,
 	uint32_t **ends_out, struct error *err)
 {
 	uint32_t *ends = NULL;
@@ -255,7 +255,7 @@ static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct aren
 		return false;
 	if (g->depth == 1 && g->levels[0].array != 0 && guard_is_container(g->bytes.data[g->at])) {
 		items = g->levels[0].left;
-		ends = arena_alloc(arena, items * sizeof(*ends));
+		ends = arena_alloc(room.nodes, items * sizeof(*ends));
 		if (ends == NULL)
 			return decode_arena_full(err);
 	}
@@ -269,7 +269,7 @@ static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct aren
 			continue;
 		}
 		level->left--;
-		if (!(level->array != 0 && guard_known(p, g, level, arena)) && !guard_value(g, err))
+		if (!(level->array != 0 && guard_known(p, g, level, room)) && !guard_value(g, err))
 			return false;
 	}
 	if (g->at != g->bytes.size)
@@ -281,7 +281,7 @@ static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct aren
 /* ---- msgpack-c's objects to our values ---- */
 
 struct convert {
-	struct arena *arena;
+	struct decode_room room;
 	const struct forms *forms;
 	const struct known_map *known; /* that come next, in the order of the payload */
 	uint32_t known_count;
@@ -295,7 +295,7 @@ static bool convert_object(struct convert *c, const msgpack_object *from, struct
 
 static bool convert_text(struct convert *c, const char *data, size_t size, struct slice *out)
 {
-	*out = decode_text(c->arena, slice_of(data == NULL ? "" : data, size), &c->replaced);
+	*out = decode_text(c->room.texts, slice_of(data == NULL ? "" : data, size), &c->replaced);
 	c->full = slice_is_absent(*out);
 	return !c->full;
 }
@@ -303,7 +303,7 @@ static bool convert_text(struct convert *c, const char *data, size_t size, struc
 static bool convert_number(struct convert *c, const char *digits, size_t size, struct value *to)
 {
 	to->kind = VALUE_NUMBER;
-	to->text = arena_copy(c->arena, slice_of(digits, size));
+	to->text = arena_copy(c->room.texts, slice_of(digits, size));
 	c->full = slice_is_absent(to->text);
 	return !c->full;
 }
@@ -350,7 +350,7 @@ static bool convert_bytes(struct convert *c, const char *data, size_t size, stru
 	if (utf8_is_storable(slice_of(data, size)))
 		return convert_text(c, data, size, &to->text);
 	c->replaced = true;
-	at = out = arena_bytes(c->arena, (size + 2) / 3 * 4);
+	at = out = arena_bytes(c->room.texts, (size + 2) / 3 * 4);
 	c->full = out == NULL;
 	if (c->full)
 		return false;
@@ -428,7 +428,7 @@ static bool convert_map(struct convert *c, const msgpack_object_map *map, struct
 {
 	to->kind = VALUE_MAP;
 	to->count = map->size;
-	to->members = arena_alloc(c->arena, map->size * sizeof(*to->members));
+	to->members = arena_alloc(c->room.nodes, map->size * sizeof(*to->members));
 	c->full = to->members == NULL;
 	if (c->full)
 		return false;
@@ -444,7 +444,7 @@ static bool convert_map(struct convert *c, const msgpack_object_map *map, struct
 /* A map of which msgpack-c got the value only. */
 static bool convert_known(struct convert *c, const msgpack_object *value, struct value *to)
 {
-	struct value *place = forms_make(c->forms, c->known->form, c->arena, to);
+	struct value *place = forms_make(c->forms, c->known->form, c->room.nodes, to);
 
 	c->known++;
 	c->known_count--;
@@ -458,7 +458,7 @@ static bool convert_array(struct convert *c, const msgpack_object_array *array, 
 
 	to->kind = VALUE_ARRAY;
 	to->count = array->size;
-	to->items = arena_alloc(c->arena, array->size * sizeof(*to->items));
+	to->items = arena_alloc(c->room.nodes, array->size * sizeof(*to->items));
 	c->full = to->items == NULL;
 	if (c->full)
 		return false;
@@ -509,10 +509,10 @@ static bool convert_object(struct convert *c, const msgpack_object *from, struct
 
 /* A map by itself, as it would come out of the payload. 0 if it cannot have a form. */
 static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
-	struct arena *arena)
+	struct decode_room room)
 {
-	struct arena_mark mark = arena_mark(arena);
-	struct convert c = {.arena = arena};
+	struct arena_mark texts = arena_mark(room.texts), nodes = arena_mark(room.nodes);
+	struct convert c = {.room = room};
 	struct value decoded;
 	msgpack_object root;
 	uint16_t form = 0;
@@ -523,7 +523,8 @@ static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *m
 		    &p->zone, &root) == MSGPACK_UNPACK_SUCCESS &&
 		convert_object(&c, &root, &decoded) && !c.replaced)
 		form = forms_learn(p->forms, map, &decoded);
-	arena_rewind(arena, mark);
+	arena_rewind(room.texts, texts);
+	arena_rewind(room.nodes, nodes);
 	return form;
 }
 
@@ -549,19 +550,19 @@ static struct slice msgpack_reduce(struct slice payload, const struct known_map 
 }
 
 bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, uint64_t sender,
-	struct arena *arena, struct decode_tree *out, struct error *err)
+	struct decode_room room, struct decode_tree *out, struct error *err)
 {
 	struct guard g = {.bytes = payload, .sender = sender};
-	struct convert c = {.arena = arena, .forms = p->forms, .known = p->known};
+	struct convert c = {.room = room, .forms = p->forms, .known = p->known};
 	msgpack_object root;
 	size_t offset = 0;
 	msgpack_unpack_return result;
 
-	if (!msgpack_guard(p, &g, arena, &out->item_ends, err))
+	if (!msgpack_guard(p, &g, room, &out->item_ends, err))
 		return false;
 	c.known_count = g.known_count;
 	if (g.known_count > 0)
-		payload = msgpack_reduce(payload, p->known, g.known_count, arena);
+		payload = msgpack_reduce(payload, p->known, g.known_count, room.texts);
 	if (slice_is_absent(payload))
 		return decode_arena_full(err);
 	msgpack_zone_clear(&p->zone);

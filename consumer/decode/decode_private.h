@@ -20,19 +20,28 @@ struct decode_tree {
 	bool text_replaced;
 };
 
-/* Both: false with err POISON, or TRANSIENT "arena_full". Values come from arena. */
+/*
+ * Where a tree goes: its nodes last as long as the record is at hand, its texts as long as the batch,
+ * since rows borrow them.
+ */
+struct decode_room {
+	struct arena *texts;
+	struct arena *nodes;
+};
+
+/* Both: false with err POISON, or TRANSIENT "arena_full". */
 struct decode_msgpack;
 bool decode_msgpack_new(struct decode_msgpack **out);
 void decode_msgpack_free(struct decode_msgpack **parser);
 /* sender: the same for payloads that are probably alike. */
 MUST_CHECK bool decode_msgpack_parse(struct decode_msgpack *parser, struct slice payload,
-	uint64_t sender, struct arena *arena, struct decode_tree *out, struct error *err);
+	uint64_t sender, struct decode_room room, struct decode_tree *out, struct error *err);
 
 struct decode_json;
 bool decode_json_new(struct decode_json **out, size_t payload_bytes_max);
 void decode_json_free(struct decode_json **parser);
 MUST_CHECK bool decode_json_parse(struct decode_json *parser, struct slice payload,
-	struct arena *arena, struct decode_tree *out, struct error *err);
+	struct decode_room room, struct decode_tree *out, struct error *err);
 
 /* Text fit to store: s itself, or a readable form from the arena with *replaced set. Absent if the
  * arena is full. */

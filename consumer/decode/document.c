@@ -31,9 +31,10 @@ void document_reader_free(struct document_reader **reader)
 bool document_read(struct document_reader *r, struct slice text, struct arena *arena,
 	struct value *out, struct error *err)
 {
+	struct decode_room room = {.texts = arena, .nodes = arena};
 	struct decode_tree tree = {.text_replaced = false};
 
-	if (!decode_json_parse(r->json, text, arena, &tree, err))
+	if (!decode_json_parse(r->json, text, room, &tree, err))
 		return false;
 	if (tree.text_replaced)
 		return error_set(err, ERROR_POISON, "bad_json",

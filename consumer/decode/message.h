@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 /*
- * One OCPP message, as decoded. Everything borrows from the record or the batch's arena.
+ * One OCPP message, as decoded. Texts borrow from the record or the batch's arena; the trees of
+ * payload and request are there until the next record is decoded.
  *
  * Three shapes carry it, as msgpack or JSON: MaEVE's envelope (a map with type, action, id,
  * request, response, ...), an OCPP-J frame (OCPP-J 1.6 section 4.2: [2, id, action, payload]), and
@@ -54,6 +55,8 @@ struct message {
 	struct slice error_description;
 
 	bool text_replaced; /* some text could not be kept; raw has it */
+
+	struct arena *scratch; /* for what lasts as long as payload and request do */
 };
 
 /* "call", "result", "error", "result_error", "send". */

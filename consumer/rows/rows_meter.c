@@ -437,7 +437,7 @@ static bool meter_begin(struct rows_work *w, const struct schema_block *block,
 	if (v->list != NULL && v->list->kind != VALUE_ARRAY)
 		v->list = NULL;
 	v->samples_count = v->list == NULL ? 0 : v->list->count;
-	v->samples = arena_alloc(w->arena, v->samples_count * sizeof(*v->samples));
+	v->samples = arena_alloc(w->message->scratch, v->samples_count * sizeof(*v->samples));
 	v->numbers = arena_alloc(w->arena, v->samples_count * sizeof(*v->numbers));
 	if (v->samples == NULL || v->numbers == NULL)
 		return false;
@@ -475,7 +475,7 @@ bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 		if (each->items[i].kind != VALUE_MAP)
 			return true; /* not as described: kept as it is, in extra or as an event */
 	}
-	all = arena_alloc(w->arena, each->count * sizeof(*all));
+	all = arena_alloc(w->message->scratch, each->count * sizeof(*all));
 	if (all == NULL)
 		return false;
 	for (uint32_t i = 0; i < each->count; i++) {
