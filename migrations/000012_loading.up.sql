@@ -149,7 +149,8 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 COMMENT ON FUNCTION end_loading IS 'This session, which called load_partition(), adds no more rows to that table';
 
--- Rows that are there more than once: the first stays.
+-- Rows that are there more than once: the one that was received first stays. (Its place does not say
+-- which was stored first: a later one may go to a page that has room.)
 CREATE FUNCTION drop_repeated(loading text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -158,7 +159,8 @@ BEGIN
     EXECUTE format('
         WITH copies AS (
             SELECT ctid AS place, row_number() OVER (
-                PARTITION BY charge_station_id, event_time, evse_id, digest ORDER BY ctid) AS n
+                PARTITION BY charge_station_id, event_time, evse_id, digest
+                ORDER BY received_at, ctid) AS n
             FROM %1$I
         ), gone AS (
             DELETE FROM %1$I l USING copies c
@@ -180,6 +182,8 @@ BEGIN
     -- Sorted in memory where that is possible.
     PERFORM set_config('maintenance_work_mem', '256MB', true)
     WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB');
+    -- And by one process: it works beside those that store the next day, and live messages.
+    PERFORM set_config('max_parallel_maintenance_workers', '0', true);
     BEGIN
         EXECUTE add_key;
     EXCEPTION WHEN unique_violation THEN
@@ -237,7 +241,8 @@ BEGIN
     EXECUTE format('
         WITH loaded AS (
             SELECT *, row_number() OVER (
-                PARTITION BY charge_station_id, event_time, evse_id, digest ORDER BY ctid) AS n
+                PARTITION BY charge_station_id, event_time, evse_id, digest
+                ORDER BY received_at, ctid) AS n
             FROM %1$I WHERE ctid >= %3$L::tid AND ctid < %4$L::tid
         ), stored AS (
             INSERT INTO %2$I (%5$s) SELECT %5$s FROM loaded WHERE n = 1

@@ -13,7 +13,7 @@ enum {
 	/* Address space of a batch; what is used of it follows the load. */
 	PIPELINE_ARENA_BYTES = 96 << 20,
 	/* A batch is closed when its rows have taken this much. */
-	PIPELINE_ARENA_FILLED = 20 << 20,
+	PIPELINE_ARENA_FILLED = 18 << 20,
 	PIPELINE_POISON_MAX = 4096,
 	/* Records taken between two looks at the connection while a batch is written: 0.5 ms. */
 	PIPELINE_SLICE_RECORDS = 32,
