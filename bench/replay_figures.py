@@ -45,7 +45,7 @@ def pack(b):
     return b.persister.settings["spool.dir"]
 
 
-MESSAGES_PER_COMMIT = 20_000  # batch.messages_max, times four
+MESSAGES_PER_COMMIT = 10_000  # batch.messages_max, times two
 RUNS = {"1_job": ("--jobs", 1), "1_job_no_bulk": ("--jobs", 1, "--no-bulk"),
         "2_jobs": ("--jobs", 2), "2_jobs_no_bulk": ("--jobs", 2, "--no-bulk")}
 

@@ -12,7 +12,7 @@ from conftest import BINARY, run_cli, stored
 from test_partitions import partitions
 from test_replay import assert_equal, contents, empty, fleet, replay, split  # noqa: F401
 
-SMALL = {"batch.messages_max": 10}  # of which a replay takes four times as many
+SMALL = {"batch.messages_max": 10}  # of which a replay takes twice as many
 
 
 @pytest.fixture
