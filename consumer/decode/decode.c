@@ -128,8 +128,7 @@ bool decoder_new(struct decoder **out, const struct topic_patterns *patterns,
 	if (d == NULL ||
 		!arena_init(&d->nodes, (size_t)DECODE_VALUES_MAX * NODE_BYTES_MAX,
 			NODES_KEEP_BYTES) ||
-		!decode_msgpack_new(&d->msgpack) ||
-		!decode_json_new(&d->json, payload_bytes_max)) {
+		!decode_msgpack_new(&d->msgpack) || !decode_json_new(&d->json, payload_bytes_max)) {
 		decoder_free(&d);
 		return error_set(err, ERROR_FATAL, "memory", "out of memory making a decoder");
 	}

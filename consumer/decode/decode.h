@@ -19,7 +19,8 @@
 struct decoder;
 
 /* One MQTT message to decode. Everything is borrowed and must live as long as the arena, of which
- * come the texts of its messages. Trees (message.payload) are there until the next one is decoded. */
+ * come the texts of its messages. Trees (message.payload) are there until the next one is
+ * decoded. */
 struct decode_input {
 	uint64_t seq;
 	int64_t received_us;

@@ -21,8 +21,8 @@ struct decode_tree {
 };
 
 /*
- * Where a tree goes: its nodes last as long as the record is at hand, its texts as long as the batch,
- * since rows borrow them.
+ * Where a tree goes: its nodes last as long as the record is at hand, its texts as long as the
+ * batch, since rows borrow them.
  */
 struct decode_room {
 	struct arena *texts;

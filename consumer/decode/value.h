@@ -15,8 +15,8 @@
  * binary float. Strings are well-formed UTF-8 without NUL; where the message had something else, a
  * readable form stands here and the message is marked (message.text_replaced).
  *
- * The texts live in the arena of the batch, or borrow from the record and from what the decoder keeps;
- * the tree is there until the next record is decoded. Pure; any thread.
+ * The texts live in the arena of the batch, or borrow from the record and from what the decoder
+ * keeps; the tree is there until the next record is decoded. Pure; any thread.
  */
 enum value_kind {
 	VALUE_NULL,
