@@ -6,15 +6,17 @@
 
 enum {
 	LAYOUTS_SLOTS = 1 << 17,         /* a power of two; 1 MiB */
-	LAYOUTS_MAX = LAYOUTS_SLOTS / 2, /* known at a time; beyond it all are forgotten */
+	LAYOUTS_MAX = LAYOUTS_SLOTS / 2, /* counted at a time; beyond it counting begins anew */
 	STATIONS_SLOTS = 1 << 16,        /* counters; stations that share one share the limit */
 };
 
 struct layouts {
-	uint64_t ids[LAYOUTS_SLOTS]; /* 0 = empty */
+	uint64_t ids[LAYOUTS_SLOTS]; /* counted; 0 = empty */
+	bool known[LAYOUTS_SLOTS];
 	uint32_t per_station[STATIONS_SLOTS];
 	uint32_t per_station_max;
 	size_t count;
+	size_t known_count;
 };
 
 bool layouts_new(struct layouts **out, uint32_t per_station_max, struct error *err)
@@ -44,12 +46,18 @@ static size_t layouts_slot(const struct layouts *l, uint64_t id)
 	return slot;
 }
 
-static void layouts_insert(struct layouts *l, uint64_t id)
+static void layouts_set_known(struct layouts *l, size_t slot)
 {
-	if (l->count >= LAYOUTS_MAX)
-		layouts_forget(l);
-	l->ids[layouts_slot(l, id)] = id;
-	l->count++;
+	l->known_count += !l->known[slot];
+	l->known[slot] = true;
+}
+
+static void layouts_begin_anew(struct layouts *l)
+{
+	layouts_forget(l);
+	memset(l->ids, 0, sizeof(l->ids));
+	memset(l->per_station, 0, sizeof(l->per_station));
+	l->count = 0;
 }
 
 static uint32_t *layouts_station(struct layouts *l, struct slice station)
@@ -57,43 +65,56 @@ static uint32_t *layouts_station(struct layouts *l, struct slice station)
 	return &l->per_station[digest64(station.data, station.size) & (STATIONS_SLOTS - 1)];
 }
 
+/* The slot that the id has from here on. */
+static size_t layouts_count(struct layouts *l, uint64_t id, struct slice station)
+{
+	size_t slot;
+
+	if (l->count >= LAYOUTS_MAX)
+		layouts_begin_anew(l);
+	++*layouts_station(l, station);
+	slot = layouts_slot(l, id);
+	l->ids[slot] = id;
+	l->count++;
+	return slot;
+}
+
 bool layouts_is_known(const struct layouts *l, uint64_t id)
 {
-	return l->ids[layouts_slot(l, id)] == id;
+	return l->known[layouts_slot(l, id)];
 }
 
 enum layouts_admission layouts_admit(struct layouts *l, uint64_t id, struct slice station)
 {
-	uint32_t *added;
+	size_t slot = layouts_slot(l, id);
 
-	if (layouts_is_known(l, id))
+	if (l->known[slot])
 		return LAYOUT_KNOWN;
-	added = layouts_station(l, station);
-	if (*added >= l->per_station_max)
-		return LAYOUT_REFUSED;
-	++*added;
-	layouts_insert(l, id);
+	if (l->ids[slot] != id) {
+		if (*layouts_station(l, station) >= l->per_station_max)
+			return LAYOUT_REFUSED;
+		slot = layouts_count(l, id, station);
+	}
+	layouts_set_known(l, slot);
 	return LAYOUT_NEW;
 }
 
 void layouts_learn(struct layouts *l, uint64_t id, struct slice first_station)
 {
-	uint32_t *added = layouts_station(l, first_station);
+	size_t slot = layouts_slot(l, id);
 
-	if (layouts_is_known(l, id))
-		return;
-	if (*added < l->per_station_max)
-		++*added;
-	layouts_insert(l, id);
+	if (l->ids[slot] != id)
+		slot = layouts_count(l, id, first_station);
+	layouts_set_known(l, slot);
 }
 
 void layouts_forget(struct layouts *l)
 {
-	memset(l->ids, 0, sizeof(l->ids));
-	l->count = 0;
+	memset(l->known, 0, sizeof(l->known));
+	l->known_count = 0;
 }
 
 size_t layouts_known(const struct layouts *l)
 {
-	return l->count;
+	return l->known_count;
 }

@@ -14,7 +14,8 @@
  * its rows describe themselves. Fixed memory; one thread.
  *
  * What is known must be forgotten whenever rows may be gone that were there: after a rollback, a
- * lost connection, a restored database (layouts_forget()).
+ * lost connection, a restored database (layouts_forget()). A layout that comes again after that is
+ * stored again, and has been counted already: rollbacks are no fault of stations.
  */
 struct layouts;
 
@@ -23,7 +24,8 @@ void layouts_free(struct layouts **layouts);
 
 enum layouts_admission {
 	LAYOUT_KNOWN,
-	LAYOUT_NEW,     /* known from here on; the caller stores it before the row */
+	LAYOUT_NEW,     /* known from here on; the caller stores it before the row, if it is
+			 * not there */
 	LAYOUT_REFUSED, /* the station has added enough */
 };
 
@@ -35,7 +37,6 @@ bool layouts_is_known(const struct layouts *l, uint64_t layout_id);
 /* What the database says it has, read after connecting. */
 void layouts_learn(struct layouts *l, uint64_t layout_id, struct slice first_station);
 
-/* Counts per station stay: they only bound what is added. */
 void layouts_forget(struct layouts *l);
 
 size_t layouts_known(const struct layouts *l);
