@@ -128,9 +128,8 @@ def tell_bound(f):
     ours, theirs = f["1_job"]["cpu_us"], f["1_job"]["postgres_cpu_us"]
     cores = len(os.sched_getaffinity(0))
     wanted = 1e6 / f["1_job_no_bulk"]["rows_per_second"] / GAIN_WANTED
-    print(f"""    ({GAIN_WANTED} would be {wanted:.1f} us a row; our thread needs {ours:.1f}, and with \
-PostgreSQL's {theirs:.1f}
-    {cores} cores need {(ours + theirs) / cores:.1f})""")
+    print(f"""    ({GAIN_WANTED} would be {wanted:.1f} us a row; our thread needs {ours:.1f},
+    and with PostgreSQL's {theirs:.1f} the {cores} cores need {(ours + theirs) / cores:.1f})""")
 
 
 def tell_replay(what, f):
