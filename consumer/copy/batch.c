@@ -10,8 +10,8 @@ enum {
 	BATCH_SLOTS_MIN = 1024, /* of hash tables; powers of two */
 	BATCH_SLOTS_GROWTH = 4,
 	BATCH_ARENA_KEEP_BYTES = 8 << 20,
-	/* Longer ones may be longer than an index takes (2,704 bytes a key, of which a text is 1 to
-	 * 4 characters a code point), which a table without an index does not notice. */
+	/* Bytes. Longer ones may be more than an index takes (2,704 bytes a key with all its
+	 * columns), which a table without an index does not notice. */
 	BATCH_STATION_LOADED_MAX = 1000,
 };
 

@@ -22,7 +22,7 @@ def session():
     """session(database): a connection of its own, in our schema."""
     made = []
 
-    def make(database, user="postgres"):
+    def make(database):
         made.append(psycopg.connect(database.dsn(), autocommit=True,
                                     options="-c search_path=ocpp -c lock_timeout=20s"))
         return made[-1]
