@@ -1,4 +1,9 @@
 -- What is there, of the stations that the ledger names, in the same form.
+CREATE TEMPORARY TABLE known_actions AS
+SELECT station, kind, id, min(action) AS action FROM messages GROUP BY 1, 2, 3;
+CREATE INDEX ON known_actions (station, id, kind);
+ANALYZE known_actions;
+
 CREATE TEMPORARY TABLE stored AS
 SELECT 'meter_values' AS kind,
     concat_ws('|', v.charge_station_id, v.event_time, v.evse_id,
@@ -42,16 +47,21 @@ SELECT 'transaction_starts',
 FROM ledger_stations s JOIN transaction_starts t ON t.charge_station_id = s.station
 UNION ALL
 SELECT 'ocpp_events',
-    concat_ws('|', e.charge_station_id, e.direction, e.kind, nullif(e.action, ''),
+    concat_ws('|', e.charge_station_id, e.direction, e.kind, coalesce(nullif(e.action, ''), k.action),
         CASE WHEN e.time_source = 's' THEN e.event_time::text ELSE e.message_id END,
         CASE WHEN e.time_source = 's' THEN nullif(e.evse_id, -1) END,
         CASE WHEN e.time_source = 's' THEN e.connector_id END),
-    jsonb_strip_nulls(jsonb_build_object('payload', e.payload, 'request', e.request,
+    jsonb_strip_nulls(jsonb_build_object(
+        -- Absent details of an error and empty ones say the same.
+        'payload', CASE WHEN e.kind <> 'error' OR e.payload <> '{}' THEN e.payload END,
+        'request', e.request,
         'error_code', e.error_code, 'error_description', e.error_description))
 FROM ledger_stations s JOIN ocpp_events e ON e.charge_station_id = s.station
+LEFT JOIN known_actions k
+    ON k.station = e.charge_station_id AND k.kind = e.kind AND k.id = e.message_id AND e.action = ''
 -- What results of Authorize and StartTransaction say is checked where it went.
-WHERE NOT (e.kind = 'result' AND (e.action IN ('Authorize', 'StartTransaction')
-    OR (e.action = '' AND e.payload ?| '{idTagInfo,idTokenInfo}' AND NOT e.payload ? 'totalCost')))
+WHERE NOT (e.kind = 'result'
+    AND coalesce(nullif(e.action, ''), k.action, '') IN ('Authorize', 'StartTransaction'))
 UNION ALL
 SELECT 'transactions', concat_ws('|', t.charge_station_id, t.transaction_id),
     jsonb_strip_nulls(jsonb_build_object('evse', t.evse_id, 'token', t.id_token,
