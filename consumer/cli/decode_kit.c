@@ -24,6 +24,7 @@ bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct
 	kit->builder.schemas = kit->schemas;
 	kit->builder.layouts = kit->layouts;
 	kit->builder.sequences = kit->sequences;
+	kit->builder.options.dedupe_window_us = config->dedupe_window;
 	kit->builder.options.results_all = strcmp(config->events_results, "all") == 0;
 	return true;
 }

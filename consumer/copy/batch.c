@@ -197,28 +197,33 @@ static uint64_t row_hash(const struct batch *b, const struct row *row)
 	uint64_t hash = (uint64_t)row->table->id;
 
 	if (!row_fills_gap(b, row))
-		hash += (uint64_t)row->cells[KEY_DIGEST].number;
+		hash += (uint64_t)row_content(row, b->dedupe_window_us);
 	if (!row_is_timeless(row))
 		hash ^= (uint64_t)row->cells[KEY_TIME].number * UINT64_C(0x9e3779b97f4a7c15);
 	return hash ^ digest64(station.data, station.size);
 }
 
+/* Without a time of their own: within the window, or whenever if the broker had kept one of them. */
+static bool rows_are_near(const struct batch *b, const struct row *x, const struct row *y)
+{
+	int64_t apart = row_received_us(x) - row_received_us(y);
+
+	if (!row_is_timeless(x) || !row_is_timeless(y))
+		return false;
+	return x->retained || y->retained || (apart < 0 ? -apart : apart) <= b->dedupe_window_us;
+}
+
 static bool rows_are_equal(const struct batch *b, const struct row *x, const struct row *y)
 {
-	int64_t apart;
-
 	if (x->table != y->table ||
-		(x->cells[KEY_DIGEST].number != y->cells[KEY_DIGEST].number &&
+		(row_content(x, b->dedupe_window_us) != row_content(y, b->dedupe_window_us) &&
 			!row_fills_gap(b, x)) ||
 		x->cells[KEY_EVSE].number != y->cells[KEY_EVSE].number ||
 		!slice_equal(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text))
 		return false;
-	if (x->cells[KEY_TIME].number == y->cells[KEY_TIME].number)
+	if (x->cells[KEY_TIME].number == y->cells[KEY_TIME].number && !row_is_undated(x))
 		return true;
-	if (!row_is_timeless(x) || !row_is_timeless(y))
-		return false;
-	apart = x->cells[KEY_TIME].number - y->cells[KEY_TIME].number;
-	return (apart < 0 ? -apart : apart) <= b->dedupe_window_us;
+	return rows_are_near(b, x, y);
 }
 
 static void batch_put_slot(struct batch_slot *slots, size_t count, struct batch_slot put)

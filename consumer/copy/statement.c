@@ -286,6 +286,7 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 		const struct table *table = &tables[i];
 
 		if (!make(&s->seen[i], "seen.sql", table, arena, err) ||
+			!make(&s->seen_odd[i], "seen_odd.sql", table, arena, err) ||
 			!make(&s->careful[i], "careful.sql", table, arena, err))
 			return false;
 		s->copy_columns[i] = make_columns(table, "", arena);
@@ -335,6 +336,7 @@ void statements_free(struct statements **statements)
 		statement_free(&s->store[i]);
 	for (int i = 0; i < EVENT_TABLES; i++) {
 		statement_free(&s->seen[i]);
+		statement_free(&s->seen_odd[i]);
 		statement_free(&s->careful[i]);
 		free(s->copy_columns[i]);
 		free(s->load_columns[i]);

@@ -69,6 +69,7 @@ struct statements {
 	struct pg_statement store[STATEMENT_KINDS];
 	enum table_id store_tables[STATEMENT_KINDS];
 	struct pg_statement seen[EVENT_TABLES];
+	struct pg_statement seen_odd[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
 	struct pg_statement gaps;         /* careful, of meter values */
 	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */

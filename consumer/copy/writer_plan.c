@@ -320,7 +320,7 @@ static bool plan_locks(struct writer *w, struct error *err)
 	for (int t = 0; t < EVENT_TABLES; t++) {
 		for (size_t i = 0; i < b->timeless[t].count; i++)
 			plan_lock(buckets, b->timeless[t].rows[i]->cells[KEY_STATION].text,
-				(uint64_t)b->timeless[t].rows[i]->cells[KEY_DIGEST].number);
+				(uint64_t)row_content(b->timeless[t].rows[i], b->dedupe_window_us));
 	}
 	/* Nor do two of us find the same gap. */
 	for (size_t i = 0; w->options.gaps_only && i < b->rows[TABLE_meter_values].count; i++)
@@ -355,7 +355,7 @@ static bool plan_locks(struct writer *w, struct error *err)
 	return writer_statement(w, &w->statements->all[STATEMENT_LOCK], params, 2, &b->arena, err);
 }
 
-/* seen.sql: numbers of rows that are there already. */
+/* seen.sql, seen_odd.sql: rows that are there already, by number, and the key they have there. */
 static bool plan_on_seen(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct batch_rows *rows = context;
@@ -369,22 +369,61 @@ static bool plan_on_seen(void *context, const PGresult *result, int number, stru
 		rows->rows[n]->dropped = true;
 		/* Whoever refers to this row means the one that is there. */
 		cell_set_number(rows->rows[n], KEY_TIME, result_time(result, i, 1));
+		cell_set_number(rows->rows[n], KEY_DIGEST, result_int8(result, i, 2));
 	}
 	return true;
+}
+
+/* What seen_odd.sql needs to know of rows beside their keys. */
+static bool plan_odd(struct batch *b, const struct batch_rows *rows, struct slice *params)
+{
+	enum { ODD_RECEIVED_AT, ODD_CONTENT, ODD_RETAINED, ODD_COLUMNS };
+	static const struct column columns[] = {{"received_at", COLUMN_TIME},
+		{"content", COLUMN_INT8}, {"retained", COLUMN_BOOL}};
+	static const struct table table = {"odd", columns, ODD_COLUMNS, STEP_NONE, TABLE_COUNT};
+	struct row **odd = arena_alloc(&b->arena, rows->count * sizeof(struct row *));
+
+	for (size_t i = 0; odd != NULL && i < rows->count; i++) {
+		const struct row *row = rows->rows[i];
+
+		odd[i] = arena_zalloc(&b->arena,
+			sizeof(struct row) + ODD_COLUMNS * sizeof(struct cell));
+		if (odd[i] == NULL)
+			return false;
+		cell_set_number(odd[i], ODD_RECEIVED_AT, row_received_us(row));
+		cell_set_number(odd[i], ODD_CONTENT, row_content(row, b->dedupe_window_us));
+		cell_set_number(odd[i], ODD_RETAINED, row->retained);
+	}
+	return odd != NULL &&
+	       encode_params(&b->arena, &table, ODD_COLUMNS, odd, rows->count, params);
+}
+
+static bool plan_has_odd(const struct batch_rows *rows)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		if (rows->rows[i]->retained || row_is_undated(rows->rows[i]))
+			return true;
+	}
+	return false;
 }
 
 static bool plan_seen(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
-	struct slice window = param_int8(&b->arena, w->options.dedupe_window_us);
+	struct slice more[] = {param_int8(&b->arena, w->options.dedupe_window_us), {NULL, 0},
+		{NULL, 0}, {NULL, 0}};
 
 	for (int t = 0; t < EVENT_TABLES; t++) {
 		struct batch_rows *rows = &b->timeless[t];
+		bool odd = plan_has_odd(rows);
 
 		if (rows->count == 0)
 			continue;
-		if (!writer_rows(w, &w->statements->seen[t], (enum table_id)t, KEY_COLUMNS,
-			    rows->rows, rows->count, &window, 1, err))
+		if (odd && !plan_odd(b, rows, &more[1]))
+			return writer_arena_full(err);
+		if (!writer_rows(w, odd ? &w->statements->seen_odd[t] : &w->statements->seen[t],
+			    (enum table_id)t, KEY_COLUMNS, rows->rows, rows->count, more,
+			    odd ? 4 : 1, err))
 			return false;
 		w->requests[w->requests_count - 1].on_result = plan_on_seen;
 		w->requests[w->requests_count - 1].context = rows;
@@ -478,12 +517,34 @@ bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *
 	return true;
 }
 
+/* A message that the broker had kept says nothing new of a state if it was here before. */
+static void plan_drop_retained(struct batch *b)
+{
+	static const enum table_id states[] = {TABLE_connector_status, TABLE_station_operations,
+		TABLE_station_boots, TABLE_station_heartbeats};
+
+	for (size_t t = 0; t < sizeof(states) / sizeof(*states); t++) {
+		struct batch_rows *rows = &b->rows[states[t]];
+		size_t kept = 0;
+
+		for (size_t i = 0; i < rows->count; i++) {
+			struct row *row = rows->rows[i];
+
+			if (!row->retained ||
+				b->messages[row->message].outcome != OUTCOME_DUPLICATE)
+				rows->rows[kept++] = row;
+		}
+		rows->count = kept;
+	}
+}
+
 static bool plan_finish(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 	struct slice dead[2] = {param_int8(&b->arena, w->options.dead_letters_bytes_max),
 		param_text(w->spool_text)};
 
+	plan_drop_retained(b);
 	if (!plan_state(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, 0, err) ||
 		!writer_plan_transactions(w, err) ||
 		!plan_state(w, STATEMENT_CONNECTOR_STATUS, TABLE_connector_status, NULL, 0, err) ||

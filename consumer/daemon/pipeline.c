@@ -65,7 +65,8 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 		.sequences = p->sequences,
 		.options = {.results_all = strcmp(c->events_results, "all") == 0,
 			.skip_actions = p->skip_actions,
-			.skip_actions_count = c->events_skip.count},
+			.skip_actions_count = c->events_skip.count,
+			.dedupe_window_us = c->dedupe_window},
 	};
 	return true;
 }

@@ -143,7 +143,8 @@ static enum fill_result fill_record(struct pipeline *p, const struct record *r)
 		.received_us = r->received_us,
 		.topic = r->topic,
 		.trace = r->trace,
-		.payload = r->payload};
+		.payload = r->payload,
+		.retained = (r->flags & RECORD_RETAIN) != 0};
 	struct message common;
 	struct error err;
 	bool decoded;

@@ -182,6 +182,7 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 		.received_us = d->input.received_us,
 		.trace = d->input.trace,
 		.raw = d->input.payload,
+		.retained = d->input.retained,
 		.scratch = &d->nodes,
 		.topic = decode_text(arena, d->input.topic, &replaced),
 	};

@@ -27,6 +27,7 @@ struct decode_input {
 	struct slice topic;
 	struct slice trace;
 	struct slice payload;
+	bool retained; /* delivered with the RETAIN flag */
 };
 
 /* patterns must outlive the decoder. payload_bytes_max: larger payloads are never given to it. */

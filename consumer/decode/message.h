@@ -35,6 +35,7 @@ struct message {
 	struct slice topic;
 	struct slice trace;
 	struct slice raw; /* the bytes of this message, as received */
+	bool retained; /* the broker had kept it: it may have been delivered before, at any time */
 
 	/* From the topic. */
 	struct slice entity;       /* what it tells the store of; absent = an OCPP message */

@@ -93,7 +93,7 @@ static bool rows_set_digest(struct rows_work *w, struct row *row)
 	content = text_end(&t);
 	if (slice_is_absent(content))
 		return false;
-	cell_set_number(row, KEY_DIGEST, (int64_t)digest64(content.data, content.size));
+	row_set_digest(w, row, content);
 	arena_rewind(w->arena, mark);
 	return true;
 }

@@ -22,12 +22,16 @@
  * Identity (digest version 1). The key of an event is station, its own time, EVSE and a digest of
  * its content in canonical form (decode/value.h), so a repeat finds its first copy whatever path
  * and encoding it came by. A message without a time of its own has the time of receipt, and its
- * digest also covers direction, action, message id and trace id.
+ * digest also covers direction, action, message id and trace id; so has one whose time is invalid.
+ * The key of the latter has no time (TIME_UNDATED): its digest carries the window of
+ * dedupe.window in which it was received (row_content()), so that the same message is a new event
+ * after that.
  */
 struct rows_options {
 	bool results_all;                 /* store results that say nothing */
 	const struct slice *skip_actions; /* not stored, counted as skipped */
 	size_t skip_actions_count;
+	int64_t dedupe_window_us;
 };
 
 struct rows_builder {
@@ -61,7 +65,20 @@ MUST_CHECK struct row *rows_dead_letter(struct arena *arena, const struct messag
 /* Into the half of a call: the key of its row, once it is settled which row that is. */
 void row_settle_half(struct row *half);
 
-/* True for a row of an event table whose time is only that of receipt. */
+/* True for a row of an event table without a valid time of its own. */
 bool row_is_timeless(const struct row *row);
+
+/* True for one of them that has no time in its key either: the station gave one that is invalid. */
+bool row_is_undated(const struct row *row);
+
+/* When an event was received. */
+int64_t row_received_us(const struct row *row);
+
+/*
+ * The digest of an event's content alone. That of an undated row also has, by exclusive or, the
+ * number of the window (time of receipt / dedupe.window) in which it was received: two copies
+ * within dedupe.window of each other are in the same window or in adjacent ones.
+ */
+int64_t row_content(const struct row *row, int64_t dedupe_window_us);
 
 #endif

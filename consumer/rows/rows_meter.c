@@ -55,13 +55,28 @@ static void sample_resolve(const struct meter *v, struct value *value, struct nu
 	}
 	text = sample_value(out);
 	/* Signed data may look like a number; it is none. */
-	if (slice_is_absent(text) ||
-		slice_equal_cstr(value_text(out->parts[SAMPLE_FORMAT]), "SignedData"))
+	if (slice_is_absent(text) || sample_is_signed(out))
 		out->form = DECIMAL_NONE;
 	else
 		out->form = decimal_parse(text, &number->decimal);
 	if (out->form != DECIMAL_NONE)
 		number->text = text;
+}
+
+/* One object where a list of them belongs is a list of one: the same content as with brackets. */
+static bool meter_make_list(struct rows_work *w, struct value *v, bool *changed)
+{
+	struct value *item;
+
+	if (v == NULL || v->kind != VALUE_MAP)
+		return true;
+	item = arena_alloc(w->message->scratch, sizeof(*item));
+	if (item == NULL)
+		return false;
+	*item = *v;
+	*v = (struct value){.kind = VALUE_ARRAY, .count = 1, .items = item};
+	*changed = true;
+	return true;
 }
 
 /* ---- layout ---- */
@@ -169,7 +184,9 @@ static void meter_values(struct meter *v)
 			value_mark_used(sample->parts[SAMPLE_VALUE]);
 		if (sample->form != DECIMAL_PLAIN)
 			v->has_raw = true;
-		if (sample->form == DECIMAL_NONE)
+		if (sample_is_signed(sample))
+			rows_set_flag(v->row, FLAG_signed);
+		else if (sample->form == DECIMAL_NONE)
 			rows_set_flag(v->row, FLAG_value_not_number);
 		if (sample_has_signed(sample)) {
 			value_mark_used(sample->parts[SAMPLE_SIGNED]);
@@ -239,7 +256,7 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 	content = text_end(&t);
 	if (slice_is_absent(content))
 		return false;
-	cell_set_number(row, KEY_DIGEST, (int64_t)digest64(content.data, content.size));
+	row_set_digest(v->work, row, content);
 	arena_rewind(arena, mark);
 	return true;
 }
@@ -426,7 +443,7 @@ static bool meter_begin(struct rows_work *w, const struct schema_block *block,
 	struct value *element, const struct row *event, struct meter *v)
 {
 	struct sequence sequence;
-	bool has_key;
+	bool has_key, changed = false;
 
 	*v = (struct meter){.work = w, .block = block, .element = element};
 	v->row = rows_add(w, TABLE_meter_values);
@@ -434,6 +451,10 @@ static bool meter_begin(struct rows_work *w, const struct schema_block *block,
 		return false;
 	rows_fill(w, v->row, block, element);
 	v->list = schema_get(&block->samples, element, w->message->payload);
+	if (!meter_make_list(w, v->list, &changed))
+		return false;
+	if (changed)
+		rows_set_flag(v->row, FLAG_shape);
 	if (v->list != NULL && v->list->kind != VALUE_ARRAY)
 		v->list = NULL;
 	v->samples_count = v->list == NULL ? 0 : v->list->count;
@@ -468,7 +489,10 @@ bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 	struct value *each = schema_get(&block->each, w->message->payload, w->message->payload);
 	struct row *event = w->out->first; /* of the transaction, if the message has one */
 	struct meter *all;
+	bool changed = false;
 
+	if (!meter_make_list(w, each, &changed))
+		return false;
 	if (each == NULL || each->kind != VALUE_ARRAY || each->count == 0)
 		return true;
 	for (uint32_t i = 0; i < each->count; i++) {
@@ -481,6 +505,8 @@ bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 	for (uint32_t i = 0; i < each->count; i++) {
 		if (!meter_begin(w, block, &each->items[i], event, &all[i]))
 			return false;
+		if (changed)
+			rows_set_flag(all[i].row, FLAG_shape);
 		if (event != NULL && !all[i].known)
 			meter_readings(&all[i],
 				cell_text(event, TABLE_transaction_events_event_type));

@@ -36,6 +36,12 @@ static inline struct slice sample_value(const struct sample *sample)
 	return value_text(sample->parts[SAMPLE_VALUE]);
 }
 
+/* Signed data may look like a number, and is not one. */
+static inline bool sample_is_signed(const struct sample *sample)
+{
+	return slice_equal_cstr(value_text(sample->parts[SAMPLE_FORMAT]), "SignedData");
+}
+
 static inline bool sample_has_signed(const struct sample *sample)
 {
 	const struct value *is_signed = sample->parts[SAMPLE_SIGNED];

@@ -30,6 +30,9 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v);
 
 void rows_set_flag(struct row *row, int64_t flag);
 
+/* The digest of an event, of its content in canonical form. */
+void row_set_digest(const struct rows_work *w, struct row *row, struct slice content);
+
 /* rows_meter.c: one row per meter value. False if the arena is full. */
 MUST_CHECK bool rows_meter_values(struct rows_work *w, const struct schema_block *block);
 

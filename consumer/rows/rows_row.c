@@ -1,8 +1,10 @@
 /*
  * One row of a message: what every row has, its time, and columns from fields by a schema.
  */
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "base/digest.h"
 #include "base/iso8601.h"
 #include "rows/flags.h"
 #include "rows/rows_private.h"
@@ -100,6 +102,7 @@ struct row *rows_add(struct rows_work *w, enum table_id table)
 	if (row == NULL)
 		return NULL;
 	rows_set_common(w, row);
+	row->retained = w->message->retained;
 	rows_set_time(w, row, NULL);
 	if (w->out->last != NULL)
 		w->out->last->next = row;
@@ -153,6 +156,9 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 {
 	struct rows_time t = rows_time(w->message, v);
 
+	/* Where the newest wins, a station whose clock is wrong is heard all the same. */
+	if (t.source == 'i' && row->table->id > TABLE_ocpp_events)
+		t.us = w->message->received_us;
 	cell_set_number(row, KEY_TIME, t.us);
 	rows_set_flag(row, t.flags);
 	switch ((int)row->table->id) {
@@ -179,21 +185,68 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 		value_mark_used(v);
 }
 
-bool row_is_timeless(const struct row *row)
+/* time_source of an event, 0 for rows of other tables. */
+static int64_t row_time_source(const struct row *row)
 {
 	switch ((int)row->table->id) {
 	case TABLE_meter_values:
-		return row->cells[TABLE_meter_values_time_source].number == 'r';
+		return row->cells[TABLE_meter_values_time_source].number;
 	case TABLE_transaction_events:
-		return row->cells[TABLE_transaction_events_time_source].number == 'r';
+		return row->cells[TABLE_transaction_events_time_source].number;
 	case TABLE_authorizations:
-		return row->cells[TABLE_authorizations_time_source].number == 'r';
+		return row->cells[TABLE_authorizations_time_source].number;
 	case TABLE_ocpp_events:
-		return row->cells[TABLE_ocpp_events_time_source].number == 'r';
+		return row->cells[TABLE_ocpp_events_time_source].number;
 	default:
 		break;
 	}
-	return false;
+	return 0;
+}
+
+bool row_is_timeless(const struct row *row)
+{
+	int64_t source = row_time_source(row);
+
+	return source == 'r' || source == 'i';
+}
+
+bool row_is_undated(const struct row *row)
+{
+	return row_time_source(row) == 'i';
+}
+
+int64_t row_received_us(const struct row *row)
+{
+	switch ((int)row->table->id) {
+	case TABLE_meter_values:
+		return row->cells[TABLE_meter_values_received_at].number;
+	case TABLE_transaction_events:
+		return row->cells[TABLE_transaction_events_received_at].number;
+	case TABLE_authorizations:
+		return row->cells[TABLE_authorizations_received_at].number;
+	default:
+		CHECK(row->table->id == TABLE_ocpp_events);
+		return row->cells[TABLE_ocpp_events_received_at].number;
+	}
+}
+
+static int64_t row_window(const struct row *row, int64_t dedupe_window_us)
+{
+	if (!row_is_undated(row))
+		return 0;
+	return row_received_us(row) / (dedupe_window_us > 0 ? dedupe_window_us : 1);
+}
+
+int64_t row_content(const struct row *row, int64_t dedupe_window_us)
+{
+	return row->cells[KEY_DIGEST].number ^ row_window(row, dedupe_window_us);
+}
+
+void row_set_digest(const struct rows_work *w, struct row *row, struct slice content)
+{
+	int64_t window = row_window(row, w->builder->options.dedupe_window_us);
+
+	cell_set_number(row, KEY_DIGEST, (int64_t)digest64(content.data, content.size) ^ window);
 }
 
 /*

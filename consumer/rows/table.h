@@ -103,6 +103,7 @@ struct row {
 	uint32_t copy_bytes; /* of an event in a batch: what it takes in COPY at most */
 	bool first;          /* the message's own row: decides whether it is a duplicate */
 	bool dropped;        /* found to be in the database */
+	bool retained;       /* of a message that the broker had kept: copies may be of any age */
 	/* Of a half of an exchange: the row it belongs to, whose key it carries. */
 	struct row *refers;
 	struct cell cells[];

@@ -1,4 +1,4 @@
-"""Sizes a reader can hold in mind: functions of 70 lines, files of 600, lines of 100 columns.
+"""Sizes a reader can hold in mind: functions of 70 lines, files of 800, lines of 100 columns.
 
 And what clang-format 14 cannot see to: trailing blanks, the end of the file, names that are not
 for this repository.
@@ -9,7 +9,7 @@ import re
 from lint import ROOT, files, finish, lines
 
 FUNCTION_LINES_MAX = 70
-FILE_LINES_MAX = 600
+FILE_LINES_MAX = 800
 COLUMNS_MAX = 100
 
 # Tables whose rows are one line each, and JSON as it is on the wire, in single quotes.

@@ -1,10 +1,10 @@
 -- Which messages without a time of their own were stored within the window before or after, and the
--- time they were stored with. The numbers count from 0.
-SELECT (x.n - 1)::integer, s.event_time
+-- key they were stored with. The numbers count from 0.
+SELECT (x.n - 1)::integer, s.event_time, s.digest
 FROM unnest($1::text[], $2::timestamptz[], $3::integer[], $4::bigint[])
     WITH ORDINALITY AS x (charge_station_id, event_time, evse_id, digest, n)
 CROSS JOIN LATERAL (
-    SELECT t.event_time
+    SELECT t.event_time, t.digest
     FROM {table} t
     WHERE t.charge_station_id = x.charge_station_id
       AND t.event_time >= x.event_time - $5::bigint * interval '1 microsecond'

@@ -1,0 +1,52 @@
+-- As seen.sql, where some of the messages are odd: a copy of one that the broker had kept (retained)
+-- may be of any age, and one whose time is invalid has no time in its key (rows/rows.h). content is
+-- the digest without the window; digest # content is the window.
+SELECT (x.n - 1)::integer, s.event_time, s.digest
+FROM unnest($1::text[], $2::timestamptz[], $3::integer[], $4::bigint[], $6::timestamptz[],
+    $7::bigint[], $8::boolean[])
+    WITH ORDINALITY AS x (charge_station_id, event_time, evse_id, digest, received_at, content,
+        retained, n)
+CROSS JOIN LATERAL (
+    (SELECT t.event_time, t.digest
+    FROM {table} t
+    WHERE NOT x.retained AND x.event_time > '-infinity'
+      AND t.charge_station_id = x.charge_station_id
+      AND t.event_time >= x.event_time - $5::bigint * interval '1 microsecond'
+      AND t.event_time <= x.event_time + $5::bigint * interval '1 microsecond'
+      AND t.evse_id = x.evse_id
+      AND t.digest = x.digest
+    LIMIT 1)
+  UNION ALL
+    (SELECT t.event_time, t.digest
+    FROM {table} t
+    WHERE NOT x.retained AND x.event_time = '-infinity'
+      AND t.charge_station_id = x.charge_station_id
+      AND t.event_time = '-infinity'
+      AND t.evse_id = x.evse_id
+      AND t.digest = ANY (ARRAY[x.digest, x.content # ((x.digest # x.content) - 1),
+          x.content # ((x.digest # x.content) + 1)])
+      AND t.received_at >= x.received_at - $5::bigint * interval '1 microsecond'
+      AND t.received_at <= x.received_at + $5::bigint * interval '1 microsecond'
+    LIMIT 1)
+  UNION ALL
+    (SELECT t.event_time, t.digest
+    FROM {table} t
+    WHERE x.retained AND x.event_time > '-infinity'
+      AND t.charge_station_id = x.charge_station_id
+      AND t.event_time > '-infinity'
+      AND t.evse_id = x.evse_id
+      AND t.digest = x.digest
+    ORDER BY t.event_time DESC
+    LIMIT 1)
+  UNION ALL
+    (SELECT t.event_time, t.digest
+    FROM {table} t
+    WHERE x.retained AND x.event_time = '-infinity'
+      AND t.charge_station_id = x.charge_station_id
+      AND t.event_time = '-infinity'
+      AND t.evse_id = x.evse_id
+      AND t.digest # ((extract(epoch FROM t.received_at) * 1000000)::bigint
+          / greatest($5::bigint, 1)) = x.content
+    LIMIT 1)
+    LIMIT 1
+) s

@@ -1,0 +1,225 @@
+"""Stations whose clocks, lists and brokers are odd, and what must be stored all the same.
+
+Times of receipt matter here, so most messages come from captures (mosquitto_sub -F '%U %q %t %x').
+"""
+
+import datetime
+import itertools
+import json
+import random
+
+import pytest
+from conftest import make_database, run_cli, stored
+
+EPOCH = datetime.datetime(2026, 1, 31, 10, tzinfo=datetime.timezone.utc)
+INVALID = ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0000-00-00T00:00:00Z", "yesterday",
+           "2000-01-01T12:00:00Z", "2150-01-01T00:00:00Z", ""]
+
+
+def captured(after, message, station="cs", version="1.6", direction="in"):
+    """A line of a capture: received so many seconds after EPOCH."""
+    return (f"{EPOCH.timestamp() + after:.6f} 1 cs/{direction}/ocpp{version}/{station} "
+            f"{json.dumps(message).encode().hex()}\n")
+
+
+def status(at, value, id, version="1.6"):
+    if version == "1.6":
+        request = {"connectorId": 1, "status": value, "errorCode": "NoError", "timestamp": at}
+    else:
+        request = {"evseId": 1, "connectorId": 1, "connectorStatus": value, "timestamp": at}
+    return [2, id, "StatusNotification", request]
+
+
+@pytest.fixture(scope="module")
+def odd(postgres):
+    """A database that the tests of this file share, each with stations of its own."""
+    database = make_database(postgres)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    return database
+
+
+@pytest.fixture
+def replay(odd, tmp_path):
+    """replay(lines, ...): feeds these lines to the database, one replay after the other."""
+    numbers = itertools.count()
+
+    def run(*parts):
+        for lines in parts:
+            path = tmp_path / f"{next(numbers)}.txt"
+            path.write_text("".join(lines))
+            done = run_cli(odd.settings(), "replay", str(path))
+            assert done.returncode == 0, done.stderr
+        assert odd.rows("SELECT reason, detail FROM dead_letters") == []
+        return odd
+
+    return run
+
+
+def orders(lines):
+    """The same lines in one batch and in several, forwards and backwards, and once more."""
+    return {"once": [lines], "backwards": [lines[::-1]], "repeated": [lines, lines],
+            "apart": [[line] for line in lines],
+            "apart backwards": [[line] for line in lines[::-1]]}
+
+
+def replay_all(replay, cases):
+    """cases: {station: parts}; all their first parts are one replay, then all second ones, ..."""
+    for n in range(max(len(parts) for parts in cases.values())):
+        replay([line for parts in cases.values() if n < len(parts) for line in parts[n]])
+
+
+def test_status_with_an_invalid_time_counts_from_its_receipt(odd, replay):
+    cases, expected = {}, {}
+    for version, at, later, order in itertools.product(
+            ["1.6", "2.0.1", "2.1"], INVALID, (False, True), orders([])):
+        station = f"status {version} {at} {later} {order}"
+        says = [(0, "2026-01-31T10:00:00Z", "Charging"), (60, at, "Available"),
+                (120, "2026-01-31T10:01:30Z", "Faulted")]
+        cases[station] = orders([
+            captured(after, status(own, value, str(after), version), station, version)
+            for after, own, value in says[:3 if later else 2]])[order]
+        expected[station] = (("Faulted", EPOCH + datetime.timedelta(seconds=90)) if later
+                             else ("Available", EPOCH + datetime.timedelta(seconds=60)))
+    replay_all(replay, cases)
+    found = {station: tuple(row) for station, *row in odd.rows(
+        "SELECT charge_station_id, status, event_time FROM connector_status"
+        " WHERE charge_station_id LIKE 'status%'")}
+    assert found == expected
+
+
+def test_same_message_with_an_invalid_time_on_two_days_is_two_events(odd, replay):
+    """Under other message ids, and under the same: ids begin at 1 again after each start."""
+    cases, expected = {}, {}
+    for at, same in itertools.product(INVALID, (False, True)):
+        for order in orders([]):
+            station = f"days {at} {same} {order}"
+            cases[station] = orders([
+                captured(day * 86400, status(at, "Available", "1" if same else f"m{day}"), station)
+                for day in range(3)])[order]
+            expected[station] = [(at, False, EPOCH + datetime.timedelta(days=day))
+                                 for day in range(3)]
+    replay_all(replay, cases)
+    found = {}
+    for station, *row in odd.rows(
+            "SELECT charge_station_id, time_text, isfinite(event_time), received_at"
+            " FROM ocpp_events WHERE charge_station_id LIKE 'days%' ORDER BY received_at"):
+        found.setdefault(station, []).append(tuple(row))
+    assert found == expected
+
+
+def test_copy_of_a_message_with_an_invalid_time_is_found_within_the_window(odd, replay):
+    """Wherever the window of ten minutes begins, in one batch and in two, in either order."""
+    cases, expected = {}, {}
+    for apart, count in [(1, 1), (599, 1), (600, 1), (601, 2), (86400, 2)]:
+        for begin in random.Random(1).sample(range(1, 1200), 6):
+            for order in orders([]):
+                station = f"window {apart} {begin} {order}"
+                cases[station] = orders([
+                    captured(at, status(INVALID[0], "Available", "1"), station)
+                    for at in (begin, begin + apart)])[order]
+                expected[station] = count
+    replay_all(replay, cases)
+    assert dict(odd.rows("SELECT charge_station_id, count(*) FROM ocpp_events"
+                         " WHERE charge_station_id LIKE 'window%' GROUP BY 1")) == expected
+
+
+def test_meter_values_with_an_invalid_time_are_kept_each_day(odd, replay):
+    lines = [captured(day * 86400, [2, f"m{day}", "MeterValues", {"connectorId": 1, "meterValue": [
+        {"timestamp": INVALID[0], "sampledValue": [{"value": "5"}]}]}], "meter")
+        for day in range(3)]
+    replay(lines, lines)
+    assert odd.value("SELECT count(*) FROM meter_values WHERE charge_station_id = 'meter'") == 3
+
+
+def test_start_with_an_invalid_time_finds_its_answer(odd, replay):
+    """The key of the start depends on when it was received; what refers to it must follow."""
+    start = [2, "7", "StartTransaction", {"connectorId": 1, "idTag": "T", "meterStart": 5,
+                                          "timestamp": INVALID[0]}]
+    answer = [3, "7", {"transactionId": 9, "idTagInfo": {"status": "Accepted"}}]
+    cases = {order: orders([captured(1199, start, f"start {order}"),
+                            captured(1202, start, f"start {order}"),
+                            captured(1203, answer, f"start {order}", direction="out")])[order]
+             for order in orders([])}
+    replay_all(replay, cases)
+    assert odd.rows(
+        "SELECT t.charge_station_id, t.transaction_id, t.id_token, t.meter_start,"
+        " (SELECT count(*) FROM transaction_events e"
+        "  WHERE e.charge_station_id = t.charge_station_id)"
+        " FROM transactions t WHERE t.charge_station_id LIKE 'start%' ORDER BY 1") == [
+        (f"start {order}", "9", "T", 5, 1) for order in sorted(cases)]
+
+
+BOOT = {"chargePointVendor": "V", "chargePointModel": "M"}
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_what_the_broker_keeps_is_no_new_event_at_each_start(running, migrated, broker, publish,
+                                                            version):
+    settings = {"mqtt.version": version, "mqtt.session_expiry": "0s", "dedupe.window": "0s"}
+    kept = [("BootNotification", BOOT),
+            ("StatusNotification", {"connectorId": 1, "status": "Available",
+                                    "errorCode": "NoError"}),
+            ("StatusNotification", {"connectorId": 2, "status": "Faulted", "errorCode": "NoError",
+                                    "timestamp": INVALID[0]}),
+            ("FirmwareStatusNotification", {"status": "Idle"})]
+    first = running(settings)
+    for number, (action, request) in enumerate(kept):
+        envelope = {"type": 2, "action": action, "id": "1", "request": request}
+        publish.client.publish(f"cs/in/ocpp1.6/cs{number}", json.dumps(envelope), 1,
+                               retain=True).wait_for_publish(30)
+    stored(migrated, len(kept))
+    before = [migrated.rows(sql) for sql in STATES]
+    first.stop()
+    for start in (1, 2):
+        p = running({**settings, "mqtt.client_id": f"new{start}"})
+        stored(migrated, len(kept) * (start + 1))
+        p.stop()
+    assert [migrated.rows(sql) for sql in STATES] == before
+    assert migrated.rows("SELECT sum(stored), sum(duplicate) FROM ingest_progress") == [
+        (len(kept), 2 * len(kept))]
+
+
+STATES = [
+    "SELECT charge_station_id, action, event_time::text, received_at FROM ocpp_events ORDER BY 1",
+    "SELECT charge_station_id, booted_at FROM charge_station_status ORDER BY 1",
+    "SELECT charge_station_id, status, event_time FROM connector_status ORDER BY 1",
+    "SELECT charge_station_id, status, received_at FROM operation_status ORDER BY 1"]
+
+
+VALUE = {"value": "5", "measurand": "Voltage", "unit": "V"}
+
+
+@pytest.mark.parametrize("action, version, around", [
+    ("MeterValues", "1.6", {"connectorId": 1}),
+    ("MeterValues", "2.0.1", {"evseId": 1}),
+    ("TransactionEvent", "2.1", {
+        "eventType": "Updated", "timestamp": "2026-01-31T10:00:00Z", "triggerReason": "Trigger",
+        "seqNo": 1, "transactionInfo": {"transactionId": "T"}}),
+    ("StopTransaction", "1.6", {"transactionId": 1, "meterStop": 5,
+                                "timestamp": "2026-01-31T10:00:00Z"})])
+def test_object_in_place_of_a_list_is_a_list_of_one(odd, replay, action, version, around):
+    member = "transactionData" if action == "StopTransaction" else "meterValue"
+    at = "2026-01-31T10:00:00Z"
+    one = {"timestamp": at, "sampledValue": VALUE}
+    listed = {"timestamp": at, "sampledValue": [VALUE]}
+    shapes = [[listed], one, [one], listed]
+    name = f"shape {action} {version}"
+    messages = [[2, str(n), action, {**around, member: shape}] for n, shape in enumerate(shapes)]
+    replay([captured(n, message, f"{name} {n}", version) for n, message in enumerate(messages)] +
+           [captured(n, message, f"{name} all", version) for n, message in enumerate(messages)])
+    rows = odd.rows("SELECT charge_station_id, 'shape' = ANY (flag_names(flags)), digest, sampled,"
+                    " raw FROM meter_values WHERE starts_with(charge_station_id, %s)"
+                    " ORDER BY 1", name)
+    assert [row[:2] for row in rows] == [
+        (f"{name} 0", False), (f"{name} 1", True), (f"{name} 2", True), (f"{name} 3", True),
+        (f"{name} all", False)]
+    assert [row[2:] for row in rows] == [rows[0][2:]] * len(rows)
+
+
+def test_signed_data_is_flagged_as_what_it_is(odd, replay):
+    replay([captured(0, [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [
+        {"timestamp": "2026-01-31T10:00:00Z", "sampledValue": [
+            {"value": "OCMF|{}|{}", "format": "SignedData"},
+            {"value": "1234", "format": "SignedData"}, {"value": "7"}]}]}], "signed")])
+    assert odd.rows("SELECT flag_names(flags) FROM meter_values"
+                    " WHERE charge_station_id = 'signed'") == [(["signed"],)]
