@@ -203,7 +203,7 @@ static uint64_t row_hash(const struct batch *b, const struct row *row)
 	return hash ^ digest64(station.data, station.size);
 }
 
-/* Without a time of their own: within the window, or whenever if the broker had kept one of them. */
+/* Without a time of their own: within the window, or whenever if the broker had kept one. */
 static bool rows_are_near(const struct batch *b, const struct row *x, const struct row *y)
 {
 	int64_t apart = row_received_us(x) - row_received_us(y);
