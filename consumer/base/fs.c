@@ -88,17 +88,39 @@ static bool fs_error(struct error *err, const char *verb, const char *path)
 	return error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
 }
 
+/* O_NONBLOCK: to open a pipe would wait for whoever writes to it. */
+static bool fs_is_file(int fd, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return fs_error(err, "look at", path);
+	if (S_ISREG(st.st_mode))
+		return true;
+	error_set(err, ERROR_FATAL, "disk", "\"%s\" is not a regular file", path);
+	return error_hint(err, "somebody put it there: look who may write to the folder");
+}
+
 int fs_open(const char *path, enum fs_mode mode, struct error *err)
 {
+	static const int own = O_NOFOLLOW | O_NONBLOCK;
 	static const int flags[] = {
 		[FS_READ] = O_RDONLY,
-		[FS_CREATE] = O_RDWR | O_CREAT | O_EXCL,
-		[FS_UPDATE] = O_RDWR,
+		[FS_OWN] = O_RDONLY | own,
+		[FS_CREATE] = O_RDWR | O_CREAT | O_EXCL | own,
+		[FS_UPDATE] = O_RDWR | own,
+		[FS_LOCK] = O_RDWR | O_CREAT | own,
 	};
 	int fd = fs_fault() != FS_FAULT_NONE ? -1 : open(path, flags[mode] | O_CLOEXEC, 0600);
 
-	if (fd < 0)
+	if (fd < 0 && errno == ELOOP && mode != FS_READ) {
+		error_set(err, ERROR_FATAL, "disk", "\"%s\" is a symbolic link", path);
+		error_hint(err, "somebody put it there: look who may write to the folder");
+	} else if (fd < 0) {
 		fs_error(err, mode == FS_CREATE ? "create" : "open", path);
+	} else if (mode != FS_READ && !fs_is_file(fd, path, err)) {
+		(void)fs_close(&fd, path, NULL);
+	}
 	return fd;
 }
 
@@ -231,9 +253,10 @@ bool fs_make_dir(const char *path, struct error *err)
 	return true;
 }
 
-char *fs_read_file(const char *path, size_t size_max, size_t *size_out, struct error *err)
+static char *fs_read_whole(const char *path, enum fs_mode mode, size_t size_max, size_t *size_out,
+	struct error *err)
 {
-	int fd = fs_open(path, FS_READ, err);
+	int fd = fs_open(path, mode, err);
 	char *text = NULL;
 	int64_t size, got;
 
@@ -264,6 +287,16 @@ char *fs_read_file(const char *path, size_t size_max, size_t *size_out, struct e
 out:
 	(void)fs_close(&fd, path, NULL);
 	return text;
+}
+
+char *fs_read_file(const char *path, size_t size_max, size_t *size_out, struct error *err)
+{
+	return fs_read_whole(path, FS_READ, size_max, size_out, err);
+}
+
+char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out, struct error *err)
+{
+	return fs_read_whole(path, FS_OWN, size_max, size_out, err);
 }
 
 bool fs_replace_file(const char *path, struct slice bytes, struct error *err)

@@ -16,9 +16,18 @@
  *
  * Paths appear in error texts. Any thread.
  */
-enum fs_mode { FS_READ, FS_CREATE, FS_UPDATE };
+enum fs_mode {
+	FS_READ,   /* what somebody names to us; may be a symbolic link */
+	FS_OWN,    /* to read a file of our own */
+	FS_CREATE, /* a new file of our own: an existing one is refused */
+	FS_UPDATE, /* to read and write a file of our own */
+	FS_LOCK,   /* the same; made empty if it is not there */
+};
 
-/* FS_CREATE refuses an existing file. -1 with err on failure. */
+/*
+ * A file of our own is a regular file and never a symbolic link: whoever may write to the folder
+ * must not choose which file we write to, or make us wait for a pipe. -1 with err on failure.
+ */
 MUST_CHECK int fs_open(const char *path, enum fs_mode mode, struct error *err);
 
 /* Sets *fd to -1 first, so nothing is closed twice. close(2)'s error is reported. */
@@ -44,8 +53,11 @@ MUST_CHECK int64_t fs_size(int fd, const char *path, struct error *err);
 /* The folder and its parents, mode 0700; an existing one is fine. */
 MUST_CHECK bool fs_make_dir(const char *path, struct error *err);
 
-/* A small whole file. The bytes are malloc'ed and terminated; NULL with err on failure. */
+/* A small whole file, FS_READ or FS_OWN. The bytes are malloc'ed and terminated; NULL with err on
+ * failure. */
 MUST_CHECK char *fs_read_file(const char *path, size_t size_max, size_t *size_out,
+	struct error *err);
+MUST_CHECK char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out,
 	struct error *err);
 
 /* Write path.tmp, sync, rename to path, sync the folder. */

@@ -13,6 +13,18 @@ target_compile_options(compiler INTERFACE
 	$<$<BOOL:${WERROR}>:-Werror>
 	-fno-omit-frame-pointer)
 
+# What only some compilers and libraries have.
+include(CheckCCompilerFlag)
+include(CheckCSourceCompiles)
+check_c_compiler_flag("-fcf-protection -Werror" HAVE_CF_PROTECTION)
+set(CMAKE_REQUIRED_FLAGS "-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3")
+check_c_source_compiles("#include <features.h>
+	#if __USE_FORTIFY_LEVEL < 3
+	#error not here
+	#endif
+	int main(void) { return 0; }" HAVE_FORTIFY_3)
+unset(CMAKE_REQUIRED_FLAGS)
+
 if(SANITIZE)
 	target_compile_options(compiler INTERFACE -fsanitize=${SANITIZE} -O1
 		$<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-null-dereference>
@@ -22,7 +34,9 @@ elseif(COVERAGE)
 	target_compile_options(compiler INTERFACE --coverage)
 	target_link_options(compiler INTERFACE --coverage)
 else()
-	target_compile_options(compiler INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+	target_compile_options(compiler INTERFACE -U_FORTIFY_SOURCE
+		-D_FORTIFY_SOURCE=$<IF:$<BOOL:${HAVE_FORTIFY_3}>,3,2>
+		$<$<BOOL:${HAVE_CF_PROTECTION}>:-fcf-protection>
 		-fstack-protector-strong -fstack-clash-protection
 		$<$<NOT:$<BOOL:$<TARGET_PROPERTY:POSITION_INDEPENDENT_CODE>>>:-fPIE>)
 	target_link_options(compiler INTERFACE -Wl,-z,relro -Wl,-z,now

@@ -50,7 +50,7 @@ static bool filters_read_old(struct filters *f, struct error *err)
 
 	if (access(f->path, F_OK) != 0)
 		return true;
-	text = fs_read_file(f->path, FILTERS_FILE_BYTES_MAX, &size, err);
+	text = fs_read_own_file(f->path, FILTERS_FILE_BYTES_MAX, &size, err);
 	if (text == NULL)
 		return false;
 	for (size_t i = 0; i < size; i++)

@@ -56,7 +56,7 @@ int spool_open_segment(const struct spool *s, const struct spool_segment *segmen
 	bool ok;
 
 	spool_file_path(s, segment, path);
-	packed = fs_open(path, FS_READ, err);
+	packed = fs_open(path, FS_OWN, err);
 	if (packed < 0 || !segment->archived)
 		return packed;
 	fd = archive_temporary(s, unpacked, err);
@@ -112,7 +112,7 @@ static bool archive_make(struct spool *s, const struct spool_segment *segment, i
 	archived.archived = true;
 	spool_file_path(s, &archived, path);
 	(void)unlink(to_path);
-	from = fs_open(from_path, FS_READ, err);
+	from = fs_open(from_path, FS_OWN, err);
 	if (from < 0)
 		return false;
 	to = fs_open(to_path, FS_CREATE, err);

@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +23,9 @@ bool spool_lock_folder(const char *dir, int *lock_fd, struct error *err)
 	char path[SPOOL_PATH_BYTES];
 
 	identity_path(dir, "lock", path);
-	*lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	*lock_fd = fs_open(path, FS_LOCK, err);
 	if (*lock_fd < 0)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", path);
+		return false;
 	if (flock(*lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return true;
 	if (errno != EWOULDBLOCK)
@@ -39,7 +38,7 @@ bool spool_lock_folder(const char *dir, int *lock_fd, struct error *err)
 static bool identity_read(const char *path, struct uuid *out, struct error *err)
 {
 	size_t size;
-	char *found = fs_read_file(path, 64, &size, err);
+	char *found = fs_read_own_file(path, 64, &size, err);
 	bool ok;
 
 	if (found == NULL)

@@ -140,7 +140,7 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 	bool ok;
 
 	spool_file_path(s, segment, path);
-	fd = fs_open(path, FS_READ, err);
+	fd = fs_open(path, FS_OWN, err);
 	if (fd < 0)
 		return false;
 	ok = recover_read_header(segment, fd, path, &header, &bytes, &segment->first_received_us,
@@ -272,7 +272,7 @@ static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out,
 	*clean_out = access(path, F_OK) == 0;
 	if (!*clean_out)
 		return true;
-	text = fs_read_file(path, 64, &size, err);
+	text = fs_read_own_file(path, 64, &size, err);
 	if (text == NULL)
 		return false;
 	*last_out = strtoull(text, NULL, 10);

@@ -1,7 +1,10 @@
 """What is in deploy/ and the container files fits the program. Containers are not run here."""
 
+import json
 import pathlib
+import platform
 import re
+import subprocess
 
 from conftest import run_cli
 
@@ -50,6 +53,31 @@ def test_image_has_the_libraries_that_install_deps_names():
     assert set(installed) - NOT_OURS == {
         name for name in run if name.startswith(("lib", "zlib"))}
     assert "USER persister" in DOCKERFILE
+
+
+def test_release_is_hardened(tmp_path):
+    """A build as operators make it: its flags, and what the compiler made of them."""
+    build = tmp_path / "release"
+    subprocess.run(["cmake", "--preset", "release", "-B", build], cwd=ROOT, check=True,
+                   capture_output=True)
+    entry = next(e for e in json.loads((build / "compile_commands.json").read_text())
+                 if e["file"].endswith("/consumer/base/text.c"))
+    flags = entry["command"].split()
+    version = int(subprocess.run(["cc", "-dumpversion"], text=True, capture_output=True,
+                                 check=True).stdout.split(".")[0])
+    # GCC knows level 3 from 12 on, with glibc 2.34 or later.
+    level = 3 if version >= 12 and platform.libc_ver()[1] >= "2.34" else 2
+    assert f"-D_FORTIFY_SOURCE={level}" in flags, flags
+    assert "-fstack-protector-strong" in flags
+    if platform.machine() != "x86_64":
+        return
+    assert "-fcf-protection" in flags
+    target = flags[flags.index("-o") + 1]
+    subprocess.run(["cmake", "--build", build, "--target", target], check=True,
+                   capture_output=True)
+    notes = subprocess.run(["readelf", "-n", build / target], text=True, capture_output=True,
+                           check=True).stdout
+    assert "IBT" in notes and "SHSTK" in notes, notes
 
 
 def test_unit_starts_what_is_documented():

@@ -103,6 +103,38 @@ static void fs_read_file_refuses_what_is_too_large(void **state)
 	assert_null(fs_read_file(path_of("not-there"), 3, &size, &err));
 }
 
+/* Whoever may write to the folder must not choose what we write to, or make us wait. */
+static void fs_files_of_our_own_are_no_links_and_no_pipes(void **state)
+{
+	static const enum fs_mode own[] = {FS_OWN, FS_UPDATE, FS_LOCK, FS_CREATE};
+	struct error err;
+	size_t size;
+	char *text;
+	int fd;
+
+	(void)state;
+	assert_true(fs_replace_file(path_of("target"), slice_from_cstr("kept"), &err));
+	assert_int_equal(symlink("target", path_of("link")), 0);
+	assert_int_equal(symlink("not-there-either", path_of("dangling")), 0);
+	assert_int_equal(mkfifo(path_of("pipe"), 0600), 0);
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) {
+		assert_int_equal(fs_open(path_of("link"), own[i], &err), -1);
+		assert_string_equal(err.reason, "disk");
+		assert_int_equal(fs_open(path_of("dangling"), own[i], &err), -1);
+		assert_int_equal(fs_open(path_of("pipe"), own[i], &err), -1);
+		assert_int_equal(fs_open(path_of(""), own[i], &err), -1);
+	}
+	assert_int_equal(fs_open(path_of("link"), FS_UPDATE, &err), -1);
+	assert_non_null(strstr(err.message, "is a symbolic link"));
+	assert_int_not_equal(access(path_of("not-there-either"), F_OK), 0);
+	assert_null(fs_read_own_file(path_of("link"), 10, &size, &err));
+	text = fs_read_file(path_of("link"), 10, &size, &err);
+	assert_string_equal(text, "kept");
+	free(text);
+	fd = fs_open(path_of("target"), FS_UPDATE, &err);
+	assert_true(fd >= 0 && fs_close(&fd, "target", &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +142,7 @@ int main(void)
 		cmocka_unit_test(fs_replace_file_leaves_old_or_new),
 		cmocka_unit_test(fs_make_dir_makes_parents),
 		cmocka_unit_test(fs_read_file_refuses_what_is_too_large),
+		cmocka_unit_test(fs_files_of_our_own_are_no_links_and_no_pipes),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

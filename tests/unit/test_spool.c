@@ -281,6 +281,48 @@ static void spool_refuses_what_it_does_not_know(void **state)
 	assert_string_equal(err.reason, "spool_damaged");
 }
 
+static void assert_does_not_open_through(const char *name)
+{
+	struct spool_options o = options();
+	char path[512], moved[512], before[64], after[64];
+	struct spool *s = NULL;
+	struct error err;
+	struct stat st;
+
+	if (name == NULL)
+		newest_segment(path);
+	else
+		snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(moved, sizeof(moved), "%.128s/elsewhere", dir);
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(symlink(moved, path), 0);
+	assert_int_equal(stat(moved, &st), 0);
+	snprintf(before, sizeof(before), "%lld %lld", (long long)st.st_size,
+		(long long)st.st_mtime);
+	assert_false(spool_open(&s, &o, &err));
+	assert_non_null(strstr(err.message, path));
+	assert_int_equal(stat(moved, &st), 0);
+	snprintf(after, sizeof(after), "%lld %lld", (long long)st.st_size, (long long)st.st_mtime);
+	assert_string_equal(before, after);
+	assert_int_equal(rename(moved, path), 0);
+}
+
+static void spool_opens_no_file_through_a_symbolic_link(void **state)
+{
+	struct spool *s = open_with(options());
+
+	(void)state;
+	for (uint64_t i = 0; i < 10; i++)
+		append(s, i, NULL);
+	spool_close(&s);
+	assert_does_not_open_through("lock");
+	assert_does_not_open_through("identity");
+	assert_does_not_open_through(NULL);
+	s = open_with(options());
+	assert_int_equal(read_from(s, 0, 0, NULL), 10);
+	spool_close(&s);
+}
+
 /*
  * Fail the first, second, third ... file operation, each in three ways, until a run passes without
  * reaching it. After each: what was accepted is there, in order, and nothing else but perhaps the
@@ -399,6 +441,7 @@ int main(void)
 		SPOOL_TEST(spool_seek_says_what_is_gone_and_refuses_the_future),
 		SPOOL_TEST(spool_is_used_by_one_process),
 		SPOOL_TEST(spool_refuses_what_it_does_not_know),
+		SPOOL_TEST(spool_opens_no_file_through_a_symbolic_link),
 		SPOOL_TEST(spool_survives_every_failing_file_operation),
 		SPOOL_TEST(spool_is_read_while_it_is_written),
 	};
