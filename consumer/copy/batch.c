@@ -62,7 +62,7 @@ static bool batch_grow(struct batch *b, void *array, size_t *room, size_t count,
 
 void batch_begin_record(struct batch *b, uint64_t seq)
 {
-	if (b->first_seq == 0)
+	if (b->records == 0)
 		b->first_seq = seq;
 }
 

@@ -47,8 +47,8 @@ struct batch_slot {
 
 struct batch {
 	struct arena arena;
-	uint64_t first_seq; /* 0 while empty */
-	uint64_t last_seq;
+	uint64_t first_seq; /* known once a record was begun */
+	uint64_t last_seq;  /* known once records > 0 */
 	size_t records;
 	size_t payload_bytes;
 	int64_t oldest_received_us;

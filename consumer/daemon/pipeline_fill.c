@@ -187,9 +187,11 @@ bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
 	return p->log->seek(p->log->context, seq, &lost, err);
 }
 
-/* The record did not fit. Alone in a batch it never will; else it goes into the next one. */
-static bool fill_full(struct pipeline *p, uint64_t seq, uint64_t before, struct error *err)
+/* The record did not fit. Alone in a batch it never will; else it goes into the next one. Either
+ * way the batch is made again from its own first record on: what it held is nowhere else. */
+static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 {
+	uint64_t before = p->filling->first_seq - 1; /* this record is begun, so there is a first */
 	struct error why;
 
 	if (p->filling->records == 0) {
@@ -207,7 +209,6 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 {
 	for (; !p->closed && records > 0; records--) {
 		struct batch *b = p->filling;
-		uint64_t before = b->records > 0 ? b->first_seq - 1 : 0;
 		struct record r;
 
 		switch (p->log->next(p->log->context, &b->arena, &r, err)) {
@@ -224,10 +225,8 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			break;
 		}
 		batch_begin_record(b, r.seq);
-		if (before == 0)
-			before = r.seq - 1;
 		if (fill_record(p, &r) != FILL_TAKEN) {
-			if (!fill_full(p, r.seq, before, err))
+			if (!fill_full(p, r.seq, err))
 				return false;
 			continue;
 		}
