@@ -35,7 +35,8 @@ static enum exit_code migrate_done(struct migrate_call *call, bool ok, struct er
 {
 	struct migrate_state state;
 
-	if (!ok || !migrate_read(call->migrate, &state, err))
+	if (!ok || !migrate_read(call->migrate, &state, err) ||
+		!migrate_say_rights(call->migrate, err))
 		return migrate_exit(err);
 	fprintf(stderr, "%s is at version %lld\n",
 		call->group == NULL ? "the schema" : "schema maeve", (long long)state.version);
@@ -136,6 +137,8 @@ static enum exit_code migrate_do_status(struct migrate_call *call)
 	if (!known && state.version != 0)
 		printf("%-8s %06lld (not among the migrations here)\n",
 			state.dirty ? "dirty" : "applied", (long long)state.version);
+	if (!migrate_say_rights(call->migrate, &err))
+		return migrate_exit(&err);
 	return EXIT_CODE_OK;
 }
 

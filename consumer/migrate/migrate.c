@@ -271,6 +271,32 @@ static bool migrate_check_tables(struct migrate *m, struct error *err)
 			       "storage.postgres.migrations_path empty");
 }
 
+bool migrate_say_rights(struct migrate *m, struct error *err)
+{
+	char sql[512];
+	const char *params[] = {m->schema};
+	PGresult *result = pg_query(m->conn,
+		"SELECT to_regprocedure($1 || '.rights_problems()') IS NOT NULL", 1, params, err);
+	bool there;
+
+	if (result == NULL)
+		return false;
+	there = PQgetvalue(result, 0, 0)[0] == 't';
+	PQclear(result);
+	if (m->options.group != NULL || !there)
+		return true;
+	snprintf(sql, sizeof(sql), "SELECT problem, remedy FROM %s.rights_problems()", m->schema);
+	result = pg_query(m->conn, sql, 0, NULL, err);
+	if (result == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(result); i++) {
+		migrate_say(m, "warning: %s", PQgetvalue(result, i, 0));
+		migrate_say(m, "hint: %s", PQgetvalue(result, i, 1));
+	}
+	PQclear(result);
+	return true;
+}
+
 static bool migrate_check_version(struct migrate *m, struct error *err)
 {
 	const struct migration *newest = &m->files.items[m->files.count - 1];

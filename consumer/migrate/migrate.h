@@ -79,6 +79,13 @@ MUST_CHECK bool migrate_goto(struct migrate *m, int64_t version, struct error *e
 /* Says that the schema is at this version and clean; 0 = nothing applied. Runs no file. */
 MUST_CHECK bool migrate_force(struct migrate *m, int64_t version, struct error *err);
 
+/*
+ * Says, as `say` of the options takes it, which rights let a role become the owner of the schema,
+ * and how to take them back: a migration takes back only what its own role gave. Says nothing where
+ * the database does not know yet how to look. False with err if it could not be asked.
+ */
+MUST_CHECK bool migrate_say_rights(struct migrate *m, struct error *err);
+
 /* The migrations there are, ascending. The name is valid until migrate_close(). */
 size_t migrate_count(const struct migrate *m);
 int64_t migrate_entry(const struct migrate *m, size_t i, const char **name_out);

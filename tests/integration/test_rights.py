@@ -1,0 +1,231 @@
+"""What the roles ocpp_writer and ocpp_reader may do, and what they gain by nothing."""
+
+import itertools
+import pathlib
+
+import psycopg
+import pytest
+from conftest import ROOT
+
+OURS = "SELECT oid FROM pg_namespace WHERE nspname IN ('ocpp', 'maeve')"
+NOON = "2026-03-01 12:00Z"
+
+
+@pytest.fixture
+def login(migrated):
+    """login("writer"): a session of a new role in ocpp_writer, which may make what it likes in
+    public, and temporary tables."""
+    made = []
+
+    def connect(kind):
+        name = f"{kind}_of_{migrated.name}"
+        admin = migrated.connect(search_path="ocpp")
+        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret' IN ROLE ocpp_{kind}")
+        admin.execute(f"GRANT CREATE ON SCHEMA public TO {name}")
+        made.append(name)
+        session = psycopg.connect(migrated.cluster.dsn(migrated.name, name, "secret"),
+                                  autocommit=True)
+        migrated._connections.append(session)
+        return session
+
+    yield connect
+    migrated.close()
+    with psycopg.connect(migrated.dsn(), autocommit=True) as admin:
+        for name in made:
+            admin.execute(f"DROP OWNED BY {name} CASCADE")
+            admin.execute(f"DROP ROLE {name}")
+
+
+def attempt(session, sql, *parameters):
+    """True if it was allowed; whatever else goes wrong is not the point."""
+    try:
+        session.execute(sql, parameters or None)
+        return True
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    except psycopg.Error:
+        return None
+
+
+# Counts how often it runs with the rights of another. A sequence, since what is done with such
+# rights need not end with the transaction either (COPY TO PROGRAM). It says it is immutable, which
+# an index asks for, and is not.
+SPIES = """
+    CREATE FUNCTION public.note() RETURNS void LANGUAGE sql VOLATILE AS
+        $$ SELECT nextval(CASE WHEN current_user = session_user THEN 'public.ran'
+            ELSE 'public.escaped' END::regclass) $$;
+    CREATE FUNCTION public.spy(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+        $$ BEGIN PERFORM public.note(); RETURN t; END $$;
+    CREATE FUNCTION public.spy_row() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.note(); RETURN coalesce(NEW, OLD); END $$"""
+
+
+def plant(session, names):
+    """Temporary objects with these names, which run a spy whenever they can."""
+    session.execute(SPIES)
+    for name in names:
+        # A table with what LIKE INCLUDING ALL copies, and triggers and a row for what reads it.
+        attempt(session, f"""CREATE TEMP TABLE "{name}" (
+            charge_station_id text NOT NULL DEFAULT 'cs', event_time timestamptz DEFAULT now(),
+            evse_id integer DEFAULT 1, digest bigint DEFAULT 1, received_at timestamptz,
+            follows boolean, table_name text DEFAULT '{name}',
+            time_column text DEFAULT 'event_time', step text DEFAULT 'day',
+            parent text DEFAULT '{name}', lower_bound timestamptz,
+            indexed boolean DEFAULT true, blocks_moved bigint DEFAULT 0)""")
+        attempt(session, f'INSERT INTO "{name}" DEFAULT VALUES')
+        attempt(session, 'CREATE TRIGGER t BEFORE INSERT OR UPDATE OR DELETE ON '
+                         f'pg_temp."{name}" '
+                         "FOR EACH ROW EXECUTE FUNCTION public.spy_row()")
+        attempt(session, f'CREATE INDEX ON pg_temp."{name}" (public.spy(\'x\'))')
+        attempt(session, f'ALTER TABLE pg_temp."{name}" ADD CHECK (public.spy(\'x\') IS NOT NULL)')
+
+
+def functions(admin):
+    """Every function that runs with its owner's rights: (its name, types of its arguments)."""
+    return admin.execute(f"""
+        SELECT p.oid::regproc::text, p.proargtypes::regtype[]::text[],
+            p.prorettype = 'trigger'::regtype
+        FROM pg_proc p WHERE p.prosecdef AND p.pronamespace IN ({OURS}) ORDER BY 1""").fetchall()
+
+
+def read_tables(admin):
+    """Every table whose name stands in the source of such a function, or of one of ours that it
+    calls."""
+    return [name for name, in admin.execute(f"""
+        WITH RECURSIVE used AS (
+            SELECT p.oid, p.prosrc FROM pg_proc p WHERE p.prosecdef AND p.pronamespace IN ({OURS})
+            UNION
+            SELECT p.oid, p.prosrc FROM used u, pg_proc p
+            WHERE p.pronamespace IN ({OURS}) AND u.prosrc ~ ('\\m' || p.proname || '\\(')
+        )
+        SELECT DISTINCT c.oid::regclass::text FROM used u, pg_class c
+        WHERE c.relnamespace IN ({OURS}) AND c.relkind IN ('r', 'p')
+          AND u.prosrc ~ ('\\m' || c.relname || '\\M') ORDER BY 1""")]
+
+
+def call_all(session, admin, names):
+    """Each of the functions, with each of these names wherever it takes a text."""
+    for name, types, is_trigger in functions(admin):
+        if is_trigger:
+            continue
+        choices = [names if t == "text" else [NOON] if t.startswith("timestamp") else [None]
+                   for t in types]
+        for values in itertools.product(*choices):
+            marks = ", ".join(f"%s::{t}" for t in types)
+            attempt(session, f"SELECT {name}({marks})", *values)
+    for view, in admin.execute(f"""SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger t
+            JOIN pg_proc p ON p.oid = t.tgfoid WHERE p.prosecdef"""):
+        attempt(session, f"INSERT INTO {view} DEFAULT VALUES")
+        columns = admin.execute("SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass "
+                                "AND attnum > 0 ORDER BY attnum LIMIT 3", (view,)).fetchall()
+        for column, in columns:
+            attempt(session, f"INSERT INTO {view} ({column}) VALUES ('1')")
+            attempt(session, f"UPDATE {view} SET {column} = {column}")
+        attempt(session, f"DELETE FROM {view}")
+
+
+def count(admin, name):
+    return admin.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END "
+                         f"FROM public.{name}").fetchone()[0]
+
+
+def test_writer_cannot_run_code_with_the_rights_of_the_owner(migrated, migrate, login):
+    """By no function that has its owner's rights, and through no table that one reads."""
+    assert migrate("maeve", "up").returncode == 0
+    admin, writer = migrated.connect(search_path=""), login("writer")
+    for name in ("ran", "escaped"):
+        admin.execute(f"CREATE SEQUENCE public.{name}")
+        admin.execute(f"GRANT USAGE ON SEQUENCE public.{name} TO PUBLIC")
+    tables = read_tables(admin)
+    assert "ocpp.partitioned_tables" in tables and "ocpp.loading_partitions" in tables
+    assert {"ocpp.ensure_partition", "ocpp.finish_loading", "maeve.write_row"} <= {
+        name for name, *_ in functions(admin)}
+
+    names = ["planted", "meter_values_2026_03_01_loading", "planted_loading",
+             *{name.split(".")[1] for name in tables}]
+    plant(writer, names)
+    assert count(admin, "ran") > len(names)
+    # What it would have to write somewhere for that.
+    for table in tables:
+        attempt(writer, f"INSERT INTO {table} SELECT * FROM (VALUES "
+                        f"('planted', 'event_time', 'day')) v")
+        attempt(writer, f"INSERT INTO {table} (table_name, parent, lower_bound, indexed) VALUES "
+                        f"('planted_loading', 'planted', '{NOON}', true)")
+        attempt(writer, f"UPDATE {table} SET table_name = 'planted'")
+    call_all(writer, admin, names)
+    assert count(admin, "escaped") == 0
+
+    # And where it is written already: by an older version, under which writers could, or since a
+    # table that is waited for was dropped by hand.
+    admin.execute("INSERT INTO ocpp.partitioned_tables VALUES ('planted', 'event_time', 'day')")
+    for name, parent, indexed in (("planted_loading", "planted", True),
+                                  ("meter_values_2026_03_01_loading", "meter_values", False)):
+        admin.execute("INSERT INTO ocpp.loading_partitions (table_name, parent, lower_bound, "
+                      "indexed) VALUES (%s, %s, '2026-03-01', %s)", (name, parent, indexed))
+    call_all(writer, admin, names)
+    assert count(admin, "escaped") == 0
+    assert not attempt(writer, "ALTER ROLE current_user SUPERUSER")
+
+
+def test_writer_may_only_read_what_names_other_tables(migrated, login):
+    writer, admin = login("writer"), migrated.connect()
+    for table in ("partitioned_tables", "loading_partitions", "schema_migrations"):
+        assert attempt(writer, f"SELECT * FROM ocpp.{table}")
+        for sql in ("INSERT INTO ocpp.{} SELECT * FROM ocpp.{}", "DELETE FROM ocpp.{}",
+                    "TRUNCATE ocpp.{}",
+                    "CREATE TRIGGER t BEFORE INSERT ON ocpp.{} EXECUTE FUNCTION no()"):
+            assert attempt(writer, sql.format(table, table)) is False, (sql, table)
+    assert admin.execute("SELECT * FROM rights_problems()").fetchall() == []
+
+
+def test_functions_with_the_rights_of_their_owner_find_names_in_no_schema_of_others(
+        migrated, migrate):
+    """Every one, also one that is added later."""
+    assert migrate("maeve", "up").returncode == 0
+    for name, settings in migrated.rows(f"""SELECT p.oid::regprocedure::text, p.proconfig
+            FROM pg_proc p WHERE p.prosecdef AND p.pronamespace IN ({OURS})"""):
+        assert "search_path=pg_catalog, pg_temp" in settings, name
+
+
+def test_table_of_somebody_else_is_not_taken_for_ours(migrated, login):
+    """Somebody who may create tables in our schema, which nobody should be allowed to."""
+    admin, writer = migrated.connect(), login("writer")
+    name = writer.info.user
+    admin.execute(f"GRANT CREATE ON SCHEMA ocpp TO {name}")
+    writer.execute("CREATE TABLE ocpp.planted (LIKE ocpp.meter_values) PARTITION BY RANGE "
+                   "(event_time)")
+    admin.execute("INSERT INTO partitioned_tables VALUES ('planted', 'event_time', 'day')")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no table that a migration"):
+        writer.execute("SELECT ocpp.ensure_partition('planted', now())")
+    problems = admin.execute("SELECT * FROM rights_problems()").fetchall()
+    assert any(f"{name} may create objects in schema ocpp" == problem for problem, _ in problems)
+    assert any(f"REVOKE CREATE ON SCHEMA ocpp FROM {name};" in remedy for _, remedy in problems)
+
+
+def test_migrate_names_rights_that_it_cannot_take_back(migrated, migrate):
+    """Given by somebody else, who holds them with the right to pass them on."""
+    admin = migrated.connect()
+    name = f"other_{migrated.name}"
+    admin.execute(f"CREATE ROLE {name}")
+    try:
+        admin.execute(f"GRANT INSERT ON partitioned_tables TO {name}")
+        for command in (("status",), ("up",)):
+            done = migrate(*command)
+            assert done.returncode == 0
+            assert f"{name} may insert ocpp.partitioned_tables" in done.stderr
+            assert f"REVOKE INSERT ON ocpp.partitioned_tables FROM {name};" in done.stderr
+        admin.execute(f"REVOKE INSERT ON partitioned_tables FROM {name}")
+        assert "REVOKE" not in migrate("status").stderr
+    finally:
+        admin.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_what_was_registered_before_is_removed_by_the_migration(database, migrate):
+    before = next(pathlib.Path(ROOT, "migrations").glob("*_rights.up.sql")).name[:6]
+    assert migrate("up", str(int(before) - 1)).returncode == 0
+    admin = database.connect()
+    admin.execute("INSERT INTO partitioned_tables VALUES ('planted', 'event_time', 'day')")
+    done = migrate("up")
+    assert done.returncode == 0, done.stderr
+    assert '"planted", which no migration made; the row is removed' in done.stderr
+    assert ("planted",) not in database.rows("SELECT table_name FROM partitioned_tables")
