@@ -119,6 +119,18 @@ struct slice utf8_replace(struct arena *arena, struct slice text)
 	return slice_of(out, (size_t)(at - out));
 }
 
+size_t utf8_get(struct slice text, uint32_t *code_point_out)
+{
+	size_t bad, size = utf8_sequence(text.data, text.size, &bad);
+	/* The bits of the first byte that are of the code point. */
+	uint32_t c = size == 0 ? 0 : size == 1 ? text.data[0] : text.data[0] & (0x7fu >> size);
+
+	for (size_t i = 1; i < size; i++)
+		c = c << 6 | (text.data[i] & 0x3f);
+	*code_point_out = c;
+	return size;
+}
+
 uint8_t *utf8_put(uint8_t *at, uint32_t c)
 {
 	if (c < 0x80)

@@ -16,6 +16,10 @@ bool utf8_is_storable(struct slice text);
  */
 MUST_CHECK struct slice utf8_replace(struct arena *arena, struct slice text);
 
+/* The code point that text begins with; returns its bytes, or 0 if it is ill-formed or NUL. text is
+ * not empty. */
+size_t utf8_get(struct slice text, uint32_t *code_point_out);
+
 /* Write one code point (at most 4 bytes); returns the address behind it. */
 uint8_t *utf8_put(uint8_t *at, uint32_t code_point);
 

@@ -1,6 +1,8 @@
 #include "cli/cli.h"
 
+#include "base/escape.h"
 #include "base/log.h"
+#include "base/redact.h"
 #include "pg/conninfo.h"
 
 #include <stdarg.h>
@@ -124,7 +126,7 @@ static const struct command *cli_find(const char *name)
 	return NULL;
 }
 
-static void cli_help(FILE *out)
+static enum exit_code cli_help(FILE *out, enum exit_code code)
 {
 	fprintf(out,
 		"usage: ocpp-persister [--config FILE] [--SETTING=VALUE ...] COMMAND ...\n\n"
@@ -134,6 +136,7 @@ static void cli_help(FILE *out)
 		fprintf(out, "  %-14s %s\n", cli_commands[i].name, cli_commands[i].summary);
 	fprintf(out, "\n`ocpp-persister COMMAND --help` tells more about one of them, "
 		     "`ocpp-persister config reference` lists the settings.\n");
+	return code;
 }
 
 static void cli_command_help(FILE *out, const struct command *c)
@@ -143,28 +146,37 @@ static void cli_command_help(FILE *out, const struct command *c)
 		fprintf(out, "\n%s", c->help);
 }
 
+/* Foreign text may be in it, and what looks like a password. */
+static void cli_say(const char *what, const char *text)
+{
+	char hidden[1024], escaped[4 * sizeof(hidden)];
+
+	snprintf(hidden, sizeof(hidden), "%s", text);
+	redact_passwords(hidden);
+	fprintf(stderr, "%s: %s\n", what, escape_into(escaped, sizeof(escaped), hidden));
+}
+
 enum exit_code cli_usage(const char *command, const char *format, ...)
 {
 	const struct command *found = command == NULL ? NULL : cli_find(command);
+	char text[1024];
 	va_list args;
 
-	fprintf(stderr, "error: ");
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "\n");
+	cli_say("error", text);
 	if (found == NULL)
-		cli_help(stderr);
-	else
-		cli_command_help(stderr, found);
+		return cli_help(stderr, EXIT_CODE_USAGE);
+	cli_command_help(stderr, found);
 	return EXIT_CODE_USAGE;
 }
 
 enum exit_code cli_fail(enum exit_code code, const struct error *err)
 {
-	fprintf(stderr, "error: %s\n", err->message);
+	cli_say("error", err->message);
 	if (err->hint[0] != '\0')
-		fprintf(stderr, "hint: %s\n", err->hint);
+		cli_say("hint", err->hint);
 	return code;
 }
 
@@ -197,65 +209,52 @@ struct pg_options cli_pg_options(const struct config *c)
 	};
 }
 
-/*
- * Options before the command, and --section.name=value anywhere, are settings; they are taken out
- * of argv. False with err, or with *help_out.
- */
-static bool cli_take_settings(struct config *config, int *argc, char **argv, bool *help_out,
-	struct error *err)
+/* --section.name=value: where the name ends, else NULL. */
+static const char *cli_setting_end(const char *argument)
 {
-	const char *file = NULL;
+	const char *equals = strchr(argument, '='), *dot = strchr(argument, '.');
+
+	return strncmp(argument, "--", 2) == 0 && equals != NULL && dot != NULL && dot < equals
+		       ? equals
+		       : NULL;
+}
+
+/*
+ * --config FILE and --section.name=value, anywhere, are taken out of the arguments. False with err.
+ * The list of options lives as long as the process.
+ */
+static bool cli_take_settings(struct config_sources *out, int *argc, char **argv, struct error *err)
+{
+	const char **options = calloc((size_t)*argc + 1, sizeof(*options));
 	int left = 1;
 
+	if (options == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	*out = (struct config_sources){.options = options};
 	for (int i = 1; i < *argc; i++) {
-		if (strcmp(argv[i], "--config") == 0 && argv[i + 1] == NULL)
+		if (strcmp(argv[i], "--config") == 0 && i + 1 == *argc)
 			return error_set(err, ERROR_FATAL, "bad_setting", "--config needs a file");
 		if (strcmp(argv[i], "--config") == 0)
-			file = argv[++i];
+			out->file = argv[++i];
 		else if (strncmp(argv[i], "--config=", 9) == 0)
-			file = argv[i] + 9;
-	}
-	if (file == NULL)
-		file = getenv("OCPP_PERSISTER_CONFIG"); /* NOLINT(concurrency-mt-unsafe) */
-	if (file != NULL && !config_load_file(config, file, err))
-		return false;
-	if (!config_load_environment(config, err))
-		return false;
-	for (int i = 1; argv[i] != NULL; i++) {
-		char *equals = strchr(argv[i], '='), *dot = strchr(argv[i], '.');
-
-		if (strcmp(argv[i], "--config") == 0) {
-			i++;
-		} else if (strncmp(argv[i], "--config=", 9) == 0) {
-			continue;
-		} else if (strncmp(argv[i], "--", 2) == 0 && equals != NULL && dot != NULL &&
-			   dot < equals) {
-			*equals = '\0';
-			if (!config_set(config, argv[i] + 2, equals + 1, "command line", err))
-				return false;
-		} else {
+			out->file = argv[i] + 9;
+		else if (cli_setting_end(argv[i]) != NULL)
+			options[out->options_count++] = argv[i] + 2;
+		else
 			argv[left++] = argv[i];
-		}
 	}
 	argv[left] = NULL;
 	*argc = left;
-	*help_out = left < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
+	if (out->file == NULL)
+		out->file = getenv("OCPP_PERSISTER_CONFIG"); /* NOLINT(concurrency-mt-unsafe) */
 	return true;
 }
 
-static enum exit_code cli_run(struct config *config, int argc, char **argv)
+static enum exit_code cli_run(const struct config *config, int argc, char **argv)
 {
 	const struct command *command;
 	enum log_level level;
-	struct error err;
-	bool help = false;
 
-	if (!cli_take_settings(config, &argc, argv, &help, &err) || !config_check(config, &err))
-		return cli_fail(EXIT_CODE_CONFIG, &err);
-	if (help) {
-		cli_help(argc < 2 ? stderr : stdout);
-		return argc < 2 ? EXIT_CODE_USAGE : EXIT_CODE_OK;
-	}
 	if (log_level_parse(config->log_level, &level))
 		log_set_level(level);
 	command = cli_find(argv[1]);
@@ -268,18 +267,51 @@ static enum exit_code cli_run(struct config *config, int argc, char **argv)
 	return command->run(config, argc - 2, argv + 2);
 }
 
+/*
+ * What we were called with is shown to everybody in the list of processes: we work with a copy, and
+ * passwords are struck out of the original. NULL: out of memory.
+ */
+static char **cli_hide_arguments(int argc, char **argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	for (int i = 0; copy != NULL && i < argc; i++) {
+		const char *end = cli_setting_end(argv[i]);
+
+		copy[i] = strdup(argv[i]);
+		if (copy[i] == NULL)
+			return NULL;
+		if (end != NULL && config_is_secret(argv[i] + 2, (size_t)(end - argv[i] - 2)))
+			memset(argv[i] + (end + 1 - argv[i]), '*', strlen(end + 1));
+		redact_passwords(argv[i]);
+	}
+	return copy;
+}
+
 enum exit_code cli_main(int argc, char **argv)
 {
-	struct config config;
+	/* Both live as long as the process. */
+	static struct config config;
+	static char **arguments;
+	struct config_sources sources;
 	struct error err;
 	enum exit_code code;
 
 	log_open();
-	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+	arguments = cli_hide_arguments(argc, argv);
+	if (arguments == NULL)
+		return EXIT_CODE_INTERNAL;
+	if (argc == 2 && strcmp(arguments[1], "--version") == 0)
 		return cmd_version(NULL, 0, NULL);
-	if (!config_init(&config, &err))
+	if (!cli_take_settings(&sources, &argc, arguments, &err) ||
+		!config_load(&config, &sources, &err))
 		return cli_fail(EXIT_CODE_CONFIG, &err);
-	code = cli_run(&config, argc, argv);
+	if (argc < 2)
+		code = cli_help(stderr, EXIT_CODE_USAGE);
+	else if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0)
+		code = cli_help(stdout, EXIT_CODE_OK);
+	else
+		code = cli_run(&config, argc, arguments);
 	config_fini(&config);
 	return code;
 }

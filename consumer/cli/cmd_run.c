@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "daemon/daemon.h"
+#include "daemon/signals.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +43,7 @@ enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 		else
 			return cli_usage("run", "\"%s\" is not understood", argv[i]);
 	}
+	signals_hold();
 	ok = daemon_run(&options, &hard, &err);
 	code = ok ? EXIT_CODE_OK : cli_fail(run_exit_code(&err), &err);
 	if (hard)

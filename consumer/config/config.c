@@ -71,6 +71,17 @@ static const struct config_setting *config_find(const char *name)
 	return NULL;
 }
 
+bool config_is_secret(const char *name, size_t size)
+{
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (config_settings[i].type == CONFIG_SECRET &&
+			strlen(config_settings[i].name) == size &&
+			memcmp(config_settings[i].name, name, size) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void config_list_free(struct config_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
@@ -319,6 +330,71 @@ bool config_check(const struct config *c, struct error *err)
 		return error_set(err, ERROR_FATAL, "bad_setting",
 			"mqtt.tls_certificate and mqtt.tls_key go together");
 	return true;
+}
+
+static bool config_load_options(struct config *c, struct error *err)
+{
+	for (size_t i = 0; i < c->sources.options_count; i++) {
+		const char *option = c->sources.options[i], *equals = strchr(option, '=');
+		char name[256];
+
+		CHECK(equals != NULL);
+		snprintf(name, sizeof(name), "%.*s", (int)(equals - option), option);
+		if (!config_set(c, name, equals + 1, "command line", err))
+			return false;
+	}
+	return true;
+}
+
+bool config_load(struct config *c, const struct config_sources *from, struct error *err)
+{
+	if (!config_init(c, err))
+		return false;
+	c->sources = *from;
+	if ((from->file == NULL || config_load_file(c, from->file, err)) &&
+		config_load_environment(c, err) && config_load_options(c, err) &&
+		config_check(c, err))
+		return true;
+	config_fini(c);
+	return false;
+}
+
+static bool config_is_equal(const struct config *a, const struct config *b,
+	const struct config_setting *s)
+{
+	const void *left = config_field(a, s), *right = config_field(b, s);
+
+	switch (s->type) {
+	case CONFIG_TEXT:
+	case CONFIG_SECRET:
+	case CONFIG_CHOICE:
+		return strcmp(*(char *const *)left, *(char *const *)right) == 0;
+	case CONFIG_LIST: {
+		const struct config_list *one = left, *other = right;
+
+		for (size_t i = 0; i < one->count && i < other->count; i++) {
+			if (strcmp(one->items[i], other->items[i]) != 0)
+				return false;
+		}
+		return one->count == other->count;
+	}
+	case CONFIG_BOOLEAN:
+		return *(const bool *)left == *(const bool *)right;
+	case CONFIG_NUMBER:
+	case CONFIG_BYTES:
+	case CONFIG_DURATION:
+		return *(const int64_t *)left == *(const int64_t *)right;
+	}
+	return false;
+}
+
+void config_compare(const struct config *a, const struct config *b, config_difference *each,
+	void *context)
+{
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (!config_is_equal(a, b, &config_settings[i]))
+			each(context, config_settings[i].name);
+	}
 }
 
 static void config_print_value(const struct config *c, const struct config_setting *s)

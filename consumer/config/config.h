@@ -33,12 +33,31 @@ struct config_list {
 #define CONFIG_TYPE_BYTES int64_t
 #define CONFIG_TYPE_DURATION int64_t
 
+/* Where settings come from besides the defaults and the environment. Borrowed. */
+struct config_sources {
+	const char *file;           /* NULL = none */
+	const char *const *options; /* "section.name=value" of the command line */
+	size_t options_count;
+};
+
 struct config {
+	struct config_sources sources;
 #define SETTING(field, name, type, default_text, low, high, help) CONFIG_TYPE_##type field;
 #include "config/config.def"
 #undef SETTING
 	struct config_origin *origins; /* where each value came from, for config print */
 };
+
+/*
+ * All of the above, checked. False with err and nothing to free. Reading it again later needs no
+ * other thread that changes the environment.
+ */
+MUST_CHECK bool config_load(struct config *c, const struct config_sources *from, struct error *err);
+
+/* Calls back with the name of every setting that differs between the two. */
+typedef void config_difference(void *context, const char *name);
+void config_compare(const struct config *a, const struct config *b, config_difference *each,
+	void *context);
 
 /* All defaults. */
 MUST_CHECK bool config_init(struct config *c, struct error *err);
@@ -56,6 +75,9 @@ MUST_CHECK bool config_set(struct config *c, const char *name, const char *value
 
 /* What is wrong between settings that are right each for itself. */
 MUST_CHECK bool config_check(const struct config *c, struct error *err);
+
+/* Whether the name, of so many bytes, is that of a setting that is never shown. */
+bool config_is_secret(const char *name, size_t size);
 
 /* INI text of every setting with its origin; secrets as ********. */
 void config_print(const struct config *c);

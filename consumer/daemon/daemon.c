@@ -7,6 +7,8 @@
 #include "daemon/filters.h"
 #include "daemon/intake.h"
 #include "daemon/pipeline.h"
+#include "daemon/reload.h"
+#include "daemon/signals.h"
 #include "http/http.h"
 #include "metrics/metrics.h"
 #include "migrate/migrate.h"
@@ -14,7 +16,6 @@
 
 #include <ev.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -54,7 +55,7 @@ struct daemon {
 	struct arena pages;
 
 	ev_async wake;
-	ev_signal sigterm, sigint;
+	struct signals signals;
 	ev_timer broker_timer; /* connect again */
 	ev_timer stop_timer;   /* do not wait any longer */
 	ev_timer tick;
@@ -218,14 +219,28 @@ static void daemon_on_wake(struct ev_loop *loop, ev_async *w, int events)
 
 /* ---- stopping ---- */
 
-static void daemon_on_signal(struct ev_loop *loop, ev_signal *w, int events)
+static void daemon_on_stop_signal(void *context, int signum)
 {
-	struct daemon *d = w->data;
+	(void)signum;
+	daemon_stop(context);
+}
 
-	(void)loop;
-	(void)events;
-	log_info("stopping", "", "signal=%d", w->signum);
-	daemon_stop(d);
+static void daemon_on_reload(void *context)
+{
+	const struct daemon *d = context;
+
+	reload_settings(d->config);
+}
+
+static void daemon_on_rotate(void *context)
+{
+	struct daemon *d = context;
+
+	if (d->spool == NULL)
+		return;
+	spool_rotate(d->spool);
+	log_info("log_rotates", "the next message begins a new segment", "last_seq=%" PRIu64,
+		spool_last_seq(d->spool));
 }
 
 static void daemon_wait_at_most(struct daemon *d, double seconds)
@@ -267,10 +282,13 @@ static void daemon_on_stop_timer(struct ev_loop *loop, ev_timer *w, int events)
 	struct daemon *d = w->data;
 
 	(void)events;
-	if (d->phase == DAEMON_STOPPING_BROKER)
+	if (d->phase == DAEMON_STOPPING_BROKER) {
 		daemon_stop_pipeline(d);
-	else
-		ev_break(loop, EVBREAK_ALL); /* what is not committed stays in the log */
+	} else { /* what is not committed stays in the log */
+		log_warn("stop_cut_short", "the batch under way did not end in time",
+			"seconds=%.0f", STOP_PIPELINE_S);
+		ev_break(loop, EVBREAK_ALL);
+	}
 }
 
 static void daemon_on_drained(void *context)
@@ -432,18 +450,17 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 
 static void daemon_init_watchers(struct daemon *d)
 {
+	struct signals_events signals = {daemon_on_stop_signal, daemon_on_reload, daemon_on_rotate,
+		d};
+
 	ev_async_init(&d->wake, daemon_on_wake);
-	ev_signal_init(&d->sigterm, daemon_on_signal, SIGTERM);
-	ev_signal_init(&d->sigint, daemon_on_signal, SIGINT);
 	ev_init(&d->broker_timer, daemon_on_broker_timer);
 	ev_init(&d->stop_timer, daemon_on_stop_timer);
 	ev_timer_init(&d->tick, daemon_on_tick, 1., 1.);
-	d->wake.data = d->sigterm.data = d->sigint.data = d->broker_timer.data =
-		d->stop_timer.data = d->tick.data = d;
+	d->wake.data = d->broker_timer.data = d->stop_timer.data = d->tick.data = d;
 	ev_async_start(d->loop, &d->wake);
-	ev_signal_start(d->loop, &d->sigterm);
-	ev_signal_start(d->loop, &d->sigint);
 	ev_timer_start(d->loop, &d->tick);
+	signals_start(&d->signals, d->loop, signals);
 }
 
 static bool daemon_start(struct daemon *d, struct error *err)
@@ -452,7 +469,6 @@ static bool daemon_start(struct daemon *d, struct error *err)
 	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
 	int64_t schema_version;
 
-	signal(SIGPIPE, SIG_IGN);
 	d->loop = ev_default_loop(EVFLAG_AUTO);
 	d->metrics = calloc(1, sizeof(*d->metrics));
 	if (d->loop == NULL || d->metrics == NULL ||
@@ -484,6 +500,7 @@ static bool daemon_finish(struct daemon *d)
 {
 	struct mqtt_status status = {.state = MQTT_DOWN};
 
+	signals_stop(&d->signals);
 	http_stop(&d->http);
 	if (d->mqtt != NULL)
 		mqtt_status(d->mqtt, &status);

@@ -12,7 +12,7 @@
  * HTTP, broker; stop order: the reverse, so that nothing is received that cannot be kept.
  *
  * SIGTERM and SIGINT stop it properly: the connection to the broker ends, the batch under way is
- * committed, the log is closed. The broker keeps the session.
+ * committed, the log is closed. The broker keeps the session. daemon/signals.h has the others.
  */
 struct daemon_options {
 	const struct config *config;

@@ -161,9 +161,13 @@ void pipeline_start(struct pipeline *p)
 
 static void pipeline_fatal(struct pipeline *p, const struct error *err)
 {
+	bool stopping = p->stopping; /* then somebody waits for the end already */
+
 	p->stopped = true;
 	ev_timer_stop(p->loop, &p->retry);
 	p->events.on_fatal(p->events.context, err);
+	if (stopping)
+		p->events.on_drained(p->events.context);
 }
 
 /* Call pipeline_on_retry() after a while. */
@@ -255,7 +259,9 @@ static void pipeline_on_idle(void *context)
 void pipeline_stop(struct pipeline *p)
 {
 	p->stopping = true;
-	if (p->storing == NULL)
+	if (p->stopped) /* by a failure: what it has under way is not waited for */
+		p->events.on_drained(p->events.context);
+	else if (p->storing == NULL)
 		pipeline_finish_stopping(p);
 }
 

@@ -223,6 +223,22 @@ static bool spool_buffer_reserve(struct spool *s, size_t size, struct error *err
 	return true;
 }
 
+/* A new segment was asked for. It never makes the log full: it waits for the spare. */
+static bool spool_takes_rotation(struct spool *s)
+{
+	bool ready;
+
+	if (!s->rotate)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	ready = s->spare == SPOOL_SPARE_READY && s->segments_count < SPOOL_SEGMENTS_MAX;
+	pthread_mutex_unlock(&s->lock);
+	if (s->active_offset > SEGMENT_HEADER_BYTES && !ready)
+		return false;
+	s->rotate = false;
+	return s->active_offset > SEGMENT_HEADER_BYTES;
+}
+
 static bool spool_append_write(struct spool *s, struct record *r, bool durable, struct error *err)
 {
 	size_t size = record_bytes(r);
@@ -231,7 +247,8 @@ static bool spool_append_write(struct spool *s, struct record *r, bool durable, 
 
 	if (!spool_buffer_reserve(s, size, err))
 		return false;
-	if (s->active_offset + (int64_t)size > s->active_size && !spool_begin_segment(s, err))
+	if ((s->active_offset + (int64_t)size > s->active_size || spool_takes_rotation(s)) &&
+		!spool_begin_segment(s, err))
 		return false;
 	pthread_mutex_lock(&s->lock);
 	generation = s->segments[s->segments_count - 1].first_seq;
@@ -294,6 +311,11 @@ void spool_stop_waiting(struct spool *s)
 	s->stop_waiting = true;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void spool_rotate(struct spool *s)
+{
+	s->rotate = true;
 }
 
 uint64_t spool_last_seq(const struct spool *s)

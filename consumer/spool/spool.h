@@ -94,6 +94,10 @@ enum spool_append spool_append(struct spool *spool, struct record *r, bool durab
 bool spool_wait_for_space(struct spool *spool);
 void spool_stop_waiting(struct spool *spool);
 
+/* The next record begins a new segment, as soon as one is ready, unless this one is empty. Any
+ * thread. */
+void spool_rotate(struct spool *spool);
+
 /* Number of the last record that a cursor can read. Any thread. */
 uint64_t spool_last_seq(const struct spool *spool);
 

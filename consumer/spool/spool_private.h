@@ -48,6 +48,7 @@ struct spool {
 	bool broken; /* an append failed */
 
 	_Atomic uint64_t last_seq; /* readable */
+	_Atomic bool rotate;       /* spool_rotate() was called */
 
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t changed;

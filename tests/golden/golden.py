@@ -5,8 +5,11 @@
     store-token-set.json    what the store is told; the entity is in its name
     1.6-in-start.rows.txt   what is made of it
 
-    golden.py BINARY             compare
-    golden.py BINARY --update    write what is made now; look at the difference before a commit
+    export/json.txt ...          what `spool export` makes of a log of all of them, in each form
+
+    golden.py BINARY MAKE_LOG             compare
+    golden.py BINARY MAKE_LOG --update    write what is made now; look at the difference before a
+                                          commit
 """
 
 import difflib
@@ -45,19 +48,45 @@ def rows(binary, path):
     return done.stdout
 
 
+def exported(binary, make_log, inputs):
+    """{name of the golden file: text}, of each form of export. msgpack: a record a line, as hex."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        log = os.path.join(folder, "log")
+        lines = "".join(f"{topic(p)}\t{payload(p).hex()}\n" for p in inputs)
+        subprocess.run([make_log, log], input=lines, text=True, check=True)
+        for form in ("json", "maeve", "msgpack"):
+            done = subprocess.run([binary, f"--spool.dir={log}", "spool", "export", form],
+                                  capture_output=True, check=False)
+            if done.returncode != 0 or done.stderr:
+                sys.exit(f"export {form}: exit code {done.returncode}\n{done.stderr.decode()}")
+            found[form] = done.stdout
+    records, text = found.pop("msgpack"), ""
+    while records:
+        size = int.from_bytes(records[7:11], "big")
+        text += records[:size].hex() + "\n"
+        records = records[size:]
+    return {**{f"{form}.txt": out.decode() for form, out in found.items()}, "msgpack.txt": text}
+
+
+def compare(path, made, update):
+    """Is it as it was? Otherwise the difference is printed."""
+    if update:
+        path.write_text(made)
+    before = path.read_text() if path.exists() else ""
+    if made != before:
+        print("".join(difflib.unified_diff(
+            before.splitlines(True), made.splitlines(True), path.name, "made now")))
+    return made == before
+
+
 def main():
-    binary, update = sys.argv[1], "--update" in sys.argv
+    binary, make_log, update = sys.argv[1], sys.argv[2], "--update" in sys.argv
     inputs = sorted(p for p in HERE.iterdir() if p.suffix in (".json", ".hex"))
-    failed = 0
-    for path in inputs:
-        made, beside = rows(binary, path), path.with_suffix(".rows.txt")
-        if update:
-            beside.write_text(made)
-        before = beside.read_text() if beside.exists() else ""
-        if made != before:
-            failed += 1
-            print("".join(difflib.unified_diff(
-                before.splitlines(True), made.splitlines(True), beside.name, "made now")))
+    failed = sum(not compare(path.with_suffix(".rows.txt"), rows(binary, path), update)
+                 for path in inputs)
+    failed += sum(not compare(HERE / "export" / name, text, update)
+                  for name, text in exported(binary, make_log, inputs).items())
     forgotten = {p.name for p in HERE.glob("*.rows.txt")} - {
         p.with_suffix(".rows.txt").name for p in inputs}
     print(f"{len(inputs)} messages, {failed} differ", *sorted(forgotten))

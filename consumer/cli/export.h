@@ -1,0 +1,29 @@
+#ifndef CLI_EXPORT_H
+#define CLI_EXPORT_H
+
+#include "decode/decode.h"
+#include "spool/record.h"
+
+#include <stdio.h>
+
+/*
+ * A record of the log in a form for other programs. What has no place in a form is not bent into
+ * it: it goes out as the bytes it is, so that nothing is lost on the way. One thread.
+ *
+ *	msgpack  the record as it is
+ *	json     a line with the payload as JSON, or payload_hex where it is none
+ *	maeve    a line for each message in it: OCPP in the JSON envelope of MaEVE, messages to
+ *		 the store as the JSON objects they are
+ */
+struct exporter {
+	struct decoder *decoder; /* borrowed */
+	FILE *out;
+};
+
+/* generation: of the segment that the record is from. FATAL with err if it cannot be written. */
+typedef bool export_form(struct exporter *e, const struct record *r, uint64_t generation,
+	struct arena *arena, struct error *err);
+
+export_form export_json, export_maeve, export_msgpack;
+
+#endif

@@ -1,0 +1,49 @@
+#include "daemon/reload.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct reload_names {
+	char text[512];
+	size_t used;
+	uint32_t count;
+};
+
+static void reload_note(void *context, const char *name)
+{
+	struct reload_names *n = context;
+
+	if (strcmp(name, "log.level") == 0)
+		return;
+	if (n->used + strlen(name) + 3 < sizeof(n->text))
+		n->used += (size_t)snprintf(n->text + n->used, sizeof(n->text) - n->used, "%s%s",
+			n->count > 0 ? ", " : "", name);
+	n->count++;
+}
+
+void reload_settings(const struct config *running)
+{
+	struct reload_names waiting = {.used = 0};
+	enum log_level level;
+	struct config fresh;
+	struct error err;
+
+	if (!config_load(&fresh, &running->sources, &err)) {
+		error_hint(&err, "the settings of before stay; mend them and send SIGHUP again");
+		log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
+		return;
+	}
+	if (log_level_parse(fresh.log_level, &level))
+		log_set_level(level);
+	config_compare(running, &fresh, reload_note, &waiting);
+	log_info("reloaded", "", "log_level=%s", fresh.log_level);
+	if (waiting.count > 0) {
+		error_set(&err, ERROR_FATAL, "restart_needed",
+			"these settings have changed and count from the next start on: %s%s",
+			waiting.text, waiting.used + 64 > sizeof(waiting.text) ? ", ..." : "");
+		log_failure(LOG_LEVEL_WARN, "not_reloaded", &err);
+	}
+	config_fini(&fresh);
+}

@@ -1,0 +1,100 @@
+"""What the program does when it is sent a signal, and when it stops by itself."""
+
+import glob
+import os
+import signal
+
+import rig
+from conftest import run_cli, stored
+
+
+def settings_file(tmp_path, settings, level):
+    path = tmp_path / "ocpp.ini"
+    lines = [f"{key.split('.')[-1]} = {value}" for key, value in settings.items()]
+    path.write_text("[log]\nlevel = " + level + "\n[batch]\n" + "\n".join(lines) + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_hangup_reads_the_settings_again(running, publish, migrated, tmp_path):
+    path = settings_file(tmp_path, {"messages_max": 100}, "info")
+    p = running(environment={"OCPP_PERSISTER_CONFIG": str(path)})
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1)
+    assert p.events("stored") == []
+    settings_file(tmp_path, {"messages_max": 200, "bytes_max": "1MiB"}, "debug")
+    os.kill(p.pid, signal.SIGHUP)
+    p.wait_event("reloaded", log_level="debug")
+    # What cannot be changed while it runs is said.
+    said = p.wait_event("not_reloaded")["msg"]
+    assert "batch.messages_max" in said and "batch.bytes_max" in said
+    assert "log.level" not in said
+    publish.call("cs1", "Heartbeat", {}, id="2")
+    p.wait_event("stored")
+    # Settings that are wrong change nothing.
+    path.write_text("[log]\nlevel = loud\n")
+    os.kill(p.pid, signal.SIGHUP)
+    assert "loud" in p.wait_event("reload_failed")["msg"]
+    settings_file(tmp_path, {"messages_max": 100}, "info")
+    os.kill(p.pid, signal.SIGHUP)
+    p.wait_event("reloaded", log_level="info")
+    publish.call("cs1", "Heartbeat", {}, id="3")
+    stored(migrated, 3)
+    assert p.stop() == 0
+
+
+def test_usr1_begins_a_new_segment(running, publish, migrated):
+    p = running()
+    folder = p.settings["spool.dir"]
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1)
+    for n in (2, 3):
+        os.kill(p.pid, signal.SIGUSR1)
+        p.wait_event("log_rotates", count=n - 1)
+        # The spare is made meanwhile; until it is there messages go into the old one.
+        rig.wait_until(lambda: os.path.exists(f"{folder}/spare.tmp"), 60, "the spare")
+        publish.call("cs1", "Heartbeat", {}, id=str(n))
+        stored(migrated, n)
+
+        def segments():
+            return len(glob.glob(f"{folder}/*.seg*")) >= n
+
+        rig.wait_until(segments, 60, lambda: str(os.listdir(folder)))
+    assert p.stop() == 0
+    done = run_cli({"spool.dir": folder}, "spool", "verify")
+    assert done.returncode == 0 and done.stdout.startswith("3 records in"), done.stdout
+
+
+def test_no_signal_of_the_usual_ones_ends_it_unseen(running, publish, migrated):
+    p = running()
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        os.kill(p.pid, number)
+    p.wait_event("signal_ignored", signal=int(signal.SIGUSR2))
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1)
+    assert p.stop() == 0
+
+
+def test_signals_during_the_start_do_not_end_it(persister, migrated, broker):
+    """From the first moment on; what came early is done once it runs."""
+    p = persister({**migrated.settings(), **broker.settings()}).start()
+
+    def holds():
+        with open(f"/proc/{p.pid}/status") as f:
+            held = [line for line in f if line.startswith(("SigBlk:", "SigCgt:"))]
+        return any(int(line.split()[1], 16) >> (signal.SIGHUP - 1) & 1 for line in held)
+
+    rig.wait_until(holds, 60, "the signals are taken")
+    os.kill(p.pid, signal.SIGHUP)
+    os.kill(p.pid, signal.SIGUSR1)
+    p.wait_event("reloaded")
+    p.wait_event("database_connected")
+    assert p.stop() == 0
+
+
+def test_after_a_failure_it_stops_without_waiting(persister, database, broker):
+    """The schema is missing, so that there is no batch to wait for."""
+    p = persister({**database.settings(), **broker.settings()}).start()
+    p.wait_event("stopping")
+    assert p.wait_exit() == 5
+    assert p.events("stopped", failed=1) and not p.events("stop_cut_short")
