@@ -10,7 +10,8 @@
 /*
  * A small HTTP server on the loop, for machines that watch us: /metrics, /healthz, /readyz. The
  * only code that knows libmicrohttpd. Requests are answered at once from memory; there is nothing
- * to post.
+ * to post. A connection is for one request. Slow clients, of whatever number, delay no other: the
+ * oldest connection makes room, and each has a deadline.
  */
 struct http;
 
