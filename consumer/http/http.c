@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 /*
- * We accept connections, libmicrohttpd serves them. So it is we who decide which one goes when there
- * are too many: the oldest, of the address that has its share of them, else of all. A client that
- * asks and reads is done long before it is the oldest; one that only holds on makes room for it. A
- * connection is for one request, and ends at its deadline whatever state it is in.
+ * We accept connections, libmicrohttpd serves them. So it is we who decide which one goes when
+ * there are too many: the oldest of the address that has its share of them, else of all. A client
+ * that asks and reads is done long before it is the oldest; one that only holds on makes room for
+ * it. A connection is for one request, and ends at its deadline whatever state it is in.
  */
 enum {
 	HTTP_CONNECTIONS_MAX = 512,
