@@ -279,8 +279,10 @@ static char **cli_hide_arguments(int argc, char **argv)
 		const char *end = cli_setting_end(argv[i]);
 
 		copy[i] = strdup(argv[i]);
-		if (copy[i] == NULL)
+		if (copy[i] == NULL) {
+			free(copy);
 			return NULL;
+		}
 		if (end != NULL && config_is_secret(argv[i] + 2, (size_t)(end - argv[i] - 2)))
 			memset(argv[i] + (end + 1 - argv[i]), '*', strlen(end + 1));
 		redact_passwords(argv[i]);
@@ -290,10 +292,10 @@ static char **cli_hide_arguments(int argc, char **argv)
 
 enum exit_code cli_main(int argc, char **argv)
 {
-	/* Both live as long as the process. */
+	/* They live as long as the process. */
 	static struct config config;
+	static struct config_sources sources;
 	static char **arguments;
-	struct config_sources sources;
 	struct error err;
 	enum exit_code code;
 

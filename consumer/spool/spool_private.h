@@ -45,10 +45,10 @@ struct spool {
 	int64_t active_size;
 	uint8_t *buffer; /* one record */
 	size_t buffer_size;
-	bool broken; /* an append failed */
+	bool broken;         /* an append failed */
+	_Atomic bool rotate; /* spool_rotate() was called; any thread */
 
 	_Atomic uint64_t last_seq; /* readable */
-	_Atomic bool rotate;       /* spool_rotate() was called */
 
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t changed;
