@@ -273,16 +273,21 @@ static enum exit_code cli_run(const struct config *config, int argc, char **argv
  */
 static char **cli_hide_arguments(int argc, char **argv)
 {
-	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+	/* All texts in one piece, and the list of them before it. */
+	size_t list = ((size_t)argc + 1) * sizeof(char *), size = list;
+	char **copy, *to;
 
-	for (int i = 0; copy != NULL && i < argc; i++) {
+	for (int i = 0; i < argc; i++)
+		size += strlen(argv[i]) + 1;
+	copy = calloc(1, size);
+	if (copy == NULL)
+		return NULL;
+	to = (char *)copy + list;
+	for (int i = 0; i < argc; i++) {
 		const char *end = cli_setting_end(argv[i]);
 
-		copy[i] = strdup(argv[i]);
-		if (copy[i] == NULL) {
-			free(copy);
-			return NULL;
-		}
+		copy[i] = to;
+		to = stpcpy(to, argv[i]) + 1;
 		if (end != NULL && config_is_secret(argv[i] + 2, (size_t)(end - argv[i] - 2)))
 			memset(argv[i] + (end + 1 - argv[i]), '*', strlen(end + 1));
 		redact_passwords(argv[i]);
