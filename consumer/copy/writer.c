@@ -220,6 +220,8 @@ static bool setup_plan(struct writer *w, struct error *err)
 
 	w->requests_count = w->copies_count = 0;
 	setup_simple(w, setup_sql, NULL);
+	if (!writer_plan_rights(w, err))
+		return false;
 	setup_simple(w,
 		w->options.commit_sync ? "SET synchronous_commit = on"
 				       : "SET synchronous_commit = off",
@@ -230,6 +232,8 @@ static bool setup_plan(struct writer *w, struct error *err)
 	/* What fills gaps must see every row. */
 	if (w->options.gaps_only)
 		setup_simple(w, "SELECT forbid_loading()", NULL);
+	if (!writer_plan_secret_keys(w, err))
+		return false;
 	setup_simple(w, SETUP_PARTITIONS_SQL, setup_on_partitions);
 	params[0] = param_text(w->spool_text);
 	params[1] = param_int8(&w->setup_arena, w->options.oldest_seq - 1);

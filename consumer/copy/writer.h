@@ -35,9 +35,11 @@ struct writer_options {
 	int64_t dedupe_window_us;
 	int64_t pairing_window_us;
 	int64_t dead_letters_bytes_max;
-	int64_t oldest_seq;     /* where a log begins that the database does not know yet */
-	int64_t schema_version; /* that the database must have */
-	bool gaps_only;         /* as of the batches */
+	int64_t oldest_seq;             /* where a log begins that the database does not know yet */
+	int64_t schema_version;         /* that the database must have */
+	bool gaps_only;                 /* as of the batches */
+	const char *const *secret_keys; /* words that secret_keys is to have */
+	size_t secret_keys_count;
 
 	/* Meter values of days that have no partition are loaded into tables without an index,
 	 * which are attached when the log has gone on to other days: not visible until then, and

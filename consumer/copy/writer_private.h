@@ -186,6 +186,11 @@ MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
 
+/* writer_rights.c: a role that may not do what it must is refused with the GRANTs. */
+MUST_CHECK bool writer_plan_rights(struct writer *w, struct error *err);
+/* The words of the settings that tell secrets. */
+MUST_CHECK bool writer_plan_secret_keys(struct writer *w, struct error *err);
+
 /* writer_totals.c */
 void writer_totals_of(const struct writer *w, const struct batch *b, struct writer_totals *out);
 MUST_CHECK bool writer_plan_totals(struct writer *w, struct error *err);

@@ -87,6 +87,8 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,
 		.schema_version = schema_version,
 		.gaps_only = p->log->gaps_only,
+		.secret_keys = (const char *const *)c->secrets_keys.items,
+		.secret_keys_count = c->secrets_keys.count,
 		.loads = p->log->loads,
 	};
 	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,

@@ -69,6 +69,18 @@ class Database:
     def settings(self, port=None):
         return self.cluster.settings(self.name, self.user, self.password, port)
 
+    def writer_settings(self, port=None):
+        """As a persister should connect: with the rights of ocpp_writer, and no others. The
+        database is migrated."""
+        with psycopg.connect(self.cluster.dsn(self.name), autocommit=True) as admin:
+            admin.execute(f"REVOKE TEMPORARY ON DATABASE {self.name} FROM PUBLIC")
+            admin.execute(f"GRANT TEMPORARY ON DATABASE {self.name} TO ocpp_writer")
+            try:
+                admin.execute("CREATE ROLE persister LOGIN PASSWORD 'secret' IN ROLE ocpp_writer")
+            except psycopg.errors.DuplicateObject:
+                pass  # by another test
+        return self.cluster.settings(self.name, "persister", "secret", port)
+
     def dsn(self, port=None):
         return self.cluster.dsn(self.name, self.user, self.password, port)
 
@@ -214,8 +226,8 @@ def publish(broker):
 def running(persister, migrated, broker):
     """running(settings): a persister between the test's broker and database, ready."""
     def start(settings=None, **kwargs):
-        p = persister({"spool.segment_bytes": "4MiB", **migrated.settings(), **broker.settings(),
-                       **(settings or {})}, **kwargs).start()
+        p = persister({"spool.segment_bytes": "4MiB", **migrated.writer_settings(),
+                       **broker.settings(), **(settings or {})}, **kwargs).start()
         p.wait_event("broker_connected")
         p.wait_event("database_connected")
         return p
@@ -238,7 +250,7 @@ def world(workspace, postgres):
     database = make_database(postgres)
     settings = {**database.settings(), **broker.settings()}
     assert run_cli(settings, "migrate", "up").returncode == 0
-    p = rig.Persister(workspace, BINARY, settings).start()
+    p = rig.Persister(workspace, BINARY, {**settings, **database.writer_settings()}).start()
     p.wait_event("broker_connected")
     p.wait_event("database_connected")
     publisher = Publisher(broker.port)

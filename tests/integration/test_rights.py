@@ -5,7 +5,7 @@ import pathlib
 
 import psycopg
 import pytest
-from conftest import ROOT
+from conftest import ROOT, stored
 
 OURS = "SELECT oid FROM pg_namespace WHERE nspname IN ('ocpp', 'maeve')"
 NOON = "2026-03-01 12:00Z"
@@ -229,3 +229,45 @@ def test_what_was_registered_before_is_removed_by_the_migration(database, migrat
     assert done.returncode == 0, done.stderr
     assert '"planted", which no migration made; the row is removed' in done.stderr
     assert ("planted",) not in database.rows("SELECT table_name FROM partitioned_tables")
+
+
+# ---- what the persister needs ----
+
+
+@pytest.mark.parametrize("given", [
+    [],  # nothing at all
+    ["ocpp_writer"],  # as README has it, but for TEMPORARY
+    ["USAGE ON SCHEMA ocpp", "SELECT ON ALL TABLES IN SCHEMA ocpp"],
+    ["ocpp_writer", "TEMPORARY ON DATABASE {database}"],  # and one table is taken from all writers
+])
+def test_rights_that_are_missing_are_named_with_the_grants(persister, migrated, broker, publish,
+                                                           given):
+    admin = migrated.connect()
+    name = f"low_of_{migrated.name}"
+    admin.execute(f"REVOKE ALL ON DATABASE {migrated.name} FROM PUBLIC")
+    admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    admin.execute(f"GRANT CONNECT ON DATABASE {migrated.name} TO {name}")
+    for right in given:
+        admin.execute(f"GRANT {right.format(database=migrated.name)} TO {name}")
+    if len(given) == 2 and given[0] == "ocpp_writer":
+        admin.execute("REVOKE UPDATE ON tokens FROM ocpp_writer")
+        admin.execute("REVOKE EXECUTE ON FUNCTION ensure_partition FROM ocpp_writer")
+        missing = ["UPDATE on ocpp.tokens", "EXECUTE on ocpp.ensure_partition"]
+    elif given == ["ocpp_writer"]:
+        missing = ["TEMPORARY on database"]
+    else:
+        missing = ["TEMPORARY on database", "INSERT on ocpp.secret_keys" if given
+                   else "USAGE on schema ocpp", " more"]
+    p = persister({**migrated.cluster.settings(migrated.name, name, "secret"),
+                   **broker.settings()}).start()
+    lost = p.wait_event("database_lost")
+    for what in missing:
+        assert what in lost["msg"]
+    publish.call("cs1", "Heartbeat", {})
+    for statement in lost["hint"].split("; "):
+        assert statement.startswith("GRANT ")
+        admin.execute(statement)
+    p.wait_event("database_connected", timeout=120)  # by itself
+    stored(migrated, 1, timeout=120)
+    p.stop()
+    admin.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")

@@ -1,0 +1,166 @@
+#include "base/text.h"
+#include "copy/writer_private.h"
+
+/*
+ * What a connection needs before anything is stored, asked for and said at once: the rights of its
+ * role, and the words that tell secrets. Part of setting the connection up (writer.c).
+ */
+
+/*
+ * Rights that are missing, in words, and the statements that give them. The schema is named:
+ * without USAGE it is not the current one. If it is not there, that is said elsewhere.
+ */
+static const char rights_sql[] =
+	"WITH ours AS (SELECT oid, quote_ident(nspname) AS name FROM pg_namespace WHERE nspname = "
+	"%s), "
+	"tables (name, rights) AS ("
+	"SELECT t, 'SELECT,INSERT,UPDATE,DELETE' FROM unnest(ARRAY['meter_values', "
+	"'meter_value_layouts', 'transaction_events', 'authorizations', 'ocpp_events', "
+	"'transactions', 'transaction_keys', 'transaction_starts', 'exchange_halves', "
+	"'charge_station_status', 'connector_status', 'operation_status', 'ingest_progress', "
+	"'dead_letters', 'tokens', 'charge_stations', 'charge_station_settings', "
+	"'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers', "
+	"'certificates', 'ocpi_registrations', 'ocpi_parties', 'locations']) t "
+	"UNION ALL SELECT t, 'SELECT' FROM unnest(ARRAY['partitioned_tables', "
+	"'loading_partitions', 'schema_migrations']) t "
+	"UNION ALL SELECT 'secret_keys', 'SELECT,INSERT'), "
+	"missing (rank, what, remedy) AS ("
+	"SELECT 1, 'USAGE on schema ' || o.name, format('GRANT USAGE ON SCHEMA %%s TO %%I', "
+	"o.name, "
+	"current_user) FROM ours o WHERE NOT has_schema_privilege(o.oid, 'USAGE') "
+	"UNION ALL SELECT 2, string_agg(p, ', ') || ' on ' || o.name || '.' || t.name, "
+	"format('GRANT %%s ON %%s.%%I TO %%I', string_agg(p, ', '), o.name, t.name, current_user) "
+	"FROM ours o, tables t JOIN pg_class c ON c.relname = t.name, "
+	"string_to_table(t.rights, ',') p "
+	"WHERE c.relnamespace = o.oid AND NOT has_table_privilege(c.oid, p) GROUP BY o.name, "
+	"t.name "
+	"UNION ALL SELECT 3, 'EXECUTE on ' || o.name || '.' || f.proname, "
+	"format('GRANT EXECUTE ON FUNCTION %%s.%%I TO %%I', o.name, f.proname, current_user) "
+	"FROM ours o, pg_proc f WHERE f.pronamespace = o.oid AND f.proname IN ('ensure_partition', "
+	"'forbid_loading', 'load_partition', 'end_loading', 'finish_loading') "
+	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
+	/* One grant for all of it, where there is the role made for it. */
+	"SELECT current_user, concat_ws(', ', CASE WHEN t.lacks THEN t.what END, "
+	"nullif(array_to_string(m.what[1:5], ', '), ''), "
+	"CASE WHEN m.count > 5 THEN format('and %%s more', m.count - 5) END), "
+	"concat_ws('; ', CASE WHEN t.lacks THEN t.remedy END, "
+	"CASE WHEN m.count > 0 AND NOT pg_has_role(r.oid, 'MEMBER') "
+	"THEN format('GRANT ocpp_writer TO %%I', current_user) "
+	"ELSE nullif(array_to_string(m.remedy[1:3], '; '), '') END) "
+	"FROM (SELECT NOT has_database_privilege(current_database(), 'TEMPORARY') AS lacks, "
+	"'TEMPORARY on database ' || quote_ident(current_database()) AS what, "
+	"format('GRANT TEMPORARY ON DATABASE %%I TO %%I', current_database(), current_user) AS "
+	"remedy) t "
+	"CROSS JOIN (SELECT count(*), array_agg(what ORDER BY rank, what) AS what, "
+	"array_agg(remedy ORDER BY rank, what) AS remedy FROM missing) m "
+	"LEFT JOIN pg_roles r ON r.rolname = 'ocpp_writer' "
+	"WHERE t.lacks OR m.count > 0";
+
+static bool rights_on_missing(void *context, const PGresult *result, int number, struct error *err)
+{
+	(void)context;
+	(void)number;
+	if (PQntuples(result) == 0)
+		return true;
+	/* Whoever grants them need not start us again. */
+	error_set(err, ERROR_TRANSIENT, "refused", "role \"%s\" has not the rights it needs: %s",
+		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+	return error_hint(err, "%s", PQgetvalue(result, 0, 2));
+}
+
+/* A literal whatever standard_conforming_strings says. */
+static void rights_put_literal(struct text *t, const char *value)
+{
+	text_put_cstr(t, " E'");
+	for (; *value != '\0'; value++) {
+		if (*value == '\'' || *value == '\\')
+			text_put_char(t, *value);
+		text_put_char(t, *value);
+	}
+	text_put_char(t, '\'');
+}
+
+static const char *rights_literal(struct writer *w, const char *value)
+{
+	struct text t;
+
+	text_begin(&t, &w->setup_arena);
+	rights_put_literal(&t, value);
+	text_put_char(&t, '\0');
+	return (const char *)text_end(&t).data;
+}
+
+enum { SECRET_WORD_BYTES_MIN = 3, SECRET_WORD_BYTES_MAX = 64 }; /* as the table has it */
+
+/* Its letters, in lower case, and digits. Returns how many. */
+static int rights_put_word(struct text *t, const char *word)
+{
+	int size = 0;
+
+	for (const char *at = word; *at != '\0'; at++) {
+		char c = (char)(*at >= 'A' && *at <= 'Z' ? *at - 'A' + 'a' : *at);
+
+		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')) {
+			text_put_char(t, c);
+			size++;
+		}
+	}
+	return size;
+}
+
+/* All of them as the table keeps them: {portalcode,totpseed}. */
+static const char *rights_words(struct writer *w, struct error *err)
+{
+	struct slice made;
+	struct text t;
+
+	text_begin(&t, &w->setup_arena);
+	text_put_char(&t, '{');
+	for (size_t i = 0; i < w->options.secret_keys_count; i++) {
+		const char *word = w->options.secret_keys[i];
+		int size;
+
+		if (i > 0)
+			text_put_char(&t, ',');
+		size = rights_put_word(&t, word);
+		if (size < SECRET_WORD_BYTES_MIN || size > SECRET_WORD_BYTES_MAX) {
+			error_set(err, ERROR_FATAL, "bad_setting",
+				"secrets.keys: \"%.60s\" has not %d to %d letters and digits", word,
+				SECRET_WORD_BYTES_MIN, SECRET_WORD_BYTES_MAX);
+			return NULL;
+		}
+	}
+	text_put(&t, "}", 2); /* with its terminator */
+	made = text_end(&t);
+	if (slice_is_absent(made))
+		(void)writer_arena_full(err);
+	return (const char *)made.data;
+}
+
+bool writer_plan_rights(struct writer *w, struct error *err)
+{
+	const char *schema = rights_literal(w, w->options.pg.schema);
+	struct pg_request *r = writer_request(w);
+
+	r->sql = schema == NULL ? NULL : writer_sql(&w->setup_arena, rights_sql, schema);
+	r->on_result = rights_on_missing;
+	r->context = w;
+	return r->sql != NULL || writer_arena_full(err);
+}
+
+bool writer_plan_secret_keys(struct writer *w, struct error *err)
+{
+	const char *words;
+	struct pg_request *r;
+
+	if (w->options.secret_keys_count == 0)
+		return true;
+	words = rights_words(w, err);
+	if (words == NULL)
+		return false;
+	r = writer_request(w);
+	r->sql = writer_sql(&w->setup_arena,
+		"INSERT INTO secret_keys (word) SELECT unnest('%s'::text[]) ON CONFLICT DO NOTHING",
+		words);
+	return r->sql != NULL || writer_arena_full(err);
+}
