@@ -85,7 +85,23 @@ void fs_fail_at(uint64_t call, const char *what)
 
 static bool fs_error(struct error *err, const char *verb, const char *path)
 {
-	return error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
+	if (errno != ENOSPC && errno != EDQUOT)
+		return error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
+	error_set_errno(err, ERROR_TRANSIENT, "disk_full", "could not %s \"%s\"", verb, path);
+	return error_hint(err, "free space on this disk, and do the same again");
+}
+
+/* What of it is on disk nobody knows, whatever the reason. */
+static bool fs_sync_error(struct error *err, const char *verb, const char *path)
+{
+	error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
+	return error_hint(err, "what was acknowledged before is kept: look what is wrong with the "
+			       "disk, then start again");
+}
+
+bool fs_is_full(const struct error *err)
+{
+	return err->kind == ERROR_TRANSIENT && strcmp(err->reason, "disk_full") == 0;
 }
 
 /* O_NONBLOCK: to open a pipe would wait for whoever writes to it. */
@@ -185,8 +201,22 @@ int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *pat
 bool fs_sync_data(int fd, const char *path, struct error *err)
 {
 	if (fs_fault() != FS_FAULT_NONE || fdatasync(fd) != 0)
-		return fs_error(err, "sync", path);
+		return fs_sync_error(err, "sync", path);
 	return true;
+}
+
+bool fs_allocate(int fd, int64_t size, const char *path, struct error *err)
+{
+	int failed = 0;
+
+	if (fs_fault() != FS_FAULT_NONE)
+		return fs_error(err, "take room for", path);
+	do
+		failed = fallocate(fd, 0, 0, size);
+	while (failed != 0 && errno == EINTR);
+	if (failed == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
+		return true;
+	return fs_error(err, "take room for", path);
 }
 
 bool fs_sync_dir(const char *path, struct error *err)
@@ -195,7 +225,7 @@ bool fs_sync_dir(const char *path, struct error *err)
 	bool ok = fd >= 0 && fsync(fd) == 0;
 
 	if (!ok)
-		fs_error(err, "sync folder", path);
+		fs_sync_error(err, "sync folder", path);
 	if (fd >= 0)
 		close(fd);
 	return ok;
@@ -314,9 +344,12 @@ bool fs_replace_file(const char *path, struct slice bytes, struct error *err)
 	ok = fs_pwrite(fd, bytes, 0, tmp, err) && fs_sync_data(fd, tmp, err);
 	if (!fs_close(&fd, tmp, ok ? err : NULL))
 		ok = false;
-	if (!ok)
+	ok = ok && fs_rename(tmp, path, err);
+	if (!ok) {
+		(void)unlink(tmp); /* on a full disk what it takes is missing elsewhere */
 		return false;
+	}
 	memcpy(dir, tmp, sizeof(dir));
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's works in the given bytes */
-	return fs_rename(tmp, path, err) && fs_sync_dir(dirname(dir), err);
+	return fs_sync_dir(dirname(dir), err);
 }

@@ -11,8 +11,12 @@
  * All file I/O of the log goes through here, so that tests can make the N-th call fail. In builds
  * with FAILPOINTS the environment variable FAILPOINT=fs:<N>:<what> picks the call (1 = the first)
  * and what it does: EIO, ENOSPC, short (half of a write, then ENOSPC), kill (the process ends
- * there as by kill -9). Failures of a disk are FATAL: a failed fsync must not be retried, since
- * the kernel may have dropped the pages and will report success the second time.
+ * there as by kill -9).
+ *
+ * A disk (or a quota) without room is TRANSIENT "disk_full": nothing is lost by it, and the same
+ * works once there is room. All other failures are FATAL "disk"; so is every failed sync, which
+ * must not be retried, since the kernel may have dropped the pages and will report success the
+ * second time.
  *
  * Paths appear in error texts. Any thread.
  */
@@ -41,6 +45,13 @@ MUST_CHECK bool fs_pwrite(int fd, struct slice bytes, int64_t offset, const char
 MUST_CHECK int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *path,
 	struct error *err);
 
+/* Whether the error says that there is no room: see above. */
+bool fs_is_full(const struct error *err);
+
+/* Take the room that the first size bytes need; they read as before. A file system that cannot do
+ * that is no error: then only writing them tells. */
+MUST_CHECK bool fs_allocate(int fd, int64_t size, const char *path, struct error *err);
+
 MUST_CHECK bool fs_sync_data(int fd, const char *path, struct error *err);
 MUST_CHECK bool fs_sync_dir(const char *path, struct error *err);
 MUST_CHECK bool fs_rename(const char *from, const char *to, struct error *err);
@@ -60,7 +71,7 @@ MUST_CHECK char *fs_read_file(const char *path, size_t size_max, size_t *size_ou
 MUST_CHECK char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out,
 	struct error *err);
 
-/* Write path.tmp, sync, rename to path, sync the folder. */
+/* Write path.tmp, sync, rename to path, sync the folder. If that fails, path is as it was. */
 MUST_CHECK bool fs_replace_file(const char *path, struct slice bytes, struct error *err);
 
 /* Calls counted so far, for tests that sweep over all of them. Always 0 without FAILPOINTS. */

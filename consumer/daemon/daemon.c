@@ -125,8 +125,14 @@ static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
 	struct error err;
 
 	if (!filters_save(&d->filters, &err)) {
-		daemon_fail(d, &err);
-		return;
+		if (!fs_is_full(&err)) {
+			daemon_fail(d, &err);
+			return;
+		}
+		error_hint(&err,
+			"it is written with the next connection; until then a filter that is "
+			"taken out of mqtt.topics stays subscribed");
+		log_failure(LOG_LEVEL_WARN, "subscriptions_not_kept", &err);
 	}
 	d->subscribed_us = clock_mono_us();
 	metrics_add(&d->metrics->broker_connects, 1);

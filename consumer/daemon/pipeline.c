@@ -556,6 +556,7 @@ void pipeline_measure(struct pipeline *p, struct spool *spool)
 	metrics_set(&m->spool_segments, stats.segments);
 	metrics_set(&m->spool_archived, stats.archived);
 	metrics_set(&m->spool_full, stats.full);
+	metrics_set(&m->spool_disk_full, stats.disk_full);
 	metrics_set(&m->spool_damaged, stats.damaged_records);
 	pipeline_measure_backlog(p, spool, &stats);
 	metrics_set(&m->database_up, pipeline_is_ready(p));

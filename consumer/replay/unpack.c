@@ -59,11 +59,18 @@ static bool unpack_read(struct unpacker *u, struct error *err)
 	return true;
 }
 
+/* FATAL also where the disk is full: nobody makes room while we wait. */
+static bool unpack_no_room(struct error *err)
+{
+	err->kind = ERROR_FATAL;
+	return error_hint(err, "TMPDIR says where it is; it takes what is unpacked");
+}
+
 static bool unpack_write(struct unpacker *u, const uint8_t *bytes, size_t size, struct error *err)
 {
 	if (size > 0 &&
 		!fs_pwrite(u->to, slice_of(bytes, size), u->written, "a temporary file", err))
-		return error_hint(err, "TMPDIR says where it is; it takes what is unpacked");
+		return unpack_no_room(err);
 	u->written += (int64_t)size;
 	return true;
 }

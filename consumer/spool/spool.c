@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static void spool_write_closed(struct spool *s);
-static bool spool_begin_segment(struct spool *s, struct error *err);
+static bool spool_begin_first(struct spool *s, struct error *err);
 
 void spool_path(const struct spool *s, const char *name, char out[static SPOOL_PATH_BYTES])
 {
@@ -59,7 +59,8 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 	if (!fs_make_dir(s->dir, err) || !spool_lock_folder(s->dir, &s->lock_fd, err) ||
 		!spool_load_identity(s, err) || !spool_recover(s, err))
 		goto fail;
-	if (!spool_begin_segment(s, err) || !spool_keeper_start(s, err) ||
+	if (!spool_reserve_make(s->dir, err) || !spool_adopt_spare(s, err) ||
+		!spool_begin_first(s, err) || !spool_keeper_start(s, err) ||
 		!spool_archiver_start(s, err))
 		goto fail;
 	*out = s;
@@ -79,17 +80,15 @@ void spool_close(struct spool **spool)
 		return;
 	spool_archiver_stop(s);
 	spool_keeper_stop(s);
-	if (s->active_fd >= 0) {
-		if (!s->broken && !s->failed)
-			spool_write_closed(s);
-		(void)fs_close(&s->active_fd, s->active_path, NULL);
-	}
+	if (!s->broken && !s->failed)
+		spool_write_closed(s);
+	(void)fs_close(&s->active_fd, s->active_path, NULL);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	pthread_cond_destroy(&s->archiver_wake);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
-	free(s->segments);
+	free(s->segments_base);
 	free(s->buffer);
 	free(s);
 }
@@ -102,8 +101,12 @@ static void spool_write_closed(struct spool *s)
 	int n = snprintf(text, sizeof(text), "%" PRIu64 "\n", s->last_seq);
 
 	spool_path(s, "closed", path);
-	if (!fs_sync_data(s->active_fd, s->active_path, &err) ||
+	spool_reserve_take(s->dir);
+	if ((s->active_fd >= 0 && !fs_sync_data(s->active_fd, s->active_path, &err)) ||
 		!fs_replace_file(path, slice_of(text, (size_t)n), &err))
+		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
+	/* Of what is left of it, for spool_new_identity(). */
+	if (!spool_reserve_make(s->dir, &err))
 		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
 }
 
@@ -112,59 +115,77 @@ struct uuid spool_identity(const struct spool *s)
 	return s->identity;
 }
 
+/* The table grows with the log: it is small beside what it describes, a line per file. */
 bool spool_segments_reserve(struct spool *s, struct error *err)
 {
+	size_t gone = s->segments_base == NULL ? 0 : (size_t)(s->segments - s->segments_base);
+	size_t room = s->segments_room == 0 ? 64 : s->segments_room * 2;
 	struct spool_segment *grown;
 
-	if (s->segments_count < s->segments_room)
+	if (gone + s->segments_count < s->segments_room)
 		return true;
-	if (s->segments_room >= SPOOL_SEGMENTS_MAX)
-		return error_set(err, ERROR_FATAL, "spool_segments",
-			"the log in \"%s\" has %d segments", s->dir, SPOOL_SEGMENTS_MAX);
-	s->segments_room = s->segments_room == 0 ? 64 : s->segments_room * 2;
-	grown = realloc(s->segments, s->segments_room * sizeof(*grown));
+	if (gone > s->segments_count) {
+		memcpy(s->segments_base, s->segments, s->segments_count * sizeof(*s->segments));
+		s->segments = s->segments_base;
+		return true;
+	}
+	grown = realloc(s->segments_base, room * sizeof(*grown));
 	if (grown == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory opening a segment");
-	s->segments = grown;
+	s->segments_base = grown;
+	s->segments = grown + gone;
+	s->segments_room = room;
 	return true;
 }
 
-/*
- * The spare becomes the next segment: header on disk, then the rename, then the folder. A crash
- * between leaves a spare that is made anew.
- */
-static bool spool_begin_segment(struct spool *s, struct error *err)
+void spool_segments_drop_oldest(struct spool *s)
+{
+	s->segments++;
+	s->segments_count--;
+}
+
+static bool spool_put_header(struct spool *s, const struct segment_header *h,
+	char path[static SPOOL_PATH_BYTES], int *fd_out, struct error *err)
 {
 	uint8_t bytes[SEGMENT_HEADER_BYTES];
-	struct segment_header h = {.spool = s->identity, .begun_us = clock_wall_us()};
-	char spare[SPOOL_PATH_BYTES], path[SPOOL_PATH_BYTES];
-	int fd, old_fd;
-	bool ready, ok;
+	char spare[SPOOL_PATH_BYTES];
+	int fd;
 
-	pthread_mutex_lock(&s->lock);
-	while (s->spare == SPOOL_SPARE_WANTED && !s->failed)
-		pthread_cond_wait(&s->changed, &s->lock);
-	ready = s->spare == SPOOL_SPARE_READY;
-	h.first_seq = s->next_seq;
-	h.follows_seq = s->last_seq;
-	pthread_mutex_unlock(&s->lock);
-	if (!ready && !spool_make_spare(s, err))
-		return false;
-	if (s->active_fd >= 0 && s->options.sync != SPOOL_SYNC_NONE &&
-		!fs_sync_data(s->active_fd, s->active_path, err))
-		return false;
 	spool_path(s, "spare.tmp", spare);
 	fd = fs_open(spare, FS_UPDATE, err);
 	if (fd < 0)
 		return false;
-	segment_header_put(&h, bytes);
-	spool_segment_path(s, h.first_seq, path);
-	if (!fs_pwrite(fd, slice_of(bytes, sizeof(bytes)), 0, spare, err) ||
-		!fs_sync_data(fd, spare, err) || !fs_rename(spare, path, err) ||
-		!fs_sync_dir(s->dir, err)) {
-		(void)fs_close(&fd, spare, NULL);
+	segment_header_put(h, bytes);
+	spool_segment_path(s, h->first_seq, path);
+	*fd_out = fd;
+	if (fs_pwrite(fd, slice_of(bytes, sizeof(bytes)), 0, spare, err) &&
+		fs_sync_data(fd, spare, err) && fs_rename(spare, path, err) &&
+		fs_sync_dir(s->dir, err))
+		return true;
+	(void)fs_close(fd_out, spare, NULL);
+	return false;
+}
+
+/*
+ * The spare, which is ready, becomes the next segment: header on disk, then the rename, then the
+ * folder. A crash between leaves a spare.
+ */
+static bool spool_begin_segment(struct spool *s, struct error *err)
+{
+	struct segment_header h = {.spool = s->identity, .begun_us = clock_wall_us()};
+	char path[SPOOL_PATH_BYTES];
+	int fd = -1, old_fd;
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	h.first_seq = s->next_seq;
+	h.follows_seq = s->last_seq;
+	pthread_mutex_unlock(&s->lock);
+	if (s->active_fd >= 0 && s->options.sync != SPOOL_SYNC_NONE &&
+		!fs_sync_data(s->active_fd, s->active_path, err))
 		return false;
-	}
+	if (!spool_put_header(s, &h, path, &fd, err))
+		return false;
 	pthread_mutex_lock(&s->lock);
 	if (!spool_segments_reserve(s, err)) {
 		pthread_mutex_unlock(&s->lock);
@@ -194,19 +215,63 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 	return ok;
 }
 
-/* The log may grow by one more segment, or the spare is there already. */
-static bool spool_has_room(struct spool *s)
+static enum spool_append spool_out_of_room(struct spool *s, bool waits_for_spare,
+	const struct error *why)
 {
-	bool room;
+	s->waits_for_spare = waits_for_spare;
+	pthread_mutex_lock(&s->lock);
+	spool_note_full(s, why);
+	pthread_mutex_unlock(&s->lock);
+	return SPOOL_FULL;
+}
+
+/* At the start, before threads. Without room the log is opened all the same. */
+static bool spool_begin_first(struct spool *s, struct error *err)
+{
+	struct error failure;
+
+	if (s->spare != SPOOL_SPARE_READY)
+		s->spare = SPOOL_SPARE_WANTED;
+	if (s->spare == SPOOL_SPARE_WANTED && !spool_fits(s))
+		return true;
+	if ((s->spare == SPOOL_SPARE_READY || spool_make_spare(s, &failure)) &&
+		spool_begin_segment(s, &failure))
+		return true;
+	if (!fs_is_full(&failure)) {
+		if (err != NULL)
+			*err = failure;
+		return false;
+	}
+	(void)spool_out_of_room(s, true, &failure);
+	return true;
+}
+
+/*
+ * The next segment, if there is one to be had. The keeper makes it ready; while he is at it, it is
+ * waited for here.
+ */
+static enum spool_append spool_next_segment(struct spool *s, struct error *err)
+{
+	bool ready, failed;
 
 	pthread_mutex_lock(&s->lock);
-	room = s->spare == SPOOL_SPARE_READY ||
-	       s->bytes + s->options.segment_bytes <= s->options.bytes_max;
-	if (room && s->segments_count >= SPOOL_SEGMENTS_MAX)
-		room = false;
-	s->full = !room;
+	while (s->spare != SPOOL_SPARE_READY && !s->failed && !s->stop_waiting && !s->disk_full &&
+		spool_fits(s))
+		pthread_cond_wait(&s->changed, &s->lock);
+	failed = s->failed;
+	if (failed)
+		*err = s->failure;
+	ready = s->spare == SPOOL_SPARE_READY;
+	s->full = !ready;
 	pthread_mutex_unlock(&s->lock);
-	return room;
+	s->waits_for_spare = !ready;
+	if (failed)
+		return SPOOL_FAILED;
+	if (!ready)
+		return SPOOL_FULL;
+	if (spool_begin_segment(s, err))
+		return SPOOL_APPENDED;
+	return fs_is_full(err) ? spool_out_of_room(s, true, err) : SPOOL_FAILED;
 }
 
 static bool spool_buffer_reserve(struct spool *s, size_t size, struct error *err)
@@ -231,7 +296,7 @@ static bool spool_takes_rotation(struct spool *s)
 	if (!s->rotate)
 		return false;
 	pthread_mutex_lock(&s->lock);
-	ready = s->spare == SPOOL_SPARE_READY && s->segments_count < SPOOL_SEGMENTS_MAX;
+	ready = s->spare == SPOOL_SPARE_READY;
 	pthread_mutex_unlock(&s->lock);
 	if (s->active_offset > SEGMENT_HEADER_BYTES && !ready)
 		return false;
@@ -239,17 +304,27 @@ static bool spool_takes_rotation(struct spool *s)
 	return s->active_offset > SEGMENT_HEADER_BYTES;
 }
 
-static bool spool_append_write(struct spool *s, struct record *r, bool durable, struct error *err)
+/* Where to write the record: the segment it fits into. */
+static enum spool_append spool_turn(struct spool *s, size_t size, struct error *err)
 {
-	size_t size = record_bytes(r);
+	if (s->active_offset + (int64_t)size > s->active_size)
+		return spool_next_segment(s, err);
+	if (!spool_takes_rotation(s) || spool_begin_segment(s, err))
+		return SPOOL_APPENDED;
+	if (!fs_is_full(err))
+		return SPOOL_FAILED;
+	s->rotate = true; /* when there is room; this record fits where we are */
+	return SPOOL_APPENDED;
+}
+
+/* Into the segment that is being written, where there is room for it. Until it is written whole,
+ * what comes next is written over it. */
+static enum spool_append spool_append_write(struct spool *s, struct record *r, size_t size,
+	bool durable, struct error *err)
+{
 	struct spool_segment *active;
 	uint64_t generation;
 
-	if (!spool_buffer_reserve(s, size, err))
-		return false;
-	if ((s->active_offset + (int64_t)size > s->active_size || spool_takes_rotation(s)) &&
-		!spool_begin_segment(s, err))
-		return false;
 	pthread_mutex_lock(&s->lock);
 	generation = s->segments[s->segments_count - 1].first_seq;
 	r->seq = s->next_seq;
@@ -257,10 +332,10 @@ static bool spool_append_write(struct spool *s, struct record *r, bool durable, 
 	record_put(s->buffer, r, generation);
 	if (!fs_pwrite(s->active_fd, slice_of(s->buffer, size), s->active_offset, s->active_path,
 		    err))
-		return false;
+		return fs_is_full(err) ? spool_out_of_room(s, false, err) : SPOOL_FAILED;
 	if (durable && s->options.sync == SPOOL_SYNC_MESSAGE &&
 		!fs_sync_data(s->active_fd, s->active_path, err))
-		return false;
+		return SPOOL_FAILED;
 	s->active_offset += (int64_t)size;
 	pthread_mutex_lock(&s->lock);
 	active = &s->segments[s->segments_count - 1];
@@ -269,13 +344,15 @@ static bool spool_append_write(struct spool *s, struct record *r, bool durable, 
 	active->last_received_us = r->received_us;
 	s->next_seq++;
 	s->unsynced = true;
+	s->full = false;
 	s->last_seq = r->seq;
 	pthread_mutex_unlock(&s->lock);
-	return true;
+	return SPOOL_APPENDED;
 }
 
 enum spool_append spool_append(struct spool *s, struct record *r, bool durable, struct error *err)
 {
+	enum spool_append result = SPOOL_APPENDED;
 	size_t size = record_bytes(r);
 
 	if (s->broken) {
@@ -283,13 +360,14 @@ enum spool_append spool_append(struct spool *s, struct record *r, bool durable, 
 		return SPOOL_FAILED;
 	}
 	CHECK((int64_t)size <= s->options.segment_bytes - SEGMENT_HEADER_BYTES);
-	if (s->active_offset + (int64_t)size > s->active_size && !spool_has_room(s))
-		return SPOOL_FULL;
-	if (!spool_append_write(s, r, durable, err)) {
-		s->broken = true;
-		return SPOOL_FAILED;
-	}
-	return SPOOL_APPENDED;
+	if (!spool_buffer_reserve(s, size, err))
+		result = SPOOL_FAILED;
+	else
+		result = spool_turn(s, size, err);
+	if (result == SPOOL_APPENDED)
+		result = spool_append_write(s, r, size, durable, err);
+	s->broken = result == SPOOL_FAILED;
+	return result;
 }
 
 bool spool_wait_for_space(struct spool *s)
@@ -297,8 +375,8 @@ bool spool_wait_for_space(struct spool *s)
 	bool go_on;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->stop_waiting && !s->failed && s->spare != SPOOL_SPARE_READY &&
-		s->bytes + s->options.segment_bytes > s->options.bytes_max)
+	while (!s->stop_waiting && !s->failed &&
+		(s->waits_for_spare ? s->spare != SPOOL_SPARE_READY : s->disk_full))
 		pthread_cond_wait(&s->changed, &s->lock);
 	go_on = !s->stop_waiting;
 	pthread_mutex_unlock(&s->lock);
@@ -363,7 +441,7 @@ void spool_stats(struct spool *s, struct spool_stats *out)
 	for (size_t i = 0; i < s->segments_count; i++)
 		archived += s->segments[i].archived;
 	*out = (struct spool_stats){
-		.oldest_seq = s->segments[0].first_seq,
+		.oldest_seq = s->segments_count > 0 ? s->segments[0].first_seq : s->next_seq,
 		.last_seq = s->last_seq,
 		.released_seq = s->released_seq,
 		.damaged_records = s->damaged_records,
@@ -371,6 +449,7 @@ void spool_stats(struct spool *s, struct spool_stats *out)
 		.segments = (uint32_t)s->segments_count,
 		.archived = archived,
 		.full = s->full,
+		.disk_full = s->disk_full,
 	};
 	pthread_mutex_unlock(&s->lock);
 }

@@ -24,11 +24,17 @@
  *	<first seq>.seg           segments, see spool/segment.h
  *	<first seq>.seg.zst       segments that are done with, packed, see spool/archive.h
  *	<first seq>.seg[.zst].bad one with damage, set aside for a person to look at
- *	spare.tmp                 the next segment, made ready ahead
+ *	spare.tmp                 the next segment, all of its room taken ahead
+ *	reserve                   16 KiB beside bytes_max, given up so that `closed` can be written,
+ *	                          or a new identity, when the disk is full
  *	archive.tmp, unpacked.tmp a segment on its way into or out of an archive
  *
  * Numbers (seq) rise for ever. After a crash they leave out 2^32, so that a record the disk lost
  * can never be mistaken for a new one: the database may have stored it.
+ *
+ * A full disk, or quota, is no failure: spool_append() says SPOOL_FULL, what is released is removed
+ * before its time, and the log goes on by itself once there is room. To open a log takes no room at
+ * all: if there is none for another segment, it is opened without one, to be read and released.
  *
  * Threads: spool_append(), spool_wait_for_space(): one intake thread. The cursor and
  * spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at
@@ -51,7 +57,7 @@ struct spool_options {
 
 /* Numbers for metrics and for spool ls; one consistent picture. */
 struct spool_stats {
-	uint64_t oldest_seq; /* first record kept; last_seq + 1 if none is */
+	uint64_t oldest_seq; /* first record kept; the number of the next one if none is */
 	uint64_t last_seq;
 	uint64_t released_seq;
 	uint64_t damaged_records; /* found since start */
@@ -59,6 +65,7 @@ struct spool_stats {
 	uint32_t segments;
 	uint32_t archived; /* of them */
 	bool full;         /* spool_append() would say SPOOL_FULL */
+	bool disk_full;    /* because the disk is, not because of bytes_max */
 };
 
 /*
@@ -84,8 +91,9 @@ enum spool_append { SPOOL_APPENDED, SPOOL_FULL, SPOOL_FAILED };
 
 /*
  * Append a record; r->seq is set. durable: on disk when this returns, if the log syncs per
- * message. FULL: the limit is reached and nothing is released: wait for space. FAILED sets err
- * (FATAL); every later append fails too, since the state of the disk is unknown.
+ * message. FULL: the limit is reached, or the disk full, and nothing is released: wait for space,
+ * then append the same again. FAILED sets err (FATAL); every later append fails too, since the
+ * state of the disk is unknown.
  */
 enum spool_append spool_append(struct spool *spool, struct record *r, bool durable,
 	struct error *err);

@@ -65,6 +65,12 @@ int spool_open_segment(const struct spool *s, const struct spool_segment *segmen
 	(void)fs_close(&packed, path, NULL);
 	if (fd >= 0 && !ok)
 		(void)fs_close(&fd, unpacked, NULL);
+	if (fd < 0 && fs_is_full(err)) {
+		err->kind = ERROR_FATAL; /* the reader has nothing else to do meanwhile */
+		error_hint(err,
+			"the database asks for records that are packed, and unpacking them "
+			"takes spool.segment_bytes: free space on this disk, then start again");
+	}
 	return fd;
 }
 
@@ -187,10 +193,11 @@ static bool archive_one(struct spool *s)
 	if (ok) {
 		spool_file_path(s, kept ? &before : &after, path);
 		archive_remove(path);
-	} else if (next != NULL && err.kind != ERROR_TRANSIENT) {
-		log_failure(LOG_LEVEL_WARN, "spool_archive_failed", &err);
 	}
 	pthread_mutex_lock(&s->lock);
+	if (!ok && next != NULL && strcmp(err.reason, "stopped") != 0 &&
+		log_repeat_due(&s->archive_trouble, &(uint64_t){0}))
+		log_failure(LOG_LEVEL_WARN, "spool_archive_failed", &err);
 	return ok;
 }
 
@@ -203,9 +210,10 @@ static void *archiver_main(void *context)
 	(void)setpriority(PRIO_PROCESS, 0, ARCHIVE_NICE);
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop_archiver && !s->failed) {
-		if (archive_one(s) || s->stop_archiver)
+		/* A full disk: what it would take is needed to go on. */
+		if ((!s->disk_full && archive_one(s)) || s->stop_archiver)
 			continue;
-		/* After a failure (a full disk) the beat is also the time until the next try. */
+		/* After a failure the beat is also the time until the next try. */
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec += ARCHIVE_BEAT_US / US_PER_SECOND;
 		pthread_cond_timedwait(&s->archiver_wake, &s->lock, &until);

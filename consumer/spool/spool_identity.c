@@ -157,11 +157,12 @@ bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 		return error_hint(err, "say where it is: --spool.dir=DIR");
 	}
 	if (spool_lock_folder(dir, &lock_fd, err)) {
+		spool_reserve_take(dir);
 		/* An interrupted one goes on with the identity it has begun to write. */
 		ok = access(path_new, F_OK) == 0 ? identity_read(path_new, out, err)
 						 : identity_make(path_new, out, err);
 		ok = ok && identity_put_all(dir, out, err) && fs_rename(path_new, path, err) &&
-		     fs_sync_dir(dir, err);
+		     fs_sync_dir(dir, err) && spool_reserve_make(dir, err);
 	}
 	if (lock_fd >= 0)
 		close(lock_fd);

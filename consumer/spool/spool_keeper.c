@@ -14,12 +14,12 @@
  * message is acknowledged.
  */
 static const int64_t KEEPER_BEAT_US = 10 * US_PER_SECOND;
-
-enum { KEEPER_ZEROS_BYTES = 256 * 1024 };
+static const int64_t KEEPER_FULL_BEAT_US = US_PER_SECOND; /* whether there is room by now */
 
 static void *keeper_main(void *context);
 static bool keeper_spare(struct spool *s);
 static bool keeper_remove(struct spool *s);
+static bool keeper_try_again(struct spool *s);
 static bool keeper_sync(struct spool *s, int64_t *synced_us);
 static void keeper_wait(struct spool *s);
 
@@ -58,6 +58,7 @@ static void *keeper_main(void *context)
 		bool busy = keeper_remove(s);
 
 		busy |= keeper_spare(s);
+		busy |= keeper_try_again(s);
 		busy |= keeper_sync(s, &synced_us);
 		if (!busy && !s->stop_keeper && !s->failed)
 			keeper_wait(s);
@@ -66,60 +67,41 @@ static void *keeper_main(void *context)
 	return NULL;
 }
 
+/* A disk that was full is looked at again now and then: nobody tells when there is room. */
+static bool keeper_may_try(const struct spool *s)
+{
+	return !s->disk_full || clock_mono_us() - s->disk_full_us >= KEEPER_FULL_BEAT_US;
+}
+
 static bool keeper_spare(struct spool *s)
 {
 	struct error err;
 	bool ok;
 
-	if (s->spare != SPOOL_SPARE_WANTED ||
-		s->bytes + s->options.segment_bytes > s->options.bytes_max)
+	if (s->spare != SPOOL_SPARE_WANTED || !spool_fits(s) || !keeper_may_try(s))
 		return false;
 	pthread_mutex_unlock(&s->lock);
 	ok = spool_make_spare(s, &err);
+	ok = ok && spool_reserve_make(s->dir, &err);
 	pthread_mutex_lock(&s->lock);
 	if (ok)
-		s->spare = SPOOL_SPARE_READY;
+		spool_note_room(s);
+	else if (fs_is_full(&err))
+		spool_note_full(s, &err);
 	else
 		spool_fail(s, &err);
 	pthread_cond_broadcast(&s->changed);
 	return true;
 }
 
-/*
- * Where every message is synced, the file is written full of zeros first: overwriting what is
- * allocated and written needs no change of the file system's own data, so each sync is one write
- * to the disk and not two or three.
- */
-bool spool_make_spare(struct spool *s, struct error *err)
+/* It was a record that found no room, with the spare there already: only the intake can tell. */
+static bool keeper_try_again(struct spool *s)
 {
-	static const uint8_t zeros[KEEPER_ZEROS_BYTES];
-	int64_t size = s->options.segment_bytes;
-	char path[SPOOL_PATH_BYTES];
-	bool ok;
-	int fd;
-
-	spool_path(s, "spare.tmp", path);
-	(void)unlink(path);
-	fd = fs_open(path, FS_CREATE, err);
-	if (fd < 0)
+	if (!s->disk_full || s->spare == SPOOL_SPARE_WANTED || !keeper_may_try(s))
 		return false;
-	ok = fs_truncate(fd, size, path, err);
-	for (int64_t at = 0; ok && s->options.sync == SPOOL_SYNC_MESSAGE && at < size;) {
-		int64_t n = size - at < KEEPER_ZEROS_BYTES ? size - at : KEEPER_ZEROS_BYTES;
-
-		ok = fs_pwrite(fd, slice_of(zeros, (size_t)n), at, path, err);
-		at += n;
-	}
-	if (ok && s->options.sync != SPOOL_SYNC_NONE)
-		ok = fs_sync_data(fd, path, err);
-	if (!fs_close(&fd, path, ok ? err : NULL))
-		ok = false;
-	if (ok) {
-		pthread_mutex_lock(&s->lock);
-		s->bytes += size;
-		pthread_mutex_unlock(&s->lock);
-	}
-	return ok;
+	s->disk_full = false;
+	pthread_cond_broadcast(&s->changed);
+	return true;
 }
 
 /*
@@ -129,8 +111,7 @@ bool spool_make_spare(struct spool *s, struct error *err)
 static bool keeper_removable(const struct spool *s)
 {
 	const struct spool_segment *oldest = &s->segments[0];
-	bool needed = s->spare == SPOOL_SPARE_WANTED &&
-		      s->bytes + s->options.segment_bytes > s->options.bytes_max;
+	bool needed = s->disk_full || (s->spare == SPOOL_SPARE_WANTED && !spool_fits(s));
 
 	if (s->segments_count < 2 || oldest->last_seq > s->released_seq)
 		return false;
@@ -149,13 +130,16 @@ static bool keeper_remove(struct spool *s)
 	oldest = s->segments[0];
 	reuse = s->spare == SPOOL_SPARE_WANTED && !oldest.damaged && !oldest.archived &&
 		oldest.bytes == s->options.segment_bytes;
-	s->segments_count--;
-	memmove(s->segments, s->segments + 1, s->segments_count * sizeof(*s->segments));
+	spool_segments_drop_oldest(s);
 	pthread_mutex_unlock(&s->lock);
 	spool_file_path(s, &oldest, path);
 	spool_path(s, "spare.tmp", spare);
 	ok = reuse ? fs_rename(path, spare, &err) : fs_unlink(path, &err);
 	pthread_mutex_lock(&s->lock);
+	if (ok && s->disk_full) {
+		spool_note_let_go(s, &oldest);
+		s->disk_full = false; /* to be seen, by who tries next */
+	}
 	if (!ok)
 		spool_fail(s, &err);
 	else if (reuse)
@@ -191,10 +175,10 @@ static bool keeper_sync(struct spool *s, int64_t *synced_us)
 
 static void keeper_wait(struct spool *s)
 {
-	int64_t wait_us = KEEPER_BEAT_US;
+	int64_t wait_us = s->disk_full ? KEEPER_FULL_BEAT_US : KEEPER_BEAT_US;
 	struct timespec until;
 
-	if (s->options.sync == SPOOL_SYNC_INTERVAL)
+	if (s->options.sync == SPOOL_SYNC_INTERVAL && s->options.sync_interval_us < wait_us)
 		wait_us = s->options.sync_interval_us;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += wait_us / US_PER_SECOND;

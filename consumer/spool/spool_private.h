@@ -1,6 +1,7 @@
 #ifndef SPOOL_SPOOL_PRIVATE_H
 #define SPOOL_SPOOL_PRIVATE_H
 
+#include "base/log.h"
 #include "spool/segment.h"
 #include "spool/spool.h"
 
@@ -10,11 +11,7 @@
 
 /* Shared by the files of spool/ only. */
 
-enum {
-	SPOOL_PATH_BYTES = PATH_MAX,
-	/* 16 GiB of 4 MiB segments; beyond it the log counts as full. */
-	SPOOL_SEGMENTS_MAX = 65536,
-};
+enum { SPOOL_PATH_BYTES = PATH_MAX };
 
 /* A file of the log. The last of the list is the one being written. */
 struct spool_segment {
@@ -38,24 +35,27 @@ struct spool {
 	struct uuid identity;
 	int lock_fd;
 
-	/* Intake thread only; active_fd is changed under the lock, for the keeper. */
+	/* Intake thread only; active_fd is changed under the lock, for the keeper. -1: no segment
+	 * is being written, there was no room for one yet. */
 	int active_fd;
 	char active_path[SPOOL_PATH_BYTES];
 	int64_t active_offset;
 	int64_t active_size;
 	uint8_t *buffer; /* one record */
 	size_t buffer_size;
-	bool broken;         /* an append failed */
-	_Atomic bool rotate; /* spool_rotate() was called; any thread */
+	bool broken;          /* an append failed */
+	bool waits_for_spare; /* why the last append said SPOOL_FULL; else the disk is full */
+	_Atomic bool rotate;  /* spool_rotate() was called; any thread */
 
 	_Atomic uint64_t last_seq; /* readable */
 
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t changed;
-	struct spool_segment *segments;
+	struct spool_segment *segments; /* the oldest kept; within segments_base */
 	size_t segments_count;
-	size_t segments_room;
-	int64_t bytes; /* of all segments and the spare */
+	struct spool_segment *segments_base; /* malloc'ed */
+	size_t segments_room;                /* of that */
+	int64_t bytes;                       /* of all segments and the spare */
 	uint64_t next_seq;
 	uint64_t released_seq;
 	uint64_t damaged_records;
@@ -64,6 +64,10 @@ struct spool {
 	bool stop_waiting; /* intake must not block any more */
 	bool stop_keeper;
 	bool full;
+	bool disk_full; /* the last try to take room found none; disk_full_us: when */
+	int64_t disk_full_us;
+	struct log_repeat disk_trouble, let_go, archive_trouble;
+	uint64_t let_go_records; /* not logged yet */
 	bool failed;
 	struct error failure;
 
@@ -93,8 +97,29 @@ MUST_CHECK bool spool_recover(struct spool *s, struct error *err);
 MUST_CHECK bool spool_keeper_start(struct spool *s, struct error *err);
 void spool_keeper_stop(struct spool *s);
 
-/* A file of zeros (or a hole, where nothing is synced per message) under the name of the spare. */
+/* spool_room.c: a file of zeros, all of its room taken, under the name of the spare. Not under the
+ * lock. If it fails, nothing is left of it. */
 MUST_CHECK bool spool_make_spare(struct spool *s, struct error *err);
+
+/* Go on with a spare that an earlier run has left; one of another size is removed. */
+MUST_CHECK bool spool_adopt_spare(struct spool *s, struct error *err);
+
+/* A few blocks that are given up when a small file has to be written on a full disk; as many as
+ * there is room for. */
+MUST_CHECK bool spool_reserve_make(const char *dir, struct error *err);
+void spool_reserve_take(const char *dir);
+
+/* Under the lock: whether spool.bytes_max allows another segment. Two are always allowed. */
+bool spool_fits(const struct spool *s);
+
+/* Under the lock: the disk is full (why: an fs_is_full() error), has room again, or this was
+ * removed before its time because it is full. */
+void spool_note_full(struct spool *s, const struct error *why);
+void spool_note_room(struct spool *s);
+void spool_note_let_go(struct spool *s, const struct spool_segment *gone);
+
+/* Under the lock: the oldest segment leaves the list. */
+void spool_segments_drop_oldest(struct spool *s);
 
 /* The file of a segment, whichever form it has. */
 void spool_file_path(const struct spool *s, const struct spool_segment *segment,

@@ -260,7 +260,7 @@ static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out,
 	size_t size;
 	char *text;
 
-	static const char *const leftovers[] = {"spare.tmp", "archive.tmp", "unpacked.tmp"};
+	static const char *const leftovers[] = {"archive.tmp", "unpacked.tmp"};
 
 	for (size_t i = 0; i < sizeof(leftovers) / sizeof(*leftovers); i++) {
 		spool_path(s, leftovers[i], path);

@@ -208,6 +208,10 @@ static void spool_survives_failing_file_operations_of_the_archiver(void **state)
 		remove_dir(dir);
 		s = open_with(archive_options());
 		append_all(s, 0, 150);
+		do {
+			usleep(1000);
+			spool_stats(s, &stats);
+		} while (stats.bytes < 3 * SEGMENT); /* the spare is there: the keeper rests */
 		fs_fail_at(call, faults[call % 2]);
 		spool_release(s, 150);
 		do {

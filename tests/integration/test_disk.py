@@ -1,0 +1,127 @@
+"""A disk that is full: 40 MB of memory, mounted for the test. Needs root (or says so)."""
+
+import json
+import os
+import subprocess
+
+import pytest
+import rig
+from conftest import Publisher, make_database
+
+DISK_MB = 40
+PAYLOAD = "x" * 20000
+
+
+@pytest.fixture
+def small_disk(workspace, tmp_path):
+    path = tmp_path / "small"
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none", path],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"a file system cannot be mounted here, which needs root: {done.stderr}")
+    yield path
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def publish_data(publish, station, count):
+    """Does not wait: the broker keeps what nobody takes."""
+    for i in range(count):
+        publish.client.publish(f"cs/in/ocpp1.6/{station}", json.dumps(
+            {"type": 2, "action": "DataTransfer", "id": str(i),
+             "request": {"vendorId": "V", "data": PAYLOAD}}), 1)
+
+
+def wait_stored(database, p, count):
+    """While anything moves it is waited for; after a minute without it is not."""
+    seen = [-1]
+
+    def received():
+        return database.value("SELECT coalesce(sum(received), 0) FROM ingest_progress")
+
+    while True:
+        def moved():
+            now = received()
+            return now >= count or now != seen[0]
+
+        rig.wait_until(moved, 60, lambda: f"{received()} of {count}\n{rig.tail(p.log)}")
+        seen[0] = received()
+        if seen[0] >= count:
+            return
+
+
+def fill(path):
+    """To the last block."""
+    with open(path, "ab", buffering=0) as f:
+        try:
+            while f.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+
+def files(path):
+    return {entry.name: entry.stat().st_size for entry in os.scandir(path)}
+
+
+@pytest.fixture
+def outage(workspace):
+    """A cluster of its own, that can be stopped."""
+    cluster = rig.Postgres(workspace, name="outage").start()
+    yield cluster
+    if cluster.running:
+        cluster.stop()
+
+
+def test_full_disk_is_waited_out_and_every_start_succeeds(
+        small_disk, outage, persister, broker):
+    database = make_database(outage)
+    publish = Publisher(broker.port)
+    p = persister({**database.settings(), **broker.settings(), "spool.dir": small_disk / "spool",
+                   "spool.segment_bytes": "4MiB", "spool.retain": "30d",
+                   "spool.archive": "none"}).start("--migrate")
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    outage.stop()
+    sent = 4000  # 80 MB
+    publish_data(publish, "cs001", sent)
+    p.wait_event("spool_disk_full", 120)
+    p.wait_metric("ocpp_persister_intake_waiting", 1, 60)
+    assert p.metric("ocpp_persister_spool_disk_full") == 1
+    said = p.events("spool_disk_full")[0]
+    assert "No space left on device" in said["msg"] and "goes on by itself" in said["hint"]
+    for _ in range(16):
+        p.kill9()
+        fill(small_disk / "of-somebody-else")
+        p.start().wait_event("log_opened")
+        p.wait_metric("ocpp_persister_intake_waiting", 1, 60)
+    (small_disk / "of-somebody-else").unlink()
+    outage.start()
+    wait_stored(database, p, sent)
+    assert p.events("spool_let_go")
+    assert database.value("SELECT count(DISTINCT message_id) FROM ocpp_events") == sent
+    publish_data(publish, "cs002", 100)
+    wait_stored(database, p, sent + 100)
+    assert database.value("SELECT count(DISTINCT message_id) FROM ocpp_events"
+                          " WHERE charge_station_id = 'cs002'") == 100
+    publish.close()
+
+
+def test_what_is_stored_goes_first_and_packing_does_no_harm(
+        small_disk, migrated, persister, broker):
+    """Far more than the disk holds, with spool.retain of a month and archives."""
+    publish = Publisher(broker.port)
+    p = persister({**migrated.settings(), **broker.settings(), "spool.dir": small_disk / "spool",
+                   "spool.segment_bytes": "4MiB", "spool.retain": "30d"}).start()
+    p.wait_event("broker_connected")
+    sent = 6000  # 120 MB
+    for i in range(sent):
+        data = os.urandom(9500).hex()
+        publish.client.publish("cs/in/ocpp1.6/cs001", json.dumps(
+            {"type": 2, "action": "DataTransfer", "id": str(i),
+             "request": {"vendorId": "V", "data": data}}), 1)
+    wait_stored(migrated, p, sent)
+    assert migrated.value("SELECT count(DISTINCT message_id) FROM ocpp_events") == sent
+    assert p.running and not p.events("stopping")
+    assert p.events("spool_let_go"), files(small_disk / "spool")
+    publish.close()
