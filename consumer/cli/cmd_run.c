@@ -19,6 +19,7 @@ static enum exit_code run_exit_code(const struct error *err)
 		{"log_used_elsewhere", EXIT_CODE_SPOOL},
 		{"client_id_used_twice", EXIT_CODE_BROKER},
 		{"bad_setting", EXIT_CODE_CONFIG},
+		{"database_", EXIT_CODE_DATABASE},
 	};
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {

@@ -1,21 +1,14 @@
 #include "pg/connect.h"
 
 #include "base/clock.h"
+#include "pg/connect_private.h"
 #include "pg/pg_error.h"
 #include "pg/tls_verdict.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PG_KEYWORDS_MAX = 24 };
-
-struct pg_keywords {
-	const char *names[PG_KEYWORDS_MAX + 1];
-	const char *values[PG_KEYWORDS_MAX + 1];
-	int count;
-};
-
-static void pg_keyword(struct pg_keywords *k, const char *name, const char *value)
+void pg_keyword(struct pg_keywords *k, const char *name, const char *value)
 {
 	if (value == NULL || value[0] == '\0')
 		return;
@@ -25,13 +18,16 @@ static void pg_keyword(struct pg_keywords *k, const char *name, const char *valu
 	k->names[k->count] = k->values[k->count] = NULL;
 }
 
-struct pg_target {
-	struct pg_keywords keywords;
-	char port[16];
-	char timeout[16];
-};
+static void pg_target_parsed(struct pg_keywords *k, const PQconninfoOption *parsed)
+{
+	for (const PQconninfoOption *o = parsed; o->keyword != NULL; o++) {
+		if (strcmp(o->keyword, "host") != 0 && strcmp(o->keyword, "hostaddr") != 0 &&
+			strcmp(o->keyword, "port") != 0)
+			pg_keyword(k, o->keyword, o->val);
+	}
+}
 
-static void pg_target_init(struct pg_target *t, const struct pg_options *o)
+void pg_target_init(struct pg_target *t, const struct pg_options *o, const PQconninfoOption *parsed)
 {
 	struct pg_keywords *k = &t->keywords;
 
@@ -47,6 +43,10 @@ static void pg_target_init(struct pg_target *t, const struct pg_options *o)
 	pg_keyword(k, "keepalives_count", "3");
 	pg_keyword(k, "tcp_user_timeout", "30000");
 	pg_keyword(k, "client_encoding", "UTF8");
+	if (parsed != NULL) {
+		pg_target_parsed(k, parsed);
+		return;
+	}
 	if (o->url != NULL && o->url[0] != '\0') {
 		pg_keyword(k, "dbname", o->url); /* expanded; what it says overrides the above */
 		return;
@@ -62,8 +62,7 @@ static void pg_target_init(struct pg_target *t, const struct pg_options *o)
 	pg_keyword(k, "sslkey", o->ssl_key);
 }
 
-/* NULL with err, and nothing left open, if the connection is bad already. */
-static PGconn *pg_connect_checked(PGconn *conn, struct error *err)
+PGconn *pg_connect_checked(PGconn *conn, struct error *err)
 {
 	if (conn == NULL) {
 		error_set(err, ERROR_TRANSIENT, "memory", "out of memory connecting to PostgreSQL");
@@ -80,7 +79,7 @@ PGconn *pg_connect_start(const struct pg_options *o, struct error *err)
 {
 	struct pg_target t;
 
-	pg_target_init(&t, o);
+	pg_target_init(&t, o, NULL);
 	return pg_connect_checked(PQconnectStartParams(t.keywords.names, t.keywords.values, 1),
 		err);
 }
@@ -91,13 +90,13 @@ PGconn *pg_connect(const struct pg_options *o, struct error *err)
 	char setup[PG_SETUP_BYTES];
 	PGconn *conn;
 
-	pg_target_init(&t, o);
+	pg_target_init(&t, o, NULL);
 	conn = pg_connect_checked(PQconnectdbParams(t.keywords.names, t.keywords.values, 1), err);
 	if (conn == NULL)
 		return NULL;
 	PQsetNoticeProcessor(conn, pg_notice_ignored, NULL);
 	pg_setup_sql(o, setup);
-	if (!pg_exec(conn, setup, err)) {
+	if (!pg_check_encoding(conn, err) || !pg_exec(conn, setup, err)) {
 		PQfinish(conn);
 		return NULL;
 	}
@@ -123,6 +122,22 @@ void pg_setup_sql(const struct pg_options *o, char out[static PG_SETUP_BYTES])
 		"SET client_min_messages = warning; "
 		"SET default_transaction_isolation = 'read committed'",
 		quoted);
+}
+
+bool pg_check_encoding(const PGconn *conn, struct error *err)
+{
+	const char *encoding = PQparameterStatus(conn, "server_encoding");
+	const char *name = PQdb(conn);
+
+	if (encoding == NULL || strcmp(encoding, "UTF8") == 0)
+		return true;
+	error_set(err, ERROR_FATAL, "database_encoding",
+		"database \"%.64s\" has the encoding %s, which cannot hold all that stations send; "
+		"UTF8 is needed",
+		name == NULL ? "" : name, encoding);
+	return error_hint(err,
+		"CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0; what is in this one goes "
+		"there by pg_dump --encoding=UTF8");
 }
 
 void pg_notice_ignored(void *context, const char *message)

@@ -42,6 +42,12 @@ PGconn *pg_connect(const struct pg_options *options, struct error *err);
 enum { PG_SETUP_BYTES = 512 };
 void pg_setup_sql(const struct pg_options *options, char out[static PG_SETUP_BYTES]);
 
+/*
+ * False with err (FATAL, "database_encoding") for a database that cannot hold every character: what
+ * stations send is UTF-8. Every connection asks it once.
+ */
+MUST_CHECK bool pg_check_encoding(const PGconn *conn, struct error *err);
+
 /* A notice processor that keeps libpq from writing to stderr. */
 void pg_notice_ignored(void *context, const char *message);
 

@@ -334,8 +334,8 @@ static void pool_connect_one(struct pg_pool *p, struct pool_place *place)
 	place->state = PLACE_OPENING;
 	p->stats.open++;
 	pthread_mutex_unlock(&p->lock);
-	conn = pg_wait_connect(&p->options.pg, p->setup_sql,
-		clock_mono_us() + p->options.settings.connect_timeout_us, p->cancel_fd, &err);
+	conn = pg_wait_connect(&p->options.pg, p->setup_sql, p->options.settings.connect_timeout_us,
+		p->cancel_fd, &err);
 	pthread_mutex_lock(&p->lock);
 	if (conn != NULL) {
 		p->stats.connects_total++;

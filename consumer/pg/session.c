@@ -1,6 +1,7 @@
 #include "pg/session.h"
 
 #include "base/clock.h"
+#include "pg/hosts.h"
 #include "pg/pg_error.h"
 
 #include <stdlib.h>
@@ -26,6 +27,10 @@ struct pg_session {
 	int64_t timeout_us;
 	enum session_state state;
 	PGconn *conn;
+	struct pg_hosts *hosts;
+	size_t host_first;        /* that the round begins with */
+	size_t host_try;          /* of the round */
+	struct error host_errors; /* of the tries before */
 	ev_io io;
 	ev_timer timer;
 	char setup_sql[PG_SETUP_BYTES];
@@ -72,14 +77,20 @@ bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct 
 	ev_init(&s->io, session_on_io);
 	ev_init(&s->timer, session_on_timer);
 	s->io.data = s->timer.data = s;
+	if (!pg_hosts_new(&s->hosts, options, err)) {
+		free(s);
+		return false;
+	}
 	*out = s;
 	return true;
 }
 
 void pg_session_free(struct pg_session **session)
 {
-	if (*session != NULL)
+	if (*session != NULL) {
 		pg_session_close(*session);
+		pg_hosts_free(&(*session)->hosts);
+	}
 	free(*session);
 	*session = NULL;
 }
@@ -134,22 +145,39 @@ static void session_start_timer(struct pg_session *s, int64_t us)
 	ev_timer_start(s->loop, &s->timer);
 }
 
-/* Events are delivered from the loop, never from within the caller's own call. */
-void pg_session_open(struct pg_session *s)
+/* The next host, each with a time of its own. */
+static void session_try_host(struct pg_session *s)
 {
-	struct error err;
-
-	CHECK(s->state == SESSION_CLOSED);
 	s->state = SESSION_CONNECTING;
-	s->conn = pg_connect_start(&s->options, &err);
+	s->conn = pg_hosts_start(s->hosts, s->host_first, s->host_try, &s->failure);
 	if (s->conn == NULL) {
-		s->failure = err;
 		session_start_timer(s, 0);
 		return;
 	}
 	PQsetNoticeProcessor(s->conn, pg_notice_ignored, NULL);
 	session_start_timer(s, s->options.connect_timeout_us);
 	session_watch(s, EV_WRITE); /* libpq: as if PQconnectPoll() had said WRITING */
+}
+
+/* Events are delivered from the loop, never from within the caller's own call. */
+void pg_session_open(struct pg_session *s)
+{
+	CHECK(s->state == SESSION_CLOSED);
+	s->host_try = 0;
+	s->host_errors.message[0] = '\0';
+	session_try_host(s);
+}
+
+/* True if another host is tried now; else err says what was wrong with each. */
+static bool session_host_failed(struct pg_session *s, struct error *err)
+{
+	pg_hosts_failed(s->hosts, s->host_first, s->host_try, &s->host_errors, err);
+	if (++s->host_try < pg_hosts_tries(s->hosts)) {
+		session_try_host(s);
+		return true;
+	}
+	s->host_first = pg_hosts_next(s->hosts, s->host_first);
+	return false;
 }
 
 static void session_poll_connect(struct pg_session *s)
@@ -165,11 +193,16 @@ static void session_poll_connect(struct pg_session *s)
 		session_watch(s, EV_WRITE);
 		return;
 	case PGRES_POLLING_OK:
+		s->state = SESSION_SETUP;
+		s->failed = !pg_check_encoding(s->conn, &s->failure);
+		if (s->failed) {
+			session_lost(s, NULL);
+			return;
+		}
 		if (PQsetnonblocking(s->conn, 1) != 0 || PQsendQuery(s->conn, s->setup_sql) != 1) {
 			session_lost(s, NULL);
 			return;
 		}
-		s->state = SESSION_SETUP;
 		s->requests = &none;
 		s->count = 1;
 		s->at = 0;
@@ -187,6 +220,7 @@ static void session_poll_connect(struct pg_session *s)
 /* why: NULL = what libpq says. */
 static void session_lost(struct pg_session *s, const char *why)
 {
+	bool connecting = s->state == SESSION_CONNECTING || s->state == SESSION_SETUP;
 	struct error err;
 
 	if (why != NULL)
@@ -198,6 +232,8 @@ static void session_lost(struct pg_session *s, const char *why)
 	if (s->state == SESSION_RUNNING && s->commit_sent)
 		err.kind = ERROR_UNCERTAIN;
 	pg_session_close(s);
+	if (connecting && session_host_failed(s, &err))
+		return;
 	s->events.on_lost(s->events.context, &err);
 }
 
@@ -263,10 +299,12 @@ static void session_finish(struct pg_session *s)
 	s->state = SESSION_READY;
 	ev_timer_stop(s->loop, &s->timer);
 	session_watch(s, EV_READ);
-	if (setup)
+	if (setup) {
+		s->host_first = pg_hosts_taken(s->hosts, s->host_first, s->host_try);
 		s->events.on_ready(s->events.context);
-	else
+	} else {
 		on_done(s->done_context, s->failed ? &s->failure : NULL);
+	}
 }
 
 void pg_session_run(struct pg_session *s, const struct pg_request *requests, size_t count,

@@ -1,6 +1,7 @@
 #include "pg/wait.h"
 
 #include "base/clock.h"
+#include "pg/hosts.h"
 #include "pg/pg_error.h"
 #include "pg/tls_verdict.h"
 
@@ -87,27 +88,45 @@ static bool wait_setup(PGconn *conn, const char *sql, int64_t deadline_us, struc
 	return result != NULL;
 }
 
-PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
+static PGconn *wait_connect_host(PGconn *conn, const char *setup, const char *setup_sql,
 	int64_t deadline_us, int cancel_fd, struct error *err)
 {
-	char setup[PG_SETUP_BYTES];
-	PGconn *conn = pg_connect_start(options, err);
 	bool ok;
 
 	if (conn == NULL)
 		return NULL;
 	PQsetNoticeProcessor(conn, pg_notice_ignored, NULL);
-	pg_setup_sql(options, setup);
 	(void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
 	ok = wait_poll_connect(conn, deadline_us, cancel_fd, err);
 	(void)PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
-	ok = ok && wait_setup(conn, setup, deadline_us, err) &&
+	ok = ok && pg_check_encoding(conn, err) && wait_setup(conn, setup, deadline_us, err) &&
 	     (setup_sql == NULL || wait_setup(conn, setup_sql, deadline_us, err));
 	if (!ok) {
 		pg_tls_verdict(conn, err);
 		PQfinish(conn);
 		return NULL;
 	}
+	return conn;
+}
+
+PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql, int64_t timeout_us,
+	int cancel_fd, struct error *err)
+{
+	struct error so_far = {.message = ""};
+	char setup[PG_SETUP_BYTES];
+	struct pg_hosts *hosts;
+	PGconn *conn = NULL;
+
+	if (!pg_hosts_new(&hosts, options, err))
+		return NULL;
+	pg_setup_sql(options, setup);
+	for (size_t n = 0; conn == NULL && n < pg_hosts_tries(hosts); n++) {
+		conn = wait_connect_host(pg_hosts_start(hosts, 0, n, err), setup, setup_sql,
+			clock_mono_us() + timeout_us, cancel_fd, err);
+		if (conn == NULL)
+			pg_hosts_failed(hosts, 0, n, &so_far, err);
+	}
+	pg_hosts_free(&hosts);
 	return conn;
 }
 

@@ -16,11 +16,12 @@
  */
 
 /*
- * Connect and set the session up; setup_sql: more for the session, or NULL. cancel_fd: gives up
- * when it can be read; -1 = none. NULL with err on failure; the caller ends it with PQfinish().
+ * Connect and set the session up, within timeout_us for each host; setup_sql: more for the session,
+ * or NULL. cancel_fd: gives up when it can be read; -1 = none. NULL with err on failure; the caller
+ * ends it with PQfinish().
  */
-PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
-	int64_t deadline_us, int cancel_fd, struct error *err);
+PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql, int64_t timeout_us,
+	int cancel_fd, struct error *err);
 
 /*
  * The outcome of what was just sent with a PQsend...(): the last result, or the first that failed,

@@ -302,3 +302,19 @@ def test_run_refuses_a_schema_that_is_not_its_own(persister, database, broker, s
     p = persister({**database.settings(), **broker.settings()}).start()
     assert p.wait_exit(30) == 5
     assert remedy in p.events("stopping", reason=reason)[0]["hint"]
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
+def test_database_that_is_not_utf8_is_refused_with_the_remedy(persister, postgres, broker,
+                                                              encoding):
+    name = f"odd_{encoding.lower()}"
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    settings = postgres.settings(name)
+    for command in (("migrate", "up"), ("dead-letters", "list"), ("store", "token", "list")):
+        done = run_cli(settings, *command)
+        assert done.returncode == 4, done.stderr
+        assert f'"{name}" has the encoding {encoding}' in done.stderr
+        assert "ENCODING 'UTF8' TEMPLATE template0" in done.stderr
+    p = persister({**settings, **broker.settings()}).start()
+    assert p.wait_exit() == 4
+    assert p.events("stopping")[0]["reason"] == "database_encoding"

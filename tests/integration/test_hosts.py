@@ -1,0 +1,106 @@
+"""Several hosts in storage.url: one after the other, each with a time of its own."""
+
+import json
+import socket
+import subprocess
+
+import psycopg
+import pytest
+import rig
+from conftest import BINARY, stored
+
+
+@pytest.fixture
+def hole():
+    """hole(): the port of a listener on loopback that takes connections and never says a word."""
+    made = []
+
+    def make():
+        made.append(socket.create_server(("127.0.0.1", 0), backlog=64))
+        return made[-1].getsockname()[1]
+
+    yield make
+    for listener in made:
+        listener.close()
+
+
+@pytest.fixture
+def full():
+    """The port of a listener whose backlog is full: further connections get no answer at all."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port = listener.getsockname()[1]
+    waiting = []
+    for _ in range(8):
+        waiting.append(socket.socket())
+        waiting[-1].setblocking(False)
+        waiting[-1].connect_ex(("127.0.0.1", port))
+    yield port
+    for s in [*waiting, listener]:
+        s.close()
+
+
+def url(database, *ports, more=""):
+    ports = ",".join(f"127.0.0.1:{port}" for port in ports)
+    password = database.password or database.cluster.password
+    return (f"postgresql://{database.user}:{password}@{ports}/{database.name}"
+            f"?sslmode=disable{more}")
+
+
+def start(persister, broker, url, **settings):
+    return persister({"storage.url": url, "storage.postgres.connect_timeout": "2s",
+                      **broker.settings(), **settings}).start()
+
+
+def test_host_that_never_answers_does_not_starve_the_next(persister, migrated, broker, publish,
+                                                          hole, full):
+    port = migrated.cluster.port
+    p = start(persister, broker, url(migrated, hole(), full, port))
+    p.wait_event("database_connected", timeout=120)
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1)
+    assert not p.events("database_lost")  # all in one round
+
+
+def test_each_round_tries_each_host_and_says_what_was_wrong(persister, migrated, broker, proxy,
+                                                            hole):
+    black, away = hole(), proxy(migrated.cluster.port)
+    away.refuse()
+    p = start(persister, broker, url(migrated, black, away.port))
+    lost = p.wait_event("database_lost", timeout=120)
+    assert f"127.0.0.1:{black}: no answer from PostgreSQL in time" in lost["msg"]
+    assert f"127.0.0.1:{away.port}: " in lost["msg"]
+    away.accept()
+    p.wait_event("database_connected", timeout=120)
+
+
+@pytest.fixture(scope="module")
+def read_only(workspace):
+    """A cluster that takes no writes, as a standby."""
+    cluster = rig.Postgres(workspace, fast=True, name="read_only",
+                           settings={"default_transaction_read_only": "on"}).start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.mark.parametrize("attributes", ["read-write", "primary"])
+def test_target_session_attrs_hold_for_each_host(persister, migrated, broker, read_only, hole,
+                                                 attributes):
+    with psycopg.connect(read_only.dsn(), autocommit=True) as admin:
+        admin.execute("SET default_transaction_read_only = off")
+        admin.execute("ALTER ROLE postgres PASSWORD %s" % f"'{migrated.cluster.password}'")
+    read_only.password = migrated.cluster.password
+    ports = [read_only.port, hole(), migrated.cluster.port]
+    if attributes == "primary":  # both are
+        ports = ports[1:]
+    p = start(persister, broker, url(migrated, *ports, more=f"&target_session_attrs={attributes}"))
+    p.wait_event("database_connected", timeout=120)
+    assert not p.events("database_lost")
+
+
+def test_pool_of_the_store_tries_the_next_host_too(migrated, hole):
+    done = subprocess.run(
+        [BINARY, f"--storage.url={url(migrated, hole(), migrated.cluster.port)}",
+         "--storage.postgres.connect_timeout=2s", "store", "token", "list", "--json"],
+        text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == []
