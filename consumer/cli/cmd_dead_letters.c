@@ -56,6 +56,10 @@ static bool choice_parse(struct dead_letters_choice *c, int argc, char **argv)
 	"AND ($2::text IS NULL OR reason = $2) "                                                   \
 	"AND ($3::text IS NULL OR charge_station_id = $3)"
 
+/* Of those that are only counted. */
+#define BEYOND_SQL                                                                                 \
+	"cardinality($1::text[]) = 0 AND ($2::text IS NULL OR reason = $2) AND $3::text IS NULL"
+
 static PGresult *choice_query(PGconn *conn, const char *sql, const struct dead_letters_choice *c,
 	struct error *err)
 {
@@ -71,6 +75,27 @@ static PGresult *choice_query(PGconn *conn, const char *sql, const struct dead_l
 }
 
 /* ---- looking ---- */
+
+/* What the table had no room for; it has neither ids nor stations. */
+static bool dead_letters_list_beyond(PGconn *conn, const struct dead_letters_choice *c,
+	struct error *err)
+{
+	PGresult *r = choice_query(conn,
+		"SELECT count, to_char(last_received_at, 'YYYY-MM-DD HH24:MI:SS'), reason, "
+		"payload_bytes, spool, seq FROM dead_letters_beyond WHERE " BEYOND_SQL
+		" ORDER BY reason",
+		c, err);
+
+	if (r == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(r); i++)
+		printf("%-16s  %6s  %sZ  %-18s  %-20s  %8s  the last is record %s of log %s\n",
+			"(only counted)", PQgetvalue(r, i, 0), PQgetvalue(r, i, 1),
+			PQgetvalue(r, i, 2), "-", PQgetvalue(r, i, 3), PQgetvalue(r, i, 5),
+			PQgetvalue(r, i, 4));
+	PQclear(r);
+	return true;
+}
 
 static bool dead_letters_list(PGconn *conn, const struct dead_letters_choice *c, struct error *err)
 {
@@ -88,7 +113,7 @@ static bool dead_letters_list(PGconn *conn, const struct dead_letters_choice *c,
 			PQgetvalue(r, i, 1), PQgetvalue(r, i, 2), PQgetvalue(r, i, 3),
 			PQgetvalue(r, i, 4), PQgetvalue(r, i, 5), PQgetvalue(r, i, 6));
 	PQclear(r);
-	return true;
+	return dead_letters_list_beyond(conn, c, err);
 }
 
 /* Text as it is, other bytes as \xNN; the position of the fault is counted in bytes. */
@@ -114,7 +139,8 @@ static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c,
 {
 	PGresult *r = choice_query(conn,
 		"SELECT lpad(" CHOICE_ID ", 16, '0') AS id, topic, charge_station_id, reason, "
-		"detail, error_offset, count, first_received_at, last_received_at, payload_bytes, "
+		"topic_bytes, topic_raw, detail, error_offset, count, first_received_at, "
+		"last_received_at, payload_bytes, "
 		"encode(payload_sha256, 'hex') AS payload_sha256, spool, seq, message_index, "
 		"payload FROM dead_letters WHERE " CHOICE_SQL " ORDER BY topic, reason",
 		c, err);
@@ -144,7 +170,8 @@ static bool dead_letters_discard(PGconn *conn, const struct dead_letters_choice 
 	struct error *err)
 {
 	PGresult *r = choice_query(conn,
-		"WITH gone AS (DELETE FROM dead_letters WHERE " CHOICE_SQL " RETURNING 1) "
+		"WITH gone AS (DELETE FROM dead_letters WHERE " CHOICE_SQL " RETURNING 1), "
+		"counted AS (DELETE FROM dead_letters_beyond WHERE " BEYOND_SQL ") "
 		"SELECT count(*) FROM gone",
 		c, err);
 
@@ -173,17 +200,21 @@ static bool requeue_open(const struct config *config, struct spool **out, struct
 static bool requeue_append(struct spool *spool, const PGresult *r, int row, bool last,
 	struct error *err)
 {
-	size_t size = 0;
+	size_t size = 0, topic_size = 0;
 	unsigned char *bytes = PQunescapeBytea((const unsigned char *)PQgetvalue(r, row, 1), &size);
+	unsigned char *topic =
+		PQunescapeBytea((const unsigned char *)PQgetvalue(r, row, 0), &topic_size);
 	struct record record = {.received_us = strtoll(PQgetvalue(r, row, 2), NULL, 10),
-		.topic = slice_from_cstr(PQgetvalue(r, row, 0)),
+		.topic = slice_of(topic, topic_size),
 		.trace = SLICE(""),
 		.payload = slice_of(bytes, size)};
 	bool ok;
 
-	if (bytes == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	ok = spool_append(spool, &record, last, err) == SPOOL_APPENDED;
+	if (bytes == NULL || topic == NULL)
+		ok = error_set(err, ERROR_FATAL, "memory", "out of memory");
+	else
+		ok = spool_append(spool, &record, last, err) == SPOOL_APPENDED;
+	PQfreemem(topic);
 	PQfreemem(bytes);
 	return ok;
 }
@@ -197,7 +228,8 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 		"DELETE FROM dead_letters d USING moved s "
 		"WHERE d.topic_digest = s.topic_digest AND d.payload_digest = s.payload_digest AND "
 		"d.reason = s.reason "
-		"AND d.payload_bytes = s.payload_bytes RETURNING d.topic, d.payload, "
+		"AND d.payload_bytes = s.payload_bytes "
+		"RETURNING coalesce(d.topic_raw, convert_to(d.topic, 'UTF8')), d.payload, "
 		"(extract(epoch FROM d.first_received_at) * 1000000)::bigint";
 	char count[16];
 	const char *params[] = {count};
@@ -218,7 +250,7 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 	return ok && pg_exec(conn, "COMMIT", err);
 }
 
-/* Those whose payload was left out or cut have nothing to store. */
+/* Those whose payload or topic was left out or cut have nothing to store. */
 static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, long *chosen_out,
 	struct error *err)
 {
@@ -227,7 +259,7 @@ static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, lo
 		"first_received_at, seq, message_index) AS n, topic_digest, payload_digest, "
 		"reason, payload_bytes FROM dead_letters WHERE payload IS NOT NULL AND "
 		"payload_sha256 IS "
-		"NULL AND " CHOICE_SQL,
+		"NULL AND topic_bytes IS NULL AND " CHOICE_SQL,
 		c, err);
 
 	if (r == NULL)

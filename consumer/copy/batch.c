@@ -75,7 +75,7 @@ void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64
 		b->oldest_received_us = received_us;
 }
 
-static struct batch_message *batch_new_message(struct batch *b, const struct message *m)
+struct batch_message *batch_new_message(struct batch *b, const struct message *m)
 {
 	struct batch_message *message;
 
@@ -411,20 +411,6 @@ bool batch_add(struct batch *b, const struct message *m, const struct rows_resul
 	b->has_starts |= slice_equal_cstr(action, "StartTransaction");
 	b->has_authorizations |= slice_equal_cstr(action, "Authorize");
 	return batch_add_row(b, rows->half) || batch_full(err);
-}
-
-bool batch_add_dead_letter(struct batch *b, const struct message *m, const struct error *why,
-	uint64_t payload_bytes, struct slice sha256)
-{
-	struct row *row = rows_dead_letter(&b->arena, m, why, payload_bytes, sha256);
-	struct batch_message *message = row == NULL ? NULL : batch_new_message(b, m);
-
-	if (message == NULL)
-		return false;
-	message->outcome = OUTCOME_DEAD_LETTERED;
-	message->reason = why->reason;
-	row->message = (uint32_t)(message - b->messages);
-	return batch_add_row(b, row);
 }
 
 /* ---- order ---- */

@@ -54,6 +54,7 @@ struct batch {
 	int64_t oldest_received_us;
 	int64_t dedupe_window_us;
 	bool gaps_only; /* meter values of one station, time and EVSE are equal; stays */
+	bool trial;     /* to be rolled back: is what it holds accepted? */
 
 	struct batch_message *messages;
 	size_t messages_count;
@@ -75,6 +76,7 @@ struct batch {
 	struct batch_slot *row_slots;
 	size_t row_slots_count;
 	size_t rows_hashed;
+	struct row **dead_buckets; /* batch_dead.c; NULL = there are no dead letters yet */
 	struct transaction **transaction_slots;
 	size_t transaction_slots_count;
 };
@@ -89,6 +91,9 @@ void batch_reset(struct batch *b);
 void batch_begin_record(struct batch *b, uint64_t seq);
 void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64_t received_us);
 
+/* For batch*.c: room for what becomes of a message; NULL if the arena is full. */
+MUST_CHECK struct batch_message *batch_new_message(struct batch *b, const struct message *m);
+
 /*
  * A message with its rows. False with err: TRANSIENT "arena_full", or POISON "partition_limit"
  * (nothing was taken).
@@ -96,9 +101,10 @@ void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64
 MUST_CHECK bool batch_add(struct batch *b, const struct message *m, const struct rows_result *rows,
 	struct partitions *partitions, struct error *err);
 
-/* A message that is set aside. payload_bytes: its size as received. False if the arena is full. */
+/* A message that is set aside. payload_bytes: its size as received; bare: as little of it as cannot
+ * be refused. False if the arena is full. */
 MUST_CHECK bool batch_add_dead_letter(struct batch *b, const struct message *m,
-	const struct error *why, uint64_t payload_bytes, struct slice sha256);
+	const struct error *why, uint64_t payload_bytes, struct slice sha256, bool bare);
 
 /* A transaction that became known while storing. False if the arena is full. */
 MUST_CHECK bool batch_add_transaction(struct batch *b, struct transaction *t);

@@ -25,6 +25,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_STATION_BOOTS] = "station_boots.sql",
 	[STATEMENT_STATION_HEARTBEATS] = "station_heartbeats.sql",
 	[STATEMENT_DEAD_LETTERS] = "dead_letters.sql",
+	[STATEMENT_DEAD_LETTERS_BEYOND] = "dead_letters_beyond.sql",
 	[STATEMENT_TOTALS] = "totals.sql",
 	[STATEMENT_ATTACHED] = "attached.sql",
 	[STATEMENT_COMMIT] = "commit.sql",
@@ -265,6 +266,22 @@ static char *make_columns(const struct table *table, const char *more, struct ar
 	return columns;
 }
 
+/* Without the constraints of the table itself: it lacks a column, and is merged anyway. */
+static char *make_dead_table(struct arena *arena)
+{
+	char *sql;
+	struct text t;
+
+	text_begin(&t, arena);
+	text_put_cstr(&t, "CREATE TEMPORARY TABLE IF NOT EXISTS new_dead_letters "
+			  "ON COMMIT DELETE ROWS AS SELECT ");
+	put_columns(&t, &tables[TABLE_dead_letters], FORM_PLAIN);
+	text_put_cstr(&t, " FROM dead_letters WITH NO DATA");
+	sql = duplicate(text_end(&t));
+	arena_reset(arena);
+	return sql;
+}
+
 static bool make_all(struct statements *s, struct arena *arena, struct error *err)
 {
 	for (int i = 0; i < STATEMENT_COUNT; i++) {
@@ -273,6 +290,10 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 	}
 	if (!make(&s->gaps, "gaps.sql", &tables[TABLE_meter_values], arena, err))
 		return false;
+	s->dead_columns = make_columns(&tables[TABLE_dead_letters], "", arena);
+	s->dead_table = make_dead_table(arena);
+	if (s->dead_columns == NULL || s->dead_table == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	for (int i = 0; i < STATEMENT_KINDS; i++) {
 		enum table_id table = statement_kinds[i].table;
 
@@ -332,6 +353,8 @@ void statements_free(struct statements **statements)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		statement_free(&s->all[i]);
 	statement_free(&s->gaps);
+	free(s->dead_columns);
+	free(s->dead_table);
 	for (int i = 0; i < STATEMENT_KINDS; i++)
 		statement_free(&s->store[i]);
 	for (int i = 0; i < EVENT_TABLES; i++) {

@@ -43,6 +43,7 @@ enum statement_id {
 	STATEMENT_STATION_BOOTS,
 	STATEMENT_STATION_HEARTBEATS,
 	STATEMENT_DEAD_LETTERS,
+	STATEMENT_DEAD_LETTERS_BEYOND,
 	STATEMENT_TOTALS,
 	STATEMENT_ATTACHED,
 	STATEMENT_COMMIT,
@@ -74,6 +75,8 @@ struct statements {
 	struct pg_statement gaps;         /* careful, of meter values */
 	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
 	char *load_columns[EVENT_TABLES]; /* and with the column that only a loading table has */
+	char *dead_columns;               /* of dead letters */
+	char *dead_table;                 /* makes the table they are copied into */
 };
 
 extern const struct embedded_file copy_sql_files[];

@@ -70,6 +70,11 @@ void writer_free(struct writer **writer)
 	free(w);
 }
 
+void writer_set_timeout(struct writer *w, int64_t timeout_us)
+{
+	pg_session_set_timeout(w->session, timeout_us);
+}
+
 bool writer_is_ready(const struct writer *w)
 {
 	return w->idle;
@@ -305,6 +310,8 @@ static void writer_on_ready(void *context)
 	struct error err;
 
 	memset(w->careful_made, 0, sizeof(w->careful_made));
+	w->dead_table_made = false;
+	w->dead_letters_room = 0;
 	partitions_forget(w->partitions);
 	writer_loading_forget(w);
 	layouts_forget(w->layouts);
@@ -368,6 +375,15 @@ static void writer_stored(struct writer *w)
 	w->events.on_stored(w->events.context, b, NULL, -1);
 }
 
+static void writer_end_trial(struct writer *w)
+{
+	struct error none;
+
+	error_set(&none, ERROR_TRANSIENT, "trial", "it was tried only");
+	w->work.accepted = true;
+	writer_roll_back(w, &none);
+}
+
 static void writer_on_run(void *context, const struct error *err)
 {
 	struct writer *w = context;
@@ -392,7 +408,9 @@ static void writer_on_run(void *context, const struct error *err)
 			attacher_add(w->attacher, made->partition);
 	}
 	w->work.made_count = 0;
-	if (w->work.phase == PHASE_COMMITTED)
+	if (w->work.phase == PHASE_COMMITTED && w->work.batch->trial)
+		writer_end_trial(w);
+	else if (w->work.phase == PHASE_COMMITTED)
 		writer_stored(w);
 	else
 		writer_next_run(w);
@@ -417,9 +435,11 @@ static void rollback_on_done(void *context, const struct error *err)
 	struct batch *b = w->work.batch;
 	struct error failure = w->work.failure;
 	int64_t poison = w->work.poison_message;
+	bool accepted = w->work.accepted && !w->work.owner_lost;
 
 	pg_session_forget_statements(w->session);
 	memset(w->careful_made, 0, sizeof(w->careful_made)); /* may be gone with the rollback */
+	w->dead_table_made = false;
 	layouts_forget(w->layouts);
 	if (err != NULL) {
 		/* A connection on which nothing can be rolled back is of no use. */
@@ -443,7 +463,7 @@ static void rollback_on_done(void *context, const struct error *err)
 		partitions_forget(w->partitions);
 	w->work.batch = NULL;
 	w->idle = true;
-	w->events.on_stored(w->events.context, b, &failure, poison);
+	w->events.on_stored(w->events.context, b, accepted ? NULL : &failure, poison);
 }
 
 static void writer_roll_back(struct writer *w, const struct error *err)

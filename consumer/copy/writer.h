@@ -35,6 +35,8 @@ struct writer_options {
 	int64_t dedupe_window_us;
 	int64_t pairing_window_us;
 	int64_t dead_letters_bytes_max;
+	int64_t dead_letters_rows_max;
+	int64_t dead_letters_topic_bytes_max;
 	int64_t oldest_seq;             /* where a log begins that the database does not know yet */
 	int64_t schema_version;         /* that the database must have */
 	bool gaps_only;                 /* as of the batches */
@@ -63,8 +65,9 @@ struct writer_events {
 	void (*on_ready)(void *context, uint64_t seq);
 	/* The connection is lost, or could not be had; writer_open() tries again. */
 	void (*on_lost)(void *context, const struct error *err);
-	/* err == NULL: committed. Else nothing of the batch is stored; poison_message: the message
-	 * that the database refused, if it said so, else -1. */
+	/* err == NULL: committed, or of a trial: accepted and rolled back. Else nothing of the
+	 * batch is stored; poison_message: the message that the database refused, if it said so,
+	 * else -1. */
 	void (*on_stored)(void *context, struct batch *batch, const struct error *err,
 		int64_t poison_message);
 	/* All up to seq is on the database's disk. */
@@ -87,6 +90,9 @@ bool writer_is_attaching(const struct writer *w);
 
 /* Only when ready. The batch must stay as it is until on_stored or on_lost. */
 void writer_store(struct writer *w, struct batch *batch);
+
+/* From the next batch on the server may be silent for so long. */
+void writer_set_timeout(struct writer *w, int64_t timeout_us);
 
 /* Ask how far the database's log is on disk; the answer is on_durable. Only when ready. */
 void writer_poll_durable(struct writer *w);

@@ -96,6 +96,10 @@ bool writer_make_careful_tables(struct writer *w, struct error *err)
 			return writer_arena_full(err);
 		w->careful_made[t] = true; /* forgotten again if the run fails */
 	}
+	if (w->work.batch->rows[TABLE_dead_letters].count > 0 && !w->dead_table_made) {
+		writer_request(w)->sql = w->statements->dead_table;
+		w->dead_table_made = true;
+	}
 	return true;
 }
 
@@ -112,11 +116,18 @@ static struct writer_copy *copy_begin(struct writer *w, int table, struct row *c
 	return c;
 }
 
+static const char *copy_columns(const struct writer *w, const struct writer_copy *c)
+{
+	if (c->table == TABLE_dead_letters)
+		return w->statements->dead_columns;
+	return c->stream.follows ? w->statements->load_columns[c->table]
+				 : w->statements->copy_columns[c->table];
+}
+
 static bool copy_request(struct writer *w, struct writer_copy *c, const char *target,
 	struct error *err)
 {
-	const char *columns = c->stream.follows ? w->statements->load_columns[c->table]
-						: w->statements->copy_columns[c->table];
+	const char *columns = copy_columns(w, c);
 	struct pg_request *r;
 
 	/* The claim and the first COPY go together: one round trip less. */
@@ -182,6 +193,13 @@ static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, size
 	return copy_request(w, c, target, err);
 }
 
+/* For a copy and, on the careful path, the statement behind it. */
+static bool copy_has_room(const struct writer *w)
+{
+	return w->copies_count < WRITER_COPIES_MAX &&
+	       w->requests_count + 2 <= WRITER_REQUESTS_MAX / 2;
+}
+
 /* The rows from one on that go to the same place: one partition, or on the careful path all that
  * are there. A table that is loaded has no key that could refuse them. */
 static bool copy_some(struct writer *w, int table, struct batch_rows *rows, struct error *err)
@@ -211,9 +229,7 @@ bool writer_copy_rows(struct writer *w, struct batch_rows *all, bool *done_out, 
 		struct batch_rows *rows = &all[work->copy_table];
 
 		while (work->copy_row < rows->count) {
-			/* Room for the copy and, on the careful path, the statement behind it. */
-			if (w->copies_count == WRITER_COPIES_MAX ||
-				w->requests_count + 2 > WRITER_REQUESTS_MAX / 2) {
+			if (!copy_has_room(w)) {
 				*done_out = false;
 				return true;
 			}
@@ -223,6 +239,26 @@ bool writer_copy_rows(struct writer *w, struct batch_rows *all, bool *done_out, 
 	}
 	*done_out = true;
 	return true;
+}
+
+/* They are merged at the end of the batch: whoever waits for a row of theirs waits less. */
+bool writer_copy_dead_letters(struct writer *w, bool *done_out, struct error *err)
+{
+	struct batch_rows *rows = &w->work.batch->rows[TABLE_dead_letters];
+	struct writer_copy *c;
+
+	*done_out = true;
+	if (rows->count == 0 || w->work.dead_letters_copied)
+		return true;
+	*done_out = copy_has_room(w);
+	if (!*done_out)
+		return true;
+	c = copy_begin(w, TABLE_dead_letters, rows->rows, rows->count, err);
+	if (c == NULL)
+		return false;
+	c->careful = true;
+	w->work.dead_letters_copied = true;
+	return copy_request(w, c, "pg_temp.new_dead_letters", err);
 }
 
 /* What the failed run says about rows: which message it was, or that a row was there already. */

@@ -460,6 +460,8 @@ static bool plan_events(struct writer *w, struct error *err)
 		return false;
 	if (!writer_copy_rows(w, b->rows, &done, err))
 		return false;
+	if (done && !writer_copy_dead_letters(w, &done, err))
+		return false;
 	if (!done)
 		return true;
 	w->work.copy_table = 0;
@@ -541,8 +543,6 @@ static void plan_drop_retained(struct batch *b)
 static bool plan_finish(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
-	struct slice dead[2] = {param_int8(&b->arena, w->options.dead_letters_bytes_max),
-		param_text(w->spool_text)};
 
 	plan_drop_retained(b);
 	if (!plan_state(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, 0, err) ||
@@ -553,17 +553,18 @@ static bool plan_finish(struct writer *w, struct error *err)
 		!plan_state(w, STATEMENT_STATION_BOOTS, TABLE_station_boots, NULL, 0, err) ||
 		!plan_state(w, STATEMENT_STATION_HEARTBEATS, TABLE_station_heartbeats, NULL, 0,
 			err) ||
-		!plan_state(w, STATEMENT_DEAD_LETTERS, TABLE_dead_letters, dead, 2, err) ||
-		!writer_plan_totals(w, err) || !plan_attached(w, err) ||
-		!writer_plan_loading(w, err))
+		!writer_plan_dead_letters(w, err) || !writer_plan_totals(w, err) ||
+		!plan_attached(w, err) || !writer_plan_loading(w, err))
 		return false;
+	w->work.phase = PHASE_COMMITTED;
+	if (b->trial) {
+		writer_request(w)->sql = "SET CONSTRAINTS ALL IMMEDIATE"; /* as COMMIT would */
+		return true;
+	}
 	if (!writer_statement(w, &w->statements->all[STATEMENT_COMMIT], NULL, 0, &b->arena, err))
 		return false;
 	w->requests[w->requests_count - 1].commits = true;
-	if (!writer_plan_positions(w, &b->arena, err))
-		return false;
-	w->work.phase = PHASE_COMMITTED;
-	return true;
+	return writer_plan_positions(w, &b->arena, err);
 }
 
 /*

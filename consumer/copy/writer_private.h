@@ -84,10 +84,12 @@ struct writer_work {
 	struct slice *known_states; /* merge_state as read */
 
 	bool careful[EVENT_TABLES];
+	bool dead_letters_copied;
 	struct error failure; /* kept while rolling back */
 	int64_t poison_message;
 	uint64_t loaded; /* rows of the batch that went into tables without an index */
 	bool owner_lost;
+	bool accepted; /* a trial, which is rolled back */
 	bool try_again;
 };
 
@@ -113,6 +115,8 @@ struct writer {
 	/* How many batches still take the careful path at once. */
 	uint32_t careful_left[EVENT_TABLES];
 	bool careful_made[EVENT_TABLES]; /* its temporary table exists in this session */
+	bool dead_table_made;            /* likewise */
+	int64_t dead_letters_room;       /* rows that there is room for, as far as is known */
 
 	struct writer_loading loadings[WRITER_LOADINGS_MAX];
 	size_t loadings_count;
@@ -157,6 +161,7 @@ void writer_partition_failed(struct writer *w);
 /* writer_copy.c: rows into tables. False in *done_out if the run is full. */
 MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool *done_out,
 	struct error *err);
+MUST_CHECK bool writer_copy_dead_letters(struct writer *w, bool *done_out, struct error *err);
 MUST_CHECK bool writer_make_careful_tables(struct writer *w, struct error *err);
 void writer_copy_failed(struct writer *w);
 
@@ -180,6 +185,9 @@ MUST_CHECK bool writer_plan_answers(struct writer *w, struct error *err);
 
 /* writer_store.c: what the store was told. Nothing is planned if that is nothing. */
 MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
+
+/* writer_dead.c: what was copied of dead letters becomes rows, or is only counted. */
+MUST_CHECK bool writer_plan_dead_letters(struct writer *w, struct error *err);
 
 /* writer_transactions.c */
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);

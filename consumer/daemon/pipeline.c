@@ -11,7 +11,7 @@
  * What happens when something goes wrong, by kind of error:
  *
  *	POISON     one message is at fault: it becomes a dead letter, the rest goes on. If nobody
- *	           says which, the batch is halved until it is alone.
+ *	           says which, it is searched for (pipeline_trouble.c).
  *	ROUTE      a partition is not what we believed: look again, try again.
  *	TRANSIENT  wait, longer each time, and try again; the log grows meanwhile. If the server
  *	           understood and refused, somebody has to mend that: try every 30 s.
@@ -24,6 +24,7 @@
 static const int64_t RETRY_BASE_US = 50 * US_PER_MS;
 static const int64_t RETRY_CAP_US = 10 * US_PER_SECOND;
 static const int64_t REFUSED_US = 30 * US_PER_SECOND;
+enum { DUPLICATES_PATIENT = 3 };
 static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const int64_t PRUNE_US = 60 * US_PER_SECOND;
 static const double TICK_S = 1.;
@@ -54,8 +55,7 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 		!sequences_new(&p->sequences, err))
 		return false;
 	p->skip_actions = calloc(c->events_skip.count + 1, sizeof(*p->skip_actions));
-	p->poison = calloc(PIPELINE_POISON_MAX, sizeof(*p->poison));
-	if (p->skip_actions == NULL || p->poison == NULL)
+	if (p->skip_actions == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	for (size_t i = 0; i < c->events_skip.count; i++)
 		p->skip_actions[i] = slice_from_cstr(c->events_skip.items[i]);
@@ -85,6 +85,8 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.dedupe_window_us = c->dedupe_window,
 		.pairing_window_us = c->pairing_window,
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,
+		.dead_letters_rows_max = c->dead_letters_rows_max,
+		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,
 		.schema_version = schema_version,
 		.gaps_only = p->log->gaps_only,
 		.secret_keys = (const char *const *)c->secrets_keys.items,
@@ -113,6 +115,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	p->log = log;
 	p->metrics = metrics;
 	p->filling = &p->batches[0];
+	p->patience_us = config->storage_postgres_timeout;
 	backoff_init(&p->backoff, RETRY_BASE_US, RETRY_CAP_US, (uint64_t)clock_mono_us());
 	ev_init(&p->retry, pipeline_on_retry);
 	ev_timer_init(&p->tick, pipeline_on_tick, TICK_S, TICK_S);
@@ -149,7 +152,7 @@ void pipeline_free(struct pipeline **pipeline)
 	batch_fini(&p->batches[0]);
 	batch_fini(&p->batches[1]);
 	free(p->skip_actions);
-	free(p->poison);
+	poison_fini(&p->poison);
 	free(p);
 }
 
@@ -316,6 +319,7 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 		metrics_add(&p->metrics->gap_records, lost);
 		writer_note_gap(p->writer, seq + 1, seq + lost);
 	}
+	p->hunt.on = false;
 	p->stored_seq = seq;
 	p->positioned = true;
 	log_info("database_connected", "", "seq=%" PRIu64, seq);
@@ -341,6 +345,8 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 	struct error err = *lost;
 	int64_t wait_us;
 
+	if (p->storing != NULL)
+		pipeline_trouble_failed(p, p->storing, &err);
 	p->positioned = false;
 	p->storing = NULL;
 	if (p->stopping) {
@@ -416,8 +422,7 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	p->stored_seq = b->last_seq;
 	log_debug("stored", "", "seq=%" PRIu64 " records=%zu messages=%zu us=%" PRId64, b->last_seq,
 		b->records, b->messages_count, clock_mono_us() - p->stored_mono_us);
-	if (p->records_max > 0 && p->stored_seq >= p->trouble_seq)
-		p->records_max = 0;
+	pipeline_trouble_stored(p, b, clock_mono_us() - p->stored_mono_us);
 	backoff_reset(&p->backoff);
 	if (log_repeat_over(&p->trouble))
 		log_info("storing_again", "the trouble is over", "seq=%" PRIu64, p->stored_seq);
@@ -426,68 +431,73 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	pipeline_wake(p);
 }
 
-/* A message that the database refuses. */
-static void pipeline_on_poison(struct pipeline *p, const struct batch *b, const struct error *err,
-	int64_t message)
-{
-	if (message >= 0) {
-		pipeline_poison(p, b->messages[message].seq, b->messages[message].index, err);
-	} else if (b->records > 1) {
-		p->records_max = b->records / 2;
-		p->trouble_seq = b->last_seq;
-	} else {
-		/* Alone, and nobody says which of its messages: all of them, each for itself. */
-		for (size_t i = 0; i < b->messages_count; i++)
-			pipeline_poison(p, b->messages[i].seq, b->messages[i].index, err);
-	}
-}
-
-static void pipeline_failed(struct pipeline *p, struct batch *b, const struct error *failure,
-	int64_t poison_message)
+/* The batch is given up and made again from what is stored on, after a while. */
+static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us)
 {
 	struct error err;
-	int64_t wait_us = 0;
 
-	metrics_add(&p->metrics->batches_failed, 1);
-	switch (failure->kind) {
-	case ERROR_POISON:
-		log_failure(LOG_LEVEL_WARN, "message_refused", failure);
-		pipeline_on_poison(p, b, failure, poison_message);
-		break;
-	case ERROR_TRANSIENT:
-	case ERROR_UNCERTAIN:
-	case ERROR_ROUTE:
-		if (strcmp(failure->reason, "arena_full") == 0) {
-			pipeline_too_large(&err);
-			pipeline_on_poison(p, b, &err, -1);
-			break;
-		}
-		wait_us = pg_error_is_refusal(failure) ? REFUSED_US : backoff_next_us(&p->backoff);
-		pipeline_log_trouble(p, "batch_failed", failure, wait_us);
-		break;
-	case ERROR_FATAL:
-		pipeline_fatal(p, failure);
-		return;
-	}
 	p->storing = NULL;
 	batch_reset(b);
-	if (!pipeline_rewind(p, p->stored_seq, &err)) {
+	if (!pipeline_rewind(p, p->stored_seq, &err))
 		pipeline_fatal(p, &err);
-		return;
-	}
-	if (p->stopping)
+	else if (p->stopping)
 		pipeline_finish_stopping(p);
 	else
 		pipeline_wait(p, wait_us, false);
 }
 
+/* Alone and tried several times, a key that is there already is no matter of who comes first: it
+ * is a unique index that is not ours. */
+static bool pipeline_is_constraint(const struct pipeline *p, const struct batch *b,
+	const struct error *err)
+{
+	return pg_error_is_duplicate(err) && b->records == 1 &&
+	       (p->failures > DUPLICATES_PATIENT || p->hunt.on);
+}
+
+static void pipeline_failed(struct pipeline *p, struct batch *b, const struct error *failure,
+	int64_t poison_message)
+{
+	struct error err = *failure;
+	int64_t wait_us = 0;
+
+	metrics_add(&p->metrics->batches_failed, 1);
+	if (err.kind == ERROR_FATAL) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	if (pipeline_is_constraint(p, b, &err)) {
+		err.kind = ERROR_POISON;
+		err.reason = "constraint";
+	}
+	if (err.kind == ERROR_POISON) {
+		if (!pipeline_trouble_refused(p, b, &err, poison_message))
+			wait_us = REFUSED_US;
+	} else if (strcmp(err.reason, "arena_full") == 0) {
+		if (!pipeline_trouble_too_large(p, b))
+			wait_us = REFUSED_US;
+	} else {
+		pipeline_trouble_failed(p, b, &err);
+		wait_us = pg_error_is_refusal(&err) ? REFUSED_US : backoff_next_us(&p->backoff);
+	}
+	if (wait_us > 0)
+		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
+	pipeline_again(p, b, wait_us);
+}
+
 static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
 	int64_t poison_message)
 {
-	if (err == NULL)
-		pipeline_stored(context, b);
-	else
-		pipeline_failed(context, b, err, poison_message);
+	struct pipeline *p = context;
+
+	if (err != NULL) {
+		pipeline_failed(p, b, err, poison_message);
+	} else if (b->trial) {
+		pipeline_trouble_accepted(p, b);
+		pipeline_again(p, b, 0);
+	} else {
+		pipeline_stored(p, b);
+	}
 }
 
 static void pipeline_on_durable(void *context, uint64_t seq)

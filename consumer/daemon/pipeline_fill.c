@@ -11,31 +11,6 @@ enum fill_result {
 	FILL_FAILED,
 };
 
-static const struct pipeline_poison *fill_poison(const struct pipeline *p, uint64_t seq,
-	uint32_t index)
-{
-	for (size_t i = 0; i < p->poison_count; i++) {
-		if (p->poison[i].seq == seq && p->poison[i].index == index)
-			return &p->poison[i];
-	}
-	return NULL;
-}
-
-void pipeline_poison(struct pipeline *p, uint64_t seq, uint32_t index, const struct error *why)
-{
-	size_t kept = 0;
-
-	/* What is stored is done with. */
-	for (size_t i = 0; i < p->poison_count; i++) {
-		if (p->poison[i].seq > p->stored_seq)
-			p->poison[kept++] = p->poison[i];
-	}
-	p->poison_count = kept;
-	if (p->poison_count == PIPELINE_POISON_MAX)
-		p->poison_count--; /* found again when its turn comes */
-	p->poison[p->poison_count++] = (struct pipeline_poison){seq, index, *why};
-}
-
 void pipeline_too_large(struct error *err)
 {
 	error_set(err, ERROR_POISON, "too_large",
@@ -55,12 +30,24 @@ static enum fill_result fill_unwanted(struct pipeline *p, const struct message *
 	return batch_add(p->filling, m, &rows, p->partitions, &err) ? FILL_TAKEN : FILL_FULL;
 }
 
+/* A trial takes the first messages of its record only. */
+static bool fill_is_left_out(const struct pipeline *p, const struct message *m)
+{
+	return p->filling->trial && m->index >= p->hunt.take;
+}
+
 static enum fill_result fill_dead_letter(struct pipeline *p, const struct message *m,
 	const struct error *why, uint64_t bytes, struct slice sha256)
 {
+	const struct poison *poison = poison_find(&p->poison, m->seq, m->index);
+	bool bare = poison != NULL && poison->bare;
+
+	if (fill_is_left_out(p, m))
+		return FILL_TAKEN;
 	if (fill_is_unwanted(p, m))
 		return fill_unwanted(p, m);
-	return batch_add_dead_letter(p->filling, m, why, bytes, sha256) ? FILL_TAKEN : FILL_FULL;
+	return batch_add_dead_letter(p->filling, m, why, bytes, sha256, bare) ? FILL_TAKEN
+									      : FILL_FULL;
 }
 
 /* A record that is no message as a whole: what is known of it without looking inside. */
@@ -94,22 +81,38 @@ static enum fill_result fill_oversized(struct pipeline *p, const struct record *
 		slice_of(r->payload.data + 8, RECORD_OVERSIZED_HEADER_BYTES - 8));
 }
 
+/* A layout counts as known once a row has it; the rows of this message will not be written. */
+static void fill_forget_layouts(struct pipeline *p, const struct rows_result *rows)
+{
+	for (const struct row *row = rows->first; row != NULL; row = row->next) {
+		if (row->table->id == TABLE_meter_value_layouts) {
+			layouts_forget(p->layouts);
+			return;
+		}
+	}
+}
+
 static enum fill_result fill_message(struct pipeline *p, struct message *m)
 {
-	const struct pipeline_poison *poison = fill_poison(p, m->seq, m->index);
+	const struct poison *poison = poison_find(&p->poison, m->seq, m->index);
 	struct rows_result rows;
 	struct error err;
 
-	if (poison != NULL)
-		return fill_dead_letter(p, m, &poison->why, m->raw.size, (struct slice){NULL, 0});
+	if (fill_is_left_out(p, m))
+		return FILL_TAKEN;
+	if (poison != NULL) {
+		poison_error(poison, &err);
+		return fill_dead_letter(p, m, &err, m->raw.size, (struct slice){NULL, 0});
+	}
 	if (fill_is_unwanted(p, m))
 		return fill_unwanted(p, m);
 	if (rows_from_message(&p->builder, m, &p->filling->arena, &rows, &err) &&
 		batch_add(p->filling, m, &rows, p->partitions, &err))
 		return FILL_TAKEN;
-	if (err.kind == ERROR_POISON)
-		return fill_dead_letter(p, m, &err, m->raw.size, (struct slice){NULL, 0});
-	return FILL_FULL;
+	if (err.kind != ERROR_POISON)
+		return FILL_FULL;
+	fill_forget_layouts(p, &rows);
+	return fill_dead_letter(p, m, &err, m->raw.size, (struct slice){NULL, 0});
 }
 
 static enum fill_result fill_messages(struct pipeline *p)
@@ -138,7 +141,7 @@ static enum fill_result fill_messages(struct pipeline *p)
 
 static enum fill_result fill_record(struct pipeline *p, const struct record *r)
 {
-	const struct pipeline_poison *poison = fill_poison(p, r->seq, PIPELINE_WHOLE_RECORD);
+	const struct poison *poison = poison_find(&p->poison, r->seq, POISON_WHOLE_RECORD);
 	struct decode_input input = {.seq = r->seq,
 		.received_us = r->received_us,
 		.topic = r->topic,
@@ -153,8 +156,10 @@ static enum fill_result fill_record(struct pipeline *p, const struct record *r)
 		if (!decode_common(p->decoder, &input, &p->filling->arena, &common, &err) &&
 			err.kind != ERROR_POISON)
 			return FILL_FULL;
-		return poison != NULL ? fill_whole(p, r, &common, &poison->why)
-				      : fill_oversized(p, r, &common);
+		if (poison == NULL)
+			return fill_oversized(p, r, &common);
+		poison_error(poison, &err);
+		return fill_whole(p, r, &common, &err);
 	}
 	decoded = decode_begin(p->decoder, &input, &p->filling->arena, &err);
 	if (decoded)
@@ -174,7 +179,7 @@ static bool fill_is_closed(const struct pipeline *p)
 	return b->messages_count >= (size_t)p->config->batch_messages_max ||
 	       b->payload_bytes >= (size_t)p->config->batch_bytes_max ||
 	       b->arena.used >= PIPELINE_ARENA_FILLED ||
-	       (p->records_max > 0 && b->records >= p->records_max);
+	       (p->limit.on && b->records >= p->limit.records);
 }
 
 bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
@@ -196,10 +201,10 @@ static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 
 	if (p->filling->records == 0) {
 		pipeline_too_large(&why);
-		pipeline_poison(p, seq, PIPELINE_WHOLE_RECORD, &why);
+		(void)poison_add(&p->poison, seq, POISON_WHOLE_RECORD, false, &why);
+		p->hunt.on = false;
 	} else {
-		p->records_max = p->filling->records;
-		p->trouble_seq = p->filling->last_seq;
+		pipeline_trouble_full(p);
 	}
 	layouts_forget(p->layouts); /* some were taken for known that will not be written */
 	return pipeline_rewind(p, before, err);
@@ -225,6 +230,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			break;
 		}
 		batch_begin_record(b, r.seq);
+		b->trial = p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
 		if (fill_record(p, &r) != FILL_TAKEN) {
 			if (!fill_full(p, r.seq, err))
 				return false;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "copy/writer.h"
 #include "daemon/pipeline.h"
+#include "daemon/poison.h"
 #include "decode/decode.h"
 
 /* Shared by pipeline*.c only. */
@@ -14,19 +15,30 @@ enum {
 	PIPELINE_ARENA_BYTES = 96 << 20,
 	/* A batch is closed when its rows have taken this much. */
 	PIPELINE_ARENA_FILLED = 18 << 20,
-	PIPELINE_POISON_MAX = 4096,
 	/* Records taken between two looks at the connection while a batch is written: 0.5 ms. */
 	PIPELINE_SLICE_RECORDS = 32,
 };
 
-/* A message, or a whole record, that is to become a dead letter whatever it holds. */
-struct pipeline_poison {
-	uint64_t seq;
-	uint32_t index; /* PIPELINE_WHOLE_RECORD = all of it, undecoded */
-	struct error why;
+/* How many records a batch may have after trouble, beside what the settings say. */
+struct pipeline_limit {
+	bool on;
+	size_t records; /* 1 at least */
+	bool slow;      /* it was time: then it grows slowly */
+	int64_t slow_us;
 };
 
-#define PIPELINE_WHOLE_RECORD UINT32_MAX
+/* The search for the message of a record that is refused (pipeline_trouble.c). */
+struct pipeline_hunt {
+	bool on;
+	uint64_t seq;  /* the record */
+	bool begun;    /* it is accepted without any of its messages */
+	uint32_t good; /* its first so many messages are accepted, without those that were found */
+	uint32_t bad;  /* its first so many are refused */
+	bool bad_is_dead; /* the last of them is a dead letter already */
+	bool trial;       /* the next batch takes the first `take` messages, and is rolled back */
+	uint32_t take;
+	struct error why;
+};
 
 struct pipeline {
 	struct ev_loop *loop;
@@ -58,11 +70,13 @@ struct pipeline {
 	bool stopped;
 	uint64_t stored_seq;
 
-	/* After a failure that one message may have caused: smaller batches until behind it. */
-	size_t records_max; /* 0 = no limit */
-	uint64_t trouble_seq;
-	struct pipeline_poison *poison;
-	size_t poison_count;
+	/* After trouble (pipeline_trouble.c). */
+	struct pipeline_limit limit;
+	struct pipeline_hunt hunt;
+	struct poison_set poison;
+	int failures;        /* of batches since one was stored */
+	int64_t patience_us; /* storage.postgres.timeout, or more */
+	struct log_repeat refused;
 
 	ev_timer retry;
 	ev_timer tick;
@@ -91,7 +105,26 @@ MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *
 /* What is wrong with a message for which even a batch of its own has no room. */
 void pipeline_too_large(struct error *err);
 
-/* From here on this message becomes a dead letter. */
-void pipeline_poison(struct pipeline *p, uint64_t seq, uint32_t index, const struct error *why);
+/* pipeline_trouble.c: a batch was stored, and took so long. */
+void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t us);
+
+/* A trial was accepted and rolled back. */
+void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b);
+
+/* A batch was not stored, or the connection was lost over it, and no message is at fault. */
+void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const struct error *err);
+
+/*
+ * A message that the database refuses; message < 0: it does not say which. False if no try is left
+ * that differs from the last one.
+ */
+MUST_CHECK bool pipeline_trouble_refused(struct pipeline *p, const struct batch *b,
+	const struct error *err, int64_t message);
+
+/* There is no room to store the batch. False as above. */
+MUST_CHECK bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b);
+
+/* The batch that is filled takes no more than it has. */
+void pipeline_trouble_full(struct pipeline *p);
 
 #endif

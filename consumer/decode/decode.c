@@ -186,7 +186,13 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 		.scratch = &d->nodes,
 		.topic = decode_text(arena, d->input.topic, &replaced),
 	};
+	if (replaced)
+		m->topic_raw = d->input.topic;
 	if (slice_is_absent(m->topic))
+		return decode_arena_full(err);
+	if (m->trace.size > 0)
+		m->trace = decode_text(arena, m->trace, &replaced);
+	if (m->trace.size == 0 && d->input.trace.size > 0)
 		return decode_arena_full(err);
 	if (!topic_match(d->patterns, m->topic, &topic))
 		return error_set(err, ERROR_POISON, "unknown_topic",

@@ -33,6 +33,7 @@ struct message {
 	uint32_t index; /* position within the record */
 	int64_t received_us;
 	struct slice topic;
+	struct slice topic_raw; /* as received, where topic is a readable form of it; or absent */
 	struct slice trace;
 	struct slice raw; /* the bytes of this message, as received */
 	bool retained; /* the broker had kept it: it may have been delivered before, at any time */

@@ -19,17 +19,22 @@ static const struct pg_class pg_classes[] = {
 	{"22", ERROR_POISON, "data_refused"},
 	{"23505", ERROR_TRANSIENT, "duplicate"},
 	{"23", ERROR_POISON, "constraint"},
+	{"21", ERROR_POISON, "data_refused"},    /* two of a batch for one row */
 	{"25006", ERROR_TRANSIENT, "read_only"}, /* an old primary, after a failover */
 	{"28", ERROR_TRANSIENT, "refused"},      /* password rotated, pg_hba.conf */
 	{"3D", ERROR_TRANSIENT, "refused"},      /* no such database */
 	{"40", ERROR_TRANSIENT, "conflict"},     /* deadlock, serialization */
 	{"42P01", ERROR_ROUTE, "no_table"},      /* a partition that was dropped or detached */
 	{"42", ERROR_TRANSIENT, "refused"},      /* no right, schema not as expected */
+	{"53200", ERROR_TRANSIENT, "too_much"},  /* out of memory */
+	{"53400", ERROR_TRANSIENT, "too_much"},  /* temp_file_limit */
 	{"53", ERROR_TRANSIENT, "resources"},    /* disk full, too many connections */
 	{"54", ERROR_POISON, "limit"},           /* longer than an index takes */
 	{"55P03", ERROR_TRANSIENT, "locked"},    /* lock_timeout */
+	{"57014", ERROR_TRANSIENT, "timeout"},   /* statement_timeout, or somebody cancelled it */
 	{"57", ERROR_TRANSIENT, "shutdown"},     /* stopped, restarted, cancelled */
 	{"58", ERROR_TRANSIENT, "server_io"},
+	{"P0", ERROR_POISON, "constraint"},            /* RAISE in a trigger */
 	{"OC001", ERROR_POISON, "partition_detached"}, /* ensure_partition() */
 	{"OC002", ERROR_ROUTE, "partition_detached"},  /* check_attached() */
 	{"OC003", ERROR_TRANSIENT, "rows_wait"},       /* forbid_loading() */
@@ -144,6 +149,16 @@ bool pg_error_from_result_or_connection(struct error *err, const PGresult *resul
 bool pg_error_is_duplicate(const struct error *err)
 {
 	return strcmp(err->sqlstate, "23505") == 0;
+}
+
+bool pg_error_is_timeout(const struct error *err)
+{
+	return strcmp(err->reason, "timeout") == 0;
+}
+
+bool pg_error_is_too_much(const struct error *err)
+{
+	return strcmp(err->reason, "too_much") == 0;
 }
 
 bool pg_error_is_refusal(const struct error *err)

@@ -37,6 +37,12 @@ enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint);
 /* 23505: a row is there already. Not poison: the batch takes the careful path. */
 bool pg_error_is_duplicate(const struct error *err);
 
+/* It took too long: cancelled, or no answer came in time. Less at a time may be fast enough. */
+bool pg_error_is_timeout(const struct error *err);
+
+/* It was too much at a time: memory, temporary files. */
+bool pg_error_is_too_much(const struct error *err);
+
 /*
  * The server understood and said no: wrong password, no such database, no right, no such table.
  * Somebody has to mend that, so there is no point in trying often.

@@ -57,7 +57,7 @@ struct pg_session {
 
 static void session_on_io(struct ev_loop *loop, ev_io *w, int events);
 static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events);
-static void session_lost(struct pg_session *s, const char *why);
+static void session_lost(struct pg_session *s, const struct error *why);
 static void session_watch(struct pg_session *s, int events);
 static void session_start_next(struct pg_session *s);
 static void session_progress(struct pg_session *s);
@@ -218,13 +218,13 @@ static void session_poll_connect(struct pg_session *s)
 }
 
 /* why: NULL = what libpq says. */
-static void session_lost(struct pg_session *s, const char *why)
+static void session_lost(struct pg_session *s, const struct error *why)
 {
 	bool connecting = s->state == SESSION_CONNECTING || s->state == SESSION_SETUP;
 	struct error err;
 
 	if (why != NULL)
-		error_set(&err, ERROR_TRANSIENT, "connection", "%s", why);
+		err = *why;
 	else if (s->conn == NULL || (s->failed && s->state == SESSION_SETUP))
 		err = s->failure;
 	else
@@ -240,10 +240,13 @@ static void session_lost(struct pg_session *s, const char *why)
 static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct pg_session *s = w->data;
+	struct error err;
 
 	(void)loop;
 	(void)events;
-	session_lost(s, s->conn == NULL ? NULL : "no answer from PostgreSQL in time");
+	error_set(&err, ERROR_TRANSIENT, s->state == SESSION_RUNNING ? "timeout" : "connection",
+		"no answer from PostgreSQL in time");
+	session_lost(s, s->conn == NULL ? NULL : &err);
 }
 
 static void session_watch(struct pg_session *s, int events)

@@ -34,6 +34,10 @@ struct rows_options {
 	int64_t dedupe_window_us;
 };
 
+/* An index entry (PostgreSQL's btree, version 4: BTMaxItemSize for pages of 8 KiB), whether it
+ * could be compressed or not. */
+enum { ROWS_INDEX_BYTES_MAX = 2704 };
+
 struct rows_builder {
 	const struct schemas *schemas;
 	struct layouts *layouts;
@@ -53,14 +57,21 @@ struct rows_result {
 
 /*
  * Everything comes from the arena and borrows from the message. False with err: TRANSIENT
- * "arena_full"; POISON for a message to the store that is not as it should be.
+ * "arena_full"; POISON for a message to the store that is not as it should be, or "limit" for one
+ * with a name that is longer than an index takes.
  */
 MUST_CHECK bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
 	struct rows_result *out, struct error *err);
 
-/* A row for dead_letters. NULL if the arena is full. payload_bytes: size as received. */
+/*
+ * A row for dead_letters, all of whose texts can be stored. NULL if the arena is full.
+ * payload_bytes: size as received.
+ */
 MUST_CHECK struct row *rows_dead_letter(struct arena *arena, const struct message *m,
 	const struct error *why, uint64_t payload_bytes, struct slice sha256);
+
+/* Of a dead letter that was refused itself: leave numbers and its place in the log. */
+void rows_strip_dead_letter(struct row *row);
 
 /* Into the half of a call: the key of its row, once it is settled which row that is. */
 void row_settle_half(struct row *half);

@@ -39,6 +39,9 @@ MUST_CHECK bool rows_meter_values(struct rows_work *w, const struct schema_block
 /* rows_store.c: one row for what the store is told. POISON if it is not told so; TRANSIENT. */
 MUST_CHECK bool rows_store(struct rows_work *w, struct error *err);
 
+/* rows_limits.c: every name is short enough for the indexes it goes into; else POISON "limit". */
+MUST_CHECK bool rows_fit_indexes(const struct rows_result *rows, struct error *err);
+
 /* Position of a column that most event tables have, by its usual name; -1 if the table has none. */
 int rows_column(const struct row *row, const char *name);
 

@@ -249,6 +249,13 @@ void row_set_digest(const struct rows_work *w, struct row *row, struct slice con
 	cell_set_number(row, KEY_DIGEST, (int64_t)digest64(content.data, content.size) ^ window);
 }
 
+/* Within the years that text can say, 0 to 9999; msgpack has others. */
+static bool rows_is_writable_time(int64_t us)
+{
+	return us >= iso8601_days(0, 1, 1) * US_PER_DAY &&
+	       us < iso8601_days(10000, 1, 1) * US_PER_DAY;
+}
+
 /*
  * A value into a column. What does not fit the column's type is left unused, so it will be found in
  * extra as the station wrote it. True if the column says all of it.
@@ -284,6 +291,8 @@ static bool rows_set_cell(struct row *row, const struct schema_field *f, struct 
 		cell_set_text(row, f->column, text);
 		return decimal_parse(text, &d) == DECIMAL_PLAIN;
 	case COLUMN_TIME:
+		if (v->kind == VALUE_TIME && !rows_is_writable_time(v->time_us))
+			return false;
 		if (v->kind == VALUE_TIME)
 			number = v->time_us;
 		else if (v->kind != VALUE_STRING || iso8601_parse(text, &number) != ISO8601_EXACT)

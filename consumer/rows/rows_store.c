@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/decimal.h"
 #include "base/iso8601.h"
 #include "rows/rows_private.h"
@@ -59,13 +60,15 @@ static const struct store_kind *store_kind(struct slice name)
 	return NULL;
 }
 
+/* Years 1 to 9999: the store writes times into settings as text, and reads them from there. */
 static bool store_set_time(struct cell *c, const struct value *v)
 {
-	if (v->kind == VALUE_TIME) {
+	if (v->kind == VALUE_TIME)
 		c->number = v->time_us;
-		return true;
-	}
-	return v->kind == VALUE_STRING && iso8601_parse(v->text, &c->number) != ISO8601_INVALID;
+	else if (v->kind != VALUE_STRING || iso8601_parse(v->text, &c->number) == ISO8601_INVALID)
+		return false;
+	return c->number >= iso8601_days(1, 1, 1) * US_PER_DAY &&
+	       c->number < iso8601_days(10000, 1, 1) * US_PER_DAY;
 }
 
 /* False if the column takes another kind of value, or with *full if the arena is full. */
@@ -260,5 +263,5 @@ bool rows_store(struct rows_work *w, struct error *err)
 		cell_set_number(row, kind->last_updated, m->received_us);
 	cell_set_number(row, kind->deleted, deleted);
 	w->out->first = w->out->last = row;
-	return true;
+	return rows_fit_indexes(w->out, err);
 }

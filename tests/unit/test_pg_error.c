@@ -28,7 +28,10 @@ static void pg_error_kind_follows_the_sqlstate(void **state)
 		{"53100", false, ERROR_TRANSIENT}, /* disk_full */
 		{"53300", false, ERROR_TRANSIENT}, /* too_many_connections */
 		{"55P03", false, ERROR_TRANSIENT}, /* lock_not_available */
+		{"21000", false, ERROR_POISON},    /* cardinality_violation */
+		{"53200", false, ERROR_TRANSIENT}, /* out_of_memory */
 		{"57014", false, ERROR_TRANSIENT}, /* query_canceled */
+		{"P0001", false, ERROR_POISON},    /* raise_exception */
 		{"57P01", false, ERROR_TRANSIENT}, /* admin_shutdown */
 		{"58030", false, ERROR_TRANSIENT}, /* io_error */
 		{"XX000", false, ERROR_TRANSIENT}, /* internal_error */

@@ -1,0 +1,214 @@
+#include "base/clock.h"
+#include "daemon/pipeline_private.h"
+#include "pg/pg_error.h"
+
+#include <inttypes.h>
+
+/*
+ * What makes the next try differ from the one that failed.
+ *
+ * Size: a batch that was refused, or that took too long, is halved, down to one record. With each
+ * batch of that size that is stored the size grows again, slowly if it was time, until only the
+ * settings limit it. It does not go back to the full size at once: where much is refused, batches
+ * stay small, and a refusal costs little.
+ *
+ * Hunt: one record may hold thousands of messages. If PostgreSQL refuses it without naming one,
+ * the first at fault is searched for: its first so many messages are tried and rolled back, half of
+ * the unknown ones at a time. The search for the next one begins behind it.
+ */
+
+/* A batch may grow while it takes less than this part of the time that was too long. */
+enum { SLOW_MARGIN = 2, SLOW_GROWTH = 4 };
+
+/* How long the server may be silent about one record that takes too long at last. */
+static const int64_t PATIENCE_MAX_US = 3600 * US_PER_SECOND;
+
+/* Failures without anything stored in between after which the next batch is smaller in any case:
+ * whatever it is, a server that dies of a batch, say, it may be the size. */
+enum { FAILURES_PATIENT = 2 };
+
+/* ---- size ---- */
+
+static void trouble_shrink(struct pipeline *p, size_t records)
+{
+	size_t half = records > 1 ? records / 2 : 1;
+
+	if (!p->limit.on || half < p->limit.records)
+		p->limit.records = half;
+	p->limit.on = true;
+}
+
+/* us: how long the batch was tried. */
+static void trouble_slow(struct pipeline *p, const struct batch *b, int64_t us)
+{
+	p->limit.slow = true;
+	p->limit.slow_us = us;
+	if (b->records > 1) {
+		trouble_shrink(p, b->records);
+		log_warn("batch_too_slow", "the next one is smaller",
+			"records=%zu next=%zu ms=%" PRId64, b->records, p->limit.records,
+			us / US_PER_MS);
+		return;
+	}
+	/* It cannot get smaller: it gets more time. */
+	trouble_shrink(p, 1);
+	p->patience_us =
+		p->patience_us < PATIENCE_MAX_US / 2 ? p->patience_us * 2 : PATIENCE_MAX_US;
+	writer_set_timeout(p->writer, p->patience_us);
+	log_warn("record_too_slow",
+		"one record alone takes longer than storage.postgres.timeout, or than the server "
+		"allows (statement_timeout): it gets more of the former",
+		"seq=%" PRIu64 " messages=%zu ms=%" PRId64 " next_ms=%" PRId64, b->first_seq,
+		b->messages_count, us / US_PER_MS, p->patience_us / US_PER_MS);
+}
+
+void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t us)
+{
+	struct pipeline_limit *l = &p->limit;
+
+	p->failures = 0;
+	p->hunt.on = false;
+	poison_forget(&p->poison, b->last_seq);
+	if (p->patience_us != p->config->storage_postgres_timeout) {
+		p->patience_us = p->config->storage_postgres_timeout;
+		writer_set_timeout(p->writer, p->patience_us);
+	}
+	if (!l->on || b->records < l->records || (l->slow && us > l->slow_us / SLOW_MARGIN))
+		return;
+	l->records += l->slow ? l->records / SLOW_GROWTH + 1 : l->records;
+	if (l->records >= (size_t)p->config->batch_messages_max)
+		*l = (struct pipeline_limit){.on = false};
+}
+
+void pipeline_trouble_full(struct pipeline *p)
+{
+	p->limit.on = true;
+	p->limit.records = p->filling->records;
+}
+
+void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const struct error *err)
+{
+	p->failures++;
+	if (pg_error_is_timeout(err))
+		trouble_slow(p, b, clock_mono_us() - p->stored_mono_us);
+	else if (pg_error_is_too_much(err) ||
+		 (p->failures > FAILURES_PATIENT && !pg_error_is_refusal(err)))
+		trouble_shrink(p, b->records);
+}
+
+/* ---- messages that are refused ---- */
+
+static void trouble_log_refused(struct pipeline *p, uint64_t seq, uint32_t index,
+	const struct error *why)
+{
+	uint64_t suppressed;
+
+	if (!log_repeat_due(&p->refused, &suppressed))
+		return;
+	log_failure(LOG_LEVEL_WARN, "message_refused", why);
+	log_info("set_aside", "", "seq=%" PRIu64 " message=%" PRIu32 " suppressed=%" PRIu64, seq,
+		index, suppressed);
+}
+
+/* False if nothing is known that was not known before. */
+static bool trouble_poison(struct pipeline *p, const struct batch *b, uint64_t seq, uint32_t index,
+	bool bare, const struct error *why)
+{
+	switch (poison_add(&p->poison, seq, index, bare, why)) {
+	case POISON_NEWS:
+		trouble_log_refused(p, seq, index, why);
+		return true;
+	case POISON_KNOWN:
+		return false;
+	case POISON_FULL:
+		break;
+	}
+	/* There is always room for the messages of one record. */
+	trouble_shrink(p, b->records);
+	return b->records > 1;
+}
+
+/* The next step of a hunt, when it is known up to where messages are accepted and that the first
+ * `bad` are not. */
+static bool trouble_hunt_on(struct pipeline *p, const struct batch *b)
+{
+	struct pipeline_hunt *h = &p->hunt;
+	uint32_t found = h->good;
+
+	h->trial = !h->begun || h->bad - h->good > 1;
+	if (!h->begun) {
+		h->take = 0;
+		return true;
+	}
+	if (h->trial) {
+		h->take = h->good + (h->bad - h->good) / 2;
+		return true;
+	}
+	h->good = h->bad; /* without the one that was found */
+	return trouble_poison(p, b, h->seq, found, h->bad_is_dead, &h->why);
+}
+
+/* PostgreSQL refuses the record, or its first so many messages, and does not say which of them. */
+static bool trouble_hunt(struct pipeline *p, const struct batch *b, const struct error *why)
+{
+	struct pipeline_hunt *h = &p->hunt;
+	const struct batch_message *last =
+		b->messages_count > 0 ? &b->messages[b->messages_count - 1] : NULL;
+
+	if (!h->on)
+		*h = (struct pipeline_hunt){.on = true, .seq = b->first_seq};
+	if (last == NULL) {
+		/* No message is at fault: something refuses whatever is stored. */
+		h->on = false;
+		return false;
+	}
+	h->why = *why;
+	h->bad = last->index + 1;
+	h->bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED;
+	if (h->good >= h->bad)
+		h->good = 0; /* all were looked at: what is refused now are dead letters */
+	return trouble_hunt_on(p, b);
+}
+
+/*
+ * A message that the database refuses; message < 0: it does not say which. False if no try is left
+ * that differs from the last one.
+ */
+bool pipeline_trouble_refused(struct pipeline *p, const struct batch *b, const struct error *err,
+	int64_t message)
+{
+	if (message >= 0 && (size_t)message < b->messages_count) {
+		const struct batch_message *m = &b->messages[message];
+
+		/* Where much is refused, a batch made again for one of them should be small. */
+		trouble_shrink(p, b->records);
+		return trouble_poison(p, b, m->seq, m->index, m->outcome == OUTCOME_DEAD_LETTERED,
+			err);
+	}
+	trouble_shrink(p, b->records);
+	return b->records > 1 || trouble_hunt(p, b, err);
+}
+
+void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b)
+{
+	struct pipeline_hunt *h = &p->hunt;
+
+	p->failures = 0;
+	if (!h->on)
+		return;
+	if (h->begun)
+		h->good = h->take;
+	h->begun = true;
+	(void)trouble_hunt_on(p, b);
+}
+
+bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b)
+{
+	struct error why;
+
+	trouble_shrink(p, b->records);
+	if (b->records > 1)
+		return true;
+	pipeline_too_large(&why);
+	return trouble_poison(p, b, b->first_seq, POISON_WHOLE_RECORD, false, &why);
+}
