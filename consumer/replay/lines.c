@@ -61,7 +61,8 @@ static bool lines_time(struct slice text, int64_t *us_out, struct error *err)
 {
 	if (text.size > 0 &&
 		(iso8601_parse(text, us_out) != ISO8601_INVALID || lines_time_tst(text, us_out) ||
-			lines_time_seconds(text, us_out)))
+			lines_time_seconds(text, us_out)) &&
+		*us_out >= 0 && *us_out < iso8601_days(10000, 1, 1) * US_PER_DAY)
 		return true;
 	return lines_bad(err, "its time of receipt is none");
 }

@@ -121,7 +121,9 @@ struct rows_time {
 
 static struct rows_time rows_time(const struct message *m, struct value *v)
 {
-	struct rows_time t = {.us = m->received_us, .source = 'r'};
+	/* Our own clock may be wrong, too, and no partition takes such a time. */
+	bool dated = m->received_us >= TIME_FROM_US && m->received_us < TIME_TO_US;
+	struct rows_time t = {.us = dated ? m->received_us : TIME_UNDATED, .source = 'r'};
 	enum iso8601_form form = ISO8601_EXACT;
 	int64_t us = 0;
 

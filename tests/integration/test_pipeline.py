@@ -348,3 +348,21 @@ def test_equal_dead_letters_of_a_batch_are_one_row(waiting, migrated, publish):
     assert migrated.rows("SELECT payload, count, first_received_at < last_received_at, seq"
                          " FROM dead_letters ORDER BY seq") == [
         (b"no JSON %d" % n, 100, True, 298 + n) for n in range(3)]
+
+
+@pytest.mark.parametrize("clock", [5, 1200000000, 4133980800, 253402300799])
+def test_time_of_receipt_that_no_partition_has_stops_nothing(migrated, tmp_path, clock):
+    """A computer without a clock of its own begins in 1970, a capture may say anything."""
+    messages = [json.dumps({"type": 2, "action": action, "id": str(n), "request": request})
+                for n, (action, request) in enumerate([
+                    ("Heartbeat", {}), ("Authorize", {"idTag": "T"}),
+                    ("BootNotification", {"chargePointVendor": "v", "chargePointModel": "m"})])]
+    capture = tmp_path / "capture"
+    capture.write_text("".join(f"{clock} 1 cs/in/ocpp1.6/cs001  {m.encode().hex()}\n"
+                               for m in [*messages, "no JSON"]))
+    for expected in ["3 stored + 0 duplicate + 1", "0 stored + 3 duplicate + 1"]:
+        done = run_cli({**migrated.settings(), "spool.dir": tmp_path / "spool"}, "replay",
+                       str(capture), timeout=120)
+        assert f"4 messages = {expected} dead-lettered" in done.stdout, done.stderr
+        capture = capture.rename(tmp_path / "again")
+    assert migrated.value("SELECT count(*) FROM ocpp_events") == 2
