@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-enum { ESCAPE_BYTES = 16 }; /* the longest escape: two code units of UTF-16 */
-
 /* Code points above ASCII that are obeyed and not shown. */
 static const struct {
 	uint32_t first, last;
@@ -78,6 +76,18 @@ static size_t escape_one_json(struct slice text, char out[static ESCAPE_BYTES])
 			0xdc00 + (c & 0x3ff));
 	else
 		snprintf(out, ESCAPE_BYTES, "\\u%04x", c);
+	return n;
+}
+
+size_t escape_first(struct slice text, char out[static ESCAPE_BYTES])
+{
+	uint32_t c;
+	size_t n = utf8_get(text, &c);
+
+	if (n == 0 || escape_is_hostile(c))
+		return escape_one(text, out);
+	memcpy(out, text.data, n);
+	out[n] = '\0';
 	return n;
 }
 

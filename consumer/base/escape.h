@@ -30,6 +30,10 @@ const char *escape_into(char *out, size_t room, const char *text);
  */
 bool escape_print_json(FILE *out, struct slice json);
 
+/* The first character of text, which is not empty, as it may go out. Returns its bytes in text. */
+enum { ESCAPE_BYTES = 16 };
+size_t escape_first(struct slice text, char out[static ESCAPE_BYTES]);
+
 /* How many bytes from the start of text can go out as they are. */
 size_t escape_harmless(struct slice text);
 

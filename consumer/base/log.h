@@ -29,8 +29,13 @@ bool log_enabled(enum log_level level);
 
 /*
  * event is a short literal. fields is more logfmt ("seq=12 rows=3"), made by the caller with its
- * arguments, or "".
+ * arguments, or "". Text that is not ours (a path, a name from the settings or the database) goes
+ * into it by LOG_VALUE(), which quotes it where a reader would take it for more than a value.
  */
+enum { LOG_VALUE_BYTES = 512 };
+const char *log_quote(char out[static LOG_VALUE_BYTES], const char *text);
+#define LOG_VALUE(text) log_quote((char[LOG_VALUE_BYTES]){0}, (text))
+
 void log_line(enum log_level level, const char *event, const char *message, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/escape.h"
 #include "daemon/feed.h"
 #include "pg/pg_error.h"
 #include "spool/spool.h"
@@ -108,10 +109,16 @@ static bool dead_letters_list(PGconn *conn, const struct dead_letters_choice *c,
 
 	if (r == NULL)
 		return false;
-	for (int i = 0; i < PQntuples(r); i++)
-		printf("%s  %6s  %sZ  %-18s  %-20s  %8s  %s\n", PQgetvalue(r, i, 0),
-			PQgetvalue(r, i, 1), PQgetvalue(r, i, 2), PQgetvalue(r, i, 3),
-			PQgetvalue(r, i, 4), PQgetvalue(r, i, 5), PQgetvalue(r, i, 6));
+	for (int i = 0; i < PQntuples(r); i++) {
+		printf("%s  %6s  %sZ  ", PQgetvalue(r, i, 0), PQgetvalue(r, i, 1),
+			PQgetvalue(r, i, 2));
+		escape_print_padded(stdout, PQgetvalue(r, i, 3), 18);
+		printf("  ");
+		escape_print_padded(stdout, PQgetvalue(r, i, 4), 20);
+		printf("  %8s  ", PQgetvalue(r, i, 5));
+		escape_print_padded(stdout, PQgetvalue(r, i, 6), 0);
+		printf("\n");
+	}
 	PQclear(r);
 	return dead_letters_list_beyond(conn, c, err);
 }
@@ -132,6 +139,12 @@ static void dead_letters_print_payload(const char *escaped)
 	}
 	putchar('\n');
 	PQfreemem(bytes);
+}
+
+static void dead_letters_print_text(const char *text)
+{
+	(void)escape_print(stdout, slice_from_cstr(text));
+	putchar('\n');
 }
 
 static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c, int *shown_out,
@@ -156,7 +169,7 @@ static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c,
 			if (strcmp(PQfname(r, f), "payload") == 0)
 				dead_letters_print_payload(PQgetvalue(r, i, f));
 			else
-				printf("%s\n", PQgetvalue(r, i, f));
+				dead_letters_print_text(PQgetvalue(r, i, f));
 		}
 		putchar('\n');
 	}

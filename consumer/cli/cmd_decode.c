@@ -2,6 +2,7 @@
 #include "cli/decode_kit.h"
 
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/fs.h"
 #include "base/iso8601.h"
 
@@ -18,12 +19,14 @@ struct decode_tool {
 
 static void print_text(struct slice s)
 {
-	for (size_t i = 0; i < s.size; i++) {
-		if (s.data[i] < 0x20 || s.data[i] == 0x7f)
-			printf("\\x%02x", s.data[i]);
-		else
-			putchar(s.data[i]);
-	}
+	(void)escape_print(stdout, s);
+}
+
+static void print_failure(const char *before, const struct error *err)
+{
+	printf("%sdead letter: %s: ", before, err->reason);
+	print_text(slice_from_cstr(err->message));
+	printf("\n");
 }
 
 static void print_hex(struct slice s)
@@ -121,7 +124,7 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 	print_message(m);
 	if (!rows_from_message(&t->kit.builder, m, &t->kit.arena, &rows, err)) {
 		if (err->kind == ERROR_POISON)
-			printf("  dead letter: %s: %s\n", err->reason, err->message);
+			print_failure("  ", err);
 		return err->kind == ERROR_POISON;
 	}
 	if (rows.skipped != NULL)
@@ -145,7 +148,7 @@ static bool decode_tool_run(struct decode_tool *t, struct error *err)
 	struct message m;
 
 	if (!decode_begin(t->kit.decoder, &t->input, &t->kit.arena, err)) {
-		printf("dead letter: %s: %s\n", err->reason, err->message);
+		print_failure("", err);
 		return err->kind == ERROR_POISON;
 	}
 	for (;;) {
@@ -153,8 +156,8 @@ static bool decode_tool_run(struct decode_tool *t, struct error *err)
 		case DECODE_END:
 			return true;
 		case DECODE_BAD:
-			printf("message %u: dead letter: %s: %s\n", m.index, err->reason,
-				err->message);
+			printf("message %u: ", m.index);
+			print_failure("", err);
 			break;
 		case DECODE_MESSAGE:
 			if (!print_rows(t, &m, err))

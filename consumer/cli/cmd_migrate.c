@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/escape.h"
 #include "config/config_value.h"
 #include "migrate/migrate.h"
 
@@ -28,7 +29,8 @@ static enum exit_code migrate_exit(const struct error *err)
 static void migrate_to_stderr(void *context, const char *text)
 {
 	(void)context;
-	fprintf(stderr, "%s\n", text);
+	(void)escape_print(stderr, slice_from_cstr(text));
+	fprintf(stderr, "\n");
 }
 
 static enum exit_code migrate_done(struct migrate_call *call, bool ok, struct error *err)
@@ -113,6 +115,12 @@ static enum exit_code migrate_do_version(struct migrate_call *call)
 	return EXIT_CODE_OK;
 }
 
+static void migrate_print(const char *name)
+{
+	(void)escape_print(stdout, slice_from_cstr(name));
+	printf("\n");
+}
+
 static enum exit_code migrate_do_status(struct migrate_call *call)
 {
 	struct migrate_state state;
@@ -128,11 +136,10 @@ static enum exit_code migrate_do_status(struct migrate_call *call)
 		int64_t version = migrate_entry(call->migrate, i, &name);
 
 		known = known || version == state.version;
-		printf("%-8s %s\n",
-			version == state.version && state.dirty ? "dirty"
-			: version <= state.version              ? "applied"
-								: "pending",
-			name);
+		printf("%-8s ", version == state.version && state.dirty ? "dirty"
+				: version <= state.version              ? "applied"
+									: "pending");
+		migrate_print(name);
 	}
 	if (!known && state.version != 0)
 		printf("%-8s %06lld (not among the migrations here)\n",
@@ -167,7 +174,8 @@ static enum exit_code migrate_do_create(const struct migrate_call *call)
 		folder = call->path;
 	if (!migrate_create(folder, call->argv[0], up, down, &err))
 		return migrate_exit(&err);
-	printf("%s\n%s\n", up, down);
+	migrate_print(up);
+	migrate_print(down);
 	return EXIT_CODE_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/iso8601.h"
+#include "config/broker_url.h"
 #include "config/config_value.h"
 
 #include <errno.h>
@@ -329,6 +330,8 @@ enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 		return cli_usage("replay", "--after goes with --publish; else a replay knows");
 	if (options.publish != NULL && (options.dry_run || options.jobs > 1))
 		return cli_usage("replay", "--publish goes with neither --jobs nor --dry-run");
+	if (options.publish != NULL && !broker_url_check("--publish", options.publish, &err))
+		return cli_fail(EXIT_CODE_USAGE, &err);
 	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
 	if (options.lines != NULL && options.csv != NULL)

@@ -51,7 +51,7 @@ static enum attach_step attach_step(struct attach *a, const char *table, struct 
 	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	a->loads->tables += attacher_state_is_over(state);
 	if (step == ATTACH_OVER)
-		log_info("loaded", "", "table=%s state=%s", table, state);
+		log_info("loaded", "", "table=%s state=%s", LOG_VALUE(table), state);
 	PQclear(result);
 	return step;
 }
@@ -68,7 +68,7 @@ static bool attach_table(struct attach *a, const char *table, struct error *err)
 			if (log_repeat_due(&a->waits, &suppressed))
 				log_info("waits_to_attach",
 					"another session fills the table, reads it or works at it",
-					"table=%s", table);
+					"table=%s", LOG_VALUE(table));
 			poll(NULL, 0, ATTACH_POLL_MS);
 			break;
 		case ATTACH_OVER:

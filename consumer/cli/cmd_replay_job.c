@@ -94,7 +94,7 @@ void replay_on_unreadable(void *context, const char *path, const char *unit, int
 	uint64_t *unreadable = context;
 
 	*unreadable += count;
-	log_warn("unreadable", why, "file=\"%s\" %s=%" PRId64 " count=%" PRIu64, path, unit,
+	log_warn("unreadable", why, "file=%s %s=%" PRId64 " count=%" PRIu64, LOG_VALUE(path), unit,
 		position, count);
 }
 

@@ -128,8 +128,12 @@ void replay_show_summary(const struct replay_options *options, const struct repl
 	struct replay_report sum = show_sum(jobs, count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (!jobs[i].ok)
-			fprintf(stderr, "error: %s\n", jobs[i].failure);
+		struct error err = {.hint = ""};
+
+		if (jobs[i].ok)
+			continue;
+		snprintf(err.message, sizeof(err.message), "%s", jobs[i].failure);
+		(void)cli_fail(EXIT_CODE_FAILED, &err);
 	}
 	if (!sum.ok)
 		fprintf(stderr, "hint: the same command goes on where it was\n");

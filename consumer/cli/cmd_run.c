@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/risks.h"
 
 #include "daemon/daemon.h"
 #include "daemon/signals.h"
@@ -45,6 +46,8 @@ enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 			return cli_usage("run", "\"%s\" is not understood", argv[i]);
 	}
 	signals_hold();
+	if (!risks_check(config, &err))
+		return cli_fail(run_exit_code(&err), &err);
 	ok = daemon_run(&options, &hard, &err);
 	code = ok ? EXIT_CODE_OK : cli_fail(run_exit_code(&err), &err);
 	if (hard)

@@ -1,5 +1,6 @@
 #include "cli/spool.h"
 
+#include "base/escape.h"
 #include "base/iso8601.h"
 
 #include <inttypes.h>
@@ -14,7 +15,10 @@ void spool_say_damage(void *context, const char *path, int64_t offset, const cha
 	bool *damaged = context;
 
 	*damaged = true;
-	fprintf(stderr, "%s: byte %" PRId64 ": %s\n", path, offset, why);
+	(void)escape_print(stderr, slice_from_cstr(path));
+	fprintf(stderr, ": byte %" PRId64 ": ", offset);
+	(void)escape_print(stderr, slice_from_cstr(why));
+	fprintf(stderr, "\n");
 }
 
 /* ---- walking ---- */

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/iso8601.h"
 #include "cli/store_rows.h"
 #include "decode/document.h"
@@ -276,6 +277,14 @@ static void tool_print(const struct store_tool *t, const struct store_entity *e,
 		store_rows_table(stdout, e->shape, rows, count);
 }
 
+static enum exit_code tool_absent(const struct store_entity *e, const char *key)
+{
+	fprintf(stderr, "there is no %s \"", e->name);
+	(void)escape_print(stderr, slice_from_cstr(key));
+	fprintf(stderr, "\"\n");
+	return EXIT_CODE_FAILED;
+}
+
 static enum exit_code tool_get(struct store_tool *t, const struct store_entity *e, char **keys,
 	struct error *err)
 {
@@ -290,8 +299,7 @@ static enum exit_code tool_get(struct store_tool *t, const struct store_entity *
 		ocpp_free(rows);
 		return EXIT_CODE_OK;
 	case OCPP_ABSENT:
-		fprintf(stderr, "there is no %s \"%s\"\n", e->name, wanted[0]);
-		return EXIT_CODE_FAILED;
+		return tool_absent(e, wanted[0]);
 	case OCPP_ERROR:
 		break;
 	}

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/embedded.h"
+#include "base/escape.h"
 #include "pg/pg_error.h"
 
 #include <errno.h>
@@ -166,6 +167,18 @@ static void verify_print_totals(const PGresult *r)
 		sums[2], sums[3]);
 }
 
+/* Names of stations and ids are in it. */
+static void verify_print_example(const PGresult *r, int row)
+{
+	static const char *const after[] = {" ", ": ", " (message ", "): ", "\n"};
+	static const int columns[] = {1, 0, 2, 3, 4};
+
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++) {
+		(void)escape_print(stdout, slice_from_cstr(PQgetvalue(r, row, columns[i])));
+		printf("%s", after[i]);
+	}
+}
+
 static bool verify_ledger(PGconn *conn, const char *path, bool *right_out, struct error *err)
 {
 	PGresult *summary, *examples;
@@ -184,9 +197,7 @@ static bool verify_ledger(PGconn *conn, const char *path, bool *right_out, struc
 	*right_out = verify_print_summary(summary);
 	verify_print_totals(summary);
 	for (int i = 0; i < PQntuples(examples); i++)
-		printf("%s %s: %s (message %s): %s\n", PQgetvalue(examples, i, 1),
-			PQgetvalue(examples, i, 0), PQgetvalue(examples, i, 2),
-			PQgetvalue(examples, i, 3), PQgetvalue(examples, i, 4));
+		verify_print_example(examples, i);
 	PQclear(summary);
 	PQclear(examples);
 	return true;

@@ -1,12 +1,14 @@
 #include "cli/store_rows.h"
 
+#include "base/escape.h"
 #include "base/iso8601.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A column of a table is no wider: a certificate would push everything else off the screen. */
-enum { CELL_WIDTH_MAX = 40, CELL_BYTES = CELL_WIDTH_MAX + 8, COLUMNS_MAX = 24 };
+enum { CELL_WIDTH_MAX = 40, CELL_BYTES = CELL_WIDTH_MAX + ESCAPE_BYTES + 2, COLUMNS_MAX = 24 };
 
 /* ---- writing ---- */
 
@@ -107,25 +109,36 @@ void store_rows_json(FILE *out, const struct store_shape *shape, const void *row
 	const char *entity)
 {
 	const char *before = "{";
+	char *json = NULL;
+	size_t size = 0;
+	FILE *made = open_memstream(&json, &size);
 
+	if (made == NULL)
+		return; /* out of memory: the caller sees what was written in ferror(out) */
 	if (entity != NULL) {
-		fprintf(out, "{\"entity\": \"%s\"", entity);
+		fprintf(made, "{\"entity\": \"%s\"", entity);
 		before = ", ";
 	}
 	for (size_t i = 0; i < shape->count; i++) {
-		if (rows_put_member(out, &shape->fields[i], row, before))
+		if (rows_put_member(made, &shape->fields[i], row, before))
 			before = ", ";
 	}
-	fprintf(out, "}\n");
+	fprintf(made, "}\n");
+	(void)fclose(made);
+	(void)escape_print_json(out, slice_of(json, size));
+	free(json);
 }
 
 /* Text of one line, cut at a character's end; returns its width on a screen. */
 static size_t rows_cell(char out[static CELL_BYTES], const struct store_field *f, const void *row)
 {
-	char time[ISO8601_BYTES], number[16];
+	char time[ISO8601_BYTES], number[16], one[ESCAPE_BYTES];
 	const char *text = NULL;
+	struct slice left;
 	size_t width = 0;
 	char *to = out;
+
+	*to = '\0';
 
 	if (f->type == STORE_TEXT || f->type == STORE_JSON) {
 		text = rows_text(f, row);
@@ -140,17 +153,17 @@ static size_t rows_cell(char out[static CELL_BYTES], const struct store_field *f
 	}
 	if (text == NULL)
 		text = "-";
-	for (; *text != '\0' && to < out + CELL_WIDTH_MAX; text++) {
-		width += ((unsigned char)*text & 0xc0) != 0x80;
-		*to++ = (char)((unsigned char)*text < 0x20 ? ' ' : *text);
+	for (left = slice_from_cstr(text); left.size > 0 && to < out + CELL_WIDTH_MAX;) {
+		size_t n = escape_first(left, one);
+
+		to = stpcpy(to, one);
+		width += strlen(one) == n ? 1 : strlen(one); /* itself, or its escape */
+		left = slice_skip(left, n);
 	}
-	while (((unsigned char)*text & 0xc0) == 0x80) /* the rest of the last character */
-		*to++ = *text++;
-	if (*text != '\0') {
-		to = (char *)mempcpy(to, "~", 1);
+	if (left.size > 0) {
+		to = stpcpy(to, "~");
 		width++;
 	}
-	*to = '\0';
 	return width;
 }
 

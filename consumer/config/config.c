@@ -1,5 +1,7 @@
 #include "config/config.h"
 
+#include "base/escape.h"
+#include "config/broker_url.h"
 #include "config/config_value.h"
 
 #include <ctype.h>
@@ -233,7 +235,7 @@ bool config_set(struct config *c, const char *name, const char *value, const cha
 		return error_hint(err, "`ocpp-persister config reference` lists all settings");
 	}
 	if (!config_set_value(c, s, value, err)) {
-		/* A secret does not belong into an error text; none of them can be wrong. */
+		/* A secret does not belong into an error text; nothing is wrong with any here. */
 		return error_prefix(err, "%s", origin);
 	}
 	snprintf(c->origins[s - config_settings].text, sizeof(c->origins[0].text), "%s", origin);
@@ -321,6 +323,10 @@ bool config_check(const struct config *c, struct error *err)
 			"mqtt.topics is empty: there is nothing to subscribe to");
 	if (c->mqtt_url.count == 0)
 		return error_set(err, ERROR_FATAL, "bad_setting", "mqtt.url is empty");
+	for (size_t i = 0; i < c->mqtt_url.count; i++) {
+		if (!broker_url_check("mqtt.url", c->mqtt_url.items[i], err))
+			return false;
+	}
 	if (c->spool_dir[0] == '\0')
 		return error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is empty");
 	if (c->storage_postgres_schema[0] == '\0')
@@ -407,7 +413,9 @@ static void config_print_value(const struct config *c, const struct config_setti
 		printf("%s", **(char *const *)field == '\0' ? "" : "********");
 		break;
 	case CONFIG_TEXT:
-		printf("\"%s\"", *(char *const *)field);
+		printf("\"");
+		(void)escape_print(stdout, slice_from_cstr(*(char *const *)field));
+		printf("\"");
 		break;
 	case CONFIG_CHOICE:
 		printf("%s", *(char *const *)field);
@@ -416,8 +424,10 @@ static void config_print_value(const struct config *c, const struct config_setti
 		const struct config_list *list = field;
 
 		printf("\"");
-		for (size_t i = 0; i < list->count; i++)
-			printf("%s%s", i > 0 ? ", " : "", list->items[i]);
+		for (size_t i = 0; i < list->count; i++) {
+			printf("%s", i > 0 ? ", " : "");
+			(void)escape_print(stdout, slice_from_cstr(list->items[i]));
+		}
 		printf("\"");
 		break;
 	}
@@ -455,7 +465,9 @@ void config_print(const struct config *c)
 		}
 		printf("%s = ", dot + 1);
 		config_print_value(c, s);
-		printf(" # %s\n", c->origins[i].text);
+		printf(" # ");
+		(void)escape_print(stdout, slice_from_cstr(c->origins[i].text));
+		printf("\n");
 	}
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /*
  * INI through libini_config (of SSSD). libinih, the more common choice, cannot be used: Debian
@@ -148,12 +149,23 @@ static bool config_file_sections(struct config_file *f, struct error *err)
 		if (config_file_is_foreign(sections[i]))
 			log_info("config_section_ignored",
 				"this section is for MaEVE and says nothing here", "section=%s",
-				sections[i]);
+				LOG_VALUE(sections[i]));
 		else
 			ok = config_file_section(f, sections[i], err);
 	}
 	ini_free_section_list(sections);
 	return ok;
+}
+
+/* Whoever may write to it chooses where messages go. */
+static bool config_file_is_ours(const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0)
+		return true; /* what cannot be opened is said when it is */
+	error_set(err, ERROR_FATAL, "bad_settings_file", "everybody may write to \"%s\"", path);
+	return error_hint(err, "chmod 600 it, and look whether what it says is yours");
 }
 
 bool config_load_file(struct config *c, const char *path, struct error *err)
@@ -165,6 +177,8 @@ bool config_load_file(struct config *c, const char *path, struct error *err)
 
 	if (failed != 0)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
+	if (!config_file_is_ours(path, err))
+		goto out;
 	failed = ini_config_file_open(path, 0, &file);
 	if (failed != 0) {
 		errno = failed;

@@ -63,7 +63,7 @@ static void attacher_left(const struct attacher *a, const struct error *err)
 {
 	log_failure(LOG_LEVEL_WARN, "not_attached", err);
 	log_info("loaded_rows_wait", "they are stored; the end of a replay attaches them",
-		"table=%s", a->name);
+		"table=%s", LOG_VALUE(a->name));
 }
 
 static void attacher_on_done(void *context, const struct error *err)
@@ -79,7 +79,8 @@ static void attacher_on_done(void *context, const struct error *err)
 
 		a->loads->tables += over;
 		log_info(over ? "loaded" : "loaded_rows_wait", "",
-			"table=%s state=%s duplicates=%" PRIu64, a->name, a->state, a->duplicates);
+			"table=%s state=%s duplicates=%" PRIu64, LOG_VALUE(a->name), a->state,
+			a->duplicates);
 		attacher_drop_first(a);
 	}
 	attacher_next(a);

@@ -136,8 +136,8 @@ static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
 	}
 	d->subscribed_us = clock_mono_us();
 	metrics_add(&d->metrics->broker_connects, 1);
-	log_info("broker_connected", "", "client_id=%s mqtt=%s session_present=%d", d->client_id,
-		status->speaks_5 ? "5" : "3.1.1", status->session_present);
+	log_info("broker_connected", "", "client_id=%s mqtt=%s session_present=%d",
+		LOG_VALUE(d->client_id), status->speaks_5 ? "5" : "3.1.1", status->session_present);
 	if (status->connects > 1 && !status->session_present)
 		log_warn("broker_lost_session",
 			"the broker did not keep our session: what it was given meanwhile is lost",
@@ -321,7 +321,7 @@ static bool daemon_migrate(void *context, struct error *err)
 
 	if (!d->options->migrate)
 		return false;
-	log_info("migrating", "the schema is behind", "schema=%s", options.schema);
+	log_info("migrating", "the schema is behind", "schema=%s", LOG_VALUE(options.schema));
 	conn = pg_connect(&d->options->pg, err);
 	if (conn == NULL)
 		return false;
@@ -410,8 +410,8 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 		snprintf(d->client_id, sizeof(d->client_id), "%s", c->mqtt_client_id);
 	else
 		snprintf(d->client_id, sizeof(d->client_id), "ocpp-persister-%s", text);
-	log_info("log_opened", "", "dir=%s identity=%s last_seq=%" PRIu64 " sync=%s", c->spool_dir,
-		text, spool_last_seq(d->spool), c->spool_sync);
+	log_info("log_opened", "", "dir=%s identity=%s last_seq=%" PRIu64 " sync=%s",
+		LOG_VALUE(c->spool_dir), text, spool_last_seq(d->spool), c->spool_sync);
 	return true;
 }
 

@@ -218,7 +218,7 @@ const char *migrate_path_setting(const char *path)
 	log_warn("migrations_path_ignored",
 		"storage.postgres.migrations_path names no folder with migrations of ours; those "
 		"compiled in are used",
-		"path=%s missing=%s", path, first);
+		"path=%s missing=%s", LOG_VALUE(path), LOG_VALUE(first));
 	return "";
 }
 

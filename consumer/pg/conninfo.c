@@ -185,9 +185,9 @@ static bool conninfo_split_words(const char *text, char *out, struct pg_pool_set
 
 		at = conninfo_spaces(at + key_size);
 		if (*at != '=')
+			/* Not which: it may be the second word of a password. */
 			return error_set(err, ERROR_FATAL, "bad_setting",
-				"missing \"=\" after \"%.*s\" in the connection string",
-				(int)key_size, key);
+				"missing \"=\" after a word of the connection string");
 		end = conninfo_value_end(conninfo_spaces(at + 1), &value);
 		if (end == NULL)
 			return error_set(err, ERROR_FATAL, "bad_setting",

@@ -252,8 +252,8 @@ static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
 	pthread_mutex_unlock(&s->lock);
 	if (link(c->path, bad) != 0 && errno != EEXIST)
 		log_warn("spool_bad_not_kept", "could not give the damaged segment a second name",
-			"path=%s errno=%d", bad, errno);
+			"path=%s errno=%d", LOG_VALUE(bad), errno);
 	log_error("spool_damaged", "records in a segment are damaged and were passed over",
-		"path=%s records=%" PRIu64 " after_seq=%" PRIu64 " kept_as=%s", c->path, records,
-		c->position, bad);
+		"path=%s records=%" PRIu64 " after_seq=%" PRIu64 " kept_as=%s", LOG_VALUE(c->path),
+		records, c->position, LOG_VALUE(bad));
 }

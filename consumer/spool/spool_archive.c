@@ -30,8 +30,8 @@ static void archive_on_damage(void *context, int64_t offset, int64_t bytes, cons
 	const char *path = context;
 
 	log_error("spool_damaged", "a part of an archived segment cannot be read",
-		"path=%s offset=%" PRId64 " bytes=%" PRId64 " why=\"%s\"", path, offset, bytes,
-		why);
+		"path=%s offset=%" PRId64 " bytes=%" PRId64 " why=%s", LOG_VALUE(path), offset,
+		bytes, LOG_VALUE(why));
 }
 
 /* A file without a name: gone when it is closed, also by a kill -9. */

@@ -39,7 +39,7 @@ bool spool_recover(struct spool *s, struct error *err)
 		s->last_seq = s->segments[s->segments_count - 1].last_seq;
 	if (clean && closed_at > s->last_seq) {
 		log_error("spool_records_lost", "the log ends before the record it was closed at",
-			"dir=%s last_seq=%" PRIu64 " closed_at=%" PRIu64, s->dir,
+			"dir=%s last_seq=%" PRIu64 " closed_at=%" PRIu64, LOG_VALUE(s->dir),
 			(uint64_t)s->last_seq, closed_at);
 		s->damaged_records += closed_at - s->last_seq;
 		s->next_seq = closed_at + 1;
@@ -197,7 +197,7 @@ static bool recover_cut(struct spool *s, struct spool_segment *last,
 	s->damaged_records += reader->missing;
 	if (reader->missing > 0)
 		log_error("spool_damaged", "records in the middle of a segment are damaged",
-			"path=%s records=%" PRIu64, reader->path, reader->missing);
+			"path=%s records=%" PRIu64, LOG_VALUE(reader->path), reader->missing);
 	if (reader->last_seq < last->first_seq) {
 		s->bytes -= last->bytes;
 		s->segments_count--;

@@ -1,0 +1,192 @@
+#include "cli/risks.h"
+
+#include "base/log.h"
+#include "config/broker_url.h"
+#include "pg/conninfo.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void risk(const char *choice, const char *message)
+{
+	log_warn("risky", message, "choice=%s", choice);
+}
+
+/* ---- the broker ---- */
+
+static void risks_of_broker(const struct config *c)
+{
+	bool plain = false;
+
+	if (!c->mqtt_tls_verify)
+		risk("tls_verify",
+			"mqtt.tls_verify is false: whoever is between us and the broker can pass "
+			"for it; set mqtt.tls_ca to the authority of its certificate instead");
+	for (size_t i = 0; i < c->mqtt_url.count; i++) {
+		const char *url = c->mqtt_url.items[i];
+
+		plain |= !broker_url_is_encrypted(url) && !broker_url_is_local(url);
+	}
+	if (plain && c->mqtt_password[0] != '\0')
+		risk("password_in_clear",
+			"mqtt.password goes to another machine unencrypted: make mqtt.url an "
+			"mqtts:// one");
+}
+
+/* ---- the database ---- */
+
+/* What counts for a connection, wherever it was said. */
+struct risks_database {
+	char hosts[1024];
+	char mode[32];
+	bool password;
+};
+
+static void risks_take(struct risks_database *d, const PQconninfoOption *options)
+{
+	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+		const char *value = o->val == NULL ? "" : o->val;
+
+		if (strcmp(o->keyword, "password") == 0)
+			d->password |= value[0] != '\0';
+		else if (strcmp(o->keyword, "sslmode") == 0 && value[0] != '\0')
+			snprintf(d->mode, sizeof(d->mode), "%s", value);
+		else if ((strcmp(o->keyword, "host") == 0 || strcmp(o->keyword, "hostaddr") == 0) &&
+			 value[0] != '\0')
+			snprintf(d->hosts, sizeof(d->hosts), "%s", value);
+	}
+}
+
+static bool risks_all_local(char *hosts)
+{
+	char *next = hosts, *host;
+
+	while ((host = strsep(&next, ",")) != NULL) {
+		if (!host_is_local(host))
+			return false;
+	}
+	return true;
+}
+
+static void risks_of_database(const struct config *c)
+{
+	struct risks_database d = {.password = c->storage_postgres_password[0] != '\0'};
+	static char url[PG_CONNINFO_BYTES_MAX];
+	struct pg_pool_settings pool = pg_pool_settings_default();
+	PQconninfoOption *options = PQconndefaults();
+
+	snprintf(d.mode, sizeof(d.mode), "prefer");
+	risks_take(&d, options); /* PGHOST, PGSSLMODE and so on */
+	PQconninfoFree(options);
+	if (c->storage_url[0] == '\0') {
+		snprintf(d.mode, sizeof(d.mode), "%s", c->storage_postgres_ssl_mode);
+		snprintf(d.hosts, sizeof(d.hosts), "%s", c->storage_postgres_host);
+	} else if (pg_conninfo_split(c->storage_url, url, &pool, NULL)) {
+		d.password = false;
+		options = PQconninfoParse(url, NULL);
+		risks_take(&d, options);
+		PQconninfoFree(options);
+	}
+	if (risks_all_local(d.hosts))
+		return;
+	if (strcmp(d.mode, "prefer") == 0)
+		risk("ssl_mode",
+			"ssl_mode prefer to another machine: where TLS is refused, by whoever is "
+			"between, all goes unencrypted; set storage.postgres.ssl_mode to "
+			"verify-full or require");
+	else if (strcmp(d.mode, "disable") == 0 || strcmp(d.mode, "allow") == 0)
+		risk("ssl_mode",
+			d.password
+				? "the password and the data go to a database on another machine "
+				  "unencrypted; set storage.postgres.ssl_mode to verify-full or "
+				  "require"
+				: "the data go to a database on another machine unencrypted; set "
+				  "storage.postgres.ssl_mode to verify-full or require");
+}
+
+static bool risks_bad_url(struct error *err, const char *what)
+{
+	error_set(err, ERROR_FATAL, "bad_setting", "storage.url (or DATABASE_URL) %s", what);
+	return error_hint(err,
+		"as in postgres://user:password@host:5432/database?sslmode=verify-full; in a "
+		"password @ is %%40, / is %%2F, : is %%3A, ? is %%3F, # is %%23, %% is %%25");
+}
+
+/* Parts of a password that was not encoded stand where a host or a database should. */
+static bool risks_has_scraps(const PQconninfoOption *options)
+{
+	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		const char *value = o->val == NULL ? "" : o->val;
+		bool port = strcmp(o->keyword, "port") == 0;
+
+		if (port && strspn(value, "0123456789,") != strlen(value))
+			return true;
+		if ((strcmp(o->keyword, "host") == 0 || strcmp(o->keyword, "dbname") == 0) &&
+			value[0] != '@' && strchr(value, '@') != NULL)
+			return true;
+	}
+	return false;
+}
+
+bool risks_check_database_url(const struct config *config, struct error *err)
+{
+	static char url[PG_CONNINFO_BYTES_MAX];
+	struct pg_pool_settings pool = pg_pool_settings_default();
+	PQconninfoOption *options;
+	bool scraps;
+
+	if (config->storage_url[0] == '\0')
+		return true;
+	if (!pg_conninfo_split(config->storage_url, url, &pool, err))
+		return error_prefix(err, "storage.url (or DATABASE_URL)");
+	options = PQconninfoParse(url, NULL); /* why not would quote it */
+	if (options == NULL)
+		return risks_bad_url(err, "is no connection string");
+	scraps = strstr(url, "://") != NULL && risks_has_scraps(options);
+	PQconninfoFree(options);
+	return !scraps || risks_bad_url(err, "has a host, port or database that cannot be");
+}
+
+/* ---- files ---- */
+
+static bool risks_of_spool(const struct config *c, struct error *err)
+{
+	struct stat st;
+
+	if (stat(c->spool_dir, &st) != 0)
+		return true; /* it is made, for us alone */
+	if ((st.st_mode & S_IWOTH) != 0) {
+		error_set(err, ERROR_FATAL, "bad_setting",
+			"everybody may write to spool.dir, \"%s\"", c->spool_dir);
+		return error_hint(err, "chmod 700 it, and look whether its files are yours");
+	}
+	if ((st.st_mode & (S_IROTH | S_IXOTH)) != 0)
+		risk("spool_readable",
+			"everybody may read spool.dir, which has all messages in it: chmod 700 it");
+	return true;
+}
+
+static void risks_of_settings(const struct config *c)
+{
+	struct stat st;
+
+	if (c->sources.file != NULL && stat(c->sources.file, &st) == 0 && S_ISREG(st.st_mode) &&
+		(st.st_mode & S_IROTH) != 0)
+		risk("settings_readable",
+			"everybody may read the file of settings, where passwords stand: chmod "
+			"600 it");
+}
+
+bool risks_check(const struct config *config, struct error *err)
+{
+	risks_of_broker(config);
+	risks_of_database(config);
+	risks_of_settings(config);
+	if (geteuid() == 0)
+		risk("root",
+			"running as root, which nothing here needs: give it a user of its own");
+	return risks_of_spool(config, err);
+}

@@ -1,0 +1,19 @@
+#ifndef CLI_RISKS_H
+#define CLI_RISKS_H
+
+#include "config/config.h"
+
+/*
+ * Settings that work and are dangerous. For `run`, once, before it starts: each is logged as
+ * event=risky with what to do. False with err where nobody can have wanted it: the folder of the
+ * log is open for everybody to write to.
+ */
+MUST_CHECK bool risks_check(const struct config *config, struct error *err);
+
+/*
+ * For every command, once the settings are read: storage.url can be a connection string. What is
+ * said of one that cannot does not quote it.
+ */
+MUST_CHECK bool risks_check_database_url(const struct config *config, struct error *err);
+
+#endif
