@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/iso8601.h"
+#include "rows/flags.h"
 #include "rows/rows_private.h"
 #include "store/store.h"
 
@@ -10,6 +11,10 @@
  */
 enum { STORE_KEY_BYTES_MAX = 255 };
 
+/* So far the clock of whoever tells may be ahead of ours. A time beyond that is no time at which
+ * anything was said: it would outlast every later word. */
+static const int64_t STORE_AHEAD_US_MAX = 60 * US_PER_SECOND;
+
 enum store_null { STORE_NOT_NULL, STORE_NULLABLE, STORE_FILLED };
 
 static const struct store_kind {
@@ -18,10 +23,11 @@ static const struct store_kind {
 	int keys;
 	int deleted; /* column */
 	int last_updated;
+	int flags;
 } store_kinds[] = {
 #define KIND(entity, name, target, key_count, lookup_key_count)                                    \
 	{name, TABLE_store_##entity, key_count, TABLE_store_##entity##_deleted,                    \
-		TABLE_store_##entity##_last_updated},
+		TABLE_store_##entity##_last_updated, TABLE_store_##entity##_flags},
 #include "store/kinds.def"
 #undef KIND
 };
@@ -125,7 +131,7 @@ static bool store_take_fields(struct rows_work *w, const struct store_kind *kind
 
 		if (slice_equal_cstr(m->key, "op") || slice_equal_cstr(m->key, "entity"))
 			continue;
-		if (column < 0 || column == kind->deleted)
+		if (column < 0 || column == kind->deleted || column == kind->flags)
 			return store_refuse(err, "there is no field", m->key);
 		if (m->value.kind == VALUE_NULL)
 			continue;
@@ -229,6 +235,18 @@ static bool store_check_complete(const struct row *row, int last_updated, struct
 	return true;
 }
 
+/* When it was said: as told, but never later than it was received. */
+static void store_set_said(const struct message *m, const struct store_kind *kind, struct row *row)
+{
+	const struct cell *told = &row->cells[kind->last_updated];
+
+	if (told->present && told->number > m->received_us + STORE_AHEAD_US_MAX)
+		cell_set_number(row, kind->flags, FLAG_time_future);
+	else if (told->present)
+		return;
+	cell_set_number(row, kind->last_updated, m->received_us);
+}
+
 bool rows_store(struct rows_work *w, struct error *err)
 {
 	const struct message *m = w->message;
@@ -259,8 +277,7 @@ bool rows_store(struct rows_work *w, struct error *err)
 		store_empty(row, kind->keys, kind->last_updated);
 	else if (!store_check_complete(row, kind->last_updated, err))
 		return false;
-	if (!row->cells[kind->last_updated].present)
-		cell_set_number(row, kind->last_updated, m->received_us);
+	store_set_said(m, kind, row);
 	cell_set_number(row, kind->deleted, deleted);
 	w->out->first = w->out->last = row;
 	return rows_fit_indexes(w->out, err);

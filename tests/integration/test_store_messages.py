@@ -10,6 +10,9 @@ import pytest
 import rig
 from conftest import BINARY, ROOT, make_database, run_cli, stored
 
+# Nobody is listened to there unless it is asked for.
+STORE = {"mqtt.topics": "cs/in/+/+, cs/out/+/+, cs/store/+"}
+
 TOKEN = {"type": "RFID", "country_code": "GB", "party_id": "TWK", "contract_id": "GBTWK012345678V",
          "issuer": "Thoughtworks", "valid": True, "cache_mode": "ALWAYS"}
 
@@ -104,7 +107,7 @@ def test_thousand_tokens_and_ten_deletes_are_990_also_again_shuffled_to_two_work
 
 
 def test_msgpack_and_arrays_are_taken(running, migrated, publish):
-    running()
+    running(STORE)
     publish.raw("cs/store/token", msgpack.packb({"op": "set", "uid": "A", **TOKEN,
                                                  "last_updated": msgpack.Timestamp(1769853600)}))
     publish.raw("cs/store/location", json.dumps([
@@ -122,7 +125,7 @@ def test_msgpack_and_arrays_are_taken(running, migrated, publish):
 
 
 def test_stations_and_the_store_share_a_log(running, migrated, publish):
-    running()
+    running(STORE)
     publish.call("cs001", "BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"})
     publish.raw("cs/store/setting", json.dumps({"op": "set", "charge_station_id": "cs001",
                                                 "key": "a", "value": "1", "status": "Pending"}))
@@ -166,7 +169,7 @@ BAD = [
 
 def test_what_is_not_told_properly_is_a_dead_letter_and_the_rest_is_stored(
         running, migrated, publish):
-    running()
+    running(STORE)
     count = 0
     for entity, message, _, _ in BAD:
         text = message if isinstance(message, str) else json.dumps(message)
@@ -269,7 +272,7 @@ def test_deletes_are_forgotten_in_time(migrated, tmp_path, running):
     replay(migrated, tmp_path, told, name="again.jsonl")
     for table in TABLES:
         migrated.rows(f"UPDATE {table} SET updated_at = now() - interval '2 days'")
-    running({"store.tombstones": "1d"})
+    running({**STORE, "store.tombstones": "1d"})
     rig.wait_until(lambda: migrated.value(rows) == 0, 30, lambda: str(migrated.value(rows)))
 
 
@@ -306,3 +309,45 @@ def test_decode_shows_the_row(tmp_path):
     assert done.stdout.splitlines()[:3] == ["message 0: store token", "  store_token",
                                             "    uid = A"]
     assert "    last_updated = 2026-01-31T10:00:00Z" in done.stdout.splitlines()
+
+
+# ---- dated in the future ----
+
+@pytest.mark.parametrize("entity", sorted(FIELDS))
+def test_message_from_the_future_does_not_outlast_later_ones(running, migrated, publish, entity):
+    """It counts as said when it was received, and is flagged."""
+    p = running(STORE)
+    keys, fields = FIELDS[entity]
+    key = {k: f"{k}-1" for k in keys}
+    publish.raw(f"cs/store/{entity}", json.dumps({"op": "set", **key, **fields,
+                                                  "last_updated": "2099-01-01T00:00:00Z"}))
+    stored(migrated, 1)
+    table = {"token": "tokens", "charge-station": "charge_stations",
+             "setting": "charge_station_settings", "runtime": "charge_station_runtime",
+             "install-certificate": "charge_station_certificates",
+             "trigger": "charge_station_triggers", "registration": "ocpi_registrations",
+             "party": "ocpi_parties", "location": "locations"}[entity]
+    assert migrated.rows(f"SELECT flag_names(flags), last_updated <= now(), deleted FROM {table}"
+                         ) == [(["time_future"], True, False)]
+    publish.raw(f"cs/store/{entity}", json.dumps({"op": "delete", **{
+        k: v for k, v in key.items() if entity != "setting" or k != "key"}}))
+    stored(migrated, 2)
+    assert p.running
+    assert migrated.rows(f"SELECT deleted FROM {table}") == [(True,)]
+
+
+def test_clock_that_is_a_little_ahead_is_believed(tmp_path, migrated):
+    told = [("token", {"op": "set", "uid": uid, **TOKEN, "last_updated": time}) for uid, time in (
+        ("A", "2026-02-01T00:00:59Z"), ("B", "2026-02-01T00:01:01Z"),
+        ("C", "9999-01-01T00:00:00Z"))]
+    replay(migrated, tmp_path, told)
+    assert migrated.rows("SELECT uid, flags, last_updated > '2026-02-01 00:00:30Z' FROM tokens "
+                         "ORDER BY uid") == [("A", None, True), ("B", 8, False), ("C", 8, False)]
+
+
+def test_nobody_is_listened_to_unless_asked_for(running, migrated, publish):
+    running()
+    publish.raw("cs/store/token", json.dumps({"op": "set", "uid": "A", **TOKEN}))
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1)
+    assert migrated.value("SELECT count(*) FROM tokens") == 0

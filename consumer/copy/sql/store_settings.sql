@@ -24,16 +24,16 @@ WITH told AS MATERIALIZED (
                  coalesce((s.settings -> x.key)::text, '') COLLATE "C") END
 ), kept AS (
     INSERT INTO charge_station_settings AS t (
-        charge_station_id, settings, last_updated, deleted_at, deleted)
+        charge_station_id, settings, last_updated, deleted_at, deleted, flags)
     SELECT g.charge_station_id,
         coalesce((
             SELECT jsonb_object_agg(k.key, k.value) FROM jsonb_each(g.settings) k
             WHERE (k.value ->> 'LastUpdated')::timestamptz > coalesce(g.deleted_at, '-infinity')),
             jsonb_build_object()),
-        g.last_updated, g.deleted_at, coalesce(g.last_updated <= g.deleted_at, false)
+        g.last_updated, g.deleted_at, coalesce(g.last_updated <= g.deleted_at, false), g.flags
     FROM (
         SELECT x.charge_station_id, max(x.last_updated) AS last_updated,
-            max(x.last_updated) FILTER (WHERE x.deleted) AS deleted_at,
+            max(x.last_updated) FILTER (WHERE x.deleted) AS deleted_at, bit_or(x.flags) AS flags,
             coalesce(jsonb_object_agg(x.key, x.said) FILTER (WHERE NOT x.deleted), jsonb_build_object()) AS settings
         FROM newest x
         GROUP BY x.charge_station_id
@@ -55,6 +55,7 @@ WITH told AS MATERIALIZED (
         last_updated = greatest(t.last_updated, excluded.last_updated),
         deleted = coalesce(greatest(t.last_updated, excluded.last_updated)
             <= greatest(t.deleted_at, excluded.deleted_at), false),
+        flags = coalesce(t.flags | excluded.flags, t.flags, excluded.flags),
         updated_at = now()
 )
 SELECT (x.n - 1)::integer FROM news x

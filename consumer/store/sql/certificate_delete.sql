@@ -10,5 +10,5 @@ SELECT
 ON CONFLICT (certificate_hash) DO UPDATE
 SET
     certificate_type = excluded.certificate_type, pem = excluded.pem,
-    last_updated = excluded.last_updated, deleted = true, updated_at = now()
+    last_updated = excluded.last_updated, deleted = true, flags = NULL, updated_at = now()
 WHERE excluded.last_updated >= t.last_updated

@@ -19,6 +19,6 @@ ORDER BY x.certificate_hash, x.said DESC, x.n DESC
 ON CONFLICT (certificate_hash) DO UPDATE
 SET
     certificate_type = excluded.certificate_type, pem = excluded.pem,
-    last_updated = excluded.last_updated, deleted = false, updated_at = now()
+    last_updated = excluded.last_updated, deleted = false, flags = NULL, updated_at = now()
 WHERE excluded.last_updated > t.last_updated
    OR (excluded.last_updated = t.last_updated AND NOT t.deleted)

@@ -19,5 +19,5 @@ ON CONFLICT (charge_station_id, certificate_id) DO UPDATE
 SET
     certificate_type = excluded.certificate_type, certificate = excluded.certificate,
     status = excluded.status, send_after = excluded.send_after,
-    last_updated = excluded.last_updated, deleted = true, updated_at = now()
+    last_updated = excluded.last_updated, deleted = true, flags = NULL, updated_at = now()
 WHERE excluded.last_updated >= t.last_updated

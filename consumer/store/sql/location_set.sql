@@ -21,6 +21,6 @@ ON CONFLICT (id) DO UPDATE
 SET
     country_code = excluded.country_code, party_id = excluded.party_id,
     location = excluded.location, last_updated = excluded.last_updated, deleted = false,
-    updated_at = now()
+    flags = NULL, updated_at = now()
 WHERE excluded.last_updated > t.last_updated
    OR (excluded.last_updated = t.last_updated AND NOT t.deleted)

@@ -10,5 +10,5 @@ SELECT
 ON CONFLICT (role, country_code, party_id) DO UPDATE
 SET
     url = excluded.url, token = excluded.token, last_updated = excluded.last_updated,
-    deleted = true, updated_at = now()
+    deleted = true, flags = NULL, updated_at = now()
 WHERE excluded.last_updated >= t.last_updated

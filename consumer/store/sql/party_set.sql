@@ -20,6 +20,6 @@ ORDER BY x.role, x.country_code, x.party_id, x.said DESC, x.n DESC
 ON CONFLICT (role, country_code, party_id) DO UPDATE
 SET
     url = excluded.url, token = excluded.token, last_updated = excluded.last_updated,
-    deleted = false, updated_at = now()
+    deleted = false, flags = NULL, updated_at = now()
 WHERE excluded.last_updated > t.last_updated
    OR (excluded.last_updated = t.last_updated AND NOT t.deleted)

@@ -10,5 +10,5 @@ SELECT
 ON CONFLICT (token) DO UPDATE
 SET
     status = excluded.status, last_updated = excluded.last_updated, deleted = true,
-    updated_at = now()
+    flags = NULL, updated_at = now()
 WHERE excluded.last_updated >= t.last_updated

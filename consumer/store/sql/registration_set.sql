@@ -19,6 +19,6 @@ ORDER BY x.token, x.said DESC, x.n DESC
 ON CONFLICT (token) DO UPDATE
 SET
     status = excluded.status, last_updated = excluded.last_updated, deleted = false,
-    updated_at = now()
+    flags = NULL, updated_at = now()
 WHERE excluded.last_updated > t.last_updated
    OR (excluded.last_updated = t.last_updated AND NOT t.deleted)

@@ -11,5 +11,5 @@ ON CONFLICT (charge_station_id) DO UPDATE
 SET
     ocpp_version = excluded.ocpp_version, vendor = excluded.vendor, model = excluded.model,
     serial_number = excluded.serial_number, firmware_version = excluded.firmware_version,
-    last_updated = excluded.last_updated, deleted = true, updated_at = now()
+    last_updated = excluded.last_updated, deleted = true, flags = NULL, updated_at = now()
 WHERE excluded.last_updated >= t.last_updated

@@ -24,6 +24,6 @@ ON CONFLICT (charge_station_id) DO UPDATE
 SET
     ocpp_version = excluded.ocpp_version, vendor = excluded.vendor, model = excluded.model,
     serial_number = excluded.serial_number, firmware_version = excluded.firmware_version,
-    last_updated = excluded.last_updated, deleted = false, updated_at = now()
+    last_updated = excluded.last_updated, deleted = false, flags = NULL, updated_at = now()
 WHERE excluded.last_updated > t.last_updated
    OR (excluded.last_updated = t.last_updated AND NOT t.deleted)

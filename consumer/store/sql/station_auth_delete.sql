@@ -12,5 +12,5 @@ SET
     security_profile = excluded.security_profile,
     base64_sha256_password = excluded.base64_sha256_password,
     invalid_username_allowed = excluded.invalid_username_allowed,
-    last_updated = excluded.last_updated, deleted = true, updated_at = now()
+    last_updated = excluded.last_updated, deleted = true, flags = NULL, updated_at = now()
 WHERE excluded.last_updated >= t.last_updated

@@ -24,6 +24,6 @@ SET
     security_profile = excluded.security_profile,
     base64_sha256_password = excluded.base64_sha256_password,
     invalid_username_allowed = excluded.invalid_username_allowed,
-    last_updated = excluded.last_updated, deleted = false, updated_at = now()
+    last_updated = excluded.last_updated, deleted = false, flags = NULL, updated_at = now()
 WHERE excluded.last_updated > t.last_updated
    OR (excluded.last_updated = t.last_updated AND NOT t.deleted)

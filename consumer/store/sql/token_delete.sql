@@ -14,5 +14,5 @@ SET
     contract_id = excluded.contract_id, visual_number = excluded.visual_number,
     issuer = excluded.issuer, group_id = excluded.group_id, valid = excluded.valid,
     language_code = excluded.language_code, cache_mode = excluded.cache_mode,
-    last_updated = excluded.last_updated, deleted = true, updated_at = now()
+    last_updated = excluded.last_updated, deleted = true, flags = NULL, updated_at = now()
 WHERE excluded.last_updated >= t.last_updated

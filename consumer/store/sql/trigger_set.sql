@@ -20,6 +20,6 @@ ON CONFLICT (charge_station_id) DO UPDATE
 SET
     message_type = excluded.message_type, status = excluded.status,
     connector_id = excluded.connector_id, send_after = excluded.send_after,
-    last_updated = excluded.last_updated, deleted = false, updated_at = now()
+    last_updated = excluded.last_updated, deleted = false, flags = NULL, updated_at = now()
 WHERE excluded.last_updated > t.last_updated
    OR (excluded.last_updated = t.last_updated AND NOT t.deleted)

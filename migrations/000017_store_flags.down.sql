@@ -1,0 +1,10 @@
+ALTER TABLE tokens DROP COLUMN flags;
+ALTER TABLE charge_stations DROP COLUMN flags;
+ALTER TABLE charge_station_settings DROP COLUMN flags;
+ALTER TABLE charge_station_runtime DROP COLUMN flags;
+ALTER TABLE charge_station_certificates DROP COLUMN flags;
+ALTER TABLE charge_station_triggers DROP COLUMN flags;
+ALTER TABLE certificates DROP COLUMN flags;
+ALTER TABLE ocpi_registrations DROP COLUMN flags;
+ALTER TABLE ocpi_parties DROP COLUMN flags;
+ALTER TABLE locations DROP COLUMN flags;
