@@ -44,6 +44,8 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 		!pg_session_new(&w->session, loop, &w->options.pg,
 			(struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
 		goto fail;
+	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err))
+		goto fail;
 	if (options->loads != NULL &&
 		!attacher_new(&w->attacher, loop, &w->options.pg, options->loads, err))
 		goto fail;
@@ -63,6 +65,7 @@ void writer_free(struct writer **writer)
 	if (w == NULL)
 		return;
 	pg_session_free(&w->session);
+	pg_pooler_free(&w->pooler);
 	attacher_free(&w->attacher);
 	statements_free(&w->statements);
 	arena_fini(&w->setup_arena);
@@ -304,11 +307,15 @@ static void setup_on_done(void *context, const struct error *err)
 	w->events.on_ready(w->events.context, w->seq);
 }
 
-static void writer_on_ready(void *context)
+static void writer_on_checked(void *context, const struct error *refused)
 {
 	struct writer *w = context;
 	struct error err;
 
+	if (refused != NULL) {
+		setup_on_done(w, refused);
+		return;
+	}
 	memset(w->careful_made, 0, sizeof(w->careful_made));
 	w->dead_table_made = false;
 	w->dead_letters_room = 0;
@@ -323,10 +330,18 @@ static void writer_on_ready(void *context)
 	pg_session_run(w->session, w->requests, w->requests_count, setup_on_done, w);
 }
 
+static void writer_on_ready(void *context)
+{
+	struct writer *w = context;
+
+	pg_pooler_check(w->pooler, w->session, writer_on_checked, w);
+}
+
 static void writer_on_lost(void *context, const struct error *err)
 {
 	struct writer *w = context;
 
+	pg_pooler_stop(w->pooler);
 	w->idle = false;
 	w->work.batch = NULL;
 	w->events.on_lost(w->events.context, err);

@@ -3,6 +3,7 @@
 
 #include "copy/encode.h"
 #include "copy/writer.h"
+#include "pg/pooler.h"
 
 /* Shared by writer*.c only. */
 
@@ -103,6 +104,7 @@ struct writer {
 	struct layouts *layouts;
 	char spool_text[UUID_TEXT_BYTES];
 	char owner_text[UUID_TEXT_BYTES];
+	struct pg_pooler *pooler;
 	struct arena setup_arena; /* parameters outside of batches */
 
 	bool idle;    /* connected, set up, nothing under way */

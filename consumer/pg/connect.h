@@ -48,6 +48,12 @@ void pg_setup_sql(const struct pg_options *options, char out[static PG_SETUP_BYT
  */
 MUST_CHECK bool pg_check_encoding(const PGconn *conn, struct error *err);
 
+/*
+ * Fills err (FATAL, "database_pooling"): the connection is no session of the server. pg_connect()
+ * looks for that itself; see pooler.h for how it is seen. Returns false.
+ */
+bool pg_pooling_error(struct error *err);
+
 /* A notice processor that keeps libpq from writing to stderr. */
 void pg_notice_ignored(void *context, const char *message);
 

@@ -1,0 +1,32 @@
+#ifndef PG_POOLER_H
+#define PG_POOLER_H
+
+#include "pg/session.h"
+
+/*
+ * Is a connection a session of the server? A pooler that hands each transaction to another server
+ * process (PgBouncer's pool_mode = transaction or statement) is not: settings, temporary tables,
+ * prepared statements and locks of ours would be left behind in sessions of others.
+ *
+ * Behind a pooler the server's process is not the one that the connection began with. Then a second
+ * connection tells: if it is given the process of the first, that belongs to neither.
+ * Where the pooler has none left for a second connection, each is kept for its client.
+ *
+ * All on the loop's thread.
+ */
+struct pg_pooler;
+
+MUST_CHECK bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop,
+	const struct pg_options *options, struct error *err);
+void pg_pooler_free(struct pg_pooler **pooler);
+
+/*
+ * Ask, on a session that is ready and does nothing else until on_done. err: NULL = it is a session;
+ * FATAL "database_pooling"; or what went wrong. If the session is lost meanwhile, the owner hears
+ * of that alone, and calls pg_pooler_stop().
+ */
+void pg_pooler_check(struct pg_pooler *p, struct pg_session *session,
+	void (*on_done)(void *context, const struct error *err), void *context);
+void pg_pooler_stop(struct pg_pooler *p);
+
+#endif
