@@ -11,8 +11,8 @@ removes what is left. Nothing that was not started here is ever connected to or 
             **database.settings(), **broker.settings()}).start()
         persister.wait_event("connected")
 
-Only the standard library is needed. Workspace is in rig_workspace.py, Proxy in rig_proxy.py; both
-are to be imported from here.
+Only the standard library is needed. Workspace is in rig_workspace.py, Proxy in rig_proxy.py,
+wait_until in rig_wait.py; all are to be imported from here.
 """
 
 import glob
@@ -29,7 +29,9 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from rig_proxy import DOWN, UP, Proxy, TimedOut, wait_until  # noqa: E402, F401
+from rig_proxy import DOWN, UP, Proxy  # noqa: E402, F401
+from rig_wait import (HANGS_S, STILL_S, Patience, TimedOut,  # noqa: E402, F401
+                      wait_until)
 from rig_workspace import (RigError, Workspace, accepts, children, free_port,  # noqa: E402, F401
                            is_running, tail)
 
@@ -56,7 +58,12 @@ class _Server:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def _wait_ready(self, ready, timeout=60):
+    def work_done(self):
+        """Grows while the process works, by a step for so much of a processor that idling needs
+        minutes for it."""
+        return int(cpu_seconds(self.pid) / 5) if self.running else -1
+
+    def _wait_ready(self, ready, timeout=STILL_S):
         def look():
             if not self.running:
                 raise RigError(f"{type(self).__name__} ended at start:\n{tail(self.log)}")
@@ -69,14 +76,19 @@ class _Server:
         self.workspace.forget(self.process)
         self.process = None
 
-    def stop(self, timeout=60):
+    def _wait_end(self, timeout):
+        """Its exit code; TimedOut if it does nothing for so long and still runs."""
+        wait_until(lambda: self.process.poll() is not None, timeout, lambda: tail(self.log))
+        return self.process.returncode
+
+    def stop(self, timeout=STILL_S):
         """Ask it to end; its exit code. A server that is not running is stopped already."""
         if self.process is None:
             return None
         self.process.send_signal(self.stop_signal)
         try:
-            code = self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
+            code = self._wait_end(timeout)
+        except TimedOut:
             self.kill9()
             raise RigError(f"{type(self).__name__} did not stop in {timeout} s:\n"
                            f"{tail(self.log)}") from None
@@ -153,7 +165,7 @@ class Postgres(_Server):
         self.process = self.workspace.spawn([self.bin("postgres"), "-D", self.data], self.log)
         return self._wait_ready(self._is_ready)
 
-    def kill9(self, timeout=30):
+    def kill9(self, timeout=STILL_S):
         """kill -9 of the postmaster; returns when all of its children are gone too."""
         self.process.send_signal(signal.SIGSTOP)  # no new children while they are looked up
         backends = children(self.pid)
@@ -336,7 +348,7 @@ class Persister(_Server):
         wanted = {"event": event, **{key: str(value) for key, value in fields.items()}}
         return [line for line in self.lines() if wanted.items() <= line.items()]
 
-    def wait_event(self, event, timeout=30, count=1, **fields):
+    def wait_event(self, event, timeout=STILL_S, count=1, **fields):
         """The count-th line with this event and these fields, of this run."""
         def look():
             found = self.events(event, **fields)
@@ -349,11 +361,11 @@ class Persister(_Server):
         return wait_until(look, timeout,
                           lambda: f"event={event} {fields or ''}\n{tail(self.log)}")[0]
 
-    def wait_exit(self, timeout=60):
+    def wait_exit(self, timeout=STILL_S):
         """Its exit code, when it ends by itself."""
         try:
-            code = self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
+            code = self._wait_end(timeout)
+        except TimedOut:
             raise TimedOut(f"the persister still runs:\n{tail(self.log)}") from None
         self._ended()
         return code
@@ -362,7 +374,7 @@ class Persister(_Server):
         """(status, body); status 0 if nobody answers."""
         try:
             url = f"http://{self.settings['http.listen']}{path}"
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=STILL_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -386,7 +398,7 @@ class Persister(_Server):
         values = [v for key, v in metrics.items() if key.split("{")[0] == name]
         return sum(values) if values else None
 
-    def wait_metric(self, name, condition, timeout=30):
+    def wait_metric(self, name, condition, timeout=STILL_S):
         """condition: a function of the value, or the value to reach."""
         wanted = condition if callable(condition) else lambda value: value >= condition
 

@@ -1,27 +1,9 @@
-"""A TCP proxy that misbehaves on request, and how to wait for a condition. See rig.py."""
+"""A TCP proxy that misbehaves on request. See rig.py."""
 
 import socket
 import struct
 import threading
 import time
-
-
-class TimedOut(Exception):
-    """What was waited for did not come."""
-
-
-def wait_until(condition, timeout, what):
-    """The first true result of condition(); TimedOut with what (text or function) otherwise."""
-    deadline = time.monotonic() + timeout
-    pause = 0.002
-    while True:
-        result = condition()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise TimedOut(f"after {timeout} s: {what() if callable(what) else what}")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.1)
 
 
 UP, DOWN = "up", "down"  # from the client to the server, and back

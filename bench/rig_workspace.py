@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-from rig_proxy import TimedOut, wait_until
+from rig_wait import TimedOut, forget, wait_until, watch
 
 # Below the range that the kernel takes ports of outgoing connections from, so that a port stays
 # ours while the server behind it is down.
@@ -113,6 +113,7 @@ class Workspace:
         self.keep = keep
         self.members = []
         self._own(self.path)
+        watch(self._movements)
         # The end of our side of the pipe is what the guard waits for.
         self._guard = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--guard"],
                                        stdin=subprocess.PIPE, text=True, start_new_session=True)
@@ -133,6 +134,12 @@ class Workspace:
     def _tell(self, line):
         self._guard.stdin.write(line + "\n")
         self._guard.stdin.flush()
+
+    def _movements(self):
+        """Sizes of the logs, and what the processes have used, in steps that idling does not make
+        within the time of a wait."""
+        sizes = [os.path.getsize(path) for path in sorted(glob.glob(f"{self.path}/*.log"))]
+        return sizes, [getattr(member, "work_done", int)() for member in self.members]
 
     def folder(self, name):
         """A new folder below, owned by the user that servers run as."""
@@ -178,6 +185,7 @@ class Workspace:
     def close(self):
         """Stop everything, newest first, and remove the folder. Twice is fine."""
         atexit.unregister(self.close)
+        forget(self._movements)
         if self._guard.poll() is not None:
             return
         for member in reversed(self.members):

@@ -159,7 +159,7 @@ def persister(workspace):
         p.stop()
 
 
-def run_cli(settings, *arguments, timeout=60, **kwargs):
+def run_cli(settings, *arguments, timeout=rig.HANGS_S, **kwargs):
     """A command that ends by itself: CompletedProcess with text."""
     options = [f"--{key}={value}" for key, value in settings.items()]
     return subprocess.run([BINARY, *options, *arguments], text=True, capture_output=True,
@@ -197,7 +197,10 @@ class Publisher:
             made = Properties(PacketTypes.PUBLISH)
             for name, value in properties.items():
                 setattr(made, name, value)
-        self.client.publish(topic, payload, qos, properties=made).wait_for_publish(30)
+        published = self.client.publish(topic, payload, qos, properties=made)
+        # Without polling where the broker answers at once, as it nearly always does.
+        published.wait_for_publish(1)
+        rig.wait_until(published.is_published, what=f"the PUBACK of {topic}")
 
     def send(self, station, message, version="1.6", direction="in", **kwargs):
         """An envelope, as JSON."""
@@ -235,7 +238,7 @@ def running(persister, migrated, broker):
     return start
 
 
-def stored(database, count, timeout=30):
+def stored(database, count, timeout=rig.STILL_S):
     """Waits until so many messages have ended in the database, whatever became of them."""
     def look():
         return database.value("SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count

@@ -7,16 +7,16 @@ import pathlib
 import re
 import subprocess
 import threading
-import time
 
 import msgpack
 import paho.mqtt.client as mqtt
+import rig
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATIONS = os.environ.get("OCPP_STATIONS", str(ROOT / "build" / "dev" / "ocpp-stations"))
-DEADLINE_S = 60
+DEADLINE_S = rig.HANGS_S
 START = "2026-01-31T22:00:00Z"
 
 
@@ -52,9 +52,14 @@ class Subscriber:
             self.messages.append(message)
             self.changed.notify_all()
 
+    def _wait_for(self, predicate, what):
+        patience = rig.Patience(what=lambda: len(self.messages))
+        while not self.changed.wait_for(predicate, 0.5):
+            assert patience.left(), what
+
     def wait(self, predicate):
         with self.changed:
-            assert self.changed.wait_for(predicate, DEADLINE_S)
+            self._wait_for(predicate, "what was waited for")
 
     def wait_count(self, count):
         self.wait(lambda: len(self.messages) >= count)
@@ -63,11 +68,9 @@ class Subscriber:
     def wait_identities(self, wanted):
         """Until all of these have come; returns what came."""
         came, done = collections.Counter(), 0
-        deadline = time.monotonic() + DEADLINE_S
         while wanted - came:
             with self.changed:
-                assert self.changed.wait_for(lambda: len(self.messages) > done,
-                                             deadline - time.monotonic()), wanted - came
+                self._wait_for(lambda: len(self.messages) > done, wanted - came)
                 new = self.messages[done:]
             done += len(new)
             came += identities(new)

@@ -95,7 +95,7 @@ def test_archives_are_files_of_zstd(packed, tmp_path):
 
 def test_archives_are_replayed(packed, empty):  # noqa: F811
     other = empty()
-    assert replay(other, packed.folder, timeout=180)["records"] == MESSAGES
+    assert replay(other, packed.folder, timeout=rig.HANGS_S)["records"] == MESSAGES
     assert_equal(packed.database, other)
 
 
@@ -135,7 +135,7 @@ def test_log_that_is_packed_while_it_is_replayed(packed, empty, tmp_path):  # no
         packed_path = path.removesuffix(".later")
         os.rename(path, packed_path)
         os.unlink(packed_path.removesuffix(".zst"))
-    summary = json.loads(running.communicate(timeout=180)[0])
+    summary = json.loads(running.communicate(timeout=rig.HANGS_S)[0])
     assert running.returncode == 0
     assert summary["records"] == MESSAGES and summary["unreadable"] == 0
     assert_equal(packed.database, other)
@@ -158,7 +158,7 @@ def test_log_that_is_packed_after_a_killed_replay(packed, empty, tmp_path):  # n
         packed_path = path.removesuffix(".later")
         os.rename(path, packed_path)
         os.unlink(packed_path.removesuffix(".zst"))
-    last = replay(other, folder, timeout=180)
+    last = replay(other, folder, timeout=rig.HANGS_S)
     assert last["resumed"] and last["records"] < MESSAGES
     assert_equal(packed.database, other)
 
@@ -173,7 +173,7 @@ def test_exported_lines_give_the_same_tables(packed, empty, tmp_path, form):  # 
     assert binary == 0 if form == "export maeve" else 0 < binary < MESSAGES
     assert all(isinstance(k["payload"], dict) for k in kinds if "payload" in k)
     other = empty()
-    assert replay(other, lines, timeout=180)["unreadable"] == 0
+    assert replay(other, lines, timeout=rig.HANGS_S)["unreadable"] == 0
     assert_equal(packed.database, other)
 
 
@@ -208,12 +208,12 @@ def test_exported_msgpack_is_a_stream_of_records(packed, empty, tmp_path):  # no
                if "payload_hex" in m)
     # It can be replayed, too; what is damaged is left out and the rest is used.
     other = empty()
-    assert replay(other, stream, timeout=180)["records"] == MESSAGES
+    assert replay(other, stream, timeout=rig.HANGS_S)["records"] == MESSAGES
     assert_equal(packed.database, other)
     whole = stream.read_bytes()
     position = whole.index(b"OPR", len(whole) // 2) - 10
     stream.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1:-3])
-    summary = replay(empty(), stream, code=1, timeout=180)
+    summary = replay(empty(), stream, code=1, timeout=rig.HANGS_S)
     assert summary["records"] == MESSAGES - 2 and summary["unreadable"] == 2
     found = [int(m) for m in re.findall(r" byte=(\d+)", summary["stderr"])]
     assert position - 2000 < found[0] <= position < len(whole) - 2000 < found[1]
@@ -236,7 +236,7 @@ def test_changed_byte_is_reported_and_the_rest_is_used(packed, empty, tmp_path):
     # A frame holds 1 MiB; these messages have some 300 bytes and more.
     assert 0 < lost < 2 ** 20 / 250
     other = empty()
-    summary = replay(other, folder, code=1, timeout=180)
+    summary = replay(other, folder, code=1, timeout=rig.HANGS_S)
     assert summary["records"] == whole
     assert path in summary["stderr"] and said[1].replace(" ", "=") in summary["stderr"]
 

@@ -136,13 +136,13 @@ class Replay:
             and self.database.rows("SELECT FROM loading_partitions") != [], 60, "it loads")
 
     def end(self):
-        out, err = self.process.communicate(timeout=120)
+        out, err = self.process.communicate(timeout=rig.HANGS_S)
         assert self.process.returncode == 0, err
         return json.loads(out)
 
     def kill(self):
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=rig.HANGS_S)
 
 
 def test_days_are_attached_while_it_goes_on(history, migrated, empty):
@@ -223,7 +223,7 @@ def test_stopped_by_a_signal_it_leaves_the_rest_for_later(history, migrated, emp
     running = Replay(bulk, history)
     running.until_loading()
     running.process.send_signal(signal.SIGINT)
-    _, err = running.process.communicate(timeout=30)
+    _, err = running.process.communicate(timeout=rig.HANGS_S)
     assert running.process.returncode == 1 and "the same command goes on" in err
     assert run_bulk(bulk, history)["resumed"]
     assert_equal(migrated, bulk)

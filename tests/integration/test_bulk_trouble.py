@@ -251,7 +251,7 @@ def test_live_writer_does_not_wait_for_who_reads_a_loaded_table(migrated, sessio
     live.execute("SET lock_timeout = '500ms'")
     live.execute("SELECT ensure_partition('meter_values', %s)", [NOON])
     reader.execute("COMMIT")
-    thread.join(30)
+    thread.join(rig.HANGS_S)
     assert states == ["moved"]
     assert migrated.value("SELECT count(*) FROM meter_values") == 10
 
@@ -304,7 +304,7 @@ def test_signal_ends_a_replay_that_waits_to_attach(migrated, session, nothing):
     running = Replay(migrated, nothing)
     until_said(running, "waits_to_attach")
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(20) != 0
+    assert running.process.wait(rig.HANGS_S) != 0
 
 
 def test_duplicates_of_an_earlier_replay_are_its_own(empty, tmp_path, session):
@@ -329,7 +329,7 @@ def test_progress_is_kept_until_all_is_visible(empty, tmp_path, session):
     running = Replay(bulk, capture, rate=300)
     running.until_loading(80)
     one.execute(f"CREATE TABLE {DAY} ()")
-    out, err = running.process.communicate(timeout=60)
+    out, err = running.process.communicate(timeout=rig.HANGS_S)
     assert running.process.returncode == 1 and "is where it belongs" in err
     assert json.loads(out)["stored"] == 300
     one.execute(f"DROP TABLE {DAY}")

@@ -41,7 +41,7 @@ class Fleet:
         rig.wait_until(lambda: self.published() >= count, 120,
                        lambda: f"{self.published()} of {count} messages published")
 
-    def finish(self, timeout=180):
+    def finish(self, timeout=rig.HANGS_S):
         """Its summary, once all is acknowledged."""
         out, _ = self.process.communicate(timeout=timeout)
         assert self.process.returncode == 0, out
@@ -57,7 +57,7 @@ def verify(database, ledger, timeout=60):
         return done[0].returncode == 0
 
     try:
-        rig.wait_until(look, timeout, "")
+        rig.wait_until(look, timeout, lambda: done[0].stdout)
     except rig.TimedOut:
         pytest.fail(done[0].stdout + done[0].stderr)
     return done[0].stdout

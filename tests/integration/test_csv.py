@@ -156,7 +156,7 @@ def test_killed_backfill_goes_on_where_it_was(migrated, empty, tmp_path):  # noq
     rig.wait_until(lambda: migrated.value("SELECT coalesce(sum(seq), 0) FROM ingest_progress")
                    > 500, 60, "it gets somewhere")
     os.kill(run.pid, signal.SIGKILL)
-    run.wait(30)
+    run.wait(rig.HANGS_S)
     last = replay(migrated, "--csv", MAP, table)
     assert last["resumed"] and last["records"] < 5760 and last["duplicate"] == 0
     whole = empty()

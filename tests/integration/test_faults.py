@@ -5,6 +5,7 @@ import signal
 
 import psycopg
 import pytest
+import rig
 from conftest import run_cli, stored
 
 
@@ -44,7 +45,7 @@ def test_answer_to_commit_that_is_swallowed_doubles_nothing(through_proxy, migra
     stored(migrated, 1)
     door.swallow_commit(arrives=True)
     meter(publish, 1)
-    assert door.swallowed.wait(30)
+    assert door.swallowed.wait(rig.HANGS_S)
     for i in range(2, 20):
         meter(publish, i)
     stored(migrated, 20)
@@ -58,7 +59,7 @@ def test_commit_that_never_arrives_loses_nothing(through_proxy, migrated, publis
     stored(migrated, 1)
     door.swallow_commit(arrives=False)
     meter(publish, 1)
-    assert door.swallowed.wait(30)
+    assert door.swallowed.wait(rig.HANGS_S)
     for i in range(2, 20):
         meter(publish, i)
     stored(migrated, 20)
@@ -184,7 +185,7 @@ def test_open_reader_does_not_delay_a_new_partition(running, migrated, publish):
     reader = migrated.connect(autocommit=False)
     reader.execute("SELECT count(*) FROM meter_values")
     meter(publish, 1, time="2026-02-01T00:00:00Z")
-    stored(migrated, 2, timeout=3)
+    stored(migrated, 2)
     reader.close()
 
 

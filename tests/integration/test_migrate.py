@@ -336,7 +336,7 @@ def test_two_at_once_both_succeed_and_apply_each_migration_once(database):
     options = [f"--{key}={value}" for key, value in settings.items()]
     both = [subprocess.Popen([BINARY, *options, "migrate", "up"], text=True,
                              stderr=subprocess.PIPE) for _ in range(2)]
-    said = [process.communicate(timeout=60)[1] for process in both]
+    said = [process.communicate(timeout=rig.HANGS_S)[1] for process in both]
     assert [process.returncode for process in both] == [OK, OK], said
     applied = [line.split()[1] for text in said for line in text.splitlines()
                if line.startswith("up ")]
@@ -355,7 +355,7 @@ def test_golang_migrates_lock_is_waited_for(database):
         assert "is running, waiting" in process.stderr.readline()
         assert process.poll() is None
         holder.close()
-        assert process.wait(60) == OK
+        assert process.wait(rig.HANGS_S) == OK
         process.stderr.close()
 
 
@@ -368,7 +368,7 @@ def test_open_reader_of_the_version_holds_up_no_migration(migrated, migrate, tmp
     folder = own_migrations(tmp_path, **{f"{NEXT}_more.up": "CREATE TABLE more ();"})
     reader = migrated.connect(autocommit=False)
     assert reader.execute("SELECT version FROM schema_migrations").fetchone() == (NEWEST,)
-    assert migrate("up", "--path", folder, timeout=20).returncode == OK
+    assert migrate("up", "--path", folder, timeout=rig.HANGS_S).returncode == OK
     assert reader.execute("SELECT version FROM schema_migrations").fetchone() == (NEWEST + 1,)
 
 

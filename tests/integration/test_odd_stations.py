@@ -9,6 +9,7 @@ import json
 import random
 
 import pytest
+import rig
 from conftest import make_database, run_cli, stored
 
 EPOCH = datetime.datetime(2026, 1, 31, 10, tzinfo=datetime.timezone.utc)
@@ -166,7 +167,7 @@ def test_what_the_broker_keeps_is_no_new_event_at_each_start(running, migrated, 
     for number, (action, request) in enumerate(kept):
         envelope = {"type": 2, "action": action, "id": "1", "request": request}
         publish.client.publish(f"cs/in/ocpp1.6/cs{number}", json.dumps(envelope), 1,
-                               retain=True).wait_for_publish(30)
+                               retain=True).wait_for_publish(rig.HANGS_S)
     stored(migrated, len(kept))
     before = [migrated.rows(sql) for sql in STATES]
     first.stop()

@@ -103,7 +103,7 @@ def capture(tmp_path):
 @pytest.mark.parametrize("options", [[], ["--no-bulk"], ["--jobs", "2"]])
 def test_record_too_large_costs_none_of_a_replay(migrated, capture, tmp_path, options):
     settings = {**migrated.settings(), "spool.dir": tmp_path / "spool"}
-    done = run_cli(settings, "replay", *options, str(capture), timeout=300)
+    done = run_cli(settings, "replay", *options, str(capture), timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stderr
     assert "41 messages = 40 stored + 0 duplicate + 1 dead-lettered" in done.stdout
     assert numbers(migrated) == set(range(40))

@@ -76,7 +76,7 @@ def publish(broker, messages):
         sent = [client.publish(where, payload, qos=1)
                 for where, payload in messages[i:i + PUBLISHED_AT_ONCE]]
         for one in sent:
-            one.wait_for_publish(60)
+            one.wait_for_publish(rig.HANGS_S)
     client.disconnect()
     client.loop_stop()
 

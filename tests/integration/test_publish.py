@@ -64,7 +64,7 @@ def start(url, source, *options, rate=1500, **settings):
 
 
 def end(run, code=0):
-    out, err = run.communicate(timeout=120)
+    out, err = run.communicate(timeout=rig.HANGS_S)
     assert run.returncode == code, out + err
     return {**json.loads(out), "stderr": err}
 

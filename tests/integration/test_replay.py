@@ -64,7 +64,7 @@ def assert_equal(a, b, **kwargs):
 def fleet(broker, messages, *options):
     subprocess.run([STATIONS, "--broker", broker.url, "--messages", str(messages), "--rate", "3000",
                     "--seed", "11", "--quiet", *options], check=True, capture_output=True,
-                   timeout=120)
+                   timeout=rig.HANGS_S)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_killed_jobs_go_on_where_they_were(log, migrated, empty, tmp_path):
         rig.wait_until(lambda: other.value("SELECT coalesce(sum(seq), 0) FROM ingest_progress")
                        > 500 + 1500 * kills, 60, "it gets somewhere")
         os.killpg(run.pid, signal.SIGKILL)
-        run.wait(30)
+        run.wait(rig.HANGS_S)
     last = replay(other, "--jobs", 4, folder)
     assert last["resumed"] and 0 < last["records"] < 9000
     # Of two copies of a message another job may have stored the later one.
@@ -274,7 +274,7 @@ def test_database_that_goes_away_is_waited_for(log, migrated, workspace):
                    60, "it gets somewhere")
     cluster.stop()
     cluster.start()
-    out, _ = run.communicate(timeout=120)
+    out, _ = run.communicate(timeout=rig.HANGS_S)
     assert run.returncode == 0
     assert json.loads(out)["records"] == 9000
     assert_equal(migrated, other)

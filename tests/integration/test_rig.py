@@ -44,7 +44,7 @@ def echo(proxy):
     opened = []
 
     def connect():
-        opened.append(socket.create_connection(("127.0.0.1", p.port), timeout=5))
+        opened.append(socket.create_connection(("127.0.0.1", p.port), timeout=rig.STILL_S))
         return opened[-1]
 
     yield p, connect
@@ -101,7 +101,7 @@ def test_proxy_stalls_and_flows_again(echo, direction):
     s.settimeout(0.3)
     with pytest.raises(TimeoutError):
         s.recv(1)
-    s.settimeout(5)
+    s.settimeout(rig.STILL_S)
     p.flow()
     assert receive(s, 1) == b"b"
 
@@ -145,7 +145,7 @@ def test_proxy_swallows_the_answer_to_commit(postgres, proxy, arrives, rows, com
         p.swallow_commit(arrives=arrives)
         assert commit(through).status == psycopg.pq.ExecStatus.FATAL_ERROR
         assert through.closed
-        assert p.swallowed.wait(5)
+        assert p.swallowed.wait(rig.HANGS_S)
         # The server notices the end of a connection that it has nothing from.
         rig.wait_until(lambda: direct.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'").fetchone()[0] == 0,
@@ -164,13 +164,13 @@ def test_proxy_refuses_mqtt_connects(broker, proxy, code, version):
     name = b"\x00\x04MQTT" + bytes([version, 2, 0, 60]) + (b"\x00" if version == 5 else b"")
     packet = name + b"\x00\x01c"
     packet = bytes([0x10, len(packet)]) + packet
-    with socket.create_connection(("127.0.0.1", p.port), timeout=5) as s:
+    with socket.create_connection(("127.0.0.1", p.port), timeout=rig.STILL_S) as s:
         s.sendall(packet)
         answer = bytes([0x20, 3, 0, code, 0]) if code >= 0x80 else bytes([0x20, 2, 0, code])
         assert receive(s, len(answer)) == answer
         assert is_cut(s)
     assert p.connects == [version]
-    with socket.create_connection(("127.0.0.1", p.port), timeout=5) as s:
+    with socket.create_connection(("127.0.0.1", p.port), timeout=rig.STILL_S) as s:
         s.sendall(packet)
         assert receive(s, 4)[3] == 0  # from the broker: accepted
 
@@ -205,12 +205,12 @@ def test_broker_keeps_queued_messages_over_a_restart(workspace):
 
     subscriber = client("s", clean=False)
     subscriber.subscribe("t", 1)
-    assert connected.wait(10)
+    assert connected.wait(rig.HANGS_S)
     subscriber.disconnect()
     subscriber.loop_stop()
     publisher = client("p", clean=True)
     for number in range(50):
-        publisher.publish("t", str(number), qos=1).wait_for_publish(10)
+        publisher.publish("t", str(number), qos=1).wait_for_publish(rig.HANGS_S)
     publisher.disconnect()
     publisher.loop_stop()
     broker.restart()
@@ -276,3 +276,37 @@ def test_everything_goes_when_the_parent_is_killed(workspace):
 def test_waiting_in_vain_says_for_what():
     with pytest.raises(rig.TimedOut, match="after 0.05 s: the moon"):
         rig.wait_until(lambda: False, 0.05, lambda: "the moon")
+
+
+def test_wait_goes_on_as_long_as_something_moves():
+    """Longer than its time, and no longer than that once it has stopped."""
+    steps = iter(range(8))
+    last = []
+
+    def moves():
+        last.append(next(steps, None))
+        return str(last[-1])
+
+    class Quick(rig.Patience):
+        LOOK_S = 0
+
+        @staticmethod
+        def share():
+            return 1
+
+    patience, looks = Quick(0.2, moves), 0
+    while patience.left():
+        looks += 1
+        # A clock of its own: what is tested is not how fast the machine is.
+        patience.at -= 0.15
+    assert 8 <= looks < 20 and last[-1] is None
+
+
+def test_wait_ends_if_what_moves_gets_nowhere():
+    numbers = iter(range(10**9))
+    patience = rig.Patience(0.01, lambda: next(numbers))
+    looks = 0
+    while patience.left():
+        patience.at -= 1
+        looks += 1
+    assert looks < 1000

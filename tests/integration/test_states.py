@@ -11,6 +11,7 @@ import os
 import random
 
 import pytest
+import rig
 from conftest import make_database, run_cli
 
 SEED = int(os.environ.get("PROPERTY_SEED", "1"))
@@ -113,7 +114,7 @@ def replayed(postgres, tmp_path):
         database = make_database(postgres)
         assert run_cli(database.settings(), "migrate", "up").returncode == 0
         done = run_cli({**database.settings(), "batch.messages_max": 40}, "replay", "--json",
-                       "--jobs", str(jobs), str(folder), timeout=120)
+                       "--jobs", str(jobs), str(folder), timeout=rig.HANGS_S)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["messages"] == sum(len(lines) for lines in parts)
         assert database.rows("SELECT reason, detail FROM dead_letters") == []

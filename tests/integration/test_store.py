@@ -18,7 +18,7 @@ def run_cases(name, database, **environment):
     if not os.path.exists(program):
         pytest.skip(f"{program} was not built: cmocka is not installed")
     done = subprocess.run([program], env={**os.environ, "STORE_URL": database.dsn(), **environment},
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -102,7 +102,7 @@ def test_token_set_by_many_at_once_is_there_once(migrated, store):
         30, lambda: "four that wait")
     blocker.commit()
     for process in both:
-        assert process.wait(60) == OK, process.stderr.read()
+        assert process.wait(rig.HANGS_S) == OK, process.stderr.read()
         process.stderr.close()
     assert stored(store("token", "list", "--json")) == [TOKEN]
 
@@ -264,7 +264,8 @@ def outside(tmp_path):
 
 
 def run_outside(program, database, prefix):
-    done = subprocess.run([program, database.dsn()], text=True, capture_output=True, timeout=60,
+    done = subprocess.run([program, database.dsn()], text=True, capture_output=True,
+                          timeout=rig.HANGS_S,
                           env={**os.environ, "LD_LIBRARY_PATH": os.path.join(prefix, "lib")})
     assert (done.returncode, done.stdout) == (0, "ABC is valid, 0 transactions\n"), done.stderr
 

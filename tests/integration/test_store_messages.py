@@ -88,7 +88,7 @@ def test_thousand_tokens_and_ten_deletes_are_990_also_again_shuffled_to_two_work
         worker.wait_event("broker_connected")
     told = tokens(1000) + deletes()
     done = subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-q", "1",
-                           "-t", "cs/store/token", "-l"], text=True, timeout=60,
+                           "-t", "cs/store/token", "-l"], text=True, timeout=rig.HANGS_S,
                           input="".join(json.dumps(message) + "\n" for _, message in told))
     assert done.returncode == 0
     stored(migrated, 1010)

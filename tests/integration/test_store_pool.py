@@ -57,7 +57,7 @@ def test_64_threads_on_8_connections_survive_restarts(cluster, program):
             cluster.cluster.restart()
             moves(cluster, f"sets after restart {restart}")
         lasts(started, SECONDS)
-        said = process.communicate("", timeout=60)[0]
+        said = process.communicate("", timeout=rig.HANGS_S)[0]
     finally:
         process.kill()
         process.wait()
@@ -84,7 +84,7 @@ class Drive:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        assert self.process.wait(30) == 0
+        assert self.process.wait(rig.HANGS_S) == 0
         self.process.stdout.close()
 
 

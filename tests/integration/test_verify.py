@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+import rig
 from conftest import STATIONS, run_cli, stored
 
 STATION = "cs0001"
@@ -18,7 +19,7 @@ def test_what_stations_say_in_any_shape_is_found(running, migrated, broker, tmp_
     done = subprocess.run(
         [STATIONS, "--broker", broker.url, "--ledger", str(ledger), "--quiet", "--rate", "0",
          "--messages", "6000", "--seed", str(seed), "--shape", shape, "--duplicates", "5",
-         "--reorder", "5"], capture_output=True, text=True, timeout=120)
+         "--reorder", "5"], capture_output=True, text=True, timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stderr
     stored(migrated, 6000, 120)
     done = run_cli(migrated.settings(), "verify", "--ledger", ledger)
