@@ -16,6 +16,7 @@ static const int64_t LOG_REPEAT_US = 30 * US_PER_SECOND;
 /* The only globals of the program besides failpoints; written at start and on reload. */
 static _Atomic int log_level_now = LOG_LEVEL_INFO;
 static bool log_to_journal;
+static _Atomic bool log_bar;
 
 static const struct {
 	const char *name;
@@ -39,6 +40,11 @@ void log_open(void)
 {
 	/* systemd.exec(5). NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
 	log_to_journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void log_set_bar(bool shown)
+{
+	log_bar = shown;
 }
 
 void log_set_level(enum log_level level)
@@ -125,6 +131,8 @@ static void log_put_quoted(struct log_text *t, const char *key, const char *text
 static void log_begin(struct log_text *t, enum log_level level, const char *event)
 {
 	t->size = 0;
+	if (log_bar)
+		log_put(t, "\r\033[K");
 	log_put(t, "%slevel=%s event=%s", log_to_journal ? log_levels[level].journal : "",
 		log_levels[level].name, event);
 }

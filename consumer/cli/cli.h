@@ -53,6 +53,14 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 /* Print an error for a person ("error: ...", "hint: ..."); returns code. */
 enum exit_code cli_fail(enum exit_code code, const struct error *err);
 
+/*
+ * The same for a command that worked with the database: EXIT_CODE_SCHEMA where the schema or
+ * something in it is missing or of another version, EXIT_CODE_DATABASE where the server went away
+ * or refused us, else EXIT_CODE_FAILED.
+ */
+enum exit_code cli_database_code(const struct error *err);
+enum exit_code cli_fail_database(struct error *err);
+
 /* The settings as libpq wants them. */
 struct pg_options cli_pg_options(const struct config *config);
 

@@ -75,6 +75,34 @@ static PGresult *choice_query(PGconn *conn, const char *sql, const struct dead_l
 	return pg_query(conn, sql, 3, params, err);
 }
 
+/* Says which of the ids there are not, and that there is nothing at all where nothing fits.
+ * *found_out is false if an id is unknown: whoever names one wants that one. */
+static bool choice_find(PGconn *conn, const struct dead_letters_choice *c, bool *found_out,
+	struct error *err)
+{
+	PGresult *r = choice_query(conn,
+		"SELECT id FROM unnest($1::text[]) AS id WHERE NOT EXISTS (SELECT FROM "
+		"dead_letters WHERE lpad(" CHOICE_ID ", 16, '0') = id AND ($2::text IS NULL OR "
+		"reason = $2) AND ($3::text IS NULL OR charge_station_id = $3)) "
+		"UNION ALL SELECT NULL WHERE cardinality($1::text[]) = 0 AND NOT EXISTS (SELECT "
+		"FROM dead_letters WHERE " CHOICE_SQL ")",
+		c, err);
+
+	if (r == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(r); i++) {
+		if (PQgetisnull(r, i, 0)) {
+			fprintf(stderr, "there is no dead letter%s\n",
+				c->reason != NULL || c->station != NULL ? " like that" : "");
+			continue;
+		}
+		fprintf(stderr, "there is no dead letter %s\n", PQgetvalue(r, i, 0));
+		*found_out = false;
+	}
+	PQclear(r);
+	return true;
+}
+
 /* ---- looking ---- */
 
 /* What the table had no room for; it has neither ids nor stations. */
@@ -147,8 +175,7 @@ static void dead_letters_print_text(const char *text)
 	putchar('\n');
 }
 
-static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c, int *shown_out,
-	struct error *err)
+static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c, struct error *err)
 {
 	PGresult *r = choice_query(conn,
 		"SELECT lpad(" CHOICE_ID ", 16, '0') AS id, topic, charge_station_id, reason, "
@@ -160,7 +187,6 @@ static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c,
 
 	if (r == NULL)
 		return false;
-	*shown_out = PQntuples(r);
 	for (int i = 0; i < PQntuples(r); i++) {
 		for (int f = 0; f < PQnfields(r); f++) {
 			if (PQgetisnull(r, i, f))
@@ -319,7 +345,7 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 	bool ok = false, chosen;
 	struct error err;
 	PGconn *conn;
-	int shown = 1;
+	bool found = true;
 
 	if (!list && !show && !requeue && !discard)
 		return cli_usage("dead-letters", "say list, show, requeue or discard");
@@ -331,16 +357,18 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	if (list)
+	if (!choice_find(conn, &choice, &found, &err))
+		ok = false;
+	else if (list)
 		ok = dead_letters_list(conn, &choice, &err);
 	else if (show)
-		ok = dead_letters_show(conn, &choice, &shown, &err);
+		ok = dead_letters_show(conn, &choice, &err);
 	else if (discard)
 		ok = dead_letters_discard(conn, &choice, &err);
 	else
 		ok = dead_letters_requeue(config, &options, conn, &choice, &err);
 	PQfinish(conn);
 	if (!ok)
-		return cli_fail(EXIT_CODE_FAILED, &err);
-	return shown > 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+		return cli_fail_database(&err);
+	return found ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }

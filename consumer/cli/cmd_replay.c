@@ -186,6 +186,7 @@ static void replay_reap(const pid_t *children, size_t count)
 		waitpid(children[i], &status, 0);
 		if (!r->over) {
 			r->ok = false;
+			r->code = EXIT_CODE_FAILED;
 			snprintf(r->failure, sizeof(r->failure), "job %zu ended with status %d",
 				i + 1, status);
 		}
@@ -270,8 +271,10 @@ static void replay_finish(const struct config *config, struct replay_report *rep
 	}
 	reports[0].ok = replay_attach(config, &reports[0].loads, &err) &&
 			replay_forget(config, reports, count, &err);
-	if (!reports[0].ok)
+	if (!reports[0].ok) {
 		snprintf(reports[0].failure, sizeof(reports[0].failure), "%s", err.message);
+		reports[0].code = cli_database_code(&err);
+	}
 }
 
 static enum exit_code replay_run(const struct config *config, const struct replay_options *options,
@@ -279,7 +282,8 @@ static enum exit_code replay_run(const struct config *config, const struct repla
 {
 	static struct replay_job jobs[REPLAY_JOBS_MAX];
 	size_t count = (size_t)options->jobs < files->count ? (size_t)options->jobs : files->count;
-	bool ok = true, unreadable = false;
+	enum exit_code code = EXIT_CODE_OK; /* of the first that failed */
+	bool unreadable = false;
 
 	replay_all.options = options;
 	replay_all.count = count;
@@ -307,11 +311,12 @@ static enum exit_code replay_run(const struct config *config, const struct repla
 	replay_show_summary(options, replay_all.reports, count,
 		clock_mono_us() - replay_all.begun_us);
 	for (size_t i = 0; i < count; i++) {
-		ok &= replay_all.reports[i].ok;
+		if (!replay_all.reports[i].ok && code == EXIT_CODE_OK)
+			code = replay_all.reports[i].code;
 		unreadable |= replay_all.reports[i].unreadable > 0;
 		free(jobs[i].files.paths);
 	}
-	return ok && !unreadable ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+	return code == EXIT_CODE_OK && unreadable ? EXIT_CODE_FAILED : code;
 }
 
 enum exit_code cmd_replay(const struct config *config, int argc, char **argv)

@@ -116,6 +116,34 @@ static void dry_show(const struct dry_run *d)
 			d->skip_reasons.items[i].count);
 }
 
+static void dry_show_json_reasons(const char *name, const struct replay_reasons *reasons)
+{
+	printf(",\"%s\":{", name);
+	for (uint32_t i = 0; i < reasons->count; i++)
+		printf("%s\"%s\":%" PRIu64, i > 0 ? "," : "", reasons->items[i].label,
+			reasons->items[i].count);
+	printf("}");
+}
+
+static void dry_show_json(const struct dry_run *d)
+{
+	const char *before = "";
+
+	printf("{\"dry_run\":true,\"records\":%" PRIu64 ",\"messages\":%" PRIu64
+	       ",\"not_asked_for\":%" PRIu64 ",\"unreadable\":%" PRIu64 ",\"rows\":{",
+		d->records, d->messages, d->unwanted, d->unreadable);
+	for (int t = 0; t < TABLE_COUNT; t++) {
+		if (d->rows[t] == 0)
+			continue;
+		printf("%s\"%s\":%" PRIu64, before, tables[t].name, d->rows[t]);
+		before = ",";
+	}
+	printf("}");
+	dry_show_json_reasons("dead_lettered_reasons", &d->dead_reasons);
+	dry_show_json_reasons("skipped_reasons", &d->skip_reasons);
+	printf("}\n");
+}
+
 enum exit_code replay_dry_run(const struct config *config, const struct replay_options *options,
 	const struct replay_files *files)
 {
@@ -128,7 +156,9 @@ enum exit_code replay_dry_run(const struct config *config, const struct replay_o
 	d.message_bytes_max = config->mqtt_message_bytes_max;
 	ok = decode_kit_open(&d.kit, config, &err) &&
 	     replay_open(&d.source, files, options, events, &err) && dry_records(&d, &err);
-	if (ok)
+	if (ok && options->json)
+		dry_show_json(&d);
+	else if (ok)
 		dry_show(&d);
 	if (d.source != NULL)
 		replay_source_close(&d.source);

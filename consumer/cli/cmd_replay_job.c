@@ -267,8 +267,11 @@ void replay_job_run(struct replay_job *job)
 	job->report.identity = job_identity(job);
 	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
 			 job_store(job, &err);
-	if (!job->report.ok)
+	if (!job->report.ok) {
 		snprintf(job->report.failure, sizeof(job->report.failure), "%s", err.message);
+		snprintf(job->report.hint, sizeof(job->report.hint), "%s", err.hint);
+		job->report.code = cli_database_code(&err);
+	}
 	job->report.over = true;
 	if (job->source != NULL)
 		replay_source_close(&job->source);

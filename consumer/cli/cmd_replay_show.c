@@ -76,6 +76,7 @@ static void show_line(const struct replay_report *sum, double part, double per_s
 		show_messages(sum), per_s, eta, jobs, jobs == 1 ? "job" : "jobs");
 	if (sum->over)
 		fprintf(stderr, "\n");
+	log_set_bar(!sum->over);
 	(void)fflush(stderr);
 }
 
@@ -127,12 +128,14 @@ void replay_show_summary(const struct replay_options *options, const struct repl
 {
 	struct replay_report sum = show_sum(jobs, count);
 
+	log_set_bar(false);
 	for (size_t i = 0; i < count; i++) {
 		struct error err = {.hint = ""};
 
 		if (jobs[i].ok)
 			continue;
 		snprintf(err.message, sizeof(err.message), "%s", jobs[i].failure);
+		snprintf(err.hint, sizeof(err.hint), "%s", jobs[i].hint);
 		(void)cli_fail(EXIT_CODE_FAILED, &err);
 	}
 	if (!sum.ok)

@@ -249,6 +249,6 @@ enum exit_code cmd_verify(const struct config *config, int argc, char **argv)
 	     (ledger == NULL || verify_ledger(conn, ledger, &right, &err));
 	PQfinish(conn);
 	if (!ok)
-		return cli_fail(EXIT_CODE_FAILED, &err);
+		return cli_fail_database(&err);
 	return right ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }

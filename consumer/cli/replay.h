@@ -62,6 +62,8 @@ struct replay_report {
 	struct loads loads;
 	struct uuid identity; /* that its progress is kept under */
 	char failure[512];
+	char hint[256];
+	enum exit_code code; /* unless ok */
 };
 
 /* One job: its part of the files. */

@@ -89,3 +89,32 @@ def test_discard_removes_what_was_chosen(letters, migrated):
     assert letters("discard").returncode == 2  # nothing was said
     assert letters("discard", "--station", "cs001").stdout == "discarded 2\n"
     assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [("cs002",)]
+
+
+def test_what_there_is_not_is_said(letters):
+    unknown = "0123456789abcdef"
+    known = letters("list", "--station", "cs002").stdout.split()[0]
+    for word in ("show", "list", "requeue", "discard"):
+        done = letters(word, unknown)
+        assert done.returncode == 1 and f"there is no dead letter {unknown}\n" in done.stderr
+    done = letters("show", unknown, known)
+    assert done.returncode == 1 and unknown in done.stderr and known in done.stdout
+    done = letters("list", "--reason", "nope")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "there is no dead letter like that\n"
+    assert letters("discard", "--all").returncode == 0
+    assert letters("list").stderr == "there is no dead letter\n"
+
+
+def test_without_a_schema_the_exit_code_says_so(database, tmp_path):
+    ledger, capture = tmp_path / "ledger", tmp_path / "capture"
+    ledger.write_text('{"ledger":1}\n')
+    capture.write_text('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs1","qos":1,'
+                       '"payload":"[2,\\"1\\",\\"Heartbeat\\",{}]"}\n')
+    settings = {**database.settings(), "spool.dir": str(tmp_path / "spool")}
+    for words in (["verify"], ["verify", "--ledger", str(ledger)], ["dead-letters", "list"],
+                  ["dead-letters", "show", "--all"], ["dead-letters", "requeue", "--all"],
+                  ["dead-letters", "discard", "--all"], ["replay", str(capture)]):
+        done = run_cli(settings, *words)
+        assert done.returncode == 5, (words, done.stderr)
+        assert "migrate up" in done.stderr

@@ -1,0 +1,60 @@
+"""What commands print, to people and to programs."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+
+import rig
+from conftest import BINARY, run_cli
+
+LINE = ('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs%d","qos":1,"payload":'
+        '"[2,\\"1\\",\\"%s\\",{\\"connectorId\\":1,\\"status\\":\\"Available\\",'
+        '\\"errorCode\\":\\"NoError\\"}]"}\n')
+
+
+def test_dry_run_is_json_if_asked_for(tmp_path):
+    capture = tmp_path / "capture"
+    capture.write_text(LINE % (1, "StatusNotification") + LINE % (2, "Reset") + "no line\n"
+                       + LINE.replace("[2", "[99") % (3, "x"))
+    done = run_cli({}, "replay", "--dry-run", "--json", "--station", "cs1", str(capture))
+    assert done.returncode == 1, done.stderr
+    said = json.loads(done.stdout)
+    assert said["dry_run"] and said["unreadable"] == 1 and said["not_asked_for"] == 2
+    assert said["messages"] == 3 and sum(said["rows"].values()) >= 1
+    assert said["dead_lettered_reasons"] == {} and said["skipped_reasons"] == {}
+    # The same facts as for people.
+    text = run_cli({}, "replay", "--dry-run", "--station", "cs1", str(capture)).stdout
+    for table, count in said["rows"].items():
+        assert f"rows for {table}: {count}" in text
+    empty = run_cli({}, "replay", "--dry-run", "--json", str(tmp_path))
+    assert json.loads(empty.stdout.splitlines()[-1])["records"] == 3
+
+
+def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
+    """On a terminal: a line that is logged meanwhile begins at its beginning."""
+    capture = tmp_path / "capture"
+    capture.write_text("".join(LINE % (n, "StatusNotification") + "no line\n"
+                               for n in range(2000)))
+    ours, theirs = pty.openpty()
+    settings = {**migrated.settings(), "spool.dir": str(tmp_path / "spool")}
+    process = subprocess.Popen(
+        [BINARY, *(f"--{key}={value}" for key, value in settings.items()), "replay", str(capture)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # EIO: the other side is closed
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(ours)
+    assert process.wait(rig.HANGS_S) == 1
+    assert b"[###" in said and b"event=unreadable" in said
+    for found in re.finditer(rb"level=\w+ event=", said):
+        before = said[:found.start()]
+        assert not before or before.endswith((b"\n", b"\r\033[K")), before[-80:]
