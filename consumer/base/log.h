@@ -22,8 +22,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 /* Once, before threads start. */
 void log_open(void);
 
-/* A line that has not ended is on the terminal, as a bar of progress: lines from here on wipe it out
- * first. */
+/* A line that has not ended is on the terminal, as a bar of progress: lines from here on wipe it
+ * out first. */
 void log_set_bar(bool shown);
 
 /* From here on lines above this level are not written. Default info. */
