@@ -14,6 +14,7 @@ static void error_fill(struct error *err, enum error_kind kind, const char *reas
 	err->kind = kind;
 	err->reason = reason;
 	err->offset = -1;
+	err->needs_person = kind == ERROR_FATAL;
 	err->sqlstate[0] = '\0';
 	err->hint[0] = '\0';
 	vsnprintf(err->message, sizeof(err->message), format, args);
@@ -58,6 +59,13 @@ bool error_hint(struct error *err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(err->hint, sizeof(err->hint), format, args);
 	va_end(args);
+	return false;
+}
+
+bool error_needs_person(struct error *err)
+{
+	if (err != NULL)
+		err->needs_person = true;
 	return false;
 }
 

@@ -4,6 +4,7 @@
 #include "base/check.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -23,6 +24,9 @@ struct error {
 	enum error_kind kind;
 	const char *reason; /* short and stable, for metrics and dead letters: "bad_msgpack" */
 	int64_t offset;     /* position in the bytes that were wrong, or -1 */
+	/* Trying again does not help until somebody has done something, which the hint names. FATAL
+	 * errors are such; of the others those that error_needs_person() was called for. */
+	bool needs_person;
 	char sqlstate[6];   /* of PostgreSQL's answer, or "" */
 	char message[512];
 	char hint[256]; /* what to do about it, or "" */
@@ -42,6 +46,9 @@ bool error_set_errno(struct error *err, enum error_kind kind, const char *reason
 /* Add a hint to an error that is set. Returns false. */
 bool error_hint(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Nobody but a person ends this, although it is tried again meanwhile. Returns false. */
+bool error_needs_person(struct error *err);
+
 /* Put "text: " before the message. Returns false. */
 bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -54,6 +61,7 @@ bool error_prefix(struct error *err, const char *format, ...) __attribute__((for
 #define error_set_errno(...) ((void)error_set_errno(__VA_ARGS__), false)
 #define error_hint(...) ((void)error_hint(__VA_ARGS__), false)
 #define error_prefix(...) ((void)error_prefix(__VA_ARGS__), false)
+#define error_needs_person(...) ((void)error_needs_person(__VA_ARGS__), false)
 #endif
 
 /* "poison", "transient", ... */

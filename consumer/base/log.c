@@ -178,7 +178,8 @@ void log_failure(enum log_level level, const char *event, const struct error *er
 	if (!log_enabled(level))
 		return;
 	log_begin(&t, level, event);
-	log_put(&t, " kind=%s reason=%s", error_kind_name(err->kind), err->reason);
+	log_put(&t, " kind=%s reason=%s heals=%s", error_kind_name(err->kind), err->reason,
+		err->needs_person ? "by_a_person" : "by_itself");
 	if (err->sqlstate[0] != '\0')
 		log_put(&t, " sqlstate=%s", err->sqlstate);
 	if (err->offset >= 0)
@@ -187,6 +188,17 @@ void log_failure(enum log_level level, const char *event, const struct error *er
 	if (err->hint[0] != '\0')
 		log_put_quoted(&t, "hint", err->hint);
 	log_end(&t);
+}
+
+void log_will_retry(const struct error *err, const char *waits_for, int64_t wait_us,
+	uint64_t suppressed)
+{
+	log_info("will_retry",
+		err->needs_person ? "somebody has to act; it is tried again meanwhile"
+				  : "nothing to do; it is tried again until it works",
+		"waits_for=%s heals=%s in_ms=%lld suppressed=%llu", waits_for,
+		err->needs_person ? "by_a_person" : "by_itself", (long long)(wait_us / US_PER_MS),
+		(unsigned long long)suppressed);
 }
 
 bool log_repeat_due(struct log_repeat *r, uint64_t *suppressed_out)

@@ -48,8 +48,16 @@ void log_line(enum log_level level, const char *event, const char *message, cons
 #define log_info(event, message, ...) log_line(LOG_LEVEL_INFO, event, message, __VA_ARGS__)
 #define log_debug(event, message, ...) log_line(LOG_LEVEL_DEBUG, event, message, __VA_ARGS__)
 
-/* An error struct as one line: kind, reason, sqlstate, message, hint. */
+/*
+ * An error struct as one line: kind, reason, sqlstate, message, hint, and who ends it:
+ * heals=by_itself means that the program goes on alone, heals=by_a_person that somebody has to act.
+ */
 void log_failure(enum log_level level, const char *event, const struct error *err);
+
+/* Below that: it is tried again after a while, so many such lines were left out, and the trouble
+ * is over once what it waits for is there. */
+void log_will_retry(const struct error *err, const char *waits_for, int64_t wait_us,
+	uint64_t suppressed);
 
 /*
  * One line per cause and 30 s: log_repeat_due() says whether to log now and how many were left out

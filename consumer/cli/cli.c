@@ -78,8 +78,13 @@ static const char cli_store_help[] =
 	"  --json         a JSON object per line instead of a table\n";
 
 static const struct command cli_commands[] = {
-	{"run", "[--migrate]", "take OCPP events from the broker and store them",
-		"  --migrate      bring the schema up to date first if it is behind\n", cmd_run},
+	{"run", "[--migrate] [--drain]", "take OCPP events from the broker and store them",
+		"  --migrate      bring the schema up to date first if it is behind\n"
+		"  --drain        take this worker out: unsubscribe, store what the broker has "
+		"queued "
+		"for\n"
+		"                 it, end its session, and exit with 0\n",
+		cmd_run},
 	{"migrate",
 		"[maeve] [--path DIR] up [N] | down N|--all | goto V | force V | version | status "
 		"| "

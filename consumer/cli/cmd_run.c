@@ -42,6 +42,8 @@ enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--migrate") == 0)
 			options.migrate = true;
+		else if (strcmp(argv[i], "--drain") == 0)
+			options.drain = true;
 		else
 			return cli_usage("run", "\"%s\" is not understood", argv[i]);
 	}

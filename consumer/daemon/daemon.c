@@ -1,77 +1,20 @@
 #include "daemon/daemon.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/log.h"
-#include "daemon/filters.h"
-#include "daemon/intake.h"
-#include "daemon/pipeline.h"
+#include "daemon/daemon_private.h"
 #include "daemon/reload.h"
-#include "daemon/signals.h"
-#include "http/http.h"
-#include "metrics/metrics.h"
 #include "migrate/migrate.h"
-#include "mqtt/mqtt.h"
 
-#include <ev.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static const int64_t BROKER_BASE_US = 200 * US_PER_MS;
-static const int64_t BROKER_CAP_US = 30 * US_PER_SECOND;
-/* A connection that lasts this long is a good one. */
-static const int64_t BROKER_STEADY_US = 10 * US_PER_SECOND;
 static const double STOP_BROKER_S = 3.;    /* for the connection to end */
 static const double STOP_PIPELINE_S = 10.; /* for the batch under way */
 static const int64_t QOS0_WARNING_US = 3600 * US_PER_SECOND;
 
-enum {
-	PAGE_ARENA_BYTES = 256 * 1024,
-	BROKER_UNSTEADY = 4, /* connections in a row that did not last: worth a word */
-};
-
-/*
- *	RUNNING -> STOPPING_BROKER -> STOPPING_PIPELINE -> over
- */
-enum daemon_phase { DAEMON_RUNNING, DAEMON_STOPPING_BROKER, DAEMON_STOPPING_PIPELINE };
-
-struct daemon {
-	const struct daemon_options *options;
-	const struct config *config;
-	struct ev_loop *loop;
-	struct metrics *metrics;
-	struct spool *spool;
-	struct log_reader log;
-	struct pipeline *pipeline;
-	struct http *http;
-	struct intake intake;
-	struct mqtt *mqtt;
-	struct backoff broker_backoff;
-	struct log_repeat broker_trouble;
-	struct filters filters;
-	char client_id[128];
-	struct arena pages;
-
-	ev_async wake;
-	struct signals signals;
-	ev_timer broker_timer; /* connect again */
-	ev_timer stop_timer;   /* do not wait any longer */
-	ev_timer tick;
-	enum daemon_phase phase;
-	bool subscribed; /* as said last */
-	int64_t subscribed_us;
-	uint32_t unsteady;
-	int64_t qos0_warned_us;
-	uint64_t qos0_seen;
-
-	bool failed;
-	struct error failure;
-};
-
-static void daemon_stop(struct daemon *d);
-static void daemon_stop_pipeline(struct daemon *d);
+enum { PAGE_ARENA_BYTES = 256 * 1024 };
 
 /* ---- threads to loop ---- */
 
@@ -82,7 +25,7 @@ static void daemon_wake(void *context)
 	ev_async_send(d->loop, &d->wake);
 }
 
-static void daemon_fail(struct daemon *d, const struct error *err)
+void daemon_fail(struct daemon *d, const struct error *err)
 {
 	log_failure(LOG_LEVEL_ERROR, "stopping", err);
 	if (!d->failed) {
@@ -97,116 +40,6 @@ static void daemon_on_message(void *context, const struct mqtt_message *m)
 	struct daemon *d = context;
 
 	intake_message(&d->intake, m);
-}
-
-/* ---- the broker ---- */
-
-static void daemon_connect_later(struct daemon *d, int64_t us)
-{
-	ev_timer_stop(d->loop, &d->broker_timer);
-	ev_timer_set(&d->broker_timer, (double)us / (double)US_PER_SECOND, 0.);
-	ev_timer_start(d->loop, &d->broker_timer);
-}
-
-static void daemon_on_broker_timer(struct ev_loop *loop, ev_timer *w, int events)
-{
-	struct daemon *d = w->data;
-	struct mqtt_status status;
-
-	(void)loop;
-	(void)events;
-	mqtt_status(d->mqtt, &status);
-	if (d->phase == DAEMON_RUNNING && status.state == MQTT_DOWN)
-		mqtt_connect(d->mqtt);
-}
-
-static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
-{
-	struct error err;
-
-	if (!filters_save(&d->filters, &err)) {
-		if (!fs_is_full(&err)) {
-			daemon_fail(d, &err);
-			return;
-		}
-		error_hint(&err,
-			"it is written with the next connection; until then a filter that is "
-			"taken out of mqtt.topics stays subscribed");
-		log_failure(LOG_LEVEL_WARN, "subscriptions_not_kept", &err);
-	}
-	d->subscribed_us = clock_mono_us();
-	metrics_add(&d->metrics->broker_connects, 1);
-	log_info("broker_connected", "", "client_id=%s mqtt=%s session_present=%d",
-		LOG_VALUE(d->client_id), status->speaks_5 ? "5" : "3.1.1", status->session_present);
-	if (status->connects > 1 && !status->session_present)
-		log_warn("broker_lost_session",
-			"the broker did not keep our session: what it was given meanwhile is lost",
-			"connects=%" PRIu64, status->connects);
-}
-
-/* Two clients of one id push each other out for ever, and not every broker says why. */
-static void daemon_judge_connection(struct daemon *d)
-{
-	struct error err;
-
-	if (clock_mono_us() - d->subscribed_us > BROKER_STEADY_US) {
-		d->unsteady = 0;
-		backoff_reset(&d->broker_backoff);
-		(void)log_repeat_over(&d->broker_trouble);
-		return;
-	}
-	if (++d->unsteady % BROKER_UNSTEADY != 0)
-		return;
-	error_set(&err, ERROR_TRANSIENT, "broker", "no connection to the broker lasts: %u in a row",
-		d->unsteady);
-	error_hint(&err,
-		"if another client connects as \"%s\", give each worker an mqtt.client_id "
-		"(or a spool.dir) of its own",
-		d->client_id);
-	log_failure(LOG_LEVEL_WARN, "broker_unsteady", &err);
-}
-
-static void daemon_broker_down(struct daemon *d, const struct mqtt_status *status)
-{
-	int64_t wait_us;
-	uint64_t suppressed;
-
-	if (d->phase != DAEMON_RUNNING)
-		return;
-	if (status->failure.kind == ERROR_FATAL) {
-		daemon_fail(d, &status->failure);
-		return;
-	}
-	if (d->subscribed_us > 0)
-		daemon_judge_connection(d);
-	d->subscribed_us = 0;
-	wait_us = backoff_next_us(&d->broker_backoff);
-	if (log_repeat_due(&d->broker_trouble, &suppressed)) {
-		log_failure(LOG_LEVEL_ERROR, "broker_lost", &status->failure);
-		log_info("will_retry", "", "in_ms=%" PRId64 " suppressed=%" PRIu64,
-			wait_us / US_PER_MS, suppressed);
-	}
-	daemon_connect_later(d, wait_us);
-}
-
-static void daemon_look_at_broker(struct daemon *d)
-{
-	struct mqtt_status status;
-
-	mqtt_status(d->mqtt, &status);
-	metrics_set(&d->metrics->broker_up, status.state == MQTT_UP);
-	if (status.state == MQTT_UP && !d->subscribed) {
-		d->subscribed = true;
-		daemon_broker_up(d, &status);
-	} else if (status.state == MQTT_DOWN && status.failed &&
-		   (d->subscribed || !ev_is_active(&d->broker_timer) ||
-			   status.failure.kind == ERROR_FATAL)) {
-		d->subscribed = false;
-		if (d->phase == DAEMON_STOPPING_BROKER)
-			daemon_stop_pipeline(d);
-		else
-			daemon_broker_down(d, &status);
-	}
 }
 
 static void daemon_on_wake(struct ev_loop *loop, ev_async *w, int events)
@@ -227,8 +60,12 @@ static void daemon_on_wake(struct ev_loop *loop, ev_async *w, int events)
 
 static void daemon_on_stop_signal(void *context, int signum)
 {
+	struct daemon *d = context;
+
 	(void)signum;
-	daemon_stop(context);
+	if (d->drain != DRAIN_NONE)
+		daemon_drain_interrupted(d);
+	daemon_stop(d);
 }
 
 static void daemon_on_reload(void *context)
@@ -256,7 +93,7 @@ static void daemon_wait_at_most(struct daemon *d, double seconds)
 	ev_timer_start(d->loop, &d->stop_timer);
 }
 
-static void daemon_stop(struct daemon *d)
+void daemon_stop(struct daemon *d)
 {
 	struct mqtt_status status;
 
@@ -274,7 +111,7 @@ static void daemon_stop(struct daemon *d)
 		mqtt_disconnect(d->mqtt);
 }
 
-static void daemon_stop_pipeline(struct daemon *d)
+void daemon_stop_pipeline(struct daemon *d)
 {
 	if (d->phase != DAEMON_STOPPING_BROKER)
 		return;
@@ -335,26 +172,24 @@ static bool daemon_migrate(void *context, struct error *err)
 static bool daemon_page(void *context, const char *path, struct http_answer *out)
 {
 	struct daemon *d = context;
-	struct mqtt_status status;
+	const char *trouble;
 
 	if (strcmp(path, "/healthz") == 0) {
 		out->body = slice_from_cstr("ok\n"); /* the loop turns */
 		return true;
 	}
 	if (strcmp(path, "/readyz") == 0) {
-		mqtt_status(d->mqtt, &status);
-		if (status.state == MQTT_UP && pipeline_is_ready(d->pipeline)) {
-			out->body = slice_from_cstr("ready\n");
-		} else {
-			out->status = 503;
-			out->body = slice_from_cstr(
-				status.state != MQTT_UP ? "no broker\n" : "no database\n");
-		}
+		trouble = daemon_broker_trouble(d);
+		if (trouble == NULL && !pipeline_is_ready(d->pipeline))
+			trouble = "no database\n";
+		out->status = trouble != NULL ? 503 : out->status;
+		out->body = slice_from_cstr(trouble != NULL ? trouble : "ready\n");
 		return true;
 	}
 	if (strcmp(path, "/metrics") != 0)
 		return false;
 	pipeline_measure(d->pipeline, d->spool);
+	metrics_set(&d->metrics->broker_up, daemon_broker_trouble(d) == NULL);
 	arena_reset(&d->pages);
 	out->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	out->body = metrics_text(d->metrics, &d->pages);
@@ -381,6 +216,9 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 			"messages=%" PRIu64, seen);
 	}
 	d->qos0_seen = seen;
+	daemon_broker_tick(d);
+	if (d->drain != DRAIN_NONE)
+		daemon_drain_tick(d);
 }
 
 /* ---- starting ---- */
@@ -451,6 +289,7 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 	options.filters_count = d->filters.wanted_count;
 	options.old_filters = d->filters.old;
 	options.old_filters_count = d->filters.old_count;
+	options.drain = d->options->drain;
 	return mqtt_new(&d->mqtt, &options, events, err);
 }
 
@@ -460,10 +299,10 @@ static void daemon_init_watchers(struct daemon *d)
 		d};
 
 	ev_async_init(&d->wake, daemon_on_wake);
-	ev_init(&d->broker_timer, daemon_on_broker_timer);
 	ev_init(&d->stop_timer, daemon_on_stop_timer);
 	ev_timer_init(&d->tick, daemon_on_tick, 1., 1.);
-	d->wake.data = d->broker_timer.data = d->stop_timer.data = d->tick.data = d;
+	d->wake.data = d->stop_timer.data = d->tick.data = d;
+	daemon_init_broker(d);
 	ev_async_start(d->loop, &d->wake);
 	ev_timer_start(d->loop, &d->tick);
 	signals_start(&d->signals, d->loop, signals);
@@ -480,7 +319,6 @@ static bool daemon_start(struct daemon *d, struct error *err)
 	if (d->loop == NULL || d->metrics == NULL ||
 		!arena_init(&d->pages, PAGE_ARENA_BYTES, PAGE_ARENA_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	backoff_init(&d->broker_backoff, BROKER_BASE_US, BROKER_CAP_US, (uint64_t)clock_mono_us());
 	daemon_init_watchers(d);
 	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
 		    &schema_version, err) ||
@@ -537,6 +375,7 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	d->options = options;
 	d->config = options->config;
+	d->drain = options->drain ? DRAIN_TAKING : DRAIN_NONE;
 	failed = !daemon_start(d, err);
 	if (!failed) {
 		log_info("started", "", "version=%s", OCPP_PERSISTER_VERSION);

@@ -18,6 +18,9 @@ struct daemon_options {
 	const struct config *config;
 	struct pg_options pg;
 	bool migrate; /* bring the schema up to date if it is behind */
+	/* Take the worker out: subscribe to nothing, take what the broker has queued for its
+	 * session, store it, end the session, and stop. */
+	bool drain;
 };
 
 /*

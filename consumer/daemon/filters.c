@@ -108,3 +108,8 @@ bool filters_save(const struct filters *f, struct error *err)
 	free(text);
 	return ok;
 }
+
+bool filters_forget(const struct filters *f, struct error *err)
+{
+	return access(f->path, F_OK) != 0 || fs_unlink(f->path, err);
+}

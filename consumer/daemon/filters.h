@@ -25,4 +25,7 @@ void filters_fini(struct filters *f);
 /* They are subscribed: remember them for the next run. */
 MUST_CHECK bool filters_save(const struct filters *f, struct error *err);
 
+/* Nothing is subscribed any more. */
+MUST_CHECK bool filters_forget(const struct filters *f, struct error *err);
+
 #endif

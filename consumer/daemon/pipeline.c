@@ -335,8 +335,7 @@ static void pipeline_log_trouble(struct pipeline *p, const char *event, const st
 	if (!log_repeat_due(&p->trouble, &suppressed))
 		return;
 	log_failure(LOG_LEVEL_ERROR, event, err);
-	log_info("will_retry", "", "in_ms=%" PRId64 " suppressed=%" PRIu64, wait_us / US_PER_MS,
-		suppressed);
+	log_will_retry(err, "database", wait_us, suppressed);
 }
 
 static void pipeline_on_lost(void *context, const struct error *lost)

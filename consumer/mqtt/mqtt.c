@@ -33,12 +33,44 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 
 /* ---- state ---- */
 
-void mqtt_set_up(struct mqtt *m)
+void mqtt_set_subscribing(struct mqtt *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->status.state = MQTT_SUBSCRIBING;
+	m->status.connecting_us = clock_mono_us();
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+void mqtt_set_handing_over(struct mqtt *m)
+{
+	bool news;
+
+	pthread_mutex_lock(&m->lock);
+	news = m->status.state == MQTT_SUBSCRIBING;
+	if (news)
+		m->status.state = MQTT_UP;
+	pthread_mutex_unlock(&m->lock);
+	if (news)
+		m->events.on_change(m->events.context);
+}
+
+void mqtt_set_subscribed(struct mqtt *m)
 {
 	pthread_mutex_lock(&m->lock);
 	m->status.state = MQTT_UP;
 	m->status.failed = false;
+	m->status.subscribed = true;
 	m->status.connects++;
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+void mqtt_set_drained(struct mqtt *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->status.state = MQTT_UP;
+	m->status.drained = true;
 	pthread_mutex_unlock(&m->lock);
 	m->events.on_change(m->events.context);
 }
@@ -51,6 +83,8 @@ void mqtt_set_down(struct mqtt *m, const struct error *why)
 		m->status.failure = *why;
 	}
 	m->status.state = MQTT_DOWN;
+	m->status.subscribed = false;
+	m->status.connecting_us = clock_mono_us();
 	pthread_mutex_unlock(&m->lock);
 	m->events.on_change(m->events.context);
 }
@@ -113,8 +147,14 @@ static bool mqtt_make_lists(struct mqtt *m)
 	m->uris = calloc(o->urls_count + 1, sizeof(*m->uris));
 	m->qos = calloc(o->filters_count + 1, sizeof(*m->qos));
 	m->subscribe_options = calloc(o->filters_count + 1, sizeof(*m->subscribe_options));
-	if (m->uris == NULL || m->qos == NULL || m->subscribe_options == NULL)
+	m->all_filters = calloc(o->filters_count + o->old_filters_count + 1, sizeof(char *));
+	if (m->uris == NULL || m->qos == NULL || m->subscribe_options == NULL ||
+		m->all_filters == NULL)
 		return false;
+	for (size_t i = 0; i < o->filters_count; i++)
+		m->all_filters[m->all_filters_count++] = o->filters[i];
+	for (size_t i = 0; i < o->old_filters_count; i++)
+		m->all_filters[m->all_filters_count++] = o->old_filters[i];
 	for (size_t i = 0; i < o->urls_count; i++) {
 		m->uris[i] = mqtt_uri(o->urls[i]);
 		if (m->uris[i] == NULL)
@@ -164,6 +204,7 @@ void mqtt_free(struct mqtt **mqtt)
 	free(m->uris);
 	free(m->qos);
 	free(m->subscribe_options);
+	free(m->all_filters);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -204,12 +245,18 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 			error_hint(&err, "the broker does not speak MQTT 5: 3.1.1 is tried");
 		} else {
 			error_hint(&err, "see mqtt.version");
+			error_needs_person(&err);
 		}
 	} else if (code == REASON_BAD_CREDENTIALS || code == REASON_NOT_AUTHORIZED ||
 		   code == RETURN_BAD_CREDENTIALS || code == RETURN_NOT_AUTHORIZED) {
 		error_hint(&err, "see mqtt.user and mqtt.password, and the broker's access rules");
+		error_needs_person(&err);
 	} else if (code == REASON_BAD_CLIENT_ID || code == RETURN_BAD_CLIENT_ID) {
 		error_hint(&err, "see mqtt.client_id");
+		error_needs_person(&err);
+	} else if (m->tls_error[0] != '\0') {
+		error_hint(&err, "see mqtt.tls_*, and the broker's certificate");
+		error_needs_person(&err);
 	}
 	mqtt_set_down(m, &err);
 }
@@ -230,13 +277,22 @@ static void mqtt_connected(struct mqtt *m, bool session_present)
 {
 	bool ending;
 
+	m->messages = 0;
+	m->seen_message = false;
 	pthread_mutex_lock(&m->lock);
 	m->status.session_present = session_present;
+	m->status.session_ended = m->ending_session;
 	m->status.speaks_5 = m->version == MQTTVERSION_5;
-	ending = m->ending;
+	ending = m->ending || m->ending_session;
 	pthread_mutex_unlock(&m->lock);
+	mqtt_set_subscribing(m);
 	if (ending) {
-		mqtt_disconnect(m); /* it was too early for that when it was asked for */
+		/* It was too early for that when it was asked for, or all is done. */
+		mqtt_disconnect(m);
+		return;
+	}
+	if (m->options.drain) {
+		mqtt_drain(m);
 		return;
 	}
 	/* Also with a session: a filter may be new, and a broker that lost its memory may not
@@ -309,12 +365,12 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 	if (o->password[0] != '\0')
 		c->password = o->password;
 	if (m->version == MQTTVERSION_5) {
-		c->cleanstart = 0;
+		c->cleanstart = m->ending_session;
 		c->connectProperties = properties;
 		c->onSuccess5 = mqtt_on_connect5;
 		c->onFailure5 = mqtt_on_connect_failure5;
 	} else {
-		c->cleansession = 0;
+		c->cleansession = m->ending_session;
 		c->onSuccess = mqtt_on_connect;
 		c->onFailure = mqtt_on_connect_failure;
 	}
@@ -325,18 +381,21 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 	return MQTTAsync_connect(m->client, c);
 }
 
-void mqtt_connect(struct mqtt *m)
+static void mqtt_connect_for(struct mqtt *m, bool ending_session)
 {
 	MQTTProperties properties = MQTTProperties_initializer;
-	int64_t expiry_s = m->options.session_expiry_us / US_PER_SECOND;
+	int64_t expiry_s = ending_session ? 0 : m->options.session_expiry_us / US_PER_SECOND;
 	struct error err;
 	int code;
 
 	pthread_mutex_lock(&m->lock);
 	CHECK(m->status.state == MQTT_DOWN);
 	m->status.state = MQTT_CONNECTING;
+	m->status.connecting_us = clock_mono_us();
 	m->status.failed = false;
+	m->status.drained = m->status.session_ended = false;
 	m->ending = false;
+	m->ending_session = ending_session;
 	m->tls_error[0] = '\0';
 	pthread_mutex_unlock(&m->lock);
 	if (m->fall_back) {
@@ -365,6 +424,16 @@ void mqtt_connect(struct mqtt *m)
 	}
 }
 
+void mqtt_connect(struct mqtt *m)
+{
+	mqtt_connect_for(m, false);
+}
+
+void mqtt_end_session(struct mqtt *m)
+{
+	mqtt_connect_for(m, true);
+}
+
 /* ---- losing the connection ---- */
 
 static void mqtt_on_lost(void *context, char *cause)
@@ -389,6 +458,7 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 	if ((int)reason == REASON_TAKEN_OVER) {
 		err.kind = ERROR_FATAL;
 		err.reason = "client_id_used_twice";
+		error_needs_person(&err);
 		error_hint(&err,
 			"another client connected as \"%s\": every worker needs an "
 			"mqtt.client_id (or a spool.dir) of its own",
@@ -532,7 +602,12 @@ static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync
 		out.trace =
 			mqtt_trace_id(mqtt_property(message, MQTTPROPERTY_CODE_CORRELATION_DATA));
 	}
+	if (!m->seen_message) {
+		m->seen_message = true;
+		mqtt_set_handing_over(m);
+	}
 	m->events.on_message(m->events.context, &out);
+	m->messages++;
 	MQTTAsync_freeMessage(&message);
 	MQTTAsync_free(topic);
 	return 1; /* 0 would park it in memory, acknowledged all the same */

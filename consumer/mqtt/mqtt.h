@@ -42,7 +42,7 @@ struct mqtt_options {
 	const char *password;
 	char *const *filters; /* with $share/<group>/ before, where shared */
 	size_t filters_count;
-	/* Filters of an earlier run that are not wanted any more, to be unsubscribed. */
+	/* Filters of an earlier run that are no longer wanted, to be unsubscribed. */
 	char *const *old_filters;
 	size_t old_filters_count;
 	int qos;
@@ -51,6 +51,9 @@ struct mqtt_options {
 	int64_t connect_timeout_us;
 	int64_t receive_maximum;
 	enum mqtt_version version;
+	/* Subscribe to nothing: take the filters back, and all that the broker still queues for our
+	 * session (mqtt_status.drained). mqtt_end_session() then ends the session itself. */
+	bool drain;
 	const char *tls_ca;
 	const char *tls_certificate;
 	const char *tls_key;
@@ -79,16 +82,25 @@ struct mqtt_events {
 	void *context;
 };
 
-enum mqtt_state { MQTT_DOWN, MQTT_CONNECTING, MQTT_UP };
+/*
+ * SUBSCRIBING: there is a connection, and we wait for the answer to our subscription. A broker that
+ * kept our session hands over what it has queued before it answers: with the first message we are
+ * UP, for messages do come.
+ */
+enum mqtt_state { MQTT_DOWN, MQTT_CONNECTING, MQTT_SUBSCRIBING, MQTT_UP };
 
 struct mqtt_status {
 	enum mqtt_state state;
 	bool session_present; /* of the last connection: the broker had kept our session */
+	bool subscribed;      /* the broker has answered: every filter is subscribed */
+	bool drained;         /* nothing is subscribed, and nothing is queued for us any more */
+	bool session_ended;   /* after mqtt_end_session() */
 	bool speaks_5;
 	/* Why it is down: TRANSIENT, or FATAL if trying again cannot help. Valid if failed. */
 	bool failed;
 	struct error failure;
-	uint64_t connects; /* successful ones, subscription included */
+	uint64_t connects;     /* successful ones, subscription included */
+	int64_t connecting_us; /* monotonic: since when the present state lasts, unless it is UP */
 };
 
 MUST_CHECK bool mqtt_new(struct mqtt **out, const struct mqtt_options *options,
@@ -105,6 +117,10 @@ void mqtt_connect(struct mqtt *m);
  * If on_message() never returns, it never is.
  */
 void mqtt_disconnect(struct mqtt *m);
+
+/* Begin to connect once more, for no other purpose than that the broker forgets our session:
+ * session_ended says that it has. Only when down. */
+void mqtt_end_session(struct mqtt *m);
 
 void mqtt_status(struct mqtt *m, struct mqtt_status *out);
 

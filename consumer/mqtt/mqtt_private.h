@@ -20,16 +20,28 @@ struct mqtt {
 	char **uris;    /* as paho spells them */
 	int *qos;
 	MQTTSubscribe_options *subscribe_options;
+	char **all_filters; /* wanted and old ones */
+	size_t all_filters_count;
+
+	/* Of this connection; receive thread. */
+	uint64_t messages;
+	uint64_t messages_before; /* the request to unsubscribe that is under way */
+	unsigned quiet_rounds;
+	bool seen_message;
 
 	pthread_mutex_t lock; /* of what follows */
 	struct mqtt_status status;
-	bool ending; /* mqtt_disconnect() was called */
+	bool ending;         /* mqtt_disconnect() was called */
+	bool ending_session; /* mqtt_end_session() was called */
 	char tls_error[256];
 };
 
 /* Tell the daemon. Of several reasons for being down the first counts, since what follows from it
  * says less, unless it is final. */
-void mqtt_set_up(struct mqtt *m);
+void mqtt_set_subscribing(struct mqtt *m);
+void mqtt_set_subscribed(struct mqtt *m);
+void mqtt_set_drained(struct mqtt *m);
+void mqtt_set_handing_over(struct mqtt *m); /* a message came */
 void mqtt_set_down(struct mqtt *m, const struct error *why);
 
 /* As paho spells it; malloc'ed. NULL if it is no address of a broker. */
@@ -38,8 +50,11 @@ char *mqtt_uri(const char *url);
 /* Borrows from the options. */
 void mqtt_tls_options(const struct mqtt_options *o, MQTTAsync_SSLOptions *tls);
 
-/* mqtt_subscribe.c; both answer through mqtt_set_up() and mqtt_set_down(). */
+/* mqtt_subscribe.c; both answer through mqtt_set_subscribed() and mqtt_set_down(). */
 void mqtt_subscribe(struct mqtt *m);
 void mqtt_unsubscribe_old(struct mqtt *m);
+
+/* mqtt_drain.c: unsubscribe everything and take what is queued; answers by mqtt_set_drained(). */
+void mqtt_drain(struct mqtt *m);
 
 #endif

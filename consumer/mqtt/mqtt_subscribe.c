@@ -9,6 +9,7 @@ static void mqtt_subscribe_failed(struct mqtt *m, const char *topic, const char 
 	error_set(&err, ERROR_TRANSIENT, "subscription",
 		"the broker refused the subscription to \"%s\": %s", topic, why);
 	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
+	error_needs_person(&err);
 	mqtt_set_down(m, &err);
 	mqtt_disconnect(m);
 }
@@ -29,7 +30,7 @@ static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 			return;
 		}
 	}
-	mqtt_set_up(m);
+	mqtt_set_subscribed(m);
 }
 
 static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
@@ -44,7 +45,7 @@ static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
 			return;
 		}
 	}
-	mqtt_set_up(m);
+	mqtt_set_subscribed(m);
 }
 
 static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)

@@ -41,6 +41,21 @@ static const struct pg_class pg_classes[] = {
 	{"", ERROR_TRANSIENT, "unexpected"},
 };
 
+/*
+ * What the server goes on saying until a person has acted. All else ends by itself: a server that
+ * starts, a lock, a failover.
+ */
+static const struct {
+	const char *prefix;
+	const char *hint; /* if the server has none */
+} pg_remedies[] = {
+	{"28", "see storage.postgres.user, storage.postgres.password and the server's pg_hba.conf"},
+	{"3D", "see storage.postgres.database: there is no such database"},
+	{"42", "see the rights of storage.postgres.user, and `ocpp-persister migrate status`"},
+	{"53100", "free space on the disk of the database"},
+	{"58", "see the disk and the log of the database server"},
+};
+
 static const struct pg_class *pg_class_of(const char *sqlstate)
 {
 	const struct pg_class *c = pg_classes;
@@ -57,6 +72,24 @@ enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint)
 	if (strcmp(sqlstate, "23514") == 0 && !has_constraint)
 		return ERROR_ROUTE;
 	return pg_class_of(sqlstate)->kind;
+}
+
+/* server: a hint of its own, or NULL. */
+static void pg_add_remedy(struct error *err, const char *sqlstate, const char *server)
+{
+	if (server != NULL)
+		error_hint(err, "%s", server);
+	if (err == NULL || err->kind != ERROR_TRANSIENT)
+		return;
+	for (size_t i = 0; i < sizeof(pg_remedies) / sizeof(*pg_remedies); i++) {
+		const char *prefix = pg_remedies[i].prefix;
+
+		if (strncmp(sqlstate, prefix, strlen(prefix)) != 0)
+			continue;
+		error_needs_person(err);
+		if (server == NULL)
+			error_hint(err, "%s", pg_remedies[i].hint);
+	}
 }
 
 bool pg_error_from_result(struct error *err, const PGresult *result)
@@ -81,8 +114,7 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 		memcpy(err->sqlstate, state, 5);
 		err->sqlstate[5] = '\0';
 	}
-	if (hint != NULL)
-		error_hint(err, "%s", hint);
+	pg_add_remedy(err, state, hint);
 	return false;
 }
 
@@ -130,6 +162,7 @@ bool pg_error_from_verbose(struct error *err, const char *message)
 		(int)strcspn(state + 7, "\n"), state + 7);
 	if (err != NULL)
 		memcpy(err->sqlstate, code, sizeof(code));
+	pg_add_remedy(err, code, NULL);
 	return false;
 }
 

@@ -155,6 +155,7 @@ static void session_try_host(struct pg_session *s)
 		return;
 	}
 	PQsetNoticeProcessor(s->conn, pg_notice_ignored, NULL);
+	(void)PQsetErrorVerbosity(s->conn, PQERRORS_VERBOSE); /* pg_error_from_connecting() */
 	session_start_timer(s, s->options.connect_timeout_us);
 	session_watch(s, EV_WRITE); /* libpq: as if PQconnectPoll() had said WRITING */
 }
@@ -193,6 +194,7 @@ static void session_poll_connect(struct pg_session *s)
 		session_watch(s, EV_WRITE);
 		return;
 	case PGRES_POLLING_OK:
+		(void)PQsetErrorVerbosity(s->conn, PQERRORS_DEFAULT);
 		s->state = SESSION_SETUP;
 		s->failed = !pg_check_encoding(s->conn, &s->failure);
 		if (s->failed) {
@@ -227,6 +229,8 @@ static void session_lost(struct pg_session *s, const struct error *why)
 		err = *why;
 	else if (s->conn == NULL || (s->failed && s->state == SESSION_SETUP))
 		err = s->failure;
+	else if (s->state == SESSION_CONNECTING)
+		pg_error_from_connecting(&err, s->conn);
 	else
 		pg_error_from_connection(&err, s->conn);
 	if (s->state == SESSION_RUNNING && s->commit_sent)

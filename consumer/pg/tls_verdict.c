@@ -139,8 +139,10 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 	if (err == NULL)
 		return;
 	/* A wrong host libpq names by itself. Trying again does not mend it. */
-	if (strstr(err->message, "does not match host name") != NULL)
+	if (strstr(err->message, "does not match host name") != NULL) {
 		err->reason = "refused";
+		error_needs_person(err);
+	}
 	if (strstr(err->message, "certificate verify failed") == NULL)
 		return;
 	host = PQhostaddr(conn) != NULL && PQhostaddr(conn)[0] != '\0' ? PQhostaddr(conn)
@@ -157,4 +159,5 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 	error_set(err, ERROR_TRANSIENT, "refused",
 		"the certificate of PostgreSQL at \"%s\" is refused: %s", PQhost(conn), v.text);
 	error_hint(err, "checked against \"%s\" (sslrootcert)", ca_file);
+	error_needs_person(err);
 }

@@ -1,0 +1,101 @@
+#include "mqtt/mqtt_private.h"
+
+/*
+ * Taking a worker out. A broker keeps its session, and in a shared group goes on giving it a share,
+ * until the filters are taken back. What was queued before stays queued for the session and comes
+ * as ever.
+ *
+ * MQTT does not say when a queue is empty, but packets keep their order: a broker reads our PUBACKs
+ * before the request that follows them, each PUBACK makes room for the next queued message, and
+ * what it sends for that goes out before its answer to the request. So a request to unsubscribe
+ * that is answered without a message in between has seen an empty queue. Brokers that read and send
+ * in different threads may be less strict: it is asked several times.
+ */
+enum { DRAIN_QUIET_ROUNDS = 5 };
+
+static void drain_ask(struct mqtt *m);
+
+static void drain_failed(struct mqtt *m, const char *why)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, "subscription",
+		"the broker did not take back the subscription to \"%s\": %s", m->all_filters[0],
+		why);
+	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
+	mqtt_set_down(m, &err);
+	mqtt_disconnect(m);
+}
+
+/* On the receive thread, as messages are: none is under way. */
+static void drain_answered(struct mqtt *m)
+{
+	m->quiet_rounds = m->messages == m->messages_before ? m->quiet_rounds + 1 : 0;
+	if (m->quiet_rounds >= DRAIN_QUIET_ROUNDS)
+		mqtt_set_drained(m);
+	else
+		drain_ask(m);
+}
+
+/* 0x11, no subscription existed, is what all but the first request should hear. */
+static void drain_on_answer5(void *context, MQTTAsync_successData5 *data)
+{
+	struct mqtt *m = context;
+	int count = data->alt.unsub.reasonCodeCount;
+
+	for (int i = 0; i < (int)m->all_filters_count; i++) {
+		enum MQTTReasonCodes code =
+			count > 1 && i < count ? data->alt.unsub.reasonCodes[i] : data->reasonCode;
+
+		if ((int)code >= REASON_FAILURE) {
+			drain_failed(m, MQTTReasonCode_toString(code));
+			return;
+		}
+	}
+	drain_answered(m);
+}
+
+static void drain_on_answer(void *context, MQTTAsync_successData *data)
+{
+	(void)data;
+	drain_answered(context);
+}
+
+static void drain_on_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+	drain_failed(context, (int)data->reasonCode >= REASON_FAILURE
+				      ? MQTTReasonCode_toString(data->reasonCode)
+			      : data->message != NULL ? data->message
+						      : MQTTAsync_strerror(data->code));
+}
+
+static void drain_on_failure(void *context, MQTTAsync_failureData *data)
+{
+	drain_failed(context,
+		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
+}
+
+static void drain_ask(struct mqtt *m)
+{
+	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
+	int code;
+
+	r.context = m;
+	if (m->version == MQTTVERSION_5) {
+		r.onSuccess5 = drain_on_answer5;
+		r.onFailure5 = drain_on_failure5;
+	} else {
+		r.onSuccess = drain_on_answer;
+		r.onFailure = drain_on_failure;
+	}
+	m->messages_before = m->messages;
+	code = MQTTAsync_unsubscribeMany(m->client, (int)m->all_filters_count, m->all_filters, &r);
+	if (code != MQTTASYNC_SUCCESS)
+		drain_failed(m, MQTTAsync_strerror(code));
+}
+
+void mqtt_drain(struct mqtt *m)
+{
+	m->quiet_rounds = 0;
+	drain_ask(m);
+}
