@@ -17,6 +17,7 @@ static void error_fill(struct error *err, enum error_kind kind, const char *reas
 	err->needs_person = kind == ERROR_FATAL;
 	err->sqlstate[0] = '\0';
 	err->hint[0] = '\0';
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): compiled twice */
 	vsnprintf(err->message, sizeof(err->message), format, args);
 }
 
@@ -57,6 +58,7 @@ bool error_hint(struct error *err, const char *format, ...)
 	if (err == NULL)
 		return false;
 	va_start(args, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): compiled twice */
 	vsnprintf(err->hint, sizeof(err->hint), format, args);
 	va_end(args);
 	return false;
@@ -78,6 +80,7 @@ bool error_prefix(struct error *err, const char *format, ...)
 	if (err == NULL)
 		return false;
 	va_start(args, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): compiled twice */
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	used = strlen(text);

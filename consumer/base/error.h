@@ -27,7 +27,7 @@ struct error {
 	/* Trying again does not help until somebody has done something, which the hint names. FATAL
 	 * errors are such; of the others those that error_needs_person() was called for. */
 	bool needs_person;
-	char sqlstate[6];   /* of PostgreSQL's answer, or "" */
+	char sqlstate[6]; /* of PostgreSQL's answer, or "" */
 	char message[512];
 	char hint[256]; /* what to do about it, or "" */
 };

@@ -1,18 +1,14 @@
 #include "cli/replay.h"
 
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/log.h"
 #include "daemon/feed.h"
 #include "daemon/intake.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define JOB_CLIENT_ID "replay"
 
 static const int64_t REPLAY_PROGRESS_US = US_PER_SECOND / 2;
 
@@ -81,6 +77,13 @@ static void job_drop_window(void *context)
 	replay_source_drop_window(job->source);
 }
 
+static bool job_content(void *context, uint64_t seq, uint8_t out[SHA256_BYTES])
+{
+	const struct replay_job *job = context;
+
+	return replay_source_content(job->source, seq, out);
+}
+
 static bool job_wants(void *context, const struct message *m)
 {
 	const struct replay_job *job = context;
@@ -96,64 +99,6 @@ void replay_on_unreadable(void *context, const char *path, const char *unit, int
 	*unreadable += count;
 	log_warn("unreadable", why, "file=%s %s=%" PRId64 " count=%" PRIu64, LOG_VALUE(path), unit,
 		position, count);
-}
-
-static void job_add(uint64_t *digest, const char *text)
-{
-	uint64_t parts[2] = {*digest, digest64(text, strlen(text))};
-
-	*digest = digest64(parts, sizeof(parts));
-}
-
-/* A log in use packs its segments, which changes their names and nothing else. */
-static void job_add_file(uint64_t *digest, const char *name)
-{
-	static const char packed[] = ".seg.zst";
-	char path[PATH_MAX];
-	size_t size;
-
-	if (realpath(name, path) == NULL)
-		snprintf(path, sizeof(path), "%s", name);
-	size = strlen(path);
-	if (size >= sizeof(packed) && strcmp(path + size - strlen(packed), packed) == 0)
-		path[size - strlen(".zst")] = '\0';
-	job_add(digest, path);
-}
-
-/* Of what was asked for, and of the names of the files. */
-static uint64_t job_digest(const struct replay_job *job, uint64_t digest)
-{
-	const struct replay_options *o = job->options;
-	char text[96];
-
-	job_add(&digest, "ocpp-persister replay 1");
-	snprintf(text, sizeof(text), "%u/%u %" PRId64 " %" PRId64, job->number, job->of, o->from_us,
-		o->to_us);
-	job_add(&digest, text);
-	job_add(&digest, o->lines != NULL ? o->lines : "");
-	if (o->csv != NULL)
-		job_add(&digest, o->csv);
-	for (size_t i = 0; i < o->stations_count; i++)
-		job_add(&digest, o->stations[i]);
-	job_add(&digest, "actions");
-	for (size_t i = 0; i < o->actions_count; i++)
-		job_add(&digest, o->actions[i]);
-	job_add(&digest, "files");
-	for (size_t i = 0; i < job->files.count; i++)
-		job_add_file(&digest, job->files.paths[i]);
-	return digest;
-}
-
-/* The same command on the same files goes on where an earlier one was interrupted. */
-static struct uuid job_identity(const struct replay_job *job)
-{
-	uint64_t halves[2] = {job_digest(job, 0), job_digest(job, 1)};
-	struct uuid id;
-
-	memcpy(id.bytes, halves, sizeof(id.bytes));
-	id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x80); /* RFC 9562: version 8, our own */
-	id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
-	return id;
 }
 
 /* ---- what became of it ---- */
@@ -214,7 +159,7 @@ static bool job_yields(void *context)
 		return false;
 	result = pg_query(job->look,
 		"SELECT FROM ingest_progress WHERE updated_at > now() - interval '3 seconds' "
-		"AND client_id <> '" JOB_CLIENT_ID "' LIMIT 1",
+		"AND asked IS NULL LIMIT 1",
 		0, NULL, &err);
 	yields = result != NULL && PQntuples(result) > 0;
 	PQclear(result);
@@ -235,12 +180,13 @@ static bool job_store(struct replay_job *job, struct error *err)
 		.oldest_seq = 1,
 		.seek = job_seek,
 		.next = job_next,
+		.content = job_content,
 		.drop_window = job_drop_window,
 		.gaps_only = job->options->csv != NULL,
 		.loads = job->options->csv != NULL || job->options->no_bulk ? NULL
 									    : &job->report.loads,
 		.wants = job_wants};
-	struct feed_options options = {.client_id = JOB_CLIENT_ID,
+	struct feed_options options = {.client_id = REPLAY_CLIENT_ID,
 		.rate = job->options->rate > 0 ? (job->options->rate - 1) / job->of + 1 : 0,
 		.on_progress = job_on_progress,
 		.yields = job_yields,
@@ -253,8 +199,6 @@ static bool job_store(struct replay_job *job, struct error *err)
 	config.batch_messages_max *= REPLAY_BATCH_FACTOR;
 	config.batch_bytes_max *= REPLAY_BATCH_FACTOR;
 	ok = feed_log(&config, &pg, &log, &options, metrics, err);
-	PQfinish(job->look);
-	job->look = NULL;
 	free(metrics);
 	return ok;
 }
@@ -264,15 +208,16 @@ void replay_job_run(struct replay_job *job)
 	struct replay_source_events events = {replay_on_unreadable, &job->report.unreadable};
 	struct error err;
 
-	job->report.identity = job_identity(job);
 	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
-			 job_store(job, &err);
+			 replay_position_find(job, &err) && job_store(job, &err);
 	if (!job->report.ok) {
 		snprintf(job->report.failure, sizeof(job->report.failure), "%s", err.message);
 		snprintf(job->report.hint, sizeof(job->report.hint), "%s", err.hint);
 		job->report.code = cli_database_code(&err);
 	}
 	job->report.over = true;
+	PQfinish(job->look);
+	job->look = NULL;
 	if (job->source != NULL)
 		replay_source_close(&job->source);
 	job->send(job);

@@ -61,6 +61,7 @@ struct replay_report {
 	struct replay_reasons dead_reasons, skip_reasons;
 	struct loads loads;
 	struct uuid identity; /* that its progress is kept under */
+	char identity_text[UUID_TEXT_BYTES];
 	char failure[512];
 	char hint[256];
 	enum exit_code code; /* unless ok */
@@ -76,7 +77,8 @@ struct replay_job {
 	struct replay_source *source;
 	uint64_t seq; /* of the record read last */
 	uint64_t furthest;
-	PGconn *look;                         /* to see who else stores messages; or NULL */
+	PGconn *look; /* beside the pipeline's: where to go on, who else stores messages; or NULL */
+	char asked[2 * SHA256_BYTES + 1];     /* digest of filters and the like */
 	void (*send)(struct replay_job *job); /* the report is news */
 	int pipe_fd;                          /* -1 = the only job */
 };
@@ -92,6 +94,13 @@ MUST_CHECK bool replay_attach(const struct config *config, struct loads *loads, 
 /* The same for what interrupted replays have left, before one begins. Nobody is waited for. Returns
  * how many tables were attached. */
 uint64_t replay_attach_left(const struct config *config);
+
+/* In ingest_progress, of replays. */
+#define REPLAY_CLIENT_ID "replay"
+
+/* cmd_replay_position.c: makes report.identity, under which there is a row that says where to go
+ * on: at the beginning, or where an earlier run stopped that read the same messages. */
+MUST_CHECK bool replay_position_find(struct replay_job *job, struct error *err);
 
 /* Stores the job's files; the report says how it went. */
 void replay_job_run(struct replay_job *job);

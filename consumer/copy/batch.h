@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/sha256.h"
 #include "copy/partitions.h"
 #include "copy/statement.h"
 #include "rows/rows.h"
@@ -49,6 +50,9 @@ struct batch {
 	struct arena arena;
 	uint64_t first_seq; /* known once a record was begun */
 	uint64_t last_seq;  /* known once records > 0 */
+	/* Digest of all records of the log up to last_seq, written with the progress. */
+	bool has_content;
+	uint8_t content[SHA256_BYTES];
 	size_t records;
 	size_t payload_bytes;
 	int64_t oldest_received_us;

@@ -78,11 +78,26 @@ static struct slice totals_reasons_json(struct writer *w, struct arena *arena)
 	return text_end(&t);
 }
 
+/* In hexadecimal; absent if the log's identity stands for its content. */
+static struct slice totals_content(struct batch *b)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t *text = b->has_content ? arena_bytes(&b->arena, (size_t)2 * SHA256_BYTES) : NULL;
+
+	if (text == NULL)
+		return (struct slice){NULL, 0};
+	for (size_t i = 0; i < SHA256_BYTES; i++) {
+		text[2 * i] = (uint8_t)digits[b->content[i] >> 4];
+		text[2 * i + 1] = (uint8_t)digits[b->content[i] & 15];
+	}
+	return slice_of(text, (size_t)2 * SHA256_BYTES);
+}
+
 bool writer_plan_totals(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 	struct writer_totals totals;
-	struct slice params[9];
+	struct slice params[10];
 
 	writer_totals_of(w, b, &totals);
 	totals_add_reasons(w, b, 1);
@@ -97,8 +112,9 @@ bool writer_plan_totals(struct writer *w, struct error *err)
 				    : (struct slice){NULL, 0};
 	params[8] = w->gap_last > 0 ? param_int8(&b->arena, (int64_t)w->gap_last)
 				    : (struct slice){NULL, 0};
+	params[9] = totals_content(b);
 	totals_add_reasons(w, b, -1);
-	return writer_statement(w, &w->statements->all[STATEMENT_TOTALS], params, 9, &b->arena,
+	return writer_statement(w, &w->statements->all[STATEMENT_TOTALS], params, 10, &b->arena,
 		err);
 }
 

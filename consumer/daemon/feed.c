@@ -103,6 +103,13 @@ static enum spool_next feed_next(void *context, struct arena *arena, struct reco
 	return next;
 }
 
+static bool feed_content(void *context, uint64_t seq, uint8_t out[SHA256_BYTES])
+{
+	struct feed *f = context;
+
+	return f->log->content(f->log->context, seq, out);
+}
+
 static void feed_drop_window(void *context)
 {
 	struct feed *f = context;
@@ -222,6 +229,7 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 		.loads = f->log->loads,
 		.seek = feed_seek,
 		.next = feed_next,
+		.content = f->log->content == NULL ? NULL : feed_content,
 		.drop_window = feed_drop_window,
 		.release = feed_release,
 		.wants = feed_wants};

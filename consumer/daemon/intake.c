@@ -2,11 +2,10 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/sha256.h"
 
 #include <openssl/evp.h>
 #include <unistd.h>
-
-enum { SHA256_BYTES = 32 };
 
 /* Never acknowledged: the connection ends with the process. */
 static _Noreturn void intake_park(struct intake *in)

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/sha256.h"
 #include "copy/attacher.h"
 #include "decode/message.h"
 #include "spool/spool.h"
@@ -26,6 +27,10 @@ struct log_reader {
 	void (*drop_window)(void *context);
 	void (*release)(void *context, uint64_t seq);     /* or NULL */
 	bool (*failed)(void *context, struct error *err); /* or NULL */
+
+	/* Digest of all records up to seq, kept with the progress; asked for when seq was read
+	 * last. False: not known. NULL: the identity of the log stands for its content. */
+	bool (*content)(void *context, uint64_t seq, uint8_t out[SHA256_BYTES]);
 
 	/* Whether a message is to be stored; others count as skipped. NULL = all. */
 	bool (*wants)(void *context, const struct message *m);

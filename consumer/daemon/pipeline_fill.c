@@ -246,6 +246,9 @@ void pipeline_take_batch(struct pipeline *p)
 {
 	p->log->drop_window(p->log->context);
 	p->storing = p->filling;
+	p->storing->has_content =
+		p->log->content != NULL &&
+		p->log->content(p->log->context, p->storing->last_seq, p->storing->content);
 	p->filling = p->storing == &p->batches[0] ? &p->batches[1] : &p->batches[0];
 	p->closed = false;
 }

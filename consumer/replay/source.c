@@ -30,11 +30,13 @@ bool replay_source_open(struct replay_source **out, const struct replay_files *f
 	if (s != NULL) {
 		s->buffer = malloc(SOURCE_BUFFER_BYTES);
 		s->csv = csv == NULL ? NULL : calloc(1, sizeof(*s->csv));
+		s->content = sha256_new();
+		s->opened = calloc(files->count + 1, sizeof(*s->opened));
+		s->fd = s->input_fd = -1;
 	}
-	if (s == NULL || s->buffer == NULL || (csv != NULL && s->csv == NULL)) {
-		if (s != NULL)
-			free(s->buffer);
-		free(s);
+	if (s == NULL || s->buffer == NULL || s->content == NULL || s->opened == NULL ||
+		(csv != NULL && s->csv == NULL)) {
+		replay_source_close(&s);
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	}
 	s->files = files;
@@ -42,8 +44,8 @@ bool replay_source_open(struct replay_source **out, const struct replay_files *f
 	if (csv != NULL)
 		s->csv->map = csv;
 	s->events = events;
-	s->fd = s->input_fd = -1;
 	s->buffer_room = SOURCE_BUFFER_BYTES;
+	source_content_begin(s, (const uint8_t[SHA256_BYTES]){0});
 	s->reported.position = s->reported_packed.position = -1;
 	*out = s;
 	return true;
@@ -77,6 +79,8 @@ void replay_source_close(struct replay_source **source)
 	free(s->buffer);
 	free(s->csv);
 	free(s->checkpoints);
+	free(s->opened);
+	sha256_free(&s->content);
 	free(s);
 }
 
@@ -140,11 +144,36 @@ static bool source_unpack_from(struct replay_source *s, int fd, struct error *er
 	return true;
 }
 
+/* What was read of it before must be what is read again: a log that is rotated meanwhile leaves
+ * its name to another file. (A log in use packs its segments into new ones, which say themselves
+ * what they hold.) */
+static bool source_recognise(struct replay_source *s, int fd, struct error *err)
+{
+	struct source_opened *o = &s->opened[s->file];
+	struct source_opened now = {.known = true};
+	struct stat status;
+	const char *path = source_path(s);
+
+	if (fstat(fd, &status) != 0)
+		return error_set_errno(err, ERROR_FATAL, "file", "could not look at \"%s\"", path);
+	now.device = status.st_dev;
+	now.inode = status.st_ino;
+	now.bytes = S_ISREG(status.st_mode) && fd != STDIN_FILENO ? status.st_size : 0;
+	s->disk_bytes = now.bytes;
+	if (o->known && (o->device != now.device || o->inode != now.inode) &&
+		strstr(path, ".seg") == NULL) {
+		error_set(err, ERROR_FATAL, "file_changed",
+			"\"%s\" is another file than the one that was read before", path);
+		return error_hint(err, "run it again: what is stored is a duplicate then");
+	}
+	*o = now;
+	return true;
+}
+
 static bool source_unpack(struct replay_source *s, struct error *err)
 {
 	const char *path = s->files->paths[s->file];
 	bool input = strcmp(path, "-") == 0, ok;
-	struct stat status;
 	int fd;
 
 	if (input && s->input_fd >= 0) {
@@ -155,10 +184,7 @@ static bool source_unpack(struct replay_source *s, struct error *err)
 	fd = input ? STDIN_FILENO : source_open(path, err);
 	if (fd < 0)
 		return false;
-	s->disk_bytes = !input && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)
-				? (int64_t)status.st_size
-				: 0;
-	ok = source_unpack_from(s, fd, err);
+	ok = source_recognise(s, fd, err) && source_unpack_from(s, fd, err);
 	if (!input && (!ok || s->fd != fd))
 		close(fd);
 	if (!ok)
@@ -183,15 +209,13 @@ static void source_open_segment(struct replay_source *s)
 	source_close_file(s);
 }
 
-/* True: it is open, or it has nothing to read and s->fd is -1. */
-static bool source_open_file(struct replay_source *s, struct error *err)
+/* At the beginning of what is open. True also if it has nothing to read: s->fd is -1 then. */
+static bool source_begin_file(struct replay_source *s, struct error *err)
 {
 	static const uint8_t segment[] = {0x96, 0xce, 'O', 'P', 'S'};
 	uint8_t start[sizeof(segment)] = {0};
 	bool named;
 
-	if (!source_unpack(s, err))
-		return false;
 	if (s->archive != NULL) {
 		s->size = archive_reader_size(s->archive);
 		source_open_segment(s);
@@ -218,6 +242,11 @@ static bool source_open_file(struct replay_source *s, struct error *err)
 		return true;
 	source_open_segment(s);
 	return true;
+}
+
+static bool source_open_file(struct replay_source *s, struct error *err)
+{
+	return source_unpack(s, err) && source_begin_file(s, err);
 }
 
 static void source_next_file(struct replay_source *s)
@@ -434,10 +463,13 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 {
 	size_t room = s->checkpoints_room == 0 ? 64 : s->checkpoints_room * 2;
 	struct source_checkpoint *grown;
+	uint8_t content[SHA256_BYTES];
 
-	if (s->seq % SOURCE_CHECKPOINT != 0 ||
-		(s->checkpoints_count > 0 &&
-			s->checkpoints[s->checkpoints_count - 1].seq >= s->seq))
+	if (s->seq % SOURCE_CHECKPOINT != 0)
+		return true;
+	sha256_get(s->content, content);
+	source_content_begin(s, content);
+	if (s->checkpoints_count > 0 && s->checkpoints[s->checkpoints_count - 1].seq >= s->seq)
 		return true;
 	if (s->checkpoints_count == s->checkpoints_room) {
 		grown = realloc(s->checkpoints, room * sizeof(*grown));
@@ -446,29 +478,36 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 		s->checkpoints = grown;
 		s->checkpoints_room = room;
 	}
-	s->checkpoints[s->checkpoints_count++] = (struct source_checkpoint){.seq = s->seq,
+	s->checkpoints[s->checkpoints_count] = (struct source_checkpoint){.seq = s->seq,
 		.file = s->file,
 		.offset = s->kind == SOURCE_SEGMENT ? s->reader.offset
 						    : s->buffer_offset + (int64_t)s->buffer_at,
 		.inner = s->kind == SOURCE_SEGMENT ? s->reader.last_seq : s->lines};
+	memcpy(s->checkpoints[s->checkpoints_count++].content, content, SHA256_BYTES);
 	return true;
 }
 
 static bool source_go_to(struct replay_source *s, const struct source_checkpoint *c,
 	struct error *err)
 {
-	struct stat status;
+	/* A file that is open is not opened anew: its name may stand for another one by now. */
+	bool open = c->file == s->file && s->fd >= 0;
 
-	source_close_file(s);
-	s->file = c->file;
+	source_content_begin(s, c->content);
 	s->seq = c->seq;
-	s->done_bytes = s->disk_bytes = 0;
-	for (size_t i = 0; i < s->file; i++)
-		s->done_bytes += stat(s->files->paths[i], &status) == 0 ? status.st_size : 0;
-	if (c->offset == 0)
+	if (!open) {
+		source_close_file(s);
+		while (s->file > c->file)
+			s->done_bytes -= s->opened[--s->file].bytes;
+		s->disk_bytes = 0;
+	}
+	if (!open && c->offset == 0)
 		return true; /* opened when it is read */
-	if (!source_open_file(s, err) || s->fd < 0)
-		return s->fd < 0;
+	segment_reader_drop_window(&s->reader);
+	if (!(open ? source_begin_file(s, err) : source_open_file(s, err)))
+		return false;
+	if (s->fd < 0 || c->offset == 0)
+		return true;
 	if (s->kind == SOURCE_SEGMENT) {
 		s->reader.offset = c->offset;
 		s->reader.last_seq = c->inner;
@@ -524,6 +563,7 @@ enum replay_next replay_source_next(struct replay_source *s, struct arena *arena
 			continue;
 		}
 		out->seq = ++s->seq;
+		source_content_add(s, out);
 		if (!source_checkpoint(s, err))
 			return REPLAY_ERROR;
 		if (s->seq > s->skip_until)

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/sha256.h"
 #include "replay/csv.h"
 #include "replay/lines.h"
 #include "spool/record.h"
@@ -13,8 +14,9 @@
 /*
  * Old messages from files, one after the other, numbered from 1 on: segments of a log, captures
  * line by line (replay/lines.h), and meter values in CSV (replay/csv.h), each plain or packed with
- * gzip or zstd. What a file is, is seen from its first bytes. The same files give the same numbers,
- * so the number of a message is a position to come back to.
+ * gzip or zstd. What a file is, is seen from its first bytes. The number of a message is a position
+ * to come back to as long as the messages before it are the same, which replay_source_content()
+ * tells: names, packing and where one file ends do not matter.
  *
  * What cannot be read is reported with file and position and passed over: nothing else is harmed.
  * Memory does not grow with the files; blocking; one thread.
@@ -58,6 +60,13 @@ void replay_source_drop_window(struct replay_source *source);
 
 /* Go behind message seq, forward or back. */
 MUST_CHECK bool replay_source_seek(struct replay_source *source, uint64_t seq, struct error *err);
+
+/*
+ * Digest of all messages from the first up to message seq, which must be the one read (or passed
+ * over) last: else false.
+ */
+MUST_CHECK bool replay_source_content(const struct replay_source *source, uint64_t seq,
+	uint8_t out[static SHA256_BYTES]);
 
 /* How much of files->bytes lies behind. */
 int64_t replay_source_bytes(const struct replay_source *source);

@@ -4,6 +4,8 @@
 #include "replay/source.h"
 #include "spool/segment.h"
 
+#include <sys/types.h>
+
 /* Shared by source*.c only. */
 
 enum source_kind { SOURCE_SEGMENT, SOURCE_STREAM, SOURCE_TEXT, SOURCE_CSV };
@@ -14,6 +16,15 @@ struct source_checkpoint {
 	size_t file;
 	int64_t offset;
 	uint64_t inner; /* lines read, or the number within the segment */
+	uint8_t content[SHA256_BYTES];
+};
+
+/* A file as it was found when it was opened first. */
+struct source_opened {
+	bool known;
+	dev_t device;
+	ino_t inode;
+	int64_t bytes; /* on disk */
 };
 
 /* The last place in the files that was reported. */
@@ -32,9 +43,10 @@ struct replay_source {
 	int fd;       /* of the unpacked file; -1 = none is open */
 	int input_fd; /* standard input, unpacked: it cannot be opened twice; -1 = not read yet */
 	enum source_kind kind;
-	int64_t size;       /* unpacked */
-	int64_t disk_bytes; /* as it is on disk */
-	int64_t done_bytes; /* of the files before */
+	int64_t size;                 /* unpacked */
+	int64_t disk_bytes;           /* as it is on disk */
+	struct source_opened *opened; /* one for each file */
+	int64_t done_bytes;           /* of the files before */
 
 	struct segment_reader reader;
 	struct archive_reader *archive; /* what it reads from; NULL = from fd */
@@ -44,6 +56,9 @@ struct replay_source {
 	size_t buffer_room, buffer_size, buffer_at;
 	int64_t buffer_offset;
 	uint64_t lines;
+
+	/* Of the messages up to seq: begins anew, with what came out, at each checkpoint. */
+	struct sha256 *content;
 
 	uint64_t seq;        /* of the message read last */
 	uint64_t skip_until; /* messages up to here are passed over */
@@ -55,6 +70,10 @@ struct replay_source {
 	struct source_checkpoint *checkpoints;
 	size_t checkpoints_count, checkpoints_room;
 };
+
+/* source_content.c: the digest of the messages; before: of those up to a checkpoint, or zeros. */
+void source_content_begin(struct replay_source *s, const uint8_t before[static SHA256_BYTES]);
+void source_content_add(struct replay_source *s, const struct record *r);
 
 /* Something cannot be read, where and why; said once, also if it is read again. */
 void source_report(struct replay_source *s, const char *unit, int64_t position, uint64_t count,

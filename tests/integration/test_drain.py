@@ -1,4 +1,4 @@
-"""The state of the broker's connection is true at every moment; a worker is taken out of its group."""
+"""What is said of the broker is true at every moment; a worker is taken out of its group."""
 
 import itertools
 import signal

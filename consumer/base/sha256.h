@@ -1,0 +1,29 @@
+#ifndef BASE_SHA256_H
+#define BASE_SHA256_H
+
+#include "base/check.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * SHA-256 of bytes that come one after the other, for what must not be taken for something else:
+ * digest64() is quick, and meets. One thread.
+ */
+enum { SHA256_BYTES = 32 };
+
+struct sha256;
+
+/* NULL: out of memory. */
+struct sha256 *sha256_new(void);
+void sha256_free(struct sha256 **digest);
+
+/* Begin anew. */
+void sha256_reset(struct sha256 *digest);
+void sha256_add(struct sha256 *digest, const void *data, size_t size);
+
+/* Of what was added so far; more may follow. */
+void sha256_get(const struct sha256 *digest, uint8_t out[static SHA256_BYTES]);
+
+#endif

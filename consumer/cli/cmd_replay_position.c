@@ -1,0 +1,332 @@
+#include "cli/replay.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "pg/wait.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Where a replay goes on. Each run keeps its progress in a row of its own, under a random identity:
+ * two that run at once never share one. Beside the number of the last message the row has what the
+ * messages up to there were (a digest, moved on by each batch in its transaction), and what was
+ * asked for. A run that reads the same messages finds it, whatever their files are called by then,
+ * and takes it over; for any other it means nothing.
+ */
+enum {
+	POSITION_ROWS_MAX = 100, /* of replays that did not end */
+	POSITION_ARENA_BYTES = 96 << 20,
+};
+
+static const int64_t POSITION_RETRY_US = 100 * US_PER_MS;
+static const int64_t POSITION_RETRY_CAP_US = 10 * US_PER_SECOND;
+
+/* A session that can only be of a run that goes on. backend_start is hidden from other roles. */
+#define POSITION_ALIVE                                                                             \
+	"EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.backend_pid "                      \
+	"AND (a.backend_start = p.backend_start OR a.backend_start IS NULL))"
+
+/* A candidate. */
+struct position {
+	char spool[UUID_TEXT_BYTES];
+	uint64_t seq;
+	char content[2 * SHA256_BYTES + 1];
+};
+
+struct finder {
+	struct replay_job *job;
+	struct arena arena;
+	char begins[2 * SHA256_BYTES + 1]; /* of the first message; "" = there is none */
+	struct position candidates[POSITION_ROWS_MAX];
+	size_t candidates_count;
+	const struct position *found;
+};
+
+static void position_hex(const uint8_t digest[SHA256_BYTES], char out[2 * SHA256_BYTES + 1])
+{
+	for (size_t i = 0; i < SHA256_BYTES; i++)
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* ---- what was asked for ---- */
+
+static void asked_add(struct sha256 *digest, const char *text)
+{
+	sha256_add(digest, text, strlen(text) + 1);
+}
+
+static void asked_add_list(struct sha256 *digest, const char *name, const char *const *items,
+	size_t count)
+{
+	asked_add(digest, name);
+	for (size_t i = 0; i < count; i++)
+		asked_add(digest, items[i]);
+}
+
+/*
+ * All that decides what becomes of a message: with another filter, or a pattern of topics that was
+ * mended meanwhile, what was passed over then is not done with.
+ */
+static bool position_asked(struct replay_job *job, struct error *err)
+{
+	const struct replay_options *o = job->options;
+	const struct config *c = job->config;
+	struct sha256 *digest = sha256_new();
+	uint8_t out[SHA256_BYTES];
+	char text[128];
+
+	if (digest == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	asked_add(digest, "ocpp-persister replay 2");
+	snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 " %d %" PRId64, o->from_us, o->to_us,
+		o->csv != NULL, c->mqtt_message_bytes_max);
+	asked_add(digest, text);
+	asked_add_list(digest, "stations", o->stations, o->stations_count);
+	asked_add_list(digest, "actions", o->actions, o->actions_count);
+	asked_add_list(digest, "patterns", (const char *const *)c->mqtt_topic_patterns.items,
+		c->mqtt_topic_patterns.count);
+	asked_add_list(digest, "skip", (const char *const *)c->events_skip.items,
+		c->events_skip.count);
+	asked_add(digest, c->events_results);
+	sha256_get(digest, out);
+	sha256_free(&digest);
+	position_hex(out, job->asked);
+	return true;
+}
+
+/* For people: the names as they were given. */
+static void position_sources(const struct replay_options *o, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < o->sources_count && used + 1 < size; i++)
+		used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? " " : "",
+			o->sources[i]);
+}
+
+/* ---- reading ahead ---- */
+
+/* Stand behind message seq; *there_out: there is one. */
+static bool finder_read(struct finder *f, uint64_t seq, bool *there_out, struct error *err)
+{
+	struct replay_source *source = f->job->source;
+	bool retried = false;
+
+	if (!replay_source_seek(source, seq - 1, err))
+		return false;
+	for (;;) {
+		struct record r;
+		enum replay_next next = replay_source_next(source, &f->arena, &r, err);
+		/* Where the arena was full of what was passed over, one message has room. */
+		bool again = next == REPLAY_ERROR && err->kind == ERROR_TRANSIENT && !retried;
+
+		replay_source_drop_window(source);
+		arena_reset(&f->arena);
+		retried = again;
+		if (again)
+			continue;
+		*there_out = next == REPLAY_RECORD;
+		return next != REPLAY_ERROR;
+	}
+}
+
+static bool finder_content(struct finder *f, uint64_t seq, char out[2 * SHA256_BYTES + 1],
+	bool *there_out, struct error *err)
+{
+	uint8_t digest[SHA256_BYTES];
+
+	if (!finder_read(f, seq, there_out, err))
+		return false;
+	*there_out = *there_out && replay_source_content(f->job->source, seq, digest);
+	if (*there_out)
+		position_hex(digest, out);
+	return true;
+}
+
+/* The furthest candidate whose messages are the first of ours. */
+static bool finder_compare(struct finder *f, struct error *err)
+{
+	for (size_t i = 0; i < f->candidates_count; i++) {
+		const struct position *c = &f->candidates[i];
+		char content[2 * SHA256_BYTES + 1];
+		bool there;
+
+		if (!finder_content(f, c->seq, content, &there, err))
+			return false;
+		if (!there)
+			break; /* there are not so many, and they come in order */
+		if (strcmp(content, c->content) == 0)
+			f->found = c;
+	}
+	return true;
+}
+
+/* ---- the rows ---- */
+
+static bool finder_run(struct finder *f, const char *sql, int count, const char *const *params,
+	struct error *err)
+{
+	PGresult *result = pg_query(f->job->look, sql, count, params, err);
+
+	PQclear(result);
+	return result != NULL;
+}
+
+/* Those of runs that ended are gone; of what did not end so many are kept, and so long. */
+static bool finder_tidy(struct finder *f, struct error *err)
+{
+	char sql[1024];
+
+	snprintf(sql, sizeof(sql),
+		"DELETE FROM ingest_progress p WHERE asked IS NOT NULL AND NOT %s "
+		"AND (updated_at < now() - interval '30 days' "
+		"OR (seq = 0 AND updated_at < now() - interval '1 hour') "
+		"OR spool NOT IN (SELECT spool FROM ingest_progress WHERE asked IS NOT NULL "
+		"ORDER BY updated_at DESC LIMIT %d))",
+		POSITION_ALIVE, POSITION_ROWS_MAX);
+	return finder_run(f, sql, 0, NULL, err);
+}
+
+static bool finder_look(struct finder *f, struct error *err)
+{
+	const char *params[] = {f->job->asked, f->begins};
+	PGresult *result = pg_query(f->job->look,
+		"SELECT spool, seq, encode(content, 'hex') FROM ingest_progress p "
+		"WHERE asked = decode($1, 'hex') AND begins = decode($2, 'hex') AND seq > 0 "
+		"AND content IS NOT NULL AND NOT " POSITION_ALIVE " ORDER BY seq",
+		2, params, err);
+
+	if (result == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(result) && f->candidates_count < POSITION_ROWS_MAX; i++) {
+		struct position *c = &f->candidates[f->candidates_count++];
+
+		snprintf(c->spool, sizeof(c->spool), "%s", PQgetvalue(result, i, 0));
+		snprintf(c->content, sizeof(c->content), "%s", PQgetvalue(result, i, 2));
+		c->seq = strtoull(PQgetvalue(result, i, 1), NULL, 10);
+	}
+	PQclear(result);
+	return true;
+}
+
+/* Its row becomes ours, unless somebody else has it now: then we begin at the beginning, as he may
+ * be slower than we are. */
+static bool finder_take_over(struct finder *f, bool *taken_out, struct error *err)
+{
+	const char *params[] = {f->job->report.identity_text, f->found->spool, f->found->content};
+	PGresult *result = pg_query(f->job->look,
+		"UPDATE ingest_progress p SET spool = $1::uuid, updated_at = now() "
+		"WHERE spool = $2::uuid AND content = decode($3, 'hex') AND NOT " POSITION_ALIVE
+		" RETURNING 1",
+		3, params, err);
+
+	*taken_out = result != NULL && PQntuples(result) == 1;
+	PQclear(result);
+	return result != NULL;
+}
+
+static bool finder_begin(struct finder *f, const char *sources, struct error *err)
+{
+	const char *params[] = {f->job->report.identity_text, f->job->asked, f->begins, sources};
+
+	return finder_run(f,
+		"INSERT INTO ingest_progress (spool, seq, client_id, asked, begins, sources) "
+		"VALUES ($1::uuid, 0, '" REPLAY_CLIENT_ID
+		"', decode($2, 'hex'), decode($3, 'hex'), $4)",
+		4, params, err);
+}
+
+/* A replay of files with these names was interrupted, and they hold something else by now. */
+static bool finder_say_other(struct finder *f, const char *sources, struct error *err)
+{
+	const char *params[] = {f->job->asked, sources};
+	PGresult *result = pg_query(f->job->look,
+		"SELECT seq FROM ingest_progress p WHERE asked = decode($1, 'hex') "
+		"AND sources = $2 AND seq > 0 AND NOT " POSITION_ALIVE
+		" ORDER BY updated_at DESC LIMIT 1",
+		2, params, err);
+
+	if (result == NULL)
+		return false;
+	if (PQntuples(result) > 0)
+		log_info("other_content",
+			"an earlier replay of the same names was interrupted, but it read other "
+			"messages than these: all of them are taken, from the first",
+			"interrupted_behind=%s sources=%s", PQgetvalue(result, 0, 0),
+			LOG_VALUE(sources));
+	PQclear(result);
+	return true;
+}
+
+/* ---- finding ---- */
+
+/* A database that is away is waited for, as by the pipeline. */
+static bool position_connect(struct replay_job *job, struct error *err)
+{
+	struct pg_options pg = cli_pg_options(job->config);
+	struct log_repeat trouble = {.active = false};
+	struct backoff backoff;
+	uint64_t suppressed;
+
+	backoff_init(&backoff, POSITION_RETRY_US, POSITION_RETRY_CAP_US, (uint64_t)clock_mono_us());
+	for (;;) {
+		int64_t wait_us;
+
+		job->look = pg_wait_connect(&pg, NULL, clock_mono_us() + pg.connect_timeout_us, -1,
+			err);
+		if (job->look != NULL || err->kind == ERROR_FATAL)
+			return job->look != NULL;
+		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);
+		if (log_repeat_due(&trouble, &suppressed)) {
+			log_failure(LOG_LEVEL_ERROR, "database_lost", err);
+			log_will_retry(err, "database", wait_us, suppressed);
+		}
+		poll(NULL, 0, (int)(wait_us / US_PER_MS));
+	}
+}
+
+static bool finder_find(struct finder *f, struct error *err)
+{
+	char sources[512];
+	bool there, taken = false;
+
+	position_sources(f->job->options, sources, sizeof(sources));
+	if (!finder_content(f, 1, f->begins, &there, err))
+		return false;
+	if (!finder_tidy(f, err) || (there && !finder_look(f, err)) || !finder_compare(f, err))
+		return false;
+	if (f->found != NULL && !finder_take_over(f, &taken, err))
+		return false;
+	if (taken)
+		return true;
+	return finder_say_other(f, sources, err) && finder_begin(f, sources, err);
+}
+
+bool replay_position_find(struct replay_job *job, struct error *err)
+{
+	struct finder *f = calloc(1, sizeof(*f));
+	struct uuid *identity = &job->report.identity;
+	bool ok;
+
+	if (f == NULL || !arena_init(&f->arena, POSITION_ARENA_BYTES, 0)) {
+		free(f);
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	f->job = job;
+	if (!uuid_new(identity)) {
+		ok = error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
+	} else {
+		uuid_format(identity, job->report.identity_text);
+		ok = position_asked(job, err) && position_connect(job, err) && finder_find(f, err);
+	}
+	arena_fini(&f->arena);
+	free(f);
+	return ok;
+}
