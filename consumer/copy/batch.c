@@ -145,7 +145,16 @@ static bool batch_need(struct batch *b, struct partition p, bool at_once, struct
 			tables[p.table].name, name);
 	if (!batch_grow(b, &b->needs, &b->needs_room, b->needs_count, sizeof(*b->needs)))
 		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room in the batch");
-	b->needs[b->needs_count++] = (struct batch_need){p, at_once};
+	b->needs[b->needs_count++] = (struct batch_need){p, at_once, BATCH_NO_MESSAGE};
+	return true;
+}
+
+bool batch_need_for_result(struct batch *b, struct partition p, uint32_t message,
+	struct partitions *partitions, struct error *err)
+{
+	if (!batch_need(b, p, true, partitions, err))
+		return false;
+	batch_find_need(b, p)->message = message;
 	return true;
 }
 
@@ -190,40 +199,56 @@ static bool row_fills_gap(const struct batch *b, const struct row *row)
 	return b->gaps_only && row->table->id == TABLE_meter_values;
 }
 
-/* Of a row without a time of its own the time is not part of it. */
-static uint64_t row_hash(const struct batch *b, const struct row *row)
+/* Of a row that may be equal to others at any time. */
+#define SPAN_ANY INT64_MAX
+
+/*
+ * Copies of a message without a time of its own are equal within the window. Time is cut into spans
+ * that are as long: all equal rows are in the same span or in its neighbours, and of those in one
+ * span one is kept, so that a message that comes again all day is compared with few others.
+ */
+static int64_t row_span(const struct batch *b, const struct row *row)
+{
+	if (!row_is_timeless(row))
+		return row->cells[KEY_TIME].number;
+	return row_received_us(row) / (b->dedupe_window_us > 0 ? b->dedupe_window_us : 1);
+}
+
+static uint64_t row_hash(const struct batch *b, const struct row *row, int64_t span)
 {
 	struct slice station = row->cells[KEY_STATION].text;
 	uint64_t hash = (uint64_t)row->table->id;
 
 	if (!row_fills_gap(b, row))
 		hash += (uint64_t)row_content(row, b->dedupe_window_us);
-	if (!row_is_timeless(row))
-		hash ^= (uint64_t)row->cells[KEY_TIME].number * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ digest64(station.data, station.size);
+	hash ^= (uint64_t)span * UINT64_C(0x9e3779b97f4a7c15);
+	hash ^= digest64(station.data, station.size);
+	/* The slot is made of the low bits, and round times differ in the others. */
+	hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 32;
 }
 
-/* Without a time of their own: within the window, or whenever if the broker had kept one. */
-static bool rows_are_near(const struct batch *b, const struct row *x, const struct row *y)
+/* All but the time. */
+static bool rows_are_alike(const struct batch *b, const struct row *x, const struct row *y)
 {
-	int64_t apart = row_received_us(x) - row_received_us(y);
-
-	if (!row_is_timeless(x) || !row_is_timeless(y))
-		return false;
-	return x->retained || y->retained || (apart < 0 ? -apart : apart) <= b->dedupe_window_us;
+	return x->table == y->table &&
+	       (row_content(x, b->dedupe_window_us) == row_content(y, b->dedupe_window_us) ||
+		       row_fills_gap(b, x)) &&
+	       x->cells[KEY_EVSE].number == y->cells[KEY_EVSE].number &&
+	       slice_equal(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text);
 }
 
 static bool rows_are_equal(const struct batch *b, const struct row *x, const struct row *y)
 {
-	if (x->table != y->table ||
-		(row_content(x, b->dedupe_window_us) != row_content(y, b->dedupe_window_us) &&
-			!row_fills_gap(b, x)) ||
-		x->cells[KEY_EVSE].number != y->cells[KEY_EVSE].number ||
-		!slice_equal(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text))
+	int64_t apart;
+
+	if (!rows_are_alike(b, x, y))
 		return false;
 	if (x->cells[KEY_TIME].number == y->cells[KEY_TIME].number && !row_is_undated(x))
 		return true;
-	return rows_are_near(b, x, y);
+	apart = row_received_us(x) - row_received_us(y);
+	return row_is_timeless(x) && row_is_timeless(y) &&
+	       (apart < 0 ? -apart : apart) <= b->dedupe_window_us;
 }
 
 static void batch_put_slot(struct batch_slot *slots, size_t count, struct batch_slot put)
@@ -256,25 +281,58 @@ static bool batch_grow_slots(struct batch *b)
 	return true;
 }
 
+/* The slot of an equal row, or the free one where it would be. */
+static size_t batch_find_row(const struct batch *b, const struct row *row, int64_t span)
+{
+	uint64_t hash = row_hash(b, row, span);
+	size_t slot = hash & (b->row_slots_count - 1);
+
+	for (; b->row_slots[slot].row != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
+		if (b->row_slots[slot].hash == hash &&
+			(span == SPAN_ANY ? rows_are_alike : rows_are_equal)(b,
+				b->row_slots[slot].row, row))
+			break;
+	}
+	return slot;
+}
+
+static void batch_take_slot(struct batch *b, size_t slot, struct row *row, int64_t span)
+{
+	b->row_slots[slot] = (struct batch_slot){row_hash(b, row, span), row};
+	b->rows_hashed++;
+}
+
+/* Of a message that the broker had kept copies may be of any age: the first that is like it. */
+static struct row *batch_find_kept(struct batch *b, struct row *row)
+{
+	size_t slot = batch_find_row(b, row, SPAN_ANY);
+	struct row *first = b->row_slots[slot].row;
+
+	if (first == NULL)
+		batch_take_slot(b, slot, row, SPAN_ANY);
+	return first != NULL && (first->retained || row->retained) ? first : NULL;
+}
+
 /* The equal row that was there, or row itself. False if the arena is full. */
 static bool batch_note_row(struct batch *b, struct row *row, struct row **kept_out)
 {
-	uint64_t hash = row_hash(b, row);
+	int64_t span = row_span(b, row);
+	struct row *equal = NULL;
 	size_t slot;
 
 	if (!batch_grow_slots(b))
 		return false;
-	slot = hash & (b->row_slots_count - 1);
-	for (; b->row_slots[slot].row != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
-		if (b->row_slots[slot].hash == hash &&
-			rows_are_equal(b, b->row_slots[slot].row, row)) {
-			*kept_out = b->row_slots[slot].row;
-			return true;
-		}
+	if (row_is_timeless(row)) {
+		equal = batch_find_kept(b, row);
+		for (int64_t near = -1; near <= 1 && equal == NULL; near += 2)
+			equal = b->row_slots[batch_find_row(b, row, span + near)].row;
 	}
-	b->row_slots[slot] = (struct batch_slot){hash, row};
-	b->rows_hashed++;
-	*kept_out = row;
+	slot = batch_find_row(b, row, span);
+	if (equal == NULL)
+		equal = b->row_slots[slot].row;
+	if (equal == NULL)
+		batch_take_slot(b, slot, row, span);
+	*kept_out = equal != NULL ? equal : row;
 	return true;
 }
 
@@ -387,7 +445,6 @@ bool batch_add(struct batch *b, const struct message *m, const struct rows_resul
 	struct partitions *partitions, struct error *err)
 {
 	struct batch_message *message;
-	struct slice action;
 
 	for (struct row *row = rows->first; row != NULL; row = row->next) {
 		if (row_is_event(row) && !batch_need_for(b, row, partitions, err))
@@ -407,9 +464,7 @@ bool batch_add(struct batch *b, const struct message *m, const struct rows_resul
 		return batch_full(err);
 	if (rows->half == NULL)
 		return true;
-	action = cell_text(rows->half, TABLE_exchange_halves_action);
-	b->has_starts |= slice_equal_cstr(action, "StartTransaction");
-	b->has_authorizations |= slice_equal_cstr(action, "Authorize");
+	rows->half->message = (uint32_t)(message - b->messages);
 	return batch_add_row(b, rows->half) || batch_full(err);
 }
 

@@ -30,7 +30,11 @@ struct batch_need {
 	struct partition partition;
 	/* It must be one: no table that becomes one later (writer_loading.c) takes these rows. */
 	bool at_once;
+	/* A message that needs it, where no row of the batch says so; else BATCH_NO_MESSAGE. */
+	uint32_t message;
 };
+
+#define BATCH_NO_MESSAGE UINT32_MAX
 
 /* Rows of one table, in the order they came. */
 struct batch_rows {
@@ -69,8 +73,6 @@ struct batch {
 	struct transaction **transactions;        /* merged, one per key */
 	size_t transactions_count;
 	size_t transactions_room;
-	bool has_starts; /* a half of StartTransaction */
-	bool has_authorizations;
 
 	struct batch_need *needs;
 	size_t needs_count;
@@ -109,6 +111,11 @@ MUST_CHECK bool batch_add(struct batch *b, const struct message *m, const struct
  * be refused. False if the arena is full. */
 MUST_CHECK bool batch_add_dead_letter(struct batch *b, const struct message *m,
 	const struct error *why, uint64_t payload_bytes, struct slice sha256, bool bare);
+
+/* A result belongs to a call whose row, or what follows from it, is in that partition. False as
+ * batch_add(). */
+MUST_CHECK bool batch_need_for_result(struct batch *b, struct partition p, uint32_t message,
+	struct partitions *partitions, struct error *err);
 
 /* A transaction that became known while storing. False if the arena is full. */
 MUST_CHECK bool batch_add_transaction(struct batch *b, struct transaction *t);

@@ -10,6 +10,10 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_LAYOUTS] = "layouts.sql",
 	[STATEMENT_LOCK] = "lock.sql",
 	[STATEMENT_HALVES] = "halves.sql",
+	[STATEMENT_HALVES_NEAR] = "halves_near.sql",
+	[STATEMENT_HALVES_TRACED] = "halves_traced.sql",
+	[STATEMENT_LOST_STARTS] = "lost_starts.sql",
+	[STATEMENT_LOST_AUTHORIZE] = "lost_authorize.sql",
 	[STATEMENT_ANSWERS] = "answers.sql",
 	[STATEMENT_AUTHORIZE] = "authorize.sql",
 	[STATEMENT_STARTS] = "starts.sql",
@@ -207,13 +211,9 @@ static bool put_file(struct text *t, const char *name, const struct table *own, 
 			return error_set(err, ERROR_FATAL, "bad_sql", "%s: a brace is open", name);
 		word = slice_of(rest.data, (size_t)(close - rest.data));
 		rest = slice_skip(rest, word.size + 1);
-		if (slice_equal_cstr(word, "pairs.sql")) {
-			if (!put_file(t, "pairs.sql", NULL, err))
-				return false;
-		} else if (!put_word(t, word, own)) {
+		if (!put_word(t, word, own))
 			return error_set(err, ERROR_FATAL, "bad_sql", "%s: {%.*s} means nothing",
 				name, SLICE_ARG(word));
-		}
 	}
 	text_put(t, rest.data, rest.size);
 	return true;

@@ -19,7 +19,6 @@
  *	{next:T}          $3: the parameter behind those; {next+1:T} the one behind that
  *	{t_columns:T} {excluded_columns:T}  t.a, t.b; excluded.a, excluded.b
  *	{target} {keys} {x_keys}  of the table that the store keeps it in: its name; a; x.a
- *	{pairs.sql}       that file, with which several begin
  *	{table} {columns} of the table that the statement is made for, where there is one for each
  *
  * Read only after statements_new().
@@ -28,6 +27,10 @@ enum statement_id {
 	STATEMENT_LAYOUTS,
 	STATEMENT_LOCK,
 	STATEMENT_HALVES,
+	STATEMENT_HALVES_NEAR,
+	STATEMENT_HALVES_TRACED,
+	STATEMENT_LOST_STARTS,
+	STATEMENT_LOST_AUTHORIZE,
 	STATEMENT_ANSWERS,
 	STATEMENT_AUTHORIZE,
 	STATEMENT_STARTS,

@@ -168,20 +168,18 @@ static void answers_forget(struct batch_rows *rows)
 	rows->count = kept;
 }
 
-bool writer_plan_answers(struct writer *w, struct error *err)
+bool writer_plan_answers(struct writer *w, struct row *const *pairs, size_t count,
+	struct error *err)
 {
 	struct batch *b = w->work.batch;
-	struct batch_rows *rows = &b->rows[TABLE_station_answers];
-	struct slice window = param_int8(&b->arena, w->options.pairing_window_us);
 
-	if (rows->count == 0)
-		return true;
 	answers_forget(&b->rows[TABLE_store_setting]);
 	answers_forget(&b->rows[TABLE_store_trigger]);
 	answers_forget(&b->rows[TABLE_store_install_certificate]);
-	if (!writer_rows(w, &w->statements->all[STATEMENT_ANSWERS], TABLE_station_answers,
-		    tables[TABLE_station_answers].columns_count, rows->rows, rows->count, &window,
-		    1, err))
+	if (count == 0)
+		return true;
+	if (!writer_rows(w, &w->statements->all[STATEMENT_ANSWERS], TABLE_exchange_pairs,
+		    tables[TABLE_exchange_pairs].columns_count, pairs, count, NULL, 0, err))
 		return false;
 	w->requests[w->requests_count - 1].on_result = answers_on_result;
 	w->requests[w->requests_count - 1].context = w;

@@ -207,6 +207,13 @@ static int64_t plan_message_of(const struct batch *b, struct partition p)
 				return rows->rows[i]->message;
 		}
 	}
+	for (size_t i = 0; i < b->needs_count; i++) {
+		const struct batch_need *need = &b->needs[i];
+
+		if (need->partition.table == p.table && need->partition.number == p.number &&
+			need->message != BATCH_NO_MESSAGE)
+			return need->message;
+	}
 	return -1;
 }
 
@@ -308,7 +315,6 @@ static bool plan_locks(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
-	const struct batch_rows *answers = &b->rows[TABLE_station_answers];
 	bool buckets[PLAN_LOCKS] = {false};
 	static const struct column column = {"bucket", COLUMN_INT4};
 	static const struct table table = {"locks", &column, 1, STEP_NONE, TABLE_COUNT};
@@ -330,12 +336,6 @@ static bool plan_locks(struct writer *w, struct error *err)
 
 		plan_lock(buckets,
 			cell_text(halves->rows[i], TABLE_exchange_halves_charge_station_id),
-			digest64(id.data, id.size));
-	}
-	for (size_t i = 0; i < answers->count; i++) {
-		struct slice id = cell_text(answers->rows[i], TABLE_station_answers_message_id);
-
-		plan_lock(buckets, answers->rows[i]->cells[KEY_STATION].text,
 			digest64(id.data, id.size));
 	}
 	if (rows == NULL || lock_class == NULL)
@@ -483,9 +483,9 @@ static bool plan_timeless(struct writer *w, struct error *err)
 		return false;
 	if (!done)
 		return true;
-	if (!writer_plan_halves(w, err) || !writer_plan_answers(w, err))
+	if (!writer_plan_halves(w, err))
 		return false;
-	w->work.phase = PHASE_STORE;
+	w->work.phase = PHASE_PAIRS;
 	return true;
 }
 
@@ -594,8 +594,15 @@ bool writer_plan(struct writer *w, struct error *err)
 	if (work->phase == PHASE_TIMELESS) {
 		if (!plan_timeless(w, err))
 			return false;
-		if (work->phase == PHASE_TIMELESS || b->has_starts || work->copied_carefully ||
-			b->rows[TABLE_station_answers].count > 0)
+		if (work->phase == PHASE_TIMELESS || work->copied_carefully ||
+			b->rows[TABLE_exchange_halves].count > 0)
+			return true;
+	}
+	if (work->phase == PHASE_PAIRS) {
+		if (!writer_plan_pairs(w, err))
+			return false;
+		work->phase = PHASE_STORE;
+		if (w->requests_count > 0)
 			return true;
 	}
 	if (work->phase == PHASE_STORE) {

@@ -23,7 +23,8 @@ enum {
 enum writer_phase {
 	PHASE_PARTITIONS, /* make what the batch needs and is not there */
 	PHASE_EVENTS,     /* claim; copy what has a time of its own; look up what has none */
-	PHASE_TIMELESS,   /* copy what has none and was not seen; pair calls and results */
+	PHASE_TIMELESS,   /* copy what has none and was not seen; read halves near the new ones */
+	PHASE_PAIRS,      /* pair calls and results */
 	PHASE_STORE,      /* what the store was told, by messages and by answers */
 	PHASE_KEYS,       /* lock and read transactions */
 	PHASE_FINISH,     /* merged state, totals, COMMIT */
@@ -80,6 +81,12 @@ struct writer_work {
 	/* In the run at hand: its results say which messages are duplicates. */
 	bool copied_carefully;
 	bool told; /* the store: likewise */
+
+	/* Halves of exchanges that are not of this batch, read in PHASE_TIMELESS. */
+	struct row **near;
+	size_t near_count;
+	size_t near_room;
+	struct row **starts, **authorize; /* pairs as they were asked for in PHASE_PAIRS */
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */
@@ -182,8 +189,20 @@ void writer_loading_lost(struct writer *w, struct partition p);
 void writer_loading_forget(struct writer *w);
 void writer_loading_begin_batch(struct writer *w);
 
-/* writer_answers.c: what stations answered is rows for writer_plan_store() at the run's end. */
-MUST_CHECK bool writer_plan_answers(struct writer *w, struct error *err);
+/* writer_pairs.c: the halves of exchanges are stored and those near them read; then pairs are made.
+ * A batch without halves plans nothing. */
+MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_pairs(struct writer *w, struct error *err);
+
+/* A row of starts.sql: false with err if what follows from it has no partition that takes it. Then
+ * the batch begins anew and makes it, or the result is a dead letter. */
+MUST_CHECK bool writer_start_has_place(struct writer *w, const PGresult *result, int row,
+	struct error *err);
+
+/* writer_answers.c: what stations answered is rows for writer_plan_store() at the run's end. The
+ * rows are of exchange_pairs. */
+MUST_CHECK bool writer_plan_answers(struct writer *w, struct row *const *pairs, size_t count,
+	struct error *err);
 
 /* writer_store.c: what the store was told. Nothing is planned if that is nothing. */
 MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
@@ -191,8 +210,8 @@ MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
 /* writer_dead.c: what was copied of dead letters becomes rows, or is only counted. */
 MUST_CHECK bool writer_plan_dead_letters(struct writer *w, struct error *err);
 
-/* writer_transactions.c */
-MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
+/* writer_transactions.c. The first is pg_request.on_result of starts.sql. */
+bool writer_on_starts(void *context, const PGresult *result, int number, struct error *err);
 MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
 

@@ -1,14 +1,13 @@
 #include "copy/writer_private.h"
 
 /*
- * Calls and their results are paired by the database, which has both halves whichever came first
- * and through whichever worker. Transactions are merged here: the rows of those that the batch
+ * Transactions are merged here: the rows of those that the batch
  * touches are locked, read, merged and written back.
  */
 
 /* ---- pairs ---- */
 
-/* Columns of starts.sql. */
+/* Columns of starts.sql; the last ones are read by writer_start_has_place(). */
 enum start_column {
 	START_STATION,
 	START_TIME,
@@ -111,16 +110,21 @@ static struct transaction *start_transaction(struct arena *arena, const PGresult
 	return t;
 }
 
-static bool pairs_on_starts(void *context, const PGresult *result, int number, struct error *err)
+bool writer_on_starts(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
 	struct batch *b = w->work.batch;
 
 	(void)number;
 	for (int i = 0; i < PQntuples(result); i++) {
-		struct row *event = start_event(&b->arena, result, i), *link;
+		struct row *event, *link;
 		struct transaction *t;
 
+		if (!writer_start_has_place(w, result, i, err))
+			return false;
+		if (PQgetisnull(result, i, START_STATION))
+			continue; /* it was dropped with its partition */
+		event = start_event(&b->arena, result, i);
 		if (event == NULL)
 			return writer_arena_full(err);
 		link = start_link_row(&b->arena, result, i, event);
@@ -128,35 +132,6 @@ static bool pairs_on_starts(void *context, const PGresult *result, int number, s
 		if (t == NULL || !batch_add_row(b, link) || !batch_add_transaction(b, t))
 			return writer_arena_full(err);
 	}
-	return true;
-}
-
-bool writer_plan_halves(struct writer *w, struct error *err)
-{
-	struct batch *b = w->work.batch;
-	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
-	size_t columns = tables[TABLE_exchange_halves].columns_count;
-	struct slice window = param_int8(&b->arena, w->options.pairing_window_us);
-	const struct pg_statement *all = w->statements->all;
-
-	if (halves->count == 0)
-		return true;
-	for (size_t i = 0; i < halves->count; i++)
-		row_settle_half(halves->rows[i]);
-	if (!writer_rows(w, &all[STATEMENT_HALVES], TABLE_exchange_halves, columns, halves->rows,
-		    halves->count, NULL, 0, err))
-		return false;
-	if (b->has_authorizations &&
-		!writer_rows(w, &all[STATEMENT_AUTHORIZE], TABLE_exchange_halves, columns,
-			halves->rows, halves->count, &window, 1, err))
-		return false;
-	if (!b->has_starts)
-		return true;
-	if (!writer_rows(w, &all[STATEMENT_STARTS], TABLE_exchange_halves, columns, halves->rows,
-		    halves->count, &window, 1, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = pairs_on_starts;
-	w->requests[w->requests_count - 1].context = w;
 	return true;
 }
 

@@ -84,6 +84,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.timeout_us = c->storage_postgres_timeout,
 		.dedupe_window_us = c->dedupe_window,
 		.pairing_window_us = c->pairing_window,
+		.pairing_keep_us = c->pairing_keep,
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,
 		.dead_letters_rows_max = c->dead_letters_rows_max,
 		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,

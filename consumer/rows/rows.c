@@ -234,40 +234,60 @@ void row_settle_half(struct row *half)
 		return;
 	half->cells[TABLE_exchange_halves_event_time] = half->refers->cells[KEY_TIME];
 	half->cells[TABLE_exchange_halves_evse_id] = half->refers->cells[KEY_EVSE];
+	half->cells[TABLE_exchange_halves_digest] = half->refers->cells[KEY_DIGEST];
 }
 
-/* A call whose result matters, or a result that a call may wait for. */
+static bool half_new(struct rows_work *w, char kind, struct slice action)
+{
+	const struct message *m = w->message;
+	struct row *half = row_new(w->arena, TABLE_exchange_halves);
+
+	if (half == NULL)
+		return false;
+	cell_set_text(half, TABLE_exchange_halves_charge_station_id, m->station);
+	cell_set_text(half, TABLE_exchange_halves_message_id, m->id);
+	cell_set_number(half, TABLE_exchange_halves_half, kind);
+	cell_set_number(half, TABLE_exchange_halves_received_at, m->received_us);
+	half->cells[TABLE_exchange_halves_digest] = w->out->first->cells[KEY_DIGEST];
+	cell_set_text(half, TABLE_exchange_halves_action, action);
+	if (m->trace.size > 0)
+		cell_set_text(half, TABLE_exchange_halves_trace_id, m->trace);
+	half->refers = w->out->first;
+	w->out->half = half;
+	return true;
+}
+
+/* A call whose result matters, or could be taken for that of a call of the same message id. */
+static bool rows_is_paired(const struct rows_work *w)
+{
+	const struct row *first = w->out->first;
+
+	if (!w->schema->paired || first->table->id == TABLE_ocpp_events)
+		return false;
+	/* 2.x: only the answer to an event with a token has something to say of a token. */
+	return first->table->id != TABLE_transaction_events || w->message->version == VERSION_16 ||
+	       first->cells[TABLE_transaction_events_id_token].present;
+}
+
+/* A call whose result matters, or a result that a call may wait for. One that does not name its
+ * action leaves it open. */
 static bool rows_half(struct rows_work *w)
 {
 	const struct message *m = w->message;
 	const struct schema_message *schema = w->schema;
-	struct row *first = w->out->first, *half;
 	bool result = m->type == MESSAGE_RESULT;
 
 	if (m->id.size == 0)
 		return true;
 	if (result && m->action.size == 0 && m->payload != NULL)
 		schema = rows_guess_result(w);
-	if (schema == NULL ||
-		(!result && (!schema->paired || first->table->id == TABLE_ocpp_events)) ||
+	if (schema == NULL || (!result && !rows_is_paired(w)) ||
 		(result && (schema->blocks_count == 0 || m->payload == NULL)))
 		return true;
-	half = row_new(w->arena, TABLE_exchange_halves);
-	if (half == NULL)
+	if (!half_new(w, result ? 'r' : 'c', result ? m->action : schema->action))
 		return false;
-	cell_set_text(half, TABLE_exchange_halves_charge_station_id, m->station);
-	cell_set_text(half, TABLE_exchange_halves_message_id, m->id);
-	cell_set_number(half, TABLE_exchange_halves_half, result ? 'r' : 'c');
-	cell_set_number(half, TABLE_exchange_halves_received_at, m->received_us);
-	half->cells[TABLE_exchange_halves_digest] = first->cells[KEY_DIGEST];
-	cell_set_text(half, TABLE_exchange_halves_action, schema->action);
-	if (m->trace.size > 0)
-		cell_set_text(half, TABLE_exchange_halves_trace_id, m->trace);
 	if (result)
-		rows_fill(w, half, &schema->blocks[0], m->payload);
-	else
-		half->refers = first;
-	w->out->half = half;
+		rows_fill(w, w->out->half, &schema->blocks[0], m->payload);
 	return true;
 }
 
@@ -300,26 +320,20 @@ static bool rows_may_tell_store(const struct value *payload)
 	return false;
 }
 
-/* Either half of such an exchange; the other is found by the database. */
+/* Either half of such an exchange. */
 static bool rows_answer(struct rows_work *w)
 {
 	const struct message *m = w->message;
 	const struct row *first = w->out->first;
 	bool call = m->direction == DIRECTION_OUT && m->type == MESSAGE_CALL;
 	bool result = m->direction == DIRECTION_IN && m->type == MESSAGE_RESULT;
-	struct row *row;
 
 	if ((!call && !result) || first->table->id != TABLE_ocpp_events || m->id.size == 0 ||
+		w->out->half != NULL ||
 		!(rows_tells_store(m->action) ||
 			(result && m->action.size == 0 && rows_may_tell_store(m->payload))))
 		return true;
-	row = rows_add(w, TABLE_station_answers);
-	if (row == NULL)
-		return false;
-	for (int key = 0; key < KEY_COLUMNS; key++)
-		row->cells[key] = first->cells[key];
-	cell_set_text(row, TABLE_station_answers_message_id, m->id);
-	return true;
+	return half_new(w, result ? 'R' : 'C', m->action);
 }
 
 /* ---- transactions ---- */

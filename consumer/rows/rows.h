@@ -73,7 +73,7 @@ MUST_CHECK struct row *rows_dead_letter(struct arena *arena, const struct messag
 /* Of a dead letter that was refused itself: leave numbers and its place in the log. */
 void rows_strip_dead_letter(struct row *row);
 
-/* Into the half of a call: the key of its row, once it is settled which row that is. */
+/* Into a half: the key of its row, once it is settled which row that is. */
 void row_settle_half(struct row *half);
 
 /* True for a row of an event table without a valid time of its own. */

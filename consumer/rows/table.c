@@ -37,7 +37,7 @@ KEY_IS_FIRST(connector_status);
 KEY_IS_FIRST(station_operations);
 KEY_IS_FIRST(station_boots);
 KEY_IS_FIRST(station_heartbeats);
-KEY_IS_FIRST(station_answers);
+KEY_IS_FIRST(exchange_pairs);
 
 struct row *row_new(struct arena *arena, enum table_id id)
 {

@@ -1,23 +1,41 @@
--- Outcomes of Authorize: of all results that fit a call, the one that fits best.
-{pairs.sql}, best AS (
-    SELECT DISTINCT ON (p.charge_station_id, p.event_time, p.evse_id, p.digest) p.*,
-        (3 - p.link_kind) * 1000000000000000 + p.distance_us AS result_rank
+-- Outcomes of Authorize: of several answers to one call the one that was received last. Pairs whose
+-- call is in a partition that somebody detached come back by number, counted from 0.
+WITH pairs AS MATERIALIZED (
+    SELECT x.* FROM {unnest:exchange_pairs}
+), best AS (
+    SELECT DISTINCT ON (p.charge_station_id, p.event_time, p.evse_id, p.digest) p.*
     FROM pairs p
-    WHERE p.action = 'Authorize'
-    ORDER BY p.charge_station_id, p.event_time, p.evse_id, p.digest, p.link_kind DESC,
-        p.distance_us, p.result_digest DESC
+    ORDER BY p.charge_station_id, p.event_time, p.evse_id, p.digest, p.received_at DESC,
+        p.result_digest DESC, p.distance_us, p.link_kind DESC
+), updated AS (
+    UPDATE authorizations a
+    SET status = p.id_token_status,
+        group_id_token = p.group_id_token,
+        expiry_date = p.expiry_date,
+        result_received_at = p.received_at,
+        result_rank = (3 - p.link_kind) * 1000000000000000 + p.distance_us,
+        result_digest = p.result_digest
+    FROM best p
+    WHERE a.charge_station_id = p.charge_station_id
+      AND a.event_time = p.event_time
+      AND a.evse_id = p.evse_id
+      AND a.digest = p.digest
+      AND (a.result_received_at IS NULL
+          OR (p.received_at, p.result_digest) > (a.result_received_at, a.result_digest))
 )
-UPDATE authorizations a
-SET status = p.id_token_status,
-    group_id_token = p.group_id_token,
-    expiry_date = p.expiry_date,
-    result_received_at = p.received_at,
-    result_rank = p.result_rank,
-    result_digest = p.result_digest
-FROM best p
-WHERE a.charge_station_id = p.charge_station_id
-  AND a.event_time = p.event_time
-  AND a.evse_id = p.evse_id
-  AND a.digest = p.digest
-  AND (a.result_rank IS NULL OR p.result_rank < a.result_rank
-      OR (p.result_rank = a.result_rank AND p.result_digest > a.result_digest))
+SELECT (p.n - 1)::integer
+FROM pairs p
+WHERE (
+    SELECT true
+    FROM authorizations a
+    WHERE a.charge_station_id = p.charge_station_id
+      AND a.event_time = p.event_time
+      AND a.evse_id = p.evse_id
+      AND a.digest = p.digest
+    LIMIT 1
+) IS NULL
+  AND (
+    SELECT to_regclass(format('%I', q.name)) IS NOT NULL
+        AND NOT partition_exists('authorizations', q.name)
+    FROM partition_of('authorizations', p.event_time) q)
+ORDER BY p.n

@@ -11,5 +11,6 @@ CROSS JOIN LATERAL (
       AND t.event_time <= x.event_time + $5::bigint * interval '1 microsecond'
       AND t.evse_id = x.evse_id
       AND t.digest = x.digest
+      AND t.time_source = 'r'
     LIMIT 1
 ) s

@@ -15,6 +15,7 @@ CROSS JOIN LATERAL (
       AND t.event_time <= x.event_time + $5::bigint * interval '1 microsecond'
       AND t.evse_id = x.evse_id
       AND t.digest = x.digest
+      AND t.time_source = 'r'
     LIMIT 1)
   UNION ALL
     (SELECT t.event_time, t.digest
@@ -36,6 +37,7 @@ CROSS JOIN LATERAL (
       AND t.event_time > '-infinity'
       AND t.evse_id = x.evse_id
       AND t.digest = x.digest
+      AND t.time_source = 'r'
     ORDER BY t.event_time DESC
     LIMIT 1)
   UNION ALL

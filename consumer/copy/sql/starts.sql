@@ -1,14 +1,17 @@
--- 1.6: starts and the results that give them an id, all pairs that fit; which one counts is decided
--- where transactions are merged.
-{pairs.sql}
+-- 1.6: starts and the results that give them an id. A start that is not there may be in a partition
+-- that somebody detached: the number of the pair comes with it, counted from 0.
 SELECT e.charge_station_id, e.event_time, e.evse_id, e.digest, e.connector_id, e.ocpp_version,
     e.id_token, e.meter_start::text, e.reservation_id, e.flags,
-    p.transaction_id, p.received_at, p.result_digest, p.id_token_status, p.group_id_token,
-    p.expiry_date, p.link_kind, p.distance_us
-FROM pairs p
-CROSS JOIN LATERAL (
+    x.transaction_id, x.received_at, x.result_digest, x.id_token_status, x.group_id_token,
+    x.expiry_date, x.link_kind, x.distance_us, (x.n - 1)::integer,
+    CASE WHEN e.digest IS NULL THEN (
+        SELECT to_regclass(format('%I', p.name)) IS NOT NULL
+            AND NOT partition_exists('transaction_events', p.name)
+        FROM partition_of('transaction_events', x.event_time) p) END
+FROM {unnest:exchange_pairs}
+LEFT JOIN LATERAL (
     SELECT t.* FROM transaction_events t
-    WHERE t.charge_station_id = p.charge_station_id AND t.event_time = p.event_time
-      AND t.evse_id = p.evse_id AND t.digest = p.digest
-    OFFSET 0) e
-WHERE p.action = 'StartTransaction' AND p.transaction_id IS NOT NULL
+    WHERE t.charge_station_id = x.charge_station_id AND t.event_time = x.event_time
+      AND t.evse_id = x.evse_id AND t.digest = x.digest
+    OFFSET 0) e ON true
+ORDER BY x.n

@@ -1,0 +1,410 @@
+#include "copy/pairing.h"
+
+#include "base/digest.h"
+#include "rows/transaction.h"
+
+#include <stdlib.h>
+
+enum {
+	PAIRING_ALL_EACH_SIDE = PAIRING_ALL_MAX / 2,
+	PAIRING_COPIES_MAX = 64, /* halves around a late pair that may all be copies of the two */
+};
+
+/* Halves of one id that are believed to be there, in order, and views of them. */
+struct timeline {
+	const struct half **all;
+	size_t count;
+	const struct half **calls; /* by time */
+	size_t calls_count;
+	const struct half **traced; /* calls that have a trace, by trace and time */
+	size_t traced_count;
+};
+
+/* ---- halves ---- */
+
+static struct slice half_text(const struct half *h, int column)
+{
+	return cell_text(h->row, column);
+}
+
+struct half half_of(struct row *row, bool fresh)
+{
+	int64_t half = row->cells[TABLE_exchange_halves_half].number;
+	struct slice trace = cell_text(row, TABLE_exchange_halves_trace_id);
+
+	return (struct half){
+		.row = row,
+		.is_call = half == HALF_CALL || half == HALF_CSMS_CALL,
+		.fresh = fresh,
+		.received_us = row->cells[TABLE_exchange_halves_received_at].number,
+		.trace = trace.size == 0 ? 0 : digest64(trace.data, trace.size) | 1,
+	};
+}
+
+static bool half_is_of_csms(const struct half *h)
+{
+	int64_t half = h->row->cells[TABLE_exchange_halves_half].number;
+
+	return half == HALF_CSMS_CALL || half == HALF_CSMS_RESULT;
+}
+
+static int half_compare_ids(const struct half *a, const struct half *b)
+{
+	int order = slice_compare(half_text(a, TABLE_exchange_halves_charge_station_id),
+		half_text(b, TABLE_exchange_halves_charge_station_id));
+
+	if (order == 0)
+		order = slice_compare(half_text(a, TABLE_exchange_halves_message_id),
+			half_text(b, TABLE_exchange_halves_message_id));
+	return order != 0 ? order : half_is_of_csms(a) - half_is_of_csms(b);
+}
+
+static int compare_numbers(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int64_t half_number(const struct half *h, int column)
+{
+	return h->row->cells[column].number;
+}
+
+/* Calls before results of the same time: such a result came after its call. */
+static int half_compare_times(const struct half *a, const struct half *b)
+{
+	int order = compare_numbers(a->received_us, b->received_us);
+
+	if (order == 0)
+		order = b->is_call - a->is_call;
+	if (order == 0)
+		order = compare_numbers(half_number(a, TABLE_exchange_halves_digest),
+			half_number(b, TABLE_exchange_halves_digest));
+	return order;
+}
+
+int half_compare(const void *a, const void *b)
+{
+	const struct half *x = a, *y = b;
+	int order = half_compare_ids(x, y);
+
+	if (order == 0)
+		order = half_compare_times(x, y);
+	return order != 0 ? order : y->fresh - x->fresh;
+}
+
+bool half_is_same(const struct half *a, const struct half *b)
+{
+	return half_compare_ids(a, b) == 0 && half_compare_times(a, b) == 0;
+}
+
+bool half_is_of_same_id(const struct half *a, const struct half *b)
+{
+	return half_compare_ids(a, b) == 0;
+}
+
+/* Copies of one message: halves of the same row. */
+static bool half_is_copy(const struct half *a, const struct half *b)
+{
+	return half_number(a, TABLE_exchange_halves_digest) ==
+		       half_number(b, TABLE_exchange_halves_digest) &&
+	       half_number(a, TABLE_exchange_halves_event_time) ==
+		       half_number(b, TABLE_exchange_halves_event_time) &&
+	       half_number(a, TABLE_exchange_halves_evse_id) ==
+		       half_number(b, TABLE_exchange_halves_evse_id);
+}
+
+/* Could the result be of this call, by what the two say? One that does not name its action is told
+ * by what it has: only the answer to a StartTransaction has a transaction's id. */
+static bool half_fits(const struct half *call, const struct half *result)
+{
+	struct slice asked = half_text(call, TABLE_exchange_halves_action);
+	struct slice action = half_text(result, TABLE_exchange_halves_action);
+
+	if (call->trace != 0 && result->trace != 0 && call->trace != result->trace)
+		return false;
+	if (action.size > 0)
+		return slice_equal(asked, action);
+	return half_is_of_csms(result) ||
+	       slice_equal_cstr(asked, "StartTransaction") ==
+		       result->row->cells[TABLE_exchange_halves_transaction_id].present;
+}
+
+/* ---- timelines ---- */
+
+static int traced_compare(const void *a, const void *b)
+{
+	const struct half *x = *(const struct half *const *)a;
+	const struct half *y = *(const struct half *const *)b;
+
+	if (x->trace != y->trace)
+		return x->trace < y->trace ? -1 : 1;
+	return half_compare_times(x, y);
+}
+
+static bool timeline_make(struct timeline *t, const struct half *halves, size_t count,
+	bool with_fresh, struct arena *arena)
+{
+	*t = (struct timeline){.all = arena_alloc(arena, (3 * count + 1) * sizeof(*t->all))};
+	if (t->all == NULL)
+		return false;
+	t->calls = t->all + count;
+	t->traced = t->calls + count;
+	for (size_t i = 0; i < count; i++) {
+		const struct half *h = &halves[i];
+
+		if (h->fresh && !with_fresh)
+			continue;
+		t->all[t->count++] = h;
+		if (h->is_call)
+			t->calls[t->calls_count++] = h;
+		if (h->is_call && h->trace != 0)
+			t->traced[t->traced_count++] = h;
+	}
+	if (t->traced_count > 1)
+		qsort(t->traced, t->traced_count, sizeof(*t->traced), traced_compare);
+	return true;
+}
+
+/* How many of them come before h, or are h. */
+static size_t timeline_search(const struct half *const *halves, size_t count, const struct half *h,
+	int (*compare)(const void *, const void *))
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare(&halves[middle], &h) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int times_compare(const void *a, const void *b)
+{
+	return half_compare_times(*(const struct half *const *)a, *(const struct half *const *)b);
+}
+
+static int64_t distance(const struct half *a, const struct half *b)
+{
+	int64_t apart = a->received_us - b->received_us;
+
+	return apart < 0 ? -apart : apart;
+}
+
+static struct pair pair_of(const struct half *call, const struct half *result, int32_t kind)
+{
+	return (struct pair){.call = call,
+		.result = result,
+		.kind = kind,
+		.distance_us = distance(call, result)};
+}
+
+static struct pair no_pair(const struct half *result)
+{
+	return (struct pair){.result = result};
+}
+
+/* ---- the rule ---- */
+
+static struct pair find_traced(const struct timeline *t, const struct half *r,
+	const struct pairing_limits *limits)
+{
+	struct pair best = no_pair(r);
+	size_t at;
+
+	if (r->trace == 0)
+		return best;
+	at = timeline_search(t->traced, t->traced_count, r, traced_compare);
+	for (size_t i = at; i > 0 && at - i < PAIRING_LOOK; i--) {
+		const struct half *c = t->traced[i - 1];
+
+		if (c->trace != r->trace || distance(c, r) > limits->keep_us)
+			break;
+		if (half_fits(c, r))
+			return pair_of(c, r, LINK_TRACED);
+	}
+	for (size_t i = at; i < t->traced_count && i - at < PAIRING_LOOK; i++) {
+		const struct half *c = t->traced[i];
+
+		if (c->trace != r->trace || distance(c, r) > limits->keep_us)
+			break;
+		if (half_fits(c, r))
+			return pair_of(c, r, LINK_TRACED);
+	}
+	return best;
+}
+
+static struct pair find_near(const struct timeline *t, const struct half *r,
+	const struct pairing_limits *limits)
+{
+	size_t at = timeline_search(t->calls, t->calls_count, r, times_compare);
+
+	for (size_t i = at; i > 0 && at - i < PAIRING_LOOK; i--) {
+		const struct half *c = t->calls[i - 1];
+
+		if (distance(c, r) > limits->window_us)
+			break;
+		if (half_fits(c, r))
+			return pair_of(c, r, LINK_AFTER);
+	}
+	for (size_t i = at; i < t->calls_count && i - at < PAIRING_LOOK; i++) {
+		const struct half *c = t->calls[i];
+
+		if (distance(c, r) > limits->window_us)
+			break;
+		if (half_fits(c, r))
+			return pair_of(c, r, LINK_BEFORE);
+	}
+	return no_pair(r);
+}
+
+/* Nothing but copies of the two within the limit around a half. *call: the call, once seen. */
+static bool late_is_alone(const struct timeline *t, const struct half *around, const struct half *r,
+	const struct pairing_limits *limits, const struct half **call)
+{
+	size_t at = timeline_search(t->all, t->count, around, times_compare);
+	size_t from = at, to = at;
+
+	while (from > 0 && distance(t->all[from - 1], around) <= limits->keep_us &&
+		at - from <= PAIRING_COPIES_MAX)
+		from--;
+	while (to < t->count && distance(t->all[to], around) <= limits->keep_us &&
+		to - at <= PAIRING_COPIES_MAX)
+		to++;
+	if (to - from > PAIRING_COPIES_MAX)
+		return false;
+	for (size_t i = from; i < to; i++) {
+		const struct half *h = t->all[i];
+
+		if (!h->is_call && !half_is_copy(h, r))
+			return false;
+		if (h->is_call && *call != NULL && !half_is_copy(h, *call))
+			return false;
+		if (h->is_call && (*call == NULL || distance(h, r) < distance(*call, r)))
+			*call = h;
+	}
+	return true;
+}
+
+static struct pair find_late(const struct timeline *t, const struct half *r,
+	const struct pairing_limits *limits)
+{
+	const struct half *call = NULL;
+
+	if (!late_is_alone(t, r, r, limits, &call) || call == NULL || !half_fits(call, r) ||
+		!late_is_alone(t, call, r, limits, &call))
+		return no_pair(r);
+	return pair_of(call, r, LINK_LATE);
+}
+
+static struct pair find_call(const struct timeline *t, const struct half *r,
+	const struct pairing_limits *limits)
+{
+	struct pair found = find_traced(t, r, limits);
+
+	if (found.call == NULL)
+		found = find_near(t, r, limits);
+	if (found.call == NULL)
+		found = find_late(t, r, limits);
+	return found;
+}
+
+bool pairing_find(struct half *halves, size_t count, const struct pairing_limits *limits,
+	struct arena *arena, struct pairs *out)
+{
+	struct pair *is = arena_alloc(arena, (count + 1) * sizeof(*is));
+	struct timeline before, after;
+	size_t results = 0;
+
+	*out = (struct pairs){.pairs = arena_alloc(arena, (2 * count + 1) * sizeof(*out->pairs))};
+	if (is == NULL || out->pairs == NULL ||
+		!timeline_make(&before, halves, count, false, arena) ||
+		!timeline_make(&after, halves, count, true, arena))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		struct half *r = &halves[i];
+		struct pair was = no_pair(r), *now = &is[results];
+
+		if (r->is_call)
+			continue;
+		*now = find_call(&after, r, limits);
+		results++;
+		if (!r->fresh)
+			was = find_call(&before, r, limits);
+		if (was.call == now->call)
+			continue;
+		if (was.call != NULL && (now->call == NULL || !half_is_copy(was.call, now->call))) {
+			now->lost = was.call;
+			halves[was.call - halves].loses = true;
+		}
+		r->changed = true;
+		out->pairs[out->count++] = *now;
+	}
+	for (size_t i = 0; i < results; i++) {
+		if (is[i].call != NULL && is[i].call->loses && !is[i].result->changed)
+			out->pairs[out->count++] = is[i];
+	}
+	return true;
+}
+
+/* ---- answers that count for several calls ---- */
+
+static void all_add(struct pairs *out, const struct half *call, const struct half *r, int32_t kind)
+{
+	if (r->fresh || call->fresh)
+		out->pairs[out->count++] = pair_of(call, r, kind);
+}
+
+/* True if there is a call at all. */
+static bool all_of_result(const struct timeline *t, const struct half *r,
+	const struct pairing_limits *limits, struct pairs *out)
+{
+	size_t at = timeline_search(t->calls, t->calls_count, r, times_compare), found = 0;
+	struct pair traced;
+
+	for (size_t i = at; i > 0 && at - i < PAIRING_LOOK && found < PAIRING_ALL_EACH_SIDE; i--) {
+		if (distance(t->calls[i - 1], r) > limits->window_us)
+			break;
+		if (half_fits(t->calls[i - 1], r)) {
+			all_add(out, t->calls[i - 1], r, LINK_AFTER);
+			found++;
+		}
+	}
+	for (size_t i = at, more = 0;
+		i < t->calls_count && i - at < PAIRING_LOOK && more < PAIRING_ALL_EACH_SIDE; i++) {
+		if (distance(t->calls[i], r) > limits->window_us)
+			break;
+		if (half_fits(t->calls[i], r)) {
+			all_add(out, t->calls[i], r, LINK_BEFORE);
+			more++;
+			found++;
+		}
+	}
+	if (found > 0)
+		return true;
+	traced = find_traced(t, r, limits);
+	if (traced.call != NULL)
+		all_add(out, traced.call, r, traced.kind);
+	return traced.call != NULL;
+}
+
+bool pairing_find_all(struct half *halves, size_t count, const struct pairing_limits *limits,
+	struct arena *arena, struct pairs *out)
+{
+	struct timeline t;
+
+	*out = (struct pairs){.pairs = arena_alloc(arena,
+				      ((size_t)PAIRING_ALL_MAX * count + 1) * sizeof(*out->pairs))};
+	if (out->pairs == NULL || !timeline_make(&t, halves, count, true, arena))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const struct half *r = &halves[i];
+
+		if (!r->is_call && !all_of_result(&t, r, limits, out) && r->fresh)
+			out->pairs[out->count++] = no_pair(r);
+	}
+	return true;
+}

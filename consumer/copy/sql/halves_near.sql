@@ -1,0 +1,40 @@
+-- The halves of an id nearest to those of the batch, on either side and between them, within
+-- pairing.keep. Which belongs to which is decided where the batch is made: this only brings together
+-- what is needed for that, so much and no more for each run of new halves.
+SELECT {t_columns:exchange_halves}
+FROM {unnest:exchange_runs}
+CROSS JOIN LATERAL (
+    (SELECT * FROM exchange_halves h
+    WHERE h.charge_station_id = x.charge_station_id AND h.message_id = x.message_id
+      AND h.half = x.call_half AND h.received_at < x.first_at
+      AND h.received_at >= x.first_at - {next:exchange_runs}::bigint * interval '1 microsecond'
+    ORDER BY h.received_at DESC, h.digest DESC LIMIT 16)
+  UNION ALL
+    (SELECT * FROM exchange_halves h
+    WHERE h.charge_station_id = x.charge_station_id AND h.message_id = x.message_id
+      AND h.half = x.result_half AND h.received_at < x.first_at
+      AND h.received_at >= x.first_at - {next:exchange_runs}::bigint * interval '1 microsecond'
+    ORDER BY h.received_at DESC, h.digest DESC LIMIT 16)
+  UNION ALL
+    (SELECT * FROM exchange_halves h
+    WHERE h.charge_station_id = x.charge_station_id AND h.message_id = x.message_id
+      AND h.half = x.call_half AND h.received_at BETWEEN x.first_at AND x.last_at
+    ORDER BY h.received_at, h.digest LIMIT 20000)
+  UNION ALL
+    (SELECT * FROM exchange_halves h
+    WHERE h.charge_station_id = x.charge_station_id AND h.message_id = x.message_id
+      AND h.half = x.result_half AND h.received_at BETWEEN x.first_at AND x.last_at
+    ORDER BY h.received_at, h.digest LIMIT 20000)
+  UNION ALL
+    (SELECT * FROM exchange_halves h
+    WHERE h.charge_station_id = x.charge_station_id AND h.message_id = x.message_id
+      AND h.half = x.call_half AND h.received_at > x.last_at
+      AND h.received_at <= x.last_at + {next:exchange_runs}::bigint * interval '1 microsecond'
+    ORDER BY h.received_at, h.digest LIMIT 16)
+  UNION ALL
+    (SELECT * FROM exchange_halves h
+    WHERE h.charge_station_id = x.charge_station_id AND h.message_id = x.message_id
+      AND h.half = x.result_half AND h.received_at > x.last_at
+      AND h.received_at <= x.last_at + {next:exchange_runs}::bigint * interval '1 microsecond'
+    ORDER BY h.received_at, h.digest LIMIT 16)
+) t

@@ -1,0 +1,15 @@
+-- Calls of Authorize whose result turned out to be that of another call of the same message id.
+UPDATE authorizations a
+SET status = NULL,
+    group_id_token = NULL,
+    expiry_date = NULL,
+    result_received_at = NULL,
+    result_rank = NULL,
+    result_digest = NULL
+FROM {unnest:exchange_pairs}
+WHERE a.charge_station_id = x.charge_station_id
+  AND a.event_time = x.event_time
+  AND a.evse_id = x.evse_id
+  AND a.digest = x.digest
+  AND a.result_received_at = x.received_at
+  AND a.result_digest = x.result_digest

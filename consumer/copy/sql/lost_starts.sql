@@ -1,0 +1,9 @@
+-- Starts whose result turned out to be that of another call of the same message id.
+DELETE FROM transaction_starts s
+USING {unnest:exchange_pairs}
+WHERE s.charge_station_id = x.charge_station_id
+  AND s.event_time = x.event_time
+  AND s.evse_id = x.evse_id
+  AND s.digest = x.digest
+  AND s.transaction_id = x.transaction_id
+  AND s.result_received_at = x.received_at

@@ -1,0 +1,216 @@
+"""Which call a result belongs to, whatever the order, the distance and the message ids."""
+
+import itertools
+import json
+
+import pytest
+import rig
+from conftest import run_cli, stored
+
+@pytest.fixture
+def replay(tmp_path):
+    numbers = itertools.count()
+
+    def run(database, lines, settings=None):
+        path = tmp_path / f"{next(numbers)}.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        done = run_cli({**database.settings(), **(settings or {})}, "replay", "--json",
+                       str(path), timeout=600)
+        assert done.returncode == 0, done.stderr
+        summary = json.loads(done.stdout)
+        assert summary["dead_lettered"] == 0, summary
+        return summary
+
+    return run
+
+
+def line(direction, at, message, trace=None):
+    minutes, seconds = divmod(at, 60)
+    made = {"topic": f"cs/{direction}/ocpp1.6/cs001", "payload": message,
+            "received_at": f"2026-01-31T{10 + int(minutes) // 60:02}:{int(minutes) % 60:02}:"
+                           f"{seconds:09.6f}Z"}
+    if trace:
+        made["trace"] = trace * 32
+    return made
+
+
+def authorize(at, tag, id="1", trace=None):
+    return line("in", at, [2, id, "Authorize", {"idTag": tag}], trace)
+
+
+def outcome(at, status, id="1", trace=None, action="Authorize"):
+    """As an envelope that names its action, or as an array that does not."""
+    info = {"idTagInfo": {"status": status}}
+    return line("out", at, {"type": 3, "action": action, "id": id, "response": info} if action
+                else [3, id, info], trace)
+
+
+def start(at, meter, id="1", tag="T", connector=1):
+    return line("in", at, [2, id, "StartTransaction", {
+        "connectorId": connector, "idTag": tag, "meterStart": meter,
+        "timestamp": "2026-01-31T10:00:00Z"}])
+
+
+def given(at, transaction, id="1", status="Accepted"):
+    return line("out", at, [3, id, {"transactionId": transaction, "idTagInfo": {"status": status}}])
+
+
+def outcomes(database, station="cs001"):
+    return dict(database.rows("SELECT id_token, status FROM authorizations"
+                              " WHERE charge_station_id = %s", station))
+
+
+def meters(database, station="cs001"):
+    return dict(database.rows(
+        "SELECT transaction_id, meter_start::int FROM transactions"
+        " WHERE started_at IS NOT NULL AND charge_station_id = %s", station))
+
+
+def in_every_order(database, replay, lines, look):
+    """What look() says of a station that got the lines one by one, each in a batch of its own; once
+    for each answer that there is. Every order has a station of its own."""
+    mixed, stations = [], []
+    for order in itertools.permutations(lines):
+        stations.append(f"order{len(stations)}")
+        mixed += [{**one, "topic": one["topic"].replace("cs001", stations[-1])} for one in order]
+    replay(database, mixed, {"batch.messages_max": 1})
+    found = {json.dumps(look(database, station), sort_keys=True) for station in stations}
+    return [json.loads(text) for text in found]
+
+
+def test_one_message_id_all_day(migrated, replay):
+    lines = [x for i in range(40) for x in (
+        authorize(i * 2, f"T{i}"), outcome(i * 2 + 1, "Accepted" if i % 3 else "Blocked"))]
+    replay(migrated, lines)
+    assert outcomes(migrated) == {f"T{i}": "Accepted" if i % 3 else "Blocked" for i in range(40)}
+
+
+@pytest.mark.parametrize("action", ["Authorize", None])
+def test_answer_of_the_next_call_takes_the_place_of_a_wrong_one_in_any_order(
+        migrated, replay, action):
+    lines = [authorize(0, "A"), outcome(1, "Accepted", action=action), authorize(2, "B"),
+             outcome(3, "Blocked", action=action)]
+    assert in_every_order(migrated, replay, lines, outcomes) == [{"A": "Accepted", "B": "Blocked"}]
+
+
+def test_answer_to_a_stop_is_not_that_of_an_authorize(migrated, replay):
+    stop = {"transactionId": 7, "meterStop": 9, "timestamp": "2026-01-31T10:00:02Z"}
+    replay(migrated, [authorize(0, "A"), outcome(1, "Accepted", action=None),
+                      line("in", 2, [2, "1", "StopTransaction", stop]),
+                      outcome(3, "Blocked", action=None)])
+    assert outcomes(migrated) == {"A": "Accepted"}
+
+
+def test_of_several_answers_the_last_counts(migrated, replay):
+    lines = [authorize(0, "A"), outcome(1, "Accepted"), outcome(2, "ConcurrentTx")]
+    assert in_every_order(migrated, replay, lines, outcomes) == [{"A": "ConcurrentTx"}]
+
+
+def test_late_answer_is_paired_if_nothing_else_has_its_id(migrated, replay):
+    replay(migrated, [authorize(0, "A"), start(0, 5, id="2"), outcome(300, "Accepted"),
+                      given(90, 7, id="2")])
+    assert outcomes(migrated) == {"A": "Accepted"}
+    assert meters(migrated) == {"7": 5}
+
+
+@pytest.mark.parametrize("other", [authorize(200, "B"), outcome(5000, "Blocked")])
+def test_late_answer_is_not_paired_if_something_else_has_its_id(migrated, replay, other):
+    lines = [authorize(0, "A"), outcome(300, "Accepted"), other]
+    found = in_every_order(migrated, replay, lines, outcomes)
+    assert found == [{key: None for key in found[0]}], found
+
+
+def test_late_answer_beside_copies_of_itself_and_of_its_call(migrated, replay):
+    lines = [authorize(0, "A"), outcome(300, "Accepted"), authorize(20, "A"),
+             outcome(303, "Accepted")]
+    assert in_every_order(migrated, replay, lines, outcomes) == [{"A": "Accepted"}]
+
+
+def test_of_one_trace_they_are_paired_whatever_the_distance(migrated, replay):
+    lines = [authorize(0, "A", trace="a"), authorize(1, "B", trace="b"),
+             outcome(2, "Accepted", trace="a"), outcome(500, "Blocked", trace="b")]
+    assert in_every_order(migrated, replay, lines, outcomes) == [{"A": "Accepted", "B": "Blocked"}]
+
+
+def test_starts_with_one_message_id_have_their_own_transactions(migrated, replay):
+    lines = [start(0, 100), given(1, 5), start(2, 200, tag="U", connector=2), given(3, 6)]
+
+    def look(database, station):
+        return [meters(database, station), database.rows(
+            "SELECT transaction_id, (SELECT min(e.meter_start)::int FROM transaction_events e"
+            " WHERE e.digest = s.digest) FROM transaction_starts s WHERE charge_station_id = %s"
+            " ORDER BY 1", station)]
+
+    assert in_every_order(migrated, replay, lines, look) == [
+        [{"5": 100, "6": 200}, [["5", 100], ["6", 200]]]]
+
+
+# ---- partitions that somebody detached ----
+
+@pytest.mark.parametrize("table", ["transaction_events", "transactions", "transaction_starts",
+                                   "authorizations"])
+def test_answer_to_a_call_in_a_detached_partition_is_linked_once_that_is_attached(
+        migrated, running, publish, table):
+    p = running()  # which has seen the partition before it is gone
+    publish.raw("cs/in/ocpp1.6/cs001", json.dumps(start(0, 5, id="2")["payload"]))
+    publish.raw("cs/in/ocpp1.6/cs001", json.dumps(authorize(0, "A")["payload"]))
+    stored(migrated, 2)
+    part, bounds = migrated.rows("""
+        SELECT c.relname::text, pg_get_expr(c.relpartbound, c.oid)
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = %s::regclass AND c.relname::text LIKE CASE i.inhparent::regclass::text
+            WHEN 'authorizations' THEN to_char(now() AT TIME ZONE 'UTC', '%%"_"YYYY"_"MM')
+            ELSE '%%2026\\_01' END""", table)[0]
+    migrated.rows(f"ALTER TABLE {table} DETACH PARTITION {part}")
+    publish.raw("cs/out/ocpp1.6/cs001", json.dumps(given(0, 7, id="2")["payload"]))
+    publish.raw("cs/out/ocpp1.6/cs001", json.dumps(outcome(0, "Accepted")["payload"]))
+    stored(migrated, 4)
+    assert migrated.rows("SELECT reason, count(*) FROM dead_letters GROUP BY 1") == [
+        ("partition_detached", 1)]
+    migrated.rows(f"ALTER TABLE {table} ATTACH PARTITION {part} {bounds}")
+    p.stop()
+    done = run_cli(p.settings, "dead-letters", "requeue", "--reason", "partition_detached")
+    assert "requeued 1: stored 1, " in done.stdout, done.stdout + done.stderr
+    assert meters(migrated) == {"7": 5}
+    assert migrated.rows("SELECT transaction_id FROM transaction_starts") == [("7",)]
+    assert outcomes(migrated) == {"A": "Accepted"}
+
+
+def test_answer_to_a_call_that_is_gone_for_good_is_stored(migrated, replay):
+    replay(migrated, [start(0, 5, id="2")])
+    migrated.rows("DROP TABLE transaction_events_2026_01")
+    replay(migrated, [given(1, 7, id="2")])
+    assert meters(migrated) == {}
+
+
+# ---- as much as comes ----
+
+FLOODS = {
+    "authorize": lambda i, at: [authorize(at, f"T{i}"), outcome(at + 0.002, "Accepted")],
+    "unanswered": lambda i, at: [authorize(at, f"T{i}")],
+    "answers": lambda i, at: [outcome(at, f"S{i}")],
+    "heartbeats": lambda i, at: [line("in", at, [2, f"h{i}", "Heartbeat", {}])],
+    "starts": lambda i, at: [start(at, i), given(at + 0.002, i + 1)],
+    "settings": lambda i, at: [
+        line("out", at, [2, "1", "ChangeConfiguration", {"key": f"K{i % 50}", "value": f"{i}"}]),
+        line("in", at + 0.002, [3, "1", {"status": "Accepted"}])],
+}
+
+# Pages that the server looked at, of tables and indexes: the same on a busy machine.
+READ = """
+    SELECT sum(heap_blks_hit + heap_blks_read
+        + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0)) FROM pg_statio_user_tables"""
+
+
+@pytest.mark.parametrize("what", FLOODS)
+def test_what_is_read_for_a_message_does_not_grow_with_what_its_station_sends(
+        migrated, replay, what):
+    count, most = (12000, 15) if what == "heartbeats" else (3000, 50)
+    lines = [x for i in range(count) for x in FLOODS[what](i, i * 0.01)]
+    before = migrated.value(READ)
+    replay(migrated, lines, {"batch.messages_max": 400})
+    rig.wait_until(lambda: migrated.value("SELECT count(*) = 0 FROM pg_stat_activity"
+                                          " WHERE application_name LIKE 'ocpp%%'"), 60, "connected")
+    read = (migrated.value(READ) - before) / len(lines)
+    print(what, float(read))
+    assert read < most
