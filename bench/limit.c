@@ -126,7 +126,7 @@ static void take_record(struct limit *l, const struct record *r)
 	struct message m;
 	struct error err;
 
-	batch_begin_record(&l->batch, r->seq);
+	batch_begin_record(&l->batch, r->seq, &r->link);
 	if (!decode_begin(l->decoder, &input, &l->batch.arena, &err))
 		return;
 	while (decode_next(l->decoder, &m, &err) == DECODE_MESSAGE) {

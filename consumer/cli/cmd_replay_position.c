@@ -33,7 +33,7 @@ static const int64_t POSITION_RETRY_CAP_US = 10 * US_PER_SECOND;
 	"AND (a.backend_start = p.backend_start OR a.backend_start IS NULL))"
 
 /* A candidate. */
-struct position {
+struct replay_position {
 	char spool[UUID_TEXT_BYTES];
 	uint64_t seq;
 	char content[2 * SHA256_BYTES + 1];
@@ -43,9 +43,9 @@ struct finder {
 	struct replay_job *job;
 	struct arena arena;
 	char begins[2 * SHA256_BYTES + 1]; /* of the first message; "" = there is none */
-	struct position candidates[POSITION_ROWS_MAX];
+	struct replay_position candidates[POSITION_ROWS_MAX];
 	size_t candidates_count;
-	const struct position *found;
+	const struct replay_position *found;
 };
 
 static void position_hex(const uint8_t digest[SHA256_BYTES], char out[2 * SHA256_BYTES + 1])
@@ -154,7 +154,7 @@ static bool finder_content(struct finder *f, uint64_t seq, char out[2 * SHA256_B
 static bool finder_compare(struct finder *f, struct error *err)
 {
 	for (size_t i = 0; i < f->candidates_count; i++) {
-		const struct position *c = &f->candidates[i];
+		const struct replay_position *c = &f->candidates[i];
 		char content[2 * SHA256_BYTES + 1];
 		bool there;
 
@@ -206,7 +206,7 @@ static bool finder_look(struct finder *f, struct error *err)
 	if (result == NULL)
 		return false;
 	for (int i = 0; i < PQntuples(result) && f->candidates_count < POSITION_ROWS_MAX; i++) {
-		struct position *c = &f->candidates[f->candidates_count++];
+		struct replay_position *c = &f->candidates[f->candidates_count++];
 
 		snprintf(c->spool, sizeof(c->spool), "%s", PQgetvalue(result, i, 0));
 		snprintf(c->content, sizeof(c->content), "%s", PQgetvalue(result, i, 2));

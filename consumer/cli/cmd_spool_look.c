@@ -50,8 +50,8 @@ static void walk_count_lost(struct spool_walk *w, const struct folder_reader *r,
 	bool first)
 {
 	w->lost += r->reader.missing;
-	if (!first && r->reader.header.follows_seq > last_seq)
-		w->lost += r->reader.header.follows_seq - last_seq;
+	if (!first && r->reader.header.follows.seq > last_seq)
+		w->lost += r->reader.header.follows.seq - last_seq;
 }
 
 static bool walk_files(struct spool_walk *w, const struct folder *folder, struct arena *arena,

@@ -2,6 +2,7 @@
 
 #include "base/embedded.h"
 #include "base/escape.h"
+#include "cli/verify.h"
 #include "pg/pg_error.h"
 
 #include <errno.h>
@@ -10,10 +11,10 @@
 #include <string.h>
 
 /*
- * Does the database hold what was sent? Without a ledger: do the totals balance, and is every row
- * readable. With one, written by whoever published (bench/stations/README.md has the format): each
- * fact is looked for, row by row. The comparing is SQL, so that it shares nothing with the code
- * that stored the rows.
+ * Does the database hold what was sent? Without a ledger: do the totals balance, did the database
+ * take what the log acknowledged (cmd_verify_log.c), and is every row readable. With one, written
+ * by whoever published (bench/stations/README.md has the format): each fact is looked for, row by
+ * row. The comparing is SQL, so that it shares nothing with the code that stored the rows.
  */
 extern const struct embedded_file verify_sql_files[];
 extern const size_t verify_sql_count;
@@ -31,11 +32,12 @@ static bool verify_run_file(PGconn *conn, const char *name, struct error *err)
 	return false;
 }
 
-static PGresult *verify_query_file(PGconn *conn, const char *name, struct error *err)
+PGresult *verify_query_file(PGconn *conn, const char *name, int count, const char *const *params,
+	struct error *err)
 {
 	for (size_t i = 0; i < verify_sql_count; i++) {
 		if (strcmp(verify_sql_files[i].name, name) == 0)
-			return pg_query(conn, verify_sql_files[i].text, 0, NULL, err);
+			return pg_query(conn, verify_sql_files[i].text, count, params, err);
 	}
 	CHECK(false && "a file that is compiled in");
 	return NULL;
@@ -188,8 +190,9 @@ static bool verify_ledger(PGconn *conn, const char *path, bool *right_out, struc
 		!verify_run_file(conn, "verify_stored.sql", err) ||
 		!verify_run_file(conn, "verify_compare.sql", err))
 		return false;
-	summary = verify_query_file(conn, "verify_summary.sql", err);
-	examples = summary == NULL ? NULL : verify_query_file(conn, "verify_examples.sql", err);
+	summary = verify_query_file(conn, "verify_summary.sql", 0, NULL, err);
+	examples = summary == NULL ? NULL
+				   : verify_query_file(conn, "verify_examples.sql", 0, NULL, err);
 	if (examples == NULL) {
 		PQclear(summary);
 		return false;
@@ -206,7 +209,7 @@ static bool verify_ledger(PGconn *conn, const char *path, bool *right_out, struc
 /* received = stored + duplicate + dead-lettered + skipped, and what the rows refer to is there. */
 static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 {
-	PGresult *r = verify_query_file(conn, "verify_balance.sql", err);
+	PGresult *r = verify_query_file(conn, "verify_balance.sql", 0, NULL, err);
 	long long n[9];
 
 	if (r == NULL)
@@ -245,7 +248,8 @@ enum exit_code cmd_verify(const struct config *config, int argc, char **argv)
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	ok = verify_balance(conn, &right, &err) &&
+	ok = verify_balance(conn, &right, &err) && verify_claims(conn, &right, &err) &&
+	     verify_log(conn, config->spool_dir, &right, &err) &&
 	     (ledger == NULL || verify_ledger(conn, ledger, &right, &err));
 	PQfinish(conn);
 	if (!ok)

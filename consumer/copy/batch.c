@@ -60,14 +60,25 @@ static bool batch_grow(struct batch *b, void *array, size_t *room, size_t count,
 	return true;
 }
 
-void batch_begin_record(struct batch *b, uint64_t seq)
+void batch_begin_record(struct batch *b, uint64_t seq, const struct position_link *link)
 {
-	if (b->records == 0)
+	if (b->records == 0) {
 		b->first_seq = seq;
+		b->follows = link->follows;
+	} else if (link->follows != b->last_seq) {
+		b->torn = true;
+	}
+	b->link = *link;
 }
 
 void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64_t received_us)
 {
+	if (b->link.missing > 0) {
+		b->missing += b->link.missing;
+		b->gap_first = b->link.follows + 1;
+		b->gap_last = b->link.follows + b->link.missing;
+	}
+	b->digest += b->link.checksum;
 	b->last_seq = seq;
 	b->records++;
 	b->payload_bytes += payload_bytes;

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/position.h"
 #include "base/sha256.h"
 #include "copy/partitions.h"
 #include "copy/statement.h"
@@ -52,12 +53,19 @@ struct batch_slot {
 
 struct batch {
 	struct arena arena;
-	uint64_t first_seq; /* known once a record was begun */
+	uint64_t first_seq; /* known once a record was begun, with follows */
+	uint64_t follows;   /* number of the record read before the first */
 	uint64_t last_seq;  /* known once records > 0 */
 	/* Digest of all records of the log up to last_seq, written with the progress. */
 	bool has_content;
 	uint8_t content[SHA256_BYTES];
 	size_t records;
+	/* What the claim needs (base/position.h); link is that of the record begun last. */
+	struct position_link link;
+	uint64_t digest;  /* sum of the checksums of its records */
+	uint64_t missing; /* records gone before or between them; the last of them are in the gap */
+	uint64_t gap_first, gap_last; /* if missing > 0 */
+	bool torn;                    /* its records do not follow each other */
 	size_t payload_bytes;
 	int64_t oldest_received_us;
 	int64_t dedupe_window_us;
@@ -94,7 +102,7 @@ void batch_reset(struct batch *b);
 
 /* A record: begin, its messages, end. One that does not fit leaves a part of it behind: then the
  * batch must be reset and made again without it. */
-void batch_begin_record(struct batch *b, uint64_t seq);
+void batch_begin_record(struct batch *b, uint64_t seq, const struct position_link *link);
 void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64_t received_us);
 
 /* For batch*.c: room for what becomes of a message; NULL if the arena is full. */

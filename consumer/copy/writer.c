@@ -88,12 +88,6 @@ void writer_totals(const struct writer *w, struct writer_totals *out)
 	*out = w->totals;
 }
 
-void writer_note_gap(struct writer *w, uint64_t first, uint64_t last)
-{
-	w->gap_first = first;
-	w->gap_last = last;
-}
-
 void writer_open(struct writer *w)
 {
 	pg_session_open(w->session);
@@ -145,18 +139,6 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 			w->options.schema_version);
 	}
 	w->schema_seen = true;
-	return true;
-}
-
-static bool setup_on_progress(void *context, const PGresult *result, int number, struct error *err)
-{
-	struct writer *w = context;
-
-	(void)number;
-	if (PQntuples(result) != 1)
-		return error_set(err, ERROR_TRANSIENT, "unexpected", "no row of ingest_progress");
-	w->seq = (uint64_t)result_int8(result, 0, 0);
-	writer_totals_read(w, result);
 	return true;
 }
 
@@ -219,7 +201,8 @@ static void setup_simple(struct writer *w, const char *sql,
 
 static bool setup_plan(struct writer *w, struct error *err)
 {
-	struct slice params[4];
+	const struct position *begin = &w->options.begin;
+	struct slice none = {NULL, 0}, params[7];
 	char *terminate = writer_sql(&w->setup_arena,
 		"SELECT pg_terminate_backend(a.pid) FROM ingest_progress p "
 		"JOIN pg_stat_activity a ON a.pid = p.backend_pid AND a.backend_start = "
@@ -244,13 +227,17 @@ static bool setup_plan(struct writer *w, struct error *err)
 		return false;
 	setup_simple(w, SETUP_PARTITIONS_SQL, setup_on_partitions);
 	params[0] = param_text(w->spool_text);
-	params[1] = param_int8(&w->setup_arena, w->options.oldest_seq - 1);
+	params[1] = param_int8(&w->setup_arena, (int64_t)begin->seq);
 	params[2] = param_text(w->owner_text);
 	params[3] = param_text(w->options.client_id);
-	if (!writer_statement(w, &w->statements->all[STATEMENT_TAKE_OVER], params, 4,
+	params[4] = begin->counted ? param_int8(&w->setup_arena, (int64_t)begin->records) : none;
+	params[5] = begin->digested ? param_int8(&w->setup_arena, (int64_t)begin->digest) : none;
+	params[6] =
+		begin->digested ? param_int8(&w->setup_arena, (int64_t)begin->digest_from) : none;
+	if (!writer_statement(w, &w->statements->all[STATEMENT_TAKE_OVER], params, 7,
 		    &w->setup_arena, err))
 		return false;
-	w->requests[w->requests_count - 1].on_result = setup_on_progress;
+	w->requests[w->requests_count - 1].on_result = writer_on_progress;
 	w->requests[w->requests_count - 1].context = w;
 	if (!writer_statement(w, &w->statements->all[STATEMENT_KNOWN_LAYOUTS], NULL, 0,
 		    &w->setup_arena, err))
@@ -259,27 +246,6 @@ static bool setup_plan(struct writer *w, struct error *err)
 	w->requests[w->requests_count - 1].context = w;
 	return writer_plan_positions(w, &w->setup_arena, err) &&
 	       (terminate != NULL || writer_arena_full(err));
-}
-
-static void durable_add(struct writer *w, uint64_t seq)
-{
-	/* Full: the last two become one, which is on disk no earlier than either. */
-	if (w->durable_count == WRITER_DURABLE_MAX)
-		w->durable_count--;
-	w->durable[w->durable_count++] = (struct writer_durable){w->lsn_insert, seq};
-}
-
-static void durable_report(struct writer *w)
-{
-	size_t done = 0;
-
-	while (done < w->durable_count && w->durable[done].lsn <= w->lsn_flush)
-		done++;
-	if (done == 0)
-		return;
-	w->events.on_durable(w->events.context, w->durable[done - 1].seq);
-	w->durable_count -= done;
-	memmove(w->durable, w->durable + done, w->durable_count * sizeof(*w->durable));
 }
 
 static void setup_on_done(void *context, const struct error *err)
@@ -302,9 +268,10 @@ static void setup_on_done(void *context, const struct error *err)
 	}
 	/* What was noted before the connection was lost may be of another history. */
 	w->durable_count = 0;
-	durable_add(w, w->seq);
+	w->undated = false;
+	writer_durable_add(w, w->at.seq);
 	w->idle = true;
-	w->events.on_ready(w->events.context, w->seq);
+	w->events.on_ready(w->events.context, &w->at);
 }
 
 static void writer_on_checked(void *context, const struct error *refused)
@@ -335,6 +302,13 @@ static void writer_on_ready(void *context)
 	struct writer *w = context;
 
 	pg_pooler_check(w->pooler, w->session, writer_on_checked, w);
+}
+
+void writer_reposition(struct writer *w)
+{
+	CHECK(w->idle);
+	w->idle = false;
+	writer_on_ready(w);
 }
 
 static void writer_on_lost(void *context, const struct error *err)
@@ -379,14 +353,15 @@ static void writer_stored(struct writer *w)
 	struct batch *b = w->work.batch;
 
 	writer_totals_commit(w, b);
-	w->seq = b->last_seq;
-	durable_add(w, b->last_seq);
+	w->at = w->work.after;
+	if (!w->undated)
+		writer_durable_add(w, b->last_seq);
 	for (int t = 0; t < EVENT_TABLES; t++)
 		w->careful_left[t] -= w->careful_left[t] > 0;
 	writer_loading_stored(w);
 	w->work.batch = NULL;
 	w->idle = true;
-	durable_report(w);
+	writer_durable_report(w);
 	w->events.on_stored(w->events.context, b, NULL, -1);
 }
 
@@ -399,10 +374,39 @@ static void writer_end_trial(struct writer *w)
 	writer_roll_back(w, &none);
 }
 
+static void committed_on_done(void *context, const struct error *err)
+{
+	struct writer *w = context;
+
+	pg_session_forget_statements(w->session);
+	memset(w->careful_made, 0, sizeof(w->careful_made));
+	if (err != NULL) {
+		/* It is stored all the same: the next connection will say so. */
+		pg_session_close(w->session);
+		writer_on_lost(w, err);
+		return;
+	}
+	writer_stored(w);
+}
+
+/* What failed is only the question how far the database's log is: it is asked again later. */
+static void writer_committed(struct writer *w)
+{
+	w->undated = true;
+	w->requests_count = w->copies_count = 0;
+	setup_simple(w, PG_RECOVER_SQL, NULL);
+	pg_session_run(w->session, w->requests, w->requests_count, committed_on_done, w);
+}
+
 static void writer_on_run(void *context, const struct error *err)
 {
 	struct writer *w = context;
 
+	if (err != NULL && w->work.committed) {
+		writer_durable_failed(w, err);
+		writer_committed(w);
+		return;
+	}
 	if (err != NULL) {
 		w->work.failure = *err;
 		if (w->work.made_count > 0)
@@ -423,12 +427,14 @@ static void writer_on_run(void *context, const struct error *err)
 			attacher_add(w->attacher, made->partition);
 	}
 	w->work.made_count = 0;
-	if (w->work.phase == PHASE_COMMITTED && w->work.batch->trial)
+	if (w->work.phase == PHASE_COMMITTED && w->work.batch->trial) {
 		writer_end_trial(w);
-	else if (w->work.phase == PHASE_COMMITTED)
+	} else if (w->work.phase == PHASE_COMMITTED) {
+		w->undated = false;
 		writer_stored(w);
-	else
+	} else {
 		writer_next_run(w);
+	}
 }
 
 /* ---- failing ---- */
@@ -439,7 +445,7 @@ static bool rollback_on_owner(void *context, const PGresult *result, int number,
 
 	(void)err;
 	if (number == 2 && PQntuples(result) == 1)
-		w->work.owner_lost = strcmp(PQgetvalue(result, 0, 0), w->owner_text) != 0;
+		w->work.owner_lost = *PQgetvalue(result, 0, 0) == 't';
 	return true;
 }
 
@@ -486,17 +492,22 @@ static void writer_roll_back(struct writer *w, const struct error *err)
 	w->work.failure = *err;
 	arena_reset(&w->setup_arena);
 	w->requests_count = w->copies_count = 0;
+	/* Another process has the log if it lives: a restore brings back the names of dead ones. */
 	setup_simple(w,
 		writer_sql(&w->setup_arena,
-			PG_RECOVER_SQL "; SELECT owner FROM ingest_progress WHERE spool = '%s'",
-			w->spool_text),
+			PG_RECOVER_SQL
+			"; SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "
+			"pg_stat_activity a WHERE a.pid = p.backend_pid AND a.backend_start = "
+			"p.backend_start AND a.pid <> pg_backend_pid()) "
+			"FROM ingest_progress p WHERE p.spool = '%s'",
+			w->owner_text, w->spool_text),
 		rollback_on_owner);
 	pg_session_run(w->session, w->requests, w->requests_count, rollback_on_done, w);
 }
 
 /* ---- maintenance ---- */
 
-static void maintenance_over(void *context, const struct error *err)
+void writer_maintenance_over(void *context, const struct error *err)
 {
 	struct writer *w = context;
 
@@ -506,39 +517,12 @@ static void maintenance_over(void *context, const struct error *err)
 }
 
 /* Whatever was begun is undone; the next batch finds the session as it should be. */
-static void maintenance_failed(struct writer *w)
+void writer_maintenance_failed(struct writer *w)
 {
 	pg_session_forget_statements(w->session);
 	w->requests_count = w->copies_count = 0;
 	setup_simple(w, PG_RECOVER_SQL, NULL);
-	pg_session_run(w->session, w->requests, w->requests_count, maintenance_over, w);
-}
-
-static void durable_on_done(void *context, const struct error *err)
-{
-	struct writer *w = context;
-
-	if (err != NULL) {
-		maintenance_failed(w);
-		return;
-	}
-	durable_report(w);
-	maintenance_over(w, NULL);
-}
-
-void writer_poll_durable(struct writer *w)
-{
-	struct error err;
-
-	CHECK(w->idle);
-	if (w->durable_count == 0)
-		return;
-	arena_reset(&w->setup_arena);
-	w->requests_count = w->copies_count = 0;
-	if (!writer_plan_positions(w, &w->setup_arena, &err))
-		return;
-	w->idle = false;
-	pg_session_run(w->session, w->requests, w->requests_count, durable_on_done, w);
+	pg_session_run(w->session, w->requests, w->requests_count, writer_maintenance_over, w);
 }
 
 static void maintenance_on_done(void *context, const struct error *err)
@@ -548,10 +532,10 @@ static void maintenance_on_done(void *context, const struct error *err)
 	if (err != NULL) {
 		/* Not urgent: a batch makes the partitions it needs, and old rows may wait. */
 		log_failure(LOG_LEVEL_WARN, "maintenance_failed", err);
-		maintenance_failed(w);
+		writer_maintenance_failed(w);
 		return;
 	}
-	maintenance_over(w, NULL);
+	writer_maintenance_over(w, NULL);
 }
 
 static void maintenance_run(struct writer *w)

@@ -17,10 +17,15 @@
  *	LOST --open--> CONNECTING --> READY <--> STORING
  *	  ^________________________________________|
  *
- * READY comes with the number of the last record that the database has (writer_events.on_ready):
+ * READY comes with the position of the last record that the database has (writer_events.on_ready):
  * whoever owns the writer goes on from there, whatever it believed before. So a COMMIT whose answer
  * was lost, a database restored to an earlier point and a first start are one case. A batch that
- * fails leaves READY behind with the transaction rolled back; what to do is the owner's decision.
+ * fails leaves READY behind with the transaction rolled back; what to do is the owner's decision. A
+ * batch that is committed is stored, whatever fails after that.
+ *
+ * A claim says which record the batch follows, how many records it has and what they add up to
+ * (base/position.h), and is made only if the batch follows what is stored. So the database counts
+ * by itself what it took from a log, and `verify` compares that with what the log counts.
  *
  * All on the loop's thread. Policy (when to try again, what is poison) is not here.
  */
@@ -38,7 +43,7 @@ struct writer_options {
 	int64_t dead_letters_bytes_max;
 	int64_t dead_letters_rows_max;
 	int64_t dead_letters_topic_bytes_max;
-	int64_t oldest_seq;             /* where a log begins that the database does not know yet */
+	struct position begin;          /* where a log begins that the database does not know yet */
 	int64_t schema_version;         /* that the database must have */
 	bool gaps_only;                 /* as of the batches */
 	const char *const *secret_keys; /* words that secret_keys is to have */
@@ -62,13 +67,14 @@ struct writer_totals {
 };
 
 struct writer_events {
-	/* seq: last record that the database has. */
-	void (*on_ready)(void *context, uint64_t seq);
+	/* The last record that the database has. */
+	void (*on_ready)(void *context, const struct position *at);
 	/* The connection is lost, or could not be had; writer_open() tries again. */
 	void (*on_lost)(void *context, const struct error *err);
 	/* err == NULL: committed, or of a trial: accepted and rolled back. Else nothing of the
 	 * batch is stored; poison_message: the message that the database refused, if it said so,
-	 * else -1. */
+	 * else -1. If the reason is "claim_refused", the database's progress was moved by somebody
+	 * else: writer_reposition() reads it. */
 	void (*on_stored)(void *context, struct batch *batch, const struct error *err,
 		int64_t poison_message);
 	/* All up to seq is on the database's disk. */
@@ -89,6 +95,13 @@ bool writer_is_ready(const struct writer *w);
 /* Tables are being attached; to be waited for, or they are left for others. */
 bool writer_is_attaching(const struct writer *w);
 
+/* In on_ready: the log's own position there, which counts where the database's is not known, or is
+ * of records that the log lost in a crash. */
+void writer_recognised(struct writer *w, const struct position *log);
+
+/* Read the progress again, as after a reconnect: on_ready follows, or on_lost. Only when ready. */
+void writer_reposition(struct writer *w);
+
 /* Only when ready. The batch must stay as it is until on_stored or on_lost. */
 void writer_store(struct writer *w, struct batch *batch);
 
@@ -105,10 +118,6 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days);
  * with them. And what the store remembers of deletes that were stored longer ago than the other.
  * Some thousands at a time. Only when ready and idle. */
 void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us);
-
-/* Records first to last are neither in the database nor in the log any more; written down with the
- * next batch. */
-void writer_note_gap(struct writer *w, uint64_t first, uint64_t last);
 
 void writer_totals(const struct writer *w, struct writer_totals *out);
 

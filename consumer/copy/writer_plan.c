@@ -260,36 +260,6 @@ static bool plan_attached(struct writer *w, struct error *err)
 		err);
 }
 
-/* ---- the claim ---- */
-
-static bool plan_on_claim(void *context, const PGresult *result, int number, struct error *err)
-{
-	struct writer *w = context;
-
-	/* BEGIN; UPDATE */
-	if (number != 1 || strcmp(PQcmdTuples((PGresult *)(uintptr_t)result), "1") == 0)
-		return true;
-	return error_set(err, ERROR_TRANSIENT, "claim_refused",
-		"the database does not have the progress of log %s that this process left there",
-		w->spool_text);
-}
-
-static bool plan_claim(struct writer *w, struct error *err)
-{
-	struct batch *b = w->work.batch;
-	struct pg_request *r = writer_request(w);
-
-	r->sql = writer_sql(&b->arena,
-		"BEGIN ISOLATION LEVEL READ COMMITTED; "
-		"UPDATE ingest_progress SET seq = %" PRIu64 ", updated_at = now() "
-		"WHERE spool = '%s' AND seq = %" PRIu64 " AND owner = '%s'",
-		b->last_seq, w->spool_text, w->seq, w->owner_text);
-	r->on_result = plan_on_claim;
-	r->context = w;
-	w->work.claimed = true;
-	return r->sql != NULL || writer_arena_full(err);
-}
-
 /* ---- rows without a time of their own ---- */
 
 static size_t plan_timeless_count(const struct batch *b)
@@ -456,7 +426,7 @@ static bool plan_events(struct writer *w, struct error *err)
 	bool done;
 
 	if (!w->work.claimed &&
-		(!plan_claim(w, err) || (w->options.gaps_only && !plan_locks(w, err))))
+		(!writer_plan_claim(w, err) || (w->options.gaps_only && !plan_locks(w, err))))
 		return false;
 	if (!writer_copy_rows(w, b->rows, &done, err))
 		return false;
@@ -540,6 +510,17 @@ static void plan_drop_retained(struct batch *b)
 	}
 }
 
+/* From here on the batch is stored, whatever else fails. */
+static bool plan_on_commit(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	w->work.committed = strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") == 0;
+	return w->work.committed || error_set(err, ERROR_TRANSIENT, "rolled_back",
+					    "the database rolled the batch back at its COMMIT");
+}
+
 static bool plan_finish(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
@@ -564,6 +545,8 @@ static bool plan_finish(struct writer *w, struct error *err)
 	if (!writer_statement(w, &w->statements->all[STATEMENT_COMMIT], NULL, 0, &b->arena, err))
 		return false;
 	w->requests[w->requests_count - 1].commits = true;
+	w->requests[w->requests_count - 1].on_result = plan_on_commit;
+	w->requests[w->requests_count - 1].context = w;
 	return writer_plan_positions(w, &b->arena, err);
 }
 

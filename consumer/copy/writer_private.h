@@ -1,6 +1,7 @@
 #ifndef COPY_WRITER_PRIVATE_H
 #define COPY_WRITER_PRIVATE_H
 
+#include "base/log.h"
 #include "copy/encode.h"
 #include "copy/writer.h"
 #include "pg/pooler.h"
@@ -70,6 +71,8 @@ struct writer_work {
 	struct batch *batch; /* NULL = idle */
 	enum writer_phase phase;
 	bool claimed;
+	bool committed;
+	struct position after; /* of the database, once it is */
 	size_t partitions_next;
 	struct writer_made *made; /* by the run at hand */
 	size_t made_count;
@@ -114,12 +117,11 @@ struct writer {
 	struct pg_pooler *pooler;
 	struct arena setup_arena; /* parameters outside of batches */
 
-	bool idle;    /* connected, set up, nothing under way */
-	uint64_t seq; /* last record that the database has */
+	bool idle;          /* connected, set up, nothing under way */
+	struct position at; /* last record that the database has */
 	struct writer_totals totals;
 	struct writer_reason reasons[WRITER_REASONS_MAX];
 	size_t reasons_count;
-	uint64_t gap_first, gap_last; /* to be written down; 0 = none */
 
 	/* How many batches still take the careful path at once. */
 	uint32_t careful_left[EVENT_TABLES];
@@ -142,6 +144,8 @@ struct writer {
 	/* Commits whose LSN is not yet known to be on disk, oldest first. */
 	struct writer_durable durable[WRITER_DURABLE_MAX];
 	size_t durable_count;
+	bool undated; /* the commits after them are not among them: their LSN could not be asked */
+	struct log_repeat durable_trouble;
 	uint64_t lsn_insert, lsn_flush; /* as read last */
 	bool schema_seen;
 };
@@ -166,6 +170,22 @@ MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, str
 
 /* writer_plan.c: a partition that the batch needs could not be made. */
 void writer_partition_failed(struct writer *w);
+
+/* writer_claim.c: the progress as the database has it (take_over.sql), and the claim of a batch. */
+bool writer_on_progress(void *context, const PGresult *result, int number, struct error *err);
+MUST_CHECK bool writer_plan_claim(struct writer *w, struct error *err);
+
+/* writer_durable.c: a commit whose place was read just now ... */
+void writer_durable_add(struct writer *w, uint64_t seq);
+/* ... those before it whose place could not be read ... */
+void writer_durable_date(struct writer *w);
+void writer_durable_failed(struct writer *w, const struct error *err);
+/* ... and what of them is on disk. */
+void writer_durable_report(struct writer *w);
+
+/* writer.c: the end of what was done between two batches. */
+void writer_maintenance_over(void *context, const struct error *err);
+void writer_maintenance_failed(struct writer *w);
 
 /* writer_copy.c: rows into tables. False in *done_out if the run is full. */
 MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool *done_out,

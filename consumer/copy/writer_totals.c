@@ -97,7 +97,7 @@ bool writer_plan_totals(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 	struct writer_totals totals;
-	struct slice params[10];
+	struct slice params[11], none = {NULL, 0};
 
 	writer_totals_of(w, b, &totals);
 	totals_add_reasons(w, b, 1);
@@ -108,13 +108,12 @@ bool writer_plan_totals(struct writer *w, struct error *err)
 	params[4] = param_int8(&b->arena, totals.dead_lettered);
 	params[5] = param_int8(&b->arena, totals.skipped);
 	params[6] = totals_reasons_json(w, &b->arena);
-	params[7] = w->gap_last > 0 ? param_int8(&b->arena, (int64_t)w->gap_first)
-				    : (struct slice){NULL, 0};
-	params[8] = w->gap_last > 0 ? param_int8(&b->arena, (int64_t)w->gap_last)
-				    : (struct slice){NULL, 0};
-	params[9] = totals_content(b);
+	params[7] = b->missing > 0 ? param_int8(&b->arena, (int64_t)b->gap_first) : none;
+	params[8] = b->missing > 0 ? param_int8(&b->arena, (int64_t)b->gap_last) : none;
+	params[9] = param_int8(&b->arena, (int64_t)b->missing);
+	params[10] = totals_content(b);
 	totals_add_reasons(w, b, -1);
-	return writer_statement(w, &w->statements->all[STATEMENT_TOTALS], params, 10, &b->arena,
+	return writer_statement(w, &w->statements->all[STATEMENT_TOTALS], params, 11, &b->arena,
 		err);
 }
 
@@ -125,7 +124,6 @@ void writer_totals_commit(struct writer *w, const struct batch *b)
 	writer_totals_of(w, b, &totals);
 	totals_add_reasons(w, b, 1);
 	w->totals = totals;
-	w->gap_first = w->gap_last = 0;
 }
 
 /* Columns 1 to 6 of take_over.sql. */

@@ -237,17 +237,19 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 		.retain_us = c->spool_retain,
 		.archive = strcmp(c->spool_archive, "zstd") == 0,
 	};
-	struct uuid identity;
-	char text[UUID_TEXT_BYTES];
+	struct uuid identity, session;
+	char text[UUID_TEXT_BYTES], session_text[UUID_TEXT_BYTES];
 
 	if (!spool_open(&d->spool, &options, err))
 		return false;
 	identity = spool_identity(d->spool);
 	uuid_format(&identity, text);
+	session = spool_session(d->spool);
+	uuid_format(&session, session_text);
 	if (c->mqtt_client_id[0] != '\0')
 		snprintf(d->client_id, sizeof(d->client_id), "%s", c->mqtt_client_id);
 	else
-		snprintf(d->client_id, sizeof(d->client_id), "ocpp-persister-%s", text);
+		snprintf(d->client_id, sizeof(d->client_id), "ocpp-persister-%s", session_text);
 	log_info("log_opened", "", "dir=%s identity=%s last_seq=%" PRIu64 " sync=%s",
 		LOG_VALUE(c->spool_dir), text, spool_last_seq(d->spool), c->spool_sync);
 	return true;

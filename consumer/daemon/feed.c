@@ -74,6 +74,14 @@ static bool feed_seek(void *context, uint64_t seq, uint64_t *lost_out, struct er
 	return f->log->seek(f->log->context, seq, lost_out, err);
 }
 
+static bool feed_recognise(void *context, const struct position *at, struct position *out,
+	struct error *err)
+{
+	struct feed *f = context;
+
+	return f->log->recognise(f->log->context, at, out, err);
+}
+
 /* A feed without a limit does not ask for the time of each record. */
 static bool feed_is_ahead(const struct feed *f)
 {
@@ -224,7 +232,8 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 	f->begun_us = clock_mono_us();
 	f->paced = (struct log_reader){.context = f,
 		.identity = f->log->identity,
-		.oldest_seq = f->log->oldest_seq,
+		.begin = f->log->begin,
+		.recognise = f->log->recognise == NULL ? NULL : feed_recognise,
 		.gaps_only = f->log->gaps_only,
 		.loads = f->log->loads,
 		.seek = feed_seek,

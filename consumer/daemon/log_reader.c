@@ -14,6 +14,14 @@ static bool spool_reader_seek(void *context, uint64_t seq, uint64_t *lost_out, s
 	return spool_cursor_seek(r->cursor, seq, lost_out, err);
 }
 
+static bool spool_reader_recognise(void *context, const struct position *at, struct position *out,
+	struct error *err)
+{
+	struct spool_reader *r = context;
+
+	return spool_cursor_recognise(r->cursor, at, out, err);
+}
+
 static enum spool_next spool_reader_next(void *context, struct arena *arena, struct record *out,
 	struct error *err)
 {
@@ -54,7 +62,6 @@ static void spool_reader_close(void *context)
 bool log_reader_of_spool(struct log_reader *out, struct spool *spool, struct error *err)
 {
 	struct spool_reader *r = calloc(1, sizeof(*r));
-	struct spool_stats stats;
 
 	if (r == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
@@ -63,16 +70,16 @@ bool log_reader_of_spool(struct log_reader *out, struct spool *spool, struct err
 		free(r);
 		return false;
 	}
-	spool_stats(spool, &stats);
 	*out = (struct log_reader){.context = r,
 		.identity = spool_identity(spool),
-		.oldest_seq = stats.oldest_seq,
+		.recognise = spool_reader_recognise,
 		.seek = spool_reader_seek,
 		.next = spool_reader_next,
 		.drop_window = spool_reader_drop_window,
 		.release = spool_reader_release,
 		.failed = spool_reader_failed,
 		.close = spool_reader_close};
+	spool_begin_position(spool, &out->begin);
 	return true;
 }
 

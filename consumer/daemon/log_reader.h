@@ -17,10 +17,12 @@
  */
 struct log_reader {
 	void *context;
-	struct uuid identity; /* progress in the database is kept under it */
-	uint64_t oldest_seq;  /* of the first record there is */
+	struct uuid identity;  /* progress in the database is kept under it */
+	struct position begin; /* before the first record there is */
 
-	/* As in spool/spool.h. */
+	/* As in spool/spool.h. recognise: NULL = whatever has this identity has this content. */
+	bool (*recognise)(void *context, const struct position *at, struct position *out,
+		struct error *err);
 	bool (*seek)(void *context, uint64_t seq, uint64_t *lost_out, struct error *err);
 	enum spool_next (
 		*next)(void *context, struct arena *arena, struct record *out, struct error *err);

@@ -29,7 +29,7 @@ static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const int64_t PRUNE_US = 60 * US_PER_SECOND;
 static const double TICK_S = 1.;
 
-static void pipeline_on_ready(void *context, uint64_t seq);
+static void pipeline_on_ready(void *context, const struct position *at);
 static void pipeline_on_lost(void *context, const struct error *lost);
 static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
 	int64_t poison_message);
@@ -78,7 +78,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 	struct writer_options options = {
 		.pg = *pg,
 		.spool = p->log->identity,
-		.oldest_seq = (int64_t)p->log->oldest_seq,
+		.begin = p->log->begin,
 		.client_id = client_id,
 		.commit_sync = strcmp(c->storage_commit, "sync") == 0,
 		.timeout_us = c->storage_postgres_timeout,
@@ -177,10 +177,10 @@ static void pipeline_fatal(struct pipeline *p, const struct error *err)
 }
 
 /* Call pipeline_on_retry() after a while. */
-static void pipeline_wait(struct pipeline *p, int64_t us, bool reconnect)
+static void pipeline_wait(struct pipeline *p, int64_t us, enum pipeline_retry what)
 {
 	p->waiting = true;
-	p->reconnect = reconnect;
+	p->retry_what = what;
 	ev_timer_stop(p->loop, &p->retry);
 	ev_timer_set(&p->retry, (double)us / (double)US_PER_SECOND, 0.);
 	ev_timer_start(p->loop, &p->retry);
@@ -288,18 +288,34 @@ uint64_t pipeline_stored_seq(const struct pipeline *p)
 
 /* ---- the connection ---- */
 
+/* If this is the log that the database has read up to there. lost: records that neither has any
+ * more; not numbers that were left out. */
+static bool pipeline_position(struct pipeline *p, const struct position *at, uint64_t *lost_out,
+	struct error *err)
+{
+	struct position log = *at;
+
+	if ((p->log->recognise != NULL && !p->log->recognise(p->log->context, at, &log, err)) ||
+		!p->log->seek(p->log->context, at->seq, lost_out, err))
+		return false;
+	if (*lost_out > 0 && log.counted && at->counted && log.records >= at->records)
+		*lost_out = log.records - at->records;
+	writer_recognised(p->writer, &log);
+	return true;
+}
+
 /*
  * The database says how far it is, and that is where we go on: ahead of what we knew (a COMMIT
  * whose answer was lost), behind it (restored to an earlier point), or the same.
  */
-static void pipeline_on_ready(void *context, uint64_t seq)
+static void pipeline_on_ready(void *context, const struct position *at)
 {
 	struct pipeline *p = context;
 	struct error err;
-	uint64_t lost = 0;
+	uint64_t lost = 0, seq = at->seq;
 
 	metrics_add(&p->metrics->database_connects, 1);
-	if (p->stored_seq > seq)
+	if (p->stored_known && p->stored_seq > seq)
 		log_warn("database_went_back",
 			"the database is behind what it had confirmed: it was restored or failed "
 			"over; "
@@ -310,7 +326,7 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 	batch_reset(&p->batches[1]);
 	p->log->drop_window(p->log->context);
 	p->closed = p->caught_up = false;
-	if (!p->log->seek(p->log->context, seq, &lost, &err)) {
+	if (!pipeline_position(p, at, &lost, &err)) {
 		pipeline_fatal(p, &err);
 		return;
 	}
@@ -318,10 +334,10 @@ static void pipeline_on_ready(void *context, uint64_t seq)
 		log_error("gap", "records are neither in the database nor in the log any more",
 			"first_seq=%" PRIu64 " records=%" PRIu64, seq + 1, lost);
 		metrics_add(&p->metrics->gap_records, lost);
-		writer_note_gap(p->writer, seq + 1, seq + lost);
 	}
 	p->hunt.on = false;
 	p->stored_seq = seq;
+	p->stored_known = true;
 	p->positioned = true;
 	log_info("database_connected", "", "seq=%" PRIu64, seq);
 	p->partitions_made_us = p->pruned_us = INT64_MIN / 2; /* due */
@@ -355,7 +371,7 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 	}
 	if (err.kind == ERROR_FATAL && strcmp(err.reason, "schema_behind") == 0 &&
 		p->events.migrate(p->events.context, &err)) {
-		pipeline_wait(p, 0, true);
+		pipeline_wait(p, 0, RETRY_CONNECT);
 		return;
 	}
 	if (err.kind == ERROR_FATAL) {
@@ -364,7 +380,7 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 	}
 	wait_us = pg_error_is_refusal(&err) ? REFUSED_US : backoff_next_us(&p->backoff);
 	pipeline_log_trouble(p, "database_lost", &err, wait_us);
-	pipeline_wait(p, wait_us, true);
+	pipeline_wait(p, wait_us, RETRY_CONNECT);
 }
 
 static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
@@ -374,10 +390,18 @@ static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
 	(void)loop;
 	(void)events;
 	p->waiting = false;
-	if (p->reconnect)
+	switch (p->retry_what) {
+	case RETRY_CONNECT:
 		writer_open(p->writer);
-	else
+		break;
+	case RETRY_POSITION:
+		p->positioned = false;
+		writer_reposition(p->writer);
+		break;
+	case RETRY_BATCH:
 		pipeline_wake(p);
+		break;
+	}
 }
 
 /* ---- batches ---- */
@@ -432,7 +456,8 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 }
 
 /* The batch is given up and made again from what is stored on, after a while. */
-static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us)
+static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
+	enum pipeline_retry what)
 {
 	struct error err;
 
@@ -443,7 +468,7 @@ static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us)
 	else if (p->stopping)
 		pipeline_finish_stopping(p);
 	else
-		pipeline_wait(p, wait_us, false);
+		pipeline_wait(p, wait_us, what);
 }
 
 /* Alone and tried several times, a key that is there already is no matter of who comes first: it
@@ -460,6 +485,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 {
 	struct error err = *failure;
 	int64_t wait_us = 0;
+	bool moved; /* the progress, by somebody else */
 
 	metrics_add(&p->metrics->batches_failed, 1);
 	if (err.kind == ERROR_FATAL) {
@@ -480,9 +506,10 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 		pipeline_trouble_failed(p, b, &err);
 		wait_us = pg_error_is_refusal(&err) ? REFUSED_US : backoff_next_us(&p->backoff);
 	}
+	moved = strcmp(err.reason, "claim_refused") == 0;
 	if (wait_us > 0)
-		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
-	pipeline_again(p, b, wait_us);
+		pipeline_log_trouble(p, moved ? "claim_refused" : "batch_failed", &err, wait_us);
+	pipeline_again(p, b, wait_us, moved ? RETRY_POSITION : RETRY_BATCH);
 }
 
 static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
@@ -494,7 +521,7 @@ static void pipeline_on_stored(void *context, struct batch *b, const struct erro
 		pipeline_failed(p, b, err, poison_message);
 	} else if (b->trial) {
 		pipeline_trouble_accepted(p, b);
-		pipeline_again(p, b, 0);
+		pipeline_again(p, b, 0, RETRY_BATCH);
 	} else {
 		pipeline_stored(p, b);
 	}
@@ -537,8 +564,7 @@ static void pipeline_measure_backlog(struct pipeline *p, struct spool *spool,
 	const struct spool_stats *stats)
 {
 	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
-	bool known = p->positioned || p->stored_seq > 0;
-	uint64_t seq = known ? p->stored_seq : stats->oldest_seq - 1;
+	uint64_t seq = p->stored_known ? p->stored_seq : stats->oldest_seq - 1;
 	uint64_t count = spool_count_behind(spool, seq);
 	int64_t age_us = 0;
 

@@ -196,7 +196,7 @@ bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
  * way the batch is made again from its own first record on: what it held is nowhere else. */
 static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 {
-	uint64_t before = p->filling->first_seq - 1; /* this record is begun, so there is a first */
+	uint64_t before = p->filling->follows; /* this record is begun, so there is a first */
 	struct error why;
 
 	if (p->filling->records == 0) {
@@ -229,7 +229,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			p->caught_up = false;
 			break;
 		}
-		batch_begin_record(b, r.seq);
+		batch_begin_record(b, r.seq, &r.link);
 		b->trial = p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
 		if (fill_record(p, &r) != FILL_TAKEN) {
 			if (!fill_full(p, r.seq, err))

@@ -68,6 +68,7 @@ struct pipeline {
 	bool positioned; /* the cursor stands where the database says */
 	bool stopping;
 	bool stopped;
+	bool stored_known; /* the database has said it, in this run */
 	uint64_t stored_seq;
 
 	/* After trouble (pipeline_trouble.c). */
@@ -82,8 +83,8 @@ struct pipeline {
 	ev_timer tick;
 	ev_idle slack; /* fills while the connection has nothing for us */
 	struct backoff backoff;
-	bool waiting;   /* for the retry timer */
-	bool reconnect; /* what the timer is for */
+	bool waiting; /* for the retry timer */
+	enum pipeline_retry { RETRY_BATCH, RETRY_CONNECT, RETRY_POSITION } retry_what;
 	struct log_repeat trouble;
 	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
 	int64_t waits_since_us;

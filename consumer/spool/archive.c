@@ -31,9 +31,11 @@ bool archive_name_parse(const char *name, uint64_t *first_seq_out)
 
 void archive_summary_put(const struct archive_summary *s, uint8_t *out)
 {
+	struct segment_header h = s->header;
 	uint8_t header[SEGMENT_HEADER_BYTES], *at;
 
-	segment_header_put(&s->header, header);
+	h.follows.counted = false; /* that stands in the first frame alone */
+	segment_header_put(&h, header);
 	at = put_bytes(out, header, ARCHIVE_HEADER_BYTES);
 	at = put_u8(at, 0x96);
 	at = put_be64(put_u8(at, 0xcf), s->last_seq);
@@ -144,6 +146,17 @@ static bool archive_first_frame(int fd, const char *path, struct archive_summary
 	return segment_header_get(page, path, &out->header, err);
 }
 
+/* Of the header page the summary has the beginning; what was counted before it is in the first
+ * frame. */
+static void archive_read_counts(int fd, const char *path, struct archive_summary *s)
+{
+	struct archive_summary first;
+
+	if (archive_first_frame(fd, path, &first, NULL) &&
+		first.header.follows.seq == s->header.follows.seq)
+		s->header.follows = first.header.follows;
+}
+
 bool archive_summary_read(int fd, const char *path, struct archive_summary *out, struct error *err)
 {
 	uint8_t bytes[ARCHIVE_SKIPPABLE_BYTES + ARCHIVE_SUMMARY_BYTES];
@@ -164,6 +177,7 @@ bool archive_summary_read(int fd, const char *path, struct archive_summary *out,
 		if (offset > 0 && get_le32(bytes) == ARCHIVE_SUMMARY_MAGIC &&
 			archive_summary_get(bytes + ARCHIVE_SKIPPABLE_BYTES, path, out)) {
 			out->offset = offset;
+			archive_read_counts(fd, path, out);
 			return true;
 		}
 	}

@@ -22,7 +22,8 @@
  * Damage costs the records of its frame and no more. Summary, big-endian, behind zstd's 8 bytes:
  *
  *	offset  bytes     content
- *	0       64        the header page's beginning; it counts, not the one in the first frame
+ *	0       64        the header page's beginning; it counts, not the one in the first frame,
+ *	                  which alone has what was counted before it
  *	64      1         0x96         array of 6
  *	65      1 + 8     0xcf uint64  seq of the last record
  *	74      1 + 8     0xcf uint64  records

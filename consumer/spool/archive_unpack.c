@@ -47,10 +47,15 @@ static bool unpack_frame(struct unpacker *u, int64_t offset, size_t packed, int6
 
 static void unpack_skippable(struct unpacker *u, int64_t offset, size_t size)
 {
-	if (get_le32(u->in) == ARCHIVE_SUMMARY_MAGIC &&
-		size == ARCHIVE_SKIPPABLE_BYTES + ARCHIVE_SUMMARY_BYTES &&
-		!archive_summary_get(u->in + ARCHIVE_SKIPPABLE_BYTES, u->from_path, &u->summary))
+	struct archive_summary summary;
+
+	if (get_le32(u->in) != ARCHIVE_SUMMARY_MAGIC ||
+		size != ARCHIVE_SKIPPABLE_BYTES + ARCHIVE_SUMMARY_BYTES)
+		return;
+	if (!archive_summary_get(u->in + ARCHIVE_SKIPPABLE_BYTES, u->from_path, &summary))
 		unpack_damage(u, offset, 0, "the summary is damaged");
+	else if (!u->summary.whole) /* else it is known, with what the first frame adds */
+		u->summary = summary;
 }
 
 /* By the seek table: each frame is where it says, whatever became of the others. */

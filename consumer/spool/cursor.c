@@ -14,6 +14,10 @@ enum {
 	CURSOR_PEEK_BYTES = 64 << 20, /* of address space: the largest record, twice, and more */
 };
 
+#define CURSOR_COPIED_HINT                                                                         \
+	"`ocpp-persister spool new-identity --spool.dir=...` makes it a log of its own: all that " \
+	"it has is fed again, and what is stored already is found to be a duplicate"
+
 struct spool_cursor {
 	struct spool *spool;
 	bool peeks; /* whoever really reads will report what is damaged */
@@ -21,6 +25,11 @@ struct spool_cursor {
 	int fd; /* -1: no segment is open */
 	char path[SPOOL_PATH_BYTES];
 	uint64_t position;      /* of the record read last, or sought */
+	uint64_t follows;       /* the same, but not moved on past damage */
+	struct position had;    /* the log's own position at follows, if it is known (counted) */
+	struct position log;    /* the log's own position in the open segment */
+	uint64_t log_missing;   /* of reader.missing, what that has seen */
+	struct position known;  /* recognised last, if counted: what was let go of counts from it */
 	uint64_t stop_seq;      /* readable in the open segment */
 	uint64_t missing_known; /* of reader.missing, what is reported */
 };
@@ -28,6 +37,7 @@ struct spool_cursor {
 static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err);
 static void cursor_refresh(struct spool_cursor *c);
 static void cursor_close_segment(struct spool_cursor *c);
+static void cursor_count(struct spool_cursor *c, struct record *r);
 static void cursor_report_damage(struct spool_cursor *c, uint64_t records);
 
 bool spool_cursor_open(struct spool_cursor **out, struct spool *spool, struct error *err)
@@ -50,10 +60,100 @@ void spool_cursor_close(struct spool_cursor **cursor)
 	*cursor = NULL;
 }
 
+static bool cursor_is_behind(uint64_t seq, uint64_t highest, struct error *err)
+{
+	if (seq <= highest)
+		return false;
+	error_set(err, ERROR_FATAL, "spool_behind",
+		"the database has record %" PRIu64 " of this log, which ends at %" PRIu64, seq,
+		highest);
+	error_hint(err, CURSOR_COPIED_HINT);
+	return true;
+}
+
+/* Under the lock: the log's own position at seq, as its headers have it. False: it is within that
+ * segment. */
+static bool cursor_find(const struct spool *s, uint64_t seq, struct position *out,
+	struct spool_segment *within)
+{
+	*out = s->end;
+	if (seq >= s->end.seq)
+		return true;
+	for (size_t i = s->segments_count; i-- > 0;) {
+		const struct spool_segment *segment = &s->segments[i];
+
+		if (segment->last_seq >= segment->first_seq && seq >= segment->first_seq) {
+			*within = *segment;
+			/* What was closed before its end was written is missing there. */
+			return seq > segment->last_seq;
+		}
+		*out = segment->follows;
+		if (seq >= segment->follows.seq)
+			return true;
+	}
+	return true;
+}
+
+static bool cursor_read_position(struct spool *s, const struct spool_segment *segment, uint64_t seq,
+	struct position *out, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+	struct segment_reader reader;
+	struct arena arena;
+	bool ok;
+	int fd;
+
+	if (!arena_init(&arena, CURSOR_PEEK_BYTES, 0))
+		return error_set(err, ERROR_FATAL, "memory", "out of memory reading the log");
+	fd = spool_open_segment(s, segment, path, err);
+	ok = fd >= 0 && segment_reader_init(&reader, fd, path, err);
+	if (ok) {
+		*out = reader.header.follows;
+		ok = segment_reader_pass(&reader, seq, &arena, out, &(int64_t){0}, err);
+	}
+	if (ok && out->seq < seq) {
+		position_skip(out, seq - out->seq); /* it is damaged */
+		out->seq = seq;
+	}
+	(void)fs_close(&fd, path, NULL);
+	arena_fini(&arena);
+	return ok;
+}
+
+bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, struct position *out,
+	struct error *err)
+{
+	struct spool *s = c->spool;
+	struct spool_segment segment;
+	uint64_t highest;
+	bool found;
+
+	pthread_mutex_lock(&s->lock);
+	highest = s->next_seq - 1;
+	found = cursor_find(s, at->seq, out, &segment);
+	/* It must not be removed while it is read. */
+	if (at->seq < s->released_seq)
+		s->released_seq = at->seq;
+	pthread_mutex_unlock(&s->lock);
+	if (cursor_is_behind(at->seq, highest, err) ||
+		(!found && !cursor_read_position(s, &segment, at->seq, out, err)))
+		return false;
+	if (out->seq == at->seq && position_differs(out, at)) {
+		error_set(err, ERROR_FATAL, "spool_copied",
+			"record %" PRIu64 " of this log is not the one that the database has: the "
+			"log is a copy, or was "
+			"restored to an earlier point",
+			at->seq);
+		return error_hint(err, CURSOR_COPIED_HINT);
+	}
+	c->known = *at;
+	return true;
+}
+
 bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out, struct error *err)
 {
 	struct spool *s = c->spool;
-	uint64_t highest;
+	uint64_t highest, oldest;
 
 	cursor_close_segment(c);
 	pthread_mutex_lock(&s->lock);
@@ -61,23 +161,44 @@ bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out,
 	/* What is to be read again must not be removed meanwhile. */
 	if (seq < s->released_seq)
 		s->released_seq = seq;
-	*lost_out = s->segments[0].follows_seq > seq ? s->segments[0].follows_seq - seq : 0;
+	oldest = s->segments_count > 0 ? s->segments[0].follows.seq : s->end.seq;
+	*lost_out = oldest > seq ? oldest - seq : 0;
 	pthread_mutex_unlock(&s->lock);
-	if (seq > highest) {
-		error_set(err, ERROR_FATAL, "spool_behind",
-			"the database has record %" PRIu64 " of this log, which ends at %" PRIu64,
-			seq, highest);
-		return error_hint(err,
-			"another process uses a copy of this log: `ocpp-persister spool "
-			"new-identity --spool.dir=...` makes it a log of its own");
-	}
-	c->position = seq;
+	if (cursor_is_behind(seq, highest, err))
+		return false;
+	c->position = c->follows = seq;
+	c->had = (struct position){.seq = seq};
+	if (c->known.counted && c->known.seq == seq)
+		c->had = c->known;
 	return true;
 }
 
 void spool_cursor_drop_window(struct spool_cursor *c)
 {
 	segment_reader_drop_window(&c->reader);
+}
+
+/*
+ * A record was read, on the way or to be returned: how does it follow the one returned last? By
+ * counts where they are known, since not all numbers that were passed need have been records.
+ */
+static void cursor_count(struct spool_cursor *c, struct record *r)
+{
+	uint64_t damaged = c->reader.missing - c->log_missing;
+	uint64_t before = r->seq - 1 - damaged;
+
+	c->log_missing = c->reader.missing;
+	r->link.follows = c->follows;
+	r->link.missing = r->seq - 1 - (before > c->follows ? before : c->follows);
+	if (c->log.seq > c->follows)
+		r->link.missing += c->log.seq - c->follows;
+	position_skip(&c->log, damaged);
+	if (c->log.counted && c->had.counted && c->log.records >= c->had.records)
+		r->link.missing = c->log.records - c->had.records;
+	position_add(&c->log, r->seq, r->link.checksum);
+	r->link.log = c->log;
+	if (r->seq > c->position || r->seq == c->follows)
+		c->had = c->log;
 }
 
 enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, struct record *out,
@@ -97,6 +218,8 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 		next = segment_reader_next(&c->reader, c->stop_seq, arena, out, err);
 		if (next == SEGMENT_ERROR)
 			return SPOOL_ERROR;
+		if (next == SEGMENT_RECORD)
+			cursor_count(c, out);
 		if (c->reader.missing > c->missing_known)
 			cursor_report_damage(c, c->reader.missing - c->missing_known);
 		if (next == SEGMENT_RECORD) {
@@ -108,7 +231,7 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 				}
 				continue;
 			}
-			c->position = out->seq;
+			c->position = c->follows = out->seq;
 			return SPOOL_RECORD;
 		}
 		if (c->reader.last_seq < c->stop_seq) {
@@ -195,11 +318,15 @@ static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error 
 	c->fd = spool_open_segment(s, &segment, c->path, err);
 	if (c->fd < 0)
 		return SPOOL_ERROR;
-	c->missing_known = 0;
+	c->missing_known = c->log_missing = 0;
 	if (!segment_reader_init(&c->reader, c->fd, c->path, err)) {
 		cursor_close_segment(c);
 		return SPOOL_ERROR;
 	}
+	c->log = c->reader.header.follows;
+	/* Just before the segment, perhaps at a number that was left out. */
+	if (c->log.seq <= c->follows && c->follows < c->reader.header.first_seq)
+		c->had = c->log;
 	/* Reading ahead of the writer would be for nothing. */
 	if (!segment.archived)
 		c->reader.size = segment.end_offset;

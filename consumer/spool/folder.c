@@ -234,3 +234,88 @@ enum segment_next folder_next(struct folder_reader *r, struct arena *arena, stru
 	r->records++;
 	return next;
 }
+
+/* ---- where it stands ---- */
+
+enum { FOLDER_ARENA_BYTES = 64 << 20 };
+
+static bool folder_open_whole(struct folder_reader *r, const struct folder *f, size_t i,
+	struct folder_events events, struct error *err)
+{
+	switch (folder_open(r, f, i, events, err)) {
+	case FOLDER_OPENED:
+		return true;
+	case FOLDER_GONE:
+	case FOLDER_UNREADABLE:
+		return error_set(err, ERROR_FATAL, "no_spool",
+			"\"%s/%s\" is gone or cannot be read", f->dir, f->files[i].name);
+	case FOLDER_FAILED:
+		break;
+	}
+	return false;
+}
+
+static bool folder_pass(const struct folder *f, size_t i, uint64_t seq, struct folder_events events,
+	struct position *out, struct error *err)
+{
+	struct folder_reader r;
+	struct arena arena;
+	bool ok;
+
+	if (!folder_open_whole(&r, f, i, events, err))
+		return false;
+	ok = arena_init(&arena, FOLDER_ARENA_BYTES, 0) ||
+	     error_set(err, ERROR_FATAL, "memory", "out of memory reading the log");
+	if (ok) {
+		*out = r.reader.header.follows;
+		ok = segment_reader_pass(&r.reader, seq, &arena, out, &(int64_t){0}, err);
+		arena_fini(&arena);
+	}
+	if (ok && seq != UINT64_MAX && out->seq < seq) {
+		position_skip(out, seq - out->seq); /* it is damaged */
+		out->seq = seq;
+	}
+	folder_close(&r);
+	return ok;
+}
+
+static bool folder_header(const struct folder *f, size_t i, struct folder_events events,
+	struct segment_header *out, struct error *err)
+{
+	struct folder_reader r;
+
+	if (!folder_peek(&r, f, i)) {
+		if (!folder_open_whole(&r, f, i, events, err))
+			return false;
+		folder_close(&r);
+	}
+	*out = r.reader.header;
+	return true;
+}
+
+bool folder_positions(const struct folder *f, uint64_t seq, struct folder_events events,
+	struct folder_positions *out, struct error *err)
+{
+	struct segment_header h;
+	uint64_t last_seq; /* of the file that is looked at */
+	char path[PATH_MAX];
+
+	CHECK(f->count > 0);
+	snprintf(path, sizeof(path), "%s/closed", f->dir);
+	out->closed = access(path, F_OK) == 0;
+	if (!folder_header(f, f->count - 1, events, &h, err) ||
+		!folder_pass(f, f->count - 1, UINT64_MAX, events, &out->end, err))
+		return false;
+	out->identity = h.spool;
+	out->at = out->end;
+	last_seq = out->end.seq;
+	for (size_t i = f->count; i-- > 0 && seq < out->at.seq;) {
+		if (!folder_header(f, i, events, &h, err))
+			return false;
+		if (last_seq >= h.first_seq && seq >= h.first_seq)
+			return folder_pass(f, i, seq, events, &out->at, err);
+		out->at = h.follows;
+		last_seq = h.follows.seq;
+	}
+	return true;
+}

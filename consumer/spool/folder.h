@@ -62,6 +62,18 @@ void folder_close(struct folder_reader *r);
  * is not possible, and it has to be opened. */
 bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i);
 
+/* Where a log stands, and where it stood at a record. */
+struct folder_positions {
+	struct uuid identity;
+	struct position end;
+	struct position at; /* as of spool_cursor_recognise() */
+	bool closed;        /* properly: nothing comes after end without saying so */
+};
+
+/* Reads two files at most. False with err (FATAL), "no_spool" if they are gone meanwhile. */
+MUST_CHECK bool folder_positions(const struct folder *folder, uint64_t seq,
+	struct folder_events events, struct folder_positions *out, struct error *err);
+
 /* As segment_reader_next(); damage is reported. */
 enum segment_next folder_next(struct folder_reader *r, struct arena *arena, struct record *out,
 	struct error *err);

@@ -47,6 +47,11 @@ uint8_t *record_put(uint8_t *start, const struct record *r, uint64_t generation)
 	return put_be64(put_u8(at, RECORD_UINT64), checksum);
 }
 
+uint64_t record_checksum(const uint8_t *end)
+{
+	return get_be64(end - sizeof(uint64_t));
+}
+
 /* Everything of a record but its size and content: 20 bytes with the size left out. */
 static bool record_prefix_is(const uint8_t *at, uint64_t generation)
 {
@@ -79,6 +84,7 @@ static bool record_get_fields(const uint8_t *start, size_t size, struct record *
 	if (at[0] != RECORD_BIN32 || (size_t)(end - at) != 5 + payload_size)
 		return false;
 	out->payload = slice_of(at + 5, payload_size);
+	out->link.checksum = get_be64(end + 1);
 	/* The type byte of the checksum is the one byte outside of it. */
 	return end[0] == RECORD_UINT64 &&
 	       get_be64(end + 1) == digest64(start, (size_t)(end - start));

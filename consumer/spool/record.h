@@ -1,6 +1,7 @@
 #ifndef SPOOL_RECORD_H
 #define SPOOL_RECORD_H
 
+#include "base/position.h"
 #include "base/slice.h"
 
 #include <stdbool.h>
@@ -55,6 +56,7 @@ struct record {
 	struct slice topic;
 	struct slice trace;
 	struct slice payload;
+	struct position_link link; /* set by whoever reads a log; checksum also by record_get() */
 };
 
 enum record_status {
@@ -69,6 +71,9 @@ size_t record_bytes(const struct record *r);
 
 /* Write record_bytes() bytes; returns the address behind. */
 uint8_t *record_put(uint8_t *start, const struct record *r, uint64_t generation);
+
+/* The checksum that record_put() has written before that address. */
+uint64_t record_checksum(const uint8_t *end);
 
 /*
  * The record at the beginning of bytes. On RECORD_OK *out borrows from bytes and *bytes_out is its

@@ -11,8 +11,12 @@
 
 enum {
 	SEGMENT_HEADER_USED = 60,
+	SEGMENT_COUNTS = 0x94, /* array of 4 */
+	SEGMENT_COUNTS_BYTES = 37,
 	/* One read feeds about 200 records; a quiet log reads what there is. */
 	SEGMENT_WINDOW_BYTES = 128 * 1024,
+	/* Of an arena for more than the largest record twice, until its room is used again. */
+	SEGMENT_PASS_BYTES = 16 << 20,
 };
 
 void segment_name(uint64_t first_seq, char out[static SEGMENT_NAME_BYTES])
@@ -28,6 +32,16 @@ bool segment_name_parse(const char *name, uint64_t *first_seq_out)
 	       name[used] == '\0';
 }
 
+static void segment_counts_put(const struct position *p, uint8_t *out)
+{
+	uint8_t *at = put_u8(out, SEGMENT_COUNTS);
+
+	at = put_be64(put_u8(at, 0xcf), p->records);
+	at = put_be64(put_u8(at, 0xcf), p->digest_from);
+	at = put_be64(put_u8(at, 0xcf), p->digest);
+	put_be64(put_u8(at, 0xcf), digest64(out, (size_t)(at - out)));
+}
+
 void segment_header_put(const struct segment_header *h, uint8_t out[static SEGMENT_HEADER_BYTES])
 {
 	uint8_t *at = out;
@@ -38,15 +52,31 @@ void segment_header_put(const struct segment_header *h, uint8_t out[static SEGME
 	at = put_u8(put_u8(at, 0xc4), UUID_BYTES);
 	at = put_bytes(at, h->spool.bytes, UUID_BYTES);
 	at = put_be64(put_u8(at, 0xcf), h->first_seq);
-	at = put_be64(put_u8(at, 0xcf), h->follows_seq);
+	at = put_be64(put_u8(at, 0xcf), h->follows.seq);
 	at = put_be64(put_u8(at, 0xd3), (uint64_t)h->begun_us);
-	put_be64(put_u8(at, 0xcf), digest64(out, (size_t)(at - out)));
+	at = put_be64(put_u8(at, 0xcf), digest64(out, (size_t)(at - out)));
+	if (h->follows.counted && h->follows.digested)
+		segment_counts_put(&h->follows, at);
+}
+
+/* Zeros, or anything else than a whole array: not known. */
+static void segment_counts_get(const uint8_t *in, struct position *out)
+{
+	struct position p = {.seq = out->seq, .counted = true, .digested = true};
+	uint8_t expected[SEGMENT_COUNTS_BYTES];
+
+	p.records = get_be64(in + 2);
+	p.digest_from = get_be64(in + 11);
+	p.digest = get_be64(in + 20);
+	segment_counts_put(&p, expected);
+	if (memcmp(in, expected, sizeof(expected)) == 0)
+		*out = p;
 }
 
 bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const char *path,
 	struct segment_header *out, struct error *err)
 {
-	struct segment_header h;
+	struct segment_header h = {.follows.counted = false};
 	uint8_t expected[SEGMENT_HEADER_BYTES];
 
 	if (in[0] != 0x96 || in[1] != 0xce ||
@@ -63,12 +93,13 @@ bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const cha
 	}
 	memcpy(h.spool.bytes, in + 8, UUID_BYTES);
 	h.first_seq = get_be64(in + 25);
-	h.follows_seq = get_be64(in + 34);
+	h.follows.seq = get_be64(in + 34);
 	h.begun_us = (int64_t)get_be64(in + 43);
 	segment_header_put(&h, expected);
 	if (memcmp(in, expected, SEGMENT_HEADER_USED) != 0)
 		return error_set(err, ERROR_FATAL, "spool_damaged",
 			"the header of \"%s\" is damaged", path);
+	segment_counts_get(in + SEGMENT_HEADER_USED, &h.follows);
 	*out = h;
 	return true;
 }
@@ -253,4 +284,29 @@ enum segment_next segment_reader_next(struct segment_reader *r, uint64_t stop_se
 	r->last_seq = out->seq;
 	r->offset += (int64_t)size;
 	return SEGMENT_RECORD;
+}
+
+bool segment_reader_pass(struct segment_reader *r, uint64_t stop_seq, struct arena *arena,
+	struct position *at, int64_t *received_us, struct error *err)
+{
+	for (;;) {
+		uint64_t missing = r->missing;
+		struct record record;
+
+		switch (segment_reader_next(r, stop_seq, arena, &record, err)) {
+		case SEGMENT_RECORD:
+			break;
+		case SEGMENT_END:
+			return true;
+		case SEGMENT_ERROR:
+			return false;
+		}
+		position_skip(at, r->missing - missing);
+		position_add(at, record.seq, record.link.checksum);
+		*received_us = record.received_us;
+		if (arena->used > SEGMENT_PASS_BYTES) {
+			segment_reader_drop_window(r);
+			arena_reset(arena);
+		}
+	}
 }

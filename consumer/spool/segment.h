@@ -25,6 +25,17 @@
  *	                               numbers were left out on purpose (after a crash)
  *	42      1 + 8     0xd3 int64   when it was begun, microseconds since 1970 UTC
  *	51      1 + 8     0xcf uint64  XXH3-64 of the bytes before this field
+ *
+ * After it, unless an older program has written the segment, what the log had taken before it
+ * (base/position.h), a second array:
+ *
+ *	60      1         0x94         array of 4
+ *	61      1 + 8     0xcf uint64  records
+ *	70      1 + 8     0xcf uint64  seq that the sum of checksums begins with
+ *	79      1 + 8     0xcf uint64  sum of checksums
+ *	88      1 + 8     0xcf uint64  XXH3-64 of the bytes of this array before this field
+ *
+ * So a log knows the position of its last record when that record and its segment are gone.
  */
 #define SEGMENT_MAGIC UINT32_C(0x4f505301) /* "OPS" 1 */
 
@@ -33,7 +44,7 @@ enum { SEGMENT_HEADER_BYTES = 4096, SEGMENT_NAME_BYTES = 32 };
 struct segment_header {
 	struct uuid spool;
 	uint64_t first_seq;
-	uint64_t follows_seq;
+	struct position follows; /* seq, and the rest if the header has it */
 	int64_t begun_us;
 };
 
@@ -84,5 +95,13 @@ void segment_reader_drop_window(struct segment_reader *r);
  */
 enum segment_next segment_reader_next(struct segment_reader *r, uint64_t stop_seq,
 	struct arena *arena, struct record *out, struct error *err);
+
+/*
+ * Read on up to the record stop_seq, or to the end, and count into *at, which says where the reader
+ * stands: at first header.follows. *received_us is that of the last record, unless there was none.
+ * The arena is reset on the way.
+ */
+MUST_CHECK bool segment_reader_pass(struct segment_reader *r, uint64_t stop_seq,
+	struct arena *arena, struct position *at, int64_t *received_us, struct error *err);
 
 #endif

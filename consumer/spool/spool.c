@@ -12,6 +12,7 @@
 
 static void spool_write_closed(struct spool *s);
 static bool spool_begin_first(struct spool *s, struct error *err);
+static bool spool_remove_empty(struct spool *s, struct error *err);
 
 void spool_path(const struct spool *s, const char *name, char out[static SPOOL_PATH_BYTES])
 {
@@ -93,12 +94,27 @@ void spool_close(struct spool **spool)
 	free(s);
 }
 
+/* The segment at the end that had no records: the one that was begun says what it said. */
+static bool spool_remove_empty(struct spool *s, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	if (!s->empty_found)
+		return true;
+	s->empty_found = false;
+	if (s->empty_first_seq == s->segments[s->segments_count - 1].first_seq)
+		return true; /* it was replaced */
+	spool_segment_path(s, s->empty_first_seq, path);
+	return fs_unlink(path, err);
+}
+
 /* Only after all records are on disk: the next start takes it as a promise that none is missing. */
 static void spool_write_closed(struct spool *s)
 {
-	char path[SPOOL_PATH_BYTES], text[32];
+	char path[SPOOL_PATH_BYTES], text[96];
 	struct error err;
-	int n = snprintf(text, sizeof(text), "%" PRIu64 "\n", s->last_seq);
+	int n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+		s->end.seq, s->end.records, s->end.digest_from, s->end.digest);
 
 	spool_path(s, "closed", path);
 	spool_reserve_take(s->dir);
@@ -113,6 +129,11 @@ static void spool_write_closed(struct spool *s)
 struct uuid spool_identity(const struct spool *s)
 {
 	return s->identity;
+}
+
+struct uuid spool_session(const struct spool *s)
+{
+	return s->session;
 }
 
 /* The table grows with the log: it is small beside what it describes, a line per file. */
@@ -179,7 +200,7 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 
 	pthread_mutex_lock(&s->lock);
 	h.first_seq = s->next_seq;
-	h.follows_seq = s->last_seq;
+	h.follows = s->end;
 	pthread_mutex_unlock(&s->lock);
 	if (s->active_fd >= 0 && s->options.sync != SPOOL_SYNC_NONE &&
 		!fs_sync_data(s->active_fd, s->active_path, err))
@@ -198,7 +219,7 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 	s->active_size = s->options.segment_bytes;
 	s->segments[s->segments_count++] = (struct spool_segment){.first_seq = h.first_seq,
 		.last_seq = h.first_seq - 1,
-		.follows_seq = h.follows_seq,
+		.follows = h.follows,
 		.bytes = s->active_size,
 		.end_offset = SEGMENT_HEADER_BYTES,
 		.first_received_us = h.begun_us,
@@ -206,13 +227,13 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 	s->spare = SPOOL_SPARE_WANTED;
 	s->unsynced = false;
 	if (s->archiver_wake_seq == UINT64_MAX)
-		s->archiver_wake_seq = h.follows_seq;
+		s->archiver_wake_seq = h.follows.seq;
 	spool_wake_archiver(s);
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	ok = fs_close(&old_fd, s->active_path, err);
 	memcpy(s->active_path, path, sizeof(path));
-	return ok;
+	return ok && spool_remove_empty(s, err);
 }
 
 static enum spool_append spool_out_of_room(struct spool *s, bool waits_for_spare,
@@ -345,6 +366,7 @@ static enum spool_append spool_append_write(struct spool *s, struct record *r, s
 	s->next_seq++;
 	s->unsynced = true;
 	s->full = false;
+	position_add(&s->end, r->seq, record_checksum(s->buffer + size));
 	s->last_seq = r->seq;
 	pthread_mutex_unlock(&s->lock);
 	return SPOOL_APPENDED;
@@ -431,6 +453,13 @@ bool spool_failed(struct spool *s, struct error *err)
 		*err = s->failure;
 	pthread_mutex_unlock(&s->lock);
 	return failed;
+}
+
+void spool_begin_position(struct spool *s, struct position *out)
+{
+	pthread_mutex_lock(&s->lock);
+	*out = s->segments_count > 0 ? s->segments[0].follows : s->end;
+	pthread_mutex_unlock(&s->lock);
 }
 
 void spool_stats(struct spool *s, struct spool_stats *out)

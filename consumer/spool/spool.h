@@ -19,8 +19,9 @@
  *
  *	identity                  the log's UUID; progress in the database is kept under it
  *	identity.new              there while spool_new_identity() is at work
+ *	session                   the UUID in the default MQTT client id, where it is another one
  *	lock                      held (flock) by the one process that uses the log
- *	closed                    there after a proper shutdown only
+ *	closed                    there after a proper shutdown only: where the log ends
  *	<first seq>.seg           segments, see spool/segment.h
  *	<first seq>.seg.zst       segments that are done with, packed, see spool/archive.h
  *	<first seq>.seg[.zst].bad one with damage, set aside for a person to look at
@@ -30,7 +31,9 @@
  *	archive.tmp, unpacked.tmp a segment on its way into or out of an archive
  *
  * Numbers (seq) rise for ever. After a crash they leave out 2^32, so that a record the disk lost
- * can never be mistaken for a new one: the database may have stored it.
+ * can never be mistaken for a new one: the database may have stored it. They go on when all records
+ * are gone, since each segment says what came before it. If nothing in the folder says how far they
+ * are (somebody removed the segments of a log that was not closed), the log gets another identity.
  *
  * A full disk, or quota, is no failure: spool_append() says SPOOL_FULL, what is released is removed
  * before its time, and the log goes on by itself once there is room. To open a log takes no room at
@@ -79,6 +82,10 @@ MUST_CHECK bool spool_open(struct spool **out, const struct spool_options *optio
 void spool_close(struct spool **spool);
 
 struct uuid spool_identity(const struct spool *spool);
+
+/* What the default MQTT client id is made of: the identity, or what that was before the log lost
+ * its numbers. The broker's session is the same one then, with what it has queued. */
+struct uuid spool_session(const struct spool *spool);
 
 /*
  * Make the log in dir, which no process uses, one that no database knows: everything in it is fed
@@ -130,6 +137,9 @@ struct spool_cursor;
 
 enum spool_next { SPOOL_RECORD, SPOOL_EMPTY, SPOOL_ERROR };
 
+/* Before the oldest record that is kept. */
+void spool_begin_position(struct spool *spool, struct position *out);
+
 MUST_CHECK bool spool_cursor_open(struct spool_cursor **out, struct spool *spool,
 	struct error *err);
 void spool_cursor_close(struct spool_cursor **cursor);
@@ -141,6 +151,17 @@ void spool_cursor_close(struct spool_cursor **cursor);
  */
 MUST_CHECK bool spool_cursor_seek(struct spool_cursor *cursor, uint64_t seq, uint64_t *lost_out,
 	struct error *err);
+
+/*
+ * Is this the log that somebody has read up to there? False with err (FATAL) if it is not: its end
+ * is before that, or its record of that number is another one, as in a copy that went its own way.
+ *
+ * *out is the log's own position: the same number; a higher one if it has let go of what follows;
+ * or a lower one if the number is among those that were left out. Blocking: it may have to read a
+ * segment.
+ */
+MUST_CHECK bool spool_cursor_recognise(struct spool_cursor *cursor, const struct position *at,
+	struct position *out, struct error *err);
 
 /* Before the arena given to spool_cursor_next() is reset. */
 void spool_cursor_drop_window(struct spool_cursor *cursor);

@@ -1,4 +1,5 @@
 #include "base/fs.h"
+#include "base/log.h"
 #include "spool/archive.h"
 #include "spool/spool_private.h"
 
@@ -12,6 +13,7 @@
 
 static const char identity_file[] = "identity";
 static const char identity_new_file[] = "identity.new";
+static const char session_file[] = "session";
 
 static void identity_path(const char *dir, const char *name, char out[static SPOOL_PATH_BYTES])
 {
@@ -52,16 +54,21 @@ static bool identity_read(const char *path, struct uuid *out, struct error *err)
 	return error_hint(err, "`ocpp-persister spool new-identity` gives the log a new one");
 }
 
-static bool identity_make(const char *path, struct uuid *out, struct error *err)
+static bool identity_write(const char *path, const struct uuid *identity, struct error *err)
 {
 	char text[UUID_TEXT_BYTES + 1];
 
+	uuid_format(identity, text);
+	text[UUID_TEXT_BYTES - 1] = '\n';
+	return fs_replace_file(path, slice_of(text, UUID_TEXT_BYTES), err);
+}
+
+static bool identity_make(const char *path, struct uuid *out, struct error *err)
+{
 	if (!uuid_new(out))
 		return error_set_errno(err, ERROR_FATAL, "random",
 			"could not make an identity for the log");
-	uuid_format(out, text);
-	text[UUID_TEXT_BYTES - 1] = '\n';
-	return fs_replace_file(path, slice_of(text, UUID_TEXT_BYTES), err);
+	return identity_write(path, out, err);
 }
 
 bool spool_load_identity(struct spool *s, struct error *err)
@@ -75,8 +82,34 @@ bool spool_load_identity(struct spool *s, struct error *err)
 			"the log in \"%s\" was being given a new identity", s->dir);
 		return error_hint(err, "run `ocpp-persister spool new-identity` again");
 	}
-	return access(path, F_OK) == 0 ? identity_read(path, &s->identity, err)
-				       : identity_make(path, &s->identity, err);
+	s->identity_found = access(path, F_OK) == 0;
+	if (s->identity_found ? !identity_read(path, &s->identity, err)
+			      : !identity_make(path, &s->identity, err))
+		return false;
+	s->session = s->identity;
+	identity_path(s->dir, session_file, path);
+	return access(path, F_OK) != 0 || identity_read(path, &s->session, err);
+}
+
+/* The session first: a crash between leaves a log whose session is its own, as it was. */
+bool spool_change_identity(struct spool *s, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES], was[UUID_TEXT_BYTES], now[UUID_TEXT_BYTES];
+
+	uuid_format(&s->identity, was);
+	identity_path(s->dir, session_file, path);
+	if (!identity_write(path, &s->session, err))
+		return false;
+	identity_path(s->dir, identity_file, path);
+	if (!identity_make(path, &s->identity, err))
+		return false;
+	uuid_format(&s->identity, now);
+	log_warn("log_new_identity",
+		"the log has no segments, and nothing says how far its numbers were: it begins "
+		"again as another log; what its segments had is in the database under the old "
+		"identity, as far as it was stored",
+		"dir=%s was=%s now=%s", LOG_VALUE(s->dir), was, now);
+	return true;
 }
 
 /* A segment whose header is damaged stays as it is: the next start sets it aside. */
@@ -142,6 +175,15 @@ static bool identity_put_all(const char *dir, const struct uuid *identity, struc
 	return ok;
 }
 
+/* A copy must not push its original out of the broker's session. */
+static bool identity_drop_session(const char *dir, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	identity_path(dir, session_file, path);
+	return access(path, F_OK) != 0 || fs_unlink(path, err);
+}
+
 bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES], path_new[SPOOL_PATH_BYTES];
@@ -161,8 +203,9 @@ bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 		/* An interrupted one goes on with the identity it has begun to write. */
 		ok = access(path_new, F_OK) == 0 ? identity_read(path_new, out, err)
 						 : identity_make(path_new, out, err);
-		ok = ok && identity_put_all(dir, out, err) && fs_rename(path_new, path, err) &&
-		     fs_sync_dir(dir, err) && spool_reserve_make(dir, err);
+		ok = ok && identity_put_all(dir, out, err) && identity_drop_session(dir, err) &&
+		     fs_rename(path_new, path, err) && fs_sync_dir(dir, err) &&
+		     spool_reserve_make(dir, err);
 	}
 	if (lock_fd >= 0)
 		close(lock_fd);

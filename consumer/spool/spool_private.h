@@ -16,8 +16,8 @@ enum { SPOOL_PATH_BYTES = PATH_MAX };
 /* A file of the log. The last of the list is the one being written. */
 struct spool_segment {
 	uint64_t first_seq;
-	uint64_t last_seq; /* first_seq - 1 while empty; final once it is not the last */
-	uint64_t follows_seq;
+	uint64_t last_seq;         /* first_seq - 1 while empty; final once it is not the last */
+	struct position follows;   /* what the log had taken before it */
 	int64_t bytes;             /* size of the file */
 	int64_t end_offset;        /* behind the last record */
 	int64_t first_received_us; /* of an archive; else when the segment was begun */
@@ -33,6 +33,14 @@ struct spool {
 	struct spool_options options;
 	char dir[SPOOL_PATH_BYTES - 64];
 	struct uuid identity;
+	struct uuid session; /* spool_session() */
+	/* Recovery: the last segment if it has no records, to be removed once the next one, which
+	 * says how far the numbers are, is there. */
+	uint64_t empty_first_seq;
+	bool empty_found;
+	bool identity_found; /* by this start, not made */
+	bool broken;         /* an append failed */
+	_Atomic bool rotate; /* spool_rotate() was called; any thread */
 	int lock_fd;
 
 	/* Intake thread only; active_fd is changed under the lock, for the keeper. -1: no segment
@@ -43,9 +51,7 @@ struct spool {
 	int64_t active_size;
 	uint8_t *buffer; /* one record */
 	size_t buffer_size;
-	bool broken;          /* an append failed */
 	bool waits_for_spare; /* why the last append said SPOOL_FULL; else the disk is full */
-	_Atomic bool rotate;  /* spool_rotate() was called; any thread */
 
 	_Atomic uint64_t last_seq; /* readable */
 
@@ -57,6 +63,7 @@ struct spool {
 	size_t segments_room;                /* of that */
 	int64_t bytes;                       /* of all segments and the spare */
 	uint64_t next_seq;
+	struct position end; /* of last_seq */
 	uint64_t released_seq;
 	uint64_t damaged_records;
 	enum spool_spare spare;
@@ -87,8 +94,11 @@ void spool_segment_path(const struct spool *s, uint64_t first_seq,
 /* spool_identity.c: the folder is ours alone until the descriptor is closed. */
 MUST_CHECK bool spool_lock_folder(const char *dir, int *lock_fd, struct error *err);
 
-/* The log's UUID, made at the first start. */
+/* The log's UUID, made at the first start; and that of its session. */
 MUST_CHECK bool spool_load_identity(struct spool *s, struct error *err);
+
+/* The log has lost its numbers: another identity, the same session. */
+MUST_CHECK bool spool_change_identity(struct spool *s, struct error *err);
 
 /* spool_recover.c: read the folder, settle the last segment. */
 MUST_CHECK bool spool_recover(struct spool *s, struct error *err);

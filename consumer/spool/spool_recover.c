@@ -16,6 +16,10 @@
  * normal (its sender was never told that we have it); damage before whole records is not, and is
  * reported. Numbers then leave out RECOVER_SKIP: the disk may have lost records that were never
  * synced but are in the database already, and their numbers must not come again.
+ *
+ * How far the numbers are is said by the last segment, also if it has no records: by what it
+ * follows. Without any segment the mark of a proper shutdown says it, and without that nothing
+ * does: then the numbers begin again, under another identity.
  */
 static const uint64_t RECOVER_SKIP = UINT64_C(1) << 32;
 
@@ -25,29 +29,51 @@ enum { RECOVER_ARENA_BYTES = 64 * 1024 * 1024 };
 static bool recover_list(struct spool *s, struct error *err);
 static bool recover_headers(struct spool *s, struct error *err);
 static bool recover_last(struct spool *s, struct error *err);
-static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out, struct error *err);
+static bool recover_closed(struct spool *s, bool *clean_out, struct position *closed_out,
+	struct error *err);
+
+/* Records at the end of a log that was closed properly are gone. */
+static void recover_lost(struct spool *s, const struct position *closed)
+{
+	log_error("spool_records_lost", "the log ends before the record it was closed at",
+		"dir=%s last_seq=%" PRIu64 " closed_at=%" PRIu64, LOG_VALUE(s->dir), s->end.seq,
+		closed->seq);
+	s->damaged_records += closed->seq - s->end.seq;
+	position_skip(&s->end, closed->seq - s->end.seq);
+	if (closed->counted)
+		s->end.records = closed->records;
+	s->end.seq = closed->seq;
+	s->next_seq = closed->seq + 1;
+}
 
 bool spool_recover(struct spool *s, struct error *err)
 {
-	uint64_t closed_at = 0;
-	bool clean = false;
+	struct position closed;
+	bool clean = false, found;
 
 	if (!recover_list(s, err) || !recover_headers(s, err) || !recover_last(s, err) ||
-		!recover_closed(s, &clean, &closed_at, err))
+		!recover_closed(s, &clean, &closed, err))
 		return false;
-	if (s->segments_count > 0)
-		s->last_seq = s->segments[s->segments_count - 1].last_seq;
-	if (clean && closed_at > s->last_seq) {
-		log_error("spool_records_lost", "the log ends before the record it was closed at",
-			"dir=%s last_seq=%" PRIu64 " closed_at=%" PRIu64, LOG_VALUE(s->dir),
-			(uint64_t)s->last_seq, closed_at);
-		s->damaged_records += closed_at - s->last_seq;
-		s->next_seq = closed_at + 1;
-	} else {
-		s->next_seq = s->last_seq + 1;
-	}
-	if (!clean && s->segments_count > 0)
+	found = s->segments_count > 0 || s->empty_found;
+	if (!found && clean)
+		s->end = closed;
+	else if (!found && s->identity_found && !spool_change_identity(s, err))
+		return false;
+	if (s->next_seq <= s->end.seq)
+		s->next_seq = s->end.seq + 1;
+	if (found && clean && closed.seq >= s->next_seq)
+		recover_lost(s, &closed);
+	if (found && !clean)
 		s->next_seq += RECOVER_SKIP;
+	/* What is not known of what was is counted from here on. */
+	if (!s->end.counted)
+		s->end = (struct position){.seq = s->end.seq, .counted = true};
+	if (!s->end.digested) {
+		s->end.digested = true;
+		s->end.digest_from = s->next_seq;
+		s->end.digest = 0;
+	}
+	s->last_seq = s->end.seq;
 	return true;
 }
 
@@ -107,7 +133,7 @@ static bool recover_list(struct spool *s, struct error *err)
 	return ok && recover_twins(s, err);
 }
 
-static bool recover_read_header(const struct spool_segment *segment, int fd, const char *path,
+static bool recover_read_header(struct spool_segment *segment, int fd, const char *path,
 	struct segment_header *out, int64_t *bytes_out, int64_t *received_us_out, struct error *err)
 {
 	struct archive_summary summary;
@@ -124,6 +150,8 @@ static bool recover_read_header(const struct spool_segment *segment, int fd, con
 	if (!archive_summary_read(fd, path, &summary, err))
 		return false;
 	*out = summary.header;
+	if (summary.whole)
+		segment->last_seq = summary.last_seq;
 	*received_us_out = summary.whole ? summary.first_received_us : summary.header.begun_us;
 	*bytes_out = fs_size(fd, path, err);
 	return *bytes_out >= 0;
@@ -158,7 +186,7 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 		error_set(err, ERROR_FATAL, "spool_mixed", "\"%s\" belongs to another log", path);
 		return error_hint(err, "segments cannot be moved between logs; replay it instead");
 	}
-	segment->follows_seq = header.follows_seq;
+	segment->follows = header.follows;
 	segment->last_received_us = header.begun_us;
 	segment->bytes = segment->end_offset = bytes;
 	s->bytes += bytes;
@@ -179,7 +207,7 @@ static bool recover_headers(struct spool *s, struct error *err)
 	}
 	s->segments_count = kept;
 	for (size_t i = 0; i + 1 < kept; i++) {
-		s->segments[i].last_seq = s->segments[i + 1].follows_seq;
+		s->segments[i].last_seq = s->segments[i + 1].follows.seq;
 		s->segments[i].last_received_us = s->segments[i + 1].last_received_us;
 		/* The one behind was set aside: what this one ends with is not known. */
 		if (s->segments[i].last_seq >= s->segments[i + 1].first_seq ||
@@ -193,18 +221,33 @@ static bool recover_headers(struct spool *s, struct error *err)
 static bool recover_cut(struct spool *s, struct spool_segment *last,
 	const struct segment_reader *reader, struct error *err)
 {
-	last->last_seq = reader->last_seq;
-	s->damaged_records += reader->missing;
-	if (reader->missing > 0)
-		log_error("spool_damaged", "records in the middle of a segment are damaged",
-			"path=%s records=%" PRIu64, LOG_VALUE(reader->path), reader->missing);
-	if (reader->last_seq < last->first_seq) {
-		s->bytes -= last->bytes;
-		s->segments_count--;
-		return fs_unlink(reader->path, err);
+	uint64_t missing = reader->missing;
+
+	/* An archive says what it had at its end, too. */
+	if (last->archived && last->last_seq > reader->last_seq) {
+		missing += last->last_seq - reader->last_seq;
+		position_skip(&s->end, last->last_seq - reader->last_seq);
+	} else {
+		last->last_seq = reader->last_seq;
 	}
+	s->damaged_records += missing;
+	if (missing > 0)
+		log_error("spool_damaged", "records in the middle of a segment are damaged",
+			"path=%s records=%" PRIu64, LOG_VALUE(reader->path), missing);
+	s->next_seq = last->last_seq + 1;
+	if (last->last_seq >= last->first_seq)
+		s->end.seq = last->last_seq;
 	if (last->archived)
 		return true;
+	if (last->last_seq < last->first_seq) {
+		s->bytes -= last->bytes;
+		s->segments_count--;
+		s->empty_found = true;
+		s->empty_first_seq = last->first_seq;
+		/* Its room may be what the next one needs; what it says is needed until then. */
+		return fs_truncate(reader->fd, SEGMENT_HEADER_BYTES, reader->path, err) &&
+		       fs_sync_data(reader->fd, reader->path, err);
+	}
 	s->bytes += reader->offset - last->bytes;
 	last->bytes = last->end_offset = reader->offset;
 	return fs_truncate(reader->fd, reader->offset, reader->path, err) &&
@@ -218,8 +261,6 @@ static bool recover_last(struct spool *s, struct error *err)
 	struct segment_reader reader;
 	struct arena arena = {.base = NULL};
 	char path[SPOOL_PATH_BYTES];
-	enum segment_next next;
-	struct record r;
 	bool ok = false;
 	int fd;
 
@@ -237,24 +278,29 @@ static bool recover_last(struct spool *s, struct error *err)
 	}
 	if (!segment_reader_init(&reader, fd, path, err))
 		goto out;
-	while ((next = segment_reader_next(&reader, UINT64_MAX, &arena, &r, err)) != SEGMENT_END) {
-		if (next == SEGMENT_ERROR)
-			goto out;
-		last->last_received_us = r.received_us;
-		if (arena.used > RECOVER_ARENA_BYTES / 2) {
-			segment_reader_drop_window(&reader);
-			arena_reset(&arena);
-		}
-	}
-	ok = recover_cut(s, last, &reader, err);
+	s->end = last->follows;
+	ok = segment_reader_pass(&reader, UINT64_MAX, &arena, &s->end, &last->last_received_us,
+		     err) &&
+	     recover_cut(s, last, &reader, err);
 out:
 	arena_fini(&arena);
 	(void)fs_close(&fd, path, NULL);
 	return ok;
 }
 
+/* The seq alone, as older programs wrote it, or the whole position. */
+static bool recover_parse_closed(const char *text, struct position *out)
+{
+	int fields = sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &out->seq,
+		&out->records, &out->digest_from, &out->digest);
+
+	out->counted = out->digested = fields == 4;
+	return fields >= 1;
+}
+
 /* The mark of a proper shutdown counts once. */
-static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out, struct error *err)
+static bool recover_closed(struct spool *s, bool *clean_out, struct position *closed_out,
+	struct error *err)
 {
 	char path[SPOOL_PATH_BYTES];
 	size_t size;
@@ -262,6 +308,7 @@ static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out,
 
 	static const char *const leftovers[] = {"archive.tmp", "unpacked.tmp"};
 
+	*closed_out = (struct position){.seq = 0};
 	for (size_t i = 0; i < sizeof(leftovers) / sizeof(*leftovers); i++) {
 		spool_path(s, leftovers[i], path);
 		if (unlink(path) != 0 && errno != ENOENT)
@@ -272,10 +319,10 @@ static bool recover_closed(struct spool *s, bool *clean_out, uint64_t *last_out,
 	*clean_out = access(path, F_OK) == 0;
 	if (!*clean_out)
 		return true;
-	text = fs_read_own_file(path, 64, &size, err);
+	text = fs_read_own_file(path, 128, &size, err);
 	if (text == NULL)
 		return false;
-	*last_out = strtoull(text, NULL, 10);
+	*clean_out = recover_parse_closed(text, closed_out);
 	free(text);
 	return fs_unlink(path, err) && fs_sync_dir(s->dir, err);
 }

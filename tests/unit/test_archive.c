@@ -51,7 +51,7 @@ static struct segment_header segment_header(void)
 {
 	return (struct segment_header){.spool = {{1, 2, 3}},
 		.first_seq = FIRST_SEQ,
-		.follows_seq = FIRST_SEQ - 1,
+		.follows.seq = FIRST_SEQ - 1,
 		.begun_us = 5};
 }
 

@@ -1,0 +1,57 @@
+#ifndef BASE_POSITION_H
+#define BASE_POSITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A place in a log: after the record with the number seq, or before the first one (0). A number
+ * alone does not say which record it is: a copy of a log that went its own way has another record
+ * of that number. So a position also says how many records the log took up to there, and the sum of
+ * their checksums: what is at the same position of another history differs in it.
+ *
+ * What is not known is marked so; no value stands for it. Older logs and databases know neither;
+ * damage that takes a record with its checksum leaves the sum unknown, and it begins anew.
+ */
+struct position {
+	uint64_t seq;
+	uint64_t records;     /* up to here; if counted */
+	uint64_t digest_from; /* number of the first record that is part of the sum; if digested */
+	uint64_t digest;      /* sum of the checksums, modulo 2^64; if digested */
+	bool counted;
+	bool digested;
+};
+
+/* How a record follows the one that was read before it. */
+struct position_link {
+	uint64_t follows;    /* number of that one, or where reading began */
+	uint64_t missing;    /* records between the two that are gone: damaged, or let go of */
+	uint64_t checksum;   /* of this record */
+	struct position log; /* after this record, by the log's own count */
+};
+
+/* Behind the next record. */
+static inline void position_add(struct position *p, uint64_t seq, uint64_t checksum)
+{
+	p->seq = seq;
+	p->records++;
+	p->digest += checksum;
+}
+
+/* Past records whose checksums are not known. */
+static inline void position_skip(struct position *p, uint64_t count)
+{
+	p->records += count;
+	p->digested &= count == 0;
+}
+
+/* Whether two positions with the same number are known to be of different histories. */
+static inline bool position_differs(const struct position *a, const struct position *b)
+{
+	if (a->counted && b->counted && a->records != b->records)
+		return true;
+	return a->digested && b->digested && a->digest_from == b->digest_from &&
+	       a->digest != b->digest;
+}
+
+#endif

@@ -1,0 +1,162 @@
+#include "cli/spool.h"
+#include "cli/verify.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Did the database take what the log acknowledged? The log counts what it appends, in the headers
+ * of its segments, and the database counts what it claims: neither knows the other's count, so
+ * records that fell between the two are found whatever lost them.
+ */
+enum { VERIFY_LOG_TRIES = 20 };
+
+bool verify_claims(PGconn *conn, bool *right_out, struct error *err)
+{
+	PGresult *r = verify_query_file(conn, "verify_claims.sql", 0, NULL, err);
+
+	if (r == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(r); i++) {
+		printf("log %s, up to record %s: acknowledged %s, claimed %s: NOT BALANCED, ",
+			PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), PQgetvalue(r, i, 2),
+			PQgetvalue(r, i, 3));
+		if (strcmp(PQgetvalue(r, i, 4), "0") == 0)
+			printf("these are not the same records: some are lost\n");
+		else
+			printf("lost %s\n", PQgetvalue(r, i, 4));
+		*right_out = false;
+	}
+	PQclear(r);
+	return true;
+}
+
+/* False in *known_out: the database has no progress of that log. */
+static bool verify_read_progress(PGconn *conn, const struct uuid *identity, struct position *out,
+	bool *known_out, struct error *err)
+{
+	char text[UUID_TEXT_BYTES];
+	const char *params[] = {text};
+	PGresult *r;
+
+	uuid_format(identity, text);
+	r = verify_query_file(conn, "verify_progress.sql", 1, params, err);
+	if (r == NULL)
+		return false;
+	*known_out = PQntuples(r) == 1;
+	*out = (struct position){.seq = 0};
+	if (*known_out) {
+		out->seq = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
+		out->counted = !PQgetisnull(r, 0, 1);
+		out->records = strtoull(PQgetvalue(r, 0, 1), NULL, 10);
+		out->digested = !PQgetisnull(r, 0, 2);
+		out->digest = (uint64_t)strtoll(PQgetvalue(r, 0, 2), NULL, 10);
+		out->digest_from = strtoull(PQgetvalue(r, 0, 3), NULL, 10);
+	}
+	PQclear(r);
+	return true;
+}
+
+struct verify_finding {
+	struct folder_positions log;
+	struct position database;
+	bool known; /* the database has progress of it */
+	bool right;
+};
+
+static void verify_judge(struct verify_finding *f)
+{
+	const struct position *at = &f->log.at, *db = &f->database;
+
+	f->right = true;
+	if (!f->known || !db->counted)
+		return;
+	if (db->seq > f->log.end.seq)
+		f->right = !f->log.closed; /* else its numbers will be left out at the next start */
+	else if (at->seq == db->seq)
+		f->right = !position_differs(at, db);
+	else if (at->seq > db->seq && at->counted)
+		f->right = at->records == db->records;
+}
+
+/* What is not known is not said. */
+static void verify_say(const struct verify_finding *f)
+{
+	const struct position *end = &f->log.end, *at = &f->log.at, *db = &f->database;
+	uint64_t waiting = end->records - at->records;
+	char text[UUID_TEXT_BYTES];
+
+	uuid_format(&f->log.identity, text);
+	printf("log %s: ", text);
+	if (f->known && db->seq > end->seq && !f->right) {
+		printf("the database has record %" PRIu64 ", the log ends at %" PRIu64
+		       ": NOT BALANCED, this is an old copy of the log\n",
+			db->seq, end->seq);
+	} else if (!f->known) {
+		printf("all %" PRIu64 " records wait, the database does not know it yet\n",
+			end->seq - at->seq);
+	} else if (!end->counted || !at->counted || !db->counted) {
+		printf("not counted yet: begun by an older version, or its progress was set by "
+		       "hand\n");
+	} else {
+		printf("acknowledged %" PRIu64 " = claimed %" PRIu64 " + waiting %" PRIu64 ": %s",
+			end->records, db->records, waiting,
+			f->right ? "balanced\n" : "NOT BALANCED, ");
+		if (f->right)
+			return;
+		if (at->records != db->records)
+			printf("lost %" PRId64 "\n", (int64_t)(at->records - db->records));
+		else
+			printf("record %" PRIu64
+			       " of the log is not the one that the database has: "
+			       "some are lost, or will be\n",
+				db->seq);
+	}
+}
+
+/* The process that uses the log goes on meanwhile: only what stays so is a finding. */
+static bool verify_look(PGconn *conn, const char *dir, struct verify_finding *out, bool *again_out,
+	struct error *err)
+{
+	bool damaged = false;
+	struct folder_events events = {spool_say_damage, &damaged};
+	struct folder folder;
+	struct position after;
+	bool ok;
+
+	if (!folder_list(&folder, dir, err))
+		return false;
+	ok = folder_positions(&folder, UINT64_MAX, events, &out->log, err) &&
+	     verify_read_progress(conn, &out->log.identity, &out->database, &out->known, err) &&
+	     folder_positions(&folder, out->database.seq, events, &out->log, err) &&
+	     verify_read_progress(conn, &out->log.identity, &after, &out->known, err);
+	folder_free(&folder);
+	if (!ok)
+		return false;
+	verify_judge(out);
+	*again_out = !out->right && after.seq != out->database.seq;
+	return true;
+}
+
+bool verify_log(PGconn *conn, const char *dir, bool *right_out, struct error *err)
+{
+	struct verify_finding f;
+	struct folder folder;
+	bool again = true;
+
+	if (!folder_list(&folder, dir, err)) {
+		printf("no log in \"%s\" to compare with: --spool.dir says where it is\n", dir);
+		return strcmp(err->reason, "no_spool") == 0;
+	}
+	folder_free(&folder);
+	for (int i = 0; again && i < VERIFY_LOG_TRIES; i++) {
+		if (!verify_look(conn, dir, &f, &again, err) &&
+			(strcmp(err->reason, "no_spool") != 0 || i + 1 == VERIFY_LOG_TRIES))
+			return false;
+	}
+	verify_say(&f);
+	*right_out &= f.right;
+	return true;
+}

@@ -1,0 +1,149 @@
+#include "copy/writer_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/*
+ * What the database knows of the log, and how a batch moves it on: the first statement of a batch.
+ * Two counts meet here, that of the log, which comes with its records, and that of the database,
+ * which adds up the batches; each goes into the row by itself.
+ */
+
+bool writer_on_progress(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	if (PQntuples(result) != 1)
+		return error_set(err, ERROR_TRANSIENT, "unexpected", "no row of ingest_progress");
+	w->at = (struct position){.seq = (uint64_t)result_int8(result, 0, 0),
+		.counted = !PQgetisnull(result, 0, 7),
+		.digested = !PQgetisnull(result, 0, 8)};
+	if (w->at.counted)
+		w->at.records = (uint64_t)result_int8(result, 0, 7);
+	if (w->at.digested) {
+		w->at.digest = (uint64_t)result_int8(result, 0, 8);
+		w->at.digest_from = (uint64_t)result_int8(result, 0, 9);
+	}
+	writer_totals_read(w, result);
+	return true;
+}
+
+void writer_recognised(struct writer *w, const struct position *log)
+{
+	/* Its numbers were left out: what had them is not in the log any more. */
+	bool left_out = log->seq < w->at.seq;
+
+	if (log->seq > w->at.seq)
+		return; /* what is between will be a gap */
+	if (log->counted && (left_out || !w->at.counted)) {
+		w->at.counted = true;
+		w->at.records = log->records;
+	}
+	if (log->digested &&
+		(left_out || !w->at.digested || w->at.digest_from != log->digest_from)) {
+		w->at.digested = true;
+		w->at.digest_from = log->digest_from;
+		w->at.digest = log->digest;
+	}
+}
+
+static bool claim_on_result(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	/* BEGIN; UPDATE */
+	if (number != 1 || strcmp(PQcmdTuples((PGresult *)(uintptr_t)result), "1") == 0)
+		return true;
+	error_set(err, ERROR_TRANSIENT, "claim_refused",
+		"the progress of log %s in the database is not at record %" PRIu64
+		", where this process left it: the database was restored, or ingest_progress was "
+		"changed",
+		w->spool_text, w->at.seq);
+	return error_hint(err,
+		"this mends by itself: the progress is read again, and the log feeds what the "
+		"database lacks. If it comes again and again, look for what changes "
+		"ingest_progress (a trigger?)");
+}
+
+/*
+ * The batch must be what comes in the log after what is stored. Nothing else may be claimed: what
+ * is left out would be taken for stored.
+ */
+static bool claim_follows(const struct writer *w, const struct batch *b, struct error *err)
+{
+	if (!b->torn && b->follows == w->at.seq)
+		return true;
+	error_set(err, ERROR_FATAL, "claim_order",
+		"the batch of records %" PRIu64 " to %" PRIu64 " follows record %" PRIu64
+		"%s, but the database has record %" PRIu64,
+		b->first_seq, b->last_seq, b->follows, b->torn ? " and leaves others out" : "",
+		w->at.seq);
+	return error_hint(err,
+		"this is a fault of ocpp-persister; nothing of the batch is stored, and nothing is "
+		"lost: the log has it. Start it again, and please report this");
+}
+
+/* Where the database is after the batch, by its own count. What it does not know is taken over from
+ * the log as soon as that knows it. */
+static struct position claim_after(const struct writer *w, const struct batch *b)
+{
+	const struct position *log = &b->link.log;
+	struct position p = *log;
+
+	p.seq = b->last_seq;
+	if (w->at.counted) {
+		p.counted = true;
+		p.records = w->at.records + b->records + b->missing;
+	}
+	if (w->at.digested && b->missing == 0 &&
+		(!log->digested || log->digest_from == w->at.digest_from)) {
+		p.digested = true;
+		p.digest_from = w->at.digest_from;
+		p.digest = w->at.digest + b->digest;
+	}
+	return p;
+}
+
+struct claim_number {
+	char text[24];
+};
+
+/* What is not known is NULL; sums of 64 bits are signed there. */
+static struct claim_number claim_number(bool known, uint64_t number)
+{
+	struct claim_number n = {"NULL"};
+
+	if (known)
+		snprintf(n.text, sizeof(n.text), "%" PRId64, (int64_t)number);
+	return n;
+}
+
+bool writer_plan_claim(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	const struct position *log = &b->link.log;
+	struct position after = claim_after(w, b);
+	struct pg_request *r;
+
+	if (!claim_follows(w, b, err))
+		return false;
+	w->work.after = after;
+	r = writer_request(w);
+	r->sql = writer_sql(&b->arena,
+		"BEGIN ISOLATION LEVEL READ COMMITTED; "
+		"UPDATE ingest_progress SET seq = %" PRIu64 ", updated_at = now(), "
+		"counted_seq = %" PRIu64 ", records = %s, digest = %s, digest_from = %s, "
+		"log_records = %s, log_digest = %s "
+		"WHERE spool = '%s' AND seq = %" PRIu64 " AND owner = '%s'",
+		after.seq, after.seq, claim_number(after.counted, after.records).text,
+		claim_number(after.digested, after.digest).text,
+		claim_number(after.digested, after.digest_from).text,
+		claim_number(log->counted, log->records).text,
+		claim_number(after.digested && log->digested, log->digest).text, w->spool_text,
+		w->at.seq, w->owner_text);
+	r->on_result = claim_on_result;
+	r->context = w;
+	w->work.claimed = true;
+	return r->sql != NULL || writer_arena_full(err);
+}
