@@ -40,10 +40,11 @@ static const char cli_replay_help[] =
 	"  --rate N       so many records a second at most\n"
 	"  --lines P      the lines are frames of OCPP-J: text with {time} {station} and, last,\n"
 	"                 {frame}; also {direction}, {version}, {skip}\n"
+	"  --zone Z       where times without a zone were written: +01:00, Europe/Berlin\n"
 	"  --csv MAP      meter values in CSV: station=COLUMN,time=COLUMN,value=COLUMN; also "
 	"evse,\n"
 	"                 transaction, measurand, phase, context, location, unit; a constant in\n"
-	"                 single quotes (unit='kWh'); zone=+01:00, decimal=comma, version=2.0.1\n"
+	"                 single quotes (unit='kWh'); zone=Z, decimal=comma, version=2.0.1\n"
 	"  --no-bulk      visible batch by batch, also days that have no partition yet\n"
 	"  --dry-run      say what would be stored; no database is needed\n"
 	"  --json         the summary as JSON\n"
@@ -105,7 +106,8 @@ static const struct command cli_commands[] = {
 	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
 	{"replay",
 		"[--from T] [--to T] [--station S] [--action A] [--jobs N] [--rate N] [--lines P] "
-		"[--csv MAP] [--no-bulk] [--dry-run] [--json] [--publish URL [--speed N|max] "
+		"[--zone Z] [--csv MAP] [--no-bulk] [--dry-run] [--json] [--publish URL [--speed "
+		"N|max] "
 		"[--after N]] "
 		"SOURCE...",
 		"store old messages: segments of a log, captures of mosquitto_sub, logs of frames, "

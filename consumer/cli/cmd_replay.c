@@ -69,6 +69,8 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 		return replay_speed(value, &o->speed);
 	if (strcmp(name, "--lines") == 0)
 		o->lines = value;
+	else if (strcmp(name, "--zone") == 0)
+		o->zone_name = value;
 	else if (strcmp(name, "--csv") == 0)
 		o->csv = value;
 	else
@@ -339,10 +341,21 @@ enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 		return cli_fail(EXIT_CODE_USAGE, &err);
 	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (options.zone_name != NULL && !zone_parse(&options.zone, options.zone_name, &err))
+		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (options.zone_name != NULL)
+		options.pattern.zone = &options.zone;
 	if (options.lines != NULL && options.csv != NULL)
 		return cli_usage("replay", "--lines and --csv are two forms of one file");
 	if (options.csv != NULL && !csv_map_parse(options.csv, &options.csv_map, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (options.zone_name != NULL && options.csv_map.has_zone)
+		return cli_usage("replay",
+			"the zone is said twice, by --zone and by zone= of --csv");
+	if (options.zone_name != NULL) {
+		options.csv_map.has_zone = true;
+		options.csv_map.zone = options.zone;
+	}
 	if (!replay_files_find(&files, options.sources, options.sources_count, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);
 	if (options.publish != NULL)

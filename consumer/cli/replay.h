@@ -29,6 +29,8 @@ struct replay_options {
 	char *publish;   /* address of a broker; NULL = into the database */
 	int64_t after;   /* with publish: records up to this number are left out */
 	double speed;    /* with publish: as fast as it was = 1; 0 = as fast as it goes */
+	const char *zone_name;
+	struct zone zone;
 	struct lines_pattern pattern;
 	struct csv_map csv_map;
 	bool dry_run;

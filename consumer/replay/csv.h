@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/zone.h"
 #include "spool/record.h"
 
 /*
@@ -46,7 +47,8 @@ struct csv_map {
 		struct slice text; /* the column's name, or the constant; absent = not given */
 		bool is_constant;
 	} roles[CSV_ROLES];
-	struct slice zone;    /* of times that have none; absent = such times are bad */
+	bool has_zone;
+	struct zone zone;     /* of times that have none; else such times are bad */
 	struct slice version; /* of OCPP */
 	bool decimal_comma;
 };

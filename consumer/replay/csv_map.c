@@ -1,7 +1,5 @@
 #include "replay/csv.h"
 
-#include "base/iso8601.h"
-
 #include <stdio.h>
 
 /*
@@ -28,8 +26,8 @@ static bool map_bad(struct error *err, struct slice at, const char *what)
 	return error_hint(err,
 		"like station=id,time=ts,value=kwh,unit='kWh': a column, or a constant "
 		"in single quotes, for station, time, value, evse, transaction, "
-		"measurand, phase, context, location, unit; also zone=+01:00, "
-		"decimal=comma, version=2.0.1");
+		"measurand, phase, context, location, unit; also zone=+01:00 "
+		"or zone=Europe/Berlin, decimal=comma, version=2.0.1");
 }
 
 /* The text up to the next comma, or in quotes; what follows it stays in *rest. */
@@ -64,23 +62,20 @@ static bool map_value(struct slice *rest, struct slice *out, char *quote_out)
 	return rest->size > 0;
 }
 
-static bool map_zone(struct slice zone)
+static bool map_zone(struct csv_map *map, struct slice zone)
 {
-	char text[CSV_TIME_BYTES];
-	int64_t us;
+	char text[ZONE_NAME_BYTES + 1];
 
-	if (zone.size >= sizeof("+01:00"))
-		return false;
-	snprintf(text, sizeof(text), "2026-01-31T10:00:00%.*s", SLICE_ARG(zone));
-	return zone.size > 0 && iso8601_parse(slice_from_cstr(text), &us) == ISO8601_EXACT;
+	map->has_zone = true;
+	snprintf(text, sizeof(text), "%.*s", SLICE_ARG(zone));
+	return zone_parse(&map->zone, text, NULL);
 }
 
 /* What is no column: how the others are to be read. False if it is none of these either. */
 static bool map_setting(struct csv_map *map, struct slice name, struct slice value)
 {
 	if (slice_equal_cstr(name, "zone")) {
-		map->zone = slice_equal_cstr(value, "UTC") ? slice_from_cstr("Z") : value;
-		return map_zone(map->zone);
+		return map_zone(map, value);
 	}
 	if (slice_equal_cstr(name, "version")) {
 		map->version = value;

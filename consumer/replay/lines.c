@@ -57,14 +57,62 @@ static bool lines_time_seconds(struct slice text, int64_t *us_out)
 	return true;
 }
 
-static bool lines_time(struct slice text, int64_t *us_out, struct error *err)
+/* RFC 3339 as logs write it: 2026/01/31 06:32:25,038 +01:00. */
+static enum iso8601_form lines_time_iso(struct slice text, int64_t *us_out)
 {
-	if (text.size > 0 &&
-		(iso8601_parse(text, us_out) != ISO8601_INVALID || lines_time_tst(text, us_out) ||
-			lines_time_seconds(text, us_out)) &&
-		*us_out >= 0 && *us_out < iso8601_days(10000, 1, 1) * US_PER_DAY)
-		return true;
-	return lines_bad(err, "its time of receipt is none");
+	enum { DATE = 10, SLASH1 = 4, SLASH2 = 7 };
+	char fixed[LINES_TIME_BYTES];
+	size_t size = 0;
+
+	if (text.size >= sizeof(fixed))
+		return ISO8601_INVALID;
+	for (size_t i = 0; i < text.size; i++) {
+		if (text.data[i] == ' ' && i != DATE)
+			continue; /* before the zone */
+		fixed[size++] = text.data[i] == '/' && (i == SLASH1 || i == SLASH2)
+					? '-'
+					: (char)text.data[i];
+	}
+	return iso8601_parse(slice_of(fixed, size), us_out);
+}
+
+/* What a record can hold. */
+static bool lines_time_fits(int64_t us)
+{
+	return us >= 0 && us < iso8601_days(10000, 1, 1) * US_PER_DAY;
+}
+
+/* Whatever it takes to be one; *form_out says whether it has a zone. */
+static bool lines_is_time(struct slice text, enum iso8601_form *form_out, int64_t *us_out)
+{
+	*form_out = lines_time_iso(text, us_out);
+	if (*form_out == ISO8601_INVALID && text.size > 0 &&
+		(lines_time_tst(text, us_out) || lines_time_seconds(text, us_out)))
+		*form_out = ISO8601_EXACT;
+	return *form_out != ISO8601_INVALID && lines_time_fits(*us_out);
+}
+
+static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t *us_out,
+	struct error *err)
+{
+	enum iso8601_form form;
+
+	if (!lines_is_time(text, &form, us_out))
+		return lines_bad(err, "its time of receipt is none");
+	if (form == ISO8601_ZONELESS && p->zone == NULL)
+		return error_set(err, ERROR_FATAL, "no_zone",
+			"the time \"%.*s\" has no zone: say with --zone where it was written "
+			"(--zone +01:00, --zone Europe/Berlin)",
+			SLICE_ARG(text));
+	if (form == ISO8601_ZONELESS &&
+		!zone_to_utc(p->zone, *us_out, p->memory != NULL ? p->memory->time_us : INT64_MIN,
+			us_out))
+		return lines_bad(err, "clocks of its zone never showed its time of receipt");
+	if (!lines_time_fits(*us_out))
+		return lines_bad(err, "its time of receipt is none");
+	if (p->memory != NULL)
+		p->memory->time_us = *us_out;
+	return true;
 }
 
 /* ---- mosquitto_sub -F '%U %q %t %x' ---- */
@@ -128,8 +176,8 @@ static struct slice lines_word(struct slice *rest)
 	return word;
 }
 
-static bool lines_plain(struct slice line, struct arena *arena, struct record *out,
-	struct error *err)
+static bool lines_plain(struct slice line, const struct lines_pattern *p, struct arena *arena,
+	struct record *out, struct error *err)
 {
 	struct slice time = lines_word(&line), qos = lines_word(&line);
 	const uint8_t *correlation;
@@ -160,7 +208,7 @@ static bool lines_plain(struct slice line, struct arena *arena, struct record *o
 	out->topic = arena_copy(arena, line);
 	if (slice_is_absent(out->topic) || slice_is_absent(out->trace))
 		return lines_full(err);
-	return lines_time(time, &out->received_us, err);
+	return lines_time(time, p, &out->received_us, err);
 }
 
 /* ---- JSON ---- */
@@ -236,8 +284,19 @@ static bool lines_json_payload(const struct lines_json *j, struct arena *arena, 
 	return true;
 }
 
-static bool lines_json(struct slice line, struct arena *arena, struct record *out,
+/* mosquitto_sub before 2.0 says it as a number. */
+static bool lines_json_time(struct slice value, struct arena *arena, struct slice *out,
 	struct error *err)
+{
+	if (!slice_is_absent(value) && *value.data >= '0' && *value.data <= '9') {
+		*out = value;
+		return true;
+	}
+	return lines_json_text(value, arena, "it has no time of receipt", out, err);
+}
+
+static bool lines_json(struct slice line, const struct lines_pattern *p, struct arena *arena,
+	struct record *out, struct error *err)
 {
 	struct lines_json j = {.topic = {NULL, 0}};
 	struct slice time;
@@ -245,8 +304,8 @@ static bool lines_json(struct slice line, struct arena *arena, struct record *ou
 
 	if (!lines_json_members(line, &j, err) ||
 		!lines_json_text(j.topic, arena, "it has no topic", &out->topic, err) ||
-		!lines_json_text(j.time, arena, "it has no time of receipt", &time, err) ||
-		!lines_time(time, &out->received_us, err))
+		!lines_json_time(j.time, arena, &time, err) ||
+		!lines_time(time, p, &out->received_us, err))
 		return false;
 	if (!slice_is_absent(j.qos) && decimal_to_int64(j.qos, 0, 2, &qos))
 		out->flags = (uint16_t)qos;
@@ -298,11 +357,43 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 				     : slice_of(open + size, (size_t)(next - open) - size);
 		open = next;
 	}
+	out->has_direction = has[LINES_DIRECTION];
 	if (open == NULL && has[LINES_TIME] && has[LINES_STATION] && has[LINES_FRAME])
 		return true;
 	error_set(err, ERROR_FATAL, "bad_pattern", "\"%s\" is no pattern of lines", text);
 	return error_hint(err, "text with {time} and {station} and, last, {frame}; also "
 			       "{direction}, {version} and {skip}");
+}
+
+/*
+ * Where a field ends: at the text behind it. A time may have that text, a blank, in itself: it goes
+ * as far as it is one. NULL: the text is not there.
+ */
+static const uint8_t *lines_field_end(struct slice line, enum lines_field field,
+	struct slice behind)
+{
+	enum { TIME_PIECES = 4 }; /* date, time, zone, and what may follow */
+	const uint8_t *found, *longest = NULL, *first = NULL;
+	struct slice rest = line;
+
+	if (behind.size == 0)
+		return line.data + line.size;
+	if (field != LINES_TIME)
+		return memmem(line.data, line.size, behind.data, behind.size);
+	for (int i = 0; i < TIME_PIECES; i++) {
+		enum iso8601_form form;
+		int64_t us;
+
+		found = memmem(rest.data, rest.size, behind.data, behind.size);
+		if (found == NULL)
+			break;
+		if (first == NULL)
+			first = found;
+		if (lines_is_time(slice_of(line.data, (size_t)(found - line.data)), &form, &us))
+			longest = found;
+		rest = slice_skip(rest, (size_t)(found - rest.data) + 1);
+	}
+	return longest != NULL ? longest : first;
 }
 
 static bool lines_match(struct slice line, const struct lines_pattern *p, struct slice *values,
@@ -313,16 +404,41 @@ static bool lines_match(struct slice line, const struct lines_pattern *p, struct
 	line = slice_of(line.data + p->before.size, line.size - p->before.size);
 	for (size_t i = 0; i < p->count; i++) {
 		struct slice behind = p->fields[i].behind;
-		const uint8_t *end = line.data + line.size;
+		const uint8_t *end = lines_field_end(line, p->fields[i].field, behind);
 
-		if (behind.size > 0)
-			end = memmem(line.data, line.size, behind.data, behind.size);
 		if (end == NULL)
 			return lines_bad(err, "it does not fit the pattern");
 		values[p->fields[i].field] = slice_of(line.data, (size_t)(end - line.data));
 		end += behind.size;
 		line = slice_of(end, line.size - (size_t)(end - line.data));
 	}
+	return true;
+}
+
+/* From its bracket on; what stands before it ("message") and blanks behind it are no part of it. */
+static bool lines_trim_frame(struct slice *frame, struct error *err)
+{
+	while (frame->size > 0 && *frame->data != '[' && *frame->data != '{')
+		*frame = slice_skip(*frame, 1);
+	while (frame->size > 0 && memchr(" \t\r", frame->data[frame->size - 1], 3) != NULL)
+		frame->size--;
+	return frame->size > 0 || lines_bad(err, "it has no frame");
+}
+
+static bool lines_direction(const struct lines_pattern *p, struct slice *values, struct error *err)
+{
+	const char *direction;
+
+	if (p->has_direction)
+		direction = lines_direction_of_word(values[LINES_DIRECTION]);
+	else if (p->memory != NULL)
+		direction = lines_direction_of_frame(&p->memory->calls, values[LINES_STATION],
+			values[LINES_FRAME]);
+	else
+		direction = "in";
+	if (direction == NULL)
+		return lines_bad(err, "its direction is none");
+	values[LINES_DIRECTION] = slice_from_cstr(direction);
 	return true;
 }
 
@@ -334,8 +450,9 @@ static bool lines_frame(struct slice line, const struct lines_pattern *p, struct
 	size_t size;
 	char *topic;
 
-	if (!lines_match(line, p, values, err) ||
-		!lines_time(values[LINES_TIME], &out->received_us, err))
+	if (!lines_match(line, p, values, err) || !lines_trim_frame(&values[LINES_FRAME], err) ||
+		!lines_time(values[LINES_TIME], p, &out->received_us, err) ||
+		!lines_direction(p, values, err))
 		return false;
 	size = sizeof("cs///") + values[LINES_DIRECTION].size + values[LINES_VERSION].size +
 	       values[LINES_STATION].size;
@@ -358,9 +475,9 @@ bool lines_record(struct slice line, const struct lines_pattern *pattern, struct
 	if (pattern->count > 0)
 		ok = lines_frame(line, pattern, arena, out, err);
 	else if (line.size > 0 && *line.data == '{')
-		ok = lines_json(line, arena, out, err);
+		ok = lines_json(line, pattern, arena, out, err);
 	else
-		ok = lines_plain(line, arena, out, err);
+		ok = lines_plain(line, pattern, arena, out, err);
 	if (!ok)
 		return false;
 	if (out->topic.size > UINT16_MAX || out->trace.size > RECORD_TRACE_BYTES_MAX)

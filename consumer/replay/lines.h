@@ -3,6 +3,8 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/zone.h"
+#include "replay/lines_direction.h"
 #include "spool/record.h"
 
 /*
@@ -16,11 +18,14 @@
  * identity of messages without a time of their own: without it they are other messages than the
  * ones that were received live.
  *
- * Times: seconds since 1970 (%U), RFC 3339, or mosquitto's tst, which is local time with a Z that
- * is not true before the real offset.
+ * Times: seconds since 1970 (%U), RFC 3339, also with a blank, a comma or slashes in it, or
+ * mosquitto's tst, which is a number before version 2.0, and local time with a Z that is not true
+ * before the real offset. A time without a zone needs one (lines_pattern.zone): nothing is guessed.
  *
- * A pattern is text with {time}, {station}, {direction} (in or out), {version}, {skip} and {frame}
- * in it, each running up to the text behind it; {frame} is the last. Pure; one thread.
+ * A pattern is text with {time}, {station}, {direction}, {version}, {skip} and {frame} in it, each
+ * running up to the text behind it; {frame} is the last, and begins with its bracket: blanks and
+ * words before it do not matter. {time} may have blanks in it. Without {direction} a frame says it
+ * itself (replay/lines_direction.h). Pure but for lines_memory; one thread.
  */
 enum { LINES_FIELDS_MAX = 12 };
 
@@ -33,7 +38,16 @@ enum lines_field {
 	LINES_SKIP,
 };
 
+/* Of the lines before; belongs to whoever reads them. */
+struct lines_memory {
+	int64_t time_us; /* of the last one; INT64_MIN = there was none */
+	struct lines_calls calls;
+};
+
 struct lines_pattern {
+	const struct zone *zone;     /* of times that have none; NULL = they are refused */
+	struct lines_memory *memory; /* NULL = each line for itself */
+	bool has_direction;
 	struct slice before; /* the first field */
 	struct {
 		enum lines_field field;
@@ -47,7 +61,8 @@ MUST_CHECK bool lines_pattern_parse(const char *text, struct lines_pattern *out,
 
 /*
  * A record from the arena; received_us, topic, trace, flags and payload are set. False with err:
- * POISON with what is wrong with the line, or TRANSIENT "arena_full".
+ * POISON with what is wrong with the line, TRANSIENT "arena_full", or FATAL "no_zone": its time has
+ * none, as all of that file will.
  */
 MUST_CHECK bool lines_record(struct slice line, const struct lines_pattern *pattern,
 	struct arena *arena, struct record *out, struct error *err);

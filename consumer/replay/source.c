@@ -40,7 +40,9 @@ bool replay_source_open(struct replay_source **out, const struct replay_files *f
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	}
 	s->files = files;
-	s->pattern = pattern;
+	s->pattern = *pattern;
+	s->pattern.memory = &s->memory;
+	s->memory.time_us = INT64_MIN;
 	if (csv != NULL)
 		s->csv->map = csv;
 	s->events = events;
@@ -351,7 +353,7 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 			return REPLAY_END;
 		if (line.size == 0)
 			continue;
-		if (lines_record(line, s->pattern, arena, out, &why))
+		if (lines_record(line, &s->pattern, arena, out, &why))
 			return REPLAY_RECORD;
 		arena_rewind(arena, mark);
 		if (why.kind != ERROR_POISON) {
@@ -471,6 +473,9 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 	source_content_begin(s, content);
 	if (s->checkpoints_count > 0 && s->checkpoints[s->checkpoints_count - 1].seq >= s->seq)
 		return true;
+	/* Where frames themselves say which way they went, all before them must be read again. */
+	if (s->pattern.count > 0 && !s->pattern.has_direction)
+		return true;
 	if (s->checkpoints_count == s->checkpoints_room) {
 		grown = realloc(s->checkpoints, room * sizeof(*grown));
 		if (grown == NULL)
@@ -479,6 +484,7 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 		s->checkpoints_room = room;
 	}
 	s->checkpoints[s->checkpoints_count] = (struct source_checkpoint){.seq = s->seq,
+		.time_us = s->csv != NULL ? s->csv->time_us : s->memory.time_us,
 		.file = s->file,
 		.offset = s->kind == SOURCE_SEGMENT ? s->reader.offset
 						    : s->buffer_offset + (int64_t)s->buffer_at,
@@ -495,6 +501,10 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 
 	source_content_begin(s, c->content);
 	s->seq = c->seq;
+	memset(&s->memory.calls, 0, sizeof(s->memory.calls));
+	s->memory.time_us = c->time_us;
+	if (s->csv != NULL)
+		s->csv->time_us = c->seq > 0 ? c->time_us : 0;
 	if (!open) {
 		source_close_file(s);
 		while (s->file > c->file)
@@ -521,7 +531,7 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 
 bool replay_source_seek(struct replay_source *s, uint64_t seq, struct error *err)
 {
-	struct source_checkpoint nearest = {.seq = 0};
+	struct source_checkpoint nearest = {.seq = 0, .time_us = INT64_MIN};
 
 	s->skip_until = seq;
 	if (seq >= s->seq)

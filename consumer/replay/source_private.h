@@ -17,6 +17,7 @@ struct source_checkpoint {
 	int64_t offset;
 	uint64_t inner; /* lines read, or the number within the segment */
 	uint8_t content[SHA256_BYTES];
+	int64_t time_us; /* of lines_memory */
 };
 
 /* A file as it was found when it was opened first. */
@@ -35,7 +36,8 @@ struct source_reported {
 
 struct replay_source {
 	const struct replay_files *files;
-	const struct lines_pattern *pattern;
+	struct lines_pattern pattern; /* with a memory of ours */
+	struct lines_memory memory;
 	struct csv_reader *csv; /* NULL = the files are no CSV */
 	struct replay_source_events events;
 

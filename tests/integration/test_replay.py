@@ -257,6 +257,39 @@ def test_frames_from_standard_input(empty):
         ("cs001", 30)]
 
 
+def test_time_without_a_zone_needs_one(empty):
+    frames = "".join(f'2026-10-25 0{hour}:{minute:02}:00 cs001 [2,"{i}","Heartbeat",{{}}]\n'
+                     for i, (hour, minute) in enumerate(
+                         [(1, 30), (2, 15), (2, 45), (2, 20), (2, 50), (3, 0)]))
+    database = empty()
+    pattern = ["--lines", "{time} {station} {frame}"]
+    done = run_cli(database.settings(), "replay", *pattern, "-", input=frames)
+    assert done.returncode == 1 and "--zone" in done.stderr
+    assert database.value("SELECT count(*) FROM ocpp_events") == 0
+    assert replay(database, *pattern, "--zone", "Europe/Berlin", "-", input=frames)["stored"] == 6
+    assert database.value("SELECT string_agg(to_char(received_at AT TIME ZONE 'UTC', 'HH24:MI'), "
+                          "' ' ORDER BY received_at) FROM ocpp_events") == \
+        "23:30 00:15 00:45 01:20 01:50 02:00"
+    done = run_cli(database.settings(), "replay", *pattern, "--zone", "Berlin", "-", input=frames)
+    assert done.returncode == 2 and "no time zone" in done.stderr
+
+
+def test_frames_without_a_direction_are_what_live_stored(running, migrated, publish):
+    running()
+    talk = [("in", [2, "1", "DataTransfer", {"vendorId": "V"}]),
+            ("out", [3, "1", {"status": "Accepted", "data": "x"}]),
+            ("out", [2, "2", "Reset", {"type": "Soft"}]),
+            ("in", [3, "2", {"status": "Accepted"}])]
+    for direction, frame in talk:
+        publish.raw(f"cs/{direction}/ocpp1.6/cs001", json.dumps(frame))
+    stored(migrated, 4)
+    lines = "".join(f"{received} cs001  {json.dumps(frame)} \n" for (received,), (_, frame) in zip(
+        migrated.rows("SELECT extract(epoch FROM received_at) FROM ocpp_events "
+                      "ORDER BY received_at"), talk))
+    found = replay(migrated, "--lines", "{time} {station} {frame}", "-", input=lines)
+    assert (found["stored"], found["duplicate"]) == (0, 4)
+
+
 def test_rate_is_kept(log, empty):
     begin = time.monotonic()
     assert replay(empty(), "--rate", 4000, log)["records"] == 9000

@@ -173,6 +173,191 @@ static void frames_are_found_by_a_pattern(void **state)
 	assert_false(lines_pattern_parse("{time} {station} {what} {frame}", &p, &err));
 }
 
+static void times_that_are_numbers_are_read(void **state)
+{
+	struct record r;
+
+	(void)state;
+	r = line("{\"tst\":1769837545,\"topic\":\"t\",\"qos\":0,\"retain\":0,\"payloadlen\":2,"
+		 "\"payload\":\"{}\"}");
+	assert_time(&r, "2026-01-31T05:32:25Z");
+	r = line("{\"tst\":1769837545.25,\"topic\":\"t\",\"payload\":\"{}\"}");
+	assert_time(&r, "2026-01-31T05:32:25.25Z");
+}
+
+/* One line of each as it stands in public reports, with the pattern of README.md. */
+static void logs_of_central_systems_are_read(void **state)
+{
+	static const struct {
+		const char *pattern, *text, *topic, *payload, *time;
+	} cases[] = {
+		{"{time} INFO ({skip}) [ocpp] {station}: {direction} {frame}",
+			"2024-12-10 12:19:59.054 INFO (MainThread) [ocpp] GRS-1: receive message "
+			"[3,\"60\",{\"status\":\"NotSupported\"}]",
+			"cs/in/ocpp1.6/GRS-1", "[3,\"60\",{\"status\":\"NotSupported\"}]",
+			"2024-12-10T11:19:59.054Z"},
+		{"{time} INFO ({skip}) [ocpp] {station}: {direction} {frame}",
+			"2024-07-10 12:19:59 INFO (MainThread) [ocpp] GRS-1: send "
+			"[2,\"1c\",\"Reset\",{}]  ",
+			"cs/out/ocpp1.6/GRS-1", "[2,\"1c\",\"Reset\",{}]", "2024-07-10T10:19:59Z"},
+		{"{time} {skip}:ocpp:{station}: {direction} {frame}",
+			"2024-12-10 12:19:59,054 INFO:ocpp:CP_1: receive message "
+			"[2,\"1\",\"Heartbeat\",{}]",
+			"cs/in/ocpp1.6/CP_1", "[2,\"1\",\"Heartbeat\",{}]",
+			"2024-12-10T11:19:59.054Z"},
+		{"[{skip}] {time} {skip}[chargeBoxId={station}, {skip}] {direction}: {frame}",
+			"[INFO ] 2025-12-13 16:30:16,627 de.rwth.idsg.steve.ocpp.ws."
+			"WebSocketLogger (qtp1330912871-50) - [chargeBoxId=100, "
+			"sessionId=53a8f814] Sending: [3,\"ff\",{}]",
+			"cs/out/ocpp1.6/100", "[3,\"ff\",{}]", "2025-12-13T15:30:16.627Z"},
+		{"{skip}TRACE {time} {direction} {station}: {frame}",
+			"evcc  | [ocpp  ] TRACE 2026/07/23 10:21:46 recv 4oSn: "
+			"[2,\"76\",\"StatusNotification\",{\"connectorId\":1}]",
+			"cs/in/ocpp1.6/4oSn",
+			"[2,\"76\",\"StatusNotification\",{\"connectorId\":1}]",
+			"2026-07-23T08:21:46Z"},
+		{"{time} {station} {direction} {frame}",
+			"2026-01-31 05:32:25 +01:00 cs1 <- [2,\"1\",\"Heartbeat\",{}]",
+			"cs/in/ocpp1.6/cs1", "[2,\"1\",\"Heartbeat\",{}]", "2026-01-31T04:32:25Z"},
+		{"{time} {station} {direction} {frame}", "2026-01-31T05:32:25Z cs1 -> [3,\"1\",{}]",
+			"cs/out/ocpp1.6/cs1", "[3,\"1\",{}]", "2026-01-31T05:32:25Z"},
+	};
+	struct zone zone;
+	struct error err;
+
+	(void)state;
+	assert_true(zone_parse(&zone, "Europe/Berlin", &err));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct lines_pattern p;
+		struct record r;
+
+		assert_true(lines_pattern_parse(cases[i].pattern, &p, &err));
+		p.zone = &zone;
+		if (!lines_record(slice_from_cstr(cases[i].text), &p, &arena, &r, &err))
+			fail_msg("%s: %s", cases[i].text, err.message);
+		assert_slice_equal(r.topic, cases[i].topic);
+		assert_slice_equal(r.payload, cases[i].payload);
+		assert_time(&r, cases[i].time);
+	}
+}
+
+static void directions_have_many_words(void **state)
+{
+	static const char *const in[] = {"in", "IN", "receive", "Received", "receive message", "<-",
+		"recv", " <= "};
+	static const char *const out[] = {"out", "Out", "send", "Sent", "sending", "->", "=>"};
+	static const char *const none[] = {"", "sender", "inn", "x", "-", "2"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in) / sizeof(*in); i++)
+		assert_string_equal(lines_direction_of_word(slice_from_cstr(in[i])), "in");
+	for (size_t i = 0; i < sizeof(out) / sizeof(*out); i++)
+		assert_string_equal(lines_direction_of_word(slice_from_cstr(out[i])), "out");
+	for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
+		assert_null(lines_direction_of_word(slice_from_cstr(none[i])));
+}
+
+static void a_result_goes_the_other_way_than_its_call(void **state)
+{
+	static struct lines_memory memory = {.time_us = INT64_MIN};
+	static const struct {
+		const char *text, *topic;
+	} cases[] = {
+		{"1769837545 cs1 [2,\"1\",\"Heartbeat\",{}]", "cs/in/ocpp1.6/cs1"},
+		{"1769837545 cs1 [3,\"1\",{}]", "cs/out/ocpp1.6/cs1"},
+		{"1769837545 cs1 [2, \"7\", \"Reset\", {\"type\":\"Soft\"}]", "cs/out/ocpp1.6/cs1"},
+		{"1769837545 cs2 [3,\"7\",{}]", "cs/out/ocpp1.6/cs2"}, /* another station */
+		{"1769837545 cs1 [4,\"7\",\"GenericError\",\"\",{}]", "cs/in/ocpp1.6/cs1"},
+		{"1769837545 cs1 [5,\"7\",\"GenericError\",\"\",{}]", "cs/out/ocpp1.6/cs1"},
+		{"1769837545 cs1 [6,\"8\",\"NotifyPeriodicEventStream\",{}]", "cs/in/ocpp1.6/cs1"},
+	};
+	struct lines_pattern p;
+	struct record r;
+	struct error err;
+
+	(void)state;
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &p, &err));
+	p.memory = &memory;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_true(lines_record(slice_from_cstr(cases[i].text), &p, &arena, &r, &err));
+		assert_slice_equal(r.topic, cases[i].topic);
+	}
+}
+
+static void a_time_without_a_zone_is_refused(void **state)
+{
+	struct lines_pattern p;
+	struct record r;
+	struct error err;
+
+	(void)state;
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &p, &err));
+	assert_false(
+		lines_record(slice_from_cstr("2026-01-31 05:32:25 cs1 [2]"), &p, &arena, &r, &err));
+	assert_int_equal(err.kind, ERROR_FATAL);
+	assert_non_null(strstr(err.message, "--zone"));
+	/* Not a zone is taken for a station, nor a part of the time. */
+	assert_false(lines_record(slice_from_cstr("yesterday cs1 [2]"), &p, &arena, &r, &err));
+	assert_int_equal(err.kind, ERROR_POISON);
+}
+
+static void clocks_are_put_forward_and_back(void **state)
+{
+	static const struct {
+		const char *local, *utc; /* one after the other */
+	} cases[] = {
+		{"2026-03-29 01:59:59", "2026-03-29T00:59:59Z"},
+		{"2026-03-29 02:30:00", NULL},
+		{"2026-03-29 03:00:00", "2026-03-29T01:00:00Z"},
+		{"2026-10-25 01:59:59", "2026-10-24T23:59:59Z"},
+		{"2026-10-25 02:30:00", "2026-10-25T00:30:00Z"},
+		{"2026-10-25 02:29:59.5", "2026-10-25T00:29:59.5Z"}, /* a little out of order */
+		{"2026-10-25 02:59:59", "2026-10-25T00:59:59Z"},
+		{"2026-10-25 02:00:01", "2026-10-25T01:00:01Z"},
+		{"2026-10-25 02:59:59", "2026-10-25T01:59:59Z"},
+		{"2026-10-25 03:00:00", "2026-10-25T02:00:00Z"},
+		{"2026-10-25 02:30:00", "2026-10-25T01:30:00Z"}, /* nearer to the line before */
+		{"1970-01-01 00:30:00", NULL},
+		{"1971-01-01 00:30:00", "1970-12-31T23:30:00Z"},
+		{"2026-10-25 02:30:00", "2026-10-25T00:30:00Z"},
+	};
+	static struct lines_memory memory = {.time_us = INT64_MIN};
+	struct zone zone;
+	struct lines_pattern p;
+	struct error err;
+
+	(void)state;
+	assert_true(zone_parse(&zone, "Europe/Berlin", &err));
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &p, &err));
+	p.zone = &zone;
+	p.memory = &memory;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char text[64];
+		struct record r;
+		bool ok;
+
+		snprintf(text, sizeof(text), "%s cs1 [2]", cases[i].local);
+		ok = lines_record(slice_from_cstr(text), &p, &arena, &r, &err);
+		assert_int_equal(ok, cases[i].utc != NULL);
+		if (ok)
+			assert_time(&r, cases[i].utc);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		static const char *const fixed[] = {"+05:30", "UTC"};
+		static const char *const utc[] = {"2026-01-31T00:02:25Z", "2026-01-31T05:32:25Z"};
+		struct record r;
+
+		assert_true(zone_parse(&zone, fixed[i], &err));
+		assert_true(lines_record(slice_from_cstr("2026-01-31 05:32:25 cs1 [2]"), &p, &arena,
+			&r, &err));
+		assert_time(&r, utc[i]);
+	}
+	assert_false(zone_parse(&zone, "Berlin", &err));
+	assert_false(zone_parse(&zone, "../zoneinfo/Europe/Berlin", &err));
+	assert_false(zone_parse(&zone, "", &err));
+	assert_false(zone_parse(&zone, "+25:00", &err));
+}
+
 /* Every cut of a line is a line or is refused; nothing is read beyond its end (ASan). */
 static void a_line_may_end_anywhere(void **state)
 {
@@ -202,6 +387,12 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_text_survive),
 		cmocka_unit_test(what_is_no_message_says_why),
 		cmocka_unit_test(frames_are_found_by_a_pattern),
+		cmocka_unit_test(times_that_are_numbers_are_read),
+		cmocka_unit_test(logs_of_central_systems_are_read),
+		cmocka_unit_test(directions_have_many_words),
+		cmocka_unit_test(a_result_goes_the_other_way_than_its_call),
+		cmocka_unit_test(a_time_without_a_zone_is_refused),
+		cmocka_unit_test(clocks_are_put_forward_and_back),
 		cmocka_unit_test(a_line_may_end_anywhere),
 	};
 

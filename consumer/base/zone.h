@@ -1,0 +1,34 @@
+#ifndef BASE_ZONE_H
+#define BASE_ZONE_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A time zone for times that have none: an offset from UTC ("Z", "UTC", "+01:00"), or a name of the
+ * IANA database with its daylight saving ("Europe/Berlin"). The C library knows one named zone a
+ * process (TZ): the last one parsed counts, so there is one a program. One thread.
+ */
+enum { ZONE_NAME_BYTES = 64 };
+
+struct zone {
+	bool named;
+	int64_t offset_us; /* of one that has no name */
+	char name[ZONE_NAME_BYTES];
+};
+
+/* FATAL "bad_zone". */
+MUST_CHECK bool zone_parse(struct zone *out, const char *text, struct error *err);
+
+/*
+ * local_us: what clocks in the zone show, as if it were UTC. Where clocks are put back they show an
+ * hour twice: then the first instant is meant that is not before near_us, the time of what came
+ * before it; just the first one if that is INT64_MIN, not known. False: clocks were put forward and
+ * never showed that time.
+ */
+MUST_CHECK bool zone_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us,
+	int64_t *utc_us_out);
+
+#endif
