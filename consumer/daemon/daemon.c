@@ -280,7 +280,10 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 	};
 	struct mqtt_events events = {daemon_on_message, daemon_wake, d};
 
+	if (!spool_tail_open(&d->tail, d->spool, (size_t)c->mqtt_receive_maximum, err))
+		return false;
 	d->intake = (struct intake){.spool = d->spool,
+		.tail = d->tail,
 		.metrics = d->metrics,
 		.message_bytes_max = c->mqtt_message_bytes_max,
 		.wake = daemon_wake,
@@ -359,6 +362,7 @@ static bool daemon_finish(struct daemon *d)
 	filters_fini(&d->filters);
 	pipeline_free(&d->pipeline);
 	log_reader_close(&d->log);
+	spool_tail_close(&d->tail);
 	spool_close(&d->spool);
 	arena_fini(&d->pages);
 	free(d->metrics);

@@ -37,6 +37,7 @@ struct daemon {
 	struct ev_loop *loop;
 	struct metrics *metrics;
 	struct spool *spool;
+	struct spool_tail *tail;
 	struct log_reader log;
 	struct pipeline *pipeline;
 	struct http *http;

@@ -28,7 +28,9 @@ static uint16_t intake_flags(const struct mqtt_message *m)
 	return (uint16_t)((m->qos & RECORD_QOS_MASK) | (m->dup ? RECORD_DUP : 0) |
 			  (m->retain ? RECORD_RETAIN : 0) |
 			  (m->content == MQTT_CONTENT_JSON ? RECORD_JSON : 0) |
-			  (m->content == MQTT_CONTENT_MSGPACK ? RECORD_MSGPACK : 0));
+			  (m->content == MQTT_CONTENT_MSGPACK ? RECORD_MSGPACK : 0) |
+			  (m->qos > 0 ? RECORD_PACKET_KNOWN : 0) |
+			  (m->packet & 0xff) << RECORD_PACKET_SHIFT);
 }
 
 static void intake_count(struct intake *in, const struct mqtt_message *m)
@@ -82,6 +84,19 @@ void intake_cut(struct record *r, uint8_t out[static INTAKE_CUT_BYTES])
 	r->payload = slice_of(out, (size_t)(at - out));
 }
 
+/* Whether the log has it already, because our acknowledgement was lost on its way. */
+static bool intake_is_known(struct intake *in, const struct mqtt_message *m, const struct record *r)
+{
+	if (m->session != in->session) {
+		in->session = m->session;
+		spool_tail_forget(in->tail);
+	}
+	if (!m->dup || !spool_tail_has(in->tail, r, m->packet))
+		return false;
+	metrics_add(&in->metrics->redelivered, 1);
+	return true;
+}
+
 void intake_message(struct intake *in, const struct mqtt_message *m)
 {
 	uint8_t cut[INTAKE_CUT_BYTES];
@@ -96,5 +111,10 @@ void intake_message(struct intake *in, const struct mqtt_message *m)
 	intake_count(in, m);
 	if ((int64_t)m->payload.size > in->message_bytes_max)
 		intake_cut(&r, cut);
-	intake_append(in, &r);
+	if (m->qos == 0) {
+		intake_append(in, &r);
+	} else if (!intake_is_known(in, m, &r)) {
+		intake_append(in, &r);
+		spool_tail_add(in->tail, &r, m->packet);
+	}
 }

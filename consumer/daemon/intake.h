@@ -6,6 +6,7 @@
 #include "metrics/metrics.h"
 #include "mqtt/mqtt.h"
 #include "spool/spool.h"
+#include "spool/tail.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,9 +16,13 @@
  * receive thread and returns once the message is kept; only then is it acknowledged. So where it
  * cannot be kept, because the disk failed or the program stops while the log is full, it does not
  * return at all: the broker hands the message over again to whoever comes back.
+ *
+ * What it hands over again although the log has it is acknowledged and counted, and not kept twice.
  */
 struct intake {
 	struct spool *spool;
+	struct spool_tail *tail;
+	uint32_t session; /* as of the last message */
 	struct metrics *metrics;
 	int64_t message_bytes_max;
 	void (*wake)(void *context); /* there is something to store, or something failed */

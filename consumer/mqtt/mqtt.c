@@ -279,6 +279,8 @@ static void mqtt_connected(struct mqtt *m, bool session_present)
 
 	m->messages = 0;
 	m->seen_message = false;
+	/* paho calls this on its receive thread, before any message of the connection. */
+	m->session += !session_present;
 	pthread_mutex_lock(&m->lock);
 	m->status.session_present = session_present;
 	m->status.session_ended = m->ending_session;
@@ -594,6 +596,8 @@ static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync
 		.qos = message->qos,
 		.dup = message->dup != 0,
 		.retain = message->retained != 0,
+		.packet = message->qos > 0 ? (uint16_t)message->msgid : 0,
+		.session = m->session,
 		.trace = slice_from_cstr(""),
 	};
 

@@ -70,6 +70,8 @@ struct mqtt_message {
 	int qos;
 	bool dup;
 	bool retain;
+	uint16_t packet;           /* packet id; 0 with QoS 0, which has none */
+	uint32_t session;          /* another number once the broker has begun a new session */
 	enum mqtt_content content; /* MQTT 5 content type */
 	struct slice trace;        /* W3C trace id in the MQTT 5 correlation data, or "" */
 };

@@ -29,6 +29,8 @@ struct mqtt {
 	unsigned quiet_rounds;
 	bool seen_message;
 
+	uint32_t session; /* receive thread only: how often the broker began a new one */
+
 	pthread_mutex_t lock; /* of what follows */
 	struct mqtt_status status;
 	bool ending;         /* mqtt_disconnect() was called */

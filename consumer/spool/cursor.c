@@ -52,6 +52,16 @@ bool spool_cursor_open(struct spool_cursor **out, struct spool *spool, struct er
 	return true;
 }
 
+bool spool_cursor_open_to_peek(struct spool_cursor **out, struct spool *spool, uint64_t seq,
+	struct error *err)
+{
+	if (!spool_cursor_open(out, spool, err))
+		return false;
+	(*out)->peeks = true;
+	(*out)->position = seq;
+	return true;
+}
+
 void spool_cursor_close(struct spool_cursor **cursor)
 {
 	if (*cursor != NULL)

@@ -47,6 +47,9 @@ enum record_flag {
 	RECORD_JSON = 1 << 4,      /* MQTT 5 content type application/json */
 	RECORD_MSGPACK = 1 << 5,   /* MQTT 5 content type application/msgpack or x-msgpack */
 	RECORD_OVERSIZED = 1 << 6, /* over mqtt.message_bytes_max; payload is as above */
+	/* The high byte of the flags is the low byte of the MQTT packet id: see spool/tail.h. */
+	RECORD_PACKET_KNOWN = 1 << 7,
+	RECORD_PACKET_SHIFT = 8,
 };
 
 struct record {

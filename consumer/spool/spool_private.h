@@ -142,6 +142,10 @@ void spool_file_path(const struct spool *s, const struct spool_segment *segment,
 MUST_CHECK int spool_open_segment(const struct spool *s, const struct spool_segment *segment,
 	char path[static SPOOL_PATH_BYTES], struct error *err);
 
+/* cursor.c: to read what is behind seq beside the cursor that reports what is damaged. */
+MUST_CHECK bool spool_cursor_open_to_peek(struct spool_cursor **out, struct spool *spool,
+	uint64_t seq, struct error *err);
+
 /* Under the lock: more is released, or a segment is full. */
 void spool_wake_archiver(struct spool *s);
 
