@@ -5,14 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
-enum { UNPACK_BYTES = 256 * 1024, ZSTD_MAGIC_BYTES = 4 };
+enum { UNPACK_BYTES = 256 * 1024, ZSTD_MAGIC_BYTES = 4, UNPACK_CHECK_BYTES = 8 << 20 };
 
 static const uint8_t zstd_magic[ZSTD_MAGIC_BYTES] = {0x28, 0xb5, 0x2f, 0xfd};
 
@@ -22,6 +24,7 @@ struct unpacker {
 	struct unpack_events events;
 	int64_t offset; /* of the end of in, in the packed file */
 	int64_t written;
+	int64_t checked; /* of that, when the room was looked at last */
 	size_t in_size;
 	uint8_t in[UNPACK_BYTES];
 	uint8_t out[UNPACK_BYTES];
@@ -66,13 +69,56 @@ static bool unpack_no_room(struct error *err)
 	return error_hint(err, "TMPDIR says where it is; it takes what is unpacked");
 }
 
+/* Nobody packs messages that well, but somebody may want to fill the disk. */
+static bool unpack_ratio_is_fine(const struct unpacker *u, int64_t packed, int64_t unpacked,
+	struct error *err)
+{
+	if (unpacked <= UNPACK_ANY_BYTES || unpacked / UNPACK_RATIO_MAX <= packed)
+		return true;
+	error_set(err, ERROR_FATAL, "unpack_ratio",
+		"\"%s\" is refused: %" PRId64 " bytes of it make more than %" PRId64
+		" bytes, over %d times as many",
+		u->path, packed, unpacked, (int)UNPACK_RATIO_MAX);
+	return error_hint(err,
+		"if it is right all the same, unpack it with zstd -d or gzip -d, and "
+		"replay what that makes");
+}
+
+/* Others need the file system too. */
+static bool unpack_room_is_left(struct unpacker *u, struct error *err)
+{
+	struct statvfs fs;
+	uint64_t left, least;
+
+	if (u->written - u->checked < UNPACK_CHECK_BYTES)
+		return true;
+	u->checked = u->written;
+	if (fstatvfs(u->to, &fs) != 0)
+		return true;
+	left = (uint64_t)fs.f_bavail * fs.f_frsize;
+	least = (uint64_t)fs.f_blocks * fs.f_frsize / UNPACK_FREE_PART;
+	if (left > least)
+		return true;
+	error_set(err, ERROR_FATAL, "unpack_room",
+		"no room to unpack \"%s\": %" PRId64 " bytes were unpacked into a temporary file, "
+		"and %" PRIu64 " bytes are left, of which %" PRIu64 " stay free",
+		u->path, u->written, left, least);
+	return error_hint(err, "TMPDIR says where it is: one with more room, or smaller files");
+}
+
 static bool unpack_write(struct unpacker *u, const uint8_t *bytes, size_t size, struct error *err)
 {
 	if (size > 0 &&
 		!fs_pwrite(u->to, slice_of(bytes, size), u->written, "a temporary file", err))
 		return unpack_no_room(err);
 	u->written += (int64_t)size;
-	return true;
+	return unpack_room_is_left(u, err);
+}
+
+static bool unpack_write_unpacked(struct unpacker *u, size_t size, struct error *err)
+{
+	return unpack_write(u, u->out, size, err) &&
+	       unpack_ratio_is_fine(u, u->offset, u->written, err);
 }
 
 static bool unpack_copy(struct unpacker *u, struct error *err)
@@ -98,7 +144,7 @@ static bool unpack_gzip_stream(struct unpacker *u, z_stream *z, struct error *er
 			if (status == Z_STREAM_END)
 				inflateReset(z);
 			status = inflate(z, Z_NO_FLUSH);
-			if (!unpack_write(u, u->out, UNPACK_BYTES - z->avail_out, err))
+			if (!unpack_write_unpacked(u, UNPACK_BYTES - z->avail_out, err))
 				return false;
 			if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
 				u->events.on_damage(u->events.context,
@@ -151,7 +197,7 @@ static bool unpack_zstd_stream(struct unpacker *u, ZSTD_DCtx *z, struct error *e
 			size_t before = in.pos;
 
 			status = ZSTD_decompressStream(z, &out, &in);
-			if (!unpack_write(u, u->out, out.pos, err))
+			if (!unpack_write_unpacked(u, out.pos, err))
 				return false;
 			if (!ZSTD_isError(status))
 				continue;
@@ -195,9 +241,13 @@ static void unpack_on_damage(void *context, int64_t offset, int64_t bytes, const
 static bool unpack_zstd_or_archive(struct unpacker *u, bool seekable, struct error *err)
 {
 	struct archive_summary summary;
+	int64_t size;
 
 	if (!seekable || !archive_summary_read(u->from, u->path, &summary, NULL) || !summary.whole)
 		return unpack_zstd(u, err);
+	size = fs_size(u->from, u->path, err);
+	if (size < 0 || !unpack_ratio_is_fine(u, size, summary.bytes, err))
+		return false;
 	return archive_unpack(u->from, u->path, u->to, "a temporary file",
 		(struct archive_events){unpack_on_damage, u}, err);
 }

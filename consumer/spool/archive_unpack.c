@@ -35,6 +35,11 @@ static bool unpack_frame(struct unpacker *u, int64_t offset, size_t packed, int6
 		u->end += expected > 0 ? expected : 0;
 		return true;
 	}
+	/* Frames of a few bytes can make a megabyte each: no more than the archive says it has. */
+	if (u->summary.whole && u->end + (int64_t)size > u->summary.bytes) {
+		unpack_damage(u, offset, 0, "it holds more than its summary says");
+		return true;
+	}
 	if (offset == 0)
 		u->header_read = size == SEGMENT_HEADER_BYTES;
 	else if (u->end < SEGMENT_HEADER_BYTES)

@@ -66,22 +66,20 @@ struct spool {
 	struct position end; /* of last_seq */
 	uint64_t released_seq;
 	uint64_t damaged_records;
+	int64_t disk_full_us;
+	struct log_repeat disk_trouble, let_go, archive_trouble;
+	uint64_t let_go_records; /* not logged yet */
 	enum spool_spare spare;
 	bool unsynced;     /* the active segment, with SPOOL_SYNC_INTERVAL */
 	bool stop_waiting; /* intake must not block any more */
 	bool stop_keeper;
 	bool full;
 	bool disk_full; /* the last try to take room found none; disk_full_us: when */
-	int64_t disk_full_us;
-	struct log_repeat disk_trouble, let_go, archive_trouble;
-	uint64_t let_go_records; /* not logged yet */
 	bool failed;
 	struct error failure;
 
-	pthread_t keeper;
-	bool keeper_runs;
-	pthread_t archiver;
-	bool archiver_runs;
+	pthread_t keeper, archiver;
+	bool keeper_runs, archiver_runs;
 	_Atomic bool stop_archiver;
 	pthread_cond_t archiver_wake; /* its own: it should not wake with every batch */
 	uint64_t archiver_wake_seq;   /* released up to here, it has something to do */

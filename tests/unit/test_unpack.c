@@ -175,6 +175,36 @@ static void unpack_of_what_is_cut_off_ends(void **state)
 	}
 }
 
+/* Few bytes that make gigabytes: it ends early, says why, and leaves nothing. */
+static void unpack_refuses_what_grows_without_bound(void **state)
+{
+	enum { CHUNK = 1 << 20, CHUNKS = 3 << 10 };
+	static uint8_t zeros[CHUNK], packed[1 << 20];
+	ZSTD_CCtx *z = ZSTD_createCCtx();
+	ZSTD_outBuffer out = {packed, sizeof(packed), 0};
+	int fd = memfd_create("packed", MFD_CLOEXEC), unpacked;
+	struct found found = {.damages = 0};
+	struct error err;
+
+	(void)state;
+	memset(zeros, 'x', sizeof(zeros));
+	for (int i = 0; i < CHUNKS; i++) {
+		ZSTD_inBuffer in = {zeros, sizeof(zeros), 0};
+		size_t status = ZSTD_compressStream2(z, &out, &in,
+			i + 1 == CHUNKS ? ZSTD_e_end : ZSTD_e_continue);
+
+		assert_false(ZSTD_isError(status));
+	}
+	ZSTD_freeCCtx(z);
+	assert_int_equal(write(fd, packed, out.pos), out.pos);
+	assert_false(
+		unpack(fd, "bomb.zst", (struct unpack_events){on_damage, &found}, &unpacked, &err));
+	assert_string_equal(err.reason, "unpack_ratio");
+	assert_non_null(strstr(err.message, "bomb.zst"));
+	assert_non_null(strstr(err.hint, "zstd -d"));
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +212,7 @@ int main(void)
 		cmocka_unit_test(unpack_of_damaged_zstd_ends_and_gives_the_other_frame),
 		cmocka_unit_test(unpack_of_damaged_gzip_ends_and_says_so),
 		cmocka_unit_test(unpack_of_what_is_cut_off_ends),
+		cmocka_unit_test(unpack_refuses_what_grows_without_bound),
 	};
 
 	make_parts();
