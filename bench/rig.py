@@ -228,6 +228,7 @@ class Broker(_Server):
         lines.append(f"listener {self.port} 127.0.0.1")
         if tls:
             cert, key = tls.issue("127.0.0.1")
+            self.certificate = cert
             lines += [f"listener {self.tls_port} 127.0.0.1", f"cafile {tls.ca}",
                       f"certfile {cert}", f"keyfile {key}",
                       f"require_certificate {str(client_certificates).lower()}"]
@@ -289,6 +290,19 @@ class Certificates:
                       "-CAcreateserial", "-days", str(days), "-extfile", extensions,
                       "-out", base + ".crt")
         return base + ".crt", base + ".key"
+
+    def crl(self, *revoked):
+        """Path of a list that says these certificates (paths) are revoked."""
+        config = self.workspace.write(os.path.join(self.folder, "crl.conf"), (
+            f"[ca]\ndefault_ca = us\n[us]\ndatabase = {self.folder}/index\n"
+            f"default_md = sha256\ndefault_crl_days = 30\n"))
+        open(os.path.join(self.folder, "index"), "w").close()
+        ca = ["ca", "-config", config, "-cert", self.ca, "-keyfile", self.ca_key]
+        for certificate in revoked:
+            self._openssl(*ca, "-revoke", certificate)
+        path = os.path.join(self.folder, f"{len(revoked)}.crl")
+        self._openssl(*ca, "-gencrl", "-out", path)
+        return path
 
 
 _LOGFMT = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')

@@ -187,6 +187,7 @@ static bool publishing_open(struct publishing *p, const struct config *c, struct
 		.tls_certificate = c->mqtt_tls_certificate,
 		.tls_key = c->mqtt_tls_key,
 		.tls_key_password = c->mqtt_tls_key_password,
+		.tls_crl = c->mqtt_tls_crl,
 		.tls_verify = c->mqtt_tls_verify};
 	if (!uuid_new(&id))
 		return error_set(err, ERROR_FATAL, "random", "could not make a client id");

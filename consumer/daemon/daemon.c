@@ -276,6 +276,7 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 		.tls_certificate = c->mqtt_tls_certificate,
 		.tls_key = c->mqtt_tls_key,
 		.tls_key_password = c->mqtt_tls_key_password,
+		.tls_crl = c->mqtt_tls_crl,
 		.tls_verify = c->mqtt_tls_verify,
 	};
 	struct mqtt_events events = {daemon_on_message, daemon_wake, d};

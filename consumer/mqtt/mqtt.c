@@ -1,4 +1,5 @@
 #include "mqtt/mqtt_private.h"
+#include "mqtt/tls_check.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -232,8 +233,18 @@ static const char *mqtt_refusal(bool v5, int code, const char *message)
 static void mqtt_refused(struct mqtt *m, int code, const char *message)
 {
 	bool v5 = m->version == MQTTVERSION_5;
+	char fault[TLS_CHECK_TEXT_BYTES];
 	struct error err;
 
+	tls_check_fault(fault);
+	if (fault[0] != '\0') {
+		error_set(&err, ERROR_TRANSIENT, "broker",
+			"the certificate of the broker is refused (certificate verify failed): %s",
+			fault);
+		error_hint(&err, "see mqtt.tls_ca and mqtt.tls_crl; trying again does not mend it");
+		mqtt_set_down(m, &err);
+		return;
+	}
 	pthread_mutex_lock(&m->lock);
 	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s%s%s",
 		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "", m->tls_error);
@@ -273,10 +284,29 @@ static void mqtt_on_connect_failure(void *context, MQTTAsync_failureData *data)
 	mqtt_refused(context, data->code, data->message);
 }
 
+/* With a library that we cannot look into a revoked certificate would pass: then nothing may. */
+static bool mqtt_was_checked(struct mqtt *m)
+{
+	struct error err;
+
+	if (m->options.tls_crl[0] == '\0' || tls_check_took_part())
+		return true;
+	for (size_t i = 0; i < m->options.urls_count; i++) {
+		if (strncmp(m->uris[i], "ssl://", 6) != 0)
+			return true; /* perhaps it was this one */
+	}
+	error_set(&err, ERROR_FATAL, "bad_setting",
+		"mqtt.tls_crl has no effect with these versions of paho and OpenSSL");
+	mqtt_set_down(m, &err);
+	return false;
+}
+
 static void mqtt_connected(struct mqtt *m, bool session_present)
 {
 	bool ending;
 
+	if (!mqtt_was_checked(m))
+		return;
 	m->messages = 0;
 	m->seen_message = false;
 	/* paho calls this on its receive thread, before any message of the connection. */
@@ -345,6 +375,7 @@ void mqtt_tls_options(const struct mqtt_options *o, MQTTAsync_SSLOptions *tls)
 	tls->privateKeyPassword = o->tls_key_password[0] != '\0' ? o->tls_key_password : NULL;
 	tls->enableServerCertAuth = o->tls_verify;
 	tls->verify = o->tls_verify;
+	tls_check_begin(o->tls_crl);
 }
 
 static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)

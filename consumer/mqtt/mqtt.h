@@ -58,6 +58,7 @@ struct mqtt_options {
 	const char *tls_certificate;
 	const char *tls_key;
 	const char *tls_key_password;
+	const char *tls_crl;
 	bool tls_verify;
 };
 

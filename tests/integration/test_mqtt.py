@@ -1,6 +1,7 @@
 """The broker's side: what is acknowledged when, sessions, versions, TLS, full logs, bad disks."""
 
 import json
+import pathlib
 import signal
 
 import pytest
@@ -119,6 +120,35 @@ def test_tls_password_and_client_certificate(persister, migrated, workspace):
         assert "secret" not in json.dumps(p.lines())
         p.process.send_signal(signal.SIGTERM)
         assert p.wait_exit() == 0
+
+
+def test_revoked_certificate_of_the_broker_is_refused(persister, migrated, workspace, tmp_path):
+    tls = rig.Certificates(workspace, "revoking")
+    broker = rig.Broker(workspace, tls=tls, name="revoked_broker").start()
+    current = tmp_path / "current.crl"
+    current.write_bytes(pathlib.Path(tls.crl()).read_bytes())
+    settings = {**migrated.settings(), "mqtt.url": broker.tls_url, "mqtt.tls_ca": tls.ca,
+                "mqtt.tls_crl": current}
+    p = persister(settings).start()
+    p.wait_event("broker_connected")
+    # The list is read again for each connection.
+    used = broker.certificate
+    current.write_bytes(pathlib.Path(tls.crl(used)).read_bytes())
+    broker.restart()
+    rig.wait_until(lambda: any("certificate revoked" in line["msg"]
+                               for line in p.events("broker_lost")), 90,
+                   lambda: rig.tail(p.log))
+    p.kill9()
+    p.start()
+    lost = p.wait_event("broker_lost", 60)
+    assert "certificate revoked" in lost["msg"] and "CN = 127.0.0.1" in lost["msg"]
+    assert "test authority" in lost["msg"] and "mqtt.tls_crl" in lost["hint"]
+    assert not p.events("broker_connected")
+    p.kill9()
+    # Without a list that can be read nothing is believed.
+    p.settings["mqtt.tls_crl"] = tls.ca_key
+    p.start()
+    assert "no list of revoked" in p.wait_event("broker_lost", 60)["msg"]
 
 
 def test_full_log_makes_the_broker_wait_and_loses_nothing(
