@@ -7,7 +7,7 @@
 /*
  * What paho has no setting for: certificates that were revoked, and why a certificate is refused.
  *
- * paho hands out neither its SSL_CTX nor its SSL. But OpenSSL calls whoever asked for it when an SSL
+ * paho hands out neither its SSL_CTX nor its SSL. But OpenSSL calls whoever asked for it when one
  * is made (SSL_get_ex_new_index(3)): there the list of revoked certificates and a callback are put
  * into it. So it is the connection itself that is checked, not another one before it. An SSL of
  * paho is known by paho's info callback, which nothing else in this program sets.
