@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Is the property test worth its name? Breaks the merge of one column of transactions after the
-other in a copy of the source, and expects integration/test_property.py to fail for each.
+other, and each rule by which sessions of one id are told apart, in a copy of the source. Expects
+integration/test_property.py to fail for each.
 
     tests/mutations.py            all (some 10 minutes)
-    tests/mutations.py COLUMN...  these
+    tests/mutations.py COLUMN...  these columns or rules
 
 Prints a line per mutation; exits 0 only if all are caught, and the unbroken program passes.
 """
@@ -35,13 +36,34 @@ COMPUTED = {
                        " ? cells[TABLE_transactions_partition_time].number"),
 }
 
+SESSIONS = "consumer/rows/sessions.c"
+MERGED = "consumer/copy/writer_transactions.c"
+
+# Rules of sessions whose id was used again: (file, text, broken text).
+RULES = {
+    "rule_order": (SESSIONS, "qsort(facts, count, sizeof(*facts), order_facts);", ";"),
+    "rule_connector": (SESSIONS, "if (same_place(s->open[i]->fact, f) &&",
+                       "if (false && same_place(s->open[i]->fact, f) &&"),
+    "rule_token": (SESSIONS, "count = keep_fitting(room, count, f, token_fits);", ";"),
+    "rule_ended": (SESSIONS, "session->open &= !f->end;", ";"),
+    "rule_ambiguous": (SESSIONS, "if (count > 1 && f->end) {", "if (count > SIZE_MAX - 1) {"),
+    "rule_all_ended": (SESSIONS, "if (s->ambiguous == 0 || s->ambiguous < s->open_count)",
+                       "if (s->open_count < SIZE_MAX)"),
+    "rule_fresh": (SESSIONS, "alone &= s->open_count == 0 &&", "alone &="),
+    "rule_several_starts": (SOURCE, "into->resplit = true;", ";"),
+    "rule_shared_id": (SOURCE, "bool shared = decimal_to_int64(id, INT64_MIN, 0, &number);",
+                       "bool shared = decimal_to_int64(id, INT64_MIN, -1, &number);"),
+    "rule_cost_waits": (MERGED, "if (PQgetisnull(result, i, READ_COST))", "if (i >= 0)"),
+}
+
 
 def mutations(root):
-    """{column: (text, broken text)}: a fact is taken from whatever came last."""
+    """{column: (file, text, broken text)}: a fact is taken from whatever came last."""
     facts = re.findall(r"^FACT\((\w+),", (root / FACTS).read_text(), re.MULTILINE)
     taken = "if (takes[transaction_facts[i].group])"
-    return {**{column: (taken, taken[:-1] + " || transaction_facts[i].column =="
-                        f" TABLE_transactions_{column})") for column in facts}, **COMPUTED}
+    broken = {**{column: (taken, taken[:-1] + " || transaction_facts[i].column =="
+                          f" TABLE_transactions_{column})") for column in facts}, **COMPUTED}
+    return {**{column: (SOURCE, *texts) for column, texts in broken.items()}, **RULES}
 
 
 def build(root, first=False):
@@ -81,15 +103,16 @@ def main():
         if not passes(root)[0]:
             sys.exit("the unbroken program fails")
         print("unbroken: passes", flush=True)
-        text = (root / SOURCE).read_text()
         table = mutations(root)
         for column in sys.argv[1:] or table:
-            good, broken = table[column]
+            source, good, broken = table[column]
+            text = (root / source).read_text()
             if text.count(good) != 1:
-                sys.exit(f"{column}: what is to be broken is not in {SOURCE} once: {good}")
-            (root / SOURCE).write_text(text.replace(good, broken))
+                sys.exit(f"{column}: what is to be broken is not in {source} once: {good}")
+            (root / source).write_text(text.replace(good, broken))
             build(root)
             survived, how = passes(root)
+            (root / source).write_text(text)
             print(f"{column}: {'NOT CAUGHT' if survived else f'caught by {how}'}",
                   flush=True)
             survivors += [column] if survived else []

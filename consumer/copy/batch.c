@@ -390,7 +390,7 @@ static bool batch_grow_transactions(struct batch *b)
 	return true;
 }
 
-bool batch_add_transaction(struct batch *b, struct transaction *t)
+static bool batch_put_transaction(struct batch *b, struct transaction *t)
 {
 	size_t slot;
 
@@ -405,6 +405,18 @@ bool batch_add_transaction(struct batch *b, struct transaction *t)
 	b->transactions[b->transactions_count++] = t;
 	b->transaction_slots[slot] = t;
 	return true;
+}
+
+bool batch_add_transaction(struct batch *b, struct transaction *t)
+{
+	struct transaction *shared;
+
+	if (!slice_is_absent(t->shared_id)) {
+		shared = transaction_of_shared_id(t, &b->arena);
+		if (shared == NULL || !batch_put_transaction(b, shared))
+			return false;
+	}
+	return batch_put_transaction(b, t);
 }
 
 /* ---- messages ---- */

@@ -596,9 +596,16 @@ bool writer_plan(struct writer *w, struct error *err)
 			return true;
 	}
 	if (work->phase == PHASE_KEYS) {
-		work->phase = PHASE_FINISH;
+		work->phase = b->transactions_count > 0 ? PHASE_MERGE : PHASE_FINISH;
 		if (b->transactions_count > 0)
 			return writer_plan_keys(w, err);
+	}
+	if (work->phase == PHASE_MERGE) {
+		work->phase = PHASE_FINISH;
+		if (!writer_plan_merge(w, err))
+			return false;
+		if (w->requests_count > 0)
+			return true;
 	}
 	return plan_finish(w, err);
 }

@@ -28,6 +28,7 @@ enum writer_phase {
 	PHASE_PAIRS,      /* pair calls and results */
 	PHASE_STORE,      /* what the store was told, by messages and by answers */
 	PHASE_KEYS,       /* lock and read transactions */
+	PHASE_MERGE,      /* merge them; read all events of ids that were used again */
 	PHASE_FINISH,     /* merged state, totals, COMMIT */
 	PHASE_COMMITTED,
 };
@@ -93,6 +94,9 @@ struct writer_work {
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */
+	bool *split;                /* per transaction: its id is known to have several sessions */
+	struct writer_merged *merged;
+	struct writer_splits *splits;
 
 	bool careful[EVENT_TABLES];
 	bool dead_letters_copied;
@@ -230,8 +234,29 @@ MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
 /* writer_dead.c: what was copied of dead letters becomes rows, or is only counted. */
 MUST_CHECK bool writer_plan_dead_letters(struct writer *w, struct error *err);
 
+/* Transactions of the batch as they are to be written. */
+struct writer_merged {
+	struct row **updates;
+	struct row **old; /* partition_time as read, in a row of its own */
+	size_t updates_count;
+	struct row **inserts;
+	size_t inserts_count;
+	struct row **all;
+	size_t all_count;
+};
+
+/* writer_sessions.c: ids that were used again. Asks for what is known of those in the batch. */
+MUST_CHECK bool writer_plan_splits(struct writer *w, struct error *err);
+/* A transaction of the batch whose id has several sessions; earliest_us: of what is new. */
+MUST_CHECK bool writer_add_split(struct writer *w, const struct transaction *t, bool shared_id);
+/* Whether an event that stood for itself is left to the sessions of its id. */
+bool writer_is_of_split(const struct writer *w, const struct transaction *t);
+/* Sessions in place of the rows that were there. */
+MUST_CHECK bool writer_plan_sessions(struct writer *w, struct error *err);
+
 /* writer_transactions.c. The first is pg_request.on_result of starts.sql. */
 bool writer_on_starts(void *context, const PGresult *result, int number, struct error *err);
+MUST_CHECK bool writer_plan_merge(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
 

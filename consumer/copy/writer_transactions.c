@@ -84,6 +84,12 @@ static struct row *start_link_row(struct arena *arena, const PGresult *result, i
 	if (!PQgetisnull(result, i, START_EXPIRY))
 		cell_set_number(row, TABLE_transaction_starts_expiry_date,
 			result_time(result, i, START_EXPIRY));
+	cell_set_number(row, TABLE_transaction_starts_result_digest,
+		result_int8(result, i, START_RESULT_DIGEST));
+	cell_set_number(row, TABLE_transaction_starts_link_kind,
+		result_int4(result, i, START_LINK));
+	cell_set_number(row, TABLE_transaction_starts_distance_us,
+		result_int8(result, i, START_DISTANCE));
 	return row;
 }
 
@@ -93,16 +99,13 @@ static struct transaction *start_transaction(struct arena *arena, const PGresult
 	struct transaction_link link = {
 		.kind = (enum link_kind)result_int4(result, i, START_LINK),
 		.distance_us = result_int8(result, i, START_DISTANCE),
+		.received_us = result_time(result, i, START_RESULT_TIME),
 		.result_digest = (uint64_t)result_int8(result, i, START_RESULT_DIGEST),
 	};
-	struct slice id =
-		transaction_key(cell_text(link_row, TABLE_transaction_starts_transaction_id),
-			(uint64_t)event->cells[KEY_DIGEST].number, arena);
-	struct transaction *t;
+	struct transaction *t = transaction_new_16(arena, event->cells[KEY_STATION].text,
+		cell_text(link_row, TABLE_transaction_starts_transaction_id),
+		(uint64_t)event->cells[KEY_DIGEST].number);
 
-	if (slice_is_absent(id))
-		return NULL;
-	t = transaction_new(arena, event->cells[KEY_STATION].text, id);
 	if (t == NULL || !transaction_add_event(t, event, &link, arena))
 		return NULL;
 	transaction_add_answer(t, cell_text(link_row, TABLE_transaction_starts_id_token_status),
@@ -137,7 +140,16 @@ bool writer_on_starts(void *context, const PGresult *result, int number, struct 
 
 /* ---- keys ---- */
 
-/* A row of transactions_read.sql, whose first column is the number of the transaction. */
+/* Columns of transactions_read.sql before those of the table. */
+enum read_column {
+	READ_NUMBER,
+	READ_SPLIT,
+	READ_COST,
+	READ_COST_TIME,
+	READ_COST_DIGEST,
+	READ_COLUMNS,
+};
+
 static struct transaction *keys_read(struct arena *arena, const PGresult *result, int i,
 	struct error *err)
 {
@@ -146,12 +158,14 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 
 	if (t != NULL)
 		t->row = row_new(arena, TABLE_transactions);
+	if (t != NULL)
+		t->earliest_us = TIME_UNDATED; /* of all it has */
 	if (t == NULL || t->row == NULL) {
 		writer_arena_full(err);
 		return NULL;
 	}
 	for (size_t c = 0; c < table->columns_count; c++) {
-		int column = (int)c + 1;
+		int column = (int)c + READ_COLUMNS;
 		struct slice text;
 
 		if (PQgetisnull(result, i, column))
@@ -186,6 +200,24 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 	return transaction_unpack(t, arena, err) ? t : NULL;
 }
 
+/* What was told of a transaction that is new. */
+static bool keys_take_cost(struct batch *b, struct transaction *t, const PGresult *result, int i)
+{
+	struct slice cost;
+	struct transaction *told;
+
+	if (PQgetisnull(result, i, READ_COST))
+		return true;
+	cost = arena_copy(&b->arena, result_text(result, i, READ_COST));
+	told = transaction_new(&b->arena, t->row->cells[TABLE_transactions_charge_station_id].text,
+		cell_text(t->row, TABLE_transactions_transaction_id));
+	if (slice_is_absent(cost) || told == NULL)
+		return false;
+	transaction_add_cost(told, cost, result_time(result, i, READ_COST_TIME),
+		(uint64_t)result_int8(result, i, READ_COST_DIGEST));
+	return transaction_merge(t, told, &b->arena) && transaction_pack(t, &b->arena);
+}
+
 static bool keys_on_read(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -193,14 +225,40 @@ static bool keys_on_read(void *context, const PGresult *result, int number, stru
 
 	(void)number;
 	for (int i = 0; i < PQntuples(result); i++) {
-		int32_t n = result_int4(result, i, 0);
-		struct transaction *t = keys_read(&b->arena, result, i, err);
+		int32_t n = result_int4(result, i, READ_NUMBER);
+		struct transaction *t;
 
+		CHECK(n >= 0 && (size_t)n < b->transactions_count);
+		w->work.split[n] = *PQgetvalue(result, i, READ_SPLIT) != 0;
+		if (!keys_take_cost(b, b->transactions[n], result, i))
+			return writer_arena_full(err);
+		if (PQgetisnull(result, i, READ_COLUMNS))
+			continue;
+		t = keys_read(&b->arena, result, i, err);
 		if (t == NULL)
 			return false;
-		CHECK(n >= 0 && (size_t)n < b->transactions_count);
 		w->work.known[n] = t;
 		w->work.known_states[n] = cell_text(t->row, TABLE_transactions_merge_state);
+	}
+	return true;
+}
+
+/* Facts that sessions are made of which are not events. */
+static bool keys_plan_facts(struct writer *w, struct error *err)
+{
+	static const struct {
+		enum statement_id statement;
+		enum table_id table;
+	} facts[] = {{STATEMENT_TRANSACTION_COSTS, TABLE_told_costs},
+		{STATEMENT_TRANSACTION_STARTS, TABLE_transaction_starts}};
+
+	for (size_t i = 0; i < sizeof(facts) / sizeof(*facts); i++) {
+		struct batch_rows *rows = &w->work.batch->rows[facts[i].table];
+
+		if (!writer_rows(w, &w->statements->all[facts[i].statement], facts[i].table,
+			    tables[facts[i].table].columns_count, rows->rows, rows->count, NULL, 0,
+			    err))
+			return false;
 	}
 	return true;
 }
@@ -215,7 +273,9 @@ bool writer_plan_keys(struct writer *w, struct error *err)
 	work->known = arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known));
 	work->known_states =
 		arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known_states));
-	if (rows == NULL || work->known == NULL || work->known_states == NULL)
+	work->split = arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->split));
+	if (rows == NULL || work->known == NULL || work->known_states == NULL ||
+		work->split == NULL)
 		return writer_arena_full(err);
 	batch_sort_transactions(b); /* pairs may have added some */
 	for (size_t i = 0; i < b->transactions_count; i++) {
@@ -227,6 +287,7 @@ bool writer_plan_keys(struct writer *w, struct error *err)
 		    b->transactions_count, NULL, 0, err) ||
 		!writer_rows(w, &all[STATEMENT_TRANSACTIONS_KEYS], TABLE_transactions, 3, rows,
 			b->transactions_count, NULL, 0, err) ||
+		!keys_plan_facts(w, err) ||
 		!writer_rows(w, &all[STATEMENT_TRANSACTIONS_READ], TABLE_transactions, 2, rows,
 			b->transactions_count, NULL, 0, err))
 		return false;
@@ -237,15 +298,6 @@ bool writer_plan_keys(struct writer *w, struct error *err)
 
 /* ---- merged rows ---- */
 
-struct merged {
-	struct row **updates;
-	struct row **old; /* partition_time as read, in a row of its own */
-	size_t updates_count;
-	struct row **inserts;
-	size_t inserts_count;
-	struct row **all;
-};
-
 /* Nothing new: the row stays as it is, with its updated_at. */
 static bool merged_is_same(const struct transaction *t, int64_t flags, struct slice state)
 {
@@ -253,28 +305,26 @@ static bool merged_is_same(const struct transaction *t, int64_t flags, struct sl
 	       slice_equal(cell_text(t->row, TABLE_transactions_merge_state), state);
 }
 
-static bool merge_one(struct writer *w, size_t i, struct merged *m, struct error *err)
+static bool merge_known(struct writer *w, size_t i, struct error *err)
 {
+	struct writer_merged *m = w->work.merged;
 	struct batch *b = w->work.batch;
-	struct transaction *known = w->work.known[i], *t = b->transactions[i];
-	struct row *old;
-	int64_t flags, first, last;
+	struct transaction *known = w->work.known[i];
+	struct row *old = row_new(&b->arena, TABLE_transactions);
+	int64_t flags = known->row->cells[TABLE_transactions_flags].number;
+	int64_t first = known->row->cells[TABLE_transactions_first_event_at].number;
+	int64_t last = known->row->cells[TABLE_transactions_last_event_at].number;
 
-	m->all[i] = t->row;
-	if (known == NULL) {
-		m->inserts[m->inserts_count++] = t->row;
-		return true;
-	}
-	m->all[i] = known->row;
-	old = row_new(&b->arena, TABLE_transactions);
 	if (old == NULL)
 		return writer_arena_full(err);
 	old->cells[0] = known->row->cells[TABLE_transactions_partition_time];
-	flags = known->row->cells[TABLE_transactions_flags].number;
-	first = known->row->cells[TABLE_transactions_first_event_at].number;
-	last = known->row->cells[TABLE_transactions_last_event_at].number;
-	if (!transaction_merge(known, t, &b->arena) || !transaction_pack(known, &b->arena))
+	if (!transaction_merge(known, b->transactions[i], &b->arena))
 		return writer_arena_full(err);
+	if (known->resplit)
+		return writer_add_split(w, known, false) || writer_arena_full(err);
+	if (!transaction_pack(known, &b->arena))
+		return writer_arena_full(err);
+	m->all[m->all_count++] = known->row;
 	if (merged_is_same(known, flags, w->work.known_states[i]) &&
 		known->row->cells[TABLE_transactions_first_event_at].number == first &&
 		known->row->cells[TABLE_transactions_last_event_at].number == last)
@@ -284,8 +334,64 @@ static bool merge_one(struct writer *w, size_t i, struct merged *m, struct error
 	return true;
 }
 
+static bool merge_one(struct writer *w, size_t i, struct error *err)
+{
+	struct writer_merged *m = w->work.merged;
+	struct batch *b = w->work.batch;
+	struct transaction *t = b->transactions[i];
+	bool shared_id = !transaction_has_events(t) && t->ranks[GROUP_COST].kind == 0;
+
+	if (w->work.split[i] || t->resplit)
+		return writer_add_split(w, t, shared_id) || writer_arena_full(err);
+	if (w->work.known[i] != NULL)
+		return merge_known(w, i, err);
+	/* A cost waits for its transaction. */
+	if (!transaction_has_events(t))
+		return true;
+	m->inserts[m->inserts_count++] = t->row;
+	m->all[m->all_count++] = t->row;
+	return true;
+}
+
+static struct writer_merged *merged_new(struct arena *arena, size_t count)
+{
+	struct writer_merged *m = arena_zalloc(arena, sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	m->updates = arena_alloc(arena, count * sizeof(*m->updates));
+	m->old = arena_alloc(arena, count * sizeof(*m->old));
+	m->inserts = arena_alloc(arena, count * sizeof(*m->inserts));
+	m->all = arena_alloc(arena, count * sizeof(*m->all));
+	return m->updates == NULL || m->old == NULL || m->inserts == NULL || m->all == NULL ? NULL
+											    : m;
+}
+
+bool writer_plan_merge(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+
+	w->work.splits = NULL;
+	w->work.merged = merged_new(&b->arena, b->transactions_count);
+	if (w->work.merged == NULL)
+		return writer_arena_full(err);
+	/* First those whose ids may be used again: what stands for itself asks for them. */
+	for (int shared = 1; shared >= 0; shared--) {
+		for (size_t i = 0; i < b->transactions_count; i++) {
+			const struct transaction *t = b->transactions[i];
+
+			if (slice_is_absent(t->shared_id) != (shared == 1) ||
+				writer_is_of_split(w, t))
+				continue;
+			if (!merge_one(w, i, err))
+				return false;
+		}
+	}
+	return writer_plan_splits(w, err);
+}
+
 /* partition_time of each row as an array parameter of its own. */
-static bool old_times_param(struct batch *b, const struct merged *m, struct slice *out)
+static bool old_times_param(struct batch *b, const struct writer_merged *m, struct slice *out)
 {
 	static const struct column column = {"partition_time", COLUMN_TIME};
 	static const struct table old_table = {"old", &column, 1, STEP_NONE, TABLE_transactions};
@@ -297,31 +403,19 @@ bool writer_plan_transactions(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 	const struct pg_statement *all = w->statements->all;
-	size_t columns = tables[TABLE_transactions].columns_count, count = b->transactions_count;
-	struct merged m = {.updates = arena_alloc(&b->arena, count * sizeof(*m.updates)),
-		.old = arena_alloc(&b->arena, count * sizeof(*m.old)),
-		.inserts = arena_alloc(&b->arena, count * sizeof(*m.inserts)),
-		.all = arena_alloc(&b->arena, count * sizeof(*m.all))};
+	const struct writer_merged *m = w->work.merged;
+	size_t columns = tables[TABLE_transactions].columns_count;
 	struct slice old_times;
 
-	if (count == 0)
+	if (b->transactions_count == 0)
 		return true;
-	if (m.updates == NULL || m.old == NULL || m.inserts == NULL || m.all == NULL)
+	if (m->updates_count > 0 && !old_times_param(b, m, &old_times))
 		return writer_arena_full(err);
-	for (size_t i = 0; i < count; i++) {
-		if (!merge_one(w, i, &m, err))
-			return false;
-	}
-	if (m.updates_count > 0 && !old_times_param(b, &m, &old_times))
-		return writer_arena_full(err);
-	return writer_rows(w, &all[STATEMENT_TRANSACTIONS_UPDATE], TABLE_transactions, columns,
-		       m.updates, m.updates_count, &old_times, 1, err) &&
+	return writer_plan_sessions(w, err) &&
+	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_UPDATE], TABLE_transactions, columns,
+		       m->updates, m->updates_count, &old_times, 1, err) &&
 	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_INSERT], TABLE_transactions, columns,
-		       m.inserts, m.inserts_count, NULL, 0, err) &&
-	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_MOVE], TABLE_transactions, 3, m.all,
-		       count, NULL, 0, err) &&
-	       writer_rows(w, &all[STATEMENT_TRANSACTION_STARTS], TABLE_transaction_starts,
-		       tables[TABLE_transaction_starts].columns_count,
-		       b->rows[TABLE_transaction_starts].rows,
-		       b->rows[TABLE_transaction_starts].count, NULL, 0, err);
+		       m->inserts, m->inserts_count, NULL, 0, err) &&
+	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_MOVE], TABLE_transactions, 3, m->all,
+		       m->all_count, NULL, 0, err);
 }

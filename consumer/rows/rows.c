@@ -341,7 +341,7 @@ static bool rows_answer(struct rows_work *w)
 /* What a message says about a transaction without being an event of it. */
 static bool rows_fact(struct rows_work *w, const struct schema_block *block)
 {
-	struct row *row = row_new(w->arena, TABLE_transactions);
+	struct row *row = row_new(w->arena, TABLE_transactions), *waiting;
 	struct transaction *t;
 	struct slice id, cost;
 
@@ -353,12 +353,56 @@ static bool rows_fact(struct rows_work *w, const struct schema_block *block)
 	if (id.size == 0 || slice_is_absent(cost))
 		return true;
 	t = transaction_new(w->arena, w->message->station, id);
-	if (t == NULL)
+	waiting = rows_add(w, TABLE_told_costs);
+	if (t == NULL || waiting == NULL)
 		return false;
+	for (int key = 0; key < KEY_COLUMNS; key++)
+		waiting->cells[key] = w->out->first->cells[key];
+	cell_set_text(waiting, TABLE_told_costs_transaction_id, id);
+	cell_set_text(waiting, TABLE_told_costs_total_cost, cost);
+	t->earliest_us = w->message->received_us;
 	transaction_add_cost(t, cost, w->message->received_us,
 		(uint64_t)w->out->first->cells[KEY_DIGEST].number);
 	w->out->transaction = t;
 	return true;
+}
+
+static void rows_put_reading(struct text *t, const char *name, const struct reading *r)
+{
+	text_put_char(t, '"');
+	text_put_cstr(t, name);
+	text_put_cstr(t, "\":[");
+	text_put_int(t, r->kind);
+	text_put_char(t, ',');
+	text_put_int(t, r->place);
+	text_put_char(t, ',');
+	text_put_int(t, r->time_us);
+	text_put_char(t, ',');
+	if (slice_is_absent(r->wh))
+		text_put_cstr(t, "null");
+	else
+		text_put_json_string(t, r->wh);
+	text_put_char(t, ']');
+}
+
+/* What the samples say of start and end, for sessions that are made anew of their events. */
+static bool rows_set_readings(struct rows_work *w, struct row *event)
+{
+	struct text t;
+
+	if (w->reading_start.kind == 0 && w->reading_stop.kind == 0)
+		return true;
+	text_begin(&t, w->arena);
+	text_put_char(&t, '{');
+	if (w->reading_start.kind > 0)
+		rows_put_reading(&t, "start", &w->reading_start);
+	if (w->reading_start.kind > 0 && w->reading_stop.kind > 0)
+		text_put_char(&t, ',');
+	if (w->reading_stop.kind > 0)
+		rows_put_reading(&t, "stop", &w->reading_stop);
+	text_put_char(&t, '}');
+	cell_set_text(event, TABLE_transaction_events_readings, text_end(&t));
+	return event->cells[TABLE_transaction_events_readings].present;
 }
 
 static bool rows_transaction(struct rows_work *w)
@@ -377,19 +421,17 @@ static bool rows_transaction(struct rows_work *w)
 	id = cell_text(event, TABLE_transaction_events_transaction_id);
 	if (id.size == 0)
 		return true;
-	if (w->message->version == VERSION_16)
-		id = transaction_key(id, digest, w->arena);
-	t = slice_is_absent(id) ? NULL : transaction_new(w->arena, w->message->station, id);
+	t = w->message->version == VERSION_16
+		    ? transaction_new_16(w->arena, w->message->station, id, digest)
+		    : transaction_new(w->arena, w->message->station, id);
 	if (t == NULL || !transaction_add_event(t, event, NULL, w->arena))
 		return false;
-	if (w->reading_start_kind > 0)
-		transaction_add_reading(t, true, w->reading_start, w->reading_start_kind,
-			w->reading_start_us, digest);
-	if (w->reading_stop_kind > 0)
-		transaction_add_reading(t, false, w->reading_stop, w->reading_stop_kind,
-			w->reading_stop_us, digest);
+	if (w->reading_start.kind > 0)
+		transaction_add_reading(t, true, &w->reading_start, digest);
+	if (w->reading_stop.kind > 0)
+		transaction_add_reading(t, false, &w->reading_stop, digest);
 	w->out->transaction = t;
-	return true;
+	return rows_set_readings(w, event);
 }
 
 /* ---- dead letters ---- */

@@ -263,12 +263,10 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 
 /* ---- readings for the transaction ---- */
 
-/* The value of an energy register of all phases at the outlet in Wh, as text; absent if it is
- * something else. */
+/* The value of an energy register of all phases in Wh, as text; absent if it is something else. */
 static struct slice sample_energy(const struct meter *v, const struct sample *sample)
 {
 	struct slice measurand = value_text(sample->parts[SAMPLE_MEASURAND]);
-	struct slice location = value_text(sample->parts[SAMPLE_LOCATION]);
 	struct slice unit = value_text(sample->parts[SAMPLE_UNIT]), scaled;
 	struct decimal d;
 	int64_t shift = 0, kilo;
@@ -276,7 +274,6 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 
 	if (!(slice_is_absent(measurand) ||
 		    slice_equal_cstr(measurand, "Energy.Active.Import.Register")) ||
-		!(slice_is_absent(location) || slice_equal_cstr(location, "Outlet")) ||
 		!slice_is_absent(value_text(sample->parts[SAMPLE_PHASE])) ||
 		sample->form == DECIMAL_NONE)
 		return no_text;
@@ -304,45 +301,58 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 										    : scaled;
 }
 
+/* Where it was measured: 0 = at the outlet. */
+static int64_t sample_place(const struct sample *sample)
+{
+	struct slice location = value_text(sample->parts[SAMPLE_LOCATION]);
+
+	if (slice_is_absent(location) || slice_equal_cstr(location, "Outlet"))
+		return 0;
+	return (int64_t)(digest64(location.data, location.size) & INT64_MAX) | 1;
+}
+
+/* Of two readings of one message: at the outlet, else at the only place there is; marked; then the
+ * first of starts and the last of ends. */
+static void reading_take(struct reading *kept, const struct reading *r, bool first)
+{
+	bool both_elsewhere =
+		kept->kind > 0 && kept->kind < READING_FROM_EVENT && r->kind < READING_FROM_EVENT;
+
+	if (both_elsewhere && (kept->kind == READING_PLACES || kept->place != r->place))
+		*kept = (struct reading){.kind = READING_PLACES};
+	else if (r->kind > kept->kind ||
+		 (r->kind == kept->kind &&
+			 (first ? r->time_us < kept->time_us : r->time_us > kept->time_us)))
+		*kept = *r;
+}
+
 /* Only what an event of the transaction itself brings: the first and the last reading. */
 static void meter_readings(struct meter *v, struct slice event_type)
 {
 	struct rows_work *w = v->work;
-	int64_t time_us = v->row->cells[KEY_TIME].number;
 	bool started = slice_equal_cstr(event_type, "Started");
 	bool ended = slice_equal_cstr(event_type, "Ended");
 
 	for (uint32_t i = 0; i < v->samples_count; i++) {
 		const struct sample *sample = &v->samples[i];
-		struct slice context = value_text(sample->parts[SAMPLE_CONTEXT]), wh;
+		struct slice context = value_text(sample->parts[SAMPLE_CONTEXT]);
+		struct reading r = {.place = sample_place(sample),
+			.time_us = v->row->cells[KEY_TIME].number};
 		bool begin = slice_equal_cstr(context, "Transaction.Begin");
 		bool end = slice_equal_cstr(context, "Transaction.End");
-		int32_t start_kind = begin ? READING_MARKED : started ? READING_FROM_EVENT : 0;
-		int32_t stop_kind = end ? READING_MARKED : ended ? READING_FROM_EVENT : 0;
+		int32_t from_event = r.place == 0 ? READING_FROM_EVENT : READING_ELSEWHERE;
+		int32_t marked = r.place == 0 ? READING_MARKED : READING_ELSEWHERE_MARKED;
 
-		if (begin)
-			stop_kind = 0;
-		if (end)
-			start_kind = 0;
-		if (start_kind == 0 && stop_kind == 0)
+		if (!(begin || end || started || ended))
 			continue;
-		wh = sample_energy(v, sample);
-		if (slice_is_absent(wh))
+		r.wh = sample_energy(v, sample);
+		if (slice_is_absent(r.wh))
 			continue;
-		if (start_kind > w->reading_start_kind ||
-			(start_kind > 0 && start_kind == w->reading_start_kind &&
-				time_us < w->reading_start_us)) {
-			w->reading_start = wh;
-			w->reading_start_kind = start_kind;
-			w->reading_start_us = time_us;
-		}
-		if (stop_kind > w->reading_stop_kind ||
-			(stop_kind > 0 && stop_kind == w->reading_stop_kind &&
-				time_us > w->reading_stop_us)) {
-			w->reading_stop = wh;
-			w->reading_stop_kind = stop_kind;
-			w->reading_stop_us = time_us;
-		}
+		r.kind = begin || end ? marked : from_event;
+		if (begin || (started && !end))
+			reading_take(&w->reading_start, &r, true);
+		if (end || (ended && !begin))
+			reading_take(&w->reading_stop, &r, false);
 	}
 }
 

@@ -13,9 +13,7 @@ struct rows_work {
 	struct arena *arena;
 	struct rows_result *out;
 	/* Readings for the transaction, from the samples of its own events. */
-	struct slice reading_start, reading_stop;
-	int32_t reading_start_kind, reading_stop_kind;
-	int64_t reading_start_us, reading_stop_us;
+	struct reading reading_start, reading_stop;
 };
 
 /* A row of the message, with station, time of receipt and what all rows have; NULL if full. */

@@ -13,16 +13,18 @@
  * 8 + 8), 0xff, number of ranges (2) and low, high (4 + 4) of each.
  */
 enum {
-	STATE_VERSION = 1,
+	STATE_VERSION = 2,
+	/* Readings had no places, and of several answers the one of the highest digest counted. */
+	STATE_VERSION_BEFORE = 1,
+	STATE_READINGS_MOVED = 10,
 	STATE_RANK_BYTES = 1 + 4 + 8 + 8 + 8,
 	STATE_END = 0xff,
 	STATE_RANGE_BYTES = 8,
 };
 
 enum {
-	/* Of the start and the end, what is odd about the transaction too. */
-	EVENT_FLAGS =
-		FLAG_time_zoneless | FLAG_time_adjusted | FLAG_time_invalid | FLAG_time_future,
+	/* Follow from what is merged. All others are those of its events, or of the merge. */
+	DERIVED_FLAGS = FLAG_stop_before_start | FLAG_meter_backwards | FLAG_energy_implausible,
 	/* The strongest connectors that cars have give 350 to 400 kW. */
 	ENERGY_POWER_MAX_W = 500000,
 };
@@ -58,17 +60,6 @@ static int rank_compare(const struct rank *a, const struct rank *b)
 	return (a->digest > b->digest) - (a->digest < b->digest);
 }
 
-struct slice transaction_key(struct slice id, uint64_t event_digest, struct arena *arena)
-{
-	int64_t number;
-	char key[64];
-
-	if (!decimal_to_int64(id, INT64_MIN, 0, &number))
-		return id;
-	snprintf(key, sizeof(key), "%" PRId64 "@%016" PRIx64, number, event_digest);
-	return arena_copy(arena, slice_from_cstr(key));
-}
-
 struct transaction *transaction_new(struct arena *arena, struct slice station, struct slice id)
 {
 	struct transaction *t = arena_zalloc(arena, sizeof(*t));
@@ -80,8 +71,48 @@ struct transaction *transaction_new(struct arena *arena, struct slice station, s
 		return NULL;
 	cell_set_text(t->row, TABLE_transactions_charge_station_id, station);
 	cell_set_text(t->row, TABLE_transactions_transaction_id, id);
+	cell_set_text(t->row, TABLE_transactions_start_key, slice_from_cstr(""));
 	cell_set_number(t->row, TABLE_transactions_flags, 0);
+	t->earliest_us = INT64_MAX;
 	return t;
+}
+
+struct transaction *transaction_new_16(struct arena *arena, struct slice station, struct slice id,
+	uint64_t event_digest)
+{
+	struct transaction *t;
+	struct slice key = id;
+	int64_t number;
+	char text[64];
+	bool shared = decimal_to_int64(id, INT64_MIN, 0, &number);
+
+	if (shared) {
+		snprintf(text, sizeof(text), "%" PRId64 "@%016" PRIx64, number, event_digest);
+		key = arena_copy(arena, slice_from_cstr(text));
+	}
+	t = slice_is_absent(key) ? NULL : transaction_new(arena, station, key);
+	if (t != NULL && shared)
+		t->shared_id = id;
+	return t;
+}
+
+struct transaction *transaction_of_shared_id(const struct transaction *t, struct arena *arena)
+{
+	static const char accepted[] = "Accepted";
+	struct transaction *shared = transaction_new(arena,
+		cell_text(t->row, TABLE_transactions_charge_station_id), t->shared_id);
+
+	if (shared == NULL)
+		return NULL;
+	shared->resplit =
+		slice_equal_cstr(cell_text(t->row, TABLE_transactions_id_token_status), accepted);
+	shared->earliest_us = t->earliest_us;
+	return shared;
+}
+
+bool transaction_has_events(const struct transaction *t)
+{
+	return t->ranks[GROUP_VERSION].kind > 0;
 }
 
 /* An event that states one column of a group has the group. */
@@ -123,13 +154,23 @@ static void transaction_see_time(struct transaction *t, int64_t time_us)
 		cell_set_number(t->row, TABLE_transactions_last_event_at, time_us);
 }
 
-/* First which result, then how well the call fits it: the better kind, then the nearer one. */
-static struct rank link_rank(const struct transaction_link *link, uint64_t event_digest)
+static int64_t link_fit(const struct transaction_link *link)
+{
+	return link->kind * LINK_DISTANCES - link->distance_us;
+}
+
+int transaction_link_compare(const struct transaction_link *a, const struct transaction_link *b)
+{
+	return (link_fit(a) > link_fit(b)) - (link_fit(a) < link_fit(b));
+}
+
+/* The result received last, then the one that fits better. */
+static struct rank link_rank(const struct transaction_link *link, uint64_t digest)
 {
 	return (struct rank){.kind = RANK_LINKED,
-		.seq = (int64_t)link->result_digest,
-		.time_us = link->kind * LINK_DISTANCES - link->distance_us,
-		.digest = event_digest};
+		.seq = link->received_us,
+		.time_us = link_fit(link),
+		.digest = digest};
 }
 
 /* The rank of a start; without a link the event itself says which transaction it starts. */
@@ -161,6 +202,8 @@ bool transaction_add_event(struct transaction *t, const struct row *event,
 	struct slice meter_start = cell_text(event, TABLE_transaction_events_meter_start);
 	struct slice meter_stop = cell_text(event, TABLE_transaction_events_meter_stop);
 	const struct cell *seq = &event->cells[TABLE_transaction_events_seq_no];
+	const struct cell *received = &event->cells[TABLE_transaction_events_received_at];
+	struct reading stop_reading = {.kind = READING_METER, .wh = meter_stop};
 	bool start = slice_equal_cstr(type, "Started"), stop = slice_equal_cstr(type, "Ended");
 	struct rank rank = {
 		.kind = RANK_STATED,
@@ -175,13 +218,15 @@ bool transaction_add_event(struct transaction *t, const struct row *event,
 		group_take(t, GROUP_START, event, &of_start);
 	if (start && !slice_is_absent(meter_start)) {
 		t->ranks[GROUP_METER_START] = first;
+		t->ranks[GROUP_METER_START].kind = READING_METER_START;
+		t->ranks[GROUP_METER_START].seq = 0;
 		cell_set_text(t->row, TABLE_transactions_meter_start, meter_start);
 	}
 	if (stop)
 		group_take(t, GROUP_STOP, event, &rank);
+	stop_reading.time_us = rank.time_us;
 	if (stop && !slice_is_absent(meter_stop))
-		transaction_add_reading(t, false, meter_stop, READING_METER, rank.time_us,
-			rank.digest);
+		transaction_add_reading(t, false, &stop_reading, rank.digest);
 	for (size_t i = 0; i < sizeof(firsts) / sizeof(*firsts); i++) {
 		if (group_is_stated(firsts[i], event))
 			group_take(t, firsts[i], event, &first);
@@ -190,6 +235,11 @@ bool transaction_add_event(struct transaction *t, const struct row *event,
 	if (group_is_stated(GROUP_STATE, event))
 		group_take(t, GROUP_STATE, event, &rank);
 	transaction_see_time(t, rank.time_us);
+	t->earliest_us = rank.time_us;
+	if (rank.time_us == TIME_UNDATED && received->present)
+		t->earliest_us = received->number;
+	t->row->cells[TABLE_transactions_flags].number |=
+		event->cells[TABLE_transaction_events_flags].number;
 	if (seq->present) {
 		t->ranges = arena_alloc(arena, sizeof(*t->ranges));
 		if (t->ranges == NULL)
@@ -200,19 +250,60 @@ bool transaction_add_event(struct transaction *t, const struct row *event,
 	return true;
 }
 
-void transaction_add_reading(struct transaction *t, bool at_start, struct slice wh, int32_t kind,
-	int64_t time_us, uint64_t digest)
+static bool rank_is_elsewhere(const struct rank *rank)
+{
+	return rank->kind == READING_ELSEWHERE || rank->kind == READING_ELSEWHERE_MARKED;
+}
+
+void transaction_add_reading(struct transaction *t, bool at_start, const struct reading *reading,
+	uint64_t digest)
 {
 	enum transaction_group group = at_start ? GROUP_METER_START : GROUP_METER_STOP;
 	int column = at_start ? TABLE_transactions_meter_start : TABLE_transactions_meter_stop;
-	struct rank rank = {.kind = kind,
-		.time_us = at_start ? -(time_us + 1) : time_us,
+	struct rank rank = {.kind = reading->kind,
+		.seq = reading->place,
+		.time_us = at_start ? -(reading->time_us + 1) : reading->time_us,
 		.digest = digest};
 
 	if (rank_compare(&rank, &t->ranks[group]) <= 0)
 		return;
 	t->ranks[group] = rank;
-	cell_set_text(t->row, column, wh);
+	cell_set_text(t->row, column, reading->wh);
+}
+
+/* It is one of several places. */
+static void reading_drop(struct transaction *t, enum transaction_group group)
+{
+	t->ranks[group] = (struct rank){.kind = READING_PLACES};
+	cell_set_text(t->row,
+		group == GROUP_METER_START ? TABLE_transactions_meter_start
+					   : TABLE_transactions_meter_stop,
+		(struct slice){NULL, 0});
+}
+
+/*
+ * Start and end are of one place, or one of them is none. A reading that is dropped here would
+ * never be one again: what is at the outlet, and that there were two other places, stays true.
+ * Where 1.6 states meterStart or meterStop nobody knows the place.
+ */
+static void readings_of_one_place(struct transaction *t)
+{
+	const struct rank *start = &t->ranks[GROUP_METER_START];
+	const struct rank *stop = &t->ranks[GROUP_METER_STOP];
+	bool start_elsewhere = rank_is_elsewhere(start), stop_elsewhere = rank_is_elsewhere(stop);
+
+	if (start_elsewhere && stop_elsewhere && start->seq != stop->seq) {
+		reading_drop(t, GROUP_METER_START);
+		reading_drop(t, GROUP_METER_STOP);
+	} else if (start_elsewhere &&
+		   (stop->kind == READING_PLACES || stop->kind == READING_FROM_EVENT ||
+			   stop->kind == READING_MARKED)) {
+		reading_drop(t, GROUP_METER_START);
+	} else if (stop_elsewhere &&
+		   (start->kind == READING_PLACES || start->kind == READING_FROM_EVENT ||
+			   start->kind == READING_MARKED)) {
+		reading_drop(t, GROUP_METER_STOP);
+	}
 }
 
 void transaction_add_cost(struct transaction *t, struct slice cost, int64_t received_us,
@@ -226,7 +317,7 @@ void transaction_add_cost(struct transaction *t, struct slice cost, int64_t rece
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
 	const struct transaction_link *link)
 {
-	t->ranks[GROUP_ANSWER] = link_rank(link, 0);
+	t->ranks[GROUP_ANSWER] = link_rank(link, link->result_digest);
 	cell_set_text(t->row, TABLE_transactions_id_token_status, status);
 	cell_set_text(t->row, TABLE_transactions_group_id_token, group_id_token);
 }
@@ -284,12 +375,19 @@ static bool transaction_merge_ranges(struct transaction *into, const struct tran
 	return true;
 }
 
-/* Two events of the same kind that differ. A 1.6 result may be tried with several calls of one
- * message id, each linked as well as it fits; those are not several starts of the transaction. */
+/* Two events of the same kind that differ. */
 static bool ranks_conflict(const struct rank *a, const struct rank *b)
 {
-	return a->kind == b->kind && a->digest != b->digest &&
-	       (a->kind == RANK_STATED || (a->kind == RANK_LINKED && a->seq != b->seq));
+	return a->kind != 0 && b->kind != 0 && a->digest != b->digest;
+}
+
+static void merge_places(struct transaction *into, const struct transaction *from,
+	enum transaction_group group)
+{
+	const struct rank *a = &into->ranks[group], *b = &from->ranks[group];
+
+	if (rank_is_elsewhere(a) && rank_is_elsewhere(b) && a->seq != b->seq)
+		reading_drop(into, group);
 }
 
 bool transaction_merge(struct transaction *into, const struct transaction *from,
@@ -300,8 +398,15 @@ bool transaction_merge(struct transaction *into, const struct transaction *from,
 	bool takes[GROUP_COUNT];
 
 	flags->number |= from_cells[TABLE_transactions_flags].number;
-	if (ranks_conflict(&into->ranks[GROUP_START], &from->ranks[GROUP_START]))
+	into->resplit |= from->resplit;
+	if (from->earliest_us < into->earliest_us)
+		into->earliest_us = from->earliest_us;
+	merge_places(into, from, GROUP_METER_START);
+	merge_places(into, from, GROUP_METER_STOP);
+	if (ranks_conflict(&into->ranks[GROUP_START], &from->ranks[GROUP_START])) {
 		flags->number |= FLAG_duplicate_start;
+		into->resplit = true;
+	}
 	if (ranks_conflict(&into->ranks[GROUP_STOP], &from->ranks[GROUP_STOP]))
 		flags->number |= FLAG_duplicate_stop;
 	for (int g = 0; g < GROUP_COUNT; g++) {
@@ -357,9 +462,10 @@ static void transaction_derive(struct transaction *t)
 	struct cell *flags = &cells[TABLE_transactions_flags];
 	int64_t seen = 0, span = 0;
 
-	flags->number &= FLAG_duplicate_start | FLAG_duplicate_stop;
-	flags->number |= cells[TABLE_transactions_start_flags].number & EVENT_FLAGS;
-	flags->number |= cells[TABLE_transactions_stop_flags].number & EVENT_FLAGS;
+	if (!transaction_has_events(t))
+		return;
+	readings_of_one_place(t);
+	flags->number &= ~(int64_t)DERIVED_FLAGS;
 	if (start->present && stop->present && start->number != TIME_UNDATED &&
 		stop->number != TIME_UNDATED && stop->number < start->number)
 		flags->number |= FLAG_stop_before_start;
@@ -421,12 +527,26 @@ static bool unpack_error(const struct transaction *t, struct error *err)
 	return error_hint(err, "it was changed by hand, or a newer version wrote it");
 }
 
+static void unpack_before(struct transaction *t)
+{
+	for (int g = 0; g < GROUP_COUNT; g++) {
+		if (t->ranks[g].kind == RANK_LINKED)
+			t->ranks[g].seq = 0;
+	}
+	for (int g = GROUP_METER_START; g <= GROUP_METER_STOP; g++) {
+		if (t->ranks[g].kind > 0)
+			t->ranks[g].kind += STATE_READINGS_MOVED;
+		t->ranks[g].seq = 0;
+	}
+}
+
 bool transaction_unpack(struct transaction *t, struct arena *arena, struct error *err)
 {
 	struct slice s = cell_text(t->row, TABLE_transactions_merge_state);
 	const uint8_t *at = s.data, *end = s.data + s.size;
+	uint8_t version = s.size < 1 ? 0 : *at++;
 
-	if (s.size < 1 || *at++ != STATE_VERSION)
+	if (version != STATE_VERSION && version != STATE_VERSION_BEFORE)
 		return unpack_error(t, err);
 	while (at < end && *at != STATE_END) {
 		struct rank *r;
@@ -440,6 +560,8 @@ bool transaction_unpack(struct transaction *t, struct arena *arena, struct error
 		r->digest = get_be64(at + 21);
 		at += STATE_RANK_BYTES;
 	}
+	if (version == STATE_VERSION_BEFORE)
+		unpack_before(t);
 	if (end - at < 3)
 		return unpack_error(t, err);
 	t->ranges_count = get_be16(at + 1);

@@ -52,7 +52,14 @@ struct transaction {
 	struct rank ranks[GROUP_COUNT];
 	struct seq_range *ranges;
 	uint32_t ranges_count;
-	struct transaction *next;
+	/*
+	 * Not stored. resplit: the id has several starts, or is one after all; its sessions come
+	 * of all of its events (rows/sessions.h). earliest_us: of what was merged, TIME_UNDATED if
+	 * something has no time. shared_id: of an event that stands for itself, the id it states.
+	 */
+	bool resplit;
+	int64_t earliest_us;
+	struct slice shared_id;
 };
 
 /* Kinds of ranks: what makes a fact better than another before its seqNo and time count. */
@@ -63,33 +70,65 @@ enum {
 	RANK_LINKED = 10,
 };
 
-/* Kinds of readings. */
-enum { READING_FROM_EVENT = 1, READING_MARKED = 2, READING_METER = 3 };
+/*
+ * Kinds of readings. Those at the outlet are better than all others. Elsewhere is a place only
+ * while it is the only one: readings at two other places are none, whatever comes (PLACES).
+ */
+enum {
+	READING_ELSEWHERE = 1,
+	READING_ELSEWHERE_MARKED = 2,
+	READING_PLACES = 5,
+	READING_FROM_EVENT = 11,
+	READING_MARKED = 12,
+	READING_METER = 13,
+	READING_METER_START = 20,
+};
+
+/* A reading of the energy register in Wh, as decimal text. kind 0: none. */
+struct reading {
+	int32_t kind;
+	int64_t place; /* digest of the location, positive; 0 = outlet */
+	int64_t time_us;
+	struct slice wh; /* absent: READING_PLACES */
+};
 
 /*
  * How well a 1.6 result, which has the id, fits the call, which has the start. Where message ids
- * repeat, one result may fit several calls; the best counts. Of two results that give the same id
- * to different starts neither is better: the digest decides, so that the order of arrival does not.
+ * repeat, one result may fit several calls; the best counts. Of several results for one start the
+ * one received last counts.
  */
 enum link_kind { LINK_BEFORE = 1, LINK_AFTER = 2, LINK_TRACED = 3 };
 
 struct transaction_link {
 	enum link_kind kind; /* result received before the call, after it, or of the same trace */
 	int64_t distance_us; /* between the two times of receipt */
+	int64_t received_us; /* of the result */
 	uint64_t result_digest;
 };
 
-/*
- * The key of a 1.6 transaction. Ids of 0 and below are none: a station uses them when it never got
- * one, for any number of sessions (OCPP 1.6 errata 3.18), so each event that has one stands for
- * itself and gets its digest behind the id. Absent if the arena is full.
- */
-MUST_CHECK struct slice transaction_key(struct slice id, uint64_t event_digest,
-	struct arena *arena);
+/* Above zero if a fits better than b. */
+int transaction_link_compare(const struct transaction_link *a, const struct transaction_link *b);
 
 /* An empty transaction; NULL if the arena is full. The id is not copied: it is borrowed. */
 MUST_CHECK struct transaction *transaction_new(struct arena *arena, struct slice station,
 	struct slice id);
+
+/*
+ * An empty transaction of a 1.6 event. Ids of 0 and below are ids only where the CSMS has given
+ * them to a start that it accepts: a station uses them when it never got one, for any number of
+ * sessions (OCPP 1.6 errata 3.18), and a CSMS sends them with a refusal. So each event that has
+ * one stands for itself, with its digest behind the id, until such a start is known (shared_id,
+ * resplit).
+ */
+MUST_CHECK struct transaction *transaction_new_16(struct arena *arena, struct slice station,
+	struct slice id, uint64_t event_digest);
+
+/* What locks the events of a shared_id, and knows whether it is one; NULL if the arena is full. */
+MUST_CHECK struct transaction *transaction_of_shared_id(const struct transaction *t,
+	struct arena *arena);
+
+/* False while nothing but a cost is known, which is no transaction yet, and of shared ids. */
+bool transaction_has_events(const struct transaction *t);
 
 /*
  * What an event says about its transaction: fills t from a row of transaction_events. link: how a
@@ -98,11 +137,11 @@ MUST_CHECK struct transaction *transaction_new(struct arena *arena, struct slice
 MUST_CHECK bool transaction_add_event(struct transaction *t, const struct row *event,
 	const struct transaction_link *link, struct arena *arena);
 
-/* A meter reading in Wh as decimal text; at the start (lowest time wins) or the end (highest). */
-void transaction_add_reading(struct transaction *t, bool at_start, struct slice wh, int32_t kind,
-	int64_t time_us, uint64_t digest);
+/* A meter reading at the start (lowest time wins) or the end (highest). */
+void transaction_add_reading(struct transaction *t, bool at_start, const struct reading *reading,
+	uint64_t digest);
 
-/* The cost so far; of several the one received last. */
+/* The cost so far; of several the one received last. It is no event: it waits for one. */
 void transaction_add_cost(struct transaction *t, struct slice cost, int64_t received_us,
 	uint64_t digest);
 

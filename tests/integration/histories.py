@@ -22,9 +22,12 @@ class History:
         # taken for one, and the first gives the text.)
         self._time_form = self.random.choice(["Z", "Z", "Z", "zone", "none"])
         self.messages = []
+        self.energies = {}  # by token: Wh, where all is well with it
         self._ids = 0
         self._clock = self.random.randrange(0, 3 * 86400)
         self.status()
+        if self.version == "1.6" and self.chance(0.2):
+            self.pair16()
         for number in range(self.random.randint(1, 3)):
             (self.session16 if self.version == "1.6" else self.session201)(number)
 
@@ -112,11 +115,50 @@ class History:
                 self._ids += 1
                 self.result("StartTransaction", str(self._ids), answer)
 
+    def pair16(self):
+        """One id for two connectors at once, and perhaps for a third session after them: ends are
+        told apart by their tokens, or not at all."""
+        id = self.random.choice([self.seed * 10 + 9, 0])
+        with_tokens, meters = self.chance(0.6), {}
+        for connector, token in ((1, "ALICE"), (2, "BOB")):
+            meters[token] = self.random.randint(0, 10**6)
+            number = self.call("StartTransaction", {
+                "connectorId": connector, "idTag": token, "meterStart": meters[token],
+                "timestamp": self.later(self.random.choice([0, 900]))})
+            self.result("StartTransaction", number, {
+                "transactionId": id, "idTagInfo": {"status": "Accepted"}})
+        self._clock += 1
+        for token in self.random.sample(["ALICE", "BOB"], 2):
+            energy = self.random.randint(0, 9999)
+            request = {"transactionId": id, "meterStop": meters[token] + energy,
+                       "timestamp": self.later()}
+            self._clock += 1
+            if with_tokens:
+                request["idTag"] = self.random.choice([token, token.lower()])
+                self.energies[token] = energy
+            else:
+                self.energies[token] = None
+            self.call("StopTransaction", request)
+        if self.chance(0.5):
+            meter, energy = self.random.randint(0, 10**6), self.random.randint(0, 9999)
+            number = self.call("StartTransaction", {
+                "connectorId": 1, "idTag": "CAROL", "meterStart": meter,
+                "timestamp": self.later()})
+            self.result("StartTransaction", number, {
+                "transactionId": id, "idTagInfo": {"status": "Accepted"}})
+            self._clock += 1
+            self.call("StopTransaction", {"transactionId": id, "meterStop": meter + energy,
+                                          "timestamp": self.later()})
+            self.energies["CAROL"] = energy
+        self._clock += 1000
+
     def session16(self, number):
         connector = self.random.randint(1, 2)
         transaction = self.seed * 10 + number + 1
         if self.chance(0.1):
             transaction = self.random.choice(ODD_IDS)
+            if self.energies and transaction == 0:
+                transaction = 2**31  # 0 may be the id of the pair, whose energies are known
         elif self.chance(0.1):
             transaction = self.seed * 10 + 1  # one id for two sessions
         meter = self.random.randint(0, 10**6)
@@ -184,6 +226,8 @@ class History:
 
     def session201(self, number):
         transaction = f"{self.seed}-{number}"
+        if self.chance(0.15):
+            transaction = f"again-{self.seed}"  # as after a restart, with seqNo from 0
         if self.chance(0.3):
             self.messages.append(("out", {
                 "type": 2, "action": "CostUpdated", "id": f"cost{number}",

@@ -193,6 +193,67 @@ static void a_missing_number_is_counted(void **state)
 	assert_int_equal(t->row->cells[TABLE_transactions_stopped_at].number, 2000000);
 }
 
+/* A start with an answer of its own, of several. */
+static struct transaction *answered(const char *status, int64_t received_us, uint64_t digest)
+{
+	struct transaction_link link = {.kind = LINK_AFTER,
+		.distance_us = 1000,
+		.received_us = received_us,
+		.result_digest = digest};
+	struct transaction *t =
+		transaction_new(&arena, slice_from_cstr("cs001"), slice_from_cstr("9"));
+	struct row *event = event_of("Started", 1000000, 0, 1);
+
+	assert_non_null(t);
+	assert_true(transaction_add_event(t, event, &link, &arena));
+	transaction_add_answer(t, slice_from_cstr(status), (struct slice){NULL, 0}, &link);
+	return t;
+}
+
+static void the_answer_received_last_counts(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct transaction *first, *last, *t;
+
+		arena_reset(&arena);
+		first = answered("Accepted", 5000000, i & 1 ? 1 : UINT64_MAX);
+		last = answered("ConcurrentTx", 5000001, 2);
+		t = i & 2 ? first : last;
+		assert_true(transaction_merge(t, i & 2 ? last : first, &arena));
+		assert_true(slice_equal_cstr(cell_text(t->row, TABLE_transactions_id_token_status),
+			"ConcurrentTx"));
+		assert_false(t->resplit);
+	}
+}
+
+static void ids_of_0_and_below_stand_for_themselves_until_accepted(void **state)
+{
+	static const char *const ids[] = {"0", "-1", "-7"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+		struct transaction *t, *shared;
+
+		arena_reset(&arena);
+		t = transaction_new_16(&arena, slice_from_cstr("cs001"), slice_from_cstr(ids[i]),
+			5);
+		assert_non_null(t);
+		assert_true(slice_equal_cstr(t->shared_id, ids[i]));
+		shared = transaction_of_shared_id(t, &arena);
+		assert_non_null(shared);
+		assert_false(shared->resplit);
+		cell_set_text(t->row, TABLE_transactions_id_token_status,
+			slice_from_cstr("Accepted"));
+		shared = transaction_of_shared_id(t, &arena);
+		assert_non_null(shared);
+		assert_true(shared->resplit);
+	}
+	assert_true(slice_is_absent(
+		transaction_new_16(&arena, slice_from_cstr("cs001"), slice_from_cstr("1"), 5)
+			->shared_id));
+}
+
 static void a_state_that_is_not_ours_is_refused(void **state)
 {
 	struct transaction *t;
@@ -219,6 +280,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_order_repetition_and_grouping_gives_the_same_row),
 		cmocka_unit_test(a_missing_number_is_counted),
+		cmocka_unit_test(the_answer_received_last_counts),
+		cmocka_unit_test(ids_of_0_and_below_stand_for_themselves_until_accepted),
 		cmocka_unit_test(a_state_that_is_not_ours_is_refused),
 	};
 

@@ -6,7 +6,8 @@ FROM unnest($1::text[], $2::text[], $3::timestamptz[])
     AS x (charge_station_id, transaction_id, partition_time)
 WHERE NOT EXISTS (
     SELECT FROM transaction_keys k
-    WHERE k.charge_station_id = x.charge_station_id AND k.transaction_id = x.transaction_id)
+    WHERE k.charge_station_id = x.charge_station_id AND k.transaction_id = x.transaction_id
+      AND k.start_key = '')
 ORDER BY x.charge_station_id, x.transaction_id
-ON CONFLICT (charge_station_id, transaction_id) DO UPDATE
+ON CONFLICT (charge_station_id, transaction_id, start_key) DO UPDATE
 SET partition_time = transaction_keys.partition_time

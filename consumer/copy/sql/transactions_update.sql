@@ -7,3 +7,4 @@ JOIN unnest({next:transactions}::timestamptz[]) WITH ORDINALITY AS old (partitio
 WHERE t.charge_station_id = x.charge_station_id
   AND t.partition_time = old.partition_time
   AND t.transaction_id = x.transaction_id
+  AND t.start_key = ''

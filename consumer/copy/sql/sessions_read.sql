@@ -1,0 +1,74 @@
+-- The events, starts and costs of ids that were used more than once, each since the last session
+-- before what is new that began when no other one was open ($3: the time of what is new), and was
+-- not the first: whether there is more than one session is known only of all of them. The numbers
+-- count from 0. What has no time of its own counts at its receipt.
+-- Braces of arrays would be words here: hence -> and ->>.
+WITH asked AS MATERIALIZED (
+    SELECT (x.n - 1)::integer AS n, x.charge_station_id, x.transaction_id,
+        coalesce((
+            SELECT max(k.begins_at) FROM transaction_keys k
+            WHERE k.charge_station_id = x.charge_station_id
+              AND k.transaction_id = x.transaction_id
+              AND k.fresh AND k.begins_at < x.earliest
+              AND EXISTS (
+                  SELECT FROM transaction_keys o
+                  WHERE o.charge_station_id = k.charge_station_id
+                    AND o.transaction_id = k.transaction_id
+                    AND o.begins_at < k.begins_at)), '-infinity') AS since
+    FROM unnest($1::text[], $2::text[], $3::timestamptz[]) WITH ORDINALITY
+        AS x (charge_station_id, transaction_id, earliest, n)
+), found AS (
+    SELECT a.n, a.since, 'e' AS kind, e.*, NULL::timestamptz AS result_received_at,
+        NULL::bigint AS result_digest, NULL::text AS id_token_status,
+        NULL::text AS group_id_token, NULL::integer AS link_kind, NULL::bigint AS distance_us
+    FROM asked a
+    CROSS JOIN LATERAL (
+        SELECT e.* FROM transaction_events e
+        WHERE e.charge_station_id = a.charge_station_id AND e.event_time >= a.since
+          AND e.transaction_id = a.transaction_id
+        OFFSET 0) e
+  UNION ALL
+    SELECT a.n, a.since, 'e', e.*, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM asked a
+    CROSS JOIN LATERAL (
+        SELECT e.* FROM transaction_events e
+        WHERE a.since > '-infinity' AND e.charge_station_id = a.charge_station_id
+          AND e.event_time = '-infinity' AND e.received_at >= a.since
+          AND e.transaction_id = a.transaction_id
+        OFFSET 0) e
+  UNION ALL
+    SELECT a.n, a.since, 's', e.*, s.result_received_at, s.result_digest, s.id_token_status,
+        s.group_id_token, s.link_kind, s.distance_us
+    FROM asked a
+    CROSS JOIN LATERAL (
+        SELECT s.* FROM transaction_starts s
+        WHERE s.charge_station_id = a.charge_station_id
+          AND (s.event_time >= a.since OR s.event_time = '-infinity')
+          AND s.transaction_id = a.transaction_id
+        OFFSET 0) s
+    CROSS JOIN LATERAL (
+        SELECT e.* FROM transaction_events e
+        WHERE e.charge_station_id = s.charge_station_id AND e.event_time = s.event_time
+          AND e.evse_id = s.evse_id AND e.digest = s.digest
+          AND (e.event_time > '-infinity' OR e.received_at >= a.since)
+        OFFSET 0) e
+)
+SELECT f.n, f.since, f.kind, f.charge_station_id, f.event_time, f.evse_id, f.digest,
+    f.received_at, f.flags, f.connector_id, f.ocpp_version, f.event_type, f.seq_no,
+    f.trigger_reason, f.charging_state, f.id_token, f.id_token_type, f.meter_start::text,
+    f.meter_stop::text, f.stopped_reason, f.offline, f.reservation_id, f.remote_start_id,
+    (f.readings -> 'start' ->> 0)::integer, (f.readings -> 'start' ->> 1)::bigint,
+    (f.readings -> 'start' ->> 2)::bigint, f.readings -> 'start' ->> 3,
+    (f.readings -> 'stop' ->> 0)::integer, (f.readings -> 'stop' ->> 1)::bigint,
+    (f.readings -> 'stop' ->> 2)::bigint, f.readings -> 'stop' ->> 3,
+    f.result_received_at, f.result_digest, f.id_token_status, f.group_id_token, f.link_kind,
+    f.distance_us, NULL::text
+FROM found f
+UNION ALL
+SELECT a.n, a.since, 'c', NULL, NULL, NULL, c.digest, c.received_at, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.total_cost::text
+FROM asked a
+JOIN transaction_costs c ON c.charge_station_id = a.charge_station_id
+    AND c.transaction_id = a.transaction_id AND c.received_at >= a.since
+ORDER BY 1, 8

@@ -1,0 +1,7 @@
+-- Their ids have several sessions now, and no row of their own.
+UPDATE transaction_keys k
+SET split = true, partition_time = NULL, begins_at = NULL, fresh = false
+FROM unnest($1::text[], $2::text[]) AS x (charge_station_id, transaction_id)
+WHERE k.charge_station_id = x.charge_station_id
+  AND k.transaction_id = x.transaction_id
+  AND k.start_key = ''

@@ -1,0 +1,447 @@
+#include "rows/sessions.h"
+
+#include "rows/flags.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What is known while going through the events in their order. */
+struct sweep {
+	struct arena *arena;
+	const struct sessions_options *options;
+	struct sessions *sessions;
+	struct session **open; /* in the order they began */
+	size_t open_count;
+	struct session **room; /* for as many */
+	size_t ambiguous;      /* ends since, which must have closed some of the open sessions */
+};
+
+static uint64_t fact_digest(const struct session_fact *f)
+{
+	return (uint64_t)f->event->cells[KEY_DIGEST].number;
+}
+
+static int64_t fact_seq(const struct session_fact *f)
+{
+	const struct cell *seq = &f->event->cells[TABLE_transaction_events_seq_no];
+
+	return seq->present ? seq->number : -1;
+}
+
+static int64_t fact_number(const struct session_fact *f, int column)
+{
+	const struct cell *cell = &f->event->cells[column];
+
+	return cell->present ? cell->number : EVSE_NOT_STATED;
+}
+
+static int order_numbers(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int order_digests(const struct session_fact *a, const struct session_fact *b)
+{
+	uint64_t x = fact_digest(a), y = fact_digest(b);
+
+	return (x > y) - (x < y);
+}
+
+/* ---- which starts there are ---- */
+
+/* By result, the start it fits best first; what is no start of 1.6 comes last. */
+static int order_links(const void *a, const void *b)
+{
+	const struct session_fact *x = a, *y = b;
+	int order = order_numbers(y->linked, x->linked);
+
+	if (order == 0 && x->link.result_digest != y->link.result_digest)
+		order = x->link.result_digest < y->link.result_digest ? -1 : 1;
+	if (order == 0)
+		order = transaction_link_compare(&y->link, &x->link);
+	return order != 0 ? order : order_digests(x, y);
+}
+
+/* Leaves out what a result says of starts that it fits less well. */
+static size_t links_of_best(struct session_fact *facts, size_t count)
+{
+	size_t kept = 0;
+
+	qsort(facts, count, sizeof(*facts), order_links);
+	for (size_t i = 0; i < count; i++) {
+		const struct session_fact *before = kept > 0 ? &facts[kept - 1] : NULL;
+
+		if (facts[i].linked && before != NULL && before->linked &&
+			before->link.result_digest == facts[i].link.result_digest &&
+			fact_digest(before) != fact_digest(&facts[i]))
+			continue;
+		facts[kept++] = facts[i];
+	}
+	return kept;
+}
+
+static bool fact_is_accepted(const struct session_fact *f)
+{
+	return slice_equal_cstr(cell_text(f->t->row, TABLE_transactions_id_token_status),
+		"Accepted");
+}
+
+static bool texts_are_equal(const struct session_fact *a, const struct session_fact *b, int column)
+{
+	return slice_equal(cell_text(a->event, column), cell_text(b->event, column));
+}
+
+/* One start, sent again. Without a time of its own it has another digest each time. */
+static bool facts_are_one_start(const struct session_fact *a, const struct session_fact *b)
+{
+	if (fact_digest(a) == fact_digest(b))
+		return true;
+	return a->event->cells[KEY_TIME].number == TIME_UNDATED &&
+	       b->event->cells[KEY_TIME].number == TIME_UNDATED &&
+	       a->event->cells[KEY_EVSE].number == b->event->cells[KEY_EVSE].number &&
+	       fact_seq(a) == fact_seq(b) &&
+	       texts_are_equal(a, b, TABLE_transaction_events_id_token) &&
+	       texts_are_equal(a, b, TABLE_transaction_events_meter_start);
+}
+
+/* By time, starts first, then by content: a start with all of its answers, the best first. */
+static int order_facts(const void *a, const void *b)
+{
+	const struct session_fact *x = a, *y = b;
+	int order = order_numbers(x->time_us, y->time_us);
+
+	if (order == 0)
+		order = order_numbers(y->start, x->start);
+	if (order == 0)
+		order = order_numbers(fact_seq(x), fact_seq(y));
+	if (order == 0)
+		order = order_digests(x, y);
+	return order != 0 ? order : order_links(a, b);
+}
+
+/* The answers of a start are merged into its first fact. */
+static bool join_answers(struct session_fact *facts, size_t *count, bool shared_id,
+	struct arena *arena)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *count;) {
+		struct session_fact *f = &facts[kept++];
+		bool accepted = fact_is_accepted(&facts[i]);
+
+		*f = facts[i++];
+		while (f->linked && i < *count && facts[i].linked &&
+			fact_digest(f) == fact_digest(&facts[i])) {
+			accepted |= fact_is_accepted(&facts[i]);
+			if (!transaction_merge(f->t, facts[i++].t, arena))
+				return false;
+		}
+		f->apart = shared_id && f->linked && !accepted;
+	}
+	*count = kept;
+	return true;
+}
+
+/* ---- which session an event is of ---- */
+
+static struct session *session_new(struct sweep *s, struct session_fact *f)
+{
+	struct session *session = &s->sessions->all[s->sessions->count++];
+
+	*session = (struct session){.t = f->t,
+		.fact = f,
+		.started = f->start && !f->apart,
+		.open = f->start && !f->apart,
+		.seq = fact_seq(f)};
+	f->session = session;
+	f->done = true;
+	if (session->open)
+		s->open[s->open_count++] = session;
+	return session;
+}
+
+/* Forgets those that are not open any more. */
+static void sweep_forget(struct sweep *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->open_count; i++) {
+		if (s->open[i]->open)
+			s->open[kept++] = s->open[i];
+	}
+	s->open_count = kept;
+}
+
+static bool same_place(const struct session_fact *a, const struct session_fact *b)
+{
+	return a->event->cells[KEY_EVSE].number == b->event->cells[KEY_EVSE].number &&
+	       fact_number(a, TABLE_transaction_events_connector_id) ==
+		       fact_number(b, TABLE_transaction_events_connector_id);
+}
+
+/* The event states no place, or one that the start does not contradict. */
+static bool place_fits(const struct session_fact *start, const struct session_fact *f)
+{
+	int64_t evse = f->event->cells[KEY_EVSE].number;
+	int64_t connector = fact_number(f, TABLE_transaction_events_connector_id);
+	int64_t of_start = fact_number(start, TABLE_transaction_events_connector_id);
+
+	return evse != EVSE_NOT_STATED && evse == start->event->cells[KEY_EVSE].number &&
+	       (connector == EVSE_NOT_STATED || of_start == EVSE_NOT_STATED ||
+		       connector == of_start);
+}
+
+static uint8_t lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
+}
+
+/* Tokens are compared without regard to case. */
+static bool token_fits(const struct session_fact *start, const struct session_fact *f)
+{
+	struct slice a = cell_text(start->event, TABLE_transaction_events_id_token);
+	struct slice b = cell_text(f->event, TABLE_transaction_events_id_token);
+
+	if (slice_is_absent(a) || slice_is_absent(b) || a.size != b.size)
+		return false;
+	for (size_t i = 0; i < a.size; i++) {
+		if (lower(a.data[i]) != lower(b.data[i]))
+			return false;
+	}
+	return true;
+}
+
+typedef bool fact_fits(const struct session_fact *start, const struct session_fact *f);
+
+/* Keeps those that fit, if any does. */
+static size_t keep_fitting(struct session **found, size_t count, const struct session_fact *f,
+	fact_fits *fits)
+{
+	size_t kept = 0, fitting = 0;
+
+	for (size_t i = 0; i < count; i++)
+		fitting += fits(found[i]->fact, f);
+	for (size_t i = 0; i < count && fitting > 0; i++) {
+		if (fits(found[i]->fact, f))
+			found[kept++] = found[i];
+	}
+	return fitting > 0 ? kept : count;
+}
+
+/* Into s->room: those that began last. */
+static size_t sweep_last(const struct sweep *s)
+{
+	size_t count = 0;
+
+	for (size_t i = s->sessions->count; i-- > 0;) {
+		struct session *session = &s->sessions->all[i];
+
+		if (count > 0 && session->fact->time_us != s->room[0]->fact->time_us)
+			break;
+		s->room[count++] = session;
+	}
+	return count;
+}
+
+static bool session_take(struct sweep *s, struct session *session, struct session_fact *f)
+{
+	f->session = session;
+	f->done = true;
+	session->open &= !f->end;
+	sweep_forget(s);
+	return transaction_merge(session->t, f->t, s->arena);
+}
+
+/* As many ends as there are open sessions have come, if nobody can say of which: all have ended. */
+static void sweep_close(struct sweep *s)
+{
+	if (s->ambiguous == 0 || s->ambiguous < s->open_count)
+		return;
+	for (size_t i = 0; i < s->open_count; i++)
+		s->open[i]->open = false;
+	s->open_count = s->ambiguous = 0;
+}
+
+static bool sweep_assign(struct sweep *s, struct session_fact *f)
+{
+	struct session **room = s->room;
+	size_t count = s->open_count;
+
+	if (count == 0 && s->options->shared_id) {
+		session_new(s, f)->t = NULL;
+		return true;
+	}
+	memcpy(room, s->open, count * sizeof(*room));
+	if (count == 0)
+		count = sweep_last(s);
+	count = keep_fitting(room, count, f, place_fits);
+	count = keep_fitting(room, count, f, token_fits);
+	if (count == 0) {
+		(void)session_new(s, f);
+		return true;
+	}
+	if (count > 1 && f->end) {
+		for (size_t i = 0; i < count; i++)
+			room[i]->t->row->cells[TABLE_transactions_flags].number |=
+				FLAG_end_ambiguous;
+		f->done = true;
+		s->ambiguous++;
+	} else if (!session_take(s, room[count - 1], f)) {
+		return false;
+	}
+	sweep_close(s);
+	return true;
+}
+
+/* ---- starts ---- */
+
+/* The open session that this is another start of, or NULL. */
+static struct session *sweep_continued(const struct sweep *s, const struct session_fact *f)
+{
+	for (size_t i = 0; i < s->open_count; i++) {
+		struct session *open = s->open[i];
+
+		if (facts_are_one_start(open->fact, f) ||
+			(!f->linked && open->seq >= 0 && fact_seq(f) > open->seq))
+			return open;
+	}
+	return NULL;
+}
+
+/* alone: no other event has this time. */
+static bool sweep_start(struct sweep *s, struct session_fact *f, bool alone)
+{
+	struct session *continued;
+
+	if (f->apart) {
+		session_new(s, f)->t = NULL;
+		return true;
+	}
+	continued = sweep_continued(s, f);
+	if (continued != NULL) {
+		if (fact_seq(f) > continued->seq)
+			continued->seq = fact_seq(f);
+		else /* the same start once more, not another one */
+			f->t->ranks[GROUP_START].digest = continued->t->ranks[GROUP_START].digest;
+		return session_take(s, continued, f);
+	}
+	for (size_t i = 0; i < s->open_count; i++) {
+		/* What began at the same time at the same place is beside it, not before it. */
+		if (same_place(s->open[i]->fact, f) && s->open[i]->fact->time_us < f->time_us)
+			s->open[i]->open = false;
+	}
+	sweep_forget(s);
+	if (s->open_count == 0)
+		s->ambiguous = 0;
+	alone &= s->open_count == 0 && f->event->cells[KEY_TIME].number != TIME_UNDATED;
+	session_new(s, f)->fresh = alone;
+	return true;
+}
+
+/* ---- all of it ---- */
+
+/* At one time: first what is of a session that is open already, then starts, then the rest. A start
+ * comes before what its seqNo says is later. */
+static bool is_after_starts(const struct session_fact *facts, size_t from,
+	const struct session_fact *f)
+{
+	for (size_t i = from; facts[i].start; i++) {
+		if (fact_seq(&facts[i]) >= 0 && fact_seq(f) > fact_seq(&facts[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool sweep_instant(struct sweep *s, struct session_fact *facts, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++) {
+		struct session_fact *f = &facts[i];
+
+		if (!f->start && s->open_count > 0 && !is_after_starts(facts, from, f) &&
+			!sweep_assign(s, f))
+			return false;
+	}
+	for (size_t i = from; i < to; i++) {
+		if (facts[i].start && !sweep_start(s, &facts[i], to - from == 1))
+			return false;
+	}
+	for (size_t i = from; i < to; i++) {
+		if (!facts[i].done && !sweep_assign(s, &facts[i]))
+			return false;
+	}
+	return true;
+}
+
+/* What came before the first start, and is no session of its own for want of an end, is of the
+ * first one: clocks and orders of messages are not that exact. */
+static bool join_early(struct sessions *sessions, struct arena *arena)
+{
+	struct session *early = &sessions->all[0], *first = NULL;
+
+	if (sessions->count < 2 || early->started || early->t == NULL ||
+		early->t->ranks[GROUP_STOP].kind > 0)
+		return true;
+	for (size_t i = 1; i < sessions->count && first == NULL; i++) {
+		if (sessions->all[i].started)
+			first = &sessions->all[i];
+	}
+	if (first == NULL)
+		return true;
+	if (!transaction_merge(first->t, early->t, arena))
+		return false;
+	memmove(early, early + 1, (sessions->count - 1) * sizeof(*early));
+	sessions->count--;
+	return true;
+}
+
+static bool set_key(struct session *session, const struct sessions *sessions, bool whole,
+	struct arena *arena)
+{
+	char text[32];
+	struct slice key;
+
+	if (session->t == NULL || (whole && sessions->count == 1))
+		return true;
+	snprintf(text, sizeof(text), "%016" PRIx64, fact_digest(session->fact));
+	key = arena_copy(arena, slice_from_cstr(text));
+	cell_set_text(session->t->row, TABLE_transactions_start_key, key);
+	return !slice_is_absent(key);
+}
+
+bool sessions_make(struct session_fact *facts, size_t count, const struct sessions_options *options,
+	struct arena *arena, struct sessions *out)
+{
+	struct sweep s = {.arena = arena,
+		.options = options,
+		.sessions = out,
+		.open = arena_alloc(arena, (count + 1) * sizeof(*s.open)),
+		.room = arena_alloc(arena, (count + 1) * sizeof(*s.room))};
+
+	*out = (struct sessions){.all = arena_zalloc(arena, (count + 1) * sizeof(*out->all))};
+	if (s.open == NULL || s.room == NULL || out->all == NULL)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		struct slice type = cell_text(facts[i].event, TABLE_transaction_events_event_type);
+
+		facts[i].start = slice_equal_cstr(type, "Started");
+		facts[i].end = slice_equal_cstr(type, "Ended");
+	}
+	count = links_of_best(facts, count);
+	qsort(facts, count, sizeof(*facts), order_facts);
+	if (!join_answers(facts, &count, options->shared_id, arena))
+		return false;
+	for (size_t from = 0, to; from < count; from = to) {
+		for (to = from + 1; to < count && facts[to].time_us == facts[from].time_us;)
+			to++;
+		if (!sweep_instant(&s, facts, from, to))
+			return false;
+	}
+	if (!join_early(out, arena))
+		return false;
+	for (size_t i = 0; i < out->count; i++) {
+		if (!set_key(&out->all[i], out, options->whole, arena))
+			return false;
+	}
+	return true;
+}

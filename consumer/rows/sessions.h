@@ -1,0 +1,66 @@
+#ifndef ROWS_SESSIONS_H
+#define ROWS_SESSIONS_H
+
+#include "base/arena.h"
+#include "rows/transaction.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Sessions of an id that was used more than once at its station: a CSMS that gives 0, or any other
+ * id, to one session after the other, or to two connectors at once; a 2.x station that begins to
+ * count again when it has restarted. The result depends on the set of events alone, not on their
+ * order. Pure; any thread.
+ *
+ * Events count in the order of the station's own times; one without a time counts at its receipt.
+ * A start begins a session, and the one that was open at the same connector gets nothing more.
+ * (2.x: a start whose seqNo goes on from the start before it is another start of the same session.)
+ * Any other event is of an open session: if there are several, of the one at its connector; if
+ * there still are, of the one with its token. If none is open it is of the one that began last.
+ * An end that could be of several is of none, and all of those are flagged end_ambiguous.
+ */
+struct session_fact {
+	struct transaction *t; /* what this event says; of a start with one of its answers */
+	const struct row *event;
+	int64_t time_us;              /* the station's, or of receipt where that is none */
+	struct transaction_link link; /* of a 1.6 start */
+	bool linked;
+
+	/* For sessions_make() itself. */
+	struct session *session;
+	bool start;
+	bool end;
+	bool apart; /* a start that got a shared id in a refusal */
+	bool done;
+};
+
+/* t == NULL: the event stands for itself, which only events of shared ids do; fact says which. */
+struct session {
+	struct transaction *t;
+	const struct session_fact *fact; /* the start; the first event, where no start was seen */
+	bool fresh; /* nothing before it matters to it, nor to what comes after it */
+
+	bool started;
+	bool open;
+	int64_t seq; /* 2.x: of its last start */
+};
+
+struct sessions {
+	struct session *all;
+	size_t count;
+};
+
+struct sessions_options {
+	bool shared_id; /* an id of 0 or below: only starts that were accepted have it */
+	bool whole;     /* all events of the id are there, not only those since a fresh session */
+};
+
+/*
+ * facts are sorted and written to, their transactions merged into those of the sessions. Results of
+ * 1.6 that fit several starts count for the one they fit best. False if the arena is full.
+ */
+MUST_CHECK bool sessions_make(struct session_fact *facts, size_t count,
+	const struct sessions_options *options, struct arena *arena, struct sessions *out);
+
+#endif
