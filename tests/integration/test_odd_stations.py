@@ -187,6 +187,43 @@ STATES = [
     "SELECT charge_station_id, status, received_at FROM operation_status ORDER BY 1"]
 
 
+def test_value_that_an_answer_leaves_out_stays_as_it_was(odd, replay):
+    """Write-only keys are never reported with a value."""
+    def exchange(at, call, request, response, version):
+        id = f"{call}{at}"
+        return [captured(at, [2, id, call, request], f"absent {version}", version, "out"),
+                captured(at + 1, [3, id, response], f"absent {version}", version)]
+
+    variable = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
+    empty = {"component": {"name": "C"}, "variable": {"name": "Empty"}}
+    told = [{**variable, "attributeValue": "secret"}, {**empty, "attributeValue": "x"}]
+    lines = [
+        *exchange(0, "ChangeConfiguration", {"key": "AuthorizationKey", "value": "4F43"},
+                  {"status": "Accepted"}, "1.6"),
+        *exchange(10, "GetConfiguration", {}, {"configurationKey": [
+            {"key": "AuthorizationKey", "readonly": False},
+            {"key": "Other", "readonly": False, "value": None},
+            {"key": "Empty", "readonly": False, "value": ""}]}, "1.6"),
+        *exchange(20, "ChangeConfiguration", {"key": "AuthorizationKey"},
+                  {"status": "Accepted"}, "1.6"),
+        *exchange(0, "SetVariables", {"setVariableData": told}, {"setVariableResult": [
+            {**variable, "attributeStatus": "Accepted"},
+            {**empty, "attributeStatus": "Accepted"}]}, "2.0.1"),
+        *exchange(10, "GetVariables", {"getVariableData": [variable]}, {"getVariableResult": [
+            {**variable, "attributeStatus": "Accepted"},
+            {**empty, "attributeStatus": "Accepted", "attributeValue": ""}]}, "2.0.1"),
+        *exchange(20, "SetVariables", {"setVariableData": [variable]}, {"setVariableResult": [
+            {**variable, "attributeStatus": "Accepted"}]}, "2.0.1")]
+    replay(lines)
+    replay(lines[::-1])
+    assert odd.rows("SELECT charge_station_id, key, value ->> 'Value'"
+                    " FROM charge_station_settings, jsonb_each(settings) AS s (key, value)"
+                    " WHERE charge_station_id LIKE 'absent%' ORDER BY 1, 2") == [
+        ("absent 1.6", "AuthorizationKey", "4F43"), ("absent 1.6", "Empty", ""),
+        ("absent 2.0.1", "C/Empty", ""),
+        ("absent 2.0.1", "SecurityCtrlr/BasicAuthPassword", "secret")]
+
+
 VALUE = {"value": "5", "measurand": "Voltage", "unit": "V"}
 
 

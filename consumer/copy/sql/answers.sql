@@ -3,6 +3,8 @@
 -- of the store: s = a setting, t = what became of a trigger, c = of a certificate. An answer may
 -- repeat its call; then that is what it answers. To GetConfiguration and GetVariables the answer
 -- alone says all there is.
+-- What an answer leaves out it says nothing of: stations never report the value of a key that can
+-- only be written, and a known value stays.
 -- OFFSET 0: by the key to the few rows that are wanted.
 WITH exchanges AS MATERIALIZED (
     SELECT r.charge_station_id, r.received_at, coalesce(nullif(r.action, ''), c.action) AS action,
@@ -20,33 +22,35 @@ WITH exchanges AS MATERIALIZED (
         OFFSET 0) c ON true
 )
 SELECT 's', e.charge_station_id, e.received_at, e.request ->> 'key',
-    coalesce(e.request ->> 'value', ''), e.response ->> 'status', NULL::bigint
+    e.request ->> 'value', e.response ->> 'status', NULL::bigint
 FROM exchanges e
-WHERE e.action = 'ChangeConfiguration'
+WHERE e.action = 'ChangeConfiguration' AND e.request ->> 'value' IS NOT NULL
 UNION ALL
-SELECT 's', e.charge_station_id, e.received_at, k.v ->> 'key', coalesce(k.v ->> 'value', ''),
+SELECT 's', e.charge_station_id, e.received_at, k.v ->> 'key', k.v ->> 'value',
     'Accepted', NULL
 FROM exchanges e
 CROSS JOIN LATERAL json_items(e.response -> 'configurationKey') AS k (v)
-WHERE e.action = 'GetConfiguration'
+WHERE e.action = 'GetConfiguration' AND k.v ->> 'value' IS NOT NULL
 UNION ALL
 SELECT 's', e.charge_station_id, e.received_at, variable_key(r.v),
     d.v ->> variable_key(r.v), r.v ->> 'attributeStatus', NULL
 FROM exchanges e
 CROSS JOIN LATERAL (
     -- By key: a join would compare each with each. Of equal keys the last counts.
-    SELECT jsonb_object_agg(variable_key(i.v), coalesce(i.v ->> 'attributeValue', ''))
-        FILTER (WHERE variable_key(i.v) IS NOT NULL) AS v
+    SELECT jsonb_object_agg(variable_key(i.v), i.v ->> 'attributeValue')
+        FILTER (WHERE variable_key(i.v) IS NOT NULL
+            AND i.v ->> 'attributeValue' IS NOT NULL) AS v
     FROM json_items(e.request -> 'setVariableData') AS i (v)
     OFFSET 0) d
 CROSS JOIN LATERAL json_items(e.response -> 'setVariableResult') AS r (v)
 WHERE e.action = 'SetVariables' AND d.v ? variable_key(r.v)
 UNION ALL
 SELECT 's', e.charge_station_id, e.received_at, variable_key(r.v),
-    coalesce(r.v ->> 'attributeValue', ''), 'Accepted', NULL
+    r.v ->> 'attributeValue', 'Accepted', NULL
 FROM exchanges e
 CROSS JOIN LATERAL json_items(e.response -> 'getVariableResult') AS r (v)
 WHERE e.action = 'GetVariables' AND r.v ->> 'attributeStatus' = 'Accepted'
+  AND r.v ->> 'attributeValue' IS NOT NULL
 UNION ALL
 SELECT 't', e.charge_station_id, e.received_at, e.request ->> 'requestedMessage', NULL,
     e.response ->> 'status',
