@@ -11,4 +11,7 @@
  */
 uint64_t digest64(const void *data, size_t size);
 
+/* Another with a key: not stored, and whoever does not know the key cannot make two meet. */
+uint64_t digest64_keyed(uint64_t key, const void *data, size_t size);
+
 #endif

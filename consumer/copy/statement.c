@@ -8,6 +8,7 @@
 
 static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_LAYOUTS] = "layouts.sql",
+	[STATEMENT_LAYOUTS_DIFFER] = "layouts_differ.sql",
 	[STATEMENT_LOCK] = "lock.sql",
 	[STATEMENT_HALVES] = "halves.sql",
 	[STATEMENT_HALVES_NEAR] = "halves_near.sql",

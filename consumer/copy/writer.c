@@ -1,5 +1,6 @@
 #include "copy/writer.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "copy/writer_private.h"
 #include "pg/pg_error.h"
@@ -9,6 +10,8 @@
 #include <stdlib.h>
 
 enum { WRITER_SETUP_ARENA_BYTES = 64 * 1024 };
+
+static const int64_t CLOCK_DIFFERS_US = 5 * US_PER_SECOND; /* logged beyond it */
 
 static void writer_on_ready(void *context);
 static void writer_on_lost(void *context, const struct error *err);
@@ -86,6 +89,11 @@ bool writer_is_ready(const struct writer *w)
 void writer_totals(const struct writer *w, struct writer_totals *out)
 {
 	*out = w->totals;
+}
+
+int64_t writer_clock_offset_us(const struct writer *w)
+{
+	return w->clock_offset_us;
 }
 
 void writer_open(struct writer *w)
@@ -169,6 +177,34 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 	return true;
 }
 
+/*
+ * The database read its clock at some time between our question and its answer: by so much the two
+ * clocks differ at least. What is within that time is no difference that we can know of.
+ */
+static bool writer_on_clock(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	int64_t theirs_us = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	int64_t ahead_us = theirs_us - clock_wall_us(), behind_us = theirs_us - w->clock_asked_us;
+	bool differs;
+
+	(void)number;
+	(void)err;
+	w->clock_offset_us = ahead_us > 0 ? ahead_us : behind_us < 0 ? behind_us : 0;
+	differs = w->clock_offset_us > CLOCK_DIFFERS_US || w->clock_offset_us < -CLOCK_DIFFERS_US;
+	if (differs && !w->clock_differs)
+		log_warn("clock_differs",
+			"the clock here and that of the database differ; with several workers "
+			"calls and results that come by different ones may not be paired: keep "
+			"clocks with NTP",
+			"database_ahead_ms=%" PRId64, w->clock_offset_us / US_PER_MS);
+	else if (!differs && w->clock_differs)
+		log_info("clock_agrees", "", "database_ahead_ms=%" PRId64,
+			w->clock_offset_us / US_PER_MS);
+	w->clock_differs = differs;
+	return true;
+}
+
 static bool setup_on_layouts(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -190,6 +226,8 @@ static void setup_simple(struct writer *w, const char *sql,
 	r->on_result = on_result;
 	r->context = w;
 }
+
+#define CLOCK_SQL "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 /* p: a partition; d: a table that has the name of one; l: a table that is to become one. */
 #define SETUP_PARTITIONS_SQL                                                                       \
@@ -217,6 +255,8 @@ static bool setup_plan(struct writer *w, struct error *err)
 		w->options.commit_sync ? "SET synchronous_commit = on"
 				       : "SET synchronous_commit = off",
 		NULL);
+	w->clock_asked_us = clock_wall_us();
+	setup_simple(w, CLOCK_SQL, writer_on_clock);
 	setup_simple(w, "SELECT version, dirty FROM schema_migrations LIMIT 1", setup_on_schema);
 	/* A half-dead connection of an earlier run may still hold the row of our progress. */
 	setup_simple(w, terminate, NULL);
@@ -580,6 +620,8 @@ void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us)
 	if (sql == NULL)
 		return;
 	w->requests_count = w->copies_count = 0;
+	w->clock_asked_us = clock_wall_us();
+	setup_simple(w, CLOCK_SQL, writer_on_clock);
 	setup_simple(w, sql, NULL);
 	maintenance_run(w);
 }

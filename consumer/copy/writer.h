@@ -119,6 +119,11 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days);
  * Some thousands at a time. Only when ready and idle. */
 void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us);
 
+/* How far the database's clock is ahead of ours (below 0: behind), at least, as it was when last
+ * asked: after connecting, and with each writer_prune(). Several workers that agree with one
+ * database agree with each other. */
+int64_t writer_clock_offset_us(const struct writer *w);
+
 void writer_totals(const struct writer *w, struct writer_totals *out);
 
 #endif

@@ -1,6 +1,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/iso8601.h"
+#include "base/log.h"
 #include "copy/writer_private.h"
 
 #include <inttypes.h>
@@ -468,6 +469,41 @@ static bool plan_state(struct writer *w, enum statement_id statement, enum table
 		rows->rows, rows->count, more, more_count, err);
 }
 
+/* The row has the id of another layout, and is not to be read by that: it must describe itself. */
+static bool plan_on_layouts(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	if (PQntuples(result) == 0)
+		return true;
+	for (int i = 0; i < PQntuples(result); i++) {
+		int64_t id = result_int8(result, i, 0);
+
+		if (layouts_differ(w->layouts, (uint64_t)id, result_text(result, i, 1)))
+			log_warn("layout_differs",
+				"two sets of samples have one digest; rows of the one that is not "
+				"stored describe themselves",
+				"layout_id=%" PRId64, id);
+	}
+	return error_set(err, ERROR_TRANSIENT, "layout_differs",
+		"a layout of meter values has the id of another one; the batch is made again "
+		"without it");
+}
+
+/* Compared before they are used; a COMMIT is not for what has to be made again. */
+static bool plan_layouts(struct writer *w, struct error *err)
+{
+	if (w->work.batch->rows[TABLE_meter_value_layouts].count == 0)
+		return true;
+	if (!plan_state(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, 0, err) ||
+		!plan_state(w, STATEMENT_LAYOUTS_DIFFER, TABLE_meter_value_layouts, NULL, 0, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = plan_on_layouts;
+	w->requests[w->requests_count - 1].context = w;
+	return true;
+}
+
 static bool plan_on_positions(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -526,8 +562,7 @@ static bool plan_finish(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 
 	plan_drop_retained(b);
-	if (!plan_state(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, 0, err) ||
-		!writer_plan_transactions(w, err) ||
+	if (!writer_plan_transactions(w, err) ||
 		!plan_state(w, STATEMENT_CONNECTOR_STATUS, TABLE_connector_status, NULL, 0, err) ||
 		!plan_state(w, STATEMENT_OPERATION_STATUS, TABLE_station_operations, NULL, 0,
 			err) ||
@@ -597,8 +632,11 @@ bool writer_plan(struct writer *w, struct error *err)
 	}
 	if (work->phase == PHASE_KEYS) {
 		work->phase = b->transactions_count > 0 ? PHASE_MERGE : PHASE_FINISH;
-		if (b->transactions_count > 0)
-			return writer_plan_keys(w, err);
+		if (!plan_layouts(w, err) ||
+			(b->transactions_count > 0 && !writer_plan_keys(w, err)))
+			return false;
+		if (w->requests_count > 0)
+			return true;
 	}
 	if (work->phase == PHASE_MERGE) {
 		work->phase = PHASE_FINISH;

@@ -152,6 +152,11 @@ struct writer {
 	struct log_repeat durable_trouble;
 	uint64_t lsn_insert, lsn_flush; /* as read last */
 	bool schema_seen;
+
+	int64_t clock_asked_us; /* ours, before the database was asked for its own */
+	/* the database's clock is ahead by this much, at least; or behind */
+	int64_t clock_offset_us;
+	bool clock_differs;
 };
 
 /* Fill w->requests from where the work stands, and say where it stands after them. */

@@ -1,6 +1,7 @@
 #include "rows/layouts.h"
 
 #include "base/digest.h"
+#include "base/uuid.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,10 @@ enum {
 struct layouts {
 	uint64_t ids[LAYOUTS_SLOTS]; /* counted; 0 = empty */
 	bool known[LAYOUTS_SLOTS];
+	bool differs[LAYOUTS_SLOTS];   /* two texts have it */
+	uint64_t texts[LAYOUTS_SLOTS]; /* digest of the text that has the id; 0 = none was seen */
+	uint64_t key;
+	uint64_t others;
 	uint32_t per_station[STATIONS_SLOTS];
 	uint32_t per_station_max;
 	size_t count;
@@ -22,10 +27,17 @@ struct layouts {
 bool layouts_new(struct layouts **out, uint32_t per_station_max, struct error *err)
 {
 	struct layouts *l = calloc(1, sizeof(*l));
+	struct uuid random;
 
 	if (l == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	l->per_station_max = per_station_max;
+	if (!uuid_new(&random)) {
+		free(l);
+		return error_set_errno(err, ERROR_FATAL, "random",
+			"could not make a random number");
+	}
+	memcpy(&l->key, random.bytes, sizeof(l->key));
 	*out = l;
 	return true;
 }
@@ -56,6 +68,8 @@ static void layouts_begin_anew(struct layouts *l)
 {
 	layouts_forget(l);
 	memset(l->ids, 0, sizeof(l->ids));
+	memset(l->differs, 0, sizeof(l->differs));
+	memset(l->texts, 0, sizeof(l->texts));
 	memset(l->per_station, 0, sizeof(l->per_station));
 	l->count = 0;
 }
@@ -81,7 +95,54 @@ static size_t layouts_count(struct layouts *l, uint64_t id, struct slice station
 
 bool layouts_is_known(const struct layouts *l, uint64_t id)
 {
-	return l->known[layouts_slot(l, id)];
+	size_t slot = layouts_slot(l, id);
+
+	return l->known[slot] && !l->differs[slot];
+}
+
+/* Never 0. */
+static uint64_t layouts_text(const struct layouts *l, struct slice text)
+{
+	return digest64_keyed(l->key, text.data, text.size) | 1;
+}
+
+enum layouts_comparison layouts_compare(struct layouts *l, uint64_t id, struct slice text)
+{
+	size_t slot = layouts_slot(l, id);
+	uint64_t digest = layouts_text(l, text);
+
+	if (l->ids[slot] != id || l->texts[slot] == 0)
+		return LAYOUT_UNSEEN;
+	if (l->texts[slot] == digest)
+		return LAYOUT_SAME;
+	l->differs[slot] = true;
+	l->others++;
+	return LAYOUT_OTHER;
+}
+
+void layouts_note_text(struct layouts *l, uint64_t id, struct slice text)
+{
+	size_t slot = layouts_slot(l, id);
+
+	if (l->ids[slot] == id)
+		l->texts[slot] = layouts_text(l, text);
+}
+
+bool layouts_differ(struct layouts *l, uint64_t id, struct slice stored)
+{
+	size_t slot = layouts_slot(l, id);
+	bool first = !l->differs[slot];
+
+	if (l->ids[slot] != id)
+		return true;
+	l->differs[slot] = true;
+	layouts_note_text(l, id, stored);
+	return first;
+}
+
+uint64_t layouts_others(const struct layouts *l)
+{
+	return l->others;
 }
 
 enum layouts_admission layouts_admit(struct layouts *l, uint64_t id, struct slice station)

@@ -31,8 +31,28 @@ enum layouts_admission {
 
 enum layouts_admission layouts_admit(struct layouts *l, uint64_t layout_id, struct slice station);
 
-/* As layouts_admit() would say; nothing is admitted. */
+/* As layouts_admit() would say; nothing is admitted. Never of an id that two texts have. */
 bool layouts_is_known(const struct layouts *l, uint64_t layout_id);
+
+/*
+ * Digests of 64 bits can meet, and somebody may make them meet: the text that goes with an id is
+ * compared. Asked for before layouts_admit().
+ */
+enum layouts_comparison {
+	LAYOUT_SAME,
+	LAYOUT_UNSEEN, /* of that id no text was seen yet: the database is to compare this one */
+	LAYOUT_OTHER,  /* the id is that of another text; counted */
+};
+enum layouts_comparison layouts_compare(struct layouts *l, uint64_t layout_id, struct slice text);
+
+/* The text of an id that was admitted, before the database has compared it. */
+void layouts_note_text(struct layouts *l, uint64_t layout_id, struct slice text);
+
+/* The database has this text for the id, not the one that was seen here. True the first time. */
+bool layouts_differ(struct layouts *l, uint64_t layout_id, struct slice stored);
+
+/* How often a text had the id of another. */
+uint64_t layouts_others(const struct layouts *l);
 
 /* What the database says it has, read after connecting. */
 void layouts_learn(struct layouts *l, uint64_t layout_id, struct slice first_station);

@@ -128,6 +128,27 @@ static bool layout_store(struct meter *v, struct slice layout)
 	return true;
 }
 
+/* True if the layout is to be stored, or compared with the one that is. */
+static bool meter_admit_layout(struct meter *v, struct slice layout)
+{
+	struct layouts *layouts = v->work->builder->layouts;
+	enum layouts_comparison compared = layouts_compare(layouts, v->layout_id, layout);
+	enum layouts_admission admitted =
+		compared == LAYOUT_OTHER
+			? LAYOUT_REFUSED
+			: layouts_admit(layouts, v->layout_id, v->work->message->station);
+
+	if (admitted == LAYOUT_REFUSED) {
+		v->layout_in_row = true;
+		v->has_raw = true;
+		rows_set_flag(v->row, FLAG_layout_in_row);
+		return false;
+	}
+	if (compared == LAYOUT_UNSEEN)
+		layouts_note_text(layouts, v->layout_id, layout);
+	return compared == LAYOUT_UNSEEN || admitted == LAYOUT_NEW;
+}
+
 static bool meter_layout(struct meter *v)
 {
 	struct arena *arena = v->work->arena;
@@ -149,17 +170,8 @@ static bool meter_layout(struct meter *v)
 	v->layout_id = digest64(layout.data, layout.size);
 	if (v->layout_id == 0)
 		v->layout_id = 1; /* 0 says that the row has its own */
-	switch (layouts_admit(v->work->builder->layouts, v->layout_id, v->work->message->station)) {
-	case LAYOUT_KNOWN:
-		break;
-	case LAYOUT_NEW:
+	if (meter_admit_layout(v, layout))
 		return layout_store(v, layout);
-	case LAYOUT_REFUSED:
-		v->layout_in_row = true;
-		v->has_raw = true;
-		rows_set_flag(v->row, FLAG_layout_in_row);
-		break;
-	}
 	arena_rewind(arena, mark);
 	return true;
 }

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import rig
-from conftest import run_cli, stored
+from conftest import needs_failpoints, run_cli, stored
 
 @pytest.fixture
 def replay(tmp_path):
@@ -181,6 +181,74 @@ def test_answer_to_a_call_that_is_gone_for_good_is_stored(migrated, replay):
     migrated.rows("DROP TABLE transaction_events_2026_01")
     replay(migrated, [given(1, 7, id="2")])
     assert meters(migrated) == {}
+
+
+# ---- clocks of workers ----
+
+@needs_failpoints
+def test_halves_at_two_workers_whose_clocks_differ_are_paired(migrated, broker, publish, persister):
+    """What each gets is decided by its topics, so that the halves go to different ones."""
+    settings = {**migrated.settings(), **broker.settings()}
+    right = persister({**settings, "mqtt.topics": "cs/in/+/+"}).start()
+    wrong = persister({**settings, "mqtt.topics": "cs/out/+/+"},
+                      environment={"CLOCK_WRONG_BY": "90"}).start()
+    for p in (right, wrong):
+        p.wait_event("broker_connected")
+        p.wait_event("database_connected")
+    publish.raw("cs/in/ocpp1.6/cs001", json.dumps(start(0, 5, id="a1b2")["payload"]))
+    publish.raw("cs/out/ocpp1.6/cs001", json.dumps(given(0, 7, id="a1b2")["payload"]))
+    stored(migrated, 2)
+    assert meters(migrated) == {"7": 5}
+    assert wrong.wait_event("clock_differs")["database_ahead_ms"].startswith("-")
+    wrong.wait_metric("ocpp_persister_clock_offset_seconds", lambda v: 85 < v <= 90)
+    assert not right.events("clock_differs")
+
+
+# ---- layouts, and what lacks its other half ----
+
+def test_layout_whose_id_is_stored_for_another_text_goes_with_its_row(
+        migrated, running, publish):
+    def value(minute, power):
+        publish.call("cs001", "MeterValues", {"connectorId": 1, "meterValue": [{
+            "timestamp": f"2026-01-31T10:{minute:02}:00Z", "sampledValue": [
+                {"value": str(power), "measurand": "Power.Active.Import", "unit": "kW"}]}]},
+            id=str(minute))
+
+    p = running()
+    value(0, 1)
+    stored(migrated, 1)
+    # As if another set of samples with this digest had been there first.
+    migrated.rows("UPDATE meter_value_layouts SET layout = '[[\"Voltage\"]]',"
+                  " measurand = '{Voltage}', unit = '{V}'")
+    p.stop()
+    p.start()
+    for minute in (1, 2):
+        value(minute, 1 + minute)
+    stored(migrated, 3)
+    assert migrated.rows("SELECT value::int, measurand, unit FROM meter_samples"
+                         " WHERE event_time > '2026-01-31 10:00:30Z' ORDER BY 1") == [
+        (2000, "Power.Active.Import", "W"), (3000, "Power.Active.Import", "W")]
+    p.wait_metric("ocpp_persister_layouts_different_total", lambda v: v >= 2)
+    assert len(p.events("layout_differs")) == 1
+
+
+def test_what_lacks_its_other_half_is_listed_with_the_reason(migrated, replay):
+    stop = {"meterStop": 9, "timestamp": "2026-01-31T10:00:02Z"}
+    replay(migrated, [
+        line("in", 0, [2, "stop", "StopTransaction", stop]), start(1, 5, id="alone"),
+        authorize(2, "A", id="open"), outcome(3, "Accepted", id="nobody's"),
+        line("out", 4, [2, "reset", "Reset", {"type": "Soft"}]),
+        line("out", 5, [4, "error", "InternalError", "", {}]),
+        start(6, 7, id="both"), given(7, 1, id="both"), authorize(8, "B", id="done"),
+        outcome(9, "Accepted", id="done"), line("out", 10, [2, "ok", "Reset", {"type": "Soft"}]),
+        line("in", 11, [3, "ok", {"status": "Accepted"}])])
+    assert sorted(migrated.rows("SELECT message_id, reason FROM unmatched_events")) == [
+        ("alone", "StartTransaction without an answer that gives it a transaction id"),
+        ("error", "error without a call"),
+        ("nobody's", "result without a call"),
+        ("open", "Authorize without an answer"),
+        ("reset", "call of the CSMS without an answer"),
+        ("stop", "StopTransaction without a transaction id")]
 
 
 # ---- as much as comes ----

@@ -77,7 +77,7 @@ class Style(Tree):
         self.write("consumer/base/long.c", function(71))
         self.write("consumer/base/wide.h", "\t" * 12 + "12345\n")
         self.write("consumer/base/blank.h", "x \n")
-        self.write("consumer/base/large.c", "\n" * 601)
+        self.write("consumer/base/large.c", "\n" * 801)
         self.write("tests/long.py", "class A:\n    def f(self):\n" + "        x\n" * 70 + "x = 1\n")
         self.assertEqual([p.split(": ")[0] for p in style.check(self.root)],
                          ["consumer/base/blank.h:1", "consumer/base/large.c:1",

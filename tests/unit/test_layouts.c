@@ -42,6 +42,30 @@ static void what_the_database_has_counts_for_its_first_station(void **state)
 	layouts_free(&l);
 }
 
+/* The id is known, and the text is another one. */
+static void another_text_with_the_same_id_is_told_apart(void **state)
+{
+	const struct slice text = SLICE("[[\"a\"]]"), other = SLICE("[[\"b\"]]");
+	struct layouts *l;
+	struct error err;
+
+	(void)state;
+	assert_true(layouts_new(&l, 2, &err));
+	layouts_learn(l, 1, first);
+	assert_int_equal(layouts_compare(l, 1, text), LAYOUT_UNSEEN);
+	layouts_note_text(l, 1, text);
+	assert_int_equal(layouts_compare(l, 1, text), LAYOUT_SAME);
+	assert_true(layouts_is_known(l, 1));
+	assert_int_equal(layouts_compare(l, 1, other), LAYOUT_OTHER);
+	assert_int_equal(layouts_others(l), 1);
+	assert_false(layouts_is_known(l, 1)); /* from here on each text is looked at */
+	/* The database has the other one. */
+	assert_false(layouts_differ(l, 1, other));
+	assert_int_equal(layouts_compare(l, 1, other), LAYOUT_SAME);
+	assert_int_equal(layouts_compare(l, 1, text), LAYOUT_OTHER);
+	layouts_free(&l);
+}
+
 /* A batch is rolled back whenever a row of it was there already. */
 static void forgetting_is_no_fault_of_a_station(void **state)
 {
@@ -102,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_station_adds_only_so_many),
 		cmocka_unit_test(what_the_database_has_counts_for_its_first_station),
+		cmocka_unit_test(another_text_with_the_same_id_is_told_apart),
 		cmocka_unit_test(forgetting_is_no_fault_of_a_station),
 		cmocka_unit_test(ids_that_collide_are_told_apart),
 		cmocka_unit_test(the_table_never_fills_up),

@@ -1,0 +1,6 @@
+-- Layouts whose id is stored for another text. A statement of its own, behind the one that stores
+-- them, so that it sees what another worker has stored meanwhile.
+SELECT l.layout_id, l.layout
+FROM {unnest:meter_value_layouts}
+JOIN meter_value_layouts l ON l.layout_id = x.layout_id
+WHERE l.layout <> x.layout

@@ -1,0 +1,1 @@
+DROP VIEW unmatched_events;
