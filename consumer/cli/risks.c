@@ -142,6 +142,12 @@ bool risks_check_database_url(const struct config *config, struct error *err)
 		return true;
 	if (!pg_conninfo_split(config->storage_url, url, &pool, err))
 		return error_prefix(err, "storage.url (or DATABASE_URL)");
+	/* Fewer than are kept by default are fewer kept. */
+	if (pool.conns_min == pg_pool_settings_default().conns_min && pool.conns_max > 0 &&
+		pool.conns_max < pool.conns_min)
+		pool.conns_min = pool.conns_max;
+	if (!pg_pool_settings_check(&pool, err))
+		return error_prefix(err, "storage.url (or DATABASE_URL)");
 	options = PQconninfoParse(url, NULL); /* why not would quote it */
 	if (options == NULL)
 		return risks_bad_url(err, "is no connection string");

@@ -64,8 +64,13 @@ static void *config_field(const struct config *c, const struct config_setting *s
 	return (char *)(uintptr_t)c + s->offset;
 }
 
+/* The name that the CSMS MaEVE has for storage.url. */
+static const char config_alias[] = "storage.postgres.connection_string";
+
 static const struct config_setting *config_find(const char *name)
 {
+	if (strcmp(name, config_alias) == 0)
+		name = "storage.url";
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
 		if (strcmp(config_settings[i].name, name) == 0)
 			return &config_settings[i];
@@ -75,6 +80,8 @@ static const struct config_setting *config_find(const char *name)
 
 bool config_is_secret(const char *name, size_t size)
 {
+	if (size == strlen(config_alias) && memcmp(name, config_alias, size) == 0)
+		return true;
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
 		if (config_settings[i].type == CONFIG_SECRET &&
 			strlen(config_settings[i].name) == size &&

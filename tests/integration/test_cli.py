@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 
+import pytest
 import rig
 from conftest import BINARY, run_cli
 
@@ -58,3 +59,21 @@ def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
     for found in re.finditer(rb"level=\w+ event=", said):
         before = said[:found.start()]
         assert not before or before.endswith((b"\n", b"\r\033[K")), before[-80:]
+
+
+@pytest.mark.parametrize("name", ["storage.url", "storage.postgres.connection_string"])
+def test_settings_of_the_pool_that_contradict_each_other_are_refused(name):
+    def check(url):
+        return run_cli({name: url}, "config", "check")
+
+    base = "postgres://ocpp@127.0.0.1/ocpp?"
+    for good in ("pool_max_conns=3", "pool_max_conns=30&pool_min_conns=30",
+                 "pool_max_conns=1&pool_min_conns=0"):
+        assert check(base + good).returncode == 0, good
+    for bad, says in [("pool_min_conns=9&pool_max_conns=3", "pool_min_conns must be 0 to"),
+                      ("pool_max_conns=0", "pool_max_conns must be 1 to"),
+                      ("pool_max_conns=many", '"pool_max_conns" has no value that fits'),
+                      ("pool_colour=red", 'there is no setting "pool_colour"'),
+                      ("connect_timeout=0", "must be more than 0")]:
+        done = check(base + bad)
+        assert done.returncode != 0 and says in done.stderr, (bad, done.stderr)

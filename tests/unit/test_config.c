@@ -62,6 +62,22 @@ static void config_maeve_block_works_pasted(void **state)
 	config_fini(&c);
 }
 
+static void config_connection_string_of_maeve_is_storage_url(void **state)
+{
+	static const char name[] = "storage.postgres.connection_string";
+	struct config c;
+	struct error err;
+
+	(void)state;
+	assert_true(load(&c,
+		"[storage.postgres]\n"
+		"connection_string = \"postgres://u:p@db/csms?pool_max_conns=7\"\n",
+		&err));
+	assert_string_equal(c.storage_url, "postgres://u:p@db/csms?pool_max_conns=7");
+	assert_true(config_is_secret(name, strlen(name)));
+	config_fini(&c);
+}
+
 static void config_inline_form_and_long_values_work(void **state)
 {
 	struct config c;
@@ -191,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(config_maeve_block_works_pasted),
+		cmocka_unit_test(config_connection_string_of_maeve_is_storage_url),
 		cmocka_unit_test(config_inline_form_and_long_values_work),
 		cmocka_unit_test(config_errors_name_file_and_line),
 		cmocka_unit_test(config_environment_goes_before_the_file),
