@@ -15,7 +15,8 @@ import rig
 from conftest import BINARY, STATIONS, make_database, run_cli, stored
 
 # Not what a station said, but when and by whom it was written here.
-WRITTEN = {"added_at", "stored_at", "updated_at", "created_at", "spool", "seq", "first_charge_station_id"}
+WRITTEN = {"added_at", "stored_at", "updated_at", "created_at", "spool", "seq",
+           "first_charge_station_id"}
 SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress"}
 # A capture knows the time of receipt a little later than we did.
 ARRIVAL = {"received_at", "result_received_at", "booted_at", "boot_digest", "last_heartbeat_at",
