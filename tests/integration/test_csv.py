@@ -123,7 +123,7 @@ def test_bad_rows_are_said_and_the_rest_is_used(migrated, tmp_path):
     assert (found["records"], found["stored"], found["unreadable"]) == (2, 2, 3)
     for line, why in ((2, "its time is none"), (6, "a quote is not closed"),
                       (7, "its value has a point, though decimal=comma")):
-        assert f'file="{table}" line={line} count=1 msg="{why}"' in found["stderr"]
+        assert f'file={table} line={line} count=1 msg="{why}"' in found["stderr"]
     assert migrated.rows("SELECT charge_station_id, sampled::text, event_time ="
                          " '2026-01-31 09:00Z' FROM meter_values ORDER BY event_time") == [
         ("cs1", "{1.5}", True), ("cs\r\n1", "{1.50}", False)]
