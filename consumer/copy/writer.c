@@ -532,13 +532,15 @@ static void writer_roll_back(struct writer *w, const struct error *err)
 	w->work.failure = *err;
 	arena_reset(&w->setup_arena);
 	w->requests_count = w->copies_count = 0;
-	/* Another process has the log if it lives: a restore brings back the names of dead ones. */
+	/* Another process has the log if it lives: a restore brings back the names of dead ones.
+	 * When the connection of another role began is hidden from us. */
 	setup_simple(w,
 		writer_sql(&w->setup_arena,
 			PG_RECOVER_SQL
 			"; SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "
-			"pg_stat_activity a WHERE a.pid = p.backend_pid AND a.backend_start = "
-			"p.backend_start AND a.pid <> pg_backend_pid()) "
+			"pg_stat_activity a WHERE a.pid = p.backend_pid "
+			"AND coalesce(a.backend_start = p.backend_start, "
+			"a.datname = current_database()) AND a.pid <> pg_backend_pid()) "
 			"FROM ingest_progress p WHERE p.spool = '%s'",
 			w->owner_text, w->spool_text),
 		rollback_on_owner);
