@@ -41,10 +41,12 @@ MERGED = "consumer/copy/writer_transactions.c"
 
 # Rules of sessions whose id was used again: (file, text, broken text).
 RULES = {
-    "rule_order": (SESSIONS, "qsort(facts, count, sizeof(*facts), order_facts);", ";"),
+    "rule_order": (SESSIONS, "qsort(facts, count, sizeof(*facts), order_facts);",
+                   "qsort(facts, 0, sizeof(*facts), order_facts);"),
     "rule_connector": (SESSIONS, "if (same_place(s->open[i]->fact, f) &&",
                        "if (false && same_place(s->open[i]->fact, f) &&"),
-    "rule_token": (SESSIONS, "count = keep_fitting(room, count, f, token_fits);", ";"),
+    "rule_token": (SESSIONS, "count = keep_fitting(room, count, f, token_fits);",
+                   "(void)keep_fitting(room, 0, f, token_fits);"),
     "rule_ended": (SESSIONS, "session->open &= !f->end;", ";"),
     "rule_ambiguous": (SESSIONS, "if (count > 1 && f->end) {", "if (count > SIZE_MAX - 1) {"),
     "rule_all_ended": (SESSIONS, "if (s->ambiguous == 0 || s->ambiguous < s->open_count)",
