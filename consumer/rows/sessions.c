@@ -87,22 +87,10 @@ static bool fact_is_accepted(const struct session_fact *f)
 		"Accepted");
 }
 
-static bool texts_are_equal(const struct session_fact *a, const struct session_fact *b, int column)
-{
-	return slice_equal(cell_text(a->event, column), cell_text(b->event, column));
-}
-
 /* One start, sent again. Without a time of its own it has another digest each time. */
 static bool facts_are_one_start(const struct session_fact *a, const struct session_fact *b)
 {
-	if (fact_digest(a) == fact_digest(b))
-		return true;
-	return a->event->cells[KEY_TIME].number == TIME_UNDATED &&
-	       b->event->cells[KEY_TIME].number == TIME_UNDATED &&
-	       a->event->cells[KEY_EVSE].number == b->event->cells[KEY_EVSE].number &&
-	       fact_seq(a) == fact_seq(b) &&
-	       texts_are_equal(a, b, TABLE_transaction_events_id_token) &&
-	       texts_are_equal(a, b, TABLE_transaction_events_meter_start);
+	return a->t->ranks[GROUP_START].digest == b->t->ranks[GROUP_START].digest;
 }
 
 /* By time, starts first, then by content: a start with all of its answers, the best first. */
@@ -322,8 +310,6 @@ static bool sweep_start(struct sweep *s, struct session_fact *f, bool alone)
 	if (continued != NULL) {
 		if (fact_seq(f) > continued->seq)
 			continued->seq = fact_seq(f);
-		else /* the same start once more, not another one */
-			f->t->ranks[GROUP_START].digest = continued->t->ranks[GROUP_START].digest;
 		return session_take(s, continued, f);
 	}
 	for (size_t i = 0; i < s->open_count; i++) {
@@ -395,6 +381,36 @@ static bool join_early(struct sessions *sessions, struct arena *arena)
 	return true;
 }
 
+/* The first start, if all of them are that one: sent again without a time, or left of several that
+ * a result was tried with. */
+static struct session_fact *only_start(struct session_fact *facts, size_t count)
+{
+	struct session_fact *only = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!facts[i].start)
+			continue;
+		if (only == NULL)
+			only = &facts[i];
+		else if (!facts_are_one_start(only, &facts[i]))
+			return NULL;
+	}
+	return only;
+}
+
+/* Then the id was not used again, and all events are of one session, whatever their times. */
+static bool make_one(struct sweep *s, struct session_fact *facts, size_t count,
+	struct session_fact *start)
+{
+	struct session *one = session_new(s, start);
+
+	for (size_t i = 0; i < count; i++) {
+		if (&facts[i] != start && !session_take(s, one, &facts[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool set_key(struct session *session, const struct sessions *sessions, bool whole,
 	struct arena *arena)
 {
@@ -417,6 +433,7 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 		.sessions = out,
 		.open = arena_alloc(arena, (count + 1) * sizeof(*s.open)),
 		.room = arena_alloc(arena, (count + 1) * sizeof(*s.room))};
+	struct session_fact *only = NULL;
 
 	*out = (struct sessions){.all = arena_zalloc(arena, (count + 1) * sizeof(*out->all))};
 	if (s.open == NULL || s.room == NULL || out->all == NULL)
@@ -431,6 +448,10 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 	qsort(facts, count, sizeof(*facts), order_facts);
 	if (!join_answers(facts, &count, options->shared_id, arena))
 		return false;
+	if (options->whole && !options->shared_id)
+		only = only_start(facts, count);
+	if (only != NULL)
+		return make_one(&s, facts, count, only);
 	for (size_t from = 0, to; from < count; from = to) {
 		for (to = from + 1; to < count && facts[to].time_us == facts[from].time_us;)
 			to++;

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "base/digest.h"
 #include "rows/flags.h"
 
 #include <inttypes.h>
@@ -115,6 +116,35 @@ bool transaction_has_events(const struct transaction *t)
 	return t->ranks[GROUP_VERSION].kind > 0;
 }
 
+/*
+ * What tells the event from others of its kind: its digest. That of an event without a valid time
+ * has its message id in it, so that copies of it, sent again, would be different events.
+ */
+static uint64_t event_identity(const struct row *event)
+{
+	static const int meters[] = {TABLE_transaction_events_meter_start,
+		TABLE_transaction_events_meter_stop};
+	uint64_t identity = 0;
+
+	if (event->cells[KEY_TIME].number != TIME_UNDATED)
+		return (uint64_t)event->cells[KEY_DIGEST].number;
+	for (size_t i = 0; i < FACTS_COUNT + sizeof(meters) / sizeof(*meters); i++) {
+		int column = i < FACTS_COUNT ? transaction_facts[i].event_column
+					     : meters[i - FACTS_COUNT];
+		const struct cell *cell = column < 0 ? NULL : &event->cells[column];
+
+		identity *= UINT64_C(0x9e3779b97f4a7c15);
+		if (cell == NULL || !cell->present)
+			continue;
+		if (event->table->columns[column].type == COLUMN_TEXT ||
+			event->table->columns[column].type == COLUMN_NUMERIC)
+			identity += digest64(cell->text.data, cell->text.size);
+		else
+			identity += digest64(&cell->number, sizeof(cell->number));
+	}
+	return identity;
+}
+
 /* An event that states one column of a group has the group. */
 static bool group_is_stated(enum transaction_group group, const struct row *event)
 {
@@ -209,7 +239,7 @@ bool transaction_add_event(struct transaction *t, const struct row *event,
 		.kind = RANK_STATED,
 		.seq = seq->present ? seq->number : -1,
 		.time_us = event->cells[KEY_TIME].number,
-		.digest = (uint64_t)event->cells[KEY_DIGEST].number,
+		.digest = event_identity(event),
 	};
 	struct rank first = first_rank(&rank, start, stop, link);
 	struct rank of_start = start_rank(&rank, link);

@@ -141,12 +141,15 @@ class History:
             self.call("StopTransaction", request)
         if self.chance(0.5):
             meter, energy = self.random.randint(0, 10**6), self.random.randint(0, 9999)
-            number = self.call("StartTransaction", {
-                "connectorId": 1, "idTag": "CAROL", "meterStart": meter,
-                "timestamp": self.later()})
-            self.result("StartTransaction", number, {
-                "transactionId": id, "idTagInfo": {"status": "Accepted"}})
-            self._clock += 1
+            # One whose end never comes, before another at its connector.
+            for token in ["DAVE", "CAROL"] if self.chance(0.5) else ["CAROL"]:
+                number = self.call("StartTransaction", {
+                    "connectorId": 1, "idTag": token, "meterStart": meter,
+                    "timestamp": self.later()})
+                self.result("StartTransaction", number, {
+                    "transactionId": id, "idTagInfo": {"status": "Accepted"}})
+                self.energies[token] = None
+                self._clock += 1
             self.call("StopTransaction", {"transactionId": id, "meterStop": meter + energy,
                                           "timestamp": self.later()})
             self.energies["CAROL"] = energy
@@ -199,7 +202,9 @@ class History:
         return {"timestamp": self.later(60), "sampledValue": [sample]}
 
     def event201(self, kind, transaction, seq, meter):
-        request = {"eventType": kind, "timestamp": self.clock(), "seqNo": seq,
+        # No odd times with an id that is used again: those count at their receipt.
+        at = self.later() if transaction.startswith("again-") else self.clock()
+        request = {"eventType": kind, "timestamp": at, "seqNo": seq,
                    "triggerReason": self.random.choice(["CablePluggedIn", "MeterValuePeriodic"]),
                    "transactionInfo": {"transactionId": transaction}}
         info = request["transactionInfo"]

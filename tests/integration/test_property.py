@@ -48,7 +48,7 @@ def wrong_energies(database, expected):
     stored = {}
     for station, token, energy in database.rows(
             "SELECT charge_station_id, id_token, energy_wh::integer FROM sessions"
-            " WHERE id_token IN ('ALICE', 'BOB', 'CAROL')"):
+            " WHERE id_token IN ('ALICE', 'BOB', 'CAROL', 'DAVE')"):
         stored.setdefault(station, {})[token] = energy
     return {station: f"{stored.get(station)}, not {tokens}\n"
             for station, tokens in expected.items() if stored.get(station) != tokens}
