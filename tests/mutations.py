@@ -53,8 +53,8 @@ RULES = {
                        "if (s->open_count < SIZE_MAX)"),
     "rule_fresh": (SESSIONS, "alone &= s->open_count == 0 &&", "alone &="),
     "rule_several_starts": (SOURCE, "into->resplit = true;", ";"),
-    "rule_shared_id": (SOURCE, "bool shared = decimal_to_int64(id, INT64_MIN, 0, &number);",
-                       "bool shared = decimal_to_int64(id, INT64_MIN, -1, &number);"),
+    "rule_shared_id": (SOURCE, 'static const char accepted[] = "Accepted";',
+                       'static const char accepted[] = "";'),
     "rule_cost_waits": (MERGED, "if (PQgetisnull(result, i, READ_COST))", "if (i >= 0)"),
 }
 
