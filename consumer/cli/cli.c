@@ -188,7 +188,7 @@ enum exit_code cli_fail(enum exit_code code, const struct error *err)
 	return code;
 }
 
-enum exit_code cli_database_code(const struct error *err)
+enum exit_code cli_database_code(struct error *err)
 {
 	/* Tables, schemas, columns and functions that are not there. */
 	static const char *const missing[] = {"42P01", "3F000", "42703", "42883"};
@@ -196,8 +196,10 @@ enum exit_code cli_database_code(const struct error *err)
 	if (strncmp(err->reason, "schema_", 7) == 0)
 		return EXIT_CODE_SCHEMA;
 	for (size_t i = 0; i < sizeof(missing) / sizeof(*missing); i++) {
-		if (strcmp(err->sqlstate, missing[i]) == 0)
-			return EXIT_CODE_SCHEMA;
+		if (strcmp(err->sqlstate, missing[i]) != 0)
+			continue;
+		error_hint(err, "`ocpp-persister migrate up` brings the schema up to date");
+		return EXIT_CODE_SCHEMA;
 	}
 	if (strcmp(err->reason, "connection") == 0 || strcmp(err->sqlstate, "42501") == 0 ||
 		strncmp(err->sqlstate, "08", 2) == 0 || strncmp(err->sqlstate, "57", 2) == 0)
@@ -209,8 +211,6 @@ enum exit_code cli_fail_database(struct error *err)
 {
 	enum exit_code code = cli_database_code(err);
 
-	if (code == EXIT_CODE_SCHEMA && strncmp(err->reason, "schema_", 7) != 0)
-		error_hint(err, "`ocpp-persister migrate up` brings the schema up to date");
 	return cli_fail(code, err);
 }
 

@@ -56,9 +56,9 @@ enum exit_code cli_fail(enum exit_code code, const struct error *err);
 /*
  * The same for a command that worked with the database: EXIT_CODE_SCHEMA where the schema or
  * something in it is missing or of another version, EXIT_CODE_DATABASE where the server went away
- * or refused us, else EXIT_CODE_FAILED.
+ * or refused us, else EXIT_CODE_FAILED. The error gets a hint where the schema is what is missing.
  */
-enum exit_code cli_database_code(const struct error *err);
+enum exit_code cli_database_code(struct error *err);
 enum exit_code cli_fail_database(struct error *err);
 
 /* The settings as libpq wants them. */

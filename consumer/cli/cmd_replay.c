@@ -273,10 +273,8 @@ static void replay_finish(const struct config *config, struct replay_report *rep
 	}
 	reports[0].ok = replay_attach(config, &reports[0].loads, &err) &&
 			replay_forget(config, reports, count, &err);
-	if (!reports[0].ok) {
-		snprintf(reports[0].failure, sizeof(reports[0].failure), "%s", err.message);
-		reports[0].code = cli_database_code(&err);
-	}
+	if (!reports[0].ok)
+		replay_report_failure(&reports[0], &err);
 }
 
 static enum exit_code replay_run(const struct config *config, const struct replay_options *options,

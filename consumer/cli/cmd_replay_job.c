@@ -222,6 +222,13 @@ static bool job_store(struct replay_job *job, struct error *err)
 	return ok;
 }
 
+void replay_report_failure(struct replay_report *report, struct error *err)
+{
+	report->code = cli_database_code(err);
+	snprintf(report->failure, sizeof(report->failure), "%s", err->message);
+	snprintf(report->hint, sizeof(report->hint), "%s", err->hint);
+}
+
 void replay_job_run(struct replay_job *job)
 {
 	struct replay_source_events events = {replay_on_unreadable, &job->report.unreadable};
@@ -229,11 +236,8 @@ void replay_job_run(struct replay_job *job)
 
 	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
 			 replay_position_find(job, &err) && job_store(job, &err);
-	if (!job->report.ok) {
-		snprintf(job->report.failure, sizeof(job->report.failure), "%s", err.message);
-		snprintf(job->report.hint, sizeof(job->report.hint), "%s", err.hint);
-		job->report.code = cli_database_code(&err);
-	}
+	if (!job->report.ok)
+		replay_report_failure(&job->report, &err);
 	job->report.over = true;
 	PQfinish(job->look);
 	job->look = NULL;
