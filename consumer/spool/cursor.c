@@ -130,6 +130,13 @@ static bool cursor_read_position(struct spool *s, const struct spool_segment *se
 	return ok;
 }
 
+/* A number that was left out is of a record that the disk has lost and the database has: then it
+ * has counted more than the log. If not, it has read another log, and lacks what is in this one. */
+static bool cursor_is_elsewhere(const struct position *log, const struct position *at)
+{
+	return log->seq < at->seq && log->counted && at->counted && at->records <= log->records;
+}
+
 bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, struct position *out,
 	struct error *err)
 {
@@ -148,7 +155,7 @@ bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, s
 	if (cursor_is_behind(at->seq, highest, err) ||
 		(!found && !cursor_read_position(s, &segment, at->seq, out, err)))
 		return false;
-	if (out->seq == at->seq && position_differs(out, at)) {
+	if (out->seq == at->seq ? position_differs(out, at) : cursor_is_elsewhere(out, at)) {
 		error_set(err, ERROR_FATAL, "spool_copied",
 			"record %" PRIu64 " of this log is not the one that the database has: the "
 			"log is a copy, or was "

@@ -154,7 +154,8 @@ MUST_CHECK bool spool_cursor_seek(struct spool_cursor *cursor, uint64_t seq, uin
 
 /*
  * Is this the log that somebody has read up to there? False with err (FATAL) if it is not: its end
- * is before that, or its record of that number is another one, as in a copy that went its own way.
+ * is before that, or its record of that number is another one, as in a copy that went its own way,
+ * or the number was left out but fewer records were read than the log has.
  *
  * *out is the log's own position: the same number; a higher one if it has let go of what follows;
  * or a lower one if the number is among those that were left out. Blocking: it may have to read a

@@ -286,6 +286,56 @@ static void spool_damage_is_a_gap_that_is_said_once(void **state)
 	spool_close(&s);
 }
 
+/* The last records of the segment go, as in a power cut where nothing was synced. */
+static void lose_behind(uint64_t first_seq, size_t kept)
+{
+	char path[512];
+	off_t end = SEGMENT_HEADER_BYTES;
+
+	for (uint64_t i = 0; i < kept; i++) {
+		uint8_t payload[PAYLOAD + 100];
+		struct record r = {.topic = SLICE("cs/in/ocpp1.6/cs001"), .trace = SLICE("")};
+
+		r.payload = slice_of(payload, make_payload(i, payload));
+		end += (off_t)record_bytes(&r);
+	}
+	path_of(first_seq, path);
+	assert_int_equal(truncate(path, end), 0);
+}
+
+/*
+ * A number behind the end may be of a record that the disk lost: then the database has counted
+ * more. One that has counted less has read another log, and lacks what this one has.
+ */
+static void spool_does_not_take_another_log_for_what_the_disk_lost(void **state)
+{
+	static struct position_link links[60];
+	struct position at, found;
+	struct spool *s;
+	struct error err;
+	uint64_t skipped = UINT64_C(1) << 32;
+	char path[512];
+
+	(void)state;
+	assert_int_equal(append_until_killed(0, 60), 60);
+	s = open_with(options());
+	assert_int_equal(links_behind(s, 0, links, 60), 60);
+	/* A copy that ended at 10 was killed, too, and went on with 5 records. */
+	at = (struct position){.seq = 10 + skipped + 5, .counted = true, .records = 15};
+	assert_false(recognises(s, &at, &found, &err));
+	assert_string_equal(err.reason, "spool_copied");
+	spool_close(&s);
+	path_of(skipped + 61, path);
+	assert_int_equal(unlink(path), 0);
+	lose_behind(1, 40);
+	remove_file("closed");
+	s = open_with(options());
+	at = links[59].log;
+	assert_true(recognises(s, &at, &found, &err));
+	assert_int_equal(found.seq, 40);
+	spool_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +345,7 @@ int main(void)
 		SPOOL_TEST(spool_without_segments_has_its_numbers_or_another_name),
 		SPOOL_TEST(spool_of_an_older_version_is_counted_from_now_on),
 		SPOOL_TEST(spool_damage_is_a_gap_that_is_said_once),
+		SPOOL_TEST(spool_does_not_take_another_log_for_what_the_disk_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
