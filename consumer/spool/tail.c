@@ -1,6 +1,7 @@
 #include "spool/tail.h"
 
 #include "base/digest.h"
+#include "base/fs.h"
 #include "spool/spool_private.h"
 
 #include <stdlib.h>
@@ -10,6 +11,8 @@ enum {
 	/* Of address space: a window and the largest record, twice, and more. */
 	TAIL_ARENA_BYTES = 64 << 20,
 	TAIL_ARENA_USED = 16 << 20, /* then it is used again */
+	/* Records read at most for each of the window: a log without QoS may be of any size. */
+	TAIL_SPARSE = 64,
 };
 
 /* Records are counted from 1, those of an earlier run first; 0 = there is none. */
@@ -85,16 +88,19 @@ static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struc
 	return next == SPOOL_EMPTY;
 }
 
-/* The number behind which there are so many records, or the log's beginning. */
-static uint64_t tail_seq(struct spool *s, uint64_t records)
+/* The number behind which there are so many records, or all of the log, or of what is not packed. */
+static uint64_t tail_seq(struct spool *s, uint64_t records, bool packed)
 {
-	uint64_t seq = 0;
+	uint64_t seq;
 
 	pthread_mutex_lock(&s->lock);
+	seq = s->end.seq;
 	for (size_t i = s->segments_count; i-- > 0;) {
 		const struct spool_segment *segment = &s->segments[i];
 		uint64_t count = segment->last_seq + 1 - segment->first_seq;
 
+		if (segment->archived && !packed)
+			break;
 		seq = count > records ? segment->last_seq - records : segment->first_seq - 1;
 		if (count >= records)
 			break;
@@ -123,18 +129,29 @@ static bool tail_settle(struct spool_tail *t, struct error *err)
 	return true;
 }
 
-/* Records without a QoS do not count, so more may have to be read than there are messages. */
+/*
+ * Records without a QoS do not count, so more may have to be read than there are messages. What is
+ * packed cannot be read without room on the disk; a start needs none.
+ */
 static bool tail_load(struct spool_tail *t, struct spool *s, struct error *err)
 {
-	uint64_t oldest = tail_seq(s, UINT64_MAX);
+	uint64_t records = t->window;
+	bool packed = true;
 
-	for (uint64_t records = t->window;; records *= 4) {
-		uint64_t seq = tail_seq(s, records);
+	for (;;) {
+		uint64_t seq = tail_seq(s, records, packed);
 
-		if (!tail_read(t, s, seq, err))
+		if (tail_read(t, s, seq, err)) {
+			if (t->count >= t->window || records >= t->window * TAIL_SPARSE ||
+				seq <= tail_seq(s, UINT64_MAX, packed))
+				return tail_settle(t, err);
+			records *= 4;
+		} else if (packed && fs_is_full(err)) {
+			log_failure(LOG_LEVEL_WARN, "spool_tail_not_read", err);
+			packed = false;
+		} else {
 			return false;
-		if (t->count >= t->window || seq <= oldest)
-			return tail_settle(t, err);
+		}
 	}
 }
 

@@ -156,6 +156,27 @@ static void tail_uses_records_without_packet_ids_once(void **state)
 	spool_close(&s);
 }
 
+/* A log of messages without a QoS may be of any size: a start reads no more than its end. */
+static void tail_does_not_read_all_of_a_log_without_qos(void **state)
+{
+	struct spool *s = open_with(options());
+	struct spool_tail *t;
+	struct error err;
+
+	(void)state;
+	take(s, NULL, 7, 7);
+	for (int i = 0; i < 2000; i++) {
+		struct record none = make(99999);
+
+		none.flags = 0;
+		assert_int_equal(spool_append(s, &none, false, &err), SPOOL_APPENDED);
+	}
+	t = open_tail(s, 10);
+	assert_false(has(t, 7, 7));
+	spool_tail_close(&t);
+	spool_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +185,7 @@ int main(void)
 		SPOOL_TEST(tail_forgets_what_is_behind_the_window),
 		SPOOL_TEST(tail_is_read_from_the_log_at_the_start),
 		SPOOL_TEST(tail_uses_records_without_packet_ids_once),
+		SPOOL_TEST(tail_does_not_read_all_of_a_log_without_qos),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
