@@ -1,10 +1,10 @@
 #include "spool/tail.h"
 
 #include "base/digest.h"
-#include "base/fs.h"
 #include "spool/spool_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	TAIL_PACKETS = 65536,
@@ -146,7 +146,7 @@ static bool tail_load(struct spool_tail *t, struct spool *s, struct error *err)
 				seq <= tail_seq(s, UINT64_MAX, packed))
 				return tail_settle(t, err);
 			records *= 4;
-		} else if (packed && fs_is_full(err)) {
+		} else if (packed && strcmp(err->reason, "disk_full") == 0) {
 			log_failure(LOG_LEVEL_WARN, "spool_tail_not_read", err);
 			packed = false;
 		} else {
