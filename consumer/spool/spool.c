@@ -116,6 +116,9 @@ static void spool_write_closed(struct spool *s)
 	int n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 		s->end.seq, s->end.records, s->end.digest_from, s->end.digest);
 
+	/* No segment says yet which numbers were left out: the next start has to leave them out. */
+	if (s->left_out)
+		return;
 	spool_path(s, "closed", path);
 	spool_reserve_take(s->dir);
 	if ((s->active_fd >= 0 && !fs_sync_data(s->active_fd, s->active_path, &err)) ||
@@ -215,6 +218,7 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 	}
 	old_fd = s->active_fd;
 	s->active_fd = fd;
+	s->left_out = false;
 	s->active_offset = SEGMENT_HEADER_BYTES;
 	s->active_size = s->options.segment_bytes;
 	s->segments[s->segments_count++] = (struct spool_segment){.first_seq = h.first_seq,
@@ -292,7 +296,8 @@ static enum spool_append spool_next_segment(struct spool *s, struct error *err)
 		return SPOOL_FULL;
 	if (spool_begin_segment(s, err))
 		return SPOOL_APPENDED;
-	return fs_is_full(err) ? spool_out_of_room(s, true, err) : SPOOL_FAILED;
+	/* The spare is there: what is waited for is the disk. */
+	return fs_is_full(err) ? spool_out_of_room(s, false, err) : SPOOL_FAILED;
 }
 
 static bool spool_buffer_reserve(struct spool *s, size_t size, struct error *err)

@@ -39,6 +39,7 @@ struct spool {
 	uint64_t empty_first_seq;
 	bool empty_found;
 	bool identity_found; /* by this start, not made */
+	bool left_out;       /* numbers, and no segment was begun behind them yet */
 	bool broken;         /* an append failed */
 	_Atomic bool rotate; /* spool_rotate() was called; any thread */
 	int lock_fd;

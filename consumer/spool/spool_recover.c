@@ -63,7 +63,8 @@ bool spool_recover(struct spool *s, struct error *err)
 		s->next_seq = s->end.seq + 1;
 	if (found && clean && closed.seq >= s->next_seq)
 		recover_lost(s, &closed);
-	if (found && !clean)
+	s->left_out = found && !clean;
+	if (s->left_out)
 		s->next_seq += RECOVER_SKIP;
 	/* What is not known of what was is counted from here on. */
 	if (!s->end.counted)

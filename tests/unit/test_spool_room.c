@@ -1,6 +1,7 @@
 #include "unit_spool.h"
 
 #include "base/log.h"
+#include "spool/tail.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -255,6 +256,105 @@ static void spool_has_as_many_segments_as_the_disk_holds(void **state)
 	spool_close(&s);
 }
 
+/* A spare is ready, but its header finds no room (file systems that write elsewhere): whoever
+ * waits for room does not ask without a pause. */
+static void spool_segment_that_finds_no_room_is_begun_later(void **state)
+{
+	enum spool_append result = SPOOL_FULL;
+	struct spool *s;
+	uint64_t count = 0;
+	struct stat file;
+	int64_t begun_us;
+	char path[256];
+	int tries = 0;
+
+	(void)state;
+	if (!mount_small())
+		skip();
+	log_set_level(LOG_LEVEL_ERROR);
+	s = open_with(options());
+	assert_int_equal(append(s, count++, NULL), SPOOL_APPENDED);
+	snprintf(path, sizeof(path), "%s/spare.tmp", dir);
+	do {
+		usleep(1000);
+	} while (access(path, F_OK) != 0 || stat(path, &file) != 0 ||
+		 file.st_blocks * 512 < SEGMENT);
+	assert_int_equal(truncate(path, 0), 0);
+	fill_with("of-somebody-else");
+	count = append_until_full(s, count);
+	begun_us = clock_mono_us();
+	while (clock_mono_us() - begun_us < 2 * US_PER_SECOND) {
+		assert_true(spool_wait_for_space(s));
+		assert_int_equal(append(s, count, NULL), SPOOL_FULL);
+		tries++;
+	}
+	assert_true(tries < 10);
+	snprintf(path, sizeof(path), "%s/of-somebody-else", dir);
+	assert_int_equal(unlink(path), 0);
+	while (result == SPOOL_FULL && spool_wait_for_space(s))
+		result = append(s, count, NULL);
+	assert_int_equal(result, SPOOL_APPENDED);
+	assert_int_equal(read_from(s, 0, 0, NULL), count + 1);
+	spool_close(&s);
+}
+
+/* The end of the log is packed, and there is no room to unpack it. */
+static void spool_tail_is_read_without_room(void **state)
+{
+	struct spool_options o = options();
+	struct spool_tail *tail = NULL;
+	struct spool_stats stats;
+	struct spool *s;
+	struct error err;
+	uint64_t count;
+
+	(void)state;
+	if (!mount_small())
+		skip();
+	o.archive = true;
+	s = open_with(o);
+	for (count = 0; count < 300; count++)
+		assert_int_equal(append(s, count, NULL), SPOOL_APPENDED);
+	spool_release(s, count);
+	do {
+		usleep(1000);
+		spool_stats(s, &stats);
+	} while (stats.archived < stats.segments - 1);
+	spool_close(&s);
+	s = open_with(o);
+	fill_with("of-somebody-else");
+	if (!spool_tail_open(&tail, s, 1000, &err))
+		fail_msg("%s", err.message);
+	spool_tail_close(&tail);
+	spool_close(&s);
+}
+
+/* Numbers that were left out after a crash are left out although there was no room to say so. */
+static void spool_numbers_are_not_used_again_after_a_full_disk(void **state)
+{
+	struct spool *s;
+	uint64_t count, seq;
+	char path[256];
+
+	(void)state;
+	if (!mount_small())
+		skip();
+	log_set_level(LOG_LEVEL_ERROR);
+	count = append_until_killed(0, 100);
+	snprintf(path, sizeof(path), "%s/spare.tmp", dir);
+	(void)unlink(path);
+	fill_with("of-somebody-else");
+	s = open_with(options());
+	assert_int_equal(append(s, count, NULL), SPOOL_FULL);
+	spool_close(&s);
+	snprintf(path, sizeof(path), "%s/of-somebody-else", dir);
+	assert_int_equal(unlink(path), 0);
+	s = open_with(options());
+	assert_int_equal(append(s, count, &seq), SPOOL_APPENDED);
+	assert_true(seq > UINT64_C(1) << 32);
+	spool_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +365,9 @@ int main(void)
 		SMALL_DISK_TEST(spool_goes_on_when_others_make_room),
 		SMALL_DISK_TEST(spool_opens_on_a_full_disk_every_time),
 		SMALL_DISK_TEST(spool_keeps_a_reserve_for_its_small_files),
+		SMALL_DISK_TEST(spool_segment_that_finds_no_room_is_begun_later),
+		SMALL_DISK_TEST(spool_tail_is_read_without_room),
+		SMALL_DISK_TEST(spool_numbers_are_not_used_again_after_a_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
