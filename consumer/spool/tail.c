@@ -88,7 +88,7 @@ static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struc
 	return next == SPOOL_EMPTY;
 }
 
-/* The number behind which there are so many records, or all of the log, or of what is not packed. */
+/* The number behind which there are so many records, or all of the log, or all not packed. */
 static uint64_t tail_seq(struct spool *s, uint64_t records, bool packed)
 {
 	uint64_t seq;
