@@ -54,7 +54,7 @@ RULES = {
     "rule_fresh": (SESSIONS, "alone &= s->open_count == 0 &&", "alone &="),
     "rule_several_starts": (SOURCE, "into->resplit = true;", ";"),
     "rule_shared_id": (SOURCE, 'static const char accepted[] = "Accepted";',
-                       'static const char accepted[] = "";'),
+                       'static const char accepted[] = "none";'),
     "rule_cost_waits": (MERGED, "if (PQgetisnull(result, i, READ_COST))", "if (i >= 0)"),
 }
 
