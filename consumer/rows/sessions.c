@@ -50,14 +50,22 @@ static int order_digests(const struct session_fact *a, const struct session_fact
 
 /* ---- which starts there are ---- */
 
+/* Answers of one content and message id that were received at two times are two: both count. */
+static int order_results(const struct session_fact *x, const struct session_fact *y)
+{
+	if (x->link.result_digest != y->link.result_digest)
+		return x->link.result_digest < y->link.result_digest ? -1 : 1;
+	return order_numbers(x->link.received_us, y->link.received_us);
+}
+
 /* By result, the start it fits best first; what is no start of 1.6 comes last. */
 static int order_links(const void *a, const void *b)
 {
 	const struct session_fact *x = a, *y = b;
 	int order = order_numbers(y->linked, x->linked);
 
-	if (order == 0 && x->link.result_digest != y->link.result_digest)
-		order = x->link.result_digest < y->link.result_digest ? -1 : 1;
+	if (order == 0)
+		order = order_results(x, y);
 	if (order == 0)
 		order = transaction_link_compare(&y->link, &x->link);
 	return order != 0 ? order : order_digests(x, y);
@@ -73,7 +81,7 @@ static size_t links_of_best(struct session_fact *facts, size_t count)
 		const struct session_fact *before = kept > 0 ? &facts[kept - 1] : NULL;
 
 		if (facts[i].linked && before != NULL && before->linked &&
-			before->link.result_digest == facts[i].link.result_digest &&
+			order_results(before, &facts[i]) == 0 &&
 			fact_digest(before) != fact_digest(&facts[i]))
 			continue;
 		facts[kept++] = facts[i];
@@ -217,19 +225,57 @@ static size_t keep_fitting(struct session **found, size_t count, const struct se
 	return fitting > 0 ? kept : count;
 }
 
-/* Into s->room: those that began last. */
-static size_t sweep_last(const struct sweep *s)
+/* Into s->room: all since the last that is fresh, the last first. Others may be absent. */
+static size_t sweep_recent(const struct sweep *s)
 {
 	size_t count = 0;
 
 	for (size_t i = s->sessions->count; i-- > 0;) {
 		struct session *session = &s->sessions->all[i];
 
-		if (count > 0 && session->fact->time_us != s->room[0]->fact->time_us)
+		if (session->t != NULL)
+			s->room[count++] = session;
+		if (session->fresh)
 			break;
-		s->room[count++] = session;
 	}
 	return count;
+}
+
+/* Into s->room: of those at the event's place and with its token those that began last. */
+static size_t sweep_last(const struct sweep *s, const struct session_fact *f)
+{
+	size_t count = sweep_recent(s), kept = 0;
+
+	count = keep_fitting(s->room, count, f, place_fits);
+	count = keep_fitting(s->room, count, f, token_fits);
+	while (kept < count && s->room[kept]->fact->time_us == s->room[0]->fact->time_us)
+		kept++;
+	return kept;
+}
+
+/* The end of a session that has ended, sent again while others are open: with a token that is not
+ * that of any of those. NULL if it is not. */
+static struct session *sweep_ended(const struct sweep *s, const struct session_fact *f)
+{
+	size_t count;
+
+	if (!f->end)
+		return NULL;
+	for (size_t i = 0; i < s->open_count; i++) {
+		const struct session_fact *start = s->open[i]->fact;
+
+		if (token_fits(start, f) ||
+			slice_is_absent(cell_text(start->event, TABLE_transaction_events_id_token)))
+			return NULL;
+	}
+	count = sweep_recent(s);
+	for (size_t i = 0; i < count; i++) {
+		struct session *session = s->room[i];
+
+		if (session->t->ranks[GROUP_STOP].kind > 0 && token_fits(session->fact, f))
+			return session;
+	}
+	return NULL;
 }
 
 static bool session_take(struct sweep *s, struct session *session, struct session_fact *f)
@@ -253,16 +299,18 @@ static void sweep_close(struct sweep *s)
 
 static bool sweep_assign(struct sweep *s, struct session_fact *f)
 {
-	struct session **room = s->room;
+	struct session **room = s->room, *ended = sweep_ended(s, f);
 	size_t count = s->open_count;
 
+	if (ended != NULL)
+		return session_take(s, ended, f);
 	if (count == 0 && s->options->shared_id) {
 		session_new(s, f)->t = NULL;
 		return true;
 	}
 	memcpy(room, s->open, count * sizeof(*room));
 	if (count == 0)
-		count = sweep_last(s);
+		count = sweep_last(s, f);
 	count = keep_fitting(room, count, f, place_fits);
 	count = keep_fitting(room, count, f, token_fits);
 	if (count == 0) {

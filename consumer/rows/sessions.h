@@ -17,7 +17,9 @@
  * A start begins a session, and the one that was open at the same connector gets nothing more.
  * (2.x: a start whose seqNo goes on from the start before it is another start of the same session.)
  * Any other event is of an open session: if there are several, of the one at its connector; if
- * there still are, of the one with its token. If none is open it is of the one that began last.
+ * there still are, of the one with its token. If none is open it is of the one that began last; at
+ * its place and with its token, if there was one since none was open. An end with the token of one
+ * that has ended, and of none that is open, is that end once more.
  * An end that could be of several is of none, and all of those are flagged end_ambiguous.
  */
 struct session_fact {

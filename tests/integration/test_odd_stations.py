@@ -261,3 +261,64 @@ def test_signed_data_is_flagged_as_what_it_is(odd, replay):
             {"value": "1234", "format": "SignedData"}, {"value": "7"}]}]}], "signed")])
     assert odd.rows("SELECT flag_names(flags) FROM meter_values"
                     " WHERE charge_station_id = 'signed'") == [(["signed"],)]
+
+
+def start_of(after, id, connector, token, meter):
+    at = (EPOCH + datetime.timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (after, "in", [2, id, "StartTransaction", {
+        "connectorId": connector, "idTag": token, "meterStart": meter, "timestamp": at}])
+
+
+def answer_to(after, id, transaction):
+    return (after, "out", [3, id, {"transactionId": transaction,
+                                   "idTagInfo": {"status": "Accepted"}}])
+
+
+def stop_of(after, id, transaction, meter, token=None):
+    at = (EPOCH + datetime.timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (after, "in", [2, id, "StopTransaction", {
+        "transactionId": transaction, "meterStop": meter, "timestamp": at,
+        **({"idTag": token} if token else {})}])
+
+
+def sessions_of(odd, replay, name, histories):
+    """histories: {what: messages}. {(what, order): sessions} as (token, Wh, flags), by start."""
+    cases = {}
+    for what, messages in histories.items():
+        for order in orders([]):
+            station = f"{name} {what} {order}"
+            cases[station] = orders([captured(after, message, station, direction=direction)
+                                     for after, direction, message in messages])[order]
+    replay_all(replay, cases)
+    found = {station: [] for station in cases}
+    for station, *row in odd.rows(
+            "SELECT charge_station_id, id_token, energy_wh::integer, flags FROM sessions"
+            " WHERE starts_with(charge_station_id, %s)"
+            " ORDER BY started_at NULLS FIRST, stopped_at, id_token", name + " "):
+        found[station].append(tuple(row))
+    return {tuple(station.removeprefix(name + " ").split(" ", 1)): rows
+            for station, rows in found.items()}
+
+
+def test_answers_that_are_equal_are_each_of_its_start(odd, replay):
+    """A station that counts message ids from 1 after each start, a CSMS with one id for all."""
+    found = sessions_of(odd, replay, "equal", {str(id): [
+        start_of(0, "1", 1, "T", 1000), answer_to(1, "1", id), stop_of(3600, "2", id, 1500),
+        start_of(7200, "1", 1, "T", 1500), answer_to(7201, "1", id), stop_of(9000, "2", id, 2700)]
+        for id in (0, -3, 9, "abc")})
+    assert found == {case: [("T", 500, []), ("T", 1200, [])] for case in found}
+
+
+def test_end_that_is_sent_again_with_another_time_ends_nobody_else(odd, replay):
+    begin = [start_of(0, "a", 1, "ALICE", 1000), answer_to(1, "a", 9),
+             start_of(1800, "b", 2, "BOB", 5000), answer_to(1801, "b", 9),
+             stop_of(3600, "c", 9, 1500, "ALICE")]
+    found = sessions_of(odd, replay, "again", {
+        "charging": [*begin, stop_of(3900, "d", 9, 1500, "ALICE")],
+        "before": [*begin, stop_of(3900, "d", 9, 1500, "ALICE"),
+                   stop_of(7200, "e", 9, 14000, "BOB")],
+        "after": [*begin, stop_of(7200, "e", 9, 14000, "BOB"),
+                  stop_of(7500, "d", 9, 1500, "ALICE")]})
+    assert found == {case: [
+        ("ALICE", 500, ["duplicate_stop"]), ("BOB", None if case[0] == "charging" else 9000, [])]
+        for case in found}
