@@ -394,6 +394,21 @@ static bool pairs_statement(struct writer *w, enum statement_id id, struct row *
 	return true;
 }
 
+/* The transactions that had the starts are made anew. */
+static bool pairs_unlink(struct batch *b, struct row *const *lost, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct transaction *t =
+			transaction_without_start(&b->arena, lost[i]->cells[KEY_STATION].text,
+				cell_text(lost[i], TABLE_exchange_pairs_transaction_id),
+				lost[i]->cells[KEY_TIME].number);
+
+		if (t == NULL || !batch_add_transaction(b, t))
+			return false;
+	}
+	return true;
+}
+
 bool writer_plan_pairs(struct writer *w, struct error *err)
 {
 	struct arena *arena = &w->work.batch->arena;
@@ -413,6 +428,8 @@ bool writer_plan_pairs(struct writer *w, struct error *err)
 		if (!pairs_of_id(w, &halves[from], to - from, &s))
 			return writer_arena_full(err);
 	}
+	if (!pairs_unlink(w->work.batch, s.lost_starts, s.lost_starts_count))
+		return writer_arena_full(err);
 	w->work.starts = s.starts;
 	w->work.authorize = s.authorize;
 	return pairs_statement(w, STATEMENT_LOST_AUTHORIZE, s.lost_authorize,

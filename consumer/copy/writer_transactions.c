@@ -339,7 +339,8 @@ static bool merge_one(struct writer *w, size_t i, struct error *err)
 	struct writer_merged *m = w->work.merged;
 	struct batch *b = w->work.batch;
 	struct transaction *t = b->transactions[i];
-	bool shared_id = !transaction_has_events(t) && t->ranks[GROUP_COST].kind == 0;
+	bool shared_id =
+		!transaction_has_events(t) && t->ranks[GROUP_COST].kind == 0 && !t->unlinked;
 
 	if (w->work.split[i] || t->resplit)
 		return writer_add_split(w, t, shared_id) || writer_arena_full(err);

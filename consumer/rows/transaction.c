@@ -111,6 +111,20 @@ struct transaction *transaction_of_shared_id(const struct transaction *t, struct
 	return shared;
 }
 
+struct transaction *transaction_without_start(struct arena *arena, struct slice station,
+	struct slice id, int64_t start_us)
+{
+	struct transaction *t = transaction_new(arena, station, id);
+	int64_t number;
+
+	if (t == NULL)
+		return NULL;
+	t->resplit = true;
+	t->unlinked = !decimal_to_int64(id, INT64_MIN, 0, &number);
+	t->earliest_us = start_us;
+	return t;
+}
+
 bool transaction_has_events(const struct transaction *t)
 {
 	return t->ranks[GROUP_VERSION].kind > 0;
@@ -429,6 +443,7 @@ bool transaction_merge(struct transaction *into, const struct transaction *from,
 
 	flags->number |= from_cells[TABLE_transactions_flags].number;
 	into->resplit |= from->resplit;
+	into->unlinked |= from->unlinked;
 	if (from->earliest_us < into->earliest_us)
 		into->earliest_us = from->earliest_us;
 	merge_places(into, from, GROUP_METER_START);

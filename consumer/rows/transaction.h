@@ -56,8 +56,10 @@ struct transaction {
 	 * Not stored. resplit: the id has several starts, or is one after all; its sessions come
 	 * of all of its events (rows/sessions.h). earliest_us: of what was merged, TIME_UNDATED if
 	 * something has no time. shared_id: of an event that stands for itself, the id it states.
+	 * unlinked: nothing but that a start turned out not to have this id, which is not shared.
 	 */
 	bool resplit;
+	bool unlinked;
 	int64_t earliest_us;
 	struct slice shared_id;
 };
@@ -128,6 +130,10 @@ MUST_CHECK struct transaction *transaction_of_shared_id(const struct transaction
 	struct arena *arena);
 
 /* False while nothing but a cost is known, which is no transaction yet, and of shared ids. */
+/* A start of 1.6 had this id, and has not any more: what was made of it must be made anew. */
+struct transaction *transaction_without_start(struct arena *arena, struct slice station,
+	struct slice id, int64_t start_us);
+
 bool transaction_has_events(const struct transaction *t);
 
 /*

@@ -322,3 +322,15 @@ def test_end_that_is_sent_again_with_another_time_ends_nobody_else(odd, replay):
     assert found == {case: [
         ("ALICE", 500, ["duplicate_stop"]), ("BOB", None if case[0] == "charging" else 9000, [])]
         for case in found}
+
+
+def test_start_that_turns_out_not_to_be_answered_is_of_no_session(odd, replay):
+    """An answer after 90 s is of the only call of its message id; not if there is another one."""
+    found = sessions_of(odd, replay, "late", {
+        f"{id}{other}": [start_of(0, "1", 1, "T", 1000), answer_to(90, "1", id),
+                         stop_of(3600, "2", id, 1500), *more]
+        for id in (9, 0, "abc") for other, more in {
+            "alone": [], "call": [start_of(7200, "1", 1, "T", 5000)],
+            "result": [answer_to(400, "1", 77)]}.items()})
+    assert found == {case: [("T", 500, [])] if case[0].endswith("alone") else [(None, None, [])]
+                     for case in found}
