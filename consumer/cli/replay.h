@@ -80,9 +80,9 @@ struct replay_job {
 	uint64_t seq; /* of the record read last */
 	uint64_t furthest;
 	PGconn *look; /* beside the pipeline's: where to go on, who else stores messages; or NULL */
-	char asked[2 * SHA256_BYTES + 1];     /* digest of filters and the like */
 	void (*send)(struct replay_job *job); /* the report is news */
 	int pipe_fd;                          /* -1 = the only job */
+	char asked[2 * SHA256_BYTES + 1];     /* digest of filters and the like */
 };
 
 /*

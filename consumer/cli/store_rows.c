@@ -161,7 +161,7 @@ static size_t rows_cell(char out[static CELL_BYTES], const struct store_field *f
 		left = slice_skip(left, n);
 	}
 	if (left.size > 0) {
-		to = stpcpy(to, "~");
+		memcpy(to, "~", 2);
 		width++;
 	}
 	return width;

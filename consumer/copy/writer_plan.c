@@ -585,6 +585,44 @@ static bool plan_finish(struct writer *w, struct error *err)
 	return writer_plan_positions(w, &b->arena, err);
 }
 
+/* What follows once all rows of events are written. */
+static bool plan_after_events(struct writer *w, struct error *err)
+{
+	struct writer_work *work = &w->work;
+	struct batch *b = work->batch;
+
+	if (work->phase == PHASE_PAIRS) {
+		if (!writer_plan_pairs(w, err))
+			return false;
+		work->phase = PHASE_STORE;
+		if (w->requests_count > 0)
+			return true;
+	}
+	if (work->phase == PHASE_STORE) {
+		if (!writer_plan_store(w, err))
+			return false;
+		work->phase = PHASE_KEYS;
+		if (work->told)
+			return true;
+	}
+	if (work->phase == PHASE_KEYS) {
+		work->phase = b->transactions_count > 0 ? PHASE_MERGE : PHASE_FINISH;
+		if (!plan_layouts(w, err) ||
+			(b->transactions_count > 0 && !writer_plan_keys(w, err)))
+			return false;
+		if (w->requests_count > 0)
+			return true;
+	}
+	if (work->phase == PHASE_MERGE) {
+		work->phase = PHASE_FINISH;
+		if (!writer_plan_merge(w, err))
+			return false;
+		if (w->requests_count > 0)
+			return true;
+	}
+	return plan_finish(w, err);
+}
+
 /*
  * As much as can be asked for without an answer: a phase that needs none goes on into the next one
  * in the same run.
@@ -616,34 +654,5 @@ bool writer_plan(struct writer *w, struct error *err)
 			b->rows[TABLE_exchange_halves].count > 0)
 			return true;
 	}
-	if (work->phase == PHASE_PAIRS) {
-		if (!writer_plan_pairs(w, err))
-			return false;
-		work->phase = PHASE_STORE;
-		if (w->requests_count > 0)
-			return true;
-	}
-	if (work->phase == PHASE_STORE) {
-		if (!writer_plan_store(w, err))
-			return false;
-		work->phase = PHASE_KEYS;
-		if (work->told)
-			return true;
-	}
-	if (work->phase == PHASE_KEYS) {
-		work->phase = b->transactions_count > 0 ? PHASE_MERGE : PHASE_FINISH;
-		if (!plan_layouts(w, err) ||
-			(b->transactions_count > 0 && !writer_plan_keys(w, err)))
-			return false;
-		if (w->requests_count > 0)
-			return true;
-	}
-	if (work->phase == PHASE_MERGE) {
-		work->phase = PHASE_FINISH;
-		if (!writer_plan_merge(w, err))
-			return false;
-		if (w->requests_count > 0)
-			return true;
-	}
-	return plan_finish(w, err);
+	return plan_after_events(w, err);
 }

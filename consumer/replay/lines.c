@@ -5,6 +5,7 @@
 #include "base/iso8601.h"
 #include "replay/json_scan.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 enum { LINES_TIME_BYTES = 64, LINES_TRACE_AT = 3, LINES_TRACE_BYTES = 32 };
@@ -420,7 +421,7 @@ static bool lines_trim_frame(struct slice *frame, struct error *err)
 {
 	while (frame->size > 0 && *frame->data != '[' && *frame->data != '{')
 		*frame = slice_skip(*frame, 1);
-	while (frame->size > 0 && memchr(" \t\r", frame->data[frame->size - 1], 3) != NULL)
+	while (frame->size > 0 && isspace(frame->data[frame->size - 1]))
 		frame->size--;
 	return frame->size > 0 || lines_bad(err, "it has no frame");
 }

@@ -44,7 +44,8 @@ const char *lines_direction_of_word(struct slice word)
 		while (size < word.size && isalpha(word.data[size]))
 			size++;
 	} else {
-		while (size < word.size && memchr("<>-=", word.data[size], 4) != NULL)
+		while (size < word.size && word.data[size] != '\0' &&
+			strchr("<>-=", word.data[size]) != NULL)
 			size++;
 	}
 	for (size_t i = 0; i < sizeof(direction_words) / sizeof(*direction_words); i++) {
