@@ -409,8 +409,8 @@ def test_owner_with_createrole_makes_roles_that_fit_their_names(workspace):
     assert tries("writer", "SELECT ocpp.ensure_partition('ocpp_events', '2026-01-31')")
     assert tries("writer", insert)
     assert tries("writer", "UPDATE ocpp.ocpp_events SET flags = 1")
-    assert tries("reader", "SELECT * FROM ocpp.ocpp_events")
-    assert tries("reader", "SELECT * FROM ocpp.ocpp_events_2026_01")
+    assert tries("reader", "SELECT action FROM ocpp.ocpp_events")
+    assert tries("reader", "SELECT action FROM ocpp.ocpp_events_2026_01")
     for view in ("meter_samples", "meter_values_json", "sessions", "suspicious_sessions"):
         assert tries("reader", f"SELECT * FROM ocpp.{view}")
     assert not tries("reader", "SELECT ocpp.ensure_partition('ocpp_events', '2026-02-28')")
