@@ -228,7 +228,7 @@ def test_disk_that_is_full_for_a_moment_loses_nothing(persister, migrated, broke
     publish = Publisher(broker.port)
     p = persister({**migrated.settings(), **broker.settings(), "spool.segment_bytes": "4MiB"})
     sent, waited = 0, 0
-    for n in range(12, 60, 6):
+    for n in range(12, 100, 7):  # writes and syncs take turns
         p.environment = {"FAILPOINT": f"fs:{n}:{fault}"}
         p.start()
         rig.wait_until(lambda: p.events("broker_connected") or not p.running, 60,
@@ -241,7 +241,10 @@ def test_disk_that_is_full_for_a_moment_loses_nothing(persister, migrated, broke
         if p.running:
             p.process.send_signal(signal.SIGTERM)
         code = p.wait_exit(60)
-        assert code == 0 or (code == 6 and "could not sync" in p.events("stopping")[-1]["msg"])
+        # A start may also fail where it reads, which a full disk does not make it do.
+        assert code == 0 or (code == 6 and (not p.events("started") or
+                                            "could not sync" in rig.tail(p.log))), (
+            n, code, rig.tail(p.log))
     assert waited > 0
     p.environment = {}
     p.start().wait_event("broker_connected")

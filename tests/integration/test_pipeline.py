@@ -11,6 +11,9 @@ import rig
 from conftest import run_cli, stored
 
 
+STORE = {"mqtt.topics": "cs/in/+/+, cs/out/+/+, cs/store/+"}
+
+
 def meter(number, station="cs001", id="1"):
     """A meter value of its own minute, as JSON."""
     time = f"2026-01-{1 + number // 1440:02}T{number // 60 % 24:02}:{number % 60:02}:00Z"
@@ -133,7 +136,7 @@ def test_bad_rows_in_one_mqtt_message_cost_nobody_else(running, migrated, publis
                                                        foreseen):
     with migrated.connect() as c:
         c.execute("ALTER TABLE tokens ADD CONSTRAINT ours CHECK (issuer <> 'Nobody')")
-    p = running()
+    p = running(STORE)
     wrong = {"contract_id": noise(3000)} if foreseen else {"issuer": "Nobody"}
     publish.raw("cs/store/token", json.dumps(
         [token(n, **(wrong if n in bad else {})) for n in range(count)]))
@@ -236,6 +239,7 @@ def test_batch_that_is_too_slow_gets_smaller_until_it_is_not(waiting, migrated, 
     sent = [publish.client.publish("cs/in/ocpp1.6/cs001", json.dumps(meter(n)), 1)
             for n in range(count)]
     sent[-1].wait_for_publish(300)
+    p.wait_metric("ocpp_persister_mqtt_messages_received_total", count)
     p.let_go()
     drained(migrated, count)
     assert totals(migrated) == (count, count, 0, 0)
@@ -298,7 +302,7 @@ def test_dead_letters_that_nothing_helps_are_tried_at_leisure(running, migrated,
 
 def test_texts_of_dead_letters_can_always_be_stored(running, migrated, publish, tmp_path):
     """A name cut within a character for its detail; a topic that is no text, from a capture."""
-    p = running()
+    p = running(STORE)
     publish.raw("cs/store/token", json.dumps({"op": "set", "a" + "ä" * 60: 1},
                                              ensure_ascii=False).encode())
     stored(migrated, 1)
