@@ -42,7 +42,8 @@ def test_every_table_column_view_and_function_has_a_comment(migrated):
         UNION ALL
         SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p')
-          AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL
+          AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
+          AND col_description(c.oid, a.attnum) IS NULL
         UNION ALL
         SELECT p.proname, NULL FROM pg_proc p WHERE p.pronamespace = 'ocpp'::regnamespace
           AND obj_description(p.oid, 'pg_proc') IS NULL""")

@@ -15,8 +15,8 @@ STORE = {"mqtt.topics": "cs/in/+/+, cs/out/+/+, cs/store/+"}
 
 
 def meter(number, station="cs001", id="1"):
-    """A meter value of its own minute, as JSON."""
-    time = f"2026-01-{1 + number // 1440:02}T{number // 60 % 24:02}:{number % 60:02}:00Z"
+    """A meter value of its own second of one day, as JSON."""
+    time = f"2026-01-31T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z"
     return {"type": 2, "action": "MeterValues", "id": id, "request": {
         "connectorId": 1, "meterValue": [
             {"timestamp": time, "sampledValue": [{"value": str(number)}]}]}}
@@ -228,7 +228,7 @@ def test_layout_of_a_message_set_aside_is_written_with_the_next(running, migrate
 
 def test_batch_that_is_too_slow_gets_smaller_until_it_is_not(waiting, migrated, publish):
     """Each row takes a millisecond: 5,000 more than the timeout, half of them less."""
-    count = int(os.environ.get("SLOW_MESSAGES", 8000))
+    count = int(os.environ.get("SLOW_MESSAGES", 6000))
     with migrated.connect() as c:
         c.execute("""
             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
