@@ -163,7 +163,7 @@ BAD = [
      "cannot hold as it is"),
     ("token", '{"op": "set", "op": "delete", "uid": "A"}', "bad_row", "cannot hold as it is"),
     ("token", {"op": "set", "uid": "A", **TOKEN, "contract_id": LONG}, "limit",
-     "index row"),
+     "contract_id would take"),
 ]
 
 

@@ -103,7 +103,7 @@ static bool all_given_back(int64_t pool)
 		(unsigned long long)s.open, (unsigned long long)s.idle, (unsigned long long)s.busy,
 		(unsigned long long)s.waiting, (unsigned long long)s.connects_total,
 		(unsigned long long)s.broken_total, (unsigned long long)s.waits_total);
-	return s.busy == 0 && s.waiting == 0 && s.open <= (uint64_t)pool && s.connects_total > 8;
+	return s.busy == 0 && s.waiting == 0 && s.open <= (uint64_t)pool && s.broken_total >= 2;
 }
 
 int main(int argc, char **argv)
