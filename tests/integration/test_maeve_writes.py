@@ -406,8 +406,9 @@ def test_down_removes_all_of_it_and_leaves_the_rest_untouched(migrated, migrate)
     for _ in range(2):
         assert migrate("maeve", "up").returncode == OK
         assert migrate("maeve", "up").returncode == OK
+        # its indexes, with the part that one of them has in each partition
         assert [row for row in objects(migrated, ["ocpp", "public"])
-                if not row[2].startswith("maeve_")] == before
+                if not re.match(r"maeve_|ocpp_events_\w+_reservation_of_idx$", row[2])] == before
         done = migrate("maeve", "down")
         assert done.returncode == OK, done.stderr
         assert "schema maeve is at version 0" in done.stderr
@@ -415,7 +416,7 @@ def test_down_removes_all_of_it_and_leaves_the_rest_untouched(migrated, migrate)
         assert {name for _, _, name, _ in objects(migrated, ["maeve"])} == {
             "schema_migrations", "schema_migrations_pkey"}
     assert migrate("maeve", "up", "1").returncode == OK
-    assert migrate("maeve", "status").stdout.split()[::2] == ["applied", *["pending"] * 4]
+    assert migrate("maeve", "status").stdout.split()[::2] == ["applied", *["pending"] * 5]
     assert migrate("version").stdout != migrate("maeve", "version").stdout == "1\n"
     assert migrate("maeve", "down", "1").returncode == OK
 
