@@ -11,14 +11,14 @@
 -- Not in SQL: copies of such functions in every place of a plan, for every partition, make planning
 -- take seconds. They name all that they use by its schema, or it is PostgreSQL's own.
 CREATE FUNCTION number_of(v jsonb) RETURNS numeric
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     RETURN CASE WHEN v #>> '{}' ~ '^-?[0-9]{1,60}([.][0-9]{1,60})?$' THEN (v #>> '{}')::numeric END;
 END $$;
 COMMENT ON FUNCTION number_of IS 'A number, also one written as text; else NULL';
 
 CREATE FUNCTION whole_of(v jsonb) RETURNS integer
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     number numeric := CASE WHEN v #>> '{}' ~ '^-?[0-9]{1,10}([.]0{1,60})?$'
         THEN (v #>> '{}')::numeric END;
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION whole_of IS 'A whole number that MaEVE''s integer can hold; 
 -- The text is looked at first: a cast of a time that is none is an error. Years are those that the
 -- text form of OCPP can have, in UTC too.
 CREATE FUNCTION time_of(told text) RETURNS timestamptz
-LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     said timestamptz;
 BEGIN
@@ -47,16 +47,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION time_of IS 'A time as OCPP writes it, UTC where it names no zone; NULL for what is none';
 
-CREATE FUNCTION reservation_of(request jsonb) RETURNS integer
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+-- Of the table's own payloads, and at every write: the session's search_path must not matter.
+CREATE FUNCTION reservation_of(id jsonb, reservation_id jsonb) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN coalesce(maeve.whole_of(request -> 'id'), maeve.whole_of(request -> 'reservationId'));
+    RETURN coalesce(maeve.whole_of(id), maeve.whole_of(reservation_id));
 END $$;
-COMMENT ON FUNCTION reservation_of IS 'The id that ReserveNow gives a reservation';
+COMMENT ON FUNCTION reservation_of IS 'The id that ReserveNow gives a reservation: id (2.x) or reservationId (1.6)';
 
 -- MaEVE finds reservations by their id alone. Hardly any message is one of these.
-CREATE INDEX maeve_ocpp_events_reservation
-    ON ocpp.ocpp_events (maeve.reservation_of(coalesce(request, payload)))
+CREATE INDEX maeve_ocpp_events_reservation ON ocpp.ocpp_events (maeve.reservation_of(
+        coalesce(request, payload) -> 'id', coalesce(request, payload) -> 'reservationId'))
     WHERE action = 'ReserveNow';
 
 -- A gateway may repeat the request beside the result: then the result says it all, also where the
@@ -90,7 +91,7 @@ RETURN CASE WHEN purpose IN ('ChargingStationMaxProfile', 'ChargingStationExtern
 COMMENT ON FUNCTION profile_purpose IS 'chargingProfilePurpose in the words of 1.6, which MaEVE has for all versions';
 
 CREATE FUNCTION schedule_periods(periods jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('startPeriod', p.start_period,
         'limit', p."limit", 'numberPhases', p.phases)) ORDER BY p.n), '[]')
     FROM (
@@ -104,6 +105,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION schedule_periods IS 'chargingSchedulePeriod in MaEVE''s form, without periods that have no start or no limit';
 
+-- A station may be set a profile every minute. So the ids are gathered first, which is cheap, and the
+-- newest of each is looked for from the end: answers are looked up for few only.
 CREATE VIEW charging_profiles AS
 SELECT (hashtextextended(p.charge_station_id, p.profile_id) & 2147483647)::integer AS id,
     p.charge_station_id,
@@ -124,30 +127,67 @@ SELECT (hashtextextended(p.charge_station_id, p.profile_id) & 2147483647)::integ
     utc(p.told_at) AS created_at,
     utc(p.told_at) AS updated_at
 FROM (
-    SELECT DISTINCT ON (t.charge_station_id, i.profile_id)
-        t.charge_station_id, i.profile_id, i.connector_id, i.stack_level, i.purpose, t.profile,
-        t.told_at
+    SELECT k.charge_station_id, k.profile_id, n.told_at, n.profile,
+        coalesce(whole_of(n.connector), 0) AS connector_id,
+        coalesce(whole_of(n.profile -> 'stackLevel'), 0) AS stack_level,
+        coalesce(profile_purpose(n.profile ->> 'chargingProfilePurpose'), '') AS purpose
     FROM (
-        SELECT a.charge_station_id, a.answered_at AS told_at, a.digest,
-            coalesce(a.request -> 'evseId', a.request -> 'connectorId') AS connector,
-            coalesce(a.request -> 'csChargingProfiles', a.request -> 'chargingProfile') AS profile
-        FROM answered_calls a
-        WHERE a.action = 'SetChargingProfile' AND a.status = 'Accepted'
-        UNION ALL
-        SELECT e.charge_station_id, e.received_at, e.digest, e.payload -> 'evseId', p.v
-        FROM ocpp.ocpp_events_masked e
+        SELECT e.charge_station_id,
+            coalesce(
+                whole_of(coalesce(e.request, e.payload)
+                    #> '{csChargingProfiles,chargingProfileId}'),
+                whole_of(coalesce(e.request, e.payload) #> '{chargingProfile,id}')) AS profile_id
+        FROM ocpp.ocpp_events e
+        WHERE e.action = 'SetChargingProfile'
+          AND (e.kind = 'call' OR e.request IS NOT NULL)
+        UNION
+        SELECT e.charge_station_id, whole_of(p.v -> 'id')
+        FROM ocpp.ocpp_events e
         CROSS JOIN LATERAL ocpp.json_items(e.payload -> 'chargingProfile') AS p (v)
         WHERE e.action = 'ReportChargingProfiles' AND e.kind = 'call'
-    ) t
+    ) k
     CROSS JOIN LATERAL (
-        SELECT coalesce(whole_of(t.profile -> 'chargingProfileId'), whole_of(t.profile -> 'id'))
-                AS profile_id,
-            coalesce(whole_of(t.connector), 0) AS connector_id,
-            coalesce(whole_of(t.profile -> 'stackLevel'), 0) AS stack_level,
-            coalesce(profile_purpose(t.profile ->> 'chargingProfilePurpose'), '') AS purpose
-    ) i
-    WHERE i.profile_id IS NOT NULL
-    ORDER BY t.charge_station_id, i.profile_id, t.told_at DESC, t.digest DESC
+        SELECT x.*
+        FROM (
+            (SELECT coalesce(a.answered_at, e.received_at) AS told_at, e.digest,
+                coalesce(coalesce(e.request, e.payload) -> 'evseId',
+                    coalesce(e.request, e.payload) -> 'connectorId') AS connector,
+                coalesce(coalesce(e.request, e.payload) -> 'csChargingProfiles',
+                    coalesce(e.request, e.payload) -> 'chargingProfile') AS profile
+            FROM ocpp.ocpp_events e
+            LEFT JOIN LATERAL (
+                SELECT c.answer, c.status, c.answered_at
+                FROM ocpp.csms_calls c
+                WHERE c.charge_station_id = e.charge_station_id
+                  AND c.event_time = e.event_time
+                  AND c.digest = e.digest
+                LIMIT 1
+            ) a ON e.kind = 'call'
+            WHERE e.action = 'SetChargingProfile'
+              AND e.charge_station_id = k.charge_station_id
+              AND coalesce(
+                  whole_of(coalesce(e.request, e.payload)
+                      #> '{csChargingProfiles,chargingProfileId}'),
+                  whole_of(coalesce(e.request, e.payload) #> '{chargingProfile,id}')) = k.profile_id
+              AND CASE WHEN e.kind = 'call' THEN a.answer = 'result' AND a.status = 'Accepted'
+                  WHEN e.kind = 'result' AND e.direction = 'in' AND e.request IS NOT NULL
+                      THEN e.payload ->> 'status' = 'Accepted' END
+            ORDER BY e.event_time DESC, e.digest DESC
+            LIMIT 1)
+            UNION ALL
+            (SELECT e.received_at, e.digest, e.payload -> 'evseId', p.v
+            FROM ocpp.ocpp_events e
+            CROSS JOIN LATERAL ocpp.json_items(e.payload -> 'chargingProfile') AS p (v)
+            WHERE e.action = 'ReportChargingProfiles' AND e.kind = 'call'
+              AND e.charge_station_id = k.charge_station_id
+              AND whole_of(p.v -> 'id') = k.profile_id
+            ORDER BY e.event_time DESC, e.digest DESC
+            LIMIT 1)
+        ) x
+        ORDER BY x.told_at DESC, x.digest DESC
+        LIMIT 1
+    ) n
+    WHERE k.profile_id IS NOT NULL
 ) p
 CROSS JOIN LATERAL (
     SELECT CASE jsonb_typeof(p.profile -> 'chargingSchedule')
@@ -163,6 +203,7 @@ WHERE NOT EXISTS (
     ) x
     WHERE c.action = 'ClearChargingProfile' AND c.status = 'Accepted'
       AND c.charge_station_id = p.charge_station_id
+      AND c.event_time >= p.told_at - interval '10 minutes'
       AND c.answered_at > p.told_at
       AND CASE WHEN x.id IS NOT NULL THEN whole_of(x.id) = p.profile_id
           ELSE coalesce(whole_of(coalesce(x.criteria -> 'evseId', x.criteria -> 'connectorId'))
@@ -170,7 +211,8 @@ WHERE NOT EXISTS (
               AND coalesce(profile_purpose(x.criteria ->> 'chargingProfilePurpose')
                   = p.purpose, true)
               AND coalesce(whole_of(x.criteria -> 'stackLevel') = p.stack_level, true)
-          END);
+          END
+    OFFSET 0);
 COMMENT ON VIEW charging_profiles IS 'The newest SetChargingProfile that the station accepted, or ReportChargingProfiles, of each profile id; not what an accepted ClearChargingProfile removed since. A profile of a transaction stays when that ends, as in MaEVE.';
 COMMENT ON COLUMN charging_profiles.id IS 'A digest of station and profile id';
 COMMENT ON COLUMN charging_profiles.charge_station_id IS 'Charge station';
@@ -193,8 +235,7 @@ COMMENT ON COLUMN charging_profiles.updated_at IS 'As created_at';
 
 -- ---- reservations ----
 
--- The table itself is asked, and not csms_calls, for the index on the id. Of answers the nearest
--- counts, as there. No field that is shown may hold a secret.
+-- The table itself is asked first, for its index on the id. No field that is shown holds a secret.
 CREATE VIEW reservations AS
 SELECT r.reservation_id,
     r.charge_station_id,
@@ -220,31 +261,25 @@ FROM (
         e.charge_station_id, i.reservation_id, i.request, i.expiry_date, i.accepted_at
     FROM ocpp.ocpp_events e
     LEFT JOIN LATERAL (
-        SELECT o.kind, o.payload ->> 'status' AS status, o.event_time
-        FROM ocpp.ocpp_events o
-        WHERE o.charge_station_id = e.charge_station_id
-          AND o.event_time BETWEEN e.received_at - interval '1 minute'
-              AND e.received_at + interval '10 minutes'
-          AND o.message_id = e.message_id
-          AND o.direction = 'in'
-          AND o.kind IN ('result', 'error')
-          AND o.action IN (e.action, '')
-        ORDER BY (o.event_time < e.received_at),
-            abs(extract(epoch FROM o.event_time - e.received_at)), o.digest
+        SELECT c.answer, c.status, c.answered_at
+        FROM ocpp.csms_calls c
+        WHERE c.charge_station_id = e.charge_station_id
+          AND c.event_time = e.event_time
+          AND c.digest = e.digest
         LIMIT 1
-    ) a ON e.kind = 'call' AND e.message_id <> ''
+    ) a ON e.kind = 'call'
     CROSS JOIN LATERAL (
-        SELECT reservation_of(coalesce(e.request, e.payload)) AS reservation_id,
+        SELECT reservation_of(coalesce(e.request, e.payload) -> 'id',
+                coalesce(e.request, e.payload) -> 'reservationId') AS reservation_id,
             coalesce(e.request, e.payload) AS request,
             time_of(coalesce(coalesce(e.request, e.payload) ->> 'expiryDateTime',
                 coalesce(e.request, e.payload) ->> 'expiryDate')) AS expiry_date,
-            CASE e.kind WHEN 'call' THEN a.event_time ELSE e.received_at END AS accepted_at
+            CASE e.kind WHEN 'call' THEN a.answered_at ELSE e.received_at END AS accepted_at
     ) i
     WHERE e.action = 'ReserveNow'
       AND i.reservation_id IS NOT NULL
       AND i.expiry_date IS NOT NULL
-      AND CASE WHEN e.kind = 'call' AND e.direction = 'out'
-              THEN a.kind = 'result' AND a.status = 'Accepted'
+      AND CASE WHEN e.kind = 'call' THEN a.answer = 'result' AND a.status = 'Accepted'
           WHEN e.kind = 'result' AND e.direction = 'in' AND e.request IS NOT NULL
               THEN e.payload ->> 'status' = 'Accepted' END
     ORDER BY e.charge_station_id, i.reservation_id, i.accepted_at DESC, e.digest DESC

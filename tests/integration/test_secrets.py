@@ -197,7 +197,8 @@ def test_reader_with_functions_of_its_own_sees_no_more(planted, migrated, login)
     names = [name for name, in admin.execute("""
         SELECT DISTINCT q.proname FROM pg_proc q
         WHERE q.pronamespace = 'pg_catalog'::regnamespace AND q.prokind = 'f' AND EXISTS (
-            SELECT FROM pg_proc p WHERE p.pronamespace = 'ocpp'::regnamespace
+            SELECT FROM pg_proc p
+            WHERE p.pronamespace IN ('ocpp'::regnamespace, 'maeve'::regnamespace)
             AND p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), '')
                 ~ ('\\m' || q.proname || '\\('))""")]
     admin.execute(f"CREATE SCHEMA evil AUTHORIZATION {reader.info.user}")
@@ -221,11 +222,16 @@ def test_reader_with_functions_of_its_own_sees_no_more(planted, migrated, login)
             pass
     assert made > 5
     reader.execute("SET search_path = evil, pg_catalog, ocpp")
-    for view in ("ocpp_events_masked", "csms_calls", "device_reports", "device_events",
-                 "security_events", "refused_results", "charge_station_settings_masked",
-                 "dead_letters_masked", "charging_profiles"):
+    for view in ("ocpp.ocpp_events_masked", "ocpp.csms_calls", "ocpp.device_reports",
+                 "ocpp.device_events", "ocpp.security_events", "ocpp.refused_results",
+                 "ocpp.charge_station_settings_masked", "ocpp.dead_letters_masked",
+                 "ocpp.charging_profiles", "maeve.answered_calls", "maeve.charging_profiles",
+                 "maeve.reservations", "maeve.local_auth_list_versions",
+                 "maeve.local_auth_list_entries", "maeve.device_report",
+                 "maeve.charge_station_event", "maeve.variable_monitoring",
+                 "maeve.display_messages", "maeve.publish_firmware_status"):
         try:
-            reader.execute(f"SELECT * FROM ocpp.{view}").fetchall()
+            reader.execute(f"SELECT * FROM {view}").fetchall()
         except psycopg.Error:
             pass
     caught = [v for v, in reader.execute("SELECT v FROM evil.caught WHERE v IS NOT NULL")]
