@@ -9,7 +9,8 @@ struct dry_run {
 	struct decode_kit kit;
 	const struct replay_options *options;
 	struct replay_source *source;
-	uint64_t records, messages, unwanted, unreadable;
+	uint64_t records, messages, unwanted;
+	struct replay_unreadable unreadable;
 	uint64_t rows[TABLE_COUNT];
 	int64_t message_bytes_max;
 	struct replay_reasons dead_reasons, skip_reasons;
@@ -103,7 +104,7 @@ static void dry_show(const struct dry_run *d)
 {
 	printf("would take %" PRIu64 " records, %" PRIu64 " messages; %" PRIu64
 	       " not asked for, %" PRIu64 " unreadable\n",
-		d->records, d->messages, d->unwanted, d->unreadable);
+		d->records, d->messages, d->unwanted, d->unreadable.count);
 	for (int t = 0; t < TABLE_COUNT; t++) {
 		if (d->rows[t] > 0)
 			printf("  rows for %s: %" PRIu64 "\n", tables[t].name, d->rows[t]);
@@ -131,7 +132,7 @@ static void dry_show_json(const struct dry_run *d)
 
 	printf("{\"dry_run\":true,\"records\":%" PRIu64 ",\"messages\":%" PRIu64
 	       ",\"not_asked_for\":%" PRIu64 ",\"unreadable\":%" PRIu64 ",\"rows\":{",
-		d->records, d->messages, d->unwanted, d->unreadable);
+		d->records, d->messages, d->unwanted, d->unreadable.count);
 	for (int t = 0; t < TABLE_COUNT; t++) {
 		if (d->rows[t] == 0)
 			continue;
@@ -156,6 +157,7 @@ enum exit_code replay_dry_run(const struct config *config, const struct replay_o
 	d.message_bytes_max = config->mqtt_message_bytes_max;
 	ok = decode_kit_open(&d.kit, config, &err) &&
 	     replay_open(&d.source, files, options, events, &err) && dry_records(&d, &err);
+	replay_unreadable_end(&d.unreadable);
 	if (ok && options->json)
 		dry_show_json(&d);
 	else if (ok)
@@ -165,5 +167,5 @@ enum exit_code replay_dry_run(const struct config *config, const struct replay_o
 	decode_kit_close(&d.kit);
 	if (!ok)
 		return cli_fail(EXIT_CODE_FAILED, &err);
-	return d.unreadable > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	return d.unreadable.count > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

@@ -110,14 +110,13 @@ static bool job_wants(void *context, const struct message *m)
 	return replay_wants(job->options, m);
 }
 
-void replay_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
+static void job_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
 	uint64_t count, const char *why)
 {
-	uint64_t *unreadable = context;
+	struct replay_job *job = context;
 
-	*unreadable += count;
-	log_warn("unreadable", why, "file=%s %s=%" PRId64 " count=%" PRIu64, LOG_VALUE(path), unit,
-		position, count);
+	replay_on_unreadable(&job->unreadable, path, unit, position, count, why);
+	job->report.unreadable = job->unreadable.count;
 }
 
 /* ---- what became of it ---- */
@@ -231,7 +230,7 @@ void replay_report_failure(struct replay_report *report, struct error *err)
 
 void replay_job_run(struct replay_job *job)
 {
-	struct replay_source_events events = {replay_on_unreadable, &job->report.unreadable};
+	struct replay_source_events events = {job_on_unreadable, job};
 	struct error err;
 
 	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
@@ -239,6 +238,7 @@ void replay_job_run(struct replay_job *job)
 	if (!job->report.ok)
 		replay_report_failure(&job->report, &err);
 	job->report.over = true;
+	replay_unreadable_end(&job->unreadable);
 	PQfinish(job->look);
 	job->look = NULL;
 	if (job->source != NULL)

@@ -27,7 +27,8 @@ struct publishing {
 	char client_id[64];
 	uint64_t seq;                         /* of the record done with last */
 	uint64_t seqs[PUBLISHING_REMEMBERED]; /* of the messages published last */
-	uint64_t records, published, unwanted, unreadable;
+	uint64_t records, published, unwanted;
+	struct replay_unreadable unreadable;
 	int64_t first_received_us; /* of the first message that is published */
 	int64_t begun_us;          /* monotonic, when that was */
 	int64_t said_us;
@@ -220,13 +221,13 @@ static void publishing_show(struct publishing *p, const struct mqtt_publisher_pr
 		       ",\"not_asked_for\":%" PRIu64 ",\"unreadable\":%" PRIu64
 		       ",\"settled\":%" PRIu64 ",\"seconds\":%.3f}\n",
 			p->records, p->published, now->acknowledged, now->resent, p->unwanted,
-			p->unreadable, publishing_settled(p, now), seconds);
+			p->unreadable.count, publishing_settled(p, now), seconds);
 	else
 		printf("%" PRIu64 " records: %" PRIu64
 		       " published, of which the broker has %" PRIu64 " (%" PRIu64
 		       " sent again); %" PRIu64 " not asked for, %" PRIu64 " unreadable; %.1f s\n",
 			p->records, p->published, now->acknowledged, now->resent, p->unwanted,
-			p->unreadable, seconds);
+			p->unreadable.count, seconds);
 }
 
 enum exit_code replay_publish(const struct config *config, const struct replay_options *options,
@@ -245,6 +246,7 @@ enum exit_code replay_publish(const struct config *config, const struct replay_o
 	     publishing_open(&p, config, &err) && publishing_all(&p, &err);
 	if (p.publisher != NULL)
 		mqtt_publisher_progress(p.publisher, &now);
+	replay_unreadable_end(&p.unreadable);
 	publishing_show(&p, &now);
 	if (!ok && p.publisher != NULL)
 		error_hint(&err, "go on with --after %" PRIu64, publishing_settled(&p, &now));
@@ -256,5 +258,5 @@ enum exit_code replay_publish(const struct config *config, const struct replay_o
 		return cli_fail(strcmp(err.reason, "broker") == 0 ? EXIT_CODE_BROKER
 								  : EXIT_CODE_FAILED,
 			&err);
-	return p.unreadable > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	return p.unreadable.count > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

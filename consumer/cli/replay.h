@@ -69,6 +69,18 @@ struct replay_report {
 	enum exit_code code; /* unless ok */
 };
 
+/* What a source could not read: some places of each reason are logged, and in the end how many
+ * there were. Zeros at first. */
+enum { UNREADABLE_SHOWN = 10, UNREADABLE_REASONS = 16, UNREADABLE_WHY_BYTES = 128 };
+
+struct replay_unreadable {
+	uint64_t count; /* places, or records where they can be counted */
+	struct {
+		char why[UNREADABLE_WHY_BYTES];
+		uint64_t places;
+	} reasons[UNREADABLE_REASONS]; /* the last one: all others */
+};
+
 /* One job: its part of the files. */
 struct replay_job {
 	const struct config *config;
@@ -76,6 +88,7 @@ struct replay_job {
 	struct replay_files files;
 	uint32_t number, of;
 	struct replay_report report;
+	struct replay_unreadable unreadable;
 	struct replay_source *source;
 	uint64_t seq; /* of the record read last */
 	uint64_t furthest;
@@ -132,8 +145,11 @@ void replay_show_progress(const struct replay_options *options, const struct rep
 void replay_show_summary(const struct replay_options *options, const struct replay_report *jobs,
 	size_t count, int64_t elapsed_us);
 
-/* A source says what it could not read. */
+/* For struct replay_source_events; context: a struct replay_unreadable. */
 void replay_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
 	uint64_t count, const char *why);
+
+/* At the end: the reasons of which not every place was logged. */
+void replay_unreadable_end(const struct replay_unreadable *unreadable);
 
 #endif

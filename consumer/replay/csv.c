@@ -5,6 +5,7 @@
 #include "base/iso8601.h"
 #include "base/utf8.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 /*
@@ -172,36 +173,91 @@ static struct slice row_text(struct slice cell, uint8_t *at, uint8_t **at_out)
 
 /* ---- the header ---- */
 
-/* Which column each role has. False if the names are not all there, or not once. */
-static bool header_columns(struct csv_reader *c)
+/* The columns of the row that have this name; *at_out: the last one. */
+static size_t header_find(struct csv_reader *c, struct slice name, size_t *at_out)
 {
+	size_t found = 0;
+
+	for (size_t i = 0; i < c->row.count; i++) {
+		uint8_t *at = c->scratch;
+
+		if (c->row.cells[i].size > CSV_CELL_BYTES_MAX ||
+			!slice_equal(row_text(c->row.cells[i], at, &at), name))
+			continue;
+		*at_out = i;
+		found++;
+	}
+	return found;
+}
+
+/* Which column each role has. Returns how many names are not there, or not once. */
+static size_t header_columns(struct csv_reader *c)
+{
+	size_t wrong = 0;
+
 	for (int role = 0; role < CSV_ROLES; role++) {
 		struct slice name = c->map->roles[role].text;
 
 		c->columns[role] = NO_COLUMN;
 		if (slice_is_absent(name) || c->map->roles[role].is_constant)
 			continue;
-		for (size_t i = 0; i < c->row.count; i++) {
-			uint8_t *at = c->scratch;
-
-			if (c->row.cells[i].size > CSV_CELL_BYTES_MAX ||
-				!slice_equal(row_text(c->row.cells[i], at, &at), name))
-				continue;
-			if (c->columns[role] != NO_COLUMN)
-				return false;
-			c->columns[role] = i;
-		}
-		if (c->columns[role] == NO_COLUMN)
-			return false;
+		wrong += header_find(c, name, &c->columns[role]) != 1;
 	}
-	return true;
+	return wrong;
+}
+
+__attribute__((format(printf, 3, 4))) static size_t header_say(struct csv_reader *c, size_t at,
+	const char *format, ...)
+{
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(c->why + at, sizeof(c->why) - at, format, arguments);
+	va_end(arguments);
+	return at + (size_t)n < sizeof(c->why) ? at + (size_t)n : sizeof(c->why) - 1;
+}
+
+/* What is wrong with the names, from what header_columns() saw last. */
+static void header_why(struct csv_reader *c)
+{
+	const char *comma = "";
+	size_t at = 0;
+
+	for (int role = 0; role < CSV_ROLES; role++) {
+		struct slice name = c->map->roles[role].text;
+		size_t column, found;
+
+		if (slice_is_absent(name) || c->map->roles[role].is_constant)
+			continue;
+		found = header_find(c, name, &column);
+		if (found == 1)
+			continue;
+		at = header_say(c, at, "%sthe first row names %s column \"%.*s\"", comma,
+			found == 0 ? "no" : "more than one",
+			(int)(name.size < CSV_NAME_SHOWN ? name.size : CSV_NAME_SHOWN),
+			(const char *)name.data);
+		comma = ", ";
+	}
+	at = header_say(c, at, "; it has:");
+	comma = " ";
+	for (size_t i = 0; i < c->row.count && at < sizeof(c->why) - 2 * CSV_NAME_SHOWN; i++) {
+		struct slice cell = c->row.cells[i];
+
+		at = header_say(c, at, "%s%.*s", comma,
+			(int)(cell.size < CSV_NAME_SHOWN ? cell.size : CSV_NAME_SHOWN),
+			(const char *)cell.data);
+		comma = ", ";
+	}
+	header_say(c, at, "; the file is left out");
 }
 
 enum csv_status csv_header(struct csv_reader *c, struct slice bytes, bool last,
 	const char **why_out)
 {
 	static const char separators[] = {',', ';', '\t'};
-	size_t bom = 0;
+	size_t bom = 0, fewest = SIZE_MAX, most = 0;
+	const char *bad = NULL;
 
 	if (bytes.size < BOM_BYTES && !last)
 		return CSV_PARTIAL;
@@ -210,18 +266,31 @@ enum csv_status csv_header(struct csv_reader *c, struct slice bytes, bool last,
 	bytes = slice_of(bytes.data + bom, bytes.size - bom);
 	for (size_t i = 0; i < sizeof(separators); i++) {
 		enum csv_status status = csv_row(bytes, last, separators[i], &c->row, why_out);
+		size_t wrong;
 
 		if (status == CSV_PARTIAL)
 			return status;
-		if (status != CSV_OK || !header_columns(c))
+		if (status == CSV_BAD)
+			bad = *why_out;
+		if (status != CSV_OK)
 			continue;
-		c->separator = separators[i];
-		c->columns_count = c->row.count;
-		c->row.bytes += bom;
-		return CSV_OK;
+		wrong = header_columns(c);
+		if (wrong == 0) {
+			c->separator = separators[i];
+			c->columns_count = c->row.count;
+			c->row.bytes += bom;
+			return CSV_OK;
+		}
+		/* It is told of the separator that comes closest. */
+		if (wrong < fewest || (wrong == fewest && c->row.count > most)) {
+			fewest = wrong;
+			most = c->row.count;
+			header_why(c);
+		}
 	}
-	*why_out = "the first row does not name each column of --csv once; the file is left out "
-		   "(a constant goes into single quotes)";
+	*why_out = fewest < SIZE_MAX ? c->why
+		   : bad != NULL     ? bad
+				     : "the first row is to name the columns, and is empty";
 	return CSV_BAD;
 }
 

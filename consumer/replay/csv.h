@@ -40,6 +40,8 @@ enum {
 	CSV_SAMPLES_MAX = 256,         /* of one meter value: a station measures some dozens */
 	CSV_MESSAGE_BYTES = 64 * 1024, /* beyond it a meter value takes no more samples */
 	CSV_TIME_BYTES = 64,
+	CSV_NAME_SHOWN = 40, /* of a column's name, in words about it */
+	CSV_WHY_BYTES = 400,
 };
 
 struct csv_map {
@@ -81,6 +83,8 @@ struct csv_reader {
 	size_t columns_count;
 	size_t columns[CSV_ROLES];
 
+	char why[CSV_WHY_BYTES]; /* what is wrong with the names */
+
 	/* The row read last. */
 	struct csv_row row;
 	struct slice values[CSV_ROLES]; /* absent = not stated */
@@ -98,7 +102,8 @@ struct csv_reader {
 };
 
 /* The first row of a file, which names the columns. A separator is what makes the names in it those
- * of the map: comma, semicolon or tab. PARTIAL, BAD, or OK. */
+ * of the map: comma, semicolon or tab. PARTIAL, OK, or BAD with which names are not there and which
+ * ones are. */
 enum csv_status csv_header(struct csv_reader *c, struct slice bytes, bool last,
 	const char **why_out);
 

@@ -100,6 +100,22 @@ void source_report(struct replay_source *s, const char *unit, int64_t position, 
 	s->events.on_unreadable(s->events.context, source_path(s), unit, position, count, why);
 }
 
+/* So many lines in which nothing is understood are enough. A log of frames may begin with much that
+ * is none; all rows of a table are alike. */
+enum { LINES_PATIENT = 100000, ROWS_PATIENT = 1000 };
+
+bool source_go_on(struct replay_source *s, int64_t line, const char *why)
+{
+	uint64_t patient = s->kind == SOURCE_CSV ? ROWS_PATIENT : LINES_PATIENT;
+
+	source_report(s, "line", line, 1, why);
+	if (s->understood || ++s->not_understood < patient)
+		return true;
+	source_report(s, "line", line + 1, 1,
+		"nothing in the file so far was understood; the rest of it is left out");
+	return false;
+}
+
 /* ---- files ---- */
 
 static void source_on_damage(void *context, int64_t offset, const char *why)
@@ -230,6 +246,8 @@ static bool source_begin_file(struct replay_source *s, struct error *err)
 	s->buffer_size = s->buffer_at = 0;
 	s->buffer_offset = 0;
 	s->lines = 0;
+	s->not_understood = 0;
+	s->understood = false;
 	if (s->csv != NULL) {
 		s->kind = SOURCE_CSV;
 		if (!source_csv_open(s, &named, err))
@@ -353,8 +371,10 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 			return REPLAY_END;
 		if (line.size == 0)
 			continue;
-		if (lines_record(line, &s->pattern, arena, out, &why))
+		if (lines_record(line, &s->pattern, arena, out, &why)) {
+			s->understood = true;
 			return REPLAY_RECORD;
+		}
 		arena_rewind(arena, mark);
 		if (why.kind != ERROR_POISON) {
 			/* Again, into another arena. The buffer may have moved meanwhile. */
@@ -363,7 +383,8 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 			*err = why;
 			return REPLAY_ERROR;
 		}
-		source_report(s, "line", (int64_t)s->lines, 1, why.message);
+		if (!source_go_on(s, (int64_t)s->lines, why.message))
+			return REPLAY_END;
 	}
 }
 
@@ -525,6 +546,7 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 		s->buffer_offset = c->offset;
 		s->buffer_size = s->buffer_at = 0;
 		s->lines = c->inner;
+		s->understood = true; /* it is behind a message */
 	}
 	return true;
 }

@@ -44,11 +44,10 @@ bool source_csv_open(struct replay_source *s, bool *ok_out, struct error *err)
 
 /* Behind a bad row, or, if where it ends is not known, behind its first line: a quote too much does
  * not cost what follows. */
-static bool csv_pass(struct replay_source *s, const char *why, struct error *err)
+static bool csv_pass(struct replay_source *s, struct error *err)
 {
 	struct slice line;
 
-	source_report(s, "line", (int64_t)s->lines + 1, 1, why);
 	if (s->csv->row.bytes == 0)
 		return source_line(s, &line, err);
 	csv_use(s);
@@ -57,7 +56,7 @@ static bool csv_pass(struct replay_source *s, const char *why, struct error *err
 
 /*
  * The rows of one meter value into the arena, up to one that is of another. *begun_out: there were
- * some. False with err: TRANSIENT if the arena is full.
+ * some; else nothing more of this file is read. False with err: TRANSIENT if the arena is full.
  */
 static bool csv_collect(struct replay_source *s, struct arena *arena, bool *begun_out,
 	struct error *err)
@@ -79,11 +78,15 @@ static bool csv_collect(struct replay_source *s, struct arena *arena, bool *begu
 			if (!csv_begin(s->csv, arena))
 				return error_set(err, ERROR_TRANSIENT, "arena_full",
 					"no room for a row");
-			*begun_out = true;
+			*begun_out = s->understood = true;
 		}
-		if (status != CSV_BAD)
+		if (status != CSV_BAD) {
 			csv_use(s);
-		else if (!csv_pass(s, why, err))
+			continue;
+		}
+		if (!source_go_on(s, (int64_t)s->lines + 1, why))
+			return true;
+		if (!csv_pass(s, err))
 			return false;
 	}
 }
@@ -93,8 +96,8 @@ enum replay_next source_csv_next(struct replay_source *s, struct arena *arena, s
 {
 	struct arena_mark mark = arena_mark(arena);
 	int64_t offset = s->buffer_offset + (int64_t)s->buffer_at;
-	uint64_t lines = s->lines;
-	bool begun;
+	uint64_t lines = s->lines, not_understood = s->not_understood;
+	bool begun, understood = s->understood;
 
 	if (csv_collect(s, arena, &begun, err)) {
 		if (!begun)
@@ -108,5 +111,7 @@ enum replay_next source_csv_next(struct replay_source *s, struct arena *arena, s
 	s->buffer_offset = offset;
 	s->buffer_size = s->buffer_at = 0;
 	s->lines = lines;
+	s->not_understood = not_understood;
+	s->understood = understood;
 	return REPLAY_ERROR;
 }

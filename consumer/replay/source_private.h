@@ -58,6 +58,8 @@ struct replay_source {
 	size_t buffer_room, buffer_size, buffer_at;
 	int64_t buffer_offset;
 	uint64_t lines;
+	uint64_t not_understood; /* lines or rows of this file, before the first that is */
+	bool understood;         /* one was */
 
 	/* Of the messages up to seq: begins anew, with what came out, at each checkpoint. */
 	struct sha256 *content;
@@ -80,6 +82,10 @@ void source_content_add(struct replay_source *s, const struct record *r);
 /* Something cannot be read, where and why; said once, also if it is read again. */
 void source_report(struct replay_source *s, const char *unit, int64_t position, uint64_t count,
 	const char *why);
+
+/* A line or row of text was not understood. False if none of this file's first ones was: whoever
+ * wrote the file, it is not what it is read as, and the rest is left out. */
+bool source_go_on(struct replay_source *s, int64_t line, const char *why);
 
 /* More behind what is in the buffer, from which goes what was used; *more_out: there was some. */
 MUST_CHECK bool source_read(struct replay_source *s, bool *more_out, struct error *err);

@@ -110,6 +110,49 @@ def test_rows_of_one_instant_that_lie_apart_are_not_two(migrated, tmp_path):
     assert {row[3][-3:] for row in values(migrated)} == {"10}"}
 
 
+def unreadable(found, event="unreadable"):
+    return [line for line in found["stderr"].splitlines() if f"event={event} " in line]
+
+
+def test_table_of_which_nothing_is_understood_is_given_up_early(migrated, tmp_path):
+    table = tmp_path / "values.csv"
+    with open(table, "w") as f:
+        f.write(NAMES)
+        for n in range(200000):
+            f.write(f"cs1,2026-01-31 10:00:00,1,{n},{ENERGY}\n")
+    found = replay(migrated, "--csv", MAP, table, code=1)
+    assert (found["records"], found["unreadable"]) == (0, 1001)
+    told = unreadable(found)
+    assert len(told) == 11 and "has no zone" in told[0] and "line=1002" in told[-1]
+    assert "the rest of it is left out" in told[-1]
+    [told] = unreadable(found, "unreadable_in_all")
+    assert "places=1000" in told and "has no zone" in told
+
+
+def test_many_bad_rows_are_ten_examples_and_a_count(migrated, tmp_path):
+    table = tmp_path / "values.csv"
+    rows = quarter_hours("cs1", 96)
+    bad = 3000 * ["cs1,2026-01-31 10:00:00,1,1,"] + 5 * ["cs1,2026-01-31T10:00:00Z,1,x,"]
+    table.write_text(NAMES + "\n".join(rows[:1] + bad + rows[1:]))
+    found = replay(migrated, "--csv", MAP, table, code=1)
+    assert (found["records"], found["unreadable"]) == (96, 3005)
+    done = run_cli({}, "replay", "--dry-run", "--csv", MAP, str(table))
+    assert "3005 unreadable" in done.stdout
+    for said in (found, {"stderr": done.stderr}):
+        assert len(unreadable(said)) == 15
+        [told] = unreadable(said, "unreadable_in_all")
+        assert "places=3000" in told and "has no zone" in told
+
+
+def test_wrong_column_is_said_with_those_that_there_are(migrated, tmp_path):
+    table = tmp_path / "values.csv"
+    table.write_text("charger;ts;kwh\ncs1;2026-01-31T10:00:00Z;1\n")
+    found = replay(migrated, "--csv", "station=id,time=ts,value=kwh", table, code=1)
+    [told] = unreadable(found)
+    assert ('the first row names no column \\"id\\"; it has: charger, ts, kwh; the file is left out'
+            in told)
+
+
 def test_bad_rows_are_said_and_the_rest_is_used(migrated, tmp_path):
     table = tmp_path / "values.csv"
     table.write_bytes(b'\xef\xbb\xbf"ts";"id";"the ""kWh"""\r\n'

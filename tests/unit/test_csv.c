@@ -225,11 +225,15 @@ static void columns_are_found_by_name(void **state)
 		"");
 	assert_messages("station=a,time=b,value=c", "", "", "");
 	assert_messages("station=a,time=b,value=c", "a,b\n1,2\n", "",
-		"line 1: the first row does not name each column of --csv once; the file is left "
-		"out (a constant goes into single quotes)\n");
+		"line 1: the first row names no column \"c\"; it has: a, b; the file is left "
+		"out\n");
+	assert_messages("station=a,time=b,value='1',unit=kWh", "a;c;d,e\n1;2;3\n", "",
+		"line 1: the first row names no column \"b\", the first row names no column "
+		"\"kWh\"; "
+		"it has: a, c, d,e; the file is left out\n");
 	assert_messages("station=a,time=b,value=b", "a,b,b\n", "",
-		"line 1: the first row does not name each column of --csv once; the file is left "
-		"out (a constant goes into single quotes)\n");
+		"line 1: the first row names more than one column \"b\", the first row names more "
+		"than one column \"b\"; it has: a, b, b; the file is left out\n");
 }
 
 #define MAP "station=s,time=t,evse=e,value=v,measurand=m,transaction=x"
