@@ -131,9 +131,9 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 		printf("  skipped: %s\n", rows.skipped);
 	for (const struct row *row = rows.first; row != NULL; row = row->next)
 		print_row(row);
-	if (rows.half != NULL) {
-		row_settle_half(rows.half);
-		print_row(rows.half);
+	for (struct row *half = rows.halves; half != NULL; half = half->next) {
+		row_settle_half(half);
+		print_row(half);
 	}
 	if (rows.transaction != NULL) {
 		if (!transaction_pack(rows.transaction, &t->kit.arena))

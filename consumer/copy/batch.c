@@ -242,7 +242,7 @@ static uint64_t row_hash(const struct batch *b, const struct row *row, int64_t s
 /* All but the time. */
 static bool rows_are_alike(const struct batch *b, const struct row *x, const struct row *y)
 {
-	return x->table == y->table &&
+	return x->table == y->table && !row_names_differ(x, y) &&
 	       (row_content(x, b->dedupe_window_us) == row_content(y, b->dedupe_window_us) ||
 		       row_fills_gap(b, x)) &&
 	       x->cells[KEY_EVSE].number == y->cells[KEY_EVSE].number &&
@@ -440,8 +440,16 @@ void batch_note_stored(struct batch *b, struct row *row)
 		b->messages[row->message].outcome = OUTCOME_STORED;
 }
 
+static void batch_adopt(struct row *kept, const struct row *copy)
+{
+	if (!row_is_answer(kept))
+		return;
+	row_adopt(kept, copy);
+	kept->copy_bytes = encode_row_bytes_max(kept);
+}
+
 static bool batch_add_rows(struct batch *b, struct batch_message *message, struct row *first,
-	struct row *half, struct error *err)
+	struct row *halves, struct error *err)
 {
 	uint32_t number = (uint32_t)(message - b->messages);
 
@@ -454,8 +462,11 @@ static bool batch_add_rows(struct batch *b, struct batch_message *message, struc
 			return batch_full(err);
 		if (kept != row) {
 			batch_note_duplicate(b, row);
-			if (half != NULL && half->refers == row)
-				half->refers = kept;
+			batch_adopt(kept, row);
+			for (struct row *half = halves; half != NULL; half = half->next) {
+				if (half->refers == row)
+					half->refers = kept;
+			}
 			continue;
 		}
 		if (!batch_add_row(b, row))
@@ -481,14 +492,16 @@ bool batch_add(struct batch *b, const struct message *m, const struct rows_resul
 		message->reason = rows->skipped;
 		return true;
 	}
-	if (!batch_add_rows(b, message, rows->first, rows->half, err))
+	if (!batch_add_rows(b, message, rows->first, rows->halves, err))
 		return false;
 	if (rows->transaction != NULL && !batch_add_transaction(b, rows->transaction))
 		return batch_full(err);
-	if (rows->half == NULL)
-		return true;
-	rows->half->message = (uint32_t)(message - b->messages);
-	return batch_add_row(b, rows->half) || batch_full(err);
+	for (struct row *half = rows->halves; half != NULL; half = half->next) {
+		half->message = (uint32_t)(message - b->messages);
+		if (!batch_add_row(b, half))
+			return batch_full(err);
+	}
+	return true;
 }
 
 /* ---- order ---- */

@@ -113,8 +113,30 @@ static bool half_is_copy(const struct half *a, const struct half *b)
 		       half_number(b, TABLE_exchange_halves_evse_id);
 }
 
+bool half_wants_name(const struct half *result)
+{
+	return half_text(result, TABLE_exchange_halves_action).size == 0;
+}
+
+bool half_is_name_only(const struct half *result)
+{
+	return half_wants_name(result) &&
+	       !result->row->cells[TABLE_exchange_halves_transaction_id].present &&
+	       !result->row->cells[TABLE_exchange_halves_id_token_status].present;
+}
+
+/* Calls whose answer may have a token's status. */
+static bool half_asks_for_token(const struct half *call)
+{
+	struct slice asked = half_text(call, TABLE_exchange_halves_action);
+
+	return slice_equal_cstr(asked, "Authorize") || slice_equal_cstr(asked, "StopTransaction") ||
+	       slice_equal_cstr(asked, "TransactionEvent");
+}
+
 /* Could the result be of this call, by what the two say? One that does not name its action is told
- * by what it has: only the answer to a StartTransaction has a transaction's id. */
+ * by what it has: only the answer to a StartTransaction has a transaction's id, and only some have a
+ * token's status. */
 static bool half_fits(const struct half *call, const struct half *result)
 {
 	struct slice asked = half_text(call, TABLE_exchange_halves_action);
@@ -124,9 +146,11 @@ static bool half_fits(const struct half *call, const struct half *result)
 		return false;
 	if (action.size > 0)
 		return slice_equal(asked, action);
-	return half_is_of_csms(result) ||
-	       slice_equal_cstr(asked, "StartTransaction") ==
-		       result->row->cells[TABLE_exchange_halves_transaction_id].present;
+	if (half_is_of_csms(result) || half_is_name_only(result))
+		return true;
+	if (result->row->cells[TABLE_exchange_halves_transaction_id].present)
+		return slice_equal_cstr(asked, "StartTransaction");
+	return half_asks_for_token(call);
 }
 
 /* ---- timelines ---- */

@@ -10,7 +10,7 @@
 /*
  * Which call a result belongs to. Both are halves of an exchange, rows of exchange_halves; only
  * those of one station and message id are compared, and a result that names its action fits calls
- * of that action only. In this order:
+ * of that action only. An error is a result here. In this order:
  *
  *	traced  the nearest call of the same trace, at whatever distance within pairing.keep
  *	after   the last call before the result, within pairing.window
@@ -64,6 +64,13 @@ struct pairing_limits {
 
 /* enum link_kind of rows/transaction.h begins behind it. */
 enum { LINK_LATE = 0 };
+
+/* An answer that does not name its action: a result or an error, of which its row is to have the
+ * name of the call. */
+bool half_wants_name(const struct half *result);
+
+/* One that has nothing else to say that its call waits for. */
+bool half_is_name_only(const struct half *result);
 
 /* A half from its row. */
 struct half half_of(struct row *row, bool fresh);

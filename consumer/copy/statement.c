@@ -16,6 +16,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_LOST_STARTS] = "lost_starts.sql",
 	[STATEMENT_LOST_AUTHORIZE] = "lost_authorize.sql",
 	[STATEMENT_ANSWERS] = "answers.sql",
+	[STATEMENT_ANSWER_NAMES] = "answer_names.sql",
 	[STATEMENT_AUTHORIZE] = "authorize.sql",
 	[STATEMENT_STARTS] = "starts.sql",
 	[STATEMENT_TRANSACTION_COSTS] = "transaction_costs.sql",
@@ -173,6 +174,10 @@ static bool put_word(struct text *t, struct slice word, const struct table *own)
 		put_columns(t, table, FORM_OF_EXCLUDED);
 	else if (slice_equal_cstr(name, "unnest"))
 		put_unnest(t, table);
+	else if (slice_equal_cstr(name, "names_agree"))
+		text_put_cstr(t, table->id == TABLE_ocpp_events
+					 ? "(x.action = '' OR t.action IN ('', x.action))"
+					 : "true");
 	else if (slice_equal_cstr(name, "next"))
 		put_param(t, table->columns_count + 1, NULL);
 	else if (slice_equal_cstr(name, "next+1"))

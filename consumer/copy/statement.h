@@ -18,6 +18,7 @@
  *	{unnest:T}        unnest($1::text[], $2::...) WITH ORDINALITY AS x (a, b, n)
  *	{next:T}          $3: the parameter behind those; {next+1:T} the one behind that
  *	{t_columns:T} {excluded_columns:T}  t.a, t.b; excluded.a, excluded.b
+ *	{names_agree}     for an event table: that x and t do not name different actions
  *	{target} {keys} {x_keys}  of the table that the store keeps it in: its name; a; x.a
  *	{table} {columns} of the table that the statement is made for, where there is one for each
  *
@@ -33,6 +34,7 @@ enum statement_id {
 	STATEMENT_LOST_STARTS,
 	STATEMENT_LOST_AUTHORIZE,
 	STATEMENT_ANSWERS,
+	STATEMENT_ANSWER_NAMES,
 	STATEMENT_AUTHORIZE,
 	STATEMENT_STARTS,
 	STATEMENT_TRANSACTION_COSTS,

@@ -245,6 +245,8 @@ static bool pairs_sort_one(struct sorted_pairs *s, struct arena *arena, const st
 {
 	bool id = p->result->row->cells[TABLE_exchange_halves_transaction_id].present;
 
+	if (half_is_name_only(p->result))
+		return true;
 	if (half_is(p->lost, "StartTransaction") && id &&
 		!pairs_take(&s->lost_starts, &s->lost_starts_count, arena, p, p->lost))
 		return false;
@@ -258,6 +260,15 @@ static bool pairs_sort_one(struct sorted_pairs *s, struct arena *arena, const st
 	return true;
 }
 
+static bool pairs_have_unnamed(const struct half *halves, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!halves[i].is_call && half_wants_name(&halves[i]))
+			return true;
+	}
+	return false;
+}
+
 /* Halves of one id. */
 static bool pairs_of_id(struct writer *w, struct half *halves, size_t count, struct sorted_pairs *s)
 {
@@ -267,7 +278,11 @@ static bool pairs_of_id(struct writer *w, struct half *halves, size_t count, str
 	bool csms = kind == HALF_CSMS_CALL || kind == HALF_CSMS_RESULT;
 	struct pairs pairs;
 
-	if (!(csms ? pairing_find_all : pairing_find)(halves, count, &limits, arena, &pairs))
+	if ((!csms || pairs_have_unnamed(halves, count)) &&
+		(!pairing_find(halves, count, &limits, arena, &pairs) ||
+			!writer_note_names(w, &pairs)))
+		return false;
+	if (csms && !pairing_find_all(halves, count, &limits, arena, &pairs))
 		return false;
 	for (size_t i = 0; i < pairs.count; i++) {
 		const struct pair *p = &pairs.pairs[i];
@@ -418,6 +433,7 @@ bool writer_plan_pairs(struct writer *w, struct error *err)
 
 	if (w->work.batch->rows[TABLE_exchange_halves].count == 0)
 		return true;
+	w->work.names = (struct batch_rows){NULL};
 	halves = pairs_halves(w, &count);
 	if (halves == NULL || !sorted_make(&s, arena, count))
 		return writer_arena_full(err);
@@ -432,7 +448,8 @@ bool writer_plan_pairs(struct writer *w, struct error *err)
 		return writer_arena_full(err);
 	w->work.starts = s.starts;
 	w->work.authorize = s.authorize;
-	return pairs_statement(w, STATEMENT_LOST_AUTHORIZE, s.lost_authorize,
+	return writer_plan_names(w, err) &&
+	       pairs_statement(w, STATEMENT_LOST_AUTHORIZE, s.lost_authorize,
 		       s.lost_authorize_count, NULL, err) &&
 	       pairs_statement(w, STATEMENT_AUTHORIZE, s.authorize, s.authorize_count,
 		       pairs_on_authorize, err) &&

@@ -345,12 +345,21 @@ static bool plan_on_seen(void *context, const PGresult *result, int number, stru
 	return true;
 }
 
-/* What seen_odd.sql needs to know of rows beside their keys. */
-static bool plan_odd(struct batch *b, const struct batch_rows *rows, struct slice *params)
+/* What seen.sql, and behind it seen_odd.sql, needs to know of rows beside their keys. */
+static bool plan_beside(struct batch *b, const struct batch_rows *rows, bool all,
+	struct slice *params)
 {
-	enum { ODD_RECEIVED_AT, ODD_CONTENT, ODD_RETAINED, ODD_COLUMNS };
-	static const struct column columns[] = {{"received_at", COLUMN_TIME},
-		{"content", COLUMN_INT8}, {"retained", COLUMN_BOOL}};
+	enum {
+		ODD_FORMER,
+		ODD_ACTION,
+		SEEN_COLUMNS,
+		ODD_RECEIVED_AT = SEEN_COLUMNS,
+		ODD_CONTENT,
+		ODD_RETAINED,
+		ODD_COLUMNS
+	};
+	static const struct column columns[] = {{"former", COLUMN_INT8}, {"action", COLUMN_TEXT},
+		{"received_at", COLUMN_TIME}, {"content", COLUMN_INT8}, {"retained", COLUMN_BOOL}};
 	static const struct table table = {"odd", columns, ODD_COLUMNS, STEP_NONE, TABLE_COUNT};
 	struct row **odd = arena_alloc(&b->arena, rows->count * sizeof(struct row *));
 
@@ -361,12 +370,16 @@ static bool plan_odd(struct batch *b, const struct batch_rows *rows, struct slic
 			sizeof(struct row) + ODD_COLUMNS * sizeof(struct cell));
 		if (odd[i] == NULL)
 			return false;
+		cell_set_number(odd[i], ODD_FORMER,
+			row->former_digest != 0 ? row->former_digest
+						: row->cells[KEY_DIGEST].number);
+		cell_set_text(odd[i], ODD_ACTION, row_own_name(row));
 		cell_set_number(odd[i], ODD_RECEIVED_AT, row_received_us(row));
 		cell_set_number(odd[i], ODD_CONTENT, row_content(row, b->dedupe_window_us));
 		cell_set_number(odd[i], ODD_RETAINED, row->retained);
 	}
-	return odd != NULL &&
-	       encode_params(&b->arena, &table, ODD_COLUMNS, odd, rows->count, params);
+	return odd != NULL && encode_params(&b->arena, &table, all ? ODD_COLUMNS : SEEN_COLUMNS,
+				      odd, rows->count, params);
 }
 
 static bool plan_has_odd(const struct batch_rows *rows)
@@ -381,8 +394,7 @@ static bool plan_has_odd(const struct batch_rows *rows)
 static bool plan_seen(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
-	struct slice more[] = {param_int8(&b->arena, w->options.dedupe_window_us), {NULL, 0},
-		{NULL, 0}, {NULL, 0}};
+	struct slice more[6] = {param_int8(&b->arena, w->options.dedupe_window_us)};
 
 	for (int t = 0; t < EVENT_TABLES; t++) {
 		struct batch_rows *rows = &b->timeless[t];
@@ -390,11 +402,11 @@ static bool plan_seen(struct writer *w, struct error *err)
 
 		if (rows->count == 0)
 			continue;
-		if (odd && !plan_odd(b, rows, &more[1]))
+		if (!plan_beside(b, rows, odd, &more[1]))
 			return writer_arena_full(err);
 		if (!writer_rows(w, odd ? &w->statements->seen_odd[t] : &w->statements->seen[t],
 			    (enum table_id)t, KEY_COLUMNS, rows->rows, rows->count, more,
-			    odd ? 4 : 1, err))
+			    odd ? 6 : 3, err))
 			return false;
 		w->requests[w->requests_count - 1].on_result = plan_on_seen;
 		w->requests[w->requests_count - 1].context = rows;
@@ -448,8 +460,11 @@ static bool plan_timeless(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 	bool done;
 
-	if (w->work.copy_table == 0 && w->work.copy_row == 0)
+	if (w->work.copy_table == 0 && w->work.copy_row == 0) {
+		if (!writer_plan_copies(w, err))
+			return false;
 		plan_drop_seen(b);
+	}
 	if (!writer_copy_rows(w, b->timeless, &done, err))
 		return false;
 	if (!done)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "copy/encode.h"
+#include "copy/pairing.h"
 #include "copy/writer.h"
 #include "pg/pooler.h"
 
@@ -90,6 +91,7 @@ struct writer_work {
 	struct row **near;
 	size_t near_count;
 	size_t near_room;
+	struct batch_rows names;          /* of answers, found in PHASE_PAIRS */
 	struct row **starts, **authorize; /* pairs as they were asked for in PHASE_PAIRS */
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
@@ -223,6 +225,12 @@ void writer_loading_begin_batch(struct writer *w);
  * A batch without halves plans nothing. */
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_pairs(struct writer *w, struct error *err);
+
+/* writer_names.c: what answers are found out to answer. By copies of what is there already ... */
+MUST_CHECK bool writer_plan_copies(struct writer *w, struct error *err);
+/* ... and by the pairs of one id. */
+MUST_CHECK bool writer_note_names(struct writer *w, const struct pairs *pairs);
+MUST_CHECK bool writer_plan_names(struct writer *w, struct error *err);
 
 /* A row of starts.sql: false with err if what follows from it has no partition that takes it. Then
  * the batch begins anew and makes it, or the result is a dead letter. */

@@ -52,7 +52,8 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 	if (!decoder_new(&p->decoder, &p->patterns, (size_t)c->mqtt_message_bytes_max, err) ||
 		!schemas_new(&p->schemas, schema_files, schema_count, err) ||
 		!layouts_new(&p->layouts, (uint32_t)c->layouts_per_station_max, err) ||
-		!sequences_new(&p->sequences, err))
+		!sequences_new(&p->sequences, err) ||
+		!recent_calls_new(&p->calls, c->pairing_window, err))
 		return false;
 	p->skip_actions = calloc(c->events_skip.count + 1, sizeof(*p->skip_actions));
 	if (p->skip_actions == NULL)
@@ -63,6 +64,7 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 		.schemas = p->schemas,
 		.layouts = p->layouts,
 		.sequences = p->sequences,
+		.calls = p->calls,
 		.options = {.results_all = strcmp(c->events_results, "all") == 0,
 			.skip_actions = p->skip_actions,
 			.skip_actions_count = c->events_skip.count,
@@ -148,6 +150,7 @@ void pipeline_free(struct pipeline **pipeline)
 	partitions_free(&p->partitions);
 	layouts_free(&p->layouts);
 	sequences_free(&p->sequences);
+	recent_calls_free(&p->calls);
 	schemas_free(&p->schemas);
 	decoder_free(&p->decoder);
 	batch_fini(&p->batches[0]);

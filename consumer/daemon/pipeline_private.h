@@ -52,6 +52,7 @@ struct pipeline {
 	struct schemas *schemas;
 	struct layouts *layouts;
 	struct sequences *sequences;
+	struct recent_calls *calls;
 	struct slice *skip_actions;
 	struct rows_builder builder;
 	struct partitions *partitions;

@@ -22,10 +22,14 @@ static bool rows_is_empty_result(const struct message *m)
 	       (m->payload == NULL || (m->payload->kind == VALUE_MAP && m->payload->count == 0));
 }
 
-static const char *rows_skip(const struct rows_builder *b, const struct message *m)
+static const char *rows_skip(const struct rows_work *w)
 {
+	const struct rows_builder *b = w->builder;
+	const struct message *m = w->message;
+	struct slice action = slice_is_absent(w->named) ? m->action : w->named;
+
 	for (size_t i = 0; i < b->options.skip_actions_count; i++) {
-		if (slice_equal(m->action, b->options.skip_actions[i]))
+		if (slice_equal(action, b->options.skip_actions[i]))
 			return "action";
 	}
 	/* The gateway's copy of a request that we may not have seen is content. */
@@ -42,9 +46,13 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	*out = (struct rows_result){.first = NULL};
 	if (!slice_is_absent(m->entity))
 		return rows_store(&w, err);
-	out->skipped = rows_skip(b, m);
-	if (out->skipped != NULL)
+	if (!rows_settle_payload(&w) || !rows_settle_name(&w))
+		return rows_full(err);
+	out->skipped = rows_skip(&w);
+	if (out->skipped != NULL) {
+		rows_note_skipped(&w);
 		return true;
+	}
 	w.schema = schemas_find(b->schemas, m->version, m->type, m->action);
 	if (w.schema != NULL && m->payload != NULL && m->payload->kind == VALUE_MAP &&
 		!rows_events(&w))
@@ -52,20 +60,25 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	/* No description, or it found nothing to make a row of: the message as it is. */
 	if (out->first == NULL && !rows_generic(&w))
 		return rows_full(err);
-	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w))
+	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w) || !rows_name_answer(&w))
 		return rows_full(err);
 	return rows_fit_indexes(out, err);
 }
 
 /* ---- identity ---- */
 
-static void rows_put_identity(struct text *t, const struct row *row, const struct message *m)
+/* former: as versions before this one had it, in which an answer had its action. */
+static void rows_put_identity(struct text *t, const struct row *row, const struct rows_work *w,
+	bool former)
 {
+	const struct message *m = w->message;
+
 	text_put_cstr(t, row->table->name);
 	text_put_char(t, '|');
 	text_put_cstr(t, message_type_name(m->type));
 	text_put_char(t, '|');
-	text_put_slice(t, m->action);
+	if (former || !rows_is_answer(m))
+		text_put_slice(t, m->action);
 	text_put_char(t, '|');
 	if (row_is_timeless(row)) {
 		text_put_cstr(t, m->direction == DIRECTION_IN ? "in|" : "out|");
@@ -74,7 +87,9 @@ static void rows_put_identity(struct text *t, const struct row *row, const struc
 		text_put_slice(t, m->trace);
 		text_put_char(t, '|');
 	}
-	if (m->payload != NULL)
+	if (former && w->was_empty)
+		text_put_cstr(t, "{}");
+	else if (m->payload != NULL && !(former && w->was_absent))
 		value_put_canonical(t, m->payload);
 	if (m->error_code.size > 0 || m->error_description.size > 0) {
 		text_put_char(t, '|');
@@ -83,20 +98,33 @@ static void rows_put_identity(struct text *t, const struct row *row, const struc
 	}
 }
 
-static bool rows_set_digest(struct rows_work *w, struct row *row)
+static bool rows_set_digest_of(struct rows_work *w, struct row *row, bool former)
 {
 	struct arena_mark mark = arena_mark(w->arena);
 	struct slice content;
 	struct text t;
 
 	text_begin(&t, w->arena);
-	rows_put_identity(&t, row, w->message);
+	rows_put_identity(&t, row, w, former);
 	content = text_end(&t);
 	if (slice_is_absent(content))
 		return false;
 	row_set_digest(w, row, content);
 	arena_rewind(w->arena, mark);
 	return true;
+}
+
+/* What older versions stored is recognised, too: a log may be replayed that they have stored. */
+static bool rows_set_digest(struct rows_work *w, struct row *row)
+{
+	const struct message *m = w->message;
+
+	if ((rows_is_answer(m) && m->action.size > 0) || w->was_empty || w->was_absent) {
+		if (!rows_set_digest_of(w, row, true))
+			return false;
+		row->former_digest = row->cells[KEY_DIGEST].number;
+	}
+	return rows_set_digest_of(w, row, false);
 }
 
 /* ---- rows ---- */
@@ -122,7 +150,9 @@ static bool rows_set_event_columns(struct rows_work *w, struct row *row)
 	cell_set_text(row, TABLE_ocpp_events_direction,
 		slice_from_cstr(m->direction == DIRECTION_IN ? "in" : "out"));
 	cell_set_text(row, TABLE_ocpp_events_kind, slice_from_cstr(message_type_name(m->type)));
-	cell_set_text(row, TABLE_ocpp_events_action, m->action);
+	cell_set_text(row, TABLE_ocpp_events_action,
+		slice_is_absent(w->named) ? m->action : w->named);
+	row->named_by_call = !slice_is_absent(w->named);
 	/* Of a message with a time of its own every copy may have another. */
 	if (m->trace.size > 0 && row_is_timeless(row))
 		cell_set_text(row, TABLE_ocpp_events_trace_id, m->trace);
@@ -197,17 +227,17 @@ static bool rows_events(struct rows_work *w)
 
 /* ---- halves ---- */
 
-/* Of an answer that does not name its action: the first paired call whose answer has what is
- * required. */
+/* Of an answer that does not name its action: the paired call whose answer requires most of what it
+ * has, and least of what it has not. */
 static const struct schema_message *rows_guess_result(struct rows_work *w)
 {
 	const struct message *m = w->message;
 	const struct schema_message *best = NULL;
-	size_t best_required = 0;
+	size_t best_present = 0, best_missing = 0;
 
 	for (size_t i = 0;; i++) {
 		const struct schema_message *s = schemas_at(w->builder->schemas, i);
-		size_t required = 0, present = 0;
+		size_t missing = 0, present = 0;
 
 		if (s == NULL)
 			return best;
@@ -218,12 +248,16 @@ static const struct schema_message *rows_guess_result(struct rows_work *w)
 
 			if (!field->required)
 				continue;
-			required++;
-			present += schema_get(&field->path, m->payload, m->payload) != NULL;
+			if (schema_get(&field->path, m->payload, m->payload) != NULL)
+				present++;
+			else
+				missing++;
 		}
-		if (required == present && required > best_required) {
+		if (present > best_present ||
+			(present > 0 && present == best_present && missing < best_missing)) {
 			best = s;
-			best_required = required;
+			best_present = present;
+			best_missing = missing;
 		}
 	}
 }
@@ -237,7 +271,7 @@ void row_settle_half(struct row *half)
 	half->cells[TABLE_exchange_halves_digest] = half->refers->cells[KEY_DIGEST];
 }
 
-static bool half_new(struct rows_work *w, char kind, struct slice action)
+bool rows_add_half(struct rows_work *w, char kind, struct slice action)
 {
 	const struct message *m = w->message;
 	struct row *half = row_new(w->arena, TABLE_exchange_halves);
@@ -253,7 +287,8 @@ static bool half_new(struct rows_work *w, char kind, struct slice action)
 	if (m->trace.size > 0)
 		cell_set_text(half, TABLE_exchange_halves_trace_id, m->trace);
 	half->refers = w->out->first;
-	w->out->half = half;
+	half->next = w->out->halves;
+	w->out->halves = half;
 	return true;
 }
 
@@ -284,10 +319,15 @@ static bool rows_half(struct rows_work *w)
 	if (schema == NULL || (!result && !rows_is_paired(w)) ||
 		(result && (schema->blocks_count == 0 || m->payload == NULL)))
 		return true;
-	if (!half_new(w, result ? 'r' : 'c', result ? m->action : schema->action))
+	if (!rows_add_half(w, result ? 'r' : 'c', result ? m->action : schema->action))
 		return false;
-	if (result)
-		rows_fill(w, w->out->half, &schema->blocks[0], m->payload);
+	if (!result)
+		return true;
+	rows_fill(w, w->out->halves, &schema->blocks[0], m->payload);
+	/* An answer without what its call waits for says nothing, whether it names its action or not. */
+	if (!w->out->halves->cells[TABLE_exchange_halves_transaction_id].present &&
+		!w->out->halves->cells[TABLE_exchange_halves_id_token_status].present)
+		w->out->halves = w->out->halves->next;
 	return true;
 }
 
@@ -329,11 +369,11 @@ static bool rows_answer(struct rows_work *w)
 	bool result = m->direction == DIRECTION_IN && m->type == MESSAGE_RESULT;
 
 	if ((!call && !result) || first->table->id != TABLE_ocpp_events || m->id.size == 0 ||
-		w->out->half != NULL ||
+		w->out->halves != NULL ||
 		!(rows_tells_store(m->action) ||
 			(result && m->action.size == 0 && rows_may_tell_store(m->payload))))
 		return true;
-	return half_new(w, result ? 'R' : 'C', m->action);
+	return rows_add_half(w, result ? 'R' : 'C', m->action);
 }
 
 /* ---- transactions ---- */

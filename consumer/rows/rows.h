@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "decode/message.h"
 #include "rows/layouts.h"
+#include "rows/recent_calls.h"
 #include "rows/schema.h"
 #include "rows/sequences.h"
 #include "rows/table.h"
@@ -23,6 +24,8 @@
  * its content in canonical form (decode/value.h), so a repeat finds its first copy whatever path
  * and encoding it came by. A message without a time of its own has the time of receipt, and its
  * digest also covers direction, action, message id and trace id; so has one whose time is invalid.
+ * Of an answer the action is no part of it, since an OCPP-J array does not name it; two that name
+ * different ones are two all the same. No details and empty ones ({}) are the same.
  * The key of the latter has no time (TIME_UNDATED): its digest carries the window of
  * dedupe.window in which it was received (row_content()), so that the same message is a new event
  * after that.
@@ -42,6 +45,7 @@ struct rows_builder {
 	const struct schemas *schemas;
 	struct layouts *layouts;
 	struct sequences *sequences; /* or NULL; then its messages come from one decoder */
+	struct recent_calls *calls;  /* or NULL: answers that do not name their action stay so */
 	struct rows_options options;
 };
 
@@ -50,7 +54,7 @@ struct rows_builder {
 struct rows_result {
 	struct row *first;
 	struct row *last;
-	struct row *half;                /* for exchange_halves, or NULL */
+	struct row *halves;              /* for exchange_halves; a list, often empty */
 	struct transaction *transaction; /* what it says about a transaction, or NULL */
 	const char *skipped;             /* why there are no rows on purpose, or NULL */
 };
@@ -72,6 +76,18 @@ MUST_CHECK struct row *rows_dead_letter(struct arena *arena, const struct messag
 
 /* Of a dead letter that was refused itself: leave numbers and its place in the log. */
 void rows_strip_dead_letter(struct row *row);
+
+/* True for the row of a result or error in ocpp_events. */
+bool row_is_answer(const struct row *row);
+
+/* The action that an answer names itself; "" if it names none, or is no answer. */
+struct slice row_own_name(const struct row *row);
+
+/* True for rows of two answers that name different actions. */
+bool row_names_differ(const struct row *a, const struct row *b);
+
+/* Into the row of an answer: what only a copy of it says, its action or its request. */
+void row_adopt(struct row *row, const struct row *copy);
 
 /* Into a half: the key of its row, once it is settled which row that is. */
 void row_settle_half(struct row *half);

@@ -105,6 +105,9 @@ bool rows_fit_indexes(const struct rows_result *rows, struct error *err)
 		if (!limit_check(row, err))
 			return false;
 	}
-	return (rows->half == NULL || limit_check(rows->half, err)) &&
-	       (rows->transaction == NULL || limit_check(rows->transaction->row, err));
+	for (const struct row *half = rows->halves; half != NULL; half = half->next) {
+		if (!limit_check(half, err))
+			return false;
+	}
+	return (rows->transaction == NULL || limit_check(rows->transaction->row, err));
 }

@@ -12,6 +12,9 @@ struct rows_work {
 	const struct schema_message *schema;
 	struct arena *arena;
 	struct rows_result *out;
+	bool was_absent;    /* the payload: it counts as {} */
+	bool was_empty;     /* {}, of an error: it counts as absent */
+	struct slice named; /* of an answer that names no action: that of its call; or absent */
 	/* Readings for the transaction, from the samples of its own events. */
 	struct reading reading_start, reading_stop;
 };
@@ -30,6 +33,17 @@ void rows_set_flag(struct row *row, int64_t flag);
 
 /* The digest of an event, of its content in canonical form. */
 void row_set_digest(const struct rows_work *w, struct row *row, struct slice content);
+
+/* A half for exchange_halves, of the message's first row. False if the arena is full. */
+MUST_CHECK bool rows_add_half(struct rows_work *w, char kind, struct slice action);
+
+/* rows_names.c: how answers that do not name their action get it, and what is absent in one form of
+ * a message and empty in another. Before there are rows, instead of them, and behind them. */
+bool rows_is_answer(const struct message *m);
+MUST_CHECK bool rows_settle_payload(struct rows_work *w);
+MUST_CHECK bool rows_settle_name(struct rows_work *w);
+void rows_note_skipped(struct rows_work *w);
+MUST_CHECK bool rows_name_answer(struct rows_work *w);
 
 /* rows_meter.c: one row per meter value. False if the arena is full. */
 MUST_CHECK bool rows_meter_values(struct rows_work *w, const struct schema_block *block);

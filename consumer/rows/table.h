@@ -97,13 +97,15 @@ struct cell {
 /* A row for a table. Everything borrows from the arena it was made in. */
 struct row {
 	const struct table *table;
-	struct row *next;    /* of the list it is in */
-	uint32_t message;    /* of the batch: which message it belongs to */
-	int32_t partition;   /* of an event in a batch: number of the partition it goes to */
-	uint32_t copy_bytes; /* of an event in a batch: what it takes in COPY at most */
-	bool first;          /* the message's own row: decides whether it is a duplicate */
-	bool dropped;        /* found to be in the database */
-	bool retained;       /* of a message that the broker had kept: copies may be of any age */
+	struct row *next;      /* of the list it is in */
+	uint32_t message;      /* of the batch: which message it belongs to */
+	int32_t partition;     /* of an event in a batch: number of the partition it goes to */
+	uint32_t copy_bytes;   /* of an event in a batch: what it takes in COPY at most */
+	bool first;            /* the message's own row: decides whether it is a duplicate */
+	bool dropped;          /* found to be in the database */
+	bool retained;         /* of a message that the broker had kept: copies may be of any age */
+	bool named_by_call;    /* of an answer whose action is that of its call; it named none */
+	int64_t former_digest; /* of an event: in the key that older versions gave it, if another */
 	/* Of a half of an exchange: the row it belongs to, whose key it carries. */
 	struct row *refers;
 	struct cell cells[];

@@ -33,7 +33,7 @@ static void check_message(const struct record *r, size_t samples)
 	CHECK(decode_begin(decoder, &input, &arena, &err));
 	CHECK(decode_next(decoder, &m, &err) == DECODE_MESSAGE && !m.text_replaced);
 	CHECK(rows_from_message(&builder, &m, &arena, &rows, &err));
-	CHECK(rows.first->table->id == TABLE_meter_values && rows.half == NULL);
+	CHECK(rows.first->table->id == TABLE_meter_values && rows.halves == NULL);
 	CHECK(rows.first->cells[KEY_TIME].number == r->received_us);
 	CHECK(rows.first->cells[TABLE_meter_values_sampled].numerics_count == samples);
 	for (size_t i = 0; i < samples; i++)

@@ -140,8 +140,9 @@ class Load:
         assert database.value("SELECT count(*) FROM dead_letters") == 0
 
 
-def contents(database):
-    """{table: {station: text of all its rows}}, of every table there is."""
+def contents(database, hidden=()):
+    """{table: {station: text of all its rows}}, of every table there is. hidden: (table, column)
+    that has times of arrival, too."""
     tables = database.rows("""
         SELECT c.relname::text, array_agg(a.attname::text ORDER BY a.attnum)
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
@@ -154,7 +155,7 @@ def contents(database):
             # What is not about stations (the store) comes from elsewhere.
             if table in SKIPPED or "charge_station_id" not in columns:
                 continue
-            shown = [c for c in columns if c not in ARRIVAL]
+            shown = [c for c in columns if c not in ARRIVAL and (table, c) not in hidden]
             # The time of a message that has none of its own is when it came.
             shown = ["CASE time_source WHEN 's' THEN event_time END" if c == "event_time"
                      and "time_source" in columns else c for c in shown]

@@ -2,10 +2,10 @@
 -- may be of any age, and one whose time is invalid has no time in its key (rows/rows.h). content is
 -- the digest without the window; digest # content is the window.
 SELECT (x.n - 1)::integer, s.event_time, s.digest
-FROM unnest($1::text[], $2::timestamptz[], $3::integer[], $4::bigint[], $6::timestamptz[],
-    $7::bigint[], $8::boolean[])
-    WITH ORDINALITY AS x (charge_station_id, event_time, evse_id, digest, received_at, content,
-        retained, n)
+FROM unnest($1::text[], $2::timestamptz[], $3::integer[], $4::bigint[], $6::bigint[], $7::text[],
+    $8::timestamptz[], $9::bigint[], $10::boolean[])
+    WITH ORDINALITY AS x (charge_station_id, event_time, evse_id, digest, former, action, received_at,
+        content, retained, n)
 CROSS JOIN LATERAL (
     (SELECT t.event_time, t.digest
     FROM {table} t
@@ -16,6 +16,19 @@ CROSS JOIN LATERAL (
       AND t.evse_id = x.evse_id
       AND t.digest = x.digest
       AND t.time_source = 'r'
+      AND {names_agree}
+    LIMIT 1)
+  UNION ALL
+    (SELECT t.event_time, t.digest
+    FROM {table} t
+    WHERE x.former <> x.digest AND NOT x.retained AND x.event_time > '-infinity'
+      AND t.charge_station_id = x.charge_station_id
+      AND t.event_time >= x.event_time - $5::bigint * interval '1 microsecond'
+      AND t.event_time <= x.event_time + $5::bigint * interval '1 microsecond'
+      AND t.evse_id = x.evse_id
+      AND t.digest = x.former
+      AND t.time_source = 'r'
+      AND {names_agree}
     LIMIT 1)
   UNION ALL
     (SELECT t.event_time, t.digest
@@ -38,6 +51,19 @@ CROSS JOIN LATERAL (
       AND t.evse_id = x.evse_id
       AND t.digest = x.digest
       AND t.time_source = 'r'
+      AND {names_agree}
+    ORDER BY t.event_time DESC
+    LIMIT 1)
+  UNION ALL
+    (SELECT t.event_time, t.digest
+    FROM {table} t
+    WHERE x.former <> x.digest AND x.retained AND x.event_time > '-infinity'
+      AND t.charge_station_id = x.charge_station_id
+      AND t.event_time > '-infinity'
+      AND t.evse_id = x.evse_id
+      AND t.digest = x.former
+      AND t.time_source = 'r'
+      AND {names_agree}
     ORDER BY t.event_time DESC
     LIMIT 1)
   UNION ALL

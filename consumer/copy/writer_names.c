@@ -1,0 +1,113 @@
+#include "copy/pairing.h"
+#include "copy/writer_private.h"
+
+/*
+ * Answers whose row does not have the name of their action, and what is found out of it: by a copy
+ * that names it, or by the call, once the two are paired.
+ */
+
+static struct row *name_row(struct arena *arena, const struct cell *key, struct slice action,
+	struct slice former)
+{
+	struct row *row = row_new(arena, TABLE_answer_names);
+
+	if (row == NULL)
+		return NULL;
+	for (int c = 0; c < KEY_COLUMNS; c++)
+		row->cells[c] = key[c];
+	cell_set_text(row, TABLE_answer_names_action, action);
+	cell_set_text(row, TABLE_answer_names_former, former);
+	cell_set_number(row, TABLE_answer_names_distance_us, 0);
+	return row;
+}
+
+static bool names_statement(struct writer *w, struct row *const *rows, size_t count,
+	struct error *err)
+{
+	return count == 0 ||
+	       writer_rows(w, &w->statements->all[STATEMENT_ANSWER_NAMES], TABLE_answer_names,
+		       tables[TABLE_answer_names].columns_count, rows, count, NULL, 0, err);
+}
+
+bool writer_plan_copies(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	const struct batch_rows *seen = &b->timeless[TABLE_ocpp_events];
+	struct row **rows = arena_alloc(&b->arena, (seen->count + 1) * sizeof(*rows));
+	size_t count = 0;
+
+	if (rows == NULL)
+		return writer_arena_full(err);
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct row *row = seen->rows[i];
+		struct slice action = cell_text(row, TABLE_ocpp_events_action);
+
+		if (!row->dropped || !row_is_answer(row) ||
+			(action.size == 0 && !row->cells[TABLE_ocpp_events_request].present))
+			continue;
+		rows[count] = name_row(&b->arena, row->cells, action, slice_from_cstr(""));
+		if (rows[count] == NULL)
+			return writer_arena_full(err);
+		rows[count++]->cells[TABLE_answer_names_request] =
+			row->cells[TABLE_ocpp_events_request];
+	}
+	return names_statement(w, rows, count, err);
+}
+
+static struct slice name_of(const struct half *call)
+{
+	return call == NULL ? slice_from_cstr("")
+			    : cell_text(call->row, TABLE_exchange_halves_action);
+}
+
+/* False if the arena is full. */
+static bool names_add(struct writer_work *work, struct row *row)
+{
+	struct batch_rows *names = &work->names;
+
+	if (row == NULL)
+		return false;
+	if (names->count == names->room) {
+		size_t room = names->room == 0 ? 64 : 2 * names->room;
+		struct row **grown = arena_alloc(&work->batch->arena, room * sizeof(*grown));
+
+		if (grown == NULL)
+			return false;
+		if (names->count > 0)
+			memcpy(grown, names->rows, names->count * sizeof(*grown));
+		names->rows = grown;
+		names->room = room;
+	}
+	names->rows[names->count++] = row;
+	return true;
+}
+
+bool writer_note_names(struct writer *w, const struct pairs *pairs)
+{
+	static const int key[KEY_COLUMNS] = {TABLE_exchange_halves_charge_station_id,
+		TABLE_exchange_halves_event_time, TABLE_exchange_halves_evse_id,
+		TABLE_exchange_halves_digest};
+
+	for (size_t i = 0; i < pairs->count; i++) {
+		const struct pair *p = &pairs->pairs[i];
+		struct cell cells[KEY_COLUMNS];
+		struct row *row;
+
+		/* Halves of older versions do not have the key of their row. */
+		if (!half_wants_name(p->result) ||
+			!p->result->row->cells[TABLE_exchange_halves_event_time].present)
+			continue;
+		for (int c = 0; c < KEY_COLUMNS; c++)
+			cells[c] = p->result->row->cells[key[c]];
+		row = name_row(&w->work.batch->arena, cells, name_of(p->call), name_of(p->lost));
+		if (!names_add(&w->work, row))
+			return false;
+		cell_set_number(row, TABLE_answer_names_distance_us, p->distance_us);
+	}
+	return true;
+}
+
+bool writer_plan_names(struct writer *w, struct error *err)
+{
+	return names_statement(w, w->work.names.rows, w->work.names.count, err);
+}
