@@ -64,7 +64,8 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 		.schemas = p->schemas,
 		.layouts = p->layouts,
 		.sequences = p->sequences,
-		.calls = p->calls,
+		.calls =
+			p->log->gaps_only ? NULL : p->calls, /* rows of a table ask for no answer */
 		.options = {.results_all = strcmp(c->events_results, "all") == 0,
 			.skip_actions = p->skip_actions,
 			.skip_actions_count = c->events_skip.count,

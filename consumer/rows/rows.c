@@ -87,9 +87,7 @@ static void rows_put_identity(struct text *t, const struct row *row, const struc
 		text_put_slice(t, m->trace);
 		text_put_char(t, '|');
 	}
-	if (former && w->was_empty)
-		text_put_cstr(t, "{}");
-	else if (m->payload != NULL && !(former && w->was_absent))
+	if (!former || !w->was_absent)
 		value_put_canonical(t, m->payload);
 	if (m->error_code.size > 0 || m->error_description.size > 0) {
 		text_put_char(t, '|');
@@ -119,7 +117,7 @@ static bool rows_set_digest(struct rows_work *w, struct row *row)
 {
 	const struct message *m = w->message;
 
-	if ((rows_is_answer(m) && m->action.size > 0) || w->was_empty || w->was_absent) {
+	if ((rows_is_answer(m) && m->action.size > 0) || w->was_absent) {
 		if (!rows_set_digest_of(w, row, true))
 			return false;
 		row->former_digest = row->cells[KEY_DIGEST].number;
@@ -324,7 +322,7 @@ static bool rows_half(struct rows_work *w)
 	if (!result)
 		return true;
 	rows_fill(w, w->out->halves, &schema->blocks[0], m->payload);
-	/* An answer without what its call waits for says nothing, whether it names its action or not. */
+	/* Without what its call waits for it says nothing, whether it names its action or not. */
 	if (!w->out->halves->cells[TABLE_exchange_halves_transaction_id].present &&
 		!w->out->halves->cells[TABLE_exchange_halves_id_token_status].present)
 		w->out->halves = w->out->halves->next;

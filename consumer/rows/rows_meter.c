@@ -14,6 +14,7 @@
 enum {
 	MULTIPLIER_MAX = 15, /* beyond it views do not apply a multiplier */
 	UNIT_KILO = 3,
+	UNIT_MEGA = 6,
 };
 
 static const struct slice no_text = {NULL, 0};
@@ -275,6 +276,30 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 
 /* ---- readings for the transaction ---- */
 
+/* A sample that does not say what it measures is an energy register, unless it says something that
+ * nobody understands, which may be just that ("mesurand"). The view meter_samples has this rule,
+ * too (says_no_more()). */
+static bool sample_is_energy_by_default(const struct sample *sample)
+{
+	static const struct slice known[] = {SLICE("value"), SLICE("context"), SLICE("format"),
+		SLICE("phase"), SLICE("location"), SLICE("signedMeterValue"), SLICE("customData")};
+
+	for (uint32_t i = 0; i < sample->value->count; i++) {
+		const struct member *m = &sample->value->members[i];
+		bool is_known = m->value.kind == VALUE_NULL;
+
+		for (size_t k = 0; !is_known && k < sizeof(known) / sizeof(*known); k++)
+			is_known = slice_equal(m->key, known[k]);
+		if (!is_known && slice_equal_cstr(m->key, "unit"))
+			is_known = !slice_is_absent(value_text(&m->value));
+		if (!is_known && slice_equal_cstr(m->key, "unitOfMeasure"))
+			is_known = m->value.kind == VALUE_MAP;
+		if (!is_known)
+			return false;
+	}
+	return true;
+}
+
 /* The value of an energy register of all phases in Wh, as text; absent if it is something else. */
 static struct slice sample_energy(const struct meter *v, const struct sample *sample)
 {
@@ -284,8 +309,9 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 	int64_t shift = 0, kilo;
 	struct text t;
 
-	if (!(slice_is_absent(measurand) ||
-		    slice_equal_cstr(measurand, "Energy.Active.Import.Register")) ||
+	if (!(slice_is_absent(measurand)
+			    ? sample_is_energy_by_default(sample)
+			    : slice_equal_cstr(measurand, "Energy.Active.Import.Register")) ||
 		!slice_is_absent(value_text(sample->parts[SAMPLE_PHASE])) ||
 		sample->form == DECIMAL_NONE)
 		return no_text;
@@ -293,6 +319,8 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 		kilo = 0;
 	else if (slice_equal_cstr(unit, "kWh"))
 		kilo = UNIT_KILO;
+	else if (slice_equal_cstr(unit, "MWh"))
+		kilo = UNIT_MEGA;
 	else
 		return no_text;
 	(void)sample_multiplier(sample, &shift);

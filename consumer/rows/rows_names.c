@@ -37,18 +37,13 @@ static bool message_is_unnamed(const struct message *m)
 	return rows_is_answer(m) && m->action.size == 0 && m->id.size > 0;
 }
 
-/* One form of a message leaves out what is empty in another: then there is {} in place of a request
- * or a response, and nothing in place of an error's details. */
+/* One form of a message leaves out what is empty in another: a request, a response, the details of
+ * an error. */
 bool rows_settle_payload(struct rows_work *w)
 {
 	struct message *m = w->message;
-	bool details = m->type == MESSAGE_ERROR || m->type == MESSAGE_RESULT_ERROR;
 
-	w->was_absent = m->payload == NULL && !details;
-	w->was_empty = m->payload != NULL && details && m->payload->kind == VALUE_MAP &&
-		       m->payload->count == 0;
-	if (w->was_empty)
-		m->payload = NULL;
+	w->was_absent = m->payload == NULL;
 	if (!w->was_absent)
 		return true;
 	m->payload = arena_alloc(w->arena, sizeof(*m->payload));

@@ -13,7 +13,6 @@ struct rows_work {
 	struct arena *arena;
 	struct rows_result *out;
 	bool was_absent;    /* the payload: it counts as {} */
-	bool was_empty;     /* {}, of an error: it counts as absent */
 	struct slice named; /* of an answer that names no action: that of its call; or absent */
 	/* Readings for the transaction, from the samples of its own events. */
 	struct reading reading_start, reading_stop;

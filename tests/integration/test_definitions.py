@@ -10,7 +10,7 @@ TYPES = {"TEXT": "text", "TIME": "timestamp with time zone", "INT4": "integer", 
          "JSONB": "jsonb", "BYTEA": "bytea"}
 
 # Parameters of a statement that merges them into another table.
-NOT_TABLES = {"exchange_pairs", "exchange_runs", "station_answers", "station_boots",
+NOT_TABLES = {"answer_names", "exchange_pairs", "exchange_runs", "station_answers", "station_boots",
               "station_heartbeats", "station_operations", "told_costs", "split_ids", "session_keys"}
 
 # Columns of parameters that go into columns of other names.

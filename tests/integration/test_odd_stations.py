@@ -334,3 +334,84 @@ def test_start_that_turns_out_not_to_be_answered_is_of_no_session(odd, replay):
             "result": [answer_to(400, "1", 77)]}.items()})
     assert found == {case: [("T", 500, [])] if case[0].endswith("alone") else [(None, None, [])]
                      for case in found}
+
+
+# ---- defaults ----
+
+ENERGY = "Energy.Active.Import.Register"
+# A sample without a measurand, or with one: what it is then. The unit of 2.x is in unitOfMeasure.
+UNSTATED = [({}, ENERGY), ({"unit": "Wh"}, ENERGY), ({"unit": "kWh"}, ENERGY),
+            ({"unit": "MWh"}, ENERGY), ({"context": "Transaction.Begin"}, ENERGY),
+            ({"location": "Body", "format": "Raw", "customData": {"vendorId": "V"}}, ENERGY),
+            ({"measurand": None, "color": None}, ENERGY),
+            ({"unit": "A"}, None), ({"unit": "varh"}, None), ({"unit": "Percent"}, None),
+            ({"unit": "Celcius"}, None), ({"unit": "wh"}, None), ({"unit": ""}, None),
+            ({"mesurand": "Current.Import", "unit": "A"}, None), ({"mesurand": "Voltage"}, None),
+            ({"Measurand": "Voltage"}, None), ({"type": 1, "unit": "Wh"}, None),
+            ({"measurand": {"name": "Voltage"}}, None), ({"unit": {"name": "V"}}, None),
+            ({"mesurand": "x", "measurand": ENERGY}, ENERGY),
+            ({"unit": "A", "measurand": ENERGY}, ENERGY),
+            ({"unit": "A", "measurand": "Current.Import"}, "Current.Import")]
+
+
+def unstated(more, version):
+    more = dict(more)
+    if version != "1.6" and isinstance(more.get("unit"), str):
+        more["unitOfMeasure"] = {"unit": more.pop("unit")}
+    return more
+
+
+@pytest.mark.parametrize("layouts", [32, 1])
+def test_default_is_a_default_only_where_nothing_contradicts_it(odd, tmp_path, layouts):
+    """As a layout that is known, and in the row itself where the station has too many of them."""
+    lines, expected = [], {}
+    for version, (number, (more, measurand)) in itertools.product(
+            ["1.6", "2.0.1", "2.1"], enumerate(UNSTATED)):
+        # Of layouts that many stations share none is refused.
+        station = f"default {layouts} {version}"
+        at = f"2026-01-31T10:{number:02}:00Z"
+        value = "1.64" if version == "1.6" else 1.64
+        lines.append(captured(number, [2, str(number), "MeterValues", {
+            "connectorId" if version == "1.6" else "evseId": 1, "meterValue": [{
+                "timestamp": at, "sampledValue": [
+                    {"value": value, "phase": f"L{layouts}", **unstated(more, version)}]}]}],
+            station, version))
+        expected[station, number] = measurand
+    path = tmp_path / "defaults.txt"
+    path.write_text("".join(lines))
+    done = run_cli({**odd.settings(), "layouts.per_station_max": layouts}, "replay", str(path))
+    assert done.returncode == 0, done.stderr
+    found = {(station, minute): measurand for station, minute, measurand in odd.rows(
+        "SELECT charge_station_id, extract(minute FROM event_time)::integer, measurand"
+        " FROM meter_samples WHERE charge_station_id LIKE %s", f"default {layouts} %")}
+    assert found == expected
+    kept = odd.value("SELECT count(*) FILTER (WHERE layout_id = 0) FROM meter_values"
+                     " WHERE charge_station_id LIKE %s", f"default {layouts} %")
+    assert (kept > 0) == (layouts == 1)
+
+
+def test_reading_of_a_session_is_no_current(odd, replay):
+    """Readings of start and end, by versions of OCPP that have them in the events."""
+    lines, expected = [], {}
+    for version, (number, (more, measurand)) in itertools.product(
+            ["2.0.1", "2.1"], enumerate(UNSTATED)):
+        station, unit = f"reading {version} {number}", more.get("unit")
+        for at, kind, value in [(0, "Started", 100), (60, "Ended", 350)]:
+            lines.append(captured(at, [2, kind, "TransactionEvent", {
+                "eventType": kind, "timestamp": f"2026-01-31T10:{at // 60:02}:00Z", "seqNo": at,
+                "triggerReason": "Authorized", "transactionInfo": {"transactionId": "T"},
+                "meterValue": [{"timestamp": f"2026-01-31T10:{at // 60:02}:00Z", "sampledValue": [
+                    {"value": value, **{k: v for k, v in unstated(more, version).items()
+                                        if k != "context"}}]}]}], station, version))
+        energy = measurand == ENERGY and unit != "A"
+        expected[station] = 250 * {"kWh": 1000, "MWh": 1000000}.get(unit, 1) if energy else None
+    replay(lines)
+    assert dict(odd.rows("SELECT charge_station_id, energy_wh::bigint FROM sessions"
+                         " WHERE charge_station_id LIKE 'reading%'")) == expected
+
+
+def test_store_reads_no_current_as_energy(odd):
+    for version, (more, measurand) in itertools.product(["1.6", "2.1"], UNSTATED):
+        found = odd.value("SELECT energy_register(%s::jsonb) IS NOT NULL", json.dumps(
+            [{"value": "1.64", **unstated(more, version)}]))
+        assert found == (measurand == ENERGY and more.get("unit") != "A"), more

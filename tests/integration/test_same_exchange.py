@@ -1,5 +1,5 @@
-"""One exchange is stored once, whichever shapes its messages come in, and every answer has the name of
-its call: of every action of the three versions, and of the golden corpus."""
+"""One exchange is stored once, whichever shapes its messages come in, and every answer has the name
+of its call: of every action of the three versions, and of the golden corpus."""
 
 import itertools
 import json
@@ -57,7 +57,7 @@ def actions():
 
 
 def golden():
-    """What the corpus has as JSON, as envelopes that name their action; answers with their calls."""
+    """What the corpus has as JSON, as envelopes that name their action, or that of their call."""
     calls, found = {}, []
     for path in sorted(pathlib.Path(ROOT, "tests", "golden").glob("[12]*.json")):
         if path.stem in LEFT_OUT:
@@ -182,7 +182,7 @@ ANSWERS = [[3, "1", {"status": "Accepted"}], [4, "1", "InternalError", "", {}]]
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_name_comes_from_the_call_or_a_copy_whichever_comes_first(migrated, replay, answer):
-    """Each message of a station in a process of its own: nothing is remembered but what is stored."""
+    """Each message of a station in a process of its own: nothing is known but what is stored."""
     call = line("out", 0, [2, "1", "Reset", {"type": "Soft"}])
     named = {"type": answer[0], "id": "1", "action": "Reset", "request": {"type": "Soft"}}
     if answer[0] == 3:
@@ -190,7 +190,7 @@ def test_name_comes_from_the_call_or_a_copy_whichever_comes_first(migrated, repl
     else:
         named["error_code"] = answer[2]
     kind = "result" if answer[0] == 3 else "error"
-    payload = answer[2] if answer[0] == 3 else None
+    payload = answer[2] if answer[0] == 3 else {}
     answer, named = line("in", 1, answer), line("in", 1, named)
     for name, messages in [("o", [call, answer, named]), ("p", [call, answer])]:
         for part in zip(*itertools.permutations(messages)):
@@ -207,9 +207,9 @@ def test_answer_to_a_bulk_call_of_another_process_is_named(migrated, replay):
     value = {"connectorId": 1, "meterValue": [{"timestamp": "2026-02-01T12:00:00Z",
                                                "sampledValue": [{"value": "1"}]}]}
     replay(line("out", 1, [4, "m1", "InternalError", "", {}]))
-    assert answers(migrated) == [("m1", "error", "", None, None)]
+    assert answers(migrated) == [("m1", "error", "", {}, None)]
     replay(line("in", 0, [2, "m1", "MeterValues", value]))
-    assert answers(migrated) == [("m1", "error", "MeterValues", None, None)]
+    assert answers(migrated) == [("m1", "error", "MeterValues", {}, None)]
 
 
 def test_calls_that_are_answered_by_name_leave_nothing_behind(migrated, replay):
