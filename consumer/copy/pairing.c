@@ -36,6 +36,7 @@ struct half half_of(struct row *row, bool fresh)
 		.row = row,
 		.is_call = half == HALF_CALL || half == HALF_CSMS_CALL,
 		.fresh = fresh,
+		.known = fresh && row->dropped,
 		.received_us = row->cells[TABLE_exchange_halves_received_at].number,
 		.trace = trace.size == 0 ? 0 : digest64(trace.data, trace.size) | 1,
 	};
@@ -176,7 +177,7 @@ static bool timeline_make(struct timeline *t, const struct half *halves, size_t 
 	for (size_t i = 0; i < count; i++) {
 		const struct half *h = &halves[i];
 
-		if (h->fresh && !with_fresh)
+		if (h->fresh && !h->known && !with_fresh)
 			continue;
 		t->all[t->count++] = h;
 		if (h->is_call)
@@ -356,11 +357,13 @@ bool pairing_find(struct half *halves, size_t count, const struct pairing_limits
 			continue;
 		*now = find_call(&after, r, limits);
 		results++;
-		if (!r->fresh)
+		if (!r->fresh || r->known)
 			was = find_call(&before, r, limits);
-		if (was.call == now->call)
+		/* A copy of what was paired is paired again: a link that got lost comes back. */
+		if (was.call == now->call && (!r->fresh || now->call == NULL))
 			continue;
-		if (was.call != NULL && (now->call == NULL || !half_is_copy(was.call, now->call))) {
+		if (was.call != NULL && was.call != now->call &&
+			(now->call == NULL || !half_is_copy(was.call, now->call))) {
 			now->lost = was.call;
 			halves[was.call - halves].loses = true;
 		}

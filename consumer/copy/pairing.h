@@ -37,6 +37,7 @@ struct half {
 	struct row *row;
 	bool is_call;
 	bool fresh;   /* of this batch; the others were there */
+	bool known;   /* of this batch, and was there all the same: a copy */
 	bool loses;   /* found out by pairing_find(): a result that it had is another call's ... */
 	bool changed; /* ... a result whose call is another one now */
 	int64_t received_us;
@@ -86,7 +87,7 @@ bool half_is_of_same_id(const struct half *a, const struct half *b);
 bool half_is_same(const struct half *a, const struct half *b);
 
 /*
- * Halves of one id, in order and without copies of a row. Pairs of results that are fresh, or whose
+ * Halves of one id, in order, each once. Pairs of results that are fresh, or whose
  * call is another because of fresh halves; and of a call that loses a result so all others that it
  * has. False if the arena is full.
  */

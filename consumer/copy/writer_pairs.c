@@ -96,6 +96,44 @@ static int pairs_order_halves(const void *a, const void *b)
 	return half_compare(&x, &y);
 }
 
+/* Copies of one message within the batch are equal. */
+static void halves_mark_new(const struct batch_rows *halves, size_t at)
+{
+	size_t from = at, to = at + 1;
+
+	while (from > 0 && pairs_order_halves(&halves->rows[from - 1], &halves->rows[at]) == 0)
+		from--;
+	while (to < halves->count && pairs_order_halves(&halves->rows[to], &halves->rows[at]) == 0)
+		to++;
+	for (size_t i = from; i < to; i++)
+		halves->rows[i]->dropped = false;
+}
+
+/* halves.sql: those of the batch that were not there. The others are copies of some that were. */
+static bool halves_on_stored(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	struct batch *b = w->work.batch;
+	const struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
+	struct arena_mark mark = arena_mark(&b->arena);
+
+	(void)number;
+	for (size_t i = 0; i < halves->count; i++)
+		halves->rows[i]->dropped = true;
+	for (int i = 0; i < PQntuples(result); i++) {
+		struct row *key = near_read(&b->arena, result, i), **found;
+
+		if (key == NULL)
+			return writer_arena_full(err);
+		found = bsearch(&key, halves->rows, halves->count, sizeof(*halves->rows),
+			pairs_order_halves);
+		CHECK(found != NULL);
+		halves_mark_new(halves, (size_t)(found - halves->rows));
+		arena_rewind(&b->arena, mark);
+	}
+	return true;
+}
+
 static struct row *run_new(struct arena *arena, const struct row *half)
 {
 	struct row *run = row_new(arena, TABLE_exchange_runs);
@@ -186,9 +224,12 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 		return writer_arena_full(err);
 	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES], TABLE_exchange_halves,
 		    tables[TABLE_exchange_halves].columns_count, halves->rows, halves->count, NULL,
-		    0, err) ||
-		!writer_rows(w, &w->statements->all[STATEMENT_HALVES_NEAR], TABLE_exchange_runs,
-			tables[TABLE_exchange_runs].columns_count, runs, runs_count, &keep, 1, err))
+		    0, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = halves_on_stored;
+	w->requests[w->requests_count - 1].context = w;
+	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES_NEAR], TABLE_exchange_runs,
+		    tables[TABLE_exchange_runs].columns_count, runs, runs_count, &keep, 1, err))
 		return false;
 	w->requests[w->requests_count - 1].on_result = near_on_read;
 	w->requests[w->requests_count - 1].context = w;

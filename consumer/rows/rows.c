@@ -141,6 +141,12 @@ static bool rows_set_json(struct rows_work *w, struct row *row, int column, cons
 	return !slice_is_absent(json);
 }
 
+static bool rows_lacks_details(const struct message *m)
+{
+	return (m->type == MESSAGE_ERROR || m->type == MESSAGE_RESULT_ERROR) &&
+	       m->payload->kind == VALUE_MAP && m->payload->count == 0;
+}
+
 static bool rows_set_event_columns(struct rows_work *w, struct row *row)
 {
 	const struct message *m = w->message;
@@ -158,7 +164,9 @@ static bool rows_set_event_columns(struct rows_work *w, struct row *row)
 		cell_set_text(row, TABLE_ocpp_events_error_code, m->error_code);
 	if (m->error_description.size > 0)
 		cell_set_text(row, TABLE_ocpp_events_error_description, m->error_description);
-	return rows_set_json(w, row, TABLE_ocpp_events_payload, m->payload) &&
+	/* An error without details has none, whether it came with {} or not. */
+	return rows_set_json(w, row, TABLE_ocpp_events_payload,
+		       rows_lacks_details(m) ? NULL : m->payload) &&
 	       rows_set_json(w, row, TABLE_ocpp_events_request, m->request);
 }
 

@@ -338,7 +338,7 @@ def test_results_that_the_other_side_refuses(station):
         ("csms", "GetLocalListVersion", "c1", "TypeConstraintViolation", "no integer",
          {"at": "versionNumber"}, {"versionNumber": "six"}, {}),
         ("station", "Reset", "gone", "GenericError", None, None, None, None),
-        ("station", "BootNotification", "s2", "FormatViolation", None, {}, {"interval": 300},
+        ("station", "BootNotification", "s2", "FormatViolation", None, None, {"interval": 300},
          request)]
 
 

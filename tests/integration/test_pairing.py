@@ -120,6 +120,15 @@ def test_late_answer_is_not_paired_if_something_else_has_its_id(migrated, replay
     assert found == [{key: None for key in found[0]}], found
 
 
+@pytest.mark.parametrize("late", [90, 300])
+def test_copy_of_an_answer_that_comes_with_another_call(migrated, replay, late):
+    """In one batch: the copy must not hide that the answer had been another call's."""
+    replay(migrated, [authorize(0, "A"), outcome(late, "Accepted")])
+    assert outcomes(migrated) == {"A": "Accepted"}
+    replay(migrated, [outcome(late, "Accepted"), authorize(late - 70, "B")])
+    assert outcomes(migrated) == {"A": None, "B": None}
+
+
 def test_late_answer_beside_copies_of_itself_and_of_its_call(migrated, replay):
     lines = [authorize(0, "A"), outcome(300, "Accepted"), authorize(20, "A"),
              outcome(303, "Accepted")]

@@ -1,15 +1,21 @@
-"""Promise 4: the same messages in any order, any number of times, give the same tables.
+"""Promise 4: the same messages in any order, any number of times, in whatever form, give the same
+tables.
 
 Many generated histories share one load, each at its own station. One database gets them one after
-the other, as they happened. Another gets them shuffled over all stations, some twice, through two
-workers with batches of few messages, one of which is killed in between. Then both must hold the
-same, except for times of arrival, and which of two equal messages came first.
+the other, as they happened, as envelopes. Another gets them shuffled over all stations, each in
+some form, some twice, through two workers with batches of few messages, one of which is killed in
+between. Then both must hold the same, except for times of arrival, and which of two equal messages
+came first.
+
+Where times of receipt decide (clocks that are not set, answers that come late or again), histories
+have such times, and are replayed: in order, and shuffled by two processes at once.
 
     PROPERTY_SEED=7 PROPERTY_HISTORIES=50000 pytest -s test_property.py    the long mode
 
 tests/mutations.py breaks the merge of one column after the other, and expects this test to fail.
 """
 
+import concurrent.futures
 import json
 import os
 import random
@@ -17,9 +23,11 @@ import random
 import psycopg
 import pytest
 import rig
-from conftest import make_database
+from conftest import make_database, run_cli
+from forms import FORMS, written
 from histories import History
 from paho.mqtt import client as mqtt
+from received import EPOCH, ReceivedHistory
 
 SEED = int(os.environ.get("PROPERTY_SEED", "1"))
 HISTORIES = int(os.environ.get("PROPERTY_HISTORIES", "2000"))
@@ -75,14 +83,22 @@ def in_order(stations):
             run.append(envelope)
 
 
+ENVELOPES = [form for form in FORMS if not form.startswith("array")]
+ARRAYS = [form for form in FORMS if form.startswith("array")]
+
+
 def shuffled(stations, rng):
-    """Each message by itself, one in eight twice, in any order."""
-    every = [(topic(station, version, direction), json.dumps(envelope))
-             for station, (version, messages) in stations.items()
-             for direction, envelope in messages]
+    """Each message by itself, one in eight twice, each copy in some form, in any order. An answer
+    whose call was not seen has its name of an envelope only."""
+    every = []
+    for station, (version, messages) in stations.items():
+        called = {m["id"] for _, m in messages if m["type"] == 2}
+        every += [(topic(station, version, direction), envelope,
+                   FORMS if envelope["id"] in called else ENVELOPES)
+                  for direction, envelope in messages]
     every += rng.sample(every, len(every) // 8)
     rng.shuffle(every)
-    return every
+    return [(where, written(envelope, rng.choice(forms))) for where, envelope, forms in every]
 
 
 def publish(broker, messages):
@@ -243,4 +259,94 @@ def test_any_order_gives_the_same_tables(workspace, broker, persister):
         small = shrunk(load, *stations[worst])
         pytest.fail(f"{len(found)} of {HISTORIES} histories differ; {worst}:\n{found[worst]}\n"
                     + "\n".join(json.dumps(m) for m in small))
+    cluster.stop()
+
+
+# ---- times of receipt ----
+
+def captured(history, at, direction, payload):
+    """A line of a capture: mosquitto_sub -F '%U %q %t %x'."""
+    return (f"{EPOCH.timestamp() + at:.6f} 1 "
+            f"{topic(f'r{history.seed:07}', history.version, direction)} {payload.hex()}\n")
+
+
+def captured_in_order(histories):
+    lines = [(at, captured(h, at, direction, written(envelope, "envelope json")))
+             for h in histories for at, direction, envelope, _ in h.lines]
+    return [line for _, line in sorted(lines)]
+
+
+def captured_shuffled(histories, rng):
+    lines = []
+    for h in histories:
+        for at, direction, envelope, forms in h.lines:
+            kinds = {"any": [FORMS], "envelope": [ENVELOPES], "both": [ARRAYS, ENVELOPES]}[forms]
+            if rng.random() < 0.125:
+                kinds = kinds * 2
+            lines += [captured(h, at, direction, written(envelope, rng.choice(k))) for k in kinds]
+    rng.shuffle(lines)
+    return lines
+
+
+def replay_at_once(database, folder, parts, settings):
+    """Each part by a process of its own, all at the same time."""
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
+        running = []
+        for number, lines in enumerate(parts):
+            path = folder / f"{database.name}.{number}.txt"
+            path.write_text("".join(lines))
+            running.append(pool.submit(run_cli, {**database.settings(), **settings}, "replay",
+                                       str(path)))
+        for one in running:
+            assert one.result().returncode == 0, one.result().stderr
+    assert database.value("SELECT count(*) FROM dead_letters") == 0
+
+
+def wrong_received(database, histories):
+    """{station: text}: what did not come of a history that must."""
+    asked = {
+        "statuses": "SELECT charge_station_id, evse_id, status FROM connector_status",
+        "status_events": "SELECT charge_station_id, count(*) FROM ocpp_events"
+                         " WHERE action = 'StatusNotification' GROUP BY 1",
+        "tokens": "SELECT charge_station_id, id_token, status FROM authorizations",
+        "sessions": "SELECT charge_station_id, transaction_id, id_token_status,"
+                    " (meter_stop - meter_start)::int FROM transactions",
+        "unnamed": "SELECT charge_station_id, message_id FROM ocpp_events WHERE action = ''",
+    }
+    stored = {}
+    for what, sql in asked.items():
+        for station, *row in database.rows(sql):
+            facts = stored.setdefault(station, {})
+            if what == "status_events":
+                facts[what] = row[0]
+            else:
+                facts.setdefault(what, {})[row[0]] = row[1] if len(row) == 2 else tuple(row[1:])
+    found = {}
+    for h in histories:
+        facts = stored.get(f"r{h.seed:07}", {})
+        for what in asked:
+            if facts.get(what, {}) != getattr(h, what, {}):
+                found[f"r{h.seed:07}"] = (f"{what}: {facts.get(what, {})},"
+                                          f" not {getattr(h, what, {})}\n")
+    return found
+
+
+def test_what_hangs_on_the_time_of_receipt_is_the_same_in_any_order(workspace, tmp_path):
+    cluster = rig.Postgres(workspace, fast=True, name="received").start()
+    rng = random.Random(SEED)
+    histories = [ReceivedHistory(SEED * 1_000_000 + i) for i in range(HISTORIES)]
+    print(f"\nPROPERTY_SEED={SEED} histories={HISTORIES}"
+          f" messages={sum(len(h.lines) for h in histories)}")
+    plain, mixed = make_database(cluster), make_database(cluster)
+    replay_at_once(plain, tmp_path, [captured_in_order(histories)], {})
+    lines = captured_shuffled(histories, rng)
+    middle = len(lines) // 2
+    replay_at_once(mixed, tmp_path, [lines[:middle], lines[middle:]], {"batch.messages_max": 300})
+    found = {**differences(plain, mixed), **wrong_received(mixed, histories)}
+    if found:
+        worst = min(found, key=lambda s: len(histories[int(s[1:]) - SEED * 1_000_000].lines))
+        history = histories[int(worst[1:]) - SEED * 1_000_000]
+        pytest.fail(f"{len(found)} of {HISTORIES} histories differ; {worst}:\n{found[worst]}\n"
+                    + "\n".join(json.dumps(line) for line in sorted(history.lines, key=str)))
     cluster.stop()
