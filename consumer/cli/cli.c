@@ -103,6 +103,8 @@ static const struct command cli_commands[] = {
 		"  --ledger FILE  compare with what a publisher wrote down, row by row\n"
 		"Exits with 0 only if everything is there, once, unaltered.\n",
 		cmd_verify},
+	{"manual", "1|5", "print the manual page of the program, or of its settings", NULL,
+		cmd_manual},
 	{"metrics", "reference", "explain the metrics", NULL, cmd_metrics},
 	{"replay",
 		"[--from T] [--to T] [--station S] [--action A] [--jobs N] [--rate N] [--lines P] "
@@ -124,6 +126,11 @@ static const struct command cli_commands[] = {
 };
 
 enum { CLI_COMMANDS = sizeof(cli_commands) / sizeof(cli_commands[0]) };
+
+const struct command *cli_command(size_t index)
+{
+	return index < CLI_COMMANDS ? &cli_commands[index] : NULL;
+}
 
 static const struct command *cli_find(const char *name)
 {

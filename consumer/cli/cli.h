@@ -30,12 +30,16 @@ struct command {
 	enum exit_code (*run)(const struct config *config, int argc, char **argv);
 };
 
+/* The commands one by one, from 0; NULL behind the last. */
+const struct command *cli_command(size_t index);
+
 /* Everything: argv as main() got it. */
 enum exit_code cli_main(int argc, char **argv);
 
 /* The commands; argv[0] is the first word behind the command's name. */
 enum exit_code cmd_config(const struct config *config, int argc, char **argv);
 enum exit_code cmd_dead_letters(const struct config *config, int argc, char **argv);
+enum exit_code cmd_manual(const struct config *config, int argc, char **argv);
 enum exit_code cmd_metrics(const struct config *config, int argc, char **argv);
 enum exit_code cmd_migrate(const struct config *config, int argc, char **argv);
 enum exit_code cmd_decode(const struct config *config, int argc, char **argv);

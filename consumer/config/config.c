@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include "base/check.h"
 #include "base/escape.h"
 #include "config/broker_url.h"
 #include "config/config_value.h"
@@ -478,23 +479,36 @@ void config_print(const struct config *c)
 	}
 }
 
+bool config_words(size_t index, struct config_words *out)
+{
+	const struct config_setting *s = &config_settings[index];
+	char *at = out->help;
+
+	if (index >= CONFIG_COUNT)
+		return false;
+	out->name = s->name;
+	out->default_text = s->default_text;
+	CHECK(strlen(s->help) + 2 * (strlen(s->low) + strlen(s->high)) + 16 < sizeof(out->help));
+	at = stpcpy(at, s->help);
+	if (s->type == CONFIG_CHOICE) {
+		at = stpcpy(at, ". One of ");
+		for (const char *p = s->low; *p != '\0'; p++)
+			at = stpcpy(at, *p == '|' ? ", " : (char[]){*p, '\0'});
+	} else if (s->low[0] != '\0') {
+		at = stpcpy(stpcpy(stpcpy(stpcpy(at, ". "), s->low), " to "), s->high);
+	}
+	return true;
+}
+
 void config_reference(void)
 {
-	printf("| setting | default | what it does |\n|---|---|---|\n");
-	for (size_t i = 0; i < CONFIG_COUNT; i++) {
-		const struct config_setting *s = &config_settings[i];
+	struct config_words words;
 
-		printf("| `%s` | ", s->name);
-		if (s->default_text[0] != '\0')
-			printf("`%s` ", s->default_text);
-		printf("| %s", s->help);
-		if (s->type == CONFIG_CHOICE) {
-			printf(". One of ");
-			for (const char *p = s->low; *p != '\0'; p++)
-				printf("%s", *p == '|' ? ", " : (char[]){*p, '\0'});
-		} else if (s->low[0] != '\0') {
-			printf(". %s to %s", s->low, s->high);
-		}
-		printf(" |\n");
+	printf("| setting | default | what it does |\n|---|---|---|\n");
+	for (size_t i = 0; config_words(i, &words); i++) {
+		printf("| `%s` | ", words.name);
+		if (words.default_text[0] != '\0')
+			printf("`%s` ", words.default_text);
+		printf("| %s |\n", words.help);
 	}
 }

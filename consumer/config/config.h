@@ -82,6 +82,15 @@ bool config_is_secret(const char *name, size_t size);
 /* INI text of every setting with its origin; secrets as ********. */
 void config_print(const struct config *c);
 
+/* A setting in words. */
+struct config_words {
+	const char *name, *default_text;
+	char help[512]; /* what it does, and what it may be */
+};
+
+/* The settings one by one, from 0. False behind the last. */
+bool config_words(size_t index, struct config_words *out);
+
 /* A Markdown table of all settings, for README.md. */
 void config_reference(void);
 

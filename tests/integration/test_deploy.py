@@ -4,12 +4,15 @@ import json
 import pathlib
 import platform
 import re
+import shutil
 import subprocess
 
-from conftest import run_cli
+import pytest
+from conftest import BUILD, run_cli
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
+README = (ROOT / "README.md").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 # For the health check, and for TLS where mqtt.tls_ca is not set.
 NOT_OURS = {"ca-certificates", "curl"}
@@ -80,9 +83,60 @@ def test_release_is_hardened(tmp_path):
     assert "IBT" in notes and "SHSTK" in notes, notes
 
 
-def test_unit_starts_what_is_documented():
-    unit = (ROOT / "deploy/ocpp-persister.service").read_text()
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The folder that the build was installed under."""
+    prefix = tmp_path_factory.mktemp("prefix")
+    subprocess.run(["cmake", "--install", BUILD, "--prefix", prefix], check=True,
+                   capture_output=True)
+    return prefix
+
+
+def test_all_that_is_installed_belongs_to_what_readme_builds():
+    line = re.search(r"cmake --build --preset release --target (\S+)\n", README).group(1)
+    inputs = subprocess.run(["ninja", "-C", BUILD, "-t", "inputs", line], text=True,
+                            capture_output=True, check=True).stdout.split()
+    for name in ("libocpp-store.so.", "libocpp-store.a"):
+        assert any(pathlib.Path(path).name.startswith(name) for path in inputs)
+
+
+def test_installed_program_has_unit_manual_settings_and_licence(installed):
+    program = installed / "bin/ocpp-persister"
+    assert subprocess.run([program, "version"], capture_output=True).returncode == 0
+    documents = installed / "share/doc/ocpp-persister"
+    for name in ("LICENSE", "README.md", "CHANGELOG.md"):
+        assert (documents / name).read_bytes() == (ROOT / name).read_bytes()
+    example = documents / "ocpp-persister.ini"
+    assert subprocess.run([program, "--config", example, "config", "check"]).returncode == 0
+    # As it was configured, not where this test puts it.
+    unit = (installed / "lib/systemd/system/ocpp-persister.service").read_text()
     command = re.search(r"^ExecStart=(.*)$", unit, re.M).group(1).split()
-    assert command[-1] == "run" and "StateDirectory=ocpp-persister" in unit
-    for path in (command[0], command[2]):
-        assert path in (ROOT / "README.md").read_text() or path.startswith("/usr/local/bin/")
+    assert command == ["/usr/local/bin/ocpp-persister", "--config", "/etc/ocpp-persister.ini",
+                       "run"]
+    assert command[2] in README and "StateDirectory=ocpp-persister" in unit
+    assert not re.search(r"@\w+@", unit)
+
+
+@pytest.mark.parametrize("page", ["man1/ocpp-persister.1", "man5/ocpp-persister.ini.5"])
+def test_manual_says_what_the_program_says(installed, page):
+    path = installed / "share/man" / page
+    text = path.read_text()
+    for word in ["NAME", "DESCRIPTION", "SEE ALSO"]:
+        assert f".SH {word}\n" in text
+    program = installed / "bin/ocpp-persister"
+    if page.startswith("man1"):
+        said = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+        names = re.findall(r"^  (\S+)", said.split("commands:")[1], re.M)
+        assert len(names) > 10
+    else:
+        said = subprocess.run([program, "config", "reference"], capture_output=True,
+                              text=True).stdout
+        names = re.findall(r"^\| `([\w.]+)`", said, re.M)
+        assert len(names) > 40
+    for name in names:
+        assert re.search(rf"^\.(SS|B) {re.escape(name)}$", text.replace("\\-", "-"), re.M), name
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed: what it makes of the page was not looked at")
+    done = subprocess.run(["groff", "-ww", "-man", "-Tutf8", path], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert not re.search(r"\\[e&-]", done.stdout)

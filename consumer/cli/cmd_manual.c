@@ -1,0 +1,123 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * The manual pages, man(7), from the tables that --help and `config reference` print: what is
+ * installed says what the program does.
+ */
+
+/* Text as it stands: a backslash, and a point or quote at the beginning of a line, mean something
+ * to troff, and a hyphen is no minus. */
+static void manual_text(const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++) {
+		if ((p == text || p[-1] == '\n') && (*p == '.' || *p == '\''))
+			printf("\\&");
+		if (*p == '\\')
+			printf("\\e");
+		else if (*p == '-')
+			printf("\\-");
+		else
+			putchar(*p);
+	}
+}
+
+static void manual_head(const char *section, const char *what)
+{
+	bool of_file = section[0] == '5';
+
+	/* Without hyphens that nobody typed, and ragged. */
+	printf(".TH OCPP\\-PERSISTER%s %s \"\" \"ocpp\\-persister %s\"\n.nh\n.ad l\n"
+	       ".SH NAME\nocpp\\-persister%s \\- %s\n",
+		of_file ? ".INI" : "", section, OCPP_PERSISTER_VERSION, of_file ? ".ini" : "",
+		what);
+}
+
+static void manual_commands(void)
+{
+	const struct command *c;
+
+	printf(".SH COMMANDS\n");
+	for (size_t i = 0; (c = cli_command(i)) != NULL; i++) {
+		printf(".SS ");
+		manual_text(c->name);
+		printf("\n.B ocpp\\-persister %s\n", c->name);
+		manual_text(c->arguments);
+		printf("\n.PP\n");
+		manual_text(c->summary);
+		printf("\n");
+		if (c->help == NULL)
+			continue;
+		printf(".PP\n.nf\n");
+		manual_text(c->help);
+		printf(".fi\n");
+	}
+}
+
+static void manual_program(void)
+{
+	manual_head("1", "OCPP events from MQTT into PostgreSQL");
+	printf(".SH SYNOPSIS\n.B ocpp\\-persister\n"
+	       "[\\-\\-config FILE] [\\-\\-SETTING=VALUE ...] COMMAND ...\n"
+	       ".SH DESCRIPTION\n"
+	       "Subscribes to the topics on which a charging station management system publishes\n"
+	       "OCPP events, keeps each on disk before it is acknowledged to the broker, and\n"
+	       "stores it in PostgreSQL exactly once.\n.PP\n"
+	       "Settings come from a file (\\-\\-config, or\n.BR OCPP_PERSISTER_CONFIG ),\n"
+	       "the environment and the command line, later ones winning; see\n"
+	       ".BR ocpp\\-persister.ini (5).\n");
+	manual_commands();
+	printf(".SH SIGNALS\nOf\n.BR run :\n"
+	       ".TP\nSIGTERM, SIGINT\nstop: the batch under way is committed first\n"
+	       ".TP\nSIGHUP\nread the settings again; log.level counts at once\n"
+	       ".TP\nSIGUSR1\nthe next message begins a new segment of the log\n"
+	       ".SH EXIT STATUS\n"
+	       ".TP\n%d\nended as asked\n.TP\n%d\nit ran, and the answer is no\n"
+	       ".TP\n%d\nwrong arguments\n.TP\n%d\nwrong settings\n.TP\n%d\nPostgreSQL\n"
+	       ".TP\n%d\nthe schema\n.TP\n%d\nthe log on disk\n.TP\n%d\nthe broker\n"
+	       ".TP\n%d\nan error of the program\n"
+	       ".SH SEE ALSO\n.BR ocpp\\-persister.ini (5)\n",
+		EXIT_CODE_OK, EXIT_CODE_FAILED, EXIT_CODE_USAGE, EXIT_CODE_CONFIG,
+		EXIT_CODE_DATABASE, EXIT_CODE_SCHEMA, EXIT_CODE_SPOOL, EXIT_CODE_BROKER,
+		EXIT_CODE_INTERNAL);
+}
+
+static void manual_settings(void)
+{
+	struct config_words words;
+
+	manual_head("5", "settings of ocpp\\-persister");
+	printf(".SH DESCRIPTION\n"
+	       "Sections in brackets, and below each lines of the form name = value;\n"
+	       "what follows # or ; at the beginning of a line is a comment. A setting\n"
+	       "section.name is also the option \\-\\-section.name=VALUE and the environment\n"
+	       "variable SECTION_NAME.\n"
+	       ".SH SETTINGS\n");
+	for (size_t i = 0; config_words(i, &words); i++) {
+		printf(".TP\n.B ");
+		manual_text(words.name);
+		printf("\n");
+		manual_text(words.help);
+		printf(".\n");
+		if (words.default_text[0] != '\0') {
+			printf("Default: ");
+			manual_text(words.default_text);
+			printf(".\n");
+		}
+	}
+	printf(".SH SEE ALSO\n.BR ocpp\\-persister (1)\n");
+}
+
+enum exit_code cmd_manual(const struct config *config, int argc, char **argv)
+{
+	(void)config;
+	if (argc == 1 && strcmp(argv[0], "1") == 0)
+		manual_program();
+	else if (argc == 1 && strcmp(argv[0], "5") == 0)
+		manual_settings();
+	else
+		return cli_usage("manual", "say 1 or 5");
+	return EXIT_CODE_OK;
+}
