@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Is the property test worth its name? Breaks the merge of one column of transactions after the
-other, and each rule by which sessions of one id are told apart, in a copy of the source. Expects
-integration/test_property.py to fail for each.
+other, each rule by which sessions of one id are told apart, and those for clocks that are not set,
+for answers that are late or repeated, and for messages in several forms, in a copy of the source.
+Expects integration/test_property.py to fail for each.
 
-    tests/mutations.py            all (some 10 minutes)
+    tests/mutations.py            all (some 20 minutes)
     tests/mutations.py COLUMN...  these columns or rules
 
 Prints a line per mutation; exits 0 only if all are caught, and the unbroken program passes.
@@ -36,6 +37,13 @@ COMPUTED = {
                        " ? cells[TABLE_transactions_partition_time].number"),
 }
 
+ROWS = "consumer/rows/rows.c"
+ROW = "consumer/rows/rows_row.c"
+NAMES = "consumer/rows/rows_names.c"
+PAIRING = "consumer/copy/pairing.c"
+PAIRS = "consumer/copy/writer_pairs.c"
+PAIR_NAMES = "consumer/copy/writer_names.c"
+AUTHORIZE = "consumer/copy/sql/authorize.sql"
 SESSIONS = "consumer/rows/sessions.c"
 MERGED = "consumer/copy/writer_transactions.c"
 
@@ -55,6 +63,33 @@ RULES = {
     "rule_several_starts": (SOURCE, "into->resplit = true;", ";"),
     "rule_shared_id": (SOURCE, 'static const char accepted[] = "Accepted";',
                        'static const char accepted[] = "none";'),
+    # Clocks that are not set.
+    "invalid_time_counts": (ROW, "if (t.source == 'i' && row->table->id > TABLE_ocpp_events)",
+                            "if (t.source == 'x' && row->table->id > TABLE_ocpp_events)"),
+    "invalid_time_has_no_key": (ROW, "return source == 'r' || source == 'i';",
+                                "return source == 'r';"),
+    "invalid_time_window": (ROW, "return row_received_us(row) / (dedupe_window_us > 0",
+                            "return 0 * row_received_us(row) / (dedupe_window_us > 0"),
+    # Answers that are late, or repeated.
+    "late_answer": (PAIRING, "found = find_late(t, r, limits);", "found = no_pair(r);"),
+    "late_answer_alone": (PAIRING, "if (h->is_call && *call != NULL && !half_is_copy(h, *call))",
+                          "if (h->is_call && *call != NULL && limits == NULL)"),
+    "late_answer_beside_another": (PAIRING, "if (!h->is_call && !half_is_copy(h, r))",
+                                   "if (!h->is_call && limits == NULL)"),
+    "answer_of_a_copy": (PAIRS, "halves->rows[i]->dropped = true;",
+                         "halves->rows[i]->dropped = false;"),
+    "last_answer": (AUTHORIZE, "OR (p.received_at, p.result_digest) > (",
+                    "OR (p.received_at, p.result_digest) < ("),
+    "last_answer_of_batch": (AUTHORIZE, "p.digest, p.received_at DESC,",
+                             "p.digest, p.received_at,"),
+    "early_answer": (PAIRING, "return pair_of(c, r, LINK_BEFORE);", "return no_pair(r);"),
+    # One message in several forms.
+    "form_identity": (ROWS, "if (former || !rows_is_answer(m))", "if (former || m != NULL)"),
+    "form_absent": (ROWS, "if (!former || !w->was_absent)", "if (!w->was_absent)"),
+    "form_name_of_call": (PAIR_NAMES, "if (!half_wants_name(p->result) ||",
+                          "if (half_wants_name(p->result) ||"),
+    "form_name_of_copy": (PAIR_NAMES, "if (!row->dropped || !row_is_answer(row) ||",
+                          "if (row != NULL || !row_is_answer(row) ||"),
     "rule_cost_waits": (MERGED, "if (PQgetisnull(result, i, READ_COST))", "if (i >= 0)"),
 }
 

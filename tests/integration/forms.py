@@ -2,7 +2,6 @@
 each as JSON or msgpack."""
 
 import json
-from decimal import Decimal
 
 import msgpack
 
@@ -33,18 +32,17 @@ def _envelope(m):
 SHAPES = {"array": _array, "envelope": _envelope, "maeve": _maeve}
 
 
-def _for_msgpack(v):
-    """Numbers whose digits msgpack cannot hold are text there (schemas/README.md)."""
+def settled(v):
+    """With numbers that JSON and msgpack write alike: floats of msgpack have no digits."""
     if isinstance(v, dict):
-        return {key: _for_msgpack(value) for key, value in v.items()}
+        return {key: settled(value) for key, value in v.items()}
     if isinstance(v, list):
-        return [_for_msgpack(value) for value in v]
-    return float(v) if isinstance(v, Decimal) else v
+        return [settled(value) for value in v]
+    return int(v) if isinstance(v, float) and v.is_integer() else v
 
 
 def written(message, form):
     """message (an envelope that names its action), as bytes of that form."""
     shape, code = form.split()
     shaped = SHAPES[shape](message)
-    return msgpack.packb(_for_msgpack(shaped)) if code == "msgpack" \
-        else json.dumps(shaped, default=float).encode()
+    return msgpack.packb(shaped) if code == "msgpack" else json.dumps(shaped).encode()

@@ -24,7 +24,7 @@ import psycopg
 import pytest
 import rig
 from conftest import make_database, run_cli
-from forms import FORMS, written
+from forms import FORMS, settled, written
 from histories import History
 from paho.mqtt import client as mqtt
 from received import EPOCH, ReceivedHistory
@@ -64,7 +64,8 @@ def wrong_energies(database, expected):
 
 def envelopes(histories):
     """{station: (version, [(direction, envelope)])}"""
-    return {f"p{h.seed:07}": (h.version, h.messages) for h in histories}
+    return {f"p{h.seed:07}": (h.version, settled([list(m) for m in h.messages]))
+            for h in histories}
 
 
 def topic(station, version, direction):

@@ -8,7 +8,7 @@ import random
 
 import pytest
 from conftest import ROOT, make_database, run_cli
-from forms import FORMS, written
+from forms import FORMS, settled, written
 from test_actions import ACTIONS
 from test_property import Load, contents
 
@@ -63,7 +63,7 @@ def golden():
         if path.stem in LEFT_OUT:
             continue
         version, direction, _ = path.name.split("-", 2)
-        message = json.loads(path.read_text())
+        message = settled(json.loads(path.read_text()))
         if isinstance(message, list):
             if not isinstance(message[0], int):
                 continue
