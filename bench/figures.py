@@ -14,6 +14,7 @@ import threading
 import time
 
 import mqtt_probe
+import one_figures
 import replay_figures
 import rig
 
@@ -22,7 +23,8 @@ BUILD = os.path.join(ROOT, "build", "release")
 PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
-SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside")
+SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside",
+            "one")
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -210,6 +212,13 @@ def beside(messages, seconds):
         return replay_figures.beside(b, seconds)
 
 
+def one(rounds, count):
+    with Bench("interval") as b:
+        figures = one_figures.measure(b, rounds, count)
+        return {**figures, "rss_peak_mib": max(f[who]["rss_peak_mib"] for f in figures.values()
+                                               for who in ("one", "many"))}
+
+
 # ---- the table ----
 
 def medians(runs):
@@ -230,6 +239,7 @@ def measure(options):
         "replay": lambda: medians([replay(messages, "values") for _ in range(runs)]),
         "replay_all": lambda: medians([replay(messages, "meter") for _ in range(runs)]),
         "beside": lambda: medians([beside(messages, 20) for _ in range(runs)]),
+        "one": lambda: one(runs, options.messages),
     }
     figures = {}
     for name in options.only or SECTIONS:
@@ -253,6 +263,8 @@ def table(figures):
         replay_figures.tell_replay("all messages and their answers", figures["replay_all"])
     if "beside" in figures:
         replay_figures.tell_beside(figures["beside"])
+    if "one" in figures:
+        one_figures.tell(figures["one"])
     peak = max(f["rss_peak_mib"] for f in figures.values())
     print(f"\npeak RSS of the persister, all of the above: {peak:.1f} MiB")
 

@@ -1,8 +1,15 @@
 -- Sessions made anew. Those that are as they were keep their updated_at; those whose partition an
--- operator has dropped stay away.
+-- operator has dropped stay away. Whether it is there is asked once a day, not for each session; IS
+-- TRUE keeps the planner from making a join of it.
+WITH told AS MATERIALIZED (
+    SELECT x.* FROM {unnest:transactions}
+), days AS (
+    SELECT DISTINCT date_trunc('day', x.partition_time, 'UTC') AS day FROM told x
+)
 INSERT INTO transactions AS t ({columns:transactions})
-SELECT {x_columns:transactions} FROM {unnest:transactions}
-WHERE has_partition('transactions', x.partition_time)
+SELECT {x_columns:transactions} FROM told x
+WHERE (date_trunc('day', x.partition_time, 'UTC') IN (
+    SELECT d.day FROM days d WHERE has_partition('transactions', d.day))) IS TRUE
 ORDER BY x.charge_station_id, x.transaction_id, x.start_key
 ON CONFLICT (charge_station_id, partition_time, transaction_id, start_key) DO UPDATE
 SET {excluded:transactions}, updated_at = now()

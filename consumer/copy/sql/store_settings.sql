@@ -1,5 +1,7 @@
 -- What the store was told of settings: as store.sql, key by key; the other keys of a station stay as
 -- they are. A delete is of all keys of a station that were said by then.
+-- All keys of a station are one value. It is read once for all that a batch says of the station, and
+-- || an empty object unpacks it there: else each key that is looked up in it would unpack it again.
 WITH told AS MATERIALIZED (
     SELECT x.*, jsonb_build_object('Value', x.value, 'Status', x.status,
             'SendAfter', to_char(coalesce(x.send_after, '0001-01-01 00:00:00Z') AT TIME ZONE 'UTC',
@@ -12,16 +14,33 @@ WITH told AS MATERIALIZED (
     FROM told x
     ORDER BY x.charge_station_id, x.deleted, x.key, x.last_updated DESC,
         x.said::text COLLATE "C" DESC, x.n
+), stations AS MATERIALIZED (
+    SELECT x.charge_station_id, max(x.last_updated) AS last_updated,
+        max(x.last_updated) FILTER (WHERE x.deleted) AS deleted_at, bit_or(x.flags) AS flags,
+        coalesce(jsonb_object_agg(x.key, x.said) FILTER (WHERE NOT x.deleted), jsonb_build_object()) AS settings,
+        array_agg(x.n) AS ns, array_agg(x.deleted) AS deletes, array_agg(x.key) AS keys,
+        array_agg(x.last_updated) AS times, array_agg(x.said) AS saids
+    FROM newest x
+    GROUP BY x.charge_station_id
+), known AS MATERIALIZED (
+    SELECT g.ns, g.deletes, g.keys, g.times, g.saids,
+        coalesce(s.deleted_at, '-infinity') AS deleted_at, s.settings || jsonb_build_object() AS settings
+    FROM stations g
+    LEFT JOIN LATERAL (
+        SELECT s.deleted_at, s.settings FROM charge_station_settings s
+        WHERE s.charge_station_id = g.charge_station_id
+        OFFSET 0) s ON true
 ), news AS MATERIALIZED (
     -- By what is there now. Another worker may be faster: then too many are counted as news.
-    SELECT x.*
-    FROM newest x
-    LEFT JOIN charge_station_settings s ON s.charge_station_id = x.charge_station_id
-    WHERE CASE WHEN x.deleted THEN x.last_updated > coalesce(s.deleted_at, '-infinity')
-        ELSE x.last_updated > coalesce(s.deleted_at, '-infinity')
-            AND (x.last_updated, x.said::text COLLATE "C")
-              > (coalesce((s.settings #>> ARRAY[x.key, 'LastUpdated'])::timestamptz, '-infinity'),
-                 coalesce((s.settings -> x.key)::text, '') COLLATE "C") END
+    SELECT x.n
+    FROM known k
+    CROSS JOIN LATERAL unnest(k.ns, k.deletes, k.keys, k.times, k.saids)
+        AS x (n, deleted, key, last_updated, said)
+    WHERE x.last_updated > k.deleted_at
+      AND (x.deleted
+        OR (x.last_updated, x.said::text COLLATE "C")
+          > (coalesce((k.settings -> x.key ->> 'LastUpdated')::timestamptz, '-infinity'),
+             coalesce((k.settings -> x.key)::text, '') COLLATE "C"))
 ), kept AS (
     INSERT INTO charge_station_settings AS t (
         charge_station_id, settings, last_updated, deleted_at, deleted, flags)
@@ -31,26 +50,23 @@ WITH told AS MATERIALIZED (
             WHERE (k.value ->> 'LastUpdated')::timestamptz > coalesce(g.deleted_at, '-infinity')),
             jsonb_build_object()),
         g.last_updated, g.deleted_at, coalesce(g.last_updated <= g.deleted_at, false), g.flags
-    FROM (
-        SELECT x.charge_station_id, max(x.last_updated) AS last_updated,
-            max(x.last_updated) FILTER (WHERE x.deleted) AS deleted_at, bit_or(x.flags) AS flags,
-            coalesce(jsonb_object_agg(x.key, x.said) FILTER (WHERE NOT x.deleted), jsonb_build_object()) AS settings
-        FROM newest x
-        GROUP BY x.charge_station_id
-    ) g
+    FROM stations g
     ORDER BY g.charge_station_id
     ON CONFLICT (charge_station_id) DO UPDATE
     SET settings = (
-            SELECT coalesce(jsonb_object_agg(n.key, n.value), jsonb_build_object())
-            FROM (
-                SELECT DISTINCT ON (k.key) k.key, k.value
-                FROM (SELECT * FROM jsonb_each(t.settings)
-                    UNION ALL SELECT * FROM jsonb_each(excluded.settings)) k
-                WHERE (k.value ->> 'LastUpdated')::timestamptz
-                    > coalesce(greatest(t.deleted_at, excluded.deleted_at), '-infinity')
-                ORDER BY k.key, (k.value ->> 'LastUpdated')::timestamptz DESC,
-                    k.value::text COLLATE "C" DESC
-            ) n),
+            -- What is there and was not deleted now, and on top of it what is newer.
+            SELECT coalesce(CASE WHEN excluded.deleted_at > coalesce(t.deleted_at, '-infinity') THEN (
+                    SELECT jsonb_object_agg(k.key, k.value) FROM jsonb_each(o.settings) k
+                    WHERE (k.value ->> 'LastUpdated')::timestamptz > excluded.deleted_at)
+                ELSE o.settings END, jsonb_build_object())
+                || coalesce((
+                    SELECT jsonb_object_agg(k.key, k.value) FROM jsonb_each(excluded.settings) k
+                    WHERE (k.value ->> 'LastUpdated')::timestamptz > coalesce(t.deleted_at, '-infinity')
+                      AND ((k.value ->> 'LastUpdated')::timestamptz, k.value::text COLLATE "C")
+                        > (coalesce((o.settings -> k.key ->> 'LastUpdated')::timestamptz, '-infinity'),
+                           coalesce((o.settings -> k.key)::text, '') COLLATE "C")),
+                    jsonb_build_object())
+            FROM (SELECT t.settings || jsonb_build_object() AS settings OFFSET 0) o),
         deleted_at = greatest(t.deleted_at, excluded.deleted_at),
         last_updated = greatest(t.last_updated, excluded.last_updated),
         deleted = coalesce(greatest(t.last_updated, excluded.last_updated)

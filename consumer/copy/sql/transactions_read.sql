@@ -1,16 +1,20 @@
 -- What is known of them so far; the numbers count from 0. A statement of its own, after the locks,
 -- so that it sees what the workers it waited for have committed. A cost may be there before its
 -- transaction.
+-- OFFSET 0: each by its key.
 SELECT (x.n - 1)::integer, k.split, c.total_cost::text, c.received_at, c.digest,
     {text_columns:transactions}
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (charge_station_id, transaction_id, n)
-JOIN transaction_keys k ON k.charge_station_id = x.charge_station_id
-    AND k.transaction_id = x.transaction_id
-    AND k.start_key = ''
-LEFT JOIN transactions t ON t.charge_station_id = k.charge_station_id
-    AND t.partition_time = k.partition_time
-    AND t.transaction_id = k.transaction_id
-    AND t.start_key = ''
+CROSS JOIN LATERAL (
+    SELECT k.* FROM transaction_keys k
+    WHERE k.charge_station_id = x.charge_station_id AND k.transaction_id = x.transaction_id
+      AND k.start_key = ''
+    OFFSET 0) k
+LEFT JOIN LATERAL (
+    SELECT t.* FROM transactions t
+    WHERE t.charge_station_id = x.charge_station_id AND t.partition_time = k.partition_time
+      AND t.transaction_id = x.transaction_id AND t.start_key = ''
+    OFFSET 0) t ON true
 LEFT JOIN LATERAL (
     SELECT w.total_cost, w.received_at, w.digest
     FROM transaction_costs w

@@ -1,0 +1,88 @@
+"""What statements do for a batch grows with the rows of the batch, whatever one station sends: no
+row is compared with all others, nor with all that is stored. Seen in the plans that PostgreSQL
+carried out, so that the speed of the machine does not matter."""
+
+import json
+import re
+
+import one_figures
+import psycopg
+import pytest
+from conftest import run_cli
+
+BATCH = 1000
+MESSAGES = 3 * BATCH
+# For each message of a batch: rows that a part of a plan looks at, and pages that a statement reads.
+ROWS_MAX, PAGES_MAX = 10, 30
+
+# What a broker does not do by itself, but a capture may hold.
+CASES = {name: messages for name, (_, messages, _) in one_figures.CASES.items()}
+CASES["retained"] = one_figures.times_that_are_invalid
+
+
+@pytest.fixture
+def explained(migrated):
+    """The migrated database, where each statement says what it did."""
+    with psycopg.connect(migrated.dsn(), autocommit=True) as c:
+        for name, value in {"session_preload_libraries": "auto_explain",
+                            "auto_explain.log_min_duration": "0",
+                            "auto_explain.log_analyze": "on", "auto_explain.log_timing": "off",
+                            "auto_explain.log_buffers": "on",
+                            "auto_explain.log_format": "json"}.items():
+            c.execute(f"ALTER DATABASE {migrated.name} SET {name} = '{value}'")
+    return migrated
+
+
+def nodes(plan):
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
+
+
+def rows_looked_at(node):
+    removed = sum(value for key, value in node.items() if key.startswith("Rows Removed by"))
+    return (node["Actual Rows"] + removed) * node["Actual Loops"]
+
+
+def statements(log):
+    """Of each statement of our own: (its text, rows that its busiest node looked at, pages)."""
+    for entry in re.split(r"(?m)^(?=\d{4}-\d\d-\d\d \d\d:)", log):
+        if " plan:" not in entry:
+            continue
+        said = json.loads(entry[entry.index("{"):], strict=False)
+        plan = said["Plan"]
+        if "partition(" in said["Query Text"]:
+            continue  # made ahead, not for each batch
+        yield (said["Query Text"], max(map(rows_looked_at, nodes(plan))),
+               plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def capture(path, messages, retained):
+    path.write_text("".join(json.dumps({
+        "tst": f"2026-01-31T10:{i // 60000:02}:{i // 1000 % 60:02}.{i % 1000:03}Z", "topic": topic,
+        "qos": 1, "retain": int(retained), "payload": payload}) + "\n"
+        for i, (topic, payload) in enumerate(messages)))
+    return path
+
+
+@pytest.mark.parametrize("who", ["one", "many"])
+@pytest.mark.parametrize("name", CASES)
+def test_no_statement_grows_faster_than_its_batch(explained, tmp_path, name, who):
+    made = CASES[name](MESSAGES, who == "many")
+    path = capture(tmp_path / "capture.jsonl", made, name == "retained")
+    with open(explained.cluster.log) as log:
+        log.seek(0, 2)
+        done = run_cli({**explained.settings(), "batch.messages_max": BATCH // 2,  # times 2
+                        "mqtt.topics": "cs/in/+/+,cs/out/+/+,cs/store/+"},
+                       "replay", "--json", "--no-bulk", str(path))
+        said = log.read()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dead_lettered"] == 0
+    found = list(statements(said))
+    busiest = max(found, key=lambda s: s[1])
+    widest = max(found, key=lambda s: s[2])
+    print(len(made), len(found), "rows", busiest[1] / BATCH, busiest[0][:60], "pages",
+          widest[2] / BATCH, widest[0][:60])
+    assert len(found) > 3 * len(made) / BATCH
+    assert busiest[1] <= ROWS_MAX * BATCH, busiest[0]
+    assert widest[2] <= PAGES_MAX * BATCH, widest[0]
