@@ -1,7 +1,6 @@
 #include "cli/replay.h"
 
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/log.h"
 #include "daemon/feed.h"
 #include "daemon/intake.h"
@@ -48,23 +47,6 @@ static bool job_cut(struct replay_job *job, struct arena *arena, struct record *
 	       error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a record");
 }
 
-/* What a record is, whatever form its file has. */
-static uint64_t job_checksum(const struct record *r)
-{
-	uint64_t parts[] = {r->seq, (uint64_t)r->received_us, r->flags,
-		digest64(r->topic.data, r->topic.size), digest64(r->trace.data, r->trace.size),
-		digest64(r->payload.data, r->payload.size)};
-
-	return digest64(parts, sizeof(parts));
-}
-
-/* Records of files follow each other without gaps. */
-static void job_link(struct replay_job *job, struct record *r)
-{
-	r->link = (struct position_link){.follows = job->seq, .checksum = job_checksum(r)};
-	r->link.log = (struct position){.seq = r->seq, .records = r->seq, .counted = true};
-}
-
 static enum spool_next job_next(void *context, struct arena *arena, struct record *out,
 	struct error *err)
 {
@@ -74,7 +56,7 @@ static enum spool_next job_next(void *context, struct arena *arena, struct recor
 	case REPLAY_RECORD:
 		if (!job_cut(job, arena, out, err))
 			return SPOOL_ERROR;
-		job_link(job, out);
+		out->link.follows = job->seq; /* files have no gaps */
 		job->seq = out->seq;
 		if (out->seq > job->furthest) {
 			job->furthest = out->seq;
@@ -234,7 +216,8 @@ void replay_job_run(struct replay_job *job)
 	struct error err;
 
 	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
-			 replay_position_find(job, &err) && job_store(job, &err);
+			 replay_position_find(job, &err) && job_store(job, &err) &&
+			 replay_position_settle(job, &err);
 	if (!job->report.ok)
 		replay_report_failure(&job->report, &err);
 	job->report.over = true;

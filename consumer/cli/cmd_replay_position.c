@@ -330,3 +330,44 @@ bool replay_position_find(struct replay_job *job, struct error *err)
 	free(f);
 	return ok;
 }
+
+/*
+ * All was read and nothing failed: did the database claim just that? What it claimed comes from the
+ * batches, and this from the files. If it did not, the row stays as it is and `verify` tells of it.
+ */
+bool replay_position_settle(struct replay_job *job, struct error *err)
+{
+	char content[2 * SHA256_BYTES + 1], records[24];
+	const char *params[] = {job->report.identity_text, records, content};
+	uint8_t digest[SHA256_BYTES];
+	PGresult *result;
+	bool whole;
+
+	if (!replay_source_content(job->source, job->seq, digest))
+		return true; /* there was not one message */
+	position_hex(digest, content);
+	snprintf(records, sizeof(records), "%" PRIu64, job->seq);
+	PQfinish(job->look); /* it may have been lost long ago */
+	job->look = NULL;
+	if (!position_connect(job, err))
+		return false;
+	/* ~digest: what the sum would be is not known, but it is another one. */
+	result = pg_query(job->look,
+		"UPDATE ingest_progress SET log_records = $2::bigint, log_digest = CASE WHEN "
+		"content <> decode($3, 'hex') THEN ~digest ELSE log_digest END "
+		"WHERE spool = $1::uuid RETURNING coalesce(records = log_records, true) AND "
+		"coalesce(digest = log_digest, true)",
+		3, params, err);
+	if (result == NULL)
+		return false;
+	whole = PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) == 't';
+	PQclear(result);
+	if (whole)
+		return true;
+	error_set(err, ERROR_FATAL, "replay_not_whole",
+		"what the database claimed are not the %" PRIu64 " messages that were read",
+		job->seq);
+	return error_hint(err,
+		"`ocpp-persister verify` says how many it claimed; this is a fault of "
+		"ocpp-persister: please report it");
+}

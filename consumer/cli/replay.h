@@ -117,6 +117,9 @@ uint64_t replay_attach_left(const struct config *config);
  * on: at the beginning, or where an earlier run stopped that read the same messages. */
 MUST_CHECK bool replay_position_find(struct replay_job *job, struct error *err);
 
+/* Did the database claim what was read? False with err (FATAL) if not; the row says so then. */
+MUST_CHECK bool replay_position_settle(struct replay_job *job, struct error *err);
+
 /* What ended a job, for its report; err gets a hint where it lacks one. */
 void replay_report_failure(struct replay_report *report, struct error *err);
 

@@ -509,7 +509,8 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 		.file = s->file,
 		.offset = s->kind == SOURCE_SEGMENT ? s->reader.offset
 						    : s->buffer_offset + (int64_t)s->buffer_at,
-		.inner = s->kind == SOURCE_SEGMENT ? s->reader.last_seq : s->lines};
+		.inner = s->kind == SOURCE_SEGMENT ? s->reader.last_seq : s->lines,
+		.sum = s->sum};
 	memcpy(s->checkpoints[s->checkpoints_count++].content, content, SHA256_BYTES);
 	return true;
 }
@@ -521,6 +522,7 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 	bool open = c->file == s->file && s->fd >= 0;
 
 	source_content_begin(s, c->content);
+	s->sum = c->sum;
 	s->seq = c->seq;
 	memset(&s->memory.calls, 0, sizeof(s->memory.calls));
 	s->memory.time_us = c->time_us;

@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "replay/source_private.h"
 
 void source_content_begin(struct replay_source *s, const uint8_t before[static SHA256_BYTES])
@@ -8,9 +9,21 @@ void source_content_begin(struct replay_source *s, const uint8_t before[static S
 }
 
 /* Sizes go before what they are of, so that nothing can move from one field to the next. */
-void source_content_add(struct replay_source *s, const struct record *r)
+void source_content_add(struct replay_source *s, struct record *r)
 {
+	uint64_t parts[] = {r->seq, (uint64_t)r->received_us, r->flags,
+		digest64(r->topic.data, r->topic.size), digest64(r->trace.data, r->trace.size),
+		digest64(r->payload.data, r->payload.size)};
 	uint8_t head[5 * 8], *at = head;
+
+	r->link = (struct position_link){.checksum = digest64(parts, sizeof(parts))};
+	s->sum += r->link.checksum;
+	r->link.log = (struct position){.seq = r->seq,
+		.counted = true,
+		.records = r->seq,
+		.digested = true,
+		.digest_from = 1,
+		.digest = s->sum};
 
 	at = put_be64(at, (uint64_t)r->received_us);
 	at = put_be64(at, r->flags);

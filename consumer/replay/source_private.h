@@ -17,6 +17,7 @@ struct source_checkpoint {
 	int64_t offset;
 	uint64_t inner; /* lines read, or the number within the segment */
 	uint8_t content[SHA256_BYTES];
+	uint64_t sum;
 	int64_t time_us; /* of lines_memory */
 };
 
@@ -63,6 +64,7 @@ struct replay_source {
 
 	/* Of the messages up to seq: begins anew, with what came out, at each checkpoint. */
 	struct sha256 *content;
+	uint64_t sum; /* of the checksums of all messages up to seq */
 
 	uint64_t seq;        /* of the message read last */
 	uint64_t skip_until; /* messages up to here are passed over */
@@ -77,7 +79,8 @@ struct replay_source {
 
 /* source_content.c: the digest of the messages; before: of those up to a checkpoint, or zeros. */
 void source_content_begin(struct replay_source *s, const uint8_t before[static SHA256_BYTES]);
-void source_content_add(struct replay_source *s, const struct record *r);
+/* r->link.checksum and .log are set; seq is that of the record. */
+void source_content_add(struct replay_source *s, struct record *r);
 
 /* Something cannot be read, where and why; said once, also if it is read again. */
 void source_report(struct replay_source *s, const char *unit, int64_t position, uint64_t count,
