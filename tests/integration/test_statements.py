@@ -12,7 +12,7 @@ from conftest import run_cli
 
 BATCH = 1000
 MESSAGES = 3 * BATCH
-# For each message of a batch: rows that a part of a plan looks at, and pages that a statement reads.
+# For each message of a batch: rows that a part of a plan looks at, pages that a statement reads.
 ROWS_MAX, PAGES_MAX = 10, 30
 
 # What a broker does not do by itself, but a capture may hold.
