@@ -71,7 +71,8 @@ RULES = {
     "invalid_time_window": (ROW, "return row_received_us(row) / (dedupe_window_us > 0",
                             "return 0 * row_received_us(row) / (dedupe_window_us > 0"),
     # Answers that are late, or repeated.
-    "late_answer": (PAIRING, "found = find_late(t, r, limits);", "found = no_pair(r);"),
+    "late_answer": (PAIRING, "found = find_late(t, r, limits);",
+                    "found = limits->keep_us < 0 ? find_late(t, r, limits) : found;"),
     "late_answer_alone": (PAIRING, "if (h->is_call && *call != NULL && !half_is_copy(h, *call))",
                           "if (h->is_call && *call != NULL && limits == NULL)"),
     "late_answer_beside_another": (PAIRING, "if (!h->is_call && !half_is_copy(h, r))",

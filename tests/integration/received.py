@@ -78,6 +78,11 @@ class ReceivedHistory:
                 said[value, text] = id
             self.call(at, "StatusNotification", request, id)
             self.status_events += 1
+            # The same under another id is another event, within the window too.
+            if not valid and self.random.random() < 0.5:
+                at = own = self.later(1, 60)
+                self.call(at, "StatusNotification", request, self.id())
+                self.status_events += 1
             if newest is None or own > newest:
                 newest, self.statuses[evse] = own, value
 
