@@ -65,11 +65,12 @@ static const struct pg_class *pg_class_of(const char *sqlstate)
 	return c;
 }
 
-enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint)
+enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint, bool has_table)
 {
-	/* "violates partition constraint" has no constraint name: the row went to a table that
-	 * is not what we believed it to be. A real CHECK has a name. */
-	if (strcmp(sqlstate, "23514") == 0 && !has_constraint)
+	/* "violates partition constraint" names a table but no constraint: the row went to a table
+	 * that is not what we believed it to be. A real CHECK has a name, and a trigger that raises
+	 * this code names neither. */
+	if (strcmp(sqlstate, "23514") == 0 && !has_constraint && has_table)
 		return ERROR_ROUTE;
 	return pg_class_of(sqlstate)->kind;
 }
@@ -98,6 +99,7 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
+	const char *table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
 	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
 
@@ -107,7 +109,9 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 			err->message[strcspn(err->message, "\n")] = '\0';
 		return false;
 	}
-	error_set(err, pg_error_kind(state, constraint != NULL && *constraint != '\0'),
+	error_set(err,
+		pg_error_kind(state, constraint != NULL && *constraint != '\0',
+			table != NULL && *table != '\0'),
 		pg_class_of(state)->reason, "%s%s%s%s%.100s", primary, detail ? ": " : "",
 		detail ? detail : "", context ? "; " : "", context ? context : "");
 	if (err != NULL) {
@@ -158,7 +162,7 @@ bool pg_error_from_verbose(struct error *err, const char *message)
 	}
 	memcpy(code, state, 5);
 	code[5] = '\0';
-	error_set(err, pg_error_kind(code, false), pg_class_of(code)->reason, "%.*s",
+	error_set(err, pg_error_kind(code, false, false), pg_class_of(code)->reason, "%.*s",
 		(int)strcspn(state + 7, "\n"), state + 7);
 	if (err != NULL)
 		memcpy(err->sqlstate, code, sizeof(code));

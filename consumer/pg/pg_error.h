@@ -31,8 +31,8 @@ bool pg_error_from_verbose(struct error *err, const char *message);
 bool pg_error_from_result_or_connection(struct error *err, const PGresult *result,
 	const PGconn *conn);
 
-/* For tests: the kind of an SQLSTATE; has_constraint: the answer named a constraint. */
-enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint);
+/* For tests: the kind of an SQLSTATE; has_constraint, has_table: the answer named one. */
+enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint, bool has_table);
 
 /* 23505: a row is there already. Not poison: the batch takes the careful path. */
 bool pg_error_is_duplicate(const struct error *err);

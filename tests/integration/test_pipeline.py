@@ -194,6 +194,14 @@ def test_answer_with_an_id_too_long_for_an_index_does_not_cost_the_start(running
         IF NEW.vendor_id = 'same' AND NEW.charge_station_id = 'cs007' THEN
             RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END $$;
         CREATE TRIGGER ours BEFORE INSERT ON connector_status
+        FOR EACH ROW EXECUTE FUNCTION ours()""", "constraint"),
+    # Without the name of a constraint, as a row that goes to the wrong partition; at COMMIT.
+    ("""CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.charge_station_id = 'cs007' THEN
+            RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END IF;
+        RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER ours AFTER INSERT ON connector_status
+        DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION ours()""", "constraint")])
 def test_rules_of_the_operators_own_stop_nobody_else(running, migrated, publish, fault, reason):
     with migrated.connect() as c:

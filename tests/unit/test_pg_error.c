@@ -16,7 +16,7 @@ static void pg_error_kind_follows_the_sqlstate(void **state)
 		{"23502", false, ERROR_POISON},    /* not_null_violation */
 		{"23505", true, ERROR_TRANSIENT},  /* unique_violation */
 		{"23514", true, ERROR_POISON},     /* check_violation of a named constraint */
-		{"23514", false, ERROR_ROUTE},     /* violates partition constraint */
+		{"23514", false, ERROR_POISON},    /* a trigger that raises it */
 		{"25006", false, ERROR_TRANSIENT}, /* read_only_sql_transaction */
 		{"28P01", false, ERROR_TRANSIENT}, /* invalid_password */
 		{"3D000", false, ERROR_TRANSIENT}, /* invalid_catalog_name */
@@ -44,8 +44,11 @@ static void pg_error_kind_follows_the_sqlstate(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_int_equal(pg_error_kind(cases[i].sqlstate, cases[i].constraint),
+		assert_int_equal(pg_error_kind(cases[i].sqlstate, cases[i].constraint, false),
 			cases[i].kind);
+	assert_int_equal(pg_error_kind("23514", true, true), ERROR_POISON);
+	/* violates partition constraint */
+	assert_int_equal(pg_error_kind("23514", false, true), ERROR_ROUTE);
 }
 
 static void refusals_of_a_connection_have_their_sqlstate(void **state)
