@@ -54,6 +54,8 @@ static void export_line_begin(struct text *t, const struct record *r, struct are
 	export_text(t, r->topic, topic);
 	text_put_cstr(t, ",\"qos\":");
 	text_put_int(t, r->flags & RECORD_QOS_MASK);
+	if ((r->flags & RECORD_RETAIN) != 0)
+		text_put_cstr(t, ",\"retain\":true");
 	if ((r->flags & RECORD_OVERSIZED) != 0)
 		text_put_cstr(t, ",\"oversized\":true");
 	if (r->trace.size > 0) {

@@ -215,7 +215,7 @@ static bool lines_plain(struct slice line, const struct lines_pattern *p, struct
 /* ---- JSON ---- */
 
 struct lines_json {
-	struct slice topic, time, trace, properties, qos, oversized;
+	struct slice topic, time, trace, properties, qos, retain, oversized;
 	struct slice payload, payload_hex, payload_size;
 };
 
@@ -227,8 +227,9 @@ static bool lines_json_members(struct slice line, struct lines_json *out, struct
 	} known[] = {{"\"topic\"", &out->topic}, {"\"tst\"", &out->time},
 		{"\"received_at\"", &out->time}, {"\"trace\"", &out->trace},
 		{"\"properties\"", &out->properties}, {"\"qos\"", &out->qos},
-		{"\"oversized\"", &out->oversized}, {"\"payload\"", &out->payload},
-		{"\"payload_hex\"", &out->payload_hex}, {"\"payloadlen\"", &out->payload_size}};
+		{"\"retain\"", &out->retain}, {"\"oversized\"", &out->oversized},
+		{"\"payload\"", &out->payload}, {"\"payload_hex\"", &out->payload_hex},
+		{"\"payloadlen\"", &out->payload_size}};
 	struct slice rest = line, key, value;
 	bool ok;
 
@@ -310,6 +311,9 @@ static bool lines_json(struct slice line, const struct lines_pattern *p, struct 
 		return false;
 	if (!slice_is_absent(j.qos) && decimal_to_int64(j.qos, 0, 2, &qos))
 		out->flags = (uint16_t)qos;
+	/* mosquitto_sub has 1; what the broker had kept is no new event at each capture. */
+	if (slice_equal_cstr(j.retain, "1") || slice_equal_cstr(j.retain, "true"))
+		out->flags |= RECORD_RETAIN;
 	if (slice_equal_cstr(j.oversized, "true"))
 		out->flags |= RECORD_OVERSIZED;
 	if (!slice_is_absent(j.trace) &&

@@ -155,7 +155,7 @@ BOOT = {"chargePointVendor": "V", "chargePointModel": "M"}
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_what_the_broker_keeps_is_no_new_event_at_each_start(running, migrated, broker, publish,
-                                                            version):
+                                                            version, tmp_path):
     settings = {"mqtt.version": version, "mqtt.session_expiry": "0s", "dedupe.window": "0s"}
     kept = [("BootNotification", BOOT),
             ("StatusNotification", {"connectorId": 1, "status": "Available",
@@ -178,6 +178,37 @@ def test_what_the_broker_keeps_is_no_new_event_at_each_start(running, migrated, 
     assert [migrated.rows(sql) for sql in STATES] == before
     assert migrated.rows("SELECT sum(stored), sum(duplicate) FROM ingest_progress") == [
         (len(kept), 2 * len(kept))]
+    exported = tmp_path / "exported.jsonl"
+    exported.write_text(run_cli({"spool.dir": p.settings["spool.dir"]}, "spool", "export",
+                                "json").stdout)
+    assert '"retain":true' in exported.read_text()
+    done = run_cli({**migrated.settings(), "dedupe.window": "0s"}, "replay", str(exported))
+    assert done.returncode == 0, done.stderr
+    assert [migrated.rows(sql) for sql in STATES] == before
+
+
+def kept_line(form, day, id, retain):
+    """As `mosquitto_sub -F %j` or `spool export` writes it."""
+    message = json.dumps([2, id, "BootNotification", BOOT])
+    at = (EPOCH + datetime.timedelta(days=day)).isoformat()
+    line = {"topic": f"cs/in/ocpp1.6/kept{form}{id}", "qos": 1, "payload": message}
+    if form == "capture":
+        return json.dumps({"tst": at, "retain": retain, "payloadlen": len(message), **line}) + "\n"
+    return json.dumps({"received_at": at, **line, **({"retain": True} if retain else {})}) + "\n"
+
+
+@pytest.mark.parametrize("form", ["capture", "export"])
+def test_what_the_broker_keeps_is_no_new_event_in_each_capture(odd, replay, form):
+    """In one capture and in one for each day; without the flag a later copy is a new event."""
+    replay([kept_line(form, day, "once", day > 0) for day in range(3)])
+    for day in range(3):
+        replay([kept_line(form, day, "apart", 1), kept_line(form, day, "new", 0)])
+    assert odd.rows("SELECT message_id, count(*), min(received_at) FROM ocpp_events"
+                    " WHERE charge_station_id LIKE %s GROUP BY 1 ORDER BY 1",
+                    f"kept{form}%") == [
+        ("apart", 1, EPOCH), ("new", 3, EPOCH), ("once", 1, EPOCH)]
+    assert odd.rows("SELECT booted_at FROM charge_station_status WHERE charge_station_id = %s",
+                    f"kept{form}apart") == [(EPOCH,)]
 
 
 STATES = [

@@ -181,6 +181,9 @@ static void times_that_are_numbers_are_read(void **state)
 	r = line("{\"tst\":1769837545,\"topic\":\"t\",\"qos\":0,\"retain\":0,\"payloadlen\":2,"
 		 "\"payload\":\"{}\"}");
 	assert_time(&r, "2026-01-31T05:32:25Z");
+	assert_int_equal(r.flags, 0);
+	r = line("{\"tst\":1769837545,\"topic\":\"t\",\"qos\":1,\"retain\":1,\"payload\":\"{}\"}");
+	assert_int_equal(r.flags, 1 | RECORD_RETAIN);
 	r = line("{\"tst\":1769837545.25,\"topic\":\"t\",\"payload\":\"{}\"}");
 	assert_time(&r, "2026-01-31T05:32:25.25Z");
 }
