@@ -176,5 +176,8 @@ const char *lines_direction_of_frame(struct lines_calls *calls, struct slice sta
 		*direction_place(calls, key) = key;
 		return "out";
 	}
+	/* Both sides may count from 1, a station again after each restart: the last call counts. */
+	if (type == '2' && *direction_place(calls, key) == key)
+		*direction_place(calls, key) = 0;
 	return "in";
 }

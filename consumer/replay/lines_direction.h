@@ -24,7 +24,7 @@ struct lines_calls {
 	uint64_t keys[LINES_CALLS]; /* of station and message id; never 0, which is no call */
 };
 
-/* "in" or "out". A call that goes out is remembered. */
+/* "in" or "out". A call that goes out is remembered, until one with its id comes in. */
 const char *lines_direction_of_frame(struct lines_calls *calls, struct slice station,
 	struct slice frame);
 

@@ -273,6 +273,12 @@ static void a_result_goes_the_other_way_than_its_call(void **state)
 		{"1769837545 cs1 [4,\"7\",\"GenericError\",\"\",{}]", "cs/in/ocpp1.6/cs1"},
 		{"1769837545 cs1 [5,\"7\",\"GenericError\",\"\",{}]", "cs/out/ocpp1.6/cs1"},
 		{"1769837545 cs1 [6,\"8\",\"NotifyPeriodicEventStream\",{}]", "cs/in/ocpp1.6/cs1"},
+		/* Ids of both sides, and of a station that has restarted, are the same numbers. */
+		{"1769837545 cs1 [2,\"7\",\"BootNotification\",{}]", "cs/in/ocpp1.6/cs1"},
+		{"1769837545 cs1 [3,\"7\",{}]", "cs/out/ocpp1.6/cs1"},
+		{"1769837545 cs1 [2,\"7\",\"ClearCache\",{}]", "cs/out/ocpp1.6/cs1"},
+		{"1769837545 cs1 [6,\"7\",\"NotifyPeriodicEventStream\",{}]", "cs/in/ocpp1.6/cs1"},
+		{"1769837545 cs1 [3,\"7\",{}]", "cs/in/ocpp1.6/cs1"},
 	};
 	struct lines_pattern p;
 	struct record r;
