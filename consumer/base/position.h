@@ -12,12 +12,16 @@
  *
  * What is not known is marked so; no value stands for it. Older logs and databases know neither;
  * damage that takes a record with its checksum leaves the sum unknown, and it begins anew.
+ *
+ * Where the record itself is gone, neither can be compared. So the database also keeps when the
+ * segment was begun that had it: each run of a program begins segments of its own.
  */
 struct position {
 	uint64_t seq;
 	uint64_t records;     /* up to here; if counted */
 	uint64_t digest_from; /* number of the first record that is part of the sum; if digested */
 	uint64_t digest;      /* sum of the checksums, modulo 2^64; if digested */
+	int64_t segment_us;   /* when the segment with record seq was begun; 0 = not known */
 	bool counted;
 	bool digested;
 };

@@ -21,6 +21,8 @@ bool writer_on_progress(void *context, const PGresult *result, int number, struc
 		.digested = !PQgetisnull(result, 0, 8)};
 	if (w->at.counted)
 		w->at.records = (uint64_t)result_int8(result, 0, 7);
+	if (!PQgetisnull(result, 0, 10))
+		w->at.segment_us = result_int8(result, 0, 10);
 	if (w->at.digested) {
 		w->at.digest = (uint64_t)result_int8(result, 0, 8);
 		w->at.digest_from = (uint64_t)result_int8(result, 0, 9);
@@ -134,13 +136,14 @@ bool writer_plan_claim(struct writer *w, struct error *err)
 		"BEGIN ISOLATION LEVEL READ COMMITTED; "
 		"UPDATE ingest_progress SET seq = %" PRIu64 ", updated_at = now(), "
 		"counted_seq = %" PRIu64 ", records = %s, digest = %s, digest_from = %s, "
-		"log_records = %s, log_digest = %s "
+		"log_records = %s, log_digest = %s, segment_begun_us = %s "
 		"WHERE spool = '%s' AND seq = %" PRIu64 " AND owner = '%s'",
 		after.seq, after.seq, claim_number(after.counted, after.records).text,
 		claim_number(after.digested, after.digest).text,
 		claim_number(after.digested, after.digest_from).text,
 		claim_number(log->counted, log->records).text,
-		claim_number(after.digested && log->digested, log->digest).text, w->spool_text,
+		claim_number(after.digested && log->digested, log->digest).text,
+		claim_number(after.segment_us != 0, (uint64_t)after.segment_us).text, w->spool_text,
 		w->at.seq, w->owner_text);
 	r->on_result = claim_on_result;
 	r->context = w;

@@ -130,11 +130,37 @@ static bool cursor_read_position(struct spool *s, const struct spool_segment *se
 	return ok;
 }
 
-/* A number that was left out is of a record that the disk has lost and the database has: then it
- * has counted more than the log. If not, it has read another log, and lacks what is in this one. */
-static bool cursor_is_elsewhere(const struct position *log, const struct position *at)
+/*
+ * A number that was left out is of a record that the disk has lost and the database has: then the
+ * segment that had it is here, and the database has counted more than the log. If not, it has read
+ * another log, and lacks what is in this one.
+ */
+static bool cursor_is_elsewhere(const struct position *log, const struct position *at,
+	bool segment_is_here)
 {
-	return log->seq < at->seq && log->counted && at->counted && at->records <= log->records;
+	if (log->seq >= at->seq)
+		return false;
+	return (at->segment_us != 0 && !segment_is_here) ||
+	       (log->counted && at->counted && at->records <= log->records);
+}
+
+/* With the lock held. */
+static bool cursor_has_segment(const struct spool_cursor *c, const struct position *at)
+{
+	const struct spool *s = c->spool;
+	const struct spool_segment *x;
+
+	/* It was recognised while the segment was still here. */
+	if (c->known.seq == at->seq && c->known.segment_us == at->segment_us)
+		return true;
+	for (size_t i = s->segments_count; i-- > 0;) {
+		x = &s->segments[i];
+		if (x->begun_us == at->segment_us && x->first_seq <= at->seq)
+			return true;
+	}
+	/* Or this start found it without records, and has removed it since; or without a header. */
+	return s->empty_begun_us == at->segment_us ||
+	       (s->aside_found && s->aside_first_seq <= at->seq);
 }
 
 bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, struct position *out,
@@ -143,11 +169,12 @@ bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, s
 	struct spool *s = c->spool;
 	struct spool_segment segment;
 	uint64_t highest;
-	bool found;
+	bool found, here;
 
 	pthread_mutex_lock(&s->lock);
 	highest = s->next_seq - 1;
 	found = cursor_find(s, at->seq, out, &segment);
+	here = cursor_has_segment(c, at);
 	/* It must not be removed while it is read. */
 	if (at->seq < s->released_seq)
 		s->released_seq = at->seq;
@@ -155,7 +182,7 @@ bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, s
 	if (cursor_is_behind(at->seq, highest, err) ||
 		(!found && !cursor_read_position(s, &segment, at->seq, out, err)))
 		return false;
-	if (out->seq == at->seq ? position_differs(out, at) : cursor_is_elsewhere(out, at)) {
+	if (out->seq == at->seq ? position_differs(out, at) : cursor_is_elsewhere(out, at, here)) {
 		error_set(err, ERROR_FATAL, "spool_copied",
 			"record %" PRIu64 " of this log is not the one that the database has: the "
 			"log is a copy, or was "
@@ -213,6 +240,7 @@ static void cursor_count(struct spool_cursor *c, struct record *r)
 	if (c->log.counted && c->had.counted && c->log.records >= c->had.records)
 		r->link.missing = c->log.records - c->had.records;
 	position_add(&c->log, r->seq, r->link.checksum);
+	c->log.segment_us = c->reader.header.begun_us;
 	r->link.log = c->log;
 	if (r->seq > c->position || r->seq == c->follows)
 		c->had = c->log;

@@ -224,6 +224,7 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 	s->segments[s->segments_count++] = (struct spool_segment){.first_seq = h.first_seq,
 		.last_seq = h.first_seq - 1,
 		.follows = h.follows,
+		.begun_us = h.begun_us,
 		.bytes = s->active_size,
 		.end_offset = SEGMENT_HEADER_BYTES,
 		.first_received_us = h.begun_us,

@@ -18,6 +18,7 @@ struct spool_segment {
 	uint64_t first_seq;
 	uint64_t last_seq;         /* first_seq - 1 while empty; final once it is not the last */
 	struct position follows;   /* what the log had taken before it */
+	int64_t begun_us;          /* by its header */
 	int64_t bytes;             /* size of the file */
 	int64_t end_offset;        /* behind the last record */
 	int64_t first_received_us; /* of an archive; else when the segment was begun */
@@ -37,11 +38,14 @@ struct spool {
 	/* Recovery: the last segment if it has no records, to be removed once the next one, which
 	 * says how far the numbers are, is there. */
 	uint64_t empty_first_seq;
+	int64_t empty_begun_us; /* also once it is removed */
 	bool empty_found;
-	bool identity_found; /* by this start, not made */
-	bool left_out;       /* numbers, and no segment was begun behind them yet */
-	bool broken;         /* an append failed */
-	_Atomic bool rotate; /* spool_rotate() was called; any thread */
+	bool aside_found;         /* a segment without a header that can be read; */
+	uint64_t aside_first_seq; /* the last of them, by its name */
+	bool identity_found;      /* by this start, not made */
+	bool left_out;            /* numbers, and no segment was begun behind them yet */
+	bool broken;              /* an append failed */
+	_Atomic bool rotate;      /* spool_rotate() was called; any thread */
 	int lock_fd;
 
 	/* Intake thread only; active_fd is changed under the lock, for the keeper. -1: no segment

@@ -180,6 +180,8 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 		if (strcmp(err->reason, "spool_damaged") != 0)
 			return false;
 		log_failure(LOG_LEVEL_ERROR, "spool_segment_set_aside", err);
+		s->aside_found = true;
+		s->aside_first_seq = segment->first_seq;
 		snprintf(bad, sizeof(bad), "%s.bad", path);
 		return fs_rename(path, bad, err);
 	}
@@ -188,6 +190,7 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 		return error_hint(err, "segments cannot be moved between logs; replay it instead");
 	}
 	segment->follows = header.follows;
+	segment->begun_us = header.begun_us;
 	segment->last_received_us = header.begun_us;
 	segment->bytes = segment->end_offset = bytes;
 	s->bytes += bytes;
@@ -245,6 +248,7 @@ static bool recover_cut(struct spool *s, struct spool_segment *last,
 		s->segments_count--;
 		s->empty_found = true;
 		s->empty_first_seq = last->first_seq;
+		s->empty_begun_us = last->begun_us;
 		/* Its room may be what the next one needs; what it says is needed until then. */
 		return fs_truncate(reader->fd, SEGMENT_HEADER_BYTES, reader->path, err) &&
 		       fs_sync_data(reader->fd, reader->path, err);

@@ -225,7 +225,28 @@ def test_copy_that_was_filled_before_the_database_came_is_refused(cloned, migrat
     assert_balanced(second, migrated)
 
 
-def test_snapshot_that_is_taken_back_twice_is_refused(running, migrated, publish):
+@pytest.mark.parametrize("count", [8, 20, 50])
+def test_copy_that_was_filled_and_killed_is_refused(cloned, migrated, publish, count):
+    """After a crash numbers are left out; that the database has one of them does not say that the
+    disk has lost its record, however many this log has taken."""
+    second, door = cloned
+    send(publish, range(30, 30 + count))
+    second.wait_metric("ocpp_persister_backlog_records", count)
+    second.kill9()
+    door.accept()
+    second.start()
+    assert second.wait_exit() == 6
+    assert any("spool new-identity" in line.get("hint", "") for line in second.lines())
+    assert rows(migrated) == 30
+    assert run_cli(second.settings, "spool", "new-identity").returncode == 0
+    second.start()
+    wait_rows(migrated, 30 + count, second)
+    second.wait_metric("ocpp_persister_backlog_records", lambda v: v == 0)
+    assert_balanced(second, migrated)
+
+
+@pytest.mark.parametrize("count", [8, 50])
+def test_snapshot_that_is_taken_back_twice_is_refused(running, migrated, publish, count):
     """After a crash numbers are left out: the same ones each time."""
     p = running()
     send(publish, range(10))
@@ -245,8 +266,8 @@ def test_snapshot_that_is_taken_back_twice_is_refused(running, migrated, publish
     p.settings = {**settings, "storage.postgres.port": rig.free_port()}
     p.start()
     p.wait_event("broker_connected")
-    send(publish, range(30, 80))
-    p.wait_metric("ocpp_persister_backlog_records", 50)
+    send(publish, range(30, 30 + count))
+    p.wait_metric("ocpp_persister_backlog_records", count)
     p.kill9()
     p.settings = settings
     p.start()

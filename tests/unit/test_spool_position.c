@@ -331,8 +331,38 @@ static void spool_does_not_take_another_log_for_what_the_disk_lost(void **state)
 	remove_file("closed");
 	s = open_with(options());
 	at = links[59].log;
+	assert_true(at.segment_us != 0);
 	assert_true(recognises(s, &at, &found, &err));
 	assert_int_equal(found.seq, 40);
+	/* A copy that was stopped at 40 and took 20 records of its own counts as much. */
+	at.segment_us++;
+	assert_false(recognises(s, &at, &found, &err));
+	assert_string_equal(err.reason, "spool_copied");
+	spool_close(&s);
+}
+
+/* All records of the last segment are lost: what is left of it says whose they were. */
+static void spool_knows_the_segment_whose_records_are_all_lost(void **state)
+{
+	static struct position_link links[60];
+	struct position at, found;
+	struct spool *s;
+	struct error err;
+
+	(void)state;
+	for (uint64_t from = 0; from < 60; from += 30) {
+		s = open_with(options());
+		append_all(s, from, from + 30);
+		assert_int_equal(links_behind(s, from, links + from, 30), 30);
+		spool_close(&s);
+	}
+	at = links[59].log;
+	assert_true(links[29].log.segment_us != at.segment_us);
+	lose_behind(31, 0);
+	remove_file("closed");
+	s = open_with(options());
+	assert_true(recognises(s, &at, &found, &err));
+	assert_int_equal(found.seq, 30);
 	spool_close(&s);
 }
 
@@ -346,6 +376,7 @@ int main(void)
 		SPOOL_TEST(spool_of_an_older_version_is_counted_from_now_on),
 		SPOOL_TEST(spool_damage_is_a_gap_that_is_said_once),
 		SPOOL_TEST(spool_does_not_take_another_log_for_what_the_disk_lost),
+		SPOOL_TEST(spool_knows_the_segment_whose_records_are_all_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

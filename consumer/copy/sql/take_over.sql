@@ -28,4 +28,5 @@ RETURNING p.seq, p.received, p.stored, p.duplicate, p.dead_lettered, p.skipped,
     (SELECT coalesce(string_agg(r.key || '=' || r.value, E'\n'), '') FROM jsonb_each_text(p.reasons) r),
     CASE WHEN p.counted_seq = p.seq THEN p.records END,
     CASE WHEN p.counted_seq = p.seq THEN p.digest END,
-    CASE WHEN p.counted_seq = p.seq THEN p.digest_from END
+    CASE WHEN p.counted_seq = p.seq THEN p.digest_from END,
+    CASE WHEN p.counted_seq = p.seq THEN p.segment_begun_us END

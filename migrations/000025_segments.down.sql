@@ -1,0 +1,1 @@
+ALTER TABLE ingest_progress DROP COLUMN segment_begun_us;
