@@ -495,7 +495,7 @@ bool config_words(size_t index, struct config_words *out)
 		for (const char *p = s->low; *p != '\0'; p++)
 			at = stpcpy(at, *p == '|' ? ", " : (char[]){*p, '\0'});
 	} else if (s->low[0] != '\0') {
-		at = stpcpy(stpcpy(stpcpy(stpcpy(at, ". "), s->low), " to "), s->high);
+		stpcpy(stpcpy(stpcpy(stpcpy(at, ". "), s->low), " to "), s->high);
 	}
 	return true;
 }
