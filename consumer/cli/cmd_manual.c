@@ -43,7 +43,9 @@ static void manual_commands(void)
 	for (size_t i = 0; (c = cli_command(i)) != NULL; i++) {
 		printf(".SS ");
 		manual_text(c->name);
-		printf("\n.B ocpp\\-persister %s\n", c->name);
+		printf("\n.B ocpp\\-persister ");
+		manual_text(c->name);
+		printf("\n");
 		manual_text(c->arguments);
 		printf("\n.PP\n");
 		manual_text(c->summary);

@@ -359,7 +359,7 @@ bool pairing_find(struct half *halves, size_t count, const struct pairing_limits
 		results++;
 		if (!r->fresh || r->known)
 			was = find_call(&before, r, limits);
-		/* A copy of what was paired is paired again: a link that got lost comes back. */
+		/* Copies are paired as well, which restores a link that was lost. */
 		if (was.call == now->call && (!r->fresh || now->call == NULL))
 			continue;
 		if (was.call != NULL && was.call != now->call &&

@@ -345,7 +345,7 @@ static bool plan_on_seen(void *context, const PGresult *result, int number, stru
 	return true;
 }
 
-/* What seen.sql, and behind it seen_odd.sql, needs to know of rows beside their keys. */
+/* What seen.sql and seen_odd.sql need to know of rows besides their keys. */
 static bool plan_beside(struct batch *b, const struct batch_rows *rows, bool all,
 	struct slice *params)
 {

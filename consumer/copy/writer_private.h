@@ -226,9 +226,9 @@ void writer_loading_begin_batch(struct writer *w);
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_pairs(struct writer *w, struct error *err);
 
-/* writer_names.c: what answers are found out to answer. By copies of what is there already ... */
+/* writer_names.c: names of answers that came without one. From copies of what is stored ... */
 MUST_CHECK bool writer_plan_copies(struct writer *w, struct error *err);
-/* ... and by the pairs of one id. */
+/* ... and from their calls. */
 MUST_CHECK bool writer_note_names(struct writer *w, const struct pairs *pairs);
 MUST_CHECK bool writer_plan_names(struct writer *w, struct error *err);
 

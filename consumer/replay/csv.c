@@ -281,7 +281,7 @@ enum csv_status csv_header(struct csv_reader *c, struct slice bytes, bool last,
 			c->row.bytes += bom;
 			return CSV_OK;
 		}
-		/* It is told of the separator that comes closest. */
+		/* Report the separator that comes closest. */
 		if (wrong < fewest || (wrong == fewest && c->row.count > most)) {
 			fewest = wrong;
 			most = c->row.count;

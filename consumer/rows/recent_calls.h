@@ -39,7 +39,7 @@ bool recent_calls_add(struct recent_calls *r, const struct exchange_id *call, st
 
 /*
  * The action of the last call before the answer, within the window and not of another trace; absent
- * if there is none. It stays where it is until the next recent_calls_add().
+ * if there is none. The text is valid until the next recent_calls_add().
  */
 struct slice recent_calls_find(struct recent_calls *r, const struct exchange_id *answer);
 

@@ -233,8 +233,8 @@ static bool rows_events(struct rows_work *w)
 
 /* ---- halves ---- */
 
-/* Of an answer that does not name its action: the paired call whose answer requires most of what it
- * has, and least of what it has not. */
+/* For an answer that does not name its action: of the messages it may be, the one whose required
+ * fields match best those that it has. */
 static const struct schema_message *rows_guess_result(struct rows_work *w)
 {
 	const struct message *m = w->message;
