@@ -1,10 +1,13 @@
 """The lint tests find what they are there to find."""
 
+import json
 import os
 import shutil
+import subprocess
 import tempfile
 import unittest
 
+import circles
 import layers
 import migrations
 import readme
@@ -62,6 +65,63 @@ class Layers(Tree):
             found = self.problems(path, include)
             self.assertEqual(len(found), 1, (path, include, found))
             self.assertTrue(found[0].startswith(path + ":2: "), found)
+
+
+class Circles(Tree):
+    ROUND = {"consumer/x/a.c": "int b(void);\nint a(void) { return b(); }\n",
+             "consumer/x/b.c": "extern int (*const c[])(void);\nint b(void) { return c[0](); }\n",
+             "consumer/x/c.c": "int a(void);\nint (*const c[])(void) = {a};\n",
+             "bench/d.c": "int a(void);\nint main(void) { return a(); }\n"}
+
+    def compiled(self, files):
+        """A build folder in which these files are compiled, as one target."""
+        entries = []
+        for path, text in files.items():
+            self.write(path, text)
+            out = "app.dir/" + path + ".o"
+            os.makedirs(os.path.join(self.root, os.path.dirname(out)), exist_ok=True)
+            command = f"cc -std=gnu17 -o {out} -c {path}"
+            subprocess.run(command.split(), cwd=self.root, check=True)
+            entries.append({"directory": self.root, "file": path, "command": command})
+        self.write("compile_commands.json", json.dumps(entries))
+
+    def check(self, *exceptions):
+        return circles.check(self.root, self.root, exceptions)
+
+    def test_a_circle_is_found_with_its_files_and_symbols(self):
+        self.compiled(self.ROUND)
+        self.assertEqual(self.check(), [
+            "consumer/x/a.c:1: 3 files use each other in a circle\n"
+            "    consumer/x/a.c uses of consumer/x/b.c: b\n"
+            "    consumer/x/b.c uses of consumer/x/c.c: c\n"
+            "    consumer/x/c.c uses of consumer/x/a.c: a"])
+        self.assertEqual(self.check("consumer/x/"), [])
+
+    def test_layers_pass_and_an_exception_without_a_circle_does_not(self):
+        self.compiled({**self.ROUND, "consumer/x/c.c":
+                       "static int a(void) { return 0; }\nint (*const c[])(void) = {a};\n"})
+        self.assertEqual(self.check(), [])
+        self.assertIn("consumer/x/ holds no circle", self.check("consumer/x/")[0])
+
+    def test_two_programs_may_use_one_name(self):
+        files = {"consumer/x/a.c": "int b(void);\nint a(void) { return b(); }\n",
+                 "consumer/x/b.c": "int b(void) { return 0; }\n"}
+        self.compiled(files)
+        with open(os.path.join(self.root, "compile_commands.json")) as f:
+            first = json.load(f)
+        shutil.copytree(f"{self.root}/app.dir", f"{self.root}/first.dir")
+        self.compiled({"bench/b.c": "int a(void);\nint b(void) { return a(); }\n"})
+        with open(os.path.join(self.root, "compile_commands.json")) as f:
+            second = json.load(f)
+        for entry in first:
+            entry["command"] = entry["command"].replace("app.dir", "first.dir")
+        self.write("compile_commands.json", json.dumps(first + second))
+        self.assertEqual(self.check(), [])
+
+    def test_what_is_not_compiled_is_said(self):
+        self.compiled(self.ROUND)
+        os.unlink(os.path.join(self.root, "app.dir/bench/d.c.o"))
+        self.assertIn("build it first", self.check()[0])
 
 
 class Style(Tree):
