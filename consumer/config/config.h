@@ -91,7 +91,7 @@ struct config_words {
 /* The settings one by one, from 0. False behind the last. */
 bool config_words(size_t index, struct config_words *out);
 
-/* A Markdown table of all settings, for README.md. */
+/* A Markdown table of all settings, for docs/settings.md. */
 void config_reference(void);
 
 #endif

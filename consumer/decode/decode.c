@@ -330,7 +330,7 @@ static struct value *decode_present(struct value *v)
 	return v == NULL || v->kind == VALUE_NULL ? NULL : v;
 }
 
-/* MaEVE's envelope: see schemas/README.md. */
+/* MaEVE's envelope: see docs/messages.md. */
 static bool decode_envelope(struct value *map, struct message *m, struct error *err)
 {
 	static const struct slice type = SLICE("type"), id = SLICE("id"), action = SLICE("action"),

@@ -13,7 +13,7 @@
  *
  * Three shapes carry it, as msgpack or JSON: MaEVE's envelope (a map with type, action, id,
  * request, response, ...), an OCPP-J frame (OCPP-J 1.6 section 4.2: [2, id, action, payload]), and
- * an array of either. A message to the store is a map (schemas/store.md), or an array of them.
+ * an array of either. A message to the store is a map (docs/store.md), or an array of them.
  */
 enum message_type { /* OCPP-J message type numbers */
 	MESSAGE_CALL = 2,

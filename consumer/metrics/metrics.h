@@ -53,7 +53,7 @@ void metrics_histogram_add(struct metrics_histogram *h, int64_t us);
 /* Prometheus text format 0.0.4, from the arena; absent if it is full. */
 struct slice metrics_text(const struct metrics *m, struct arena *arena);
 
-/* A Markdown table of all metrics, for README.md. */
+/* A Markdown table of all metrics, for docs/metrics.md. */
 void metrics_reference(void);
 
 #endif

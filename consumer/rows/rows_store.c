@@ -7,7 +7,7 @@
 
 /*
  * A message to the store -> one row. Unlike what a station says, which is taken as it is, this is
- * an order: what is not as schemas/store.md has it is refused, and becomes a dead letter.
+ * an order: what is not as docs/store.md describes it is refused, and becomes a dead letter.
  */
 enum { STORE_KEY_BYTES_MAX = 255 };
 

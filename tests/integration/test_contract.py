@@ -1,4 +1,4 @@
-"""schemas/README.md is the contract for producers: its example is decoded, its program is run."""
+"""docs/messages.md is the contract for producers: its example is decoded, its program is run."""
 
 import pathlib
 import re
@@ -8,11 +8,11 @@ import textwrap
 
 from conftest import BINARY, stored
 
-README = (pathlib.Path(__file__).resolve().parents[2] / "schemas" / "README.md").read_text()
+PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "messages.md").read_text()
 
 
 def block(name):
-    return textwrap.dedent(re.search(f"<!-- {name} -->\n(.*?)<!-- /{name} -->", README,
+    return textwrap.dedent(re.search(f"<!-- {name} -->\n(.*?)<!-- /{name} -->", PAGE,
                                      re.S).group(1))
 
 
@@ -23,7 +23,7 @@ def test_example_decodes_to_the_rows_beside_it(tmp_path):
                            "--received", "2026-01-31T10:00:01Z", payload],
                           capture_output=True, text=True, check=True)
     assert done.stdout.strip() == block("rows").strip()
-    assert f"{payload.stat().st_size} bytes:" in README
+    assert f"{payload.stat().st_size} bytes:" in PAGE
 
 
 def test_program_publishes_the_example(running, migrated, broker):

@@ -12,7 +12,7 @@ from conftest import BUILD, run_cli
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
-README = (ROOT / "README.md").read_text()
+INSTALL = (ROOT / "docs" / "install.md").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 # For the health check, and for TLS where mqtt.tls_ca is not set.
 NOT_OURS = {"ca-certificates", "curl"}
@@ -92,8 +92,8 @@ def installed(tmp_path_factory):
     return prefix
 
 
-def test_all_that_is_installed_belongs_to_what_readme_builds():
-    line = re.search(r"cmake --build --preset release --target (\S+)\n", README).group(1)
+def test_all_that_is_installed_belongs_to_what_install_md_builds():
+    line = re.search(r"cmake --build --preset release --target (\S+)\n", INSTALL).group(1)
     inputs = subprocess.run(["ninja", "-C", BUILD, "-t", "inputs", line], text=True,
                             capture_output=True, check=True).stdout.split()
     for name in ("libocpp-store.so.", "libocpp-store.a"):
@@ -106,6 +106,8 @@ def test_installed_program_has_unit_manual_settings_and_licence(installed):
     documents = installed / "share/doc/ocpp-persister"
     for name in ("LICENSE", "README.md", "CHANGELOG.md"):
         assert (documents / name).read_bytes() == (ROOT / name).read_bytes()
+    for page in (ROOT / "docs").iterdir():
+        assert (documents / "docs" / page.name).read_bytes() == page.read_bytes()
     example = documents / "ocpp-persister.ini"
     assert subprocess.run([program, "--config", example, "config", "check"]).returncode == 0
     # As it was configured, not where this test puts it.
@@ -113,7 +115,7 @@ def test_installed_program_has_unit_manual_settings_and_licence(installed):
     command = re.search(r"^ExecStart=(.*)$", unit, re.M).group(1).split()
     assert command == ["/usr/local/bin/ocpp-persister", "--config", "/etc/ocpp-persister.ini",
                        "run"]
-    assert command[2] in README and "StateDirectory=ocpp-persister" in unit
+    assert command[2] in INSTALL and "StateDirectory=ocpp-persister" in unit
     assert not re.search(r"@\w+@", unit)
 
 

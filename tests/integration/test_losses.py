@@ -1,4 +1,4 @@
-"""What MaEVE's own store loses or changes, one test each; README.md has them side by side."""
+"""What MaEVE's own store loses or changes, one test each; docs/maeve.md has them side by side."""
 
 import itertools
 import json

@@ -394,7 +394,7 @@ def test_meter_values_of_a_station_newest_first(maeve):
 
 
 def test_role_with_rights_on_this_schema_alone_reads_everything(maeve):
-    """As README makes one. Nothing in the views may depend on the reader's search_path."""
+    """As docs/maeve.md makes one. Nothing in the views may depend on the reader's search_path."""
     world, database = maeve.world, maeve.world.database
     world.start(world.station(), 5)
     world.call(world.station(), "MeterValues", {"evseId": 1, "meterValue": [

@@ -67,7 +67,7 @@ def filled(workspace, postgres):
 
 
 def connect(database):
-    """As README has MaEVE's role: these plans take longer to compile than to run."""
+    """As docs/maeve.md has MaEVE's role: these plans take longer to compile than to run."""
     connection = database.connect(search_path="maeve")
     connection.execute("SET jit = off")
     return connection

@@ -247,7 +247,7 @@ def test_keys_cannot_be_changed_and_what_stations_say_cannot_be_written(maeve):
 
 
 def test_upsert_by_on_conflict_is_what_a_view_cannot_take(maeve):
-    """PostgreSQL's limit: README says so."""
+    """PostgreSQL's limit: docs/maeve.md says so."""
     with pytest.raises(psycopg.errors.InvalidColumnReference, match="ON CONFLICT"):
         maeve.execute("INSERT INTO ocpi_registrations (token, status) VALUES ('T', 'pending')"
                       " ON CONFLICT (token) DO UPDATE SET status = EXCLUDED.status")

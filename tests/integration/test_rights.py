@@ -236,7 +236,7 @@ def test_what_was_registered_before_is_removed_by_the_migration(database, migrat
 
 @pytest.mark.parametrize("given", [
     [],  # nothing at all
-    ["ocpp_writer"],  # as README has it, but for TEMPORARY
+    ["ocpp_writer"],  # as docs/database.md has it, but for TEMPORARY
     ["USAGE ON SCHEMA ocpp", "SELECT ON ALL TABLES IN SCHEMA ocpp"],
     ["ocpp_writer", "TEMPORARY ON DATABASE {database}"],  # and one table is taken from all writers
 ])

@@ -280,7 +280,7 @@ def test_deletes_are_forgotten_in_time(migrated, tmp_path, running):
 
 
 def test_contract_names_every_field():
-    text = open(os.path.join(ROOT, "schemas", "store.md")).read()
+    text = open(os.path.join(ROOT, "docs", "store.md")).read()
     lines = {line.split("`")[1].removeprefix("cs/store/"): line for line in text.splitlines()
              if line.startswith("| `cs/store/")}
     kinds = open(os.path.join(ROOT, "consumer", "store", "kinds.def")).read()

@@ -9,6 +9,7 @@ import unittest
 
 import circles
 import layers
+import links
 import migrations
 import readme
 import schemas
@@ -182,29 +183,52 @@ class Schemas(Tree):
 
 
 class Readme(Tree):
-    def test_a_table_that_differs_is_found_and_mended(self):
+    def test_a_table_that_differs_is_found_and_fixed(self):
         binary = self.write("binary", "#!/bin/sh\necho '| setting |'\n")
         os.chmod(binary, 0o755)
-        metrics = "<!-- metrics -->\n\n| setting |\n\n<!-- /metrics -->\n"
-        self.write("README.md", "# x\n\n<!-- settings -->\n\n| old |\n\n<!-- /settings -->\n\ny\n"
-                   + metrics)
-        self.assertTrue(readme.check(self.root, binary)[0].startswith("README.md:3: differs"))
+        self.write("docs/metrics.md", "<!-- metrics -->\n\n| setting |\n\n<!-- /metrics -->\n")
+        path = self.write("docs/settings.md", "# x\n\n<!-- settings -->\n\n| old |\n\n"
+                                              "<!-- /settings -->\n\ny\n")
+        self.assertTrue(readme.check(self.root, binary)[0].startswith("docs/settings.md:3: dif"))
         self.assertEqual(readme.check(self.root, binary, fix=True), [])
         self.assertEqual(readme.check(self.root, binary), [])
-        with open(os.path.join(self.root, "README.md")) as f:
+        with open(path) as f:
             self.assertEqual(f.read(), "# x\n\n<!-- settings -->\n\n| setting |\n\n"
-                                       "<!-- /settings -->\n\ny\n" + metrics)
+                                       "<!-- /settings -->\n\ny\n")
 
     def test_a_test_that_does_not_exist_is_found(self):
         self.write("tests/integration/test_a.py", "def test_one():\n    pass\n")
         self.write("README.md", "`test_a.py::test_one`\n`test_a.py::test_two`\n"
                    "`test_b.py::test_one`\n")
         self.write("tests/unit/test_c.c", "static void it_is_true(void **state)\n")
+        self.write("tests/integration/store/d.c", "static void token_is_set(void **state)\n")
+        self.write("docs/store.md", "| Call | Test |\n|---|---|\n| `f` | `token_is_set` |\n"
+                   "| `g` | `token_is_lost` |\n\n| A | B |\n| `a` | `b` |\n")
         self.write("tests/README.md", "`test_one`\n`test_three`\n`test_c.c::it_is_true`\n"
                    "`test_c.c::it_is_false`\n")
         self.assertEqual([p.split(":")[:2] for p in readme.check_tests(self.root)], [
-            ["README.md", "2"], ["README.md", "3"], ["tests/README.md", "2"],
-            ["tests/README.md", "4"]])
+            ["README.md", "2"], ["README.md", "3"], ["tests/README.md", "4"],
+            ["tests/README.md", "2"], ["docs/store.md", "4"]])
+
+
+class Links(Tree):
+    def test_links_and_anchors_that_lead_nowhere_are_found(self):
+        self.write("docs/a.md", "# Of A, and `B`\n\n## Same\n\n## Same\n\n[x](../README.md#top)\n"
+                   "[y](b.md)\n```\n# No heading\n```\n[z](#no-heading)\n")
+        self.write("README.md", "# Top\n\n[a](docs/a.md#of-a-and-b) [b](docs/a.md#same-1)\n"
+                   "[c](docs/a.md#same-2) [d](https://x.example/#y) [docs](docs)\n\n"
+                   "    [code](nowhere.md)\n\n`[code](nowhere.md)` [e](consumer/x.c)\n")
+        self.write("consumer/a/README.md", "[up](../../README.md) [out](../../../README.md)\n")
+        self.assertEqual([p.split(": ")[0] for p in links.check(self.root)], [
+            "README.md:4", "README.md:8", "consumer/a/README.md:1", "docs/a.md:8", "docs/a.md:12"])
+
+    def test_documents_that_comments_name_are_looked_for(self):
+        self.write("docs/a.md", "# A\n")
+        self.write("consumer/a/README.md", "# B\n")
+        self.write("consumer/a/a.c", "/* see docs/a.md#a and README.md */\n/* see docs/b.md */\n"
+                   "/* see docs/a.md#b */\n")
+        self.assertEqual([p.split(": ")[0] for p in links.check(self.root)],
+                         ["consumer/a/a.c:2", "consumer/a/a.c:3"])
 
 
 if __name__ == "__main__":

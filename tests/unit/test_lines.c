@@ -188,7 +188,7 @@ static void times_that_are_numbers_are_read(void **state)
 	assert_time(&r, "2026-01-31T05:32:25.25Z");
 }
 
-/* One line of each as it stands in public reports, with the pattern of README.md. */
+/* One line of each as it stands in public reports, with the pattern of docs/replay.md. */
 static void logs_of_central_systems_are_read(void **state)
 {
 	static const struct {
