@@ -104,20 +104,33 @@ class Database:
             connection.close()
 
 
-def make_database(cluster, owner=None, owner_rights=""):
+def make_database(cluster, owner=None, owner_rights="", template="template1"):
     """owner: name of a new role that owns the database, with owner_rights ("CREATEROLE")."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(cluster.dsn(), autocommit=True) as connection:
         if owner:
             connection.execute(f"CREATE ROLE {owner} LOGIN PASSWORD 'secret' {owner_rights}")
-        connection.execute(f"CREATE DATABASE {name} OWNER {owner or 'postgres'}")
+        connection.execute(
+            f"CREATE DATABASE {name} OWNER {owner or 'postgres'} TEMPLATE {template}")
     return Database(cluster, name, owner or "postgres", "secret" if owner else None)
 
 
+@pytest.fixture(scope="session")
+def migrated_template(postgres):
+    """A migrated database: a copy takes a tenth of the time that migrations do."""
+    made = make_database(postgres)
+    done = run_cli(made.settings(), "migrate", "up")
+    assert done.returncode == 0, done.stderr
+    return made.name
+
+
 @pytest.fixture
-def database(postgres):
-    """An empty database."""
-    database = make_database(postgres)
+def database(postgres, request):
+    """An empty database; a migrated one for tests that use `migrated`."""
+    template = "template1"
+    if "migrated" in request.fixturenames:
+        template = request.getfixturevalue("migrated_template")
+    database = make_database(postgres, template=template)
     yield database
     database.close()
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
@@ -176,10 +189,8 @@ def migrate(database):
 
 
 @pytest.fixture
-def migrated(database, migrate):
+def migrated(database):
     """The test's database, migrated."""
-    done = migrate("up")
-    assert done.returncode == 0, done.stderr
     return database
 
 
