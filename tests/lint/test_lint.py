@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
+import architecture
 import circles
 import layers
 import links
@@ -209,6 +210,17 @@ class Readme(Tree):
         self.assertEqual([p.split(":")[:2] for p in readme.check_tests(self.root)], [
             ["README.md", "2"], ["README.md", "3"], ["tests/README.md", "4"],
             ["tests/README.md", "2"], ["docs/store.md", "4"]])
+
+
+class Architecture(Tree):
+    def test_functions_and_types_that_do_not_exist_are_found(self):
+        self.write("consumer/a/a.c", "static bool a_do(int x,\n\tint y)\n{\n\ta_say(x);\n}\n"
+                   "bool a_later(void);\n\nvoid a_end(void)\n{\n}\n")
+        self.write("consumer/a/a.h", "enum a_state {\n\tA_ONE,\n};\nstruct a;\n")
+        self.write("ARCHITECTURE.md", "1. `a/a.c:a_do` `a/a.c:a_end`, `enum a_state`, `a_say()`\n"
+                   "`a/a.c:a_say`\n`a/b.c:a_do`\n`a/a.c:a_later`\n`enum a_phase`\n`a_none()`\n")
+        self.assertEqual([p.split(": ")[0] for p in architecture.check(self.root)],
+                         [f"ARCHITECTURE.md:{n}" for n in (2, 3, 4, 5, 6)])
 
 
 class Links(Tree):
