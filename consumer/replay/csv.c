@@ -334,7 +334,8 @@ static const char *read_time(struct csv_reader *c)
 		return "its time is none";
 	form = iso8601_parse(text, &c->time_us);
 	if (form == ISO8601_ZONELESS && !c->map->has_zone)
-		return "its time has no zone, and --csv gives none (zone=+01:00)";
+		return "its time has no zone, and --csv gives none (zone=+01:00 or "
+		       "zone=Europe/Berlin)";
 	if (form == ISO8601_INVALID) {
 		if (!read_epoch(text, &c->time_us))
 			return "its time is none";

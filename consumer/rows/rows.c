@@ -60,7 +60,8 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	/* No description, or it found nothing to make a row of: the message as it is. */
 	if (out->first == NULL && !rows_generic(&w))
 		return rows_full(err);
-	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w) || !rows_name_answer(&w))
+	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w) || !rows_name_answer(&w) ||
+		w.full)
 		return rows_full(err);
 	return rows_fit_indexes(out, err);
 }

@@ -4,6 +4,8 @@
 #include "base/decimal.h"
 #include "rows/rows_private.h"
 
+#include <strings.h>
+
 /* Shared by the files of rows/ that make rows of meter values. */
 
 /* A position of a MeterValue, looked up once. */
@@ -36,10 +38,14 @@ static inline struct slice sample_value(const struct sample *sample)
 	return value_text(sample->parts[SAMPLE_VALUE]);
 }
 
-/* Signed data may look like a number, and is not one. */
+/* Signed data may look like a number, and is not one. Stations write the format in any case. */
 static inline bool sample_is_signed(const struct sample *sample)
 {
-	return slice_equal_cstr(value_text(sample->parts[SAMPLE_FORMAT]), "SignedData");
+	static const char format[] = "SignedData";
+	struct slice text = value_text(sample->parts[SAMPLE_FORMAT]);
+
+	return text.size == sizeof(format) - 1 &&
+	       strncasecmp((const char *)text.data, format, text.size) == 0;
 }
 
 static inline bool sample_has_signed(const struct sample *sample)

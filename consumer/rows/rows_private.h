@@ -13,6 +13,7 @@ struct rows_work {
 	struct arena *arena;
 	struct rows_result *out;
 	bool was_absent;    /* the payload: it counts as {} */
+	bool full;          /* the arena, where nobody could say so yet */
 	struct slice named; /* of an answer that names no action: that of its call; or absent */
 	/* Readings for the transaction, from the samples of its own events. */
 	struct reading reading_start, reading_stop;

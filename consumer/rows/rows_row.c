@@ -38,6 +38,9 @@ void rows_set_flag(struct row *row, int64_t flag)
 	case TABLE_ocpp_events:
 		column = TABLE_ocpp_events_flags;
 		break;
+	case TABLE_connector_status:
+		column = TABLE_connector_status_flags;
+		break;
 	default:
 		break;
 	}
@@ -84,6 +87,7 @@ static void rows_set_common(struct rows_work *w, struct row *row)
 	case TABLE_connector_status:
 		cell_set_number(row, TABLE_connector_status_received_at, m->received_us);
 		cell_set_number(row, TABLE_connector_status_connector_id, EVSE_NOT_STATED);
+		cell_set_number(row, TABLE_connector_status_flags, 0);
 		break;
 	case TABLE_station_boots:
 		cell_set_text(row, TABLE_station_boots_ocpp_version, m->version_text);
@@ -158,8 +162,10 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 {
 	struct rows_time t = rows_time(w->message, v);
 
-	/* Where the newest wins, a station whose clock is wrong is heard all the same. */
-	if (t.source == 'i' && row->table->id > TABLE_ocpp_events)
+	/* Where the newest wins, a station whose clock is wrong is heard all the same, and one whose
+	 * clock is ahead does not outlast what it says later. */
+	if (row->table->id > TABLE_ocpp_events &&
+		(t.source == 'i' || (t.flags & FLAG_time_future) != 0))
 		t.us = w->message->received_us;
 	cell_set_number(row, KEY_TIME, t.us);
 	rows_set_flag(row, t.flags);
@@ -310,12 +316,61 @@ static bool rows_set_cell(struct row *row, const struct schema_field *f, struct 
 	return false;
 }
 
+/* Of the digits of an id; more than that is no number that anybody counts with. */
+enum { ID_DIGITS_MAX = 64 };
+
+/*
+ * A whole number that is an id, in the one way to write it: 9.0 and 9e0 are 9, -0.0 is 0. Texts are
+ * ids as they are, and so is what is no whole number.
+ */
+static struct slice rows_id_text(struct rows_work *w, struct slice number)
+{
+	struct decimal d;
+	struct text t;
+	int64_t zeros;
+	char digits[ID_DIGITS_MAX];
+	size_t count = 0;
+
+	if (decimal_parse(number, &d) == DECIMAL_NONE)
+		return number;
+	zeros = d.exponent;
+	for (size_t i = 0, point = 0; i < d.digits_size; i++) {
+		if (d.digits[i] == '.') {
+			point = 1;
+			continue;
+		}
+		zeros -= (int64_t)point;
+		if (count == 0 && d.digits[i] == '0')
+			continue;
+		if (count == sizeof(digits))
+			return number;
+		digits[count++] = (char)d.digits[i];
+	}
+	for (; count > 0 && digits[count - 1] == '0'; count--)
+		zeros++;
+	if (count > 0 && (zeros < 0 || zeros > ID_DIGITS_MAX))
+		return number;
+	text_begin(&t, w->arena);
+	if (d.negative && count > 0)
+		text_put_char(&t, '-');
+	text_put(&t, digits, count);
+	for (int64_t i = 0; count > 0 && i < zeros; i++)
+		text_put_char(&t, '0');
+	if (count == 0)
+		text_put_char(&t, '0');
+	number = text_end(&t);
+	w->full |= slice_is_absent(number);
+	return number;
+}
+
 void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *block,
 	struct value *element)
 {
+	bool is_dated = block->kind != SCHEMA_HALF && block->kind != SCHEMA_FACT;
+
 	for (size_t i = 0; i < block->fields_count; i++) {
 		const struct schema_field *f = &block->fields[i];
-		struct value constant, *v;
+		struct value constant, id, *v;
 
 		if (!slice_is_absent(f->constant)) {
 			constant = (struct value){.kind = VALUE_STRING, .text = f->constant};
@@ -323,10 +378,15 @@ void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *
 			continue;
 		}
 		v = schema_get(&f->path, element, w->message->payload);
-		if (f->column == KEY_TIME && block->kind != SCHEMA_HALF &&
-			block->kind != SCHEMA_FACT)
+		if (f->column == KEY_TIME && is_dated)
 			rows_set_time(w, row, v);
-		else if (v != NULL && rows_set_cell(row, f, v))
+		if (v == NULL || (f->column == KEY_TIME && is_dated))
+			continue;
+		id = *v;
+		if (v->kind == VALUE_NUMBER && f->type == COLUMN_TEXT &&
+			f->column == rows_column(row, "transaction_id"))
+			id.text = rows_id_text(w, v->text);
+		if (rows_set_cell(row, f, &id))
 			value_mark_used(v);
 	}
 }

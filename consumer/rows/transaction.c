@@ -78,6 +78,17 @@ struct transaction *transaction_new(struct arena *arena, struct slice station, s
 	return t;
 }
 
+/* 0 or a number below it. Texts that look like one (00, -0) are ids of their own. */
+static bool id_is_shared(struct slice id, int64_t *number)
+{
+	char text[32];
+
+	if (!decimal_to_int64(id, INT64_MIN, 0, number))
+		return false;
+	snprintf(text, sizeof(text), "%" PRId64, *number);
+	return slice_equal_cstr(id, text);
+}
+
 struct transaction *transaction_new_16(struct arena *arena, struct slice station, struct slice id,
 	uint64_t event_digest)
 {
@@ -85,7 +96,7 @@ struct transaction *transaction_new_16(struct arena *arena, struct slice station
 	struct slice key = id;
 	int64_t number;
 	char text[64];
-	bool shared = decimal_to_int64(id, INT64_MIN, 0, &number);
+	bool shared = id_is_shared(id, &number);
 
 	if (shared) {
 		snprintf(text, sizeof(text), "%" PRId64 "@%016" PRIx64, number, event_digest);
@@ -120,7 +131,7 @@ struct transaction *transaction_without_start(struct arena *arena, struct slice 
 	if (t == NULL)
 		return NULL;
 	t->resplit = true;
-	t->unlinked = !decimal_to_int64(id, INT64_MIN, 0, &number);
+	t->unlinked = !id_is_shared(id, &number);
 	t->earliest_us = start_us;
 	return t;
 }

@@ -7,6 +7,7 @@ import datetime
 import itertools
 import json
 import random
+import re
 
 import pytest
 import rig
@@ -18,9 +19,10 @@ INVALID = ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0000-00-00T00:00:00Z
 
 
 def captured(after, message, station="cs", version="1.6", direction="in"):
-    """A line of a capture: received so many seconds after EPOCH."""
+    """A line of a capture: received so many seconds after EPOCH. "@9.0@" is the number 9.0."""
+    text = re.sub(r'"@([^"@]*)@"', r"\1", json.dumps(message))
     return (f"{EPOCH.timestamp() + after:.6f} 1 cs/{direction}/ocpp{version}/{station} "
-            f"{json.dumps(message).encode().hex()}\n")
+            f"{text.encode().hex()}\n")
 
 
 def status(at, value, id, version="1.6"):
@@ -86,6 +88,37 @@ def test_status_with_an_invalid_time_counts_from_its_receipt(odd, replay):
         "SELECT charge_station_id, status, event_time FROM connector_status"
         " WHERE charge_station_id LIKE 'status%'")}
     assert found == expected
+
+
+FUTURE = {"2099-12-31T23:59:59Z": True, "2027-01-31T10:00:00Z": True, "2026-01-31T10:06:01Z": True,
+          "2026-01-31T10:05:59Z": False}
+
+
+def test_status_dated_in_the_future_counts_from_its_receipt(odd, replay):
+    """A clock that is a few minutes ahead is believed; one that is further ahead pins nothing."""
+    cases, expected = {}, {}
+    for version, (at, ahead), later, order in itertools.product(
+            ["1.6", "2.0.1", "2.1"], FUTURE.items(), (False, True), orders([])):
+        station = f"future {version} {at} {later} {order}"
+        says = [(0, "2026-01-31T10:00:00Z", "Charging"), (60, at, "Available"),
+                (120, "2026-01-31T10:07:00Z", "Faulted")]
+        cases[station] = orders([
+            captured(after, status(own, value, str(after), version), station, version)
+            for after, own, value in says[:3 if later else 2]])[order]
+        own = datetime.datetime.fromisoformat(at.replace("Z", "+00:00"))
+        expected[station] = (
+            ("Faulted", EPOCH + datetime.timedelta(minutes=7), []) if later else
+            ("Available", EPOCH + datetime.timedelta(seconds=60), ["time_future"]) if ahead else
+            ("Available", own, []))
+    replay_all(replay, cases)
+    found = {station: tuple(row) for station, *row in odd.rows(
+        "SELECT charge_station_id, status, event_time, flag_names(flags) FROM connector_status"
+        " WHERE charge_station_id LIKE 'future%'")}
+    assert found == expected
+    # The event keeps what the station said.
+    assert odd.rows("SELECT DISTINCT event_time::text, flag_names(flags) FROM ocpp_events"
+                    " WHERE charge_station_id LIKE 'future%' AND event_time > '2099-01-01'") == [
+        ("2099-12-31 23:59:59+00", ["time_future"])]
 
 
 def test_same_message_with_an_invalid_time_on_two_days_is_two_events(odd, replay):
@@ -286,12 +319,15 @@ def test_object_in_place_of_a_list_is_a_list_of_one(odd, replay, action, version
 
 
 def test_signed_data_is_flagged_as_what_it_is(odd, replay):
+    formats = ["SignedData", "signeddata", "SIGNEDDATA", "signedData"]
     replay([captured(0, [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [
         {"timestamp": "2026-01-31T10:00:00Z", "sampledValue": [
-            {"value": "OCMF|{}|{}", "format": "SignedData"},
-            {"value": "1234", "format": "SignedData"}, {"value": "7"}]}]}], "signed")])
-    assert odd.rows("SELECT flag_names(flags) FROM meter_values"
-                    " WHERE charge_station_id = 'signed'") == [(["signed"],)]
+            {"value": "OCMF|{}|{}", "format": format},
+            {"value": "1234", "format": format}, {"value": "7"}]}]}], "signed " + format)
+        for format in formats])
+    assert odd.rows("SELECT flag_names(flags), sampled::text FROM meter_values"
+                    " WHERE charge_station_id LIKE 'signed %'") == [
+        (["signed"], "{NULL,NULL,7}")] * len(formats)
 
 
 def start_of(after, id, connector, token, meter):
@@ -338,6 +374,41 @@ def test_answers_that_are_equal_are_each_of_its_start(odd, replay):
         start_of(7200, "1", 1, "T", 1500), answer_to(7201, "1", id), stop_of(9000, "2", id, 2700)]
         for id in (0, -3, 9, "abc")})
     assert found == {case: [("T", 500, []), ("T", 1200, [])] for case in found}
+
+
+def number(text):
+    """A number that the message has written in just this way."""
+    return text if text.startswith('"') else f'"@{text}@"'
+
+
+# What the CSMS gives, what the station says at the end, and whether these are one id.
+IDS = [("9.0", "9", True), ("9", "9.0", True), ("9e0", "9", True), ("90e-1", "9.00", True),
+       ("1E3", "1000", True), ("0.0", "0", True), ("-0.0", "0", True), ("0", "-0", True),
+       ("-5.0", "-5", True), ("9007199254740993.0", "9007199254740993", True),
+       ("9.5", "9.50", False), ("9.5", "9.5", True), ("9.5", "9", False), ('"9"', "9", True),
+       ("9.0", '"9"', True), ('"9.0"', "9", False), ('"00"', "0", False), ('"00"', '"00"', True),
+       ('"09"', "9", False), ('"-0"', "0", False), ('"-0"', '"-0"', True), ('""', '""', False)]
+
+
+def test_whole_number_is_one_id_however_it_is_written(odd, replay):
+    """A text is an id as it is."""
+    cases = {}
+    for given, said, same in IDS:
+        first, second = (json.loads(number(text)) for text in (given, said))
+        cases[f"{given}|{said}|{same}"] = [
+            start_of(0, "a", 1, "T", 1000), answer_to(1, "a", first),
+            (60, "in", [2, "m", "MeterValues", {
+                "connectorId": 1, "transactionId": second, "meterValue": [{
+                    "timestamp": "2026-01-31T10:01:00Z", "sampledValue": [{"value": "1100"}]}]}]),
+            stop_of(3600, "b", second, 1500)]
+    found = sessions_of(odd, replay, "written", cases)
+    for (case, order), rows in found.items():
+        joined = ("T", 500, []) in rows
+        assert joined == case.endswith("True"), (case, order, rows)
+        assert len(rows) == (1 if joined else 1 if case.startswith('""') else 2), (case, rows)
+    assert odd.rows("SELECT DISTINCT s.transaction_id, m.transaction_id FROM sessions s"
+                    " JOIN meter_values m USING (charge_station_id)"
+                    " WHERE s.charge_station_id LIKE 'written 9.0|9|%'") == [("9", "9")]
 
 
 def test_end_that_is_sent_again_with_another_time_ends_nobody_else(odd, replay):

@@ -299,7 +299,7 @@ static void bad_rows_cost_nothing_but_themselves(void **state)
 		"line 5: its station has a /, which no topic takes\n"
 		"line 6: it has no time\n"
 		"line 7: its time is none\n"
-		"line 8: its time has no zone, and --csv gives none (zone=+01:00)\n"
+		"line 8: its time has no zone, and --csv gives none (zone=+01:00 or zone=Europe/Berlin)\n"
 		"line 9: its time is before 2010 or after 2099\n"
 		"line 10: its EVSE is no number\n"
 		"line 11: it has no value\n"
