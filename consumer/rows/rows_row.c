@@ -162,8 +162,8 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 {
 	struct rows_time t = rows_time(w->message, v);
 
-	/* Where the newest wins, a station whose clock is wrong is heard all the same, and one whose
-	 * clock is ahead does not outlast what it says later. */
+	/* Where the newest wins, a station whose clock is wrong is heard all the same, and what is
+	 * dated ahead does not outlast what is said later. */
 	if (row->table->id > TABLE_ocpp_events &&
 		(t.source == 'i' || (t.flags & FLAG_time_future) != 0))
 		t.us = w->message->received_us;
