@@ -28,6 +28,9 @@
 enum {
 	PAIRING_LOOK = 16,
 	PAIRING_ALL_MAX = 8, /* calls that pairing_find_all() finds for one result */
+	/* So many times pairing.keep lies between halves that decide about each other: a late call
+	 * within one of its result, and another half of their id within one of that call. */
+	PAIRING_REACH = 2,
 };
 
 /* Halves of calls and results: of exchanges that the station began, or that the CSMS began. */

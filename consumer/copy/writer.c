@@ -618,7 +618,8 @@ void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us)
 		" * interval '1 microsecond' ORDER BY stored_at LIMIT %d FOR UPDATE SKIP LOCKED)); "
 		"SELECT prune_transaction_keys(%d), prune_tombstones(%" PRId64
 		" * interval '1 microsecond', %d)",
-		keep_us, WRITER_PRUNE_ROWS, WRITER_PRUNE_ROWS, tombstones_us, WRITER_PRUNE_ROWS);
+		PAIRING_REACH * keep_us, WRITER_PRUNE_ROWS, WRITER_PRUNE_ROWS, tombstones_us,
+		WRITER_PRUNE_ROWS);
 	if (sql == NULL)
 		return;
 	w->requests_count = w->copies_count = 0;

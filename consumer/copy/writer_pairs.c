@@ -209,6 +209,7 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
 	struct slice keep = param_int8(&b->arena, w->options.pairing_keep_us);
+	struct slice reach = param_int8(&b->arena, PAIRING_REACH * w->options.pairing_keep_us);
 	struct row **runs;
 	size_t runs_count;
 
@@ -229,7 +230,7 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 	w->requests[w->requests_count - 1].on_result = halves_on_stored;
 	w->requests[w->requests_count - 1].context = w;
 	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES_NEAR], TABLE_exchange_runs,
-		    tables[TABLE_exchange_runs].columns_count, runs, runs_count, &keep, 1, err))
+		    tables[TABLE_exchange_runs].columns_count, runs, runs_count, &reach, 1, err))
 		return false;
 	w->requests[w->requests_count - 1].on_result = near_on_read;
 	w->requests[w->requests_count - 1].context = w;

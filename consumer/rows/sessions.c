@@ -430,14 +430,19 @@ static bool join_early(struct sessions *sessions, struct arena *arena)
 }
 
 /* The first start, if all of them are that one: sent again without a time, or left of several that
- * a result was tried with. */
+ * a result was tried with. A station does not send it again once it has ended: then it is another
+ * start that looks the same. */
 static struct session_fact *only_start(struct session_fact *facts, size_t count)
 {
 	struct session_fact *only = NULL;
+	bool ended = false;
 
 	for (size_t i = 0; i < count; i++) {
+		ended |= facts[i].end && only != NULL;
 		if (!facts[i].start)
 			continue;
+		if (ended)
+			return NULL;
 		if (only == NULL)
 			only = &facts[i];
 		else if (!facts_are_one_start(only, &facts[i]))

@@ -229,9 +229,17 @@ static struct rank link_rank(const struct transaction_link *link, uint64_t diges
 }
 
 /* The rank of a start; without a link the event itself says which transaction it starts. */
-static struct rank start_rank(const struct rank *event, const struct transaction_link *link)
+static struct rank start_rank(const struct rank *event, const struct row *row,
+	const struct transaction_link *link)
 {
-	return link != NULL ? link_rank(link, event->digest) : *event;
+	struct rank r = *event;
+
+	if (link != NULL)
+		return link_rank(link, event->digest);
+	/* Still before all times; which of several that look the same. */
+	if (r.time_us == TIME_UNDATED)
+		r.time_us += (int64_t)((uint64_t)row->cells[KEY_DIGEST].number >> 2);
+	return r;
 }
 
 /*
@@ -246,7 +254,7 @@ static struct rank first_rank(const struct rank *event, bool start, bool stop,
 	r.kind = start ? RANK_STARTED : stop ? RANK_STATED : RANK_UPDATED;
 	r.seq = -event->seq;
 	r.time_us = -(event->time_us + 1);
-	return link != NULL ? start_rank(&r, link) : r;
+	return link != NULL ? link_rank(link, event->digest) : r;
 }
 
 bool transaction_add_event(struct transaction *t, const struct row *event,
@@ -267,7 +275,7 @@ bool transaction_add_event(struct transaction *t, const struct row *event,
 		.digest = event_identity(event),
 	};
 	struct rank first = first_rank(&rank, start, stop, link);
-	struct rank of_start = start_rank(&rank, link);
+	struct rank of_start = start_rank(&rank, event, link);
 
 	if (start)
 		group_take(t, GROUP_START, event, &of_start);
@@ -436,6 +444,31 @@ static bool ranks_conflict(const struct rank *a, const struct rank *b)
 	return a->kind != 0 && b->kind != 0 && a->digest != b->digest;
 }
 
+/*
+ * A start without a time, sent again, looks like another start without one: the ends between the two
+ * tell, which all events of the id do. That there may be two stays in the rank, for ends that come
+ * later. Prepares the ranks to be compared; true if there may be two.
+ */
+static bool merge_starts(struct transaction *into, const struct transaction *from,
+	struct rank *from_start)
+{
+	struct rank *start = &into->ranks[GROUP_START];
+	bool again = ((start->kind | from->ranks[GROUP_START].kind) & RANK_AGAIN) != 0;
+
+	*from_start = from->ranks[GROUP_START];
+	from_start->kind &= ~RANK_AGAIN;
+	start->kind &= ~RANK_AGAIN;
+	if (ranks_conflict(start, from_start)) {
+		into->row->cells[TABLE_transactions_flags].number |= FLAG_duplicate_start;
+		into->resplit = true;
+	} else if (start->kind != 0 && from_start->kind != 0 &&
+		   into->row->cells[TABLE_transactions_started_at].number == TIME_UNDATED) {
+		again |= rank_compare(start, from_start) != 0;
+	}
+	into->resplit |= again && (from_start->kind != 0 || from->ranks[GROUP_STOP].kind != 0);
+	return again;
+}
+
 static void merge_places(struct transaction *into, const struct transaction *from,
 	enum transaction_group group)
 {
@@ -450,7 +483,8 @@ bool transaction_merge(struct transaction *into, const struct transaction *from,
 {
 	struct cell *flags = &into->row->cells[TABLE_transactions_flags];
 	const struct cell *from_cells = from->row->cells;
-	bool takes[GROUP_COUNT];
+	struct rank from_start;
+	bool takes[GROUP_COUNT], again;
 
 	flags->number |= from_cells[TABLE_transactions_flags].number;
 	into->resplit |= from->resplit;
@@ -459,17 +493,18 @@ bool transaction_merge(struct transaction *into, const struct transaction *from,
 		into->earliest_us = from->earliest_us;
 	merge_places(into, from, GROUP_METER_START);
 	merge_places(into, from, GROUP_METER_STOP);
-	if (ranks_conflict(&into->ranks[GROUP_START], &from->ranks[GROUP_START])) {
-		flags->number |= FLAG_duplicate_start;
-		into->resplit = true;
-	}
+	again = merge_starts(into, from, &from_start);
 	if (ranks_conflict(&into->ranks[GROUP_STOP], &from->ranks[GROUP_STOP]))
 		flags->number |= FLAG_duplicate_stop;
 	for (int g = 0; g < GROUP_COUNT; g++) {
-		takes[g] = rank_compare(&from->ranks[g], &into->ranks[g]) > 0;
+		const struct rank *rank = g == GROUP_START ? &from_start : &from->ranks[g];
+
+		takes[g] = rank_compare(rank, &into->ranks[g]) > 0;
 		if (takes[g])
-			into->ranks[g] = from->ranks[g];
+			into->ranks[g] = *rank;
 	}
+	if (again)
+		into->ranks[GROUP_START].kind |= RANK_AGAIN;
 	for (size_t i = 0; i < FACTS_COUNT; i++) {
 		if (takes[transaction_facts[i].group])
 			into->row->cells[transaction_facts[i].column] =

@@ -411,6 +411,56 @@ def test_whole_number_is_one_id_however_it_is_written(odd, replay):
                     " WHERE s.charge_station_id LIKE 'written 9.0|9|%'") == [("9", "9")]
 
 
+LOOK_ALIKE = [(0, 5000, 4000), (1000, 6000, 9000), (1000, 6000, 6000), (7, 7, 7)]
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+def test_sessions_that_look_alike_to_a_station_without_a_clock_are_two(odd, replay, version):
+    """Starts of equal content and invalid times; what lies between them tells them apart from one
+    that is sent again."""
+    def event(after, number, kind, seq, meter, at=INVALID[0]):
+        return (after, "in", [2, f"{kind}{number}", "TransactionEvent", {
+            "eventType": kind, "timestamp": at, "seqNo": seq, "triggerReason": "Authorized",
+            "evse": {"id": 1}, "idToken": {"idToken": "T", "type": "Local"},
+            "transactionInfo": {"transactionId": "9"},
+            "meterValue": [{"timestamp": at, "sampledValue": [{"value": meter}]}]}])
+
+    def started(after, number, id, meter):
+        if version != "1.6":
+            return [event(after, number, "Started", 0, meter)]
+        after, way, message = start_of(after, f"s{number}", 1, "T", meter)
+        message[3]["timestamp"] = INVALID[0]
+        return [(after, way, message), answer_to(after + 1, f"s{number}", id)]
+
+    def ended(after, number, id, meter, at=INVALID[0]):
+        if version != "1.6":
+            return [event(after, number, "Ended", 1, meter, at)]
+        after, way, message = stop_of(after, f"e{number}", id, meter, "T")
+        message[3]["timestamp"] = at
+        return [(after, way, message)]
+
+    histories, expected = {}, {}
+    for id, (begin, first, second), valid in itertools.product(
+            (0, 9, -3) if version == "1.6" else (9,), LOOK_ALIKE, (False, True)):
+        ends = [f"2026-01-31T{hour}:59:59Z" if valid else INVALID[0] for hour in (10, 12)]
+        name = f"{id}|{first}|{second}|{valid}"
+        histories[name] = [
+            *started(0, 1, id, begin), *ended(3599, 1, id, first, ends[0]),
+            *started(7200, 2, id, begin), *ended(10799, 2, id, second, ends[1])]
+        expected[name] = sorted([first - begin, second - begin])
+        # Sent again, since its answer was lost: one session.
+        histories[name + "|again"] = [
+            *started(0, 1, id, begin), *started(1800, 2, id, begin),
+            *ended(3599, 1, id, first, ends[0])]
+        expected[name + "|again"] = [first - begin]
+    found = sessions_of(odd, replay, f"alike {version}", {
+        name.replace(" ", ""): messages for name, messages in histories.items()})
+    for (name, order), rows in found.items():
+        name = name.removeprefix(f"{version} ")
+        assert sorted(energy for _, energy, _ in rows) == expected[name], (name, order, rows)
+        assert all(flags == ["time_invalid"] for _, _, flags in rows), (name, order, rows)
+
+
 def test_end_that_is_sent_again_with_another_time_ends_nobody_else(odd, replay):
     begin = [start_of(0, "a", 1, "ALICE", 1000), answer_to(1, "a", 9),
              start_of(1800, "b", 2, "BOB", 5000), answer_to(1801, "b", 9),
@@ -436,6 +486,42 @@ def test_start_that_turns_out_not_to_be_answered_is_of_no_session(odd, replay):
             "result": [answer_to(400, "1", 77)]}.items()})
     assert found == {case: [("T", 500, [])] if case[0].endswith("alone") else [(None, None, [])]
                      for case in found}
+
+
+DAYS = 86400
+CHAINS = {  # each half is within pairing.keep (7 days) of the next one only
+    "calls": [(0, "Authorize", "A"), (5, "Authorize", "B"), (10, "result", "Accepted")],
+    "results": [(0, "Authorize", "A"), (5, "result", "Blocked"), (10, "result", "Accepted")],
+    "call behind": [(0, "Authorize", "A"), (3, "result", "Blocked"), (9, "Authorize", "B")],
+    "result before": [(0, "result", "Blocked"), (5, "Authorize", "A"), (10, "Authorize", "B")],
+    "beyond": [(0, "Authorize", "A"), (6, "result", "Accepted"), (14, "Authorize", "B")],
+    "copies": [(0, "Authorize", "A"), (6, "result", "Accepted"), (6, "result", "Accepted")],
+}
+
+
+def test_late_answer_hangs_on_all_that_lies_within_reach(odd, replay):
+    """A half may be too far from an answer, and near the call that would be the answer's."""
+    cases = {}
+    for name, halves in CHAINS.items():
+        messages = [(day, "in", [2, "1", what, {"idTag": value}]) if what == "Authorize" else
+                    (day, "out", [3, "1", {"idTagInfo": {"status": value}}])
+                    for day, what, value in halves]
+        for number, order in enumerate(itertools.permutations(messages)):
+            station = f"chain {name} {number}"
+            lines = [captured(day * DAYS, message, station, direction=direction)
+                     for day, direction, message in order]
+            cases[station] = [[line] for line in lines]
+        cases[f"chain {name} once"] = [lines]
+    replay_all(replay, cases)
+    found = {}
+    for station, token, status in odd.rows(
+            "SELECT charge_station_id, id_token, status FROM authorizations"
+            " WHERE charge_station_id LIKE 'chain %'"):
+        found.setdefault(station, {})[token] = status
+    expected = {"beyond": {"A": "Accepted", "B": None}, "copies": {"A": "Accepted"}}
+    for station in cases:
+        name = station.split(" ", 1)[1].rsplit(" ", 1)[0]
+        assert found[station] == expected.get(name, dict.fromkeys(found[station])), station
 
 
 # ---- defaults ----
