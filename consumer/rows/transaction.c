@@ -445,9 +445,9 @@ static bool ranks_conflict(const struct rank *a, const struct rank *b)
 }
 
 /*
- * A start without a time, sent again, looks like another start without one: the ends between the two
- * tell, which all events of the id do. That there may be two stays in the rank, for ends that come
- * later. Prepares the ranks to be compared; true if there may be two.
+ * A start without a time, sent again, looks like another start without one: only ends between them
+ * tell, for which all events of the id are needed. That there may be two stays in the rank for what
+ * comes later. Prepares the ranks to be compared; true if there may be two.
  */
 static bool merge_starts(struct transaction *into, const struct transaction *from,
 	struct rank *from_start)

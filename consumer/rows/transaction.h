@@ -70,7 +70,8 @@ enum {
 	RANK_UPDATED = 2,
 	RANK_STARTED = 3,
 	RANK_LINKED = 10,
-	RANK_AGAIN = 0x100, /* beside another kind: of several starts without a time that look the same */
+	/* Beside another: of several starts without a time that look the same. */
+	RANK_AGAIN = 0x100,
 };
 
 /*

@@ -13,7 +13,8 @@ OTHER = {"in": "out", "out": "in"}
 
 class ReceivedHistory:
     """lines: [(seconds after EPOCH, direction, envelope, forms)], forms being what it may come in:
-    "any", "envelope" (what would have no name as an array), "both" (at least once in each)."""
+    "any", "envelope" (what would have no name as an array), "both" (at least once in each), "json"
+    (floats of msgpack have no digits)."""
 
     def __init__(self, seed):
         self.seed, self.random = seed, random.Random(seed)
@@ -23,17 +24,21 @@ class ReceivedHistory:
         self.status_events = 0
         self.tokens = {}  # by token of Authorize: the answer that counts, or None
         self.sessions = {}  # by id: (status of the token, Wh)
+        self.alike = {}  # by id that was used again: Wh of its sessions, ascending
         self._ids = 0
         self._clock = self.random.randrange(0, 86400) + seed % 1000 / 1000
         for evse in (1, 2):
             self.status(evse)
         for piece in self.random.sample([self.answered, self.repeated, self.early, self.late,
-                                         self.late_and_not_alone, self.late_beside_another,
+                                         self.late_and_not_alone, self.far_apart,
+                                         self.late_beside_another,
                                          self.refused, self.answer_alone], 3):
             piece()
             self._clock += 4 * 3600
         if self.version == "1.6":
             self.session()
+            self._clock += 4 * 3600
+            self.look_alike()
 
     def id(self):
         self._ids += 1
@@ -46,8 +51,8 @@ class ReceivedHistory:
     def add(self, at, direction, envelope, forms="any"):
         self.lines.append((at, direction, envelope, forms))
 
-    def call(self, at, action, request, id, direction="in"):
-        self.add(at, direction, {"type": 2, "action": action, "id": id, "request": request})
+    def call(self, at, action, request, id, direction="in", forms="any"):
+        self.add(at, direction, {"type": 2, "action": action, "id": id, "request": request}, forms)
 
     def result(self, at, action, response, id, forms="any"):
         self.add(at, "out", {"type": 3, "action": action, "id": id, "response": response}, forms)
@@ -55,13 +60,18 @@ class ReceivedHistory:
     # ---- clocks ----
 
     def status(self, evse):
-        """The newest counts: by its own time, or that of receipt if it has none that is valid."""
+        """The newest counts: by its own time, or that of receipt if it has none that is valid, or
+        one that is ahead."""
         newest, said = None, {}
         for _ in range(self.random.randint(1, 4)):
             at = self.later(1, self.random.choice([30, 3000, 2 * 86400]))
             valid = self.random.random() < 0.5
-            if valid:
-                own = at - self.random.randint(0, 3600)
+            if valid and self.random.random() < 0.3:  # a clock that is ahead
+                own = at
+                text = (EPOCH + datetime.timedelta(
+                    seconds=at + self.random.choice([301, 86400 * 365, 86400 * 25000]))).isoformat()
+            elif valid:
+                own = at - self.random.randint(-299, 3600)
                 text = (EPOCH + datetime.timedelta(seconds=own)).isoformat()
             else:
                 own, text = at, self.random.choice(INVALID)
@@ -116,10 +126,11 @@ class ReceivedHistory:
             self.tokens[token] = self.outcome(self.later(0.001, 15), status, id)
 
     def early(self):
-        """The two came by two ways."""
+        """The two came by two ways; perhaps another two with their id did before."""
         id = self.id()
-        status = self.outcome(self._clock, self.some(1)[0], id)
-        self.tokens[self.authorize(self.later(0.001, 30), id)] = status
+        for _ in range(self.random.randint(1, 2)):
+            status = self.outcome(self.later(2 * WINDOW_S, 3 * WINDOW_S), self.some(1)[0], id)
+            self.tokens[self.authorize(self.later(0.001, 30), id)] = status
 
     def late(self):
         id = self.id()
@@ -132,6 +143,18 @@ class ReceivedHistory:
         self.authorize(self._clock, id)
         self.outcome(self.later(61, 3000), self.some(1)[0], id, "envelope")
         self.authorize(self.later(120, 7000), id)
+
+    def far_apart(self):
+        """Each is within pairing.keep of the next one, but not of the one after that: nobody can
+        know."""
+        id, began = self.id(), self._clock
+        for what in self.random.choice([(1, 1, 0), (1, 0, 0), (1, 0, 1), (0, 1, 1)]):
+            if what:
+                self.authorize(self._clock, id)
+            else:
+                self.outcome(self._clock, self.some(1)[0], id, "envelope")
+            self.later(4 * 86400, 6 * 86400)
+        self._clock = began
 
     def late_beside_another(self):
         """An answer in time, and a late one that says something else."""
@@ -176,13 +199,32 @@ class ReceivedHistory:
                 self.later(300, 3000)
             self.result(self.later(0.001, 20) if late or len(ids) == 1 else
                         self.answer_at(id, ids), "StartTransaction",
-                        {"transactionId": int(transaction), "idTagInfo": {"status": status}}, id)
+                        {"transactionId": self.random.choice([int, float])(transaction),
+                         "idTagInfo": {"status": status}}, id, "json")
             last = status
         stop = self.later(600, 3000)
         self.call(stop, "StopTransaction", {
-            "transactionId": int(transaction), "meterStop": meter + energy,
-            "timestamp": (EPOCH + datetime.timedelta(seconds=stop)).isoformat()}, self.id())
+            "transactionId": self.random.choice([int, float])(transaction),
+            "meterStop": meter + energy,
+            "timestamp": (EPOCH + datetime.timedelta(seconds=stop)).isoformat()}, self.id(),
+            forms="json")
         self.sessions[transaction] = (last, energy)
+
+    def look_alike(self):
+        """Sessions of one id without a clock, whose starts are equal; each perhaps sent again."""
+        transaction, meter = self.seed * 10 + 2, self.random.randint(0, 10**6)
+        request = {"connectorId": 1, "idTag": "T", "meterStart": meter, "timestamp": INVALID[0]}
+        energies = [self.random.choice([0, 5, 700]) for _ in range(2)]
+        for energy in energies:
+            for _ in range(self.random.randint(1, 2)):
+                id = self.id()
+                self.call(self.later(1, 50), "StartTransaction", request, id)
+                self.result(self.later(0.001, 5), "StartTransaction", {
+                    "transactionId": transaction, "idTagInfo": {"status": "Accepted"}}, id)
+            self.call(self.later(60, 3000), "StopTransaction", {
+                "transactionId": transaction, "meterStop": meter + energy,
+                "timestamp": INVALID[0]}, self.id())
+        self.alike[str(transaction)] = sorted(energies)
 
     def answer_at(self, id, ids):
         """Within a minute of its own call; that of the first comes first."""

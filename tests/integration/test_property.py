@@ -281,7 +281,8 @@ def captured_shuffled(histories, rng):
     lines = []
     for h in histories:
         for at, direction, envelope, forms in h.lines:
-            kinds = {"any": [FORMS], "envelope": [ENVELOPES], "both": [ARRAYS, ENVELOPES]}[forms]
+            kinds = {"any": [FORMS], "envelope": [ENVELOPES], "both": [ARRAYS, ENVELOPES],
+                     "json": [[form for form in FORMS if form.endswith("json")]]}[forms]
             if rng.random() < 0.125:
                 kinds = kinds * 2
             lines += [captured(h, at, direction, written(envelope, rng.choice(k))) for k in kinds]
@@ -312,7 +313,10 @@ def wrong_received(database, histories):
                          " WHERE action = 'StatusNotification' GROUP BY 1",
         "tokens": "SELECT charge_station_id, id_token, status FROM authorizations",
         "sessions": "SELECT charge_station_id, transaction_id, id_token_status,"
-                    " (meter_stop - meter_start)::int FROM transactions",
+                    " (meter_stop - meter_start)::int FROM transactions WHERE start_key = ''",
+        "alike": "SELECT charge_station_id, transaction_id, array_agg((meter_stop - meter_start)"
+                 "::int ORDER BY meter_stop - meter_start) FROM transactions"
+                 " WHERE start_key <> '' GROUP BY 1, 2",
         "unnamed": "SELECT charge_station_id, message_id FROM ocpp_events WHERE action = ''",
     }
     stored = {}
