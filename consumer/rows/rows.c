@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/utf8.h"
+#include "rows/flags.h"
 #include "rows/rows_private.h"
 
 static bool rows_events(struct rows_work *w);
@@ -148,9 +149,45 @@ static bool rows_lacks_details(const struct message *m)
 	       m->payload->kind == VALUE_MAP && m->payload->count == 0;
 }
 
+/* Lists of messages that have no table of their own, as far as views or the store read them. An
+ * object in their place is a list of one (json_items()), and the payload stays as it was sent. */
+static bool rows_has_object_for_list(const struct message *m, const struct value *payload)
+{
+	static const struct {
+		struct slice field;
+		const char *action; /* where others have an object of that name; or NULL */
+	} lists[] = {
+		{SLICE("configurationKey"), NULL},
+		{SLICE("setVariableData"), NULL},
+		{SLICE("setVariableResult"), NULL},
+		{SLICE("getVariableData"), NULL},
+		{SLICE("getVariableResult"), NULL},
+		{SLICE("localAuthorizationList"), NULL},
+		{SLICE("clearMonitoringResult"), NULL},
+		{SLICE("eventData"), NULL},
+		{SLICE("messageInfo"), NULL},
+		{SLICE("monitor"), NULL},
+		{SLICE("reportData"), NULL},
+		{SLICE("chargingProfile"), "ReportChargingProfiles"},
+		{SLICE("data"), "NotifyPeriodicEventStream"},
+	};
+
+	for (size_t i = 0; payload != NULL && i < sizeof(lists) / sizeof(*lists); i++) {
+		const struct value *v = value_get(payload, lists[i].field);
+
+		if (v != NULL && v->kind == VALUE_MAP &&
+			(lists[i].action == NULL || slice_equal_cstr(m->action, lists[i].action)))
+			return true;
+	}
+	return false;
+}
+
 static bool rows_set_event_columns(struct rows_work *w, struct row *row)
 {
 	const struct message *m = w->message;
+
+	if (rows_has_object_for_list(m, m->payload) || rows_has_object_for_list(m, m->request))
+		rows_set_flag(row, FLAG_shape);
 
 	cell_set_text(row, TABLE_ocpp_events_direction,
 		slice_from_cstr(m->direction == DIRECTION_IN ? "in" : "out"));

@@ -14,6 +14,7 @@ import rig
 from conftest import make_database, run_cli, stored
 
 EPOCH = datetime.datetime(2026, 1, 31, 10, tzinfo=datetime.timezone.utc)
+DAYS = 86400
 INVALID = ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0000-00-00T00:00:00Z", "yesterday",
            "2000-01-01T12:00:00Z", "2150-01-01T00:00:00Z", ""]
 
@@ -318,6 +319,61 @@ def test_object_in_place_of_a_list_is_a_list_of_one(odd, replay, action, version
     assert [row[2:] for row in rows] == [rows[0][2:]] * len(rows)
 
 
+def test_object_in_place_of_a_list_of_settings_is_a_list_of_one(odd, replay):
+    v = {"component": {"name": "C"}, "variable": {"name": "V"}}
+    asked = {"1.6": [("GetConfiguration", {}, "configurationKey", {"key": "K", "value": "1"}, {})],
+             "2.0.1": [("SetVariables", {"setVariableData": {**v, "attributeValue": "1"}},
+                        "setVariableResult", {**v, "attributeStatus": "Accepted"}, {}),
+                       ("GetVariables", {"getVariableData": [v]}, "getVariableResult",
+                        {**v, "attributeStatus": "Accepted", "attributeValue": "1"}, {})]}
+    lines, expected = [], {}
+    for version, calls in asked.items():
+        for action, request, name, item, more in calls:
+            for shape in ("object", "list"):
+                station = f"settings {action} {shape}"
+                response = {name: item if shape == "object" else [item], **more}
+                lines += [captured(0, [2, "1", action, request], station, version, "out"),
+                          captured(1, [3, "1", response], station, version)]
+                shaped = shape == "object"
+                expected[station] = ("1", shaped)
+    replay(lines)
+    found = {station: (value, shaped) for station, value, shaped in odd.rows(
+        "SELECT s.charge_station_id, k.value ->> 'Value',"
+        " (SELECT 'shape' = ANY (flag_names(e.flags)) FROM ocpp_events e"
+        "  WHERE e.charge_station_id = s.charge_station_id AND e.kind = 'result')"
+        " FROM charge_station_settings s, jsonb_each(s.settings) k"
+        " WHERE s.charge_station_id LIKE 'settings %'")}
+    assert found == expected
+    assert odd.rows("SELECT DISTINCT kind FROM ocpp_events WHERE flag_names(flags) @> '{shape}'"
+                    " AND charge_station_id LIKE 'settings SetVariables%' ORDER BY 1") == [
+        ("call",), ("result",)]
+
+
+def test_late_answers_to_calls_of_the_csms_are_theirs(odd, replay):
+    """As rule 19 has it for calls of stations: nothing else has their id within pairing.keep."""
+    def call(days, id="1"):
+        return (days * DAYS, "out", [2, id, "GetLocalListVersion", {}])
+
+    def answer(days, version, id="1"):
+        return (days * DAYS, "in", [3, id, {"listVersion": version}])
+
+    cases = {"near": ([call(0), answer(0.001, 1)], [1]), "late": ([call(0), answer(2, 1)], [1]),
+             "beyond": ([call(0), answer(8, 1)], [None]),
+             "other call": ([call(0), answer(2, 1), call(5)], [None, None]),
+             "other answer": ([call(0), answer(2, 1), answer(6, 2)], [None]),
+             "chain": ([call(0), call(5), answer(10, 1)], [None, None]),
+             "other id": ([call(0), answer(2, 1), call(3, "2"), answer(3.001, 2, "2")], [1, 2]),
+             "both near": ([call(0), answer(0.001, 1), call(1), answer(1.001, 2)], [1, 2])}
+    replay([captured(at, message, "called " + name, direction=direction)
+            for name, (messages, _) in cases.items() for at, direction, message in messages])
+    found = {}
+    for name, version in odd.rows(
+            "SELECT charge_station_id, (response ->> 'listVersion')::int FROM csms_calls"
+            " WHERE charge_station_id LIKE 'called %' ORDER BY event_time"):
+        found.setdefault(name.removeprefix("called "), []).append(version)
+    assert found == {name: expected for name, (_, expected) in cases.items()}
+
+
 def test_signed_data_is_flagged_as_what_it_is(odd, replay):
     formats = ["SignedData", "signeddata", "SIGNEDDATA", "signedData"]
     replay([captured(0, [2, "1", "MeterValues", {"connectorId": 1, "meterValue": [
@@ -486,7 +542,6 @@ def test_start_that_turns_out_not_to_be_answered_is_of_no_session(odd, replay):
                      for case in found}
 
 
-DAYS = 86400
 CHAINS = {  # each half is within pairing.keep (7 days) of the next one only
     "calls": [(0, "Authorize", "A"), (5, "Authorize", "B"), (10, "result", "Accepted")],
     "results": [(0, "Authorize", "A"), (5, "result", "Blocked"), (10, "result", "Accepted")],

@@ -71,7 +71,7 @@ def replay(tmp_path):
 
 
 def settings(database):
-    return {key: (value["Value"], value["Status"]) for row, in database.rows(
+    return {key: (value.get("Value"), value["Status"]) for row, in database.rows(
         "SELECT settings FROM charge_station_settings WHERE NOT deleted")
         for key, value in row.items()}
 
@@ -90,7 +90,7 @@ def test_configuration_of_1_6(migrated, replay, named, repeated):
                                     {"key": "B", "readonly": False}], "unknownKey": ["C"]},
                       30, "1.6", named, repeated))
     assert settings(migrated) == {
-        "HeartbeatInterval": ("5", "Rejected"), "Odd": ("1", "NotSupported"),
+        "HeartbeatInterval": ("60", "Rejected"), "Odd": (None, "NotSupported"),
         "A": ("x", "Accepted")}  # B was told without a value
 
 
@@ -111,8 +111,67 @@ def test_variables_of_2_0_1(migrated, replay, named):
                           variable("X", "Y", attributeStatus="Accepted", attributeValue="y"),
                           variable("X", "Z", attributeStatus="UnknownVariable")]}, 9, named=named))
     assert settings(migrated) == {
-        "OCPPCommCtrlr/HeartbeatInterval": ("60", "Accepted"), "A/B:Target": ("1", "Rejected"),
+        "OCPPCommCtrlr/HeartbeatInterval": ("60", "Accepted"), "A/B:Target": (None, "Rejected"),
         "Connector[i]@1.2/V[j]": ("2", "RebootRequired"), "X/Y": ("y", "Accepted")}
+
+
+# Answers to changes, by the standard: whether the station has set the value.
+OUTCOMES = [(action, status, status in ("Accepted", "RebootRequired"))
+            for action, statuses in {
+                "ChangeConfiguration": ["Accepted", "Rejected", "RebootRequired", "NotSupported",
+                                        "accepted", "Odd"],
+                "SetVariables": ["Accepted", "Rejected", "UnknownComponent", "UnknownVariable",
+                                 "NotSupportedAttributeType", "RebootRequired"]}.items()
+            for status in statuses]
+
+
+@pytest.mark.parametrize("known", ["nothing", "earlier", "later"])
+def test_only_an_accepted_change_sets_a_value(migrated, replay, known):
+    """In whatever order and batches they come; the outcome is told in any case."""
+    def change(action, key, value, status, second):
+        v = variable("C", key)
+        return (exchange(action, {"key": "C/" + key, "value": value}, {"status": status}, second,
+                         "1.6") if action == "ChangeConfiguration" else
+                exchange(action, {"setVariableData": [{**v, "attributeValue": value}]},
+                         {"setVariableResult": [{**v, "attributeStatus": status}]}, second))
+
+    lines, expected = [], {}
+    for action, status, sets in OUTCOMES:
+        key = action + status
+        lines += change(action, key, "new", status, 100)
+        expected["C/" + key] = ("new" if sets else None, status)
+        if known != "nothing":
+            lines += change(action, key, "old", "Accepted", 0 if known == "earlier" else 200)
+            expected["C/" + key] = (("new" if sets else "old", status) if known == "earlier"
+                                    else ("old", "Accepted"))
+    for attempt, parts in enumerate(([lines], [lines[::-1]], [lines[:25], lines[25:]],
+                                     [lines[25:], lines[:25]])):
+        replay(migrated, [{**line, "topic": line["topic"].replace(STATION, f"s{attempt}")}
+                          for line in parts[0]])
+        for part in parts[1:]:
+            replay(migrated, [{**line, "topic": line["topic"].replace(STATION, f"s{attempt}")}
+                              for line in part])
+    rows = migrated.rows("SELECT settings FROM charge_station_settings ORDER BY charge_station_id")
+    assert len(rows) == 4
+    for row, in rows:
+        assert {key: (value.get("Value"), value["Status"])
+                for key, value in row.items()} == expected
+    assert [row for row, in rows] == [rows[0][0]] * 4
+
+
+def test_value_that_was_refused_after_a_delete_is_not_that_of_before(migrated, replay):
+    lines = [
+        *exchange("ChangeConfiguration", {"key": "K", "value": "1"}, {"status": "Accepted"}, 0,
+                  "1.6"),
+        {"received_at": "2026-01-31T10:00:30Z", "topic": "cs/store/setting",
+         "payload": {"op": "delete", "charge_station_id": STATION}},
+        *exchange("ChangeConfiguration", {"key": "K", "value": "2"}, {"status": "Rejected"}, 60,
+                  "1.6")]
+    for order in ([lines], [lines[::-1]], [[x] for x in lines], [[x] for x in lines[::-1]]):
+        for part in order:
+            replay(migrated, part)
+        assert settings(migrated) == {"K": (None, "Rejected")}
+        migrated.rows("TRUNCATE charge_station_settings, ocpp_events, exchange_halves")
 
 
 def test_other_keys_stay(migrated, replay):
@@ -219,7 +278,7 @@ def test_halves_at_two_workers_find_each_other(migrated, broker, publish, persis
                for n in range(2)]
     for worker in workers:
         worker.wait_event("broker_connected")
-    wanted = {f"K{n}": (str(n), "Accepted" if n % 3 else "Rejected") for n in range(300)}
+    wanted = {f"K{n}": (str(n), "Accepted" if n % 3 else "RebootRequired") for n in range(300)}
     halves = [("out", {"type": 2, "action": "ChangeConfiguration", "id": key,
                        "request": {"key": key, "value": value}})
               for key, (value, _) in wanted.items()]
@@ -259,7 +318,7 @@ def history(seed, pem):
     r = random.Random(seed)
     lines = []
     for second in range(0, 240, 3):
-        value, status = r.choice("123"), r.choice(["Accepted", "Rejected"])
+        value, status = r.choice("123"), r.choice(["Accepted", "Rejected", "RebootRequired"])
         lines += r.choice([
             lambda: exchange("ChangeConfiguration", {"key": r.choice("ab"), "value": value},
                              {"status": status}, second, "1.6", named=r.random() < 0.5),

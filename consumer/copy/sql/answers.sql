@@ -5,7 +5,8 @@
 -- call near it, whatever name it got (answer_names.sql). To GetConfiguration and GetVariables the answer
 -- alone says all there is.
 -- What an answer leaves out it says nothing of: stations never report the value of a key that can
--- only be written, and a known value stays.
+-- only be written, and a known value stays. A change that was refused sets no value, and only its
+-- outcome is told; RebootRequired: it is set, and counts from the next start on.
 -- OFFSET 0: by the key to the few rows that are wanted.
 WITH exchanges AS MATERIALIZED (
     SELECT r.charge_station_id, r.received_at, coalesce(c.action, nullif(r.action, '')) AS action,
@@ -23,7 +24,8 @@ WITH exchanges AS MATERIALIZED (
         OFFSET 0) c ON true
 )
 SELECT 's', e.charge_station_id, e.received_at, e.request ->> 'key',
-    e.request ->> 'value', e.response ->> 'status', NULL::bigint
+    CASE WHEN e.response ->> 'status' IN ('Accepted', 'RebootRequired')
+        THEN e.request ->> 'value' END, e.response ->> 'status', NULL::bigint
 FROM exchanges e
 WHERE e.action = 'ChangeConfiguration' AND e.request ->> 'value' IS NOT NULL
 UNION ALL
@@ -34,7 +36,8 @@ CROSS JOIN LATERAL json_items(e.response -> 'configurationKey') AS k (v)
 WHERE e.action = 'GetConfiguration' AND k.v ->> 'value' IS NOT NULL
 UNION ALL
 SELECT 's', e.charge_station_id, e.received_at, variable_key(r.v),
-    d.v ->> variable_key(r.v), r.v ->> 'attributeStatus', NULL
+    CASE WHEN r.v ->> 'attributeStatus' IN ('Accepted', 'RebootRequired')
+        THEN d.v ->> variable_key(r.v) END, r.v ->> 'attributeStatus', NULL
 FROM exchanges e
 CROSS JOIN LATERAL (
     -- By key: a join would compare each with each. Of equal keys the last counts.

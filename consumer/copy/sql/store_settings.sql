@@ -1,23 +1,29 @@
 -- What the store was told of settings: as store.sql, key by key; the other keys of a station stay as
--- they are. A delete is of all keys of a station that were said by then.
+-- they are. A delete is of all keys of a station that were said by then. What has no value says what
+-- became of a change, and leaves the value as it is: merged_setting().
 -- All keys of a station are one value. It is read once for all that a batch says of the station, and
 -- || an empty object unpacks it there: else each key that is looked up in it would unpack it again.
-WITH told AS MATERIALIZED (
-    SELECT x.*, jsonb_build_object('Value', x.value, 'Status', x.status,
+WITH entries AS MATERIALIZED (
+    SELECT x.*, jsonb_strip_nulls(jsonb_build_object('Value', x.value, 'Status', x.status,
             'SendAfter', to_char(coalesce(x.send_after, '0001-01-01 00:00:00Z') AT TIME ZONE 'UTC',
                 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
             'LastUpdated', to_char(x.last_updated AT TIME ZONE 'UTC',
-                'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS said
+                'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) AS said
     FROM {unnest}
+), told AS MATERIALIZED (
+    SELECT x.*, first_value(x.said) OVER (PARTITION BY x.charge_station_id, x.deleted, x.key
+        ORDER BY x.value IS NULL, x.last_updated DESC, x.said::text COLLATE "C" DESC) AS valued
+    FROM entries x
 ), newest AS MATERIALIZED (
-    SELECT DISTINCT ON (x.charge_station_id, x.deleted, x.key) x.*
+    SELECT DISTINCT ON (x.charge_station_id, x.deleted, x.key) x.*,
+        CASE WHEN x.value IS NULL THEN merged_setting(x.valued, x.said) ELSE x.said END AS entry
     FROM told x
     ORDER BY x.charge_station_id, x.deleted, x.key, x.last_updated DESC,
         x.said::text COLLATE "C" DESC, x.n
 ), stations AS MATERIALIZED (
     SELECT x.charge_station_id, max(x.last_updated) AS last_updated,
         max(x.last_updated) FILTER (WHERE x.deleted) AS deleted_at, bit_or(x.flags) AS flags,
-        coalesce(jsonb_object_agg(x.key, x.said) FILTER (WHERE NOT x.deleted), jsonb_build_object()) AS settings,
+        coalesce(jsonb_object_agg(x.key, x.entry) FILTER (WHERE NOT x.deleted), jsonb_build_object()) AS settings,
         array_agg(x.n) AS ns, array_agg(x.deleted) AS deletes, array_agg(x.key) AS keys,
         array_agg(x.last_updated) AS times, array_agg(x.said) AS saids
     FROM newest x
@@ -46,7 +52,8 @@ WITH told AS MATERIALIZED (
         charge_station_id, settings, last_updated, deleted_at, deleted, flags)
     SELECT g.charge_station_id,
         coalesce((
-            SELECT jsonb_object_agg(k.key, k.value) FROM jsonb_each(g.settings) k
+            SELECT jsonb_object_agg(k.key, setting_after(k.value, g.deleted_at))
+            FROM jsonb_each(g.settings) k
             WHERE (k.value ->> 'LastUpdated')::timestamptz > coalesce(g.deleted_at, '-infinity')),
             jsonb_build_object()),
         g.last_updated, g.deleted_at, coalesce(g.last_updated <= g.deleted_at, false), g.flags
@@ -56,15 +63,16 @@ WITH told AS MATERIALIZED (
     SET settings = (
             -- What is there and was not deleted now, and on top of it what is newer.
             SELECT coalesce(CASE WHEN excluded.deleted_at > coalesce(t.deleted_at, '-infinity') THEN (
-                    SELECT jsonb_object_agg(k.key, k.value) FROM jsonb_each(o.settings) k
+                    SELECT jsonb_object_agg(k.key, setting_after(k.value, excluded.deleted_at))
+                    FROM jsonb_each(o.settings) k
                     WHERE (k.value ->> 'LastUpdated')::timestamptz > excluded.deleted_at)
                 ELSE o.settings END, jsonb_build_object())
                 || coalesce((
-                    SELECT jsonb_object_agg(k.key, k.value) FROM jsonb_each(excluded.settings) k
-                    WHERE (k.value ->> 'LastUpdated')::timestamptz > coalesce(t.deleted_at, '-infinity')
-                      AND ((k.value ->> 'LastUpdated')::timestamptz, k.value::text COLLATE "C")
-                        > (coalesce((o.settings -> k.key ->> 'LastUpdated')::timestamptz, '-infinity'),
-                           coalesce((o.settings -> k.key)::text, '') COLLATE "C")),
+                    SELECT jsonb_object_agg(k.key, merged_setting(
+                        setting_after(o.settings -> k.key, excluded.deleted_at),
+                        setting_after(k.value, t.deleted_at)))
+                    FROM jsonb_each(excluded.settings) k
+                    WHERE (k.value ->> 'LastUpdated')::timestamptz > coalesce(t.deleted_at, '-infinity')),
                     jsonb_build_object())
             FROM (SELECT t.settings || jsonb_build_object() AS settings OFFSET 0) o),
         deleted_at = greatest(t.deleted_at, excluded.deleted_at),

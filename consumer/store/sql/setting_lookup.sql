@@ -1,5 +1,5 @@
 -- The settings of one station.
-SELECT s.charge_station_id, k.key, k.value ->> 'Value' AS value,
+SELECT s.charge_station_id, k.key, coalesce(k.value ->> 'Value', '') AS value,
     k.value ->> 'Status' AS status,
     nullif((k.value ->> 'SendAfter')::timestamptz, '0001-01-01 00:00:00Z') AS send_after,
     (k.value ->> 'LastUpdated')::timestamptz AS last_updated
