@@ -394,6 +394,7 @@ static void writer_stored(struct writer *w)
 
 	writer_totals_commit(w, b);
 	w->at = w->work.after;
+	w->row_seq = w->at.seq;
 	if (!w->undated)
 		writer_durable_add(w, b->last_seq);
 	for (int t = 0; t < EVENT_TABLES; t++)

@@ -9,24 +9,54 @@
  * which adds up the batches; each goes into the row by itself.
  */
 
+static void progress_read(struct position *at, const PGresult *result)
+{
+	*at = (struct position){.seq = (uint64_t)result_int8(result, 0, 0),
+		.counted = !PQgetisnull(result, 0, 7),
+		.digested = !PQgetisnull(result, 0, 8)};
+	if (at->counted)
+		at->records = (uint64_t)result_int8(result, 0, 7);
+	if (!PQgetisnull(result, 0, 10))
+		at->segment_us = result_int8(result, 0, 10);
+	if (at->digested) {
+		at->digest = (uint64_t)result_int8(result, 0, 8);
+		at->digest_from = (uint64_t)result_int8(result, 0, 9);
+	}
+}
+
+static void progress_log_ahead(const struct writer *w, uint64_t seq)
+{
+	log_warn("progress_ahead",
+		"ingest_progress named a record that nobody has claimed: somebody changed it. The "
+		"log feeds what follows the last record that was claimed",
+		"log=%s seq=%" PRIu64 " claimed=%" PRIu64, w->spool_text, seq, w->at.seq);
+}
+
+/*
+ * The database may be ahead of us only by batches that we have sent: nobody else claims records of
+ * this log. What it counts beyond them is either checked against the log, or taken for nothing.
+ */
 bool writer_on_progress(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
+	struct position at;
+	uint64_t was;
 
 	(void)number;
 	if (PQntuples(result) != 1)
 		return error_set(err, ERROR_TRANSIENT, "unexpected", "no row of ingest_progress");
-	w->at = (struct position){.seq = (uint64_t)result_int8(result, 0, 0),
-		.counted = !PQgetisnull(result, 0, 7),
-		.digested = !PQgetisnull(result, 0, 8)};
-	if (w->at.counted)
-		w->at.records = (uint64_t)result_int8(result, 0, 7);
-	if (!PQgetisnull(result, 0, 10))
-		w->at.segment_us = result_int8(result, 0, 10);
-	if (w->at.digested) {
-		w->at.digest = (uint64_t)result_int8(result, 0, 8);
-		w->at.digest_from = (uint64_t)result_int8(result, 0, 9);
-	}
+	progress_read(&at, result);
+	w->row_seq = at.seq;
+	was = PQgetisnull(result, 0, 11) ? at.seq : (uint64_t)result_int8(result, 0, 11);
+	if (w->sent_known && at.seq > w->sent_seq && !(at.counted && at.digested))
+		was = at.seq; /* we stay where we are */
+	else
+		w->at = at;
+	if (was > w->at.seq)
+		progress_log_ahead(w, was);
+	if (!w->sent_known || w->sent_seq < w->at.seq)
+		w->sent_seq = w->at.seq;
+	w->sent_known = true;
 	writer_totals_read(w, result);
 	return true;
 }
@@ -61,7 +91,7 @@ static bool claim_on_result(void *context, const PGresult *result, int number, s
 		"the progress of log %s in the database is not at record %" PRIu64
 		", where this process left it: the database was restored, or ingest_progress was "
 		"changed",
-		w->spool_text, w->at.seq);
+		w->spool_text, w->row_seq);
 	return error_hint(err,
 		"this mends by itself: the progress is read again, and the log feeds what the "
 		"database lacks. If it comes again and again, look for what changes "
@@ -144,9 +174,11 @@ bool writer_plan_claim(struct writer *w, struct error *err)
 		claim_number(log->counted, log->records).text,
 		claim_number(after.digested && log->digested, log->digest).text,
 		claim_number(after.segment_us != 0, (uint64_t)after.segment_us).text, w->spool_text,
-		w->at.seq, w->owner_text);
+		w->row_seq, w->owner_text);
 	r->on_result = claim_on_result;
 	r->context = w;
 	w->work.claimed = true;
+	if (after.seq > w->sent_seq)
+		w->sent_seq = after.seq;
 	return r->sql != NULL || writer_arena_full(err);
 }

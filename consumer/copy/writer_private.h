@@ -126,6 +126,9 @@ struct writer {
 
 	bool idle;          /* connected, set up, nothing under way */
 	struct position at; /* last record that the database has */
+	uint64_t row_seq;   /* what ingest_progress says; another number only if somebody set it */
+	uint64_t sent_seq;  /* last record that the database had, or that we claimed; if known */
+	bool sent_known;
 	struct writer_totals totals;
 	struct writer_reason reasons[WRITER_REASONS_MAX];
 	size_t reasons_count;

@@ -303,6 +303,73 @@ def test_progress_that_was_set_back_is_read_again(running, migrated, publish, sq
     assert_balanced(p, migrated)
 
 
+FORWARD = [
+    "UPDATE ingest_progress SET seq = 25",
+    "UPDATE ingest_progress SET seq = 1000000",
+    "UPDATE ingest_progress SET seq = seq + 1, owner = gen_random_uuid(), backend_pid = NULL",
+]
+# What only the process itself can know: that it has claimed no such record.
+REPLACED = [
+    "UPDATE ingest_progress SET seq = 25, counted_seq = 25, records = NULL, digest = NULL",
+    "DELETE FROM ingest_progress; INSERT INTO ingest_progress (spool, seq) VALUES ('{spool}', 25)",
+]
+
+
+def assert_set_forward_is_noticed(p, database, count):
+    """All that the log has is stored, once, and somebody is told."""
+    wait_rows(database, count, p)
+    rig.wait_until(lambda: database.value("SELECT seq FROM ingest_progress") == count, 30,
+                   lambda: str(database.rows("TABLE ingest_progress")))
+    said = p.events("progress_ahead")
+    assert said and said[0]["claimed"] == "20", said
+    assert rows(database) == count and p.running
+    assert_balanced(p, database)
+
+
+@pytest.mark.parametrize("sql", FORWARD + REPLACED)
+def test_progress_that_was_set_forward_while_connected_skips_nothing(
+        running, migrated, publish, sql):
+    p = running()
+    send(publish, range(20))
+    wait_rows(migrated, 20)
+    spool = p.wait_event("log_opened")["identity"]
+    migrated.rows(sql.replace("{spool}", spool))
+    if sql in FORWARD:
+        done = verify(p, migrated)
+        assert done.returncode == 1 and "NOT BALANCED" in done.stdout, done.stdout
+        assert "up to record 20" in done.stdout
+    send(publish, range(20, 40))
+    assert_set_forward_is_noticed(p, migrated, 40)
+
+
+@pytest.mark.parametrize("waiting", [0, 15])
+@pytest.mark.parametrize("sql", FORWARD)
+def test_progress_that_was_set_forward_meanwhile_skips_nothing(
+        persister, migrated, broker, publish, proxy, postgres, sql, waiting):
+    """While the database is away, or nobody runs."""
+    door = proxy(postgres.port)
+    p = persister({"spool.segment_bytes": "4MiB", **migrated.settings(door.port),
+                   **broker.settings()}).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    send(publish, range(20))
+    wait_rows(migrated, 20)
+    if waiting:
+        door.refuse()
+        send(publish, range(20, 20 + waiting))
+        p.wait_metric("ocpp_persister_backlog_records", waiting)
+    assert p.stop() == 0
+    migrated.rows(sql)
+    for arguments in ({"spool.dir": p.settings["spool.dir"]}, {}):
+        done = run_cli({**migrated.settings(), **arguments}, "verify")
+        assert done.returncode == 1 and "NOT BALANCED" in done.stdout, done.stdout
+    door.accept()
+    p.start()
+    p.wait_event("broker_connected")
+    send(publish, range(20 + waiting, 40))
+    assert_set_forward_is_noticed(p, migrated, 40)
+
+
 def test_progress_that_is_set_back_again_and_again(running, migrated, publish):
     """A trigger that undoes each move: tried ever more slowly, and over when it is gone."""
     p = running()

@@ -1,6 +1,7 @@
 -- From here on this process feeds the log into this database. A log that is new here begins before
--- its oldest record. The row tells how far the log is stored; what is counted says nothing of a seq
--- that was set by hand.
+-- its oldest record. The row tells how far the log is stored. A claim moves seq and counted_seq
+-- together, so a seq ahead of counted_seq was set by hand: nobody claimed what is between, and seq goes
+-- back to what was. Behind it, seq counts, and what was counted says nothing.
 INSERT INTO ingest_progress AS p (spool, seq, owner, backend_pid, backend_start, client_id,
     counted_seq, records, digest, digest_from, log_records, log_digest)
 SELECT $1::text::uuid, $2::bigint, $3::text::uuid, a.pid, a.backend_start, $4::text,
@@ -9,6 +10,7 @@ FROM pg_stat_activity a
 WHERE a.pid = pg_backend_pid()
 ON CONFLICT (spool) DO UPDATE
 SET owner = excluded.owner,
+    seq = CASE WHEN p.counted_seq < p.seq THEN p.counted_seq ELSE p.seq END,
     backend_pid = excluded.backend_pid,
     backend_start = excluded.backend_start,
     client_id = excluded.client_id,
@@ -29,4 +31,5 @@ RETURNING p.seq, p.received, p.stored, p.duplicate, p.dead_lettered, p.skipped,
     CASE WHEN p.counted_seq = p.seq THEN p.records END,
     CASE WHEN p.counted_seq = p.seq THEN p.digest END,
     CASE WHEN p.counted_seq = p.seq THEN p.digest_from END,
-    CASE WHEN p.counted_seq = p.seq THEN p.segment_begun_us END
+    CASE WHEN p.counted_seq = p.seq THEN p.segment_begun_us END,
+    (SELECT o.seq FROM ingest_progress o WHERE o.spool = p.spool) -- as it was
