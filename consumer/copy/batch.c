@@ -440,12 +440,35 @@ void batch_note_stored(struct batch *b, struct row *row)
 		b->messages[row->message].outcome = OUTCOME_STORED;
 }
 
+struct row *batch_resent(struct batch *b, const struct row *event)
+{
+	struct row *row = row_new(&b->arena, TABLE_resent_events);
+
+	for (int key = 0; row != NULL && key < KEY_COLUMNS; key++)
+		row->cells[key] = event->cells[key];
+	if (row != NULL)
+		cell_set_text(row, TABLE_resent_events_message_id,
+			cell_text(event, TABLE_transaction_events_message_id));
+	return row;
+}
+
 static void batch_adopt(struct row *kept, const struct row *copy)
 {
 	if (!row_is_answer(kept))
 		return;
 	row_adopt(kept, copy);
 	kept->copy_bytes = encode_row_bytes_max(kept);
+}
+
+/* A copy within the batch; those that the database has are found when it is stored. */
+static bool batch_note_resent(struct batch *b, const struct row *copy)
+{
+	struct row *resent;
+
+	if (copy->table->id != TABLE_transaction_events)
+		return true;
+	resent = batch_resent(b, copy);
+	return resent != NULL && batch_add_row(b, resent);
 }
 
 static bool batch_add_rows(struct batch *b, struct batch_message *message, struct row *first,
@@ -463,6 +486,8 @@ static bool batch_add_rows(struct batch *b, struct batch_message *message, struc
 		if (kept != row) {
 			batch_note_duplicate(b, row);
 			batch_adopt(kept, row);
+			if (!batch_note_resent(b, row))
+				return batch_full(err);
 			for (struct row *half = halves; half != NULL; half = half->next) {
 				if (half->refers == row)
 					half->refers = kept;

@@ -17,6 +17,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_LOST_AUTHORIZE] = "lost_authorize.sql",
 	[STATEMENT_ANSWERS] = "answers.sql",
 	[STATEMENT_ANSWER_NAMES] = "answer_names.sql",
+	[STATEMENT_RESENT_EVENTS] = "resent_events.sql",
 	[STATEMENT_AUTHORIZE] = "authorize.sql",
 	[STATEMENT_STARTS] = "starts.sql",
 	[STATEMENT_TRANSACTION_COSTS] = "transaction_costs.sql",

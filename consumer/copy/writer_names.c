@@ -111,3 +111,30 @@ bool writer_plan_names(struct writer *w, struct error *err)
 {
 	return names_statement(w, w->work.names.rows, w->work.names.count, err);
 }
+
+/* ---- events that were sent again ---- */
+
+bool writer_plan_resent(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	const struct batch_rows *events = &b->rows[TABLE_transaction_events];
+	const struct batch_rows *within = &b->rows[TABLE_resent_events];
+	struct row **rows =
+		arena_alloc(&b->arena, (events->count + within->count + 1) * sizeof(*rows));
+	size_t count = 0;
+
+	if (rows == NULL)
+		return writer_arena_full(err);
+	for (size_t i = 0; i < within->count; i++)
+		rows[count++] = within->rows[i];
+	for (size_t i = 0; i < events->count; i++) {
+		if (!events->rows[i]->dropped)
+			continue;
+		rows[count] = batch_resent(b, events->rows[i]);
+		if (rows[count++] == NULL)
+			return writer_arena_full(err);
+	}
+	return count == 0 ||
+	       writer_rows(w, &w->statements->all[STATEMENT_RESENT_EVENTS], TABLE_resent_events,
+		       tables[TABLE_resent_events].columns_count, rows, count, NULL, 0, err);
+}

@@ -577,7 +577,7 @@ static bool plan_finish(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 
 	plan_drop_retained(b);
-	if (!writer_plan_transactions(w, err) ||
+	if (!writer_plan_transactions(w, err) || !writer_plan_resent(w, err) ||
 		!plan_state(w, STATEMENT_CONNECTOR_STATUS, TABLE_connector_status, NULL, 0, err) ||
 		!plan_state(w, STATEMENT_OPERATION_STATUS, TABLE_station_operations, NULL, 0,
 			err) ||

@@ -235,6 +235,9 @@ MUST_CHECK bool writer_plan_copies(struct writer *w, struct error *err);
 MUST_CHECK bool writer_note_names(struct writer *w, const struct pairs *pairs);
 MUST_CHECK bool writer_plan_names(struct writer *w, struct error *err);
 
+/* Message ids of events of transactions that were there already. */
+MUST_CHECK bool writer_plan_resent(struct writer *w, struct error *err);
+
 /* A row of starts.sql: false with err if what follows from it has no partition that takes it. Then
  * the batch begins anew and makes it, or the result is a dead letter. */
 MUST_CHECK bool writer_start_has_place(struct writer *w, const PGresult *result, int row,

@@ -576,6 +576,38 @@ def test_late_answer_hangs_on_all_that_lies_within_reach(odd, replay):
         assert found[station] == expected.get(name, dict.fromkeys(found[station])), station
 
 
+def test_answers_to_events_that_were_sent_again_are_matched(odd, replay):
+    """However they come; what really lacks its call is told all the same."""
+    info = {"idTagInfo": {"status": "Accepted"}}
+    stop = stop_of(3600, "", 9, 1500, "T")[2][3]
+    event = {"eventType": "Updated", "timestamp": "2026-01-31T10:00:00Z", "seqNo": 1,
+             "triggerReason": "Trigger", "transactionInfo": {"transactionId": "T"}}
+    histories = {
+        "1.6": [start_of(0, "a", 1, "T", 1000), *((at, *start_of(0, id, 1, "T", 1000)[1:])
+                                                  for at, id in ((60, "b"), (120, "c"))),
+                *((130, "out", [3, id, {"transactionId": 9, **info}]) for id in "abc"),
+                (3600, "in", [2, "d", "StopTransaction", stop]),
+                (3660, "in", [2, "e", "StopTransaction", stop]),
+                (3661, "out", [3, "d", info]), (3662, "out", [3, "e", info]),
+                (5000, "out", [3, "nobody's", info])],
+        "2.0.1": [*((at, "in", [2, id, "TransactionEvent", event])
+                    for at, id in ((0, "a"), (60, "b"), (120, "c"))),
+                  *((130, "out", {"type": 3, "id": id, "action": "TransactionEvent",
+                                  "response": {"totalCost": 3}}) for id in "abc"),
+                  (5000, "out", {"type": 3, "id": "nobody's", "action": "TransactionEvent",
+                                 "response": {"totalCost": 3}})]}
+    cases = {}
+    for version, messages in histories.items():
+        for order in orders([]):
+            station = f"resent {version} {order}"
+            cases[station] = orders([captured(at, message, station, version, direction)
+                                     for at, direction, message in messages])[order]
+    replay_all(replay, cases)
+    assert odd.rows("SELECT charge_station_id, message_id, reason FROM unmatched_events"
+                    " WHERE charge_station_id LIKE 'resent %' ORDER BY 1") == [
+        (station, "nobody's", "result without a call") for station in sorted(cases)]
+
+
 # ---- defaults ----
 
 ENERGY = "Energy.Active.Import.Register"

@@ -37,7 +37,7 @@ PUBLISHED_AT_ONCE = 20_000  # the client's queue has room for 65,535
 
 # Times of arrival, and what a message says about itself rather than about the station.
 ARRIVAL = {"received_at", "first_received_at", "last_received_at", "result_received_at",
-           "booted_at", "last_heartbeat_at", "stored_at", "updated_at", "message_id",
+           "booted_at", "last_heartbeat_at", "stored_at", "updated_at", "message_id", "resent_as",
            "merge_state", "result_rank",  # ranks of facts have times of arrival in them
            "link_kind", "distance_us",  # between two arrivals
            "begins_at"}  # that of arrival where there is no other

@@ -1,0 +1,17 @@
+-- Events that were sent again with another message id: the ids that their rows do not have yet.
+UPDATE transaction_events e
+SET resent_as = ARRAY(
+    SELECT DISTINCT u.id FROM unnest(e.resent_as || x.ids) u (id)
+    WHERE u.id IS DISTINCT FROM e.message_id ORDER BY u.id)
+FROM (
+    SELECT x.charge_station_id, x.event_time, x.evse_id, x.digest,
+        array_agg(DISTINCT x.message_id) AS ids
+    FROM {unnest:resent_events}
+    WHERE x.message_id <> ''
+    GROUP BY x.charge_station_id, x.event_time, x.evse_id, x.digest
+    OFFSET 0) x
+WHERE e.charge_station_id = x.charge_station_id
+  AND e.event_time = x.event_time
+  AND e.evse_id = x.evse_id
+  AND e.digest = x.digest
+  AND NOT x.ids <@ (coalesce(e.resent_as, ARRAY[]::text[]) || coalesce(e.message_id, ''))
