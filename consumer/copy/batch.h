@@ -131,7 +131,7 @@ MUST_CHECK bool batch_add_transaction(struct batch *b, struct transaction *t);
 /* One more row for a table that is not an event table. False if the arena is full. */
 MUST_CHECK bool batch_add_row(struct batch *b, struct row *row);
 
-/* A row of transaction_events that was there, as one of resent_events. NULL if the arena is full. */
+/* A row of transaction_events that was there, as one of resent_events; NULL: the arena is full. */
 MUST_CHECK struct row *batch_resent(struct batch *b, const struct row *event);
 
 /* The message of a row was stored before. */

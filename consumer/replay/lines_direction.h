@@ -16,15 +16,28 @@
  * what follows the word does not matter. */
 const char *lines_direction_of_word(struct slice word);
 
-/* Calls that went out; their results come in. A later call may take the place of an earlier one,
- * which is answered by then. */
+/* Calls of either side; their results go the other way. A later call may take the place of an
+ * earlier one, which is answered by then. */
 enum { LINES_CALLS = 16384 };
 
-struct lines_calls {
-	uint64_t keys[LINES_CALLS]; /* of station and message id; never 0, which is no call */
+struct lines_call {
+	uint64_t key;    /* of station and message id; never 0, which is no call */
+	uint32_t number; /* the later of two calls has the higher one */
+	bool answered;
+	/* Of the station: has a status. Of the CSMS: perhaps empty. Then it tells less. */
+	bool odd_answer;
 };
 
-/* "in" or "out". A call that goes out is remembered, until one with its id comes in. */
+struct lines_calls {
+	struct lines_call in[LINES_CALLS];
+	struct lines_call out[LINES_CALLS];
+	uint32_t count;
+};
+
+/*
+ * "in" or "out". Both sides may count from 1: where both have a call with the id of an answer, that
+ * is of the one without one yet, else of the one whose answers look like it, else of the later one.
+ */
 const char *lines_direction_of_frame(struct lines_calls *calls, struct slice station,
 	struct slice frame);
 

@@ -279,6 +279,20 @@ static void a_result_goes_the_other_way_than_its_call(void **state)
 		{"1769837545 cs1 [2,\"7\",\"ClearCache\",{}]", "cs/out/ocpp1.6/cs1"},
 		{"1769837545 cs1 [6,\"7\",\"NotifyPeriodicEventStream\",{}]", "cs/in/ocpp1.6/cs1"},
 		{"1769837545 cs1 [3,\"7\",{}]", "cs/in/ocpp1.6/cs1"},
+		/* Both sides have a call with one id at once. */
+		{"1769837545 cs3 [2,\"1\",\"Heartbeat\",{}]", "cs/in/ocpp1.6/cs3"},
+		{"1769837545 cs3 [2,\"1\",\"Reset\",{\"type\":\"Soft\"}]", "cs/out/ocpp1.6/cs3"},
+		{"1769837545 cs3 [3,\"1\",{\"currentTime\":\"x\"}]", "cs/out/ocpp1.6/cs3"},
+		{"1769837545 cs3 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs3"},
+		{"1769837545 cs4 [2,\"1\",\"ClearCache\",{}]", "cs/out/ocpp1.6/cs4"},
+		{"1769837545 cs4 [2,\"1\",\"MeterValues\",{}]", "cs/in/ocpp1.6/cs4"},
+		{"1769837545 cs4 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs4"},
+		{"1769837545 cs4 [3,\"1\", { } ]", "cs/out/ocpp1.6/cs4"},
+		/* Where the answer could be of either: of the later call, then of the other one. */
+		{"1769837545 cs5 [2,\"1\",\"DataTransfer\",{}]", "cs/in/ocpp1.6/cs5"},
+		{"1769837545 cs5 [2,\"1\",\"ClearCache\",{}]", "cs/out/ocpp1.6/cs5"},
+		{"1769837545 cs5 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs5"},
+		{"1769837545 cs5 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/out/ocpp1.6/cs5"},
 	};
 	struct lines_pattern p;
 	struct record r;
