@@ -23,7 +23,6 @@
  */
 static const int64_t RETRY_BASE_US = 50 * US_PER_MS;
 static const int64_t RETRY_CAP_US = 10 * US_PER_SECOND;
-static const int64_t REFUSED_US = 30 * US_PER_SECOND;
 enum { DUPLICATES_PATIENT = 3 };
 static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const int64_t PRUNE_US = 60 * US_PER_SECOND;
@@ -38,6 +37,10 @@ static void pipeline_on_idle(void *context);
 static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events);
 static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events);
 static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events);
+static void pipeline_log_trouble(struct pipeline *p, const char *event, const struct error *err,
+	int64_t wait_us);
+static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
+	enum pipeline_retry what);
 
 /* ---- making ---- */
 
@@ -232,6 +235,16 @@ static bool pipeline_maintain(struct pipeline *p)
 	return !writer_is_ready(p->writer);
 }
 
+static void pipeline_end_probe(struct pipeline *p)
+{
+	struct error err;
+	int64_t wait_us = pipeline_probe_end(p, &err);
+
+	if (wait_us > 0)
+		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
+	pipeline_again(p, p->filling, wait_us, wait_us > 0 ? RETRY_POSITION : RETRY_BATCH);
+}
+
 void pipeline_wake(struct pipeline *p)
 {
 	struct error err;
@@ -254,6 +267,10 @@ void pipeline_wake(struct pipeline *p)
 	}
 	if (!writer_is_ready(p->writer) || pipeline_maintain(p) || p->filling->records == 0)
 		return;
+	if (pipeline_probe_is_over(p)) {
+		pipeline_end_probe(p);
+		return;
+	}
 	pipeline_take_batch(p);
 	p->stored_mono_us = clock_mono_us();
 	writer_store(p->writer, p->storing);
@@ -339,7 +356,7 @@ static void pipeline_on_ready(void *context, const struct position *at)
 			"first_seq=%" PRIu64 " records=%" PRIu64, seq + 1, lost);
 		metrics_add(&p->metrics->gap_records, lost);
 	}
-	p->hunt.on = false;
+	p->hunt.on = p->probe.on = false;
 	p->stored_seq = seq;
 	p->stored_known = true;
 	p->positioned = true;
@@ -382,7 +399,7 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 		pipeline_fatal(p, &err);
 		return;
 	}
-	wait_us = pg_error_is_refusal(&err) ? REFUSED_US : backoff_next_us(&p->backoff);
+	wait_us = pg_error_is_refusal(&err) ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
 	pipeline_log_trouble(p, "database_lost", &err, wait_us);
 	pipeline_wait(p, wait_us, RETRY_CONNECT);
 }
@@ -490,6 +507,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	struct error err = *failure;
 	int64_t wait_us = 0;
 	bool moved; /* the progress, by somebody else */
+	bool suspect = pg_error_may_be_a_row(failure);
 
 	metrics_add(&p->metrics->batches_failed, 1);
 	if (err.kind == ERROR_FATAL) {
@@ -500,19 +518,30 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 		err.kind = ERROR_POISON;
 		err.reason = "constraint";
 	}
-	if (err.kind == ERROR_POISON) {
+	if (p->probe.on && b->trial && (suspect || err.kind == ERROR_POISON)) {
+		pipeline_probe_answered(p, b, false);
+		pipeline_again(p, b, 0, RETRY_BATCH);
+		return;
+	}
+	p->probe.on = false;
+	if (suspect) {
+		wait_us = pipeline_probe_failed(p, b, &err);
+	} else if (err.kind == ERROR_POISON) {
 		if (!pipeline_trouble_refused(p, b, &err, poison_message))
-			wait_us = REFUSED_US;
+			wait_us = PIPELINE_REFUSED_US;
 	} else if (strcmp(err.reason, "arena_full") == 0) {
 		if (!pipeline_trouble_too_large(p, b))
-			wait_us = REFUSED_US;
+			wait_us = PIPELINE_REFUSED_US;
 	} else {
 		pipeline_trouble_failed(p, b, &err);
-		wait_us = pg_error_is_refusal(&err) ? REFUSED_US : backoff_next_us(&p->backoff);
+		wait_us = pg_error_is_refusal(&err) ? PIPELINE_REFUSED_US
+						    : backoff_next_us(&p->backoff);
 	}
 	moved = strcmp(err.reason, "claim_refused") == 0;
 	if (wait_us > 0)
 		pipeline_log_trouble(p, moved ? "claim_refused" : "batch_failed", &err, wait_us);
+	/* Rights that are missing are named when the progress is read. */
+	moved |= wait_us > 0 && b->records == 1 && pg_error_is_refusal(&err);
 	pipeline_again(p, b, wait_us, moved ? RETRY_POSITION : RETRY_BATCH);
 }
 
@@ -524,7 +553,10 @@ static void pipeline_on_stored(void *context, struct batch *b, const struct erro
 	if (err != NULL) {
 		pipeline_failed(p, b, err, poison_message);
 	} else if (b->trial) {
-		pipeline_trouble_accepted(p, b);
+		if (p->probe.on)
+			pipeline_probe_answered(p, b, true);
+		else
+			pipeline_trouble_accepted(p, b);
 		pipeline_again(p, b, 0, RETRY_BATCH);
 	} else {
 		pipeline_stored(p, b);

@@ -30,9 +30,11 @@ static enum fill_result fill_unwanted(struct pipeline *p, const struct message *
 	return batch_add(p->filling, m, &rows, p->partitions, &err) ? FILL_TAKEN : FILL_FULL;
 }
 
-/* A trial takes the first messages of its record only. */
+/* A trial takes the first messages of its record only, or those of its last record. */
 static bool fill_is_left_out(const struct pipeline *p, const struct message *m)
 {
+	if (p->probe.on)
+		return p->filling->trial && p->filling->records < p->probe.skip;
 	return p->filling->trial && m->index >= p->hunt.take;
 }
 
@@ -179,7 +181,8 @@ static bool fill_is_closed(const struct pipeline *p)
 	return b->messages_count >= (size_t)p->config->batch_messages_max ||
 	       b->payload_bytes >= (size_t)p->config->batch_bytes_max ||
 	       b->arena.used >= PIPELINE_ARENA_FILLED ||
-	       (p->limit.on && b->records >= p->limit.records);
+	       (p->probe.on ? b->records > p->probe.skip
+			    : p->limit.on && b->records >= p->limit.records);
 }
 
 bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
@@ -230,7 +233,8 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			break;
 		}
 		batch_begin_record(b, r.seq, &r.link);
-		b->trial = p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
+		b->trial = p->probe.on ? p->probe.seq == b->first_seq
+				       : p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
 		if (fill_record(p, &r) != FILL_TAKEN) {
 			if (!fill_full(p, r.seq, err))
 				return false;

@@ -19,6 +19,9 @@ enum {
 	PIPELINE_SLICE_RECORDS = 32,
 };
 
+/* Until the next try, where somebody has to do something first. */
+#define PIPELINE_REFUSED_US (30 * US_PER_SECOND)
+
 /* How many records a batch may have after trouble, beside what the settings say. */
 struct pipeline_limit {
 	bool on;
@@ -37,6 +40,19 @@ struct pipeline_hunt {
 	bool bad_is_dead; /* the last of them is a dead letter already */
 	bool trial;       /* the next batch takes the first `take` messages, and is rolled back */
 	uint32_t take;
+	struct error why;
+};
+
+/* Whether a record is refused alone (pipeline_probe.c). */
+struct pipeline_probe {
+	bool on; /* the next batch is the record, without its messages, those after it, likewise */
+	size_t skip;     /* ..., `skip` in all, and one with its messages, and is rolled back */
+	int tries;       /* of the record alone, since a batch was stored */
+	uint64_t seq;    /* the record */
+	uint64_t tables; /* that its rows go to, a bit each */
+	uint64_t accepted, refused; /* the same of others that were tried */
+	uint32_t bad;               /* as in pipeline_hunt */
+	bool bad_is_dead;
 	struct error why;
 };
 
@@ -75,6 +91,7 @@ struct pipeline {
 	/* After trouble (pipeline_trouble.c). */
 	struct pipeline_limit limit;
 	struct pipeline_hunt hunt;
+	struct pipeline_probe probe;
 	struct poison_set poison;
 	int failures;        /* of batches since one was stored */
 	int64_t patience_us; /* storage.postgres.timeout, or more */
@@ -122,6 +139,22 @@ void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const st
  */
 MUST_CHECK bool pipeline_trouble_refused(struct pipeline *p, const struct batch *b,
 	const struct error *err, int64_t message);
+
+/* The next batch has half as many records, one at least. */
+void pipeline_trouble_shrink(struct pipeline *p, size_t records);
+
+/* pipeline_probe.c: a batch was refused for a reason that may lie in one row or in all. Returns how
+ * long to wait until the next try. */
+int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const struct error *err);
+
+/* A trial of the probe was answered. */
+void pipeline_probe_answered(struct pipeline *p, const struct batch *b, bool accepted);
+
+/* No other record is to be tried: end it ... */
+bool pipeline_probe_is_over(const struct pipeline *p);
+
+/* ... and go on with the hunt (0), or wait so long, for what err says. */
+int64_t pipeline_probe_end(struct pipeline *p, struct error *err);
 
 /* There is no room to store the batch. False as above. */
 MUST_CHECK bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b);

@@ -29,7 +29,7 @@ enum { FAILURES_PATIENT = 2 };
 
 /* ---- size ---- */
 
-static void trouble_shrink(struct pipeline *p, size_t records)
+void pipeline_trouble_shrink(struct pipeline *p, size_t records)
 {
 	size_t half = records > 1 ? records / 2 : 1;
 
@@ -44,14 +44,14 @@ static void trouble_slow(struct pipeline *p, const struct batch *b, int64_t us)
 	p->limit.slow = true;
 	p->limit.slow_us = us;
 	if (b->records > 1) {
-		trouble_shrink(p, b->records);
+		pipeline_trouble_shrink(p, b->records);
 		log_warn("batch_too_slow", "the next one is smaller",
 			"records=%zu next=%zu ms=%" PRId64, b->records, p->limit.records,
 			us / US_PER_MS);
 		return;
 	}
 	/* It cannot get smaller: it gets more time. */
-	trouble_shrink(p, 1);
+	pipeline_trouble_shrink(p, 1);
 	p->patience_us =
 		p->patience_us < PATIENCE_MAX_US / 2 ? p->patience_us * 2 : PATIENCE_MAX_US;
 	writer_set_timeout(p->writer, p->patience_us);
@@ -68,6 +68,7 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 
 	p->failures = 0;
 	p->hunt.on = false;
+	p->probe = (struct pipeline_probe){.on = false};
 	poison_forget(&p->poison, b->last_seq);
 	if (p->patience_us != p->config->storage_postgres_timeout) {
 		p->patience_us = p->config->storage_postgres_timeout;
@@ -93,7 +94,7 @@ void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const st
 		trouble_slow(p, b, clock_mono_us() - p->stored_mono_us);
 	else if (pg_error_is_too_much(err) ||
 		 (p->failures > FAILURES_PATIENT && !pg_error_is_refusal(err)))
-		trouble_shrink(p, b->records);
+		pipeline_trouble_shrink(p, b->records);
 }
 
 /* ---- messages that are refused ---- */
@@ -124,7 +125,7 @@ static bool trouble_poison(struct pipeline *p, const struct batch *b, uint64_t s
 		break;
 	}
 	/* There is always room for the messages of one record. */
-	trouble_shrink(p, b->records);
+	pipeline_trouble_shrink(p, b->records);
 	return b->records > 1;
 }
 
@@ -181,11 +182,11 @@ bool pipeline_trouble_refused(struct pipeline *p, const struct batch *b, const s
 		const struct batch_message *m = &b->messages[message];
 
 		/* Where much is refused, a batch made again for one of them should be small. */
-		trouble_shrink(p, b->records);
+		pipeline_trouble_shrink(p, b->records);
 		return trouble_poison(p, b, m->seq, m->index, m->outcome == OUTCOME_DEAD_LETTERED,
 			err);
 	}
-	trouble_shrink(p, b->records);
+	pipeline_trouble_shrink(p, b->records);
 	return b->records > 1 || trouble_hunt(p, b, err);
 }
 
@@ -206,7 +207,7 @@ bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b)
 {
 	struct error why;
 
-	trouble_shrink(p, b->records);
+	pipeline_trouble_shrink(p, b->records);
 	if (b->records > 1)
 		return true;
 	pipeline_too_large(&why);

@@ -203,6 +203,14 @@ bool pg_error_is_refusal(const struct error *err)
 	return strcmp(err->reason, "refused") == 0;
 }
 
+bool pg_error_may_be_a_row(const struct error *err)
+{
+	if (err->sqlstate[0] == '\0')
+		return false;
+	return err->kind == ERROR_ROUTE || strncmp(err->sqlstate, "42", 2) == 0 ||
+	       strcmp(err->reason, "unexpected") == 0;
+}
+
 int64_t pg_error_copy_row(const PGresult *result)
 {
 	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);

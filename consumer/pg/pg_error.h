@@ -49,6 +49,12 @@ bool pg_error_is_too_much(const struct error *err);
  */
 bool pg_error_is_refusal(const struct error *err);
 
+/*
+ * The server refused a statement for a reason that may lie in one row (a trigger's, a policy's) or
+ * in all of them (a right, a table that is missing): only trying others tells.
+ */
+bool pg_error_may_be_a_row(const struct error *err);
+
 /* Of a failed COPY: the row it failed at, counted from 1; 0 if the answer does not say. */
 int64_t pg_error_copy_row(const PGresult *result);
 
