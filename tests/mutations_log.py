@@ -31,7 +31,8 @@ POSITION = "consumer/cli/cmd_replay_position.c"
 CLAIM = "consumer/copy/writer_claim.c"
 
 COPY_GUARD = (CURSOR, "if (out->seq == at->seq ? position_differs(out, at) :"
-              " cursor_is_elsewhere(out, at)) {", "if (false && cursor_is_elsewhere(out, at)) {")
+              " cursor_is_elsewhere(out, at, here)) {",
+              "if (false && cursor_is_elsewhere(out, at, here)) {")
 ORDER_GUARD = (CLAIM, "if (!b->torn && b->follows == w->at.seq)", "if (true)")
 
 

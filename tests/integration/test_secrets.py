@@ -1,13 +1,15 @@
 """Readers see no secret, by whatever way it came in; writers and the owner see all of it."""
 
+import glob
 import itertools
 import json
+import os
 import re
 
 import msgpack
 import psycopg
 import pytest
-from conftest import stored
+from conftest import ROOT, run_cli, stored
 from psycopg import sql
 from test_rights import login  # noqa: F401
 
@@ -103,6 +105,135 @@ def plant(p):
     store(p)
 
 
+def hiding(p, value):
+    """The document with secrets at each depth: in customData, and in fields that nobody knows."""
+    if isinstance(value, list):
+        return [hiding(p, v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {**{k: hiding(p, v) for k, v in value.items()}, "password": p.new(),
+            "customData": {"vendorId": "v", "apiKey": p.new(), "more": [{"sim_pin": p.new()}]}}
+
+
+TIME = "2026-01-31T10:00:00Z"
+SAMPLE = {"value": "1", "context": "Sample.Periodic", "unit": "Wh"}
+SAMPLE_2 = {"value": 1, "signedMeterValue": {"signedMeterData": "a"},
+            "unitOfMeasure": {"unit": "Wh"}}
+TOKEN = {"idToken": "T", "type": "Central"}
+TRANSACTION = {"eventType": "Started", "timestamp": TIME, "triggerReason": "Authorized", "seqNo": 0,
+               "transactionInfo": {"transactionId": "t1", "chargingState": "Charging"},
+               "idToken": TOKEN, "evse": {"id": 1, "connectorId": 1},
+               "meterValue": [{"timestamp": TIME, "sampledValue": [SAMPLE_2]}]}
+# Actions that have tables of their own, and what makes rows there.
+BODIES = {
+    ("1.6", "Authorize"): {"idTag": "T"},
+    ("1.6", "StartTransaction"): {"connectorId": 1, "idTag": "T", "meterStart": 0,
+                                  "timestamp": TIME},
+    ("1.6", "StopTransaction"): {"transactionId": 7, "meterStop": 9, "timestamp": TIME,
+                                 "transactionData": [
+                                     {"timestamp": TIME, "sampledValue": [SAMPLE]}]},
+    ("1.6", "MeterValues"): {"connectorId": 1, "meterValue": [
+        {"timestamp": TIME, "sampledValue": [SAMPLE]}]},
+    ("1.6", "StatusNotification"): {"connectorId": 1, "errorCode": "NoError", "status": "Available",
+                                    "timestamp": TIME},
+    ("1.6", "BootNotification"): {"chargePointVendor": "v", "chargePointModel": "m"},
+}
+for _version in ("2.0.1", "2.1"):
+    BODIES.update({
+        (_version, "Authorize"): {"idToken": TOKEN},
+        (_version, "TransactionEvent"): TRANSACTION,
+        (_version, "MeterValues"): {"evseId": 1, "meterValue": [
+            {"timestamp": TIME, "sampledValue": [SAMPLE_2]}]},
+        (_version, "StatusNotification"): {"timestamp": TIME, "connectorStatus": "Available",
+                                           "evseId": 1, "connectorId": 1},
+        (_version, "BootNotification"): {"reason": "PowerUp", "chargingStation": {
+            "model": "m", "vendorName": "v"}},
+    })
+ANSWERS = {"Authorize": {"idTagInfo": {"status": "Accepted"},
+                         "idTokenInfo": {"status": "Accepted"}},
+           "StartTransaction": {"transactionId": 7, "idTagInfo": {"status": "Accepted"}},
+           "StopTransaction": {"idTagInfo": {"status": "Accepted"}},
+           "TransactionEvent": {"totalCost": 1, "idTokenInfo": {"status": "Accepted"}}}
+
+
+def every_action():
+    """Of each version that has a schema, and some that have none."""
+    for path in sorted(glob.glob(os.path.join(ROOT, "schemas", "*.schema"))):
+        version, _, rest = os.path.basename(path).partition("-")
+        if rest.count(".") == 1:
+            for v in ("2.0.1", "2.1") if version == "2" else (version,):
+                yield v, rest.removesuffix(".schema")
+    for version in ("1.6", "2.0.1", "2.1"):
+        for action in ("StatusNotification", "BootNotification", "Heartbeat", "DataTransfer",
+                       "FirmwareStatusNotification", "ReserveNow", "ChangeAvailability",
+                       "SetChargingProfile", "SendLocalList", "NotifyReport", "Unheard"):
+            yield version, action
+
+
+def plant_in_every_action(p):
+    for n, (version, action) in enumerate(sorted(set(every_action()))):
+        station = f"all{n}"
+        into, out = f"cs/in/ocpp{version}/{station}", f"cs/out/ocpp{version}/{station}"
+        body = BODIES.get((version, action), {"a": {"b": [{"c": 1}]}})
+        answer = ANSWERS.get(action, {"status": "Accepted", "statusInfo": {"reasonCode": "r"}})
+        p.every_form(into, 2, action, lambda: hiding(p, body))
+        p.every_form(out, 2, action, lambda: hiding(p, body))
+        p.every_form(out, 3, action, lambda: hiding(p, answer))
+        p.every_form(into, 3, action, lambda: hiding(p, answer), request=lambda: hiding(p, body))
+        p.every_form(into, 4, action, lambda: {**hiding(p, {}), "text": f"password: {p.new()}"})
+
+
+def plant_in_words(p):
+    """Free text of stations that has a document, or a line of one."""
+    into = "cs/in/ocpp1.6/words"
+    for n, words in enumerate((lambda: json.dumps({"password": p.new()}),
+                               lambda: f"AuthorizationKey={p.new()}",
+                               lambda: f'{{"p\\u0061ssword": "{p.new()}"}}')):
+        p.every_form(into, 2, "StatusNotification", lambda: {
+            "connectorId": n + 1, "errorCode": "NoError", "status": "Available", "timestamp": TIME,
+            "info": words(), "vendorErrorCode": words(), "vendorId": words()})
+        p.every_form(into, 2, "StopTransaction", lambda: {
+            "transactionId": 70 + n, "meterStop": 9, "timestamp": TIME, "reason": words()})
+        p.every_form("cs/in/ocpp2.1/words", 2, "TransactionEvent", lambda: {
+            **TRANSACTION, "triggerReason": words(), "transactionInfo": {
+                "transactionId": f"w{n}", "chargingState": words(), "stoppedReason": words()}})
+        p.every_form(into, 2, "DataTransfer", lambda: {"vendorId": "v", "data": words()})
+        p.every_form(into, 2, "MeterValues", lambda: {"connectorId": 1, "meterValue": [
+            {"timestamp": TIME, "sampledValue": [{**SAMPLE, "value": words()}]}]})
+
+
+def plant_odd_names(p):
+    """The name of a secret where OCPP has none."""
+    out = "cs/out/ocpp1.6/names"
+    for key in (["AuthorizationKey"], {"name": "AuthorizationKey"}, [["AuthorizationKey"]]):
+        p.every_form(out, 2, "ChangeConfiguration", lambda: {"key": key, "value": p.new()})
+    p.every_form(out, 2, "DataTransfer", lambda: {"vendorId": "v", "data": [
+        "AuthorizationKey", p.new()]})
+    p.every_form(out, 2, "DataTransfer", lambda: {"vendorId": "v", "data": {
+        "label": "WifiPassword", "content": p.new()}})
+    for where in ("component", "variable"):
+        named = {"component": {"name": "C"}, "variable": {"name": "V"}}
+        named[where]["instance"] = "BasicAuthPassword"
+        p.every_form("cs/out/ocpp2.1/names", 2, "SetVariables", lambda: {
+            "setVariableData": [{**named, "attributeValue": p.new()}]})
+        p.every_form("cs/in/ocpp2.1/names", 3, "GetVariables", lambda: {
+            "getVariableResult": [{**named, "attributeValue": p.new(),
+                                   "attributeStatus": "Accepted"}]})
+        p.every_form("cs/in/ocpp2.1/names", 2, "NotifyReport", lambda: {
+            "requestId": 1, "seqNo": 0, "generatedAt": TIME,
+            "reportData": [{**named, "variableAttribute": [{"value": p.new()}]}]})
+
+
+def plant_in_replay(p, settings, path):
+    """Old messages, with their own days."""
+    path.write_text("".join(json.dumps({
+        "topic": "cs/in/ocpp1.6/replayed", "tst": "2026-01-30T10:00:00.000000Z", "qos": 1,
+        "payload": json.dumps([2, f"r{n}", action, hiding(p, BODIES["1.6", action])])}) + "\n"
+        for n, action in enumerate(("StartTransaction", "MeterValues", "Authorize"))))
+    done = run_cli(settings, "replay", str(path))
+    assert done.returncode == 0, done.stderr
+
+
 def store(p):
     """Orders to the store, taken and refused, and what is no message at all."""
     def tell(entity, **message):
@@ -130,6 +261,7 @@ def seen(session, admin):
     """{secret: where} of all that a session can read, column by column, of every table and view;
     and the columns that it can read."""
     found, readable = {}, set()
+    session.execute("SET jit = off")  # a query for each column, of few rows
     for relation, column in admin.execute("""
             SELECT c.oid::regclass::text, quote_ident(a.attname) FROM pg_class c
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -189,6 +321,87 @@ def test_reader_sees_no_secret_in_any_table_or_view(planted, migrated, login):  
     assert reader.execute("""SELECT DISTINCT component, variable, value FROM ocpp.device_reports"""
                           ).fetchall() == [("SecurityCtrlr", "BasicAuthPassword", "***")]
     assert reader.execute("SELECT count(*) FROM ocpp.ocpp_events").fetchone()[0] > 100
+
+
+@pytest.fixture
+def planted_everywhere(running, migrated, migrate, publish, tmp_path):
+    assert migrate("maeve", "up").returncode == 0
+    persister = running({"mqtt.topics": "cs/in/+/+, cs/out/+/+, cs/store/+"})
+    p = Plants(publish)
+    plant_in_every_action(p)
+    plant_in_words(p)
+    plant_odd_names(p)
+    plant_in_replay(p, migrated.writer_settings(), tmp_path / "old")
+    stored(migrated, p.sent, timeout=120)
+    assert persister.running
+    return p
+
+
+def test_reader_sees_no_secret_of_any_message(
+        planted_everywhere, migrated, login):  # noqa: F811
+    admin = migrated.connect(search_path="")
+    all_of_it, _ = seen(admin, admin)
+    assert len(all_of_it) > 0.9 * planted_everywhere.count
+    reader = login("reader")
+    found, readable = seen(reader, admin)
+    assert found == {}
+    for name in ("meter_samples.value_text", "sessions.stopped_reason",
+                 "meter_values_json.meter_value",
+                 "connector_status.status", "connector_status_masked.info",
+                 "transaction_events_masked.extra", "authorizations_masked.extra",
+                 "meter_values_masked.raw", "meter_values.sampled", "transactions.meter_stop"):
+        assert f"ocpp.{name}" in readable, name
+    assert "maeve.meter_values.sampled_value" in readable or "maeve.meter_values" in {
+        name.rpartition(".")[0] for name in readable}
+    # And what is no secret is as it was sent.
+    assert reader.execute("SELECT DISTINCT value FROM ocpp.meter_samples"
+                          " WHERE charge_station_id <> 'words'").fetchall() == [(1,)]
+    assert reader.execute("SELECT extra -> 'customData' ->> 'vendorId' FROM"
+                          " ocpp.authorizations_masked LIMIT 1").fetchone() == ("v",)
+
+
+def test_documents_are_not_for_readers_unless_we_know_what_is_in_them(migrated):
+    """Whatever table, and whatever partition, also of those to come."""
+    with migrated.connect() as c:
+        c.execute("""ALTER TABLE operation_status ADD COLUMN said jsonb;
+            CREATE TABLE of_ours (a integer, b jsonb, c bytea);
+            SELECT grant_table('operation_status'), grant_table('of_ours'),
+                ensure_partition('meter_values', '2026-05-05Z'),
+                ensure_partition('transaction_events', '2026-05-05Z')""")
+        assert c.execute("""
+            SELECT c.relname, a.attname FROM pg_class c
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p')
+              AND a.atttypid IN ('jsonb'::regtype, 'json'::regtype, 'bytea'::regtype)
+              AND has_column_privilege('ocpp_reader', c.oid, a.attnum, 'SELECT')
+            ORDER BY 1, 2""").fetchall() == [
+                ("ingest_progress", "asked"), ("ingest_progress", "begins"),
+                ("ingest_progress", "content"), ("ingest_progress", "reasons"),
+                ("store_transaction_values", "digest")]
+        assert c.execute("SELECT has_column_privilege('ocpp_reader', 'of_ours', 'a', 'SELECT')"
+                         ).fetchone()[0]
+
+
+def test_functions_that_views_call_find_names_by_no_search_path(migrated, migrate):
+    assert migrate("maeve", "up").returncode == 0
+    with migrated.connect(search_path="") as c:
+        loose = [name for name, in c.execute("""
+            WITH RECURSIVE called (id) AS (
+                SELECT p.oid FROM pg_proc p WHERE p.prosecdef
+                UNION SELECT d.refobjid FROM pg_depend d
+                JOIN pg_rewrite r ON r.oid = d.objid
+                WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_proc'::regclass
+                UNION SELECT p.oid FROM called
+                JOIN pg_proc f ON f.oid = called.id
+                JOIN pg_proc p ON f.prosrc ~ ('\\m' || p.proname || '\\(')
+                    AND p.pronamespace IN ('ocpp'::regnamespace, 'maeve'::regnamespace)
+            )
+            SELECT p.oid::regprocedure::text FROM pg_proc p JOIN called ON called.id = p.oid
+            WHERE p.pronamespace IN ('ocpp'::regnamespace, 'maeve'::regnamespace)
+              AND p.prosqlbody IS NULL AND NOT EXISTS (
+                SELECT FROM unnest(p.proconfig) s WHERE s LIKE 'search_path=%'
+                AND s ~ '^search_path=(pg_catalog|ocpp|maeve), pg_temp$')""")]
+    assert loose == []
 
 
 def test_reader_with_functions_of_its_own_sees_no_more(planted, migrated, login):  # noqa: F811
