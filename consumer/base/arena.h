@@ -5,12 +5,12 @@
 #include "base/slice.h"
 
 /*
- * Memory with the lifetime of one batch: everything from decoding to the COPY bytes comes from
- * one arena and goes with one arena_reset(). The size is fixed when it is made; address space is
- * reserved at once, pages are only used when touched. After a reset what was used last, and the
- * first keep_bytes, stay with us, and the rest goes back to the system: large batches one after the
- * other do not fetch their pages anew, and one does not fatten the process for ever. One thread.
- * Under ASan what was reset is poisoned, so a late pointer is found at once.
+ * Memory with the lifetime of one batch: everything from decoding to the COPY bytes comes from one
+ * arena and goes with one arena_reset(). The size is fixed when it is made; address space is
+ * reserved at once, pages are only used when touched. After a reset the pages used last, and the
+ * first keep_bytes, are kept, and the rest goes back to the system: several large batches in a row
+ * do not fetch their pages again, and a single one does not make the process large for good. One
+ * thread. Under ASan memory that was reset is poisoned, so a stale pointer is found at once.
  */
 struct arena {
 	uint8_t *base;
@@ -32,8 +32,8 @@ void arena_fini(struct arena *a);
 
 /*
  * Ask for pages of 2 MiB, before anything is in it. Where tens of MiB are read in another order
- * than they were written in, the processor spends a tenth of its time on finding small ones. Costs
- * up to one page of memory; without effect where the kernel has none.
+ * than they were written in, the processor spends a tenth of its time on looking up small ones.
+ * Costs up to one page of memory; has no effect where the kernel has none.
  */
 void arena_use_large_pages(struct arena *a);
 

@@ -7,7 +7,7 @@
 
 /*
  * Big-endian numbers at any address: msgpack, MQTT and PostgreSQL's binary formats all use them.
- * put_ returns the address behind what it wrote.
+ * put_ returns the address after what it wrote.
  */
 static inline uint8_t *put_u8(uint8_t *at, uint8_t value)
 {

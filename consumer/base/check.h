@@ -4,8 +4,9 @@
 #include <stdbool.h>
 
 /*
- * CHECK(cond) guards against errors of ours, never against input or I/O. It stays on in release
- * builds: a persister that goes on after an internal inconsistency may store wrong billing data.
+ * CHECK(cond) guards against errors in this program, never against input or I/O. It stays on in
+ * release builds: a persister that continues after an internal inconsistency may store wrong
+ * billing data.
  */
 #define CHECK(cond) ((cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
 

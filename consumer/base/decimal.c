@@ -163,11 +163,11 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 	const uint8_t *point = memchr(d->digits, '.', d->digits_size);
 	int64_t before = point == NULL ? (int64_t)d->digits_size : point - d->digits;
 	int64_t after = point == NULL ? 0 : (int64_t)d->digits_size - before - 1;
-	/* Power of ten of the digit at hand; groups are aligned to the decimal point. */
+	/* Power of ten of the current digit; groups are aligned to the decimal point. */
 	int64_t power = before + d->exponent - 1;
 	int64_t dscale = after - d->exponent > 0 ? after - d->exponent : 0;
 	uint8_t *groups = out + NUMERIC_HEADER_BYTES, *at = groups, *last = groups;
-	int64_t weight = 0, place = 0; /* of the digit at hand within its group */
+	int64_t weight = 0, place = 0; /* of the current digit within its group */
 	uint32_t value = 0;
 	bool started = false;
 
@@ -207,7 +207,7 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 struct decimal_digits {
 	const uint8_t *at;
 	const uint8_t *end;
-	int64_t power; /* of the digit at hand; INT64_MIN once there is none left */
+	int64_t power; /* of the current digit; INT64_MIN once there are no more */
 };
 
 static struct decimal_digits decimal_digits(const struct decimal *d)

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 /*
- * Numbers as stations write them, without ever passing through a binary float: "1.10" stays 1.10.
- * A plain number can stand alone in a numeric column, because PostgreSQL gives back exactly its
- * text. Of any other text the exact form has to be kept beside the value. Pure; any thread.
+ * Numbers as stations write them, without ever passing through a binary float: "1.10" stays 1.10. A
+ * plain number can stand alone in a numeric column, because PostgreSQL gives back exactly its text.
+ * For any other text, the text itself has to be kept beside the value. Pure; any thread.
  */
 enum decimal_form {
 	DECIMAL_NONE,  /* not a number, or beyond PostgreSQL's numeric: only the text can be kept */

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * What went wrong, and what the caller does next. The kind is that next step: five kinds are the
- * five branches of daemon/pipeline.c, which holds all policy. The caller owns the struct; it has a
+ * What went wrong, and what the caller does next. The kind is that next step: the five kinds are
+ * the branches of daemon/pipeline.c, which holds all policy. The caller owns the struct; it has a
  * fixed size, so reporting an error allocates nothing. Going up, only error_prefix() adds to it.
  */
 enum error_kind {
@@ -24,8 +24,8 @@ struct error {
 	enum error_kind kind;
 	const char *reason; /* short and stable, for metrics and dead letters: "bad_msgpack" */
 	int64_t offset;     /* position in the bytes that were wrong, or -1 */
-	/* Trying again does not help until somebody has done something, which the hint names. FATAL
-	 * errors are such; of the others those that error_needs_person() was called for. */
+	/* Trying again does not help until somebody has acted; the hint says how. True of FATAL
+	 * errors, and of those that error_needs_person() was called for. */
 	bool needs_person;
 	char sqlstate[6]; /* of PostgreSQL's answer, or "" */
 	char message[512];
@@ -39,22 +39,22 @@ struct error {
 bool error_set(struct error *err, enum error_kind kind, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* The same with ": <strerror(errno)>" behind the text. errno is read on entry. */
+/* The same with ": <strerror(errno)>" after the text. errno is read on entry. */
 bool error_set_errno(struct error *err, enum error_kind kind, const char *reason,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Add a hint to an error that is set. Returns false. */
 bool error_hint(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Nobody but a person ends this, although it is tried again meanwhile. Returns false. */
+/* Only a person can end this, although it is retried meanwhile. Returns false. */
 bool error_needs_person(struct error *err);
 
 /* Put "text: " before the message. Returns false. */
 bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * The analyzer does not look into error.c; without this it would follow each failure on as if it
- * could be a success. error.c itself defines ERROR_IMPLEMENTATION.
+ * The analyzer does not look into error.c; without this it would follow each failure as if it could
+ * be a success. error.c itself defines ERROR_IMPLEMENTATION.
  */
 #if defined(__clang_analyzer__) && !defined(ERROR_IMPLEMENTATION)
 #define error_set(...) ((void)error_set(__VA_ARGS__), false)

@@ -88,15 +88,15 @@ static bool fs_error(struct error *err, const char *verb, const char *path)
 	if (errno != ENOSPC && errno != EDQUOT)
 		return error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
 	error_set_errno(err, ERROR_TRANSIENT, "disk_full", "could not %s \"%s\"", verb, path);
-	return error_hint(err, "free space on this disk, and do the same again");
+	return error_hint(err, "free space on this disk and try again");
 }
 
 /* What of it is on disk nobody knows, whatever the reason. */
 static bool fs_sync_error(struct error *err, const char *verb, const char *path)
 {
 	error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
-	return error_hint(err, "what was acknowledged before is kept: look what is wrong with the "
-			       "disk, then start again");
+	return error_hint(err, "what was acknowledged before is kept: find out what is wrong with "
+			       "the disk, then start again");
 }
 
 bool fs_is_full(const struct error *err)
@@ -114,7 +114,7 @@ static bool fs_is_file(int fd, const char *path, struct error *err)
 	if (S_ISREG(st.st_mode))
 		return true;
 	error_set(err, ERROR_FATAL, "disk", "\"%s\" is not a regular file", path);
-	return error_hint(err, "somebody put it there: look who may write to the folder");
+	return error_hint(err, "somebody put it there: check who may write to the folder");
 }
 
 int fs_open(const char *path, enum fs_mode mode, struct error *err)
@@ -131,7 +131,7 @@ int fs_open(const char *path, enum fs_mode mode, struct error *err)
 
 	if (fd < 0 && errno == ELOOP && mode != FS_READ) {
 		error_set(err, ERROR_FATAL, "disk", "\"%s\" is a symbolic link", path);
-		error_hint(err, "somebody put it there: look who may write to the folder");
+		error_hint(err, "somebody put it there: check who may write to the folder");
 	} else if (fd < 0) {
 		fs_error(err, mode == FS_CREATE ? "create" : "open", path);
 	} else if (mode != FS_READ && !fs_is_file(fd, path, err)) {

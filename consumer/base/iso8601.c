@@ -91,7 +91,7 @@ static bool iso8601_read_date(struct iso8601_reader *r, int64_t *days_out)
 	return true;
 }
 
-/* Decimals behind a point or (ISO 8601 allows it) a comma. True if no decimal was lost. */
+/* Decimals after a point or (ISO 8601 allows it) a comma. True if no decimal was lost. */
 static bool iso8601_read_fraction(struct iso8601_reader *r, int64_t *us_out, bool *exact_out)
 {
 	int64_t scale = 100000;

@@ -194,8 +194,8 @@ void log_will_retry(const struct error *err, const char *waits_for, int64_t wait
 	uint64_t suppressed)
 {
 	log_info("will_retry",
-		err->needs_person ? "somebody has to act; it is tried again meanwhile"
-				  : "nothing to do; it is tried again until it works",
+		err->needs_person ? "somebody has to act; it is retried meanwhile"
+				  : "nothing to do; it is retried until it works",
 		"waits_for=%s heals=%s in_ms=%lld suppressed=%llu", waits_for,
 		err->needs_person ? "by_a_person" : "by_itself", (long long)(wait_us / US_PER_MS),
 		(unsigned long long)suppressed);

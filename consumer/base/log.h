@@ -7,13 +7,14 @@
 #include <stdint.h>
 
 /*
- * Log lines in logfmt on stderr, one write each, so lines of several threads never mix:
+ * Logging in logfmt on stderr, one write per line, so lines of several threads never mix:
  *
  *	level=error event=copy_failed kind=transient sqlstate=57P01 msg="could not ..." hint="..."
  *
- * Levels have a fixed meaning. error: someone should look. warn: we coped. info: start, stop,
- * connect, reload, first success after failure. debug: per batch. Nothing per message, and never
- * a payload: ids and sizes only. Under systemd (JOURNAL_STREAM) lines carry its "<3>" priority.
+ * Levels have a fixed meaning. error: someone should look. warn: the program coped. info: start,
+ * stop, connect, reload, first success after failure. debug: per batch. Nothing per message, and
+ * never a payload: ids and sizes only. Under systemd (JOURNAL_STREAM) lines carry its "<3>"
+ * priority.
  *
  * Text follows PostgreSQL's rules: lower case, no full stop, "could not ...". Any thread.
  */
@@ -22,8 +23,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 /* Once, before threads start. */
 void log_open(void);
 
-/* A line that has not ended is on the terminal, as a bar of progress: lines from here on wipe it
- * out first. */
+/* The terminal shows a line that has not ended, a progress bar: from here on lines wipe it out
+ * first. */
 void log_set_bar(bool shown);
 
 /* From here on lines above this level are not written. Default info. */
@@ -33,8 +34,8 @@ bool log_enabled(enum log_level level);
 
 /*
  * event is a short literal. fields is more logfmt ("seq=12 rows=3"), made by the caller with its
- * arguments, or "". Text that is not ours (a path, a name from the settings or the database) goes
- * into it by LOG_VALUE(), which quotes it where a reader would take it for more than a value.
+ * arguments, or "". Text from outside (a path, a name from the settings or the database) goes
+ * through LOG_VALUE(), which quotes it where a reader could mistake it for more than a value.
  */
 enum { LOG_VALUE_BYTES = 512 };
 const char *log_quote(char out[static LOG_VALUE_BYTES], const char *text);
@@ -50,18 +51,20 @@ void log_line(enum log_level level, const char *event, const char *message, cons
 
 /*
  * An error struct as one line: kind, reason, sqlstate, message, hint, and who ends it:
- * heals=by_itself means that the program goes on alone, heals=by_a_person that somebody has to act.
+ * heals=by_itself means that the program recovers alone, heals=by_a_person that somebody has to
+ * act.
  */
 void log_failure(enum log_level level, const char *event, const struct error *err);
 
-/* Below that: it is tried again after a while, so many such lines were left out, and the trouble
- * is over once what it waits for is there. */
+/* The line after that: when it is retried, how many such lines were left out, and what it waits
+ * for. */
 void log_will_retry(const struct error *err, const char *waits_for, int64_t wait_us,
 	uint64_t suppressed);
 
 /*
- * One line per cause and 30 s: log_repeat_due() says whether to log now and how many were left out
- * since the last one; log_repeat_over() is true once, when a cause that was logged has ended.
+ * At most one line per cause in 30 s: log_repeat_due() says whether to log now and how many were
+ * left out since the last one; log_repeat_over() is true once, when a cause that was logged has
+ * ended.
  */
 struct log_repeat {
 	int64_t last_us;

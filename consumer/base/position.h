@@ -6,22 +6,23 @@
 
 /*
  * A place in a log: after the record with the number seq, or before the first one (0). A number
- * alone does not say which record it is: a copy of a log that went its own way has another record
- * of that number. So a position also says how many records the log took up to there, and the sum of
- * their checksums: what is at the same position of another history differs in it.
+ * alone does not say which record it is: a copy of a log that was written to has another record of
+ * that number. So a position also says how many records the log took up to there, and the sum of
+ * their checksums: the same number in another history differs in one of them.
  *
- * What is not known is marked so; no value stands for it. Older logs and databases know neither;
- * damage that takes a record with its checksum leaves the sum unknown, and it begins anew.
+ * What is unknown is marked as unknown; no value stands for it. Older logs and databases have
+ * neither; damage that takes a record with its checksum leaves the sum unknown, and a new sum
+ * begins.
  *
  * Where the record itself is gone, neither can be compared. So the database also keeps when the
- * segment was begun that had it: each run of a program begins segments of its own.
+ * segment that held it was begun: each run of the program begins its own segments.
  */
 struct position {
 	uint64_t seq;
 	uint64_t records;     /* up to here; if counted */
 	uint64_t digest_from; /* number of the first record that is part of the sum; if digested */
 	uint64_t digest;      /* sum of the checksums, modulo 2^64; if digested */
-	int64_t segment_us;   /* when the segment with record seq was begun; 0 = not known */
+	int64_t segment_us;   /* when the segment with record seq was begun; 0 = unknown */
 	bool counted;
 	bool digested;
 };
@@ -29,12 +30,12 @@ struct position {
 /* How a record follows the one that was read before it. */
 struct position_link {
 	uint64_t follows;    /* number of that one, or where reading began */
-	uint64_t missing;    /* records between the two that are gone: damaged, or let go of */
+	uint64_t missing;    /* records between the two that are gone: damaged, or removed */
 	uint64_t checksum;   /* of this record */
 	struct position log; /* after this record, by the log's own count */
 };
 
-/* Behind the next record. */
+/* After the next record. */
 static inline void position_add(struct position *p, uint64_t seq, uint64_t checksum)
 {
 	p->seq = seq;

@@ -16,7 +16,7 @@ static void redact_hide(char *from, const char *to)
 
 /* ---- URLs ---- */
 
-/* "5432", with an end of the sentence behind it perhaps. */
+/* "5432", perhaps followed by the end of a sentence. */
 static bool redact_is_port(const char *text, const char *end)
 {
 	while (text < end && isdigit((unsigned char)*text))
@@ -43,7 +43,7 @@ static bool redact_is_hosts(const char *text, const char *end)
 	return true;
 }
 
-/* text: what follows "://". Returns where to go on. */
+/* text: what follows "://". Returns where to continue. */
 static char *redact_url(char *text)
 {
 	char *end = text + strcspn(text, redact_blanks);

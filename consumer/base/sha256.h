@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * SHA-256 of bytes that come one after the other, for what must not be taken for something else:
- * digest64() is quick, and meets. One thread.
+ * SHA-256 of a stream of bytes, for content that must not be mistaken for other content: digest64()
+ * is faster, but has collisions. One thread.
  */
 enum { SHA256_BYTES = 32 };
 
@@ -19,7 +19,7 @@ struct sha256;
 struct sha256 *sha256_new(void);
 void sha256_free(struct sha256 **digest);
 
-/* Begin anew. */
+/* Begin again. */
 void sha256_reset(struct sha256 *digest);
 void sha256_add(struct sha256 *digest, const void *data, size_t size);
 

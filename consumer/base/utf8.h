@@ -11,8 +11,8 @@
 bool utf8_is_storable(struct slice text);
 
 /*
- * A readable form of text that is not: each ill-formed part (Unicode 15 section 3.9, "maximal
- * subpart") and each NUL becomes U+FFFD. From the arena; absent if it does not fit.
+ * Ill-formed text made readable: each ill-formed part (Unicode 15 section 3.9, "maximal subpart")
+ * and each NUL becomes U+FFFD. From the arena; absent if it does not fit.
  */
 MUST_CHECK struct slice utf8_replace(struct arena *arena, struct slice text);
 
@@ -20,7 +20,7 @@ MUST_CHECK struct slice utf8_replace(struct arena *arena, struct slice text);
  * not empty. */
 size_t utf8_get(struct slice text, uint32_t *code_point_out);
 
-/* Write one code point (at most 4 bytes); returns the address behind it. */
+/* Write one code point (at most 4 bytes); returns the address after it. */
 uint8_t *utf8_put(uint8_t *at, uint32_t code_point);
 
 #endif

@@ -24,9 +24,9 @@ MUST_CHECK bool zone_parse(struct zone *out, const char *text, struct error *err
 
 /*
  * local_us: what clocks in the zone show, as if it were UTC. Where clocks are put back they show an
- * hour twice: then the first instant is meant that is not before near_us, the time of what came
- * before it; just the first one if that is INT64_MIN, not known. False: clocks were put forward and
- * never showed that time.
+ * hour twice: then the result is the first instant that is not before near_us, the time of the
+ * message before; if that is INT64_MIN (unknown), the first of the two. False: clocks were put
+ * forward and never showed that time.
  */
 MUST_CHECK bool zone_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us,
 	int64_t *utc_us_out);

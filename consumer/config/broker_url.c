@@ -13,7 +13,7 @@ static const struct {
 	bool encrypted;
 } broker_schemes[] = {{"mqtt://", false}, {"mqtts://", true}, {"tcp://", false}, {"ssl://", true}};
 
-/* Behind the scheme. */
+/* After the scheme. */
 static const char *broker_authority(const char *url, bool *encrypted_out)
 {
 	*encrypted_out = false;

@@ -243,7 +243,7 @@ bool config_set(struct config *c, const char *name, const char *value, const cha
 		return error_hint(err, "`ocpp-persister config reference` lists all settings");
 	}
 	if (!config_set_value(c, s, value, err)) {
-		/* A secret does not belong into an error text; nothing is wrong with any here. */
+		/* A secret must not appear in an error text; none of those is checked here. */
 		return error_prefix(err, "%s", origin);
 	}
 	snprintf(c->origins[s - config_settings].text, sizeof(c->origins[0].text), "%s", origin);

@@ -69,7 +69,7 @@ MUST_CHECK bool config_load_file(struct config *c, const char *path, struct erro
 /* STORAGE_POSTGRES_HOST and so on; DATABASE_URL for storage.url. Empty variables count as unset. */
 MUST_CHECK bool config_load_environment(struct config *c, struct error *err);
 
-/* One setting by name; origin is said in errors and by config print ("option", "x.ini:7"). */
+/* One setting by name; errors and config print name the origin ("option", "x.ini:7"). */
 MUST_CHECK bool config_set(struct config *c, const char *name, const char *value,
 	const char *origin, struct error *err);
 
@@ -88,7 +88,7 @@ struct config_words {
 	char help[512]; /* what it does, and what it may be */
 };
 
-/* The settings one by one, from 0. False behind the last. */
+/* The settings one by one, from 0. False after the last. */
 bool config_words(size_t index, struct config_words *out);
 
 /* A Markdown table of all settings, for docs/settings.md. */

@@ -10,10 +10,10 @@
 
 /*
  * INI through libini_config (of SSSD). libinih, the more common choice, cannot be used: Debian
- * builds it with a line limit of 200 bytes beyond which values are cut in two, and it tells the
+ * builds it with a line limit of 200 bytes beyond which values are cut in two, and it gives the
  * handler no line number.
  *
- * On top of INI, values may be written as in MaEVE's TOML: in quotes, with a comment behind.
+ * On top of INI, values may be written as in MaEVE's TOML: in quotes, followed by a comment.
  */
 
 /*
@@ -148,7 +148,7 @@ static bool config_file_sections(struct config_file *f, struct error *err)
 	for (int i = 0; ok && sections != NULL && i < count; i++) {
 		if (config_file_is_foreign(sections[i]))
 			log_info("config_section_ignored",
-				"this section is for MaEVE and says nothing here", "section=%s",
+				"this section is for MaEVE and has no meaning here", "section=%s",
 				LOG_VALUE(sections[i]));
 		else
 			ok = config_file_section(f, sections[i], err);
@@ -163,9 +163,9 @@ static bool config_file_is_ours(const char *path, struct error *err)
 	struct stat st;
 
 	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0)
-		return true; /* what cannot be opened is said when it is */
+		return true; /* opening it reports that */
 	error_set(err, ERROR_FATAL, "bad_settings_file", "everybody may write to \"%s\"", path);
-	return error_hint(err, "chmod 600 it, and look whether what it says is yours");
+	return error_hint(err, "chmod 600 it, and check that its content is yours");
 }
 
 bool config_load_file(struct config *c, const char *path, struct error *err)

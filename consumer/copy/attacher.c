@@ -19,7 +19,7 @@ struct attacher {
 	struct loads *loads;
 	struct partition queue[ATTACHER_QUEUE_MAX];
 	size_t count;
-	char name[PARTITION_NAME_BYTES]; /* of the table at hand */
+	char name[PARTITION_NAME_BYTES]; /* of the current table */
 	char sql[ATTACHER_SQL_BYTES];
 	char state[16]; /* that the last step ended in */
 	uint64_t duplicates;

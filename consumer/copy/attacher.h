@@ -12,8 +12,8 @@
 /*
  * Makes partitions of tables that were loaded without an index (migrations/000012_loading.up.sql),
  * one after the other, on a connection of its own: the index of one day is built while the rows of
- * the next are stored. What it cannot do now it leaves where it is, with a warning: the rows are
- * stored, and whoever looks at loading_partitions next can go on. All on the loop's thread.
+ * the next are stored. What it cannot do now it leaves, with a warning: the rows are stored, and
+ * whoever looks at loading_partitions next can finish it. All on the loop's thread.
  */
 struct attacher;
 
@@ -22,7 +22,7 @@ struct loads {
 	uint64_t rows;
 	uint64_t tables;     /* of which partitions were made, or that were moved into one */
 	uint64_t duplicates; /* messages counted as stored whose first row was there twice */
-	uint64_t waiting;    /* tables that are left, because another session still fills them */
+	uint64_t waiting;    /* tables that are left because another session still fills them */
 };
 
 /* loads is borrowed, and counted up. */
@@ -30,16 +30,16 @@ MUST_CHECK bool attacher_new(struct attacher **out, struct ev_loop *loop,
 	const struct pg_options *pg, struct loads *loads, struct error *err);
 void attacher_free(struct attacher **attacher);
 
-/* This session fills the table of that partition no more. */
+/* This session no longer fills the table of that partition. */
 void attacher_add(struct attacher *a, struct partition p);
 
 /* Something is under way. */
 bool attacher_is_busy(const struct attacher *a);
 
 /*
- * For a connection that attaches. A step takes as long as it takes; whoever reads the table is
- * waited for, but not for ever at once; and the server ends a step of ours when we are gone
- * (PostgreSQL 14 and later).
+ * For a connection that attaches. A step may take any time; it waits for readers of the table, but
+ * not endlessly at a time; and the server ends a step of ours when we are gone (PostgreSQL 14 and
+ * later).
  */
 #define ATTACHER_SETUP_SQL                                                                         \
 	"SET statement_timeout = 0; SET lock_timeout = '10s'; "                                    \
@@ -49,7 +49,7 @@ bool attacher_is_busy(const struct attacher *a);
 /* One step: the name of the table is %s or $1. state, duplicates. */
 #define ATTACHER_STEP_SQL(table) "SELECT state, duplicates FROM finish_loading(" table ")"
 
-/* Whether a step that ended in this state has another behind it. */
+/* Whether another step follows one that ended in this state. */
 bool attacher_state_goes_on(const char *state);
 
 /* Whether the rows are visible after it. */

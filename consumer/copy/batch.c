@@ -555,7 +555,7 @@ static int order_event_rows(const void *a, const void *b)
 
 /*
  * What decides most comparisons, so that they need not go through the rows, which lie all over the
- * arena. The station: its first seven bytes behind those that all have in common, zeros behind its
+ * arena. The station: its first seven bytes after those that all have in common, zeros after its
  * end, and in the last byte how many it has there, ORDER_MORE = more than the seven.
  */
 struct order_key {

@@ -70,7 +70,7 @@ struct batch {
 	int64_t oldest_received_us;
 	int64_t dedupe_window_us;
 	bool gaps_only; /* meter values of one station, time and EVSE are equal; stays */
-	bool trial;     /* to be rolled back: is what it holds accepted? */
+	bool trial;     /* to be rolled back: would its content be accepted? */
 
 	struct batch_message *messages;
 	size_t messages_count;
@@ -100,8 +100,8 @@ MUST_CHECK bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_w
 void batch_fini(struct batch *b);
 void batch_reset(struct batch *b);
 
-/* A record: begin, its messages, end. One that does not fit leaves a part of it behind: then the
- * batch must be reset and made again without it. */
+/* A record: begin, its messages, end. If a record does not fit, a part of it stays in the batch,
+ * which must be reset and made again without it. */
 void batch_begin_record(struct batch *b, uint64_t seq, const struct position_link *link);
 void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64_t received_us);
 

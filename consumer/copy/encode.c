@@ -232,9 +232,9 @@ static bool encode_is_borrowed(enum column_type type)
 }
 
 /*
- * Rows come in the order of their keys and lie in that of the log, all over some 20 MiB: the
- * processor would wait for each. So it is told in time, first of a row, then of what its cells
- * point to. (Inlined, or gcc 12 leaves it out as a call without an effect.)
+ * Rows come in the order of their keys and lie in that of the log, spread over some 20 MiB: the
+ * processor would wait for each. So they are prefetched, first a row, then what its cells point to.
+ * (Inlined, or gcc 12 drops it as a call without an effect.)
  */
 static inline __attribute__((always_inline)) void encode_prefetch(const struct encode_stream *s)
 {

@@ -16,7 +16,7 @@
 /* Largest encoding of a field, length included. */
 size_t encode_field_bytes_max(const struct cell *c, enum column_type type);
 
-/* Write a field; returns the address behind. */
+/* Write a field; returns the address after it. */
 uint8_t *encode_field(uint8_t *at, const struct cell *c, enum column_type type);
 
 /*

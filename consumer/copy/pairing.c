@@ -135,9 +135,9 @@ static bool half_asks_for_token(const struct half *call)
 	       slice_equal_cstr(asked, "TransactionEvent");
 }
 
-/* Could the result be of this call, by what the two say? One that does not name its action is told
- * by what it has: only the answer to a StartTransaction has a transaction's id, and only some have
- * a token's status. */
+/* Could the result be of this call, by what the two say? One that does not name its action is
+ * recognised by its fields: only the answer to a StartTransaction has a transaction's id, and only
+ * some have a token's status. */
 static bool half_fits(const struct half *call, const struct half *result)
 {
 	struct slice asked = half_text(call, TABLE_exchange_halves_action);

@@ -19,9 +19,9 @@
  *	        pairing.keep of the two. A copy is not another.
  *
  * Calls of another trace are passed over. The answer depends on the set of halves, not on the order
- * in which they came; so a half that comes late may take a result from the call that had it. Work
- * is linear in the halves, but for sorting: of a run of halves that do not fit only the nearest
- * PAIRING_LOOK are looked at.
+ * in which they came; so a late half may take a result from the call that had it. Work is linear in
+ * the halves, but for sorting: of a run of halves that do not fit only the nearest PAIRING_LOOK are
+ * looked at.
  *
  * Pure; everything is in the arena.
  */
@@ -66,7 +66,7 @@ struct pairing_limits {
 	int64_t keep_us;
 };
 
-/* enum link_kind of rows/transaction.h begins behind it. */
+/* enum link_kind of rows/transaction.h begins after it. */
 enum { LINK_LATE = 0 };
 
 /* An answer that does not name its action: a result or an error, of which its row is to have the
@@ -99,8 +99,8 @@ MUST_CHECK bool pairing_find(struct half *halves, size_t count, const struct pai
 
 /*
  * The same, but each result counts for every call that fits it and lies within the window, of the
- * nearest few, and none is late: what an answer changes must be sure. Only pairs with a fresh half.
- * A fresh result without a call is a pair of its own.
+ * nearest few, and none is late: what an answer changes must be certain. Only pairs with a fresh
+ * half. A fresh result without a call is a pair by itself.
  */
 MUST_CHECK bool pairing_find_all(struct half *halves, size_t count,
 	const struct pairing_limits *limits, struct arena *arena, struct pairs *out);

@@ -47,7 +47,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_KNOWN_LAYOUTS] = "known_layouts.sql",
 };
 
-/* Where what the store is told goes. */
+/* Where messages to the store go. */
 static const struct {
 	enum table_id table;
 	const char *target;

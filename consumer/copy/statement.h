@@ -70,7 +70,7 @@ enum statement_id {
  * first, because they are many, and what follows holds its locks the shorter. */
 enum { EVENT_TABLES = 4 };
 
-/* Entities of which the store is told, by the rows that are parameters of their statements. */
+/* Entities of the store, by the rows that are parameters of their statements. */
 enum {
 #define KIND(entity, name, table, keys, lookup_keys) STATEMENT_KIND_##entity,
 #include "store/kinds.def"

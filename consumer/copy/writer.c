@@ -117,7 +117,7 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 	(void)number;
 	if (PQntuples(result) == 0) {
 		error_set(err, ERROR_FATAL, "schema_behind", "the database has no schema yet");
-		return error_hint(err, "`ocpp-persister migrate up` makes it, or run --migrate");
+		return error_hint(err, "`ocpp-persister migrate up` creates it, or run --migrate");
 	}
 	version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 	dirty = *PQgetvalue(result, 0, 1) == 't';
@@ -126,7 +126,7 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 			"migration %" PRId64 " of the database was begun and not finished",
 			version);
 		return error_hint(err,
-			"see `ocpp-persister migrate status`, mend it by hand, then "
+			"see `ocpp-persister migrate status`, repair it by hand, then "
 			"`ocpp-persister migrate force %" PRId64 "`",
 			version);
 	}
@@ -194,9 +194,9 @@ static bool writer_on_clock(void *context, const PGresult *result, int number, s
 	differs = w->clock_offset_us > CLOCK_DIFFERS_US || w->clock_offset_us < -CLOCK_DIFFERS_US;
 	if (differs && !w->clock_differs)
 		log_warn("clock_differs",
-			"the clock here and that of the database differ; with several workers "
-			"calls and results that come by different ones may not be paired: keep "
-			"clocks with NTP",
+			"the clocks here and at the database differ; with several workers, calls "
+			"and results that arrive at different ones may not be paired: set the "
+			"clocks by NTP",
 			"database_ahead_ms=%" PRId64, w->clock_offset_us / US_PER_MS);
 	else if (!differs && w->clock_differs)
 		log_info("clock_agrees", "", "database_ahead_ms=%" PRId64,
@@ -300,7 +300,7 @@ static void setup_on_done(void *context, const struct error *err)
 				"the database has no schema \"%s\" of ocpp-persister",
 				w->options.pg.schema);
 			error_hint(&failure,
-				"`ocpp-persister migrate up` makes it, or run --migrate");
+				"`ocpp-persister migrate up` creates it, or run --migrate");
 		}
 		pg_session_close(w->session);
 		w->events.on_lost(w->events.context, &failure);

@@ -18,10 +18,10 @@
  *	  ^________________________________________|
  *
  * READY comes with the position of the last record that the database has (writer_events.on_ready):
- * whoever owns the writer goes on from there, whatever it believed before. So a COMMIT whose answer
- * was lost, a database restored to an earlier point and a first start are one case. A batch that
- * fails leaves READY behind with the transaction rolled back; what to do is the owner's decision. A
- * batch that is committed is stored, whatever fails after that.
+ * the owner of the writer continues from there, whatever it believed before. So a COMMIT whose
+ * answer was lost, a database restored to an earlier point and a first start are one case. After a
+ * batch that failed the writer is READY again, with the transaction rolled back; what to do is the
+ * owner's decision. A batch that is committed is stored, whatever fails after that.
  *
  * A claim says which record the batch follows, how many records it has and what they add up to
  * (base/position.h), and is made only if the batch follows what is stored. So the database counts
@@ -50,10 +50,10 @@ struct writer_options {
 	size_t secret_keys_count;
 
 	/* Meter values of days that have no partition are loaded into tables without an index,
-	 * which are attached when the log has gone on to other days: not visible until then, and
-	 * what the log still has at hand at its end is left for others to attach
-	 * (loading_partitions). What was done is counted here. NULL = all rows go straight into
-	 * partitions. */
+	 * which are attached when the log has moved on to other days. They are not visible until
+	 * then, and tables that are still being filled when the log ends are left for others to
+	 * attach (loading_partitions). What was done is counted here. NULL = all rows go straight
+	 * into partitions. */
 	struct loads *loads;
 };
 
@@ -114,8 +114,8 @@ void writer_poll_durable(struct writer *w);
 /* Make partitions for the days to come. Only when ready and idle. */
 void writer_make_partitions_ahead(struct writer *w, int64_t days);
 
-/* Remove calls and results that were stored longer ago than that: nothing is expected to be paired
- * with them. And what the store remembers of deletes that were stored longer ago than the other.
+/* Remove calls and results that were stored longer ago than keep_us: nothing will be paired with
+ * them. And what the store remembers of deletes that were stored longer ago than tombstones_us.
  * Some thousands at a time. Only when ready and idle. */
 void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us);
 

@@ -2,9 +2,10 @@
 #include "store/store.h"
 
 /*
- * What stations answer to the CSMS tells the store, too: a setting was taken or refused, a message
- * was asked for, a certificate installed. answers.sql finds what belongs together; of that rows are
- * made as if the CSMS had told them, at the time the answer was received, and they go the same way.
+ * What stations answer to the CSMS is for the store, too: a setting was taken or refused, a message
+ * was asked for, a certificate installed. answers.sql finds what belongs together; rows are made of
+ * it as if the CSMS had sent them to the store at the time the answer was received, and they take
+ * the same way.
  */
 enum { ANSWERS_KEY_BYTES_MAX = 255 };
 
@@ -119,7 +120,7 @@ static bool answer_certificate(const struct answer *a, struct row **out)
 	return true;
 }
 
-/* Of what is not as OCPP has it nothing is told. */
+/* An answer that OCPP does not allow changes nothing. */
 static bool answer_says_something(const struct answer *a)
 {
 	return a->name.size > 0 && a->name.size <= ANSWERS_KEY_BYTES_MAX && a->status.size > 0;

@@ -92,15 +92,14 @@ static bool claim_on_result(void *context, const PGresult *result, int number, s
 		", where this process left it: the database was restored, or ingest_progress was "
 		"changed",
 		w->spool_text, w->row_seq);
-	return error_hint(err,
-		"this mends by itself: the progress is read again, and the log feeds what the "
-		"database lacks. If it comes again and again, look for what changes "
-		"ingest_progress (a trigger?)");
+	return error_hint(err, "nothing to do: the progress is read again, and the log feeds what "
+			       "the database lacks. If it happens again and again, look for what "
+			       "changes ingest_progress (a trigger?)");
 }
 
 /*
- * The batch must be what comes in the log after what is stored. Nothing else may be claimed: what
- * is left out would be taken for stored.
+ * The batch must be what comes in the log after what is stored. Nothing else may be claimed:
+ * records in between would count as stored.
  */
 static bool claim_follows(const struct writer *w, const struct batch *b, struct error *err)
 {

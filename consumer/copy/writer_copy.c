@@ -193,7 +193,7 @@ static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, size
 	return copy_request(w, c, target, err);
 }
 
-/* For a copy and, on the careful path, the statement behind it. */
+/* For a copy and, on the careful path, the statement after it. */
 static bool copy_has_room(const struct writer *w)
 {
 	return w->copies_count < WRITER_COPIES_MAX &&

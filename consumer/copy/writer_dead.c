@@ -2,8 +2,8 @@
 #include "copy/writer_private.h"
 
 /*
- * The room that a worker takes for known is a part of what there was when it counted: so others,
- * which count for themselves, cannot make the table much larger than dead_letters.rows_max.
+ * A worker reckons with only a part of the room there was when it counted: so others, which count
+ * for themselves, cannot make the table much larger than dead_letters.rows_max.
  */
 enum { ROOM_SHARE = 8 };
 

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 
 /*
- * What is committed need not be on the database's disk yet: where each commit is in the database's
- * own log, and how far that is on disk, says what our log may let go of.
+ * What is committed need not be on the database's disk yet: where each commit is in the WAL, and
+ * how far that is on disk, says what the log may let go of.
  */
 
 void writer_durable_add(struct writer *w, uint64_t seq)
@@ -31,9 +31,8 @@ void writer_durable_failed(struct writer *w, const struct error *err)
 	if (!log_repeat_due(&w->durable_trouble, &suppressed))
 		return;
 	failure = *err;
-	error_hint(&failure,
-		"what is stored is not let go of until the database says how far it is on its "
-		"disk: the log grows meanwhile");
+	error_hint(&failure, "the log keeps what is stored until the database says how far it is "
+			     "on its disk, and grows meanwhile");
 	log_failure(LOG_LEVEL_WARN, "durable_unknown", &failure);
 }
 

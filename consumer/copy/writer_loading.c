@@ -2,9 +2,9 @@
 
 /*
  * Days of meter values that have no partition yet: their rows go into a table without an index,
- * which becomes the partition when the log has gone on to other days. Like all rows they are stored
- * in the transaction that claims their records. What the server does for it, and what it promises
- * to others, is in migrations/000012_loading.up.sql.
+ * which becomes the partition when the log has moved on to other days. Like all rows they are
+ * stored in the transaction that claims their records. The server's part, and what it promises to
+ * others, is in migrations/000012_loading.up.sql.
  */
 enum {
 	/* A day is over when so many batches had no row of it. One that comes later finds the

@@ -384,8 +384,8 @@ static bool pairs_poison(struct writer *w, struct partition p, uint32_t message,
 	partitions_add_detached(w->partitions, p);
 	w->work.poison_message = message == ROW_OF_NO_MESSAGE ? -1 : (int64_t)message;
 	error_set(err, ERROR_POISON, "partition_detached",
-		"the call that this message answers is in table \"%s\", which is no partition of "
-		"\"%s\"",
+		"the call that this message answers is in table \"%s\", which is not a partition "
+		"of \"%s\"",
 		name, tables[p.table].name);
 	return error_hint(err,
 		"attach it again, then `ocpp-persister dead-letters requeue --reason "
@@ -451,7 +451,7 @@ static bool pairs_statement(struct writer *w, enum statement_id id, struct row *
 	return true;
 }
 
-/* The transactions that had the starts are made anew. */
+/* The transactions that had the starts are rebuilt. */
 static bool pairs_unlink(struct batch *b, struct row *const *lost, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

@@ -130,7 +130,7 @@ static bool plan_on_partition(void *context, const PGresult *result, int number,
 	struct writer_made *made = context;
 
 	(void)err;
-	if (number == 2) /* behind BEGIN and SET */
+	if (number == 2) /* after BEGIN and SET */
 		made->loading = made->loading && *PQgetvalue(result, 0, 0) == 't';
 	return true;
 }
@@ -149,7 +149,7 @@ static bool plan_partition(struct writer *w, const struct batch_need *need, bool
 		.gives_up = gives_up};
 	iso8601_format(partition_time(p), time);
 	partition_loading_name(p, loading_name);
-	/* From here on: if this run fails it is not known what was done. */
+	/* From here on: if this run fails, what was done is unknown. */
 	if (gives_up)
 		writer_loading_lost(w, p);
 	r->sql = writer_sql(&w->work.batch->arena,
@@ -228,7 +228,7 @@ void writer_partition_failed(struct writer *w)
 	w->work.poison_message = plan_message_of(w->work.batch, w->work.made[request].partition);
 }
 
-/* Rows that went into a table that is no partition any more are in no table that is read. */
+/* Nobody reads rows in a table that is no longer a partition. */
 static bool plan_attached(struct writer *w, struct error *err)
 {
 	static const struct column column = {"name", COLUMN_TEXT};
@@ -279,8 +279,8 @@ static void plan_lock(bool *buckets, struct slice station, uint64_t what)
 
 /*
  * Copies of one message at two workers, and the two halves of an exchange at two workers, wait for
- * each other from here on, so that each sees what the other has stored. Buckets, because the
- * server's table of locks is small.
+ * each other from here on, so that each sees what the other has stored. In buckets, because the
+ * server's lock table is small.
  */
 static bool plan_locks(struct writer *w, struct error *err)
 {
@@ -299,7 +299,7 @@ static bool plan_locks(struct writer *w, struct error *err)
 			plan_lock(buckets, b->timeless[t].rows[i]->cells[KEY_STATION].text,
 				(uint64_t)row_content(b->timeless[t].rows[i], b->dedupe_window_us));
 	}
-	/* Nor do two of us find the same gap. */
+	/* Nor may two of us find the same value missing. */
 	for (size_t i = 0; w->options.gaps_only && i < b->rows[TABLE_meter_values].count; i++)
 		plan_lock(buckets, b->rows[TABLE_meter_values].rows[i]->cells[KEY_STATION].text, 0);
 	for (size_t i = 0; i < halves->count; i++) {
@@ -326,7 +326,7 @@ static bool plan_locks(struct writer *w, struct error *err)
 	return writer_statement(w, &w->statements->all[STATEMENT_LOCK], params, 2, &b->arena, err);
 }
 
-/* seen.sql, seen_odd.sql: rows that are there already, by number, and the key they have there. */
+/* seen.sql, seen_odd.sql: rows that are stored already, by number, and their stored keys. */
 static bool plan_on_seen(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct batch_rows *rows = context;
@@ -338,14 +338,14 @@ static bool plan_on_seen(void *context, const PGresult *result, int number, stru
 
 		CHECK(n >= 0 && (size_t)n < rows->count);
 		rows->rows[n]->dropped = true;
-		/* Whoever refers to this row means the one that is there. */
+		/* References to this row mean the stored one. */
 		cell_set_number(rows->rows[n], KEY_TIME, result_time(result, i, 1));
 		cell_set_number(rows->rows[n], KEY_DIGEST, result_int8(result, i, 2));
 	}
 	return true;
 }
 
-/* What seen.sql and seen_odd.sql need to know of rows besides their keys. */
+/* What seen.sql and seen_odd.sql need beside the keys of rows. */
 static bool plan_beside(struct batch *b, const struct batch_rows *rows, bool all,
 	struct slice *params)
 {
@@ -414,7 +414,7 @@ static bool plan_seen(struct writer *w, struct error *err)
 	return true;
 }
 
-/* Leave out what was seen. */
+/* Drop the rows that are stored already. */
 static void plan_drop_seen(struct batch *b)
 {
 	for (int t = 0; t < EVENT_TABLES; t++) {
@@ -484,7 +484,7 @@ static bool plan_state(struct writer *w, enum statement_id statement, enum table
 		rows->rows, rows->count, more, more_count, err);
 }
 
-/* The row has the id of another layout, and is not to be read by that: it must describe itself. */
+/* The row has the id of another layout and must not be read by it: it has to describe itself. */
 static bool plan_on_layouts(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -506,7 +506,7 @@ static bool plan_on_layouts(void *context, const PGresult *result, int number, s
 		"without it");
 }
 
-/* Compared before they are used; a COMMIT is not for what has to be made again. */
+/* Compared before they are used: nothing may be committed that has to be made again. */
 static bool plan_layouts(struct writer *w, struct error *err)
 {
 	if (w->work.batch->rows[TABLE_meter_value_layouts].count == 0)
@@ -540,7 +540,7 @@ bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *
 	return true;
 }
 
-/* A message that the broker had kept says nothing new of a state if it was here before. */
+/* A retained message says nothing new about a state if it was stored before. */
 static void plan_drop_retained(struct batch *b)
 {
 	static const enum table_id states[] = {TABLE_connector_status, TABLE_station_operations,
@@ -617,7 +617,7 @@ static bool plan_after_events(struct writer *w, struct error *err)
 		if (!writer_plan_store(w, err))
 			return false;
 		work->phase = PHASE_KEYS;
-		if (work->told)
+		if (work->store_planned)
 			return true;
 	}
 	if (work->phase == PHASE_KEYS) {
@@ -639,8 +639,8 @@ static bool plan_after_events(struct writer *w, struct error *err)
 }
 
 /*
- * As much as can be asked for without an answer: a phase that needs none goes on into the next one
- * in the same run.
+ * As much as can be sent without waiting for an answer: a phase that needs none shares a run with
+ * the next one.
  */
 bool writer_plan(struct writer *w, struct error *err)
 {
@@ -648,7 +648,7 @@ bool writer_plan(struct writer *w, struct error *err)
 	struct batch *b = work->batch;
 
 	w->requests_count = w->copies_count = 0;
-	work->copied_carefully = work->told = false;
+	work->copied_carefully = work->store_planned = false;
 	if (work->phase == PHASE_PARTITIONS) {
 		if (!plan_partitions(w, err))
 			return false;

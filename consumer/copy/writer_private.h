@@ -19,15 +19,15 @@ enum {
 };
 
 /*
- * Where the work on a batch stands. A run of requests goes as far as no answer is needed to go on;
- * each phase begins where one is.
+ * How far the work on a batch is. A run of requests extends as far as no answer is needed; each
+ * phase begins where one is.
  */
 enum writer_phase {
 	PHASE_PARTITIONS, /* make what the batch needs and is not there */
 	PHASE_EVENTS,     /* claim; copy what has a time of its own; look up what has none */
 	PHASE_TIMELESS,   /* copy what has none and was not seen; read halves near the new ones */
 	PHASE_PAIRS,      /* pair calls and results */
-	PHASE_STORE,      /* what the store was told, by messages and by answers */
+	PHASE_STORE,      /* messages to the store, and answers that it learns from */
 	PHASE_KEYS,       /* lock and read transactions */
 	PHASE_MERGE,      /* merge them; read all events of ids that were used again */
 	PHASE_FINISH,     /* merged state, totals, COMMIT */
@@ -52,8 +52,8 @@ struct writer_durable {
 struct writer_loading {
 	struct partition partition;
 	uint32_t idle_batches; /* stored since it got a row */
-	bool used;             /* by the batch at hand */
-	bool ending;           /* with the batch at hand */
+	bool used;             /* by the current batch */
+	bool ending;           /* with the current batch */
 };
 
 /* A partition made for the batch, or a table that is to become one. */
@@ -76,16 +76,16 @@ struct writer_work {
 	bool committed;
 	struct position after; /* of the database, once it is */
 	size_t partitions_next;
-	struct writer_made *made; /* by the run at hand */
+	struct writer_made *made; /* by the current run */
 	size_t made_count;
 
-	/* Copying goes on at this row of this table; timeless: of the rows without a time. */
+	/* Copying continues at this row of this table; timeless: of the rows without a time. */
 	int copy_table;
 	size_t copy_row;
 	bool copy_begun;
-	/* In the run at hand: its results say which messages are duplicates. */
+	/* In the current run: its results say which messages are duplicates. */
 	bool copied_carefully;
-	bool told; /* the store: likewise */
+	bool store_planned; /* the same, of messages to the store */
 
 	/* Halves of exchanges that are not of this batch, read in PHASE_TIMELESS. */
 	struct row **near;
@@ -160,7 +160,7 @@ struct writer {
 	bool schema_seen;
 
 	int64_t clock_asked_us; /* ours, before the database was asked for its own */
-	/* the database's clock is ahead by this much, at least; or behind */
+	/* the database's clock is ahead by at least this much; below 0: behind */
 	int64_t clock_offset_us;
 	bool clock_differs;
 };
@@ -198,7 +198,7 @@ void writer_durable_failed(struct writer *w, const struct error *err);
 /* ... and what of them is on disk. */
 void writer_durable_report(struct writer *w);
 
-/* writer.c: the end of what was done between two batches. */
+/* writer.c: the end of maintenance between two batches. */
 void writer_maintenance_over(void *context, const struct error *err);
 void writer_maintenance_failed(struct writer *w);
 
@@ -212,15 +212,15 @@ void writer_copy_failed(struct writer *w);
 /* writer_loading.c: whether the rows of a partition that is not there are to be loaded first. */
 bool writer_loads(const struct writer *w, struct partition p);
 void writer_loading_made(struct writer *w, struct partition p);
-/* Rows of the batch at hand go into that table. */
+/* Rows of the current batch go into that table. */
 void writer_loading_used(struct writer *w, struct partition p, size_t rows);
-/* A table that gets no more rows is given up with the batch at hand ... */
+/* A table that gets no more rows is ended with the current batch ... */
 MUST_CHECK bool writer_plan_loading(struct writer *w, struct error *err);
 /* ... which is stored. */
 void writer_loading_stored(struct writer *w);
-/* Somebody has made a partition of it, or will: what is to be done must be asked for again. */
+/* Somebody has made a partition of it, or will: what to do has to be asked again. */
 void writer_loading_lost(struct writer *w, struct partition p);
-/* The connection is another one: nothing is known of what is loaded. */
+/* The connection is a new one: what is being loaded is unknown. */
 void writer_loading_forget(struct writer *w);
 void writer_loading_begin_batch(struct writer *w);
 
@@ -229,7 +229,7 @@ void writer_loading_begin_batch(struct writer *w);
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_pairs(struct writer *w, struct error *err);
 
-/* writer_names.c: names of answers that came without one. From copies of what is stored ... */
+/* writer_names.c: names of answers that came without one. From stored copies ... */
 MUST_CHECK bool writer_plan_copies(struct writer *w, struct error *err);
 /* ... and from their calls. */
 MUST_CHECK bool writer_note_names(struct writer *w, const struct pairs *pairs);
@@ -238,20 +238,20 @@ MUST_CHECK bool writer_plan_names(struct writer *w, struct error *err);
 /* Message ids of events of transactions that were there already. */
 MUST_CHECK bool writer_plan_resent(struct writer *w, struct error *err);
 
-/* A row of starts.sql: false with err if what follows from it has no partition that takes it. Then
- * the batch begins anew and makes it, or the result is a dead letter. */
+/* A row of starts.sql: false with err if what follows from it has no partition to go to. Then the
+ * batch begins again and makes it, or the result is a dead letter. */
 MUST_CHECK bool writer_start_has_place(struct writer *w, const PGresult *result, int row,
 	struct error *err);
 
-/* writer_answers.c: what stations answered is rows for writer_plan_store() at the run's end. The
- * rows are of exchange_pairs. */
+/* writer_answers.c: makes rows of what stations answered, for writer_plan_store() at the run's end.
+ * The rows are of exchange_pairs. */
 MUST_CHECK bool writer_plan_answers(struct writer *w, struct row *const *pairs, size_t count,
 	struct error *err);
 
-/* writer_store.c: what the store was told. Nothing is planned if that is nothing. */
+/* writer_store.c: merges messages to the store. Plans nothing if there are none. */
 MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
 
-/* writer_dead.c: what was copied of dead letters becomes rows, or is only counted. */
+/* writer_dead.c: dead letters that were copied become rows, or are only counted. */
 MUST_CHECK bool writer_plan_dead_letters(struct writer *w, struct error *err);
 
 /* Transactions of the batch as they are to be written. */
@@ -269,7 +269,7 @@ struct writer_merged {
 MUST_CHECK bool writer_plan_splits(struct writer *w, struct error *err);
 /* A transaction of the batch whose id has several sessions; earliest_us: of what is new. */
 MUST_CHECK bool writer_add_split(struct writer *w, const struct transaction *t, bool shared_id);
-/* Whether an event that stood for itself is left to the sessions of its id. */
+/* Whether an event that stood for itself now belongs to the sessions of its id. */
 bool writer_is_of_split(const struct writer *w, const struct transaction *t);
 /* Sessions in place of the rows that were there. */
 MUST_CHECK bool writer_plan_sessions(struct writer *w, struct error *err);
@@ -280,9 +280,9 @@ MUST_CHECK bool writer_plan_merge(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
 
-/* writer_rights.c: a role that may not do what it must is refused with the GRANTs. */
+/* writer_rights.c: a role without the rights it needs is refused, with the GRANTs. */
 MUST_CHECK bool writer_plan_rights(struct writer *w, struct error *err);
-/* The words of the settings that tell secrets. */
+/* The words from the settings by which secrets are known. */
 MUST_CHECK bool writer_plan_secret_keys(struct writer *w, struct error *err);
 
 /* writer_totals.c */

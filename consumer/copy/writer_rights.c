@@ -8,7 +8,7 @@
 
 /*
  * Rights that are missing, in words, and the statements that give them. The schema is named:
- * without USAGE it is not the current one. If it is not there, that is said elsewhere.
+ * without USAGE it is not the current one. A missing schema is reported elsewhere.
  */
 static const char rights_sql[] =
 	"WITH ours AS (SELECT oid, quote_ident(nspname) AS name FROM pg_namespace WHERE nspname = "
@@ -64,7 +64,7 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 	if (PQntuples(result) == 0)
 		return true;
 	/* Whoever grants them need not start us again. */
-	error_set(err, ERROR_TRANSIENT, "refused", "role \"%s\" has not the rights it needs: %s",
+	error_set(err, ERROR_TRANSIENT, "refused", "role \"%s\" lacks rights that it needs: %s",
 		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
 	return error_hint(err, "%s", PQgetvalue(result, 0, 2));
 }
@@ -126,8 +126,8 @@ static const char *rights_words(struct writer *w, struct error *err)
 		size = rights_put_word(&t, word);
 		if (size < SECRET_WORD_BYTES_MIN || size > SECRET_WORD_BYTES_MAX) {
 			error_set(err, ERROR_FATAL, "bad_setting",
-				"secrets.keys: \"%.60s\" has not %d to %d letters and digits", word,
-				SECRET_WORD_BYTES_MIN, SECRET_WORD_BYTES_MAX);
+				"secrets.keys: \"%.60s\" does not have %d to %d letters and digits",
+				word, SECRET_WORD_BYTES_MIN, SECRET_WORD_BYTES_MAX);
 			return NULL;
 		}
 	}

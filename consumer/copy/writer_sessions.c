@@ -1,7 +1,7 @@
 /*
- * Ids that were used more than once. Their sessions are not merged row by row, but made anew of all
- * events that the database has, those of the batch included, since the last moment at which none of
- * them was open (rows/sessions.h). The row of the id in transaction_keys is locked meanwhile.
+ * Ids that were used more than once. Their sessions are not merged row by row, but rebuilt from all
+ * events in the database, those of the batch included, since the last moment at which none of them
+ * was open (rows/sessions.h). The row of the id in transaction_keys is locked meanwhile.
  */
 #include "copy/writer_private.h"
 #include "rows/sessions.h"
@@ -371,7 +371,7 @@ static bool written_session(struct written *out, struct arena *arena, const stru
 	return true;
 }
 
-/* An event of a shared id: for itself, or no more. */
+/* An event of a shared id: for itself, or no longer. */
 static bool written_event(struct written *out, struct arena *arena, const struct split *split,
 	const struct session_fact *fact)
 {

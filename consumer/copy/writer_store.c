@@ -1,7 +1,7 @@
 #include "copy/writer_private.h"
 
 /* Rows of one entity under way. */
-struct writer_told {
+struct writer_store_rows {
 	struct batch *batch;
 	struct batch_rows *rows;
 };
@@ -9,17 +9,17 @@ struct writer_told {
 /* Numbers of rows that are news; the others say nothing newer than what is there. */
 static bool store_on_news(void *context, const PGresult *result, int number, struct error *err)
 {
-	const struct writer_told *told = context;
+	const struct writer_store_rows *sent = context;
 
 	(void)number;
 	(void)err;
-	for (size_t i = 0; i < told->rows->count; i++)
-		batch_note_duplicate(told->batch, told->rows->rows[i]);
+	for (size_t i = 0; i < sent->rows->count; i++)
+		batch_note_duplicate(sent->batch, sent->rows->rows[i]);
 	for (int i = 0; i < PQntuples(result); i++) {
 		int32_t n = result_int4(result, i, 0);
 
-		CHECK(n >= 0 && (size_t)n < told->rows->count);
-		batch_note_stored(told->batch, told->rows->rows[n]);
+		CHECK(n >= 0 && (size_t)n < sent->rows->count);
+		batch_note_stored(sent->batch, sent->rows->rows[n]);
 	}
 	return true;
 }
@@ -31,20 +31,20 @@ bool writer_plan_store(struct writer *w, struct error *err)
 	for (int i = 0; i < STATEMENT_KINDS; i++) {
 		enum table_id table = w->statements->store_tables[i];
 		struct batch_rows *rows = &b->rows[table];
-		struct writer_told *told;
+		struct writer_store_rows *sent;
 
 		if (rows->count == 0)
 			continue;
-		told = arena_alloc(&b->arena, sizeof(*told));
-		if (told == NULL)
+		sent = arena_alloc(&b->arena, sizeof(*sent));
+		if (sent == NULL)
 			return writer_arena_full(err);
-		*told = (struct writer_told){b, rows};
+		*sent = (struct writer_store_rows){b, rows};
 		if (!writer_rows(w, &w->statements->store[i], table, tables[table].columns_count,
 			    rows->rows, rows->count, NULL, 0, err))
 			return false;
 		w->requests[w->requests_count - 1].on_result = store_on_news;
-		w->requests[w->requests_count - 1].context = told;
-		w->work.told = true;
+		w->requests[w->requests_count - 1].context = sent;
+		w->work.store_planned = true;
 	}
 	return true;
 }

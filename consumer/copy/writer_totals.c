@@ -11,7 +11,7 @@ static struct writer_reason *totals_reason(struct writer *w, const char *name)
 			return &w->reasons[i];
 	}
 	if (w->reasons_count == WRITER_REASONS_MAX)
-		return NULL; /* reasons are literals of ours: there are not as many */
+		return NULL; /* reasons are literals of this program: there are fewer */
 	snprintf(w->reasons[w->reasons_count].name, sizeof(w->reasons[0].name), "%s", name);
 	w->reasons[w->reasons_count].count = 0;
 	return &w->reasons[w->reasons_count++];

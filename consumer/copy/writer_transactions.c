@@ -200,22 +200,23 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 	return transaction_unpack(t, arena, err) ? t : NULL;
 }
 
-/* What was told of a transaction that is new. */
+/* The cost that came before its transaction, into that. */
 static bool keys_take_cost(struct batch *b, struct transaction *t, const PGresult *result, int i)
 {
 	struct slice cost;
-	struct transaction *told;
+	struct transaction *cost_only;
 
 	if (PQgetisnull(result, i, READ_COST))
 		return true;
 	cost = arena_copy(&b->arena, result_text(result, i, READ_COST));
-	told = transaction_new(&b->arena, t->row->cells[TABLE_transactions_charge_station_id].text,
-		cell_text(t->row, TABLE_transactions_transaction_id));
-	if (slice_is_absent(cost) || told == NULL)
+	cost_only =
+		transaction_new(&b->arena, t->row->cells[TABLE_transactions_charge_station_id].text,
+			cell_text(t->row, TABLE_transactions_transaction_id));
+	if (slice_is_absent(cost) || cost_only == NULL)
 		return false;
-	transaction_add_cost(told, cost, result_time(result, i, READ_COST_TIME),
+	transaction_add_cost(cost_only, cost, result_time(result, i, READ_COST_TIME),
 		(uint64_t)result_int8(result, i, READ_COST_DIGEST));
-	return transaction_merge(t, told, &b->arena) && transaction_pack(t, &b->arena);
+	return transaction_merge(t, cost_only, &b->arena) && transaction_pack(t, &b->arena);
 }
 
 static bool keys_on_read(void *context, const PGresult *result, int number, struct error *err)

@@ -175,7 +175,7 @@ static bool daemon_page(void *context, const char *path, struct http_answer *out
 	const char *trouble;
 
 	if (strcmp(path, "/healthz") == 0) {
-		out->body = slice_from_cstr("ok\n"); /* the loop turns */
+		out->body = slice_from_cstr("ok\n"); /* the loop runs */
 		return true;
 	}
 	if (strcmp(path, "/readyz") == 0) {
@@ -210,9 +210,8 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 		(d->qos0_warned_us == 0 || now - d->qos0_warned_us > QOS0_WARNING_US)) {
 		d->qos0_warned_us = now;
 		log_warn("qos0",
-			"messages come with QoS 0: the broker does not keep them for us, so what "
-			"it "
-			"is given while we are away is lost",
+			"messages arrive with QoS 0: the broker does not keep them, so those "
+			"published while we are away are lost",
 			"messages=%" PRIu64, seen);
 	}
 	d->qos0_seen = seen;
@@ -343,8 +342,8 @@ static bool daemon_start(struct daemon *d, struct error *err)
 
 /*
  * In the reverse order. A receive thread that is parked, or a connection that did not end in time,
- * still uses the log: then nothing is freed and the process ends as it is, which the log takes for
- * a crash. False then.
+ * still uses the log: then nothing is freed and the process ends as it is, which is a crash for the
+ * log. False then.
  */
 static bool daemon_finish(struct daemon *d)
 {

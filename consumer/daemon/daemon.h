@@ -11,7 +11,7 @@
  * The program as a service: broker, log, pipeline, metrics, signals. Start order: log, pipeline,
  * HTTP, broker; stop order: the reverse, so that nothing is received that cannot be kept.
  *
- * SIGTERM and SIGINT stop it properly: the connection to the broker ends, the batch under way is
+ * SIGTERM and SIGINT stop it cleanly: the connection to the broker ends, the batch under way is
  * committed, the log is closed. The broker keeps the session. daemon/signals.h has the others.
  */
 struct daemon_options {
@@ -24,7 +24,7 @@ struct daemon_options {
 };
 
 /*
- * Until it is told to stop: true. False with err if it could not start, or had to stop.
+ * Runs until a signal stops it: true. False with err if it could not start, or had to stop.
  * *hard_out: a thread of the MQTT library is still at work, so the process must end by _exit().
  */
 MUST_CHECK bool daemon_run(const struct daemon_options *options, bool *hard_out, struct error *err);

@@ -53,9 +53,8 @@ static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
 			daemon_fail(d, &err);
 			return;
 		}
-		error_hint(&err,
-			"it is written with the next connection; until then a filter that is "
-			"taken out of mqtt.topics stays subscribed");
+		error_hint(&err, "it is written with the next connection; until then a filter that "
+				 "is removed from mqtt.topics stays subscribed");
 		log_failure(LOG_LEVEL_WARN, "subscriptions_not_kept", &err);
 	}
 	d->subscribed_us = clock_mono_us();
@@ -64,11 +63,11 @@ static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
 		LOG_VALUE(d->client_id), status->speaks_5 ? "5" : "3.1.1", status->session_present);
 	if (status->connects > 1 && !status->session_present)
 		log_warn("broker_lost_session",
-			"the broker did not keep our session: what it was given meanwhile is lost",
+			"the broker did not keep our session: what was published meanwhile is lost",
 			"connects=%" PRIu64, status->connects);
 }
 
-/* Two clients of one id push each other out for ever, and not every broker says why. */
+/* Two clients with one id disconnect each other endlessly, and not every broker says why. */
 static void daemon_judge_connection(struct daemon *d)
 {
 	struct error err;
@@ -126,7 +125,7 @@ static void daemon_broker_hands_over(struct daemon *d)
 	d->handing_over = true;
 	log_info("broker_hands_over",
 		"the broker hands over what it has queued for us; its answer to the subscription "
-		"comes behind that",
+		"comes after that",
 		"client_id=%s", LOG_VALUE(d->client_id));
 }
 

@@ -90,7 +90,7 @@ void daemon_drain_interrupted(struct daemon *d)
 	error_set(&err, ERROR_FATAL, "drain_interrupted",
 		"stopped before the drain was over: the broker may still keep messages for \"%s\"",
 		d->client_id);
-	error_hint(&err, "run --drain once more, or run, which subscribes again");
+	error_hint(&err, "use run --drain once more, or run, which subscribes again");
 	d->failed = true;
 	d->failure = err;
 }

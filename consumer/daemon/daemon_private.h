@@ -58,8 +58,8 @@ struct daemon {
 	ev_timer stop_timer;   /* do not wait any longer */
 	ev_timer tick;
 	enum daemon_phase phase;
-	bool subscribed;   /* as said last */
-	bool handing_over; /* as said last: messages come, the answer to the subscription not yet */
+	bool subscribed;   /* as logged last */
+	bool handing_over; /* as logged last: messages come before the subscription's answer */
 	struct log_repeat subscribing;
 	int64_t subscribed_us;
 	uint32_t unsteady;
@@ -70,7 +70,7 @@ struct daemon {
 	struct error failure;
 };
 
-/* daemon.c: stop properly; the first error is what the program ends with. */
+/* daemon.c: stop cleanly; the first error is what the program ends with. */
 void daemon_fail(struct daemon *d, const struct error *err);
 void daemon_stop(struct daemon *d);
 void daemon_stop_pipeline(struct daemon *d);
@@ -90,13 +90,13 @@ const char *daemon_broker_trouble(struct daemon *d);
 
 /* ---- daemon_drain.c: run --drain ---- */
 
-/* Goes on as far as it can; called whenever something may have changed. */
+/* Proceeds as far as it can; called whenever something may have changed. */
 void daemon_drain(struct daemon *d, const struct mqtt_status *status);
 
 /* Once a second: how far it is, and what it waits for. */
 void daemon_drain_tick(struct daemon *d);
 
-/* Stopped by a signal: what is left at the broker is said. */
+/* Stopped by a signal: says what is left at the broker. */
 void daemon_drain_interrupted(struct daemon *d);
 
 #endif

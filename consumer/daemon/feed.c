@@ -8,7 +8,7 @@
 #include <ev.h>
 #include <signal.h>
 
-/* How often a limited feed looks whether it may go on. */
+/* How often a limited feed checks whether it may continue. */
 static const double FEED_PACE_S = 0.01;
 
 /*
@@ -162,7 +162,7 @@ static void feed_on_pace(struct ev_loop *loop, ev_timer *w, int events)
 
 	(void)loop;
 	(void)events;
-	/* One batch at a time, and a pause behind it. */
+	/* One batch at a time, with a pause after it. */
 	if (f->yielding && pipeline_stored_seq(f->pipeline) >= f->last_seq)
 		f->allowance = FEED_YIELDING_RECORDS;
 	pipeline_wake(f->pipeline);
@@ -269,7 +269,7 @@ bool feed_log(const struct config *config, const struct pg_options *pg,
 	}
 	pipeline_free(&f.pipeline);
 	if (f.loop != NULL) {
-		/* Signals do again what they did before: what comes behind is not ours to end. */
+		/* Signals do again what they did before: what follows is not for us to end. */
 		ev_signal_stop(f.loop, &f.on_int);
 		ev_signal_stop(f.loop, &f.on_term);
 		ev_loop_destroy(f.loop);

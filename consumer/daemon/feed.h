@@ -21,7 +21,7 @@ struct feed_options {
 	int64_t progress_us;
 
 	/* Whether somebody else stores messages now, asked every progress_us; or NULL. Then it
-	 * takes little at a time: locks are held shortly, others come in between. May block. */
+	 * takes little at a time: locks are held briefly, others come in between. May block. */
 	bool (*yields)(void *context);
 	void *context;
 };
@@ -29,7 +29,7 @@ struct feed_options {
 /*
  * Until the log says that there is no more and all of it is committed. *metrics counts what became
  * of it. False with err (FATAL) if trying again cannot help, or TRANSIENT "stopped" after SIGINT or
- * SIGTERM; nothing is lost then, and the same call goes on where this one was.
+ * SIGTERM; nothing is lost then, and the same call continues where this one stopped.
  */
 MUST_CHECK bool feed_log(const struct config *config, const struct pg_options *pg,
 	const struct log_reader *log, const struct feed_options *options, struct metrics *metrics,

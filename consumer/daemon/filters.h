@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 /*
- * Topic filters: those that the settings ask for, and those of an earlier run. The broker keeps
- * subscriptions in the session, so one that was taken out of the settings has to be taken back
- * there, too; for that the list of what was subscribed is kept beside the log.
+ * Topic filters: those in the settings, and those of an earlier run. The broker keeps subscriptions
+ * in the session, so one that was removed from the settings has to be unsubscribed there, too; for
+ * that, the list of what was subscribed is kept beside the log.
  */
 struct filters {
 	char **wanted; /* with $share/<group>/ before, where a group is set */

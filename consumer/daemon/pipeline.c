@@ -326,7 +326,7 @@ static bool pipeline_position(struct pipeline *p, const struct position *at, uin
 }
 
 /*
- * The database says how far it is, and that is where we go on: ahead of what we knew (a COMMIT
+ * The database says how far it is, and we continue from there: ahead of what we knew (a COMMIT
  * whose answer was lost), behind it (restored to an earlier point), or the same.
  */
 static void pipeline_on_ready(void *context, const struct position *at)
@@ -476,7 +476,7 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	pipeline_wake(p);
 }
 
-/* The batch is given up and made again from what is stored on, after a while. */
+/* The batch is dropped and, after a while, made again from what is stored on. */
 static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
 	enum pipeline_retry what)
 {
@@ -492,8 +492,8 @@ static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
 		pipeline_wait(p, wait_us, what);
 }
 
-/* Alone and tried several times, a key that is there already is no matter of who comes first: it
- * is a unique index that is not ours. */
+/* If a record alone, tried several times, meets a key that is there already, no other worker was
+ * faster: there is a unique index that is not ours. */
 static bool pipeline_is_constraint(const struct pipeline *p, const struct batch *b,
 	const struct error *err)
 {

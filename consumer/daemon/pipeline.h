@@ -12,7 +12,7 @@
 
 /*
  * From the log into the database: takes what has arrived, makes rows of it, has them written, and
- * decides what to do when something goes wrong. All policy of the program is in pipeline.c.
+ * decides what to do when something goes wrong. All policy of the program is in pipeline*.c.
  *
  * Batches are as large as what has arrived while the one before was written: quiet, one message in
  * milliseconds; busy, thousands. While one is written the next is made.
@@ -24,7 +24,7 @@ struct pipeline;
 struct pipeline_events {
 	/* Trying again cannot help: the program should stop. */
 	void (*on_fatal)(void *context, const struct error *err);
-	/* The schema is behind, and the settings say that we may mend it: true if done. */
+	/* The schema is behind, and the settings allow bringing it up to date: true if done. */
 	bool (*migrate)(void *context, struct error *err);
 	/* Everything that is in the log is stored. */
 	void (*on_drained)(void *context);
@@ -44,7 +44,7 @@ void pipeline_start(struct pipeline *p);
 /* There may be something new in the log. */
 void pipeline_wake(struct pipeline *p);
 
-/* Take nothing new; on_drained() tells when the batch under way is over. */
+/* Take nothing new; on_drained() is called when the batch under way is over. */
 void pipeline_stop(struct pipeline *p);
 
 /* The database takes batches. */

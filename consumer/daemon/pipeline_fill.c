@@ -209,7 +209,7 @@ static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 	} else {
 		pipeline_trouble_full(p);
 	}
-	layouts_forget(p->layouts); /* some were taken for known that will not be written */
+	layouts_forget(p->layouts); /* some were counted as known that will not be written */
 	return pipeline_rewind(p, before, err);
 }
 

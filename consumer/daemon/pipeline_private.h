@@ -33,10 +33,10 @@ struct pipeline_limit {
 /* The search for the message of a record that is refused (pipeline_trouble.c). */
 struct pipeline_hunt {
 	bool on;
-	uint64_t seq;  /* the record */
-	bool begun;    /* it is accepted without any of its messages */
-	uint32_t good; /* its first so many messages are accepted, without those that were found */
-	uint32_t bad;  /* its first so many are refused */
+	uint64_t seq;     /* the record */
+	bool begun;       /* it is accepted without any of its messages */
+	uint32_t good;    /* its first messages that are accepted, without those found */
+	uint32_t bad;     /* its first messages of which one is refused */
 	bool bad_is_dead; /* the last of them is a dead letter already */
 	bool trial;       /* the next batch takes the first `take` messages, and is rolled back */
 	uint32_t take;
@@ -115,10 +115,10 @@ struct pipeline {
  * be read. */
 MUST_CHECK bool pipeline_fill(struct pipeline *p, size_t records, struct error *err);
 
-/* The batch at hand is over; the next begins. */
+/* The filled batch is to be stored; the next one begins. */
 void pipeline_take_batch(struct pipeline *p);
 
-/* Forget what is filled and stand behind seq again. */
+/* Drop what was filled and go back to just after seq. */
 MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err);
 
 /* What is wrong with a message for which even a batch of its own has no room. */
@@ -159,7 +159,7 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err);
 /* There is no room to store the batch. False as above. */
 MUST_CHECK bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b);
 
-/* The batch that is filled takes no more than it has. */
+/* The batch being filled takes no more. */
 void pipeline_trouble_full(struct pipeline *p);
 
 #endif

@@ -12,9 +12,9 @@
  * settings limit it. It does not go back to the full size at once: where much is refused, batches
  * stay small, and a refusal costs little.
  *
- * Hunt: one record may hold thousands of messages. If PostgreSQL refuses it without naming one,
- * the first at fault is searched for: its first so many messages are tried and rolled back, half of
- * the unknown ones at a time. The search for the next one begins behind it.
+ * Hunt: one record may hold thousands of messages. If PostgreSQL refuses it without naming one, the
+ * first one at fault is searched for: some of its first messages are tried and rolled back, half of
+ * the unknown ones at a time. The search for the next one begins after it.
  */
 
 /* A batch may grow while it takes less than this part of the time that was too long. */
@@ -57,7 +57,7 @@ static void trouble_slow(struct pipeline *p, const struct batch *b, int64_t us)
 	writer_set_timeout(p->writer, p->patience_us);
 	log_warn("record_too_slow",
 		"one record alone takes longer than storage.postgres.timeout, or than the server "
-		"allows (statement_timeout): it gets more of the former",
+		"allows (statement_timeout): it gets more time here",
 		"seq=%" PRIu64 " messages=%zu ms=%" PRId64 " next_ms=%" PRId64, b->first_seq,
 		b->messages_count, us / US_PER_MS, p->patience_us / US_PER_MS);
 }

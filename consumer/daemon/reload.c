@@ -31,7 +31,8 @@ void reload_settings(const struct config *running)
 	struct error err;
 
 	if (!config_load(&fresh, &running->sources, &err)) {
-		error_hint(&err, "the settings of before stay; mend them and send SIGHUP again");
+		error_hint(&err,
+			"the previous settings stay in force; fix them and send SIGHUP again");
 		log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
 		return;
 	}
@@ -41,7 +42,7 @@ void reload_settings(const struct config *running)
 	log_info("reloaded", "", "log_level=%s", fresh.log_level);
 	if (waiting.count > 0) {
 		error_set(&err, ERROR_FATAL, "restart_needed",
-			"these settings have changed and count from the next start on: %s%s",
+			"these settings have changed and take effect at the next start: %s%s",
 			waiting.text, waiting.used + 64 > sizeof(waiting.text) ? ", ..." : "");
 		log_failure(LOG_LEVEL_WARN, "not_reloaded", &err);
 	}

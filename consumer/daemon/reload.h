@@ -4,8 +4,8 @@
 #include "config/config.h"
 
 /*
- * Reads the settings again, from where those of the running process came. log.level counts at once;
- * of all others that have changed it is said that they wait for a restart. Settings that are wrong
+ * Reads the settings again, from where those of the running process came. log.level takes effect at
+ * once; a warning names all others that have changed and wait for a restart. Invalid settings
  * change nothing. The loop's thread.
  */
 void reload_settings(const struct config *running);

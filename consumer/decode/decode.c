@@ -18,12 +18,12 @@ enum {
 };
 
 struct decoder {
-	struct arena nodes; /* of the tree at hand: so small that they stay in the cache */
+	struct arena nodes; /* of the current tree: so small that they stay in the cache */
 	const struct topic_patterns *patterns;
 	struct decode_msgpack *msgpack;
 	struct decode_json *json;
 
-	/* Of the record at hand. */
+	/* Of the current record. */
 	struct decode_input input;
 	struct message common; /* what all its messages share */
 	struct decode_tree tree;
@@ -196,7 +196,7 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 		return decode_arena_full(err);
 	if (!topic_match(d->patterns, m->topic, &topic))
 		return error_set(err, ERROR_POISON, "unknown_topic",
-			"the topic fits none of mqtt.topic_patterns");
+			"the topic matches none of mqtt.topic_patterns");
 	m->entity = topic.entity;
 	m->station = topic.station;
 	if (slice_equal_cstr(topic.direction, "out"))
@@ -280,7 +280,7 @@ bool decode_begin(struct decoder *d, const struct decode_input *input, struct ar
 	return true;
 }
 
-/* The bytes of the item at hand; of a JSON item without the comma and blanks before it. */
+/* The bytes of the current item; of a JSON item without the comma and blanks before it. */
 static struct slice decode_raw(struct decoder *d)
 {
 	struct slice p = d->input.payload;

@@ -53,8 +53,8 @@ bool decode_common(struct decoder *d, const struct decode_input *input, struct a
 enum decode_next { DECODE_MESSAGE, DECODE_BAD, DECODE_END };
 
 /*
- * The next message. BAD: this one is none, err says why (POISON); out->raw, ->index and what the
- * topic says are set; the others are not harmed.
+ * The next message. BAD: this one is malformed, err says why (POISON); out->raw, ->index and what
+ * the topic says are set; the others are not affected.
  */
 enum decode_next decode_next(struct decoder *d, struct message *out, struct error *err);
 

@@ -7,15 +7,15 @@
 #include <yajl/yajl_parse.h>
 
 /*
- * JSON through yajl: of Debian's C libraries the one that hands over the text of numbers as it
- * stands (json-c turns 30 digits into 18446744073709551615, jansson 1.10 into
- * 1.1000000000000001, cJSON keeps doubles).
+ * JSON through yajl, the one C library in Debian that hands over the text of numbers unchanged
+ * (json-c turns 30 digits into 18446744073709551615, jansson 1.10 into 1.1000000000000001, cJSON
+ * keeps doubles).
  *
  * Strings that cannot be stored: yajl's own check would refuse the whole message, and it replaces
- * lone surrogates by "?" without a word. So the check is off, bytes are looked at here, and
- * \u0000 and lone surrogates are turned into \ufffd in a copy before yajl sees them.
+ * lone surrogates by "?" silently. So its check is off, bytes are checked here, and \u0000 and lone
+ * surrogates become \ufffd in a copy before yajl sees them.
  *
- * yajl allocates a handle per parse, from a scratch arena of ours that is made anew each time.
+ * yajl allocates a handle per parse, from a scratch arena of ours that is reset each time.
  */
 struct decode_json {
 	struct arena scratch;
@@ -24,7 +24,7 @@ struct decode_json {
 	uint32_t pending_count;
 	uint32_t pending_peak;
 
-	/* Of the parse at hand. */
+	/* Of the current parse. */
 	yajl_handle yajl;
 	struct decode_room room;
 	struct slice payload;

@@ -22,7 +22,7 @@
 struct decode_msgpack {
 	msgpack_zone zone; /* keeps its first chunk from parse to parse */
 	struct forms *forms;
-	struct known_map *known; /* of the payload at hand */
+	struct known_map *known; /* of the current payload */
 	uint16_t *hints;         /* by sender and place: the form that was there the last time */
 };
 
@@ -219,8 +219,8 @@ static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, stru
 }
 
 /*
- * A whole item of an array, level, whose form is known. What is no such map, or would break a
- * limit, is left for guard_value().
+ * A whole item of an array, level, whose form is known. Anything else, and a map that would exceed
+ * a limit, is left to guard_value().
  */
 static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct guard_level *level,
 	struct decode_room room)
@@ -242,7 +242,7 @@ static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct 
 
 /*
  * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
- * the array is given up again if it turns out to be something else.
+ * the array is dropped again if the payload turns out to be something else.
  */
 static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct decode_room room,
 	uint32_t **ends_out, struct error *err)
@@ -273,7 +273,7 @@ static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct deco
 			return false;
 	}
 	if (g->at != g->bytes.size)
-		return guard_error(g, err, "bad_msgpack", "bytes behind the end of the message");
+		return guard_error(g, err, "bad_msgpack", "bytes after the end of the message");
 	*ends_out = ends;
 	return true;
 }

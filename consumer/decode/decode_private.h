@@ -21,8 +21,8 @@ struct decode_tree {
 };
 
 /*
- * Where a tree goes: its nodes last as long as the record is at hand, its texts as long as the
- * batch, since rows borrow them.
+ * Where a tree goes: its nodes last until the next record, its texts as long as the batch, since
+ * rows borrow them.
  */
 struct decode_room {
 	struct arena *texts;
@@ -43,7 +43,7 @@ void decode_json_free(struct decode_json **parser);
 MUST_CHECK bool decode_json_parse(struct decode_json *parser, struct slice payload,
 	struct decode_room room, struct decode_tree *out, struct error *err);
 
-/* Text fit to store: s itself, or a readable form from the arena with *replaced set. Absent if the
+/* Text fit to store: s itself, or a readable copy from the arena with *replaced set. Absent if the
  * arena is full. */
 struct slice decode_text(struct arena *arena, struct slice s, bool *replaced);
 

@@ -15,9 +15,9 @@ enum {
 
 struct form {
 	uint64_t digest;
-	const uint8_t *bytes; /* what is before the value, and what is behind it */
+	const uint8_t *bytes; /* what is before the value, and what is after it */
 	uint32_t before;
-	uint32_t behind;
+	uint32_t after;
 	struct member *members; /* those of nested maps follow in the same array */
 	uint32_t members_count;
 	uint32_t members_all;
@@ -135,7 +135,7 @@ static size_t form_before(const struct form_map *map)
 	return (size_t)(map->value - map->start);
 }
 
-static size_t form_behind(const struct form_map *map)
+static size_t form_after(const struct form_map *map)
 {
 	return (size_t)(map->end - map->value_end);
 }
@@ -143,36 +143,36 @@ static size_t form_behind(const struct form_map *map)
 static uint64_t form_digest(const struct form_map *map)
 {
 	return digest64(map->start, form_before(map)) * 31 +
-	       digest64(map->value_end, form_behind(map));
+	       digest64(map->value_end, form_after(map));
 }
 
 static bool form_fits(const struct form *form, const struct form_map *map, uint64_t digest)
 {
 	return form->digest == digest && form->before == form_before(map) &&
-	       form->behind == form_behind(map) &&
+	       form->after == form_after(map) &&
 	       memcmp(form->bytes, map->start, form->before) == 0 &&
-	       memcmp(form->bytes + form->before, map->value_end, form->behind) == 0;
+	       memcmp(form->bytes + form->before, map->value_end, form->after) == 0;
 }
 
 bool forms_cut_as(const struct forms *f, uint16_t number, struct slice bytes, struct form_map *out)
 {
 	const struct form *form = &f->items[number - 1];
-	const uint8_t *end = bytes.data + bytes.size, *value, *behind;
+	const uint8_t *end = bytes.data + bytes.size, *value, *after;
 	size_t size;
 
 	if (bytes.size < form->before || memcmp(bytes.data, form->bytes, form->before) != 0)
 		return false;
 	value = bytes.data + form->before;
 	size = form_scalar_bytes(value, end);
-	behind = value + size;
-	if (size == 0 || (size_t)(end - behind) < form->behind ||
-		memcmp(behind, form->bytes + form->before, form->behind) != 0)
+	after = value + size;
+	if (size == 0 || (size_t)(end - after) < form->after ||
+		memcmp(after, form->bytes + form->before, form->after) != 0)
 		return false;
 	*out = (struct form_map){
 		.start = bytes.data,
 		.value = value,
-		.value_end = behind,
-		.end = behind + form->behind,
+		.value_end = after,
+		.end = after + form->after,
 		.values = form->values,
 	};
 	return true;
@@ -264,19 +264,19 @@ static bool form_set_members(struct form *form, struct arena *arena, const struc
 static bool form_set(struct form *form, struct arena *arena, const struct form_map *map,
 	const struct value *decoded)
 {
-	uint8_t *bytes = arena_bytes(arena, form_before(map) + form_behind(map));
+	uint8_t *bytes = arena_bytes(arena, form_before(map) + form_after(map));
 
 	*form = (struct form){
 		.digest = form_digest(map),
 		.bytes = bytes,
 		.before = (uint32_t)form_before(map),
-		.behind = (uint32_t)form_behind(map),
+		.after = (uint32_t)form_after(map),
 		.values = map->values,
 	};
 	if (bytes == NULL)
 		return false;
 	memcpy(bytes, map->start, form->before);
-	memcpy(bytes + form->before, map->value_end, form->behind);
+	memcpy(bytes + form->before, map->value_end, form->after);
 	return form_set_members(form, arena, decoded);
 }
 

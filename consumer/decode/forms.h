@@ -9,14 +9,14 @@
 #include <stdint.h>
 
 /*
- * Maps that come again and again. A station sends the same samples with every message, and a sample
- * differs from the one before in nothing but its member "value". A form is such a map with that one
- * value cut out: its bytes in msgpack, and the members they decode to. Where the bytes come again
- * only the value has to be decoded.
+ * Maps that repeat. A station sends the same samples with every message, and a sample differs from
+ * the one before only in its member "value". A form is such a map with that one value cut out: its
+ * bytes in msgpack, and the members they decode to. Where the bytes repeat, only the value has to
+ * be decoded.
  *
- * Forms have numbers from 1; 0 is none. Memory is fixed: a form stays, at its address, as long as
- * the store does, and a full store learns nothing more. A form is worth its place once its bytes
- * are seen a second time, so that maps that never repeat do not fill the store. One thread.
+ * Forms have numbers from 1; 0 means no form. Memory is fixed: a form stays, at its address, as
+ * long as the store does, and a full store learns nothing more. A form gets its place when its
+ * bytes are seen a second time, so that maps that never repeat do not fill the store. One thread.
  */
 struct forms;
 
@@ -35,13 +35,13 @@ struct form_map {
 	uint32_t values; /* scalars and maps in it, itself and keys included */
 };
 
-/* The map that bytes begin with; false if it is none that can have a form. */
+/* The map that bytes begin with; false if it is not one that can have a form. */
 bool forms_cut(struct slice bytes, struct form_map *out);
 
-/* The same for a map that probably has this form; false if it has not. */
+/* The same for a map that probably has this form; false if it does not. */
 bool forms_cut_as(const struct forms *f, uint16_t form, struct slice bytes, struct form_map *out);
 
-/* Its form, or 0; *learn_out: it is worth to be learned. */
+/* Its form, or 0; *learn_out: it is worth learning. */
 uint16_t forms_find(struct forms *f, const struct form_map *map, bool *learn_out);
 
 /* Its form from now on, or 0 if the store is full. decoded: the whole map; no key twice, no text

@@ -33,13 +33,13 @@ struct message {
 	uint32_t index; /* position within the record */
 	int64_t received_us;
 	struct slice topic;
-	struct slice topic_raw; /* as received, where topic is a readable form of it; or absent */
+	struct slice topic_raw; /* as received, where topic is a readable copy of it; or absent */
 	struct slice trace;
 	struct slice raw; /* the bytes of this message, as received */
 	bool retained; /* the broker had kept it: it may have been delivered before, at any time */
 
 	/* From the topic. */
-	struct slice entity;       /* what it tells the store of; absent = an OCPP message */
+	struct slice entity;       /* of a message to the store; absent = an OCPP message */
 	struct slice station;      /* absent for the store */
 	struct slice version_text; /* "1.6", "2.0.1", "2.1", or what the topic says */
 	enum message_version version;

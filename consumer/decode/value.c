@@ -93,7 +93,7 @@ static void value_put(struct text *t, const struct value *v, bool unused_only)
 		value_put_scalar(t, v);
 		return;
 	}
-	/* Of what nobody asked for nothing is left out. */
+	/* A value of which nothing was used is put whole. */
 	unused_only = unused_only && value_is_touched(v);
 	text_put_char(t, v->kind == VALUE_MAP ? '{' : '[');
 	for (uint32_t i = 0; i < v->count; i++) {
@@ -138,7 +138,7 @@ void value_put_canonical_decimal(struct text *t, const struct decimal *d)
 		return;
 	if (d->negative)
 		*start++ = '-';
-	at = end = start; /* end: behind the last digit that is not 0 */
+	at = end = start; /* end: after the last digit that is not 0 */
 	for (size_t i = 0; i < d->digits_size; i++) {
 		uint8_t c = d->digits[i];
 

@@ -12,8 +12,8 @@
 /*
  * A decoded payload: the same tree whether it came as msgpack or as JSON. Numbers are kept as the
  * text they were written in (msgpack: the shortest that reads back), so nothing passes through a
- * binary float. Strings are well-formed UTF-8 without NUL; where the message had something else, a
- * readable form stands here and the message is marked (message.text_replaced).
+ * binary float. Strings are well-formed UTF-8 without NUL; where the message had something else,
+ * the value is a readable copy and the message is marked (message.text_replaced).
  *
  * The texts live in the arena of the batch, or borrow from the record and from what the decoder
  * keeps; the tree is there until the next record is decoded. Pure; any thread.
@@ -65,15 +65,15 @@ bool value_is_spent(const struct value *v);
 /* Mark a value and all below it. */
 void value_mark_used(struct value *v);
 
-/* JSON text as the message had it, in compact form. */
+/* JSON text as the message had it, without blanks. */
 void value_put_json(struct text *t, const struct value *v);
 
 /* The same without what is used; "null" if nothing is left. */
 void value_put_json_unused(struct text *t, const struct value *v);
 
 /*
- * One form for equal content, whatever the encoding: keys sorted, nulls left out, numbers by value,
- * times by instant. Digests are made of it, so it can never change:
+ * The canonical text: the same for equal content, whatever the encoding: keys sorted, nulls left
+ * out, numbers by value, times by instant. Digests are made of it, so it can never change:
  * tests/unit/test_value.c pins it.
  */
 void value_put_canonical(struct text *t, const struct value *v);
@@ -81,7 +81,7 @@ void value_put_canonical(struct text *t, const struct value *v);
 /* The same without what is used. */
 void value_put_canonical_unused(struct text *t, const struct value *v);
 
-/* The canonical form of a number's text. */
+/* The canonical text of a number. */
 void value_put_canonical_number(struct text *t, struct slice number);
 void value_put_canonical_decimal(struct text *t, const struct decimal *d);
 

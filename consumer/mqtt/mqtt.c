@@ -241,7 +241,7 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 		error_set(&err, ERROR_TRANSIENT, "broker",
 			"the certificate of the broker is refused (certificate verify failed): %s",
 			fault);
-		error_hint(&err, "see mqtt.tls_ca and mqtt.tls_crl; trying again does not mend it");
+		error_hint(&err, "see mqtt.tls_ca and mqtt.tls_crl; trying again does not help");
 		mqtt_set_down(m, &err);
 		return;
 	}

@@ -16,14 +16,14 @@
  *
  *   - For a QoS 1 message it calls us first and sends PUBACK after we return, whatever we return.
  *     So a message is acknowledged when on_message() returns, and never before. There is no other
- *     way to acknowledge, or not to: a message that cannot be kept must keep on_message() from
- *     returning for ever.
+ *     way to acknowledge, or not to: for a message that cannot be kept, on_message() must never
+ *     return.
  *   - It calls us with its global mutex held: while on_message() blocks, every other call into
  *     paho blocks too. So the loop calls mqtt_connect() only while there is no connection, and
  *     mqtt_disconnect() does its work on a thread of its own.
  *   - QoS 2 under MQTT 3.1.1 is acknowledged before we are called. So we subscribe with QoS 1 at
  *     most, and the broker hands QoS 2 messages over as QoS 1.
- *   - A client made for MQTT 5 cannot speak 3.1.1: for the fallback it is made anew.
+ *   - A client made for MQTT 5 cannot speak 3.1.1: for the fallback a new one is made.
  *   - Its own reconnecting hides whether the broker kept the session: ours does not.
  *
  * Threads: on_message() is called on paho's receive thread, on_change() on any. All functions are

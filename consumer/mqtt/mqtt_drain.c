@@ -1,15 +1,15 @@
 #include "mqtt/mqtt_private.h"
 
 /*
- * Taking a worker out. A broker keeps its session, and in a shared group goes on giving it a share,
- * until the filters are taken back. What was queued before stays queued for the session and comes
- * as ever.
+ * Taking a worker out. A broker keeps its session, and in a shared group keeps giving it a share,
+ * until the filters are unsubscribed. What was queued before stays queued for the session and is
+ * still delivered.
  *
  * MQTT does not say when a queue is empty, but packets keep their order: a broker reads our PUBACKs
  * before the request that follows them, each PUBACK makes room for the next queued message, and
  * what it sends for that goes out before its answer to the request. So a request to unsubscribe
  * that is answered without a message in between has seen an empty queue. Brokers that read and send
- * in different threads may be less strict: it is asked several times.
+ * in different threads may be less strict: so the request is sent several times.
  */
 enum { DRAIN_QUIET_ROUNDS = 5 };
 
@@ -20,8 +20,7 @@ static void drain_failed(struct mqtt *m, const char *why)
 	struct error err;
 
 	error_set(&err, ERROR_TRANSIENT, "subscription",
-		"the broker did not take back the subscription to \"%s\": %s", m->all_filters[0],
-		why);
+		"the broker did not end the subscription to \"%s\": %s", m->all_filters[0], why);
 	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
 	mqtt_set_down(m, &err);
 	mqtt_disconnect(m);

@@ -99,6 +99,6 @@ void mqtt_unsubscribe_old(struct mqtt *m)
 	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_filters_count,
 		(char *const *)m->options.old_filters, &r);
 	if (code != MQTTASYNC_SUCCESS)
-		log_warn("unsubscribe_failed", "could not take back old subscriptions, ignoring",
+		log_warn("unsubscribe_failed", "could not end old subscriptions, ignoring",
 			"code=%d", code);
 }

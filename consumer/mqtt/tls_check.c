@@ -69,7 +69,7 @@ static void tls_add_crl(SSL *ssl, SSL_CTX *context)
 
 	if (files == NULL || X509_load_crl_file(files, tls.crl, X509_FILETYPE_PEM) <= 0)
 		snprintf(tls.fault, sizeof(tls.fault),
-			"no list of revoked certificates can be read from \"%s\"", tls.crl);
+			"could not read a list of revoked certificates from \"%s\"", tls.crl);
 	X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl),
 		X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 }

@@ -16,7 +16,7 @@
  *	connect_timeout                             seconds, or 500ms, 30s, 10m, 1h
  *	idle_timeout, pool_max_conn_idle_time       the same
  *
- * Any other name that begins with pool_ is an error: it would be a wish that nobody grants.
+ * Any other name that begins with pool_ is an error: a setting that is ignored is worse than none.
  */
 struct pg_pool_settings {
 	int64_t conns_max;

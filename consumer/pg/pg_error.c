@@ -25,7 +25,7 @@ static const struct pg_class pg_classes[] = {
 	{"3D", ERROR_TRANSIENT, "refused"},      /* no such database */
 	{"40", ERROR_TRANSIENT, "conflict"},     /* deadlock, serialization */
 	{"42P01", ERROR_ROUTE, "no_table"},      /* a partition that was dropped or detached */
-	{"42", ERROR_TRANSIENT, "refused"},      /* no right, schema not as expected */
+	{"42", ERROR_TRANSIENT, "refused"},      /* a missing right, another schema than expected */
 	{"53200", ERROR_TRANSIENT, "too_much"},  /* out of memory */
 	{"53400", ERROR_TRANSIENT, "too_much"},  /* temp_file_limit */
 	{"53", ERROR_TRANSIENT, "resources"},    /* disk full, too many connections */
@@ -42,8 +42,8 @@ static const struct pg_class pg_classes[] = {
 };
 
 /*
- * What the server goes on saying until a person has acted. All else ends by itself: a server that
- * starts, a lock, a failover.
+ * What the server keeps answering until a person has acted. Everything else ends by itself: a
+ * server that is starting, a lock, a failover.
  */
 static const struct {
 	const char *prefix;
@@ -53,7 +53,7 @@ static const struct {
 	{"3D", "see storage.postgres.database: there is no such database"},
 	{"42", "see the rights of storage.postgres.user, and `ocpp-persister migrate status`"},
 	{"53100", "free space on the disk of the database"},
-	{"58", "see the disk and the log of the database server"},
+	{"58", "see the disk and the logging of the database server"},
 };
 
 static const struct pg_class *pg_class_of(const char *sqlstate)
@@ -134,8 +134,8 @@ bool pg_error_from_connection(struct error *err, const PGconn *conn)
 	return false;
 }
 
-/* "... FATAL:  28P01: password authentication failed\nLOCATION:  ...": the words before and behind
- * may be in any language, the five characters are the same in all. */
+/* "... FATAL:  28P01: password authentication failed\nLOCATION:  ...": the words around it may be
+ * in any language, the five characters are the same in all. */
 static const char *pg_verbose_state(const char *message)
 {
 	static const char signs[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";

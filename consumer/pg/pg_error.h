@@ -19,8 +19,8 @@ bool pg_error_from_connection(struct error *err, const PGconn *conn);
 
 /*
  * From a connection that was refused while it had PQERRORS_VERBOSE, which is the only way libpq
- * lets the SQLSTATE be seen then: so a wrong password can be told from a server that is starting.
- * Without one as pg_error_from_connection(). Returns false.
+ * shows the SQLSTATE then: so a wrong password differs from a server that is starting. Without an
+ * SQLSTATE as pg_error_from_connection(). Returns false.
  */
 bool pg_error_from_connecting(struct error *err, const PGconn *conn);
 
@@ -31,7 +31,7 @@ bool pg_error_from_verbose(struct error *err, const char *message);
 bool pg_error_from_result_or_connection(struct error *err, const PGresult *result,
 	const PGconn *conn);
 
-/* For tests: the kind of an SQLSTATE; has_constraint, has_table: the answer named one. */
+/* For tests: the kind of an SQLSTATE; has_constraint, has_table: whether the answer named one. */
 enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint, bool has_table);
 
 /* 23505: a row is there already. Not poison: the batch takes the careful path. */
@@ -45,7 +45,7 @@ bool pg_error_is_too_much(const struct error *err);
 
 /*
  * The server understood and said no: wrong password, no such database, no right, no such table.
- * Somebody has to mend that, so there is no point in trying often.
+ * Somebody has to fix that, so there is no point in trying often.
  */
 bool pg_error_is_refusal(const struct error *err);
 

@@ -29,7 +29,7 @@ struct pool_place {
 struct pool_waiter {
 	pthread_cond_t wake;
 	struct pool_place *place; /* served */
-	bool refused;             /* told to give up: see pool.last_error */
+	bool refused;             /* should give up: see pool.last_error */
 	struct pool_waiter *next;
 };
 
@@ -312,7 +312,7 @@ static struct pool_place *pool_empty_place(struct pg_pool *p)
 	return NULL;
 }
 
-/* Those who wait learn at once of what waiting does not mend. */
+/* Those who wait learn at once of an error that waiting does not cure. */
 static void pool_refuse_all(struct pg_pool *p)
 {
 	while (p->first != NULL) {
@@ -392,7 +392,7 @@ static void pool_check_idle(struct pg_pool *p, int64_t now_us)
 	}
 }
 
-/* When there is something to do without being told. */
+/* When there is something to do without being woken. */
 static int64_t pool_next_us(const struct pg_pool *p, int64_t now_us)
 {
 	int64_t period = p->options.settings.idle_timeout_us / 2;

@@ -13,9 +13,9 @@
 /*
  * Connections to one PostgreSQL, lent to any number of threads. Promises:
  *
- * - Never more than conns_max are open, and conns_min are kept open.
- * - Whoever waits is served in the order of arrival, or told why not by its deadline.
- * - A connection that the server has ended is not lent, unless it was in use a moment ago
+ * - Never more than conns_max are open, and conns_min are kept open. - Whoever waits is served in
+ * the order of arrival, or gets an error by its deadline. - A connection that the server has ended
+ * is not lent, unless it was in use a moment ago
  *   (PG_POOL_FRESH_US: looking would cost each call of a busy pool a system call).
  * - One that is given back broken, late or inside a transaction is closed, and its place is free.
  * - After a failure the next try to connect comes after a wait with jitter, by one thread alone:
@@ -69,8 +69,8 @@ void pg_pool_close(struct pg_pool **pool);
 
 /*
  * Borrow one until pg_pool_give(). TRANSIENT if there is none by deadline_us (clock_mono_us()): the
- * message has the reason of the last failure to connect, if that is why. A server that refuses us
- * (password, database, rights) is told at once.
+ * message has the reason of the last failure to connect, if that is why. A refusal by the server
+ * (password, database, rights) is reported at once.
  */
 MUST_CHECK bool pg_pool_take(struct pg_pool *pool, int64_t deadline_us, struct pg_pool_conn **out,
 	struct error *err);

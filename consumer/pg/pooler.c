@@ -9,7 +9,7 @@
 /* Others may be served between two questions of ours, so one answer proves nothing. */
 enum { POOLER_ROUNDS = 5 };
 
-/* A pooler that has a process at hand gives it at once. */
+/* A pooler that has a free process gives it at once. */
 static const int64_t POOLER_CONNECT_US_MAX = 5 * US_PER_SECOND;
 
 enum { PROCESS_BYTES = 64 };

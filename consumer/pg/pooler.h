@@ -9,8 +9,8 @@
  * prepared statements and locks of ours would be left behind in sessions of others.
  *
  * Behind a pooler the server's process is not the one that the connection began with. Then a second
- * connection tells: if it is given the process of the first, that belongs to neither.
- * Where the pooler has none left for a second connection, each is kept for its client.
+ * connection shows it: if it is given the process of the first, that belongs to neither. Where the
+ * pooler has none left for a second connection, each is kept for its client.
  *
  * All on the loop's thread.
  */

@@ -37,7 +37,7 @@ struct pg_session {
 	const struct pg_statement *prepared[PG_SESSION_STATEMENTS_MAX];
 	size_t prepared_count;
 
-	/* The run at hand. */
+	/* The current run. */
 	const struct pg_request *requests;
 	size_t count;
 	size_t at;       /* request that results belong to */
@@ -369,7 +369,7 @@ static void session_expect(struct pg_session *s)
 	s->result_number = 0;
 }
 
-/* All statements from here to the next request that is none, in one go. */
+/* All requests from here on that are statements, in one go. */
 static bool session_send_pipeline(struct pg_session *s)
 {
 	if (PQenterPipelineMode(s->conn) != 1)
@@ -491,7 +491,7 @@ static void session_end_command(struct pg_session *s)
 	session_expect(s);
 }
 
-/* True when the query or pipeline at hand is over. */
+/* True when the current query or pipeline is over. */
 static bool session_read(struct pg_session *s)
 {
 	while (!s->copying && !PQisBusy(s->conn)) {

@@ -13,8 +13,8 @@
 
 /*
  * One connection to PostgreSQL on the event loop: never waits. It is opened, is given one run of
- * requests at a time, and tells what came of it; when the connection is lost it says so once and
- * is closed, and the owner decides when to open it again. All on the loop's thread.
+ * requests at a time, and reports the outcome; when the connection is lost it says so once and is
+ * closed, and the owner decides when to open it again. All on the loop's thread.
  */
 struct pg_session;
 
@@ -33,7 +33,7 @@ struct pg_statement {
 	const char *sql;
 };
 
-/* Binary parameter; data == NULL is SQL NULL. Types are said in the SQL ($1::text[]). */
+/* Binary parameter; data == NULL is SQL NULL. The SQL states the types ($1::text[]). */
 struct pg_params {
 	const char *const *values;
 	const int *lengths;
@@ -84,7 +84,7 @@ void pg_session_run(struct pg_session *s, const struct pg_request *requests, siz
 size_t pg_session_failed_request(const struct pg_session *s);
 int64_t pg_session_failed_row(const struct pg_session *s);
 
-/* After a failed run: begins anew with nothing prepared. The caller has run PG_RECOVER_SQL. */
+/* After a failed run: starts again with nothing prepared. The caller has run PG_RECOVER_SQL. */
 void pg_session_forget_statements(struct pg_session *s);
 #define PG_RECOVER_SQL "ROLLBACK; DEALLOCATE ALL"
 

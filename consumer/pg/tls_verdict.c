@@ -77,7 +77,8 @@ static void verdict_date(const ASN1_TIME *at, char out[static 16])
 		snprintf(out, 16, "?");
 }
 
-/* OpenSSL calls this for each fault of the chain, and goes on if it says so. The first counts. */
+/* OpenSSL calls this for each fault of the chain, and continues if it returns 1. The first fault
+ * counts. */
 static int verdict_on_fault(int ok, X509_STORE_CTX *context)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -138,7 +139,7 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 
 	if (err == NULL)
 		return;
-	/* A wrong host libpq names by itself. Trying again does not mend it. */
+	/* libpq itself names a wrong host. Trying again does not help. */
 	if (strstr(err->message, "does not match host name") != NULL) {
 		err->reason = "refused";
 		error_needs_person(err);

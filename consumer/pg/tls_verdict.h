@@ -7,7 +7,7 @@
 
 /*
  * Why the server's certificate was refused. libpq says "certificate verify failed" whether it has
- * expired, is not valid yet, or comes from an authority that we do not know; who has to mend it
+ * expired, is not valid yet, or comes from an authority that we do not know; whoever has to fix it
  * needs to know which. So one more handshake is made, only to look: nothing is sent but the request
  * for TLS, and the connection ends with it. Waits up to ten seconds; any thread.
  *

@@ -25,7 +25,7 @@ PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
 
 /*
  * The outcome of what was just sent with a PQsend...(): the last result, or the first that failed,
- * as err. *broken_out: the connection is of no use any more, an answer may still be under way.
+ * as err. *broken_out: the connection cannot be used any more, an answer may still be under way.
  * NULL with err on failure; the caller clears the result.
  */
 PGresult *pg_wait_result(PGconn *conn, int64_t deadline_us, bool *broken_out, struct error *err);

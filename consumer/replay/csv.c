@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 /*
- * Rows outside of this have no time that rows of meter values could be found by (rows_row.c); as
- * numbers, times in seconds, milliseconds and microseconds cannot be mistaken for each other.
+ * Meter values could not be found by a time outside of this (rows_row.c); as numbers, times in
+ * seconds, milliseconds and microseconds cannot be mistaken for each other.
  */
 #define CSV_FROM_S INT64_C(1262304000) /* 2010-01-01 */
 #define CSV_TO_S INT64_C(4102444800)   /* 2100-01-01 */
@@ -21,7 +21,7 @@ static const struct slice not_stated = {NULL, 0};
 
 /* ---- rows ---- */
 
-/* Where the reading of a row stands: at the beginning of a cell, or behind its end. */
+/* How far a row was read: to the beginning of a cell, or to just after its end. */
 struct row_cursor {
 	const uint8_t *data;
 	size_t size;
@@ -86,8 +86,8 @@ static enum csv_status row_plain(struct row_cursor *r, struct slice *out)
 	return CSV_OK;
 }
 
-/* What is behind a cell. *end_out: the row ends here. */
-static enum csv_status row_behind(struct row_cursor *r, bool *end_out)
+/* What follows a cell. *end_out: the row ends here. */
+static enum csv_status row_after_cell(struct row_cursor *r, bool *end_out)
 {
 	size_t left = r->size - r->at;
 	const uint8_t *p = r->data + r->at;
@@ -106,7 +106,7 @@ static enum csv_status row_behind(struct row_cursor *r, bool *end_out)
 		r->at++;
 		return CSV_OK;
 	}
-	return row_bad(r, "something stands behind a closing quote");
+	return row_bad(r, "something follows a closing quote");
 }
 
 static enum csv_status row_cells(struct row_cursor *r, struct csv_row *row)
@@ -123,7 +123,7 @@ static enum csv_status row_cells(struct row_cursor *r, struct csv_row *row)
 		status = quoted ? row_quoted(r, &row->cells[row->count])
 				: row_plain(r, &row->cells[row->count]);
 		if (status == CSV_OK)
-			status = row_behind(r, &end);
+			status = row_after_cell(r, &end);
 		if (status != CSV_OK)
 			return status;
 		row->count++;
@@ -155,7 +155,7 @@ enum csv_status csv_row(struct slice bytes, bool last, char separator, struct cs
 	return status;
 }
 
-/* A cell as it is meant; into at if quotes in it are doubled. *at_out is behind what was written,
+/* The text of a cell; copied to at if it has doubled quotes. *at_out is after what was written,
  * which is never more than the cell. */
 static struct slice row_text(struct slice cell, uint8_t *at, uint8_t **at_out)
 {
@@ -290,7 +290,7 @@ enum csv_status csv_header(struct csv_reader *c, struct slice bytes, bool last,
 	}
 	*why_out = fewest < SIZE_MAX ? c->why
 		   : bad != NULL     ? bad
-				     : "the first row is to name the columns, and is empty";
+				     : "the first row should name the columns, but is empty";
 	return CSV_BAD;
 }
 
@@ -331,14 +331,14 @@ static const char *read_time(struct csv_reader *c)
 	if (slice_is_absent(text))
 		return "it has no time";
 	if (text.size >= CSV_TIME_BYTES)
-		return "its time is none";
+		return "its time is invalid";
 	form = iso8601_parse(text, &c->time_us);
 	if (form == ISO8601_ZONELESS && !c->map->has_zone)
 		return "its time has no zone, and --csv gives none (zone=+01:00 or "
 		       "zone=Europe/Berlin)";
 	if (form == ISO8601_INVALID) {
 		if (!read_epoch(text, &c->time_us))
-			return "its time is none";
+			return "its time is invalid";
 		c->time = slice_of(c->time_text, iso8601_format(c->time_us, c->time_text));
 	} else if (form == ISO8601_ZONELESS) {
 		if (!zone_to_utc(&c->map->zone, c->time_us, before_us != 0 ? before_us : INT64_MIN,

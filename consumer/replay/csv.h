@@ -16,8 +16,8 @@
  * One row is one sampled value. Rows that follow each other with the same station, instant and EVSE
  * are one meter value with several samples, and so one message.
  *
- * Nothing is repaired: a row of which anything would have to be guessed is bad, and said to be.
- * Numbers go on digit by digit. Pure; one thread.
+ * Nothing is repaired: a row in which anything would have to be guessed is bad, and reported.
+ * Numbers keep every digit. Pure; one thread.
  */
 enum csv_role {
 	CSV_STATION,

@@ -21,7 +21,7 @@ static const char *const map_names[CSV_ROLES] = {
 
 static bool map_bad(struct error *err, struct slice at, const char *what)
 {
-	error_set(err, ERROR_FATAL, "bad_map", "\"%.*s\" is no map of columns: %s",
+	error_set(err, ERROR_FATAL, "bad_map", "\"%.*s\" is not a map of columns: %s",
 		(int)(at.size < 100 ? at.size : 100), (const char *)at.data, what);
 	return error_hint(err,
 		"like station=id,time=ts,value=kwh,unit='kWh': a column, or a constant "
@@ -71,7 +71,7 @@ static bool map_zone(struct csv_map *map, struct slice zone)
 	return zone_parse(&map->zone, text, NULL);
 }
 
-/* What is no column: how the others are to be read. False if it is none of these either. */
+/* Not a column, but how to read the columns. False if it is neither. */
 static bool map_setting(struct csv_map *map, struct slice name, struct slice value)
 {
 	if (slice_equal_cstr(name, "zone")) {
@@ -103,7 +103,7 @@ static bool map_pair(struct csv_map *map, struct slice *rest, struct error *err)
 		if (!slice_equal_cstr(name, map_names[role]))
 			continue;
 		if (!slice_is_absent(map->roles[role].text))
-			return map_bad(err, at, "it is said twice");
+			return map_bad(err, at, "it is given twice");
 		map->roles[role].text = value;
 		map->roles[role].is_constant = quote == '\'';
 		return true;
@@ -122,11 +122,11 @@ bool csv_map_parse(const char *text, struct csv_map *out, struct error *err)
 	} while (rest.size > 0);
 	for (int role = 0; role <= CSV_VALUE; role++) {
 		if (slice_is_absent(out->roles[role].text))
-			return map_bad(err, all, "station, time and value must be there");
+			return map_bad(err, all, "station, time and value are required");
 	}
 	/* MeterValues of 2.x are outside of transactions. */
 	if (!slice_is_absent(out->roles[CSV_TRANSACTION].text) &&
 		!slice_equal_cstr(out->version, "1.6"))
-		return map_bad(err, all, "meter values have a transaction in 1.6 only");
+		return map_bad(err, all, "meter values have a transaction only in 1.6");
 	return true;
 }

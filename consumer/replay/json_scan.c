@@ -9,7 +9,7 @@ static struct slice scan_blanks(struct slice s)
 	return s;
 }
 
-/* Bytes of the string at the beginning, quotes included; 0 if there is none that ends. */
+/* Bytes of the string at the beginning, quotes included; 0 if there is no complete one. */
 static size_t scan_string_size(struct slice s)
 {
 	if (s.size == 0 || *s.data != '"')
@@ -88,7 +88,7 @@ bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *v
 	return true;
 }
 
-/* Four hexadecimal digits; -1 if they are none. */
+/* Four hexadecimal digits; -1 if they are not. */
 static int32_t scan_hex4(const uint8_t *p)
 {
 	int32_t value = 0;
@@ -132,7 +132,7 @@ static size_t scan_put_utf8(uint8_t *out, int32_t c)
 	return 4;
 }
 
-/* "\u" and its digits at p, maybe with the second half of a pair behind. Bytes read, 0 if bad. */
+/* "\u" and its digits at p, perhaps followed by the second half of a pair. Bytes read, 0 if bad. */
 static size_t scan_unicode(const uint8_t *p, size_t left, int32_t *code_out)
 {
 	int32_t c, low;

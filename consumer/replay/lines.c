@@ -99,7 +99,7 @@ static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t
 	enum iso8601_form form;
 
 	if (!lines_is_time(text, &form, us_out))
-		return lines_bad(err, "its time of receipt is none");
+		return lines_bad(err, "its time of receipt is invalid");
 	if (form == ISO8601_ZONELESS && p->zone == NULL)
 		return error_set(err, ERROR_FATAL, "no_zone",
 			"the time \"%.*s\" has no zone: say with --zone where it was written "
@@ -110,7 +110,7 @@ static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t
 			us_out))
 		return lines_bad(err, "clocks of its zone never showed its time of receipt");
 	if (!lines_time_fits(*us_out))
-		return lines_bad(err, "its time of receipt is none");
+		return lines_bad(err, "its time of receipt is invalid");
 	if (p->memory != NULL)
 		p->memory->time_us = *us_out;
 	return true;
@@ -133,7 +133,7 @@ static bool lines_hex(struct slice text, struct arena *arena, struct slice *out,
 	if (bytes == NULL)
 		return lines_full(err);
 	if (text.size % 2 != 0)
-		return lines_bad(err, "its payload has half a byte too much");
+		return lines_bad(err, "its payload has half a byte too many");
 	for (size_t i = 0; i < text.size; i += 2) {
 		int high = lines_hex_digit(text.data[i]), low = lines_hex_digit(text.data[i + 1]);
 
@@ -165,7 +165,7 @@ static struct slice lines_trace(struct slice text)
 	return slice_of("", 0);
 }
 
-/* The text before the first blank; what is behind it stays in *rest. */
+/* The text before the first blank; what follows it stays in *rest. */
 static struct slice lines_word(struct slice *rest)
 {
 	const uint8_t *blank = memchr(rest->data, ' ', rest->size);
@@ -357,7 +357,7 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 		has[field] = true;
 		next = strchr(open + size, '{');
 		out->fields[out->count].field = (enum lines_field)field;
-		out->fields[out->count++].behind =
+		out->fields[out->count++].after =
 			next == NULL ? slice_from_cstr(open + size)
 				     : slice_of(open + size, (size_t)(next - open) - size);
 		open = next;
@@ -371,25 +371,24 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 }
 
 /*
- * Where a field ends: at the text behind it. A time may have that text, a blank, in itself: it goes
- * as far as it is one. NULL: the text is not there.
+ * Where a field ends: at the text that follows it. A time may contain that text, a blank: it
+ * extends as far as it is a time. NULL: the text is not there.
  */
-static const uint8_t *lines_field_end(struct slice line, enum lines_field field,
-	struct slice behind)
+static const uint8_t *lines_field_end(struct slice line, enum lines_field field, struct slice after)
 {
 	enum { TIME_PIECES = 4 }; /* date, time, zone, and what may follow */
 	const uint8_t *found, *longest = NULL, *first = NULL;
 	struct slice rest = line;
 
-	if (behind.size == 0)
+	if (after.size == 0)
 		return line.data + line.size;
 	if (field != LINES_TIME)
-		return memmem(line.data, line.size, behind.data, behind.size);
+		return memmem(line.data, line.size, after.data, after.size);
 	for (int i = 0; i < TIME_PIECES; i++) {
 		enum iso8601_form form;
 		int64_t us;
 
-		found = memmem(rest.data, rest.size, behind.data, behind.size);
+		found = memmem(rest.data, rest.size, after.data, after.size);
 		if (found == NULL)
 			break;
 		if (first == NULL)
@@ -408,19 +407,19 @@ static bool lines_match(struct slice line, const struct lines_pattern *p, struct
 		return lines_bad(err, "it does not fit the pattern");
 	line = slice_of(line.data + p->before.size, line.size - p->before.size);
 	for (size_t i = 0; i < p->count; i++) {
-		struct slice behind = p->fields[i].behind;
-		const uint8_t *end = lines_field_end(line, p->fields[i].field, behind);
+		struct slice after = p->fields[i].after;
+		const uint8_t *end = lines_field_end(line, p->fields[i].field, after);
 
 		if (end == NULL)
 			return lines_bad(err, "it does not fit the pattern");
 		values[p->fields[i].field] = slice_of(line.data, (size_t)(end - line.data));
-		end += behind.size;
+		end += after.size;
 		line = slice_of(end, line.size - (size_t)(end - line.data));
 	}
 	return true;
 }
 
-/* From its bracket on; what stands before it ("message") and blanks behind it are no part of it. */
+/* From its bracket on; what precedes it ("message") and blanks after it are not part of it. */
 static bool lines_trim_frame(struct slice *frame, struct error *err)
 {
 	while (frame->size > 0 && *frame->data != '[' && *frame->data != '{')
@@ -442,7 +441,7 @@ static bool lines_direction(const struct lines_pattern *p, struct slice *values,
 	else
 		direction = "in";
 	if (direction == NULL)
-		return lines_bad(err, "its direction is none");
+		return lines_bad(err, "it has no known direction");
 	values[LINES_DIRECTION] = slice_from_cstr(direction);
 	return true;
 }

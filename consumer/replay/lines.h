@@ -8,24 +8,24 @@
 #include "spool/record.h"
 
 /*
- * One line of a capture -> one MQTT message. Which form a line has is seen from the line:
+ * One line of a capture -> one MQTT message. The kind of line is recognised by the line itself:
  *
  *	{"topic":..,"payload":..,..}    mosquitto_sub -F '%j' or '%J', or `spool export json`
  *	1769853600.04 1 cs/in/.. 7b7d   mosquitto_sub -F '%U %q %t %x' or '%U %q %t %D %x'
  *	whatever the pattern says       frames of OCPP-J as a gateway logs them
  *
  * Correlation data (%D, or properties in '%j' with MQTT 5) has the trace id that is part of the
- * identity of messages without a time of their own: without it they are other messages than the
- * ones that were received live.
+ * identity of messages without a time of their own: without it they are other messages than those
+ * received live.
  *
  * Times: seconds since 1970 (%U), RFC 3339, also with a blank, a comma or slashes in it, or
- * mosquitto's tst, which is a number before version 2.0, and local time with a Z that is not true
+ * mosquitto's tst, which is a number before version 2.0, and since then local time with a false Z
  * before the real offset. A time without a zone needs one (lines_pattern.zone): nothing is guessed.
  *
  * A pattern is text with {time}, {station}, {direction}, {version}, {skip} and {frame} in it, each
- * running up to the text behind it; {frame} is the last, and begins with its bracket: blanks and
- * words before it do not matter. {time} may have blanks in it. Without {direction} a frame says it
- * itself (replay/lines_direction.h). Pure but for lines_memory; one thread.
+ * extending to the text that follows it; {frame} is the last, and begins with its bracket: blanks
+ * and words before it do not matter. {time} may have blanks in it. Without {direction} the frame
+ * decides (replay/lines_direction.h). Pure but for lines_memory; one thread.
  */
 enum { LINES_FIELDS_MAX = 12 };
 
@@ -51,7 +51,7 @@ struct lines_pattern {
 	struct slice before; /* the first field */
 	struct {
 		enum lines_field field;
-		struct slice behind; /* text up to the next field */
+		struct slice after; /* text up to the next field */
 	} fields[LINES_FIELDS_MAX];
 	size_t count; /* 0 = no pattern */
 };

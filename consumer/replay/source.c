@@ -181,8 +181,8 @@ static bool source_recognise(struct replay_source *s, int fd, struct error *err)
 	if (o->known && (o->device != now.device || o->inode != now.inode) &&
 		strstr(path, ".seg") == NULL) {
 		error_set(err, ERROR_FATAL, "file_changed",
-			"\"%s\" is another file than the one that was read before", path);
-		return error_hint(err, "run it again: what is stored is a duplicate then");
+			"\"%s\" is not the file that was read before", path);
+		return error_hint(err, "run it again: what is stored already is a duplicate");
 	}
 	*o = now;
 	return true;
@@ -227,7 +227,7 @@ static void source_open_segment(struct replay_source *s)
 	source_close_file(s);
 }
 
-/* At the beginning of what is open. True also if it has nothing to read: s->fd is -1 then. */
+/* At the beginning of the open file. True also if it has nothing to read: s->fd is -1 then. */
 static bool source_begin_file(struct replay_source *s, struct error *err)
 {
 	static const uint8_t segment[] = {0x96, 0xce, 'O', 'P', 'S'};
@@ -390,7 +390,7 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 
 /* ---- streams of records ---- */
 
-/* Bytes to the next place behind the first byte that begins like a record. */
+/* Bytes to the next place, after the first byte, that begins like a record. */
 static size_t stream_next_place(const uint8_t *from, size_t size)
 {
 	const uint8_t *at =
@@ -518,7 +518,7 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 static bool source_go_to(struct replay_source *s, const struct source_checkpoint *c,
 	struct error *err)
 {
-	/* A file that is open is not opened anew: its name may stand for another one by now. */
+	/* An open file is not opened again: its name may belong to another file by now. */
 	bool open = c->file == s->file && s->fd >= 0;
 
 	source_content_begin(s, c->content);
@@ -548,7 +548,7 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 		s->buffer_offset = c->offset;
 		s->buffer_size = s->buffer_at = 0;
 		s->lines = c->inner;
-		s->understood = true; /* it is behind a message */
+		s->understood = true; /* it follows a message */
 	}
 	return true;
 }

@@ -14,9 +14,9 @@
 /*
  * Old messages from files, one after the other, numbered from 1 on: segments of a log, captures
  * line by line (replay/lines.h), and meter values in CSV (replay/csv.h), each plain or packed with
- * gzip or zstd. What a file is, is seen from its first bytes. The number of a message is a position
- * to come back to as long as the messages before it are the same, which replay_source_content()
- * tells: names, packing and where one file ends do not matter.
+ * gzip or zstd. A file is recognised by its first bytes. The number of a message is a position to
+ * come back to as long as the messages before it are the same, which replay_source_content() shows:
+ * names, packing and where one file ends do not matter.
  *
  * What cannot be read is reported with file and position and passed over: nothing else is harmed.
  * Memory does not grow with the files; blocking; one thread.
@@ -59,7 +59,7 @@ enum replay_next replay_source_next(struct replay_source *source, struct arena *
 /* Before the arena given to replay_source_next() is reset. */
 void replay_source_drop_window(struct replay_source *source);
 
-/* Go behind message seq, forward or back. */
+/* Go to just after message seq, forward or back. */
 MUST_CHECK bool replay_source_seek(struct replay_source *source, uint64_t seq, struct error *err);
 
 /*
@@ -69,7 +69,7 @@ MUST_CHECK bool replay_source_seek(struct replay_source *source, uint64_t seq, s
 MUST_CHECK bool replay_source_content(const struct replay_source *source, uint64_t seq,
 	uint8_t out[static SHA256_BYTES]);
 
-/* How much of files->bytes lies behind. */
+/* How much of files->bytes has been read. */
 int64_t replay_source_bytes(const struct replay_source *source);
 
 #endif

@@ -1,6 +1,6 @@
 #include "replay/source_private.h"
 
-/* The row at the beginning of what is not used yet; PARTIAL at the end of the file. */
+/* The row at the beginning of the unread bytes; PARTIAL at the end of the file. */
 static bool csv_peek(struct replay_source *s, bool header, enum csv_status *status_out,
 	const char **why_out, struct error *err)
 {
@@ -42,7 +42,7 @@ bool source_csv_open(struct replay_source *s, bool *ok_out, struct error *err)
 	return true;
 }
 
-/* Behind a bad row, or, if where it ends is not known, behind its first line: a quote too much does
+/* To just after a bad row, or, if its end is unknown, after its first line: one quote too many does
  * not cost what follows. */
 static bool csv_pass(struct replay_source *s, struct error *err)
 {

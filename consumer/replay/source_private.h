@@ -10,7 +10,7 @@
 
 enum source_kind { SOURCE_SEGMENT, SOURCE_STREAM, SOURCE_TEXT, SOURCE_CSV };
 
-/* Where to read on for the message behind seq. */
+/* Where to read for the message after seq. */
 struct source_checkpoint {
 	uint64_t seq;
 	size_t file;
@@ -62,7 +62,7 @@ struct replay_source {
 	uint64_t not_understood; /* lines or rows of this file, before the first that is */
 	bool understood;         /* one was */
 
-	/* Of the messages up to seq: begins anew, with what came out, at each checkpoint. */
+	/* Of the messages up to seq: restarts at each checkpoint, with the digest so far. */
 	struct sha256 *content;
 	uint64_t sum; /* of the checksums of all messages up to seq */
 
@@ -90,7 +90,8 @@ void source_report(struct replay_source *s, const char *unit, int64_t position, 
  * wrote the file, it is not what it is read as, and the rest is left out. */
 bool source_go_on(struct replay_source *s, int64_t line, const char *why);
 
-/* More behind what is in the buffer, from which goes what was used; *more_out: there was some. */
+/* Reads more into the buffer, after what it holds and without what was used; *more_out: there was
+ * some. */
 MUST_CHECK bool source_read(struct replay_source *s, bool *more_out, struct error *err);
 
 /* A line without its end; absent at the end of the file. It lives until the next call. */

@@ -66,7 +66,7 @@ static bool unpack_read(struct unpacker *u, struct error *err)
 static bool unpack_no_room(struct error *err)
 {
 	err->kind = ERROR_FATAL;
-	return error_hint(err, "TMPDIR says where it is; it takes what is unpacked");
+	return error_hint(err, "TMPDIR says where it is; it holds what is unpacked");
 }
 
 /* Nobody packs messages that well, but somebody may want to fill the disk. */
@@ -80,8 +80,7 @@ static bool unpack_ratio_is_fine(const struct unpacker *u, int64_t packed, int64
 		" bytes, over %d times as many",
 		u->path, packed, unpacked, (int)UNPACK_RATIO_MAX);
 	return error_hint(err,
-		"if it is right all the same, unpack it with zstd -d or gzip -d, and "
-		"replay what that makes");
+		"if you trust it, unpack it with zstd -d or gzip -d, and replay the result");
 }
 
 /* Others need the file system too. */
@@ -181,8 +180,8 @@ static size_t unpack_zstd_frame(const struct unpacker *u, size_t at)
 	return found == NULL ? u->in_size : (size_t)(found - u->in);
 }
 
-/* Frames stand for themselves: behind a damaged one the next is looked for. (One whose beginning
- * lies across two reads is not found, and costs one frame more.) */
+/* Frames are independent: after a damaged one the next is looked for. (One whose beginning lies
+ * across two reads is not found, which costs one more frame.) */
 static bool unpack_zstd_stream(struct unpacker *u, ZSTD_DCtx *z, struct error *err)
 {
 	size_t status = 0;

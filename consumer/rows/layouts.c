@@ -7,7 +7,7 @@
 
 enum {
 	LAYOUTS_SLOTS = 1 << 17,         /* a power of two; 1 MiB */
-	LAYOUTS_MAX = LAYOUTS_SLOTS / 2, /* counted at a time; beyond it counting begins anew */
+	LAYOUTS_MAX = LAYOUTS_SLOTS / 2, /* counted at a time; beyond it counting begins again */
 	STATIONS_SLOTS = 1 << 16,        /* counters; stations that share one share the limit */
 };
 

@@ -9,13 +9,13 @@
 #include <stdint.h>
 
 /*
- * Which meter value layouts are known to be in the database, and how many each station has added.
- * A station that varies its samples with every message must not flood the table: beyond its limit
+ * Which meter value layouts are known to be in the database, and how many each station has added. A
+ * station that varies its samples with every message must not flood the table: beyond its limit,
  * its rows describe themselves. Fixed memory; one thread.
  *
- * What is known must be forgotten whenever rows may be gone that were there: after a rollback, a
- * lost connection, a restored database (layouts_forget()). A layout that comes again after that is
- * stored again, and has been counted already: rollbacks are no fault of stations.
+ * What is known must be forgotten whenever stored rows may be gone: after a rollback, a lost
+ * connection, a restored database (layouts_forget()). A layout that comes again after that is
+ * stored again, but not counted again: rollbacks are not the station's fault.
  */
 struct layouts;
 

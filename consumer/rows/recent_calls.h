@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 /*
- * Which action a message id was called with lately. An answer as an OCPP-J array does not name its
- * action, and nearly always its call came through the same process just before: then nothing has to
- * be stored or asked to name it.
+ * Which action a message id was called with recently. An answer as an OCPP-J array does not name
+ * its action, and nearly always its call came through the same process just before: then nothing
+ * has to be stored or asked to name it.
  *
  * Where that fails (the answer came first, or its call went to another process, or before a
  * restart), the answer leaves its half in exchange_halves, and the call must leave its own. Most
@@ -18,7 +18,7 @@
  * reason to: after the start, after an answer whose call was not known, and if an answer with its
  * id waits.
  *
- * Memory is fixed; what is old gives way to what is new. One thread.
+ * Memory is fixed; the oldest entries give way to new ones. One thread.
  */
 struct recent_calls;
 

@@ -336,7 +336,8 @@ bool rows_add_half(struct rows_work *w, char kind, struct slice action)
 	return true;
 }
 
-/* A call whose result matters, or could be taken for that of a call of the same message id. */
+/* A call whose result matters, or could be mistaken for that of another call with the same message
+ * id. */
 static bool rows_is_paired(const struct rows_work *w)
 {
 	const struct row *first = w->out->first;
@@ -469,7 +470,7 @@ static void rows_put_reading(struct text *t, const char *name, const struct read
 	text_put_char(t, ']');
 }
 
-/* What the samples say of start and end, for sessions that are made anew of their events. */
+/* What the samples say of start and end, for sessions that are rebuilt from their events. */
 static bool rows_set_readings(struct rows_work *w, struct row *event)
 {
 	struct text t;

@@ -15,20 +15,19 @@
 #include <stdint.h>
 
 /*
- * Message -> rows. Which field goes into which column is said by schemas/; here is what no
- * table can say: identity, times, the shape of meter values, what is left over. Nothing is rejected
- * for its content: what looks wrong is flagged, what has no column goes into extra, raw or payload,
- * what cannot be text goes into payload_raw. Pure but for the known layouts; one thread.
+ * Message -> rows. Which field goes into which column is in schemas/; here is what no table can
+ * say: identity, times, the shape of meter values, what is left over. Nothing is rejected for its
+ * content: what looks wrong is flagged, what has no column goes into extra, raw or payload, what
+ * cannot be text goes into payload_raw. Pure but for the known layouts; one thread.
  *
  * Identity (digest version 1). The key of an event is station, its own time, EVSE and a digest of
  * its content in canonical form (decode/value.h), so a repeat finds its first copy whatever path
  * and encoding it came by. A message without a time of its own has the time of receipt, and its
  * digest also covers direction, action, message id and trace id; so has one whose time is invalid.
- * Of an answer the action is no part of it, since an OCPP-J array does not name it; two that name
- * different ones are two all the same. No details and empty ones ({}) are the same.
- * The key of the latter has no time (TIME_UNDATED): its digest carries the window of
- * dedupe.window in which it was received (row_content()), so that the same message is a new event
- * after that.
+ * The action is not part of an answer's digest, since an OCPP-J array does not name it; two answers
+ * that name different actions are still two. No details and empty ones ({}) are the same. The key
+ * of the latter has no time (TIME_UNDATED): its digest carries the window of dedupe.window in which
+ * it was received (row_content()), so that the same message is a new event after that.
  */
 struct rows_options {
 	bool results_all;                 /* store results that say nothing */
@@ -61,20 +60,20 @@ struct rows_result {
 
 /*
  * Everything comes from the arena and borrows from the message. False with err: TRANSIENT
- * "arena_full"; POISON for a message to the store that is not as it should be, or "limit" for one
- * with a name that is longer than an index takes.
+ * "arena_full"; POISON for a message to the store that breaks its contract, or "limit" for one with
+ * a name that is longer than an index takes.
  */
 MUST_CHECK bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
 	struct rows_result *out, struct error *err);
 
 /*
- * A row for dead_letters, all of whose texts can be stored. NULL if the arena is full.
- * payload_bytes: size as received.
+ * A row for dead_letters; all of its texts can be stored. NULL if the arena is full. payload_bytes:
+ * size as received.
  */
 MUST_CHECK struct row *rows_dead_letter(struct arena *arena, const struct message *m,
 	const struct error *why, uint64_t payload_bytes, struct slice sha256);
 
-/* Of a dead letter that was refused itself: leave numbers and its place in the log. */
+/* For a dead letter that was refused itself: keep only numbers and its place in the log. */
 void rows_strip_dead_letter(struct row *row);
 
 /* True for the row of a result or error in ocpp_events. */

@@ -10,7 +10,7 @@ enum {
 	INDEX_HEAD_BYTES = 8, /* IndexTupleData; all columns are NOT NULL */
 	INDEX_ALIGN = 8,
 	SHORT_TEXT_BYTES = 126, /* has a header of one byte, without alignment */
-	/* Behind the id of a transaction that has none there is a digest (transaction_key()). */
+	/* An id that stands for no transaction is followed by a digest (transaction_key()). */
 	TRANSACTION_KEY_MORE = 24,
 };
 

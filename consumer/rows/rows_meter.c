@@ -55,7 +55,7 @@ static void sample_resolve(const struct meter *v, struct value *value, struct nu
 		out->parts[part] = path->count == 0 ? NULL : schema_get(path, value, value);
 	}
 	text = sample_value(out);
-	/* Signed data may look like a number; it is none. */
+	/* Signed data may look like a number, but is not one. */
 	if (slice_is_absent(text) || sample_is_signed(out))
 		out->form = DECIMAL_NONE;
 	else
@@ -122,7 +122,7 @@ static bool layout_store(struct meter *v, struct slice layout)
 	cell_set_text(row, TABLE_meter_value_layouts_layout, layout);
 	cell_set_text(row, TABLE_meter_value_layouts_first_charge_station_id,
 		v->work->message->station);
-	/* Behind the row that needs it; tables are written in their own order. */
+	/* After the row that needs it; tables are written in their own order. */
 	row->next = NULL;
 	out->last->next = row;
 	out->last = row;
@@ -547,7 +547,7 @@ bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 		return true;
 	for (uint32_t i = 0; i < each->count; i++) {
 		if (each->items[i].kind != VALUE_MAP)
-			return true; /* not as described: kept as it is, in extra or as an event */
+			return true; /* not as its schema says: kept in extra or as an event */
 	}
 	all = arena_alloc(w->message->scratch, each->count * sizeof(*all));
 	if (all == NULL)

@@ -16,7 +16,7 @@ struct sample {
 	struct numeric *number;            /* in the row; absent if NONE */
 };
 
-/* A MeterValue at hand. */
+/* The current MeterValue. */
 struct meter {
 	struct rows_work *work;
 	const struct schema_block *block;

@@ -37,7 +37,7 @@ static bool message_is_unnamed(const struct message *m)
 	return rows_is_answer(m) && m->action.size == 0 && m->id.size > 0;
 }
 
-/* One form of a message leaves out what is empty in another: a request, a response, the details of
+/* One shape of a message leaves out what is empty in another: a request, a response, the details of
  * an error. */
 bool rows_settle_payload(struct rows_work *w)
 {

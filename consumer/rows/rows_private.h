@@ -31,14 +31,14 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v);
 
 void rows_set_flag(struct row *row, int64_t flag);
 
-/* The digest of an event, of its content in canonical form. */
+/* The digest of an event: of the canonical text of its content. */
 void row_set_digest(const struct rows_work *w, struct row *row, struct slice content);
 
 /* A half for exchange_halves, of the message's first row. False if the arena is full. */
 MUST_CHECK bool rows_add_half(struct rows_work *w, char kind, struct slice action);
 
-/* rows_names.c: how answers that do not name their action get it, and what is absent in one form of
- * a message and empty in another. Before there are rows, instead of them, and behind them. */
+/* rows_names.c: how answers that do not name their action get it, and what is absent in one shape
+ * of a message and empty in another. Before there are rows, instead of them, and after them. */
 bool rows_is_answer(const struct message *m);
 MUST_CHECK bool rows_settle_payload(struct rows_work *w);
 MUST_CHECK bool rows_settle_name(struct rows_work *w);
@@ -48,7 +48,7 @@ MUST_CHECK bool rows_name_answer(struct rows_work *w);
 /* rows_meter.c: one row per meter value. False if the arena is full. */
 MUST_CHECK bool rows_meter_values(struct rows_work *w, const struct schema_block *block);
 
-/* rows_store.c: one row for what the store is told. POISON if it is not told so; TRANSIENT. */
+/* rows_store.c: one row for a message to the store. POISON if it breaks its contract; TRANSIENT. */
 MUST_CHECK bool rows_store(struct rows_work *w, struct error *err);
 
 /* rows_limits.c: every name is short enough for the indexes it goes into; else POISON "limit". */

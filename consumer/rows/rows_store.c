@@ -6,13 +6,13 @@
 #include "store/store.h"
 
 /*
- * A message to the store -> one row. Unlike what a station says, which is taken as it is, this is
- * an order: what is not as docs/store.md describes it is refused, and becomes a dead letter.
+ * A message to the store -> one row. Unlike a station's message, which is taken as it is, this is
+ * an order: whatever breaks the contract in docs/store.md is refused, and becomes a dead letter.
  */
 enum { STORE_KEY_BYTES_MAX = 255 };
 
-/* So far the clock of whoever tells may be ahead of ours. A time beyond that is no time at which
- * anything was said: it would outlast every later word. */
+/* How far the sender's clock may be ahead of ours. A time beyond that is not believed: it would
+ * outlast every later message. */
 static const int64_t STORE_AHEAD_US_MAX = 60 * US_PER_SECOND;
 
 enum store_null { STORE_NOT_NULL, STORE_NULLABLE, STORE_FILLED };
@@ -157,7 +157,7 @@ static void store_fill_location(const struct message *m, struct row *row)
 		cell_set_text(row, TABLE_store_location_party_id, slice_from_cstr("XXX"));
 }
 
-/* Its key is the digest of its DER form, whatever the message says. */
+/* Its key is the digest of its DER encoding, whatever the message says. */
 static bool store_fill_certificate(struct arena *arena, struct row *row, struct error *err)
 {
 	struct slice pem = cell_text(row, TABLE_store_certificate_pem);
@@ -209,7 +209,7 @@ static bool store_check_keys(const struct store_kind *kind, const struct row *ro
 	return true;
 }
 
-/* Of what is deleted only the key is kept; the other columns cannot be NULL. */
+/* A delete keeps only the key; the other columns cannot be NULL. */
 static void store_empty(struct row *row, int from, int last_updated)
 {
 	for (int i = from; i < last_updated; i++) {
@@ -235,14 +235,14 @@ static bool store_check_complete(const struct row *row, int last_updated, struct
 	return true;
 }
 
-/* When it was said: as told, but never later than it was received. */
+/* When it was said: the sender's time, but never later than the time of receipt. */
 static void store_set_said(const struct message *m, const struct store_kind *kind, struct row *row)
 {
-	const struct cell *told = &row->cells[kind->last_updated];
+	const struct cell *stated = &row->cells[kind->last_updated];
 
-	if (told->present && told->number > m->received_us + STORE_AHEAD_US_MAX)
+	if (stated->present && stated->number > m->received_us + STORE_AHEAD_US_MAX)
 		cell_set_number(row, kind->flags, FLAG_time_future);
-	else if (told->present)
+	else if (stated->present)
 		return;
 	cell_set_number(row, kind->last_updated, m->received_us);
 }

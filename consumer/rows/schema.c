@@ -16,7 +16,7 @@ struct schemas {
 	uint16_t slots[SCHEMA_SLOTS]; /* index + 1; 0 = empty */
 };
 
-/* The file at hand. */
+/* The current file. */
 struct schema_reader {
 	struct schemas *schemas;
 	const struct embedded_file *file;
@@ -162,7 +162,7 @@ static bool schema_sample_line(struct schema_reader *r, struct error *err)
 			return schema_path_parse(r, r->words[1], &r->block->sample_parts[part],
 				err);
 	}
-	return schema_error(r, err, "a part of a sample that is not known");
+	return schema_error(r, err, "an unknown part of a sample");
 }
 
 /* COLUMN = CONSTANT, or COLUMN PATH TYPE [required] [default TEXT] */
@@ -197,7 +197,7 @@ static bool schema_field_line(struct schema_reader *r, struct error *err)
 		}
 	}
 	if (w != r->words_count)
-		return schema_error(r, err, "words that mean nothing at the end of the line");
+		return schema_error(r, err, "unknown words at the end of the line");
 	if (r->block->fields_count == SCHEMA_FIELDS_MAX)
 		return schema_error(r, err, "too many fields");
 	r->block->fields[r->block->fields_count++] = f;
@@ -230,7 +230,7 @@ static bool schema_line(struct schema_reader *r, struct slice line, struct error
 		r->in_samples = true;
 		return schema_path_parse(r, r->words[1], &r->block->samples, err);
 	}
-	return schema_error(r, err, "a word that is not known at the beginning of a line");
+	return schema_error(r, err, "an unknown word at the beginning of a line");
 }
 
 static size_t schema_slot(enum message_version version, enum message_type type, struct slice action)

@@ -34,7 +34,7 @@ enum sample_part {
 struct schema_path {
 	struct slice names[SCHEMA_PATH_MAX];
 	size_t count;
-	bool from_root; /* of the payload, not of the element at hand */
+	bool from_root; /* of the payload, not of the current element */
 };
 
 struct schema_field {
@@ -85,14 +85,14 @@ void schemas_free(struct schemas **schemas);
 extern const struct embedded_file schema_files[];
 extern const size_t schema_count;
 
-/* NULL if the message has no description: it is stored as it is. */
+/* NULL if the message has no schema: it is stored unchanged. */
 const struct schema_message *schemas_find(const struct schemas *s, enum message_version version,
 	enum message_type type, struct slice action);
 
-/* For listings and tests: all of them, NULL behind the last. */
+/* For listings and tests: all of them, NULL after the last. */
 const struct schema_message *schemas_at(const struct schemas *s, size_t index);
 
-/* Follow a path; NULL if it does not lead to anything. */
+/* Follow a path; NULL if it leads nowhere. */
 struct value *schema_get(const struct schema_path *path, struct value *element, struct value *root);
 
 #endif

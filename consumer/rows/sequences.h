@@ -8,12 +8,12 @@
 #include <stdint.h>
 
 /*
- * What was found out about lists of samples, by the forms of their maps (decode/value.h). Samples
- * of the same forms in the same order differ in nothing but their values, so that their layout has
- * not to be put together again. Forms are numbers of one decoder.
+ * What was learned about lists of samples, by the forms of their maps (decode/value.h). Samples of
+ * the same forms in the same order differ only in their values, so that their layout need not be
+ * put together again. Forms are numbers of one decoder.
  *
- * Only lists of which nothing is left once parts and values are in their columns are kept here.
- * Memory is fixed: what was learned stays, and a full store learns nothing more. One thread.
+ * Only lists that are completely in their columns, with nothing left over, are kept here. Memory is
+ * fixed: what was learned stays, and a full store learns nothing more. One thread.
  */
 enum { SEQUENCE_SAMPLES_MAX = 32 };
 

@@ -407,8 +407,8 @@ static bool sweep_instant(struct sweep *s, struct session_fact *facts, size_t fr
 	return true;
 }
 
-/* What came before the first start, and is no session of its own for want of an end, is of the
- * first one: clocks and orders of messages are not that exact. */
+/* What came before the first start, and is not a session of its own because it has no end, belongs
+ * to the first one: clocks and the order of messages are not that exact. */
 static bool join_early(struct sessions *sessions, struct arena *arena)
 {
 	struct session *early = &sessions->all[0], *first = NULL;

@@ -9,23 +9,24 @@
 
 /*
  * Sessions of an id that was used more than once at its station: a CSMS that gives 0, or any other
- * id, to one session after the other, or to two connectors at once; a 2.x station that begins to
- * count again when it has restarted. The result depends on the set of events alone, not on their
- * order. Pure; any thread.
+ * id, to several sessions in turn, or to two connectors at once; a 2.x station that starts counting
+ * again after a restart. The result depends on the set of events alone, not on their order. Pure;
+ * any thread.
  *
- * Events count in the order of the station's own times; one without a time counts at its receipt.
- * A start begins a session, and the one that was open at the same connector gets nothing more.
- * (2.x: a start whose seqNo goes on from the start before it is another start of the same session.)
- * Any other event is of an open session: if there are several, of the one at its connector; if
- * there still are, of the one with its token. If none is open it is of the one that began last; at
- * its place and with its token, if there was one since none was open. An end with the token of one
- * that has ended, and of none that is open, is that end once more.
- * An end that could be of several is of none, and all of those are flagged end_ambiguous.
+ * Events count in the order of the station's own times; one without a time counts at its receipt. A
+ * start begins a session, and the one that was open at the same connector gets nothing more. (2.x:
+ * a start whose seqNo continues that of the start before it is another start of the same session.)
+ * Any other event belongs to an open session: of several, to the one at its connector; of several
+ * still, to the one with its token. If none is open it belongs to the one that began last; to one
+ * at its place and with its token, if there was one since the last time that none was open. An end
+ * with the token of a session that has ended, and of none that is open, repeats that end. An end
+ * that could belong to several sessions belongs to none, and all of those are flagged
+ * end_ambiguous.
  */
 struct session_fact {
 	struct transaction *t; /* what this event says; of a start with one of its answers */
 	const struct row *event;
-	int64_t time_us;              /* the station's, or of receipt where that is none */
+	int64_t time_us;              /* the station's, or of receipt if the station's is invalid */
 	struct transaction_link link; /* of a 1.6 start */
 	bool linked;
 
@@ -33,7 +34,7 @@ struct session_fact {
 	struct session *session;
 	bool start;
 	bool end;
-	bool apart; /* a start that got a shared id in a refusal */
+	bool apart; /* a start that got a shared id with a refusal */
 	bool done;
 };
 

@@ -243,7 +243,7 @@ static struct rank start_rank(const struct rank *event, const struct row *row,
 }
 
 /*
- * Who charges where is what the first event says, not the last: the order turns round. A start
+ * Who charges where is what the first event says, not the last, so the order is reversed. A start
  * says it best, an end worst.
  */
 static struct rank first_rank(const struct rank *event, bool start, bool stop,
@@ -345,9 +345,9 @@ static void reading_drop(struct transaction *t, enum transaction_group group)
 }
 
 /*
- * Start and end are of one place, or one of them is none. A reading that is dropped here would
- * never be one again: what is at the outlet, and that there were two other places, stays true.
- * Where 1.6 states meterStart or meterStop nobody knows the place.
+ * Start and end are readings of one place, or one of them does not count. A reading that is dropped
+ * here could never count again: what is at the outlet, and that there were two other places, stays
+ * true. Where 1.6 states meterStart or meterStop the place is unknown.
  */
 static void readings_of_one_place(struct transaction *t)
 {
@@ -526,7 +526,7 @@ static bool meter_is_backwards(const struct transaction *t)
 	       decimal_compare(stop, start) < 0;
 }
 
-/* No connector gives more: what does is a meter whose unit or place of the point is not as said. */
+/* No connector gives more: then the meter's unit or decimal point is not what the station says. */
 static bool energy_is_implausible(const struct transaction *t)
 {
 	const struct cell *start = &t->row->cells[TABLE_transactions_started_at];

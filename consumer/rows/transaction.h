@@ -53,10 +53,11 @@ struct transaction {
 	struct seq_range *ranges;
 	uint32_t ranges_count;
 	/*
-	 * Not stored. resplit: the id has several starts, or is one after all; its sessions come
-	 * of all of its events (rows/sessions.h). earliest_us: of what was merged, TIME_UNDATED if
-	 * something has no time. shared_id: of an event that stands for itself, the id it states.
-	 * unlinked: nothing but that a start turned out not to have this id, which is not shared.
+	 * Not stored. resplit: the id has several starts, or turned out to be an id; its sessions
+	 * are built from all of its events (rows/sessions.h). earliest_us: of what was merged,
+	 * TIME_UNDATED if something has no time. shared_id: of an event that stands for itself, the
+	 * id it states. unlinked: says only that a start turned out not to have this id, which is
+	 * not shared.
 	 */
 	bool resplit;
 	bool unlinked;
@@ -75,8 +76,9 @@ enum {
 };
 
 /*
- * Kinds of readings. Those at the outlet are better than all others. Elsewhere is a place only
- * while it is the only one: readings at two other places are none, whatever comes (PLACES).
+ * Kinds of readings. Those at the outlet are better than all others. Another place counts only
+ * while it is the only one: readings at two other places do not count, whatever else comes
+ * (PLACES).
  */
 enum {
 	READING_ELSEWHERE = 1,
@@ -113,15 +115,15 @@ struct transaction_link {
 /* Above zero if a fits better than b. */
 int transaction_link_compare(const struct transaction_link *a, const struct transaction_link *b);
 
-/* An empty transaction; NULL if the arena is full. The id is not copied: it is borrowed. */
+/* An empty transaction; NULL if the arena is full. The id is borrowed. */
 MUST_CHECK struct transaction *transaction_new(struct arena *arena, struct slice station,
 	struct slice id);
 
 /*
  * An empty transaction of a 1.6 event. Ids of 0 and below are ids only where the CSMS has given
  * them to a start that it accepts: a station uses them when it never got one, for any number of
- * sessions (OCPP 1.6 errata 3.18), and a CSMS sends them with a refusal. So each event that has
- * one stands for itself, with its digest behind the id, until such a start is known (shared_id,
+ * sessions (OCPP 1.6 errata 3.18), and a CSMS sends them with a refusal. So each event that has one
+ * stands for itself, with its digest after the id, until such a start is known (shared_id,
  * resplit).
  */
 MUST_CHECK struct transaction *transaction_new_16(struct arena *arena, struct slice station,
@@ -131,8 +133,8 @@ MUST_CHECK struct transaction *transaction_new_16(struct arena *arena, struct sl
 MUST_CHECK struct transaction *transaction_of_shared_id(const struct transaction *t,
 	struct arena *arena);
 
-/* False while nothing but a cost is known, which is no transaction yet, and of shared ids. */
-/* A start of 1.6 had this id, and has not any more: what was made of it must be made anew. */
+/* False while only a cost is known, which is not a transaction yet, and for shared ids. */
+/* A start of 1.6 had this id and no longer has it: what was made from it must be rebuilt. */
 struct transaction *transaction_without_start(struct arena *arena, struct slice station,
 	struct slice id, int64_t start_us);
 
@@ -140,7 +142,7 @@ bool transaction_has_events(const struct transaction *t);
 
 /*
  * What an event says about its transaction: fills t from a row of transaction_events. link: how a
- * 1.6 start came by its id; NULL for all others. False if the arena is full.
+ * 1.6 start got its id; NULL for all others. False if the arena is full.
  */
 MUST_CHECK bool transaction_add_event(struct transaction *t, const struct row *event,
 	const struct transaction_link *link, struct arena *arena);
@@ -149,7 +151,7 @@ MUST_CHECK bool transaction_add_event(struct transaction *t, const struct row *e
 void transaction_add_reading(struct transaction *t, bool at_start, const struct reading *reading,
 	uint64_t digest);
 
-/* The cost so far; of several the one received last. It is no event: it waits for one. */
+/* The cost so far; of several the one received last. It is not an event: it waits for one. */
 void transaction_add_cost(struct transaction *t, struct slice cost, int64_t received_us,
 	uint64_t digest);
 

@@ -217,7 +217,7 @@ static void bind_get(const struct store_field *f, const PGresult *result, int ro
 	int64_t time;
 
 	switch (f->type) {
-	case STORE_TEXT: /* libpq puts a NUL behind every value */
+	case STORE_TEXT: /* libpq puts a NUL after every value */
 	case STORE_JSON:
 		text = null ? NULL : (const char *)value + (f->type == STORE_JSON);
 		memcpy(into, &text, sizeof(text));

@@ -37,7 +37,7 @@ static bool check_params(const struct store_query *q, const PGresult *d, struct 
 		if (PQparamtype(d, i) !=
 			(rows ? store_type_array_oid(f->type) : store_type_oid(f->type)))
 			return error_set(err, ERROR_FATAL, "schema",
-				"%s: parameter $%d is no %s%s, as %s.%s is declared", q->name,
+				"%s: parameter $%d is not %s%s, as %s.%s is declared", q->name,
 				i + 1, store_type_name(f->type), rows ? "[]" : "", q->params->name,
 				f->name);
 	}
@@ -55,7 +55,7 @@ static bool check_column(const struct store_query *q, const PGresult *d, int i,
 			q->name, i + 1, PQfname(d, i), f->name);
 	if (PQftype(d, i) != store_type_oid(f->type))
 		return error_set(err, ERROR_FATAL, "schema",
-			"%s: column \"%s\" is no %s, as it is declared", q->name, f->name,
+			"%s: column \"%s\" is not %s, as it is declared", q->name, f->name,
 			store_type_name(f->type));
 	if (not_null != '\0' && (not_null == 't') != (f->null != STORE_NULLABLE))
 		return error_set(err, ERROR_FATAL, "schema",

@@ -4,8 +4,8 @@
 #include "store/shapes.h"
 
 /*
- * The calls of the store by the name of an entity, for who handles them all alike (the command
- * line). Rows are structs of the entity's shape. See store.h for what the calls promise.
+ * The calls of the store by the name of an entity, for callers that handle them all alike (the
+ * command line). Rows are structs of the entity's shape. See store.h for what the calls promise.
  */
 struct store_entity {
 	const char *name; /* "charge-station" */

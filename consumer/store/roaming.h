@@ -6,16 +6,16 @@
 /* Certificates, OCPI registrations and parties, locations. See store.h. */
 
 /*
- * The key of a certificate: SHA-256 of its DER form in base64url without padding, so that it does
- * not change with how the PEM is wrapped. POISON if pem holds no certificate.
+ * The key of a certificate: SHA-256 of its DER encoding in base64url without padding, so that it
+ * does not change with how the PEM is wrapped. POISON if pem holds no certificate.
  */
 enum { OCPP_CERTIFICATE_HASH_BYTES = 44 };
 OCPP_API MUST_CHECK bool ocpp_certificate_hash(const char *pem,
 	char out[OCPP_CERTIFICATE_HASH_BYTES], struct error *err);
 
 /*
- * The id that MaEVE gives a certificate to be installed: SHA-256 of the DER form of the first one
- * in pem, in hexadecimal. POISON if pem holds no certificate.
+ * The id that MaEVE gives a certificate to be installed: SHA-256 of the DER encoding of the first
+ * one in pem, in hexadecimal. POISON if pem holds no certificate.
  */
 enum { OCPP_CERTIFICATE_ID_BYTES = 65 };
 OCPP_API MUST_CHECK bool ocpp_certificate_id(const char *pem, char out[OCPP_CERTIFICATE_ID_BYTES],
@@ -58,7 +58,7 @@ OCPP_API MUST_CHECK enum ocpp_outcome ocpp_party_lookup(struct ocpp_store *store
 OCPP_API MUST_CHECK bool ocpp_party_delete(struct ocpp_store *store, const char *role,
 	const char *country_code, const char *party_id, int64_t last_updated, struct error *err);
 
-/* Those behind a key; all NULL = from the beginning. */
+/* Those after a key; all NULL = from the beginning. */
 struct ocpp_party_page {
 	const char *role; /* of this role only; NULL = all */
 	const char *after_role;

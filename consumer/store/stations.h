@@ -11,7 +11,7 @@
 
 /* ---- how they log in ---- */
 
-/* An empty password is none. */
+/* An empty password means no password. */
 OCPP_API MUST_CHECK bool ocpp_station_auth_set(struct ocpp_store *store,
 	const struct ocpp_station_auth *stations, size_t count, struct error *err);
 

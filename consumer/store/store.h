@@ -15,9 +15,10 @@
  * Any number of threads may use one store. Every call ends by its deadline, with success or with
  * err; one that fails because the server went away is tried again until then. All calls may be
  * repeated: set is one atomic statement for all rows it is given, delete of something absent is
- * fine, and what was told twice is there once. What is not there is OCPP_ABSENT, no error.
+ * fine, and what was set twice is there once. Something that is not there is OCPP_ABSENT, not an
+ * error.
  *
- * Of two things said about one key the newest counts by last_updated, whichever comes first; of a
+ * Of two sets or deletes of one key the newest by last_updated counts, whichever comes first; of a
  * set and a delete of one time the delete. A call without a time (0) is newer than what is there.
  * Of two sets of one time the one stored last counts.
  *
@@ -43,7 +44,7 @@ struct ocpp_store_options {
 /* An integer that is not given. */
 #define OCPP_NONE INT32_MIN
 
-/* A time that a station reported and that is none. */
+/* A time that a station reported and that is invalid. */
 #define OCPP_TIME_INVALID INT64_MIN
 
 /* Rows in one call, and bytes in all their text together. */

@@ -23,7 +23,7 @@ struct store_request {
 MUST_CHECK bool store_run(struct ocpp_store *s, const struct store_request *requests, size_t count,
 	const void **out, size_t *count_out, struct error *err);
 
-/* What the calls are made of. Rows of 0 are fine for set. */
+/* What the calls are built from. A set of 0 rows is fine. */
 MUST_CHECK bool store_set(struct ocpp_store *s, enum store_query_id query, const void *rows,
 	size_t count, struct error *err);
 MUST_CHECK enum ocpp_outcome store_lookup(struct ocpp_store *s, enum store_query_id query,
@@ -33,10 +33,10 @@ MUST_CHECK bool store_list(struct ocpp_store *s, enum store_query_id query,
 MUST_CHECK bool store_delete(struct ocpp_store *s, enum store_query_id query, const char *id,
 	int64_t last_updated, struct error *err);
 
-/* limit as the caller gave it; POISON if it is none. */
+/* limit as the caller gave it; POISON if it is out of range. */
 MUST_CHECK bool store_limit(int32_t given, int32_t *out, struct error *err);
 
-/* What the server says of a query after preparing it anew; NULL with err. PQclear() it. */
+/* What the server says of a query after preparing it; NULL with err. PQclear() it. */
 PGresult *store_describe(struct ocpp_store *s, enum store_query_id query, struct error *err);
 
 /* A query of no parameters, with results as text; NULL with err. PQclear() it. */

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 
 /* The meter values as rows of their own; NULL with err without memory or beyond the limit. */
-static struct store_told_value *told_values(const struct ocpp_transaction_told *t,
+static struct store_report_value *report_values(const struct ocpp_transaction_report *t,
 	struct error *err)
 {
-	struct store_told_value *rows;
+	struct store_report_value *rows;
 
 	if (t->meter_values_count > OCPP_ROWS_MAX) {
 		error_set(err, ERROR_POISON, "bad_row", "more than %d rows in one call",
@@ -17,16 +17,16 @@ static struct store_told_value *told_values(const struct ocpp_transaction_told *
 	if (rows == NULL)
 		error_set(err, ERROR_TRANSIENT, "memory", "out of memory");
 	for (size_t i = 0; rows != NULL && i < t->meter_values_count; i++)
-		rows[i] = (struct store_told_value){t->charge_station_id, t->transaction_id,
+		rows[i] = (struct store_report_value){t->charge_station_id, t->transaction_id,
 			t->meter_values[i].event_time, t->meter_values[i].sampled_value};
 	return rows;
 }
 
-/* The meter values and what is told, in one transaction: the query looks at the values. */
-static bool transaction_tell(struct ocpp_store *store, enum store_query_id query,
-	const struct ocpp_transaction_told *t, struct error *err)
+/* The meter values and the report, in one transaction: the query looks at the values. */
+static bool transaction_report(struct ocpp_store *store, enum store_query_id query,
+	const struct ocpp_transaction_report *t, struct error *err)
 {
-	struct store_told told = {
+	struct store_report report = {
 		.charge_station_id = t->charge_station_id,
 		.transaction_id = t->transaction_id,
 		.id_token = t->id_token,
@@ -37,10 +37,10 @@ static bool transaction_tell(struct ocpp_store *store, enum store_query_id query
 		.seq_no = t->seq_no,
 		.offline = t->offline,
 	};
-	struct store_told_value *values = told_values(t, err);
+	struct store_report_value *values = report_values(t, err);
 	struct store_request requests[] = {
 		{QUERY_transaction_values, values, t->meter_values_count},
-		{query, &told, 1},
+		{query, &report, 1},
 	};
 	size_t skip = t->meter_values_count == 0 ? 1 : 0;
 	bool ok = values != NULL && store_run(store, requests + skip, 2 - skip, NULL, NULL, err);
@@ -49,34 +49,34 @@ static bool transaction_tell(struct ocpp_store *store, enum store_query_id query
 	return ok;
 }
 
-bool ocpp_transaction_create(struct ocpp_store *store, const struct ocpp_transaction_told *told,
+bool ocpp_transaction_create(struct ocpp_store *store, const struct ocpp_transaction_report *report,
 	struct error *err)
 {
-	return transaction_tell(store, QUERY_transaction_create, told, err);
+	return transaction_report(store, QUERY_transaction_create, report, err);
 }
 
-bool ocpp_transaction_update(struct ocpp_store *store, const struct ocpp_transaction_told *told,
+bool ocpp_transaction_update(struct ocpp_store *store, const struct ocpp_transaction_report *report,
 	struct error *err)
 {
-	return transaction_tell(store, QUERY_transaction_update, told, err);
+	return transaction_report(store, QUERY_transaction_update, report, err);
 }
 
-bool ocpp_transaction_end(struct ocpp_store *store, const struct ocpp_transaction_told *told,
+bool ocpp_transaction_end(struct ocpp_store *store, const struct ocpp_transaction_report *report,
 	struct error *err)
 {
-	return transaction_tell(store, QUERY_transaction_end, told, err);
+	return transaction_report(store, QUERY_transaction_end, report, err);
 }
 
 bool ocpp_transaction_set_cost(struct ocpp_store *store, const char *charge_station_id,
 	const char *transaction_id, const char *total_cost, struct error *err)
 {
-	struct store_told told = {
+	struct store_report report = {
 		.charge_station_id = charge_station_id,
 		.transaction_id = transaction_id,
 		.seq_no = OCPP_NONE,
 		.total_cost = total_cost,
 	};
-	struct store_request r = {QUERY_transaction_cost, &told, 1};
+	struct store_request r = {QUERY_transaction_cost, &report, 1};
 
 	return store_run(store, &r, 1, NULL, NULL, err);
 }

@@ -4,14 +4,14 @@
 #include "store/store.h"
 
 /*
- * Transactions. What is read is what stations reported (table transactions, merged from events)
- * and, where they reported nothing, what was told here. What is told may come in any order and
- * repeat: an end or an update without a start makes the transaction, and of two starts or two ends
- * the first counts. Each call is one transaction of the database. See store.h for the rest.
+ * Transactions. Read are those that stations reported (table transactions, merged from events) and,
+ * where they reported nothing, those reported here. Reports may come in any order and repeat: an
+ * end or an update without a start makes the transaction, and of two starts or two ends the first
+ * counts. Each call is one transaction of the database. See store.h for the rest.
  */
 
-/* One thing that is told of a transaction. */
-struct ocpp_transaction_told {
+/* One report about a transaction. */
+struct ocpp_transaction_report {
 	const char *charge_station_id;
 	const char *transaction_id;
 	const char *id_token; /* create */
@@ -26,11 +26,11 @@ struct ocpp_transaction_told {
 };
 
 OCPP_API MUST_CHECK bool ocpp_transaction_create(struct ocpp_store *store,
-	const struct ocpp_transaction_told *told, struct error *err);
+	const struct ocpp_transaction_report *report, struct error *err);
 OCPP_API MUST_CHECK bool ocpp_transaction_update(struct ocpp_store *store,
-	const struct ocpp_transaction_told *told, struct error *err);
+	const struct ocpp_transaction_report *report, struct error *err);
 OCPP_API MUST_CHECK bool ocpp_transaction_end(struct ocpp_store *store,
-	const struct ocpp_transaction_told *told, struct error *err);
+	const struct ocpp_transaction_report *report, struct error *err);
 
 /* What it costs so far, as decimal text. */
 OCPP_API MUST_CHECK bool ocpp_transaction_set_cost(struct ocpp_store *store,

@@ -164,7 +164,7 @@ def test_bad_rows_are_said_and_the_rest_is_used(migrated, tmp_path):
     found = replay(migrated, "--csv", 'station=id,time=ts,value=the "kWh",zone=+01:00,'
                    "decimal=comma", table, code=1)
     assert (found["records"], found["stored"], found["unreadable"]) == (2, 2, 3)
-    for line, why in ((2, "its time is none"), (6, "a quote is not closed"),
+    for line, why in ((2, "its time is invalid"), (6, "a quote is not closed"),
                       (7, "its value has a point, though decimal=comma")):
         assert f'file={table} line={line} count=1 msg="{why}"' in found["stderr"]
     assert migrated.rows("SELECT charge_station_id, sampled::text, event_time ="
@@ -175,7 +175,7 @@ def test_bad_rows_are_said_and_the_rest_is_used(migrated, tmp_path):
     found = replay(migrated, "--csv", MAP, no_header, code=1)
     assert found["records"] == 0 and "line=1" in found["stderr"]
     done = run_cli(migrated.settings(), "replay", "--csv", "station=id", table)
-    assert done.returncode == 2 and "is no map of columns" in done.stderr
+    assert done.returncode == 2 and "is not a map of columns" in done.stderr
 
 
 def test_versions_times_and_what_is_asked_for(migrated, tmp_path):

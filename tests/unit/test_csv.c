@@ -88,8 +88,8 @@ static void rows_that_are_none_say_why(void **state)
 
 	(void)state;
 	assert_bad("a\"b,c\n", "inside a cell");
-	assert_bad("\"a\"b,c\n", "behind a closing quote");
-	assert_bad("\"a\"\rb\n", "behind a closing quote");
+	assert_bad("\"a\"b,c\n", "follows a closing quote");
+	assert_bad("\"a\"\rb\n", "follows a closing quote");
 	assert_bad("\"a,b\nc,d\n", "not closed");
 
 	assert_non_null(text);
@@ -298,7 +298,7 @@ static void bad_rows_cost_nothing_but_themselves(void **state)
 		"line 4: it has no station\n"
 		"line 5: its station has a /, which no topic takes\n"
 		"line 6: it has no time\n"
-		"line 7: its time is none\n"
+		"line 7: its time is invalid\n"
 		"line 8: its time has no zone, and --csv gives none (zone=+01:00 or "
 		"zone=Europe/Berlin)\n"
 		"line 9: its time is before 2010 or after 2099\n"

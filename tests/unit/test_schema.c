@@ -39,14 +39,14 @@ static void errors_have_file_and_line(void **state)
 		{ROW " evse_id a.b.c.d.e.f integer\n", "x:3: a path is empty or too long"},
 		{ROW " evse_id / integer\n", "x:3: a path is empty"},
 		{ROW " evse_id a integer more\n",
-			"x:3: words that mean nothing at the end of the line"},
+			"x:3: unknown words at the end of the line"},
 		{ROW " evse_id a integer default\n",
-			"x:3: words that mean nothing at the end of the line"},
+			"x:3: unknown words at the end of the line"},
 		{ROW " 1 2 3 4 5 6 7 8 9\n", "x:3: too many words"},
 		{ROW "samples a\n", "x:3: samples PATH goes into a block of rows"},
 		{ROWS "samples\n", "x:3: samples PATH goes into a block of rows"},
-		{ROWS "samples a\n colour a string\n", "x:4: a part of a sample that is not known"},
-		{HEAD "table x\n", "x:2: a word that is not known at the beginning of a line"},
+		{ROWS "samples a\n colour a string\n", "x:4: an unknown part of a sample"},
+		{HEAD "table x\n", "x:2: an unknown word at the beginning of a line"},
 	};
 
 	(void)state;

@@ -1,6 +1,6 @@
--- Meter values of which others have said more: from the temporary table they were copied into, those
--- whose station, time and EVSE have none yet. (LIMIT keeps it a look into the index of one
--- partition for each.) The keys of those that went in are returned.
+-- Meter values that fill in missing ones: of the temporary table they were copied into, those whose
+-- station, time and EVSE have none yet. (LIMIT keeps it a look into the index of one partition for
+-- each.) Returns the keys of those that went in.
 INSERT INTO {table} ({columns})
 SELECT {columns} FROM pg_temp.careful_{table} c
 WHERE (

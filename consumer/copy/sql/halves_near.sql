@@ -1,6 +1,6 @@
 -- The halves of an id nearest to those of the batch, on either side and between them, within twice
--- pairing.keep (PAIRING_REACH). Which belongs to which is decided where the batch is made: this only
--- brings together what is needed for that, so much and no more for each run of new halves.
+-- pairing.keep (PAIRING_REACH). Which belongs to which is decided by the program (pairing.c): this
+-- only collects what it needs for that, at most so many for each run of new halves.
 SELECT {t_columns:exchange_halves}
 FROM {unnest:exchange_runs}
 CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
--- Layouts whose id is stored for another text. A statement of its own, behind the one that stores
+-- Layouts whose id is stored for another text. A statement of its own, after the one that stores
 -- them, so that it sees what another worker has stored meanwhile.
 SELECT l.layout_id, l.layout
 FROM {unnest:meter_value_layouts}

@@ -1,4 +1,4 @@
--- Sessions that were made anew and are not, or not there, any more ($5 on: those that are now).
+-- Sessions that were rebuilt and no longer exist, or no longer there ($5 on: those that exist now).
 -- Rows of events that stood for themselves go with their keys (removed).
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[])
@@ -16,7 +16,7 @@ WITH asked AS (
         WHERE k.charge_station_id = a.charge_station_id AND k.transaction_id = a.transaction_id
           AND k.begins_at >= a.since AND k.start_key <> ''
         OFFSET 0) k
-    -- In a form that the planner makes a hash of, so that it compares not each with each.
+    -- Written so that the planner uses a hash and does not compare each with each.
     WHERE k.partition_time IS NOT NULL
       AND (k.charge_station_id, k.transaction_id, k.start_key, k.partition_time) NOT IN (
         SELECT * FROM unnest($5::text[], $6::text[], $7::text[], $8::timestamptz[]))

@@ -1,13 +1,13 @@
--- Sessions made anew. Those that are as they were keep their updated_at; those whose partition an
--- operator has dropped stay away. Whether it is there is asked once a day, not for each session; IS
--- TRUE keeps the planner from making a join of it.
-WITH told AS MATERIALIZED (
+-- Rebuilt sessions. Unchanged ones keep their updated_at; those whose partition an operator has
+-- dropped are left out. Whether it is there is asked once a day, not for each session; IS TRUE
+-- keeps the planner from making a join of it.
+WITH made AS MATERIALIZED (
     SELECT x.* FROM {unnest:transactions}
 ), days AS (
-    SELECT DISTINCT date_trunc('day', x.partition_time, 'UTC') AS day FROM told x
+    SELECT DISTINCT date_trunc('day', x.partition_time, 'UTC') AS day FROM made x
 )
 INSERT INTO transactions AS t ({columns:transactions})
-SELECT {x_columns:transactions} FROM told x
+SELECT {x_columns:transactions} FROM made x
 WHERE (date_trunc('day', x.partition_time, 'UTC') IN (
     SELECT d.day FROM days d WHERE has_partition('transactions', d.day))) IS TRUE
 ORDER BY x.charge_station_id, x.transaction_id, x.start_key

@@ -1,14 +1,14 @@
--- What the store was told. Of two for one key the newest counts; of a set and a delete of one time
--- the delete, and of two sets of one time the one that sorts last: the order in which they come does
--- not matter. Numbers of those that are news come back, counted from 0.
-WITH told AS MATERIALIZED (
+-- Messages to the store. Of two for one key the newest counts; of a set and a delete of one time
+-- the delete, and of two sets of one time the one that sorts last: the order in which they come
+-- does not matter. Returns the numbers of those that changed something, counted from 0.
+WITH sent AS MATERIALIZED (
     SELECT DISTINCT ON ({x_keys}) x.*
     FROM {unnest}
     ORDER BY {x_keys}, x.last_updated DESC, x.deleted DESC, ROW({x_columns})::text COLLATE "C" DESC,
         x.n
 ), kept AS (
     INSERT INTO {target} AS t ({columns})
-    SELECT {x_columns} FROM told x
+    SELECT {x_columns} FROM sent x
     ORDER BY {x_keys}
     ON CONFLICT ({keys}) DO UPDATE
     SET {excluded}, updated_at = now()
@@ -19,4 +19,4 @@ WITH told AS MATERIALIZED (
     RETURNING {keys}
 )
 -- IS TRUE keeps the planner from making a join of it, which would compare each with each.
-SELECT (x.n - 1)::integer FROM told x WHERE (({x_keys}) IN (SELECT {keys} FROM kept)) IS TRUE
+SELECT (x.n - 1)::integer FROM sent x WHERE (({x_keys}) IN (SELECT {keys} FROM kept)) IS TRUE

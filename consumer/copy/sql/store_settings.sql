@@ -1,8 +1,8 @@
--- What the store was told of settings: as store.sql, key by key; the other keys of a station stay as
--- they are. A delete is of all keys of a station that were said by then. What has no value says what
--- became of a change, and leaves the value as it is: merged_setting().
+-- Messages to the store about settings: as store.sql, key by key; the other keys of a station stay
+-- as they are. A delete removes all keys of a station that were set by then. A message without a
+-- value reports what became of a change, and leaves the value as it is: merged_setting().
 -- All keys of a station are one value. It is read once for all that a batch says of the station, and
--- || an empty object unpacks it there: else each key that is looked up in it would unpack it again.
+-- || with an empty object unpacks it there: otherwise each key looked up in it would unpack it again.
 WITH entries AS MATERIALIZED (
     SELECT x.*, jsonb_strip_nulls(jsonb_build_object('Value', x.value, 'Status', x.status,
             'SendAfter', to_char(coalesce(x.send_after, '0001-01-01 00:00:00Z') AT TIME ZONE 'UTC',
@@ -10,14 +10,14 @@ WITH entries AS MATERIALIZED (
             'LastUpdated', to_char(x.last_updated AT TIME ZONE 'UTC',
                 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) AS said
     FROM {unnest}
-), told AS MATERIALIZED (
+), sent AS MATERIALIZED (
     SELECT x.*, first_value(x.said) OVER (PARTITION BY x.charge_station_id, x.deleted, x.key
         ORDER BY x.value IS NULL, x.last_updated DESC, x.said::text COLLATE "C" DESC) AS valued
     FROM entries x
 ), newest AS MATERIALIZED (
     SELECT DISTINCT ON (x.charge_station_id, x.deleted, x.key) x.*,
         CASE WHEN x.value IS NULL THEN merged_setting(x.valued, x.said) ELSE x.said END AS entry
-    FROM told x
+    FROM sent x
     ORDER BY x.charge_station_id, x.deleted, x.key, x.last_updated DESC,
         x.said::text COLLATE "C" DESC, x.n
 ), stations AS MATERIALIZED (

@@ -1,7 +1,7 @@
 -- From here on this process feeds the log into this database. A log that is new here begins before
--- its oldest record. The row tells how far the log is stored. A claim moves seq and counted_seq
--- together, so a seq ahead of counted_seq was set by hand: nobody claimed what is between, and seq goes
--- back to what was. Behind it, seq counts, and what was counted says nothing.
+-- its oldest record. The row says how far the log is stored. A claim moves seq and counted_seq
+-- together, so a seq ahead of counted_seq was set by hand: nobody claimed what is between, and seq
+-- goes back to counted_seq. If seq is below it, seq counts, and the counts say nothing.
 INSERT INTO ingest_progress AS p (spool, seq, owner, backend_pid, backend_start, client_id,
     counted_seq, records, digest, digest_from, log_records, log_digest)
 SELECT $1::text::uuid, $2::bigint, $3::text::uuid, a.pid, a.backend_start, $4::text,

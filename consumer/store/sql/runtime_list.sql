@@ -1,4 +1,4 @@
--- A page of them, in the order of their keys: told through the store or by the station itself.
+-- A page of them, in the order of their keys: set through the store or reported by the station.
 SELECT
     charge_station_id, ocpp_version, vendor, model, serial_number, firmware_version,
     last_updated

@@ -1,4 +1,4 @@
--- One of them: told through the store or by the station itself, whichever is newer.
+-- One of them: set through the store or reported by the station, whichever is newer.
 SELECT
     charge_station_id, ocpp_version, vendor, model, serial_number, firmware_version,
     last_updated

@@ -1,4 +1,4 @@
--- All settings of a station that were said by then; later ones stay.
+-- All settings of a station that were set by then; later ones stay.
 INSERT INTO charge_station_settings AS t (
     charge_station_id, settings, last_updated, deleted_at, deleted)
 SELECT $1::text, '{}', x.said, x.said, true

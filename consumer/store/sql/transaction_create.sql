@@ -1,5 +1,6 @@
 -- The start of a transaction; its meter values have been stored before. The first start that is
--- told counts: a repeat changes nothing; one that comes after the end fills in what was missing.
+-- reported counts: a repeat changes nothing; one that comes after the end fills in what was
+-- missing.
 INSERT INTO store_transactions AS t (
     charge_station_id, transaction_id, id_token, id_token_type, started_at, meter_start,
     seq_no_start, offline)

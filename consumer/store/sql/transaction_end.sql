@@ -1,5 +1,6 @@
--- The end of a transaction; its meter values have been stored before. The first end that is told
--- counts. A transaction whose start was not told is made: the start may come later, or never.
+-- The end of a transaction; its meter values have been stored before. The first end that is
+-- reported counts. A transaction without a reported start is made: the start may come later, or
+-- never.
 INSERT INTO store_transactions AS t (
     charge_station_id, transaction_id, stopped_at, stopped_reason, meter_stop, seq_no_stop)
 SELECT x.charge_station_id, x.transaction_id,

@@ -1,4 +1,4 @@
--- More meter values have been stored: of a transaction that nobody told of before, too.
+-- More meter values have been stored: also of a transaction that was not reported before.
 INSERT INTO store_transactions AS t (charge_station_id, transaction_id)
 SELECT x.charge_station_id, x.transaction_id
 FROM (VALUES ($1::text, $2::text, $3::text, $4::text, $5::timestamptz, $6::text, $7::text,

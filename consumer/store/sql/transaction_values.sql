@@ -1,4 +1,4 @@
--- Meter values; the same ones told again are there already.
+-- Meter values; the same ones reported again are there already.
 INSERT INTO store_transaction_values (
     charge_station_id, transaction_id, event_time, digest, sampled_value)
 SELECT x.charge_station_id, x.transaction_id, x.event_time,

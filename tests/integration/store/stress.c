@@ -67,7 +67,7 @@ static bool look_up(const char *uid, int64_t round)
 static void tell(const char *uid, int64_t round)
 {
 	const struct ocpp_meter_value value = {AT(round), "[{\"value\": \"1\"}]"};
-	struct ocpp_transaction_told t = {.charge_station_id = "stress",
+	struct ocpp_transaction_report t = {.charge_station_id = "stress",
 		.transaction_id = uid,
 		.seq_no = OCPP_NONE,
 		.meter_values = &value,

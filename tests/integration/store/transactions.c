@@ -5,10 +5,10 @@
 	"[{\"value\": \"" wh "\", \"measurand\": \"Energy.Active.Import.Register\", "              \
 	"\"unit\": \"Wh\"}]"
 
-static struct ocpp_transaction_told told(const char *station, const char *id,
+static struct ocpp_transaction_report report(const char *station, const char *id,
 	const struct ocpp_meter_value *values, size_t count)
 {
-	return (struct ocpp_transaction_told){
+	return (struct ocpp_transaction_report){
 		.charge_station_id = station,
 		.transaction_id = id,
 		.id_token = "ABC",
@@ -31,7 +31,7 @@ static void transaction_is_created_updated_ended_and_found(void **state)
 {
 	const struct ocpp_meter_value values[] = {{AT(0), REGISTER("100")},
 		{AT(60), REGISTER("150")}, {AT(120), REGISTER("200.5")}};
-	struct ocpp_transaction_told t = told("X-1", "one", &values[0], 1);
+	struct ocpp_transaction_report t = report("X-1", "one", &values[0], 1);
 	const struct ocpp_transaction *found;
 
 	(void)state;
@@ -67,7 +67,7 @@ static void transaction_is_created_updated_ended_and_found(void **state)
 static void update_and_end_of_an_unknown_transaction_create_it(void **state)
 {
 	const struct ocpp_meter_value value = {AT(60), REGISTER("150")};
-	struct ocpp_transaction_told t = told("X-2", "one", &value, 1);
+	struct ocpp_transaction_report t = report("X-2", "one", &value, 1);
 	const struct ocpp_transaction *found;
 
 	(void)state;
@@ -88,10 +88,10 @@ static void update_and_end_of_an_unknown_transaction_create_it(void **state)
 	ocpp_free(found);
 }
 
-static void transaction_told_twice_is_there_once(void **state)
+static void transaction_reported_twice_is_there_once(void **state)
 {
 	const struct ocpp_meter_value value = {AT(0), REGISTER("100")};
-	struct ocpp_transaction_told t = told("X-3", "one", &value, 1);
+	struct ocpp_transaction_report t = report("X-3", "one", &value, 1);
 	const struct ocpp_transaction *found;
 	const char *first;
 
@@ -114,8 +114,8 @@ static void transaction_told_twice_is_there_once(void **state)
 
 static void one_transaction_id_on_two_stations_is_two_transactions(void **state)
 {
-	struct ocpp_transaction_told a = told("X-4", "same", NULL, 0);
-	struct ocpp_transaction_told b = told("X-5", "same", NULL, 0);
+	struct ocpp_transaction_report a = report("X-4", "same", NULL, 0);
+	struct ocpp_transaction_report b = report("X-5", "same", NULL, 0);
 	const struct ocpp_transaction *found;
 
 	(void)state;
@@ -133,7 +133,7 @@ static void one_transaction_id_on_two_stations_is_two_transactions(void **state)
 static void failure_midway_stores_nothing_of_it(void **state)
 {
 	const struct ocpp_meter_value value = {AT(0), REGISTER("100")};
-	struct ocpp_transaction_told t = told("X-6", "one", &value, 1);
+	struct ocpp_transaction_report t = report("X-6", "one", &value, 1);
 	const struct ocpp_transaction *found;
 
 	(void)state;
@@ -168,12 +168,12 @@ static void registers_are_found_whatever_their_unit_and_place(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct ocpp_meter_value value = {AT(0), cases[i].samples};
-		struct ocpp_transaction_told t;
+		struct ocpp_transaction_report t;
 		const struct ocpp_transaction *found;
 		char id[16];
 
 		snprintf(id, sizeof(id), "%zu", i);
-		t = told("X-7", id, &value, 1);
+		t = report("X-7", id, &value, 1);
 		must(ocpp_transaction_create(store, &t, &err));
 		found = find("X-7", id);
 		if (cases[i].wh == NULL)
@@ -195,10 +195,10 @@ static void transactions_are_listed_newest_first_page_by_page(void **state)
 	for (int i = 0; i < COUNT; i++) {
 		const struct ocpp_meter_value value = {AT(i / 2), REGISTER("1")}; /* equal times */
 		char id[16];
-		struct ocpp_transaction_told t;
+		struct ocpp_transaction_report t;
 
 		snprintf(id, sizeof(id), "%d", i / 2 * 2 + (1 - i % 2)); /* ties by id */
-		t = told("XL-1", id, &value, 1);
+		t = report("XL-1", id, &value, 1);
 		must(ocpp_transaction_create(store, &t, &err));
 	}
 	for (size_t count = 5; count == 5;) {
@@ -223,7 +223,7 @@ static void transactions_are_listed_newest_first_page_by_page(void **state)
 static void list_brings_meter_values_in_the_same_statement(void **state)
 {
 	const struct ocpp_meter_value value = {AT(0), REGISTER("4711")};
-	struct ocpp_transaction_told t = told("XV-1", "one", &value, 1);
+	struct ocpp_transaction_report t = report("XV-1", "one", &value, 1);
 	struct ocpp_transaction_page page = {.limit = OCPP_ROWS_MAX, .with_values = true};
 	struct ocpp_store_stats before, after;
 	const struct ocpp_transaction *some;
@@ -250,7 +250,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(transaction_is_created_updated_ended_and_found),
 		cmocka_unit_test(update_and_end_of_an_unknown_transaction_create_it),
-		cmocka_unit_test(transaction_told_twice_is_there_once),
+		cmocka_unit_test(transaction_reported_twice_is_there_once),
 		cmocka_unit_test(one_transaction_id_on_two_stations_is_two_transactions),
 		cmocka_unit_test(failure_midway_stores_nothing_of_it),
 		cmocka_unit_test(registers_are_found_whatever_their_unit_and_place),
