@@ -149,8 +149,10 @@ static void fleet_step(struct fleet *f)
 
 	if (a->evse == 0)
 		a->next_us = life_step(&f->post, s, now_us);
+	else if (s->version == OCPP_16)
+		a->next_us = session16_step(&f->post, s, &s->evses[a->evse - 1], now_us);
 	else
-		a->next_us = session_step(&f->post, s, &s->evses[a->evse - 1], now_us);
+		a->next_us = session201_step(&f->post, s, &s->evses[a->evse - 1], now_us);
 	CHECK(a->next_us > now_us);
 	fleet_sift(f, 0);
 }

@@ -11,12 +11,6 @@
  */
 enum { METER_VALUES_MIN = 53, METER_VALUES_MAX = 73 };
 
-int64_t session_step(struct post *p, struct station *s, struct evse *e, int64_t now_us)
-{
-	return s->version == OCPP_16 ? session16_step(p, s, e, now_us)
-				     : session201_step(p, s, e, now_us);
-}
-
 int64_t session_pause_us(struct station *s)
 {
 	if (s->mix == STATION_MIX_METER)

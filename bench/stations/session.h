@@ -10,7 +10,8 @@
  */
 enum { SESSION_EXCHANGES_MAX = 8 };
 
-int64_t session_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
+int64_t session16_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
+int64_t session201_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
 
 /* For a fleet that is found running: a session whose start was before our time. */
 void session_resume(struct station *s, struct evse *e, int64_t now_us);
@@ -19,8 +20,6 @@ void session_resume(struct station *s, struct evse *e, int64_t now_us);
 int64_t life_step(struct post *p, struct station *s, int64_t now_us);
 
 /* Shared by session16.c and session201.c. */
-int64_t session16_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
-int64_t session201_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
 int64_t session_pause_us(struct station *s); /* until the next vehicle comes */
 void session_prepare(struct station *s, struct evse *e, int64_t now_us);
 bool session_is_refused(const struct station *s, const struct evse *e);

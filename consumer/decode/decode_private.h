@@ -43,8 +43,8 @@ void decode_json_free(struct decode_json **parser);
 MUST_CHECK bool decode_json_parse(struct decode_json *parser, struct slice payload,
 	struct decode_room room, struct decode_tree *out, struct error *err);
 
-/* Text fit to store: s itself, or a readable copy from the arena with *replaced set. Absent if the
- * arena is full. */
+/* settle.c: text fit to store: s itself, or a readable copy from the arena with *replaced set.
+ * Absent if the arena is full. */
 struct slice decode_text(struct arena *arena, struct slice s, bool *replaced);
 
 /*

@@ -3,22 +3,8 @@
 #include "base/clock.h"
 #include "pg/connect.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-void migrate_say(const struct migrate *m, const char *format, ...)
-{
-	char text[512];
-	va_list args;
-
-	if (m->options.say == NULL)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	m->options.say(m->options.context, text);
-}
 
 static bool migrate_open_names(struct migrate *m, struct error *err)
 {
@@ -96,12 +82,6 @@ static bool migrate_refuse_dirty(const struct migrate *m, const struct migrate_s
 		"undo or finish by hand what that migration began, then `ocpp-persister %s "
 		"force VERSION` with the version that is true",
 		m->command);
-}
-
-const char *migrate_elsewhere(const struct migrate *m)
-{
-	return m->options.group == NULL ? "set storage.postgres.schema"
-					: "rename it: the views need the name";
 }
 
 /* *applied_out: how many migrations the version stands for. */

@@ -38,8 +38,8 @@ struct mqtt {
 	char tls_error[256];
 };
 
-/* Tell the daemon. Of several reasons for being down the first counts, since what follows from it
- * says less, unless it is final. */
+/* mqtt_state.c: tell the daemon. Of several reasons for being down the first counts, since what
+ * follows from it says less, unless it is final. */
 void mqtt_set_subscribing(struct mqtt *m);
 void mqtt_set_subscribed(struct mqtt *m);
 void mqtt_set_drained(struct mqtt *m);

@@ -90,9 +90,23 @@ struct spool {
 	uint64_t archiver_wake_seq;   /* released up to here, it has something to do */
 };
 
+/* spool_segments.c: paths, and the list of files. */
 void spool_path(const struct spool *s, const char *name, char out[static SPOOL_PATH_BYTES]);
 void spool_segment_path(const struct spool *s, uint64_t first_seq,
 	char out[static SPOOL_PATH_BYTES]);
+
+/* The file of a segment, whichever form it has. */
+void spool_file_path(const struct spool *s, const struct spool_segment *segment,
+	char out[static SPOOL_PATH_BYTES]);
+
+/* Under the lock: room in the list for one more. */
+MUST_CHECK bool spool_segments_reserve(struct spool *s, struct error *err);
+
+/* Under the lock: the oldest segment leaves the list. */
+void spool_segments_drop_oldest(struct spool *s);
+
+/* Under the lock: the first failure counts, and wakes everybody. */
+void spool_fail(struct spool *s, const struct error *err);
 
 /* spool_identity.c: the folder is ours alone until the descriptor is closed. */
 MUST_CHECK bool spool_lock_folder(const char *dir, int *lock_fd, struct error *err);
@@ -131,13 +145,6 @@ void spool_note_full(struct spool *s, const struct error *why);
 void spool_note_room(struct spool *s);
 void spool_note_let_go(struct spool *s, const struct spool_segment *gone);
 
-/* Under the lock: the oldest segment leaves the list. */
-void spool_segments_drop_oldest(struct spool *s);
-
-/* The file of a segment, whichever form it has. */
-void spool_file_path(const struct spool *s, const struct spool_segment *segment,
-	char out[static SPOOL_PATH_BYTES]);
-
 /*
  * spool_archive.c: open a segment for reading; what is packed is unpacked into a file without a
  * name in the log's folder. path is that of the file of the log. -1 with err on failure.
@@ -155,11 +162,5 @@ void spool_wake_archiver(struct spool *s);
 /* Where options.archive says so: a thread that packs what is released. */
 MUST_CHECK bool spool_archiver_start(struct spool *s, struct error *err);
 void spool_archiver_stop(struct spool *s);
-
-/* Under the lock: the first failure counts, and wakes everybody. */
-void spool_fail(struct spool *s, const struct error *err);
-
-/* Under the lock: room in the list for one more. */
-MUST_CHECK bool spool_segments_reserve(struct spool *s, struct error *err);
 
 #endif

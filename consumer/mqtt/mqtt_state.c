@@ -1,0 +1,147 @@
+#include "mqtt/mqtt_private.h"
+
+#include "base/clock.h"
+
+/* What a connection is at, for whoever asks, and its end: below all that makes one and uses it. */
+enum { MQTT_DISCONNECT_MS = 2000 };
+
+void mqtt_set_subscribing(struct mqtt *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->status.state = MQTT_SUBSCRIBING;
+	m->status.connecting_us = clock_mono_us();
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+void mqtt_set_handing_over(struct mqtt *m)
+{
+	bool news;
+
+	pthread_mutex_lock(&m->lock);
+	news = m->status.state == MQTT_SUBSCRIBING;
+	if (news)
+		m->status.state = MQTT_UP;
+	pthread_mutex_unlock(&m->lock);
+	if (news)
+		m->events.on_change(m->events.context);
+}
+
+void mqtt_set_subscribed(struct mqtt *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->status.state = MQTT_UP;
+	m->status.failed = false;
+	m->status.subscribed = true;
+	m->status.connects++;
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+void mqtt_set_drained(struct mqtt *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->status.state = MQTT_UP;
+	m->status.drained = true;
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+void mqtt_set_down(struct mqtt *m, const struct error *why)
+{
+	pthread_mutex_lock(&m->lock);
+	if (m->status.state != MQTT_DOWN || !m->status.failed || why->kind == ERROR_FATAL) {
+		m->status.failed = true;
+		m->status.failure = *why;
+	}
+	m->status.state = MQTT_DOWN;
+	m->status.subscribed = false;
+	m->status.connecting_us = clock_mono_us();
+	pthread_mutex_unlock(&m->lock);
+	m->events.on_change(m->events.context);
+}
+
+void mqtt_status(struct mqtt *m, struct mqtt_status *out)
+{
+	pthread_mutex_lock(&m->lock);
+	*out = m->status;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- ending it ---- */
+
+static void mqtt_on_disconnect_done(struct mqtt *m)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, "broker", "disconnected");
+	mqtt_set_down(m, &err);
+}
+
+static void mqtt_on_disconnect5(void *context, MQTTAsync_successData5 *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+static void mqtt_on_disconnect(void *context, MQTTAsync_successData *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+static void mqtt_on_disconnect_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+static void mqtt_on_disconnect_failure(void *context, MQTTAsync_failureData *data)
+{
+	(void)data;
+	mqtt_on_disconnect_done(context);
+}
+
+/* May wait for a callback that does not return: so not on the loop. */
+static void *mqtt_disconnect_main(void *context)
+{
+	struct mqtt *m = context;
+	MQTTAsync_disconnectOptions v3 = MQTTAsync_disconnectOptions_initializer;
+	MQTTAsync_disconnectOptions v5 = MQTTAsync_disconnectOptions_initializer5;
+	MQTTAsync_disconnectOptions *o = m->version == MQTTVERSION_5 ? &v5 : &v3;
+	bool connecting;
+
+	o->timeout = MQTT_DISCONNECT_MS;
+	o->context = m;
+	if (m->version == MQTTVERSION_5) {
+		o->onSuccess5 = mqtt_on_disconnect5;
+		o->onFailure5 = mqtt_on_disconnect_failure5;
+	} else {
+		o->onSuccess = mqtt_on_disconnect;
+		o->onFailure = mqtt_on_disconnect_failure;
+	}
+	if (MQTTAsync_disconnect(m->client, o) == MQTTASYNC_SUCCESS)
+		return NULL;
+	pthread_mutex_lock(&m->lock);
+	connecting = m->status.state == MQTT_CONNECTING;
+	pthread_mutex_unlock(&m->lock);
+	/* While it connects there is nothing to end yet: the outcome of that comes first. */
+	if (!connecting)
+		mqtt_on_disconnect_done(m);
+	return NULL;
+}
+
+void mqtt_disconnect(struct mqtt *m)
+{
+	pthread_attr_t detached;
+	pthread_t thread;
+
+	pthread_mutex_lock(&m->lock);
+	m->ending = true;
+	pthread_mutex_unlock(&m->lock);
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &detached, mqtt_disconnect_main, m) != 0)
+		mqtt_on_disconnect_done(m); /* the connection ends with the process */
+	pthread_attr_destroy(&detached);
+}
