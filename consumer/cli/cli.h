@@ -5,10 +5,12 @@
 #include "config/config.h"
 #include "pg/connect.h"
 
+#include <stdio.h>
+
 /*
- * The command line. stdout is data, stderr is talk. Commands are rows of the table in cli.c; one
- * file per command group. main() loads the settings and calls the command with what is left of
- * the arguments.
+ * The command line. stdout is data, stderr is talk. Commands are the rows of commands.def; one file
+ * per command group. cli_main() loads the settings and calls the command with what is left of the
+ * arguments. Commands use what is below, of command.c, and never cli.c.
  */
 enum exit_code {
 	EXIT_CODE_OK = 0,
@@ -27,28 +29,17 @@ struct command {
 	const char *arguments; /* for the usage line */
 	const char *summary;
 	const char *help; /* options of this command, or NULL */
-	enum exit_code (*run)(const struct config *config, int argc, char **argv);
 };
 
 /* The commands one by one, from 0; NULL behind the last. */
 const struct command *cli_command(size_t index);
 
-/* Everything: argv as main() got it. */
-enum exit_code cli_main(int argc, char **argv);
+/* The one of that name, and its place in the table, or NULL. */
+const struct command *cli_find(const char *name, size_t *index_out);
 
-/* The commands; argv[0] is the first word behind the command's name. */
-enum exit_code cmd_config(const struct config *config, int argc, char **argv);
-enum exit_code cmd_dead_letters(const struct config *config, int argc, char **argv);
-enum exit_code cmd_manual(const struct config *config, int argc, char **argv);
-enum exit_code cmd_metrics(const struct config *config, int argc, char **argv);
-enum exit_code cmd_migrate(const struct config *config, int argc, char **argv);
-enum exit_code cmd_decode(const struct config *config, int argc, char **argv);
-enum exit_code cmd_replay(const struct config *config, int argc, char **argv);
-enum exit_code cmd_run(const struct config *config, int argc, char **argv);
-enum exit_code cmd_spool(const struct config *config, int argc, char **argv);
-enum exit_code cmd_store(const struct config *config, int argc, char **argv);
-enum exit_code cmd_verify(const struct config *config, int argc, char **argv);
-enum exit_code cmd_version(const struct config *config, int argc, char **argv);
+/* What --help prints: of all commands (returns code), and of one. */
+enum exit_code cli_help(FILE *out, enum exit_code code);
+void cli_command_help(FILE *out, const struct command *c);
 
 /* For commands: say what is wrong with the arguments, with the usage. EXIT_CODE_USAGE. */
 enum exit_code cli_usage(const char *command, const char *format, ...)
@@ -67,5 +58,14 @@ enum exit_code cli_fail_database(struct error *err);
 
 /* The settings as libpq wants them. */
 struct pg_options cli_pg_options(const struct config *config);
+
+/* The commands; argv[0] is the first word after the command's name. */
+#define COMMAND(function, name, arguments, summary, help)                                          \
+	enum exit_code cmd_##function(const struct config *config, int argc, char **argv);
+#include "cli/commands.def"
+#undef COMMAND
+
+/* cli.c, everything: argv as main() got it. */
+enum exit_code cli_main(int argc, char **argv);
 
 #endif

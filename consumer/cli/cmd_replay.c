@@ -1,133 +1,15 @@
 #include "cli/replay.h"
 
 #include "base/clock.h"
-#include "base/iso8601.h"
-#include "config/broker_url.h"
-#include "config/config_value.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* ---- arguments ---- */
-
-static bool replay_time(const char *text, int64_t *out)
-{
-	return iso8601_parse(slice_from_cstr(text), out) != ISO8601_INVALID;
-}
-
-static bool replay_add(const char **list, size_t *count, const char *text)
-{
-	if (*count == REPLAY_FILTER_MAX)
-		return false;
-	list[(*count)++] = text;
-	return true;
-}
-
-/* A factor, or "max". */
-static bool replay_speed(const char *text, double *out)
-{
-	char *end = NULL;
-
-	if (strcmp(text, "max") == 0) {
-		*out = 0;
-		return true;
-	}
-	*out = strtod(text, &end);
-	return *end == '\0' && *out > 0 && *out <= REPLAY_SPEED_MAX;
-}
-
-/* An option with a value: false if it is none, or the value is none. */
-static bool replay_option(struct replay_options *o, const char *name, char *value)
-{
-	if (strcmp(name, "--from") == 0)
-		return replay_time(value, &o->from_us);
-	if (strcmp(name, "--to") == 0)
-		return replay_time(value, &o->to_us);
-	if (strcmp(name, "--station") == 0)
-		return replay_add(o->stations, &o->stations_count, value);
-	if (strcmp(name, "--action") == 0)
-		return replay_add(o->actions, &o->actions_count, value);
-	if (strcmp(name, "--jobs") == 0)
-		return config_parse_number(value, &o->jobs) && o->jobs >= 1 &&
-		       o->jobs <= REPLAY_JOBS_MAX;
-	if (strcmp(name, "--rate") == 0)
-		return config_parse_number(value, &o->rate) && o->rate >= 1;
-	if (strcmp(name, "--after") == 0)
-		return config_parse_number(value, &o->after) && o->after >= 0;
-	if (strcmp(name, "--publish") == 0) {
-		o->publish = value;
-		return true;
-	}
-	if (strcmp(name, "--speed") == 0)
-		return replay_speed(value, &o->speed);
-	if (strcmp(name, "--lines") == 0)
-		o->lines = value;
-	else if (strcmp(name, "--zone") == 0)
-		o->zone_name = value;
-	else if (strcmp(name, "--csv") == 0)
-		o->csv = value;
-	else
-		return false;
-	return true;
-}
-
-/* The sources are moved to the front of argv. */
-static bool replay_arguments(struct replay_options *o, int argc, char **argv, const char **bad_out)
-{
-	*o = (struct replay_options){.from_us = INT64_MIN,
-		.to_us = INT64_MAX,
-		.jobs = 1,
-		.speed = 1};
-	o->sources = argv;
-	for (int i = 0; i < argc; i++) {
-		*bad_out = argv[i];
-		if (strcmp(argv[i], "--dry-run") == 0) {
-			o->dry_run = true;
-		} else if (strcmp(argv[i], "--json") == 0) {
-			o->json = true;
-		} else if (strcmp(argv[i], "--no-bulk") == 0) {
-			o->no_bulk = true;
-		} else if (argv[i][0] != '-' || argv[i][1] == '\0') {
-			o->sources[o->sources_count++] = argv[i];
-		} else {
-			if (i + 1 == argc || !replay_option(o, argv[i], argv[i + 1]))
-				return false;
-			i++;
-		}
-	}
-	return true;
-}
-
-bool replay_open(struct replay_source **out, const struct replay_files *files,
-	const struct replay_options *o, struct replay_source_events events, struct error *err)
-{
-	return replay_source_open(out, files, &o->pattern, o->csv != NULL ? &o->csv_map : NULL,
-		events, err);
-}
-
-bool replay_wants(const struct replay_options *o, const struct message *m)
-{
-	bool wanted = o->stations_count == 0;
-
-	if (m->received_us < o->from_us || m->received_us >= o->to_us)
-		return false;
-	for (size_t i = 0; i < o->stations_count && !wanted; i++)
-		wanted = slice_equal_cstr(m->station, o->stations[i]);
-	if (!wanted || o->actions_count == 0)
-		return wanted;
-	for (size_t i = 0; i < o->actions_count; i++) {
-		if (slice_equal_cstr(m->action, o->actions[i]))
-			return true;
-	}
-	return false;
-}
 
 /* ---- one job, or several processes ---- */
 
@@ -323,37 +205,11 @@ enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 {
 	static struct replay_options options;
 	struct replay_files files;
-	const char *bad = "";
 	struct error err;
-	enum exit_code code;
+	enum exit_code code = EXIT_CODE_OK;
 
-	if (!replay_arguments(&options, argc, argv, &bad))
-		return cli_usage("replay", "\"%s\" is not understood, or its value is not", bad);
-	if (options.sources_count == 0)
-		return cli_usage("replay", "say what to replay");
-	if (options.publish == NULL && options.after > 0)
-		return cli_usage("replay", "--after goes with --publish; else a replay knows");
-	if (options.publish != NULL && (options.dry_run || options.jobs > 1))
-		return cli_usage("replay", "--publish goes with neither --jobs nor --dry-run");
-	if (options.publish != NULL && !broker_url_check("--publish", options.publish, &err))
-		return cli_fail(EXIT_CODE_USAGE, &err);
-	if (options.lines != NULL && !lines_pattern_parse(options.lines, &options.pattern, &err))
-		return cli_fail(EXIT_CODE_USAGE, &err);
-	if (options.zone_name != NULL && !zone_parse(&options.zone, options.zone_name, &err))
-		return cli_fail(EXIT_CODE_USAGE, &err);
-	if (options.zone_name != NULL)
-		options.pattern.zone = &options.zone;
-	if (options.lines != NULL && options.csv != NULL)
-		return cli_usage("replay", "--lines and --csv are two forms of one file");
-	if (options.csv != NULL && !csv_map_parse(options.csv, &options.csv_map, &err))
-		return cli_fail(EXIT_CODE_USAGE, &err);
-	if (options.zone_name != NULL && options.csv_map.has_zone)
-		return cli_usage("replay",
-			"the zone is said twice, by --zone and by zone= of --csv");
-	if (options.zone_name != NULL) {
-		options.csv_map.has_zone = true;
-		options.csv_map.zone = options.zone;
-	}
+	if (!replay_options_read(&options, argc, argv, &code))
+		return code;
 	if (!replay_files_find(&files, options.sources, options.sources_count, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);
 	if (options.publish != NULL)

@@ -120,6 +120,10 @@ MUST_CHECK bool replay_position_find(struct replay_job *job, struct error *err);
 /* Did the database claim what was read? False with err (FATAL) if not; the row says so then. */
 MUST_CHECK bool replay_position_settle(struct replay_job *job, struct error *err);
 
+/* cmd_replay_options.c: the arguments. False once it was said what is wrong with them. */
+MUST_CHECK bool replay_options_read(struct replay_options *o, int argc, char **argv,
+	enum exit_code *code_out);
+
 /* What ended a job, for its report; err gets a hint where it lacks one. */
 void replay_report_failure(struct replay_report *report, struct error *err);
 

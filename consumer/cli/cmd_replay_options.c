@@ -1,0 +1,186 @@
+#include "cli/replay.h"
+
+#include "base/iso8601.h"
+#include "config/broker_url.h"
+#include "config/config_value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool replay_time(const char *text, int64_t *out)
+{
+	return iso8601_parse(slice_from_cstr(text), out) != ISO8601_INVALID;
+}
+
+static bool replay_add(const char **list, size_t *count, const char *text)
+{
+	if (*count == REPLAY_FILTER_MAX)
+		return false;
+	list[(*count)++] = text;
+	return true;
+}
+
+/* A factor, or "max". */
+static bool replay_speed(const char *text, double *out)
+{
+	char *end = NULL;
+
+	if (strcmp(text, "max") == 0) {
+		*out = 0;
+		return true;
+	}
+	*out = strtod(text, &end);
+	return *end == '\0' && *out > 0 && *out <= REPLAY_SPEED_MAX;
+}
+
+/* An option with a value: false if it is none, or the value is none. */
+static bool replay_option(struct replay_options *o, const char *name, char *value)
+{
+	const struct {
+		const char *name;
+		int64_t *number; /* from low to high */
+		int64_t low, high;
+		const char **text;
+	} plain[] = {
+		{"--jobs", &o->jobs, 1, REPLAY_JOBS_MAX, NULL},
+		{"--rate", &o->rate, 1, INT64_MAX, NULL},
+		{"--after", &o->after, 0, INT64_MAX, NULL},
+		{"--lines", NULL, 0, 0, &o->lines},
+		{"--zone", NULL, 0, 0, &o->zone_name},
+		{"--csv", NULL, 0, 0, &o->csv},
+	};
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++) {
+		if (strcmp(name, plain[i].name) != 0)
+			continue;
+		if (plain[i].number != NULL)
+			return config_parse_number(value, plain[i].number) &&
+			       *plain[i].number >= plain[i].low &&
+			       *plain[i].number <= plain[i].high;
+		*plain[i].text = value;
+		return true;
+	}
+	if (strcmp(name, "--from") == 0)
+		return replay_time(value, &o->from_us);
+	if (strcmp(name, "--to") == 0)
+		return replay_time(value, &o->to_us);
+	if (strcmp(name, "--station") == 0)
+		return replay_add(o->stations, &o->stations_count, value);
+	if (strcmp(name, "--action") == 0)
+		return replay_add(o->actions, &o->actions_count, value);
+	if (strcmp(name, "--speed") == 0)
+		return replay_speed(value, &o->speed);
+	if (strcmp(name, "--publish") != 0)
+		return false;
+	o->publish = value;
+	return true;
+}
+
+/* The sources are moved to the front of argv. */
+static bool replay_arguments(struct replay_options *o, int argc, char **argv, const char **bad_out)
+{
+	*o = (struct replay_options){.from_us = INT64_MIN,
+		.to_us = INT64_MAX,
+		.jobs = 1,
+		.speed = 1};
+	o->sources = argv;
+	for (int i = 0; i < argc; i++) {
+		*bad_out = argv[i];
+		if (strcmp(argv[i], "--dry-run") == 0) {
+			o->dry_run = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
+			o->json = true;
+		} else if (strcmp(argv[i], "--no-bulk") == 0) {
+			o->no_bulk = true;
+		} else if (argv[i][0] != '-' || argv[i][1] == '\0') {
+			o->sources[o->sources_count++] = argv[i];
+		} else {
+			if (i + 1 == argc || !replay_option(o, argv[i], argv[i + 1]))
+				return false;
+			i++;
+		}
+	}
+	return true;
+}
+
+/* What goes together. NULL if all does. */
+static const char *replay_contradiction(const struct replay_options *o)
+{
+	if (o->sources_count == 0)
+		return "say what to replay";
+	if (o->publish == NULL && o->after > 0)
+		return "--after goes with --publish; else a replay knows";
+	if (o->publish != NULL && (o->dry_run || o->jobs > 1))
+		return "--publish goes with neither --jobs nor --dry-run";
+	if (o->lines != NULL && o->csv != NULL)
+		return "--lines and --csv are two forms of one file";
+	return NULL;
+}
+
+/* What texts among the options mean. False with err. */
+static bool replay_options_parse(struct replay_options *o, struct error *err)
+{
+	if ((o->publish != NULL && !broker_url_check("--publish", o->publish, err)) ||
+		(o->lines != NULL && !lines_pattern_parse(o->lines, &o->pattern, err)) ||
+		(o->zone_name != NULL && !zone_parse(&o->zone, o->zone_name, err)) ||
+		(o->csv != NULL && !csv_map_parse(o->csv, &o->csv_map, err)))
+		return false;
+	if (o->zone_name != NULL)
+		o->pattern.zone = &o->zone;
+	return true;
+}
+
+bool replay_options_read(struct replay_options *o, int argc, char **argv, enum exit_code *code_out)
+{
+	const char *bad = "", *contradiction;
+	struct error err;
+
+	if (!replay_arguments(o, argc, argv, &bad)) {
+		*code_out =
+			cli_usage("replay", "\"%s\" is not understood, or its value is not", bad);
+		return false;
+	}
+	contradiction = replay_contradiction(o);
+	if (contradiction != NULL) {
+		*code_out = cli_usage("replay", "%s", contradiction);
+		return false;
+	}
+	if (!replay_options_parse(o, &err)) {
+		*code_out = cli_fail(EXIT_CODE_USAGE, &err);
+		return false;
+	}
+	if (o->zone_name == NULL)
+		return true;
+	if (o->csv_map.has_zone) {
+		*code_out = cli_usage("replay",
+			"the zone is said twice, by --zone and by zone= of --csv");
+		return false;
+	}
+	o->csv_map.has_zone = true;
+	o->csv_map.zone = o->zone;
+	return true;
+}
+
+bool replay_open(struct replay_source **out, const struct replay_files *files,
+	const struct replay_options *o, struct replay_source_events events, struct error *err)
+{
+	return replay_source_open(out, files, &o->pattern, o->csv != NULL ? &o->csv_map : NULL,
+		events, err);
+}
+
+bool replay_wants(const struct replay_options *o, const struct message *m)
+{
+	bool wanted = o->stations_count == 0;
+
+	if (m->received_us < o->from_us || m->received_us >= o->to_us)
+		return false;
+	for (size_t i = 0; i < o->stations_count && !wanted; i++)
+		wanted = slice_equal_cstr(m->station, o->stations[i]);
+	if (!wanted || o->actions_count == 0)
+		return wanted;
+	for (size_t i = 0; i < o->actions_count; i++) {
+		if (slice_equal_cstr(m->action, o->actions[i]))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,142 @@
+#include "cli/cli.h"
+
+#include "base/escape.h"
+#include "base/redact.h"
+#include "pg/conninfo.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct command cli_commands[] = {
+#define COMMAND(function, name, arguments, summary, help) {name, arguments, summary, help},
+#include "cli/commands.def"
+#undef COMMAND
+};
+
+enum { CLI_COMMANDS = sizeof(cli_commands) / sizeof(cli_commands[0]) };
+
+const struct command *cli_command(size_t index)
+{
+	return index < CLI_COMMANDS ? &cli_commands[index] : NULL;
+}
+
+const struct command *cli_find(const char *name, size_t *index_out)
+{
+	for (size_t i = 0; i < CLI_COMMANDS; i++) {
+		if (strcmp(cli_commands[i].name, name) != 0)
+			continue;
+		*index_out = i;
+		return &cli_commands[i];
+	}
+	return NULL;
+}
+
+enum exit_code cli_help(FILE *out, enum exit_code code)
+{
+	fprintf(out,
+		"usage: ocpp-persister [--config FILE] [--SETTING=VALUE ...] COMMAND ...\n\n"
+		"OCPP events from MQTT into PostgreSQL, losing nothing and doubling nothing.\n\n"
+		"commands:\n");
+	for (size_t i = 0; i < CLI_COMMANDS; i++)
+		fprintf(out, "  %-14s %s\n", cli_commands[i].name, cli_commands[i].summary);
+	fprintf(out, "\n`ocpp-persister COMMAND --help` tells more about one of them, "
+		     "`ocpp-persister config reference` lists the settings.\n");
+	return code;
+}
+
+void cli_command_help(FILE *out, const struct command *c)
+{
+	fprintf(out, "usage: ocpp-persister %s %s\n\n%s\n", c->name, c->arguments, c->summary);
+	if (c->help != NULL)
+		fprintf(out, "\n%s", c->help);
+}
+
+/* Foreign text may be in it, and what looks like a password. */
+static void cli_say(const char *what, const char *text)
+{
+	char hidden[1024], escaped[4 * sizeof(hidden)];
+
+	snprintf(hidden, sizeof(hidden), "%s", text);
+	redact_passwords(hidden);
+	fprintf(stderr, "%s: %s\n", what, escape_into(escaped, sizeof(escaped), hidden));
+}
+
+enum exit_code cli_usage(const char *command, const char *format, ...)
+{
+	const struct command *found = command == NULL ? NULL : cli_find(command, &(size_t){0});
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	cli_say("error", text);
+	if (found == NULL)
+		return cli_help(stderr, EXIT_CODE_USAGE);
+	cli_command_help(stderr, found);
+	return EXIT_CODE_USAGE;
+}
+
+enum exit_code cli_fail(enum exit_code code, const struct error *err)
+{
+	cli_say("error", err->message);
+	if (err->hint[0] != '\0')
+		cli_say("hint", err->hint);
+	return code;
+}
+
+enum exit_code cli_database_code(struct error *err)
+{
+	/* Tables, schemas, columns and functions that are not there. */
+	static const char *const missing[] = {"42P01", "3F000", "42703", "42883"};
+
+	if (strncmp(err->reason, "schema_", 7) == 0)
+		return EXIT_CODE_SCHEMA;
+	for (size_t i = 0; i < sizeof(missing) / sizeof(*missing); i++) {
+		if (strcmp(err->sqlstate, missing[i]) != 0)
+			continue;
+		error_hint(err, "`ocpp-persister migrate up` brings the schema up to date");
+		return EXIT_CODE_SCHEMA;
+	}
+	if (strcmp(err->reason, "connection") == 0 || strcmp(err->sqlstate, "42501") == 0 ||
+		strncmp(err->sqlstate, "08", 2) == 0 || strncmp(err->sqlstate, "57", 2) == 0)
+		return EXIT_CODE_DATABASE;
+	return EXIT_CODE_FAILED;
+}
+
+enum exit_code cli_fail_database(struct error *err)
+{
+	enum exit_code code = cli_database_code(err);
+
+	return cli_fail(code, err);
+}
+
+/* Settings of a pool are no business of libpq, which would refuse the whole string. Of a string
+ * that cannot be split it says itself what is wrong. */
+static const char *cli_url(const char *url)
+{
+	static char rest[PG_CONNINFO_BYTES_MAX];
+	struct pg_pool_settings settings = pg_pool_settings_default();
+
+	return url != NULL && pg_conninfo_split(url, rest, &settings, NULL) ? rest : url;
+}
+
+struct pg_options cli_pg_options(const struct config *c)
+{
+	return (struct pg_options){
+		.url = cli_url(c->storage_url),
+		.host = c->storage_postgres_host,
+		.database = c->storage_postgres_database,
+		.user = c->storage_postgres_user,
+		.password = c->storage_postgres_password,
+		.ssl_mode = c->storage_postgres_ssl_mode,
+		.ssl_root_cert = c->storage_postgres_ssl_root_cert,
+		.ssl_cert = c->storage_postgres_ssl_cert,
+		.ssl_key = c->storage_postgres_ssl_key,
+		.schema = c->storage_postgres_schema,
+		.port = c->storage_postgres_port,
+		.connect_timeout_us = c->storage_postgres_connect_timeout,
+		.application = "ocpp-persister",
+	};
+}
