@@ -1,39 +1,27 @@
-#include "cli/cli.h"
+#include "cli/spool.h"
 
 #include "base/embedded.h"
-#include "base/escape.h"
-#include "cli/verify.h"
-#include "pg/pg_error.h"
 
-#include <errno.h>
+#include <inttypes.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Does the database hold what was sent? Without a ledger: do the totals balance, did the database
- * take what the log acknowledged (cmd_verify_log.c), and is every row readable. With one, written
- * by whoever published (bench/stations/README.md has the format): each fact is looked for, row by
- * row. The comparing is SQL, so that it shares nothing with the code that stored the rows.
+ * Does the database hold what was received? Do its totals balance, is what rows refer to there, and
+ * did it take what the log acknowledged? The log counts what it appends, in the headers of its
+ * segments, and the database counts what it claims: neither knows the other's count, so records
+ * that fell between the two are found whatever lost them. *right_out becomes false, and it is said,
+ * if something is wrong.
  */
 extern const struct embedded_file verify_sql_files[];
 extern const size_t verify_sql_count;
 
-enum { VERIFY_COPY_BYTES = 256 * 1024 };
+enum { VERIFY_LOG_TRIES = 20 };
 
-static bool verify_run_file(PGconn *conn, const char *name, struct error *err)
-{
-	for (size_t i = 0; i < verify_sql_count; i++) {
-		if (strcmp(verify_sql_files[i].name, name) == 0)
-			return pg_exec(conn, verify_sql_files[i].text, err) ||
-			       error_prefix(err, "%s", name);
-	}
-	CHECK(false && "a file that is compiled in");
-	return false;
-}
-
-PGresult *verify_query_file(PGconn *conn, const char *name, int count, const char *const *params,
-	struct error *err)
+static PGresult *verify_query_file(PGconn *conn, const char *name, int count,
+	const char *const *params, struct error *err)
 {
 	for (size_t i = 0; i < verify_sql_count; i++) {
 		if (strcmp(verify_sql_files[i].name, name) == 0)
@@ -41,169 +29,6 @@ PGresult *verify_query_file(PGconn *conn, const char *name, int count, const cha
 	}
 	CHECK(false && "a file that is compiled in");
 	return NULL;
-}
-
-/* ---- loading the ledger ---- */
-
-struct verify_copy {
-	PGconn *conn;
-	char *buffer;
-	size_t used;
-};
-
-static bool verify_flush(struct verify_copy *c, struct error *err)
-{
-	if (c->used > 0 && PQputCopyData(c->conn, c->buffer, (int)c->used) != 1)
-		return pg_error_from_connection(err, c->conn);
-	c->used = 0;
-	return true;
-}
-
-/* A line in COPY's text format: backslashes doubled, tabs as \t. */
-static bool verify_put_line(struct verify_copy *c, const char *line, size_t size, struct error *err)
-{
-	for (size_t i = 0; i <= size; i++) {
-		char ch = i < size ? line[i] : '\n';
-
-		if (c->used + 2 > VERIFY_COPY_BYTES && !verify_flush(c, err))
-			return false;
-		if (ch == '\\' || ch == '\t') {
-			c->buffer[c->used++] = '\\';
-			ch = ch == '\t' ? 't' : '\\';
-		}
-		c->buffer[c->used++] = ch;
-	}
-	return true;
-}
-
-static bool verify_copy_lines(struct verify_copy *c, FILE *file, const char *path,
-	struct error *err)
-{
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t size;
-	bool ok = true;
-
-	while (ok && (size = getline(&line, &room, file)) > 0) {
-		if (line[size - 1] != '\n')
-			break; /* cut off: whoever wrote it was killed */
-		if (size > 1)
-			ok = verify_put_line(c, line, (size_t)size - 1, err);
-	}
-	free(line);
-	if (ok && ferror(file))
-		ok = error_set_errno(err, ERROR_FATAL, "disk", "could not read \"%s\"", path);
-	return ok && verify_flush(c, err);
-}
-
-static bool verify_load(PGconn *conn, const char *path, struct error *err)
-{
-	struct verify_copy c = {.conn = conn, .buffer = malloc(VERIFY_COPY_BYTES)};
-	FILE *file = fopen(path, "r");
-	PGresult *result;
-	bool ok;
-
-	if (file == NULL || c.buffer == NULL) {
-		error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", path);
-		if (file != NULL)
-			(void)fclose(file);
-		free(c.buffer);
-		return false;
-	}
-	result = PQexec(conn, "COPY ledger FROM STDIN");
-	ok = PQresultStatus(result) == PGRES_COPY_IN ||
-	     pg_error_from_result_or_connection(err, result, conn);
-	PQclear(result);
-	ok = ok && verify_copy_lines(&c, file, path, err);
-	if (ok && PQputCopyEnd(conn, NULL) == 1) {
-		result = PQgetResult(conn);
-		ok = PQresultStatus(result) == PGRES_COMMAND_OK ||
-		     pg_error_from_result_or_connection(err, result, conn);
-		PQclear(result);
-		while ((result = PQgetResult(conn)) != NULL)
-			PQclear(result);
-	}
-	(void)fclose(file);
-	free(c.buffer);
-	return ok;
-}
-
-/* ---- what was found ---- */
-
-static bool verify_is_zero(const PGresult *r, int row, int column)
-{
-	return strcmp(PQgetvalue(r, row, column), "0") == 0;
-}
-
-static void verify_print_row(const PGresult *r, int row, int columns)
-{
-	printf("%-22s", PQgetvalue(r, row, 0));
-	for (int c = 1; c < columns; c++)
-		printf(" %11s", PQgetvalue(r, row, c));
-	printf("\n");
-}
-
-static bool verify_print_summary(const PGresult *r)
-{
-	bool right = true;
-
-	printf("%-22s %11s %11s %11s %11s %11s %11s\n", "", "expected", "stored", "lost", "doubled",
-		"altered", "unexpected");
-	for (int i = 0; i < PQntuples(r); i++) {
-		verify_print_row(r, i, 7);
-		for (int c = 3; c < 7; c++)
-			right &= verify_is_zero(r, i, c);
-	}
-	return right;
-}
-
-static void verify_print_totals(const PGresult *r)
-{
-	long long sums[4] = {0};
-
-	for (int i = 0; i < PQntuples(r); i++) {
-		for (int c = 3; c < 7; c++)
-			sums[c - 3] += strtoll(PQgetvalue(r, i, c), NULL, 10);
-	}
-	printf("lost %lld, doubled %lld, altered %lld, unexpected %lld\n", sums[0], sums[1],
-		sums[2], sums[3]);
-}
-
-/* Names of stations and ids are in it. */
-static void verify_print_example(const PGresult *r, int row)
-{
-	static const char *const after[] = {" ", ": ", " (message ", "): ", "\n"};
-	static const int columns[] = {1, 0, 2, 3, 4};
-
-	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++) {
-		(void)escape_print(stdout, slice_from_cstr(PQgetvalue(r, row, columns[i])));
-		printf("%s", after[i]);
-	}
-}
-
-static bool verify_ledger(PGconn *conn, const char *path, bool *right_out, struct error *err)
-{
-	PGresult *summary, *examples;
-
-	if (!verify_run_file(conn, "verify_tables.sql", err) || !verify_load(conn, path, err) ||
-		!verify_run_file(conn, "verify_expected.sql", err) ||
-		!verify_run_file(conn, "verify_stored.sql", err) ||
-		!verify_run_file(conn, "verify_compare.sql", err))
-		return false;
-	summary = verify_query_file(conn, "verify_summary.sql", 0, NULL, err);
-	examples = summary == NULL ? NULL
-				   : verify_query_file(conn, "verify_examples.sql", 0, NULL, err);
-	if (examples == NULL) {
-		PQclear(summary);
-		return false;
-	}
-	*right_out = verify_print_summary(summary);
-	verify_print_totals(summary);
-	for (int i = 0; i < PQntuples(examples); i++)
-		verify_print_example(examples, i);
-	PQclear(summary);
-	PQclear(examples);
-	return true;
 }
 
 /* received = stored + duplicate + dead-lettered + skipped, and what the rows refer to is there. */
@@ -231,26 +56,178 @@ static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 	return true;
 }
 
+/* For every log: what the database counted against what the log counted, as of its last claim. */
+static bool verify_claims(PGconn *conn, bool *right_out, struct error *err)
+{
+	PGresult *r = verify_query_file(conn, "verify_claims.sql", 0, NULL, err);
+
+	if (r == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(r); i++) {
+		if (!PQgetisnull(r, i, 5)) {
+			printf("log %s, up to record %s: somebody has set its progress to record "
+			       "%s: NOT BALANCED, nobody claimed what is between; a persister that "
+			       "connects puts it right\n",
+				PQgetvalue(r, i, 0), PQgetvalue(r, i, 5), PQgetvalue(r, i, 1));
+			*right_out = false;
+			continue;
+		}
+		printf("log %s, up to record %s: acknowledged %s, claimed %s: NOT BALANCED, ",
+			PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), PQgetvalue(r, i, 2),
+			PQgetvalue(r, i, 3));
+		if (strcmp(PQgetvalue(r, i, 4), "0") == 0)
+			printf("these are not the same records: some are lost\n");
+		else
+			printf("lost %s\n", PQgetvalue(r, i, 4));
+		*right_out = false;
+	}
+	PQclear(r);
+	return true;
+}
+
+/* False in *known_out: the database has no progress of that log. */
+static bool verify_read_progress(PGconn *conn, const struct uuid *identity, struct position *out,
+	bool *known_out, struct error *err)
+{
+	char text[UUID_TEXT_BYTES];
+	const char *params[] = {text};
+	PGresult *r;
+
+	uuid_format(identity, text);
+	r = verify_query_file(conn, "verify_progress.sql", 1, params, err);
+	if (r == NULL)
+		return false;
+	*known_out = PQntuples(r) == 1;
+	*out = (struct position){.seq = 0};
+	if (*known_out) {
+		out->seq = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
+		out->counted = !PQgetisnull(r, 0, 1);
+		out->records = strtoull(PQgetvalue(r, 0, 1), NULL, 10);
+		out->digested = !PQgetisnull(r, 0, 2);
+		out->digest = (uint64_t)strtoll(PQgetvalue(r, 0, 2), NULL, 10);
+		out->digest_from = strtoull(PQgetvalue(r, 0, 3), NULL, 10);
+	}
+	PQclear(r);
+	return true;
+}
+
+struct verify_finding {
+	struct folder_positions log;
+	struct position database;
+	bool known; /* the database has progress of it */
+	bool right;
+};
+
+static void verify_judge(struct verify_finding *f)
+{
+	const struct position *at = &f->log.at, *db = &f->database;
+
+	f->right = true;
+	if (!f->known || !db->counted)
+		return;
+	if (db->seq > f->log.end.seq)
+		f->right = !f->log.closed; /* else its numbers will be left out at the next start */
+	else if (at->seq == db->seq)
+		f->right = !position_differs(at, db);
+	else if (at->seq > db->seq && at->counted)
+		f->right = at->records == db->records;
+}
+
+/* What is not known is not said. */
+static void verify_say(const struct verify_finding *f)
+{
+	const struct position *end = &f->log.end, *at = &f->log.at, *db = &f->database;
+	uint64_t waiting = end->records - at->records;
+	char text[UUID_TEXT_BYTES];
+
+	uuid_format(&f->log.identity, text);
+	printf("log %s: ", text);
+	if (f->known && db->seq > end->seq && !f->right) {
+		printf("the database has record %" PRIu64 ", the log ends at %" PRIu64
+		       ": NOT BALANCED, this is an old copy of the log\n",
+			db->seq, end->seq);
+	} else if (!f->known) {
+		printf("all %" PRIu64 " records wait, the database does not know it yet\n",
+			end->seq - at->seq);
+	} else if (!end->counted || !at->counted || !db->counted) {
+		printf("not counted yet: begun by an older version, or its progress was set by "
+		       "hand\n");
+	} else {
+		printf("acknowledged %" PRIu64 " = claimed %" PRIu64 " + waiting %" PRIu64 ": %s",
+			end->records, db->records, waiting,
+			f->right ? "balanced\n" : "NOT BALANCED, ");
+		if (f->right)
+			return;
+		if (at->records != db->records)
+			printf("lost %" PRId64 "\n", (int64_t)(at->records - db->records));
+		else
+			printf("record %" PRIu64
+			       " of the log is not the one that the database has: "
+			       "some are lost, or will be\n",
+				db->seq);
+	}
+}
+
+/* The process that uses the log goes on meanwhile: only what stays so is a finding. */
+static bool verify_look(PGconn *conn, const char *dir, struct verify_finding *out, bool *again_out,
+	struct error *err)
+{
+	bool damaged = false;
+	struct folder_events events = {spool_say_damage, &damaged};
+	struct folder folder;
+	struct position after;
+	bool ok;
+
+	if (!folder_list(&folder, dir, err))
+		return false;
+	ok = folder_positions(&folder, UINT64_MAX, events, &out->log, err) &&
+	     verify_read_progress(conn, &out->log.identity, &out->database, &out->known, err) &&
+	     folder_positions(&folder, out->database.seq, events, &out->log, err) &&
+	     verify_read_progress(conn, &out->log.identity, &after, &out->known, err);
+	folder_free(&folder);
+	if (!ok)
+		return false;
+	verify_judge(out);
+	*again_out = !out->right && after.seq != out->database.seq;
+	return true;
+}
+
+/* The log in dir, as it is now. Nothing if there is none. */
+static bool verify_log(PGconn *conn, const char *dir, bool *right_out, struct error *err)
+{
+	struct verify_finding f;
+	struct folder folder;
+	bool again = true;
+
+	if (!folder_list(&folder, dir, err)) {
+		printf("no log in \"%s\" to compare with: --spool.dir says where it is\n", dir);
+		return strcmp(err->reason, "no_spool") == 0;
+	}
+	folder_free(&folder);
+	for (int i = 0; again && i < VERIFY_LOG_TRIES; i++) {
+		if (!verify_look(conn, dir, &f, &again, err) &&
+			(strcmp(err->reason, "no_spool") != 0 || i + 1 == VERIFY_LOG_TRIES))
+			return false;
+	}
+	verify_say(&f);
+	*right_out &= f.right;
+	return true;
+}
+
 enum exit_code cmd_verify(const struct config *config, int argc, char **argv)
 {
 	struct pg_options options = cli_pg_options(config);
-	const char *ledger = NULL;
 	bool right = true, ok;
 	struct error err;
 	PGconn *conn;
 
-	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "--ledger") == 0 && i + 1 < argc)
-			ledger = argv[++i];
-		else
-			return cli_usage("verify", "\"%s\" is not understood", argv[i]);
-	}
+	if (argc > 0)
+		return cli_usage("verify", "\"%s\" is not understood", argv[0]);
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
 	ok = verify_balance(conn, &right, &err) && verify_claims(conn, &right, &err) &&
-	     verify_log(conn, config->spool_dir, &right, &err) &&
-	     (ledger == NULL || verify_ledger(conn, ledger, &right, &err));
+	     verify_log(conn, config->spool_dir, &right, &err);
 	PQfinish(conn);
 	if (!ok)
 		return cli_fail_database(&err);

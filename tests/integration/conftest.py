@@ -23,6 +23,7 @@ from world import World  # noqa: E402
 BUILD = os.environ.get("OCPP_PERSISTER_BUILD", os.path.join(ROOT, "build", "dev"))
 BINARY = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
+LEDGER = os.path.join(ROOT, "bench", "ledger", "ledger.py")
 
 
 def has_failpoints():
@@ -177,6 +178,15 @@ def run_cli(settings, *arguments, timeout=rig.HANGS_S, **kwargs):
     options = [f"--{key}={value}" for key, value in settings.items()]
     return subprocess.run([BINARY, *options, *arguments], text=True, capture_output=True,
                           timeout=timeout, **kwargs)
+
+
+def verify_ledger(database, ledger):
+    """`verify`, and then the stations' ledger, row by row: CompletedProcess of both."""
+    done = run_cli(database.settings(), "verify")
+    rows = subprocess.run([sys.executable, "-B", LEDGER, ledger, database.dsn()], text=True,
+                          capture_output=True, timeout=rig.HANGS_S)
+    return subprocess.CompletedProcess(rows.args, done.returncode or rows.returncode,
+                                       done.stdout + rows.stdout, done.stderr + rows.stderr)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, STATIONS, Database, make_database, run_cli, stored
+from conftest import BINARY, STATIONS, Database, make_database, stored, verify_ledger
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ class Fleet:
 
 
 def verify(database, ledger, timeout=60):
-    """The last word of verify --ledger, once it holds; its output if it never does."""
+    """The last word of verify and the ledger, once it holds; its output if it never does."""
     done = []
 
     def look():
-        done[:] = [run_cli(database.settings(), "verify", "--ledger", ledger)]
+        done[:] = [verify_ledger(database, ledger)]
         return done[0].returncode == 0
 
     try:

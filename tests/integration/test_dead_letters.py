@@ -107,12 +107,11 @@ def test_what_there_is_not_is_said(letters):
 
 
 def test_without_a_schema_the_exit_code_says_so(database, tmp_path):
-    ledger, capture = tmp_path / "ledger", tmp_path / "capture"
-    ledger.write_text('{"ledger":1}\n')
+    capture = tmp_path / "capture"
     capture.write_text('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs1","qos":1,'
                        '"payload":"[2,\\"1\\",\\"Heartbeat\\",{}]"}\n')
     settings = {**database.settings(), "spool.dir": str(tmp_path / "spool")}
-    for words in (["verify"], ["verify", "--ledger", str(ledger)], ["dead-letters", "list"],
+    for words in (["verify"], ["dead-letters", "list"],
                   ["dead-letters", "show", "--all"], ["dead-letters", "requeue", "--all"],
                   ["dead-letters", "discard", "--all"], ["replay", str(capture)]):
         done = run_cli(settings, *words)

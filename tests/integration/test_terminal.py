@@ -110,7 +110,6 @@ def test_files_and_payloads_are_shown_as_text(attacked, tmp_path):
                       ["replay", "--csv", "station=a,time=b,value=c", capture],
                       ["decode", payload], ["decode", "--topic", f"cs/in/{HOSTILE}/x", payload],
                       ["decode", capture], ["decode", folder / "none"],
-                      ["verify", "--ledger", folder / "none"], ["verify", "--ledger", capture],
                       ["migrate", "--path", folder, "status"],
                       ["migrate", "--path", folder, "create", HOSTILE]):
         ours(attacked, *map(str, arguments))

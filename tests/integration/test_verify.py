@@ -1,11 +1,11 @@
-"""`ocpp-persister verify --ledger`: no loss is missed, and none is reported that did not happen."""
+"""`verify` and the ledger of stations: no loss is missed, none reported that did not happen."""
 
 import json
 import subprocess
 
 import pytest
 import rig
-from conftest import STATIONS, run_cli, stored
+from conftest import STATIONS, stored, verify_ledger
 
 STATION = "cs0001"
 TOPIC_IN, TOPIC_OUT = f"cs/in/ocpp1.6/{STATION}", f"cs/out/ocpp1.6/{STATION}"
@@ -22,7 +22,7 @@ def test_what_stations_say_in_any_shape_is_found(running, migrated, broker, tmp_
          "--reorder", "5"], capture_output=True, text=True, timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stderr
     stored(migrated, 6000, 120)
-    done = run_cli(migrated.settings(), "verify", "--ledger", ledger)
+    done = verify_ledger(migrated, ledger)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lost 0, doubled 0, altered 0, unexpected 0" in done.stdout
 
@@ -53,7 +53,7 @@ class Book:
     def verify(self, database):
         stored(database, self.sent)
         self.path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
-        return run_cli(database.settings(), "verify", "--ledger", self.path)
+        return verify_ledger(database, self.path)
 
 
 START = {"connectorId": 1, "idTag": "T", "meterStart": 1000, "timestamp": TIME}
@@ -121,3 +121,11 @@ def test_authorization_that_was_not_published_has_no_result(migrated, book):
                "status": "Accepted"}])
     done = book.verify(migrated)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_a_station_calls_itself_cannot_write_to_the_terminal(migrated, book):
+    fact = {**AUTHORIZATION, "token": "\x1b[2J\u202e"}
+    book.say("call", "Authorize", "9", {"idTag": "T"}, [fact])
+    done = book.verify(migrated)
+    assert done.returncode == 1 and "\\u202e" in done.stdout
+    assert "".join(done.stdout.splitlines()).isprintable()
