@@ -58,11 +58,9 @@ static bool cli_take_settings(struct config_sources *out, int *argc, char **argv
 static enum exit_code cli_run(const struct config *config, int argc, char **argv)
 {
 	const struct command *command;
-	enum log_level level;
 	size_t index;
 
-	if (log_level_parse(config->log_level, &level))
-		log_set_level(level);
+	log_set_level(config->log_level);
 	command = cli_find(argv[1], &index);
 	if (command == NULL)
 		return cli_usage(NULL, "there is no command \"%s\"", argv[1]);

@@ -93,7 +93,7 @@ static bool position_asked(struct replay_job *job, struct error *err)
 		c->mqtt_topic_patterns.count);
 	asked_add_list(digest, "skip", (const char *const *)c->events_skip.items,
 		c->events_skip.count);
-	asked_add(digest, c->events_results);
+	asked_add(digest, config_choice(c, "events.results", text));
 	sha256_get(digest, out);
 	sha256_free(&digest);
 	position_hex(out, job->asked);

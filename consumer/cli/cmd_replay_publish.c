@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/options.h"
 #include "mqtt/publish.h"
 
 #include <inttypes.h>
@@ -174,22 +175,10 @@ static bool publishing_open(struct publishing *p, const struct config *c, struct
 	struct uuid id;
 
 	p->urls[0] = p->options->publish;
-	p->broker = (struct mqtt_options){.urls = p->urls,
-		.urls_count = 1,
-		.client_id = p->client_id,
-		.user = c->mqtt_user,
-		.password = c->mqtt_password,
-		.keep_alive_us = c->mqtt_keep_alive,
-		.connect_timeout_us = c->mqtt_connect_timeout,
-		.version = strcmp(c->mqtt_version, "5") == 0       ? MQTT_VERSION_5
-			   : strcmp(c->mqtt_version, "3.1.1") == 0 ? MQTT_VERSION_311
-								   : MQTT_VERSION_AUTO,
-		.tls_ca = c->mqtt_tls_ca,
-		.tls_certificate = c->mqtt_tls_certificate,
-		.tls_key = c->mqtt_tls_key,
-		.tls_key_password = c->mqtt_tls_key_password,
-		.tls_crl = c->mqtt_tls_crl,
-		.tls_verify = c->mqtt_tls_verify};
+	p->broker = options_mqtt(c);
+	p->broker.urls = p->urls;
+	p->broker.urls_count = 1;
+	p->broker.client_id = p->client_id;
 	if (!uuid_new(&id))
 		return error_set(err, ERROR_FATAL, "random", "could not make a client id");
 	uuid_format(&id, uuid);

@@ -1,6 +1,8 @@
 #include "cli/decode_kit.h"
 
-#include <string.h>
+#include "daemon/options.h"
+
+#include <stdlib.h>
 
 enum {
 	DECODE_KIT_ARENA_BYTES = 256
@@ -24,9 +26,7 @@ bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct
 	kit->builder.schemas = kit->schemas;
 	kit->builder.layouts = kit->layouts;
 	kit->builder.sequences = kit->sequences;
-	kit->builder.options.dedupe_window_us = config->dedupe_window;
-	kit->builder.options.results_all = strcmp(config->events_results, "all") == 0;
-	return true;
+	return options_rows(config, &kit->builder.options, &kit->skip_actions, err);
 }
 
 void decode_kit_make_room(struct decode_kit *kit, struct replay_source *source)
@@ -44,4 +44,5 @@ void decode_kit_close(struct decode_kit *kit)
 	layouts_free(&kit->layouts);
 	sequences_free(&kit->sequences);
 	arena_fini(&kit->arena);
+	free(kit->skip_actions);
 }

@@ -14,6 +14,7 @@ struct decode_kit {
 	struct layouts *layouts;
 	struct sequences *sequences;
 	struct rows_builder builder;
+	struct slice *skip_actions; /* of its options */
 	struct arena arena;
 };
 

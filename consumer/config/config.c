@@ -13,6 +13,7 @@
 enum config_type {
 	CONFIG_TEXT,
 	CONFIG_SECRET,
+	CONFIG_WORD,
 	CONFIG_CHOICE,
 	CONFIG_LIST,
 	CONFIG_BOOLEAN,
@@ -24,7 +25,7 @@ enum config_type {
 struct config_setting {
 	const char *name;
 	const char *default_text;
-	const char *low; /* of a CHOICE: its words */
+	const char *low; /* of a CHOICE or WORD: its words */
 	const char *high;
 	const char *help;
 	size_t offset;
@@ -50,6 +51,7 @@ enum {
 static const char *const config_type_names[] = {
 	[CONFIG_TEXT] = "text",
 	[CONFIG_SECRET] = "text (secret)",
+	[CONFIG_WORD] = "choice",
 	[CONFIG_CHOICE] = "choice",
 	[CONFIG_LIST] = "list",
 	[CONFIG_BOOLEAN] = "true or false",
@@ -137,17 +139,35 @@ static bool config_list_split(const char *text, struct config_list *out)
 	return true;
 }
 
-static bool config_choice_has(const char *words, const char *value)
+/* Which of the words it is. */
+static bool config_choice_find(const char *words, const char *value, unsigned *index_out)
 {
 	size_t size = strlen(value);
+	unsigned index = 0;
 
-	for (const char *p = words; p != NULL && size > 0; p = strchr(p, '|')) {
+	for (const char *p = words; p != NULL && size > 0; p = strchr(p, '|'), index++) {
 		if (*p == '|')
 			p++;
-		if (strncmp(p, value, size) == 0 && (p[size] == '|' || p[size] == '\0'))
+		if (strncmp(p, value, size) == 0 && (p[size] == '|' || p[size] == '\0')) {
+			*index_out = index;
 			return true;
+		}
 	}
 	return false;
+}
+
+const char *config_choice(const struct config *c, const char *name,
+	char out[static CONFIG_CHOICE_BYTES])
+{
+	const struct config_setting *s = config_find(name);
+	const char *word;
+
+	CHECK(s != NULL && s->type == CONFIG_CHOICE);
+	word = s->low;
+	for (unsigned i = *(const unsigned *)config_field(c, s); i > 0; i--)
+		word = strchr(word, '|') + 1;
+	snprintf(out, CONFIG_CHOICE_BYTES, "%.*s", (int)strcspn(word, "|"), word);
+	return out;
 }
 
 static bool config_set_text(char **field, const char *value)
@@ -172,6 +192,7 @@ static bool config_parse_scalar(const struct config_setting *s, const char *text
 		return config_parse_number(text, out);
 	case CONFIG_TEXT:
 	case CONFIG_SECRET:
+	case CONFIG_WORD:
 	case CONFIG_CHOICE:
 	case CONFIG_LIST:
 	case CONFIG_BOOLEAN:
@@ -201,13 +222,18 @@ static bool config_set_value(struct config *c, const struct config_setting *s, c
 {
 	void *field = config_field(c, s);
 	bool done = true;
+	unsigned index;
 
 	switch (s->type) {
 	case CONFIG_CHOICE:
-		if (!config_choice_has(s->low, value))
+	case CONFIG_WORD:
+		if (!config_choice_find(s->low, value, &index))
 			return error_set(err, ERROR_FATAL, "bad_setting",
 				"%s is \"%s\", not one of %s", s->name, value, s->low);
-		done = config_set_text(field, value);
+		if (s->type == CONFIG_CHOICE)
+			*(unsigned *)field = index;
+		else
+			done = config_set_text(field, value);
 		break;
 	case CONFIG_TEXT:
 	case CONFIG_SECRET:
@@ -274,7 +300,7 @@ void config_fini(struct config *c)
 		if (s->type == CONFIG_LIST) {
 			config_list_free(field);
 		} else if (s->type == CONFIG_TEXT || s->type == CONFIG_SECRET ||
-			   s->type == CONFIG_CHOICE) {
+			   s->type == CONFIG_WORD) {
 			free(*(char **)field);
 			*(char **)field = NULL;
 		}
@@ -323,8 +349,10 @@ static bool config_is_equal(const struct config *a, const struct config *b,
 	switch (s->type) {
 	case CONFIG_TEXT:
 	case CONFIG_SECRET:
-	case CONFIG_CHOICE:
+	case CONFIG_WORD:
 		return strcmp(*(char *const *)left, *(char *const *)right) == 0;
+	case CONFIG_CHOICE:
+		return *(const unsigned *)left == *(const unsigned *)right;
 	case CONFIG_LIST: {
 		const struct config_list *one = left, *other = right;
 
@@ -367,8 +395,11 @@ static void config_print_value(const struct config *c, const struct config_setti
 		(void)escape_print(stdout, slice_from_cstr(*(char *const *)field));
 		printf("\"");
 		break;
-	case CONFIG_CHOICE:
+	case CONFIG_WORD:
 		printf("%s", *(char *const *)field);
+		break;
+	case CONFIG_CHOICE:
+		printf("%s", config_choice(c, s->name, (char[CONFIG_CHOICE_BYTES]){0}));
 		break;
 	case CONFIG_LIST: {
 		const struct config_list *list = field;
@@ -432,7 +463,7 @@ bool config_words(size_t index, struct config_words *out)
 	out->default_text = s->default_text;
 	CHECK(strlen(s->help) + 2 * (strlen(s->low) + strlen(s->high)) + 16 < sizeof(out->help));
 	at = stpcpy(at, s->help);
-	if (s->type == CONFIG_CHOICE) {
+	if (s->type == CONFIG_CHOICE || s->type == CONFIG_WORD) {
 		at = stpcpy(at, ". One of ");
 		for (const char *p = s->low; *p != '\0'; p++)
 			at = stpcpy(at, *p == '|' ? ", " : (char[]){*p, '\0'});

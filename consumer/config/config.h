@@ -2,6 +2,7 @@
 #define CONFIG_CONFIG_H
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/slice.h"
 
 #include <stdbool.h>
@@ -22,16 +23,30 @@ struct config_list {
 	size_t count;
 };
 
-/* One field per setting: const char * for TEXT, SECRET and CHOICE, struct config_list for LIST,
- * bool for BOOLEAN, int64_t for the others. */
-#define CONFIG_TYPE_TEXT char *
-#define CONFIG_TYPE_SECRET char *
-#define CONFIG_TYPE_CHOICE char *
-#define CONFIG_TYPE_LIST struct config_list
-#define CONFIG_TYPE_BOOLEAN bool
-#define CONFIG_TYPE_NUMBER int64_t
-#define CONFIG_TYPE_BYTES int64_t
-#define CONFIG_TYPE_DURATION int64_t
+/* Of settings of type CHOICE: the words of config.def, in their order. */
+enum config_results { CONFIG_RESULTS_CONTENT, CONFIG_RESULTS_ALL };
+enum config_mqtt_version { CONFIG_MQTT_AUTO, CONFIG_MQTT_5, CONFIG_MQTT_311 };
+enum config_archive { CONFIG_ARCHIVE_ZSTD, CONFIG_ARCHIVE_NONE };
+enum config_sync { CONFIG_SYNC_MESSAGE, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NONE };
+enum config_commit { CONFIG_COMMIT_ASYNC, CONFIG_COMMIT_SYNC };
+
+#define CONFIG_CHOICE_events_results enum config_results
+#define CONFIG_CHOICE_log_level enum log_level
+#define CONFIG_CHOICE_mqtt_version enum config_mqtt_version
+#define CONFIG_CHOICE_spool_archive enum config_archive
+#define CONFIG_CHOICE_spool_sync enum config_sync
+#define CONFIG_CHOICE_storage_commit enum config_commit
+
+/* One field per setting. */
+#define CONFIG_TYPE_TEXT(field) char *
+#define CONFIG_TYPE_SECRET(field) char *
+#define CONFIG_TYPE_WORD(field) char *
+#define CONFIG_TYPE_CHOICE(field) CONFIG_CHOICE_##field
+#define CONFIG_TYPE_LIST(field) struct config_list
+#define CONFIG_TYPE_BOOLEAN(field) bool
+#define CONFIG_TYPE_NUMBER(field) int64_t
+#define CONFIG_TYPE_BYTES(field) int64_t
+#define CONFIG_TYPE_DURATION(field) int64_t
 
 /* Where settings come from besides the defaults and the environment. Borrowed. */
 struct config_sources {
@@ -42,7 +57,7 @@ struct config_sources {
 
 struct config {
 	struct config_sources sources;
-#define SETTING(field, name, type, default_text, low, high, help) CONFIG_TYPE_##type field;
+#define SETTING(field, name, type, default_text, low, high, help) CONFIG_TYPE_##type(field) field;
 #include "config/config.def"
 #undef SETTING
 	struct config_origin *origins; /* where each value came from, for config print */
@@ -72,6 +87,11 @@ MUST_CHECK bool config_load_environment(struct config *c, struct error *err);
 /* One setting by name; errors and config print name the origin ("option", "x.ini:7"). */
 MUST_CHECK bool config_set(struct config *c, const char *name, const char *value,
 	const char *origin, struct error *err);
+
+/* The word of a setting of type CHOICE; returns out. */
+enum { CONFIG_CHOICE_BYTES = 32 };
+const char *config_choice(const struct config *c, const char *name,
+	char out[static CONFIG_CHOICE_BYTES]);
 
 /* What is wrong between settings that are right each for itself. */
 MUST_CHECK bool config_check(const struct config *c, struct error *err);

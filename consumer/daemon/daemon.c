@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "daemon/daemon_private.h"
+#include "daemon/options.h"
 #include "daemon/reload.h"
 #include "migrate/migrate.h"
 
@@ -227,17 +228,17 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 	const struct config *c = d->config;
 	struct spool_options options = {
 		.dir = c->spool_dir,
-		.sync = strcmp(c->spool_sync, "message") == 0    ? SPOOL_SYNC_MESSAGE
-			: strcmp(c->spool_sync, "interval") == 0 ? SPOOL_SYNC_INTERVAL
-								 : SPOOL_SYNC_NONE,
+		.sync = c->spool_sync == CONFIG_SYNC_MESSAGE    ? SPOOL_SYNC_MESSAGE
+			: c->spool_sync == CONFIG_SYNC_INTERVAL ? SPOOL_SYNC_INTERVAL
+								: SPOOL_SYNC_NONE,
 		.sync_interval_us = c->spool_sync_interval,
 		.segment_bytes = c->spool_segment_bytes,
 		.bytes_max = c->spool_bytes_max,
 		.retain_us = c->spool_retain,
-		.archive = strcmp(c->spool_archive, "zstd") == 0,
+		.archive = c->spool_archive == CONFIG_ARCHIVE_ZSTD,
 	};
 	struct uuid identity, session;
-	char text[UUID_TEXT_BYTES], session_text[UUID_TEXT_BYTES];
+	char text[UUID_TEXT_BYTES], session_text[UUID_TEXT_BYTES], sync[CONFIG_CHOICE_BYTES];
 
 	if (!spool_open(&d->spool, &options, err))
 		return false;
@@ -250,34 +251,15 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 	else
 		snprintf(d->client_id, sizeof(d->client_id), "ocpp-persister-%s", session_text);
 	log_info("log_opened", "", "dir=%s identity=%s last_seq=%" PRIu64 " sync=%s",
-		LOG_VALUE(c->spool_dir), text, spool_last_seq(d->spool), c->spool_sync);
+		LOG_VALUE(c->spool_dir), text, spool_last_seq(d->spool),
+		config_choice(c, "spool.sync", sync));
 	return true;
 }
 
 static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
-	struct mqtt_options options = {
-		.urls = c->mqtt_url.items,
-		.urls_count = c->mqtt_url.count,
-		.client_id = d->client_id,
-		.user = c->mqtt_user,
-		.password = c->mqtt_password,
-		.qos = (int)c->mqtt_qos,
-		.keep_alive_us = c->mqtt_keep_alive,
-		.session_expiry_us = c->mqtt_session_expiry,
-		.connect_timeout_us = c->mqtt_connect_timeout,
-		.receive_maximum = c->mqtt_receive_maximum,
-		.version = strcmp(c->mqtt_version, "5") == 0       ? MQTT_VERSION_5
-			   : strcmp(c->mqtt_version, "3.1.1") == 0 ? MQTT_VERSION_311
-								   : MQTT_VERSION_AUTO,
-		.tls_ca = c->mqtt_tls_ca,
-		.tls_certificate = c->mqtt_tls_certificate,
-		.tls_key = c->mqtt_tls_key,
-		.tls_key_password = c->mqtt_tls_key_password,
-		.tls_crl = c->mqtt_tls_crl,
-		.tls_verify = c->mqtt_tls_verify,
-	};
+	struct mqtt_options options = options_mqtt(c);
 	struct mqtt_events events = {daemon_on_message, daemon_wake, d};
 
 	if (!spool_tail_open(&d->tail, d->spool, (size_t)c->mqtt_receive_maximum, err))
@@ -290,6 +272,7 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 		.context = d};
 	if (!filters_init(&d->filters, c, err))
 		return false;
+	options.client_id = d->client_id;
 	options.filters = d->filters.wanted;
 	options.filters_count = d->filters.wanted_count;
 	options.old_filters = d->filters.old;

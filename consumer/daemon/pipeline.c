@@ -1,6 +1,7 @@
 #include "daemon/pipeline.h"
 
 #include "base/clock.h"
+#include "daemon/options.h"
 #include "daemon/pipeline_private.h"
 #include "pg/pg_error.h"
 
@@ -58,23 +59,14 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 		!sequences_new(&p->sequences, err) ||
 		!recent_calls_new(&p->calls, c->pairing_window, err))
 		return false;
-	p->skip_actions = calloc(c->events_skip.count + 1, sizeof(*p->skip_actions));
-	if (p->skip_actions == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	for (size_t i = 0; i < c->events_skip.count; i++)
-		p->skip_actions[i] = slice_from_cstr(c->events_skip.items[i]);
 	p->builder = (struct rows_builder){
 		.schemas = p->schemas,
 		.layouts = p->layouts,
 		.sequences = p->sequences,
 		.calls =
 			p->log->gaps_only ? NULL : p->calls, /* rows of a table ask for no answer */
-		.options = {.results_all = strcmp(c->events_results, "all") == 0,
-			.skip_actions = p->skip_actions,
-			.skip_actions_count = c->events_skip.count,
-			.dedupe_window_us = c->dedupe_window},
 	};
-	return true;
+	return options_rows(c, &p->builder.options, &p->skip_actions, err);
 }
 
 static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg,
@@ -86,7 +78,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.spool = p->log->identity,
 		.begin = p->log->begin,
 		.client_id = client_id,
-		.commit_sync = strcmp(c->storage_commit, "sync") == 0,
+		.commit_sync = c->storage_commit == CONFIG_COMMIT_SYNC,
 		.timeout_us = c->storage_postgres_timeout,
 		.dedupe_window_us = c->dedupe_window,
 		.pairing_window_us = c->pairing_window,

@@ -26,7 +26,7 @@ static void reload_note(void *context, const char *name)
 void reload_settings(const struct config *running)
 {
 	struct reload_names waiting = {.used = 0};
-	enum log_level level;
+	char level[CONFIG_CHOICE_BYTES];
 	struct config fresh;
 	struct error err;
 
@@ -36,10 +36,9 @@ void reload_settings(const struct config *running)
 		log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
 		return;
 	}
-	if (log_level_parse(fresh.log_level, &level))
-		log_set_level(level);
+	log_set_level(fresh.log_level);
 	config_compare(running, &fresh, reload_note, &waiting);
-	log_info("reloaded", "", "log_level=%s", fresh.log_level);
+	log_info("reloaded", "", "log_level=%s", config_choice(&fresh, "log.level", level));
 	if (waiting.count > 0) {
 		error_set(&err, ERROR_FATAL, "restart_needed",
 			"these settings have changed and take effect at the next start: %s%s",

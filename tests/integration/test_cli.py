@@ -33,6 +33,16 @@ def test_dry_run_is_json_if_asked_for(tmp_path):
     assert json.loads(empty.stdout.splitlines()[-1])["records"] == 3
 
 
+def test_what_is_not_stored_live_is_skipped_by_decode_and_dry_run(tmp_path):
+    capture, payload = tmp_path / "capture", tmp_path / "payload"
+    capture.write_text(LINE % (1, "StatusNotification") + LINE % (2, "Reset"))
+    payload.write_text('[2,"1","Reset",{"type":"Soft"}]')
+    settings = {"events.skip": "Heartbeat, Reset"}
+    said = json.loads(run_cli(settings, "replay", "--dry-run", "--json", str(capture)).stdout)
+    assert said["messages"] == 2 and said["skipped_reasons"] == {"action": 1}
+    assert "  skipped: action\n" in run_cli(settings, "decode", str(payload)).stdout
+
+
 def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
     """On a terminal: a line that is logged meanwhile begins at its beginning."""
     capture = tmp_path / "capture"

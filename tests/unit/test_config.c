@@ -169,6 +169,54 @@ static void config_check_sees_settings_that_do_not_fit(void **state)
 	config_fini(&c);
 }
 
+/* The words of config.def stand in the order of the constants. */
+static void config_choices_are_their_constants(void **state)
+{
+#define CHOICE(field, name, word, constant)                                                        \
+	{                                                                                          \
+		name, word, constant, offsetof(struct config, field)                               \
+	}
+	static const struct {
+		const char *name, *word;
+		unsigned constant;
+		size_t offset;
+	} choices[] = {
+		CHOICE(events_results, "events.results", "content", CONFIG_RESULTS_CONTENT),
+		CHOICE(events_results, "events.results", "all", CONFIG_RESULTS_ALL),
+		CHOICE(log_level, "log.level", "error", LOG_LEVEL_ERROR),
+		CHOICE(log_level, "log.level", "warn", LOG_LEVEL_WARN),
+		CHOICE(log_level, "log.level", "info", LOG_LEVEL_INFO),
+		CHOICE(log_level, "log.level", "debug", LOG_LEVEL_DEBUG),
+		CHOICE(mqtt_version, "mqtt.version", "auto", CONFIG_MQTT_AUTO),
+		CHOICE(mqtt_version, "mqtt.version", "5", CONFIG_MQTT_5),
+		CHOICE(mqtt_version, "mqtt.version", "3.1.1", CONFIG_MQTT_311),
+		CHOICE(spool_archive, "spool.archive", "zstd", CONFIG_ARCHIVE_ZSTD),
+		CHOICE(spool_archive, "spool.archive", "none", CONFIG_ARCHIVE_NONE),
+		CHOICE(spool_sync, "spool.sync", "message", CONFIG_SYNC_MESSAGE),
+		CHOICE(spool_sync, "spool.sync", "interval", CONFIG_SYNC_INTERVAL),
+		CHOICE(spool_sync, "spool.sync", "none", CONFIG_SYNC_NONE),
+		CHOICE(storage_commit, "storage.commit", "async", CONFIG_COMMIT_ASYNC),
+		CHOICE(storage_commit, "storage.commit", "sync", CONFIG_COMMIT_SYNC),
+	};
+#undef CHOICE
+	char out[CONFIG_CHOICE_BYTES];
+	struct config c;
+	struct error err;
+
+	(void)state;
+	assert_true(config_init(&c, &err));
+	for (size_t i = 0; i < sizeof(choices) / sizeof(*choices); i++) {
+		const char *field = (const char *)&c + choices[i].offset;
+
+		assert_true(config_set(&c, choices[i].name, choices[i].word, "t", &err));
+		assert_int_equal(*(const unsigned *)field, choices[i].constant);
+		assert_string_equal(config_choice(&c, choices[i].name, out), choices[i].word);
+	}
+	assert_false(config_set(&c, "spool.sync", "mess", "t", &err));
+	assert_false(config_set(&c, "spool.sync", "", "t", &err));
+	config_fini(&c);
+}
+
 static void config_units_read_and_write(void **state)
 {
 	static const struct {
@@ -212,6 +260,7 @@ int main(void)
 		cmocka_unit_test(config_errors_name_file_and_line),
 		cmocka_unit_test(config_environment_goes_before_the_file),
 		cmocka_unit_test(config_check_sees_settings_that_do_not_fit),
+		cmocka_unit_test(config_choices_are_their_constants),
 		cmocka_unit_test(config_units_read_and_write),
 	};
 

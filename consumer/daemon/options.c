@@ -1,0 +1,46 @@
+#include "daemon/options.h"
+
+#include <stdlib.h>
+
+struct mqtt_options options_mqtt(const struct config *c)
+{
+	static const enum mqtt_version versions[] = {[CONFIG_MQTT_AUTO] = MQTT_VERSION_AUTO,
+		[CONFIG_MQTT_5] = MQTT_VERSION_5,
+		[CONFIG_MQTT_311] = MQTT_VERSION_311};
+
+	return (struct mqtt_options){
+		.urls = c->mqtt_url.items,
+		.urls_count = c->mqtt_url.count,
+		.user = c->mqtt_user,
+		.password = c->mqtt_password,
+		.qos = (int)c->mqtt_qos,
+		.keep_alive_us = c->mqtt_keep_alive,
+		.session_expiry_us = c->mqtt_session_expiry,
+		.connect_timeout_us = c->mqtt_connect_timeout,
+		.receive_maximum = c->mqtt_receive_maximum,
+		.version = versions[c->mqtt_version],
+		.tls_ca = c->mqtt_tls_ca,
+		.tls_certificate = c->mqtt_tls_certificate,
+		.tls_key = c->mqtt_tls_key,
+		.tls_key_password = c->mqtt_tls_key_password,
+		.tls_crl = c->mqtt_tls_crl,
+		.tls_verify = c->mqtt_tls_verify,
+	};
+}
+
+bool options_rows(const struct config *c, struct rows_options *out, struct slice **skip_out,
+	struct error *err)
+{
+	struct slice *skip = calloc(c->events_skip.count + 1, sizeof(*skip));
+
+	if (skip == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory reading settings");
+	for (size_t i = 0; i < c->events_skip.count; i++)
+		skip[i] = slice_from_cstr(c->events_skip.items[i]);
+	*skip_out = skip;
+	*out = (struct rows_options){.results_all = c->events_results == CONFIG_RESULTS_ALL,
+		.skip_actions = skip,
+		.skip_actions_count = c->events_skip.count,
+		.dedupe_window_us = c->dedupe_window};
+	return true;
+}

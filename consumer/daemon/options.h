@@ -1,0 +1,20 @@
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include "config/config.h"
+#include "mqtt/mqtt.h"
+#include "rows/rows.h"
+
+/*
+ * From the settings to the options of stages that both the daemon and a command use: made in one
+ * place, so that a setting counts for both. Text is borrowed from the settings.
+ */
+
+/* All but the client id and the filters. */
+struct mqtt_options options_mqtt(const struct config *c);
+
+/* *skip_out holds the actions that are skipped: free() it after the last use. False with err. */
+MUST_CHECK bool options_rows(const struct config *c, struct rows_options *out,
+	struct slice **skip_out, struct error *err);
+
+#endif
