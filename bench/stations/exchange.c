@@ -112,6 +112,26 @@ static const char *exchange_kind_name(enum message_kind kind)
 	return "";
 }
 
+static void exchange_put_said(struct writer *w, const struct envelope *e)
+{
+	const struct exchange *x = e->exchange;
+	const struct content *c = e->content;
+	bool is_call = e->kind == MESSAGE_CALL;
+
+	if (e->kind == MESSAGE_ERROR) {
+		fact_word(w, "error_code", c->error_code);
+		writer_key(w, "error_description");
+		writer_text(w, slice_from_cstr(c->error_description));
+	} else {
+		writer_key(w, "payload");
+		exchange_put_map(w, is_call ? x->request : x->response, c);
+	}
+	if (!is_call && x->from_csms && e->shape != SHAPE_FRAME) {
+		writer_key(w, "request");
+		exchange_put_map(w, x->request, c);
+	}
+}
+
 static void exchange_put_event(struct writer *w, const struct envelope *e)
 {
 	const struct exchange *x = e->exchange;
@@ -136,18 +156,7 @@ static void exchange_put_event(struct writer *w, const struct envelope *e)
 		fact_place(w, evse,
 			c->station->version == OCPP_16 ? evse : (c->evse == NULL ? 0 : 1));
 	}
-	if (e->kind == MESSAGE_ERROR) {
-		fact_word(w, "error_code", c->error_code);
-		writer_key(w, "error_description");
-		writer_text(w, slice_from_cstr(c->error_description));
-	} else {
-		writer_key(w, "payload");
-		exchange_put_map(w, is_call ? x->request : x->response, c);
-	}
-	if (!is_call && x->from_csms && e->shape != SHAPE_FRAME) {
-		writer_key(w, "request");
-		exchange_put_map(w, x->request, c);
-	}
+	exchange_put_said(w, e);
 	writer_end(w);
 }
 

@@ -97,23 +97,40 @@ static bool decimal_parse_plain(struct slice text, struct decimal *out)
 	return at == end && out->digits_size <= PLAIN_DIGITS_MAX;
 }
 
+/* Without the blanks around it; whether there were some. */
+static bool decimal_trim(const uint8_t **begin, const uint8_t **end)
+{
+	const uint8_t *at = *begin, *last = *end;
+
+	while (at < last && *at == ' ')
+		at++;
+	while (last > at && last[-1] == ' ')
+		last--;
+	if (at == *begin && last == *end)
+		return false;
+	*begin = at;
+	*end = last;
+	return true;
+}
+
+/* Whether numeric prints the digits as they are. It has no minus zero. */
+static bool decimal_is_plain(const struct decimal *d, const struct decimal_scan *scan,
+	bool negative)
+{
+	return d->digits[0] != '.' && d->digits[d->digits_size - 1] != '.' && !scan->leading_zero &&
+	       !(negative && scan->zero) && scan->before + scan->after <= PLAIN_DIGITS_MAX;
+}
+
 enum decimal_form decimal_parse(struct slice text, struct decimal *out)
 {
 	const uint8_t *at = text.data, *end = text.data + text.size, *mantissa;
 	struct decimal_scan scan;
-	bool negative, plain = true;
+	bool negative, plain;
 	int64_t exponent = 0;
 
 	if (decimal_parse_plain(text, out))
 		return DECIMAL_PLAIN;
-	while (at < end && *at == ' ') {
-		at++;
-		plain = false;
-	}
-	while (end > at && end[-1] == ' ') {
-		end--;
-		plain = false;
-	}
+	plain = !decimal_trim(&at, &end);
 	if (at == end)
 		return DECIMAL_NONE;
 	negative = *at == '-';
@@ -126,8 +143,6 @@ enum decimal_form decimal_parse(struct slice text, struct decimal *out)
 		return DECIMAL_NONE;
 	out->digits = mantissa;
 	out->digits_size = (size_t)(at - mantissa);
-	if (at[-1] == '.' || mantissa[0] == '.' || scan.leading_zero)
-		plain = false;
 	if (at < end) {
 		if ((*at != 'e' && *at != 'E') || !decimal_scan_exponent(at, end, &exponent))
 			return DECIMAL_NONE;
@@ -137,11 +152,7 @@ enum decimal_form decimal_parse(struct slice text, struct decimal *out)
 		return DECIMAL_NONE;
 	out->negative = negative && !scan.zero;
 	out->exponent = exponent;
-	if (negative && scan.zero)
-		plain = false; /* numeric has no minus zero */
-	if (scan.before + scan.after > PLAIN_DIGITS_MAX)
-		plain = false;
-	return plain ? DECIMAL_PLAIN : DECIMAL_OTHER;
+	return plain && decimal_is_plain(out, &scan, negative) ? DECIMAL_PLAIN : DECIMAL_OTHER;
 }
 
 size_t decimal_numeric_bytes_max(const struct decimal *d)
@@ -344,26 +355,22 @@ double decimal_to_double(struct slice text)
 	return d.negative ? -value : value;
 }
 
-bool decimal_to_int64(struct slice text, int64_t low, int64_t high, int64_t *value_out)
+/* Below zero, where there is one value more. False if it is no whole number, or too large. */
+static bool decimal_sum_down(const struct decimal *d, int64_t *value_out)
 {
-	struct decimal d;
-	int64_t value = 0, power;
-	bool fraction = false;
+	int64_t value = 0, power = d->exponent;
+	size_t left = d->digits_size;
+	const uint8_t *point = memchr(d->digits, '.', d->digits_size);
 
-	if (decimal_parse(text, &d) == DECIMAL_NONE)
-		return false;
-	power = d.exponent;
-	for (size_t i = 0; i < d.digits_size; i++) {
-		if (d.digits[i] == '.')
-			fraction = true;
-		else if (fraction)
-			power--;
+	if (point != NULL) {
+		left--;
+		power -= d->digits + d->digits_size - point - 1;
 	}
-	/* power is now that of the last digit. Take digits while they are whole. */
-	for (size_t i = 0, left = d.digits_size - (fraction ? 1 : 0); i < d.digits_size; i++) {
-		int digit = d.digits[i] - '0';
+	/* power is that of the last digit. Take digits while they are whole. */
+	for (size_t i = 0; i < d->digits_size; i++) {
+		int digit = d->digits[i] - '0';
 
-		if (d.digits[i] == '.')
+		if (d->digits[i] == '.')
 			continue;
 		left--;
 		if (power + (int64_t)left < 0) {
@@ -379,10 +386,18 @@ bool decimal_to_int64(struct slice text, int64_t low, int64_t high, int64_t *val
 		if (__builtin_mul_overflow(value, 10, &value))
 			return false;
 	}
-	/* Summed up below zero, where there is one value more. */
-	if (!d.negative && __builtin_sub_overflow(0, value, &value))
-		return false;
-	if (value < low || value > high)
+	*value_out = value;
+	return true;
+}
+
+bool decimal_to_int64(struct slice text, int64_t low, int64_t high, int64_t *value_out)
+{
+	struct decimal d;
+	int64_t value;
+
+	if (decimal_parse(text, &d) == DECIMAL_NONE || !decimal_sum_down(&d, &value) ||
+		(!d.negative && __builtin_sub_overflow(0, value, &value)) || value < low ||
+		value > high)
 		return false;
 	*value_out = value;
 	return true;

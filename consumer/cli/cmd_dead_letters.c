@@ -335,38 +335,47 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	return ok;
 }
 
+static bool dead_letters_knows(const char *what)
+{
+	return strcmp(what, "list") == 0 || strcmp(what, "show") == 0 ||
+	       strcmp(what, "requeue") == 0 || strcmp(what, "discard") == 0;
+}
+
+static bool dead_letters_do(const char *what, const struct config *config,
+	const struct pg_options *options, PGconn *conn, struct dead_letters_choice *choice,
+	struct error *err)
+{
+	if (strcmp(what, "list") == 0)
+		return dead_letters_list(conn, choice, err);
+	if (strcmp(what, "show") == 0)
+		return dead_letters_show(conn, choice, err);
+	if (strcmp(what, "discard") == 0)
+		return dead_letters_discard(conn, choice, err);
+	return dead_letters_requeue(config, options, conn, choice, err);
+}
+
 enum exit_code cmd_dead_letters(const struct config *config, int argc, char **argv)
 {
 	static struct dead_letters_choice choice;
 	struct pg_options options = cli_pg_options(config);
 	const char *what = argc > 0 ? argv[0] : "";
-	bool list = strcmp(what, "list") == 0, show = strcmp(what, "show") == 0;
-	bool requeue = strcmp(what, "requeue") == 0, discard = strcmp(what, "discard") == 0;
-	bool ok = false, chosen;
+	bool ok, chosen;
 	struct error err;
 	PGconn *conn;
 	bool found = true;
 
-	if (!list && !show && !requeue && !discard)
+	if (!dead_letters_knows(what))
 		return cli_usage("dead-letters", "say list, show, requeue or discard");
 	if (!choice_parse(&choice, argc - 1, argv + 1))
 		return cli_usage("dead-letters", "say which by id, --reason, --station or --all");
 	chosen = choice.ids_count > 0 || choice.reason != NULL || choice.station != NULL;
-	if (!list && chosen == choice.all)
+	if (strcmp(what, "list") != 0 && chosen == choice.all)
 		return cli_usage("dead-letters", "say which ones, or --all");
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	if (!choice_find(conn, &choice, &found, &err))
-		ok = false;
-	else if (list)
-		ok = dead_letters_list(conn, &choice, &err);
-	else if (show)
-		ok = dead_letters_show(conn, &choice, &err);
-	else if (discard)
-		ok = dead_letters_discard(conn, &choice, &err);
-	else
-		ok = dead_letters_requeue(config, &options, conn, &choice, &err);
+	ok = choice_find(conn, &choice, &found, &err) &&
+	     dead_letters_do(what, config, &options, conn, &choice, &err);
 	PQfinish(conn);
 	if (!ok)
 		return cli_fail_database(&err);

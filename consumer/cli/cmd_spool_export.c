@@ -47,30 +47,49 @@ static bool export_record(void *context, const struct record *r, const struct fo
 	       e->write(&e->to, r, from->reader.header.first_seq, arena, err);
 }
 
+static export_form *export_form_named(const char *name)
+{
+	static const struct {
+		const char *name;
+		export_form *write;
+	} forms[] = {{"cat", export_json}, {"json", export_json}, {"maeve", export_maeve},
+		{"msgpack", export_msgpack}};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		if (strcmp(name, forms[i].name) == 0)
+			return forms[i].write;
+	}
+	return NULL;
+}
+
+/* An option with its value. */
+static bool export_option(struct export *e, const char *name, const char *value)
+{
+	if (value == NULL || *value == '\0')
+		return false;
+	if (strcmp(name, "--from") == 0)
+		return iso8601_parse(slice_from_cstr(value), &e->from_us) != ISO8601_INVALID;
+	if (strcmp(name, "--to") == 0)
+		return iso8601_parse(slice_from_cstr(value), &e->to_us) != ISO8601_INVALID;
+	if (strcmp(name, "--station") != 0 || e->stations_count == EXPORT_STATIONS_MAX)
+		return false;
+	e->stations[e->stations_count++] = value;
+	return true;
+}
+
+/* argv ends with NULL. */
 static bool export_parse(struct export *e, int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++) {
-		struct slice value =
-			i + 1 < argc ? slice_from_cstr(argv[i + 1]) : slice_of(NULL, 0);
-		int64_t *time = strcmp(argv[i], "--from") == 0 ? &e->from_us
-				: strcmp(argv[i], "--to") == 0 ? &e->to_us
-							       : NULL;
+		export_form *write = e->write == NULL ? export_form_named(argv[i]) : NULL;
 
-		if ((strcmp(argv[i], "json") == 0 || strcmp(argv[i], "cat") == 0) &&
-			e->write == NULL)
-			e->write = export_json;
-		else if (strcmp(argv[i], "maeve") == 0 && e->write == NULL)
-			e->write = export_maeve;
-		else if (strcmp(argv[i], "msgpack") == 0 && e->write == NULL)
-			e->write = export_msgpack;
-		else if (time != NULL && value.size > 0 &&
-			 iso8601_parse(value, time) != ISO8601_INVALID)
-			i++;
-		else if (strcmp(argv[i], "--station") == 0 && value.size > 0 &&
-			 e->stations_count < EXPORT_STATIONS_MAX)
-			e->stations[e->stations_count++] = argv[++i];
-		else
+		if (write != NULL) {
+			e->write = write;
+			continue;
+		}
+		if (!export_option(e, argv[i], argv[i + 1]))
 			return false;
+		i++;
 	}
 	return e->write != NULL;
 }

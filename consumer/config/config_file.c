@@ -43,23 +43,30 @@ static bool config_file_is_foreign(const char *section)
 	return false;
 }
 
+/* A # or ; without a blank before it belongs to the value. In place. */
+static void config_file_cut_comment(char *value)
+{
+	char *at = value;
+
+	for (; *at != '\0'; at++) {
+		if ((*at == '#' || *at == ';') && (at == value || at[-1] == ' ' || at[-1] == '\t'))
+			break;
+	}
+	while (at > value && (at[-1] == ' ' || at[-1] == '\t'))
+		at--;
+	*at = '\0';
+}
+
 /*
- * "text" # comment, text ; comment, text. A # or ; inside quotes, or without a blank before it,
- * belongs to the value. Within quotes \" and \\ are known. In place; false if quotes do not close.
+ * "text" # comment, text ; comment, text. A # or ; inside quotes belongs to the value.
+ * Within quotes \" and \\ are known. In place; false if quotes do not close.
  */
 static bool config_file_unquote(char *value)
 {
 	char *at = value, *to = value, quote = *value;
 
 	if (quote != '"' && quote != '\'') {
-		for (; *at != '\0'; at++) {
-			if ((*at == '#' || *at == ';') &&
-				(at == value || at[-1] == ' ' || at[-1] == '\t'))
-				break;
-		}
-		while (at > value && (at[-1] == ' ' || at[-1] == '\t'))
-			at--;
-		*at = '\0';
+		config_file_cut_comment(value);
 		return true;
 	}
 	for (at++; *at != quote; at++) {

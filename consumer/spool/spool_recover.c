@@ -46,26 +46,35 @@ static void recover_lost(struct spool *s, const struct position *closed)
 	s->next_seq = closed->seq + 1;
 }
 
-bool spool_recover(struct spool *s, struct error *err)
+/* How far the numbers are, and where they go on. */
+static bool recover_numbers(struct spool *s, bool clean, const struct position *closed,
+	struct error *err)
 {
-	struct position closed;
-	bool clean = false, found;
+	bool found = s->segments_count > 0 || s->empty_found;
 
-	if (!recover_list(s, err) || !recover_headers(s, err) || !recover_last(s, err) ||
-		!recover_closed(s, &clean, &closed, err))
-		return false;
-	found = s->segments_count > 0 || s->empty_found;
 	if (!found && clean)
-		s->end = closed;
+		s->end = *closed;
 	else if (!found && s->identity_found && !spool_change_identity(s, err))
 		return false;
 	if (s->next_seq <= s->end.seq)
 		s->next_seq = s->end.seq + 1;
-	if (found && clean && closed.seq >= s->next_seq)
-		recover_lost(s, &closed);
+	if (found && clean && closed->seq >= s->next_seq)
+		recover_lost(s, closed);
 	s->left_out = found && !clean;
 	if (s->left_out)
 		s->next_seq += RECOVER_SKIP;
+	return true;
+}
+
+bool spool_recover(struct spool *s, struct error *err)
+{
+	struct position closed;
+	bool clean = false;
+
+	if (!recover_list(s, err) || !recover_headers(s, err) || !recover_last(s, err) ||
+		!recover_closed(s, &clean, &closed, err) ||
+		!recover_numbers(s, clean, &closed, err))
+		return false;
 	/* What is not known of what was is counted from here on. */
 	if (!s->end.counted)
 		s->end = (struct position){.seq = s->end.seq, .counted = true};

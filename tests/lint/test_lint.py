@@ -9,6 +9,7 @@ import unittest
 
 import architecture
 import circles
+import complexity
 import layers
 import links
 import migrations
@@ -124,6 +125,22 @@ class Circles(Tree):
         self.compiled(self.ROUND)
         os.unlink(os.path.join(self.root, "app.dir/bench/d.c.o"))
         self.assertIn("build it first", self.check()[0])
+
+
+@unittest.skipUnless(shutil.which("pmccabe"), "pmccabe is not installed")
+class Complexity(Tree):
+    def test_functions_of_many_decisions_are_found(self):
+        def function(ifs):
+            return "int f(int x)\n{\n" + "\tif (x)\n\t\tx++;\n" * ifs + "\treturn x;\n}\n"
+
+        self.write("consumer/base/a.c", function(14))
+        self.assertEqual(complexity.check(self.root, {}), [])
+        self.write("consumer/base/a.c", function(15))
+        self.assertEqual(complexity.check(self.root, {}), [
+            "consumer/base/a.c:1: f() has a complexity of 16; 15 is the limit"])
+        self.assertEqual(complexity.check(self.root, {"consumer/base/a.c": {"f": 16}}), [])
+        self.assertIn("is no exception", complexity.check(
+            self.root, {"consumer/base/a.c": {"f": 16, "g": 17}})[0])
 
 
 class Style(Tree):

@@ -1,0 +1,47 @@
+"""No function has more paths than a reader can follow: cyclomatic complexity by pmccabe.
+
+The first of its numbers counts, for which a switch is one decision: its cases are a table.
+"""
+
+import subprocess
+
+from lint import ROOT, files, finish
+
+COMPLEXITY_MAX = 15
+
+# Functions above it, with their value: to become empty. None may rise, and one that falls leaves.
+EXCEPTIONS = {
+    "consumer/copy/pairing.c": {"pairing_find": 20, "late_is_alone": 17},
+    "consumer/copy/statement.c": {"put_word": 16},
+    "consumer/copy/writer_plan.c": {"plan_after_events": 16},
+    "consumer/daemon/pipeline.c": {"pipeline_failed": 18},
+    "consumer/replay/json_scan.c": {"scan_value_size": 17},
+    "consumer/rows/rows.c": {"rows_half": 17, "rows_from_message": 16},
+    "consumer/rows/rows_meter.c": {"rows_meter_values": 17, "meter_readings": 17},
+    "consumer/rows/rows_row.c": {"rows_id_text": 17},
+    "consumer/rows/schema.c": {"schema_message_line": 16},
+    "consumer/rows/sessions.c": {"sessions_make": 16},
+}
+
+
+def check(root, exceptions=EXCEPTIONS):
+    paths = list(files(root, "consumer", "bench", ext=(".c",)))
+    out = subprocess.run(["pmccabe", *paths], cwd=root, check=True, stdout=subprocess.PIPE,
+                         text=True).stdout
+    problems, seen = [], set()
+    for line in out.splitlines():
+        value, _, _, _, _, place, name = line.split(None, 6)
+        path, number = place.rstrip("):").split("(")
+        limit = exceptions.get(path, {}).get(name, COMPLEXITY_MAX)
+        if limit > COMPLEXITY_MAX and int(value) > COMPLEXITY_MAX:
+            seen.add((path, name))
+        if int(value) > limit:
+            problems.append(f"{path}:{number}: {name}() has a complexity of {value}; "
+                            f"{limit} is the limit")
+    gone = {(path, name) for path in exceptions for name in exceptions[path]} - seen
+    return problems + [f"tests/lint/complexity.py:1: {name}() of {path} is no exception any more"
+                       for path, name in sorted(gone)]
+
+
+if __name__ == "__main__":
+    finish(check(ROOT))
