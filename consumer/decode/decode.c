@@ -256,10 +256,10 @@ static bool decode_type(const struct value *v, struct message *m, struct error *
 	int64_t type;
 
 	if (v == NULL)
-		return error_set(err, ERROR_POISON, "bad_envelope", "there is no \"%s\"", "type");
+		return error_set(err, ERROR_POISON, "bad_envelope", "there is no \"type\"");
 	if (v->kind != VALUE_NUMBER || !decimal_to_int64(v->text, 2, 6, &type))
 		return error_set(err, ERROR_POISON, "bad_envelope",
-			"\"%s\" is not a message type from 2 to 6", "type");
+			"\"type\" is not a message type from 2 to 6");
 	m->type = (enum message_type)type;
 	return true;
 }
@@ -290,8 +290,8 @@ static bool decode_envelope(struct value *map, struct message *m, struct error *
 	case MESSAGE_SEND:
 		m->payload = decode_present(value_get(map, request));
 		if (m->action.size == 0)
-			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"",
-				"action");
+			return error_set(err, ERROR_POISON, "bad_envelope",
+				"a call without \"action\"");
 		break;
 	case MESSAGE_RESULT:
 		m->payload = decode_present(value_get(map, response));
@@ -314,7 +314,7 @@ static bool decode_frame(struct value *array, struct message *m, struct error *e
 
 	if (count < 3)
 		return error_set(err, ERROR_POISON, "bad_envelope",
-			"an OCPP-J frame of fewer than %s elements", "three");
+			"an OCPP-J frame of fewer than three elements");
 	if (!decode_type(&items[0], m, err) ||
 		!decode_envelope_text(&items[1], "message id", &m->id, err))
 		return false;
@@ -324,8 +324,8 @@ static bool decode_frame(struct value *array, struct message *m, struct error *e
 		if (!decode_envelope_text(&items[2], "action", &m->action, err))
 			return false;
 		if (m->action.size == 0)
-			return error_set(err, ERROR_POISON, "bad_envelope", "a call without \"%s\"",
-				"action");
+			return error_set(err, ERROR_POISON, "bad_envelope",
+				"a call without \"action\"");
 		m->payload = count > 3 ? decode_present(&items[3]) : NULL;
 		break;
 	case MESSAGE_RESULT:
@@ -359,13 +359,13 @@ enum decode_next decode_next(struct decoder *d, struct message *out, struct erro
 	if (!slice_is_absent(out->entity)) {
 		out->payload = item;
 		ok = item->kind == VALUE_MAP ||
-		     error_set(err, ERROR_POISON, "bad_row", "not a map of %s", "fields");
+		     error_set(err, ERROR_POISON, "bad_row", "not a map of fields");
 	} else if (item->kind == VALUE_MAP)
 		ok = decode_envelope(item, out, err);
 	else if (item->kind == VALUE_ARRAY)
 		ok = decode_frame(item, out, err);
 	else
-		ok = error_set(err, ERROR_POISON, "bad_envelope", "neither %s nor an OCPP-J frame",
-			"an envelope");
+		ok = error_set(err, ERROR_POISON, "bad_envelope",
+			"neither an envelope nor an OCPP-J frame");
 	return ok ? DECODE_MESSAGE : DECODE_BAD;
 }

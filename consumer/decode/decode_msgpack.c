@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <msgpack.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 
 /*
@@ -341,29 +342,18 @@ static bool convert_float(struct convert *c, const msgpack_object *from, struct 
 /* Bytes that are text are taken as text (old writers know no other type); others as base64. */
 static bool convert_bytes(struct convert *c, const char *data, size_t size, struct value *to)
 {
-	static const char alphabet[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const uint8_t *in = (const uint8_t *)data;
-	uint8_t *out, *at;
+	uint8_t *out;
 
 	to->kind = VALUE_STRING;
 	if (utf8_is_storable(slice_of(data, size)))
 		return convert_text(c, data, size, &to->text);
 	c->replaced = true;
-	at = out = arena_bytes(c->room.texts, (size + 2) / 3 * 4);
+	out = arena_bytes(c->room.texts, (size + 2) / 3 * 4 + 1); /* it ends with a NUL */
 	c->full = out == NULL;
 	if (c->full)
 		return false;
-	for (size_t i = 0; i < size; i += 3) {
-		uint32_t n = (uint32_t)in[i] << 16 | (i + 1 < size ? (uint32_t)in[i + 1] << 8 : 0) |
-			     (i + 2 < size ? in[i + 2] : 0);
-
-		*at++ = (uint8_t)alphabet[n >> 18];
-		*at++ = (uint8_t)alphabet[n >> 12 & 63];
-		*at++ = i + 1 < size ? (uint8_t)alphabet[n >> 6 & 63] : '=';
-		*at++ = i + 2 < size ? (uint8_t)alphabet[n & 63] : '=';
-	}
-	to->text = slice_of(out, (size_t)(at - out));
+	to->text =
+		slice_of(out, (size_t)EVP_EncodeBlock(out, (const unsigned char *)data, (int)size));
 	return true;
 }
 

@@ -75,9 +75,9 @@ bool store_entity_delete(struct ocpp_store *store, const struct store_entity *e,
 	const char *const keys[STORE_KEYS_MAX], int64_t last_updated, struct error *err)
 {
 	CHECK(e->remove >= 0);
-	if (e->keys == 3)
+	if (e->remove == QUERY_party_delete)
 		return ocpp_party_delete(store, keys[0], keys[1], keys[2], last_updated, err);
-	if (e->keys == 2)
+	if (e->remove == QUERY_install_certificate_delete)
 		return ocpp_install_certificate_delete(store, keys[0], keys[1], last_updated, err);
 	return store_delete(store, (enum store_query_id)e->remove, keys[0], last_updated, err);
 }

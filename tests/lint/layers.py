@@ -39,7 +39,7 @@ HOMES = {
     r"zstd\.h": ["spool", "replay"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
     r"zlib\.h": ["replay"],
-    r"openssl/.*": ["base", "daemon", "mqtt", "pg", "store"],
+    r"openssl/.*": ["base", "daemon", "decode/decode_msgpack.c", "mqtt", "pg", "store"],
     r"store/store\.h": ["store/example.c"],  # as its users include it
     r"sanitizer/.*": ["base/arena.c"],
 }
