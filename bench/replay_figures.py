@@ -89,7 +89,7 @@ def replay(b, limit, messages):
             "postgres_cpu_us": (rig.cpu_seconds(b.postgres.pid) - backend) * 1e6 / rows,
             "loaded_rows": ended["loaded_rows"]}
         figures["rss_peak_mib"] = max(figures["rss_peak_mib"], ended["rss_peak_mib"])
-    # Before and behind the runs: the machine may be slower than it was.
+    # Before and after the runs: the machine may be slower than it was.
     limits.append(copy(b, limit, log, "limited_behind"))
     figures["limit_rows_per_second"] = statistics.mean(c["rows_per_second"] for c in limits)
     figures["limit_cpu_us"] = statistics.mean(c["postgres_cpu_us"] for c in limits)

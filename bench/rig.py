@@ -309,7 +309,7 @@ _LOGFMT = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 
 def parse_logfmt(line):
-    """{"level": "info", "event": "connected", ...}; {} for a line that is none."""
+    """{"level": "info", "event": "connected", ...}; {} for any other line."""
     fields = {}
     for key, quoted, bare in _LOGFMT.findall(line):
         fields[key] = quoted.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\") or bare
@@ -352,7 +352,7 @@ class Persister(_Server):
         return self
 
     def lines(self, all_runs=False):
-        """Log lines of this run as dicts, in order."""
+        """What this run has logged, as dicts, in order."""
         with open(self.log, "rb") as f:
             f.seek(0 if all_runs else self._seen)
             text = f.read().decode(errors="replace")

@@ -23,7 +23,7 @@ PORTS = range(20000, 32000)
 
 
 class RigError(Exception):
-    """A server did not do what it was told; the text has the end of its log."""
+    """A server did not do what it was asked to; the text has the end of its log."""
 
 
 def free_port():

@@ -12,7 +12,7 @@
  */
 struct amount {
 	int64_t units;
-	uint8_t decimals; /* digits behind the point */
+	uint8_t decimals; /* digits after the point */
 	uint8_t exponent; /* of ten, written as "e1" when not 0 */
 };
 

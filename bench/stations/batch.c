@@ -18,7 +18,7 @@ struct batch_topic {
 
 struct batch {
 	bool is_batching;
-	struct message *single; /* not batching: the message at hand */
+	struct message *single; /* not batching: the current message */
 	int64_t now_us;
 	struct batch_topic *topics; /* two a station */
 	struct batch_topic *oldest, *newest;

@@ -6,7 +6,7 @@
 
 /*
  * Numbers as text without printf(), which would be most of the generator's time. As in
- * base/bytes.h, put_ returns the address behind what it wrote and the caller has made room.
+ * base/bytes.h, put_ returns the address after what it wrote and the caller has made room.
  */
 enum { DIGITS_BYTES_MAX = 20 };
 

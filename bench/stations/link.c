@@ -155,7 +155,8 @@ static void link_tune(struct link *l)
 		(void)setsockopt(l->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
 
-/* Reasons that another try may mend. 3.1.1 has six codes of its own (its section 3.2.2.3). */
+/* Reasons for which another try may succeed. 3.1.1 has six codes of its own (its section
+ * 3.2.2.3). */
 static bool link_may_retry(const struct link *l, uint8_t reason)
 {
 	if (l->o.connect.version == MQTT_311)

@@ -59,7 +59,7 @@ bool link_publish(struct link *l, const struct packet_publish *p, uint64_t first
 
 /*
  * Connect, read, write, watch over time: whatever can be done now. False with err if the broker
- * refuses us for good; everything else is mended by trying again.
+ * refuses us for good; everything else may succeed when tried again.
  */
 MUST_CHECK
 bool link_service(struct link *l, int64_t now_us, struct error *err);

@@ -67,7 +67,7 @@ static const struct option options_table[] = {
 		"meter: 90 % MeterValues of six samples and their results; values: only "
 		"MeterValues, without results (default)"},
 	{"seed", OPTION_NUMBER, AT(seed), 0, INT64_MAX, {0}, "N",
-		"same seed and start, same messages (a random one, which is told)"},
+		"same seed and start, same messages (a random one, which is printed)"},
 	{"start", OPTION_TIME, AT(start_us), 0, 0, {0}, "TIME",
 		"when the simulated clock starts, RFC 3339 (so that the run ends now, or a day "
 		"ago)"},

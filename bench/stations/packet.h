@@ -45,7 +45,7 @@ struct packet_connect {
 	uint16_t keep_alive_s;
 };
 
-/* Each text has at most PACKET_TEXT_BYTES_MAX bytes. Returns the address behind the packet. */
+/* Each text has at most PACKET_TEXT_BYTES_MAX bytes. Returns the address after the packet. */
 uint8_t *packet_put_connect(uint8_t *at, const struct packet_connect *c);
 
 /*
@@ -75,12 +75,12 @@ uint8_t *packet_put_disconnect(uint8_t *at);
 
 struct packet {
 	enum packet_type type;
-	struct slice body; /* behind the fixed header; borrows from the input */
+	struct slice body; /* after the fixed header; borrows from the input */
 };
 
 enum packet_next { PACKET_NEXT_OK, PACKET_NEXT_MORE, PACKET_NEXT_BAD };
 
-/* The first packet of *in, which is moved on behind it. */
+/* The first packet of *in, which is advanced past it. */
 enum packet_next packet_next(struct slice *in, struct packet *out);
 
 /* PUBACK, PUBREC, PUBCOMP. False if malformed. */

@@ -30,7 +30,7 @@ void reading_register(struct reading *out, const struct station *s, int64_t regi
 /* The register as the station writes it, in Wh. */
 struct amount reading_register_wh(const struct station *s, int64_t register_mwh);
 
-/* The array behind "meterValue" or "transactionData". */
+/* The array of "meterValue" or "transactionData". */
 void reading_put(struct writer *w, enum ocpp_version version, const struct reading *readings,
 	size_t count);
 

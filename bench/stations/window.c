@@ -47,8 +47,8 @@ static bool window_drop(struct window *w, int64_t young_us)
 }
 
 /*
- * The used bytes reach from the oldest packet to head, over the end of the ring or not. A packet
- * is never split: if it does not fit behind head, the rest of the ring is left empty.
+ * The used bytes reach from the oldest packet to head, over the end of the ring or not. A packet is
+ * never split: if it does not fit after head, the rest of the ring is left empty.
  */
 static bool window_fits(struct window *w, size_t size)
 {

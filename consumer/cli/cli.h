@@ -31,7 +31,7 @@ struct command {
 	const char *help; /* options of this command, or NULL */
 };
 
-/* The commands one by one, from 0; NULL behind the last. */
+/* The commands one by one, from 0; NULL after the last. */
 const struct command *cli_command(size_t index);
 
 /* The one of that name, and its place in the table, or NULL. */

@@ -13,7 +13,7 @@ struct migrate_call {
 	struct migrate *migrate;
 	const char *group; /* as in migrate_options */
 	const char *path;
-	int argc; /* behind the subcommand */
+	int argc; /* after the subcommand */
 	char **argv;
 };
 
@@ -45,7 +45,7 @@ static enum exit_code migrate_done(struct migrate_call *call, bool ok, struct er
 	return EXIT_CODE_OK;
 }
 
-/* The only argument as a number from low on; cli_usage() has been called if it is none. */
+/* The only argument as a number from low on; cli_usage() has been called if it is not one. */
 static bool migrate_number(struct migrate_call *call, int64_t low, int64_t *out)
 {
 	if (call->argc == 1 && config_parse_number(call->argv[0], out) && *out >= low)

@@ -33,7 +33,7 @@ static bool replay_speed(const char *text, double *out)
 	return *end == '\0' && *out > 0 && *out <= REPLAY_SPEED_MAX;
 }
 
-/* An option with a value: false if it is none, or the value is none. */
+/* An option with a value: false if there is no such option, or the value is invalid. */
 static bool replay_option(struct replay_options *o, const char *name, char *value)
 {
 	const struct {

@@ -70,8 +70,8 @@ static void asked_add_list(struct sha256 *digest, const char *name, const char *
 }
 
 /*
- * All that decides what becomes of a message: with another filter, or a pattern of topics that was
- * mended meanwhile, what was passed over then is not done with.
+ * Everything that decides what becomes of a message: with another filter, or a topic pattern that
+ * was corrected meanwhile, what was passed over then is not done.
  */
 static bool position_asked(struct replay_job *job, struct error *err)
 {
@@ -113,7 +113,7 @@ static void position_sources(const struct replay_options *o, char *out, size_t s
 
 /* ---- reading ahead ---- */
 
-/* Stand behind message seq; *there_out: there is one. */
+/* Go to just after message seq; *there_out: there is one. */
 static bool finder_read(struct finder *f, uint64_t seq, bool *there_out, struct error *err)
 {
 	struct replay_source *source = f->job->source;
@@ -259,7 +259,7 @@ static bool finder_say_other(struct finder *f, const char *sources, struct error
 		log_info("other_content",
 			"an earlier replay of the same names was interrupted, but it read other "
 			"messages than these: all of them are taken, from the first",
-			"interrupted_behind=%s sources=%s", PQgetvalue(result, 0, 0),
+			"interrupted_after=%s sources=%s", PQgetvalue(result, 0, 0),
 			LOG_VALUE(sources));
 	PQclear(result);
 	return true;

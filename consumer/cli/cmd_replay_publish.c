@@ -189,7 +189,7 @@ static bool publishing_open(struct publishing *p, const struct config *c, struct
 	       replay_source_seek(p->source, (uint64_t)p->options->after, err);
 }
 
-/* Up to this record nothing is missing: whoever goes on behind it loses nothing. */
+/* Up to this record nothing is missing: continuing after it loses nothing. */
 static uint64_t publishing_settled(const struct publishing *p,
 	const struct mqtt_publisher_progress *now)
 {

@@ -139,7 +139,7 @@ void replay_show_summary(const struct replay_options *options, const struct repl
 		(void)cli_fail(EXIT_CODE_FAILED, &err);
 	}
 	if (!sum.ok)
-		fprintf(stderr, "hint: the same command goes on where it was\n");
+		fprintf(stderr, "hint: the same command continues where it stopped\n");
 	if (options->json) {
 		printf("{\"ok\":%s,\"resumed\":%s,\"records\":%" PRIu64 ",\"messages\":%" PRIu64
 		       ",\"stored\":%" PRIu64 ",\"duplicate\":%" PRIu64

@@ -175,7 +175,8 @@ static bool tool_line(struct store_tool *t, const struct store_entity *given, st
 	e = tool_line_entity(given, &object, err);
 	if (e == NULL)
 		return false;
-	/* The tree of the line has to go with what is stored, so it is read again behind that. */
+	/* The tree of the line has to live as long as what is stored, so it is read again after
+	 * that. */
 	if (t->count == STORE_ROWS_AT_ONCE || (t->count > 0 && e != t->entity) ||
 		t->arena.used > STORE_ARENA_BYTES / 2) {
 		if (!tool_flush(t, err) || !tool_document(t, line, &object, err))
@@ -353,7 +354,7 @@ static bool tool_export(struct store_tool *t, struct error *err)
 
 /* ---- the command ---- */
 
-/* Options are taken out of argv. False: one that is none. */
+/* Options are taken out of argv. False: an unknown one. */
 static bool tool_options(struct store_tool *t, int *argc, char **argv)
 {
 	int left = 0;
@@ -436,7 +437,7 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 	struct error err;
 
 	if (!tool_options(&t, &argc, argv))
-		return cli_usage("store", "an option that is none, or without its value");
+		return cli_usage("store", "an unknown option, or one without its value");
 	e = argc > 0 ? store_entity_by_name(argv[0]) : NULL;
 	if (e == NULL ? argc != 1 || !tool_is_whole(argv[0]) : argc < 2)
 		return cli_usage("store", "say ENTITY and what to do, or check, export, import");

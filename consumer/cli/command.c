@@ -40,7 +40,7 @@ enum exit_code cli_help(FILE *out, enum exit_code code)
 		"commands:\n");
 	for (size_t i = 0; i < CLI_COMMANDS; i++)
 		fprintf(out, "  %-14s %s\n", cli_commands[i].name, cli_commands[i].summary);
-	fprintf(out, "\n`ocpp-persister COMMAND --help` tells more about one of them, "
+	fprintf(out, "\n`ocpp-persister COMMAND --help` has more about one of them, "
 		     "`ocpp-persister config reference` lists the settings.\n");
 	return code;
 }

@@ -147,7 +147,7 @@ static bool export_envelope(struct exporter *e, const struct record *r, const st
 	return export_line_end(e, &t, err);
 }
 
-/* What the store is told has neither type nor id: its payload is all of it. */
+/* A message to the store has neither type nor id: the payload is all of it. */
 static bool export_store(struct exporter *e, const struct record *r, const struct message *m,
 	struct arena *arena, struct error *err)
 {

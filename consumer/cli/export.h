@@ -11,7 +11,7 @@
  * it: it goes out as the bytes it is, so that nothing is lost on the way. One thread.
  *
  *	msgpack  the record as it is
- *	json     a line with the payload as JSON, or payload_hex where it is none
+ *	json     a line with the payload as JSON, or payload_hex where it is not JSON
  *	maeve    a line for each message in it: OCPP in the JSON envelope of MaEVE, messages to
  *		 the store as the JSON objects they are
  */

@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 #include "spool/folder.h"
 
-/* Shared by cmd_spool*.c only. argv[0] is the first word behind the command's name. */
+/* Shared by cmd_spool*.c only. argv[0] is the first word after the command's name. */
 
 /* The segments, one line each. */
 enum exit_code spool_ls(const struct config *config, int argc, char **argv);
@@ -19,7 +19,7 @@ enum exit_code spool_export(const struct config *config, int argc, char **argv);
 void spool_say_damage(void *context, const char *path, int64_t offset, const char *why);
 
 /*
- * All records of a log, in order. record: false ends it, with err. after: behind each file; NULL =
+ * All records of a log, in order. record: false ends it, with err. after: after each file; NULL =
  * nothing. *damaged says whether anything could not be read. False with err (FATAL).
  */
 struct spool_walk {

@@ -16,7 +16,7 @@
  *	{set:T}           a = x.a, b = x.b
  *	{excluded:T}      a = excluded.a, b = excluded.b
  *	{unnest:T}        unnest($1::text[], $2::...) WITH ORDINALITY AS x (a, b, n)
- *	{next:T}          $3: the parameter behind those; {next+1:T} the one behind that
+ *	{next:T}          $3: the parameter after those; {next+1:T} the one after that
  *	{t_columns:T} {excluded_columns:T}  t.a, t.b; excluded.a, excluded.b
  *	{names_agree}     for an event table: that x and t do not name different actions
  *	{target} {keys} {x_keys}  of the table that the store keeps it in: its name; a; x.a

@@ -78,7 +78,7 @@ void daemon_drain_tick(struct daemon *d)
 		return;
 	d->drain_said_us = now;
 	log_info("draining", steps[d->drain], "messages=%" PRIu64 " not_stored=%" PRIu64,
-		drain_taken(d), spool_count_behind(d->spool, pipeline_stored_seq(d->pipeline)));
+		drain_taken(d), spool_count_newer(d->spool, pipeline_stored_seq(d->pipeline)));
 }
 
 void daemon_drain_interrupted(struct daemon *d)

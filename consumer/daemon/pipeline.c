@@ -15,7 +15,7 @@
  *	           says which, it is searched for (pipeline_trouble.c).
  *	ROUTE      a partition is not what we believed: look again, try again.
  *	TRANSIENT  wait, longer each time, and try again; the log grows meanwhile. If the server
- *	           understood and refused, somebody has to mend that: try every 30 s.
+ *	           understood and refused, somebody has to fix that: try every 30 s.
  *	UNCERTAIN  a COMMIT without an answer: connect again, the progress row says how it ended.
  *	FATAL      stop.
  *
@@ -593,7 +593,7 @@ static void pipeline_measure_backlog(struct pipeline *p, struct spool *spool,
 {
 	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
 	uint64_t seq = p->stored_known ? p->stored_seq : stats->oldest_seq - 1;
-	uint64_t count = spool_count_behind(spool, seq);
+	uint64_t count = spool_count_newer(spool, seq);
 	int64_t age_us = 0;
 
 	if (p->waits_seq != seq)
@@ -602,7 +602,7 @@ static void pipeline_measure_backlog(struct pipeline *p, struct spool *spool,
 	if (p->positioned && oldest->records > 0)
 		p->waits_since_us = oldest->oldest_received_us;
 	else if (count > 0 && p->waits_since_us == 0 &&
-		 !spool_received_behind(spool, seq, &p->waits_since_us))
+		 !spool_received_newer(spool, seq, &p->waits_since_us))
 		p->waits_since_us = 0;
 	if (count > 0 && p->waits_since_us > 0)
 		age_us = clock_wall_us() - p->waits_since_us;

@@ -291,8 +291,8 @@ static bool migrate_check_version(struct migrate *m, struct error *err)
 	error_set(err, ERROR_FATAL, "schema_behind",
 		"the schema is at version %lld, this program needs %lld", (long long)state.version,
 		(long long)newest->version);
-	return error_hint(err, "`ocpp-persister migrate up` mends it; `run --migrate` does it on "
-			       "start");
+	return error_hint(err,
+		"`ocpp-persister migrate up` brings it up to date; so does `run --migrate`");
 }
 
 bool migrate_check(PGconn *conn, const struct migrate_options *options, struct error *err)

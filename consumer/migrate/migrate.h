@@ -19,10 +19,10 @@
  * A group of migrations is a schema of its own beside ours, with a version of its own, that an
  * operator may want or not. There is one, "maeve": our tables as MaEVE's (migrations/maeve/).
  *
- * Blocking, one thread: for the command line, and for `run` before its loop does. Errors:
- * FATAL "bad_migrations" (the files), "migration_failed" (file, line and PostgreSQL's message),
+ * Blocking, one thread: for the command line, and for `run` before its loop does. Errors: FATAL
+ * "bad_migrations" (the files), "migration_failed" (file, line and PostgreSQL's message),
  * "schema_behind", "schema_ahead", "schema_dirty", "schema_foreign" (the database; the hint names
- * the command that mends it); whatever pg/ says for a connection that is gone.
+ * the command that fixes it); whatever pg/ says for a connection that is gone.
  */
 struct migrate;
 

@@ -117,7 +117,7 @@ static bool run_failed(struct error *err)
 {
 	if (err != NULL && err->hint[0] == '\0')
 		error_hint(err, "nothing of this migration was kept, the version is as before; "
-				"mend the cause and run the same command again");
+				"fix the cause and run the same command again");
 	return false;
 }
 

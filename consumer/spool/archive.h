@@ -19,7 +19,7 @@
  *	skippable      0x184d2a50: the summary, below
  *	skippable      0x184d2a5e: the seek table; packed and unpacked size of each of the above
  *
- * Damage costs the records of its frame and no more. Summary, big-endian, behind zstd's 8 bytes:
+ * Damage costs the records of its frame and no more. Summary, big-endian, after zstd's 8 bytes:
  *
  *	offset  bytes     content
  *	0       64        the header page's beginning; it counts, not the one in the first frame,

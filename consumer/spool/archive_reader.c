@@ -15,7 +15,7 @@ struct archive_reader {
 	uint8_t *packed;   /* ZSTD_COMPRESSBOUND(ARCHIVE_FRAME_BYTES) */
 	uint8_t *unpacked; /* ARCHIVE_FRAME_BYTES */
 
-	/* The frame at hand. */
+	/* The current frame. */
 	size_t at;
 	int64_t packed_offset; /* in the archive */
 	int64_t offset;        /* in the segment */
@@ -101,7 +101,7 @@ int64_t archive_reader_size(const struct archive_reader *r)
 	return r->size;
 }
 
-/* To the frame that holds an offset of the segment, or behind the last. */
+/* To the frame that holds an offset of the segment, or past the last. */
 static void reader_seek(struct archive_reader *r, int64_t offset)
 {
 	if (offset < r->offset) {

@@ -86,7 +86,7 @@ static bool unpack_by_table(struct unpacker *u, const struct archive_table *tabl
 	return true;
 }
 
-/* Bytes up to the next place behind the first byte that begins like a frame of ours. */
+/* Bytes up to the next place, after the first byte, that begins like a frame of ours. */
 static size_t unpack_next_frame(const uint8_t *in, size_t size)
 {
 	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd},
@@ -101,7 +101,7 @@ static size_t unpack_next_frame(const uint8_t *in, size_t size)
 	return size > sizeof(frame) ? size - sizeof(frame) + 1 : size;
 }
 
-/* Without a seek table: frame after frame, and behind damage whatever looks like one. */
+/* Without a seek table: frame after frame, and after damage whatever looks like one. */
 static bool unpack_by_walking(struct unpacker *u, struct error *err)
 {
 	int64_t offset = 0;

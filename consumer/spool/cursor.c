@@ -70,7 +70,7 @@ void spool_cursor_close(struct spool_cursor **cursor)
 	*cursor = NULL;
 }
 
-static bool cursor_is_behind(uint64_t seq, uint64_t highest, struct error *err)
+static bool cursor_is_beyond(uint64_t seq, uint64_t highest, struct error *err)
 {
 	if (seq <= highest)
 		return false;
@@ -179,7 +179,7 @@ bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, s
 	if (at->seq < s->released_seq)
 		s->released_seq = at->seq;
 	pthread_mutex_unlock(&s->lock);
-	if (cursor_is_behind(at->seq, highest, err) ||
+	if (cursor_is_beyond(at->seq, highest, err) ||
 		(!found && !cursor_read_position(s, &segment, at->seq, out, err)))
 		return false;
 	if (out->seq == at->seq ? position_differs(out, at) : cursor_is_elsewhere(out, at, here)) {
@@ -208,7 +208,7 @@ bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out,
 	oldest = s->segments_count > 0 ? s->segments[0].follows.seq : s->end.seq;
 	*lost_out = oldest > seq ? oldest - seq : 0;
 	pthread_mutex_unlock(&s->lock);
-	if (cursor_is_behind(seq, highest, err))
+	if (cursor_is_beyond(seq, highest, err))
 		return false;
 	c->position = c->follows = seq;
 	c->had = (struct position){.seq = seq};
@@ -290,7 +290,7 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 	return SPOOL_EMPTY;
 }
 
-uint64_t spool_count_behind(struct spool *s, uint64_t seq)
+uint64_t spool_count_newer(struct spool *s, uint64_t seq)
 {
 	uint64_t count = 0;
 
@@ -323,7 +323,7 @@ static bool cursor_peek_archive(struct spool *s, uint64_t seq, int64_t *received
 	return found;
 }
 
-bool spool_received_behind(struct spool *s, uint64_t seq, int64_t *received_us_out)
+bool spool_received_newer(struct spool *s, uint64_t seq, int64_t *received_us_out)
 {
 	struct spool_cursor c = {.spool = s, .peeks = true, .fd = -1, .position = seq};
 	struct arena arena;
@@ -342,7 +342,7 @@ bool spool_received_behind(struct spool *s, uint64_t seq, int64_t *received_us_o
 	return found;
 }
 
-/* The first segment that holds something behind the position. */
+/* The first segment that holds something newer than the position. */
 static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
 {
 	struct spool *s = c->spool;

@@ -24,8 +24,8 @@
  *	..      1 + 4     0xc6 bin32   payload, untouched
  *	..      1 + 8     0xcf uint64  XXH3-64 of all bytes before this field
  *
- * Segments are filled with zeros before use and used again after release, so behind the last
- * record there may be zeros or records of an older generation: neither is a record here.
+ * Segments are filled with zeros before use and used again after release, so after the last record
+ * there may be zeros or records of an older generation: neither is a record here.
  *
  * Pure; any thread.
  */
@@ -72,7 +72,7 @@ enum record_status {
 /* Topic and trace must be within 65535 and 255 bytes. */
 size_t record_bytes(const struct record *r);
 
-/* Write record_bytes() bytes; returns the address behind. */
+/* Write record_bytes() bytes; returns the address after them. */
 uint8_t *record_put(uint8_t *start, const struct record *r, uint64_t generation);
 
 /* The checksum that record_put() has written before that address. */
@@ -90,7 +90,7 @@ uint64_t record_generation(struct slice bytes);
 
 /*
  * Offset of the first place that begins like a record of this generation, or bytes.size: how
- * reading goes on behind damage. Places closer to the end than RECORD_PREFIX_BYTES are not seen.
+ * reading continues after damage. Places closer to the end than RECORD_PREFIX_BYTES are not seen.
  */
 size_t record_candidate(struct slice bytes, uint64_t generation);
 

@@ -124,8 +124,8 @@ static bool segment_reader_get(struct segment_reader *r, int64_t offset, struct 
 }
 
 /*
- * Behind damage: the offset of the next whole record with a number above the last one, or the
- * file's size. Windows overlap by one byte less than a record's prefix; they are given back.
+ * After damage: the offset of the next whole record with a number above the last one, or the file's
+ * size. Windows overlap by one byte less than a record's prefix; they are given back.
  */
 static bool segment_reader_resync(struct segment_reader *r, struct arena *arena,
 	int64_t *offset_out, struct error *err)
@@ -180,7 +180,7 @@ enum segment_next segment_reader_next(struct segment_reader *r, uint64_t stop_se
 			return SEGMENT_ERROR;
 		if (status == RECORD_OK && out->seq > r->last_seq)
 			break;
-		/* The end, or damage with more behind it. */
+		/* The end, or damage with more after it. */
 		if (!segment_reader_resync(r, arena, &next, err))
 			return SEGMENT_ERROR;
 		if (next >= r->size)

@@ -68,7 +68,7 @@ struct segment_reader {
 	struct segment_header header;
 	uint64_t last_seq; /* of the record read last; first_seq - 1 before the first */
 	uint64_t missing;  /* numbers that damage took */
-	int64_t offset;    /* behind the record read last */
+	int64_t offset;    /* after the record read last */
 	int64_t size;      /* of the file */
 	/* Bytes read ahead; they belong to the arena given to segment_reader_next(). */
 	struct slice window;

@@ -30,13 +30,14 @@
  *	                          or a new identity, when the disk is full
  *	archive.tmp, unpacked.tmp a segment on its way into or out of an archive
  *
- * Numbers (seq) rise for ever. After a crash they leave out 2^32, so that a record the disk lost
- * can never be mistaken for a new one: the database may have stored it. They go on when all records
- * are gone, since each segment says what came before it. If nothing in the folder says how far they
- * are (somebody removed the segments of a log that was not closed), the log gets another identity.
+ * Numbers (seq) only grow. After a crash 2^32 of them are skipped, so that a record the disk lost
+ * can never be mistaken for a new one: the database may have stored it. They continue when all
+ * records are gone, since each segment says what came before it. If nothing in the folder says how
+ * far they are (somebody removed the segments of a log that was not closed), the log gets another
+ * identity.
  *
  * A full disk, or quota, is no failure: spool_append() says SPOOL_FULL, what is released is removed
- * before its time, and the log goes on by itself once there is room. To open a log takes no room at
+ * before its time, and the log resumes by itself once there is room. To open a log takes no room at
  * all: if there is none for another segment, it is opened without one, to be read and released.
  *
  * Threads: spool_append(), spool_wait_for_space(): one intake thread. The cursor and
@@ -78,7 +79,7 @@ struct spool_stats {
 MUST_CHECK bool spool_open(struct spool **out, const struct spool_options *options,
 	struct error *err);
 
-/* Syncs, writes down that the shutdown was proper, and frees. NULL is fine. */
+/* Syncs, records that the shutdown was clean, and frees. NULL is fine. */
 void spool_close(struct spool **spool);
 
 struct uuid spool_identity(const struct spool *spool);
@@ -124,11 +125,12 @@ bool spool_failed(struct spool *spool, struct error *err);
 
 void spool_stats(struct spool *spool, struct spool_stats *out);
 
-/* How many records behind seq there are; numbers that were left out are none. Any thread. */
-uint64_t spool_count_behind(struct spool *spool, uint64_t seq);
+/* How many records are newer than seq; numbers that were skipped do not count. Any thread. */
+uint64_t spool_count_newer(struct spool *spool, uint64_t seq);
 
-/* When the first record behind seq was received; false if there is none to be read. The loop. */
-MUST_CHECK bool spool_received_behind(struct spool *spool, uint64_t seq, int64_t *received_us_out);
+/* When the first record newer than seq was received; false if there is none to be read. The
+ * loop. */
+MUST_CHECK bool spool_received_newer(struct spool *spool, uint64_t seq, int64_t *received_us_out);
 
 /*
  * A reading position. It reads into the arena that it is given; records live as long as that.
@@ -145,7 +147,7 @@ MUST_CHECK bool spool_cursor_open(struct spool_cursor **out, struct spool *spool
 void spool_cursor_close(struct spool_cursor **cursor);
 
 /*
- * Go to the first record behind seq. *oldest_out is the number of the oldest record kept: if it is
+ * Go to the first record after seq. *oldest_out is the number of the oldest record kept: if it is
  * more than seq + 1, records between may be gone, or their numbers were left out on purpose;
  * *lost_out counts those that are gone.
  */

@@ -20,7 +20,7 @@ struct spool_segment {
 	struct position follows;   /* what the log had taken before it */
 	int64_t begun_us;          /* by its header */
 	int64_t bytes;             /* size of the file */
-	int64_t end_offset;        /* behind the last record */
+	int64_t end_offset;        /* after the last record */
 	int64_t first_received_us; /* of an archive; else when the segment was begun */
 	int64_t last_received_us;
 	bool damaged;  /* kept as .bad, never used again */
@@ -43,9 +43,9 @@ struct spool {
 	bool aside_found;         /* a segment without a header that can be read; */
 	uint64_t aside_first_seq; /* the last of them, by its name */
 	bool identity_found;      /* by this start, not made */
-	bool left_out;            /* numbers, and no segment was begun behind them yet */
-	bool broken;              /* an append failed */
-	_Atomic bool rotate;      /* spool_rotate() was called; any thread */
+	bool left_out;       /* numbers were skipped, and no segment was begun after them yet */
+	bool broken;         /* an append failed */
+	_Atomic bool rotate; /* spool_rotate() was called; any thread */
 	int lock_fd;
 
 	/* Intake thread only; active_fd is changed under the lock, for the keeper. -1: no segment
@@ -152,7 +152,7 @@ void spool_note_let_go(struct spool *s, const struct spool_segment *gone);
 MUST_CHECK int spool_open_segment(const struct spool *s, const struct spool_segment *segment,
 	char path[static SPOOL_PATH_BYTES], struct error *err);
 
-/* cursor.c: to read what is behind seq beside the cursor that reports what is damaged. */
+/* cursor.c: to read what is newer than seq beside the cursor that reports what is damaged. */
 MUST_CHECK bool spool_cursor_open_to_peek(struct spool_cursor **out, struct spool *spool,
 	uint64_t seq, struct error *err);
 

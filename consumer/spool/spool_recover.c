@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 /*
- * What a crash leaves: the last segment without a proper end. It is read through, cut behind its
- * last whole record and closed for good; writing goes on in a new one. A torn last record is
- * normal (its sender was never told that we have it); damage before whole records is not, and is
- * reported. Numbers then leave out RECOVER_SKIP: the disk may have lost records that were never
- * synced but are in the database already, and their numbers must not come again.
+ * What a crash leaves: the last segment without a proper end. It is read through, cut after its
+ * last whole record and closed for good; writing goes on in a new one. A torn last record is normal
+ * (its sender was never told that we have it); damage before whole records is not, and is reported.
+ * Numbers then leave out RECOVER_SKIP: the disk may have lost records that were never synced but
+ * are in the database already, and their numbers must not come again.
  *
  * How far the numbers are is said by the last segment, also if it has no records: by what it
  * follows. Without any segment the mark of a proper shutdown says it, and without that nothing
@@ -222,7 +222,7 @@ static bool recover_headers(struct spool *s, struct error *err)
 	for (size_t i = 0; i + 1 < kept; i++) {
 		s->segments[i].last_seq = s->segments[i + 1].follows.seq;
 		s->segments[i].last_received_us = s->segments[i + 1].last_received_us;
-		/* The one behind was set aside: what this one ends with is not known. */
+		/* The next one was set aside: what this one ends with is unknown. */
 		if (s->segments[i].last_seq >= s->segments[i + 1].first_seq ||
 			s->segments[i].last_seq + 1 < s->segments[i].first_seq)
 			s->segments[i].last_seq = s->segments[i + 1].first_seq - 1;

@@ -149,9 +149,9 @@ void spool_note_full(struct spool *s, const struct error *why)
 	s->disk_full = s->full = true;
 	s->disk_full_us = clock_mono_us();
 	if (log_repeat_due(&s->disk_trouble, &suppressed)) {
-		error_hint(&err, "receiving waits and goes on by itself once there is room; to "
+		error_hint(&err, "receiving waits and resumes by itself once there is room; to "
 				 "make some, what the database has is removed before spool.retain "
-				 "is over. Nothing else helps but to free space on this disk");
+				 "is over. Nothing else helps but freeing space on this disk");
 		log_failure(LOG_LEVEL_ERROR, "spool_disk_full", &err);
 	}
 	pthread_cond_broadcast(&s->changed);

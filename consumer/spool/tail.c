@@ -61,7 +61,7 @@ static void tail_old_add(struct spool_tail *t, const struct record *r)
 		.packet_known = (r->flags & RECORD_PACKET_KNOWN) != 0};
 }
 
-/* Everything behind seq, in order; of the records with a QoS the last ones are kept. */
+/* Everything newer than seq, in order; of the records with a QoS the last ones are kept. */
 static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struct error *err)
 {
 	struct spool_cursor *c = NULL;
@@ -88,7 +88,8 @@ static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struc
 	return next == SPOOL_EMPTY;
 }
 
-/* The number behind which there are so many records, or all of the log, or all not packed. */
+/* The number after which there are that many records, or all of the log, or all that is not
+ * packed. */
 static uint64_t tail_seq(struct spool *s, uint64_t records, bool packed)
 {
 	uint64_t seq;

@@ -21,7 +21,7 @@ enum {
 static struct arena arena;
 static struct fuzz_file file = {.fd = -1};
 
-/* The record at hand, made again from what was read of it. */
+/* The current record, made again from what was read of it. */
 static void check_record(const struct segment_reader *r, const struct record *found,
 	const uint8_t *data, size_t size)
 {

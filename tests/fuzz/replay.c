@@ -25,7 +25,7 @@ static int replay_file(const char *path)
 		fprintf(stderr, "%s\n", err.message);
 		return -1;
 	}
-	/* Without the terminator, so that ASan sees a read behind the end. */
+	/* Without the terminator, so that ASan sees a read past the end. */
 	exact = malloc(size > 0 ? size : 1);
 	if (exact == NULL)
 		abort();

@@ -224,7 +224,7 @@ def test_stopped_by_a_signal_it_leaves_the_rest_for_later(history, migrated, emp
     running.until_loading()
     running.process.send_signal(signal.SIGINT)
     _, err = running.process.communicate(timeout=rig.HANGS_S)
-    assert running.process.returncode == 1 and "the same command goes on" in err
+    assert running.process.returncode == 1 and "the same command continues" in err
     assert run_bulk(bulk, history)["resumed"]
     assert_equal(migrated, bulk)
     assert nothing_waits(bulk)

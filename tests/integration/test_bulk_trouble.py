@@ -1,4 +1,4 @@
-"""What gets into the way of tables that are loaded before they are partitions."""
+"""What gets in the way of tables that are loaded before they are partitions."""
 
 import json
 import signal

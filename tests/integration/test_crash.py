@@ -82,7 +82,7 @@ def test_each_of_the_three_killed_once_loses_and_doubles_nothing(
     own_postgres.kill9()
     own_postgres.start()
     fleet.wait_published(13000)
-    broker.stop()  # a broker that is killed loses what it had acknowledged: not ours to mend
+    broker.stop()  # a broker that is killed loses what it had acknowledged: not ours to repair
     broker.start()
     summary = fleet.finish()
     assert summary["acknowledged"] == summary["published"] > 19000

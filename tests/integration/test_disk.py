@@ -89,7 +89,7 @@ def test_full_disk_is_waited_out_and_every_start_succeeds(
     p.wait_metric("ocpp_persister_intake_waiting", 1, 60)
     assert p.metric("ocpp_persister_spool_disk_full") == 1
     said = p.events("spool_disk_full")[0]
-    assert "No space left on device" in said["msg"] and "goes on by itself" in said["hint"]
+    assert "No space left on device" in said["msg"] and "resumes by itself" in said["hint"]
     for _ in range(16):
         p.kill9()
         fill(small_disk / "of-somebody-else")

@@ -57,7 +57,7 @@ def has_session(broker, client_id):
 
 @pytest.mark.parametrize("settings", [{}, {"mqtt.version": "3.1.1"}])
 def test_broker_that_hands_over_a_queue_is_up(running, migrated, broker, publish, settings):
-    """It answers our subscription behind what it has queued: that may take half a minute."""
+    """It answers our subscription after what it has queued: that may take half a minute."""
     p = running(settings)
     p.stop()
     publish_many(publish, range(2500))

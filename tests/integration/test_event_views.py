@@ -404,7 +404,7 @@ def test_views_read_every_payload(migrated):
                                " evse_id, time_source, flags, ocpp_version) FROM STDIN") as copy:
         for row in rows:
             at = f"2026-01-31 10:00:00.{row[1]:06}Z"
-            # All messages of one exchange in seven have times of their own that are none.
+            # All messages of one exchange in seven have invalid times of their own.
             undated = row[1] // len(WAYS) % 7 == 0
             copy.write_row((*row, row[-1], at, "-infinity" if undated else at, -1, "r", 0, "x"))
     found = read_all_views(migrated)

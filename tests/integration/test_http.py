@@ -133,7 +133,7 @@ def test_more_clients_than_there_are_connections(alone):
         over.set()
         for t in threads:
             t.join()
-    # One that is pushed out is told so at once, and an orchestrator tries again.
+    # One that is pushed out learns it at once, and an orchestrator tries again.
     assert answered >= 45
     latency(alone)
 

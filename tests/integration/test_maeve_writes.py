@@ -428,7 +428,7 @@ def test_it_is_off_by_default(migrated):
 def test_it_needs_the_tables_that_it_is_made_of_under_their_name(database, migrate):
     done = migrate("maeve", "up")
     assert done.returncode == SCHEMA
-    assert "hint: `ocpp-persister migrate up` mends it" in done.stderr
+    assert "hint: `ocpp-persister migrate up` brings it up to date" in done.stderr
     done = migrate("maeve", "up", settings={"storage.postgres.schema": "other"})
     assert done.returncode == CONFIG
     assert "schema maeve is made of schema ocpp" in done.stderr

@@ -545,7 +545,7 @@ def test_start_that_turns_out_not_to_be_answered_is_of_no_session(odd, replay):
 CHAINS = {  # each half is within pairing.keep (7 days) of the next one only
     "calls": [(0, "Authorize", "A"), (5, "Authorize", "B"), (10, "result", "Accepted")],
     "results": [(0, "Authorize", "A"), (5, "result", "Blocked"), (10, "result", "Accepted")],
-    "call behind": [(0, "Authorize", "A"), (3, "result", "Blocked"), (9, "Authorize", "B")],
+    "call after": [(0, "Authorize", "A"), (3, "result", "Blocked"), (9, "Authorize", "B")],
     "result before": [(0, "result", "Blocked"), (5, "Authorize", "A"), (10, "Authorize", "B")],
     "beyond": [(0, "Authorize", "A"), (6, "result", "Accepted"), (14, "Authorize", "B")],
     "copies": [(0, "Authorize", "A"), (6, "result", "Accepted"), (6, "result", "Accepted")],
@@ -577,7 +577,7 @@ def test_late_answer_hangs_on_all_that_lies_within_reach(odd, replay):
 
 
 def test_answers_to_events_that_were_sent_again_are_matched(odd, replay):
-    """However they come; what really lacks its call is told all the same."""
+    """However they come; what really lacks its call is reported all the same."""
     info = {"idTagInfo": {"status": "Accepted"}}
     stop = stop_of(3600, "", 9, 1500, "T")[2][3]
     event = {"eventType": "Updated", "timestamp": "2026-01-31T10:00:00Z", "seqNo": 1,

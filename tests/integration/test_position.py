@@ -316,7 +316,7 @@ REPLACED = [
 
 
 def assert_set_forward_is_noticed(p, database, count):
-    """All that the log has is stored, once, and somebody is told."""
+    """All that the log has is stored, once, and it is reported."""
     wait_rows(database, count, p)
     rig.wait_until(lambda: database.value("SELECT seq FROM ingest_progress") == count, 30,
                    lambda: str(database.rows("TABLE ingest_progress")))

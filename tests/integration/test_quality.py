@@ -63,7 +63,7 @@ def test_what_is_in_order_is_not_suspicious(sessions, migrated):
     sessions.values("cs001", None, (DAY + "10:30:00Z", "4000"))
     sessions.stop("cs001", 1, DAY + "11:00:00Z", transactionData=[
         {"timestamp": DAY + "10:20:00Z", "sampledValue": [{"value": "3000.5"}]}])
-    sessions.start("cs001", 2, DAY + "11:00:00Z", meter=8000)  # the next one, right behind it
+    sessions.start("cs001", 2, DAY + "11:00:00Z", meter=8000)  # the next one, right after it
     sessions.stop("cs001", 2, DAY + "12:00:00+00:00", meter=9000)
     sessions.start("cs001", 3, DAY + "10:15:00Z", connector=2)  # beside it, at another connector
     sessions.stop("cs001", 3, DAY + "10:45:00", meter=2000)  # no zone: odd, not suspicious

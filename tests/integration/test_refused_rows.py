@@ -147,9 +147,9 @@ REFUSED = [
      for state in ("42501", "0A000", "55000", "XX000", "42P01")]
 
 
-@pytest.mark.parametrize("broken, mended", REFUSED)
+@pytest.mark.parametrize("broken, fixed", REFUSED)
 def test_what_is_refused_alike_waits_and_is_stored_when_it_may_be(
-        running, migrated, publish, broken, mended):
+        running, migrated, publish, broken, fixed):
     p = running()
     sent = tell(publish, [0])
     drained(migrated, sent)
@@ -162,6 +162,6 @@ def test_what_is_refused_alike_waits_and_is_stored_when_it_may_be(
     assert migrated.value("SELECT count(*) FROM dead_letters") == 0
     assert p.running
     with migrated.connect() as c:
-        c.execute(mended.format(leaf=LEAF))
+        c.execute(fixed.format(leaf=LEAF))
     drained(migrated, sent)
     assert totals(migrated) == (sent, sent, 0, 0)

@@ -41,7 +41,7 @@ def replay(database, *arguments, input=None):
     return summary
 
 
-def interrupt(database, *arguments, text=None, how=signal.SIGKILL, behind=100):
+def interrupt(database, *arguments, text=None, how=signal.SIGKILL, after=100):
     """Begins a replay and ends it before its end; how far it was."""
     run = subprocess.Popen(command(database, "--rate", "300", *arguments), stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, stdin=subprocess.PIPE if text else None,
@@ -51,7 +51,7 @@ def interrupt(database, *arguments, text=None, how=signal.SIGKILL, behind=100):
         feeder.start()
         feeder.join()
     rig.wait_until(lambda: database.value("SELECT coalesce(max(seq), 0) FROM ingest_progress")
-                   >= behind, 60, "it gets somewhere")
+                   >= after, 60, "it gets somewhere")
     run.send_signal(how)
     run.wait(30)
     run.stdout.close()
@@ -76,7 +76,7 @@ def test_other_content_under_the_same_name_is_stored_whole(database, tmp_path, h
     export.write_text(capture(5000, 1000))
     found = replay(database, export)
     assert (found["resumed"], found["records"], found["stored"]) == (False, 1000, 1000)
-    assert f"event=other_content interrupted_behind={stopped}" in found["stderr"]
+    assert f"event=other_content interrupted_after={stopped}" in found["stderr"]
     assert set(ids(database)) >= set(range(5000, 6000))
     assert len(ids(database)) == stopped + 1000
 
@@ -114,7 +114,7 @@ def test_one_message_changed_among_those_stored_is_noticed(database, tmp_path):
     assert set(ids(database)) >= {7000, *range(600)}
 
 
-def test_file_that_has_grown_goes_on_behind_its_old_end(database, tmp_path):
+def test_file_that_has_grown_goes_on_after_its_old_end(database, tmp_path):
     export = tmp_path / "export.log"
     export.write_text(capture(0, 400))
     stopped = interrupt(database, export)
@@ -146,7 +146,7 @@ def test_file_that_has_shrunk_begins_anew(database, tmp_path):
     export.write_text(capture(0, 50))
     found = replay(database, export)
     assert not found["resumed"] and found["records"] == found["duplicate"] == 50
-    # What was behind the cut comes with the next one.
+    # What was after the cut comes with the next one.
     export.write_text(capture(0, 50) + capture(2000, 100))
     assert replay(database, export)["stored"] == 100
     assert set(ids(database)) == {*range(stopped), *range(2000, 2100)}

@@ -91,7 +91,7 @@ def test_configuration_of_1_6(migrated, replay, named, repeated):
                       30, "1.6", named, repeated))
     assert settings(migrated) == {
         "HeartbeatInterval": ("60", "Rejected"), "Odd": (None, "NotSupported"),
-        "A": ("x", "Accepted")}  # B was told without a value
+        "A": ("x", "Accepted")}  # B was set without a value
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -127,7 +127,7 @@ OUTCOMES = [(action, status, status in ("Accepted", "RebootRequired"))
 
 @pytest.mark.parametrize("known", ["nothing", "earlier", "later"])
 def test_only_an_accepted_change_sets_a_value(migrated, replay, known):
-    """In whatever order and batches they come; the outcome is told in any case."""
+    """In whatever order and batches they come; the outcome is reported in any case."""
     def change(action, key, value, status, second):
         v = variable("C", key)
         return (exchange(action, {"key": "C/" + key, "value": value}, {"status": status}, second,

@@ -1,4 +1,4 @@
-"""What the store is told by messages on cs/store/<entity>."""
+"""Messages to the store, on cs/store/<entity>."""
 
 import json
 import os
@@ -99,7 +99,7 @@ def test_thousand_tokens_and_ten_deletes_are_990_also_again_shuffled_to_two_work
     stored(migrated, 2020)
     uids = [token["uid"] for token in listed(migrated, "token")]
     assert uids == sorted({f"T{n:04}" for n in range(1000) if n % 100})
-    # Some were told as late as their delete: they say nothing new. Both workers took part.
+    # Some were set as late as their delete: they say nothing new. Both workers took part.
     assert migrated.rows("SELECT sum(received), sum(stored + duplicate), sum(dead_lettered)"
                          " FROM ingest_progress") == [(2020, 2020, 0)]
     assert migrated.value("SELECT sum(duplicate) FROM ingest_progress") >= 1010

@@ -24,5 +24,5 @@ def check(root, fix=False):
 if __name__ == "__main__":
     problems = check(ROOT, "--fix" in sys.argv)
     if problems:
-        print("`cmake --build --preset dev --target format` mends this:")
+        print("`cmake --build --preset dev --target format` fixes this:")
     finish(problems)

@@ -16,6 +16,7 @@ import migrations
 import readme
 import schemas
 import style
+import words
 
 
 class Tree(unittest.TestCase):
@@ -238,6 +239,18 @@ class Architecture(Tree):
                    "`a/a.c:a_say`\n`a/b.c:a_do`\n`a/a.c:a_later`\n`enum a_phase`\n`a_none()`\n")
         self.assertEqual([p.split(": ")[0] for p in architecture.check(self.root)],
                          [f"ARCHITECTURE.md:{n}" for n in (2, 3, 4, 5, 6)])
+
+
+class Words(Tree):
+    def test_phrases_of_the_list_are_found_but_not_where_they_are_right(self):
+        self.write("tests/lint/words.txt", "# x\n\\bbehind\\b = after\nok \\bis behind\\b\n"
+                   "\\bmend(s|ed)?\\b = fix\n")
+        self.write("README.md", "The replica is behind.\nIt stands behind it.\n")
+        self.write("ARCHITECTURE.md", "Mended.\n\n## Glossary\n\n| fix | mend |\n")
+        self.write("consumer/a/a.c", "/* recommended */\nf(\"mend it\");\nint schema_behind;\n")
+        self.write("tests/golden/a.txt", "behind\n")
+        self.assertEqual([p.split(": ")[0] for p in words.check(self.root)],
+                         ["ARCHITECTURE.md:1", "README.md:2", "consumer/a/a.c:2"])
 
 
 class Links(Tree):

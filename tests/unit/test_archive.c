@@ -79,7 +79,7 @@ static int make_segment(void)
 		assert_true(fs_pwrite(fd, slice_of(bytes, size), offset, segment_path, &err));
 		offset += (int64_t)size;
 	}
-	/* As a segment is: zeros behind the last record. */
+	/* As a segment is: zeros after the last record. */
 	assert_true(fs_truncate(fd, offset + 100000, segment_path, &err));
 	free(payload);
 	free(bytes);

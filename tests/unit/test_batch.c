@@ -95,7 +95,7 @@ static void add_rows(uint32_t count, struct row **rows_out)
 	}
 }
 
-/* As many rows behind a row as before: it is in its place, and none was lost. */
+/* As many rows after a row as before: it is in its place, and none was lost. */
 static void assert_sorted(struct row *const *rows, uint32_t count)
 {
 	const struct batch_rows *sorted = &batch.rows[TABLE_meter_values];

@@ -358,7 +358,7 @@ static void a_comma_for_the_point_must_be_said(void **state)
 		"line 4: its value is no number\n");
 }
 
-/* A message is found again behind any other, also where bad rows lie between. */
+/* A message is found again after any other, also where bad rows lie between. */
 static void numbers_of_messages_are_positions(void **state)
 {
 	char *paths[] = {path};
@@ -385,15 +385,15 @@ static void numbers_of_messages_are_positions(void **state)
 	assert_int_equal(fclose(f), 0);
 	assert_true(csv_map_parse("station=s,time=t,value=v", &map, &err));
 	assert_true(replay_source_open(&source, &files, &no_pattern, &map, events, &err));
-	for (uint64_t behind = 19999; behind > 1000; behind -= 997) {
+	for (uint64_t after = 19999; after > 1000; after -= 997) {
 		char topic[64];
 
 		arena_reset(&arena);
-		assert_true(replay_source_seek(source, behind, &err));
+		assert_true(replay_source_seek(source, after, &err));
 		assert_int_equal(replay_source_next(source, &arena, &r, &err), REPLAY_RECORD);
-		snprintf(topic, sizeof(topic), "cs/in/ocpp1.6/cs%d", (int)behind);
+		snprintf(topic, sizeof(topic), "cs/in/ocpp1.6/cs%d", (int)after);
 		assert_slice_equal(r.topic, topic);
-		assert_int_equal(r.seq, behind + 1);
+		assert_int_equal(r.seq, after + 1);
 	}
 	/* Each is said once, however often it was passed: two lines in four places. */
 	assert_int_equal(reported.count, 8);

@@ -31,7 +31,7 @@ static int teardown_group(void **state)
 }
 
 /* How many messages and bad items; -1 with errors[0] if the record is no message. The payload is
- * copied to its exact size, so that a read behind it is seen. */
+ * copied to its exact size, so that a read past it is seen. */
 static int decode_bytes(const char *topic, const void *data, size_t size)
 {
 	struct decode_input input = {.seq = 5, .received_us = 77};

@@ -110,7 +110,7 @@ static void pairing_call_that_comes_late_takes_what_is_its_own(void **state)
 	assert_int_equal(pairs.pairs[0].result->received_us, 25);
 	assert_int_equal(pairs.pairs[0].call->received_us, 20);
 	assert_int_equal(pairs.pairs[0].lost->received_us, 10);
-	/* What the other call still has, it is told again. */
+	/* What the other call still has is reported again. */
 	assert_int_equal(pairs.pairs[1].result->received_us, 12);
 	assert_int_equal(pairs.pairs[1].call->received_us, 10);
 	assert_null(pairs.pairs[1].lost);

@@ -93,7 +93,7 @@ static void record_get_asks_for_what_is_missing(void **state)
 	(void)state;
 	record_put(out, &sample, 7);
 	for (size_t have = 0; have < bytes; have++) {
-		uint8_t *exact = malloc(have + 1); /* so that ASan sees a read behind */
+		uint8_t *exact = malloc(have + 1); /* so that ASan sees a read past it */
 
 		memcpy(exact, out, have);
 		assert_int_equal(record_get(slice_of(exact, have), 7, &back, &size),

@@ -110,7 +110,7 @@ static void spool_open_drops_torn_last_record(void **state)
 		snprintf(dir, sizeof(dir), "%.120s", torn);
 		newest_segment(path);
 		assert_int_equal(truncate(path, cut), 0);
-		/* What a power cut leaves of a preallocated file: zeros behind. */
+		/* What a power cut leaves of a preallocated file: zeros at its end. */
 		if (cut % 2 == 0)
 			assert_int_equal(truncate(path, SEGMENT), 0);
 		s = open_with(options());

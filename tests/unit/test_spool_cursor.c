@@ -34,26 +34,26 @@ static void spool_says_how_many_wait_and_since_when(void **state)
 	uint64_t last;
 
 	(void)state;
-	assert_int_equal(spool_count_behind(s, 0), 0);
-	assert_false(spool_received_behind(s, 0, &received_us));
+	assert_int_equal(spool_count_newer(s, 0), 0);
+	assert_false(spool_received_newer(s, 0, &received_us));
 	for (uint64_t i = 0; i < 300; i++)
 		append(s, i, &last);
 	before_us = clock_wall_us();
 	append(s, 300, &last);
 	after_us = clock_wall_us();
 	append(s, 301, &last);
-	assert_int_equal(spool_count_behind(s, 0), 302);
-	assert_int_equal(spool_count_behind(s, last - 2), 2);
-	assert_int_equal(spool_count_behind(s, last), 0);
-	assert_true(spool_received_behind(s, last - 2, &received_us));
+	assert_int_equal(spool_count_newer(s, 0), 302);
+	assert_int_equal(spool_count_newer(s, last - 2), 2);
+	assert_int_equal(spool_count_newer(s, last), 0);
+	assert_true(spool_received_newer(s, last - 2, &received_us));
 	assert_in_range(received_us, before_us, after_us);
-	assert_false(spool_received_behind(s, last, &received_us));
+	assert_false(spool_received_newer(s, last, &received_us));
 	spool_close(&s);
 	/* Numbers that a crash leaves out are no records. */
 	assert_int_equal(append_until_killed(302, 10), 10);
 	s = open_with(options());
 	append(s, 312, NULL);
-	assert_int_equal(spool_count_behind(s, last - 1), 12);
+	assert_int_equal(spool_count_newer(s, last - 1), 12);
 	spool_close(&s);
 }
 

@@ -55,8 +55,8 @@ static void append_all(struct spool *s, uint64_t from, uint64_t to)
 		assert_int_equal(append(s, i, NULL), SPOOL_APPENDED);
 }
 
-/* The links of all records behind seq, by number - seq - 1. */
-static size_t links_behind(struct spool *s, uint64_t seq, struct position_link *out, size_t room)
+/* The links of all records newer than seq, by number - seq - 1. */
+static size_t links_after(struct spool *s, uint64_t seq, struct position_link *out, size_t room)
 {
 	struct spool_cursor *c;
 	struct record r;
@@ -97,7 +97,7 @@ static void spool_each_record_says_what_it_follows(void **state)
 
 	(void)state;
 	append_all(s, 0, 300);
-	assert_int_equal(links_behind(s, 0, links, 300), 300);
+	assert_int_equal(links_after(s, 0, links, 300), 300);
 	for (uint64_t i = 0; i < 300; i++) {
 		digest += links[i].checksum;
 		assert_int_equal(links[i].follows, i);
@@ -108,7 +108,7 @@ static void spool_each_record_says_what_it_follows(void **state)
 		assert_int_equal(links[i].log.digest, digest);
 	}
 	for (uint64_t seq = 1; seq < 300; seq += 37) {
-		assert_int_equal(links_behind(s, seq, again, 300), 300 - seq);
+		assert_int_equal(links_after(s, seq, again, 300), 300 - seq);
 		assert_memory_equal(again, links + seq, (300 - seq) * sizeof(*again));
 	}
 	spool_close(&s);
@@ -123,7 +123,7 @@ static void spool_recognises_what_was_read_and_nothing_else(void **state)
 
 	(void)state;
 	append_all(s, 0, 300);
-	assert_int_equal(links_behind(s, 0, links, 300), 300);
+	assert_int_equal(links_after(s, 0, links, 300), 300);
 	for (size_t i = 0; i < 300; i++) {
 		at = links[i].log;
 		assert_true(recognises(s, &at, &found, &err));
@@ -178,7 +178,7 @@ static void spool_numbers_go_on_when_all_records_are_gone(void **state)
 	}
 	s = open_with(options());
 	append_all(s, 50, 51);
-	assert_int_equal(links_behind(s, 50, &link, 1), 1);
+	assert_int_equal(links_after(s, 50, &link, 1), 1);
 	assert_int_equal(link.follows, 50);
 	assert_int_equal(link.missing, 0);
 	assert_int_equal(link.log.records, 51);
@@ -249,7 +249,7 @@ static void spool_of_an_older_version_is_counted_from_now_on(void **state)
 	s = open_with(options());
 	append_all(s, 300, 310);
 	assert_int_equal(read_from(s, 0, 0, NULL), 310);
-	assert_int_equal(links_behind(s, 10, links, 300), 300);
+	assert_int_equal(links_after(s, 10, links, 300), 300);
 	for (size_t i = 0; i < 300; i++) {
 		assert_int_equal(links[i].follows, i + 10);
 		assert_int_equal(links[i].missing, 0);
@@ -273,7 +273,7 @@ static void spool_damage_is_a_gap_that_is_said_once(void **state)
 	(void)state;
 	append_all(s, 0, 300);
 	overwrite(1, SEGMENT_HEADER_BYTES + 20000, "damage", 6);
-	count = links_behind(s, 0, links, 300);
+	count = links_after(s, 0, links, 300);
 	assert_int_equal(count, 299);
 	for (size_t i = 0; i < count; i++) {
 		missing += links[i].missing;
@@ -287,7 +287,7 @@ static void spool_damage_is_a_gap_that_is_said_once(void **state)
 }
 
 /* The last records of the segment go, as in a power cut where nothing was synced. */
-static void lose_behind(uint64_t first_seq, size_t kept)
+static void lose_after(uint64_t first_seq, size_t kept)
 {
 	char path[512];
 	off_t end = SEGMENT_HEADER_BYTES;
@@ -304,8 +304,8 @@ static void lose_behind(uint64_t first_seq, size_t kept)
 }
 
 /*
- * A number behind the end may be of a record that the disk lost: then the database has counted
- * more. One that has counted less has read another log, and lacks what this one has.
+ * A number past the end may be of a record that the disk lost: then the database has counted more.
+ * One that has counted less has read another log, and lacks what this one has.
  */
 static void spool_does_not_take_another_log_for_what_the_disk_lost(void **state)
 {
@@ -319,7 +319,7 @@ static void spool_does_not_take_another_log_for_what_the_disk_lost(void **state)
 	(void)state;
 	assert_int_equal(append_until_killed(0, 60), 60);
 	s = open_with(options());
-	assert_int_equal(links_behind(s, 0, links, 60), 60);
+	assert_int_equal(links_after(s, 0, links, 60), 60);
 	/* A copy that ended at 10 was killed, too, and went on with 5 records. */
 	at = (struct position){.seq = 10 + skipped + 5, .counted = true, .records = 15};
 	assert_false(recognises(s, &at, &found, &err));
@@ -327,7 +327,7 @@ static void spool_does_not_take_another_log_for_what_the_disk_lost(void **state)
 	spool_close(&s);
 	path_of(skipped + 61, path);
 	assert_int_equal(unlink(path), 0);
-	lose_behind(1, 40);
+	lose_after(1, 40);
 	remove_file("closed");
 	s = open_with(options());
 	at = links[59].log;
@@ -353,12 +353,12 @@ static void spool_knows_the_segment_whose_records_are_all_lost(void **state)
 	for (uint64_t from = 0; from < 60; from += 30) {
 		s = open_with(options());
 		append_all(s, from, from + 30);
-		assert_int_equal(links_behind(s, from, links + from, 30), 30);
+		assert_int_equal(links_after(s, from, links + from, 30), 30);
 		spool_close(&s);
 	}
 	at = links[59].log;
 	assert_true(links[29].log.segment_us != at.segment_us);
-	lose_behind(31, 0);
+	lose_after(31, 0);
 	remove_file("closed");
 	s = open_with(options());
 	assert_true(recognises(s, &at, &found, &err));

@@ -233,7 +233,7 @@ static void fleet_meter_mix_is_nine_tenths_meter_values(void **state)
 	fleet_free(&f);
 }
 
-/* A session is told once all messages that it rests on have numbers, and not before. */
+/* A session is reported once all messages that it rests on have numbers, and not before. */
 static void fleet_tells_sessions_with_what_they_need(void **state)
 {
 	struct fleet_options o = options(7);

@@ -136,7 +136,7 @@ static void writer_never_writes_past_its_buffer(void **state)
 		size_t size = written(formats[i], whole, sizeof(whole)).size;
 
 		for (size_t room = 0; room < size; room++) {
-			/* On the heap, so that a sanitizer sees the first byte behind it. */
+			/* On the heap, so that a sanitizer sees the first byte past it. */
 			uint8_t *buffer = malloc(room + 1);
 
 			assert_non_null(buffer);

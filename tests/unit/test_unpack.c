@@ -9,7 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-/* Two parts, packed each for itself and put one behind the other. */
+/* Two parts, each packed by itself and put one after the other. */
 enum { PART_BYTES = 3000, PACKED_BYTES_MAX = 16 * 1024 };
 
 static uint8_t parts[2][PART_BYTES];

@@ -102,7 +102,7 @@ static inline uint64_t payload_number(const struct record *r)
 	return i;
 }
 
-/* Reads everything behind seq; the payloads must say first, first + 1, ... Returns how many. */
+/* Reads everything newer than seq; the payloads must say first, first + 1, ... Returns how many. */
 static inline uint64_t read_from(struct spool *s, uint64_t seq, uint64_t first,
 	uint64_t *last_seq_out)
 {
@@ -131,7 +131,7 @@ static inline uint64_t read_from(struct spool *s, uint64_t seq, uint64_t first,
 	return count;
 }
 
-/* Appends in a child that is killed; the pipe says what it was told is durable. */
+/* Appends in a child that is killed; the pipe says what was reported to it as durable. */
 static inline uint64_t append_until_killed(uint64_t first, uint64_t count)
 {
 	int pipe_fds[2];

@@ -1,13 +1,12 @@
 -- What stations answered to calls that change or read what the store keeps: each answer with the
--- call that it counts for, as they are stored, whichever came with this batch. Rows are for the tables
--- of the store: s = a setting, t = what became of a trigger, c = of a certificate. An answer may
--- repeat its call; then that is what it answers. One that does not name its action counts for each
--- call near it, whatever name it got (answer_names.sql). To GetConfiguration and GetVariables the answer
--- alone says all there is.
--- What an answer leaves out it says nothing of: stations never report the value of a key that can
--- only be written, and a known value stays. A change that was refused sets no value, and only its
--- outcome is told; RebootRequired: it is set, and counts from the next start on.
--- OFFSET 0: by the key to the few rows that are wanted.
+-- call that it counts for, as they are stored, whichever came with this batch. Rows are for the
+-- tables of the store: s = a setting, t = what became of a trigger, c = of a certificate. An answer
+-- may repeat its call; then that is what it answers. One that does not name its action counts for
+-- each call near it, whatever name it got (answer_names.sql). To GetConfiguration and GetVariables
+-- the answer alone says all there is. What an answer leaves out it says nothing of: stations never
+-- report the value of a key that can only be written, and a known value stays. A change that was
+-- refused sets no value, and only its outcome is reported; RebootRequired: it is set, and takes
+-- effect at the next start. OFFSET 0: by the key to the few rows that are wanted.
 WITH exchanges AS MATERIALIZED (
     SELECT r.charge_station_id, r.received_at, coalesce(c.action, nullif(r.action, '')) AS action,
         coalesce(r.request, c.payload) AS request, r.payload AS response
