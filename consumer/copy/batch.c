@@ -225,15 +225,20 @@ static int64_t row_span(const struct batch *b, const struct row *row)
 	return row_received_us(row) / (b->dedupe_window_us > 0 ? b->dedupe_window_us : 1);
 }
 
-static uint64_t row_hash(const struct batch *b, const struct row *row, int64_t span)
+/* Of all but the time. */
+static uint64_t row_hash(const struct batch *b, const struct row *row)
 {
 	struct slice station = row->cells[KEY_STATION].text;
 	uint64_t hash = (uint64_t)row->table->id;
 
 	if (!row_fills_gap(b, row))
 		hash += (uint64_t)row_content(row, b->dedupe_window_us);
+	return hash ^ digest64(station.data, station.size);
+}
+
+static uint64_t row_hash_at(uint64_t hash, int64_t span)
+{
 	hash ^= (uint64_t)span * UINT64_C(0x9e3779b97f4a7c15);
-	hash ^= digest64(station.data, station.size);
 	/* The slot is made of the low bits, and round times differ in the others. */
 	hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
 	return hash ^ hash >> 32;
@@ -292,10 +297,11 @@ static bool batch_grow_slots(struct batch *b)
 	return true;
 }
 
-/* The slot of an equal row, or the free one where it would be. */
-static size_t batch_find_row(const struct batch *b, const struct row *row, int64_t span)
+/* The slot of an equal row, or the free one where it would be. of_row: row_hash(). */
+static size_t batch_find_row(const struct batch *b, const struct row *row, uint64_t of_row,
+	int64_t span)
 {
-	uint64_t hash = row_hash(b, row, span);
+	uint64_t hash = row_hash_at(of_row, span);
 	size_t slot = hash & (b->row_slots_count - 1);
 
 	for (; b->row_slots[slot].row != NULL; slot = (slot + 1) & (b->row_slots_count - 1)) {
@@ -307,26 +313,28 @@ static size_t batch_find_row(const struct batch *b, const struct row *row, int64
 	return slot;
 }
 
-static void batch_take_slot(struct batch *b, size_t slot, struct row *row, int64_t span)
+static void batch_take_slot(struct batch *b, size_t slot, struct row *row, uint64_t of_row,
+	int64_t span)
 {
-	b->row_slots[slot] = (struct batch_slot){row_hash(b, row, span), row};
+	b->row_slots[slot] = (struct batch_slot){row_hash_at(of_row, span), row};
 	b->rows_hashed++;
 }
 
 /* Of a message that the broker had kept copies may be of any age: the first that is like it. */
-static struct row *batch_find_kept(struct batch *b, struct row *row)
+static struct row *batch_find_kept(struct batch *b, struct row *row, uint64_t of_row)
 {
-	size_t slot = batch_find_row(b, row, SPAN_ANY);
+	size_t slot = batch_find_row(b, row, of_row, SPAN_ANY);
 	struct row *first = b->row_slots[slot].row;
 
 	if (first == NULL)
-		batch_take_slot(b, slot, row, SPAN_ANY);
+		batch_take_slot(b, slot, row, of_row, SPAN_ANY);
 	return first != NULL && (first->retained || row->retained) ? first : NULL;
 }
 
 /* The equal row that was there, or row itself. False if the arena is full. */
 static bool batch_note_row(struct batch *b, struct row *row, struct row **kept_out)
 {
+	uint64_t of_row = row_hash(b, row);
 	int64_t span = row_span(b, row);
 	struct row *equal = NULL;
 	size_t slot;
@@ -334,15 +342,15 @@ static bool batch_note_row(struct batch *b, struct row *row, struct row **kept_o
 	if (!batch_grow_slots(b))
 		return false;
 	if (row_is_timeless(row)) {
-		equal = batch_find_kept(b, row);
+		equal = batch_find_kept(b, row, of_row);
 		for (int64_t near = -1; near <= 1 && equal == NULL; near += 2)
-			equal = b->row_slots[batch_find_row(b, row, span + near)].row;
+			equal = b->row_slots[batch_find_row(b, row, of_row, span + near)].row;
 	}
-	slot = batch_find_row(b, row, span);
+	slot = batch_find_row(b, row, of_row, span);
 	if (equal == NULL)
 		equal = b->row_slots[slot].row;
 	if (equal == NULL)
-		batch_take_slot(b, slot, row, span);
+		batch_take_slot(b, slot, row, of_row, span);
 	*kept_out = equal != NULL ? equal : row;
 	return true;
 }

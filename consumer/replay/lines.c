@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/iso8601.h"
+#include "base/text.h"
 #include "replay/json_scan.h"
 
 #include <ctype.h>
@@ -370,6 +371,17 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 			       "{direction}, {version} and {skip}");
 }
 
+/* Without a character that is in no time. */
+static bool lines_may_be_time(struct slice text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		if (!isdigit(text.data[i]) &&
+			(text.data[i] == '\0' || strchr("-/:., +TtZz", text.data[i]) == NULL))
+			return false;
+	}
+	return text.size < LINES_TIME_BYTES;
+}
+
 /*
  * Where a field ends: at the text that follows it. A time may contain that text, a blank: it
  * extends as far as it is a time. NULL: the text is not there.
@@ -393,6 +405,8 @@ static const uint8_t *lines_field_end(struct slice line, enum lines_field field,
 			break;
 		if (first == NULL)
 			first = found;
+		if (!lines_may_be_time(slice_of(rest.data, (size_t)(found - rest.data))))
+			break;
 		if (lines_is_time(slice_of(line.data, (size_t)(found - line.data)), &form, &us))
 			longest = found;
 		rest = slice_skip(rest, (size_t)(found - rest.data) + 1);
@@ -451,23 +465,22 @@ static bool lines_frame(struct slice line, const struct lines_pattern *p, struct
 {
 	struct slice values[LINES_SKIP + 1] =
 		{[LINES_DIRECTION] = SLICE("in"), [LINES_VERSION] = SLICE("ocpp1.6")};
-	size_t size;
-	char *topic;
+	struct text topic;
 
 	if (!lines_match(line, p, values, err) || !lines_trim_frame(&values[LINES_FRAME], err) ||
 		!lines_time(values[LINES_TIME], p, &out->received_us, err) ||
 		!lines_direction(p, values, err))
 		return false;
-	size = sizeof("cs///") + values[LINES_DIRECTION].size + values[LINES_VERSION].size +
-	       values[LINES_STATION].size;
-	topic = (char *)arena_bytes(arena, size);
+	text_begin(&topic, arena);
+	text_put_cstr(&topic, "cs/");
+	text_put_slice(&topic, values[LINES_DIRECTION]);
+	text_put_char(&topic, '/');
+	text_put_slice(&topic, values[LINES_VERSION]);
+	text_put_char(&topic, '/');
+	text_put_slice(&topic, values[LINES_STATION]);
+	out->topic = text_end(&topic);
 	out->payload = arena_copy(arena, values[LINES_FRAME]);
-	if (topic == NULL || slice_is_absent(out->payload))
-		return lines_full(err);
-	snprintf(topic, size, "cs/%.*s/%.*s/%.*s", SLICE_ARG(values[LINES_DIRECTION]),
-		SLICE_ARG(values[LINES_VERSION]), SLICE_ARG(values[LINES_STATION]));
-	out->topic = slice_of(topic, size - 1);
-	return true;
+	return !(slice_is_absent(out->topic) || slice_is_absent(out->payload)) || lines_full(err);
 }
 
 bool lines_record(struct slice line, const struct lines_pattern *pattern, struct arena *arena,

@@ -155,7 +155,9 @@ static struct lines_call *direction_place(struct lines_call *calls, uint64_t key
 static bool direction_is_one(struct slice action, const char *const *actions, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (slice_equal_cstr(action, actions[i]))
+		/* Most differ in the first letter: that is all that is looked at. */
+		if (action.size > 0 && *action.data == (uint8_t)*actions[i] &&
+			slice_equal_cstr(action, actions[i]))
 			return true;
 	}
 	return false;

@@ -5,21 +5,27 @@
 #include <stdlib.h>
 
 enum {
-	CALLS_SETS = 8192, /* 3 MB: ten seconds of 3,000 calls a second */
+	CALLS_SETS = 8192, /* 2.5 MB: ten seconds of 3,000 calls a second */
 	CALLS_OF_SET = 4,
-	CALL_ACTION_BYTES = 55, /* the longest of OCPP has 33 */
+	CALL_ACTION_BYTES = 54, /* the longest of OCPP has 33 */
 	WAITING_SLOTS = 16384,
 	WATCH_AT_START = 500,       /* calls: a moment, which costs no replay anything */
 	WATCH_AFTER_A_MISS = 10000, /* calls: answers that go another way come all the time */
 };
 
+/* Apart from what it is found by: each is a line of the processor's cache, and most of a set are
+ * looked at only to see that they are others. */
 struct recent_call {
-	uint64_t key;
 	uint64_t trace; /* 0 = none */
-	int64_t received_us;
 	bool used;
 	uint8_t action_size; /* 0 = longer than there is room for: it names nothing */
 	char action[CALL_ACTION_BYTES];
+};
+
+struct recent_set {
+	uint64_t keys[CALLS_OF_SET];
+	int64_t received_us
+		[CALLS_OF_SET]; /* at first INT64_MIN: what is unused is older than all */
 };
 
 struct recent_answer {
@@ -30,6 +36,8 @@ struct recent_answer {
 struct recent_calls {
 	int64_t window_us;
 	uint32_t watch; /* so many more calls leave a half */
+	bool missed;    /* some answer waits */
+	struct recent_set sets[CALLS_SETS];
 	struct recent_call calls[CALLS_SETS][CALLS_OF_SET];
 	struct recent_answer waiting[WAITING_SLOTS];
 };
@@ -42,6 +50,10 @@ bool recent_calls_new(struct recent_calls **out, int64_t window_us, struct error
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	r->window_us = window_us;
 	r->watch = WATCH_AT_START;
+	for (size_t s = 0; s < CALLS_SETS; s++) {
+		for (size_t i = 0; i < CALLS_OF_SET; i++)
+			r->sets[s].received_us[i] = INT64_MIN;
+	}
 	*out = r;
 	return true;
 }
@@ -63,9 +75,9 @@ static uint64_t exchange_trace(const struct exchange_id *e)
 	return e->trace.size == 0 ? 0 : digest64(e->trace.data, e->trace.size) | 1;
 }
 
-static struct recent_call *calls_set(struct recent_calls *r, uint64_t key)
+static size_t calls_set(uint64_t key)
 {
-	return r->calls[(key ^ key >> 32) & (CALLS_SETS - 1)];
+	return (key ^ key >> 32) & (CALLS_SETS - 1);
 }
 
 static struct recent_answer *waiting_slot(struct recent_calls *r, uint64_t key)
@@ -73,49 +85,61 @@ static struct recent_answer *waiting_slot(struct recent_calls *r, uint64_t key)
 	return &r->waiting[(key ^ key >> 32) & (WAITING_SLOTS - 1)];
 }
 
+/* Where the same call is, of a batch that is made again; else the place of the oldest. */
+static size_t calls_place(const struct recent_set *set, uint64_t key, int64_t received_us)
+{
+	size_t place = 0;
+
+	for (size_t i = 0; i < CALLS_OF_SET; i++) {
+		if (set->keys[i] == key && set->received_us[i] == received_us)
+			return i;
+		if (set->received_us[i] < set->received_us[place])
+			place = i;
+	}
+	return place;
+}
+
 bool recent_calls_add(struct recent_calls *r, const struct exchange_id *call, struct slice action)
 {
 	uint64_t key = exchange_key(call);
-	struct recent_call *set = calls_set(r, key), *to = set;
-	const struct recent_answer *answer = waiting_slot(r, key);
+	struct recent_set *set = &r->sets[calls_set(key)];
+	size_t place = calls_place(set, key, call->received_us);
+	struct recent_call *to = &r->calls[calls_set(key)][place];
 	bool watched = r->watch > 0;
 
-	for (int i = 0; i < CALLS_OF_SET; i++) {
-		/* The same call, of a batch that is made again. */
-		if (set[i].used && set[i].key == key && set[i].received_us == call->received_us) {
-			to = &set[i];
-			break;
-		}
-		if (to->used && (!set[i].used || set[i].received_us < to->received_us))
-			to = &set[i];
-	}
-	*to = (struct recent_call){.used = true,
-		.key = key,
-		.trace = exchange_trace(call),
-		.received_us = call->received_us};
-	if (action.size <= CALL_ACTION_BYTES) {
-		to->action_size = (uint8_t)action.size;
+	set->keys[place] = key;
+	set->received_us[place] = call->received_us;
+	to->used = true;
+	to->trace = exchange_trace(call);
+	to->action_size = action.size <= CALL_ACTION_BYTES ? (uint8_t)action.size : 0;
+	if (to->action_size > 0)
 		memcpy(to->action, action.data, action.size);
-	}
 	if (watched)
 		r->watch--;
-	return watched || (answer->key == key && answer->received_us != 0);
+	if (watched || !r->missed)
+		return watched;
+	return waiting_slot(r, key)->key == key && waiting_slot(r, key)->received_us != 0;
 }
 
 struct slice recent_calls_find(struct recent_calls *r, const struct exchange_id *answer)
 {
 	uint64_t key = exchange_key(answer), trace = exchange_trace(answer);
-	const struct recent_call *set = calls_set(r, key), *best = NULL;
+	const struct recent_set *set = &r->sets[calls_set(key)];
+	const struct recent_call *best = NULL;
+	int64_t best_us = 0;
 
-	for (int i = 0; i < CALLS_OF_SET; i++) {
-		const struct recent_call *c = &set[i];
+	for (size_t i = 0; i < CALLS_OF_SET; i++) {
+		const struct recent_call *c = &r->calls[calls_set(key)][i];
+		int64_t us = set->received_us[i];
 
-		if (!c->used || c->key != key || c->received_us > answer->received_us ||
-			answer->received_us - c->received_us > r->window_us ||
+		if (set->keys[i] != key || !c->used || us > answer->received_us ||
+			answer->received_us - us > r->window_us ||
 			(c->trace != 0 && trace != 0 && c->trace != trace))
 			continue;
-		if (best == NULL || c->received_us > best->received_us)
+		if (best == NULL || us > best_us) {
 			best = c;
+			best_us = us;
+		}
 	}
 	if (best == NULL || best->action_size == 0)
 		return (struct slice){NULL, 0};
@@ -128,4 +152,5 @@ void recent_calls_miss(struct recent_calls *r, const struct exchange_id *answer)
 
 	*waiting_slot(r, key) = (struct recent_answer){key, answer->received_us};
 	r->watch = WATCH_AFTER_A_MISS;
+	r->missed = true;
 }
