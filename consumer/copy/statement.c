@@ -301,7 +301,8 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 		if (!make(&s->all[i], statement_files[i], NULL, arena, err))
 			return false;
 	}
-	if (!make(&s->gaps, "gaps.sql", &tables[TABLE_meter_values], arena, err))
+	if (!make(&s->gaps, "gaps.sql", &tables[TABLE_meter_values], arena, err) ||
+		!make(&s->gaps_filled, "gaps_filled.sql", &tables[TABLE_meter_values], arena, err))
 		return false;
 	s->dead_columns = make_columns(&tables[TABLE_dead_letters], "", arena);
 	s->dead_table = make_dead_table(arena);
@@ -366,6 +367,7 @@ void statements_free(struct statements **statements)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		statement_free(&s->all[i]);
 	statement_free(&s->gaps);
+	statement_free(&s->gaps_filled);
 	free(s->dead_columns);
 	free(s->dead_table);
 	for (int i = 0; i < STATEMENT_KINDS; i++)

@@ -85,6 +85,7 @@ struct statements {
 	struct pg_statement seen[EVENT_TABLES];
 	struct pg_statement seen_odd[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
+	struct pg_statement gaps_filled;  /* meter values that fill no gap */
 	struct pg_statement gaps;         /* careful, of meter values */
 	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
 	char *load_columns[EVENT_TABLES]; /* and with the column that only a loading table has */

@@ -83,8 +83,9 @@ bool writer_make_careful_tables(struct writer *w, struct error *err)
 	for (int t = 0; t < EVENT_TABLES; t++) {
 		struct pg_request *r;
 
-		w->work.careful[t] |=
-			w->careful_left[t] > 0 || (w->options.gaps_only && t == TABLE_meter_values);
+		w->work.careful[t] |= w->careful_left[t] > 0 ||
+				      (w->options.gaps_only && t == TABLE_meter_values &&
+					      w->work.batch->timeless[t].count > 0);
 		if (!w->work.careful[t] || w->careful_made[t])
 			continue;
 		r = writer_request(w);

@@ -82,11 +82,33 @@ static bool names_add(struct writer_work *work, struct row *row)
 	return true;
 }
 
+/* A row of the batch, still to be copied, that has the name by which it is paired: as a rule its
+ * call was here just before (rows/recent_calls.h). */
+static bool names_has(const struct pair *p)
+{
+	const struct row *row = p->result->row->refers;
+
+	return p->call != NULL && row != NULL && !row->dropped &&
+	       row->table->id == TABLE_ocpp_events &&
+	       slice_equal(cell_text(row, TABLE_ocpp_events_action), name_of(p->call));
+}
+
+/* Of copies of one answer the nearest decides: if one of them loses its call, all are asked. */
+static bool names_move(const struct pairs *pairs)
+{
+	for (size_t i = 0; i < pairs->count; i++) {
+		if (pairs->pairs[i].lost != NULL)
+			return true;
+	}
+	return false;
+}
+
 bool writer_note_names(struct writer *w, const struct pairs *pairs)
 {
 	static const int key[KEY_COLUMNS] = {TABLE_exchange_halves_charge_station_id,
 		TABLE_exchange_halves_event_time, TABLE_exchange_halves_evse_id,
 		TABLE_exchange_halves_digest};
+	bool move = names_move(pairs);
 
 	for (size_t i = 0; i < pairs->count; i++) {
 		const struct pair *p = &pairs->pairs[i];
@@ -94,7 +116,7 @@ bool writer_note_names(struct writer *w, const struct pairs *pairs)
 		struct row *row;
 
 		/* Halves of older versions do not have the key of their row. */
-		if (!half_wants_name(p->result) ||
+		if (!half_wants_name(p->result) || (!move && names_has(p)) ||
 			!p->result->row->cells[TABLE_exchange_halves_event_time].present)
 			continue;
 		for (int c = 0; c < KEY_COLUMNS; c++)

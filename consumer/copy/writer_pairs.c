@@ -5,17 +5,21 @@
 #include <stdlib.h>
 
 /*
- * Halves of exchanges, to their pairs. The batch's own are stored, and those of the same message
- * ids that lie near them are read back: the database has both halves, whichever came first and
- * through whichever worker. Which result belongs to which call is decided here (copy/pairing.h).
+ * Halves of exchanges, to their pairs. Those of the same message ids that lie near the batch's own
+ * are read, before the batch's own are stored: the database has both halves, whichever came first
+ * and through whichever worker. Which result belongs to which call is decided here
+ * (copy/pairing.h), while rows without a time of their own are still to be copied: the outcome of
+ * an Authorize that is one of them is in its row then, and costs no statement.
  */
 static const int64_t PAIRS_RUN_US = US_PER_SECOND; /* halves that are this near are read at once */
+static const int64_t PAIRS_RANK_OF_KIND = INT64_C(1000000000000000); /* as authorize.sql has it */
 
 /* Pairs by what is done with them. */
 struct sorted_pairs {
 	struct row **starts, **lost_starts, **authorize, **lost_authorize, **answers;
 	size_t starts_count, lost_starts_count, authorize_count, lost_authorize_count;
 	size_t answers_count;
+	bool fill; /* rows of the batch are still to be copied, and take their outcome along */
 };
 
 /* ---- halves near those of the batch ---- */
@@ -88,50 +92,20 @@ static bool near_on_read(void *context, const PGresult *result, int number, stru
 	return true;
 }
 
-static int pairs_order_halves(const void *a, const void *b)
+/* The halves of the batch in order. NULL if the arena is full. */
+static struct half *halves_sorted(struct arena *arena, const struct batch_rows *own)
 {
-	struct half x = half_of(*(struct row *const *)a, true);
-	struct half y = half_of(*(struct row *const *)b, true);
+	struct half *halves = arena_alloc(arena, own->count * sizeof(*halves));
 
-	return half_compare(&x, &y);
-}
-
-/* Copies of one message within the batch are equal. */
-static void halves_mark_new(const struct batch_rows *halves, size_t at)
-{
-	size_t from = at, to = at + 1;
-
-	while (from > 0 && pairs_order_halves(&halves->rows[from - 1], &halves->rows[at]) == 0)
-		from--;
-	while (to < halves->count && pairs_order_halves(&halves->rows[to], &halves->rows[at]) == 0)
-		to++;
-	for (size_t i = from; i < to; i++)
-		halves->rows[i]->dropped = false;
-}
-
-/* halves.sql: those of the batch that were not there. The others are copies of some that were. */
-static bool halves_on_stored(void *context, const PGresult *result, int number, struct error *err)
-{
-	struct writer *w = context;
-	struct batch *b = w->work.batch;
-	const struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
-	struct arena_mark mark = arena_mark(&b->arena);
-
-	(void)number;
-	for (size_t i = 0; i < halves->count; i++)
-		halves->rows[i]->dropped = true;
-	for (int i = 0; i < PQntuples(result); i++) {
-		struct row *key = near_read(&b->arena, result, i), **found;
-
-		if (key == NULL)
-			return writer_arena_full(err);
-		found = bsearch(&key, halves->rows, halves->count, sizeof(*halves->rows),
-			pairs_order_halves);
-		CHECK(found != NULL);
-		halves_mark_new(halves, (size_t)(found - halves->rows));
-		arena_rewind(&b->arena, mark);
-	}
-	return true;
+	if (halves == NULL)
+		return NULL;
+	for (size_t i = 0; i < own->count; i++)
+		halves[i] = half_of(own->rows[i], true);
+	if (own->count > 1)
+		qsort(halves, own->count, sizeof(*halves), half_compare);
+	for (size_t i = 0; i < own->count; i++)
+		own->rows[i] = halves[i].row;
+	return halves;
 }
 
 static struct row *run_new(struct arena *arena, const struct row *half)
@@ -154,26 +128,24 @@ static struct row *run_new(struct arena *arena, const struct row *half)
 }
 
 /* Halves in order, to runs of one id each. NULL if the arena is full. */
-static struct row **near_runs(struct arena *arena, struct row *const *halves, size_t count,
+static struct row **near_runs(struct arena *arena, const struct half *halves, size_t count,
 	size_t *runs_out)
 {
 	struct row **runs = arena_alloc(arena, count * sizeof(*runs));
 	size_t runs_count = 0;
 
 	for (size_t i = 0; runs != NULL && i < count; i++) {
-		struct half h = half_of(halves[i], true), before;
+		const struct half *h = &halves[i];
 		struct cell *last = NULL;
 
-		if (i > 0) {
-			before = half_of(halves[i - 1], true);
+		if (i > 0)
 			last = &runs[runs_count - 1]->cells[TABLE_exchange_runs_last_at];
-		}
-		if (last != NULL && half_is_of_same_id(&before, &h) &&
-			h.received_us - last->number <= PAIRS_RUN_US) {
-			last->number = h.received_us;
+		if (last != NULL && half_is_of_same_id(h - 1, h) &&
+			h->received_us - last->number <= PAIRS_RUN_US) {
+			last->number = h->received_us;
 			continue;
 		}
-		runs[runs_count] = run_new(arena, halves[i]);
+		runs[runs_count] = run_new(arena, h->row);
 		if (runs[runs_count++] == NULL)
 			return NULL;
 	}
@@ -204,37 +176,114 @@ static bool near_plan_traced(struct writer *w, const struct slice *keep, struct 
 	return true;
 }
 
-bool writer_plan_halves(struct writer *w, struct error *err)
+bool writer_plan_near(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
-	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
+	const struct batch_rows *own = &b->rows[TABLE_exchange_halves];
 	struct slice keep = param_int8(&b->arena, w->options.pairing_keep_us);
 	struct slice reach = param_int8(&b->arena, PAIRING_REACH * w->options.pairing_keep_us);
+	struct half *halves;
 	struct row **runs;
 	size_t runs_count;
 
 	w->work.near_count = 0;
-	if (halves->count == 0)
+	if (own->count == 0)
 		return true;
-	for (size_t i = 0; i < halves->count; i++)
-		row_settle_half(halves->rows[i]);
-	if (halves->count > 1)
-		qsort(halves->rows, halves->count, sizeof(*halves->rows), pairs_order_halves);
-	runs = near_runs(&b->arena, halves->rows, halves->count, &runs_count);
+	halves = halves_sorted(&b->arena, own);
+	if (halves == NULL)
+		return writer_arena_full(err);
+	runs = near_runs(&b->arena, halves, own->count, &runs_count);
 	if (runs == NULL)
 		return writer_arena_full(err);
-	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES], TABLE_exchange_halves,
-		    tables[TABLE_exchange_halves].columns_count, halves->rows, halves->count, NULL,
-		    0, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = halves_on_stored;
-	w->requests[w->requests_count - 1].context = w;
 	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES_NEAR], TABLE_exchange_runs,
 		    tables[TABLE_exchange_runs].columns_count, runs, runs_count, &reach, 1, err))
 		return false;
 	w->requests[w->requests_count - 1].on_result = near_on_read;
 	w->requests[w->requests_count - 1].context = w;
 	return near_plan_traced(w, &keep, err);
+}
+
+/* ---- halves are stored ---- */
+
+/* Whether they were there. */
+static void halves_mark(const struct batch_rows *own, bool known)
+{
+	for (size_t i = 0; i < own->count; i++)
+		own->rows[i]->dropped = known;
+}
+
+/* A row of halves.sql, into a row that is there. */
+static struct half halves_read_key(struct row *row, const PGresult *result, int i)
+{
+	cell_set_text(row, TABLE_exchange_halves_charge_station_id, result_text(result, i, 0));
+	cell_set_text(row, TABLE_exchange_halves_message_id, result_text(result, i, 1));
+	cell_set_number(row, TABLE_exchange_halves_half, *PQgetvalue(result, i, 2));
+	cell_set_number(row, TABLE_exchange_halves_received_at, result_time(result, i, 3));
+	cell_set_number(row, TABLE_exchange_halves_digest, result_int8(result, i, 4));
+	return half_of(row, true);
+}
+
+/* Copies of one message within the batch are equal. */
+static void halves_mark_new(struct half *halves, size_t count, size_t at)
+{
+	size_t from = at, to = at + 1;
+
+	while (from > 0 && half_is_same(&halves[from - 1], &halves[at]))
+		from--;
+	while (to < count && half_is_same(&halves[to], &halves[at]))
+		to++;
+	for (size_t i = from; i < to; i++)
+		halves[i].row->dropped = false;
+}
+
+/* Rows of the batch may have been there, which nobody knew when the pairs were found. */
+static bool halves_are_careful(const struct writer *w)
+{
+	return w->work.careful[TABLE_authorizations] || w->work.careful[TABLE_ocpp_events];
+}
+
+/* halves.sql: those of the batch that were not there. The others are copies of some that were: as
+ * a rule the same that were read near them, and then the pairs are right. */
+static bool halves_on_stored(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	struct batch *b = w->work.batch;
+	const struct batch_rows *own = &b->rows[TABLE_exchange_halves];
+	struct row *row;
+	struct half *halves;
+
+	(void)number;
+	if ((size_t)PQntuples(result) == w->work.halves_new && !halves_are_careful(w))
+		return true;
+	w->work.pairs_differ = true;
+	row = row_new(&b->arena, TABLE_exchange_halves);
+	halves = halves_sorted(&b->arena, own);
+	if (row == NULL || halves == NULL)
+		return writer_arena_full(err);
+	halves_mark(own, true);
+	for (int i = 0; i < PQntuples(result); i++) {
+		struct half key = halves_read_key(row, result, i), *found;
+
+		found = bsearch(&key, halves, own->count, sizeof(*halves), half_compare);
+		CHECK(found != NULL);
+		halves_mark_new(halves, own->count, (size_t)(found - halves));
+	}
+	return true;
+}
+
+bool writer_plan_halves(struct writer *w, struct error *err)
+{
+	const struct batch_rows *own = &w->work.batch->rows[TABLE_exchange_halves];
+
+	if (own->count == 0)
+		return true;
+	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES], TABLE_exchange_halves,
+		    tables[TABLE_exchange_halves].columns_count, own->rows, own->count, NULL, 0,
+		    err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = halves_on_stored;
+	w->requests[w->requests_count - 1].context = w;
+	return true;
 }
 
 /* ---- pairs ---- */
@@ -283,6 +332,65 @@ static bool pairs_take(struct row ***rows, size_t *count, struct arena *arena, c
 	return (*rows)[(*count)++] != NULL;
 }
 
+/* Of several answers to one call the one that was received last, as authorize.sql has it. */
+static bool outcome_is_better(const struct row *call, const struct row *pair, int64_t rank)
+{
+	static const int by[][2] = {
+		{TABLE_authorizations_result_received_at, TABLE_exchange_pairs_received_at},
+		{TABLE_authorizations_result_digest, TABLE_exchange_pairs_result_digest},
+	};
+
+	if (!call->cells[TABLE_authorizations_result_received_at].present)
+		return true;
+	for (size_t i = 0; i < sizeof(by) / sizeof(*by); i++) {
+		int64_t has = call->cells[by[i][0]].number, other = pair->cells[by[i][1]].number;
+
+		if (has != other)
+			return other > has;
+	}
+	return rank < call->cells[TABLE_authorizations_result_rank].number;
+}
+
+static void outcome_put(struct row *call, const struct row *pair)
+{
+	static const int same[][2] = {
+		{TABLE_authorizations_status, TABLE_exchange_pairs_id_token_status},
+		{TABLE_authorizations_group_id_token, TABLE_exchange_pairs_group_id_token},
+		{TABLE_authorizations_expiry_date, TABLE_exchange_pairs_expiry_date},
+		{TABLE_authorizations_result_received_at, TABLE_exchange_pairs_received_at},
+		{TABLE_authorizations_result_digest, TABLE_exchange_pairs_result_digest},
+	};
+	int64_t rank = (LINK_TRACED - pair->cells[TABLE_exchange_pairs_link_kind].number) *
+			       PAIRS_RANK_OF_KIND +
+		       pair->cells[TABLE_exchange_pairs_distance_us].number;
+
+	if (!outcome_is_better(call, pair, rank))
+		return;
+	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
+		call->cells[same[i][0]] = pair->cells[same[i][1]];
+	cell_set_number(call, TABLE_authorizations_result_rank, rank);
+	call->copy_bytes = encode_row_bytes_max(call);
+}
+
+/* The row of a call, if it is still to be copied. */
+static struct row *pairs_row_of(const struct half *call)
+{
+	struct row *row = call->row->refers;
+
+	return row != NULL && !row->dropped && row->table->id == TABLE_authorizations ? row : NULL;
+}
+
+static bool pairs_take_authorize(struct sorted_pairs *s, struct arena *arena, const struct pair *p)
+{
+	struct row *call = s->fill ? pairs_row_of(p->call) : NULL;
+
+	if (!pairs_take(&s->authorize, &s->authorize_count, arena, p, p->call))
+		return false;
+	if (call != NULL)
+		outcome_put(call, s->authorize[--s->authorize_count]);
+	return true;
+}
+
 static bool pairs_sort_one(struct sorted_pairs *s, struct arena *arena, const struct pair *p)
 {
 	bool id = p->result->row->cells[TABLE_exchange_halves_transaction_id].present;
@@ -297,9 +405,7 @@ static bool pairs_sort_one(struct sorted_pairs *s, struct arena *arena, const st
 		return false;
 	if (half_is(p->call, "StartTransaction") && id)
 		return pairs_take(&s->starts, &s->starts_count, arena, p, p->call);
-	if (half_is(p->call, "Authorize"))
-		return pairs_take(&s->authorize, &s->authorize_count, arena, p, p->call);
-	return true;
+	return !half_is(p->call, "Authorize") || pairs_take_authorize(s, arena, p);
 }
 
 static bool pairs_have_unnamed(const struct half *halves, size_t count)
@@ -336,8 +442,9 @@ static bool pairs_of_id(struct writer *w, struct half *halves, size_t count, str
 	return true;
 }
 
-/* All halves in order, each once. NULL if the arena is full. */
-static struct half *pairs_halves(struct writer *w, size_t *count_out)
+/* All halves in order, each once. One of the batch that was read near it was there; unless what
+ * was there is known already. NULL if the arena is full. */
+static struct half *pairs_halves(struct writer *w, bool by_near, size_t *count_out)
 {
 	const struct batch_rows *own = &w->work.batch->rows[TABLE_exchange_halves];
 	size_t all = own->count + w->work.near_count, count = 0;
@@ -345,13 +452,22 @@ static struct half *pairs_halves(struct writer *w, size_t *count_out)
 
 	if (halves == NULL)
 		return NULL;
+	if (by_near)
+		halves_mark(own, false);
 	for (size_t i = 0; i < all; i++)
 		halves[i] = i < own->count ? half_of(own->rows[i], true)
 					   : half_of(w->work.near[i - own->count], false);
 	qsort(halves, all, sizeof(*halves), half_compare);
+	w->work.halves_new = 0;
 	for (size_t i = 0; i < all; i++) {
-		if (count == 0 || !half_is_same(&halves[count - 1], &halves[i]))
+		if (count == 0 || !half_is_same(&halves[count - 1], &halves[i])) {
 			halves[count++] = halves[i];
+			w->work.halves_new += halves[i].fresh;
+		} else if (by_near && halves[count - 1].fresh && !halves[i].fresh &&
+			   !halves[count - 1].known) {
+			halves[count - 1].known = true;
+			w->work.halves_new--;
+		}
 	}
 	*count_out = count;
 	return halves;
@@ -466,38 +582,74 @@ static bool pairs_unlink(struct batch *b, struct row *const *lost, size_t count)
 	return true;
 }
 
-bool writer_plan_pairs(struct writer *w, struct error *err)
+static struct sorted_pairs *pairs_find(struct writer *w, bool fill)
 {
 	struct arena *arena = &w->work.batch->arena;
+	struct sorted_pairs *s = arena_alloc(arena, sizeof(*s));
 	struct half *halves;
-	struct sorted_pairs s;
 	size_t count, to;
 
-	if (w->work.batch->rows[TABLE_exchange_halves].count == 0)
-		return true;
 	w->work.names = (struct batch_rows){NULL};
-	halves = pairs_halves(w, &count);
-	if (halves == NULL || !sorted_make(&s, arena, count))
-		return writer_arena_full(err);
+	halves = pairs_halves(w, fill, &count);
+	if (s == NULL || halves == NULL || !sorted_make(s, arena, count))
+		return NULL;
+	s->fill = fill;
 	for (size_t from = 0; from < count; from = to) {
 		to = from + 1;
 		while (to < count && half_is_of_same_id(&halves[from], &halves[to]))
 			to++;
-		if (!pairs_of_id(w, &halves[from], to - from, &s))
+		if (!pairs_of_id(w, &halves[from], to - from, s))
+			return NULL;
+	}
+	return s;
+}
+
+/* What an earlier attempt to store this batch has found. */
+static void outcomes_forget(const struct batch_rows *calls)
+{
+	for (size_t i = 0; i < calls->count; i++) {
+		struct row *call = calls->rows[i];
+
+		for (int c = TABLE_authorizations_status; c < TABLE_authorizations_columns; c++)
+			call->cells[c].present = false;
+	}
+}
+
+bool writer_pair_halves(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+	const struct batch_rows *own = &b->rows[TABLE_exchange_halves];
+
+	outcomes_forget(&b->timeless[TABLE_authorizations]);
+	for (size_t i = 0; i < own->count; i++)
+		row_settle_half(own->rows[i]);
+	w->work.pairs = own->count == 0 ? NULL : pairs_find(w, true);
+	return own->count == 0 || w->work.pairs != NULL || writer_arena_full(err);
+}
+
+bool writer_plan_pairs(struct writer *w, struct error *err)
+{
+	struct sorted_pairs *s = w->work.pairs;
+
+	if (s == NULL)
+		return true;
+	if (w->work.pairs_differ) {
+		s = pairs_find(w, false);
+		if (s == NULL)
 			return writer_arena_full(err);
 	}
-	if (!pairs_unlink(w->work.batch, s.lost_starts, s.lost_starts_count))
+	if (!pairs_unlink(w->work.batch, s->lost_starts, s->lost_starts_count))
 		return writer_arena_full(err);
-	w->work.starts = s.starts;
-	w->work.authorize = s.authorize;
+	w->work.starts = s->starts;
+	w->work.authorize = s->authorize;
 	return writer_plan_names(w, err) &&
-	       pairs_statement(w, STATEMENT_LOST_AUTHORIZE, s.lost_authorize,
-		       s.lost_authorize_count, NULL, err) &&
-	       pairs_statement(w, STATEMENT_AUTHORIZE, s.authorize, s.authorize_count,
+	       pairs_statement(w, STATEMENT_LOST_AUTHORIZE, s->lost_authorize,
+		       s->lost_authorize_count, NULL, err) &&
+	       pairs_statement(w, STATEMENT_AUTHORIZE, s->authorize, s->authorize_count,
 		       pairs_on_authorize, err) &&
-	       pairs_statement(w, STATEMENT_LOST_STARTS, s.lost_starts, s.lost_starts_count, NULL,
+	       pairs_statement(w, STATEMENT_LOST_STARTS, s->lost_starts, s->lost_starts_count, NULL,
 		       err) &&
-	       pairs_statement(w, STATEMENT_STARTS, s.starts, s.starts_count, writer_on_starts,
+	       pairs_statement(w, STATEMENT_STARTS, s->starts, s->starts_count, writer_on_starts,
 		       err) &&
-	       writer_plan_answers(w, s.answers, s.answers_count, err);
+	       writer_plan_answers(w, s->answers, s->answers_count, err);
 }

@@ -431,6 +431,52 @@ static void plan_drop_seen(struct batch *b)
 	}
 }
 
+/* ---- rows that fill gaps ---- */
+
+static bool plan_on_gaps_filled(void *context, const PGresult *result, int number,
+	struct error *err)
+{
+	struct batch *b = context;
+	struct batch_rows *rows = &b->rows[TABLE_meter_values];
+	size_t kept = 0;
+
+	(void)number;
+	(void)err;
+	for (int i = 0; i < PQntuples(result); i++) {
+		int32_t n = result_int4(result, i, 0);
+
+		CHECK(n >= 0 && (size_t)n < rows->count);
+		batch_note_duplicate(b, rows->rows[n]);
+	}
+	for (size_t i = 0; i < rows->count; i++) {
+		if (!rows->rows[i]->dropped)
+			rows->rows[kept++] = rows->rows[i];
+	}
+	rows->count = kept;
+	return true;
+}
+
+/* Known before they are copied, so that the others need not go the careful way, which has a
+ * statement of its own for it. */
+static bool plan_gaps(struct writer *w, struct error *err)
+{
+	enum { GAP_COLUMNS = KEY_DIGEST };
+	struct batch *b = w->work.batch;
+	const struct batch_rows *rows = &b->rows[TABLE_meter_values];
+
+	if (!plan_locks(w, err))
+		return false;
+	if (w->work.careful[TABLE_meter_values] || rows->count == 0)
+		return true;
+	if (!writer_rows(w, &w->statements->gaps_filled, TABLE_meter_values, GAP_COLUMNS,
+		    rows->rows, rows->count, NULL, 0, err))
+		return false;
+	w->requests[w->requests_count - 1].on_result = plan_on_gaps_filled;
+	w->requests[w->requests_count - 1].context = b;
+	w->work.gaps_asked = true;
+	return true;
+}
+
 /* ---- phases ---- */
 
 static bool plan_events(struct writer *w, struct error *err)
@@ -438,9 +484,12 @@ static bool plan_events(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 	bool done;
 
-	if (!w->work.claimed &&
-		(!writer_plan_claim(w, err) || (w->options.gaps_only && !plan_locks(w, err))))
-		return false;
+	if (!w->work.claimed) {
+		if (!writer_plan_claim(w, err) || (w->options.gaps_only && !plan_gaps(w, err)))
+			return false;
+		if (w->work.gaps_asked)
+			return true;
+	}
 	if (!writer_copy_rows(w, b->rows, &done, err))
 		return false;
 	if (done && !writer_copy_dead_letters(w, &done, err))
@@ -452,7 +501,7 @@ static bool plan_events(struct writer *w, struct error *err)
 	w->work.phase = PHASE_TIMELESS;
 	if (plan_timeless_count(b) == 0 && b->rows[TABLE_exchange_halves].count == 0)
 		return true;
-	return plan_locks(w, err) && plan_seen(w, err);
+	return plan_locks(w, err) && plan_seen(w, err) && writer_plan_near(w, err);
 }
 
 static bool plan_timeless(struct writer *w, struct error *err)
@@ -464,6 +513,8 @@ static bool plan_timeless(struct writer *w, struct error *err)
 		if (!writer_plan_copies(w, err))
 			return false;
 		plan_drop_seen(b);
+		if (!writer_pair_halves(w, err))
+			return false;
 	}
 	if (!writer_copy_rows(w, b->timeless, &done, err))
 		return false;
@@ -659,7 +710,7 @@ bool writer_plan(struct writer *w, struct error *err)
 		if (!plan_events(w, err))
 			return false;
 		if (work->phase == PHASE_EVENTS || plan_timeless_count(b) > 0 ||
-			work->copied_carefully)
+			b->rows[TABLE_exchange_halves].count > 0 || work->copied_carefully)
 			return true;
 	}
 	if (work->phase == PHASE_TIMELESS) {

@@ -9,6 +9,8 @@
 
 /* Shared by writer*.c only. */
 
+struct sorted_pairs; /* writer_pairs.c */
+
 enum {
 	WRITER_REQUESTS_MAX = 48,
 	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
@@ -25,8 +27,8 @@ enum {
 enum writer_phase {
 	PHASE_PARTITIONS, /* make what the batch needs and is not there */
 	PHASE_EVENTS,     /* claim; copy what has a time of its own; look up what has none */
-	PHASE_TIMELESS,   /* copy what has none and was not seen; read halves near the new ones */
-	PHASE_PAIRS,      /* pair calls and results */
+	PHASE_TIMELESS,   /* pair calls and results; copy what has none and was not seen; halves */
+	PHASE_PAIRS,      /* what follows from the pairs */
 	PHASE_STORE,      /* messages to the store, and answers that it learns from */
 	PHASE_KEYS,       /* lock and read transactions */
 	PHASE_MERGE,      /* merge them; read all events of ids that were used again */
@@ -73,6 +75,7 @@ struct writer_work {
 	struct batch *batch; /* NULL = idle */
 	enum writer_phase phase;
 	bool claimed;
+	bool gaps_asked; /* gaps_only: which meter values fill none */
 	bool committed;
 	struct position after; /* of the database, once it is */
 	size_t partitions_next;
@@ -87,11 +90,14 @@ struct writer_work {
 	bool copied_carefully;
 	bool store_planned; /* the same, of messages to the store */
 
-	/* Halves of exchanges that are not of this batch, read in PHASE_TIMELESS. */
+	/* Halves of exchanges near those of this batch, read in PHASE_EVENTS. */
 	struct row **near;
 	size_t near_count;
 	size_t near_room;
-	struct batch_rows names;          /* of answers, found in PHASE_PAIRS */
+	struct sorted_pairs *pairs; /* found in PHASE_TIMELESS; NULL = no halves */
+	size_t halves_new;          /* of the batch: by what was read, those that were not there */
+	bool pairs_differ;          /* by what was stored they are others */
+	struct batch_rows names;    /* of answers, found with the pairs */
 	struct row **starts, **authorize; /* pairs as they were asked for in PHASE_PAIRS */
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
@@ -224,8 +230,11 @@ void writer_loading_lost(struct writer *w, struct partition p);
 void writer_loading_forget(struct writer *w);
 void writer_loading_begin_batch(struct writer *w);
 
-/* writer_pairs.c: the halves of exchanges are stored and those near them read; then pairs are made.
- * A batch without halves plans nothing. */
+/* writer_pairs.c: the halves of exchanges near those of the batch are read; then pairs are made, of
+ * which rows that are to be copied take what they say; the halves are stored; what else follows
+ * from the pairs is asked for. A batch without halves plans nothing. */
+MUST_CHECK bool writer_plan_near(struct writer *w, struct error *err);
+MUST_CHECK bool writer_pair_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_pairs(struct writer *w, struct error *err);
 

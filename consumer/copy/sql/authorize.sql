@@ -22,10 +22,12 @@ WITH pairs AS MATERIALIZED (
       AND a.digest = p.digest
       AND (a.result_received_at IS NULL
           OR (p.received_at, p.result_digest) > (a.result_received_at, a.result_digest))
+    RETURNING p.n
 )
 SELECT (p.n - 1)::integer
 FROM pairs p
-WHERE (
+WHERE p.n NOT IN (SELECT u.n FROM updated u)
+  AND (
     SELECT true
     FROM authorizations a
     WHERE a.charge_station_id = p.charge_station_id
