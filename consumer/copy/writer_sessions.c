@@ -307,6 +307,7 @@ static struct row *split_row(struct arena *arena, const struct split *split, int
 	cell_set_text(row, TABLE_split_ids_charge_station_id, split->station);
 	cell_set_text(row, TABLE_split_ids_transaction_id, split->id);
 	cell_set_number(row, TABLE_split_ids_since, since_us);
+	cell_set_number(row, TABLE_split_ids_split, split->sessions.split);
 	cell_set_number(row, TABLE_split_ids_removed, false);
 	return row;
 }
@@ -327,8 +328,8 @@ bool writer_plan_splits(struct writer *w, struct error *err)
 		if (rows[i] == NULL)
 			return writer_arena_full(err);
 	}
-	if (!writer_rows(w, &w->statements->all[STATEMENT_SESSIONS_READ], TABLE_split_ids, 3, rows,
-		    splits->count, NULL, 0, err))
+	if (!writer_rows(w, &w->statements->all[STATEMENT_SESSIONS_READ], TABLE_split_ids,
+		    TABLE_split_ids_since + 1, rows, splits->count, NULL, 0, err))
 		return false;
 	w->requests[w->requests_count - 1].on_result = splits_on_read;
 	w->requests[w->requests_count - 1].context = w;
@@ -447,8 +448,9 @@ bool writer_plan_sessions(struct writer *w, struct error *err)
 	return writer_rows(w, &all[STATEMENT_SESSIONS_DELETE], TABLE_split_ids,
 		       tables[TABLE_split_ids].columns_count, written.ids, written.ids_count, keys,
 		       TABLE_session_keys_begins_at, err) &&
-	       writer_rows(w, &all[STATEMENT_SESSIONS_SPLIT], TABLE_split_ids, 2, written.ids,
-		       written.splits_count, NULL, 0, err) &&
+	       writer_rows(w, &all[STATEMENT_SESSIONS_SPLIT], TABLE_split_ids,
+		       TABLE_split_ids_split + 1, written.ids, written.splits_count, NULL, 0,
+		       err) &&
 	       writer_rows(w, &all[STATEMENT_SESSIONS_KEYS], TABLE_session_keys,
 		       tables[TABLE_session_keys].columns_count, written.keys,
 		       written.sessions_count, NULL, 0, err) &&

@@ -464,6 +464,19 @@ static bool make_one(struct sweep *s, struct session_fact *facts, size_t count,
 	return true;
 }
 
+/*
+ * Where only_start() found none: several starts, or for a shared id one that was accepted. Without
+ * a start all is of one session, in whatever order it comes.
+ */
+static bool is_split(const struct session_fact *facts, size_t count, bool whole)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (facts[i].start && !facts[i].apart)
+			return true;
+	}
+	return !whole;
+}
+
 static bool set_key(struct session *session, const struct sessions *sessions, bool whole,
 	struct arena *arena)
 {
@@ -505,6 +518,7 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 		only = only_start(facts, count);
 	if (only != NULL)
 		return make_one(&s, facts, count, only);
+	out->split = is_split(facts, count, options->whole);
 	for (size_t from = 0, to; from < count; from = to) {
 		for (to = from + 1; to < count && facts[to].time_us == facts[from].time_us;)
 			to++;

@@ -52,6 +52,12 @@ struct session {
 struct sessions {
 	struct session *all;
 	size_t count;
+	/*
+	 * The id has several starts, or is a shared one that a start was accepted with. Otherwise
+	 * what comes next is merged into its row, where transaction_merge() sees another start, or
+	 * stands for itself.
+	 */
+	bool split;
 };
 
 struct sessions_options {

@@ -168,6 +168,23 @@ def test_start_sent_again_is_one_start(world):
     assert sessions(world, station, "energy_wh::integer, start_key") == [(500, "")]
 
 
+@pytest.mark.parametrize("order", range(4))
+def test_start_without_a_time_is_one_start_however_often_it_is_answered(world, order):
+    """Each by a batch of its own: an id with one start has one row, whatever was thought of it."""
+    station = world.station()
+    call, answer = start(ALICE)
+    call[1]["request"]["timestamp"] = "1970-01-01T00:00:00Z"
+    stopped, later = stop(9, "09:00:00Z", 1500)[0], stop(9, "09:30:00Z", 1600)[0]
+    for message in ([call, answer, stopped, later], [answer, call, answer, stopped, later],
+                    [call, call, answer, call, stopped, later],
+                    [stopped, answer, call, later, answer, call])[order]:
+        send(world, station, [message])
+        world.rows("SELECT 1")  # waits
+    assert world.rows("SELECT start_key, split FROM transaction_keys WHERE charge_station_id = ?",
+                      station) == [("", False)]
+    assert sessions(world, station, "energy_wh::integer, start_key") == [(600, "")]
+
+
 def test_values_of_an_id_that_is_used_again_go_by_time_and_connector(world):
     station = world.station()
     send(world, station, start(ALICE) + start(BOB) + stop(9, "09:00:00Z", 1500, "ALICE")

@@ -1,8 +1,8 @@
--- Sessions that were rebuilt and no longer exist, or no longer there ($5 on: those that exist now).
+-- Sessions that were rebuilt and no longer exist, or no longer there ($6 on: those that exist now).
 -- Rows of events that stood for themselves go with their keys (removed).
 WITH asked AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[])
-        AS x (charge_station_id, transaction_id, since, removed)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[],
+        $5::boolean[]) AS x (charge_station_id, transaction_id, since, split, removed)
 ), gone AS MATERIALIZED (
     SELECT k.charge_station_id, k.transaction_id, k.start_key, k.partition_time,
         k.start_key <> '' OR a.removed AS removed
@@ -19,7 +19,7 @@ WITH asked AS (
     -- Written so that the planner uses a hash and does not compare each with each.
     WHERE k.partition_time IS NOT NULL
       AND (k.charge_station_id, k.transaction_id, k.start_key, k.partition_time) NOT IN (
-        SELECT * FROM unnest($5::text[], $6::text[], $7::text[], $8::timestamptz[]))
+        SELECT * FROM unnest($6::text[], $7::text[], $8::text[], $9::timestamptz[]))
 ), keys AS (
     DELETE FROM transaction_keys k USING gone g
     WHERE g.removed AND k.charge_station_id = g.charge_station_id
