@@ -1,4 +1,5 @@
 -- Calls of Authorize whose result turned out to be that of another call of the same message id.
+-- In the order of their keys, as in authorize.sql: so that two workers do not wait for each other.
 UPDATE authorizations a
 SET status = NULL,
     group_id_token = NULL,
@@ -6,7 +7,10 @@ SET status = NULL,
     result_received_at = NULL,
     result_rank = NULL,
     result_digest = NULL
-FROM {unnest:exchange_pairs}
+FROM (
+    SELECT x.* FROM {unnest:exchange_pairs}
+    ORDER BY x.charge_station_id, x.event_time, x.evse_id, x.digest
+    OFFSET 0) x
 WHERE a.charge_station_id = x.charge_station_id
   AND a.event_time = x.event_time
   AND a.evse_id = x.evse_id

@@ -1,6 +1,10 @@
 -- Starts whose result turned out to be that of another call of the same message id.
+-- In the order of their keys, as in lost_authorize.sql.
 DELETE FROM transaction_starts s
-USING {unnest:exchange_pairs}
+USING (
+    SELECT x.* FROM {unnest:exchange_pairs}
+    ORDER BY x.charge_station_id, x.event_time, x.evse_id, x.digest
+    OFFSET 0) x
 WHERE s.charge_station_id = x.charge_station_id
   AND s.event_time = x.event_time
   AND s.evse_id = x.evse_id

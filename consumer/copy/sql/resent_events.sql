@@ -1,4 +1,5 @@
 -- Events that were sent again with another message id: the ids that their rows do not have yet.
+-- In the order of their keys, so that two workers with the same events do not wait for each other.
 UPDATE transaction_events e
 SET resent_as = ARRAY(
     SELECT DISTINCT u.id FROM unnest(e.resent_as || x.ids) u (id)
@@ -9,6 +10,7 @@ FROM (
     FROM {unnest:resent_events}
     WHERE x.message_id <> ''
     GROUP BY x.charge_station_id, x.event_time, x.evse_id, x.digest
+    ORDER BY x.charge_station_id, x.event_time, x.evse_id, x.digest
     OFFSET 0) x
 WHERE e.charge_station_id = x.charge_station_id
   AND e.event_time = x.event_time
