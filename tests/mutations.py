@@ -4,12 +4,10 @@ other, each rule by which sessions of one id are told apart, and those for clock
 for answers that are late or repeated, and for messages in several forms, in a copy of the source.
 Expects integration/test_property.py to fail for each.
 
-    tests/mutations.py            all (some 20 minutes)
-    tests/mutations.py COLUMN...  these columns or rules
-
 Prints a line per mutation; exits 0 only if all are caught, and the unbroken program passes.
 """
 
+import argparse
 import os
 import pathlib
 import re
@@ -17,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SOURCE = "consumer/rows/transaction.c"
@@ -121,7 +120,7 @@ def build(root, first=False):
 
 
 def passes(root):
-    env = {**os.environ, "OCPP_PERSISTER": str(root / "build/dev/ocpp-persister"),
+    env = {**os.environ, "OCPP_PERSISTER_BUILD": str(root / "build/dev"),
            "PROPERTY_SHRINK": "0", "PROPERTY_WAIT": "60"}
     done = subprocess.run(["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider",
                            "tests/integration/test_property.py"], cwd=root, env=env,
@@ -135,6 +134,16 @@ def passes(root):
 
 
 def main():
+    table = mutations(ROOT)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Names:\n" + textwrap.fill(" ".join(table), break_on_hyphens=False))
+    parser.add_argument("name", nargs="*", metavar="NAME",
+                        help="a column or rule; without any all (some 20 minutes)")
+    names = parser.parse_args().name or list(table)
+    unknown = [name for name in names if name not in table]
+    if unknown:
+        parser.error(f"no such column or rule: {' '.join(unknown)}")
     survivors = []
     with tempfile.TemporaryDirectory(prefix="ocpp-mutations.") as folder:
         root = pathlib.Path(folder, "source")
@@ -147,8 +156,7 @@ def main():
         if not passes(root)[0]:
             sys.exit("the unbroken program fails")
         print("unbroken: passes", flush=True)
-        table = mutations(root)
-        for column in sys.argv[1:] or table:
+        for column in names:
             source, good, broken = table[column]
             text = (root / source).read_text()
             if text.count(good) != 1:
