@@ -2,11 +2,13 @@
 
 #include "pg/connect_private.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-enum { PG_HOSTS_MAX = 32 };
+enum { PG_HOSTS_MAX = 32, PG_ADDRESSES_MAX = 64, PG_ADDRESS_BYTES = 80 };
 
 struct pg_host {
 	char *host; /* "" = libpq's own */
@@ -18,8 +20,21 @@ struct pg_hosts {
 	struct pg_options options;
 	PQconninfoOption *parsed; /* of the URL, NULL without one */
 	struct pg_host items[PG_HOSTS_MAX];
-	size_t count; /* 0: there is one, and it is left to libpq */
+	size_t count; /* 0: which they are is left to libpq */
 	bool prefer_standby;
+
+	/* The round: hosts from number first on, of which so many had their turn. */
+	size_t first;
+	size_t hosts_tried;
+	struct error errors; /* its message: what was wrong with each try so far */
+
+	/* Of the host whose turn it is, from one on; none: what libpq makes of it. */
+	char addresses[PG_ADDRESSES_MAX][PG_ADDRESS_BYTES];
+	size_t addresses_count;
+	size_t addresses_first;
+	size_t addresses_tried;
+	bool looked_up;
+	char taken[PG_ADDRESS_BYTES]; /* the address that took us last, or "" */
 };
 
 static const char *hosts_value(PQconninfoOption *options, const char *keyword)
@@ -59,8 +74,6 @@ static bool hosts_fill(struct pg_hosts *h, const char *host, const char *hostadd
 	size_t count = hosts_elements(*hostaddr != '\0' ? hostaddr : host);
 	size_t ports = hosts_elements(port);
 
-	if (count == 1)
-		return true;
 	if (count > PG_HOSTS_MAX)
 		return error_set(err, ERROR_FATAL, "bad_setting",
 			"more than %d hosts in storage.url", PG_HOSTS_MAX);
@@ -103,10 +116,10 @@ static bool hosts_fill_url(struct pg_hosts *h, struct error *err)
 	hostaddr = hosts_value(h->parsed, "hostaddr");
 	port = hosts_value(h->parsed, "port");
 	attrs = hosts_value(h->parsed, "target_session_attrs");
-	if (*host == '\0' && *hostaddr == '\0') {
+	if (*host == '\0' && *hostaddr == '\0')
 		host = hosts_value(defaults, "host");
+	if (*hostaddr == '\0')
 		hostaddr = hosts_value(defaults, "hostaddr");
-	}
 	if (*port == '\0')
 		port = hosts_value(defaults, "port");
 	if (*attrs == '\0')
@@ -152,52 +165,133 @@ void pg_hosts_free(struct pg_hosts **hosts)
 	free(h);
 }
 
-size_t pg_hosts_tries(const struct pg_hosts *h)
+/* ---- a round ---- */
+
+static void hosts_next_turn(struct pg_hosts *h)
 {
-	if (h->count == 0)
-		return 1;
-	return h->count * (h->prefer_standby ? 2 : 1);
+	h->looked_up = false;
+	h->addresses_count = h->addresses_first = h->addresses_tried = 0;
 }
 
-PGconn *pg_hosts_start(const struct pg_hosts *h, size_t first, size_t n, struct error *err)
+void pg_hosts_begin_round(struct pg_hosts *h)
 {
+	h->hosts_tried = 0;
+	h->errors.message[0] = '\0';
+	hosts_next_turn(h);
+}
+
+static const struct pg_host *hosts_item(const struct pg_hosts *h)
+{
+	return &h->items[(h->first + h->hosts_tried) % h->count];
+}
+
+static const char *hosts_address(const struct pg_hosts *h)
+{
+	if (h->addresses_count == 0)
+		return "";
+	return h->addresses[(h->addresses_first + h->addresses_tried) % h->addresses_count];
+}
+
+static void hosts_keep_address(struct pg_hosts *h, const struct addrinfo *found)
+{
+	char *to = h->addresses[h->addresses_count];
+
+	if (h->addresses_count == PG_ADDRESSES_MAX ||
+		getnameinfo(found->ai_addr, found->ai_addrlen, to, PG_ADDRESS_BYTES, NULL, 0,
+			NI_NUMERICHOST) != 0)
+		return;
+	if (strcmp(to, h->taken) == 0)
+		h->addresses_first = h->addresses_count;
+	h->addresses_count++;
+}
+
+/* Sockets of Unix and hosts whose address is given need no look. */
+static bool hosts_look_up(struct pg_hosts *h, const struct pg_host *item, struct error *err)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	int failed;
+
+	h->looked_up = true;
+	if (*item->hostaddr != '\0' || *item->host == '\0' || *item->host == '/' ||
+		*item->host == '@')
+		return true;
+	failed = getaddrinfo(item->host, NULL, &hints, &found);
+	if (failed != 0) {
+		error_set(err, ERROR_TRANSIENT, "connection",
+			"could not translate host name \"%s\" to address: %s", item->host,
+			gai_strerror(failed));
+		return false;
+	}
+	for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+		hosts_keep_address(h, at);
+	freeaddrinfo(found);
+	return true;
+}
+
+PGconn *pg_hosts_start(struct pg_hosts *h, struct error *err)
+{
+	const struct pg_host *item;
 	struct pg_target t;
 	struct pg_keywords *k = &t.keywords;
-	const struct pg_host *item;
 
 	if (h->count == 0)
 		return pg_connect_start(&h->options, err);
-	item = &h->items[(first + n) % h->count];
+	item = hosts_item(h);
+	if (!h->looked_up && !hosts_look_up(h, item, err))
+		return NULL;
 	pg_target_init(&t, &h->options, h->parsed);
 	pg_keyword(k, "host", item->host);
 	pg_keyword(k, "hostaddr", item->hostaddr);
+	pg_keyword(k, "hostaddr", hosts_address(h));
 	pg_keyword(k, "port", item->port);
 	if (h->prefer_standby)
-		pg_keyword(k, "target_session_attrs", n < h->count ? "standby" : "any");
+		pg_keyword(k, "target_session_attrs",
+			h->hosts_tried < h->count ? "standby" : "any");
 	return pg_connect_checked(PQconnectStartParams(k->names, k->values, 0), err);
 }
 
-size_t pg_hosts_next(const struct pg_hosts *h, size_t first)
+/* Which of several it was. */
+static void hosts_note_error(struct pg_hosts *h, const struct error *err)
 {
-	return h->count == 0 ? 0 : (first + 1) % h->count;
+	const struct pg_host *item = hosts_item(h);
+	size_t size = strlen(h->errors.message), room = sizeof(h->errors.message) - size;
+	const char *between = size > 0 ? "; " : "";
+
+	if (h->addresses_count > 1)
+		snprintf(h->errors.message + size, room, "%s%s (%s):%s: %.200s", between,
+			item->host, hosts_address(h), item->port, err->message);
+	else
+		snprintf(h->errors.message + size, room, "%s%s:%s: %.200s", between,
+			*item->host != '\0' ? item->host : item->hostaddr, item->port,
+			err->message);
 }
 
-size_t pg_hosts_taken(const struct pg_hosts *h, size_t first, size_t n)
+bool pg_hosts_failed(struct pg_hosts *h, struct error *err)
 {
-	return h->count == 0 ? 0 : (first + n) % h->count;
-}
-
-void pg_hosts_failed(const struct pg_hosts *h, size_t first, size_t n, struct error *so_far,
-	struct error *err)
-{
-	const struct pg_host *item;
-	size_t size = strlen(so_far->message);
+	size_t turns = h->count * (h->prefer_standby ? 2 : 1);
+	bool several = turns > 1 || h->addresses_count > 1;
 
 	if (h->count == 0)
+		return false;
+	if (several)
+		hosts_note_error(h, err);
+	if (++h->addresses_tried < h->addresses_count)
+		return true;
+	if (++h->hosts_tried < turns) {
+		hosts_next_turn(h);
+		return true;
+	}
+	h->first = (h->first + 1) % h->count;
+	if (several)
+		memcpy(err->message, h->errors.message, sizeof(err->message));
+	return false;
+}
+
+void pg_hosts_taken(struct pg_hosts *h)
+{
+	if (h->count == 0)
 		return;
-	item = &h->items[(first + n) % h->count];
-	snprintf(so_far->message + size, sizeof(so_far->message) - size, "%s%s:%s: %.200s",
-		size > 0 ? "; " : "", *item->host != '\0' ? item->host : item->hostaddr, item->port,
-		err->message);
-	memcpy(err->message, so_far->message, sizeof(err->message));
+	snprintf(h->taken, sizeof(h->taken), "%s", hosts_address(h));
+	h->first = (h->first + h->hosts_tried) % h->count;
 }

@@ -28,9 +28,6 @@ struct pg_session {
 	enum session_state state;
 	PGconn *conn;
 	struct pg_hosts *hosts;
-	size_t host_first;        /* that the round begins with */
-	size_t host_try;          /* of the round */
-	struct error host_errors; /* of the tries before */
 	ev_io io;
 	ev_timer timer;
 	char setup_sql[PG_SETUP_BYTES];
@@ -149,7 +146,7 @@ static void session_start_timer(struct pg_session *s, int64_t us)
 static void session_try_host(struct pg_session *s)
 {
 	s->state = SESSION_CONNECTING;
-	s->conn = pg_hosts_start(s->hosts, s->host_first, s->host_try, &s->failure);
+	s->conn = pg_hosts_start(s->hosts, &s->failure);
 	if (s->conn == NULL) {
 		session_start_timer(s, 0);
 		return;
@@ -164,21 +161,8 @@ static void session_try_host(struct pg_session *s)
 void pg_session_open(struct pg_session *s)
 {
 	CHECK(s->state == SESSION_CLOSED);
-	s->host_try = 0;
-	s->host_errors.message[0] = '\0';
+	pg_hosts_begin_round(s->hosts);
 	session_try_host(s);
-}
-
-/* True if another host is tried now; else err says what was wrong with each. */
-static bool session_host_failed(struct pg_session *s, struct error *err)
-{
-	pg_hosts_failed(s->hosts, s->host_first, s->host_try, &s->host_errors, err);
-	if (++s->host_try < pg_hosts_tries(s->hosts)) {
-		session_try_host(s);
-		return true;
-	}
-	s->host_first = pg_hosts_next(s->hosts, s->host_first);
-	return false;
 }
 
 static void session_poll_connect(struct pg_session *s)
@@ -236,8 +220,10 @@ static void session_lost(struct pg_session *s, const struct error *why)
 	if (s->state == SESSION_RUNNING && s->commit_sent)
 		err.kind = ERROR_UNCERTAIN;
 	pg_session_close(s);
-	if (connecting && session_host_failed(s, &err))
+	if (connecting && pg_hosts_failed(s->hosts, &err)) {
+		session_try_host(s);
 		return;
+	}
 	s->events.on_lost(s->events.context, &err);
 }
 
@@ -307,7 +293,7 @@ static void session_finish(struct pg_session *s)
 	ev_timer_stop(s->loop, &s->timer);
 	session_watch(s, EV_READ);
 	if (setup) {
-		s->host_first = pg_hosts_taken(s->hosts, s->host_first, s->host_try);
+		pg_hosts_taken(s->hosts);
 		s->events.on_ready(s->events.context);
 	} else {
 		on_done(s->done_context, s->failed ? &s->failure : NULL);

@@ -112,20 +112,18 @@ static PGconn *wait_connect_host(PGconn *conn, const char *setup, const char *se
 PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql, int64_t timeout_us,
 	int cancel_fd, struct error *err)
 {
-	struct error so_far = {.message = ""};
 	char setup[PG_SETUP_BYTES];
 	struct pg_hosts *hosts;
-	PGconn *conn = NULL;
+	PGconn *conn;
 
 	if (!pg_hosts_new(&hosts, options, err))
 		return NULL;
 	pg_setup_sql(options, setup);
-	for (size_t n = 0; conn == NULL && n < pg_hosts_tries(hosts); n++) {
-		conn = wait_connect_host(pg_hosts_start(hosts, 0, n, err), setup, setup_sql,
+	pg_hosts_begin_round(hosts);
+	do {
+		conn = wait_connect_host(pg_hosts_start(hosts, err), setup, setup_sql,
 			clock_mono_us() + timeout_us, cancel_fd, err);
-		if (conn == NULL)
-			pg_hosts_failed(hosts, 0, n, &so_far, err);
-	}
+	} while (conn == NULL && pg_hosts_failed(hosts, err));
 	pg_hosts_free(&hosts);
 	return conn;
 }

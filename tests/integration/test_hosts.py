@@ -1,13 +1,14 @@
 """Several hosts in storage.url: one after the other, each with a time of its own."""
 
 import json
+import pathlib
 import socket
 import subprocess
 
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, stored
+from conftest import BINARY, make_database, run_cli, stored
 
 
 @pytest.fixture
@@ -95,6 +96,57 @@ def test_target_session_attrs_hold_for_each_host(persister, migrated, broker, re
     p = start(persister, broker, url(migrated, *ports, more=f"&target_session_attrs={attributes}"))
     p.wait_event("database_connected", timeout=120)
     assert not p.events("database_lost")
+
+
+@pytest.fixture(scope="module")
+def two_addresses(workspace):
+    """A name with two addresses: a host that never says a word, then a cluster's. A program that
+    knows the name, that cluster, and the port of both."""
+    folder = pathlib.Path(workspace.folder("two_addresses"))
+    hosts, program = folder / "hosts", folder / "program"
+    hosts.write_text("127.0.0.1 localhost\n127.0.0.1 database.test\n127.0.0.2 database.test\n")
+    program.write_text(f"""#!/bin/sh
+exec unshare -m sh -c 'mount --bind {hosts} /etc/hosts && exec {BINARY} "$@"' sh "$@"
+""")
+    program.chmod(0o700)
+    done = subprocess.run([program, "version"], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"names of our own cannot be made here, which needs root: {done.stderr}")
+    cluster = rig.Postgres(workspace, fast=True, name="second_address").start()
+    database = make_database(cluster)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    cluster.psql("ALTER SYSTEM SET listen_addresses = '127.0.0.2'")
+    cluster.restart()
+    listener = socket.create_server(("127.0.0.1", cluster.port), backlog=64)
+    yield program, database, cluster.port
+    listener.close()
+    cluster.stop()
+
+
+def by_name(database, port, more=""):
+    return (f"postgresql://postgres:{database.cluster.password}@database.test:{port}/"
+            f"{database.name}?sslmode=disable{more}")
+
+
+@pytest.mark.parametrize("more", ["", "&target_session_attrs=read-write",
+                                  "&target_session_attrs=prefer-standby"])
+def test_each_address_of_a_name_is_tried(workspace, two_addresses, broker, more):
+    program, database, port = two_addresses
+    p = rig.Persister(workspace, program, {
+        "storage.url": by_name(database, port, more), "storage.postgres.connect_timeout": "2s",
+        **broker.settings()}).start()
+    p.wait_event("database_connected", timeout=120)
+    assert not p.events("database_lost")  # all in one round
+    p.stop()
+
+
+def test_pool_of_the_store_tries_each_address_of_a_name(two_addresses):
+    program, database, port = two_addresses
+    done = subprocess.run(
+        [program, f"--storage.url={by_name(database, port)}",
+         "--storage.postgres.connect_timeout=2s", "store", "token", "list", "--json"],
+        text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_pool_of_the_store_tries_the_next_host_too(migrated, hole):
