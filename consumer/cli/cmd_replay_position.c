@@ -279,8 +279,7 @@ static bool position_connect(struct replay_job *job, struct error *err)
 	for (;;) {
 		int64_t wait_us;
 
-		job->look = pg_wait_connect(&pg, NULL, clock_mono_us() + pg.connect_timeout_us, -1,
-			err);
+		job->look = pg_wait_connect(&pg, NULL, pg.connect_timeout_us, -1, err);
 		if (job->look != NULL || err->kind == ERROR_FATAL)
 			return job->look != NULL;
 		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);

@@ -156,3 +156,16 @@ def test_pool_of_the_store_tries_the_next_host_too(migrated, hole):
         text=True, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()] == []
+
+
+def test_replay_tries_the_next_host_too(migrated, hole, tmp_path):
+    path = tmp_path / "messages.jsonl"
+    path.write_text(json.dumps({
+        "topic": "cs/in/ocpp1.6/cs001", "received_at": "2026-01-31T12:00:00Z",
+        "payload": [2, "1", "Heartbeat", {}]}) + "\n")
+    done = subprocess.run(
+        [BINARY, f"--storage.url={url(migrated, hole(), migrated.cluster.port)}",
+         "--storage.postgres.connect_timeout=2s", "replay", path],
+        text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert migrated.value("SELECT count(*) FROM ocpp_events") == 1
