@@ -116,6 +116,27 @@ struct row *rows_add(struct rows_work *w, enum table_id table)
 	return row;
 }
 
+bool rows_add_half(struct rows_work *w, char kind, struct slice action)
+{
+	const struct message *m = w->message;
+	struct row *half = row_new(w->arena, TABLE_exchange_halves);
+
+	if (half == NULL)
+		return false;
+	cell_set_text(half, TABLE_exchange_halves_charge_station_id, m->station);
+	cell_set_text(half, TABLE_exchange_halves_message_id, m->id);
+	cell_set_number(half, TABLE_exchange_halves_half, kind);
+	cell_set_number(half, TABLE_exchange_halves_received_at, m->received_us);
+	half->cells[TABLE_exchange_halves_digest] = w->out->first->cells[KEY_DIGEST];
+	cell_set_text(half, TABLE_exchange_halves_action, action);
+	if (m->trace.size > 0)
+		cell_set_text(half, TABLE_exchange_halves_trace_id, m->trace);
+	half->refers = w->out->first;
+	half->next = w->out->halves;
+	w->out->halves = half;
+	return true;
+}
+
 struct rows_time {
 	int64_t us;
 	char source; /* s, r, i */

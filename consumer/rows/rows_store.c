@@ -262,11 +262,10 @@ bool rows_store(struct rows_work *w, struct error *err)
 			(const char *)m->entity.data);
 	if (m->text_replaced)
 		return error_set(err, ERROR_POISON, "bad_row",
-			"it has a text, a number or a key given twice that PostgreSQL %s",
-			"cannot hold as it is");
+			"it has a text, a number or a key given twice that PostgreSQL cannot hold "
+			"as it is");
 	if (!deleted && !slice_equal_cstr(op, "set"))
-		return error_set(err, ERROR_POISON, "bad_row", "op is neither set nor %s",
-			"delete");
+		return error_set(err, ERROR_POISON, "bad_row", "op is neither set nor delete");
 	row = row_new(w->arena, kind->table);
 	if (row == NULL)
 		return store_full(err);
