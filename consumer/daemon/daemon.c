@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const double STOP_BROKER_S = 3.;    /* for the connection to end */
-static const double STOP_PIPELINE_S = 10.; /* for the batch under way */
 static const int64_t QOS0_WARNING_US = 3600 * US_PER_SECOND;
 
 enum { PAGE_ARENA_BYTES = 256 * 1024 };
@@ -24,16 +22,6 @@ static void daemon_wake(void *context)
 	struct daemon *d = context;
 
 	ev_async_send(d->loop, &d->wake);
-}
-
-void daemon_fail(struct daemon *d, const struct error *err)
-{
-	log_failure(LOG_LEVEL_ERROR, "stopping", err);
-	if (!d->failed) {
-		d->failed = true;
-		d->failure = *err;
-	}
-	daemon_stop(d);
 }
 
 static void daemon_on_message(void *context, const struct mqtt_message *m)
@@ -85,54 +73,6 @@ static void daemon_on_rotate(void *context)
 	spool_rotate(d->spool);
 	log_info("log_rotates", "the next message begins a new segment", "last_seq=%" PRIu64,
 		spool_last_seq(d->spool));
-}
-
-static void daemon_wait_at_most(struct daemon *d, double seconds)
-{
-	ev_timer_stop(d->loop, &d->stop_timer);
-	ev_timer_set(&d->stop_timer, seconds, 0.);
-	ev_timer_start(d->loop, &d->stop_timer);
-}
-
-void daemon_stop(struct daemon *d)
-{
-	struct mqtt_status status;
-
-	if (d->phase != DAEMON_RUNNING)
-		return;
-	d->phase = DAEMON_STOPPING_BROKER;
-	ev_timer_stop(d->loop, &d->broker_timer);
-	daemon_wait_at_most(d, STOP_BROKER_S);
-	/* A receiver that waits for space in the log parks itself: it will not acknowledge. */
-	spool_stop_waiting(d->spool);
-	mqtt_status(d->mqtt, &status);
-	if (status.state == MQTT_DOWN)
-		daemon_stop_pipeline(d);
-	else
-		mqtt_disconnect(d->mqtt);
-}
-
-void daemon_stop_pipeline(struct daemon *d)
-{
-	if (d->phase != DAEMON_STOPPING_BROKER)
-		return;
-	d->phase = DAEMON_STOPPING_PIPELINE;
-	daemon_wait_at_most(d, STOP_PIPELINE_S);
-	pipeline_stop(d->pipeline);
-}
-
-static void daemon_on_stop_timer(struct ev_loop *loop, ev_timer *w, int events)
-{
-	struct daemon *d = w->data;
-
-	(void)events;
-	if (d->phase == DAEMON_STOPPING_BROKER) {
-		daemon_stop_pipeline(d);
-	} else { /* what is not committed stays in the log */
-		log_warn("stop_cut_short", "the batch under way did not end in time",
-			"seconds=%.0f", STOP_PIPELINE_S);
-		ev_break(loop, EVBREAK_ALL);
-	}
 }
 
 static void daemon_on_drained(void *context)
@@ -217,8 +157,10 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	}
 	d->qos0_seen = seen;
 	daemon_broker_tick(d);
-	if (d->drain != DRAIN_NONE)
+	if (d->drain != DRAIN_NONE) {
+		daemon_look_at_broker(d);
 		daemon_drain_tick(d);
+	}
 }
 
 /* ---- starting ---- */
@@ -287,9 +229,9 @@ static void daemon_init_watchers(struct daemon *d)
 		d};
 
 	ev_async_init(&d->wake, daemon_on_wake);
-	ev_init(&d->stop_timer, daemon_on_stop_timer);
 	ev_timer_init(&d->tick, daemon_on_tick, 1., 1.);
-	d->wake.data = d->stop_timer.data = d->tick.data = d;
+	d->wake.data = d->tick.data = d;
+	daemon_init_stop(d);
 	daemon_init_broker(d);
 	ev_async_start(d->loop, &d->wake);
 	ev_timer_start(d->loop, &d->tick);

@@ -73,7 +73,6 @@ void daemon_drain_tick(struct daemon *d)
 	};
 	int64_t now = clock_mono_us();
 
-	daemon_look_at_broker(d);
 	if (d->phase != DAEMON_RUNNING || now - d->drain_said_us < DRAIN_SAY_US)
 		return;
 	d->drain_said_us = now;

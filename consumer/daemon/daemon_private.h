@@ -70,7 +70,11 @@ struct daemon {
 	struct error failure;
 };
 
-/* daemon.c: stop cleanly; the first error is what the program ends with. */
+/* ---- daemon_stop.c: first the broker, then the pipeline ---- */
+
+void daemon_init_stop(struct daemon *d);
+
+/* Stop cleanly; the first error is what the program ends with. */
 void daemon_fail(struct daemon *d, const struct error *err);
 void daemon_stop(struct daemon *d);
 void daemon_stop_pipeline(struct daemon *d);
@@ -93,7 +97,7 @@ const char *daemon_broker_trouble(struct daemon *d);
 /* Proceeds as far as it can; called whenever something may have changed. */
 void daemon_drain(struct daemon *d, const struct mqtt_status *status);
 
-/* Once a second: how far it is, and what it waits for. */
+/* Once a second, after a look at the broker: how far it is, and what it waits for. */
 void daemon_drain_tick(struct daemon *d);
 
 /* Stopped by a signal: says what is left at the broker. */

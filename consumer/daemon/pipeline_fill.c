@@ -11,12 +11,6 @@ enum fill_result {
 	FILL_FAILED,
 };
 
-void pipeline_too_large(struct error *err)
-{
-	error_set(err, ERROR_POISON, "too_large",
-		"the message makes more rows than fit into a transaction");
-}
-
 static bool fill_is_unwanted(const struct pipeline *p, const struct message *m)
 {
 	return p->log->wants != NULL && !p->log->wants(p->log->context, m);

@@ -121,9 +121,6 @@ void pipeline_take_batch(struct pipeline *p);
 /* Drop what was filled and go back to just after seq. */
 MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err);
 
-/* What is wrong with a message for which even a batch of its own has no room. */
-void pipeline_too_large(struct error *err);
-
 /* pipeline_trouble.c: a batch was stored, and took so long. */
 void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t us);
 
@@ -158,6 +155,9 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err);
 
 /* There is no room to store the batch. False as above. */
 MUST_CHECK bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b);
+
+/* What is wrong with a message for which even a batch of its own has no room. */
+void pipeline_too_large(struct error *err);
 
 /* The batch being filled takes no more. */
 void pipeline_trouble_full(struct pipeline *p);

@@ -203,6 +203,12 @@ void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b)
 	(void)trouble_hunt_on(p, b);
 }
 
+void pipeline_too_large(struct error *err)
+{
+	error_set(err, ERROR_POISON, "too_large",
+		"the message makes more rows than fit into a transaction");
+}
+
 bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b)
 {
 	struct error why;

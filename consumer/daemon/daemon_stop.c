@@ -1,0 +1,68 @@
+#include "daemon/daemon_private.h"
+
+static const double STOP_BROKER_S = 3.;    /* for the connection to end */
+static const double STOP_PIPELINE_S = 10.; /* for the batch under way */
+
+void daemon_fail(struct daemon *d, const struct error *err)
+{
+	log_failure(LOG_LEVEL_ERROR, "stopping", err);
+	if (!d->failed) {
+		d->failed = true;
+		d->failure = *err;
+	}
+	daemon_stop(d);
+}
+
+static void daemon_wait_at_most(struct daemon *d, double seconds)
+{
+	ev_timer_stop(d->loop, &d->stop_timer);
+	ev_timer_set(&d->stop_timer, seconds, 0.);
+	ev_timer_start(d->loop, &d->stop_timer);
+}
+
+void daemon_stop(struct daemon *d)
+{
+	struct mqtt_status status;
+
+	if (d->phase != DAEMON_RUNNING)
+		return;
+	d->phase = DAEMON_STOPPING_BROKER;
+	ev_timer_stop(d->loop, &d->broker_timer);
+	daemon_wait_at_most(d, STOP_BROKER_S);
+	/* A receiver that waits for space in the log parks itself: it will not acknowledge. */
+	spool_stop_waiting(d->spool);
+	mqtt_status(d->mqtt, &status);
+	if (status.state == MQTT_DOWN)
+		daemon_stop_pipeline(d);
+	else
+		mqtt_disconnect(d->mqtt);
+}
+
+void daemon_stop_pipeline(struct daemon *d)
+{
+	if (d->phase != DAEMON_STOPPING_BROKER)
+		return;
+	d->phase = DAEMON_STOPPING_PIPELINE;
+	daemon_wait_at_most(d, STOP_PIPELINE_S);
+	pipeline_stop(d->pipeline);
+}
+
+static void daemon_on_stop_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct daemon *d = w->data;
+
+	(void)events;
+	if (d->phase == DAEMON_STOPPING_BROKER) {
+		daemon_stop_pipeline(d);
+	} else { /* what is not committed stays in the log */
+		log_warn("stop_cut_short", "the batch under way did not end in time",
+			"seconds=%.0f", STOP_PIPELINE_S);
+		ev_break(loop, EVBREAK_ALL);
+	}
+}
+
+void daemon_init_stop(struct daemon *d)
+{
+	ev_init(&d->stop_timer, daemon_on_stop_timer);
+	d->stop_timer.data = d;
+}
