@@ -86,11 +86,6 @@ bool writer_is_ready(const struct writer *w)
 	return w->idle;
 }
 
-void writer_totals(const struct writer *w, struct writer_totals *out)
-{
-	*out = w->totals;
-}
-
 int64_t writer_clock_offset_us(const struct writer *w)
 {
 	return w->clock_offset_us;

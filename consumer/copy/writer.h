@@ -57,15 +57,6 @@ struct writer_options {
 	struct loads *loads;
 };
 
-/* Messages by what became of them, since the log began; they commit with the rows. */
-struct writer_totals {
-	int64_t received;
-	int64_t stored;
-	int64_t duplicate;
-	int64_t dead_lettered;
-	int64_t skipped;
-};
-
 struct writer_events {
 	/* The last record that the database has. */
 	void (*on_ready)(void *context, const struct position *at);
@@ -123,7 +114,5 @@ void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us);
  * asked: after connecting, and with each writer_prune(). Several workers that agree with one
  * database agree with each other. */
 int64_t writer_clock_offset_us(const struct writer *w);
-
-void writer_totals(const struct writer *w, struct writer_totals *out);
 
 #endif

@@ -116,6 +116,15 @@ struct writer_work {
 	bool try_again;
 };
 
+/* Messages by what became of them, since the log began; they commit with the rows. */
+struct writer_totals {
+	int64_t received;
+	int64_t stored;
+	int64_t duplicate;
+	int64_t dead_lettered;
+	int64_t skipped;
+};
+
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what belongs together is together */
 struct writer {
 	struct ev_loop *loop;
