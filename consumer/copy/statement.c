@@ -295,6 +295,23 @@ static char *make_dead_table(struct arena *arena)
 	return sql;
 }
 
+static bool make_of_events(struct statements *s, struct arena *arena, struct error *err)
+{
+	for (int i = 0; i < EVENT_TABLES; i++) {
+		const struct table *table = &tables[i];
+
+		if (!make(&s->seen[i], "seen.sql", table, arena, err) ||
+			!make(&s->seen_odd[i], "seen_odd.sql", table, arena, err) ||
+			!make(&s->careful[i], "careful.sql", table, arena, err))
+			return false;
+		s->copy_columns[i] = make_columns(table, "", arena);
+		s->load_columns[i] = make_columns(table, ", follows", arena);
+		if (s->copy_columns[i] == NULL || s->load_columns[i] == NULL)
+			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	return true;
+}
+
 static bool make_all(struct statements *s, struct arena *arena, struct error *err)
 {
 	for (int i = 0; i < STATEMENT_COUNT; i++) {
@@ -317,19 +334,7 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 			return false;
 		s->store_tables[i] = table;
 	}
-	for (int i = 0; i < EVENT_TABLES; i++) {
-		const struct table *table = &tables[i];
-
-		if (!make(&s->seen[i], "seen.sql", table, arena, err) ||
-			!make(&s->seen_odd[i], "seen_odd.sql", table, arena, err) ||
-			!make(&s->careful[i], "careful.sql", table, arena, err))
-			return false;
-		s->copy_columns[i] = make_columns(table, "", arena);
-		s->load_columns[i] = make_columns(table, ", follows", arena);
-		if (s->copy_columns[i] == NULL || s->load_columns[i] == NULL)
-			return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	}
-	return true;
+	return make_of_events(s, arena, err);
 }
 
 bool statements_new(struct statements **out, struct error *err)

@@ -1,5 +1,6 @@
 """Schema maeve: what may be written there, who may, how look-ups run, on and off."""
 
+import glob
 import json
 import os
 import re
@@ -416,7 +417,9 @@ def test_down_removes_all_of_it_and_leaves_the_rest_untouched(migrated, migrate)
         assert {name for _, _, name, _ in objects(migrated, ["maeve"])} == {
             "schema_migrations", "schema_migrations_pkey"}
     assert migrate("maeve", "up", "1").returncode == OK
-    assert migrate("maeve", "status").stdout.split()[::2] == ["applied", *["pending"] * 5]
+    made = glob.glob(os.path.join(ROOT, "migrations", "maeve", "*.up.sql"))
+    assert migrate("maeve", "status").stdout.split()[::2] == \
+        ["applied", *["pending"] * (len(made) - 1)]
     assert migrate("version").stdout != migrate("maeve", "version").stdout == "1\n"
     assert migrate("maeve", "down", "1").returncode == OK
 
