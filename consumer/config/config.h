@@ -58,6 +58,7 @@ struct config_sources {
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of config.def */
 struct config {
 	struct config_sources sources;
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a field is declared */
 #define SETTING(field, name, type, default_text, low, high, help) CONFIG_TYPE_##type(field) field;
 #include "config/config.def"
 #undef SETTING

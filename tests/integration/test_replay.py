@@ -21,7 +21,7 @@ WRITTEN = {"added_at", "stored_at", "updated_at", "created_at", "spool", "seq",
 SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress", "exchange_halves"}
 # A capture knows the time of receipt a little later than we did.
 ARRIVAL = {"received_at", "result_received_at", "booted_at", "boot_digest", "last_heartbeat_at",
-           "result_rank", "merge_state", "message_id", "distance_us"}
+           "result_rank", "merge_state", "message_id", "distance_us", "resent_as"}
 # What stations answered to the CSMS has the time of the answer in the store.
 BY_ARRIVAL = {
     ("charge_station_triggers", "last_updated"): "NULL",
