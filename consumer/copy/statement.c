@@ -322,8 +322,9 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 		!make(&s->gaps_filled, "gaps_filled.sql", &tables[TABLE_meter_values], arena, err))
 		return false;
 	s->dead_columns = make_columns(&tables[TABLE_dead_letters], "", arena);
+	s->halves_columns = make_columns(&tables[TABLE_exchange_halves], "", arena);
 	s->dead_table = make_dead_table(arena);
-	if (s->dead_columns == NULL || s->dead_table == NULL)
+	if (s->halves_columns == NULL || s->dead_columns == NULL || s->dead_table == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	for (int i = 0; i < STATEMENT_KINDS; i++) {
 		enum table_id table = statement_kinds[i].table;
@@ -373,6 +374,7 @@ void statements_free(struct statements **statements)
 		statement_free(&s->all[i]);
 	statement_free(&s->gaps);
 	statement_free(&s->gaps_filled);
+	free(s->halves_columns);
 	free(s->dead_columns);
 	free(s->dead_table);
 	for (int i = 0; i < STATEMENT_KINDS; i++)

@@ -89,6 +89,7 @@ struct statements {
 	struct pg_statement gaps;         /* careful, of meter values */
 	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
 	char *load_columns[EVENT_TABLES]; /* and with the column that only a loading table has */
+	char *halves_columns;             /* of halves of exchanges */
 	char *dead_columns;               /* of dead letters */
 	char *dead_table;                 /* makes the table they are copied into */
 };

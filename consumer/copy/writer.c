@@ -394,6 +394,7 @@ static void writer_stored(struct writer *w)
 		writer_durable_add(w, b->last_seq);
 	for (int t = 0; t < EVENT_TABLES; t++)
 		w->careful_left[t] -= w->careful_left[t] > 0;
+	w->halves_careful_left -= w->halves_careful_left > 0;
 	writer_loading_stored(w);
 	w->work.batch = NULL;
 	w->idle = true;

@@ -121,6 +121,8 @@ static const char *copy_columns(const struct writer *w, const struct writer_copy
 {
 	if (c->table == TABLE_dead_letters)
 		return w->statements->dead_columns;
+	if (c->table == TABLE_exchange_halves)
+		return w->statements->halves_columns;
 	return c->stream.follows ? w->statements->load_columns[c->table]
 				 : w->statements->copy_columns[c->table];
 }
@@ -262,6 +264,16 @@ bool writer_copy_dead_letters(struct writer *w, bool *done_out, struct error *er
 	return copy_request(w, c, "pg_temp.new_dead_letters", err);
 }
 
+bool writer_copy_halves(struct writer *w, struct row *const *rows, size_t count, struct error *err)
+{
+	struct writer_copy *c;
+
+	if (count == 0)
+		return true;
+	c = copy_begin(w, TABLE_exchange_halves, rows, count, err);
+	return c != NULL && copy_request(w, c, tables[TABLE_exchange_halves].name, err);
+}
+
 /* What the failed run says about rows: which message it was, or that a row was there already. */
 void writer_copy_failed(struct writer *w)
 {
@@ -279,7 +291,10 @@ void writer_copy_failed(struct writer *w)
 						       c->stream.rows[0]->partition});
 			w->work.try_again = true;
 		} else if (strcmp(w->work.failure.sqlstate, "23505") == 0 && !c->careful) {
-			w->careful_left[c->table] = CAREFUL_BATCHES;
+			if (c->table == TABLE_exchange_halves)
+				w->halves_careful_left = CAREFUL_BATCHES;
+			else
+				w->careful_left[c->table] = CAREFUL_BATCHES;
 			w->work.try_again = true;
 		} else if (row > 0 && (size_t)row <= c->stream.count) {
 			w->work.poison_message = c->stream.rows[row - 1]->message;

@@ -243,7 +243,8 @@ static bool halves_are_careful(const struct writer *w)
 }
 
 /* halves.sql: those of the batch that were not there. The others are copies of some that were: as
- * a rule the same that were read near them, and then the pairs are right. */
+ * a rule the same that were read near them, and then the pairs are right, and the halves are copied
+ * without asking. */
 static bool halves_on_stored(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -277,6 +278,9 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 
 	if (own->count == 0)
 		return true;
+	if (w->halves_careful_left == 0 && !halves_are_careful(w))
+		return writer_copy_halves(w, w->work.halves, w->work.halves_new, err);
+	w->work.halves_asked = true;
 	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES], TABLE_exchange_halves,
 		    tables[TABLE_exchange_halves].columns_count, own->rows, own->count, NULL, 0,
 		    err))
@@ -458,19 +462,29 @@ static struct half *pairs_halves(struct writer *w, bool by_near, size_t *count_o
 		halves[i] = i < own->count ? half_of(own->rows[i], true)
 					   : half_of(w->work.near[i - own->count], false);
 	qsort(halves, all, sizeof(*halves), half_compare);
-	w->work.halves_new = 0;
 	for (size_t i = 0; i < all; i++) {
-		if (count == 0 || !half_is_same(&halves[count - 1], &halves[i])) {
+		if (count == 0 || !half_is_same(&halves[count - 1], &halves[i]))
 			halves[count++] = halves[i];
-			w->work.halves_new += halves[i].fresh;
-		} else if (by_near && halves[count - 1].fresh && !halves[i].fresh &&
-			   !halves[count - 1].known) {
+		else if (by_near && halves[count - 1].fresh && !halves[i].fresh)
 			halves[count - 1].known = true;
-			w->work.halves_new--;
-		}
 	}
 	*count_out = count;
 	return halves;
+}
+
+/* Those of the batch that were not there. */
+static bool halves_note_new(struct writer *w, const struct half *halves, size_t count)
+{
+	struct writer_work *work = &w->work;
+	size_t own = work->batch->rows[TABLE_exchange_halves].count;
+
+	work->halves = arena_alloc(&work->batch->arena, own * sizeof(*work->halves));
+	work->halves_new = 0;
+	for (size_t i = 0; work->halves != NULL && i < count; i++) {
+		if (halves[i].fresh && !halves[i].known)
+			work->halves[work->halves_new++] = halves[i].row;
+	}
+	return work->halves != NULL;
 }
 
 static bool sorted_make(struct sorted_pairs *s, struct arena *arena, size_t halves)
@@ -591,7 +605,8 @@ static struct sorted_pairs *pairs_find(struct writer *w, bool fill)
 
 	w->work.names = (struct batch_rows){NULL};
 	halves = pairs_halves(w, fill, &count);
-	if (s == NULL || halves == NULL || !sorted_make(s, arena, count))
+	if (s == NULL || halves == NULL || !sorted_make(s, arena, count) ||
+		!halves_note_new(w, halves, count))
 		return NULL;
 	s->fill = fill;
 	for (size_t from = 0; from < count; from = to) {

@@ -513,15 +513,13 @@ static bool plan_timeless(struct writer *w, struct error *err)
 		if (!writer_plan_copies(w, err))
 			return false;
 		plan_drop_seen(b);
-		if (!writer_pair_halves(w, err))
+		if (!writer_pair_halves(w, err) || !writer_plan_halves(w, err))
 			return false;
 	}
 	if (!writer_copy_rows(w, b->timeless, &done, err))
 		return false;
 	if (!done)
 		return true;
-	if (!writer_plan_halves(w, err))
-		return false;
 	w->work.phase = PHASE_PAIRS;
 	return true;
 }
@@ -699,7 +697,7 @@ bool writer_plan(struct writer *w, struct error *err)
 	struct batch *b = work->batch;
 
 	w->requests_count = w->copies_count = 0;
-	work->copied_carefully = work->store_planned = false;
+	work->copied_carefully = work->halves_asked = work->store_planned = false;
 	if (work->phase == PHASE_PARTITIONS) {
 		if (!plan_partitions(w, err))
 			return false;
@@ -716,8 +714,7 @@ bool writer_plan(struct writer *w, struct error *err)
 	if (work->phase == PHASE_TIMELESS) {
 		if (!plan_timeless(w, err))
 			return false;
-		if (work->phase == PHASE_TIMELESS || work->copied_carefully ||
-			b->rows[TABLE_exchange_halves].count > 0)
+		if (work->phase == PHASE_TIMELESS || work->copied_carefully || work->halves_asked)
 			return true;
 	}
 	return plan_after_events(w, err);

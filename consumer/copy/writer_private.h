@@ -95,9 +95,11 @@ struct writer_work {
 	size_t near_count;
 	size_t near_room;
 	struct sorted_pairs *pairs; /* found in PHASE_TIMELESS; NULL = no halves */
-	size_t halves_new;          /* of the batch: by what was read, those that were not there */
-	bool pairs_differ;          /* by what was stored they are others */
-	struct batch_rows names;    /* of answers, found with the pairs */
+	struct row **halves;        /* of the batch: by what was read, those that were not there */
+	size_t halves_new;
+	bool halves_asked;                /* in the run at hand: which were there */
+	bool pairs_differ;                /* by what was stored they are others */
+	struct batch_rows names;          /* of answers, found with the pairs */
 	struct row **starts, **authorize; /* pairs as they were asked for in PHASE_PAIRS */
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
@@ -150,6 +152,7 @@ struct writer {
 
 	/* How many batches still take the careful path at once. */
 	uint32_t careful_left[EVENT_TABLES];
+	uint32_t halves_careful_left;
 	bool careful_made[EVENT_TABLES]; /* its temporary table exists in this session */
 	bool dead_table_made;            /* likewise */
 	int64_t dead_letters_room;       /* rows that there is room for, as far as is known */
@@ -221,6 +224,9 @@ void writer_maintenance_failed(struct writer *w);
 MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool *done_out,
 	struct error *err);
 MUST_CHECK bool writer_copy_dead_letters(struct writer *w, bool *done_out, struct error *err);
+/* Halves of exchanges, none of which is there. */
+MUST_CHECK bool writer_copy_halves(struct writer *w, struct row *const *rows, size_t count,
+	struct error *err);
 MUST_CHECK bool writer_make_careful_tables(struct writer *w, struct error *err);
 void writer_copy_failed(struct writer *w);
 
