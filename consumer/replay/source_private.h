@@ -8,6 +8,8 @@
 
 /* Shared by source*.c only. */
 
+enum { SOURCE_LINE_BYTES_MAX = 32 << 20 /* a message of 16 MiB in hexadecimal */ };
+
 enum source_kind { SOURCE_SEGMENT, SOURCE_STREAM, SOURCE_TEXT, SOURCE_CSV };
 
 /* Where to read for the message after seq. */
@@ -82,9 +84,15 @@ void source_content_begin(struct replay_source *s, const uint8_t before[static S
 /* r->link.checksum and .log are set; seq is that of the record. */
 void source_content_add(struct replay_source *s, struct record *r);
 
+/* source_text.c: what the readers of all kinds share. The name of the file, for reports. */
+const char *source_path(const struct replay_source *s);
+
 /* Something cannot be read, where and why; said once, also if it is read again. */
 void source_report(struct replay_source *s, const char *unit, int64_t position, uint64_t count,
 	const char *why);
+
+/* The same of the file as it is packed; context is the source (struct unpack_events). */
+void source_on_damage(void *context, int64_t offset, const char *why);
 
 /* A line or row of text was not understood. False if none of this file's first ones was: whoever
  * wrote the file, it is not what it is read as, and the rest is left out. */

@@ -17,7 +17,7 @@ from collections import defaultdict
 from lint import ROOT, finish
 
 # Folders that still hold circles: to become empty. One that holds none is a problem as well.
-EXCEPTIONS = ["consumer/copy/", "consumer/replay/"]
+EXCEPTIONS = ["consumer/copy/"]
 
 
 def objects(build, root):
