@@ -97,7 +97,7 @@ struct writer_work {
 	struct sorted_pairs *pairs; /* found in PHASE_TIMELESS; NULL = no halves */
 	struct row **halves;        /* of the batch: by what was read, those that were not there */
 	size_t halves_new;
-	bool halves_asked;                /* in the run at hand: which were there */
+	bool halves_asked;                /* the current run asks which were there */
 	bool pairs_differ;                /* by what was stored they are others */
 	struct batch_rows names;          /* of answers, found with the pairs */
 	struct row **starts, **authorize; /* pairs as they were asked for in PHASE_PAIRS */
