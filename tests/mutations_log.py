@@ -173,8 +173,8 @@ CROWDED = ('[2,"0","MeterValues",{"connectorId":1,"meterValue":['
            + ",".join(["{}"] * 255000) + "]}]")
 
 
-def captured(payload):
-    return json.dumps({"topic": "cs/in/ocpp1.6/cs001", "payload": payload,
+def captured(payload, station="cs001"):
+    return json.dumps({"topic": f"cs/in/ocpp1.6/{station}", "payload": payload,
                        "received_at": "2026-01-31T12:00:00Z"}) + "\n"
 
 
@@ -212,6 +212,42 @@ def replay_goes_on_with_other_content(s):
     return done.returncode != 0, s.cli("verify", check=False)
 
 
+def two_replays_at_once(s):
+    """Of standard input, which has no name, no size and no time: each its own messages, and for a
+    while both run."""
+    settings = [f"--{k}={v}" for k, v in s.postgres.settings().items()]
+    runs = []
+
+    def stored(station):
+        return int(s.postgres.psql("SELECT count(*) FROM ocpp.meter_values"
+                                   f" WHERE charge_station_id = '{station}'"))
+
+    for station in ("cs001", "cs002"):
+        runs.append(subprocess.Popen(
+            [s.binary, *settings, "replay", "--rate", "200", "--no-bulk", "-"], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        # What has no room in the pipe waits until it is read.
+        runs[-1].stdin.write("".join(captured(s.message(), station) for _ in range(3000)))
+        runs[-1].stdin.close()
+        if station == "cs001":
+            rig.wait_until(lambda: stored("cs001") > 10, 120, "the first to store something")
+    rig.wait_until(lambda: stored("cs002") > 0 or runs[1].poll() is not None, 120,
+                   "the second to store something")
+    if runs[0].poll() is not None:
+        sys.exit("the first replay was over before the second began")
+    before = -1
+    while any(run.poll() is None for run in runs):
+        try:  # as long as rows come
+            rig.wait_until(lambda: s.rows() != before or all(r.poll() is not None for r in runs),
+                           60, "a row, or the end")
+        except rig.TimedOut:
+            break
+        before = s.rows()
+    for run in runs:
+        run.kill()  # one that does not end has lost the other's messages already
+    return any(run.wait() != 0 for run in runs), s.cli("verify", check=False)
+
+
 # name: (what is undone, its guard, what is done then)
 MUTATIONS = {
     "numbering": (
@@ -233,6 +269,12 @@ MUTATIONS = {
         [ORDER_GUARD], replayed_record_does_not_fit),
     "replay": ([(POSITION, "if (strcmp(content, c->content) == 0)", "if (true)")], [],
                replay_goes_on_with_other_content),
+    "two replays": (
+        [(POSITION, "if (!uuid_new(identity)) {",
+          "memset(identity, 7, sizeof(*identity)); if (false) {")],
+        [(POSITION, """"', decode($2, 'hex'), decode($3, 'hex'), $4)",""",
+          """"', decode($2, 'hex'), decode($3, 'hex'), $4) ON CONFLICT (spool) DO NOTHING",""")],
+        two_replays_at_once),
 }
 
 
