@@ -16,7 +16,8 @@ static const char rights_sql[] =
 	"tables (name, rights) AS ("
 	"SELECT t, 'SELECT,INSERT,UPDATE,DELETE' FROM unnest(ARRAY['meter_values', "
 	"'meter_value_layouts', 'transaction_events', 'authorizations', 'ocpp_events', "
-	"'transactions', 'transaction_keys', 'transaction_starts', 'exchange_halves', "
+	"'transactions', 'transaction_keys', 'transaction_starts', 'transaction_costs', "
+	"'exchange_halves', "
 	"'charge_station_status', 'connector_status', 'operation_status', 'ingest_progress', "
 	"'dead_letters', 'dead_letters_beyond', 'tokens', 'charge_stations', "
 	"'charge_station_settings', "
@@ -38,7 +39,11 @@ static const char rights_sql[] =
 	"UNION ALL SELECT 3, 'EXECUTE on ' || o.name || '.' || f.proname, "
 	"format('GRANT EXECUTE ON FUNCTION %%s.%%I TO %%I', o.name, f.proname, current_user) "
 	"FROM ours o, pg_proc f WHERE f.pronamespace = o.oid AND f.proname IN ('ensure_partition', "
-	"'forbid_loading', 'load_partition', 'end_loading', 'finish_loading') "
+	"'forbid_loading', 'load_partition', 'end_loading', 'finish_loading', "
+	/* Everybody's, unless the database takes that from PUBLIC. */
+	"'partition_of', 'partition_exists', 'has_partition', 'check_attached', "
+	"'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int', "
+	"'prune_transaction_keys', 'prune_tombstones', 'store_tables') "
 	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
 	/* One grant for all of it, where there is the role made for it. */
 	"SELECT current_user, concat_ws(', ', CASE WHEN t.lacks THEN t.what END, "

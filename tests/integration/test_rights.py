@@ -271,3 +271,19 @@ def test_rights_that_are_missing_are_named_with_the_grants(persister, migrated, 
     stored(migrated, 1, timeout=120)
     p.stop()
     admin.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_what_a_batch_needs_is_named_before_it_fails(persister, migrated, broker):
+    """Where functions are not everybody's, and a table that only some batches read is withheld."""
+    admin = migrated.connect()
+    settings = migrated.writer_settings()
+    admin.execute("REVOKE EXECUTE ON FUNCTION partition_of FROM PUBLIC")
+    admin.execute("REVOKE ALL ON transaction_costs FROM ocpp_writer")
+    p = persister({**settings, **broker.settings()}).start()
+    lost = p.wait_event("database_lost")
+    assert "ocpp.transaction_costs" in lost["msg"] and "ocpp.partition_of" in lost["msg"]
+    for statement in lost["hint"].split("; "):
+        assert statement.startswith("GRANT ")
+        admin.execute(statement)
+    p.stop()
+    p.start().wait_event("database_connected")
