@@ -139,7 +139,10 @@ class Load:
 
     def take(self, database, workers, messages, stations, rng):
         settings = {**database.settings(), **self.broker.settings(), "mqtt.group": database.name,
-                    "pairing.window": "1h", "spool.sync": "none", "log.level": "warn"}
+                    "pairing.window": "1h", "spool.sync": "none", "log.level": "warn",
+                    # The number of its window is in the digest of a row without a time, and both
+                    # databases are to be loaded within one window.
+                    "dedupe.window": "1d"}
         running = [self.persister({**settings, **own}).start("--migrate") for own in workers]
         for p in running:
             p.wait_metric("ocpp_persister_broker_up", 1)
