@@ -28,7 +28,8 @@ BY_ARRIVAL = {
     ("charge_station_certificates", "last_updated"): "NULL",
     ("charge_station_settings", "last_updated"): "NULL",
     ("charge_station_settings", "settings"):
-        "(SELECT jsonb_object_agg(k.key, k.value - 'LastUpdated') FROM jsonb_each(settings) k)",
+        "(SELECT jsonb_object_agg(k.key, k.value - '{LastUpdated,ValueAt}'::text[])"
+        " FROM jsonb_each(settings) k)",
 }
 
 
