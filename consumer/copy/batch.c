@@ -163,9 +163,13 @@ static bool batch_need(struct batch *b, struct partition p, bool at_once, struct
 bool batch_need_for_result(struct batch *b, struct partition p, uint32_t message,
 	struct partitions *partitions, struct error *err)
 {
+	struct batch_need *need;
+
 	if (!batch_need(b, p, true, partitions, err))
 		return false;
-	batch_find_need(b, p)->message = message;
+	need = batch_find_need(b, p);
+	CHECK(need != NULL);
+	need->message = message;
 	return true;
 }
 

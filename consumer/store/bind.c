@@ -143,7 +143,7 @@ static uint8_t *bind_put_array(uint8_t *at, const struct store_field *f, size_t 
 bool bind_params(struct store_bound *out, const struct store_query *q, const void *rows,
 	size_t count, struct error *err)
 {
-	size_t bytes;
+	size_t bytes = 0;
 	uint8_t *at;
 
 	CHECK(q->params->count <= STORE_PARAMS_MAX && count >= 1);
