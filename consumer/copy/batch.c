@@ -1,6 +1,7 @@
 #include "copy/batch.h"
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/digest.h"
 #include "copy/encode.h"
 
