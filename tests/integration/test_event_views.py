@@ -409,8 +409,10 @@ def test_views_read_every_payload(migrated):
             copy.write_row((*row, row[-1], at, "-infinity" if undated else at, -1, "r", 0, "x"))
     found = read_all_views(migrated)
     asked = found.keys() - {"sessions", "suspicious_sessions", "meter_samples",
-                            "meter_values_json", "all_transactions", "all_runtime",
-                            "dead_letters_masked", "charge_station_settings_masked"}
+                            "meter_values_json", "all_transactions", "all_runtime"}
+    # nor those that mask other tables
+    asked = {view for view in asked
+             if view == "ocpp_events_masked" or not view.endswith("_masked")}
     assert [view for view in asked if found[view] == 0] == []
 
 
