@@ -297,7 +297,7 @@ def test_progress_that_was_set_back_is_read_again(running, migrated, publish, sq
     rig.wait_until(lambda: migrated.value("SELECT seq FROM ingest_progress") == 30, 30,
                    lambda: str(migrated.rows("TABLE ingest_progress")))
     said = p.events("claim_refused")
-    assert said and "by itself" in said[0]["hint"]
+    assert said and said[0]["heals"] == "by_itself" and "read again" in said[0]["hint"]
     assert rows(migrated) == 30
     assert p.running
     assert_balanced(p, migrated)
