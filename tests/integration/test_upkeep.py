@@ -12,8 +12,9 @@ def test_calls_nothing_is_paired_with_any_more_are_removed(running, migrated, pu
     publish.call("cs001", "Authorize", {"idTag": "NEW"}, id="new")
     stored(migrated, 2)
     p.stop()
-    migrated.rows("UPDATE exchange_halves SET stored_at = now() - interval '7 days 1 minute'"
-                     " WHERE message_id = 'old'")
+    # Twice pairing.keep: a later half has to see what else lies within reach of the earlier one.
+    migrated.rows("UPDATE exchange_halves SET stored_at = now() - CASE message_id"
+                  " WHEN 'old' THEN interval '14 days 1 minute' ELSE interval '13 days' END")
     running({"spool.dir": p.settings["spool.dir"]})
     rig.wait_until(lambda: migrated.rows("SELECT message_id FROM exchange_halves") == [("new",)],
                    30, "the old half is removed, the new one stays")
