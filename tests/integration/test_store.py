@@ -50,11 +50,11 @@ def test_every_query_fits_the_migrated_schema(store):
 
 
 @pytest.mark.parametrize("change, says", [
-    ("ALTER TABLE tokens ALTER cache_mode TYPE varchar(20)", 'column "cache_mode" is no text'),
+    ("ALTER TABLE tokens ALTER cache_mode TYPE varchar(20)", 'column "cache_mode" is not text'),
     ("ALTER TABLE tokens ALTER cache_mode DROP NOT NULL", 'column "cache_mode" may be NULL'),
     ("ALTER TABLE tokens ALTER group_id SET NOT NULL", 'column "group_id" is NOT NULL'),
     ("ALTER TABLE charge_stations RENAME security_profile TO profile", "security_profile"),
-    ("ALTER TABLE charge_stations ALTER security_profile TYPE bigint", "is no integer"),
+    ("ALTER TABLE charge_stations ALTER security_profile TYPE bigint", "is not integer"),
     ("ALTER TABLE certificates ALTER pem TYPE bytea USING pem::bytea", "certificate_"),
     ("DROP VIEW all_transactions", "transaction_find"),
 ])
@@ -65,9 +65,9 @@ def test_check_names_the_query_that_does_not_fit(migrated, store, change, says):
     assert says in done.stderr
 
 
-def test_readme_names_every_call_and_a_test_that_there_is():
+def test_document_names_every_call_and_a_test_that_there_is():
     folder = os.path.join(ROOT, "consumer", "store")
-    with open(os.path.join(folder, "README.md")) as f:
+    with open(os.path.join(ROOT, "docs", "store.md")) as f:
         readme = f.read()
     calls, tests = set(), set()
     for name in ("tokens", "stations", "transactions", "roaming"):
