@@ -263,6 +263,7 @@ def test_rights_that_are_missing_are_named_with_the_grants(persister, migrated, 
     lost = p.wait_event("database_lost")
     for what in missing:
         assert what in lost["msg"]
+    p.wait_event("broker_connected")  # it has subscribed
     publish.call("cs1", "Heartbeat", {})
     for statement in lost["hint"].split("; "):
         assert statement.startswith("GRANT ")
