@@ -404,16 +404,23 @@ def stop_of(after, id, transaction, meter, token=None):
         **({"idTag": token} if token else {})}])
 
 
-def sessions_of(odd, replay, name, histories, version="1.6"):
-    """histories: {what: messages}. {(what, order): sessions} as (token, Wh, flags), by start."""
+def replay_in_all_orders(replay, name, histories):
+    """histories: {what: (version, messages)}. The stations: name, what and order."""
     cases = {}
-    for what, messages in histories.items():
+    for what, (version, messages) in histories.items():
         for order in orders([]):
             station = f"{name} {what} {order}"
             cases[station] = orders([captured(after, message, station, version, direction)
                                      for after, direction, message in messages])[order]
     replay_all(replay, cases)
-    found = {station: [] for station in cases}
+    return sorted(cases)
+
+
+def sessions_of(odd, replay, name, histories, version="1.6"):
+    """histories: {what: messages}. {(what, order): sessions} as (token, Wh, flags), by start."""
+    stations = replay_in_all_orders(replay, name, {what: (version, messages)
+                                                   for what, messages in histories.items()})
+    found = {station: [] for station in stations}
     for station, *row in odd.rows(
             "SELECT charge_station_id, id_token, energy_wh::integer, flags FROM sessions"
             " WHERE starts_with(charge_station_id, %s)"
@@ -596,16 +603,11 @@ def test_answers_to_events_that_were_sent_again_are_matched(odd, replay):
                                   "response": {"totalCost": 3}}) for id in "abc"),
                   (5000, "out", {"type": 3, "id": "nobody's", "action": "TransactionEvent",
                                  "response": {"totalCost": 3}})]}
-    cases = {}
-    for version, messages in histories.items():
-        for order in orders([]):
-            station = f"resent {version} {order}"
-            cases[station] = orders([captured(at, message, station, version, direction)
-                                     for at, direction, message in messages])[order]
-    replay_all(replay, cases)
+    stations = replay_in_all_orders(replay, "resent", {version: (version, messages)
+                                                       for version, messages in histories.items()})
     assert odd.rows("SELECT charge_station_id, message_id, reason FROM unmatched_events"
                     " WHERE charge_station_id LIKE 'resent %' ORDER BY 1") == [
-        (station, "nobody's", "result without a call") for station in sorted(cases)]
+        (station, "nobody's", "result without a call") for station in stations]
 
 
 # ---- defaults ----

@@ -155,8 +155,9 @@ def test_log_without_its_segments_goes_on_where_it_was_closed(running, migrated,
     assert_balanced(p, migrated)
 
 
-def test_segments_that_were_removed_before_they_were_stored_are_a_gap(
-        persister, migrated, broker, publish, proxy, postgres):
+@pytest.fixture
+def with_door(persister, migrated, broker, publish, proxy, postgres):
+    """A persister that has stored 20 messages, and the proxy before its database."""
     door = proxy(postgres.port)
     p = persister({"spool.segment_bytes": "4MiB", **migrated.settings(door.port),
                    **broker.settings()}).start()
@@ -164,6 +165,11 @@ def test_segments_that_were_removed_before_they_were_stored_are_a_gap(
     p.wait_event("database_connected")
     send(publish, range(20))
     wait_rows(migrated, 20)
+    return p, door
+
+
+def test_segments_that_were_removed_before_they_were_stored_are_a_gap(with_door, migrated, publish):
+    p, door = with_door
     door.refuse()
     send(publish, range(20, 50))
     p.wait_metric("ocpp_persister_backlog_records", 30)
@@ -345,15 +351,9 @@ def test_progress_that_was_set_forward_while_connected_skips_nothing(
 @pytest.mark.parametrize("waiting", [0, 15])
 @pytest.mark.parametrize("sql", FORWARD)
 def test_progress_that_was_set_forward_meanwhile_skips_nothing(
-        persister, migrated, broker, publish, proxy, postgres, sql, waiting):
+        with_door, migrated, publish, sql, waiting):
     """While the database is away, or nobody runs."""
-    door = proxy(postgres.port)
-    p = persister({"spool.segment_bytes": "4MiB", **migrated.settings(door.port),
-                   **broker.settings()}).start()
-    p.wait_event("broker_connected")
-    p.wait_event("database_connected")
-    send(publish, range(20))
-    wait_rows(migrated, 20)
+    p, door = with_door
     if waiting:
         door.refuse()
         send(publish, range(20, 20 + waiting))
@@ -459,14 +459,8 @@ def test_error_after_the_commit_does_not_undo_it(persister, migrated, broker, pu
 # ---- verify ----
 
 
-def test_verify_counts_what_waits(persister, migrated, broker, publish, proxy, postgres):
-    door = proxy(postgres.port)
-    p = persister({"spool.segment_bytes": "4MiB", **migrated.settings(door.port),
-                   **broker.settings()}).start()
-    p.wait_event("broker_connected")
-    p.wait_event("database_connected")
-    send(publish, range(20))
-    wait_rows(migrated, 20)
+def test_verify_counts_what_waits(with_door, migrated, publish):
+    p, door = with_door
     door.refuse()
     send(publish, range(20, 50))
     p.wait_metric("ocpp_persister_backlog_records", 30)
