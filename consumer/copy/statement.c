@@ -21,6 +21,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_AUTHORIZE] = "authorize.sql",
 	[STATEMENT_STARTS] = "starts.sql",
 	[STATEMENT_TRANSACTION_COSTS] = "transaction_costs.sql",
+	[STATEMENT_TRANSACTION_FLAGS] = "transaction_flags.sql",
 	[STATEMENT_TRANSACTION_STARTS] = "transaction_starts.sql",
 	[STATEMENT_SESSIONS_READ] = "sessions_read.sql",
 	[STATEMENT_SESSIONS_DELETE] = "sessions_delete.sql",

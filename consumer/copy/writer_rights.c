@@ -17,7 +17,7 @@ static const char rights_sql[] =
 	"SELECT t, 'SELECT,INSERT,UPDATE,DELETE' FROM unnest(ARRAY['meter_values', "
 	"'meter_value_layouts', 'transaction_events', 'authorizations', 'ocpp_events', "
 	"'transactions', 'transaction_keys', 'transaction_starts', 'transaction_costs', "
-	"'exchange_halves', "
+	"'transaction_flags', 'exchange_halves', "
 	"'charge_station_status', 'connector_status', 'operation_status', 'ingest_progress', "
 	"'dead_letters', 'dead_letters_beyond', 'tokens', 'charge_stations', "
 	"'charge_station_settings', "

@@ -17,6 +17,8 @@ struct split {
 	size_t facts_count;
 	struct transaction **costs; /* in the order of their receipt */
 	size_t costs_count;
+	struct session_flags *flags;
+	size_t flags_count;
 	struct sessions sessions;
 };
 
@@ -32,6 +34,7 @@ enum found_column {
 	FOUND_KIND,
 	FOUND_EVENT, /* those of found_columns */
 	FOUND_RECEIVED = 7,
+	FOUND_FLAGS = 8,
 	FOUND_READING_START = 23,
 	FOUND_READING_STOP = 27,
 	FOUND_RESULT_TIME = 31,
@@ -249,6 +252,8 @@ static bool split_make(struct split *split, struct arena *arena)
 	if (!sessions_make(split->facts, split->facts_count, &options, arena, &split->sessions) ||
 		!split_add_costs(split, arena))
 		return false;
+	for (size_t i = 0; i < split->flags_count; i++)
+		sessions_add_flags(&split->sessions, &options, &split->flags[i]);
 	for (size_t i = 0; i < split->sessions.count; i++) {
 		struct transaction *t = split->sessions.all[i].t;
 
@@ -256,6 +261,14 @@ static bool split_make(struct split *split, struct arena *arena)
 			return false;
 	}
 	return true;
+}
+
+/* What is odd about meter values that name the id. */
+static struct session_flags found_flags(const PGresult *result, int i)
+{
+	return (struct session_flags){.time_us = result_time(result, i, FOUND_EVENT + KEY_TIME),
+		.evse = result_int4(result, i, FOUND_EVENT + KEY_EVSE),
+		.flags = result_int4(result, i, FOUND_FLAGS)};
 }
 
 static bool splits_on_read(void *context, const PGresult *result, int number, struct error *err)
@@ -266,9 +279,10 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 	size_t count = (size_t)PQntuples(result);
 	struct session_fact *facts = arena_alloc(arena, (count + 1) * sizeof(*facts));
 	struct transaction **costs = arena_alloc(arena, (count + 1) * sizeof(struct transaction *));
+	struct session_flags *flags = arena_alloc(arena, (count + 1) * sizeof(*flags));
 
 	(void)number;
-	if (facts == NULL || costs == NULL)
+	if (facts == NULL || costs == NULL || flags == NULL)
 		return writer_arena_full(err);
 	for (int i = 0; i < (int)count; i++) { /* those of one id follow each other */
 		int32_t n = result_int4(result, i, FOUND_NUMBER);
@@ -276,6 +290,12 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 
 		CHECK(n >= 0 && (size_t)n < splits->count);
 		split->since_us = result_time(result, i, FOUND_SINCE);
+		if (*PQgetvalue(result, i, FOUND_KIND) == 'f') {
+			if (split->flags_count++ == 0)
+				split->flags = flags;
+			*flags++ = found_flags(result, i);
+			continue;
+		}
 		if (*PQgetvalue(result, i, FOUND_KIND) == 'c') {
 			if (split->costs_count == 0)
 				split->costs = costs;

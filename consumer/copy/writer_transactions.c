@@ -147,6 +147,7 @@ enum read_column {
 	READ_COST,
 	READ_COST_TIME,
 	READ_COST_DIGEST,
+	READ_FLAGS,
 	READ_COLUMNS,
 };
 
@@ -219,6 +220,15 @@ static bool keys_take_cost(struct batch *b, struct transaction *t, const PGresul
 	return transaction_merge(t, cost_only, &b->arena) && transaction_pack(t, &b->arena);
 }
 
+/* The same with the flags of meter values. */
+static bool keys_take_flags(struct batch *b, struct transaction *t, const PGresult *result, int i)
+{
+	if (PQgetisnull(result, i, READ_FLAGS))
+		return true;
+	t->row->cells[TABLE_transactions_flags].number |= result_int4(result, i, READ_FLAGS);
+	return transaction_pack(t, &b->arena);
+}
+
 static bool keys_on_read(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -231,7 +241,8 @@ static bool keys_on_read(void *context, const PGresult *result, int number, stru
 
 		CHECK(n >= 0 && (size_t)n < b->transactions_count);
 		w->work.split[n] = *PQgetvalue(result, i, READ_SPLIT) != 0;
-		if (!keys_take_cost(b, b->transactions[n], result, i))
+		if (!keys_take_cost(b, b->transactions[n], result, i) ||
+			!keys_take_flags(b, b->transactions[n], result, i))
 			return writer_arena_full(err);
 		if (PQgetisnull(result, i, READ_COLUMNS))
 			continue;
@@ -251,6 +262,7 @@ static bool keys_plan_facts(struct writer *w, struct error *err)
 		enum statement_id statement;
 		enum table_id table;
 	} facts[] = {{STATEMENT_TRANSACTION_COSTS, TABLE_told_costs},
+		{STATEMENT_TRANSACTION_FLAGS, TABLE_told_flags},
 		{STATEMENT_TRANSACTION_STARTS, TABLE_transaction_starts}};
 
 	for (size_t i = 0; i < sizeof(facts) / sizeof(*facts); i++) {
@@ -340,14 +352,12 @@ static bool merge_one(struct writer *w, size_t i, struct error *err)
 	struct writer_merged *m = w->work.merged;
 	struct batch *b = w->work.batch;
 	struct transaction *t = b->transactions[i];
-	bool shared_id =
-		!transaction_has_events(t) && t->ranks[GROUP_COST].kind == 0 && !t->unlinked;
 
 	if (w->work.split[i] || t->resplit)
-		return writer_add_split(w, t, shared_id) || writer_arena_full(err);
+		return writer_add_split(w, t, t->shared) || writer_arena_full(err);
 	if (w->work.known[i] != NULL)
 		return merge_known(w, i, err);
-	/* A cost waits for its transaction. */
+	/* Costs and flags wait for their transaction. */
 	if (!transaction_has_events(t))
 		return true;
 	m->inserts[m->inserts_count++] = t->row;

@@ -5,6 +5,10 @@
 #include "rows/flags.h"
 #include "rows/rows_private.h"
 
+/* Of the names of station and transaction: as much as fits into an index beside time, EVSE and
+ * flags. */
+enum { FLAGS_NAMES_MAX = ROWS_INDEX_BYTES_MAX - 64 };
+
 static bool rows_events(struct rows_work *w);
 static bool rows_generic(struct rows_work *w);
 static bool rows_answer(struct rows_work *w);
@@ -449,12 +453,13 @@ static void rows_put_reading(struct text *t, const char *name, const struct read
 	text_put_char(t, ']');
 }
 
-/* What the samples say of start and end, for sessions that are rebuilt from their events. */
-static bool rows_set_readings(struct rows_work *w, struct row *event)
+/* What the samples say of start and end, and what is odd about them, for sessions that are rebuilt
+ * from their events. */
+static bool rows_set_readings(struct rows_work *w, struct row *event, int64_t flags)
 {
 	struct text t;
 
-	if (w->reading_start.kind == 0 && w->reading_stop.kind == 0)
+	if (w->reading_start.kind == 0 && w->reading_stop.kind == 0 && flags == 0)
 		return true;
 	text_begin(&t, w->arena);
 	text_put_char(&t, '{');
@@ -464,14 +469,65 @@ static bool rows_set_readings(struct rows_work *w, struct row *event)
 		text_put_char(&t, ',');
 	if (w->reading_stop.kind > 0)
 		rows_put_reading(&t, "stop", &w->reading_stop);
+	if (flags != 0) {
+		if (w->reading_start.kind > 0 || w->reading_stop.kind > 0)
+			text_put_char(&t, ',');
+		text_put_cstr(&t, "\"flags\":");
+		text_put_int(&t, flags);
+	}
 	text_put_char(&t, '}');
 	cell_set_text(event, TABLE_transaction_events_readings, text_end(&t));
 	return event->cells[TABLE_transaction_events_readings].present;
 }
 
+/* What is odd about a row of meter values; not what the program made of it (layout_in_row). */
+static int64_t rows_value_flags(const struct row *row)
+{
+	return row->table->id != TABLE_meter_values
+		       ? 0
+		       : row->cells[TABLE_meter_values_flags].number & ~(int64_t)FLAG_layout_in_row;
+}
+
+/*
+ * Flags of the meter values of a message that is no event, for the transaction that they name.
+ * Nothing for most: they have none. Longer names are of no transaction (rows_limits.c).
+ */
+static bool rows_told_flags(struct rows_work *w)
+{
+	struct row *values = w->out->first;
+	struct slice id = cell_text(values, TABLE_meter_values_transaction_id);
+
+	if (id.size == 0 || id.size + w->message->station.size > FLAGS_NAMES_MAX)
+		return true;
+	for (struct row *v = values; v != NULL; v = v->next) {
+		int64_t flags = rows_value_flags(v);
+		int64_t at_us =
+			row_is_undated(v) ? w->message->received_us : v->cells[KEY_TIME].number;
+		struct transaction *t;
+		struct row *told;
+
+		if (flags == 0)
+			continue;
+		t = transaction_new_flags(w->arena, w->message->station, id, flags, at_us);
+		told = rows_add(w, TABLE_told_flags);
+		if (t == NULL || told == NULL)
+			return false;
+		cell_set_text(told, TABLE_told_flags_transaction_id, id);
+		cell_set_number(told, TABLE_told_flags_event_time, at_us);
+		told->cells[TABLE_told_flags_evse_id] = v->cells[KEY_EVSE];
+		cell_set_number(told, TABLE_told_flags_flags, flags);
+		if (w->out->transaction == NULL)
+			w->out->transaction = t;
+		else if (!transaction_merge(w->out->transaction, t, w->arena))
+			return false;
+	}
+	return true;
+}
+
 static bool rows_transaction(struct rows_work *w)
 {
 	struct row *event = w->out->first;
+	int64_t flags = 0;
 	uint64_t digest = (uint64_t)event->cells[KEY_DIGEST].number;
 	struct transaction *t;
 	struct slice id;
@@ -480,6 +536,8 @@ static bool rows_transaction(struct rows_work *w)
 		if (w->schema->blocks[i].kind == SCHEMA_FACT && w->message->payload != NULL)
 			return rows_fact(w, &w->schema->blocks[i]);
 	}
+	if (event->table->id == TABLE_meter_values)
+		return rows_told_flags(w);
 	if (event->table->id != TABLE_transaction_events)
 		return true;
 	id = cell_text(event, TABLE_transaction_events_transaction_id);
@@ -494,8 +552,12 @@ static bool rows_transaction(struct rows_work *w)
 		transaction_add_reading(t, true, &w->reading_start, digest);
 	if (w->reading_stop.kind > 0)
 		transaction_add_reading(t, false, &w->reading_stop, digest);
+	for (const struct row *row = event; row != NULL; row = row->next)
+		flags |= rows_value_flags(row);
+	flags &= ~event->cells[TABLE_transaction_events_flags].number;
+	t->row->cells[TABLE_transactions_flags].number |= flags;
 	w->out->transaction = t;
-	return rows_set_readings(w, event);
+	return rows_set_readings(w, event, flags);
 }
 
 /* ---- dead letters ---- */

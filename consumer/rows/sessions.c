@@ -533,3 +533,54 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 	}
 	return true;
 }
+
+/* ---- flags of meter values ---- */
+
+/* Of the sessions from one to another (exclusive) the last at the connector, or the first. */
+static struct session *flags_session(const struct sessions *sessions, size_t from, size_t to,
+	int64_t evse, bool first)
+{
+	struct session *found = NULL;
+	bool fits = false;
+
+	for (size_t i = from; i < to; i++) {
+		struct session *session = &sessions->all[i];
+		bool here = evse != EVSE_NOT_STATED && session->t != NULL &&
+			    session->fact->event->cells[KEY_EVSE].number == evse;
+
+		if (session->t == NULL || (fits && !here))
+			continue;
+		if (found == NULL || here > fits || !first)
+			found = session;
+		fits |= here;
+	}
+	return found;
+}
+
+static bool session_is_over(const struct session *session, int64_t time_us)
+{
+	const struct cell *stop = &session->t->row->cells[TABLE_transactions_stopped_at];
+
+	return stop->present && stop->number != TIME_UNDATED && stop->number < time_us;
+}
+
+void sessions_add_flags(const struct sessions *sessions, const struct sessions_options *options,
+	const struct session_flags *flags)
+{
+	struct session *session;
+	size_t from = 0, to = 0;
+	bool first;
+
+	for (; to < sessions->count && sessions->all[to].fact->time_us <= flags->time_us; to++) {
+		if (sessions->all[to].fresh)
+			from = to;
+	}
+	first = to == 0;
+	if (first && options->shared_id)
+		return;
+	for (; first && to < sessions->count && (to == 0 || !sessions->all[to].fresh); to++)
+		;
+	session = flags_session(sessions, from, to, flags->evse, first);
+	if (session != NULL && !(options->shared_id && session_is_over(session, flags->time_us)))
+		session->t->row->cells[TABLE_transactions_flags].number |= flags->flags;
+}

@@ -38,6 +38,13 @@ struct session_fact {
 	bool done;
 };
 
+/* What is odd about meter values of 1.6 that name the id. evse: their connector. */
+struct session_flags {
+	int64_t time_us; /* the station's, or of receipt if the station's is invalid */
+	int64_t evse;
+	int64_t flags;
+};
+
 /* t == NULL: the event stands for itself, which only events of shared ids do; fact says which. */
 struct session {
 	struct transaction *t;
@@ -71,5 +78,14 @@ struct sessions_options {
  */
 MUST_CHECK bool sessions_make(struct session_fact *facts, size_t count,
 	const struct sessions_options *options, struct arena *arena, struct sessions *out);
+
+/*
+ * After sessions_make(), with the same options: the flags are of the session that began last before
+ * them, at their connector if there is one since the last that is fresh; before all sessions, of
+ * the first. Those of a shared id after the end of a session are of none: a station sends such an
+ * id when it has no transaction.
+ */
+void sessions_add_flags(const struct sessions *sessions, const struct sessions_options *options,
+	const struct session_flags *flags);
 
 #endif

@@ -116,6 +116,7 @@ struct transaction *transaction_of_shared_id(const struct transaction *t, struct
 
 	if (shared == NULL)
 		return NULL;
+	shared->shared = true;
 	shared->resplit =
 		slice_equal_cstr(cell_text(t->row, TABLE_transactions_id_token_status), accepted);
 	shared->earliest_us = t->earliest_us;
@@ -131,7 +132,7 @@ struct transaction *transaction_without_start(struct arena *arena, struct slice 
 	if (t == NULL)
 		return NULL;
 	t->resplit = true;
-	t->unlinked = !id_is_shared(id, &number);
+	t->shared = id_is_shared(id, &number);
 	t->earliest_us = start_us;
 	return t;
 }
@@ -377,6 +378,20 @@ void transaction_add_cost(struct transaction *t, struct slice cost, int64_t rece
 	cell_set_text(t->row, TABLE_transactions_total_cost, cost);
 }
 
+struct transaction *transaction_new_flags(struct arena *arena, struct slice station,
+	struct slice id, int64_t flags, int64_t at_us)
+{
+	struct transaction *t = transaction_new(arena, station, id);
+	int64_t number;
+
+	if (t == NULL)
+		return NULL;
+	t->row->cells[TABLE_transactions_flags].number = flags;
+	t->earliest_us = at_us;
+	t->shared = id_is_shared(id, &number);
+	return t;
+}
+
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
 	const struct transaction_link *link)
 {
@@ -488,7 +503,7 @@ bool transaction_merge(struct transaction *into, const struct transaction *from,
 
 	flags->number |= from_cells[TABLE_transactions_flags].number;
 	into->resplit |= from->resplit;
-	into->unlinked |= from->unlinked;
+	into->shared |= from->shared;
 	if (from->earliest_us < into->earliest_us)
 		into->earliest_us = from->earliest_us;
 	merge_places(into, from, GROUP_METER_START);

@@ -55,12 +55,11 @@ struct transaction {
 	/*
 	 * Not stored. resplit: the id has several starts, or turned out to be an id; its sessions
 	 * are built from all of its events (rows/sessions.h). earliest_us: of what was merged,
-	 * TIME_UNDATED if something has no time. shared_id: of an event that stands for itself, the
-	 * id it states. unlinked: says only that a start turned out not to have this id, which is
-	 * not shared.
+	 * TIME_UNDATED if something has no time. shared: of 1.6, and its id is 0 or below.
+	 * shared_id: of an event that stands for itself, the id it states.
 	 */
 	bool resplit;
-	bool unlinked;
+	bool shared;
 	int64_t earliest_us;
 	struct slice shared_id;
 };
@@ -133,11 +132,11 @@ MUST_CHECK struct transaction *transaction_new_16(struct arena *arena, struct sl
 MUST_CHECK struct transaction *transaction_of_shared_id(const struct transaction *t,
 	struct arena *arena);
 
-/* False while only a cost is known, which is not a transaction yet, and for shared ids. */
 /* A start of 1.6 had this id and no longer has it: what was made from it must be rebuilt. */
 struct transaction *transaction_without_start(struct arena *arena, struct slice station,
 	struct slice id, int64_t start_us);
 
+/* False while only costs and flags are known, which are no transaction yet, and for shared ids. */
 bool transaction_has_events(const struct transaction *t);
 
 /*
@@ -154,6 +153,13 @@ void transaction_add_reading(struct transaction *t, bool at_start, const struct 
 /* The cost so far; of several the one received last. It is not an event: it waits for one. */
 void transaction_add_cost(struct transaction *t, struct slice cost, int64_t received_us,
 	uint64_t digest);
+
+/*
+ * What looks odd about meter values of 1.6 that name the transaction. They are no event either.
+ * NULL if the arena is full.
+ */
+MUST_CHECK struct transaction *transaction_new_flags(struct arena *arena, struct slice station,
+	struct slice id, int64_t flags, int64_t at_us);
 
 /* The answer to a 1.6 start. */
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,

@@ -1,7 +1,9 @@
 """Replay of history: days without a partition are loaded without an index and attached."""
 
+import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 
@@ -118,6 +120,52 @@ def test_message_is_a_duplicate_by_its_first_row(empty, tmp_path):
     assert (found["stored"], found["duplicate"]) == (3, 901)
     assert found["loaded_rows"] > 7
     assert contents(bulk)["meter_values"] == contents(plain)["meter_values"]
+
+
+def sessions_of_two_stations(capture):
+    """Lines in the order they happened: sessions of one id with values of which some are odd."""
+    seconds = itertools.count()
+
+    def line(station, direction, payload):
+        return (f"{1773100800 + next(seconds)} 1 cs/{direction}/ocpp1.6/{station} "
+                f"{json.dumps(payload).encode().hex()}\n")
+
+    for station, id in (("cs001", 7), ("cs002", 0)):
+        for n, odd in enumerate(["", "Z", ""]):
+            day = f"2026-03-{n + 1:02}T1"
+            yield line(station, "in", [2, f"s{n}", "StartTransaction", {
+                "connectorId": 1, "idTag": f"T{n}", "meterStart": n,
+                "timestamp": day + "0:00:00Z"}])
+            yield line(station, "out", [3, f"s{n}", {
+                "transactionId": id, "idTagInfo": {"status": "Accepted"}}])
+            for minute in range(1, 30):
+                yield line(station, "in", [2, f"v{n}{minute}", "MeterValues", {
+                    "connectorId": 1, "transactionId": id, "meterValue": [{
+                        "timestamp": f"{day}0:{minute:02}:00{odd if minute == 9 else 'Z'}",
+                        "sampledValue": [{"value": str(minute) if minute != 20 or n else "?"}]}]}])
+            yield line(station, "in", [2, f"e{n}", "StopTransaction", {
+                "transactionId": id, "meterStop": n + 9, "timestamp": day + "1:00:00Z"}])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flags_of_values_reach_sessions_however_they_are_loaded(empty, tmp_path, seed):
+    lines = list(sessions_of_two_stations(tmp_path))
+    if seed:
+        random.Random(seed).shuffle(lines)
+    database, half = empty(), len(lines) // 2
+    for name, part in (("a", lines[:half]), ("b", lines[half - 20:])):
+        (tmp_path / name).write_text("".join(part))
+    found = run_bulk(database, "--jobs", 2, tmp_path / "a", tmp_path / "b")
+    assert found["loaded_rows"] > 100
+    expected = [(station, f"T{n}", flags) for station in ("cs001", "cs002")
+                for n, flags in enumerate([["time_zoneless", "value_not_number"], [],
+                                           ["time_zoneless"]])]
+    flags = "SELECT charge_station_id, id_token, flags FROM sessions ORDER BY 1, 2"
+    assert database.rows(flags) == expected
+    changed = "SELECT max(updated_at) FROM transactions"
+    before = database.value(changed)
+    assert run_bulk(database, tmp_path / "b", tmp_path / "a")["stored"] == 0
+    assert database.rows(flags) == expected and database.value(changed) == before
 
 
 class Replay:

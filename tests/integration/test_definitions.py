@@ -11,8 +11,8 @@ TYPES = {"TEXT": "text", "TIME": "timestamp with time zone", "INT4": "integer", 
 
 # Parameters of a statement that merges them into another table.
 NOT_TABLES = {"answer_names", "exchange_pairs", "exchange_runs", "station_answers", "station_boots",
-              "station_heartbeats", "station_operations", "told_costs", "split_ids", "session_keys",
-              "resent_events"}
+              "station_heartbeats", "station_operations", "told_costs", "told_flags", "split_ids",
+              "session_keys", "resent_events"}
 
 # Columns of parameters that go into columns of other names.
 GOES_INTO = {("dead_letters", "received_at"): "first_received_at"}

@@ -41,9 +41,10 @@ ARRIVAL = {"received_at", "first_received_at", "last_received_at", "result_recei
            "merge_state", "result_rank",  # ranks of facts have times of arrival in them
            "link_kind", "distance_us",  # between two arrivals
            "begins_at"}  # that of arrival where there is no other
-# Not about stations, or a work table: halves of exchanges are kept with each time they came.
+# Not about stations, or work tables: halves of exchanges, and flags of values without a valid time,
+# are kept with each time they came.
 SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress", "meter_value_layouts",
-           "exchange_halves"}
+           "exchange_halves", "transaction_flags"}
 
 
 def energies(histories):

@@ -305,6 +305,97 @@ def test_flags_of_all_events_reach_the_session(world):
                       station) == []
 
 
+def values(at, id=9, connector=1, value="1200", **more):
+    request = {"connectorId": connector, "transactionId": id, "meterValue": [
+        {"timestamp": "2026-01-31T" + at, "sampledValue": [{"value": value}]}], **more}
+    return [("in", {"type": 2, "action": "MeterValues", "id": f"v{id}{connector}{at}{value}",
+                    "request": request})]
+
+
+@pytest.mark.parametrize("order", range(4))
+@pytest.mark.parametrize("odd, flags", [
+    ({"at": "08:30:00"}, ["time_zoneless"]),
+    ({"at": "08:30:00Z", "value": "many"}, ["value_not_number"]),
+    ({"at": "08:30:00Z", "note": "a\u0000b"}, ["text_replaced"]),
+    ({"at": "sometime"}, ["time_invalid"])])
+def test_flags_of_meter_values_reach_the_session(world, odd, flags, order):
+    station = world.station()
+    messages = (start(ALICE) + values(**odd) + values("08:40:00Z")
+                + stop(9, "09:00:00Z", 1500, "ALICE"))
+    send(world, station, list(in_any_order(messages))[order])
+    assert sessions(world, station, "id_token, energy_wh::integer, flags") == [
+        ("ALICE", 500, flags)]
+
+
+@pytest.mark.parametrize("order", range(4))
+@pytest.mark.parametrize("id", [9, 0, -5])
+def test_flags_of_meter_values_are_of_the_session_at_their_time(world, id, order):
+    station = world.station()
+    messages = (start((1, "A", "08:00:00Z", 1000), id) + values("08:10:00Z", id)
+                + stop(id, "09:00:00Z", 1500)
+                + start((1, "B", "09:10:00Z", 2000), id) + values("09:20:00", id)
+                + stop(id, "09:30:00Z", 2500)
+                + start((1, "C", "09:40:00Z", 3000), id) + values("09:50:00Z", id, value="many")
+                + stop(id, "10:00:00Z", 3500))
+    send(world, station, list(in_any_order(messages))[order])
+    assert sessions(world, station, "id_token, flags") == [
+        ("A", []), ("B", ["time_zoneless"]), ("C", ["value_not_number"])]
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_flags_of_meter_values_are_of_the_session_at_their_connector(world, order):
+    station = world.station()
+    messages = (start(ALICE) + start(BOB) + values("08:30:00", connector=1)
+                + values("08:30:00Z", connector=2, value="many")
+                + stop(9, "09:00:00Z", 1500, "ALICE") + stop(9, "09:30:00Z", 14000, "BOB"))
+    send(world, station, list(in_any_order(messages))[order])
+    assert sessions(world, station, "id_token, flags") == [
+        ("ALICE", ["time_zoneless"]), ("BOB", ["value_not_number"])]
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_flags_of_an_idle_station_are_of_no_session(world, order):
+    """It sends 0 where it has no transaction."""
+    station = world.station()
+    messages = (values("07:30:00", 0) + start((1, "A", "08:00:00Z", 1000), 0)
+                + values("08:10:00Z", 0) + stop(0, "09:00:00Z", 1500) + values("09:30:00", 0))
+    send(world, station, list(in_any_order(messages))[order])
+    assert sessions(world, station, "id_token, flags") == [("A", [])]
+    station = world.station()
+    send(world, station, values("07:30:00", 0) + values("07:30:00", 8))
+    assert sessions(world, station) == []
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_flags_of_the_values_of_an_event_reach_the_session(world, order):
+    station = world.station()
+    messages = (event("Started", "08:00:00Z", 0, "1000") + event("Updated", "08:30:00Z", 1, "many")
+                + event("Ended", "09:00:00Z", 2, "2000"))
+    again = (event("Started", "10:00:00Z", 0, "3000") + event("Updated", "10:30:00Z", 1, "3100")
+             + event("Ended", "11:00:00Z", 2, "4000"))
+    again[1][1]["request"]["meterValue"][0]["timestamp"] = "2026-01-31T10:30:00"
+    send(world, station, list(in_any_order(messages + again))[order], "2.0.1")
+    assert sessions(world, station, "energy_wh::integer, flags") == [
+        (1000, ["value_not_number"]), (1000, ["time_zoneless"])]
+    station = world.station()
+    data = [{"timestamp": "2026-01-31T08:30:00", "sampledValue": [{"value": "1200"}]}]
+    messages = start(ALICE) + stop(9, "09:00:00Z", 1500, transactionData=data)
+    send(world, station, list(in_any_order(messages))[order])
+    assert sessions(world, station, "energy_wh::integer, flags") == [(500, ["time_zoneless"])]
+
+
+def test_signed_values_are_no_reason_for_suspicion(world):
+    station = world.station()
+    signed = {"value": "AAAA", "format": "SignedData"}
+    messages = start(ALICE) + values("08:30:00Z") + stop(9, "09:00:00Z", 1500, "ALICE")
+    messages[2][1]["request"]["meterValue"] = {"timestamp": DAY + "08:30:00Z",
+                                               "sampledValue": [signed]}
+    send(world, station, messages)
+    assert sessions(world, station, "flags") == [(["shape", "signed"],)]
+    assert world.rows("SELECT reasons FROM suspicious_sessions WHERE charge_station_id = ?",
+                      station) == []
+
+
 def test_only_readings_of_one_register_are_compared(world):
     station = world.station()
     send(world, station, start(ALICE) + stop(9, "09:00:00Z", 3000))

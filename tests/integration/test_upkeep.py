@@ -103,6 +103,27 @@ def test_keys_go_with_their_month_of_transactions(running, migrated, publish):
                    == [("T1",), ("T2",)], 30, "the key of the dropped month is removed")
 
 
+def test_flags_of_values_go_with_the_last_month_they_could_belong_to(running, migrated, publish):
+    """A week after they came: their transaction may come, too."""
+    p = running()
+    for number, month in enumerate(("01", "02")):
+        publish.call("cs001", "MeterValues", {"connectorId": 1, "transactionId": number,
+                     "meterValue": [{"timestamp": f"2026-{month}-03T10:00:00",
+                                     "sampledValue": [{"value": "1"}]}]}, id=month)
+        publish.call("cs001", "StartTransaction", {
+            "connectorId": 1, "idTag": "A", "meterStart": 1,
+            "timestamp": f"2026-{month}-03T09:00:00Z"}, id=f"s{month}")
+    stored(migrated, 4)
+    ids = "SELECT transaction_id FROM transaction_flags ORDER BY 1"
+    migrated.rows("DROP TABLE transactions_2026_01, transactions_undated")
+    migrated.rows("SELECT prune_transaction_keys(100)")
+    assert migrated.rows(ids) == [("0",), ("1",)]
+    migrated.rows("UPDATE transaction_flags SET stored_at = now() - interval '8 days'")
+    p.stop()
+    running({"spool.dir": p.settings["spool.dir"]})
+    rig.wait_until(lambda: migrated.rows(ids) == [("1",)], 30, "those of January are removed")
+
+
 def test_copy_of_a_log_is_refused_and_can_be_made_one_of_its_own(
         running, persister, migrated, broker, publish, tmp_path):
     first = running()

@@ -1,4 +1,4 @@
--- The events, starts and costs of ids that were used more than once, each since the last session
+-- The events, starts, costs and flags of ids that were used more than once, each since the last session
 -- before what is new that began when no other one was open ($3: the time of what is new), and was
 -- not the first: whether there is more than one session is known only of all of them. The numbers
 -- count from 0. What has no time of its own counts at its receipt.
@@ -54,7 +54,8 @@ WITH asked AS MATERIALIZED (
         OFFSET 0) e
 )
 SELECT f.n, f.since, f.kind, f.charge_station_id, f.event_time, f.evse_id, f.digest,
-    f.received_at, f.flags, f.connector_id, f.ocpp_version, f.event_type, f.seq_no,
+    f.received_at,
+    f.flags | coalesce((f.readings ->> 'flags')::integer, 0), f.connector_id, f.ocpp_version, f.event_type, f.seq_no,
     f.trigger_reason, f.charging_state, f.id_token, f.id_token_type, f.meter_start::text,
     f.meter_stop::text, f.stopped_reason, f.offline, f.reservation_id, f.remote_start_id,
     (f.readings -> 'start' ->> 0)::integer, (f.readings -> 'start' ->> 1)::bigint,
@@ -71,4 +72,11 @@ SELECT a.n, a.since, 'c', NULL, NULL, NULL, c.digest, c.received_at, NULL, NULL,
 FROM asked a
 JOIN transaction_costs c ON c.charge_station_id = a.charge_station_id
     AND c.transaction_id = a.transaction_id AND c.received_at >= a.since
+UNION ALL
+SELECT a.n, a.since, 'f', NULL, w.event_time, w.evse_id, NULL, w.event_time, w.flags, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM asked a
+JOIN transaction_flags w ON w.charge_station_id = a.charge_station_id
+    AND w.transaction_id = a.transaction_id AND w.event_time >= a.since
 ORDER BY 1, 8

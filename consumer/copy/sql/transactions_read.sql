@@ -1,9 +1,9 @@
 -- What is known of them so far; the numbers count from 0. A statement of its own, after the locks,
--- so that it sees what the workers it waited for have committed. A cost may be there before its
--- transaction.
+-- so that it sees what the workers it waited for have committed. Costs and flags may be there before
+-- their transaction; sessions of an id that was used again have their own way (sessions_read.sql).
 -- OFFSET 0: each by its key.
 SELECT (x.n - 1)::integer, k.split, c.total_cost::text, c.received_at, c.digest,
-    {text_columns:transactions}
+    f.flags, {text_columns:transactions}
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (charge_station_id, transaction_id, n)
 CROSS JOIN LATERAL (
     SELECT k.* FROM transaction_keys k
@@ -22,3 +22,8 @@ LEFT JOIN LATERAL (
       AND w.transaction_id = k.transaction_id
     ORDER BY w.received_at DESC, w.digest DESC
     LIMIT 1) c ON true
+LEFT JOIN LATERAL (
+    SELECT bit_or(w.flags) AS flags
+    FROM transaction_flags w
+    WHERE t.merge_state IS NULL AND NOT k.split AND w.charge_station_id = k.charge_station_id
+      AND w.transaction_id = k.transaction_id) f ON true
