@@ -190,6 +190,21 @@ void partitions_add(struct partitions *ps, struct partition p)
 	partitions_put(ps, p, PARTITION_THERE);
 }
 
+bool partitions_refuse_result(struct partitions *ps, struct partition p, struct error *err)
+{
+	char name[PARTITION_NAME_BYTES];
+
+	partition_name(p, name);
+	partitions_add_detached(ps, p);
+	error_set(err, ERROR_POISON, "partition_detached",
+		"the call that this message answers is in table \"%s\", which is not a partition "
+		"of \"%s\"",
+		name, tables[p.table].name);
+	return error_hint(err,
+		"attach it again, then `ocpp-persister dead-letters requeue --reason "
+		"partition_detached`");
+}
+
 void partitions_promise(struct partitions *ps, struct partition p)
 {
 	if (ps->states[partition_slot(ps, p)] == PARTITION_UNKNOWN)

@@ -58,6 +58,9 @@ bool partitions_is_loading(const struct partitions *ps, struct partition p);
 void partitions_add_detached(struct partitions *ps, struct partition p);
 bool partitions_is_detached(const struct partitions *ps, struct partition p);
 
+/* It is detached, and a message answers a call in it. Always false, with err: POISON. */
+bool partitions_refuse_result(struct partitions *ps, struct partition p, struct error *err);
+
 /* Rows for it are stored already, in a table that will be it: whatever partitions_admit() says
  * counts it. */
 void partitions_promise(struct partitions *ps, struct partition p);

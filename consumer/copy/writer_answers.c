@@ -152,7 +152,7 @@ static bool answers_on_result(void *context, const PGresult *result, int number,
 			}
 		}
 		if (!ok || (row != NULL && !batch_add_row(b, row)))
-			return writer_arena_full(err);
+			return request_arena_full(err);
 	}
 	return true;
 }
@@ -169,20 +169,24 @@ static void answers_forget(struct batch_rows *rows)
 	rows->count = kept;
 }
 
-bool writer_plan_answers(struct writer *w, struct row *const *pairs, size_t count,
-	struct error *err)
+bool writer_plan_answers(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
+	const struct writer_pairs *pairs = w->work.pairs;
 
+	if (pairs == NULL)
+		return true;
 	answers_forget(&b->rows[TABLE_store_setting]);
 	answers_forget(&b->rows[TABLE_store_trigger]);
 	answers_forget(&b->rows[TABLE_store_install_certificate]);
-	if (count == 0)
-		return true;
-	if (!writer_rows(w, &w->statements->all[STATEMENT_ANSWERS], TABLE_exchange_pairs,
-		    tables[TABLE_exchange_pairs].columns_count, pairs, count, NULL, 0, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = answers_on_result;
-	w->requests[w->requests_count - 1].context = w;
-	return true;
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[STATEMENT_ANSWERS],
+			.table = TABLE_exchange_pairs,
+			.rows = pairs->answers,
+			.count = pairs->answers_count,
+			.on_result = answers_on_result,
+			.context = w,
+		},
+		err);
 }

@@ -4,7 +4,8 @@
 #include <stdio.h>
 
 /*
- * What the database knows of the log, and how a batch moves it on: the first statement of a batch.
+ * What the database knows of the log, and how a batch moves it on: the first statement of a batch,
+ * and the last; or the way back.
  * Two counts meet here, that of the log, which comes with its records, and that of the database,
  * which adds up the batches; each goes into the row by itself.
  */
@@ -36,13 +37,11 @@ static void progress_log_ahead(const struct writer *w, uint64_t seq)
  * The database may be ahead of us only by batches that we have sent: nobody else claims records of
  * this log. What it counts beyond them is either checked against the log, or taken for nothing.
  */
-bool writer_on_progress(void *context, const PGresult *result, int number, struct error *err)
+bool writer_read_progress(struct writer *w, const PGresult *result, struct error *err)
 {
-	struct writer *w = context;
 	struct position at;
 	uint64_t was;
 
-	(void)number;
 	if (PQntuples(result) != 1)
 		return error_set(err, ERROR_TRANSIENT, "unexpected", "no row of ingest_progress");
 	progress_read(&at, result);
@@ -57,7 +56,6 @@ bool writer_on_progress(void *context, const PGresult *result, int number, struc
 	if (!w->sent_known || w->sent_seq < w->at.seq)
 		w->sent_seq = w->at.seq;
 	w->sent_known = true;
-	writer_totals_read(w, result);
 	return true;
 }
 
@@ -155,13 +153,14 @@ bool writer_plan_claim(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 	const struct position *log = &b->link.log;
 	struct position after = claim_after(w, b);
-	struct pg_request *r;
+	const char *sql;
 
 	if (!claim_follows(w, b, err))
 		return false;
 	w->work.after = after;
-	r = writer_request(w);
-	r->sql = writer_sql(&b->arena,
+	if (after.seq > w->sent_seq)
+		w->sent_seq = after.seq;
+	sql = request_sql(&b->arena,
 		"BEGIN ISOLATION LEVEL READ COMMITTED; "
 		"UPDATE ingest_progress SET seq = %" PRIu64 ", updated_at = now(), "
 		"counted_seq = %" PRIu64 ", records = %s, digest = %s, digest_from = %s, "
@@ -174,10 +173,63 @@ bool writer_plan_claim(struct writer *w, struct error *err)
 		claim_number(after.digested && log->digested, log->digest).text,
 		claim_number(after.segment_us != 0, (uint64_t)after.segment_us).text, w->spool_text,
 		w->row_seq, w->owner_text);
-	r->on_result = claim_on_result;
-	r->context = w;
-	w->work.claimed = true;
-	if (after.seq > w->sent_seq)
-		w->sent_seq = after.seq;
-	return r->sql != NULL || writer_arena_full(err);
+	return requests_add_sql(&w->requests, sql, claim_on_result, w, err);
+}
+
+/* ---- commit ---- */
+
+/* From here on the batch is stored, whatever else fails. */
+static bool commit_on_result(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	w->work.committed = strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") == 0;
+	return w->work.committed || error_set(err, ERROR_TRANSIENT, "rolled_back",
+					    "the database rolled the batch back at its COMMIT");
+}
+
+bool writer_plan_commit(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+
+	if (b->trial) {
+		requests_add_literal(&w->requests,
+			"SET CONSTRAINTS ALL IMMEDIATE"); /* as COMMIT would */
+		return true;
+	}
+	return requests_add_commit(&w->requests, &b->arena, &w->statements->all[STATEMENT_COMMIT],
+		commit_on_result, w, err);
+}
+
+/* ---- rollback ---- */
+
+static bool rollback_on_owner(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)err;
+	if (number == 2 && PQntuples(result) == 1)
+		w->work.owner_lost = *PQgetvalue(result, 0, 0) == 't';
+	return true;
+}
+
+void writer_plan_rollback(struct writer *w)
+{
+	struct error err;
+	const char *sql;
+
+	arena_reset(&w->setup_arena);
+	/* Another process has the log if it lives: a restore brings back the names of dead ones.
+	 * When the connection of another role began is hidden from us. */
+	sql = request_sql(&w->setup_arena,
+		PG_RECOVER_SQL "; SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "
+			       "pg_stat_activity a WHERE a.pid = p.backend_pid "
+			       "AND coalesce(a.backend_start = p.backend_start, "
+			       "a.datname = current_database()) AND a.pid <> pg_backend_pid()) "
+			       "FROM ingest_progress p WHERE p.spool = '%s'",
+		w->owner_text, w->spool_text);
+	requests_begin(&w->requests);
+	/* The arena holds nothing else. */
+	CHECK(requests_add_sql(&w->requests, sql, rollback_on_owner, w, &err));
 }

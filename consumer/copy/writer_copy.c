@@ -58,7 +58,7 @@ static bool copy_careful_result(void *context, const PGresult *result, int numbe
 
 	(void)number;
 	if (keys == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	for (size_t i = 0; i < count; i++)
 		keys[i] = (struct copy_key){result_text(result, (int)i, KEY_STATION),
 			result_time(result, (int)i, KEY_TIME),
@@ -78,27 +78,26 @@ static bool copy_careful_result(void *context, const PGresult *result, int numbe
 	return true;
 }
 
-bool writer_make_careful_tables(struct writer *w, struct error *err)
+bool writer_plan_copy_tables(struct writer *w, struct error *err)
 {
 	for (int t = 0; t < EVENT_TABLES; t++) {
-		struct pg_request *r;
+		const char *sql;
 
 		w->work.careful[t] |= w->careful_left[t] > 0 ||
 				      (w->options.gaps_only && t == TABLE_meter_values &&
 					      w->work.batch->timeless[t].count > 0);
 		if (!w->work.careful[t] || w->careful_made[t])
 			continue;
-		r = writer_request(w);
-		r->sql = writer_sql(&w->work.batch->arena,
+		sql = request_sql(&w->work.batch->arena,
 			"CREATE TEMPORARY TABLE IF NOT EXISTS careful_%s (LIKE %s) "
 			"ON COMMIT DELETE ROWS",
 			tables[t].name, tables[t].name);
-		if (r->sql == NULL)
-			return writer_arena_full(err);
+		if (!requests_add_sql(&w->requests, sql, NULL, NULL, err))
+			return false;
 		w->careful_made[t] = true; /* forgotten again if the run fails */
 	}
 	if (w->work.batch->rows[TABLE_dead_letters].count > 0 && !w->dead_table_made) {
-		writer_request(w)->sql = w->statements->dead_table;
+		requests_add_literal(&w->requests, w->statements->dead_table);
 		w->dead_table_made = true;
 	}
 	return true;
@@ -130,26 +129,8 @@ static const char *copy_columns(const struct writer *w, const struct writer_copy
 static bool copy_request(struct writer *w, struct writer_copy *c, const char *target,
 	struct error *err)
 {
-	const char *columns = copy_columns(w, c);
-	struct pg_request *r;
-
-	/* The claim and the first COPY go together: one round trip less. */
-	if (w->requests_count == 1 && w->requests[0].sql != NULL && !w->work.copy_begun) {
-		r = &w->requests[0];
-		r->sql = writer_sql(&w->work.batch->arena, "%s; COPY %s %s", r->sql, target,
-			columns);
-		r->copy_next = encode_stream_next;
-		r->copy_context = &c->stream;
-		c->request = 0;
-	} else {
-		c->request = w->requests_count;
-		r = writer_request(w);
-		r->sql = writer_sql(&w->work.batch->arena, "COPY %s %s", target, columns);
-		r->copy_next = encode_stream_next;
-		r->copy_context = &c->stream;
-	}
-	w->work.copy_begun = true;
-	return r->sql != NULL || writer_arena_full(err);
+	return requests_add_copy(&w->requests, &w->work.batch->arena, target, copy_columns(w, c),
+		encode_stream_next, &c->stream, &c->request, err);
 }
 
 /* The rows [from, to), some of which may be there. */
@@ -157,7 +138,7 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 	size_t to, struct error *err)
 {
 	struct writer_copy *c = copy_begin(w, table, rows->rows + from, to - from, err);
-	struct pg_request *r;
+	const struct pg_statement *statement = &w->statements->careful[table];
 	char target[PARTITION_NAME_BYTES + 16];
 
 	if (c == NULL)
@@ -166,14 +147,10 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 	if (!copy_request(w, c, target, err))
 		return false;
 	c->careful = true;
-	w->work.copied_carefully = true;
-	r = writer_request(w);
-	r->statement = w->options.gaps_only && table == TABLE_meter_values
-			       ? &w->statements->gaps
-			       : &w->statements->careful[table];
-	r->on_result = copy_careful_result;
-	r->context = c;
-	return true;
+	if (w->options.gaps_only && table == TABLE_meter_values)
+		statement = &w->statements->gaps;
+	return requests_add(&w->requests, &w->work.batch->arena, statement, NULL, 0,
+		copy_careful_result, c, err);
 }
 
 /* The rows [from, to), all of one partition, which takes them or is loaded. */
@@ -199,8 +176,7 @@ static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, size
 /* For a copy and, on the careful path, the statement after it. */
 static bool copy_has_room(const struct writer *w)
 {
-	return w->copies_count < WRITER_COPIES_MAX &&
-	       w->requests_count + 2 <= WRITER_REQUESTS_MAX / 2;
+	return w->copies_count < WRITER_COPIES_MAX && w->requests.count + 2 <= REQUESTS_MAX / 2;
 }
 
 /* The rows from one on that go to the same place: one partition, or on the careful path all that
@@ -224,7 +200,8 @@ static bool copy_some(struct writer *w, int table, struct batch_rows *rows, stru
 		       : copy_leaf(w, table, rows, from, to, err);
 }
 
-bool writer_copy_rows(struct writer *w, struct batch_rows *all, bool *done_out, struct error *err)
+/* Those of all event tables, as far as the run has room for them. */
+static bool copy_rows(struct writer *w, struct batch_rows *all, struct error *err)
 {
 	struct writer_work *work = &w->work;
 
@@ -233,45 +210,58 @@ bool writer_copy_rows(struct writer *w, struct batch_rows *all, bool *done_out, 
 
 		while (work->copy_row < rows->count) {
 			if (!copy_has_room(w)) {
-				*done_out = false;
+				work->full = true;
 				return true;
 			}
 			if (!copy_some(w, work->copy_table, rows, err))
 				return false;
 		}
 	}
-	*done_out = true;
+	work->copy_table = 0;
 	return true;
 }
 
+bool writer_copy_events(struct writer *w, struct error *err)
+{
+	return copy_rows(w, w->work.batch->rows, err);
+}
+
+bool writer_copy_timeless(struct writer *w, struct error *err)
+{
+	return copy_rows(w, w->work.batch->timeless, err);
+}
+
 /* They are merged at the end of the batch: whoever waits for a row of theirs waits less. */
-bool writer_copy_dead_letters(struct writer *w, bool *done_out, struct error *err)
+bool writer_copy_dead_letters(struct writer *w, struct error *err)
 {
 	struct batch_rows *rows = &w->work.batch->rows[TABLE_dead_letters];
 	struct writer_copy *c;
 
-	*done_out = true;
-	if (rows->count == 0 || w->work.dead_letters_copied)
+	if (rows->count == 0)
 		return true;
-	*done_out = copy_has_room(w);
-	if (!*done_out)
+	w->work.full = !copy_has_room(w);
+	if (w->work.full)
 		return true;
 	c = copy_begin(w, TABLE_dead_letters, rows->rows, rows->count, err);
 	if (c == NULL)
 		return false;
 	c->careful = true;
-	w->work.dead_letters_copied = true;
 	return copy_request(w, c, "pg_temp.new_dead_letters", err);
 }
 
-bool writer_copy_halves(struct writer *w, struct row *const *rows, size_t count, struct error *err)
+bool writer_copy_halves(struct writer *w, struct error *err)
 {
 	struct writer_copy *c;
 
-	if (count == 0)
+	if (w->work.halves_asked || w->work.halves_new == 0)
 		return true;
-	c = copy_begin(w, TABLE_exchange_halves, rows, count, err);
+	c = copy_begin(w, TABLE_exchange_halves, w->work.halves, w->work.halves_new, err);
 	return c != NULL && copy_request(w, c, tables[TABLE_exchange_halves].name, err);
+}
+
+void writer_copy_begin_run(struct writer *w)
+{
+	w->copies_count = 0;
 }
 
 /* What the failed run says about rows: which message it was, or that a row was there already. */
@@ -297,7 +287,7 @@ void writer_copy_failed(struct writer *w)
 				w->careful_left[c->table] = CAREFUL_BATCHES;
 			w->work.try_again = true;
 		} else if (row > 0 && (size_t)row <= c->stream.count) {
-			w->work.poison_message = c->stream.rows[row - 1]->message;
+			writer_blame(w, c->stream.rows[row - 1]);
 		}
 	}
 }

@@ -1,4 +1,3 @@
-#include "base/bytes.h"
 #include "copy/writer_private.h"
 
 /*
@@ -20,16 +19,6 @@ static bool dead_on_room(void *context, const PGresult *result, int number, stru
 	return true;
 }
 
-static struct slice param_int4(struct arena *arena, int64_t value)
-{
-	uint8_t *at = arena_bytes(arena, 4);
-
-	if (at == NULL)
-		return (struct slice){NULL, 0};
-	put_be32(at, (uint32_t)value);
-	return slice_of(at, 4);
-}
-
 bool writer_plan_dead_letters(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
@@ -40,16 +29,15 @@ bool writer_plan_dead_letters(struct writer *w, struct error *err)
 		return true;
 	if (count > w->dead_letters_room) {
 		params[1] = param_int8(&b->arena, w->options.dead_letters_rows_max);
-		if (!writer_statement(w, &w->statements->all[STATEMENT_DEAD_LETTERS_BEYOND], params,
-			    2, &b->arena, err))
+		if (!requests_add(&w->requests, &b->arena,
+			    &w->statements->all[STATEMENT_DEAD_LETTERS_BEYOND], params, 2,
+			    dead_on_room, w, err))
 			return false;
-		w->requests[w->requests_count - 1].on_result = dead_on_room;
-		w->requests[w->requests_count - 1].context = w;
 	} else {
 		w->dead_letters_room -= count;
 	}
 	params[1] = param_int8(&b->arena, w->options.dead_letters_bytes_max);
 	params[2] = param_int4(&b->arena, w->options.dead_letters_topic_bytes_max);
-	return writer_statement(w, &w->statements->all[STATEMENT_DEAD_LETTERS], params, 3,
-		&b->arena, err);
+	return requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_DEAD_LETTERS],
+		params, 3, NULL, NULL, err);
 }

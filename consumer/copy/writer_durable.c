@@ -7,6 +7,32 @@
  * how far that is on disk, says what the log may let go of.
  */
 
+static bool durable_on_positions(void *context, const PGresult *result, int number,
+	struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	(void)err;
+	/* numeric, sent as text by the cast in the statement */
+	w->lsn_insert = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	w->lsn_flush = strtoull(PQgetvalue(result, 0, 1), NULL, 10);
+	return true;
+}
+
+bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err)
+{
+	return requests_add(&w->requests, arena, &w->statements->all[STATEMENT_POSITIONS], NULL, 0,
+		durable_on_positions, w, err);
+}
+
+bool writer_plan_commit_position(struct writer *w, struct error *err)
+{
+	struct batch *b = w->work.batch;
+
+	return b->trial || writer_plan_positions(w, &b->arena, err);
+}
+
 void writer_durable_add(struct writer *w, uint64_t seq)
 {
 	/* Full: the last two become one, which is on disk no earlier than either. */
@@ -47,34 +73,4 @@ void writer_durable_report(struct writer *w)
 	w->events.on_durable(w->events.context, w->durable[done - 1].seq);
 	w->durable_count -= done;
 	memmove(w->durable, w->durable + done, w->durable_count * sizeof(*w->durable));
-}
-
-static void durable_on_done(void *context, const struct error *err)
-{
-	struct writer *w = context;
-
-	if (err != NULL) {
-		writer_durable_failed(w, err);
-		writer_maintenance_failed(w);
-		return;
-	}
-	(void)log_repeat_over(&w->durable_trouble);
-	writer_durable_date(w);
-	writer_durable_report(w);
-	writer_maintenance_over(w, NULL);
-}
-
-void writer_poll_durable(struct writer *w)
-{
-	struct error err;
-
-	CHECK(w->idle);
-	if (w->durable_count == 0 && !w->undated)
-		return;
-	arena_reset(&w->setup_arena);
-	w->requests_count = w->copies_count = 0;
-	if (!writer_plan_positions(w, &w->setup_arena, &err))
-		return;
-	w->idle = false;
-	pg_session_run(w->session, w->requests, w->requests_count, durable_on_done, w);
 }

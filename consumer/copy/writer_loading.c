@@ -76,15 +76,15 @@ bool writer_plan_loading(struct writer *w, struct error *err)
 	for (size_t i = 0; i < w->loadings_count; i++) {
 		struct writer_loading *l = &w->loadings[i];
 		char name[PARTITION_NAME_BYTES];
-		struct pg_request *r;
+		const char *sql;
 
 		if (l->used || l->idle_batches < LOADING_IDLE_BATCHES)
 			continue;
 		partition_loading_name(l->partition, name);
-		r = writer_request(w);
-		r->sql = writer_sql(&w->work.batch->arena, "SELECT end_loading('%s')", name);
+		sql = request_sql(&w->work.batch->arena, "SELECT end_loading('%s')", name);
 		l->ending = true;
-		return r->sql != NULL || writer_arena_full(err); /* one at a time will do */
+		/* One at a time will do. */
+		return requests_add_sql(&w->requests, sql, NULL, NULL, err);
 	}
 	return true;
 }

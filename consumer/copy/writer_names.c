@@ -24,9 +24,14 @@ static struct row *name_row(struct arena *arena, const struct cell *key, struct 
 static bool names_statement(struct writer *w, struct row *const *rows, size_t count,
 	struct error *err)
 {
-	return count == 0 ||
-	       writer_rows(w, &w->statements->all[STATEMENT_ANSWER_NAMES], TABLE_answer_names,
-		       tables[TABLE_answer_names].columns_count, rows, count, NULL, 0, err);
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[STATEMENT_ANSWER_NAMES],
+			.table = TABLE_answer_names,
+			.rows = rows,
+			.count = count,
+		},
+		err);
 }
 
 bool writer_plan_copies(struct writer *w, struct error *err)
@@ -37,7 +42,7 @@ bool writer_plan_copies(struct writer *w, struct error *err)
 	size_t count = 0;
 
 	if (rows == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	for (size_t i = 0; i < seen->count; i++) {
 		const struct row *row = seen->rows[i];
 		struct slice action = cell_text(row, TABLE_ocpp_events_action);
@@ -47,7 +52,7 @@ bool writer_plan_copies(struct writer *w, struct error *err)
 			continue;
 		rows[count] = name_row(&b->arena, row->cells, action, slice_from_cstr(""));
 		if (rows[count] == NULL)
-			return writer_arena_full(err);
+			return request_arena_full(err);
 		rows[count++]->cells[TABLE_answer_names_request] =
 			row->cells[TABLE_ocpp_events_request];
 	}
@@ -58,28 +63,6 @@ static struct slice name_of(const struct half *call)
 {
 	return call == NULL ? slice_from_cstr("")
 			    : cell_text(call->row, TABLE_exchange_halves_action);
-}
-
-/* False if the arena is full. */
-static bool names_add(struct writer_work *work, struct row *row)
-{
-	struct batch_rows *names = &work->names;
-
-	if (row == NULL)
-		return false;
-	if (names->count == names->room) {
-		size_t room = names->room == 0 ? 64 : 2 * names->room;
-		struct row **grown = arena_alloc(&work->batch->arena, room * sizeof(*grown));
-
-		if (grown == NULL)
-			return false;
-		if (names->count > 0)
-			memcpy(grown, names->rows, names->count * sizeof(*grown));
-		names->rows = grown;
-		names->room = room;
-	}
-	names->rows[names->count++] = row;
-	return true;
 }
 
 /* A row of the batch, still to be copied, that has the name by which it is paired: as a rule its
@@ -103,7 +86,8 @@ static bool names_move(const struct pairs *pairs)
 	return false;
 }
 
-bool writer_note_names(struct writer *w, const struct pairs *pairs)
+/* Of one id. False if the arena is full. */
+static bool names_take(struct batch_rows *names, struct arena *arena, const struct pairs *pairs)
 {
 	static const int key[KEY_COLUMNS] = {TABLE_exchange_halves_charge_station_id,
 		TABLE_exchange_halves_event_time, TABLE_exchange_halves_evse_id,
@@ -121,17 +105,33 @@ bool writer_note_names(struct writer *w, const struct pairs *pairs)
 			continue;
 		for (int c = 0; c < KEY_COLUMNS; c++)
 			cells[c] = p->result->row->cells[key[c]];
-		row = name_row(&w->work.batch->arena, cells, name_of(p->call), name_of(p->lost));
-		if (!names_add(&w->work, row))
+		row = name_row(arena, cells, name_of(p->call), name_of(p->lost));
+		if (row == NULL)
 			return false;
 		cell_set_number(row, TABLE_answer_names_distance_us, p->distance_us);
+		names->rows[names->count++] = row;
 	}
 	return true;
 }
 
 bool writer_plan_names(struct writer *w, struct error *err)
 {
-	return names_statement(w, w->work.names.rows, w->work.names.count, err);
+	const struct writer_pairs *pairs = w->work.pairs;
+	struct arena *arena = &w->work.batch->arena;
+	struct batch_rows names = {NULL};
+
+	if (pairs == NULL || pairs->named_count == 0)
+		return true;
+	for (size_t i = 0; i < pairs->named_count; i++)
+		names.room += pairs->named[i].count;
+	names.rows = arena_alloc(arena, (names.room + 1) * sizeof(*names.rows));
+	if (names.rows == NULL)
+		return request_arena_full(err);
+	for (size_t i = 0; i < pairs->named_count; i++) {
+		if (!names_take(&names, arena, &pairs->named[i]))
+			return request_arena_full(err);
+	}
+	return names_statement(w, names.rows, names.count, err);
 }
 
 /* ---- events that were sent again ---- */
@@ -146,7 +146,7 @@ bool writer_plan_resent(struct writer *w, struct error *err)
 	size_t count = 0;
 
 	if (rows == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	for (size_t i = 0; i < within->count; i++)
 		rows[count++] = within->rows[i];
 	for (size_t i = 0; i < events->count; i++) {
@@ -154,9 +154,14 @@ bool writer_plan_resent(struct writer *w, struct error *err)
 			continue;
 		rows[count] = batch_resent(b, events->rows[i]);
 		if (rows[count++] == NULL)
-			return writer_arena_full(err);
+			return request_arena_full(err);
 	}
-	return count == 0 ||
-	       writer_rows(w, &w->statements->all[STATEMENT_RESENT_EVENTS], TABLE_resent_events,
-		       tables[TABLE_resent_events].columns_count, rows, count, NULL, 0, err);
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[STATEMENT_RESENT_EVENTS],
+			.table = TABLE_resent_events,
+			.rows = rows,
+			.count = count,
+		},
+		err);
 }

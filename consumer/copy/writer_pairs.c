@@ -14,14 +14,6 @@
 static const int64_t PAIRS_RUN_US = US_PER_SECOND; /* halves that are this near are read at once */
 static const int64_t PAIRS_RANK_OF_KIND = INT64_C(1000000000000000); /* as authorize.sql has it */
 
-/* Pairs by what is done with them. */
-struct sorted_pairs {
-	struct row **starts, **lost_starts, **authorize, **lost_authorize, **answers;
-	size_t starts_count, lost_starts_count, authorize_count, lost_authorize_count;
-	size_t answers_count;
-	bool fill; /* rows of the batch are still to be copied, and take their outcome along */
-};
-
 /* ---- halves near those of the batch ---- */
 
 /* A row of halves_near.sql. */
@@ -87,7 +79,7 @@ static bool near_on_read(void *context, const PGresult *result, int number, stru
 		struct row *row = near_read(arena, result, i);
 
 		if (row == NULL || !near_add(&w->work, arena, row))
-			return writer_arena_full(err);
+			return request_arena_full(err);
 	}
 	return true;
 }
@@ -153,6 +145,23 @@ static struct row **near_runs(struct arena *arena, const struct half *halves, si
 	return runs;
 }
 
+static bool near_add_request(struct writer *w, enum statement_id statement, enum table_id table,
+	struct row *const *rows, size_t count, const struct slice *reach, struct error *err)
+{
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[statement],
+			.table = table,
+			.rows = rows,
+			.count = count,
+			.more = reach,
+			.more_count = 1,
+			.on_result = near_on_read,
+			.context = w,
+		},
+		err);
+}
+
 static bool near_plan_traced(struct writer *w, const struct slice *keep, struct error *err)
 {
 	struct batch *b = w->work.batch;
@@ -161,19 +170,13 @@ static bool near_plan_traced(struct writer *w, const struct slice *keep, struct 
 	size_t count = 0;
 
 	if (traced == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	for (size_t i = 0; i < halves->count; i++) {
 		if (halves->rows[i]->cells[TABLE_exchange_halves_trace_id].present)
 			traced[count++] = halves->rows[i];
 	}
-	if (count == 0)
-		return true;
-	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES_TRACED], TABLE_exchange_halves,
-		    tables[TABLE_exchange_halves].columns_count, traced, count, keep, 1, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = near_on_read;
-	w->requests[w->requests_count - 1].context = w;
-	return true;
+	return near_add_request(w, STATEMENT_HALVES_TRACED, TABLE_exchange_halves, traced, count,
+		keep, err);
 }
 
 bool writer_plan_near(struct writer *w, struct error *err)
@@ -191,16 +194,13 @@ bool writer_plan_near(struct writer *w, struct error *err)
 		return true;
 	halves = halves_sorted(&b->arena, own);
 	if (halves == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	runs = near_runs(&b->arena, halves, own->count, &runs_count);
 	if (runs == NULL)
-		return writer_arena_full(err);
-	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES_NEAR], TABLE_exchange_runs,
-		    tables[TABLE_exchange_runs].columns_count, runs, runs_count, &reach, 1, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = near_on_read;
-	w->requests[w->requests_count - 1].context = w;
-	return near_plan_traced(w, &keep, err);
+		return request_arena_full(err);
+	return near_add_request(w, STATEMENT_HALVES_NEAR, TABLE_exchange_runs, runs, runs_count,
+		       &reach, err) &&
+	       near_plan_traced(w, &keep, err);
 }
 
 /* ---- halves are stored ---- */
@@ -260,7 +260,7 @@ static bool halves_on_stored(void *context, const PGresult *result, int number, 
 	row = row_new(&b->arena, TABLE_exchange_halves);
 	halves = halves_sorted(&b->arena, own);
 	if (row == NULL || halves == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	halves_mark(own, true);
 	for (int i = 0; i < PQntuples(result); i++) {
 		struct half key = halves_read_key(row, result, i), *found;
@@ -276,18 +276,19 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 {
 	const struct batch_rows *own = &w->work.batch->rows[TABLE_exchange_halves];
 
-	if (own->count == 0)
-		return true;
-	if (w->halves_careful_left == 0 && !halves_are_careful(w))
-		return writer_copy_halves(w, w->work.halves, w->work.halves_new, err);
+	if (own->count == 0 || (w->halves_careful_left == 0 && !halves_are_careful(w)))
+		return true; /* they are copied */
 	w->work.halves_asked = true;
-	if (!writer_rows(w, &w->statements->all[STATEMENT_HALVES], TABLE_exchange_halves,
-		    tables[TABLE_exchange_halves].columns_count, own->rows, own->count, NULL, 0,
-		    err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = halves_on_stored;
-	w->requests[w->requests_count - 1].context = w;
-	return true;
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[STATEMENT_HALVES],
+			.table = TABLE_exchange_halves,
+			.rows = own->rows,
+			.count = own->count,
+			.on_result = halves_on_stored,
+			.context = w,
+		},
+		err);
 }
 
 /* ---- pairs ---- */
@@ -384,7 +385,7 @@ static struct row *pairs_row_of(const struct half *call)
 	return row != NULL && !row->dropped && row->table->id == TABLE_authorizations ? row : NULL;
 }
 
-static bool pairs_take_authorize(struct sorted_pairs *s, struct arena *arena, const struct pair *p)
+static bool pairs_take_authorize(struct writer_pairs *s, struct arena *arena, const struct pair *p)
 {
 	struct row *call = s->fill ? pairs_row_of(p->call) : NULL;
 
@@ -395,7 +396,7 @@ static bool pairs_take_authorize(struct sorted_pairs *s, struct arena *arena, co
 	return true;
 }
 
-static bool pairs_sort_one(struct sorted_pairs *s, struct arena *arena, const struct pair *p)
+static bool pairs_sort_one(struct writer_pairs *s, struct arena *arena, const struct pair *p)
 {
 	bool id = p->result->row->cells[TABLE_exchange_halves_transaction_id].present;
 
@@ -422,18 +423,19 @@ static bool pairs_have_unnamed(const struct half *halves, size_t count)
 }
 
 /* Halves of one id. */
-static bool pairs_of_id(struct writer *w, struct half *halves, size_t count, struct sorted_pairs *s)
+static bool pairs_of_id(struct writer *w, struct half *halves, size_t count, struct writer_pairs *s)
 {
 	struct pairing_limits limits = {w->options.pairing_window_us, w->options.pairing_keep_us};
 	struct arena *arena = &w->work.batch->arena;
 	int64_t kind = halves[0].row->cells[TABLE_exchange_halves_half].number;
 	bool csms = kind == HALF_CSMS_CALL || kind == HALF_CSMS_RESULT;
+	bool unnamed = pairs_have_unnamed(halves, count);
 	struct pairs pairs;
 
-	if ((!csms || pairs_have_unnamed(halves, count)) &&
-		(!pairing_find(halves, count, &limits, arena, &pairs) ||
-			!writer_note_names(w, &pairs)))
+	if ((!csms || unnamed) && !pairing_find(halves, count, &limits, arena, &pairs))
 		return false;
+	if (unnamed)
+		s->named[s->named_count++] = pairs;
 	if (csms && !pairing_find_all(halves, count, &limits, arena, &pairs))
 		return false;
 	for (size_t i = 0; i < pairs.count; i++) {
@@ -487,123 +489,31 @@ static bool halves_note_new(struct writer *w, const struct half *halves, size_t 
 	return work->halves != NULL;
 }
 
-static bool sorted_make(struct sorted_pairs *s, struct arena *arena, size_t halves)
+static bool sorted_make(struct writer_pairs *s, struct arena *arena, size_t halves)
 {
 	/* Of each half two pairs at most, but for answers. */
 	size_t size = (2 * halves + 1) * sizeof(*s->starts);
 	size_t answers = ((size_t)PAIRING_ALL_MAX * halves + 1) * sizeof(*s->answers);
 
-	*s = (struct sorted_pairs){
+	*s = (struct writer_pairs){
 		.starts = arena_alloc(arena, size),
 		.lost_starts = arena_alloc(arena, size),
 		.authorize = arena_alloc(arena, size),
 		.lost_authorize = arena_alloc(arena, size),
 		.answers = arena_alloc(arena, answers),
+		.named = arena_alloc(arena, (halves + 1) * sizeof(*s->named)),
 	};
 	return s->starts != NULL && s->lost_starts != NULL && s->authorize != NULL &&
-	       s->lost_authorize != NULL && s->answers != NULL;
+	       s->lost_authorize != NULL && s->answers != NULL && s->named != NULL;
 }
 
-/* ---- where they go ---- */
-
-static bool pairs_poison(struct writer *w, struct partition p, uint32_t message, struct error *err)
-{
-	char name[PARTITION_NAME_BYTES];
-
-	partition_name(p, name);
-	partitions_add_detached(w->partitions, p);
-	w->work.poison_message = message == ROW_OF_NO_MESSAGE ? -1 : (int64_t)message;
-	error_set(err, ERROR_POISON, "partition_detached",
-		"the call that this message answers is in table \"%s\", which is not a partition "
-		"of \"%s\"",
-		name, tables[p.table].name);
-	return error_hint(err,
-		"attach it again, then `ocpp-persister dead-letters requeue --reason "
-		"partition_detached`");
-}
-
-bool writer_start_has_place(struct writer *w, const PGresult *result, int i, struct error *err)
-{
-	enum { START_NUMBER = 18, START_DETACHED = 19 };
-	static const enum table_id needed[] = {TABLE_transactions, TABLE_transaction_starts};
-	const struct row *pair = w->work.starts[result_int4(result, i, START_NUMBER)];
-	int64_t time_us = pair->cells[KEY_TIME].number;
-	bool missing = false;
-
-	if (!PQgetisnull(result, i, START_DETACHED)) /* the start is not there */
-		return *PQgetvalue(result, i, START_DETACHED) == 0 ||
-		       pairs_poison(w, partition_of(TABLE_transaction_events, time_us),
-			       pair->message, err);
-	for (size_t t = 0; t < sizeof(needed) / sizeof(*needed); t++) {
-		struct partition p = partition_of(needed[t], time_us);
-
-		if (partitions_has(w->partitions, p))
-			continue;
-		if (partitions_is_detached(w->partitions, p))
-			return pairs_poison(w, p, pair->message, err);
-		if (!batch_need_for_result(w->work.batch, p, pair->message, w->partitions, err)) {
-			w->work.poison_message = pair->message;
-			return false;
-		}
-		missing = true;
-	}
-	if (!missing)
-		return true;
-	w->work.try_again = true;
-	return error_set(err, ERROR_TRANSIENT, "partition_missing",
-		"a result belongs to a start whose transaction has no partition yet");
-}
-
-static bool pairs_on_authorize(void *context, const PGresult *result, int number, struct error *err)
-{
-	struct writer *w = context;
-	const struct row *pair;
-
-	(void)number;
-	if (PQntuples(result) == 0)
-		return true;
-	pair = w->work.authorize[result_int4(result, 0, 0)];
-	return pairs_poison(w, partition_of(TABLE_authorizations, pair->cells[KEY_TIME].number),
-		pair->message, err);
-}
-
-static bool pairs_statement(struct writer *w, enum statement_id id, struct row *const *rows,
-	size_t count, bool (*on_result)(void *, const PGresult *, int, struct error *),
-	struct error *err)
-{
-	if (count == 0)
-		return true;
-	if (!writer_rows(w, &w->statements->all[id], TABLE_exchange_pairs,
-		    tables[TABLE_exchange_pairs].columns_count, rows, count, NULL, 0, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = on_result;
-	w->requests[w->requests_count - 1].context = w;
-	return true;
-}
-
-/* The transactions that had the starts are rebuilt. */
-static bool pairs_unlink(struct batch *b, struct row *const *lost, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct transaction *t =
-			transaction_without_start(&b->arena, lost[i]->cells[KEY_STATION].text,
-				cell_text(lost[i], TABLE_exchange_pairs_transaction_id),
-				lost[i]->cells[KEY_TIME].number);
-
-		if (t == NULL || !batch_add_transaction(b, t))
-			return false;
-	}
-	return true;
-}
-
-static struct sorted_pairs *pairs_find(struct writer *w, bool fill)
+static struct writer_pairs *pairs_find(struct writer *w, bool fill)
 {
 	struct arena *arena = &w->work.batch->arena;
-	struct sorted_pairs *s = arena_alloc(arena, sizeof(*s));
+	struct writer_pairs *s = arena_alloc(arena, sizeof(*s));
 	struct half *halves;
 	size_t count, to;
 
-	w->work.names = (struct batch_rows){NULL};
 	halves = pairs_halves(w, fill, &count);
 	if (s == NULL || halves == NULL || !sorted_make(s, arena, count) ||
 		!halves_note_new(w, halves, count))
@@ -639,32 +549,55 @@ bool writer_pair_halves(struct writer *w, struct error *err)
 	for (size_t i = 0; i < own->count; i++)
 		row_settle_half(own->rows[i]);
 	w->work.pairs = own->count == 0 ? NULL : pairs_find(w, true);
-	return own->count == 0 || w->work.pairs != NULL || writer_arena_full(err);
+	return own->count == 0 || w->work.pairs != NULL || request_arena_full(err);
 }
 
-bool writer_plan_pairs(struct writer *w, struct error *err)
+bool writer_pair_again(struct writer *w, struct error *err)
 {
-	struct sorted_pairs *s = w->work.pairs;
-
-	if (s == NULL)
+	if (w->work.pairs == NULL || !w->work.pairs_differ)
 		return true;
-	if (w->work.pairs_differ) {
-		s = pairs_find(w, false);
-		if (s == NULL)
-			return writer_arena_full(err);
-	}
-	if (!pairs_unlink(w->work.batch, s->lost_starts, s->lost_starts_count))
-		return writer_arena_full(err);
-	w->work.starts = s->starts;
-	w->work.authorize = s->authorize;
-	return writer_plan_names(w, err) &&
-	       pairs_statement(w, STATEMENT_LOST_AUTHORIZE, s->lost_authorize,
-		       s->lost_authorize_count, NULL, err) &&
-	       pairs_statement(w, STATEMENT_AUTHORIZE, s->authorize, s->authorize_count,
-		       pairs_on_authorize, err) &&
-	       pairs_statement(w, STATEMENT_LOST_STARTS, s->lost_starts, s->lost_starts_count, NULL,
-		       err) &&
-	       pairs_statement(w, STATEMENT_STARTS, s->starts, s->starts_count, writer_on_starts,
-		       err) &&
-	       writer_plan_answers(w, s->answers, s->answers_count, err);
+	w->work.pairs = pairs_find(w, false);
+	return w->work.pairs != NULL || request_arena_full(err);
+}
+
+/* ---- outcomes of Authorize ---- */
+
+static bool authorize_on_detached(void *context, const PGresult *result, int number,
+	struct error *err)
+{
+	struct writer *w = context;
+	const struct row *pair;
+
+	(void)number;
+	if (PQntuples(result) == 0)
+		return true;
+	pair = w->work.pairs->authorize[result_int4(result, 0, 0)];
+	writer_blame(w, pair);
+	return partitions_refuse_result(w->partitions,
+		partition_of(TABLE_authorizations, pair->cells[KEY_TIME].number), err);
+}
+
+static bool authorize_add(struct writer *w, enum statement_id statement, struct row *const *rows,
+	size_t count, request_on_result *on_result, struct error *err)
+{
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[statement],
+			.table = TABLE_exchange_pairs,
+			.rows = rows,
+			.count = count,
+			.on_result = on_result,
+			.context = w,
+		},
+		err);
+}
+
+bool writer_plan_authorize(struct writer *w, struct error *err)
+{
+	const struct writer_pairs *s = w->work.pairs;
+
+	return s == NULL || (authorize_add(w, STATEMENT_LOST_AUTHORIZE, s->lost_authorize,
+				     s->lost_authorize_count, NULL, err) &&
+				    authorize_add(w, STATEMENT_AUTHORIZE, s->authorize,
+					    s->authorize_count, authorize_on_detached, err));
 }

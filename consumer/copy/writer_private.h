@@ -4,36 +4,29 @@
 #include "base/log.h"
 #include "copy/encode.h"
 #include "copy/pairing.h"
+#include "copy/requests.h"
+#include "copy/splits.h"
 #include "copy/writer.h"
 #include "pg/pooler.h"
 
-/* Shared by writer*.c only. */
-
-struct sorted_pairs; /* writer_pairs.c */
+/*
+ * Shared by writer*.c only. They lie in layers; a file uses those below its own
+ * (tests/lint/circles.py):
+ *
+ *	writer.c                                  batches begin, end and fail
+ *	writer_setup.c, writer_maintenance.c      a new connection; between batches
+ *	writer_plan.c                             the steps of a batch, in order: a table
+ *	all other writer_*.c                      the steps, which do not know each other
+ *	writer_claim.c, _durable.c, _loading.c    what they stand on
+ *	requests.h                                one run of requests
+ */
 
 enum {
-	WRITER_REQUESTS_MAX = 48,
 	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
 	WRITER_DURABLE_MAX = 1024, /* commits whose place in the database's log is remembered */
 	WRITER_PRUNE_ROWS = 20000, /* removed at once: some 50 ms */
 	WRITER_REASONS_MAX = 64,
 	WRITER_LOADINGS_MAX = 32, /* tables that are loaded at the same time */
-};
-
-/*
- * How far the work on a batch is. A run of requests extends as far as no answer is needed; each
- * phase begins where one is.
- */
-enum writer_phase {
-	PHASE_PARTITIONS, /* make what the batch needs and is not there */
-	PHASE_EVENTS,     /* claim; copy what has a time of its own; look up what has none */
-	PHASE_TIMELESS,   /* pair calls and results; copy what has none and was not seen; halves */
-	PHASE_PAIRS,      /* what follows from the pairs */
-	PHASE_STORE,      /* messages to the store, and answers that it learns from */
-	PHASE_KEYS,       /* lock and read transactions */
-	PHASE_MERGE,      /* merge them; read all events of ids that were used again */
-	PHASE_FINISH,     /* merged state, totals, COMMIT */
-	PHASE_COMMITTED,
 };
 
 /* Rows of one table under way: a COPY into one leaf, or into the table of the careful path. */
@@ -70,13 +63,34 @@ struct writer_reason {
 	int64_t count;
 };
 
+/* Pairs of calls and results, by what is done with them. */
+struct writer_pairs {
+	struct row **starts, **lost_starts, **authorize, **lost_authorize, **answers;
+	size_t starts_count, lost_starts_count, authorize_count, lost_authorize_count;
+	size_t answers_count;
+	struct pairs *named; /* of each id with answers that do not name their action */
+	size_t named_count;
+	bool fill; /* rows of the batch are still to be copied, and take their outcome along */
+};
+
+/* Transactions of the batch as they are to be written. */
+struct writer_merged {
+	struct row **updates;
+	struct row **old; /* partition_time as read, in a row of its own */
+	size_t updates_count;
+	struct row **inserts;
+	size_t inserts_count;
+	struct row **all;
+	size_t all_count;
+};
+
 /* What the work on one batch needs to remember between runs. */
 struct writer_work {
-	struct batch *batch; /* NULL = idle */
-	enum writer_phase phase;
-	bool claimed;
-	bool gaps_asked; /* gaps_only: which meter values fill none */
-	bool committed;
+	struct batch *batch;   /* NULL = idle */
+	size_t step;           /* the next one of the table in writer_plan.c */
+	const char *step_name; /* of the one that was planned last */
+	bool full;             /* the run has no room for all of the step: it goes on in the next */
+	bool committed;        /* stored, whatever else fails */
 	struct position after; /* of the database, once it is */
 	size_t partitions_next;
 	struct writer_made *made; /* by the current run */
@@ -85,31 +99,24 @@ struct writer_work {
 	/* Copying continues at this row of this table; timeless: of the rows without a time. */
 	int copy_table;
 	size_t copy_row;
-	bool copy_begun;
-	/* In the current run: its results say which messages are duplicates. */
-	bool copied_carefully;
-	bool store_planned; /* the same, of messages to the store */
 
-	/* Halves of exchanges near those of this batch, read in PHASE_EVENTS. */
+	/* Halves of exchanges near those of this batch. */
 	struct row **near;
 	size_t near_count;
 	size_t near_room;
-	struct sorted_pairs *pairs; /* found in PHASE_TIMELESS; NULL = no halves */
+	struct writer_pairs *pairs; /* NULL = no halves */
 	struct row **halves;        /* of the batch: by what was read, those that were not there */
 	size_t halves_new;
-	bool halves_asked;                /* the current run asks which were there */
-	bool pairs_differ;                /* by what was stored they are others */
-	struct batch_rows names;          /* of answers, found with the pairs */
-	struct row **starts, **authorize; /* pairs as they were asked for in PHASE_PAIRS */
+	bool halves_asked; /* they are not copied: the database says which were there */
+	bool pairs_differ; /* by what was stored they are others */
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */
 	bool *split;                /* per transaction: its id is known to have several sessions */
 	struct writer_merged *merged;
-	struct writer_splits *splits;
+	struct splits *splits; /* NULL = none */
 
 	bool careful[EVENT_TABLES];
-	bool dead_letters_copied;
 	struct error failure; /* kept while rolling back */
 	int64_t poison_message;
 	uint64_t loaded; /* rows of the batch that went into tables without an index */
@@ -162,8 +169,7 @@ struct writer {
 	struct attacher *attacher; /* NULL = nothing is loaded so */
 
 	struct writer_work work;
-	struct pg_request requests[WRITER_REQUESTS_MAX];
-	size_t requests_count;
+	struct requests requests; /* of the current run */
 	struct writer_copy copies[WRITER_COPIES_MAX];
 	size_t copies_count;
 	uint8_t *copy_buffer;
@@ -175,7 +181,6 @@ struct writer {
 	bool undated; /* the commits after them are not among them: their LSN could not be asked */
 	struct log_repeat durable_trouble;
 	uint64_t lsn_insert, lsn_flush; /* as read last */
-	bool schema_seen;
 
 	int64_t clock_asked_us; /* ours, before the database was asked for its own */
 	/* the database's clock is ahead by at least this much; below 0: behind */
@@ -183,52 +188,40 @@ struct writer {
 	bool clock_differs;
 };
 
-/* Fill w->requests from where the work stands, and say where it stands after them. */
-MUST_CHECK bool writer_plan(struct writer *w, struct error *err);
+/* The message of a row is what the database refuses; of a row that was stored before, none is. */
+static inline void writer_blame(struct writer *w, const struct row *row)
+{
+	w->work.poison_message = row->message == ROW_OF_NO_MESSAGE ? -1 : (int64_t)row->message;
+}
 
-/* A request at the end of the run. */
-struct pg_request *writer_request(struct writer *w);
+/* A statement with rows of the batch, or made for it, as parameters. No rows: no request. */
+MUST_CHECK static inline bool writer_add_rows(struct writer *w, const struct request_rows *rows,
+	struct error *err)
+{
+	return requests_add_rows(&w->requests, &w->work.batch->arena, rows, err);
+}
 
-/* A statement with parameters; they must live as long as the run. */
-MUST_CHECK bool writer_statement(struct writer *w, const struct pg_statement *statement,
-	const struct slice *params, size_t count, struct arena *arena, struct error *err);
+/* ---- what the steps stand on ---- */
 
-/* The first columns of rows as parameters, then count more. No rows: no statement. */
-MUST_CHECK bool writer_rows(struct writer *w, const struct pg_statement *statement,
-	enum table_id table, size_t columns_count, struct row *const *rows, size_t rows_count,
-	const struct slice *more, size_t more_count, struct error *err);
-
-/* Ask where the database's log is. */
-MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err);
-
-/* writer_plan.c: a partition that the batch needs could not be made. */
-void writer_partition_failed(struct writer *w);
-
-/* writer_claim.c: the progress as the database has it (take_over.sql), and the claim of a batch. */
-bool writer_on_progress(void *context, const PGresult *result, int number, struct error *err);
+/* writer_claim.c: the progress as the database has it (take_over.sql) ... */
+MUST_CHECK bool writer_read_progress(struct writer *w, const PGresult *result, struct error *err);
+/* ... how a batch moves it on ... */
 MUST_CHECK bool writer_plan_claim(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_commit(struct writer *w, struct error *err);
+/* ... and back. The results say whether another process has the log (work.owner_lost). */
+void writer_plan_rollback(struct writer *w);
 
-/* writer_durable.c: a commit whose place was read just now ... */
+/* writer_durable.c: ask where the database's log is ... */
+MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err);
+/* ... in the batch's own run, after its commit ... */
+MUST_CHECK bool writer_plan_commit_position(struct writer *w, struct error *err);
+/* ... a commit whose place was read just now ... */
 void writer_durable_add(struct writer *w, uint64_t seq);
 /* ... those before it whose place could not be read ... */
 void writer_durable_date(struct writer *w);
 void writer_durable_failed(struct writer *w, const struct error *err);
 /* ... and what of them is on disk. */
 void writer_durable_report(struct writer *w);
-
-/* writer.c: the end of maintenance between two batches. */
-void writer_maintenance_over(void *context, const struct error *err);
-void writer_maintenance_failed(struct writer *w);
-
-/* writer_copy.c: rows into tables. False in *done_out if the run is full. */
-MUST_CHECK bool writer_copy_rows(struct writer *w, struct batch_rows *rows, bool *done_out,
-	struct error *err);
-MUST_CHECK bool writer_copy_dead_letters(struct writer *w, bool *done_out, struct error *err);
-/* Halves of exchanges, none of which is there. */
-MUST_CHECK bool writer_copy_halves(struct writer *w, struct row *const *rows, size_t count,
-	struct error *err);
-MUST_CHECK bool writer_make_careful_tables(struct writer *w, struct error *err);
-void writer_copy_failed(struct writer *w);
 
 /* writer_loading.c: whether the rows of a partition that is not there are to be loaded first. */
 bool writer_loads(const struct writer *w, struct partition p);
@@ -245,90 +238,100 @@ void writer_loading_lost(struct writer *w, struct partition p);
 void writer_loading_forget(struct writer *w);
 void writer_loading_begin_batch(struct writer *w);
 
+/* ---- steps: each adds requests of its own to the run, or none ---- */
+
+/* writer_partitions.c: what the batch needs and is not there, each in a short transaction. */
+MUST_CHECK bool writer_plan_partitions(struct writer *w, struct error *err);
+/* They are made; or one of them could not be. */
+void writer_partitions_made(struct writer *w);
+void writer_partition_failed(struct writer *w);
+/* At the end: nobody reads rows in a table that is no longer a partition. */
+MUST_CHECK bool writer_plan_attached(struct writer *w, struct error *err);
+
+/* writer_copy.c: rows into tables. Before the batch's transaction: tables of the careful path. */
+MUST_CHECK bool writer_plan_copy_tables(struct writer *w, struct error *err);
+MUST_CHECK bool writer_copy_events(struct writer *w, struct error *err);
+MUST_CHECK bool writer_copy_dead_letters(struct writer *w, struct error *err);
+/* Rows without a time of their own that are not there yet. */
+MUST_CHECK bool writer_copy_timeless(struct writer *w, struct error *err);
+/* Halves of exchanges, none of which is there. */
+MUST_CHECK bool writer_copy_halves(struct writer *w, struct error *err);
+void writer_copy_begin_run(struct writer *w);
+void writer_copy_failed(struct writer *w);
+
+/* writer_seen.c: locks against other workers; which rows are there already. */
+MUST_CHECK bool writer_plan_gaps(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_seen(struct writer *w, struct error *err);
+MUST_CHECK bool writer_drop_seen(struct writer *w, struct error *err);
+
 /* writer_pairs.c: the halves of exchanges near those of the batch are read; then pairs are made, of
- * which rows that are to be copied take what they say; the halves are stored; what else follows
- * from the pairs is asked for. A batch without halves plans nothing. */
+ * which rows that are to be copied take what they say; the halves are stored, unless they are to be
+ * copied; by what was there, pairs are made again. A batch without halves plans nothing. */
 MUST_CHECK bool writer_plan_near(struct writer *w, struct error *err);
 MUST_CHECK bool writer_pair_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
-MUST_CHECK bool writer_plan_pairs(struct writer *w, struct error *err);
+MUST_CHECK bool writer_pair_again(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_authorize(struct writer *w, struct error *err);
 
 /* writer_names.c: names of answers that came without one. From stored copies ... */
 MUST_CHECK bool writer_plan_copies(struct writer *w, struct error *err);
 /* ... and from their calls. */
-MUST_CHECK bool writer_note_names(struct writer *w, const struct pairs *pairs);
 MUST_CHECK bool writer_plan_names(struct writer *w, struct error *err);
-
 /* Message ids of events of transactions that were there already. */
 MUST_CHECK bool writer_plan_resent(struct writer *w, struct error *err);
 
-/* A row of starts.sql: false with err if what follows from it has no partition to go to. Then the
- * batch begins again and makes it, or the result is a dead letter. */
-MUST_CHECK bool writer_start_has_place(struct writer *w, const PGresult *result, int row,
-	struct error *err);
+/* writer_starts.c: transactions of 1.6, which begin with a pair. */
+MUST_CHECK bool writer_plan_starts(struct writer *w, struct error *err);
 
-/* writer_answers.c: makes rows of what stations answered, for writer_plan_store() at the run's end.
- * The rows are of exchange_pairs. */
-MUST_CHECK bool writer_plan_answers(struct writer *w, struct row *const *pairs, size_t count,
-	struct error *err);
+/* writer_answers.c: makes rows of what stations answered, which writer_plan_store() merges. */
+MUST_CHECK bool writer_plan_answers(struct writer *w, struct error *err);
 
-/* writer_store.c: merges messages to the store. Plans nothing if there are none. */
+/* writer_store.c: merges messages to the store. */
 MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
+
+/* writer_states.c: rows that one statement merges. Layouts are compared before they are used. */
+MUST_CHECK bool writer_plan_layouts(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_states(struct writer *w, struct error *err);
+
+/* writer_transactions.c: locked and read, merged, written. */
+MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
+MUST_CHECK bool writer_merge_transactions(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
+
+/* writer_sessions.c: ids that were used again. Asks for what is known of those in the batch ... */
+MUST_CHECK bool writer_plan_splits(struct writer *w, struct error *err);
+/* ... and puts sessions in place of the rows that were there. */
+MUST_CHECK bool writer_plan_sessions(struct writer *w, struct error *err);
 
 /* writer_dead.c: dead letters that were copied become rows, or are only counted. */
 MUST_CHECK bool writer_plan_dead_letters(struct writer *w, struct error *err);
 
-/* Transactions of the batch as they are to be written. */
-struct writer_merged {
-	struct row **updates;
-	struct row **old; /* partition_time as read, in a row of its own */
-	size_t updates_count;
-	struct row **inserts;
-	size_t inserts_count;
-	struct row **all;
-	size_t all_count;
-};
-
-/* writer_sessions.c: ids that were used again. Asks for what is known of those in the batch. */
-MUST_CHECK bool writer_plan_splits(struct writer *w, struct error *err);
-/* A transaction of the batch whose id has several sessions; earliest_us: of what is new. */
-MUST_CHECK bool writer_add_split(struct writer *w, const struct transaction *t, bool shared_id);
-/* Whether an event that stood for itself now belongs to the sessions of its id. */
-bool writer_is_of_split(const struct writer *w, const struct transaction *t);
-/* Sessions in place of the rows that were there. */
-MUST_CHECK bool writer_plan_sessions(struct writer *w, struct error *err);
-
-/* writer_transactions.c. The first is pg_request.on_result of starts.sql. */
-bool writer_on_starts(void *context, const PGresult *result, int number, struct error *err);
-MUST_CHECK bool writer_plan_merge(struct writer *w, struct error *err);
-MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
-MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
+/* writer_totals.c */
+MUST_CHECK bool writer_plan_totals(struct writer *w, struct error *err);
+void writer_totals_commit(struct writer *w, const struct batch *b);
+void writer_totals_read(struct writer *w, const PGresult *result);
 
 /* writer_rights.c: a role without the rights it needs is refused, with the GRANTs. */
 MUST_CHECK bool writer_plan_rights(struct writer *w, struct error *err);
 /* The words from the settings by which secrets are known. */
 MUST_CHECK bool writer_plan_secret_keys(struct writer *w, struct error *err);
 
-/* writer_totals.c */
-void writer_totals_of(const struct writer *w, const struct batch *b, struct writer_totals *out);
-MUST_CHECK bool writer_plan_totals(struct writer *w, struct error *err);
-void writer_totals_commit(struct writer *w, const struct batch *b);
-void writer_totals_read(struct writer *w, const PGresult *result);
+/* ---- writer_plan.c ---- */
 
-/* Binary parameters from an arena; absent if it is full. */
-struct slice param_int8(struct arena *arena, int64_t value);
-struct slice param_text(const char *text);
+/* The next run of the batch: as much as can be sent without waiting for an answer. */
+MUST_CHECK bool writer_plan(struct writer *w, struct error *err);
+/* All of its steps are planned, the last of which is COMMIT. */
+bool writer_is_planned(const struct writer *w);
+/* The run succeeded, or failed (work.failure). */
+void writer_run_done(struct writer *w);
+void writer_run_failed(struct writer *w);
 
-/* SQL text from an arena; NULL if it is full. */
-char *writer_sql(struct arena *arena, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+/* ---- above it ---- */
 
-bool writer_arena_full(struct error *err);
-
-/* Fields of binary results. */
-int64_t result_int8(const PGresult *result, int row, int column);
-int32_t result_int4(const PGresult *result, int row, int column);
-struct slice result_text(const PGresult *result, int row, int column); /* absent if NULL */
-int64_t result_time(const PGresult *result, int row, int column);
+/* writer_setup.c: prepare the connection and read the progress; ends in on_ready or on_lost. */
+void writer_set_up(struct writer *w);
+/* Which partitions there are; how far the clocks differ. */
+MUST_CHECK bool writer_plan_partition_list(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_clock(struct writer *w, struct error *err);
 
 #endif

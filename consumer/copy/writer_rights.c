@@ -139,34 +139,31 @@ static const char *rights_words(struct writer *w, struct error *err)
 	text_put(&t, "}", 2); /* with its terminator */
 	made = text_end(&t);
 	if (slice_is_absent(made))
-		(void)writer_arena_full(err);
+		(void)request_arena_full(err);
 	return (const char *)made.data;
 }
 
 bool writer_plan_rights(struct writer *w, struct error *err)
 {
 	const char *schema = rights_literal(w, w->options.pg.schema);
-	struct pg_request *r = writer_request(w);
+	const char *sql = schema == NULL ? NULL : request_sql(&w->setup_arena, rights_sql, schema);
 
-	r->sql = schema == NULL ? NULL : writer_sql(&w->setup_arena, rights_sql, schema);
-	r->on_result = rights_on_missing;
-	r->context = w;
-	return r->sql != NULL || writer_arena_full(err);
+	return requests_add_sql(&w->requests, sql, rights_on_missing, w, err);
 }
 
 bool writer_plan_secret_keys(struct writer *w, struct error *err)
 {
 	const char *words;
-	struct pg_request *r;
 
 	if (w->options.secret_keys_count == 0)
 		return true;
 	words = rights_words(w, err);
 	if (words == NULL)
 		return false;
-	r = writer_request(w);
-	r->sql = writer_sql(&w->setup_arena,
-		"INSERT INTO secret_keys (word) SELECT unnest('%s'::text[]) ON CONFLICT DO NOTHING",
-		words);
-	return r->sql != NULL || writer_arena_full(err);
+	return requests_add_sql(&w->requests,
+		request_sql(&w->setup_arena,
+			"INSERT INTO secret_keys (word) SELECT unnest('%s'::text[]) "
+			"ON CONFLICT DO NOTHING",
+			words),
+		NULL, NULL, err);
 }

@@ -4,28 +4,6 @@
  * was open (rows/sessions.h). The row of the id in transaction_keys is locked meanwhile.
  */
 #include "copy/writer_private.h"
-#include "rows/sessions.h"
-
-/* An id of the batch with several sessions. */
-struct split {
-	struct slice station;
-	struct slice id;
-	bool shared_id;
-	int64_t earliest_us;
-	int64_t since_us;
-	struct session_fact *facts;
-	size_t facts_count;
-	struct transaction **costs; /* in the order of their receipt */
-	size_t costs_count;
-	struct session_flags *flags;
-	size_t flags_count;
-	struct sessions sessions;
-};
-
-struct writer_splits {
-	struct split *all;
-	size_t count;
-};
 
 /* Columns of sessions_read.sql. */
 enum found_column {
@@ -60,61 +38,6 @@ enum { FOUND_EVENT_COLUMNS = sizeof(found_columns) / sizeof(found_columns[0]) };
 
 _Static_assert(FOUND_EVENT + FOUND_EVENT_COLUMNS == FOUND_READING_START,
 	"sessions_read.sql has the columns in this order");
-
-/* ---- which ids ---- */
-
-bool writer_add_split(struct writer *w, const struct transaction *t, bool shared_id)
-{
-	struct batch *b = w->work.batch;
-	struct writer_splits *splits = w->work.splits;
-
-	if (splits == NULL) {
-		splits = w->work.splits = arena_zalloc(&b->arena, sizeof(*splits));
-		if (splits == NULL)
-			return false;
-		splits->all = arena_zalloc(&b->arena, b->transactions_count * sizeof(*splits->all));
-		if (splits->all == NULL)
-			return false;
-	}
-	splits->all[splits->count++] = (struct split){
-		.station = cell_text(t->row, TABLE_transactions_charge_station_id),
-		.id = cell_text(t->row, TABLE_transactions_transaction_id),
-		.shared_id = shared_id,
-		.earliest_us = t->earliest_us,
-		.since_us = TIME_UNDATED,
-	};
-	return true;
-}
-
-/* By station and id: in that order they were added. */
-static struct split *split_find(const struct writer_splits *splits, struct slice station,
-	struct slice id)
-{
-	size_t low = 0, high = splits == NULL ? 0 : splits->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		struct split *split = &splits->all[middle];
-		int order = slice_compare(split->station, station);
-
-		if (order == 0)
-			order = slice_compare(split->id, id);
-		if (order == 0)
-			return split;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
-bool writer_is_of_split(const struct writer *w, const struct transaction *t)
-{
-	return !slice_is_absent(t->shared_id) &&
-	       split_find(w->work.splits, cell_text(t->row, TABLE_transactions_charge_station_id),
-		       t->shared_id) != NULL;
-}
 
 /* ---- what is known of them ---- */
 
@@ -275,7 +198,7 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 {
 	struct writer *w = context;
 	struct arena *arena = &w->work.batch->arena;
-	struct writer_splits *splits = w->work.splits;
+	struct splits *splits = w->work.splits;
 	size_t count = (size_t)PQntuples(result);
 	struct session_fact *facts = arena_alloc(arena, (count + 1) * sizeof(*facts));
 	struct transaction **costs = arena_alloc(arena, (count + 1) * sizeof(struct transaction *));
@@ -283,7 +206,7 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 
 	(void)number;
 	if (facts == NULL || costs == NULL || flags == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	for (int i = 0; i < (int)count; i++) { /* those of one id follow each other */
 		int32_t n = result_int4(result, i, FOUND_NUMBER);
 		struct split *split = &splits->all[n];
@@ -301,19 +224,19 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 				split->costs = costs;
 			*costs = found_cost(arena, result, i, split);
 			if (*costs++ == NULL)
-				return writer_arena_full(err);
+				return request_arena_full(err);
 			split->costs_count++;
 			continue;
 		}
 		if (split->facts_count == 0)
 			split->facts = facts;
 		if (!found_fact(arena, result, i, split, facts++))
-			return writer_arena_full(err);
+			return request_arena_full(err);
 		split->facts_count++;
 	}
 	for (size_t i = 0; i < splits->count; i++) {
 		if (!split_make(&splits->all[i], arena))
-			return writer_arena_full(err);
+			return request_arena_full(err);
 	}
 	return true;
 }
@@ -335,25 +258,30 @@ static struct row *split_row(struct arena *arena, const struct split *split, int
 bool writer_plan_splits(struct writer *w, struct error *err)
 {
 	struct arena *arena = &w->work.batch->arena;
-	struct writer_splits *splits = w->work.splits;
+	struct splits *splits = w->work.splits;
 	struct row **rows;
 
 	if (splits == NULL)
 		return true;
 	rows = arena_alloc(arena, splits->count * sizeof(*rows));
 	if (rows == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	for (size_t i = 0; i < splits->count; i++) {
 		rows[i] = split_row(arena, &splits->all[i], splits->all[i].earliest_us);
 		if (rows[i] == NULL)
-			return writer_arena_full(err);
+			return request_arena_full(err);
 	}
-	if (!writer_rows(w, &w->statements->all[STATEMENT_SESSIONS_READ], TABLE_split_ids,
-		    TABLE_split_ids_since + 1, rows, splits->count, NULL, 0, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = splits_on_read;
-	w->requests[w->requests_count - 1].context = w;
-	return true;
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[STATEMENT_SESSIONS_READ],
+			.table = TABLE_split_ids,
+			.columns = TABLE_split_ids_since + 1,
+			.rows = rows,
+			.count = splits->count,
+			.on_result = splits_on_read,
+			.context = w,
+		},
+		err);
 }
 
 /* ---- writing ---- */
@@ -416,8 +344,7 @@ static bool written_event(struct written *out, struct arena *arena, const struct
 	return true;
 }
 
-static bool written_make(struct written *out, struct arena *arena,
-	const struct writer_splits *splits)
+static bool written_make(struct written *out, struct arena *arena, const struct splits *splits)
 {
 	size_t facts = 0;
 
@@ -452,29 +379,45 @@ static bool written_make(struct written *out, struct arena *arena,
 	return true;
 }
 
+static bool written_add(struct writer *w, enum statement_id statement, enum table_id table,
+	size_t columns, struct row *const *rows, size_t count, struct error *err)
+{
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[statement],
+			.table = table,
+			.columns = columns,
+			.rows = rows,
+			.count = count,
+		},
+		err);
+}
+
 bool writer_plan_sessions(struct writer *w, struct error *err)
 {
 	struct arena *arena = &w->work.batch->arena;
-	const struct pg_statement *all = w->statements->all;
 	struct slice keys[TABLE_session_keys_begins_at];
 	struct written written = {.ids = NULL};
+	struct request_rows removed = {
+		.statement = &w->statements->all[STATEMENT_SESSIONS_DELETE],
+		.table = TABLE_split_ids,
+		.more = keys,
+		.more_count = TABLE_session_keys_begins_at,
+	};
 
 	if (w->work.splits == NULL)
 		return true;
 	if (!written_make(&written, arena, w->work.splits) ||
 		!encode_params(arena, &tables[TABLE_session_keys], TABLE_session_keys_begins_at,
 			written.keys, written.sessions_count, keys))
-		return writer_arena_full(err);
-	return writer_rows(w, &all[STATEMENT_SESSIONS_DELETE], TABLE_split_ids,
-		       tables[TABLE_split_ids].columns_count, written.ids, written.ids_count, keys,
-		       TABLE_session_keys_begins_at, err) &&
-	       writer_rows(w, &all[STATEMENT_SESSIONS_SPLIT], TABLE_split_ids,
-		       TABLE_split_ids_split + 1, written.ids, written.splits_count, NULL, 0,
-		       err) &&
-	       writer_rows(w, &all[STATEMENT_SESSIONS_KEYS], TABLE_session_keys,
-		       tables[TABLE_session_keys].columns_count, written.keys,
-		       written.sessions_count, NULL, 0, err) &&
-	       writer_rows(w, &all[STATEMENT_SESSIONS_INSERT], TABLE_transactions,
-		       tables[TABLE_transactions].columns_count, written.sessions,
-		       written.sessions_count, NULL, 0, err);
+		return request_arena_full(err);
+	removed.rows = written.ids;
+	removed.count = written.ids_count;
+	return writer_add_rows(w, &removed, err) &&
+	       written_add(w, STATEMENT_SESSIONS_SPLIT, TABLE_split_ids, TABLE_split_ids_split + 1,
+		       written.ids, written.splits_count, err) &&
+	       written_add(w, STATEMENT_SESSIONS_KEYS, TABLE_session_keys, 0, written.keys,
+		       written.sessions_count, err) &&
+	       written_add(w, STATEMENT_SESSIONS_INSERT, TABLE_transactions, 0, written.sessions,
+		       written.sessions_count, err);
 }

@@ -37,14 +37,19 @@ bool writer_plan_store(struct writer *w, struct error *err)
 			continue;
 		sent = arena_alloc(&b->arena, sizeof(*sent));
 		if (sent == NULL)
-			return writer_arena_full(err);
+			return request_arena_full(err);
 		*sent = (struct writer_store_rows){b, rows};
-		if (!writer_rows(w, &w->statements->store[i], table, tables[table].columns_count,
-			    rows->rows, rows->count, NULL, 0, err))
+		if (!writer_add_rows(w,
+			    &(struct request_rows){
+				    .statement = &w->statements->store[i],
+				    .table = table,
+				    .rows = rows->rows,
+				    .count = rows->count,
+				    .on_result = store_on_news,
+				    .context = sent,
+			    },
+			    err))
 			return false;
-		w->requests[w->requests_count - 1].on_result = store_on_news;
-		w->requests[w->requests_count - 1].context = sent;
-		w->work.store_planned = true;
 	}
 	return true;
 }

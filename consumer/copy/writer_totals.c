@@ -23,7 +23,7 @@ static void totals_reason_name(const struct batch_message *m, char *out, size_t 
 		m->reason);
 }
 
-void writer_totals_of(const struct writer *w, const struct batch *b, struct writer_totals *out)
+static void totals_of(const struct writer *w, const struct batch *b, struct writer_totals *out)
 {
 	*out = w->totals;
 	for (size_t i = 0; i < b->messages_count; i++) {
@@ -99,7 +99,7 @@ bool writer_plan_totals(struct writer *w, struct error *err)
 	struct writer_totals totals;
 	struct slice params[11], none = {NULL, 0};
 
-	writer_totals_of(w, b, &totals);
+	totals_of(w, b, &totals);
 	totals_add_reasons(w, b, 1);
 	params[0] = param_text(w->spool_text);
 	params[1] = param_int8(&b->arena, totals.received);
@@ -113,15 +113,15 @@ bool writer_plan_totals(struct writer *w, struct error *err)
 	params[9] = param_int8(&b->arena, (int64_t)b->missing);
 	params[10] = totals_content(b);
 	totals_add_reasons(w, b, -1);
-	return writer_statement(w, &w->statements->all[STATEMENT_TOTALS], params, 11, &b->arena,
-		err);
+	return requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_TOTALS], params,
+		11, NULL, NULL, err);
 }
 
 void writer_totals_commit(struct writer *w, const struct batch *b)
 {
 	struct writer_totals totals;
 
-	writer_totals_of(w, b, &totals);
+	totals_of(w, b, &totals);
 	totals_add_reasons(w, b, 1);
 	w->totals = totals;
 }

@@ -1,142 +1,6 @@
 #include "copy/writer_private.h"
 
-/*
- * Transactions are merged here: the rows of those that the batch
- * touches are locked, read, merged and written back.
- */
-
-/* ---- pairs ---- */
-
-/* Columns of starts.sql; the last ones are read by writer_start_has_place(). */
-enum start_column {
-	START_STATION,
-	START_TIME,
-	START_EVSE,
-	START_DIGEST,
-	START_CONNECTOR,
-	START_VERSION,
-	START_TOKEN,
-	START_METER,
-	START_RESERVATION,
-	START_FLAGS,
-	START_TRANSACTION,
-	START_RESULT_TIME,
-	START_RESULT_DIGEST,
-	START_STATUS,
-	START_GROUP,
-	START_EXPIRY,
-	START_LINK,
-	START_DISTANCE,
-};
-
-static struct slice start_text(struct arena *arena, const PGresult *result, int row, int column)
-{
-	struct slice text = result_text(result, row, column);
-
-	return slice_is_absent(text) ? text : arena_copy(arena, text);
-}
-
-/* The start as a row of transaction_events, as far as a transaction is made of it. */
-static struct row *start_event(struct arena *arena, const PGresult *result, int i)
-{
-	struct row *e = row_new(arena, TABLE_transaction_events);
-
-	if (e == NULL)
-		return NULL;
-	cell_set_text(e, KEY_STATION, start_text(arena, result, i, START_STATION));
-	cell_set_number(e, KEY_TIME, result_time(result, i, START_TIME));
-	cell_set_number(e, KEY_EVSE, result_int4(result, i, START_EVSE));
-	cell_set_number(e, KEY_DIGEST, result_int8(result, i, START_DIGEST));
-	if (!PQgetisnull(result, i, START_CONNECTOR))
-		cell_set_number(e, TABLE_transaction_events_connector_id,
-			result_int4(result, i, START_CONNECTOR));
-	if (!PQgetisnull(result, i, START_RESERVATION))
-		cell_set_number(e, TABLE_transaction_events_reservation_id,
-			result_int4(result, i, START_RESERVATION));
-	cell_set_number(e, TABLE_transaction_events_flags, result_int4(result, i, START_FLAGS));
-	cell_set_text(e, TABLE_transaction_events_ocpp_version,
-		start_text(arena, result, i, START_VERSION));
-	cell_set_text(e, TABLE_transaction_events_id_token,
-		start_text(arena, result, i, START_TOKEN));
-	cell_set_text(e, TABLE_transaction_events_meter_start,
-		start_text(arena, result, i, START_METER));
-	cell_set_text(e, TABLE_transaction_events_event_type, slice_from_cstr("Started"));
-	return e;
-}
-
-static struct row *start_link_row(struct arena *arena, const PGresult *result, int i,
-	const struct row *event)
-{
-	struct row *row = row_new(arena, TABLE_transaction_starts);
-
-	if (row == NULL)
-		return NULL;
-	for (int key = 0; key < KEY_COLUMNS; key++)
-		row->cells[key] = event->cells[key];
-	cell_set_text(row, TABLE_transaction_starts_transaction_id,
-		start_text(arena, result, i, START_TRANSACTION));
-	cell_set_number(row, TABLE_transaction_starts_result_received_at,
-		result_time(result, i, START_RESULT_TIME));
-	cell_set_text(row, TABLE_transaction_starts_id_token_status,
-		start_text(arena, result, i, START_STATUS));
-	cell_set_text(row, TABLE_transaction_starts_group_id_token,
-		start_text(arena, result, i, START_GROUP));
-	if (!PQgetisnull(result, i, START_EXPIRY))
-		cell_set_number(row, TABLE_transaction_starts_expiry_date,
-			result_time(result, i, START_EXPIRY));
-	cell_set_number(row, TABLE_transaction_starts_result_digest,
-		result_int8(result, i, START_RESULT_DIGEST));
-	cell_set_number(row, TABLE_transaction_starts_link_kind,
-		result_int4(result, i, START_LINK));
-	cell_set_number(row, TABLE_transaction_starts_distance_us,
-		result_int8(result, i, START_DISTANCE));
-	return row;
-}
-
-static struct transaction *start_transaction(struct arena *arena, const PGresult *result, int i,
-	const struct row *event, const struct row *link_row)
-{
-	struct transaction_link link = {
-		.kind = (enum link_kind)result_int4(result, i, START_LINK),
-		.distance_us = result_int8(result, i, START_DISTANCE),
-		.received_us = result_time(result, i, START_RESULT_TIME),
-		.result_digest = (uint64_t)result_int8(result, i, START_RESULT_DIGEST),
-	};
-	struct transaction *t = transaction_new_16(arena, event->cells[KEY_STATION].text,
-		cell_text(link_row, TABLE_transaction_starts_transaction_id),
-		(uint64_t)event->cells[KEY_DIGEST].number);
-
-	if (t == NULL || !transaction_add_event(t, event, &link, arena))
-		return NULL;
-	transaction_add_answer(t, cell_text(link_row, TABLE_transaction_starts_id_token_status),
-		cell_text(link_row, TABLE_transaction_starts_group_id_token), &link);
-	return t;
-}
-
-bool writer_on_starts(void *context, const PGresult *result, int number, struct error *err)
-{
-	struct writer *w = context;
-	struct batch *b = w->work.batch;
-
-	(void)number;
-	for (int i = 0; i < PQntuples(result); i++) {
-		struct row *event, *link;
-		struct transaction *t;
-
-		if (!writer_start_has_place(w, result, i, err))
-			return false;
-		if (PQgetisnull(result, i, START_STATION))
-			continue; /* it was dropped with its partition */
-		event = start_event(&b->arena, result, i);
-		if (event == NULL)
-			return writer_arena_full(err);
-		link = start_link_row(&b->arena, result, i, event);
-		t = link == NULL ? NULL : start_transaction(&b->arena, result, i, event, link);
-		if (t == NULL || !batch_add_row(b, link) || !batch_add_transaction(b, t))
-			return writer_arena_full(err);
-	}
-	return true;
-}
+/* The rows of transactions that the batch touches are locked, read, merged and written back. */
 
 /* ---- keys ---- */
 
@@ -162,7 +26,7 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 	if (t != NULL)
 		t->earliest_us = TIME_UNDATED; /* of all it has */
 	if (t == NULL || t->row == NULL) {
-		writer_arena_full(err);
+		request_arena_full(err);
 		return NULL;
 	}
 	for (size_t c = 0; c < table->columns_count; c++) {
@@ -186,7 +50,7 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 		case COLUMN_BYTEA:
 			text = arena_copy(arena, result_text(result, i, column));
 			if (slice_is_absent(text)) {
-				writer_arena_full(err);
+				request_arena_full(err);
 				return NULL;
 			}
 			cell_set_text(t->row, (int)c, text);
@@ -243,7 +107,7 @@ static bool keys_on_read(void *context, const PGresult *result, int number, stru
 		w->work.split[n] = *PQgetvalue(result, i, READ_SPLIT) != 0;
 		if (!keys_take_cost(b, b->transactions[n], result, i) ||
 			!keys_take_flags(b, b->transactions[n], result, i))
-			return writer_arena_full(err);
+			return request_arena_full(err);
 		if (PQgetisnull(result, i, READ_COLUMNS))
 			continue;
 		t = keys_read(&b->arena, result, i, err);
@@ -266,47 +130,64 @@ static bool keys_plan_facts(struct writer *w, struct error *err)
 		{STATEMENT_TRANSACTION_STARTS, TABLE_transaction_starts}};
 
 	for (size_t i = 0; i < sizeof(facts) / sizeof(*facts); i++) {
-		struct batch_rows *rows = &w->work.batch->rows[facts[i].table];
+		const struct batch_rows *rows = &w->work.batch->rows[facts[i].table];
 
-		if (!writer_rows(w, &w->statements->all[facts[i].statement], facts[i].table,
-			    tables[facts[i].table].columns_count, rows->rows, rows->count, NULL, 0,
+		if (!writer_add_rows(w,
+			    &(struct request_rows){
+				    .statement = &w->statements->all[facts[i].statement],
+				    .table = facts[i].table,
+				    .rows = rows->rows,
+				    .count = rows->count,
+			    },
 			    err))
 			return false;
 	}
 	return true;
 }
 
+/* The first columns of all transactions of the batch. */
+static bool keys_add(struct writer *w, enum statement_id statement, size_t columns,
+	struct row *const *rows, request_on_result *on_result, struct error *err)
+{
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[statement],
+			.table = TABLE_transactions,
+			.columns = columns,
+			.rows = rows,
+			.count = w->work.batch->transactions_count,
+			.on_result = on_result,
+			.context = w,
+		},
+		err);
+}
+
 bool writer_plan_keys(struct writer *w, struct error *err)
 {
 	struct writer_work *work = &w->work;
 	struct batch *b = work->batch;
-	const struct pg_statement *all = w->statements->all;
-	struct row **rows = arena_alloc(&b->arena, b->transactions_count * sizeof(*rows));
+	struct row **rows;
 
+	if (b->transactions_count == 0)
+		return true;
+	rows = arena_alloc(&b->arena, b->transactions_count * sizeof(*rows));
 	work->known = arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known));
 	work->known_states =
 		arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known_states));
 	work->split = arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->split));
 	if (rows == NULL || work->known == NULL || work->known_states == NULL ||
 		work->split == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	batch_sort_transactions(b); /* pairs may have added some */
 	for (size_t i = 0; i < b->transactions_count; i++) {
 		if (!transaction_pack(b->transactions[i], &b->arena))
-			return writer_arena_full(err);
+			return request_arena_full(err);
 		rows[i] = b->transactions[i]->row;
 	}
-	if (!writer_rows(w, &all[STATEMENT_TRANSACTIONS_LOCK], TABLE_transactions, 2, rows,
-		    b->transactions_count, NULL, 0, err) ||
-		!writer_rows(w, &all[STATEMENT_TRANSACTIONS_KEYS], TABLE_transactions, 3, rows,
-			b->transactions_count, NULL, 0, err) ||
-		!keys_plan_facts(w, err) ||
-		!writer_rows(w, &all[STATEMENT_TRANSACTIONS_READ], TABLE_transactions, 2, rows,
-			b->transactions_count, NULL, 0, err))
-		return false;
-	w->requests[w->requests_count - 1].on_result = keys_on_read;
-	w->requests[w->requests_count - 1].context = w;
-	return true;
+	return keys_add(w, STATEMENT_TRANSACTIONS_LOCK, 2, rows, NULL, err) &&
+	       keys_add(w, STATEMENT_TRANSACTIONS_KEYS, 3, rows, NULL, err) &&
+	       keys_plan_facts(w, err) &&
+	       keys_add(w, STATEMENT_TRANSACTIONS_READ, 2, rows, keys_on_read, err);
 }
 
 /* ---- merged rows ---- */
@@ -316,6 +197,13 @@ static bool merged_is_same(const struct transaction *t, int64_t flags, struct sl
 {
 	return t->row->cells[TABLE_transactions_flags].number == flags &&
 	       slice_equal(cell_text(t->row, TABLE_transactions_merge_state), state);
+}
+
+static bool merge_split(struct writer *w, const struct transaction *t, bool shared_id)
+{
+	struct batch *b = w->work.batch;
+
+	return splits_add(&w->work.splits, &b->arena, b->transactions_count, t, shared_id);
 }
 
 static bool merge_known(struct writer *w, size_t i, struct error *err)
@@ -329,14 +217,14 @@ static bool merge_known(struct writer *w, size_t i, struct error *err)
 	int64_t last = known->row->cells[TABLE_transactions_last_event_at].number;
 
 	if (old == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	old->cells[0] = known->row->cells[TABLE_transactions_partition_time];
 	if (!transaction_merge(known, b->transactions[i], &b->arena))
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	if (known->resplit)
-		return writer_add_split(w, known, false) || writer_arena_full(err);
+		return merge_split(w, known, false) || request_arena_full(err);
 	if (!transaction_pack(known, &b->arena))
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	m->all[m->all_count++] = known->row;
 	if (merged_is_same(known, flags, w->work.known_states[i]) &&
 		known->row->cells[TABLE_transactions_first_event_at].number == first &&
@@ -354,7 +242,7 @@ static bool merge_one(struct writer *w, size_t i, struct error *err)
 	struct transaction *t = b->transactions[i];
 
 	if (w->work.split[i] || t->resplit)
-		return writer_add_split(w, t, t->shared) || writer_arena_full(err);
+		return merge_split(w, t, t->shared) || request_arena_full(err);
 	if (w->work.known[i] != NULL)
 		return merge_known(w, i, err);
 	/* Costs and flags wait for their transaction. */
@@ -379,27 +267,28 @@ static struct writer_merged *merged_new(struct arena *arena, size_t count)
 											    : m;
 }
 
-bool writer_plan_merge(struct writer *w, struct error *err)
+bool writer_merge_transactions(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 
-	w->work.splits = NULL;
+	if (b->transactions_count == 0)
+		return true;
 	w->work.merged = merged_new(&b->arena, b->transactions_count);
 	if (w->work.merged == NULL)
-		return writer_arena_full(err);
+		return request_arena_full(err);
 	/* First those whose ids may be used again: what stands for itself asks for them. */
 	for (int shared = 1; shared >= 0; shared--) {
 		for (size_t i = 0; i < b->transactions_count; i++) {
 			const struct transaction *t = b->transactions[i];
 
 			if (slice_is_absent(t->shared_id) != (shared == 1) ||
-				writer_is_of_split(w, t))
+				splits_take(w->work.splits, t))
 				continue;
 			if (!merge_one(w, i, err))
 				return false;
 		}
 	}
-	return writer_plan_splits(w, err);
+	return true;
 }
 
 /* partition_time of each row as an array parameter of its own. */
@@ -411,10 +300,25 @@ static bool old_times_param(struct batch *b, const struct writer_merged *m, stru
 	return encode_params(&b->arena, &old_table, 1, m->old, m->updates_count, out);
 }
 
+static bool transactions_add(struct writer *w, enum statement_id statement, size_t columns,
+	struct row *const *rows, size_t count, const struct slice *more, struct error *err)
+{
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[statement],
+			.table = TABLE_transactions,
+			.columns = columns,
+			.rows = rows,
+			.count = count,
+			.more = more,
+			.more_count = more == NULL ? 0 : 1,
+		},
+		err);
+}
+
 bool writer_plan_transactions(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
-	const struct pg_statement *all = w->statements->all;
 	const struct writer_merged *m = w->work.merged;
 	size_t columns = tables[TABLE_transactions].columns_count;
 	struct slice old_times;
@@ -422,12 +326,10 @@ bool writer_plan_transactions(struct writer *w, struct error *err)
 	if (b->transactions_count == 0)
 		return true;
 	if (m->updates_count > 0 && !old_times_param(b, m, &old_times))
-		return writer_arena_full(err);
-	return writer_plan_sessions(w, err) &&
-	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_UPDATE], TABLE_transactions, columns,
-		       m->updates, m->updates_count, &old_times, 1, err) &&
-	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_INSERT], TABLE_transactions, columns,
-		       m->inserts, m->inserts_count, NULL, 0, err) &&
-	       writer_rows(w, &all[STATEMENT_TRANSACTIONS_MOVE], TABLE_transactions, 3, m->all,
-		       m->all_count, NULL, 0, err);
+		return request_arena_full(err);
+	return transactions_add(w, STATEMENT_TRANSACTIONS_UPDATE, columns, m->updates,
+		       m->updates_count, &old_times, err) &&
+	       transactions_add(w, STATEMENT_TRANSACTIONS_INSERT, columns, m->inserts,
+		       m->inserts_count, NULL, err) &&
+	       transactions_add(w, STATEMENT_TRANSACTIONS_MOVE, 3, m->all, m->all_count, NULL, err);
 }

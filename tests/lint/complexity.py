@@ -13,7 +13,6 @@ COMPLEXITY_MAX = 15
 EXCEPTIONS = {
     "consumer/copy/pairing.c": {"pairing_find": 20, "late_is_alone": 17},
     "consumer/copy/statement.c": {"put_word": 16},
-    "consumer/copy/writer_plan.c": {"plan_after_events": 16},
     "consumer/daemon/pipeline.c": {"pipeline_failed": 18},
     "consumer/replay/json_scan.c": {"scan_value_size": 17},
     "consumer/rows/rows.c": {"rows_half": 17, "rows_from_message": 16},

@@ -107,6 +107,19 @@ class Circles(Tree):
         self.assertEqual(self.check(), [])
         self.assertIn("consumer/x/ holds no circle", self.check("consumer/x/")[0])
 
+    def test_files_of_a_layer_use_only_those_below(self):
+        self.compiled({"consumer/x/a.c": "int b(void);\nint a(void) { return b(); }\n",
+                       "consumer/x/b.c": "int c(void);\nint b(void) { return c(); }\n",
+                       "consumer/x/c.c": "int c(void) { return 0; }\n"})
+
+        def check(*layers):
+            return circles.check(self.root, self.root, (), layers)
+        self.assertEqual(check(["consumer/x/c.c"], ["consumer/x/*.c"], ["consumer/x/a.c"]), [])
+        self.assertEqual(check(["consumer/x/*.c"], ["consumer/x/a.c"]), [
+            "consumer/x/b.c:1: uses c of consumer/x/c.c, which is not in a layer below"])
+        self.assertEqual(check(["consumer/x/a.c"], ["consumer/x/b.c"]), [
+            "consumer/x/a.c:1: uses b of consumer/x/b.c, which is not in a layer below"])
+
     def test_two_programs_may_use_one_name(self):
         files = {"consumer/x/a.c": "int b(void);\nint a(void) { return b(); }\n",
                  "consumer/x/b.c": "int b(void) { return 0; }\n"}

@@ -1,0 +1,101 @@
+#ifndef COPY_REQUESTS_H
+#define COPY_REQUESTS_H
+
+#include "base/arena.h"
+#include "pg/session.h"
+#include "rows/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One run of requests: what is sent to PostgreSQL without waiting for an answer between them. A
+ * request is complete when it is added: its text or statement, its parameters, and who reads its
+ * results. Knows nothing of batches. All on the loop's thread.
+ *
+ * Texts and parameters are in an arena of the caller and must live as long as the run. Where a
+ * function returns false, the arena is full.
+ */
+enum { REQUESTS_MAX = 48 };
+
+/* As pg_request.on_result. */
+typedef bool request_on_result(void *context, const PGresult *result, int number,
+	struct error *err);
+
+struct requests {
+	struct pg_request list[REQUESTS_MAX];
+	size_t count;
+	bool asked; /* a statement of the run has results that somebody reads */
+};
+
+/* A statement whose parameters are rows, then more. */
+struct request_rows {
+	const struct pg_statement *statement;
+	enum table_id table;
+	size_t columns; /* the first of the table's; 0 = all */
+	struct row *const *rows;
+	size_t count;
+	const struct slice *more;
+	size_t more_count;
+	request_on_result *on_result; /* NULL = nobody reads its results */
+	void *context;
+};
+
+/* Begin a run: the list is empty. */
+void requests_begin(struct requests *r);
+
+/* Do them in order; on_done as for pg_session_run(). */
+void requests_run(struct requests *r, struct pg_session *session,
+	void (*on_done)(void *context, const struct error *err), void *context);
+
+/* SQL without parameters, one or several statements. sql == NULL: the arena was full. */
+MUST_CHECK bool requests_add_sql(struct requests *r, const char *sql, request_on_result *on_result,
+	void *context, struct error *err);
+
+/* The same, of a text that is there for good. */
+void requests_add_literal(struct requests *r, const char *sql);
+
+/* A statement with binary parameters. */
+MUST_CHECK bool requests_add(struct requests *r, struct arena *arena,
+	const struct pg_statement *statement, const struct slice *params, size_t count,
+	request_on_result *on_result, void *context, struct error *err);
+
+/* The same with rows as parameters. No rows: no request. */
+MUST_CHECK bool requests_add_rows(struct requests *r, struct arena *arena,
+	const struct request_rows *rows, struct error *err);
+
+/* A statement that is, or ends in, COMMIT: if the connection is lost during it, the outcome is
+ * uncertain. */
+MUST_CHECK bool requests_add_commit(struct requests *r, struct arena *arena,
+	const struct pg_statement *statement, request_on_result *on_result, void *context,
+	struct error *err);
+
+/*
+ * COPY into a table, of which columns is "(a, b) FROM STDIN (FORMAT binary)"; next as
+ * pg_request.copy_next. After SQL without a COPY of its own it becomes part of that request, which
+ * saves a round trip. In *request_out: its place in the list.
+ */
+MUST_CHECK bool requests_add_copy(struct requests *r, struct arena *arena, const char *table,
+	const char *columns, bool (*next)(void *context, struct slice *chunk_out), void *context,
+	size_t *request_out, struct error *err);
+
+/* Always false. */
+bool request_arena_full(struct error *err);
+
+/* SQL text from an arena; NULL if it is full. */
+char *request_sql(struct arena *arena, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Binary parameters from an arena; absent if it is full. */
+struct slice param_int4(struct arena *arena, int64_t value);
+struct slice param_int8(struct arena *arena, int64_t value);
+struct slice param_text(const char *text);
+
+/* Fields of binary results. */
+int64_t result_int8(const PGresult *result, int row, int column);
+int32_t result_int4(const PGresult *result, int row, int column);
+struct slice result_text(const PGresult *result, int row, int column); /* absent if NULL */
+int64_t result_time(const PGresult *result, int row, int column);
+
+#endif

@@ -1,0 +1,42 @@
+#ifndef COPY_SPLITS_H
+#define COPY_SPLITS_H
+
+#include "base/arena.h"
+#include "rows/sessions.h"
+#include "rows/transaction.h"
+
+#include <stdbool.h>
+
+/*
+ * Ids of transactions of a batch that were used more than once: found while transactions are merged
+ * (writer_transactions.c), turned into sessions after that (writer_sessions.c). Pure; everything is
+ * in the batch's arena.
+ */
+struct split {
+	struct slice station;
+	struct slice id;
+	bool shared_id;
+	int64_t earliest_us; /* of what is new */
+	int64_t since_us;    /* what is known begins there; TIME_UNDATED = all of it */
+	struct session_fact *facts;
+	size_t facts_count;
+	struct transaction **costs; /* in the order of their receipt */
+	size_t costs_count;
+	struct session_flags *flags;
+	size_t flags_count;
+	struct sessions sessions;
+};
+
+struct splits {
+	struct split *all; /* by station and id: the order in which they are added */
+	size_t count;
+};
+
+/* *splits == NULL: none yet; room for max is made then. False if the arena is full. */
+MUST_CHECK bool splits_add(struct splits **splits, struct arena *arena, size_t max,
+	const struct transaction *t, bool shared_id);
+
+/* Whether an event that stood for itself now belongs to the sessions of its id. */
+bool splits_take(const struct splits *splits, const struct transaction *t);
+
+#endif

@@ -1,0 +1,155 @@
+#include "base/iso8601.h"
+#include "copy/writer_private.h"
+
+/*
+ * Partitions that a batch needs and that are not there, or tables that become them
+ * (writer_loading.c): each is made in a short transaction of its own, before the batch's.
+ */
+enum { PARTITIONS_IN_RUN = 16 };
+
+static bool partition_on_made(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer_made *made = context;
+
+	(void)err;
+	if (number == 2) /* after BEGIN and SET */
+		made->loading = made->loading && *PQgetvalue(result, 0, 0) == 't';
+	return true;
+}
+
+/* gives_up: the rows loaded for it are moved there by the attacher. */
+static bool plan_partition(struct writer *w, const struct batch_need *need, bool gives_up,
+	struct error *err)
+{
+	struct writer_made *made = &w->work.made[w->work.made_count++];
+	struct partition p = need->partition;
+	char time[ISO8601_BYTES], loading_name[PARTITION_NAME_BYTES];
+	const char *sql;
+
+	*made = (struct writer_made){.partition = p,
+		.loading = !need->at_once && writer_loads(w, p),
+		.gives_up = gives_up};
+	iso8601_format(partition_time(p), time);
+	partition_loading_name(p, loading_name);
+	/* From here on: if this run fails, what was done is unknown. */
+	if (gives_up)
+		writer_loading_lost(w, p);
+	sql = request_sql(&w->work.batch->arena,
+		"BEGIN; SET LOCAL lock_timeout = '%s'; SELECT %s('%s', '%s'); COMMIT%s%s%s",
+		made->loading ? "10s" : "2s", made->loading ? "load_partition" : "ensure_partition",
+		tables[p.table].name, time, gives_up ? "; SELECT end_loading('" : "",
+		gives_up ? loading_name : "", gives_up ? "')" : "");
+	return requests_add_sql(&w->requests, sql, partition_on_made, made, err);
+}
+
+bool writer_plan_partitions(struct writer *w, struct error *err)
+{
+	struct writer_work *work = &w->work;
+	struct batch *b = work->batch;
+
+	work->made_count = 0;
+	if (work->made == NULL) {
+		work->made = arena_alloc(&b->arena, PARTITIONS_IN_RUN * sizeof(*work->made));
+		if (work->made == NULL)
+			return request_arena_full(err);
+	}
+	for (; work->partitions_next < b->needs_count; work->partitions_next++) {
+		const struct batch_need *need = &b->needs[work->partitions_next];
+		bool loading = partitions_is_loading(w->partitions, need->partition);
+
+		if (partitions_has(w->partitions, need->partition) || (loading && !need->at_once))
+			continue;
+		if (work->made_count == PARTITIONS_IN_RUN) {
+			work->full = true;
+			return true;
+		}
+		if (!plan_partition(w, need, loading, err))
+			return false;
+	}
+	return true;
+}
+
+/* A message of the batch that needs the partition; -1 if none says so itself. */
+static int64_t partition_message_of(const struct batch *b, struct partition p)
+{
+	enum table_id table = p.table;
+
+	/* A start may be needed where transactions and their links go. */
+	if (table == TABLE_transactions || table == TABLE_transaction_starts)
+		table = TABLE_transaction_events;
+	for (int timeless = 0; timeless < 2; timeless++) {
+		const struct batch_rows *rows = timeless ? &b->timeless[table] : &b->rows[table];
+
+		for (size_t i = 0; i < rows->count; i++) {
+			if (partition_of(p.table, rows->rows[i]->cells[KEY_TIME].number).number ==
+				p.number)
+				return rows->rows[i]->message;
+		}
+	}
+	for (size_t i = 0; i < b->needs_count; i++) {
+		const struct batch_need *need = &b->needs[i];
+
+		if (need->partition.table == p.table && need->partition.number == p.number &&
+			need->message != BATCH_NO_MESSAGE)
+			return need->message;
+	}
+	return -1;
+}
+
+void writer_partition_failed(struct writer *w)
+{
+	size_t request = pg_session_failed_request(w->session);
+
+	if (w->work.failure.kind != ERROR_POISON || request >= w->work.made_count)
+		return;
+	partitions_add_detached(w->partitions, w->work.made[request].partition);
+	w->work.poison_message =
+		partition_message_of(w->work.batch, w->work.made[request].partition);
+}
+
+void writer_partitions_made(struct writer *w)
+{
+	for (size_t i = 0; i < w->work.made_count; i++) {
+		const struct writer_made *made = &w->work.made[i];
+
+		if (made->loading)
+			writer_loading_made(w, made->partition);
+		else
+			partitions_add(w->partitions, made->partition);
+		if (made->gives_up)
+			attacher_add(w->attacher, made->partition);
+	}
+	w->work.made_count = 0;
+}
+
+bool writer_plan_attached(struct writer *w, struct error *err)
+{
+	static const struct column column = {"name", COLUMN_TEXT};
+	static const struct table table = {"names", &column, 1, STEP_NONE, TABLE_COUNT};
+	struct batch *b = w->work.batch;
+	struct row **rows = arena_alloc(&b->arena, (b->needs_count + 1) * sizeof(*rows));
+	struct slice param;
+	size_t count = 0;
+
+	if (rows == NULL)
+		return request_arena_full(err);
+	for (size_t i = 0; i < b->needs_count; i++) {
+		char name[PARTITION_NAME_BYTES];
+		struct slice copy;
+
+		if (partitions_is_loading(w->partitions, b->needs[i].partition))
+			continue;
+		partition_name(b->needs[i].partition, name);
+		copy = arena_copy(&b->arena, slice_from_cstr(name));
+		rows[count] = arena_zalloc(&b->arena, sizeof(struct row) + sizeof(struct cell));
+		if (rows[count] == NULL || slice_is_absent(copy))
+			return request_arena_full(err);
+		cell_set_text(rows[count++], 0, copy);
+	}
+	if (count == 0)
+		return true;
+	if (!encode_params(&b->arena, &table, 1, rows, count, &param))
+		return request_arena_full(err);
+	return requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_ATTACHED],
+		&param, 1, NULL, NULL, err);
+}

@@ -1,0 +1,265 @@
+#include "base/clock.h"
+#include "base/log.h"
+#include "copy/writer_private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/*
+ * What is done with a new connection before batches: is the schema the right one, has our role its
+ * rights, which partitions are there, and where is the log?
+ */
+static const int64_t CLOCK_DIFFERS_US = 5 * US_PER_SECOND; /* logged beyond it */
+
+/* Every statement of ours looks keys up in a few rows of large tables: other plans are mistakes. */
+static const char setup_sql[] =
+	"SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; "
+	"SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
+
+static bool setup_on_schema(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	int64_t version;
+	bool dirty;
+
+	(void)number;
+	if (PQntuples(result) == 0) {
+		error_set(err, ERROR_FATAL, "schema_behind", "the database has no schema yet");
+		return error_hint(err, "`ocpp-persister migrate up` creates it, or run --migrate");
+	}
+	version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	dirty = *PQgetvalue(result, 0, 1) == 't';
+	if (dirty) {
+		error_set(err, ERROR_FATAL, "schema_dirty",
+			"migration %" PRId64 " of the database was begun and not finished",
+			version);
+		return error_hint(err,
+			"see `ocpp-persister migrate status`, repair it by hand, then "
+			"`ocpp-persister migrate force %" PRId64 "`",
+			version);
+	}
+	if (version < w->options.schema_version) {
+		error_set(err, ERROR_FATAL, "schema_behind",
+			"the database is at version %" PRId64 ", this program needs %" PRId64,
+			version, w->options.schema_version);
+		return error_hint(err,
+			"`ocpp-persister migrate up` brings it there, or run --migrate");
+	}
+	if (version > w->options.schema_version) {
+		error_set(err, ERROR_FATAL, "schema_ahead",
+			"the database is at version %" PRId64 ", this program knows %" PRId64,
+			version, w->options.schema_version);
+		return error_hint(err,
+			"run the newer program, or go back with its "
+			"`ocpp-persister migrate goto %" PRId64 "`",
+			w->options.schema_version);
+	}
+	return true;
+}
+
+static bool setup_on_partitions(void *context, const PGresult *result, int number,
+	struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	(void)err;
+	partitions_forget(w->partitions);
+	for (int i = 0; i < PQntuples(result); i++) {
+		struct partition p;
+
+		if (!partition_name_parse(PQgetvalue(result, i, 0), &p))
+			continue;
+		switch (*PQgetvalue(result, i, 1)) {
+		case 'p':
+			partitions_add(w->partitions, p);
+			break;
+		case 'l':
+			partitions_promise(w->partitions, p);
+			break;
+		default:
+			partitions_add_detached(w->partitions, p);
+		}
+	}
+	return true;
+}
+
+/*
+ * The database read its clock at some time between our question and its answer: by so much the two
+ * clocks differ at least. What is within that time is no difference that we can know of.
+ */
+static bool setup_on_clock(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+	int64_t theirs_us = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	int64_t ahead_us = theirs_us - clock_wall_us(), behind_us = theirs_us - w->clock_asked_us;
+	bool differs;
+
+	(void)number;
+	(void)err;
+	w->clock_offset_us = ahead_us > 0 ? ahead_us : behind_us < 0 ? behind_us : 0;
+	differs = w->clock_offset_us > CLOCK_DIFFERS_US || w->clock_offset_us < -CLOCK_DIFFERS_US;
+	if (differs && !w->clock_differs)
+		log_warn("clock_differs",
+			"the clocks here and at the database differ; with several workers, calls "
+			"and results that arrive at different ones may not be paired: set the "
+			"clocks by NTP",
+			"database_ahead_ms=%" PRId64, w->clock_offset_us / US_PER_MS);
+	else if (!differs && w->clock_differs)
+		log_info("clock_agrees", "", "database_ahead_ms=%" PRId64,
+			w->clock_offset_us / US_PER_MS);
+	w->clock_differs = differs;
+	return true;
+}
+
+static bool setup_on_layouts(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	(void)err;
+	for (int i = 0; i < PQntuples(result); i++)
+		layouts_learn(w->layouts, (uint64_t)result_int8(result, i, 0),
+			result_text(result, i, 1));
+	return true;
+}
+
+#define CLOCK_SQL "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+/* p: a partition; d: a table that has the name of one; l: a table that is to become one. */
+#define SETUP_PARTITIONS_SQL                                                                       \
+	"SELECT c.relname, CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) " \
+	"THEN 'p' ELSE 'd' END "                                                                   \
+	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "                           \
+	"WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'f') "                          \
+	"UNION ALL SELECT left(table_name, -length('_loading')), 'l' FROM loading_partitions"
+
+bool writer_plan_partition_list(struct writer *w, struct error *err)
+{
+	return requests_add_sql(&w->requests, SETUP_PARTITIONS_SQL, setup_on_partitions, w, err);
+}
+
+bool writer_plan_clock(struct writer *w, struct error *err)
+{
+	w->clock_asked_us = clock_wall_us();
+	return requests_add_sql(&w->requests, CLOCK_SQL, setup_on_clock, w, err);
+}
+
+static bool setup_on_take_over(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	if (!writer_read_progress(w, result, err))
+		return false;
+	writer_totals_read(w, result);
+	return true;
+}
+
+/* A half-dead connection of an earlier run may still hold the row of our progress. */
+static bool setup_plan_terminate(struct writer *w, struct error *err)
+{
+	return requests_add_sql(&w->requests,
+		request_sql(&w->setup_arena,
+			"SELECT pg_terminate_backend(a.pid) FROM ingest_progress p "
+			"JOIN pg_stat_activity a ON a.pid = p.backend_pid AND a.backend_start = "
+			"p.backend_start WHERE p.spool = '%s' AND a.pid <> pg_backend_pid()",
+			w->spool_text),
+		NULL, NULL, err);
+}
+
+static bool setup_plan_take_over(struct writer *w, struct error *err)
+{
+	const struct position *begin = &w->options.begin;
+	struct slice none = {NULL, 0}, params[7];
+
+	params[0] = param_text(w->spool_text);
+	params[1] = param_int8(&w->setup_arena, (int64_t)begin->seq);
+	params[2] = param_text(w->owner_text);
+	params[3] = param_text(w->options.client_id);
+	params[4] = begin->counted ? param_int8(&w->setup_arena, (int64_t)begin->records) : none;
+	params[5] = begin->digested ? param_int8(&w->setup_arena, (int64_t)begin->digest) : none;
+	params[6] =
+		begin->digested ? param_int8(&w->setup_arena, (int64_t)begin->digest_from) : none;
+	return requests_add(&w->requests, &w->setup_arena, &w->statements->all[STATEMENT_TAKE_OVER],
+		params, 7, setup_on_take_over, w, err);
+}
+
+static bool setup_plan(struct writer *w, struct error *err)
+{
+	struct requests *r = &w->requests;
+
+	requests_begin(r);
+	requests_add_literal(r, setup_sql);
+	if (!writer_plan_rights(w, err))
+		return false;
+	requests_add_literal(r, w->options.commit_sync ? "SET synchronous_commit = on"
+						       : "SET synchronous_commit = off");
+	if (!writer_plan_clock(w, err) ||
+		!requests_add_sql(r, "SELECT version, dirty FROM schema_migrations LIMIT 1",
+			setup_on_schema, w, err) ||
+		!setup_plan_terminate(w, err))
+		return false;
+	/* What fills gaps must see every row. */
+	if (w->options.gaps_only)
+		requests_add_literal(r, "SELECT forbid_loading()");
+	return writer_plan_secret_keys(w, err) && writer_plan_partition_list(w, err) &&
+	       setup_plan_take_over(w, err) &&
+	       requests_add(r, &w->setup_arena, &w->statements->all[STATEMENT_KNOWN_LAYOUTS], NULL,
+		       0, setup_on_layouts, w, err) &&
+	       writer_plan_positions(w, &w->setup_arena, err);
+}
+
+static void setup_on_done(void *context, const struct error *err)
+{
+	struct writer *w = context;
+	struct error failure;
+
+	if (err != NULL) {
+		failure = *err;
+		if (strcmp(failure.sqlstate, "42P01") == 0) {
+			error_set(&failure, ERROR_FATAL, "schema_behind",
+				"the database has no schema \"%s\" of ocpp-persister",
+				w->options.pg.schema);
+			error_hint(&failure,
+				"`ocpp-persister migrate up` creates it, or run --migrate");
+		}
+		pg_session_close(w->session);
+		w->events.on_lost(w->events.context, &failure);
+		return;
+	}
+	/* What was noted before the connection was lost may be of another history. */
+	w->durable_count = 0;
+	w->undated = false;
+	writer_durable_add(w, w->at.seq);
+	w->idle = true;
+	w->events.on_ready(w->events.context, &w->at);
+}
+
+static void setup_on_checked(void *context, const struct error *refused)
+{
+	struct writer *w = context;
+	struct error err;
+
+	if (refused != NULL) {
+		setup_on_done(w, refused);
+		return;
+	}
+	memset(w->careful_made, 0, sizeof(w->careful_made));
+	w->dead_table_made = false;
+	w->dead_letters_room = 0;
+	partitions_forget(w->partitions);
+	writer_loading_forget(w);
+	layouts_forget(w->layouts);
+	arena_reset(&w->setup_arena);
+	if (!setup_plan(w, &err)) {
+		setup_on_done(w, &err);
+		return;
+	}
+	requests_run(&w->requests, w->session, setup_on_done, w);
+}
+
+void writer_set_up(struct writer *w)
+{
+	pg_pooler_check(w->pooler, w->session, setup_on_checked, w);
+}

@@ -1,0 +1,93 @@
+#include "base/log.h"
+#include "copy/writer_private.h"
+
+#include <inttypes.h>
+
+/* Rows that one statement merges: layouts of meter values, and what a station or connector was last
+ * known to be. */
+
+static const struct {
+	enum statement_id statement;
+	enum table_id table;
+} states[] = {
+	{STATEMENT_CONNECTOR_STATUS, TABLE_connector_status},
+	{STATEMENT_OPERATION_STATUS, TABLE_station_operations},
+	{STATEMENT_STATION_BOOTS, TABLE_station_boots},
+	{STATEMENT_STATION_HEARTBEATS, TABLE_station_heartbeats},
+};
+
+enum { STATES = sizeof(states) / sizeof(*states) };
+
+static bool states_add(struct writer *w, enum statement_id statement, enum table_id table,
+	request_on_result *on_result, struct error *err)
+{
+	const struct batch_rows *rows = &w->work.batch->rows[table];
+
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &w->statements->all[statement],
+			.table = table,
+			.rows = rows->rows,
+			.count = rows->count,
+			.on_result = on_result,
+			.context = w,
+		},
+		err);
+}
+
+/* The row has the id of another layout and must not be read by it: it has to describe itself. */
+static bool layouts_on_differ(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	if (PQntuples(result) == 0)
+		return true;
+	for (int i = 0; i < PQntuples(result); i++) {
+		int64_t id = result_int8(result, i, 0);
+
+		if (layouts_differ(w->layouts, (uint64_t)id, result_text(result, i, 1)))
+			log_warn("layout_differs",
+				"two sets of samples have one digest; rows of the one that is not "
+				"stored describe themselves",
+				"layout_id=%" PRId64, id);
+	}
+	return error_set(err, ERROR_TRANSIENT, "layout_differs",
+		"a layout of meter values has the id of another one; the batch is made again "
+		"without it");
+}
+
+bool writer_plan_layouts(struct writer *w, struct error *err)
+{
+	return states_add(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, err) &&
+	       states_add(w, STATEMENT_LAYOUTS_DIFFER, TABLE_meter_value_layouts, layouts_on_differ,
+		       err);
+}
+
+/* A retained message says nothing new about a state if it was stored before. */
+static void states_drop_retained(struct batch *b)
+{
+	for (size_t t = 0; t < STATES; t++) {
+		struct batch_rows *rows = &b->rows[states[t].table];
+		size_t kept = 0;
+
+		for (size_t i = 0; i < rows->count; i++) {
+			struct row *row = rows->rows[i];
+
+			if (!row->retained ||
+				b->messages[row->message].outcome != OUTCOME_DUPLICATE)
+				rows->rows[kept++] = row;
+		}
+		rows->count = kept;
+	}
+}
+
+bool writer_plan_states(struct writer *w, struct error *err)
+{
+	states_drop_retained(w->work.batch);
+	for (size_t i = 0; i < STATES; i++) {
+		if (!states_add(w, states[i].statement, states[i].table, NULL, err))
+			return false;
+	}
+	return true;
+}
