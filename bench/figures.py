@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+import format_figures
 import mqtt_probe
 import one_figures
 import replay_figures
@@ -24,7 +25,7 @@ PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
 SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside",
-            "one")
+            "one", "formats")
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -219,6 +220,11 @@ def one(rounds, count):
                                                for who in ("one", "many"))}
 
 
+def formats(rounds, lines):
+    with Bench("interval") as b:
+        return format_figures.measure(b, rounds, lines)
+
+
 # ---- the table ----
 
 def medians(runs):
@@ -240,6 +246,7 @@ def measure(options):
         "replay_all": lambda: medians([replay(messages, "meter") for _ in range(runs)]),
         "beside": lambda: medians([beside(messages, 20) for _ in range(runs)]),
         "one": lambda: one(runs, options.messages),
+        "formats": lambda: formats(runs, messages),
     }
     figures = {}
     for name in options.only or SECTIONS:
@@ -265,6 +272,8 @@ def table(figures):
         replay_figures.tell_beside(figures["beside"])
     if "one" in figures:
         one_figures.tell(figures["one"])
+    if "formats" in figures:
+        format_figures.tell(figures["formats"])
     peak = max(f["rss_peak_mib"] for f in figures.values())
     print(f"\npeak RSS of the persister, all of the above: {peak:.1f} MiB")
 

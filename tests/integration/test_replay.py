@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import format_figures
 import psycopg
 import pytest
 import rig
@@ -291,6 +292,23 @@ def test_frames_without_a_direction_are_what_live_stored(running, migrated, publ
                       "ORDER BY received_at"), talk))
     found = replay(migrated, "--lines", "{time} {station} {frame}", "-", input=lines)
     assert (found["stored"], found["duplicate"]) == (0, 4)
+
+
+def test_each_documented_form_of_a_log_gives_the_same_tables(empty, tmp_path):
+    """Those that bench/run measures."""
+    count, wanted = 700, None
+    for number, name in enumerate(format_figures.FORMS):
+        path, database = tmp_path / f"log{number}", empty()
+        found = replay(database, *format_figures.write(path, name, count), path)
+        assert (found["stored"] + found["skipped"], found["records"]) == (count, count), name
+        assert found["unreadable"] == 0, name
+        # evcc's log has no fractions of a second.
+        if name != "evcc":
+            wanted = wanted or contents(database)
+            assert contents(database) == wanted, name
+    path = tmp_path / "values.csv"
+    found = replay(empty(), *format_figures.write(path, format_figures.CSV, count), path)
+    assert found["stored"] == count
 
 
 def test_rate_is_kept(log, empty):
