@@ -33,11 +33,16 @@ void batch_fini(struct batch *b)
 
 void batch_reset(struct batch *b)
 {
+	batch_clear(b);
+	arena_reset(&b->arena);
+}
+
+void batch_clear(struct batch *b)
+{
 	struct arena arena = b->arena;
 	int64_t window_us = b->dedupe_window_us;
 	bool gaps_only = b->gaps_only;
 
-	arena_reset(&arena);
 	*b = (struct batch){.arena = arena, .dedupe_window_us = window_us, .gaps_only = gaps_only};
 }
 

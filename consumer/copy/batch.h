@@ -71,6 +71,11 @@ struct batch {
 	int64_t dedupe_window_us;
 	bool gaps_only; /* meter values of one station, time and EVSE are equal; stays */
 	bool trial;     /* to be rolled back: would its content be accepted? */
+	bool apart;     /* a trial of records that do not come next: it claims nothing */
+	/* For whoever asks where it failed: at a partition that had to be made for it, before any
+	 * row was sent; what it did to transactions, as far as it came. */
+	bool preparing;
+	bool inserts_transactions, updates_transactions;
 
 	struct batch_message *messages;
 	size_t messages_count;
@@ -99,6 +104,9 @@ MUST_CHECK bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_w
 	struct error *err);
 void batch_fini(struct batch *b);
 void batch_reset(struct batch *b);
+
+/* Empty again, without its arena, which somebody else uses, too: it must be reset some time. */
+void batch_clear(struct batch *b);
 
 /* A record: begin, its messages, end. If a record does not fit, a part of it stays in the batch,
  * which must be reset and made again without it. */

@@ -88,6 +88,11 @@ int64_t writer_clock_offset_us(const struct writer *w)
 	return w->clock_offset_us;
 }
 
+struct writer_patience writer_patience(const struct writer *w)
+{
+	return w->patience;
+}
+
 void writer_open(struct writer *w)
 {
 	pg_session_open(w->session);

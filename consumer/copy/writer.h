@@ -99,6 +99,14 @@ void writer_store(struct writer *w, struct batch *batch);
 /* From the next batch on the server may be silent for so long. */
 void writer_set_timeout(struct writer *w, int64_t timeout_us);
 
+/* How long the server lets a statement wait for a lock, and run, and when it looks for a deadlock;
+ * 0 = without end. A shorter wait cannot have been one. A statement that waits for a lock always
+ * fails of that, never of its own time. */
+struct writer_patience {
+	int64_t lock_us, statement_us, deadlock_us;
+};
+struct writer_patience writer_patience(const struct writer *w);
+
 /* Ask how far the database's log is on disk; the answer is on_durable. Only when ready. */
 void writer_poll_durable(struct writer *w);
 

@@ -155,6 +155,11 @@ bool writer_plan_claim(struct writer *w, struct error *err)
 	struct position after = claim_after(w, b);
 	const char *sql;
 
+	if (b->apart) {
+		CHECK(b->trial);
+		requests_add_literal(&w->requests, "BEGIN ISOLATION LEVEL READ COMMITTED");
+		return true;
+	}
 	if (!claim_follows(w, b, err))
 		return false;
 	w->work.after = after;

@@ -182,6 +182,7 @@ struct writer {
 	struct log_repeat durable_trouble;
 	uint64_t lsn_insert, lsn_flush; /* as read last */
 
+	struct writer_patience patience;
 	int64_t clock_asked_us; /* ours, before the database was asked for its own */
 	/* the database's clock is ahead by at least this much; below 0: behind */
 	int64_t clock_offset_us;

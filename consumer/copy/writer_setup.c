@@ -112,6 +112,30 @@ static bool setup_on_clock(void *context, const PGresult *result, int number, st
 	return true;
 }
 
+/* A statement that waits for a lock ends by lock_timeout, so that the other errors are about
+ * something else: of a role with a statement_timeout, half of that. */
+static const char patience_sql[] =
+	"SELECT set_config('lock_timeout', lock::text, false), lock, statement, deadlock FROM ("
+	"SELECT statement, deadlock, CASE WHEN statement > 0 AND (lock = 0 OR lock > statement / 2)"
+	" THEN greatest(statement / 2, 1) ELSE lock END AS lock FROM (SELECT "
+	"(SELECT setting::bigint FROM pg_settings WHERE name = 'lock_timeout') AS lock, "
+	"(SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout') AS statement, "
+	"(SELECT setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout') AS deadlock"
+	") AS a) AS b";
+
+static bool setup_on_patience(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	(void)err;
+	w->patience = (struct writer_patience){
+		.lock_us = strtoll(PQgetvalue(result, 0, 1), NULL, 10) * US_PER_MS,
+		.statement_us = strtoll(PQgetvalue(result, 0, 2), NULL, 10) * US_PER_MS,
+		.deadlock_us = strtoll(PQgetvalue(result, 0, 3), NULL, 10) * US_PER_MS};
+	return true;
+}
+
 static bool setup_on_layouts(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -191,7 +215,8 @@ static bool setup_plan(struct writer *w, struct error *err)
 
 	requests_begin(r);
 	requests_add_literal(r, setup_sql);
-	if (!writer_plan_rights(w, err))
+	if (!requests_add_sql(r, patience_sql, setup_on_patience, w, err) ||
+		!writer_plan_rights(w, err))
 		return false;
 	requests_add_literal(r, w->options.commit_sync ? "SET synchronous_commit = on"
 						       : "SET synchronous_commit = off");

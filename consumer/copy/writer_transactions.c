@@ -325,6 +325,8 @@ bool writer_plan_transactions(struct writer *w, struct error *err)
 
 	if (b->transactions_count == 0)
 		return true;
+	b->inserts_transactions = m->inserts_count > 0;
+	b->updates_transactions = m->updates_count > 0;
 	if (m->updates_count > 0 && !old_times_param(b, m, &old_times))
 		return request_arena_full(err);
 	return transactions_add(w, STATEMENT_TRANSACTIONS_UPDATE, columns, m->updates,

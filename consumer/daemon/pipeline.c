@@ -204,7 +204,7 @@ static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events)
 	struct error err;
 
 	(void)events;
-	if (p->storing == NULL || p->closed || p->caught_up) {
+	if (p->storing == NULL || p->closed || p->caught_up || p->probe.on) {
 		ev_idle_stop(loop, w);
 	} else if (!pipeline_fill(p, PIPELINE_SLICE_RECORDS, &err)) {
 		ev_idle_stop(loop, w);
@@ -227,11 +227,16 @@ static bool pipeline_maintain(struct pipeline *p)
 	return !writer_is_ready(p->writer);
 }
 
-static void pipeline_end_probe(struct pipeline *p)
+static void pipeline_go_on_probing(struct pipeline *p)
 {
 	struct error err;
-	int64_t wait_us = pipeline_probe_end(p, &err);
+	int64_t wait_us;
 
+	if (!pipeline_probe_is_over(p)) { /* after whatever else the loop has to do */
+		pipeline_wait(p, 0, RETRY_BATCH);
+		return;
+	}
+	wait_us = pipeline_probe_end(p, &err);
 	if (wait_us > 0)
 		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
 	pipeline_again(p, p->filling, wait_us, wait_us > 0 ? RETRY_POSITION : RETRY_BATCH);
@@ -253,16 +258,18 @@ void pipeline_wake(struct pipeline *p)
 		pipeline_finish_stopping(p);
 		return;
 	}
-	if (!pipeline_fill(p, SIZE_MAX, &err)) {
+	if (!(p->probe.on ? pipeline_probe_fill(p, &err) : pipeline_fill(p, SIZE_MAX, &err))) {
 		pipeline_fatal(p, &err);
 		return;
 	}
-	if (!writer_is_ready(p->writer) || pipeline_maintain(p) || p->filling->records == 0)
+	if (!writer_is_ready(p->writer) || pipeline_maintain(p))
 		return;
-	if (pipeline_probe_is_over(p)) {
-		pipeline_end_probe(p);
+	if (p->probe.on && p->filling->records == 0) {
+		pipeline_go_on_probing(p);
 		return;
 	}
+	if (p->filling->records == 0)
+		return;
 	pipeline_take_batch(p);
 	p->stored_mono_us = clock_mono_us();
 	writer_store(p->writer, p->storing);
@@ -348,7 +355,10 @@ static void pipeline_on_ready(void *context, const struct position *at)
 			"first_seq=%" PRIu64 " records=%" PRIu64, seq + 1, lost);
 		metrics_add(&p->metrics->gap_records, lost);
 	}
-	p->hunt.on = p->probe.on = false;
+	if (!p->stored_known || p->stored_seq != seq) {
+		p->hunt.on = false;
+		p->probe = (struct pipeline_probe){.on = false};
+	}
 	p->stored_seq = seq;
 	p->stored_known = true;
 	p->positioned = true;
@@ -368,6 +378,19 @@ static void pipeline_log_trouble(struct pipeline *p, const char *event, const st
 	log_will_retry(err, "database", wait_us, suppressed);
 }
 
+/* The connection is lost with a batch: it may be what ends the server's process. */
+static void pipeline_lost_with(struct pipeline *p, const struct batch *b, const struct error *err)
+{
+	bool suspect = pipeline_probe_suspects(p, b, err);
+
+	if (suspect && p->probe.on && b->trial)
+		pipeline_probe_answered(p, b, false);
+	else if (suspect && b->records == 1)
+		(void)pipeline_probe_failed(p, b, err);
+	else
+		pipeline_trouble_failed(p, b, err);
+}
+
 static void pipeline_on_lost(void *context, const struct error *lost)
 {
 	struct pipeline *p = context;
@@ -375,7 +398,7 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 	int64_t wait_us;
 
 	if (p->storing != NULL)
-		pipeline_trouble_failed(p, p->storing, &err);
+		pipeline_lost_with(p, p->storing, &err);
 	p->positioned = false;
 	p->storing = NULL;
 	if (p->stopping) {
@@ -499,7 +522,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	struct error err = *failure;
 	int64_t wait_us = 0;
 	bool moved; /* the progress, by somebody else */
-	bool suspect = pg_error_may_be_a_row(failure);
+	bool suspect = pipeline_probe_suspects(p, b, failure);
 
 	metrics_add(&p->metrics->batches_failed, 1);
 	if (err.kind == ERROR_FATAL) {

@@ -24,11 +24,9 @@ static enum fill_result fill_unwanted(struct pipeline *p, const struct message *
 	return batch_add(p->filling, m, &rows, p->partitions, &err) ? FILL_TAKEN : FILL_FULL;
 }
 
-/* A trial takes the first messages of its record only, or those of its last record. */
+/* A trial of a hunt takes the first messages of its record only. */
 static bool fill_is_left_out(const struct pipeline *p, const struct message *m)
 {
-	if (p->probe.on)
-		return p->filling->trial && p->filling->records < p->probe.skip;
 	return p->filling->trial && m->index >= p->hunt.take;
 }
 
@@ -175,8 +173,7 @@ static bool fill_is_closed(const struct pipeline *p)
 	return b->messages_count >= (size_t)p->config->batch_messages_max ||
 	       b->payload_bytes >= (size_t)p->config->batch_bytes_max ||
 	       b->arena.used >= PIPELINE_ARENA_FILLED ||
-	       (p->probe.on ? b->records > p->probe.skip
-			    : p->limit.on && b->records >= p->limit.records);
+	       (p->limit.on && b->records >= p->limit.records);
 }
 
 bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
@@ -227,8 +224,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			break;
 		}
 		batch_begin_record(b, r.seq, &r.link);
-		b->trial = p->probe.on ? p->probe.seq == b->first_seq
-				       : p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
+		b->trial = p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
 		if (fill_record(p, &r) != FILL_TAKEN) {
 			if (!fill_full(p, r.seq, err))
 				return false;
@@ -240,12 +236,38 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 	return true;
 }
 
+void pipeline_clear_filling(struct pipeline *p)
+{
+	batch_clear(p->filling);
+	if (p->filling->arena.used < PIPELINE_ARENA_FILLED)
+		return;
+	p->log->drop_window(p->log->context);
+	batch_reset(p->filling);
+}
+
+enum spool_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out, struct error *err)
+{
+	struct batch *b = p->filling;
+	struct record r;
+	enum spool_next next = p->log->next(p->log->context, &b->arena, &r, err);
+
+	if (next != SPOOL_RECORD)
+		return next;
+	*seq_out = r.seq;
+	batch_begin_record(b, r.seq, &r.link);
+	if (fill_record(p, &r) == FILL_TAKEN)
+		batch_end_record(b, r.seq, r.payload.size, r.received_us);
+	else
+		batch_clear(b);
+	return SPOOL_RECORD;
+}
+
 void pipeline_take_batch(struct pipeline *p)
 {
 	p->log->drop_window(p->log->context);
 	p->storing = p->filling;
 	p->storing->has_content =
-		p->log->content != NULL &&
+		!p->storing->apart && p->log->content != NULL &&
 		p->log->content(p->log->context, p->storing->last_seq, p->storing->content);
 	p->filling = p->storing == &p->batches[0] ? &p->batches[1] : &p->batches[0];
 	p->closed = false;

@@ -40,18 +40,41 @@ struct pipeline_hunt {
 	bool bad_is_dead; /* the last of them is a dead letter already */
 	bool trial;       /* the next batch takes the first `take` messages, and is rolled back */
 	uint32_t take;
+	int tries; /* of this step, where the server may be at fault */
 	struct error why;
+};
+
+/* Where rows go: a table, or what is done to transactions, or a partition of a table. */
+enum { PROBE_INSERTED = TABLE_COUNT, PROBE_UPDATED, PROBE_TARGETS_MAX = 256 };
+
+struct probe_target {
+	int table;              /* enum table_id, or PROBE_... */
+	bool leaf;              /* the partition of this number */
+	int32_t number;         /* of others: 0 */
+	bool accepted, refused; /* rows of others */
+};
+
+struct probe_targets {
+	struct probe_target targets[PROBE_TARGETS_MAX];
+	size_t count;
+	bool too_many; /* some are not among them */
 };
 
 /* Whether a record is refused alone (pipeline_probe.c). */
 struct pipeline_probe {
-	bool on; /* the next batch is the record, without its messages, those after it, likewise */
-	size_t skip;     /* ..., `skip` in all, and one with its messages, and is rolled back */
-	int tries;       /* of the record alone, since a batch was stored */
-	uint64_t seq;    /* the record */
-	uint64_t tables; /* that its rows go to, a bit each */
-	uint64_t accepted, refused; /* the same of others that were tried */
-	uint32_t bad;               /* as in pipeline_hunt */
+	bool on;           /* the next batch is a record after it, likely to say something */
+	int tries;         /* of the record alone, since a batch was stored */
+	uint64_t seq;      /* the record */
+	uint64_t from;     /* none up to this one says anything */
+	uint64_t at;       /* looked at up to here */
+	bool whole;        /* this search began at `from` ... */
+	bool useful;       /* ... and found one */
+	bool ended;        /* at the end of the log */
+	int refused_count; /* in a row */
+	int beyond;        /* looked at since the tables are known, for the partitions' sake */
+	int rounds;        /* in which it was refused and others were accepted */
+	struct probe_targets targets;
+	uint32_t bad; /* as in pipeline_hunt */
 	bool bad_is_dead;
 	struct error why;
 };
@@ -92,6 +115,7 @@ struct pipeline {
 	struct pipeline_limit limit;
 	struct pipeline_hunt hunt;
 	struct pipeline_probe probe;
+	struct probe_targets probe_others;
 	struct poison_set poison;
 	int failures;        /* of batches since one was stored */
 	int64_t patience_us; /* storage.postgres.timeout, or more */
@@ -114,6 +138,14 @@ struct pipeline {
  * fewer if it is closed or the log has no more (caught_up). False with err FATAL if the log cannot
  * be read. */
 MUST_CHECK bool pipeline_fill(struct pipeline *p, size_t records, struct error *err);
+
+/* One record from where the log is read, into the batch, which is empty; it stays empty if there is
+ * no room for it, or if the log cannot be read (ERROR, err FATAL). */
+MUST_CHECK enum spool_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out,
+	struct error *err);
+
+/* What was filled is not wanted; the log is read on from there. */
+void pipeline_clear_filling(struct pipeline *p);
 
 /* The filled batch is to be stored; the next one begins. */
 void pipeline_take_batch(struct pipeline *p);
@@ -140,12 +172,19 @@ MUST_CHECK bool pipeline_trouble_refused(struct pipeline *p, const struct batch 
 /* The next batch has half as many records, one at least. */
 void pipeline_trouble_shrink(struct pipeline *p, size_t records);
 
-/* pipeline_probe.c: a batch was refused for a reason that may lie in one row or in all. Returns how
- * long to wait until the next try. */
+/* pipeline_probe.c: whether an error may be about rows of the batch, whatever it says. */
+bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
+	const struct error *err);
+
+/* A batch was refused so. Returns how long to wait until the next try. */
 int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const struct error *err);
 
 /* A trial of the probe was answered. */
 void pipeline_probe_answered(struct pipeline *p, const struct batch *b, bool accepted);
+
+/* Looks for the next record to be tried; the batch stays empty if none was found yet. False as
+ * pipeline_fill(). */
+MUST_CHECK bool pipeline_probe_fill(struct pipeline *p, struct error *err);
 
 /* No other record is to be tried: end it ... */
 bool pipeline_probe_is_over(const struct pipeline *p);

@@ -5,35 +5,107 @@
 #include <inttypes.h>
 
 /*
- * An error that may be about one row (a trigger or a policy refuses it) or about all of them (a
- * right or a table is missing). Its SQLSTATE does not say which, so it is found out:
+ * An error that may be about one row (a trigger or a policy refuses it), about all rows of a table
+ * (a right or a table is missing) or about the server (its disk is full). Its SQLSTATE does not say
+ * which, since a trigger may raise any, so it is found out:
  *
  *	1. The batch gets smaller until one record is left that is refused: what is before it is
  *	   stored. For a right that is missing, the rights are looked at again.
- *	2. The records after it are tried without it, one at a time, and rolled back. If the tables
- *	   that it goes to take rows of others, it alone is at fault, and the hunt for its message
- *	   begins (pipeline_trouble.c), which becomes a dead letter.
- *	3. If they are refused alike, or if there are none, nothing is set aside. It waits, and says
+ *	2. Records after it are tried, one at a time, and rolled back. Those that go to none of its
+ *	   tables are left out, however many there are. If each of its tables takes rows of others,
+ *	   this was a round.
+ *	3. Where the error may be the server's, it takes several rounds, with pauses: each time the
+ *	   record is refused while others are accepted. Then it alone is at fault, and the hunt for
+ *	   its message begins (pipeline_trouble.c), which becomes a dead letter.
+ *	4. If they are refused alike, or if there are none, nothing is set aside. It waits, and says
  *	   for what.
  */
 enum {
-	PROBE_RECORDS_MAX = 64, /* tried after the one that is refused */
-	PROBE_TRIES = 2,        /* of the record alone before others are tried */
+	PROBE_TRIALS_MAX = 16,     /* refused in a row; those after them are tried next time */
+	PROBE_SLICE_RECORDS = 500, /* looked at before the loop has its turn */
+	PROBE_LEAF_RECORDS = 5000, /* looked at for a partition's sake, once its table is known */
+	PROBE_TRIES = 2,           /* of the record alone before others are tried */
 	PROBE_FAILURES = 1, /* of a batch before it gets smaller: somebody may be at the tables */
+	PROBE_PATIENT = 3,  /* the same if it may be the server: it may be over in a moment */
+	PROBE_ROUNDS = 6,   /* if it may be the server: some ten seconds */
+	HUNT_TRIES = 2,     /* of each step of the hunt, likewise */
 };
 
-_Static_assert(TABLE_COUNT < 63, "a bit for each table");
+/* ---- where rows go ---- */
 
-/* The tables that its rows go to. Dead letters are no rows of the message's own. */
-static uint64_t probe_tables(const struct batch *b)
+static bool target_equals(const struct probe_target *a, const struct probe_target *b)
 {
-	uint64_t bits = b->transactions_count > 0 ? UINT64_C(1) << TABLE_COUNT : 0;
+	return a->table == b->table && a->leaf == b->leaf && a->number == b->number;
+}
 
-	for (unsigned t = 0; t < TABLE_COUNT; t++) {
-		if (b->rows[t].count > 0 || (t < EVENT_TABLES && b->timeless[t].count > 0))
-			bits |= UINT64_C(1) << t;
+static void targets_add(struct probe_targets *ts, struct probe_target t)
+{
+	for (size_t i = 0; i < ts->count; i++) {
+		if (target_equals(&ts->targets[i], &t))
+			return;
 	}
-	return bits & ~(UINT64_C(1) << TABLE_dead_letters);
+	if (ts->count == PROBE_TARGETS_MAX)
+		ts->too_many = true;
+	else
+		ts->targets[ts->count++] = t;
+}
+
+/* The tables and partitions that the batch's rows go to. Dead letters are no rows of the messages'
+ * own. Transactions: as far as the batch came. */
+static void targets_of(const struct batch *b, bool dead_letters, struct probe_targets *out)
+{
+	out->count = 0;
+	out->too_many = false;
+	for (int t = 0; t < TABLE_COUNT; t++) {
+		bool timeless = t < EVENT_TABLES && b->timeless[t].count > 0;
+
+		if ((t != TABLE_dead_letters || dead_letters) && (b->rows[t].count > 0 || timeless))
+			targets_add(out, (struct probe_target){.table = t});
+	}
+	if (b->inserts_transactions)
+		targets_add(out, (struct probe_target){.table = PROBE_INSERTED});
+	if (b->updates_transactions)
+		targets_add(out, (struct probe_target){.table = PROBE_UPDATED});
+	for (size_t i = 0; i < b->needs_count; i++) {
+		struct partition p = b->needs[i].partition;
+
+		targets_add(out, (struct probe_target){.table = (int)p.table,
+					 .leaf = true,
+					 .number = p.number});
+	}
+}
+
+/* ---- the record alone ---- */
+
+/* Whether the server, or somebody else at it, was slow: then the try took the time that it grants.
+ * A trigger that only says so is faster. */
+static bool probe_took_so_long(const struct pipeline *p, const struct error *err)
+{
+	struct writer_patience server = writer_patience(p->writer);
+	int64_t us = clock_mono_us() - p->stored_mono_us, granted = 0;
+
+	if (pg_error_is_lock(err))
+		granted = server.lock_us;
+	else if (pg_error_is_deadlock(err))
+		granted = server.deadlock_us;
+	else if (pg_error_is_timeout(err))
+		granted = server.statement_us;
+	return granted > 0 && us >= granted;
+}
+
+bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
+	const struct error *err)
+{
+	if (b->preparing) /* no row of it was sent */
+		return false;
+	if (pg_error_may_be_a_row(err))
+		return true;
+	if (!pg_error_may_be_the_server(err) || (b->records > 1 && pg_error_is_too_much(err)))
+		return false;
+	/* One record that is too slow for the server gets no faster; locks are another error. */
+	if (b->records == 1 && pg_error_is_timeout(err))
+		return true;
+	return !probe_took_so_long(p, err);
 }
 
 static void probe_begin(struct pipeline *p, const struct batch *b, const struct error *why)
@@ -41,22 +113,41 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 	const struct batch_message *last = &b->messages[b->messages_count - 1];
 	struct pipeline_probe *probe = &p->probe;
 
-	*probe = (struct pipeline_probe){.on = true,
-		.tries = probe->tries,
-		.skip = 1,
-		.seq = b->first_seq,
-		.tables = probe_tables(b),
-		.bad = last->index + 1,
-		.bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED,
-		.why = *why};
+	if (probe->seq != b->first_seq) {
+		probe->seq = probe->from = probe->at = b->first_seq;
+		probe->rounds = 0;
+	}
+	probe->on = true;
+	if (probe->at < probe->from)
+		probe->at = probe->from;
+	probe->refused_count = 0;
+	probe->beyond = 0;
+	probe->ended = probe->useful = false;
+	probe->whole = probe->at == probe->from;
+	targets_of(b, false, &probe->targets);
+	if (probe->targets.count == 0 && pg_error_may_be_the_server(why))
+		targets_of(b, true, &probe->targets); /* a dead letter: it may lose its payload */
+	probe->bad = last->index + 1;
+	probe->bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED;
+	probe->why = *why;
 	probe->why.reason = "constraint";
+}
+
+static int64_t probe_hunt(struct pipeline *p, const struct batch *b, const struct error *err)
+{
+	if (!pg_error_may_be_a_row(err) && p->hunt.tries++ < HUNT_TRIES)
+		return backoff_next_us(&p->backoff);
+	p->hunt.tries = 0;
+	return pipeline_trouble_refused(p, b, err, -1) ? 0 : PIPELINE_REFUSED_US;
 }
 
 int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const struct error *err)
 {
+	int patient = pg_error_may_be_a_row(err) ? PROBE_FAILURES : PROBE_PATIENT;
+
 	if (p->hunt.on && p->hunt.seq == b->first_seq && b->records == 1)
-		return pipeline_trouble_refused(p, b, err, -1) ? 0 : PIPELINE_REFUSED_US;
-	if (p->failures++ < PROBE_FAILURES)
+		return probe_hunt(p, b, err);
+	if (p->failures++ < patient)
 		return backoff_next_us(&p->backoff);
 	if (b->records > 1) {
 		pipeline_trouble_shrink(p, b->records);
@@ -69,34 +160,178 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 	return 0;
 }
 
-void pipeline_probe_answered(struct pipeline *p, const struct batch *b, bool accepted)
+/* ---- others ---- */
+
+/* Whether the answer to one more record would say something about where it goes. What becomes of
+ * its transaction is known once it is tried. */
+static bool probe_is_useful(const struct pipeline_probe *probe, const struct probe_targets *others)
+{
+	bool open = false, shared = false;
+
+	for (size_t k = 0; k < probe->targets.count; k++) {
+		const struct probe_target *mine = &probe->targets.targets[k];
+
+		open |= !mine->accepted && mine->table >= TABLE_COUNT;
+		for (size_t i = 0; i < others->count; i++) {
+			if (!target_equals(mine, &others->targets[i]))
+				continue;
+			if (!mine->accepted)
+				return true;
+			shared = true;
+		}
+	}
+	return open && shared;
+}
+
+/* Whether to try the record that is filled. */
+static bool probe_wants(struct pipeline *p)
 {
 	struct pipeline_probe *probe = &p->probe;
 
-	if (accepted)
-		probe->accepted |= probe_tables(b);
-	else
-		probe->refused |= probe_tables(b);
-	probe->skip++;
+	targets_of(p->filling, true, &p->probe_others);
+	if (!probe_is_useful(probe, &p->probe_others))
+		return false;
+	if (!probe->useful && probe->whole)
+		probe->from = p->filling->first_seq - 1;
+	probe->useful = true;
+	return true;
 }
 
-/* It alone is refused: its tables take rows of others, or, where no other row went there, nothing
- * speaks against that. */
+void pipeline_probe_answered(struct pipeline *p, const struct batch *b, bool accepted)
+{
+	struct pipeline_probe *probe = &p->probe;
+	struct probe_targets *others = &p->probe_others;
+
+	targets_of(b, true, others);
+	probe->at = b->last_seq;
+	probe->refused_count = accepted ? 0 : probe->refused_count + 1;
+	for (size_t i = 0; i < others->count; i++) {
+		for (size_t k = 0; k < probe->targets.count; k++) {
+			struct probe_target *mine = &probe->targets.targets[k];
+
+			if (!target_equals(mine, &others->targets[i]))
+				continue;
+			mine->accepted |= accepted;
+			mine->refused |= !accepted;
+		}
+	}
+}
+
+/* leaves: of the partitions, too. */
+static bool probe_is_proved(const struct pipeline_probe *probe, bool leaves)
+{
+	for (size_t i = 0; i < probe->targets.count; i++) {
+		const struct probe_target *t = &probe->targets.targets[i];
+
+		if (!t->accepted && (leaves || !t->leaf))
+			return false;
+	}
+	return !probe->targets.too_many;
+}
+
+/* It alone is refused: its tables take rows of others. So do its partitions, or no others go
+ * there. */
 static bool probe_is_alone(const struct pipeline_probe *probe)
 {
-	uint64_t open = probe->tables & ~probe->accepted;
+	for (size_t i = 0; i < probe->targets.count; i++) {
+		const struct probe_target *t = &probe->targets.targets[i];
 
-	return open == 0 || (probe->accepted != 0 && (open & probe->refused) == 0);
+		if (t->leaf && t->refused && !t->accepted)
+			return false;
+	}
+	return probe_is_proved(probe, false);
+}
+
+static bool probe_is_refused_alike(const struct pipeline_probe *probe)
+{
+	for (size_t i = 0; i < probe->targets.count; i++) {
+		if (probe->targets.targets[i].refused && !probe->targets.targets[i].accepted)
+			return true;
+	}
+	return false;
 }
 
 bool pipeline_probe_is_over(const struct pipeline *p)
 {
 	const struct pipeline_probe *probe = &p->probe;
 
-	if (!probe->on)
+	return probe->ended || probe->refused_count >= PROBE_TRIALS_MAX ||
+	       probe_is_proved(probe, true) ||
+	       (probe->beyond > PROBE_LEAF_RECORDS && probe_is_alone(probe));
+}
+
+bool pipeline_probe_fill(struct pipeline *p, struct error *err)
+{
+	struct pipeline_probe *probe = &p->probe;
+	uint64_t lost, seq;
+
+	if (p->filling->records > 0 || pipeline_probe_is_over(p))
+		return true;
+	if (!p->log->seek(p->log->context, probe->at, &lost, err))
 		return false;
-	return p->filling->records <= probe->skip || probe->skip > PROBE_RECORDS_MAX ||
-	       (probe->tables & ~probe->accepted) == 0;
+	for (int i = 0; i < PROBE_SLICE_RECORDS; i++) {
+		switch (pipeline_fill_one(p, &seq, err)) {
+		case SPOOL_EMPTY:
+			probe->ended = true;
+			return true;
+		case SPOOL_ERROR:
+			return err->kind == ERROR_TRANSIENT;
+		case SPOOL_RECORD:
+			break;
+		}
+		if (p->filling->records > 0 && probe_wants(p)) {
+			p->filling->trial = p->filling->apart = true;
+			return true;
+		}
+		probe->at = seq;
+		probe->beyond += probe_is_proved(probe, false);
+		pipeline_clear_filling(p);
+	}
+	layouts_forget(p->layouts); /* some were counted as known that will not be written */
+	return true;
+}
+
+/* ---- the verdict ---- */
+
+/* A table for which no other record spoke; NULL if others were refused. */
+static const char *probe_lacks(const struct pipeline_probe *probe)
+{
+	for (size_t i = 0; i < probe->targets.count; i++) {
+		const struct probe_target *t = &probe->targets.targets[i];
+
+		if (!t->accepted && !t->refused && !t->leaf)
+			return t->table < TABLE_COUNT ? tables[t->table].name : "transactions";
+	}
+	return NULL;
+}
+
+static int64_t probe_waits(struct pipeline *p, struct error *err)
+{
+	struct pipeline_probe *probe = &p->probe;
+	const char *lacks = probe_lacks(probe);
+	bool more = !probe->ended;
+
+	*err = probe->why;
+	if (probe->whole && !probe->useful)
+		probe->from = probe->at; /* nothing up to here says anything */
+	else if (probe->ended)
+		probe->at = probe->from;
+	if (lacks != NULL && !probe_is_refused_alike(probe) && !more) {
+		error_hint(err,
+			"no other message for table %s is there to tell whether record %" PRIu64
+			" alone is refused: it waits for one",
+			lacks, probe->seq);
+		return backoff_next_us(&p->backoff);
+	}
+	if (pg_error_may_be_the_server(err)) /* its hint says what to do */
+		return backoff_next_us(&p->backoff);
+	error_needs_person(err);
+	error_hint(err,
+		"record %" PRIu64
+		" and others after it are refused alike, so none is set aside: it "
+		"waits until the database takes them. See the rights of storage.postgres.user",
+		probe->seq);
+	return more ? backoff_next_us(&p->backoff) : PIPELINE_REFUSED_US;
 }
 
 int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
@@ -104,28 +339,22 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 	struct pipeline_probe *probe = &p->probe;
 
 	probe->on = false;
-	if (probe_is_alone(probe)) {
-		p->hunt = (struct pipeline_hunt){.on = true,
-			.seq = probe->seq,
-			.bad = probe->bad,
-			.bad_is_dead = probe->bad_is_dead,
-			.why = probe->why,
-			.trial = true};
-		return 0;
-	}
-	*err = probe->why;
-	if ((probe->tables & probe->refused) == 0) {
+	if (!probe_is_alone(probe))
+		return probe_waits(p, err);
+	probe->at = probe->from;
+	if (pg_error_may_be_the_server(&probe->why) && ++probe->rounds < PROBE_ROUNDS) {
+		*err = probe->why;
 		error_hint(err,
-			"no other message is there to tell whether record %" PRIu64
-			" alone is refused: it waits for one",
+			"the tables take other messages: if record %" PRIu64
+			" is refused again and again, its message becomes a dead letter",
 			probe->seq);
 		return backoff_next_us(&p->backoff);
 	}
-	error_needs_person(err);
-	error_hint(err,
-		"record %" PRIu64
-		" and others after it are refused alike, so none is set aside: it "
-		"waits until the database takes them. See the rights of storage.postgres.user",
-		probe->seq);
-	return PIPELINE_REFUSED_US;
+	p->hunt = (struct pipeline_hunt){.on = true,
+		.seq = probe->seq,
+		.bad = probe->bad,
+		.bad_is_dead = probe->bad_is_dead,
+		.why = probe->why,
+		.trial = true};
+	return 0;
 }

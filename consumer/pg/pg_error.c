@@ -211,6 +211,28 @@ bool pg_error_may_be_a_row(const struct error *err)
 	       strcmp(err->reason, "unexpected") == 0;
 }
 
+bool pg_error_may_be_the_server(const struct error *err)
+{
+	if (err->sqlstate[0] == '\0' && pg_error_is_timeout(err))
+		return false; /* our own patience ended */
+	if (err->kind == ERROR_UNCERTAIN)
+		return true;
+	if (err->kind != ERROR_TRANSIENT || pg_error_is_duplicate(err) ||
+		pg_error_may_be_a_row(err))
+		return false;
+	return err->sqlstate[0] != '\0' || strcmp(err->reason, "connection") == 0;
+}
+
+bool pg_error_is_lock(const struct error *err)
+{
+	return strcmp(err->sqlstate, "55P03") == 0;
+}
+
+bool pg_error_is_deadlock(const struct error *err)
+{
+	return strcmp(err->sqlstate, "40P01") == 0;
+}
+
 int64_t pg_error_copy_row(const PGresult *result)
 {
 	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);

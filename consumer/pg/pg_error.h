@@ -55,6 +55,16 @@ bool pg_error_is_refusal(const struct error *err);
  */
 bool pg_error_may_be_a_row(const struct error *err);
 
+/*
+ * What the server says of itself (its disk, its locks, its end, its connections), or the connection
+ * was lost. A trigger may say the same of one row, or end the server's process each time.
+ */
+bool pg_error_may_be_the_server(const struct error *err);
+
+/* Somebody else has a lock for longer than lock_timeout; two of us wait for each other. */
+bool pg_error_is_lock(const struct error *err);
+bool pg_error_is_deadlock(const struct error *err);
+
 /* Of a failed COPY: the row it failed at, counted from 1; 0 if the answer does not say. */
 int64_t pg_error_copy_row(const PGresult *result);
 

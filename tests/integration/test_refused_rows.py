@@ -71,6 +71,65 @@ def test_row_that_alone_is_refused_is_set_aside(running, migrated, publish, sqls
     assert p.running
 
 
+# What a server says of itself. A trigger may say it, too: of a foreign table, of a file, of a lock.
+SERVER = ["08006", "25006", "28000", "3D000", "40001", "53100", "53200", "55P03", "57014", "57P01",
+          "58030"]
+
+
+@pytest.mark.parametrize("sqlstate", SERVER)
+def test_row_that_alone_is_refused_is_set_aside_whatever_the_server_says(
+        running, migrated, publish, sqlstate):
+    refuse(migrated, "meter_values", sqlstate)
+    p = running()
+    assert_only_bad_is_set_aside(migrated, tell(publish), ["MeterValues"])
+    assert p.running
+
+
+def test_row_over_which_the_connection_is_lost_is_set_aside(running, migrated, publish):
+    refuse(migrated, "connector_status", "P0001", f"NEW.charge_station_id = '{BAD}' AND"
+           " pg_terminate_backend(pg_backend_pid())")
+    running()
+    sent = tell(publish)
+    drained(migrated, sent)
+    assert totals(migrated) == (sent, sent - 1, 0, 1)
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [(BAD,)]
+
+
+def test_row_that_is_too_slow_for_the_server_is_set_aside(running, migrated, publish):
+    refuse(migrated, "meter_values", "P0001", f"NEW.charge_station_id = '{BAD}' AND"
+           " pg_sleep(3600) IS NOT NULL")
+    with migrated.connect() as c:
+        c.execute(f"ALTER DATABASE {migrated.name} SET statement_timeout = '1s'")
+    running()
+    sent = tell(publish)
+    drained(migrated, sent)
+    assert totals(migrated) == (sent, sent - 1, 0, 1)
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [(BAD,)]
+
+
+def test_row_that_somebody_holds_waits_for_them(running, migrated, publish):
+    """Others of its table would be stored meanwhile: it is no fault of the row's."""
+    with migrated.connect() as c:
+        c.execute(f"ALTER DATABASE {migrated.name} SET lock_timeout = '200ms'")
+    p = running()
+    sent = tell(publish)
+    drained(migrated, sent)
+    holder = migrated.connect()
+    holder.autocommit = False
+    holder.execute(f"SELECT FROM connector_status WHERE charge_station_id = '{BAD}' FOR UPDATE")
+    for n in range(STATIONS):
+        publish.call(f"cs{n:03}", "StatusNotification", {
+            "connectorId": 1, "errorCode": "NoError", "status": "Charging",
+            "timestamp": "2026-01-31T11:00:00Z"}, id="2")
+    tries = 20  # more than anything that is set aside gets
+    rig.wait_until(lambda: p.metric("ocpp_persister_batches_failed_total") > tries,
+                   what=lambda: rig.tail(p.log))
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    holder.rollback()
+    drained(migrated, sent + STATIONS)
+    assert totals(migrated) == (sent + STATIONS, sent + STATIONS, 0, 0)
+
+
 @pytest.mark.parametrize("table", ["meter_values", "connector_status", "authorizations",
                                    "charge_station_status", "transaction_events", "transactions",
                                    "ocpp_events", "exchange_halves"])
@@ -145,6 +204,111 @@ REFUSED = [
           CREATE TRIGGER refuse BEFORE INSERT ON meter_values
           FOR EACH ROW EXECUTE FUNCTION refuse()""", "DROP TRIGGER refuse ON meter_values")
      for state in ("42501", "0A000", "55000", "XX000", "42P01")]
+OUTAGES = [
+    ("ALTER DATABASE {database} SET default_transaction_read_only = on",
+     "ALTER DATABASE {database} RESET default_transaction_read_only"),
+] + [(f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          RAISE EXCEPTION 'nobody' USING ERRCODE = '{state}'; END $$;
+          CREATE TRIGGER refuse BEFORE INSERT ON meter_values
+          FOR EACH ROW EXECUTE FUNCTION refuse()""", "DROP TRIGGER refuse ON meter_values")
+     for state in ("25006", "28000", "53100", "55P03", "57014")]
+
+
+@pytest.mark.parametrize("broken, fixed", OUTAGES)
+def test_outage_of_the_server_sets_nothing_aside(
+        running, migrated, publish, broken, fixed):
+    p = running()
+    sent = tell(publish, [0])
+    drained(migrated, sent)
+    with migrated.connect() as c:
+        c.execute(broken.format(database=migrated.name))
+        c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                  " WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    sent += tell(publish, range(1, STATIONS))
+    tries = 40  # more than anything that is set aside gets
+    rig.wait_until(lambda: p.metric("ocpp_persister_batches_failed_total") > tries
+                   or p.events("database_lost", reason="read_only"), what=lambda: rig.tail(p.log))
+    with migrated.connect() as c:
+        c.execute("SET default_transaction_read_only = off")
+        assert c.execute("SELECT count(*) FROM dead_letters").fetchone() == (0,)
+        c.execute(fixed.format(database=migrated.name))
+        c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                  " WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    drained(migrated, sent)
+    assert totals(migrated) == (sent, sent, 0, 0)
+
+
+# ---- with whom a row is compared ----
+
+OTHERS = 200  # more than are tried
+
+
+@pytest.mark.parametrize("state", ["42501", "53100"])
+def test_rows_of_other_tables_say_nothing(running, migrated, publish, state):
+    """A table that takes nothing from anybody: its only message for now is as good as any."""
+    refuse(migrated, "connector_status", state, "true")
+    p = running()
+    tell(publish, [0], ["connector_status"])
+    for n in range(OTHERS):
+        tell(publish, [n], ["ocpp_events"])
+    rig.wait_until(lambda: any("for table connector_status" in e.get("hint", "")
+                               for e in p.lines()), what=lambda: rig.tail(p.log))
+    tell(publish, [1], ["connector_status"])
+    failed = p.metric("ocpp_persister_batches_failed_total")
+    p.wait_metric("ocpp_persister_batches_failed_total", lambda n: n > failed + 4)
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    with migrated.connect() as c:
+        c.execute("DROP TRIGGER refuse ON connector_status")
+    drained(migrated, OTHERS + 2)
+    assert totals(migrated) == (OTHERS + 2, OTHERS + 2, 0, 0)
+
+
+@pytest.mark.parametrize("state", ["42501", "53100"])
+def test_row_of_its_table_is_found_however_far_it_is(running, migrated, publish, state):
+    refuse(migrated, "connector_status", state)
+    running()
+    tell(publish, [7], ["connector_status"])
+    for n in range(1000):
+        publish.call(f"x{n % 10}", "DataTransfer", {"vendorId": str(n)}, id=f"d{n}")
+    tell(publish, [8], ["connector_status"])
+    drained(migrated, 1002)
+    assert totals(migrated) == (1002, 1001, 0, 1)
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [(BAD,)]
+
+
+def test_many_that_are_refused_before_one_that_is_not(running, migrated, publish):
+    refuse(migrated, "meter_values", "42501")
+    running()
+    for n in range(25):
+        publish.call(BAD, "MeterValues", {"connectorId": n, "meterValue": [
+            {"timestamp": TIME, "sampledValue": [{"value": "1"}]}]}, id=str(n))
+    tell(publish, [8], ["meter_values"])
+    drained(migrated, 26)
+    assert totals(migrated) == (26, 1, 0, 25)
+
+
+def test_partition_that_takes_nothing_sets_nothing_aside(running, migrated, publish):
+    """Others of the table go to another partition."""
+    def values(station, day):
+        publish.call(station, "MeterValues", {"connectorId": 1, "meterValue": [
+            {"timestamp": f"2026-01-{day}T10:00:00Z", "sampledValue": [{"value": "1"}]}]},
+            id=f"{day}")
+
+    p = running()
+    values("cs000", 30)
+    values("cs000", 31)
+    drained(migrated, 2)
+    refuse(migrated, LEAF, "53100", "true")
+    for n in range(1, STATIONS):
+        values(f"cs{n:03}", 31)
+        values(f"cs{n:03}", 30)
+    rig.wait_until(lambda: p.metric("ocpp_persister_batches_failed_total") > 40
+                   or len(p.events("will_retry")) > 2, what=lambda: rig.tail(p.log))
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    with migrated.connect() as c:
+        c.execute(f"DROP TRIGGER refuse ON {LEAF}")
+    drained(migrated, 2 * STATIONS)
+    assert totals(migrated) == (2 * STATIONS, 2 * STATIONS, 0, 0)
 
 
 @pytest.mark.parametrize("broken, fixed", REFUSED)
