@@ -236,8 +236,22 @@ static bool requeue_open(const struct config *config, struct spool **out, struct
 	return spool_open(out, &options, err);
 }
 
-static bool requeue_append(struct spool *spool, const PGresult *r, int row, bool last,
-	struct error *err)
+static bool requeue_keep(struct spool *spool, struct record *record, struct error *err)
+{
+	switch (spool_append(spool, record, true, err)) {
+	case SPOOL_APPENDED:
+		return true;
+	case SPOOL_FULL:
+		error_set(err, ERROR_TRANSIENT, "disk_full",
+			"there is no room for dead letters beside spool.dir");
+		return error_hint(err, "they stay dead letters: make room and run it again");
+	case SPOOL_FAILED:
+		break;
+	}
+	return false;
+}
+
+static bool requeue_append(struct spool *spool, const PGresult *r, int row, struct error *err)
 {
 	size_t size = 0, topic_size = 0;
 	unsigned char *bytes = PQunescapeBytea((const unsigned char *)PQgetvalue(r, row, 1), &size);
@@ -252,7 +266,7 @@ static bool requeue_append(struct spool *spool, const PGresult *r, int row, bool
 	if (bytes == NULL || topic == NULL)
 		ok = error_set(err, ERROR_FATAL, "memory", "out of memory");
 	else
-		ok = spool_append(spool, &record, last, err) == SPOOL_APPENDED;
+		ok = requeue_keep(spool, &record, err);
 	PQfreemem(topic);
 	PQfreemem(bytes);
 	return ok;
@@ -284,9 +298,9 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 	*moved_out = PQntuples(r);
 	ok = true;
 	for (int i = 0; ok && i < PQntuples(r); i++)
-		ok = requeue_append(spool, r, i, i + 1 == PQntuples(r), err);
+		ok = requeue_append(spool, r, i, err);
 	PQclear(r);
-	return ok && pg_exec(conn, "COMMIT", err);
+	return ok && spool_sync(spool, err) && pg_exec(conn, "COMMIT", err);
 }
 
 /* Those whose payload or topic was left out or cut have nothing to store. */

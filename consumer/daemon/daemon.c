@@ -31,6 +31,13 @@ static void daemon_on_message(void *context, const struct mqtt_message *m)
 	intake_message(&d->intake, m);
 }
 
+static bool daemon_before_acknowledging(void *context)
+{
+	struct daemon *d = context;
+
+	return intake_sync(&d->intake);
+}
+
 static void daemon_on_wake(struct ev_loop *loop, ev_async *w, int events)
 {
 	struct daemon *d = w->data;
@@ -157,6 +164,7 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	}
 	d->qos0_seen = seen;
 	daemon_broker_tick(d);
+	intake_show(&d->intake); /* what the keeper of the log has synced */
 	if (d->drain != DRAIN_NONE) {
 		daemon_look_at_broker(d);
 		daemon_drain_tick(d);
@@ -202,7 +210,8 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
 	struct mqtt_options options = options_mqtt(c);
-	struct mqtt_events events = {daemon_on_message, daemon_wake, d};
+	struct mqtt_events events = {daemon_on_message, daemon_before_acknowledging, daemon_wake,
+		d};
 
 	if (!spool_tail_open(&d->tail, d->spool, (size_t)c->mqtt_receive_maximum, err))
 		return false;

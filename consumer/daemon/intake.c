@@ -16,11 +16,28 @@ static _Noreturn void intake_park(struct intake *in)
 		pause();
 }
 
-static _Noreturn void intake_fail(struct intake *in, const struct error *err)
+/* The first failure counts. */
+static void intake_set_failure(struct intake *in, const struct error *err)
 {
+	if (atomic_exchange(&in->failing, true))
+		return;
 	in->failure = *err;
 	in->failed = true;
+	in->wake(in->context);
+}
+
+static _Noreturn void intake_fail(struct intake *in, const struct error *err)
+{
+	intake_set_failure(in, err);
 	intake_park(in);
+}
+
+void intake_show(struct intake *in)
+{
+	uint64_t readable = spool_last_seq(in->spool);
+
+	if (atomic_exchange(&in->shown_seq, readable) != readable)
+		in->wake(in->context);
 }
 
 static uint16_t intake_flags(const struct mqtt_message *m)
@@ -54,7 +71,8 @@ static void intake_append(struct intake *in, struct record *r)
 	for (;;) {
 		switch (spool_append(in->spool, r, durable, &err)) {
 		case SPOOL_APPENDED:
-			in->wake(in->context);
+			if (spool_last_seq(in->spool) >= r->seq)
+				intake_show(in);
 			return;
 		case SPOOL_FAILED:
 			intake_fail(in, &err);
@@ -117,4 +135,16 @@ void intake_message(struct intake *in, const struct mqtt_message *m)
 		intake_append(in, &r);
 		spool_tail_add(in->tail, &r, m->packet);
 	}
+}
+
+bool intake_sync(struct intake *in)
+{
+	struct error err;
+
+	if (!spool_sync(in->spool, &err)) {
+		intake_set_failure(in, &err);
+		return false;
+	}
+	intake_show(in);
+	return true;
 }

@@ -13,7 +13,8 @@
 
 /*
  * Step one of a message: from the broker's hand into the log. intake_message() runs on paho's
- * receive thread and returns once the message is kept; only then is it acknowledged. So where it
+ * receive thread and returns once the message is in the log; only then does paho acknowledge it, and
+ * intake_sync() holds that back until the log is on disk, for many messages at once. So where it
  * cannot be kept, because the disk failed or the program stops while the log is full, it does not
  * return at all: the broker hands the message over again to whoever comes back.
  *
@@ -28,13 +29,21 @@ struct intake {
 	void (*wake)(void *context); /* there is something to store, or something failed */
 	void *context;
 
-	_Atomic bool failed;
+	_Atomic uint64_t shown_seq; /* the loop was woken for */
+	_Atomic bool failing, failed;
 	struct error failure; /* set before failed */
 	_Atomic bool parked;  /* the receive thread will never return */
 };
 
 /* Keep it, or do not return. */
 void intake_message(struct intake *in, const struct mqtt_message *m);
+
+/* Before acknowledgements leave, on the thread that sends them: all that intake_message() has
+ * returned for is on disk, if spool.sync wants it there. False: it cannot be, and none may leave. */
+MUST_CHECK bool intake_sync(struct intake *in);
+
+/* Wakes the loop if more can be read than it was woken for. Any thread. */
+void intake_show(struct intake *in);
 
 /* Of a message over the limit: its size, its SHA-256 and its beginning, in out. */
 enum { INTAKE_CUT_BYTES = RECORD_OVERSIZED_HEADER_BYTES + OVERSIZED_KEPT_BYTES };

@@ -44,11 +44,15 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 	m->events = events;
 	pthread_mutex_init(&m->lock, NULL);
 	m->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
+	mqtt_ignore_proxies();
 	/* Debian's build traces every call otherwise: a third of its CPU time. */
 	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
 	if (!mqtt_make_lists(m)) {
 		error_set(err, ERROR_FATAL, "memory", "out of memory");
-	} else if (mqtt_make_client(m, err)) {
+	} else if (gate_open(&m->gate,
+			   (struct gate_events){events.before_acknowledging, events.context},
+			   options->connect_timeout_us, err) &&
+		   mqtt_make_client(m, err)) {
 		*out = m;
 		return true;
 	}
@@ -56,21 +60,37 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 	return false;
 }
 
+void mqtt_ignore_proxies(void)
+{
+	unsetenv("http_proxy");
+	unsetenv("https_proxy");
+}
+
+static bool mqtt_has_port(const char *address)
+{
+	const char *bracket = strrchr(address, ']');
+
+	return strchr(bracket != NULL ? bracket : address, ':') != NULL;
+}
+
 char *mqtt_uri(const char *url)
 {
 	static const struct {
-		const char *ours, *paho;
-	} schemes[] = {{"mqtt://", "tcp://"}, {"mqtts://", "ssl://"}, {"", "tcp://"}};
+		const char *ours, *paho, *port;
+	} schemes[] = {{"mqtt://", "tcp://", ":1883"}, {"tcp://", "tcp://", ":1883"},
+		{"mqtts://", "ssl://", ":8883"}, {"ssl://", "ssl://", ":8883"},
+		{"", "tcp://", ":1883"}};
 	char *uri = NULL;
 
-	if (strncmp(url, "tcp://", 6) == 0 || strncmp(url, "ssl://", 6) == 0)
-		return strdup(url);
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
 		size_t size = strlen(schemes[i].ours);
 
 		if (strncmp(url, schemes[i].ours, size) != 0)
 			continue;
-		return asprintf(&uri, "%s%s", schemes[i].paho, url + size) < 0 ? NULL : uri;
+		return asprintf(&uri, "%s%s%s", schemes[i].paho, url + size,
+			       mqtt_has_port(url + size) ? "" : schemes[i].port) < 0
+			       ? NULL
+			       : uri;
 	}
 	return NULL;
 }
@@ -112,6 +132,7 @@ static bool mqtt_make_client(struct mqtt *m, struct error *err)
 	MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
 	int code;
 
+	m->client_has_gate = false;
 	create.MQTTVersion = m->version;
 	code = MQTTAsync_createWithOptions(&m->client, m->uris[0], m->options.client_id,
 		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
@@ -134,6 +155,7 @@ void mqtt_free(struct mqtt **mqtt)
 		return;
 	if (m->client != NULL)
 		MQTTAsync_destroy(&m->client);
+	gate_close(&m->gate);
 	for (size_t i = 0; m->uris != NULL && i < m->options.urls_count; i++)
 		free(m->uris[i]);
 	free(m->uris);
@@ -164,10 +186,17 @@ static const char *mqtt_refusal(bool v5, int code, const char *message)
 	return message != NULL ? message : MQTTAsync_strerror(code);
 }
 
+/* Whether the broker has answered, and with no. */
+static bool mqtt_was_answered(bool v5, int code)
+{
+	return v5 ? code >= REASON_FAILURE
+		  : code >= RETURN_UNSUPPORTED_VERSION && code <= RETURN_NOT_AUTHORIZED;
+}
+
 static void mqtt_refused(struct mqtt *m, int code, const char *message)
 {
 	bool v5 = m->version == MQTTVERSION_5;
-	char fault[TLS_CHECK_TEXT_BYTES];
+	char fault[TLS_CHECK_TEXT_BYTES], unreached[GATE_FAULT_BYTES];
 	struct error err;
 
 	tls_check_fault(fault);
@@ -176,6 +205,13 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 			"the certificate of the broker is refused (certificate verify failed): %s",
 			fault);
 		error_hint(&err, "see mqtt.tls_ca and mqtt.tls_crl; trying again does not help");
+		mqtt_set_down(m, &err);
+		return;
+	}
+	gate_fault(m->gate, unreached);
+	if (unreached[0] != '\0' && !mqtt_was_answered(v5, code)) {
+		error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s",
+			unreached);
 		mqtt_set_down(m, &err);
 		return;
 	}
@@ -235,11 +271,26 @@ static bool mqtt_was_checked(struct mqtt *m)
 	return false;
 }
 
+/* What does not pass through the gate would be acknowledged before it is on disk. */
+static bool mqtt_has_gate(struct mqtt *m)
+{
+	struct error err;
+
+	if (gate_carries(m->gate))
+		return true;
+	error_set(&err, ERROR_FATAL, "mqtt",
+		"the connection to the broker does not pass through our gate: this build of paho "
+		"does not follow httpProxy");
+	error_hint(&err, "use paho.mqtt.c 1.3.12 or newer, built with its default options");
+	mqtt_set_down(m, &err);
+	return false;
+}
+
 static void mqtt_connected(struct mqtt *m, bool session_present)
 {
 	bool ending;
 
-	if (!mqtt_was_checked(m))
+	if (!mqtt_has_gate(m) || !mqtt_was_checked(m))
 		return;
 	m->messages = 0;
 	m->seen_message = false;
@@ -341,6 +392,13 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 		c->onSuccess = mqtt_on_connect;
 		c->onFailure = mqtt_on_connect_failure;
 	}
+	if (!m->client_has_gate) {
+		/* Once for a client: each time it would keep another copy. */
+		m->client_has_gate = true;
+		c->httpProxy = gate_proxy(m->gate, false);
+		c->httpsProxy = gate_proxy(m->gate, true);
+	}
+	gate_begin(m->gate);
 	mqtt_tls_options(o, &tls);
 	tls.ssl_error_cb = mqtt_on_tls_error;
 	tls.ssl_error_context = m;

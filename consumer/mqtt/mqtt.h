@@ -18,6 +18,8 @@
  *     So a message is acknowledged when on_message() returns, and never before. There is no other
  *     way to acknowledge, or not to: for a message that cannot be kept, on_message() must never
  *     return.
+ *   - What it sends passes through a gate (mqtt/gate.h), which calls before_acknowledging() first.
+ *     So one sync serves all messages whose acknowledgements were sent meanwhile.
  *   - It calls us with its global mutex held: while on_message() blocks, every other call into
  *     paho blocks too. So the loop calls mqtt_connect() only while there is no connection, and
  *     mqtt_disconnect() does its work on a thread of its own.
@@ -26,8 +28,8 @@
  *   - A client made for MQTT 5 cannot speak 3.1.1: for the fallback a new one is made.
  *   - Its own reconnecting hides whether the broker kept the session: ours does not.
  *
- * Threads: on_message() is called on paho's receive thread, on_change() on any. All functions are
- * for the loop.
+ * Threads: on_message() is called on paho's receive thread, before_acknowledging() on the gate's,
+ * on_change() on any. All functions are for the loop.
  */
 struct mqtt;
 
@@ -80,6 +82,9 @@ struct mqtt_message {
 struct mqtt_events {
 	/* Return once the message is kept; do not call mqtt_ functions. */
 	void (*on_message)(void *context, const struct mqtt_message *m);
+	/* Something is about to be sent to the broker: return once every message that on_message()
+	 * has returned for may be acknowledged. False: none may be any more, the connection ends. */
+	bool (*before_acknowledging)(void *context);
 	/* mqtt_status() has something new. */
 	void (*on_change)(void *context);
 	void *context;

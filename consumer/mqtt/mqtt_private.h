@@ -1,6 +1,7 @@
 #ifndef MQTT_MQTT_PRIVATE_H
 #define MQTT_MQTT_PRIVATE_H
 
+#include "mqtt/gate.h"
 #include "mqtt/mqtt.h"
 
 #include <MQTTAsync.h>
@@ -15,6 +16,8 @@ struct mqtt {
 	struct mqtt_options options;
 	struct mqtt_events events;
 	MQTTAsync client;
+	bool client_has_gate; /* it was told, which it keeps */
+	struct gate *gate;
 	int version;    /* MQTTVERSION_5 or MQTTVERSION_3_1_1 that the client is made for */
 	bool fall_back; /* make the next client for 3.1.1 */
 	char **uris;    /* as paho spells them */
@@ -46,8 +49,11 @@ void mqtt_set_drained(struct mqtt *m);
 void mqtt_set_handing_over(struct mqtt *m); /* a message came */
 void mqtt_set_down(struct mqtt *m, const struct error *why);
 
-/* As paho spells it; malloc'ed. NULL if it is no address of a broker. */
+/* As paho spells it, with its port; malloc'ed. NULL if it is no address of a broker. */
 char *mqtt_uri(const char *url);
+
+/* http_proxy and https_proxy of the environment are not for MQTT, but paho would follow them. */
+void mqtt_ignore_proxies(void);
 
 /* Borrows from the options. */
 void mqtt_tls_options(const struct mqtt_options *o, MQTTAsync_SSLOptions *tls);

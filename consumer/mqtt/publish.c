@@ -347,6 +347,7 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
+	mqtt_ignore_proxies();
 	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
 	p->options = options;
 	p->stop = stop;

@@ -342,6 +342,13 @@ bool spool_received_newer(struct spool *s, uint64_t seq, int64_t *received_us_ou
 	return found;
 }
 
+/* Under the lock: up to here the segment may be read. What waits for a sync is not shown: the
+ * database must never have what the log may yet lose. */
+static uint64_t cursor_readable(const struct spool *s, const struct spool_segment *segment)
+{
+	return segment->last_seq < s->last_seq ? segment->last_seq : s->last_seq;
+}
+
 /* The first segment that holds something newer than the position. */
 static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
 {
@@ -351,10 +358,10 @@ static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error 
 
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->segments_count && !found; i++) {
-		if (s->segments[i].last_seq > c->position) {
+		if (cursor_readable(s, &s->segments[i]) > c->position) {
 			found = true;
 			segment = s->segments[i];
-			c->stop_seq = segment.last_seq;
+			c->stop_seq = cursor_readable(s, &segment);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -387,7 +394,7 @@ static void cursor_refresh(struct spool_cursor *c)
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = s->segments_count; i-- > 0;) {
 		if (s->segments[i].first_seq == c->reader.header.first_seq) {
-			c->stop_seq = s->segments[i].last_seq;
+			c->stop_seq = cursor_readable(s, &s->segments[i]);
 			if (!s->segments[i].archived)
 				c->reader.size = s->segments[i].end_offset;
 			last = i + 1 == s->segments_count;

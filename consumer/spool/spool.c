@@ -23,6 +23,7 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 	s->lock_fd = s->active_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
+	pthread_cond_init(&s->synced, NULL);
 	pthread_cond_init(&s->archiver_wake, NULL);
 	if (strlen(options->dir) >= sizeof(s->dir)) {
 		error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
@@ -59,6 +60,7 @@ void spool_close(struct spool **spool)
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
 	pthread_cond_destroy(&s->archiver_wake);
+	pthread_cond_destroy(&s->synced);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 	free(s->segments_base);
@@ -148,10 +150,7 @@ static bool spool_begin_segment(struct spool *s, struct error *err)
 	h.first_seq = s->next_seq;
 	h.follows = s->end;
 	pthread_mutex_unlock(&s->lock);
-	if (s->active_fd >= 0 && s->options.sync != SPOOL_SYNC_NONE &&
-		!fs_sync_data(s->active_fd, s->active_path, err))
-		return false;
-	if (!spool_put_header(s, &h, path, &fd, err))
+	if (!spool_sync_segment(s, err) || !spool_put_header(s, &h, path, &fd, err))
 		return false;
 	pthread_mutex_lock(&s->lock);
 	if (!spool_segments_reserve(s, err)) {
@@ -294,18 +293,21 @@ static enum spool_append spool_append_write(struct spool *s, struct record *r, s
 {
 	struct spool_segment *active;
 	uint64_t generation;
+	bool failed;
 
 	pthread_mutex_lock(&s->lock);
+	failed = s->failed;
+	if (failed && err != NULL)
+		*err = s->failure;
 	generation = s->segments[s->segments_count - 1].first_seq;
 	r->seq = s->next_seq;
 	pthread_mutex_unlock(&s->lock);
+	if (failed)
+		return SPOOL_FAILED;
 	record_put(s->buffer, r, generation);
 	if (!fs_pwrite(s->active_fd, slice_of(s->buffer, size), s->active_offset, s->active_path,
 		    err))
 		return fs_is_full(err) ? spool_out_of_room(s, false, err) : SPOOL_FAILED;
-	if (durable && s->options.sync == SPOOL_SYNC_MESSAGE &&
-		!fs_sync_data(s->active_fd, s->active_path, err))
-		return SPOOL_FAILED;
 	s->active_offset += (int64_t)size;
 	pthread_mutex_lock(&s->lock);
 	active = &s->segments[s->segments_count - 1];
@@ -316,7 +318,9 @@ static enum spool_append spool_append_write(struct spool *s, struct record *r, s
 	s->unsynced = true;
 	s->full = false;
 	position_add(&s->end, r->seq, record_checksum(s->buffer + size));
-	s->last_seq = r->seq;
+	if (durable && s->options.sync == SPOOL_SYNC_MESSAGE)
+		s->durable_seq = r->seq;
+	spool_show_readable(s);
 	pthread_mutex_unlock(&s->lock);
 	return SPOOL_APPENDED;
 }
@@ -417,6 +421,7 @@ void spool_stats(struct spool *s, struct spool_stats *out)
 		.bytes = s->bytes,
 		.segments = (uint32_t)s->segments_count,
 		.archived = archived,
+		.syncs = s->syncs,
 		.full = s->full,
 		.disk_full = s->disk_full,
 	};

@@ -13,7 +13,8 @@
  * The durable log between the broker and the database: a folder of segments, the only queue of the
  * program. What spool_append() has accepted is read by a cursor in the same order, also by the
  * next process after a kill -9 at any moment; with SPOOL_SYNC_MESSAGE also after a power cut, if
- * the record was appended as durable.
+ * the record was appended as durable and spool_sync() has returned since. One sync serves all who
+ * wait for it. Until then no cursor shows such a record: a database never has what the log lacks.
  *
  * The folder:
  *
@@ -40,7 +41,7 @@
  * before its time, and the log resumes by itself once there is room. To open a log takes no room at
  * all: if there is none for another segment, it is opened without one, to be read and released.
  *
- * Threads: spool_append(), spool_wait_for_space(): one intake thread. The cursor and
+ * Threads: spool_append(), spool_wait_for_space(): one intake thread. spool_sync(): any. The cursor and
  * spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at
  * intervals and removes what is released; another ("archiver"), of lowest priority, packs it while
  * it is kept. Everything else: before or after threads.
@@ -70,6 +71,7 @@ struct spool_stats {
 	uint32_t archived; /* of them */
 	bool full;         /* spool_append() would say SPOOL_FULL */
 	bool disk_full;    /* because the disk is, not because of bytes_max */
+	uint64_t syncs;    /* of segments while they were written, since start */
 };
 
 /*
@@ -98,13 +100,22 @@ MUST_CHECK bool spool_new_identity(const char *dir, struct uuid *out, struct err
 enum spool_append { SPOOL_APPENDED, SPOOL_FULL, SPOOL_FAILED };
 
 /*
- * Append a record; r->seq is set. durable: on disk when this returns, if the log syncs per
- * message. FULL: the limit is reached, or the disk full, and nothing is released: wait for space,
+ * Append a record; r->seq is set. durable: with SPOOL_SYNC_MESSAGE it can be read, and must be
+ * acknowledged, only after spool_sync(). FULL: the limit is reached, or the disk full, and nothing is released: wait for space,
  * then append the same again. FAILED sets err (FATAL); every later append fails too, since the
  * state of the disk is unknown.
  */
 enum spool_append spool_append(struct spool *spool, struct record *r, bool durable,
 	struct error *err);
+
+/*
+ * All records that were appended as durable before this was called are on disk; at once if they are
+ * already, or if the log does not sync per message. Any thread; blocking. False sets err (FATAL): a
+ * sync has failed, now or earlier. Then nothing may be acknowledged any more: it is never tried
+ * again, since the kernel may have dropped what it could not write. The keeper calls it for what
+ * nobody else asks for, within two seconds.
+ */
+MUST_CHECK bool spool_sync(struct spool *spool, struct error *err);
 
 /* Until there may be space again, or spool_stop_waiting(). False if stopped. */
 bool spool_wait_for_space(struct spool *spool);

@@ -15,12 +15,14 @@
  */
 static const int64_t KEEPER_BEAT_US = 10 * US_PER_SECOND;
 static const int64_t KEEPER_FULL_BEAT_US = US_PER_SECOND; /* whether there is room by now */
+static const int64_t KEEPER_LEFT_OVER_US = US_PER_SECOND;
 
 static void *keeper_main(void *context);
 static bool keeper_spare(struct spool *s);
 static bool keeper_remove(struct spool *s);
 static bool keeper_try_again(struct spool *s);
 static bool keeper_sync(struct spool *s, int64_t *synced_us);
+static bool keeper_sync_left_over(struct spool *s, int64_t *synced_us);
 static void keeper_wait(struct spool *s);
 
 bool spool_keeper_start(struct spool *s, struct error *err)
@@ -60,6 +62,7 @@ static void *keeper_main(void *context)
 		busy |= keeper_spare(s);
 		busy |= keeper_try_again(s);
 		busy |= keeper_sync(s, &synced_us);
+		busy |= keeper_sync_left_over(s, &synced_us);
 		if (!busy && !s->stop_keeper && !s->failed)
 			keeper_wait(s);
 	}
@@ -173,6 +176,18 @@ static bool keeper_sync(struct spool *s, int64_t *synced_us)
 	return true;
 }
 
+/* Records are synced before they are acknowledged. If the connection was lost before that, nobody
+ * asks for it, but they are to be stored all the same. */
+static bool keeper_sync_left_over(struct spool *s, int64_t *synced_us)
+{
+	if (s->durable_seq <= s->synced_seq || s->syncing ||
+		clock_mono_us() - *synced_us < KEEPER_LEFT_OVER_US)
+		return false;
+	spool_sync_active(s);
+	*synced_us = clock_mono_us();
+	return true;
+}
+
 static void keeper_wait(struct spool *s)
 {
 	int64_t wait_us = s->disk_full ? KEEPER_FULL_BEAT_US : KEEPER_BEAT_US;
@@ -180,6 +195,8 @@ static void keeper_wait(struct spool *s)
 
 	if (s->options.sync == SPOOL_SYNC_INTERVAL && s->options.sync_interval_us < wait_us)
 		wait_us = s->options.sync_interval_us;
+	if (s->options.sync == SPOOL_SYNC_MESSAGE && KEEPER_LEFT_OVER_US < wait_us)
+		wait_us = KEEPER_LEFT_OVER_US;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += wait_us / US_PER_SECOND;
 	until.tv_nsec += (wait_us % US_PER_SECOND) * 1000;

@@ -48,7 +48,7 @@ struct spool {
 	_Atomic bool rotate; /* spool_rotate() was called; any thread */
 	int lock_fd;
 
-	/* Intake thread only; active_fd is changed under the lock, for the keeper. -1: no segment
+	/* Intake thread only; active_fd is changed under the lock, for who syncs. -1: no segment
 	 * is being written, there was no room for one yet. */
 	int active_fd;
 	char active_path[SPOOL_PATH_BYTES];
@@ -68,7 +68,12 @@ struct spool {
 	size_t segments_room;                /* of that */
 	int64_t bytes;                       /* of all segments and the spare */
 	uint64_t next_seq;
-	struct position end; /* of last_seq */
+	struct position end;   /* of the record appended last */
+	uint64_t durable_seq;  /* of the last one to be on disk before it may be read */
+	uint64_t synced_seq;   /* up to here all are, as far as SPOOL_SYNC_MESSAGE promises it */
+	bool syncing;          /* somebody is at it; on active_fd, which stays meanwhile */
+	pthread_cond_t synced; /* it is over */
+	uint64_t syncs;
 	uint64_t released_seq;
 	uint64_t damaged_records;
 	int64_t disk_full_us;
@@ -119,6 +124,15 @@ MUST_CHECK bool spool_change_identity(struct spool *s, struct error *err);
 
 /* spool_recover.c: read the folder, settle the last segment. */
 MUST_CHECK bool spool_recover(struct spool *s, struct error *err);
+
+/* spool_sync.c. Under the lock: what may be read, after an append or a sync. */
+void spool_show_readable(struct spool *s);
+
+/* Under the lock, which is given up meanwhile; nobody else may be at it. Sets failed. */
+void spool_sync_active(struct spool *s);
+
+/* Before another segment is begun: all that is in this one, unless nothing is ever synced. */
+MUST_CHECK bool spool_sync_segment(struct spool *s, struct error *err);
 
 /* spool_keeper.c */
 MUST_CHECK bool spool_keeper_start(struct spool *s, struct error *err);

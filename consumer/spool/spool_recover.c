@@ -83,7 +83,7 @@ bool spool_recover(struct spool *s, struct error *err)
 		s->end.digest_from = s->next_seq;
 		s->end.digest = 0;
 	}
-	s->last_seq = s->end.seq;
+	s->last_seq = s->durable_seq = s->synced_seq = s->end.seq;
 	return true;
 }
 

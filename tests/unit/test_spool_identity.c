@@ -58,6 +58,7 @@ static struct uuid make_log(void)
 		memcpy(payload, &i, sizeof(i));
 		r.payload = slice_of(payload, sizeof(payload));
 		assert_int_equal(spool_append(s, &r, true, &err), SPOOL_APPENDED);
+		assert_true(spool_sync(s, &err));
 	}
 	spool_close(&s);
 	return identity;

@@ -23,6 +23,7 @@ static void take(struct spool *s, struct spool_tail *t, uint64_t i, uint16_t pac
 
 	r.flags |= (uint16_t)(RECORD_PACKET_KNOWN | (packet & 0xff) << RECORD_PACKET_SHIFT);
 	assert_int_equal(spool_append(s, &r, true, &err), SPOOL_APPENDED);
+	assert_true(spool_sync(s, &err));
 	if (t != NULL)
 		spool_tail_add(t, &r, packet);
 }
@@ -146,6 +147,7 @@ static void tail_uses_records_without_packet_ids_once(void **state)
 		struct record r = make(5);
 
 		assert_int_equal(spool_append(s, &r, true, &err), SPOOL_APPENDED);
+		assert_true(spool_sync(s, &err));
 	}
 	t = open_tail(s, 100);
 	for (uint16_t packet = 10; packet < 13; packet++)

@@ -76,6 +76,7 @@ static inline size_t make_payload(uint64_t i, uint8_t *out)
 	return size;
 }
 
+/* What spool_append() says, or SPOOL_FAILED if it could not be synced. */
 static inline enum spool_append append(struct spool *s, uint64_t i, uint64_t *seq_out)
 {
 	uint8_t payload[PAYLOAD + 100];
@@ -88,6 +89,8 @@ static inline enum spool_append append(struct spool *s, uint64_t i, uint64_t *se
 
 	r.payload = slice_of(payload, make_payload(i, payload));
 	result = spool_append(s, &r, true, &err);
+	if (result == SPOOL_APPENDED && !spool_sync(s, &err))
+		result = SPOOL_FAILED;
 	if (seq_out != NULL)
 		*seq_out = r.seq;
 	return result;

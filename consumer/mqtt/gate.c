@@ -1,0 +1,366 @@
+#include "mqtt/gate_private.h"
+
+#include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <openssl/evp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	GATE_UP_BYTES = 64 * 1024,
+	GATE_DOWN_BYTES = 256 * 1024,
+	GATE_HEAD_BYTES = 1024, /* of a request; a name has 255 at most */
+	GATE_SECRET_BYTES = 16,
+	GATE_TEXT_BYTES = 128,
+	GATE_BACKLOG = 16,
+	GATE_HEAD_MS = 2000,   /* for a request that is not paho's, which sends it at once */
+	GATE_LINGER_MS = 2000, /* for the broker, once paho has gone */
+	GATE_RETRY_MS = 100,   /* without a descriptor */
+	GATE_JOIN_S = 5,       /* a name that is being looked up cannot be interrupted */
+};
+
+struct gate {
+	struct gate_events events;
+	int64_t connect_timeout_us;
+	int listener;
+	char proxy[2][GATE_TEXT_BYTES];
+	char authorization[GATE_TEXT_BYTES];
+	pthread_t thread;
+	bool runs;
+	_Atomic bool carries;
+	_Atomic bool stopping;
+
+	pthread_mutex_t lock; /* of the sockets, to end them, and of the fault */
+	int client, broker;   /* -1: none */
+	char fault[GATE_FAULT_BYTES];
+
+	uint8_t up[GATE_UP_BYTES];
+	uint8_t down[GATE_DOWN_BYTES];
+};
+
+/* ---- moving bytes ---- */
+
+/*
+ * All of it. False: the receiver is gone, or does not take it although the sender has gone. Sender:
+ * -1 if it does not matter whether he is there.
+ */
+static bool gate_send(int to, int sender, const uint8_t *bytes, size_t size)
+{
+	struct pollfd fds[] = {{.fd = to, .events = POLLOUT}, {.fd = sender, .events = POLLRDHUP}};
+	int timeout_ms = -1;
+
+	while (size > 0) {
+		ssize_t n = send(to, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			bytes += n;
+			size -= (size_t)n;
+			continue;
+		}
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return false;
+		n = poll(fds, 2, timeout_ms);
+		if (n == 0)
+			return false;
+		if (n > 0 && fds[1].revents != 0) {
+			fds[1].fd = -1;
+			timeout_ms = GATE_LINGER_MS;
+		}
+	}
+	return true;
+}
+
+static ssize_t gate_receive(int from, uint8_t *out, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(from, out, size, 0);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* From the broker to paho, on a thread of its own. */
+static void *gate_down(void *context)
+{
+	struct gate *g = context;
+	ssize_t n;
+
+	do
+		n = gate_receive(g->broker, g->down, sizeof(g->down));
+	while (n > 0 && gate_send(g->client, -1, g->down, (size_t)n));
+	shutdown(g->client, SHUT_WR); /* paho takes what is on its way, and ends it */
+	return NULL;
+}
+
+/* From paho to the broker, beginning with what came with its request. */
+static void gate_up(struct gate *g, size_t size)
+{
+	ssize_t n = (ssize_t)size;
+
+	if (n == 0)
+		n = gate_receive(g->client, g->up, sizeof(g->up));
+	for (; n > 0; n = gate_receive(g->client, g->up, sizeof(g->up))) {
+		if (!g->events.before_sending(g->events.context)) {
+			g->stopping = true;
+			return;
+		}
+		if (!gate_send(g->broker, g->client, g->up, (size_t)n))
+			return;
+	}
+	if (n == 0 && shutdown(g->broker, SHUT_WR) == 0)
+		(void)poll(&(struct pollfd){.fd = g->broker, .events = POLLRDHUP}, 1,
+			GATE_LINGER_MS);
+}
+
+/* ---- a connection ---- */
+
+static void gate_set(struct gate *g, int *fd, int value)
+{
+	pthread_mutex_lock(&g->lock);
+	if (value < 0 && *fd >= 0)
+		close(*fd);
+	*fd = value;
+	/* gate_close() has ended those that were there. */
+	if (value >= 0 && g->stopping)
+		shutdown(value, SHUT_RDWR);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void gate_set_fault(struct gate *g, const char *why)
+{
+	size_t used;
+
+	pthread_mutex_lock(&g->lock);
+	used = strlen(g->fault);
+	snprintf(g->fault + used, sizeof(g->fault) - used, "%s%s", used > 0 ? "; " : "", why);
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* Its request, into `up`: where it ends, 0 if it is none. *size_out: how much came. */
+static size_t gate_read_request(struct gate *g, size_t *size_out)
+{
+	int64_t until_us = clock_mono_us() + GATE_HEAD_MS * US_PER_MS;
+	const uint8_t *end = NULL;
+	size_t size = 0;
+
+	while (end == NULL && size < GATE_HEAD_BYTES) {
+		struct pollfd fd = {.fd = g->client, .events = POLLIN};
+		int64_t left_us = until_us - clock_mono_us();
+		ssize_t n;
+
+		if (left_us <= 0 || poll(&fd, 1, (int)(left_us / US_PER_MS) + 1) == 0)
+			return 0;
+		n = gate_receive(g->client, g->up + size, sizeof(g->up) - size);
+		if (n <= 0)
+			return 0;
+		size += (size_t)n;
+		end = memmem(g->up, size, "\r\n\r\n", 4);
+	}
+	*size_out = size;
+	return end == NULL ? 0 : (size_t)(end - g->up) + 4;
+}
+
+static void gate_carry(struct gate *g, size_t size)
+{
+	pthread_t down;
+
+	g->carries = true;
+	if (pthread_create(&down, NULL, gate_down, g) == 0) {
+		gate_up(g, size);
+		shutdown(g->broker, SHUT_RDWR);
+		shutdown(g->client, SHUT_RDWR);
+		pthread_join(down, NULL);
+	} else {
+		gate_set_fault(g, "could not start a thread");
+	}
+	g->carries = false;
+}
+
+/*
+ * The answer comes before there is a connection to the broker, even before the request was read:
+ * until it is there paho would hold its lock and sleep a quarter of a second at a time. What it
+ * sends waits here meanwhile; if there is no broker it finds the connection closed.
+ */
+static void gate_serve(struct gate *g)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\n\r\n";
+	struct gate_target target;
+	char why[GATE_FAULT_BYTES];
+	size_t head, size = 0;
+	int fd;
+
+	gate_no_delay(g->client);
+	if (!gate_send(g->client, -1, (const uint8_t *)answer, sizeof(answer) - 1))
+		return;
+	head = gate_read_request(g, &size);
+	if (head == 0 || !gate_parse(slice_of(g->up, head), g->authorization, &target))
+		return;
+	fd = gate_dial(&target, g->connect_timeout_us, g->client, why);
+	if (fd < 0) {
+		gate_set_fault(g, why);
+		return;
+	}
+	gate_no_delay(fd);
+	memmove(g->up, g->up + head, size - head);
+	gate_set(g, &g->broker, fd);
+	gate_carry(g, size - head);
+}
+
+static void *gate_main(void *context)
+{
+	struct gate *g = context;
+
+	while (!g->stopping) {
+		int fd = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			/* Without a descriptor or memory: nothing tells when there is one. */
+			if (!g->stopping && errno != EINTR && errno != ECONNABORTED)
+				(void)poll(NULL, 0, GATE_RETRY_MS);
+			continue;
+		}
+		gate_set(g, &g->client, fd);
+		gate_serve(g);
+		gate_set(g, &g->broker, -1);
+		gate_set(g, &g->client, -1);
+	}
+	return NULL;
+}
+
+/* ---- opening and closing ---- */
+
+static bool gate_make_secret(struct gate *g, struct error *err)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t random[GATE_SECRET_BYTES];
+	char text[GATE_TEXT_BYTES] = "gate:";
+	size_t used = strlen(text);
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t size = sizeof(at);
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return error_set_errno(err, ERROR_FATAL, "random", "no random numbers");
+	for (size_t i = 0; i < sizeof(random); i++) {
+		text[used++] = digits[random[i] >> 4];
+		text[used++] = digits[random[i] & 15];
+	}
+	text[used] = '\0';
+	EVP_EncodeBlock((unsigned char *)g->authorization, (const unsigned char *)text, (int)used);
+	if (getsockname(g->listener, (struct sockaddr *)&at, &size) != 0)
+		return error_set_errno(err, ERROR_FATAL, "gate", "no port on 127.0.0.1");
+	for (int tls = 0; tls < 2; tls++)
+		snprintf(g->proxy[tls], GATE_TEXT_BYTES, "http%s://%s@127.0.0.1:%u", tls ? "s" : "",
+			text, (unsigned)ntohs(at.sin_port));
+	return true;
+}
+
+static bool gate_listen(struct gate *g, struct error *err)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	g->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (g->listener >= 0 && bind(g->listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+		listen(g->listener, GATE_BACKLOG) == 0)
+		return true;
+	error_set_errno(err, ERROR_FATAL, "gate", "could not listen on 127.0.0.1");
+	return error_hint(err, "the connection to the broker passes through a port of this process "
+			       "on the loopback: is there one?");
+}
+
+bool gate_open(struct gate **out, struct gate_events events, int64_t connect_timeout_us,
+	struct error *err)
+{
+	struct gate *g = calloc(1, sizeof(*g));
+	int failed;
+
+	if (g == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	g->events = events;
+	g->connect_timeout_us = connect_timeout_us;
+	g->listener = g->client = g->broker = -1;
+	pthread_mutex_init(&g->lock, NULL);
+	if (gate_listen(g, err) && gate_make_secret(g, err)) {
+		failed = pthread_create(&g->thread, NULL, gate_main, g);
+		g->runs = failed == 0;
+		if (g->runs) {
+			*out = g;
+			return true;
+		}
+		errno = failed;
+		error_set_errno(err, ERROR_FATAL, "thread", "could not start a thread");
+	}
+	gate_close(&g);
+	return false;
+}
+
+/* Without the thread. It may be looking up a name, which nothing can end: then it is left alone. */
+static bool gate_join(struct gate *g)
+{
+	struct timespec until;
+
+	if (!g->runs)
+		return true;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += GATE_JOIN_S;
+	return pthread_timedjoin_np(g->thread, NULL, &until) == 0;
+}
+
+void gate_close(struct gate **gate)
+{
+	struct gate *g = *gate;
+
+	*gate = NULL;
+	if (g == NULL)
+		return;
+	g->stopping = true;
+	if (g->listener >= 0)
+		shutdown(g->listener, SHUT_RDWR);
+	pthread_mutex_lock(&g->lock);
+	if (g->client >= 0)
+		shutdown(g->client, SHUT_RDWR);
+	if (g->broker >= 0)
+		shutdown(g->broker, SHUT_RDWR);
+	pthread_mutex_unlock(&g->lock);
+	if (!gate_join(g))
+		return;
+	if (g->listener >= 0)
+		close(g->listener);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}
+
+const char *gate_proxy(const struct gate *g, bool tls)
+{
+	return g->proxy[tls];
+}
+
+void gate_begin(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->fault[0] = '\0';
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_fault(struct gate *g, char out[static GATE_FAULT_BYTES])
+{
+	pthread_mutex_lock(&g->lock);
+	memcpy(out, g->fault, GATE_FAULT_BYTES);
+	pthread_mutex_unlock(&g->lock);
+}
+
+bool gate_carries(const struct gate *g)
+{
+	return g->carries;
+}

@@ -1,0 +1,33 @@
+#ifndef MQTT_GATE_PRIVATE_H
+#define MQTT_GATE_PRIVATE_H
+
+#include "mqtt/gate.h"
+
+#include "base/slice.h"
+
+#include <stddef.h>
+
+/* Shared by the files of the gate only. */
+
+enum { GATE_HOST_BYTES = 256, GATE_PORT_BYTES = 6 };
+
+struct gate_target {
+	char host[GATE_HOST_BYTES]; /* without brackets */
+	char port[GATE_PORT_BYTES];
+};
+
+/* gate_dial.c: the target of a request, if it has the secret: "CONNECT host:port ...\r\n" with
+ * "Proxy-authorization: Basic <authorization>". */
+bool gate_parse(struct slice head, const char *authorization, struct gate_target *out);
+
+/*
+ * Connect to one of its addresses; for no longer than client, whose connection it is for, is there.
+ * A socket, or -1 with why.
+ */
+int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
+	char why[static GATE_FAULT_BYTES]);
+
+/* Small packets leave at once. */
+void gate_no_delay(int fd);
+
+#endif
