@@ -16,6 +16,7 @@ import time
 import format_figures
 import mqtt_probe
 import one_figures
+import queue_figures
 import replay_figures
 import rig
 
@@ -25,7 +26,7 @@ PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
 SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside",
-            "one", "formats")
+            "one", "queue", "formats")
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -225,6 +226,14 @@ def formats(rounds, lines):
         return format_figures.measure(b, rounds, lines)
 
 
+def queue(messages, runs):
+    with Bench("message") as b:
+        figures = queue_figures.measure(
+            b, b.fleet, summary_of,
+            lambda name: b.new_database(name) and b.postgres.settings(name), runs, messages)
+        return {**figures, "rss_peak_mib": max(f["rss_peak_mib"] for f in figures.values())}
+
+
 # ---- the table ----
 
 def medians(runs):
@@ -247,6 +256,7 @@ def measure(options):
         "beside": lambda: medians([beside(messages, 20) for _ in range(runs)]),
         "one": lambda: one(runs, options.messages),
         "formats": lambda: formats(runs, messages),
+        "queue": lambda: queue(options.messages or messages // 4, runs),
     }
     figures = {}
     for name in options.only or SECTIONS:
@@ -274,6 +284,8 @@ def table(figures):
         one_figures.tell(figures["one"])
     if "formats" in figures:
         format_figures.tell(figures["formats"])
+    if "queue" in figures:
+        queue_figures.tell({mode: figures["queue"][mode] for mode in queue_figures.MODES})
     peak = max(f["rss_peak_mib"] for f in figures.values())
     print(f"\npeak RSS of the persister, all of the above: {peak:.1f} MiB")
 

@@ -120,6 +120,8 @@ class _Link:
             return False
         sink.sendall(data)
         proxy.bytes[direction] += len(data)
+        if direction in proxy._taps:
+            proxy._taps[direction] += data
         return True
 
     def _watch_commit(self, data):
@@ -167,6 +169,7 @@ class Proxy:
         self.postgres = postgres
         self.target = (target_host, target_port)
         self.bytes = {UP: 0, DOWN: 0}
+        self._taps = {}
         self.connections = 0
         self.connects = []  # MQTT protocol levels of CONNECTs answered by refuse_connect()
         self.swallowed = threading.Event()
@@ -220,6 +223,10 @@ class Proxy:
 
     def accept(self):
         self._refusing = False
+
+    def tap(self, direction):
+        """What passes from now on, as a bytearray that grows."""
+        return self._taps.setdefault(direction, bytearray())
 
     def stall(self, *directions):
         for direction in directions or (UP, DOWN):

@@ -51,6 +51,15 @@ static enum fs_fault fs_fault(void)
 	return strcmp(fs_fail_what, "short") == 0 ? FS_FAULT_SHORT : FS_FAULT_ERRNO;
 }
 
+/* A disk that takes its time, for as long as a test wants. */
+static void fs_hold(void)
+{
+	const char *path = getenv("FAILPOINT_HOLD"); /* NOLINT(concurrency-mt-unsafe): as above */
+
+	while (path != NULL && access(path, F_OK) == 0)
+		(void)usleep(1000);
+}
+
 uint64_t fs_calls(void)
 {
 	return fs_count;
@@ -68,6 +77,10 @@ void fs_fail_at(uint64_t call, const char *what)
 static enum fs_fault fs_fault(void)
 {
 	return FS_FAULT_NONE;
+}
+
+static void fs_hold(void)
+{
 }
 
 uint64_t fs_calls(void)
@@ -200,6 +213,7 @@ int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *pat
 
 bool fs_sync_data(int fd, const char *path, struct error *err)
 {
+	fs_hold();
 	if (fs_fault() != FS_FAULT_NONE || fdatasync(fd) != 0)
 		return fs_sync_error(err, "sync", path);
 	return true;

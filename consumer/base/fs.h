@@ -11,7 +11,7 @@
  * All file I/O of the log goes through here, so that tests can make the N-th call fail. In builds
  * with FAILPOINTS the environment variable FAILPOINT=fs:<N>:<what> picks the call (1 = the first)
  * and what it does: EIO, ENOSPC, short (half of a write, then ENOSPC), kill (the process ends
- * there as by kill -9).
+ * there as by kill -9). FAILPOINT_HOLD=<path>: a sync waits for as long as that file is there.
  *
  * A disk (or a quota) without room is TRANSIENT "disk_full": nothing is lost by it, and the same
  * works once there is room. All other failures are FATAL "disk"; so is every failed sync, which

@@ -13,10 +13,10 @@
 
 /*
  * Step one of a message: from the broker's hand into the log. intake_message() runs on paho's
- * receive thread and returns once the message is in the log; only then does paho acknowledge it, and
- * intake_sync() holds that back until the log is on disk, for many messages at once. So where it
- * cannot be kept, because the disk failed or the program stops while the log is full, it does not
- * return at all: the broker hands the message over again to whoever comes back.
+ * receive thread and returns once the message is in the log; only then does paho acknowledge it,
+ * and intake_sync() holds that back until the log is on disk, for many messages at once. So where
+ * it cannot be kept, because the disk failed or the program stops while the log is full, it does
+ * not return at all: the broker hands the message over again to whoever comes back.
  *
  * What it hands over again although the log has it is acknowledged and counted, and not kept twice.
  */
@@ -39,7 +39,7 @@ struct intake {
 void intake_message(struct intake *in, const struct mqtt_message *m);
 
 /* Before acknowledgements leave, on the thread that sends them: all that intake_message() has
- * returned for is on disk, if spool.sync wants it there. False: it cannot be, and none may leave. */
+ * returned for is on disk, if spool.sync wants it there. False: it cannot be, none may leave. */
 MUST_CHECK bool intake_sync(struct intake *in);
 
 /* Wakes the loop if more can be read than it was woken for. Any thread. */

@@ -20,14 +20,20 @@
 enum {
 	GATE_UP_BYTES = 64 * 1024,
 	GATE_DOWN_BYTES = 256 * 1024,
-	GATE_HEAD_BYTES = 1024, /* of a request; a name has 255 at most */
 	GATE_SECRET_BYTES = 16,
 	GATE_TEXT_BYTES = 128,
 	GATE_BACKLOG = 16,
-	GATE_HEAD_MS = 2000,   /* for a request that is not paho's, which sends it at once */
+	GATE_GUESTS = 16,      /* who have not sent a request yet */
 	GATE_LINGER_MS = 2000, /* for the broker, once paho has gone */
 	GATE_RETRY_MS = 100,   /* without a descriptor */
 	GATE_JOIN_S = 5,       /* a name that is being looked up cannot be interrupted */
+};
+
+static const int64_t GATE_GUEST_US = 30 * US_PER_SECOND;
+
+struct gate_guest {
+	int fd;
+	int64_t until_us;
 };
 
 struct gate {
@@ -40,6 +46,9 @@ struct gate {
 	bool runs;
 	_Atomic bool carries;
 	_Atomic bool stopping;
+
+	struct gate_guest guests[GATE_GUESTS]; /* oldest first */
+	size_t guests_count;
 
 	pthread_mutex_t lock; /* of the sockets, to end them, and of the fault */
 	int client, broker;   /* -1: none */
@@ -148,30 +157,6 @@ static void gate_set_fault(struct gate *g, const char *why)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* Its request, into `up`: where it ends, 0 if it is none. *size_out: how much came. */
-static size_t gate_read_request(struct gate *g, size_t *size_out)
-{
-	int64_t until_us = clock_mono_us() + GATE_HEAD_MS * US_PER_MS;
-	const uint8_t *end = NULL;
-	size_t size = 0;
-
-	while (end == NULL && size < GATE_HEAD_BYTES) {
-		struct pollfd fd = {.fd = g->client, .events = POLLIN};
-		int64_t left_us = until_us - clock_mono_us();
-		ssize_t n;
-
-		if (left_us <= 0 || poll(&fd, 1, (int)(left_us / US_PER_MS) + 1) == 0)
-			return 0;
-		n = gate_receive(g->client, g->up + size, sizeof(g->up) - size);
-		if (n <= 0)
-			return 0;
-		size += (size_t)n;
-		end = memmem(g->up, size, "\r\n\r\n", 4);
-	}
-	*size_out = size;
-	return end == NULL ? 0 : (size_t)(end - g->up) + 4;
-}
-
 static void gate_carry(struct gate *g, size_t size)
 {
 	pthread_t down;
@@ -179,6 +164,7 @@ static void gate_carry(struct gate *g, size_t size)
 	g->carries = true;
 	if (pthread_create(&down, NULL, gate_down, g) == 0) {
 		gate_up(g, size);
+		g->carries = false;
 		shutdown(g->broker, SHUT_RDWR);
 		shutdown(g->client, SHUT_RDWR);
 		pthread_join(down, NULL);
@@ -188,26 +174,12 @@ static void gate_carry(struct gate *g, size_t size)
 	g->carries = false;
 }
 
-/*
- * The answer comes before there is a connection to the broker, even before the request was read:
- * until it is there paho would hold its lock and sleep a quarter of a second at a time. What it
- * sends waits here meanwhile; if there is no broker it finds the connection closed.
- */
-static void gate_serve(struct gate *g)
+/* To the broker that the request names, which takes the first bytes of `up`; size: all of them. */
+static void gate_serve(struct gate *g, const struct gate_target *target, size_t head, size_t size)
 {
-	static const char answer[] = "HTTP/1.1 200 OK\r\n\r\n";
-	struct gate_target target;
 	char why[GATE_FAULT_BYTES];
-	size_t head, size = 0;
-	int fd;
+	int fd = gate_dial(target, g->connect_timeout_us, g->client, why);
 
-	gate_no_delay(g->client);
-	if (!gate_send(g->client, -1, (const uint8_t *)answer, sizeof(answer) - 1))
-		return;
-	head = gate_read_request(g, &size);
-	if (head == 0 || !gate_parse(slice_of(g->up, head), g->authorization, &target))
-		return;
-	fd = gate_dial(&target, g->connect_timeout_us, g->client, why);
 	if (fd < 0) {
 		gate_set_fault(g, why);
 		return;
@@ -218,24 +190,95 @@ static void gate_serve(struct gate *g)
 	gate_carry(g, size - head);
 }
 
+/* ---- who comes ---- */
+
+/* The i-th guest leaves, or is somebody else's concern now. */
+static int gate_take_guest(struct gate *g, size_t i)
+{
+	int fd = g->guests[i].fd;
+
+	g->guests_count--;
+	memmove(g->guests + i, g->guests + i + 1, (g->guests_count - i) * sizeof(*g->guests));
+	return fd;
+}
+
+/*
+ * The answer comes before there is a connection to the broker, even before the request: until it is
+ * there paho would hold its lock and sleep a quarter of a second at a time. What it sends waits
+ * here meanwhile; if there is no broker it finds the connection closed.
+ */
+static void gate_welcome(struct gate *g)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\n\r\n";
+	int fd = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		/* Without a descriptor or memory: nothing tells when there is one. */
+		if (!g->stopping && errno != EINTR && errno != ECONNABORTED && errno != EAGAIN)
+			(void)poll(NULL, 0, GATE_RETRY_MS);
+		return;
+	}
+	gate_no_delay(fd);
+	if (!gate_send(fd, -1, (const uint8_t *)answer, sizeof(answer) - 1)) {
+		close(fd);
+		return;
+	}
+	if (g->guests_count == GATE_GUESTS)
+		close(gate_take_guest(g, 0));
+	g->guests[g->guests_count++] = (struct gate_guest){fd, clock_mono_us() + GATE_GUEST_US};
+}
+
+/* Somebody has sent something: paho sends its request in one piece. Who else comes leaves. */
+static void gate_hear(struct gate *g, size_t i)
+{
+	int fd = gate_take_guest(g, i);
+	ssize_t n = gate_receive(fd, g->up, sizeof(g->up));
+	const uint8_t *end = n > 0 ? memmem(g->up, (size_t)n, "\r\n\r\n", 4) : NULL;
+	size_t head = end != NULL ? (size_t)(end - g->up) + 4 : 0;
+	struct gate_target target;
+
+	gate_set(g, &g->client, fd);
+	if (head > 0 && gate_parse(slice_of(g->up, head), g->authorization, &target))
+		gate_serve(g, &target, head, (size_t)n);
+	gate_set(g, &g->broker, -1);
+	gate_set(g, &g->client, -1);
+}
+
+static int gate_patience_ms(const struct gate *g)
+{
+	int64_t left_us;
+
+	if (g->guests_count == 0)
+		return -1;
+	left_us = g->guests[0].until_us - clock_mono_us();
+	return left_us > 0 ? (int)(left_us / US_PER_MS) + 1 : 0;
+}
+
+/* Whoever says nothing keeps nobody else waiting. */
 static void *gate_main(void *context)
 {
 	struct gate *g = context;
+	struct pollfd fds[GATE_GUESTS + 1];
 
 	while (!g->stopping) {
-		int fd = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC);
+		size_t count = g->guests_count;
 
-		if (fd < 0) {
-			/* Without a descriptor or memory: nothing tells when there is one. */
-			if (!g->stopping && errno != EINTR && errno != ECONNABORTED)
-				(void)poll(NULL, 0, GATE_RETRY_MS);
+		fds[count] = (struct pollfd){.fd = g->listener, .events = POLLIN};
+		for (size_t i = 0; i < count; i++)
+			fds[i] = (struct pollfd){.fd = g->guests[i].fd, .events = POLLIN};
+		if (poll(fds, count + 1, gate_patience_ms(g)) < 0)
 			continue;
+		for (size_t i = count; i-- > 0 && !g->stopping;) {
+			if (fds[i].revents != 0)
+				gate_hear(g, i);
+			else if (g->guests[i].until_us <= clock_mono_us())
+				close(gate_take_guest(g, i));
 		}
-		gate_set(g, &g->client, fd);
-		gate_serve(g);
-		gate_set(g, &g->broker, -1);
-		gate_set(g, &g->client, -1);
+		if (fds[count].revents != 0)
+			gate_welcome(g);
 	}
+	while (g->guests_count > 0)
+		close(gate_take_guest(g, 0));
 	return NULL;
 }
 
@@ -270,7 +313,7 @@ static bool gate_listen(struct gate *g, struct error *err)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-	g->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	g->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (g->listener >= 0 && bind(g->listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
 		listen(g->listener, GATE_BACKLOG) == 0)
 		return true;

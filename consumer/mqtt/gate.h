@@ -16,9 +16,9 @@
  * before_sending() sync the log, and sends it on: while it does, paho takes the next messages.
  *
  * The gate knows neither MQTT nor TLS, it moves bytes. paho finds it by its options httpProxy and
- * httpsProxy, which serve tcp:// and ssl:// as well: it sends "CONNECT host:port" (RFC 9110, section
- * 9.3.6), with a secret that no other program knows, and then what it would have sent to the
- * broker. TLS stays between paho and the broker, with the broker's own name.
+ * httpsProxy, which serve tcp:// and ssl:// as well: it sends "CONNECT host:port" (RFC 9110,
+ * section 9.3.6), with a secret that no other program knows, and then what it would have sent to
+ * the broker. TLS stays between paho and the broker, with the broker's own name.
  *
  * A name with several addresses is tried at each of them.
  *

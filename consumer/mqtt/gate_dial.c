@@ -113,10 +113,11 @@ static void gate_add_reason(char *why, const struct gate_target *target,
 		number[0] = '\0';
 	if (strcmp(number, target->host) == 0)
 		snprintf(why + used, GATE_FAULT_BYTES - used, "%s%s:%s: %s", used > 0 ? "; " : "",
-			target->host, target->port, strerror(failed));
+			target->host, target->port, strerrordesc_np(failed));
 	else
 		snprintf(why + used, GATE_FAULT_BYTES - used, "%s%s:%s (%s): %s",
-			used > 0 ? "; " : "", target->host, target->port, number, strerror(failed));
+			used > 0 ? "; " : "", target->host, target->port, number,
+			strerrordesc_np(failed));
 }
 
 int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
@@ -133,7 +134,7 @@ int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
 	why[0] = '\0';
 	if (failed != 0) {
 		snprintf(why, GATE_FAULT_BYTES, "%s:%s: %s", target->host, target->port,
-			failed == EAI_SYSTEM ? strerror(errno) : gai_strerror(failed));
+			failed == EAI_SYSTEM ? strerrordesc_np(errno) : gai_strerror(failed));
 		return -1;
 	}
 	for (const struct addrinfo *a = found; a != NULL; a = a->ai_next)

@@ -62,8 +62,10 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 
 void mqtt_ignore_proxies(void)
 {
+	/* NOLINTBEGIN(concurrency-mt-unsafe): nobody else sets variables; paho reads them later */
 	unsetenv("http_proxy");
 	unsetenv("https_proxy");
+	/* NOLINTEND(concurrency-mt-unsafe) */
 }
 
 static bool mqtt_has_port(const char *address)
@@ -193,10 +195,23 @@ static bool mqtt_was_answered(bool v5, int code)
 		  : code >= RETURN_UNSUPPORTED_VERSION && code <= RETURN_NOT_AUTHORIZED;
 }
 
+static bool mqtt_was_unreached(struct mqtt *m, int code)
+{
+	char fault[GATE_FAULT_BYTES];
+	struct error err;
+
+	gate_fault(m->gate, fault);
+	if (fault[0] == '\0' || mqtt_was_answered(m->version == MQTTVERSION_5, code))
+		return false;
+	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s", fault);
+	mqtt_set_down(m, &err);
+	return true;
+}
+
 static void mqtt_refused(struct mqtt *m, int code, const char *message)
 {
 	bool v5 = m->version == MQTTVERSION_5;
-	char fault[TLS_CHECK_TEXT_BYTES], unreached[GATE_FAULT_BYTES];
+	char fault[TLS_CHECK_TEXT_BYTES];
 	struct error err;
 
 	tls_check_fault(fault);
@@ -208,13 +223,8 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 		mqtt_set_down(m, &err);
 		return;
 	}
-	gate_fault(m->gate, unreached);
-	if (unreached[0] != '\0' && !mqtt_was_answered(v5, code)) {
-		error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s",
-			unreached);
-		mqtt_set_down(m, &err);
+	if (mqtt_was_unreached(m, code))
 		return;
-	}
 	pthread_mutex_lock(&m->lock);
 	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s%s%s",
 		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "", m->tls_error);

@@ -83,7 +83,7 @@ struct mqtt_events {
 	/* Return once the message is kept; do not call mqtt_ functions. */
 	void (*on_message)(void *context, const struct mqtt_message *m);
 	/* Something is about to be sent to the broker: return once every message that on_message()
-	 * has returned for may be acknowledged. False: none may be any more, the connection ends. */
+	 * has returned for may be acknowledged. False: none may be, the connection ends. */
 	bool (*before_acknowledging)(void *context);
 	/* mqtt_status() has something new. */
 	void (*on_change)(void *context);

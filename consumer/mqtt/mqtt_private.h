@@ -16,7 +16,7 @@ struct mqtt {
 	struct mqtt_options options;
 	struct mqtt_events events;
 	MQTTAsync client;
-	bool client_has_gate; /* it was told, which it keeps */
+	bool client_has_gate; /* it knows the gate, and keeps that */
 	struct gate *gate;
 	int version;    /* MQTTVERSION_5 or MQTTVERSION_3_1_1 that the client is made for */
 	bool fall_back; /* make the next client for 3.1.1 */

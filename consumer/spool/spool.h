@@ -41,8 +41,8 @@
  * before its time, and the log resumes by itself once there is room. To open a log takes no room at
  * all: if there is none for another segment, it is opened without one, to be read and released.
  *
- * Threads: spool_append(), spool_wait_for_space(): one intake thread. spool_sync(): any. The cursor and
- * spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at
+ * Threads: spool_append(), spool_wait_for_space(): one intake thread. spool_sync(): any. The cursor
+ * and spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at
  * intervals and removes what is released; another ("archiver"), of lowest priority, packs it while
  * it is kept. Everything else: before or after threads.
  */
@@ -101,9 +101,9 @@ enum spool_append { SPOOL_APPENDED, SPOOL_FULL, SPOOL_FAILED };
 
 /*
  * Append a record; r->seq is set. durable: with SPOOL_SYNC_MESSAGE it can be read, and must be
- * acknowledged, only after spool_sync(). FULL: the limit is reached, or the disk full, and nothing is released: wait for space,
- * then append the same again. FAILED sets err (FATAL); every later append fails too, since the
- * state of the disk is unknown.
+ * acknowledged, only after spool_sync(). FULL: the limit is reached, or the disk full, and nothing
+ * is released: wait for space, then append the same again. FAILED sets err (FATAL); every later
+ * append fails too, since the state of the disk is unknown.
  */
 enum spool_append spool_append(struct spool *spool, struct record *r, bool durable,
 	struct error *err);

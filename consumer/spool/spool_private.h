@@ -71,7 +71,6 @@ struct spool {
 	struct position end;   /* of the record appended last */
 	uint64_t durable_seq;  /* of the last one to be on disk before it may be read */
 	uint64_t synced_seq;   /* up to here all are, as far as SPOOL_SYNC_MESSAGE promises it */
-	bool syncing;          /* somebody is at it; on active_fd, which stays meanwhile */
 	pthread_cond_t synced; /* it is over */
 	uint64_t syncs;
 	uint64_t released_seq;
@@ -80,6 +79,7 @@ struct spool {
 	struct log_repeat disk_trouble, let_go, archive_trouble;
 	uint64_t let_go_records; /* not logged yet */
 	enum spool_spare spare;
+	bool syncing;      /* somebody is at it; on active_fd, which stays meanwhile */
 	bool unsynced;     /* the active segment, with SPOOL_SYNC_INTERVAL */
 	bool stop_waiting; /* intake must not block any more */
 	bool stop_keeper;
