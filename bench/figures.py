@@ -17,6 +17,7 @@ import format_figures
 import mqtt_probe
 import one_figures
 import queue_figures
+import rate_figures
 import replay_figures
 import rig
 
@@ -26,7 +27,7 @@ PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
 SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside",
-            "one", "queue", "formats")
+            "one", "queue", "rates", "formats")
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -234,6 +235,13 @@ def queue(messages, runs):
         return {**figures, "rss_peak_mib": max(f["rss_peak_mib"] for f in figures.values())}
 
 
+def rates(runs, seconds):
+    with Bench("message").new_database("rates") as b:
+        figures = rate_figures.measure(b, b.fleet, summary_of, runs, seconds)
+        return {**figures, "rss_peak_mib": max(f["rss_peak_mib"] for rates in figures.values()
+                                               for f in rates.values())}
+
+
 # ---- the table ----
 
 def medians(runs):
@@ -256,6 +264,7 @@ def measure(options):
         "beside": lambda: medians([beside(messages, 20) for _ in range(runs)]),
         "one": lambda: one(runs, options.messages),
         "formats": lambda: formats(runs, messages),
+        "rates": lambda: rates(runs, 10),
         "queue": lambda: queue(options.messages or messages // 4, runs),
     }
     figures = {}
@@ -284,6 +293,8 @@ def table(figures):
         one_figures.tell(figures["one"])
     if "formats" in figures:
         format_figures.tell(figures["formats"])
+    if "rates" in figures:
+        rate_figures.tell(figures["rates"])
     if "queue" in figures:
         queue_figures.tell({mode: figures["queue"][mode] for mode in queue_figures.MODES})
     peak = max(f["rss_peak_mib"] for f in figures.values())

@@ -24,7 +24,7 @@
  */
 static const int64_t RETRY_BASE_US = 50 * US_PER_MS;
 static const int64_t RETRY_CAP_US = 10 * US_PER_SECOND;
-enum { DUPLICATES_PATIENT = 3 };
+enum { DUPLICATES_PATIENT = 3, PIPELINE_RECENT = 8 /* batches that the mean is of, about */ };
 static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const int64_t PRUNE_US = 60 * US_PER_SECOND;
 static const double TICK_S = 1.;
@@ -38,6 +38,7 @@ static void pipeline_on_idle(void *context);
 static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events);
 static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events);
 static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events);
+static void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events);
 static void pipeline_log_trouble(struct pipeline *p, const char *event, const struct error *err,
 	int64_t wait_us);
 static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
@@ -117,9 +118,10 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	p->patience_us = config->storage_postgres_timeout;
 	backoff_init(&p->backoff, RETRY_BASE_US, RETRY_CAP_US, (uint64_t)clock_mono_us());
 	ev_init(&p->retry, pipeline_on_retry);
+	ev_init(&p->pace, pipeline_on_pace);
 	ev_timer_init(&p->tick, pipeline_on_tick, TICK_S, TICK_S);
 	ev_idle_init(&p->slack, pipeline_on_slack);
-	p->retry.data = p->tick.data = p->slack.data = p;
+	p->retry.data = p->pace.data = p->tick.data = p->slack.data = p;
 	if (!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
 		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
 		!pipeline_make_builder(p, err) ||
@@ -140,6 +142,7 @@ void pipeline_free(struct pipeline **pipeline)
 	if (p == NULL)
 		return;
 	ev_timer_stop(p->loop, &p->retry);
+	ev_timer_stop(p->loop, &p->pace);
 	ev_timer_stop(p->loop, &p->tick);
 	ev_idle_stop(p->loop, &p->slack);
 	writer_free(&p->writer);
@@ -242,6 +245,42 @@ static void pipeline_go_on_probing(struct pipeline *p)
 	pipeline_again(p, p->filling, wait_us, wait_us > 0 ? RETRY_POSITION : RETRY_BATCH);
 }
 
+/*
+ * How long the batch may yet wait for more messages. A transaction of two messages costs PostgreSQL
+ * as much as one of twenty, so while messages keep coming each batch is sent only when its first
+ * message would else be stored later than batch.latency_target. After a pause the first one is sent
+ * at once, and a batch that is full, or is filled from more than there is, never waits.
+ */
+static int64_t pipeline_early_us(const struct pipeline *p)
+{
+	int64_t target_us = p->config->batch_latency_target, now_us = clock_mono_us();
+	int64_t due_us = p->filled_mono_us + target_us - p->storing_us;
+
+	if (p->closed || !p->caught_up || p->hunt.on || p->probe.on || p->limit.on ||
+		now_us - p->stored_mono_us >= target_us)
+		return 0;
+	return due_us > now_us ? due_us - now_us : 0;
+}
+
+static bool pipeline_waits_for_more(struct pipeline *p)
+{
+	int64_t early_us = pipeline_early_us(p);
+
+	ev_timer_stop(p->loop, &p->pace);
+	if (early_us <= 0)
+		return false;
+	ev_timer_set(&p->pace, (double)early_us / (double)US_PER_SECOND, 0.);
+	ev_timer_start(p->loop, &p->pace);
+	return true;
+}
+
+static void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events)
+{
+	(void)loop;
+	(void)events;
+	pipeline_wake(w->data);
+}
+
 void pipeline_wake(struct pipeline *p)
 {
 	struct error err;
@@ -268,7 +307,7 @@ void pipeline_wake(struct pipeline *p)
 		pipeline_go_on_probing(p);
 		return;
 	}
-	if (p->filling->records == 0)
+	if (p->filling->records == 0 || pipeline_waits_for_more(p))
 		return;
 	pipeline_take_batch(p);
 	p->stored_mono_us = clock_mono_us();
@@ -483,6 +522,7 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	log_debug("stored", "", "seq=%" PRIu64 " records=%zu messages=%zu us=%" PRId64, b->last_seq,
 		b->records, b->messages_count, clock_mono_us() - p->stored_mono_us);
 	pipeline_trouble_stored(p, b, clock_mono_us() - p->stored_mono_us);
+	p->storing_us += (clock_mono_us() - p->stored_mono_us - p->storing_us) / PIPELINE_RECENT;
 	backoff_reset(&p->backoff);
 	if (log_repeat_over(&p->trouble))
 		log_info("storing_again", "the trouble is over", "seq=%" PRIu64, p->stored_seq);

@@ -104,6 +104,8 @@ struct pipeline {
 	bool closed;            /* filling takes no more */
 	bool caught_up;         /* everything in the log is taken */
 	int64_t stored_mono_us; /* when storing began */
+	int64_t filled_mono_us; /* when filling got its first record */
+	int64_t storing_us;     /* how long a batch takes, of late */
 
 	bool positioned; /* the cursor stands where the database says */
 	bool stopping;
@@ -122,6 +124,7 @@ struct pipeline {
 	struct log_repeat refused;
 
 	ev_timer retry;
+	ev_timer pace; /* until the batch is sent */
 	ev_timer tick;
 	ev_idle slack; /* fills while the connection has nothing for us */
 	struct backoff backoff;

@@ -1,0 +1,55 @@
+"""batch.latency_target: messages that keep coming share a transaction; the first after a pause does
+not wait, and none waits longer than it must."""
+
+import time
+
+from conftest import stored
+
+BATCHES = "ocpp_persister_batches_total"
+
+
+def heartbeats(publish, first, count):
+    for number in range(first, first + count):
+        publish.call("cs001", "Heartbeat", {}, id=str(number))
+
+
+def test_messages_that_keep_coming_share_a_transaction(running, migrated, publish):
+    target_s = 2
+    p = running({"batch.latency_target": f"{target_s}s"})
+    heartbeats(publish, 0, 1)
+    stored(migrated, 1)
+    before = p.metric(BATCHES)
+    began = time.monotonic()
+    heartbeats(publish, 1, 200)
+    stored(migrated, 201)
+    took_s = time.monotonic() - began
+    # Each holds what came within the target less what a batch takes.
+    assert p.metric(BATCHES) - before <= 2 + 2 * took_s / target_s
+
+
+def test_first_message_after_a_pause_does_not_wait(running, migrated, publish):
+    p = running({"batch.latency_target": "1min"})
+    began = time.monotonic()
+    heartbeats(publish, 0, 1)
+    stored(migrated, 1)
+    assert time.monotonic() - began < 60
+    assert p.metric(BATCHES) == 1
+
+
+def test_full_batch_does_not_wait(running, migrated, publish):
+    p = running({"batch.latency_target": "1min", "batch.messages_max": 10})
+    heartbeats(publish, 0, 1)
+    stored(migrated, 1)
+    began = time.monotonic()
+    heartbeats(publish, 1, 10)
+    stored(migrated, 11)
+    assert time.monotonic() - began < 60
+    assert p.metric(BATCHES) == 2
+
+
+def test_batches_that_never_wait(running, migrated, publish):
+    p = running({"batch.latency_target": "0ms"})
+    for number in range(5):
+        heartbeats(publish, number, 1)
+        stored(migrated, number + 1)
+    assert p.metric(BATCHES) == 5
