@@ -281,6 +281,18 @@ static void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events)
 	pipeline_wake(w->data);
 }
 
+/* What is filled, if its time has come. */
+static void pipeline_send(struct pipeline *p)
+{
+	if (p->filling->records == 0 || pipeline_waits_for_more(p))
+		return;
+	pipeline_take_batch(p);
+	p->stored_mono_us = clock_mono_us();
+	writer_store(p->writer, p->storing);
+	if (!p->caught_up)
+		ev_idle_start(p->loop, &p->slack);
+}
+
 void pipeline_wake(struct pipeline *p)
 {
 	struct error err;
@@ -307,13 +319,7 @@ void pipeline_wake(struct pipeline *p)
 		pipeline_go_on_probing(p);
 		return;
 	}
-	if (p->filling->records == 0 || pipeline_waits_for_more(p))
-		return;
-	pipeline_take_batch(p);
-	p->stored_mono_us = clock_mono_us();
-	writer_store(p->writer, p->storing);
-	if (!p->caught_up)
-		ev_idle_start(p->loop, &p->slack);
+	pipeline_send(p);
 }
 
 static void pipeline_on_idle(void *context)
