@@ -109,16 +109,49 @@ static bool keeper_try_again(struct spool *s)
 
 /*
  * Oldest first, never the one being written. What is stored is kept for the retention time, unless
- * the room is needed for what is not.
+ * the room is needed for what is not. The last one says how far the numbers are: it goes only where
+ * the room is needed, after a start that found none for another.
  */
 static bool keeper_removable(const struct spool *s)
 {
 	const struct spool_segment *oldest = &s->segments[0];
 	bool needed = s->disk_full || (s->spare == SPOOL_SPARE_WANTED && !spool_fits(s));
 
-	if (s->segments_count < 2 || oldest->last_seq > s->released_seq)
+	if (s->segments_count == 0 || oldest->last_seq > s->released_seq)
 		return false;
+	if (s->segments_count == 1)
+		return s->disk_full && s->active_fd < 0 && keeper_may_try(s);
 	return needed || clock_wall_us() - oldest->last_received_us > s->options.retain_us;
+}
+
+/*
+ * In place of the last segment: one without records, which says how far the numbers are, as a start
+ * finds it after a crash. It takes no more than the reserve has. Nobody appends meanwhile: there is
+ * nothing to append to.
+ */
+static bool keeper_keep_numbers(struct spool *s, struct error *err)
+{
+	uint8_t bytes[SEGMENT_HEADER_BYTES];
+	char path[SPOOL_PATH_BYTES];
+	struct segment_header h = {.spool = s->identity,
+		.begun_us = s->segments[0].begun_us, /* the database may know it */
+		.first_seq = s->next_seq,
+		.follows = s->end};
+
+	bool ok;
+
+	pthread_mutex_unlock(&s->lock);
+	segment_header_put(&h, bytes);
+	spool_segment_path(s, h.first_seq, path);
+	spool_reserve_take(s->dir);
+	ok = fs_replace_file(path, slice_of(bytes, sizeof(bytes)), err);
+	pthread_mutex_lock(&s->lock);
+	if (ok) {
+		s->empty_found = true;
+		s->empty_first_seq = h.first_seq;
+		s->empty_begun_us = h.begun_us;
+	}
+	return ok;
 }
 
 static bool keeper_remove(struct spool *s)
@@ -130,6 +163,13 @@ static bool keeper_remove(struct spool *s)
 
 	if (!keeper_removable(s))
 		return false;
+	if (s->segments_count == 1 && !keeper_keep_numbers(s, &err)) {
+		if (fs_is_full(&err))
+			spool_note_full(s, &err); /* looked at again in a moment */
+		else
+			spool_fail(s, &err);
+		return false;
+	}
 	oldest = s->segments[0];
 	reuse = s->spare == SPOOL_SPARE_WANTED && !oldest.damaged && !oldest.archived &&
 		oldest.bytes == s->options.segment_bytes;

@@ -355,6 +355,85 @@ static void spool_numbers_are_not_used_again_after_a_full_disk(void **state)
 	spool_close(&s);
 }
 
+/* A start that finds one segment and no room for another, nor for what is left of its own. */
+static struct spool *open_full_with_one_segment(uint64_t *count_out)
+{
+	struct spool *s = open_with(options());
+	struct stat st;
+	char path[256];
+
+	for (*count_out = 0; *count_out < 80; (*count_out)++)
+		assert_int_equal(append(s, *count_out, NULL), SPOOL_APPENDED);
+	spool_close(&s);
+	snprintf(path, sizeof(path), "%s/spare.tmp", dir);
+	(void)unlink(path);
+	fill_with("of-somebody-else");
+	snprintf(path, sizeof(path), "%s/of-somebody-else", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(truncate(path, st.st_size - SEGMENT / 2), 0);
+	s = open_with(options());
+	assert_int_equal(append(s, *count_out, NULL), SPOOL_FULL);
+	assert_int_equal(read_from(s, 0, 0, NULL), *count_out);
+	return s;
+}
+
+/* The database has all of the only segment: it is let go, and the numbers go on. */
+static void spool_lets_the_last_segment_go_if_the_room_is_needed(void **state)
+{
+	struct spool *s;
+	uint64_t count, seq;
+
+	(void)state;
+	if (!mount_small())
+		skip();
+	log_set_level(LOG_LEVEL_ERROR);
+	s = open_full_with_one_segment(&count);
+	spool_release(s, count);
+	assert_true(spool_wait_for_space(s));
+	assert_int_equal(append(s, count, &seq), SPOOL_APPENDED);
+	assert_int_equal(seq, count + 1);
+	assert_int_equal(read_from(s, count, count, NULL), 1);
+	spool_close(&s);
+	s = open_with(options());
+	assert_int_equal(read_from(s, count, count, NULL), 1);
+	spool_close(&s);
+}
+
+/* Also if the process is killed when that segment is gone, and before there is another. */
+static void spool_numbers_outlive_their_last_segment(void **state)
+{
+	struct spool_stats stats;
+	struct spool *s;
+	uint64_t count, seq;
+	char path[256];
+	int status;
+	pid_t child;
+
+	(void)state;
+	if (!mount_small())
+		skip();
+	log_set_level(LOG_LEVEL_ERROR);
+	child = fork();
+	if (child == 0) {
+		s = open_full_with_one_segment(&count);
+		fill_with("of-somebody-else"); /* what it lets go is not enough */
+		spool_release(s, count);
+		do
+			spool_stats(s, &stats);
+		while (stats.segments > 0);
+		(void)raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	snprintf(path, sizeof(path), "%s/of-somebody-else", dir);
+	assert_int_equal(unlink(path), 0);
+	s = open_with(options());
+	assert_int_equal(append(s, 80, &seq), SPOOL_APPENDED);
+	assert_true(seq > UINT64_C(1) << 32); /* some are left out after a crash */
+	assert_int_equal(read_from(s, 80, 80, NULL), 1);
+	spool_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +447,8 @@ int main(void)
 		SMALL_DISK_TEST(spool_segment_that_finds_no_room_is_begun_later),
 		SMALL_DISK_TEST(spool_tail_is_read_without_room),
 		SMALL_DISK_TEST(spool_numbers_are_not_used_again_after_a_full_disk),
+		SMALL_DISK_TEST(spool_lets_the_last_segment_go_if_the_room_is_needed),
+		SMALL_DISK_TEST(spool_numbers_outlive_their_last_segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
