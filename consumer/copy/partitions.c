@@ -190,12 +190,11 @@ void partitions_add(struct partitions *ps, struct partition p)
 	partitions_put(ps, p, PARTITION_THERE);
 }
 
-bool partitions_refuse_result(struct partitions *ps, struct partition p, struct error *err)
+bool partition_refuse_result(struct partition p, struct error *err)
 {
 	char name[PARTITION_NAME_BYTES];
 
 	partition_name(p, name);
-	partitions_add_detached(ps, p);
 	error_set(err, ERROR_POISON, "partition_detached",
 		"the call that this message answers is in table \"%s\", which is not a partition "
 		"of \"%s\"",

@@ -58,8 +58,9 @@ bool partitions_is_loading(const struct partitions *ps, struct partition p);
 void partitions_add_detached(struct partitions *ps, struct partition p);
 bool partitions_is_detached(const struct partitions *ps, struct partition p);
 
-/* It is detached, and a message answers a call in it. Always false, with err: POISON. */
-bool partitions_refuse_result(struct partitions *ps, struct partition p, struct error *err);
+/* A message answers a call in a table of its name that is no partition. It says nothing of others:
+ * another partition may be there by now. Always false, with err: POISON. */
+bool partition_refuse_result(struct partition p, struct error *err);
 
 /* Rows for it are stored already, in a table that will be it: whatever partitions_admit() says
  * counts it. */

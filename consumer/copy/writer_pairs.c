@@ -573,7 +573,7 @@ static bool authorize_on_detached(void *context, const PGresult *result, int num
 		return true;
 	pair = w->work.pairs->authorize[result_int4(result, 0, 0)];
 	writer_blame(w, pair);
-	return partitions_refuse_result(w->partitions,
+	return partition_refuse_result(
 		partition_of(TABLE_authorizations, pair->cells[KEY_TIME].number), err);
 }
 

@@ -195,7 +195,8 @@ static bool setup_plan_terminate(struct writer *w, struct error *err)
 static bool setup_plan_take_over(struct writer *w, struct error *err)
 {
 	const struct position *begin = &w->options.begin;
-	struct slice none = {NULL, 0}, params[7];
+	static const uint8_t flags[] = {0, 1};
+	struct slice none = {NULL, 0}, params[8];
 
 	params[0] = param_text(w->spool_text);
 	params[1] = param_int8(&w->setup_arena, (int64_t)begin->seq);
@@ -205,8 +206,9 @@ static bool setup_plan_take_over(struct writer *w, struct error *err)
 	params[5] = begin->digested ? param_int8(&w->setup_arena, (int64_t)begin->digest) : none;
 	params[6] =
 		begin->digested ? param_int8(&w->setup_arena, (int64_t)begin->digest_from) : none;
+	params[7] = slice_of(&flags[w->sent_known], 1);
 	return requests_add(&w->requests, &w->setup_arena, &w->statements->all[STATEMENT_TAKE_OVER],
-		params, 7, setup_on_take_over, w, err);
+		params, 8, setup_on_take_over, w, err);
 }
 
 static bool setup_plan(struct writer *w, struct error *err)

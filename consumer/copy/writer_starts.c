@@ -118,7 +118,7 @@ static bool start_refuse(struct writer *w, const struct row *pair, struct partit
 	struct error *err)
 {
 	writer_blame(w, pair);
-	return partitions_refuse_result(w->partitions, p, err);
+	return partition_refuse_result(p, err);
 }
 
 /* A row of starts.sql: false with err if what follows from it has no partition to go to. Then the

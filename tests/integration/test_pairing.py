@@ -156,10 +156,24 @@ def test_starts_with_one_message_id_have_their_own_transactions(migrated, replay
 
 # ---- partitions that somebody detached ----
 
-@pytest.mark.parametrize("table", ["transaction_events", "transactions", "transaction_starts",
-                                   "authorizations"])
+TABLES_OF_ANSWERS = ["transaction_events", "transactions", "transaction_starts", "authorizations"]
+# How a partition goes, and how it comes back.
+DETACHED = ("ALTER TABLE {table} DETACH PARTITION {part}",
+            "ALTER TABLE {table} ATTACH PARTITION {part} {bounds}")
+MOVED = ("ALTER TABLE {part} SET SCHEMA attic", "ALTER TABLE attic.{part} SET SCHEMA ocpp")
+DETACHED_AND_MOVED = (DETACHED[0] + ";" + MOVED[0], MOVED[1] + ";" + DETACHED[1])
+# Where rows of the answer itself have to go there is a new partition by then.
+NEW = {"transactions", "transaction_starts"}
+# A partition is found wherever it is.
+FOUND = set(TABLES_OF_ANSWERS)
+
+
+@pytest.mark.parametrize("way, at_once", [(DETACHED, set()), (MOVED, FOUND),
+                                          (DETACHED_AND_MOVED, NEW)])
+@pytest.mark.parametrize("table", TABLES_OF_ANSWERS)
 def test_answer_to_a_call_in_a_detached_partition_is_linked_once_that_is_attached(
-        migrated, running, publish, table):
+        migrated, running, publish, table, way, at_once):
+    migrated.rows("CREATE SCHEMA attic")
     p = running()  # which has seen the partition before it is gone
     publish.raw("cs/in/ocpp1.6/cs001", json.dumps(start(0, 5, id="2")["payload"]))
     publish.raw("cs/in/ocpp1.6/cs001", json.dumps(authorize(0, "A")["payload"]))
@@ -170,19 +184,52 @@ def test_answer_to_a_call_in_a_detached_partition_is_linked_once_that_is_attache
         WHERE i.inhparent = %s::regclass AND c.relname::text LIKE CASE i.inhparent::regclass::text
             WHEN 'authorizations' THEN to_char(now() AT TIME ZONE 'UTC', '%%"_"YYYY"_"MM')
             ELSE '%%2026\\_01' END""", table)[0]
-    migrated.rows(f"ALTER TABLE {table} DETACH PARTITION {part}")
+    go, come = (sql.format(table=table, part=part, bounds=bounds) for sql in way)
+    migrated.rows(go)
     publish.raw("cs/out/ocpp1.6/cs001", json.dumps(given(0, 7, id="2")["payload"]))
     publish.raw("cs/out/ocpp1.6/cs001", json.dumps(outcome(0, "Accepted")["payload"]))
     stored(migrated, 4)
-    assert migrated.rows("SELECT reason, count(*) FROM dead_letters GROUP BY 1") == [
-        ("partition_detached", 1)]
-    migrated.rows(f"ALTER TABLE {table} ATTACH PARTITION {part} {bounds}")
-    p.stop()
-    done = run_cli(p.settings, "dead-letters", "requeue", "--reason", "partition_detached")
-    assert "requeued 1: stored 1, " in done.stdout, done.stdout + done.stderr
+    if table not in at_once:
+        assert migrated.rows("SELECT reason, count(*) FROM dead_letters GROUP BY 1") == [
+            ("partition_detached", 1)]
+        migrated.rows(come)
+        requeue_detached(p)
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
     assert meters(migrated) == {"7": 5}
     assert migrated.rows("SELECT transaction_id FROM transaction_starts") == [("7",)]
     assert outcomes(migrated) == {"A": "Accepted"}
+
+
+def requeue_detached(p):
+    p.stop()
+    done = run_cli(p.settings, "dead-letters", "requeue", "--reason", "partition_detached")
+    assert "requeued 1: stored 1, " in done.stdout, done.stdout + done.stderr
+
+
+def test_messages_after_a_partition_was_moved_are_stored_or_come_back(migrated, running, publish):
+    """After it was detached, in a new one; if it is still one, once it is back."""
+    migrated.rows("CREATE SCHEMA attic")
+    p = running()
+    publish.raw("cs/in/ocpp1.6/cs001", json.dumps(start(0, 5, id="2")["payload"]))
+    stored(migrated, 1)
+    migrated.rows("ALTER TABLE transaction_events_2026_01 SET SCHEMA attic")
+    publish.raw("cs/in/ocpp1.6/cs002", json.dumps(start(0, 6, id="3")["payload"]))
+    stored(migrated, 2)
+    assert migrated.rows("SELECT reason, charge_station_id FROM dead_letters") == [
+        ("partition_detached", "cs002")]
+    migrated.rows("ALTER TABLE transaction_events DETACH PARTITION"
+                  " attic.transaction_events_2026_01")
+    requeue_detached(p)
+    assert migrated.rows("SELECT charge_station_id FROM transaction_events") == [("cs002",)]
+    p.start()
+    publish.raw("cs/out/ocpp1.6/cs001", json.dumps(given(0, 7, id="2")["payload"]))
+    publish.raw("cs/out/ocpp1.6/cs002", json.dumps(given(0, 8, id="3")["payload"]))
+    publish.raw("cs/in/ocpp1.6/cs003", json.dumps(start(0, 9, id="4")["payload"]))
+    rig.wait_until(lambda: migrated.value("SELECT count(*) FROM transaction_events") == 2,
+                   what=lambda: rig.tail(p.log))
+    assert meters(migrated, "cs002") == {"8": 6}
+    assert migrated.rows("SELECT reason, charge_station_id FROM dead_letters") == [
+        ("partition_detached", "cs001")]
 
 
 def test_answer_to_a_call_that_is_gone_for_good_is_stored(migrated, replay):

@@ -321,13 +321,13 @@ REPLACED = [
 ]
 
 
-def assert_set_forward_is_noticed(p, database, count):
+def assert_set_forward_is_noticed(p, database, count, claimed="20"):
     """All that the log has is stored, once, and it is reported."""
     wait_rows(database, count, p)
     rig.wait_until(lambda: database.value("SELECT seq FROM ingest_progress") == count, 30,
                    lambda: str(database.rows("TABLE ingest_progress")))
     said = p.events("progress_ahead")
-    assert said and said[0]["claimed"] == "20", said
+    assert said and said[0]["claimed"] == claimed, said
     assert rows(database) == count and p.running
     assert_balanced(p, database)
 
@@ -368,6 +368,25 @@ def test_progress_that_was_set_forward_meanwhile_skips_nothing(
     p.wait_event("broker_connected")
     send(publish, range(20 + waiting, 40))
     assert_set_forward_is_noticed(p, migrated, 40)
+
+
+@pytest.mark.parametrize("seq", [5, 25, 1000000])
+def test_progress_that_was_made_by_hand_skips_nothing(running, migrated, publish, seq):
+    """Nobody knows what was claimed before: all that the log has is looked at again."""
+    p = running()
+    send(publish, range(20))
+    wait_rows(migrated, 20)
+    spool = p.wait_event("log_opened")["identity"]
+    assert p.stop() == 0
+    migrated.rows("DELETE FROM ingest_progress; INSERT INTO ingest_progress (spool, seq)"
+                  f" VALUES ('{spool}', {seq})")
+    for arguments in ({"spool.dir": p.settings["spool.dir"]}, {}):
+        done = run_cli({**migrated.settings(), **arguments}, "verify")
+        assert done.returncode == 1 and "NOT BALANCED" in done.stdout, done.stdout
+    p.start()
+    p.wait_event("broker_connected")
+    send(publish, range(20, 40))
+    assert_set_forward_is_noticed(p, migrated, 40, claimed="0")
 
 
 def test_progress_that_is_set_back_again_and_again(running, migrated, publish):

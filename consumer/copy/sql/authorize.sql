@@ -1,5 +1,5 @@
 -- Outcomes of Authorize: of several answers to one call the one that was received last. Pairs whose
--- call is in a partition that somebody detached come back by number, counted from 0.
+-- call is in a partition that somebody detached (starts.sql) come back by number, counted from 0.
 WITH pairs AS MATERIALIZED (
     SELECT x.* FROM {unnest:exchange_pairs}
 ), best AS (
@@ -36,8 +36,9 @@ WHERE p.n NOT IN (SELECT u.n FROM updated u)
       AND a.digest = p.digest
     LIMIT 1
 ) IS NULL
-  AND (
-    SELECT to_regclass(format('%I', q.name)) IS NOT NULL
-        AND NOT partition_exists('authorizations', q.name)
-    FROM partition_of('authorizations', p.event_time) q)
+  AND EXISTS (
+        SELECT FROM partition_of('authorizations', p.event_time) q
+        JOIN pg_class c ON c.relname = q.name AND c.relkind IN ('r', 'f')
+        WHERE NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid
+            AND NOT coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false)))
 ORDER BY p.n

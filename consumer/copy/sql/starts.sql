@@ -1,13 +1,15 @@
 -- 1.6: starts and the results that give them an id. A start that is not there may be in a partition
--- that somebody detached: the number of the pair comes with it, counted from 0.
+-- that somebody detached, and left there or moved to another schema: a table of its name that is
+-- nobody's partition. The number of the pair comes with it, counted from 0.
 SELECT e.charge_station_id, e.event_time, e.evse_id, e.digest, e.connector_id, e.ocpp_version,
     e.id_token, e.meter_start::text, e.reservation_id, e.flags,
     x.transaction_id, x.received_at, x.result_digest, x.id_token_status, x.group_id_token,
     x.expiry_date, x.link_kind, x.distance_us, (x.n - 1)::integer,
-    CASE WHEN e.digest IS NULL THEN (
-        SELECT to_regclass(format('%I', p.name)) IS NOT NULL
-            AND NOT partition_exists('transaction_events', p.name)
-        FROM partition_of('transaction_events', x.event_time) p) END
+    CASE WHEN e.digest IS NULL THEN EXISTS (
+        SELECT FROM partition_of('transaction_events', x.event_time) q
+        JOIN pg_class c ON c.relname = q.name AND c.relkind IN ('r', 'f')
+        WHERE NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid
+            AND NOT coalesce((to_jsonb(i) ->> 'inhdetachpending')::boolean, false))) END
 FROM {unnest:exchange_pairs}
 LEFT JOIN LATERAL (
     SELECT t.* FROM transaction_events t
