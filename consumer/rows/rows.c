@@ -167,6 +167,8 @@ static bool rows_has_object_for_list(const struct message *m, const struct value
 		{SLICE("getVariableData"), NULL},
 		{SLICE("getVariableResult"), NULL},
 		{SLICE("localAuthorizationList"), NULL},
+		{SLICE("setMonitoringData"), NULL},
+		{SLICE("setMonitoringResult"), NULL},
 		{SLICE("clearMonitoringResult"), NULL},
 		{SLICE("eventData"), NULL},
 		{SLICE("messageInfo"), NULL},

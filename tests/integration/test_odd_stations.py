@@ -349,6 +349,56 @@ def test_object_in_place_of_a_list_of_settings_is_a_list_of_one(odd, replay):
         ("call",), ("result",)]
 
 
+def test_object_in_place_of_a_list_is_one_in_schema_maeve(odd, replay):
+    at = {"component": {"name": "C"}, "variable": {"name": "V"}}
+    event = {"eventId": 1, "timestamp": "2026-01-31T09:59:00Z", "trigger": "Delta",
+             "actualValue": "1", **at}
+    monitor = {"type": "UpperThreshold", "severity": 3, **at}
+    token = {"idToken": {"idToken": "A", "type": "Central"}, "idTokenInfo": {"status": "Accepted"}}
+    period = {"startPeriod": 0, "limit": 16}
+    profile = {"id": 7, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile",
+               "chargingProfileKind": "Absolute", "chargingSchedule": [
+                   {"id": 1, "chargingRateUnit": "A"}]}
+    for shape, wrap in (("object", lambda item: item), ("list", lambda item: [item])):
+        profile["chargingSchedule"][0]["chargingSchedulePeriod"] = wrap(period)
+        exchanges = [
+            ("SetVariableMonitoring", {"setMonitoringData": wrap({"value": 5, **monitor})},
+             {"setMonitoringResult": wrap({"id": 4, "status": "Accepted", **monitor})}),
+            ("SendLocalList", {"versionNumber": 1, "updateType": "Full",
+                               "localAuthorizationList": wrap(token)}, {"status": "Accepted"}),
+            ("SetChargingProfile", {"evseId": 1, "chargingProfile": profile},
+             {"status": "Accepted"})]
+        lines = [captured(0, [2, "1", "NotifyEvent", {
+            "generatedAt": "2026-01-31T10:00:00Z", "seqNo": 0, "eventData": wrap(event)}],
+            "one " + shape, "2.0.1")]
+        for number, (action, request, response) in enumerate(exchanges):
+            lines += [captured(10 * number, [2, f"c{number}", action, request], "one " + shape,
+                               "2.0.1", "out"),
+                      captured(10 * number + 1, [3, f"c{number}", response], "one " + shape,
+                               "2.0.1")]
+        replay(lines)
+    up = run_cli(odd.settings(), "migrate", "maeve", "up")
+    assert up.returncode == 0, up.stderr
+    for columns, wanted in (
+            ("component_id, tech_code FROM maeve.charge_station_event", ("C", None)),
+            ("id, value FROM maeve.variable_monitoring", (4, 5.0)),
+            ("id_tag FROM maeve.local_auth_list_entries", ("A",)),
+            ("charging_schedule_periods::text FROM maeve.charging_profiles",
+             ('[{"limit": 16, "startPeriod": 0}]',))):
+        for shape in ("list", "object"):
+            assert odd.rows(f"SELECT {columns} WHERE charge_station_id = 'one {shape}'") == [
+                wanted], (columns, shape)
+    assert odd.rows("SELECT action, kind FROM ocpp_events WHERE charge_station_id = 'one object'"
+                    " AND flag_names(flags) @> '{shape}' ORDER BY 1, 2") == [
+        ("NotifyEvent", "call"), ("SendLocalList", "call"), ("SetVariableMonitoring", "call"),
+        ("SetVariableMonitoring", "result")]
+    # As it was, and again.
+    for _ in range(2):
+        for way in ("down 1", "up"):
+            done = run_cli(odd.settings(), "migrate", "maeve", *way.split())
+            assert done.returncode == 0, done.stderr
+
+
 def test_late_answers_to_calls_of_the_csms_are_theirs(odd, replay):
     """As rule 19 has it for calls of stations: nothing else has their id within pairing.keep."""
     def call(days, id="1"):
@@ -372,110 +422,6 @@ def test_late_answers_to_calls_of_the_csms_are_theirs(odd, replay):
             " WHERE charge_station_id LIKE 'called %' ORDER BY event_time"):
         found.setdefault(name.removeprefix("called "), []).append(version)
     assert found == {name: expected for name, (_, expected) in cases.items()}
-
-
-def listed(odd, where):
-    """{station: [reason]} of unmatched_events."""
-    found = {}
-    for name, reason in odd.rows("SELECT charge_station_id, reason FROM unmatched_events WHERE "
-                                 + where + " ORDER BY event_time, reason"):
-        found.setdefault(name, []).append(reason)
-    return found
-
-
-def test_answer_is_of_one_call_of_the_csms(odd, replay):
-    """A CSMS that counts from 1 for each connection, or uses one id for all of its calls."""
-    def call(at, action="GetLocalListVersion"):
-        return (at, "out", [2, "1", action, {"at": at}])  # else it is the same call, sent again
-
-    def answer(at, version):
-        return (at, "in", [3, "1", {"listVersion": version}])
-
-    cases = {
-        "one of two": ([call(0), answer(5, 1), call(30)], [1, None]),
-        "the last of two": ([call(0), call(30), answer(40, 1)], [None, 1]),
-        "one each": ([call(0), answer(5, 1), call(20), answer(25, 2), call(40)], [1, 2, None]),
-        "both to the last": ([call(0), call(20), answer(25, 1), answer(30, 2)], [None, 1]),
-        "early": ([answer(0, 1), call(5), call(20)], [1, None]),
-        "early is of the one before": ([call(0), answer(50, 1), call(60)], [1, None]),
-        "same instant": ([call(0), call(0, "ClearCache"), answer(1, 1)], None),
-        "late": ([call(0), answer(3 * DAYS, 1)], [1]),
-        "other actions": ([call(0), call(10, "ClearCache"), (20, "in", [3, "1", {
-            "status": "Accepted"}])], [None, None]),
-        "answers of other actions": ([call(0), (10, "out", {
-            "type": 2, "action": "ClearCache", "id": "1", "request": {}}), (15, "in", {
-                "type": 3, "action": "GetLocalListVersion", "id": "1",
-                "response": {"listVersion": 1}}), (20, "in", {
-                    "type": 3, "action": "ClearCache", "id": "1",
-                    "response": {"status": "Accepted"}})], [1, None])}
-    for seed in range(3):
-        lines = [captured(at, message, f"{seed} of {name}", direction=direction)
-                 for name, (messages, _) in cases.items() for at, direction, message in messages]
-        random.Random(seed).shuffle(lines)
-        replay(lines[:len(lines) // 2], lines[len(lines) // 2:])
-    found, answers = {}, {}
-    for name, version, answered in odd.rows(
-            "SELECT charge_station_id, (response ->> 'listVersion')::int, answered_at"
-            " FROM csms_calls"
-            " WHERE charge_station_id LIKE '_ of %' ORDER BY event_time"):
-        found.setdefault(name, []).append(version)
-        answers.setdefault(name, []).append(answered)
-    for name, times in answers.items():
-        times = [time for time in times if time]
-        assert len(set(times)) == len(times), name
-    unmatched = listed(odd, "charge_station_id LIKE '_ of %'")
-    for seed in range(3):
-        for name, (messages, expected) in cases.items():
-            if expected:
-                assert found[f"{seed} of {name}"] == expected, name
-            open = sum(time is None for time in answers[f"{seed} of {name}"])
-            assert unmatched.get(f"{seed} of {name}", []) == [
-                "call of the CSMS without an answer"] * open, name
-
-
-def test_late_results_that_are_refused_are_theirs(odd, replay):
-    """OCPP 2.1; of either side, and with nothing else that has their id within 7 days."""
-    def exchange(direction, call=None, result=None, refused=None, id="1"):
-        other = {"in": "out", "out": "in"}[direction]
-        messages = [(call, direction, [2, id, "DataTransfer", {"vendorId": "V"}]),
-                    (result, other, [3, id, {"status": "Accepted", "data": id}]),
-                    (refused, direction, [5, id, "FormatViolation", "", {}])]
-        return [message for message in messages if message[0] is not None]
-
-    both, none = (True, True), (False, False)
-    cases = {"near": ([(0, 1, 2)], both), "late": ([(0, 1, 2 * DAYS)], both),
-             "all late": ([(0, 2 * DAYS, 4 * DAYS)], both),
-             "beyond": ([(0, 1, 8 * DAYS)], none),
-             "another": ([(0, 1, 2 * DAYS), (3 * DAYS, 3 * DAYS + 1, None)], none),
-             # Which result it was nobody knows; there is one call only.
-             "another result": ([(0, 1, 2 * DAYS), (None, DAYS, None)], (False, True))}
-    replay([captured(at, message, f"refused {direction} {name}", "2.1", way)
-            for name, (exchanges, _) in cases.items() for direction in ("in", "out")
-            for times in exchanges for at, way, message in exchange(direction, *times)])
-    found = {name: (result is not None, request is not None) for name, result, request in odd.rows(
-        "SELECT charge_station_id, result, request FROM refused_results"
-        " WHERE charge_station_id LIKE 'refused %'")}
-    assert found == {f"refused {direction} {name}": expected
-                     for name, (_, expected) in cases.items() for direction in ("in", "out")}
-
-
-def test_late_answers_are_not_listed_as_unmatched(odd, replay):
-    cases = {"late": ([(0, 3)], []), "near": ([(0, 0.01)], []),
-             "beyond": ([(0, 8)], ["call", "result"]),
-             "another": ([(0, 3), (5, None)], ["call", "result", "call"])}
-    frames = {"in": [[2, "1", "DataTransfer", {"vendorId": "V"}], [3, "1", {"status": "Accepted"}]],
-              "out": [[2, "1", "GetLocalListVersion", {}], [3, "1", {"listVersion": 2}]]}
-    other = {"in": "out", "out": "in"}
-    replay([captured(at * DAYS, frames[direction][way], f"list {direction} {name}",
-                     direction=other[direction] if way else direction)
-            for name, (times, _) in cases.items() for direction in ("in", "out")
-            for both in times for way, at in enumerate(both) if at is not None])
-    words = {"in": "call of the station without an answer",
-             "out": "call of the CSMS without an answer"}
-    assert listed(odd, "charge_station_id LIKE 'list %'") == {
-        f"list {direction} {name}": [words[direction] if what == "call" else
-                                     "result without a call" for what in expected]
-        for name, (_, expected) in cases.items() for direction in ("in", "out") if expected}
 
 
 def test_signed_data_is_flagged_as_what_it_is(odd, replay):
