@@ -166,6 +166,11 @@ def test_flags_of_values_reach_sessions_however_they_are_loaded(empty, tmp_path,
     before = database.value(changed)
     assert run_bulk(database, tmp_path / "b", tmp_path / "a")["stored"] == 0
     assert database.rows(flags) == expected and database.value(changed) == before
+    # As an older version left it.
+    database.rows("TRUNCATE transaction_flags")
+    database.rows("UPDATE transactions SET flags = 0")
+    assert run_bulk(database, tmp_path / "b", tmp_path / "a")["stored"] == 0
+    assert database.rows(flags) == expected
 
 
 class Replay:
