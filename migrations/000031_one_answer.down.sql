@@ -161,4 +161,4 @@ WHERE r.kind IN ('result', 'error') AND r.action <> 'MeterValues'
       AND (t.message_id = r.message_id OR r.message_id = ANY (t.resent_as))
       AND t.received_at BETWEEN r.received_at - interval '7 days' AND r.received_at + interval '1 hour');
 
-SELECT mask_views(current_schema(), ARRAY['transaction_events', 'authorizations'], true);
+SELECT mask_views(quote_ident(current_schema()), ARRAY['transaction_events', 'authorizations'], true);
