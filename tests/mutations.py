@@ -45,7 +45,6 @@ PAIR_NAMES = "consumer/copy/writer_names.c"
 AUTHORIZE = "consumer/copy/sql/authorize.sql"
 SESSIONS = "consumer/rows/sessions.c"
 MERGED = "consumer/copy/writer_transactions.c"
-SESSIONS_READ = "consumer/copy/sql/sessions_read.sql"
 
 # Rules of sessions whose id was used again: (file, text, broken text).
 RULES = {
@@ -98,9 +97,6 @@ RULES = {
     "form_name_of_copy": (PAIR_NAMES, "if (!row->dropped || !row_is_answer(row) ||",
                           "if (row != NULL || !row_is_answer(row) ||"),
     "rule_flags_wait": (MERGED, "if (PQgetisnull(result, i, READ_FLAGS))", "if (i >= 0)"),
-    "rule_flags_time": (SESSIONS, "sessions->all[to].fact->time_us <= flags->time_us; to++)",
-                        "to < SIZE_MAX; to++)"),
-    "rule_flags_of_events": (SESSIONS_READ, "(f.readings ->> 'flags')::integer", "NULL::integer"),
     "rule_cost_waits": (MERGED, "if (PQgetisnull(result, i, READ_COST))", "if (i >= 0)"),
 }
 
