@@ -16,6 +16,7 @@ import time
 import format_figures
 import mqtt_probe
 import one_figures
+import peer_figures
 import queue_figures
 import rate_figures
 import replay_figures
@@ -27,7 +28,8 @@ PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
 SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside",
-            "one", "queue", "rates", "formats")
+            "one", "queue", "rates", "peers", "formats")
+NAMED = ("peers", "formats")  # only where they are asked for
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -61,6 +63,13 @@ class Bench:
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.postgres.psql("CHECKPOINT")
         self.persister.settings.update(settings)
+        return self
+
+    def new_log(self, name):
+        """An empty one, and another session at the broker."""
+        self.persister.settings.update({
+            "spool.dir": os.path.join(self.workspace.path, f"log_{name}"),
+            "mqtt.client_id": f"persister-{name}"})
         return self
 
     def __enter__(self):
@@ -231,7 +240,7 @@ def queue(messages, runs):
     with Bench("message") as b:
         figures = queue_figures.measure(
             b, b.fleet, summary_of,
-            lambda name: b.new_database(name) and b.postgres.settings(name), runs, messages)
+            lambda name: b.new_log(name).new_database(name), runs, messages)
         return {**figures, "rss_peak_mib": max(f["rss_peak_mib"] for f in figures.values())}
 
 
@@ -240,6 +249,12 @@ def rates(runs, seconds):
         figures = rate_figures.measure(b, b.fleet, summary_of, runs, seconds)
         return {**figures, "rss_peak_mib": max(f["rss_peak_mib"] for rates in figures.values()
                                                for f in rates.values())}
+
+
+def peers(messages, runs):
+    with Bench("message") as b:
+        figures = peer_figures.measure(b, b.fleet, summary_of, runs, messages)
+        return {**figures, "rss_peak_mib": figures["ours"]["rss_peak_mib"]}
 
 
 # ---- the table ----
@@ -265,10 +280,11 @@ def measure(options):
         "one": lambda: one(runs, options.messages),
         "formats": lambda: formats(runs, messages),
         "rates": lambda: rates(runs, 10),
+        "peers": lambda: peers(options.messages or messages // 4, runs),
         "queue": lambda: queue(options.messages or messages // 4, runs),
     }
     figures = {}
-    for name in options.only or SECTIONS:
+    for name in options.only or [name for name in SECTIONS if name not in NAMED]:
         began = time.monotonic()
         figures[name] = sections[name]()
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -295,6 +311,9 @@ def table(figures):
         format_figures.tell(figures["formats"])
     if "rates" in figures:
         rate_figures.tell(figures["rates"])
+    if "peers" in figures:
+        peer_figures.tell({name: f for name, f in figures["peers"].items()
+                           if name != "rss_peak_mib"})
     if "queue" in figures:
         queue_figures.tell({mode: figures["queue"][mode] for mode in queue_figures.MODES})
     peak = max(f["rss_peak_mib"] for f in figures.values())

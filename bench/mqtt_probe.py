@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 import time
 
 import paho.mqtt.client as mqtt
@@ -28,6 +29,18 @@ def publish_to_visible(port, dsn, seconds, first=0):
     client.loop_stop()
     client.disconnect()
     return times
+
+
+def end_session(port, client_id):
+    """The broker forgets it, with all that it has queued."""
+    done = threading.Event()
+    client = mqtt.Client(client_id, clean_session=True)
+    client.on_connect = lambda *_: done.set()
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    done.wait(GIVE_UP_S)
+    client.disconnect()
+    client.loop_stop()
 
 
 def probe(client, database, number):

@@ -4,6 +4,7 @@ each way of spool.sync in turn, on the same messages."""
 import statistics
 import time
 
+import mqtt_probe
 import rig
 
 MODES = ("message", "none", "interval")
@@ -15,8 +16,8 @@ def measure(bench, fleet, summary_of, new_database, runs, messages):
     found = {mode: [] for mode in MODES}
     for number in range(runs):
         for mode in MODES if number % 2 == 0 else reversed(MODES):
-            found[mode].append(drain(bench, fleet, summary_of,
-                                     new_database(f"queue_{mode}_{number}"), mode, messages))
+            new_database(f"queue_{mode}_{number}")
+            found[mode].append(drain(bench, fleet, summary_of, mode, messages))
     return {mode: {key: statistics.median(run[key] for run in of) for key in of[0]}
             for mode, of in found.items()}
 
@@ -29,8 +30,8 @@ def queue(bench, fleet, summary_of, messages):
     summary_of(fleet("--format", "json", "--rate", 0, "--messages", messages))
 
 
-def drain(bench, fleet, summary_of, database, mode, messages):
-    bench.persister.settings.update({**database, "spool.sync": mode})
+def drain(bench, fleet, summary_of, mode, messages):
+    bench.persister.settings["spool.sync"] = mode
     queue(bench, fleet, summary_of, messages)
     before = {"broker": rig.cpu_seconds(bench.broker.pid),
               "postgres": rig.cpu_seconds(bench.postgres.pid)}
@@ -49,6 +50,7 @@ def drain(bench, fleet, summary_of, database, mode, messages):
                "messages_per_sync": messages / syncs if syncs else 0,
                "rss_peak_mib": bench.persister.rss_peak_kib() / 1024}
     bench.persister.stop()
+    mqtt_probe.end_session(bench.broker.port, bench.persister.settings["mqtt.client_id"])
     return figures
 
 
