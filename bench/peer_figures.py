@@ -58,9 +58,10 @@ class Peer:
     def stored(self):
         return int(self.sql("SELECT count(*) FROM messages"))
 
-    def distinct(self):
-        return int(self.sql("SELECT count(DISTINCT (topic, payload->>'id', payload->>'type'))"
-                            " FROM messages"))
+    def outcome(self, messages):
+        distinct = int(self.sql("SELECT count(DISTINCT (topic, payload->>'id', payload->>'type'))"
+                                " FROM messages"))
+        return {"lost": messages - distinct, "doubled": self.stored() - distinct}
 
     def cpu_seconds(self):
         return rig.cpu_seconds(self.process.pid)
@@ -98,9 +99,12 @@ class Ours:
         return int(self.bench.postgres.psql(
             "SELECT coalesce(sum(received), 0) FROM ocpp.ingest_progress", self.database))
 
-    def distinct(self):
-        return int(self.bench.postgres.psql(
-            "SELECT coalesce(sum(stored), 0) FROM ocpp.ingest_progress", self.database))
+    def outcome(self, messages):
+        """What was found to be a duplicate was not stored again."""
+        once = int(self.bench.postgres.psql(
+            "SELECT coalesce(sum(received - duplicate), 0) FROM ocpp.ingest_progress",
+            self.database))
+        return {"lost": max(messages - once, 0), "doubled": max(once - messages, 0)}
 
     def cpu_seconds(self):
         return self.bench.persister.cpu_seconds()
@@ -160,10 +164,10 @@ def killed_once(of, fleet, summary_of, messages):
     of.kill()
     of.start()
     wait_stored(of, messages)
-    stored, distinct = of.stored(), of.distinct()
+    outcome = of.outcome(messages)
     of.kill()
     mqtt_probe.end_session(of.bench.broker.port, of.client_id)
-    return {"lost": messages - distinct, "doubled": stored - distinct}
+    return outcome
 
 
 def contenders(bench):
