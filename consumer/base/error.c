@@ -8,13 +8,37 @@
 static void error_fill(struct error *err, enum error_kind kind, const char *reason,
 	const char *format, va_list args) __attribute__((format(printf, 4, 0)));
 
+static bool error_ends_by_a_person(enum error_kind kind)
+{
+	switch (kind) {
+	case ERROR_POISON:
+	case ERROR_FULL:
+	case ERROR_TRANSIENT:
+	case ERROR_REFUSED: /* its maker says */
+	case ERROR_UNCERTAIN:
+	case ERROR_MOVED:
+	case ERROR_ROUTE:
+	case ERROR_STOPPED:
+	case ERROR_NO_SPACE:
+		return false;
+	case ERROR_OUTDATED:
+	case ERROR_FATAL:
+	case ERROR_DAMAGED:
+	case ERROR_FOREIGN:
+	case ERROR_ABSENT:
+		break;
+	}
+	return true;
+}
+
 static void error_fill(struct error *err, enum error_kind kind, const char *reason,
 	const char *format, va_list args)
 {
 	err->kind = kind;
 	err->reason = reason;
 	err->offset = -1;
-	err->needs_person = kind == ERROR_FATAL;
+	err->needs_person = error_ends_by_a_person(kind);
+	err->slow = false;
 	err->sqlstate[0] = '\0';
 	err->hint[0] = '\0';
 	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): compiled twice */
@@ -71,6 +95,13 @@ bool error_needs_person(struct error *err)
 	return false;
 }
 
+bool error_took_too_long(struct error *err)
+{
+	if (err != NULL)
+		err->slow = true;
+	return false;
+}
+
 bool error_prefix(struct error *err, const char *format, ...)
 {
 	char text[sizeof(err->message)];
@@ -94,14 +125,32 @@ const char *error_kind_name(enum error_kind kind)
 	switch (kind) {
 	case ERROR_POISON:
 		return "poison";
+	case ERROR_FULL:
+		return "full";
 	case ERROR_TRANSIENT:
 		return "transient";
+	case ERROR_REFUSED:
+		return "refused";
 	case ERROR_UNCERTAIN:
 		return "uncertain";
+	case ERROR_MOVED:
+		return "moved";
 	case ERROR_ROUTE:
 		return "route";
+	case ERROR_OUTDATED:
+		return "outdated";
 	case ERROR_FATAL:
 		return "fatal";
+	case ERROR_STOPPED:
+		return "stopped";
+	case ERROR_NO_SPACE:
+		return "no_space";
+	case ERROR_DAMAGED:
+		return "damaged";
+	case ERROR_FOREIGN:
+		return "foreign";
+	case ERROR_ABSENT:
+		return "absent";
 	}
 	return "unknown";
 }

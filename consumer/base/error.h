@@ -8,25 +8,40 @@
 #include <stdint.h>
 
 /*
- * What went wrong, and what the caller does next. The kind is that next step: the five kinds are
- * the branches of daemon/pipeline.c, which holds all policy. The caller owns the struct; it has a
- * fixed size, so reporting an error allocates nothing. Going up, only error_prefix() adds to it.
+ * What went wrong, and what the caller does next. The kind is that next step: whoever branches
+ * looks at the kind, never at the reason, which is for people, metrics and dead letters
+ * (tests/lint/reasons.py). A kind that a caller does not know of is FATAL to it. The caller owns
+ * the struct; it has a fixed size, so reporting an error allocates nothing. Going up, only
+ * error_prefix() adds to it.
  */
 enum error_kind {
+	/* Of messages and batches; daemon/pipeline.c holds the policy. */
 	ERROR_POISON,    /* this message can never succeed: dead letter, go on */
-	ERROR_TRANSIENT, /* the same may work later: back off, keep the batch */
+	ERROR_FULL,      /* an arena has no room: less at a time; for one message alone: POISON */
+	ERROR_TRANSIENT, /* the same may work later: back off, make the batch again */
+	ERROR_REFUSED,   /* somebody has to change a right or a setting: try again, but rarely */
 	ERROR_UNCERTAIN, /* COMMIT was sent, no answer came: reconnect, the progress row decides */
+	ERROR_MOVED,     /* the progress is not where we left it: read it again, then go on */
 	ERROR_ROUTE,     /* a partition is not what we believed: drop the map, ensure, retry */
+	ERROR_OUTDATED,  /* the schema is older than the program: bring it up to date, or stop */
 	ERROR_FATAL,     /* retrying cannot help: log, stop, let the operator decide */
+	/* Of anything that is waited for. */
+	ERROR_STOPPED, /* somebody asked for the end: no more tries, nothing went wrong */
+	/* Of files. */
+	ERROR_NO_SPACE, /* the disk is full: wait until there is room, or do without */
+	ERROR_DAMAGED,  /* what is there is broken: set it aside, go on without it */
+	ERROR_FOREIGN,  /* it is of another version: leave it as it is */
+	ERROR_ABSENT,   /* it is not there, or not any more: look again, or do without */
 };
 
 struct error {
 	enum error_kind kind;
 	const char *reason; /* short and stable, for metrics and dead letters: "bad_msgpack" */
 	int64_t offset;     /* position in the bytes that were wrong, or -1 */
-	/* Trying again does not help until somebody has acted; the hint says how. True of FATAL
-	 * errors, and of those that error_needs_person() was called for. */
+	/* Trying again does not help until somebody has acted; the hint says how. True of FATAL,
+	 * OUTDATED, DAMAGED, FOREIGN and ABSENT, and where error_needs_person() was called. */
 	bool needs_person;
+	bool slow;        /* it took too long: less at a time may be fast enough */
 	char sqlstate[6]; /* of PostgreSQL's answer, or "" */
 	char message[512];
 	char hint[256]; /* what to do about it, or "" */
@@ -49,6 +64,9 @@ bool error_hint(struct error *err, const char *format, ...) __attribute__((forma
 /* Only a person can end this, although it is retried meanwhile. Returns false. */
 bool error_needs_person(struct error *err);
 
+/* It took too long. Returns false. */
+bool error_took_too_long(struct error *err);
+
 /* Put "text: " before the message. Returns false. */
 bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -62,6 +80,7 @@ bool error_prefix(struct error *err, const char *format, ...) __attribute__((for
 #define error_hint(...) ((void)error_hint(__VA_ARGS__), false)
 #define error_prefix(...) ((void)error_prefix(__VA_ARGS__), false)
 #define error_needs_person(...) ((void)error_needs_person(__VA_ARGS__), false)
+#define error_took_too_long(...) ((void)error_took_too_long(__VA_ARGS__), false)
 #endif
 
 /* "poison", "transient", ... */

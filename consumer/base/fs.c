@@ -100,7 +100,7 @@ static bool fs_error(struct error *err, const char *verb, const char *path)
 {
 	if (errno != ENOSPC && errno != EDQUOT)
 		return error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
-	error_set_errno(err, ERROR_TRANSIENT, "disk_full", "could not %s \"%s\"", verb, path);
+	error_set_errno(err, ERROR_NO_SPACE, "disk_full", "could not %s \"%s\"", verb, path);
 	return error_hint(err, "free space on this disk and try again");
 }
 
@@ -114,7 +114,7 @@ static bool fs_sync_error(struct error *err, const char *verb, const char *path)
 
 bool fs_is_full(const struct error *err)
 {
-	return err->kind == ERROR_TRANSIENT && strcmp(err->reason, "disk_full") == 0;
+	return err->kind == ERROR_NO_SPACE;
 }
 
 /* O_NONBLOCK: to open a pipe would wait for whoever writes to it. */

@@ -13,10 +13,9 @@
  * and what it does: EIO, ENOSPC, short (half of a write, then ENOSPC), kill (the process ends
  * there as by kill -9). FAILPOINT_HOLD=<path>: a sync waits for as long as that file is there.
  *
- * A disk (or a quota) without room is TRANSIENT "disk_full": nothing is lost by it, and the same
- * works once there is room. All other failures are FATAL "disk"; so is every failed sync, which
- * must not be retried, since the kernel may have dropped the pages and will report success the
- * second time.
+ * A disk (or a quota) without room is NO_SPACE: nothing is lost by it, and the same works once
+ * there is room. All other failures are FATAL "disk"; so is every failed sync, which must not be
+ * retried, since the kernel may have dropped the pages and will report success the second time.
  *
  * Paths appear in error texts. Any thread.
  */

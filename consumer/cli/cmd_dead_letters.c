@@ -242,7 +242,7 @@ static bool requeue_keep(struct spool *spool, struct record *record, struct erro
 	case SPOOL_APPENDED:
 		return true;
 	case SPOOL_FULL:
-		error_set(err, ERROR_TRANSIENT, "disk_full",
+		error_set(err, ERROR_NO_SPACE, "disk_full",
 			"there is no room for dead letters beside spool.dir");
 		return error_hint(err, "they stay dead letters: make room and run it again");
 	case SPOOL_FAILED:

@@ -44,7 +44,7 @@ static bool job_cut(struct replay_job *job, struct arena *arena, struct record *
 		return true;
 	}
 	return replay_source_seek(job->source, r->seq - 1, err) &&
-	       error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a record");
+	       error_set(err, ERROR_FULL, "arena_full", "no room for a record");
 }
 
 static enum spool_next job_next(void *context, struct arena *arena, struct record *out,

@@ -125,7 +125,7 @@ static bool finder_read(struct finder *f, uint64_t seq, bool *there_out, struct 
 		struct record r;
 		enum replay_next next = replay_source_next(source, &f->arena, &r, err);
 		/* Where the arena was full of what was passed over, one message has room. */
-		bool again = next == REPLAY_ERROR && err->kind == ERROR_TRANSIENT && !retried;
+		bool again = next == REPLAY_ERROR && err->kind == ERROR_FULL && !retried;
 
 		replay_source_drop_window(source);
 		arena_reset(&f->arena);

@@ -107,7 +107,7 @@ static void publishing_on_signal(int number)
 
 static bool publishing_is_stopped(struct error *err)
 {
-	return publishing_stop != 0 && !error_set(err, ERROR_TRANSIENT, "stopped",
+	return publishing_stop != 0 && !error_set(err, ERROR_STOPPED, "stopped",
 					       "stopped by signal %d", (int)publishing_stop);
 }
 

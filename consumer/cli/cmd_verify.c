@@ -201,12 +201,12 @@ static bool verify_log(PGconn *conn, const char *dir, bool *right_out, struct er
 
 	if (!folder_list(&folder, dir, err)) {
 		printf("no log in \"%s\" to compare with: --spool.dir says where it is\n", dir);
-		return strcmp(err->reason, "no_spool") == 0;
+		return err->kind == ERROR_ABSENT;
 	}
 	folder_free(&folder);
 	for (int i = 0; again && i < VERIFY_LOG_TRIES; i++) {
 		if (!verify_look(conn, dir, &f, &again, err) &&
-			(strcmp(err->reason, "no_spool") != 0 || i + 1 == VERIFY_LOG_TRIES))
+			(err->kind != ERROR_ABSENT || i + 1 == VERIFY_LOG_TRIES))
 			return false;
 	}
 	verify_say(&f);

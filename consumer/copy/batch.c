@@ -161,7 +161,7 @@ static bool batch_need(struct batch *b, struct partition p, bool at_once, struct
 			"such times as partitions.outside_max allows (%s would be one more)",
 			tables[p.table].name, name);
 	if (!batch_grow(b, &b->needs, &b->needs_room, b->needs_count, sizeof(*b->needs)))
-		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room in the batch");
+		return error_set(err, ERROR_FULL, "arena_full", "no room in the batch");
 	b->needs[b->needs_count++] = (struct batch_need){p, at_once, BATCH_NO_MESSAGE};
 	return true;
 }
@@ -441,7 +441,7 @@ bool batch_add_transaction(struct batch *b, struct transaction *t)
 
 static bool batch_full(struct error *err)
 {
-	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room in the batch");
+	return error_set(err, ERROR_FULL, "arena_full", "no room in the batch");
 }
 
 void batch_note_duplicate(struct batch *b, struct row *row)

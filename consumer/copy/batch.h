@@ -117,7 +117,7 @@ void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64
 MUST_CHECK struct batch_message *batch_new_message(struct batch *b, const struct message *m);
 
 /*
- * A message with its rows. False with err: TRANSIENT "arena_full", or POISON "partition_limit"
+ * A message with its rows. False with err: FULL, or POISON "partition_limit"
  * (nothing was taken).
  */
 MUST_CHECK bool batch_add(struct batch *b, const struct message *m, const struct rows_result *rows,

@@ -11,7 +11,7 @@ enum { PARAMS_MAX = 40 };
 
 bool request_arena_full(struct error *err)
 {
-	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room to store the batch");
+	return error_set(err, ERROR_FULL, "arena_full", "no room to store the batch");
 }
 
 void requests_begin(struct requests *r)

@@ -64,7 +64,7 @@ struct writer_events {
 	void (*on_lost)(void *context, const struct error *err);
 	/* err == NULL: committed, or of a trial: accepted and rolled back. Else nothing of the
 	 * batch is stored; poison_message: the message that the database refused, if it said so,
-	 * else -1. If the reason is "claim_refused", the database's progress was moved by somebody
+	 * else -1. If err is MOVED, the database's progress was moved by somebody
 	 * else: writer_reposition() reads it. */
 	void (*on_stored)(void *context, struct batch *batch, const struct error *err,
 		int64_t poison_message);

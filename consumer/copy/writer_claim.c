@@ -85,7 +85,7 @@ static bool claim_on_result(void *context, const PGresult *result, int number, s
 	/* BEGIN; UPDATE */
 	if (number != 1 || strcmp(PQcmdTuples((PGresult *)(uintptr_t)result), "1") == 0)
 		return true;
-	error_set(err, ERROR_TRANSIENT, "claim_refused",
+	error_set(err, ERROR_MOVED, "claim_refused",
 		"the progress of log %s in the database is not at record %" PRIu64
 		", where this process left it: the database was restored, or ingest_progress was "
 		"changed",

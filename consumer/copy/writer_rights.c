@@ -69,7 +69,7 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 	if (PQntuples(result) == 0)
 		return true;
 	/* Whoever grants them need not start us again. */
-	error_set(err, ERROR_TRANSIENT, "refused", "role \"%s\" lacks rights that it needs: %s",
+	error_set(err, ERROR_REFUSED, "refused", "role \"%s\" lacks rights that it needs: %s",
 		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
 	return error_hint(err, "%s", PQgetvalue(result, 0, 2));
 }

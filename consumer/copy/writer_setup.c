@@ -24,7 +24,7 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 
 	(void)number;
 	if (PQntuples(result) == 0) {
-		error_set(err, ERROR_FATAL, "schema_behind", "the database has no schema yet");
+		error_set(err, ERROR_OUTDATED, "schema_behind", "the database has no schema yet");
 		return error_hint(err, "`ocpp-persister migrate up` creates it, or run --migrate");
 	}
 	version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
@@ -39,7 +39,7 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 			version);
 	}
 	if (version < w->options.schema_version) {
-		error_set(err, ERROR_FATAL, "schema_behind",
+		error_set(err, ERROR_OUTDATED, "schema_behind",
 			"the database is at version %" PRId64 ", this program needs %" PRId64,
 			version, w->options.schema_version);
 		return error_hint(err,
@@ -245,7 +245,7 @@ static void setup_on_done(void *context, const struct error *err)
 	if (err != NULL) {
 		failure = *err;
 		if (strcmp(failure.sqlstate, "42P01") == 0) {
-			error_set(&failure, ERROR_FATAL, "schema_behind",
+			error_set(&failure, ERROR_OUTDATED, "schema_behind",
 				"the database has no schema \"%s\" of ocpp-persister",
 				w->options.pg.schema);
 			error_hint(&failure,

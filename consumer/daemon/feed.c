@@ -195,7 +195,7 @@ static void feed_on_signal(struct ev_loop *loop, ev_signal *w, int events)
 
 	(void)loop;
 	(void)events;
-	error_set(&err, ERROR_TRANSIENT, "stopped", "stopped by signal %d", w->signum);
+	error_set(&err, ERROR_STOPPED, "stopped", "stopped by signal %d", w->signum);
 	feed_fail(f, &err);
 }
 

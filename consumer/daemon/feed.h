@@ -28,7 +28,7 @@ struct feed_options {
 
 /*
  * Until the log says that there is no more and all of it is committed. *metrics counts what became
- * of it. False with err (FATAL) if trying again cannot help, or TRANSIENT "stopped" after SIGINT or
+ * of it. False with err (FATAL) if trying again cannot help, or STOPPED after SIGINT or
  * SIGTERM; nothing is lost then, and the same call continues where this one stopped.
  */
 MUST_CHECK bool feed_log(const struct config *config, const struct pg_options *pg,

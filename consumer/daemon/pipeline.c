@@ -13,11 +13,14 @@
  *
  *	POISON     one message is at fault: it becomes a dead letter, the rest goes on. If nobody
  *	           says which, it is searched for (pipeline_trouble.c).
- *	ROUTE      a partition is not what we believed: look again, try again.
- *	TRANSIENT  wait, longer each time, and try again; the log grows meanwhile. If the server
- *	           understood and refused, somebody has to fix that: try every 30 s.
+ *	FULL       the arena has no room: fewer records; one alone is a dead letter.
+ *	ROUTE      a partition is not what we believed: the writer looks again; as TRANSIENT.
+ *	TRANSIENT  wait, longer each time, and try again; the log grows meanwhile.
+ *	REFUSED    somebody has to change a right or a setting: as TRANSIENT, every 30 s.
+ *	MOVED      a claim was refused: as TRANSIENT, after the progress row was read again.
  *	UNCERTAIN  a COMMIT without an answer: connect again, the progress row says how it ended.
- *	FATAL      stop.
+ *	OUTDATED   the schema: bring it up to date, if the settings allow it, else stop.
+ *	FATAL      stop, as for every other kind that ends reading the log.
  *
  * Every way back leads through the progress that the database has: the batch is made again from
  * the log from there on, never from memory.
@@ -450,16 +453,15 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 		pipeline_finish_stopping(p);
 		return;
 	}
-	if (err.kind == ERROR_FATAL && strcmp(err.reason, "schema_behind") == 0 &&
-		p->events.migrate(p->events.context, &err)) {
+	if (err.kind == ERROR_OUTDATED && p->events.migrate(p->events.context, &err)) {
 		pipeline_wait(p, 0, RETRY_CONNECT);
 		return;
 	}
-	if (err.kind == ERROR_FATAL) {
+	if (err.kind == ERROR_FATAL || err.kind == ERROR_OUTDATED) {
 		pipeline_fatal(p, &err);
 		return;
 	}
-	wait_us = pg_error_is_refusal(&err) ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
+	wait_us = err.kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
 	pipeline_log_trouble(p, "database_lost", &err, wait_us);
 	pipeline_wait(p, wait_us, RETRY_CONNECT);
 }
@@ -590,19 +592,19 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	} else if (err.kind == ERROR_POISON) {
 		if (!pipeline_trouble_refused(p, b, &err, poison_message))
 			wait_us = PIPELINE_REFUSED_US;
-	} else if (strcmp(err.reason, "arena_full") == 0) {
+	} else if (err.kind == ERROR_FULL) {
 		if (!pipeline_trouble_too_large(p, b))
 			wait_us = PIPELINE_REFUSED_US;
 	} else {
 		pipeline_trouble_failed(p, b, &err);
-		wait_us = pg_error_is_refusal(&err) ? PIPELINE_REFUSED_US
+		wait_us = err.kind == ERROR_REFUSED ? PIPELINE_REFUSED_US
 						    : backoff_next_us(&p->backoff);
 	}
-	moved = strcmp(err.reason, "claim_refused") == 0;
+	moved = err.kind == ERROR_MOVED;
 	if (wait_us > 0)
 		pipeline_log_trouble(p, moved ? "claim_refused" : "batch_failed", &err, wait_us);
 	/* Rights that are missing are named when the progress is read. */
-	moved |= wait_us > 0 && b->records == 1 && pg_error_is_refusal(&err);
+	moved |= wait_us > 0 && b->records == 1 && err.kind == ERROR_REFUSED;
 	pipeline_again(p, b, wait_us, moved ? RETRY_POSITION : RETRY_BATCH);
 }
 

@@ -216,7 +216,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			p->caught_up = true;
 			return true;
 		case SPOOL_ERROR:
-			if (err->kind != ERROR_TRANSIENT)
+			if (err->kind != ERROR_FULL)
 				return false;
 			p->closed = true; /* no room to read more */
 			return true;

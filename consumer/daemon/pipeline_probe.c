@@ -88,7 +88,7 @@ static bool probe_took_so_long(const struct pipeline *p, const struct error *err
 		granted = server.lock_us;
 	else if (pg_error_is_deadlock(err))
 		granted = server.deadlock_us;
-	else if (pg_error_is_timeout(err))
+	else if (err->slow)
 		granted = server.statement_us;
 	return granted > 0 && us >= granted;
 }
@@ -103,7 +103,7 @@ bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
 	if (!pg_error_may_be_the_server(err) || (b->records > 1 && pg_error_is_too_much(err)))
 		return false;
 	/* One record that is too slow for the server gets no faster; locks are another error. */
-	if (b->records == 1 && pg_error_is_timeout(err))
+	if (b->records == 1 && err->slow)
 		return true;
 	return !probe_took_so_long(p, err);
 }
@@ -275,7 +275,7 @@ bool pipeline_probe_fill(struct pipeline *p, struct error *err)
 			probe->ended = true;
 			return true;
 		case SPOOL_ERROR:
-			return err->kind == ERROR_TRANSIENT;
+			return err->kind == ERROR_FULL;
 		case SPOOL_RECORD:
 			break;
 		}

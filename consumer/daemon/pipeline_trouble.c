@@ -90,10 +90,10 @@ void pipeline_trouble_full(struct pipeline *p)
 void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const struct error *err)
 {
 	p->failures++;
-	if (pg_error_is_timeout(err))
+	if (err->slow)
 		trouble_slow(p, b, clock_mono_us() - p->stored_mono_us);
 	else if (pg_error_is_too_much(err) ||
-		 (p->failures > FAILURES_PATIENT && !pg_error_is_refusal(err)))
+		 (p->failures > FAILURES_PATIENT && err->kind != ERROR_REFUSED))
 		pipeline_trouble_shrink(p, b->records);
 }
 

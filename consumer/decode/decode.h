@@ -37,7 +37,7 @@ void decoder_free(struct decoder **decoder);
 
 /*
  * Parse a record; decode_next() then gives its messages. False with err: POISON if the record is
- * no message at all, TRANSIENT "arena_full" if the arena is (close the batch, try with a new one).
+ * no message at all, FULL if the arena is (close the batch, try with a new one).
  */
 MUST_CHECK bool decode_begin(struct decoder *d, const struct decode_input *input,
 	struct arena *arena, struct error *err);
@@ -45,7 +45,7 @@ MUST_CHECK bool decode_begin(struct decoder *d, const struct decode_input *input
 /*
  * What all messages of a record share, without looking at its payload: for records that are set
  * aside. *out is filled as far as possible also on failure: POISON if the topic says nothing,
- * TRANSIENT "arena_full" (then out->topic is absent).
+ * FULL (then out->topic is absent).
  */
 bool decode_common(struct decoder *d, const struct decode_input *input, struct arena *arena,
 	struct message *out, struct error *err);

@@ -29,7 +29,7 @@ struct decode_room {
 	struct arena *nodes;
 };
 
-/* Both: false with err POISON, or TRANSIENT "arena_full". */
+/* Both: false with err POISON, or FULL. */
 struct decode_msgpack;
 bool decode_msgpack_new(struct decode_msgpack **out);
 void decode_msgpack_free(struct decode_msgpack **parser);

@@ -288,7 +288,7 @@ static bool migrate_check_version(struct migrate *m, struct error *err)
 		return false;
 	if (applied == m->files.count)
 		return migrate_check_tables(m, err);
-	error_set(err, ERROR_FATAL, "schema_behind",
+	error_set(err, ERROR_OUTDATED, "schema_behind",
 		"the schema is at version %lld, this program needs %lld", (long long)state.version,
 		(long long)newest->version);
 	return error_hint(err,

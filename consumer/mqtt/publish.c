@@ -214,7 +214,7 @@ static int publish_on_message(void *context, char *topic, int size, MQTTAsync_me
 static bool publish_is_stopped(const struct mqtt_publisher *p, struct error *err)
 {
 	return p->stop != NULL && *p->stop != 0 &&
-	       !error_set(err, ERROR_TRANSIENT, "stopped", "stopped by signal %d", (int)*p->stop);
+	       !error_set(err, ERROR_STOPPED, "stopped", "stopped by signal %d", (int)*p->stop);
 }
 
 /* Under the lock: until it is done, a failure, a signal, or the broker has said nothing for too
@@ -519,7 +519,7 @@ static bool publish_again(struct mqtt_publisher *p, struct error *err)
 			publish_resend(p, now.settled);
 			return true;
 		}
-	} while (err->kind == ERROR_TRANSIENT && strcmp(err->reason, "stopped") != 0);
+	} while (err->kind == ERROR_TRANSIENT);
 	return false;
 }
 
@@ -534,8 +534,7 @@ static bool publish_until(struct mqtt_publisher *p, bool (*done)(const struct mq
 		pthread_mutex_unlock(&p->lock);
 		if (ok)
 			return true;
-		if (err->kind != ERROR_TRANSIENT || strcmp(err->reason, "stopped") == 0 ||
-			!publish_again(p, err))
+		if (err->kind != ERROR_TRANSIENT || !publish_again(p, err))
 			return false;
 	}
 }

@@ -25,7 +25,7 @@ MUST_CHECK bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mq
 	const volatile sig_atomic_t *stop, struct error *err);
 
 /* Never retained: that would stay at the broker. Waits while too much is in flight. False with err:
- * TRANSIENT "stopped", or FATAL if the broker refuses a message. */
+ * STOPPED, or FATAL if the broker refuses a message. */
 MUST_CHECK bool mqtt_publisher_send(struct mqtt_publisher *p, const struct mqtt_message *m,
 	struct error *err);
 

@@ -4,10 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is known of a class beyond its kind. */
+enum pg_trait {
+	PG_PLAIN,
+	PG_PASSES, /* a call of its own may succeed a moment later */
+	PG_MUCH,   /* it was too much at a time */
+	PG_SLOW,   /* it took too long */
+	PG_OTHER,  /* not in the table: passes, too, as far as anybody knows */
+};
+
 struct pg_class {
 	const char *prefix; /* of the SQLSTATE; the first line that fits counts */
 	enum error_kind kind;
 	const char *reason;
+	enum pg_trait trait;
 };
 
 /*
@@ -15,30 +25,32 @@ struct pg_class {
  * batch that is tried again later costs nothing, a batch thrown away does.
  */
 static const struct pg_class pg_classes[] = {
-	{"08", ERROR_TRANSIENT, "connection"},
-	{"22", ERROR_POISON, "data_refused"},
-	{"23505", ERROR_TRANSIENT, "duplicate"},
-	{"23", ERROR_POISON, "constraint"},
-	{"21", ERROR_POISON, "data_refused"},    /* two of a batch for one row */
-	{"25006", ERROR_TRANSIENT, "read_only"}, /* an old primary, after a failover */
-	{"28", ERROR_TRANSIENT, "refused"},      /* password rotated, pg_hba.conf */
-	{"3D", ERROR_TRANSIENT, "refused"},      /* no such database */
-	{"40", ERROR_TRANSIENT, "conflict"},     /* deadlock, serialization */
-	{"42P01", ERROR_ROUTE, "no_table"},      /* a partition that was dropped or detached */
-	{"42", ERROR_TRANSIENT, "refused"},      /* a missing right, another schema than expected */
-	{"53200", ERROR_TRANSIENT, "too_much"},  /* out of memory */
-	{"53400", ERROR_TRANSIENT, "too_much"},  /* temp_file_limit */
-	{"53", ERROR_TRANSIENT, "resources"},    /* disk full, too many connections */
-	{"54", ERROR_POISON, "limit"},           /* longer than an index takes */
-	{"55P03", ERROR_TRANSIENT, "locked"},    /* lock_timeout */
-	{"57014", ERROR_TRANSIENT, "timeout"},   /* statement_timeout, or somebody cancelled it */
-	{"57", ERROR_TRANSIENT, "shutdown"},     /* stopped, restarted, cancelled */
-	{"58", ERROR_TRANSIENT, "server_io"},
-	{"P0", ERROR_POISON, "constraint"},            /* RAISE in a trigger */
-	{"OC001", ERROR_POISON, "partition_detached"}, /* ensure_partition() */
-	{"OC002", ERROR_ROUTE, "partition_detached"},  /* check_attached() */
-	{"OC003", ERROR_TRANSIENT, "rows_wait"},       /* forbid_loading() */
-	{"", ERROR_TRANSIENT, "unexpected"},
+	{"08", ERROR_TRANSIENT, "connection", PG_PASSES},
+	{"22", ERROR_POISON, "data_refused", PG_PLAIN},
+	{"23505", ERROR_TRANSIENT, "duplicate", PG_PLAIN},
+	{"23", ERROR_POISON, "constraint", PG_PLAIN},
+	{"21", ERROR_POISON, "data_refused", PG_PLAIN},     /* two of a batch for one row */
+	{"25006", ERROR_TRANSIENT, "read_only", PG_PASSES}, /* an old primary, after a failover */
+	{"28", ERROR_REFUSED, "refused", PG_PLAIN},         /* password rotated, pg_hba.conf */
+	{"3D", ERROR_REFUSED, "refused", PG_PLAIN},         /* no such database */
+	{"40", ERROR_TRANSIENT, "conflict", PG_PASSES},     /* deadlock, serialization */
+	{"42P01", ERROR_ROUTE, "no_table", PG_PLAIN}, /* a partition that was dropped or detached */
+	{"42", ERROR_REFUSED, "refused",
+		PG_PLAIN}, /* a missing right, another schema than expected */
+	{"53200", ERROR_TRANSIENT, "too_much", PG_MUCH}, /* out of memory */
+	{"53400", ERROR_TRANSIENT, "too_much", PG_MUCH}, /* temp_file_limit */
+	{"53", ERROR_TRANSIENT, "resources", PG_PLAIN},  /* disk full, too many connections */
+	{"54", ERROR_POISON, "limit", PG_PLAIN},         /* longer than an index takes */
+	{"55P03", ERROR_TRANSIENT, "locked", PG_PASSES}, /* lock_timeout */
+	{"57014", ERROR_TRANSIENT, "timeout",
+		PG_SLOW}, /* statement_timeout, or somebody cancelled it */
+	{"57", ERROR_TRANSIENT, "shutdown", PG_PASSES}, /* stopped, restarted, cancelled */
+	{"58", ERROR_TRANSIENT, "server_io", PG_PLAIN},
+	{"P0", ERROR_POISON, "constraint", PG_PLAIN},            /* RAISE in a trigger */
+	{"OC001", ERROR_POISON, "partition_detached", PG_PLAIN}, /* ensure_partition() */
+	{"OC002", ERROR_ROUTE, "partition_detached", PG_PLAIN},  /* check_attached() */
+	{"OC003", ERROR_TRANSIENT, "rows_wait", PG_PLAIN},       /* forbid_loading() */
+	{"", ERROR_TRANSIENT, "unexpected", PG_OTHER},
 };
 
 /*
@@ -80,7 +92,7 @@ static void pg_add_remedy(struct error *err, const char *sqlstate, const char *s
 {
 	if (server != NULL)
 		error_hint(err, "%s", server);
-	if (err == NULL || err->kind != ERROR_TRANSIENT)
+	if (err == NULL || (err->kind != ERROR_TRANSIENT && err->kind != ERROR_REFUSED))
 		return;
 	for (size_t i = 0; i < sizeof(pg_remedies) / sizeof(*pg_remedies); i++) {
 		const char *prefix = pg_remedies[i].prefix;
@@ -117,6 +129,7 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 	if (err != NULL) {
 		memcpy(err->sqlstate, state, 5);
 		err->sqlstate[5] = '\0';
+		err->slow = pg_class_of(state)->trait == PG_SLOW;
 	}
 	pg_add_remedy(err, state, hint);
 	return false;
@@ -164,8 +177,10 @@ bool pg_error_from_verbose(struct error *err, const char *message)
 	code[5] = '\0';
 	error_set(err, pg_error_kind(code, false, false), pg_class_of(code)->reason, "%.*s",
 		(int)strcspn(state + 7, "\n"), state + 7);
-	if (err != NULL)
+	if (err != NULL) {
 		memcpy(err->sqlstate, code, sizeof(code));
+		err->slow = pg_class_of(code)->trait == PG_SLOW;
+	}
 	pg_add_remedy(err, code, NULL);
 	return false;
 }
@@ -188,19 +203,22 @@ bool pg_error_is_duplicate(const struct error *err)
 	return strcmp(err->sqlstate, "23505") == 0;
 }
 
-bool pg_error_is_timeout(const struct error *err)
-{
-	return strcmp(err->reason, "timeout") == 0;
-}
-
 bool pg_error_is_too_much(const struct error *err)
 {
-	return strcmp(err->reason, "too_much") == 0;
+	return pg_class_of(err->sqlstate)->trait == PG_MUCH;
 }
 
-bool pg_error_is_refusal(const struct error *err)
+bool pg_error_is_other(const struct error *err)
 {
-	return strcmp(err->reason, "refused") == 0;
+	return err->sqlstate[0] != '\0' && pg_class_of(err->sqlstate)->trait == PG_OTHER;
+}
+
+bool pg_error_passes(const struct error *err)
+{
+	enum pg_trait trait = pg_class_of(err->sqlstate)->trait;
+
+	return err->kind == ERROR_TRANSIENT && !err->slow &&
+	       (trait == PG_PASSES || trait == PG_OTHER);
 }
 
 bool pg_error_may_be_a_row(const struct error *err)
@@ -208,17 +226,17 @@ bool pg_error_may_be_a_row(const struct error *err)
 	if (err->sqlstate[0] == '\0')
 		return false;
 	return err->kind == ERROR_ROUTE || strncmp(err->sqlstate, "42", 2) == 0 ||
-	       strcmp(err->reason, "unexpected") == 0;
+	       pg_error_is_other(err);
 }
 
 bool pg_error_may_be_the_server(const struct error *err)
 {
-	if (err->sqlstate[0] == '\0' && pg_error_is_timeout(err))
+	if (err->sqlstate[0] == '\0' && err->slow)
 		return false; /* our own patience ended */
 	if (err->kind == ERROR_UNCERTAIN)
 		return true;
-	if (err->kind != ERROR_TRANSIENT || pg_error_is_duplicate(err) ||
-		pg_error_may_be_a_row(err))
+	if ((err->kind != ERROR_TRANSIENT && err->kind != ERROR_REFUSED) ||
+		pg_error_is_duplicate(err) || pg_error_may_be_a_row(err))
 		return false;
 	return err->sqlstate[0] != '\0' || strcmp(err->reason, "connection") == 0;
 }

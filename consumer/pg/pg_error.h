@@ -8,7 +8,9 @@
 
 /*
  * PostgreSQL's answers as kinds of errors. The table from SQLSTATE to kind is in pg_error.c, one
- * line per class with its reason; nothing else in the program looks at SQLSTATEs.
+ * line per class with its reason; nothing else in the program looks at SQLSTATEs. REFUSED is what
+ * the server understood and said no to: a wrong password, no such database, no right, no such
+ * column. What took too long has err->slow.
  */
 
 /* From a failed result. Returns false. */
@@ -37,17 +39,14 @@ enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint, bool ha
 /* 23505: a row is there already. Not poison: the batch takes the careful path. */
 bool pg_error_is_duplicate(const struct error *err);
 
-/* It took too long: cancelled, or no answer came in time. Less at a time may be fast enough. */
-bool pg_error_is_timeout(const struct error *err);
-
 /* It was too much at a time: memory, temporary files. */
 bool pg_error_is_too_much(const struct error *err);
 
-/*
- * The server understood and said no: wrong password, no such database, no right, no such table.
- * Somebody has to fix that, so there is no point in trying often.
- */
-bool pg_error_is_refusal(const struct error *err);
+/* The server's answer is not in the table. */
+bool pg_error_is_other(const struct error *err);
+
+/* A call that may be repeated may succeed a moment later: a connection, a failover, a lock. */
+bool pg_error_passes(const struct error *err);
 
 /*
  * The server refused a statement for a reason that may lie in one row (a trigger's, a policy's) or

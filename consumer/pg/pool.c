@@ -351,7 +351,7 @@ static void pool_connect_one(struct pg_pool *p, struct pool_place *place)
 	p->failing = true;
 	p->last_error = err;
 	p->next_try_us = clock_mono_us() + backoff_next_us(&p->backoff);
-	if (pg_error_is_refusal(&err))
+	if (err.kind == ERROR_REFUSED)
 		pool_refuse_all(p);
 }
 

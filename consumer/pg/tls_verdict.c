@@ -141,6 +141,7 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 		return;
 	/* libpq itself names a wrong host. Trying again does not help. */
 	if (strstr(err->message, "does not match host name") != NULL) {
+		err->kind = ERROR_REFUSED;
 		err->reason = "refused";
 		error_needs_person(err);
 	}
@@ -157,7 +158,7 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 	(void)close(fd);
 	if (v.result == X509_V_OK)
 		return;
-	error_set(err, ERROR_TRANSIENT, "refused",
+	error_set(err, ERROR_REFUSED, "refused",
 		"the certificate of PostgreSQL at \"%s\" is refused: %s", PQhost(conn), v.text);
 	error_hint(err, "checked against \"%s\" (sslrootcert)", ca_file);
 	error_needs_person(err);

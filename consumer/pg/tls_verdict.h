@@ -13,7 +13,7 @@
  *
  * If err, from conn's failed try, is such a refusal, its message is made to name the reason with
  * the certificate's names and dates. Any other, or if nothing can be found out, stays as it is; a
- * certificate for another host counts as a refusal too (pg_error_is_refusal()).
+ * certificate for another host is REFUSED, too.
  */
 void pg_tls_verdict(const PGconn *conn, struct error *err);
 

@@ -44,8 +44,8 @@ static bool wait_failed(PGconn *conn, enum wait_end end, const char *what, struc
 {
 	switch (end) {
 	case WAIT_LATE:
-		return error_set(err, ERROR_TRANSIENT, "timeout", "PostgreSQL did not %s in time",
-			what);
+		error_set(err, ERROR_TRANSIENT, "timeout", "PostgreSQL did not %s in time", what);
+		return error_took_too_long(err);
 	case WAIT_CANCELLED:
 		return error_set(err, ERROR_TRANSIENT, "connection", "closing");
 	case WAIT_READY:

@@ -18,7 +18,7 @@ static bool lines_bad(struct error *err, const char *what)
 
 static bool lines_full(struct error *err)
 {
-	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a line of a capture");
+	return error_set(err, ERROR_FULL, "arena_full", "no room for a line of a capture");
 }
 
 /* ---- times ---- */

@@ -61,7 +61,7 @@ MUST_CHECK bool lines_pattern_parse(const char *text, struct lines_pattern *out,
 
 /*
  * A record from the arena; received_us, topic, trace, flags and payload are set. False with err:
- * POISON with what is wrong with the line, TRANSIENT "arena_full", or FATAL "no_zone": its time has
+ * POISON with what is wrong with the line, FULL, or FATAL "no_zone": its time has
  * none, as all of that file will.
  */
 MUST_CHECK bool lines_record(struct slice line, const struct lines_pattern *pattern,

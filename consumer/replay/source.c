@@ -311,7 +311,7 @@ static bool stream_keep(struct record *r, struct arena *arena, struct error *err
 	r->payload = arena_copy(arena, r->payload);
 	return (!slice_is_absent(r->topic) && !slice_is_absent(r->trace) &&
 		       !slice_is_absent(r->payload)) ||
-	       error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a record");
+	       error_set(err, ERROR_FULL, "arena_full", "no room for a record");
 }
 
 static enum replay_next stream_next(struct replay_source *s, struct arena *arena,

@@ -51,7 +51,7 @@ void replay_source_close(struct replay_source **source);
 enum replay_next { REPLAY_RECORD, REPLAY_END, REPLAY_ERROR };
 
 /* The next message, from the arena; out->seq is its number, and of
- * out->link everything but follows is set. ERROR sets err: TRANSIENT "arena_full",
+ * out->link everything but follows is set. ERROR sets err: FULL,
  * or FATAL if a file operation fails. */
 enum replay_next replay_source_next(struct replay_source *source, struct arena *arena,
 	struct record *out, struct error *err);

@@ -17,7 +17,7 @@ static bool rows_transaction(struct rows_work *w);
 
 static bool rows_full(struct error *err)
 {
-	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for the rows of a message");
+	return error_set(err, ERROR_FULL, "arena_full", "no room for the rows of a message");
 }
 
 /* An answer that says nothing belongs to its call, which is stored. */

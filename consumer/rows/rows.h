@@ -59,9 +59,9 @@ struct rows_result {
 };
 
 /*
- * Everything comes from the arena and borrows from the message. False with err: TRANSIENT
- * "arena_full"; POISON for a message to the store that breaks its contract, or "limit" for one with
- * a name that is longer than an index takes.
+ * Everything comes from the arena and borrows from the message. False with err: FULL;
+ * POISON for a message to the store that breaks its contract, or "limit" for one with a name that
+ * is longer than an index takes.
  */
 MUST_CHECK bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
 	struct rows_result *out, struct error *err);

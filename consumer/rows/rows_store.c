@@ -109,7 +109,7 @@ static bool store_set_cell(struct rows_work *w, struct cell *c, enum column_type
 
 static bool store_full(struct error *err)
 {
-	return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for the rows of a message");
+	return error_set(err, ERROR_FULL, "arena_full", "no room for the rows of a message");
 }
 
 static bool store_refuse(struct error *err, const char *what, struct slice name)

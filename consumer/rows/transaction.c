@@ -676,7 +676,7 @@ bool transaction_unpack(struct transaction *t, struct arena *arena, struct error
 		return unpack_error(t, err);
 	t->ranges = arena_alloc(arena, t->ranges_count * sizeof(*t->ranges));
 	if (t->ranges == NULL)
-		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room for a transaction");
+		return error_set(err, ERROR_FULL, "arena_full", "no room for a transaction");
 	for (uint32_t i = 0; i < t->ranges_count; i++, at += STATE_RANGE_BYTES)
 		t->ranges[i] = (struct seq_range){(int32_t)get_be32(at), (int32_t)get_be32(at + 4)};
 	return true;

@@ -140,7 +140,7 @@ static bool archive_first_frame(int fd, const char *path, struct archive_summary
 	size = ZSTD_findFrameCompressedSize(packed, (size_t)got);
 	unpacked = ZSTD_isError(size) ? size : ZSTD_decompress(page, sizeof(page), packed, size);
 	if (unpacked != sizeof(page))
-		return error_set(err, ERROR_FATAL, "spool_damaged",
+		return error_set(err, ERROR_DAMAGED, "spool_damaged",
 			"the header of \"%s\" is damaged", path);
 	*out = (struct archive_summary){.offset = -1};
 	return segment_header_get(page, path, &out->header, err);

@@ -49,7 +49,7 @@ struct archive_summary {
 	int64_t offset; /* of the summary's own frame in the file; -1 if not whole */
 };
 
-/* False with err (FATAL): "spool_damaged" if neither summary nor header can be read. */
+/* False with err: DAMAGED if neither summary nor header can be read. */
 MUST_CHECK bool archive_summary_read(int fd, const char *path, struct archive_summary *out,
 	struct error *err);
 
@@ -58,9 +58,8 @@ MUST_CHECK bool archive_put_identity(int fd, const char *path,
 	const struct archive_summary *summary, const struct uuid *identity, struct error *err);
 
 /*
- * Pack a segment that nobody writes to, into an empty file. False with err: FATAL
- * "spool_damaged" if it is not whole (it should be kept as it is), TRANSIENT "stopped" once *stop,
- * or FATAL if a file operation fails.
+ * Pack a segment that nobody writes to, into an empty file. False with err: DAMAGED if it is not
+ * whole (it should be kept as it is), STOPPED once *stop, or FATAL if a file operation fails.
  */
 MUST_CHECK bool archive_pack(int from, const char *from_path, int to, const char *to_path,
 	const _Atomic bool *stop, struct archive_summary *out, struct error *err);
@@ -74,8 +73,8 @@ struct archive_events {
 
 /*
  * Make the segment again, in an empty file. What was damaged is a hole of zeros in it, or left out;
- * segment_reader passes over either. False with err (FATAL): "spool_damaged" if its header is lost,
- * or a file operation fails.
+ * segment_reader passes over either. False with err: DAMAGED if its header is lost, or FATAL if a
+ * file operation fails.
  */
 MUST_CHECK bool archive_unpack(int from, const char *from_path, int to, const char *to_path,
 	struct archive_events events, struct error *err);

@@ -140,7 +140,7 @@ static bool unpack_header(struct unpacker *u, struct error *err)
 	uint8_t page[SEGMENT_HEADER_BYTES];
 
 	if (!u->summary.whole)
-		return u->header_read || error_set(err, ERROR_FATAL, "spool_damaged",
+		return u->header_read || error_set(err, ERROR_DAMAGED, "spool_damaged",
 						 "the header of \"%s\" is damaged", u->from_path);
 	segment_header_put(&u->summary.header, page);
 	if (u->end < SEGMENT_HEADER_BYTES)

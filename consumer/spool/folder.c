@@ -70,11 +70,11 @@ bool folder_list(struct folder *out, const char *dir, struct error *err)
 
 	*out = (struct folder){.dir = dir};
 	if (stream == NULL)
-		return error_set_errno(err, ERROR_FATAL, "no_spool", "could not list \"%s\"", dir);
+		return error_set_errno(err, ERROR_ABSENT, "no_spool", "could not list \"%s\"", dir);
 	ok = folder_read(out, stream, err);
 	closedir(stream);
 	if (ok && out->count == 0)
-		ok = error_set(err, ERROR_FATAL, "no_spool", "there is no log in \"%s\"", dir);
+		ok = error_set(err, ERROR_ABSENT, "no_spool", "there is no log in \"%s\"", dir);
 	if (!ok) {
 		folder_free(out);
 		return false;
@@ -154,7 +154,7 @@ static enum folder_opened folder_unpack(struct folder_reader *r, struct error *e
 	if (ok)
 		return FOLDER_OPENED;
 	folder_close(r);
-	if (strcmp(err->reason, "spool_damaged") != 0)
+	if (err->kind != ERROR_DAMAGED)
 		return FOLDER_FAILED;
 	r->events.on_damage(r->events.context, r->path, 0, err->message);
 	return FOLDER_UNREADABLE;
@@ -178,7 +178,7 @@ enum folder_opened folder_open(struct folder_reader *r, const struct folder *fol
 	if (opened != FOLDER_OPENED || segment_reader_init(&r->reader, r->fd, r->path, err))
 		return opened;
 	folder_close(r);
-	if (strncmp(err->reason, "spool_", 6) != 0)
+	if (err->kind != ERROR_DAMAGED && err->kind != ERROR_FOREIGN)
 		return FOLDER_FAILED;
 	r->events.on_damage(r->events.context, r->path, 0, err->message);
 	return FOLDER_UNREADABLE;
@@ -247,7 +247,7 @@ static bool folder_open_whole(struct folder_reader *r, const struct folder *f, s
 		return true;
 	case FOLDER_GONE:
 	case FOLDER_UNREADABLE:
-		return error_set(err, ERROR_FATAL, "no_spool",
+		return error_set(err, ERROR_ABSENT, "no_spool",
 			"\"%s/%s\" is gone or cannot be read", f->dir, f->files[i].name);
 	case FOLDER_FAILED:
 		break;

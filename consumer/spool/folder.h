@@ -70,7 +70,7 @@ struct folder_positions {
 	bool closed;        /* properly: nothing comes after end without saying so */
 };
 
-/* Reads two files at most. False with err (FATAL), "no_spool" if they are gone meanwhile. */
+/* Reads two files at most. False with err, ABSENT if they are gone meanwhile. */
 MUST_CHECK bool folder_positions(const struct folder *folder, uint64_t seq,
 	struct folder_events events, struct folder_positions *out, struct error *err);
 

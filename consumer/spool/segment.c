@@ -26,7 +26,7 @@ static bool segment_reader_begin(struct segment_reader *r, struct error *err)
 	if (got < 0)
 		return false;
 	if (got < SEGMENT_HEADER_BYTES)
-		return error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" is cut off", r->path);
+		return error_set(err, ERROR_DAMAGED, "spool_damaged", "\"%s\" is cut off", r->path);
 	if (!segment_header_get(header, r->path, &r->header, err))
 		return false;
 	r->last_seq = r->header.first_seq - 1;
@@ -71,7 +71,7 @@ static bool segment_reader_load(struct segment_reader *r, int64_t offset, size_t
 		size = (size_t)(r->size - offset);
 	bytes = arena_bytes(arena, size);
 	if (bytes == NULL)
-		return error_set(err, ERROR_TRANSIENT, "arena_full", "no room to read from \"%s\"",
+		return error_set(err, ERROR_FULL, "arena_full", "no room to read from \"%s\"",
 			r->path);
 	got = segment_reader_pread(r, bytes, size, offset, err);
 	if (got < 0)

@@ -180,7 +180,7 @@ MUST_CHECK bool spool_cursor_recognise(struct spool_cursor *cursor, const struct
 /* Before the arena given to spool_cursor_next() is reset. */
 void spool_cursor_drop_window(struct spool_cursor *cursor);
 
-/* ERROR sets err: TRANSIENT "arena_full" = close this batch and go on with another arena. */
+/* ERROR sets err: FULL = close this batch and go on with another arena. */
 enum spool_next spool_cursor_next(struct spool_cursor *cursor, struct arena *arena,
 	struct record *out, struct error *err);
 

@@ -65,12 +65,10 @@ int spool_open_segment(const struct spool *s, const struct spool_segment *segmen
 	(void)fs_close(&packed, path, NULL);
 	if (fd >= 0 && !ok)
 		(void)fs_close(&fd, unpacked, NULL);
-	if (fd < 0 && fs_is_full(err)) {
-		err->kind = ERROR_FATAL; /* the reader has nothing else to do meanwhile */
+	if (fd < 0 && fs_is_full(err))
 		error_hint(err,
 			"the database asks for records that are packed, and unpacking them "
 			"takes spool.segment_bytes: free space on this disk, then start again");
-	}
 	return fd;
 }
 
@@ -124,7 +122,7 @@ static bool archive_make(struct spool *s, const struct spool_segment *segment, i
 	to = fs_open(to_path, FS_CREATE, err);
 	ok = to >= 0 && archive_pack(from, from_path, to, to_path, &s->stop_archiver, summary, err);
 	if (ok && summary->last_seq != segment->last_seq)
-		ok = error_set(err, ERROR_FATAL, "spool_damaged", "the end of \"%s\" is damaged",
+		ok = error_set(err, ERROR_DAMAGED, "spool_damaged", "the end of \"%s\" is damaged",
 			from_path);
 	if (ok) {
 		*bytes_out = fs_size(to, to_path, err);
@@ -187,7 +185,7 @@ static bool archive_one(struct spool *s)
 	if (ok)
 		kept = archive_settle(s, before.first_seq, bytes, &summary);
 	else if (next != NULL)
-		next->plain = strcmp(err.reason, "spool_damaged") == 0;
+		next->plain = err.kind == ERROR_DAMAGED;
 	pthread_cond_broadcast(&s->changed); /* there may be room now */
 	pthread_mutex_unlock(&s->lock);
 	if (ok) {
@@ -195,7 +193,7 @@ static bool archive_one(struct spool *s)
 		archive_remove(path);
 	}
 	pthread_mutex_lock(&s->lock);
-	if (!ok && next != NULL && strcmp(err.reason, "stopped") != 0 &&
+	if (!ok && next != NULL && err.kind != ERROR_STOPPED &&
 		log_repeat_due(&s->archive_trouble, &(uint64_t){0}))
 		log_failure(LOG_LEVEL_WARN, "spool_archive_failed", &err);
 	return ok;

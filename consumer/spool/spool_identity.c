@@ -50,7 +50,7 @@ static bool identity_read(const char *path, struct uuid *out, struct error *err)
 	free(found);
 	if (ok)
 		return true;
-	error_set(err, ERROR_FATAL, "spool_damaged", "\"%s\" does not hold a UUID", path);
+	error_set(err, ERROR_DAMAGED, "spool_damaged", "\"%s\" does not hold a UUID", path);
 	return error_hint(err, "`ocpp-persister spool new-identity` gives the log a new one");
 }
 
@@ -123,7 +123,7 @@ static bool identity_put(const char *path, const struct uuid *identity, struct e
 	if (fd < 0)
 		return false;
 	if (!segment_reader_init(&reader, fd, path, err)) {
-		ok = strcmp(err->reason, "spool_damaged") == 0;
+		ok = err->kind == ERROR_DAMAGED;
 	} else {
 		reader.header.spool = *identity;
 		segment_header_put(&reader.header, bytes);
@@ -195,7 +195,7 @@ bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 	identity_path(dir, identity_file, path);
 	identity_path(dir, identity_new_file, path_new);
 	if (access(path, F_OK) != 0 && access(path_new, F_OK) != 0) {
-		error_set(err, ERROR_FATAL, "no_spool", "there is no log in \"%s\"", dir);
+		error_set(err, ERROR_ABSENT, "no_spool", "there is no log in \"%s\"", dir);
 		return error_hint(err, "say where it is: --spool.dir=DIR");
 	}
 	if (spool_lock_folder(dir, &lock_fd, err)) {

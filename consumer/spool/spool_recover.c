@@ -186,7 +186,7 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 	(void)fs_close(&fd, path, NULL);
 	*usable_out = ok;
 	if (!ok) {
-		if (strcmp(err->reason, "spool_damaged") != 0)
+		if (err->kind != ERROR_DAMAGED)
 			return false;
 		log_failure(LOG_LEVEL_ERROR, "spool_segment_set_aside", err);
 		s->aside_found = true;

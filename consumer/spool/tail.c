@@ -147,7 +147,7 @@ static bool tail_load(struct spool_tail *t, struct spool *s, struct error *err)
 				seq <= tail_seq(s, UINT64_MAX, packed))
 				return tail_settle(t, err);
 			records *= 4;
-		} else if (packed && strcmp(err->reason, "disk_full") == 0) {
+		} else if (packed && err->kind == ERROR_NO_SPACE) {
 			log_failure(LOG_LEVEL_WARN, "spool_tail_not_read", err);
 			packed = false;
 		} else {

@@ -215,20 +215,6 @@ static PGresult *store_try(struct pg_pool_conn *c, const struct store_request *r
 
 /* ---- until it works, or the deadline ---- */
 
-/* Every call may be repeated, so also a COMMIT whose answer never came. */
-static bool store_may_retry(const struct error *err)
-{
-	static const char *const reasons[] = {"connection", "shutdown", "conflict", "read_only",
-		"unexpected", "locked"};
-
-	for (size_t i = 0; err->kind == ERROR_TRANSIENT && i < sizeof(reasons) / sizeof(*reasons);
-		i++) {
-		if (strcmp(err->reason, reasons[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void store_pause(struct backoff *b, int64_t deadline_us)
 {
 	int64_t us = backoff_next_us(b), left = deadline_us - clock_mono_us();
@@ -240,6 +226,7 @@ static void store_pause(struct backoff *b, int64_t deadline_us)
 	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
+/* Every call may be repeated, so also a COMMIT whose answer never came. */
 static PGresult *store_attempts(struct pg_pool *pool, const struct store_request *requests,
 	const struct store_bound *bounds, size_t count, int64_t deadline_us, struct error *err)
 {
@@ -254,10 +241,10 @@ static PGresult *store_attempts(struct pg_pool *pool, const struct store_request
 			return NULL;
 		result = store_try(c, requests, bounds, count, deadline_us, err);
 		/* What a connection has prepared may not fit the tables any more. */
-		if (result == NULL && strcmp(err->reason, "unexpected") == 0)
+		if (result == NULL && pg_error_is_other(err))
 			c->broken = true;
 		pg_pool_give(pool, c);
-		if (result != NULL || !store_may_retry(err) || clock_mono_us() >= deadline_us)
+		if (result != NULL || !pg_error_passes(err) || clock_mono_us() >= deadline_us)
 			return result;
 		store_pause(&backoff, deadline_us);
 	}

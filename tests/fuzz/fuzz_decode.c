@@ -48,8 +48,8 @@ static uint64_t fuzz_once(struct fuzzed *f, const struct decode_input *input, si
 	arena_reset(&f->arena);
 	*count_out = 0;
 	if (!decode_begin(f->decoder, input, &f->arena, &err)) {
-		CHECK(err.kind == ERROR_POISON || err.kind == ERROR_TRANSIENT);
-		CHECK(err.kind == ERROR_TRANSIENT || err.offset <= (int64_t)input->payload.size);
+		CHECK(err.kind == ERROR_POISON || err.kind == ERROR_FULL);
+		CHECK(err.kind == ERROR_FULL || err.offset <= (int64_t)input->payload.size);
 		return 0;
 	}
 	for (enum decode_next next; (next = decode_next(f->decoder, &m, &err)) != DECODE_END;) {
@@ -59,7 +59,7 @@ static uint64_t fuzz_once(struct fuzzed *f, const struct decode_input *input, si
 			continue;
 		}
 		if (!rows_from_message(&f->builder, &m, &f->arena, &rows, &err)) {
-			if (err.kind == ERROR_TRANSIENT)
+			if (err.kind == ERROR_FULL)
 				break; /* the arena is full */
 			CHECK(!slice_is_absent(m.entity) && err.reason[0] != '\0');
 			continue;

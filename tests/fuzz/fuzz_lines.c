@@ -48,7 +48,7 @@ static void fuzz_line(struct slice line, const struct lines_pattern *pattern)
 		/* It can be kept. */
 		CHECK(record_bytes(&r) >= RECORD_FIXED_BYTES);
 	} else {
-		CHECK(err.kind == ERROR_POISON || err.kind == ERROR_TRANSIENT);
+		CHECK(err.kind == ERROR_POISON || err.kind == ERROR_FULL);
 	}
 }
 

@@ -14,6 +14,7 @@ import layers
 import links
 import migrations
 import readme
+import reasons
 import schemas
 import style
 import words
@@ -139,6 +140,30 @@ class Circles(Tree):
         self.compiled(self.ROUND)
         os.unlink(os.path.join(self.root, "app.dir/bench/d.c.o"))
         self.assertIn("build it first", self.check()[0])
+
+
+class Reasons(Tree):
+    def check(self, text, *exceptions):
+        self.write("consumer/x/a.c", text)
+        return reasons.check(self.root, set(exceptions))
+
+    def test_branches_on_a_reason_are_found(self):
+        for text in ('if (strcmp(err->reason, "x") == 0)\n',
+                     'if (strcmp("x",\n\terr.reason) == 0)\n',
+                     'ok = strncmp(w->work.failure.reason, codes[i].prefix, strlen(p)) == 0;\n',
+                     'ok = err.reason == other;\n', 'switch (why->reason[0])\n'):
+            with self.subTest(text=text):
+                self.assertIn("consumer/x/a.c:1: branches on the reason", self.check(text)[0])
+
+    def test_reasons_may_be_set_shown_and_counted(self):
+        self.assertEqual(self.check(
+            'err->reason = "x";\nlog_info("x", "", "reason=%s", err->reason);\n'
+            'if (strcmp(u->reasons[i].why, shown) == 0)\n\tcount(err->reason);\n'
+            'if (strcmp(argv[i], "--reason") == 0)\n\tx = err.kind == ERROR_FULL;\n'), [])
+
+    def test_an_exception_that_is_not_needed_is_a_problem(self):
+        self.assertEqual(self.check('if (strcmp(err->reason, "x") == 0)\n', "consumer/x/a.c"), [])
+        self.assertIn("no exception any more", self.check("\n", "consumer/x/a.c")[0])
 
 
 @unittest.skipUnless(shutil.which("pmccabe"), "pmccabe is not installed")

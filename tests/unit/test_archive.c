@@ -311,7 +311,7 @@ static void archive_stops_when_told(void **state)
 	(void)state;
 	assert_false(
 		archive_pack(segment, segment_path, archive, archive_path, &now, &summary, &err));
-	assert_int_equal(err.kind, ERROR_TRANSIENT);
+	assert_int_equal(err.kind, ERROR_STOPPED);
 	close(segment);
 	close(archive);
 }

@@ -426,7 +426,7 @@ static void a_full_arena_is_tried_again(void **state)
 	assert_true(replay_source_open(&source, &files, &no_pattern, &map, events, &err));
 	assert_true(arena_init(&small, 2048, 0));
 	assert_int_equal(replay_source_next(source, &small, &r, &err), REPLAY_ERROR);
-	assert_int_equal(err.kind, ERROR_TRANSIENT);
+	assert_int_equal(err.kind, ERROR_FULL);
 	assert_int_equal(small.used, 0);
 	arena_reset(&arena);
 	assert_int_equal(replay_source_next(source, &arena, &r, &err), REPLAY_RECORD);

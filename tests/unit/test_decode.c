@@ -372,7 +372,7 @@ static void decode_full_arena_is_not_poison(void **state)
 		assert_non_null(arena_bytes(&small, 4096 - room));
 		done = decode_begin(decoder, &input, &small, &err);
 		if (!done) {
-			assert_int_equal(err.kind, ERROR_TRANSIENT);
+			assert_int_equal(err.kind, ERROR_FULL);
 			assert_string_equal(err.reason, "arena_full");
 		}
 		arena_fini(&small);

@@ -21,6 +21,40 @@ static void error_texts_build_up_on_the_way(void **state)
 	assert_string_equal(error_kind_name(ERROR_ROUTE), "route");
 }
 
+static void who_ends_it_follows_from_the_kind(void **state)
+{
+	static const struct {
+		enum error_kind kind;
+		const char *name;
+		bool needs_person;
+	} cases[] = {
+		{ERROR_POISON, "poison", false},
+		{ERROR_FULL, "full", false},
+		{ERROR_TRANSIENT, "transient", false},
+		{ERROR_REFUSED, "refused", false},
+		{ERROR_UNCERTAIN, "uncertain", false},
+		{ERROR_MOVED, "moved", false},
+		{ERROR_ROUTE, "route", false},
+		{ERROR_OUTDATED, "outdated", true},
+		{ERROR_FATAL, "fatal", true},
+		{ERROR_STOPPED, "stopped", false},
+		{ERROR_NO_SPACE, "no_space", false},
+		{ERROR_DAMAGED, "damaged", true},
+		{ERROR_FOREIGN, "foreign", true},
+		{ERROR_ABSENT, "absent", true},
+	};
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		err.slow = true;
+		assert_false(error_set(&err, cases[i].kind, "x", "y"));
+		assert_string_equal(error_kind_name(cases[i].kind), cases[i].name);
+		assert_int_equal(err.needs_person, cases[i].needs_person);
+		assert_false(err.slow);
+	}
+}
+
 static void error_without_a_struct_is_fine(void **state)
 {
 	(void)state;
@@ -45,6 +79,7 @@ static void error_text_is_cut_not_overrun(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_ends_it_follows_from_the_kind),
 		cmocka_unit_test(error_texts_build_up_on_the_way),
 		cmocka_unit_test(error_without_a_struct_is_fine),
 		cmocka_unit_test(error_text_is_cut_not_overrun),

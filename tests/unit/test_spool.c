@@ -391,7 +391,7 @@ static void *read_while_writing(void *context)
 			if (i % 100 == 0)
 				spool_release(reader->spool, r.seq);
 		}
-		if (next == SPOOL_EMPTY || (next == SPOOL_ERROR && err.kind == ERROR_TRANSIENT)) {
+		if (next == SPOOL_EMPTY || (next == SPOOL_ERROR && err.kind == ERROR_FULL)) {
 			spool_cursor_drop_window(c);
 			arena_reset(&mine);
 		} else if (next == SPOOL_ERROR) {
