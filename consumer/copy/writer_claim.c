@@ -34,8 +34,9 @@ static void progress_log_ahead(const struct writer *w, uint64_t seq)
 }
 
 /*
- * The database may be ahead of us only by batches that we have sent: nobody else claims records of
- * this log. What it counts beyond them is either checked against the log, or taken for nothing.
+ * The database may be ahead of us only by the batch that we have sent last, and then by all of it:
+ * nobody else claims records of this log. What else it says is either checked against the log, by
+ * its counts, or taken for nothing.
  */
 bool writer_read_progress(struct writer *w, const PGresult *result, struct error *err)
 {
@@ -47,14 +48,14 @@ bool writer_read_progress(struct writer *w, const PGresult *result, struct error
 	progress_read(&at, result);
 	w->row_seq = at.seq;
 	was = PQgetisnull(result, 0, 11) ? at.seq : (uint64_t)result_int8(result, 0, 11);
-	if (w->sent_known && at.seq > w->sent_seq && !(at.counted && at.digested))
+	if (w->sent_known && at.seq > w->at.seq && at.seq != w->sent_seq &&
+		!(at.counted && at.digested))
 		was = at.seq; /* we stay where we are */
 	else
 		w->at = at;
 	if (was > w->at.seq)
 		progress_log_ahead(w, was);
-	if (!w->sent_known || w->sent_seq < w->at.seq)
-		w->sent_seq = w->at.seq;
+	w->sent_seq = w->at.seq; /* what was under way has ended, this way or that */
 	w->sent_known = true;
 	return true;
 }
@@ -163,8 +164,7 @@ bool writer_plan_claim(struct writer *w, struct error *err)
 	if (!claim_follows(w, b, err))
 		return false;
 	w->work.after = after;
-	if (after.seq > w->sent_seq)
-		w->sent_seq = after.seq;
+	w->sent_seq = after.seq;
 	sql = request_sql(&b->arena,
 		"BEGIN ISOLATION LEVEL READ COMMITTED; "
 		"UPDATE ingest_progress SET seq = %" PRIu64 ", updated_at = now(), "

@@ -151,7 +151,7 @@ struct writer {
 	bool idle;          /* connected, set up, nothing under way */
 	struct position at; /* last record that the database has */
 	uint64_t row_seq;   /* what ingest_progress says; another number only if somebody set it */
-	uint64_t sent_seq;  /* last record that the database had, or that we claimed; if known */
+	uint64_t sent_seq;  /* last record of the batch sent last; else as at */
 	bool sent_known;
 	struct writer_totals totals;
 	struct writer_reason reasons[WRITER_REASONS_MAX];
