@@ -16,8 +16,8 @@ enum pg_trait {
 struct pg_class {
 	const char *prefix; /* of the SQLSTATE; the first line that fits counts */
 	enum error_kind kind;
-	const char *reason;
 	enum pg_trait trait;
+	const char *reason;
 };
 
 /*
@@ -25,32 +25,32 @@ struct pg_class {
  * batch that is tried again later costs nothing, a batch thrown away does.
  */
 static const struct pg_class pg_classes[] = {
-	{"08", ERROR_TRANSIENT, "connection", PG_PASSES},
-	{"22", ERROR_POISON, "data_refused", PG_PLAIN},
-	{"23505", ERROR_TRANSIENT, "duplicate", PG_PLAIN},
-	{"23", ERROR_POISON, "constraint", PG_PLAIN},
-	{"21", ERROR_POISON, "data_refused", PG_PLAIN},     /* two of a batch for one row */
-	{"25006", ERROR_TRANSIENT, "read_only", PG_PASSES}, /* an old primary, after a failover */
-	{"28", ERROR_REFUSED, "refused", PG_PLAIN},         /* password rotated, pg_hba.conf */
-	{"3D", ERROR_REFUSED, "refused", PG_PLAIN},         /* no such database */
-	{"40", ERROR_TRANSIENT, "conflict", PG_PASSES},     /* deadlock, serialization */
-	{"42P01", ERROR_ROUTE, "no_table", PG_PLAIN}, /* a partition that was dropped or detached */
-	{"42", ERROR_REFUSED, "refused",
-		PG_PLAIN}, /* a missing right, another schema than expected */
-	{"53200", ERROR_TRANSIENT, "too_much", PG_MUCH}, /* out of memory */
-	{"53400", ERROR_TRANSIENT, "too_much", PG_MUCH}, /* temp_file_limit */
-	{"53", ERROR_TRANSIENT, "resources", PG_PLAIN},  /* disk full, too many connections */
-	{"54", ERROR_POISON, "limit", PG_PLAIN},         /* longer than an index takes */
-	{"55P03", ERROR_TRANSIENT, "locked", PG_PASSES}, /* lock_timeout */
-	{"57014", ERROR_TRANSIENT, "timeout",
-		PG_SLOW}, /* statement_timeout, or somebody cancelled it */
-	{"57", ERROR_TRANSIENT, "shutdown", PG_PASSES}, /* stopped, restarted, cancelled */
-	{"58", ERROR_TRANSIENT, "server_io", PG_PLAIN},
-	{"P0", ERROR_POISON, "constraint", PG_PLAIN},            /* RAISE in a trigger */
-	{"OC001", ERROR_POISON, "partition_detached", PG_PLAIN}, /* ensure_partition() */
-	{"OC002", ERROR_ROUTE, "partition_detached", PG_PLAIN},  /* check_attached() */
-	{"OC003", ERROR_TRANSIENT, "rows_wait", PG_PLAIN},       /* forbid_loading() */
-	{"", ERROR_TRANSIENT, "unexpected", PG_OTHER},
+	{"08", ERROR_TRANSIENT, PG_PASSES, "connection"},
+	{"22", ERROR_POISON, PG_PLAIN, "data_refused"},
+	{"23505", ERROR_TRANSIENT, PG_PLAIN, "duplicate"},
+	{"23", ERROR_POISON, PG_PLAIN, "constraint"},
+	{"21", ERROR_POISON, PG_PLAIN, "data_refused"},     /* two of a batch for one row */
+	{"25006", ERROR_TRANSIENT, PG_PASSES, "read_only"}, /* an old primary, after a failover */
+	{"28", ERROR_REFUSED, PG_PLAIN, "refused"},         /* password rotated, pg_hba.conf */
+	{"3D", ERROR_REFUSED, PG_PLAIN, "refused"},         /* no such database */
+	{"40", ERROR_TRANSIENT, PG_PASSES, "conflict"},     /* deadlock, serialization */
+	{"42P01", ERROR_ROUTE, PG_PLAIN, "no_table"}, /* a partition that was dropped or detached */
+	{"42", ERROR_REFUSED, PG_PLAIN,
+		"refused"}, /* a missing right, another schema than expected */
+	{"53200", ERROR_TRANSIENT, PG_MUCH, "too_much"}, /* out of memory */
+	{"53400", ERROR_TRANSIENT, PG_MUCH, "too_much"}, /* temp_file_limit */
+	{"53", ERROR_TRANSIENT, PG_PLAIN, "resources"},  /* disk full, too many connections */
+	{"54", ERROR_POISON, PG_PLAIN, "limit"},         /* longer than an index takes */
+	{"55P03", ERROR_TRANSIENT, PG_PASSES, "locked"}, /* lock_timeout */
+	{"57014", ERROR_TRANSIENT, PG_SLOW,
+		"timeout"}, /* statement_timeout, or somebody cancelled it */
+	{"57", ERROR_TRANSIENT, PG_PASSES, "shutdown"}, /* stopped, restarted, cancelled */
+	{"58", ERROR_TRANSIENT, PG_PLAIN, "server_io"},
+	{"P0", ERROR_POISON, PG_PLAIN, "constraint"},            /* RAISE in a trigger */
+	{"OC001", ERROR_POISON, PG_PLAIN, "partition_detached"}, /* ensure_partition() */
+	{"OC002", ERROR_ROUTE, PG_PLAIN, "partition_detached"},  /* check_attached() */
+	{"OC003", ERROR_TRANSIENT, PG_PLAIN, "rows_wait"},       /* forbid_loading() */
+	{"", ERROR_TRANSIENT, PG_OTHER, "unexpected"},
 };
 
 /*
