@@ -256,13 +256,15 @@ static void pipeline_go_on_probing(struct pipeline *p)
  */
 static int64_t pipeline_early_us(const struct pipeline *p)
 {
-	int64_t target_us = p->config->batch_latency_target, now_us = clock_mono_us();
-	int64_t due_us = p->filled_mono_us + target_us - p->storing_us;
+	int64_t target_us = p->config->batch_latency_target;
+	int64_t waited_us = clock_wall_us() - p->filling->oldest_received_us;
 
 	if (p->closed || !p->caught_up || p->hunt.on || p->probe.on || p->limit.on ||
-		now_us - p->stored_mono_us >= target_us)
+		clock_mono_us() - p->stored_mono_us >= target_us)
 		return 0;
-	return due_us > now_us ? due_us - now_us : 0;
+	if (waited_us < 0)
+		waited_us = 0; /* the clock was set back */
+	return target_us - p->storing_us - waited_us;
 }
 
 static bool pipeline_waits_for_more(struct pipeline *p)

@@ -1,5 +1,4 @@
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include "daemon/pipeline_private.h"
 
@@ -232,8 +231,6 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			continue;
 		}
 		batch_end_record(b, r.seq, r.payload.size, r.received_us);
-		if (b->records == 1)
-			p->filled_mono_us = clock_mono_us();
 		p->closed = fill_is_closed(p);
 	}
 	return true;

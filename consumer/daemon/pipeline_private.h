@@ -104,7 +104,6 @@ struct pipeline {
 	bool closed;            /* filling takes no more */
 	bool caught_up;         /* everything in the log is taken */
 	int64_t stored_mono_us; /* when storing began */
-	int64_t filled_mono_us; /* when filling got its first record */
 	int64_t storing_us;     /* how long a batch takes, of late */
 
 	bool positioned; /* the cursor stands where the database says */
