@@ -252,7 +252,7 @@ static void pipeline_go_on_probing(struct pipeline *p)
  * How long the batch may yet wait for more messages. A transaction of two messages costs PostgreSQL
  * as much as one of twenty, so while messages keep coming each batch is sent only when its first
  * message would else be stored later than batch.latency_target. After a pause the first one is sent
- * at once, and a batch that is full, or is filled from more than there is, never waits.
+ * at once, and a batch that is full, or that leaves more in the log, never waits.
  */
 static int64_t pipeline_early_us(const struct pipeline *p)
 {

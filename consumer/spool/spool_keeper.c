@@ -137,7 +137,6 @@ static bool keeper_keep_numbers(struct spool *s, struct error *err)
 		.begun_us = s->segments[0].begun_us, /* the database may know it */
 		.first_seq = s->next_seq,
 		.follows = s->end};
-
 	bool ok;
 
 	pthread_mutex_unlock(&s->lock);

@@ -196,7 +196,7 @@ OTHERS = 200  # more than are tried
 
 @pytest.mark.parametrize("state", ["42501", "53100"])
 def test_rows_of_other_tables_say_nothing(running, migrated, publish, state):
-    """A table that takes nothing from anybody: its only message for now is as good as any."""
+    """A table that takes nothing from anybody: its only message so far is as good as any."""
     refuse(migrated, "connector_status", state, "true")
     p = running()
     tell(publish, [0], ["connector_status"])
