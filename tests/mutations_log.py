@@ -27,7 +27,7 @@ import rig  # noqa: E402
 CURSOR = "consumer/spool/cursor.c"
 RECOVER = "consumer/spool/spool_recover.c"
 FILL = "consumer/daemon/pipeline_fill.c"
-POSITION = "consumer/cli/cmd_replay_position.c"
+POSITION = "consumer/replay/position.c"
 CLAIM = "consumer/copy/writer_claim.c"
 
 COPY_GUARD = (CURSOR, "if (out->seq == at->seq ? position_differs(out, at) :"

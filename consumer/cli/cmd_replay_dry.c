@@ -1,5 +1,6 @@
 #include "cli/decode_kit.h"
 #include "cli/replay.h"
+#include "replay/unreadable.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +8,7 @@
 /* What a replay would store, and why not what it would not. */
 struct dry_run {
 	struct decode_kit kit;
-	const struct replay_options *options;
+	const struct replay_request *request;
 	struct replay_source *source;
 	uint64_t records, messages, unwanted;
 	struct replay_unreadable unreadable;
@@ -19,7 +20,7 @@ struct dry_run {
 static void dry_dead_letter(struct dry_run *d, const struct message *m, const struct error *why)
 {
 	d->messages++;
-	if (replay_wants(d->options, m))
+	if (message_filter_takes(&d->request->filter, m))
 		replay_reasons_add(&d->dead_reasons, why->reason, 1);
 	else
 		d->unwanted++;
@@ -30,7 +31,7 @@ static bool dry_message(struct dry_run *d, struct message *m, struct error *err)
 	struct rows_result rows;
 
 	d->messages++;
-	if (!replay_wants(d->options, m)) {
+	if (!message_filter_takes(&d->request->filter, m)) {
 		d->unwanted++;
 		return true;
 	}
@@ -109,21 +110,8 @@ static void dry_show(const struct dry_run *d)
 		if (d->rows[t] > 0)
 			printf("  rows for %s: %" PRIu64 "\n", tables[t].name, d->rows[t]);
 	}
-	for (uint32_t i = 0; i < d->dead_reasons.count; i++)
-		printf("  dead letters %s: %" PRIu64 "\n", d->dead_reasons.items[i].label,
-			d->dead_reasons.items[i].count);
-	for (uint32_t i = 0; i < d->skip_reasons.count; i++)
-		printf("  skipped %s: %" PRIu64 "\n", d->skip_reasons.items[i].label,
-			d->skip_reasons.items[i].count);
-}
-
-static void dry_show_json_reasons(const char *name, const struct replay_reasons *reasons)
-{
-	printf(",\"%s\":{", name);
-	for (uint32_t i = 0; i < reasons->count; i++)
-		printf("%s\"%s\":%" PRIu64, i > 0 ? "," : "", reasons->items[i].label,
-			reasons->items[i].count);
-	printf("}");
+	replay_show_reasons("dead letters", &d->dead_reasons);
+	replay_show_reasons("skipped", &d->skip_reasons);
 }
 
 static void dry_show_json(const struct dry_run *d)
@@ -140,23 +128,22 @@ static void dry_show_json(const struct dry_run *d)
 		before = ",";
 	}
 	printf("}");
-	dry_show_json_reasons("dead_lettered_reasons", &d->dead_reasons);
-	dry_show_json_reasons("skipped_reasons", &d->skip_reasons);
+	replay_show_json_reasons("dead_lettered_reasons", &d->dead_reasons);
+	replay_show_json_reasons("skipped_reasons", &d->skip_reasons);
 	printf("}\n");
 }
 
-enum exit_code replay_dry_run(const struct config *config, const struct replay_options *options,
-	const struct replay_files *files)
+enum exit_code replay_dry_run(const struct config *config, const struct replay_options *options)
 {
 	static struct dry_run d;
 	struct replay_source_events events = {replay_on_unreadable, &d.unreadable};
 	struct error err;
 	bool ok;
 
-	d.options = options;
+	d.request = &options->request;
 	d.message_bytes_max = config->mqtt_message_bytes_max;
 	ok = decode_kit_open(&d.kit, config, &err) &&
-	     replay_open(&d.source, files, options, events, &err) && dry_records(&d, &err);
+	     replay_open(&d.source, d.request, events, &err) && dry_records(&d, &err);
 	replay_unreadable_end(&d.unreadable);
 	if (ok && options->json)
 		dry_show_json(&d);

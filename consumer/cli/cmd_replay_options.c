@@ -4,6 +4,7 @@
 #include "config/broker_url.h"
 #include "config/config_value.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ static bool replay_time(const char *text, int64_t *out)
 
 static bool replay_add(const char **list, size_t *count, const char *text)
 {
-	if (*count == REPLAY_FILTER_MAX)
+	if (*count == MESSAGE_FILTER_MAX)
 		return false;
 	list[(*count)++] = text;
 	return true;
@@ -42,13 +43,14 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 		int64_t low, high;
 		const char **text;
 	} plain[] = {
-		{"--jobs", &o->jobs, 1, REPLAY_JOBS_MAX, NULL},
-		{"--rate", &o->rate, 1, INT64_MAX, NULL},
+		{"--jobs", &o->request.jobs, 1, REPLAY_JOBS_MAX, NULL},
+		{"--rate", &o->request.rate, 1, INT64_MAX, NULL},
 		{"--after", &o->after, 0, INT64_MAX, NULL},
 		{"--lines", NULL, 0, 0, &o->lines},
 		{"--zone", NULL, 0, 0, &o->zone_name},
 		{"--csv", NULL, 0, 0, &o->csv},
 	};
+	struct message_filter *f = &o->request.filter;
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++) {
 		if (strcmp(name, plain[i].name) != 0)
@@ -61,13 +63,13 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 		return true;
 	}
 	if (strcmp(name, "--from") == 0)
-		return replay_time(value, &o->from_us);
+		return replay_time(value, &f->from_us);
 	if (strcmp(name, "--to") == 0)
-		return replay_time(value, &o->to_us);
+		return replay_time(value, &f->to_us);
 	if (strcmp(name, "--station") == 0)
-		return replay_add(o->stations, &o->stations_count, value);
+		return replay_add(f->stations, &f->stations_count, value);
 	if (strcmp(name, "--action") == 0)
-		return replay_add(o->actions, &o->actions_count, value);
+		return replay_add(f->actions, &f->actions_count, value);
 	if (strcmp(name, "--speed") == 0)
 		return replay_speed(value, &o->speed);
 	if (strcmp(name, "--publish") != 0)
@@ -79,9 +81,10 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 /* The sources are moved to the front of argv. */
 static bool replay_arguments(struct replay_options *o, int argc, char **argv, const char **bad_out)
 {
-	*o = (struct replay_options){.from_us = INT64_MIN,
-		.to_us = INT64_MAX,
-		.jobs = 1,
+	*o = (struct replay_options){
+		.request = {.filter = {.from_us = INT64_MIN, .to_us = INT64_MAX},
+			.sources = o->names,
+			.jobs = 1},
 		.speed = 1};
 	o->sources = argv;
 	for (int i = 0; i < argc; i++) {
@@ -91,7 +94,7 @@ static bool replay_arguments(struct replay_options *o, int argc, char **argv, co
 		} else if (strcmp(argv[i], "--json") == 0) {
 			o->json = true;
 		} else if (strcmp(argv[i], "--no-bulk") == 0) {
-			o->no_bulk = true;
+			o->request.no_bulk = true;
 		} else if (argv[i][0] != '-' || argv[i][1] == '\0') {
 			o->sources[o->sources_count++] = argv[i];
 		} else {
@@ -110,23 +113,36 @@ static const char *replay_contradiction(const struct replay_options *o)
 		return "say what to replay";
 	if (o->publish == NULL && o->after > 0)
 		return "--after goes with --publish; else a replay knows";
-	if (o->publish != NULL && (o->dry_run || o->jobs > 1))
+	if (o->publish != NULL && (o->dry_run || o->request.jobs > 1))
 		return "--publish goes with neither --jobs nor --dry-run";
 	if (o->lines != NULL && o->csv != NULL)
 		return "--lines and --csv are two forms of one file";
 	return NULL;
 }
 
+/* For people: the names as they were given. */
+static void replay_name_sources(struct replay_options *o)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < o->sources_count && used + 1 < sizeof(o->names); i++)
+		used += (size_t)snprintf(o->names + used, sizeof(o->names) - used, "%s%s",
+			i > 0 ? " " : "", o->sources[i]);
+}
+
 /* What texts among the options mean. False with err. */
 static bool replay_options_parse(struct replay_options *o, struct error *err)
 {
 	if ((o->publish != NULL && !broker_url_check("--publish", o->publish, err)) ||
-		(o->lines != NULL && !lines_pattern_parse(o->lines, &o->pattern, err)) ||
+		(o->lines != NULL && !lines_pattern_parse(o->lines, &o->request.pattern, err)) ||
 		(o->zone_name != NULL && !zone_parse(&o->zone, o->zone_name, err)) ||
 		(o->csv != NULL && !csv_map_parse(o->csv, &o->csv_map, err)))
 		return false;
 	if (o->zone_name != NULL)
-		o->pattern.zone = &o->zone;
+		o->request.pattern.zone = &o->zone;
+	if (o->csv != NULL)
+		o->request.csv = &o->csv_map;
+	replay_name_sources(o);
 	return true;
 }
 
@@ -159,28 +175,4 @@ bool replay_options_read(struct replay_options *o, int argc, char **argv, enum e
 	o->csv_map.has_zone = true;
 	o->csv_map.zone = o->zone;
 	return true;
-}
-
-bool replay_open(struct replay_source **out, const struct replay_files *files,
-	const struct replay_options *o, struct replay_source_events events, struct error *err)
-{
-	return replay_source_open(out, files, &o->pattern, o->csv != NULL ? &o->csv_map : NULL,
-		events, err);
-}
-
-bool replay_wants(const struct replay_options *o, const struct message *m)
-{
-	bool wanted = o->stations_count == 0;
-
-	if (m->received_us < o->from_us || m->received_us >= o->to_us)
-		return false;
-	for (size_t i = 0; i < o->stations_count && !wanted; i++)
-		wanted = slice_equal_cstr(m->station, o->stations[i]);
-	if (!wanted || o->actions_count == 0)
-		return wanted;
-	for (size_t i = 0; i < o->actions_count; i++) {
-		if (slice_equal_cstr(m->action, o->actions[i]))
-			return true;
-	}
-	return false;
 }

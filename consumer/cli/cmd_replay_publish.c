@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/options.h"
 #include "mqtt/publish.h"
+#include "replay/unreadable.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -48,11 +49,12 @@ static bool publishing_wants(struct publishing *p, const struct record *r)
 		.topic = r->topic,
 		.trace = r->trace,
 		.payload = r->payload};
+	const struct message_filter *filter = &p->options->request.filter;
 	struct message m = {.received_us = r->received_us};
 	struct error why;
 
-	if (p->options->stations_count == 0 && p->options->actions_count == 0)
-		return replay_wants(p->options, &m);
+	if (filter->stations_count == 0 && filter->actions_count == 0)
+		return message_filter_takes(filter, &m);
 	if (!decode_begin(p->kit.decoder, &input, &p->kit.arena, &why))
 		return false;
 	for (;;) {
@@ -62,7 +64,7 @@ static bool publishing_wants(struct publishing *p, const struct record *r)
 		case DECODE_BAD:
 			break;
 		case DECODE_MESSAGE:
-			if (replay_wants(p->options, &m))
+			if (message_filter_takes(filter, &m))
 				return true;
 			break;
 		}
@@ -82,9 +84,9 @@ static void publishing_wait(struct publishing *p, const struct record *r)
 	}
 	if (o->speed > 0)
 		due_us = (int64_t)((double)(r->received_us - p->first_received_us) / o->speed);
-	if (o->rate > 0) {
+	if (o->request.rate > 0) {
 		int64_t by_rate_us =
-			(int64_t)((double)p->published * US_PER_SECOND / (double)o->rate);
+			(int64_t)((double)p->published * US_PER_SECOND / (double)o->request.rate);
 
 		due_us = due_us > by_rate_us ? due_us : by_rate_us;
 	}
@@ -219,8 +221,7 @@ static void publishing_show(struct publishing *p, const struct mqtt_publisher_pr
 			p->unreadable.count, seconds);
 }
 
-enum exit_code replay_publish(const struct config *config, const struct replay_options *options,
-	const struct replay_files *files)
+enum exit_code replay_publish(const struct config *config, const struct replay_options *options)
 {
 	static struct publishing p;
 	struct replay_source_events events = {replay_on_unreadable, &p.unreadable};
@@ -231,7 +232,7 @@ enum exit_code replay_publish(const struct config *config, const struct replay_o
 	p.options = options;
 	p.said_us = clock_mono_us();
 	ok = decode_kit_open(&p.kit, config, &err) &&
-	     replay_open(&p.source, files, options, events, &err) &&
+	     replay_open(&p.source, &options->request, events, &err) &&
 	     publishing_open(&p, config, &err) && publishing_all(&p, &err);
 	if (p.publisher != NULL)
 		mqtt_publisher_progress(p.publisher, &now);

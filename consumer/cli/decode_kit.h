@@ -3,7 +3,7 @@
 
 #include "config/config.h"
 #include "decode/decode.h"
-#include "replay/source.h"
+#include "replay/readers/source.h"
 #include "rows/rows.h"
 
 /* What it takes to make rows of messages without a database. One thread. */

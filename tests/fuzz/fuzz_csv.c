@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "decode/decode.h"
-#include "replay/csv.h"
+#include "replay/readers/csv.h"
 #include "rows/rows.h"
 
 /*

@@ -1,8 +1,8 @@
 #include "fuzz.h"
 
 #include "base/check.h"
-#include "replay/json_scan.h"
-#include "replay/lines.h"
+#include "replay/readers/json_scan.h"
+#include "replay/readers/lines.h"
 
 #include <stdlib.h>
 

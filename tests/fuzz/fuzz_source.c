@@ -1,7 +1,7 @@
 #include "fuzz.h"
 #include "fuzz_file.h"
 
-#include "replay/source.h"
+#include "replay/readers/source.h"
 
 /* A file of anybody as a source of a replay: segment, stream of records, capture or CSV. The number
  * of a message is a position to come back to. */

@@ -1,7 +1,7 @@
 #include "fuzz.h"
 #include "fuzz_file.h"
 
-#include "replay/unpack.h"
+#include "replay/readers/unpack.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-"""Who may include whom: main -> cli -> daemon -> stages -> base.
+"""Who may include whom: main -> cli -> replay -> daemon -> stages -> base.
 
 A stage sees base and itself, and no other stage but for the exceptions below, so that each can be
 understood, tested and replaced alone. A foreign library has one home: whoever wants to change it
@@ -9,13 +9,14 @@ import re
 
 from lint import ROOT, files, finish, lines
 
-STAGES = ["config", "copy", "decode", "http", "metrics", "migrate", "mqtt", "pg", "replay", "rows",
-          "spool", "store"]
+STAGES = ["config", "copy", "decode", "http", "metrics", "migrate", "mqtt", "pg", "replay/readers",
+          "rows", "spool", "store"]
 
 # Folder of consumer/ -> what it may include: folders, or single headers of one.
 MAY_INCLUDE = {
     "": ["cli"],  # main.c
-    "cli": ["daemon", *STAGES, "base"],
+    "cli": ["replay", "daemon", *STAGES, "base"],
+    "replay": ["daemon", *STAGES, "base"],
     "daemon": [*STAGES, "base"],
     **{stage: ["base"] for stage in STAGES},
     "base": [],
@@ -24,21 +25,21 @@ MAY_INCLUDE["rows"] += ["decode/message.h", "decode/value.h", "store/entities.de
                         "store/kinds.def", "store/store.h"]
 MAY_INCLUDE["copy"] += ["rows", "pg", "store/kinds.def", "store/store.h"]
 MAY_INCLUDE["store"] += ["pg"]
-MAY_INCLUDE["replay"] += ["spool/archive.h", "spool/record.h", "spool/segment.h"]
+MAY_INCLUDE["replay/readers"] += ["spool/archive.h", "spool/record.h", "spool/segment.h"]
 MAY_INCLUDE["migrate"] += ["pg"]
 
 # Foreign header -> folders or files of consumer/ (and bench) that may include it.
 HOMES = {
     r"MQTT\w*\.h": ["mqtt", "bench"],
-    r"libpq-fe\.h": ["pg", "copy", "store", "migrate", "cli", "bench"],
+    r"libpq-fe\.h": ["pg", "copy", "store", "migrate", "replay", "cli", "bench"],
     r"msgpack(\.h|/.*)": ["decode"],
     r"yajl/.*": ["decode"],
     r"ini_\w+\.h": ["config"],
     r"microhttpd\.h": ["http"],
     r"xxhash\.h": ["base/digest.c"],
-    r"zstd\.h": ["spool", "replay"],
+    r"zstd\.h": ["spool", "replay/readers"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
-    r"zlib\.h": ["replay"],
+    r"zlib\.h": ["replay/readers"],
     r"openssl/.*": ["base", "daemon", "decode/decode_msgpack.c", "mqtt", "pg", "store"],
     r"store/store\.h": ["store/example.c"],  # as its users include it
     r"sanitizer/.*": ["base/arena.c"],

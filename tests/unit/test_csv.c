@@ -1,8 +1,8 @@
 #include "unit.h"
 
 #include "base/iso8601.h"
-#include "replay/csv.h"
-#include "replay/source.h"
+#include "replay/readers/csv.h"
+#include "replay/readers/source.h"
 
 #include <unistd.h>
 

@@ -1,8 +1,8 @@
 #include "unit.h"
 
 #include "base/iso8601.h"
-#include "replay/json_scan.h"
-#include "replay/lines.h"
+#include "replay/readers/json_scan.h"
+#include "replay/readers/lines.h"
 
 static struct arena arena;
 

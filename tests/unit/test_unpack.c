@@ -1,7 +1,7 @@
 #include "unit.h"
 
 #include "base/fs.h"
-#include "replay/unpack.h"
+#include "replay/readers/unpack.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

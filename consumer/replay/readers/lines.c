@@ -1,10 +1,10 @@
-#include "replay/lines.h"
+#include "replay/readers/lines.h"
 
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/iso8601.h"
 #include "base/text.h"
-#include "replay/json_scan.h"
+#include "replay/readers/json_scan.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "base/check.h"
 #include "base/fs.h"
-#include "replay/source_private.h"
+#include "replay/readers/source_private.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "replay/source_private.h"
+#include "replay/readers/source_private.h"
 
 /* The row at the beginning of the unread bytes; PARTIAL at the end of the file. */
 static bool csv_peek(struct replay_source *s, bool header, enum csv_status *status_out,

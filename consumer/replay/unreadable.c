@@ -1,4 +1,4 @@
-#include "cli/replay.h"
+#include "replay/unreadable.h"
 
 #include "base/log.h"
 

@@ -1,5 +1,5 @@
-#ifndef REPLAY_CSV_H
-#define REPLAY_CSV_H
+#ifndef REPLAY_READERS_CSV_H
+#define REPLAY_READERS_CSV_H
 
 #include "base/arena.h"
 #include "base/error.h"

@@ -1,14 +1,10 @@
-#include "cli/replay.h"
+#include "replay/replay_private.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "daemon/feed.h"
 #include "daemon/intake.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const int64_t REPLAY_PROGRESS_US = US_PER_SECOND / 2;
 
@@ -89,7 +85,7 @@ static bool job_wants(void *context, const struct message *m)
 {
 	const struct replay_job *job = context;
 
-	return replay_wants(job->options, m);
+	return message_filter_takes(&job->request.filter, m);
 }
 
 static void job_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
@@ -102,22 +98,6 @@ static void job_on_unreadable(void *context, const char *path, const char *unit,
 }
 
 /* ---- what became of it ---- */
-
-void replay_reasons_add(struct replay_reasons *reasons, const char *label, uint64_t count)
-{
-	uint32_t i = 0;
-
-	while (i < reasons->count &&
-		strncmp(reasons->items[i].label, label, sizeof(reasons->items[i].label) - 1) != 0)
-		i++;
-	if (i == REPLAY_REASONS_MAX)
-		i--; /* there are fewer reasons than that */
-	if (i == reasons->count) {
-		snprintf(reasons->items[i].label, sizeof(reasons->items[i].label), "%s", label);
-		reasons->count++;
-	}
-	reasons->items[i].count += count;
-}
 
 static void job_take_reasons(struct replay_reasons *out, const struct metrics_family *family)
 {
@@ -138,7 +118,7 @@ static void job_on_progress(void *context, const struct metrics *m)
 	r->skipped = m->messages_skipped;
 	job_take_reasons(&r->dead_reasons, &m->dead_lettered_reasons);
 	job_take_reasons(&r->skip_reasons, &m->skipped_reasons);
-	job->send(job);
+	job->send(job->context, &job->report);
 }
 
 /*
@@ -148,13 +128,12 @@ static void job_on_progress(void *context, const struct metrics *m)
 static bool job_yields(void *context)
 {
 	struct replay_job *job = context;
-	struct pg_options pg = cli_pg_options(job->config);
 	struct error err;
 	PGresult *result;
 	bool yields;
 
 	if (job->look == NULL)
-		job->look = pg_connect(&pg, &err);
+		job->look = pg_connect(job->pg, &err);
 	if (job->look == NULL)
 		return false;
 	result = pg_query(job->look,
@@ -173,7 +152,7 @@ static bool job_yields(void *context)
 static bool job_store(struct replay_job *job, struct error *err)
 {
 	struct metrics *metrics = calloc(1, sizeof(*metrics));
-	struct pg_options pg = cli_pg_options(job->config);
+	const struct replay_request *request = &job->request;
 	struct config config = *job->config;
 	struct log_reader log = {.context = job,
 		.identity = job->report.identity,
@@ -182,12 +161,11 @@ static bool job_store(struct replay_job *job, struct error *err)
 		.next = job_next,
 		.content = job_content,
 		.drop_window = job_drop_window,
-		.gaps_only = job->options->csv != NULL,
-		.loads = job->options->csv != NULL || job->options->no_bulk ? NULL
-									    : &job->report.loads,
+		.gaps_only = request->csv != NULL,
+		.loads = request->csv != NULL || request->no_bulk ? NULL : &job->report.loads,
 		.wants = job_wants};
 	struct feed_options options = {.client_id = REPLAY_CLIENT_ID,
-		.rate = job->options->rate > 0 ? (job->options->rate - 1) / job->of + 1 : 0,
+		.rate = request->rate > 0 ? (request->rate - 1) / job->of + 1 : 0,
 		.on_progress = job_on_progress,
 		.yields = job_yields,
 		.progress_us = REPLAY_PROGRESS_US,
@@ -198,33 +176,24 @@ static bool job_store(struct replay_job *job, struct error *err)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	config.batch_messages_max *= REPLAY_BATCH_FACTOR;
 	config.batch_bytes_max *= REPLAY_BATCH_FACTOR;
-	ok = feed_log(&config, &pg, &log, &options, metrics, err);
+	ok = feed_log(&config, job->pg, &log, &options, metrics, err);
 	free(metrics);
 	return ok;
-}
-
-void replay_report_failure(struct replay_report *report, struct error *err)
-{
-	report->code = cli_database_code(err);
-	snprintf(report->failure, sizeof(report->failure), "%s", err->message);
-	snprintf(report->hint, sizeof(report->hint), "%s", err->hint);
 }
 
 void replay_job_run(struct replay_job *job)
 {
 	struct replay_source_events events = {job_on_unreadable, job};
-	struct error err;
+	struct error *err = &job->report.failure;
 
-	job->report.ok = replay_open(&job->source, &job->files, job->options, events, &err) &&
-			 replay_position_find(job, &err) && job_store(job, &err) &&
-			 replay_position_settle(job, &err);
-	if (!job->report.ok)
-		replay_report_failure(&job->report, &err);
+	job->report.ok = replay_open(&job->source, &job->request, events, err) &&
+			 replay_position_find(job, err) && job_store(job, err) &&
+			 replay_position_settle(job, err);
 	job->report.over = true;
 	replay_unreadable_end(&job->unreadable);
 	PQfinish(job->look);
 	job->look = NULL;
 	if (job->source != NULL)
 		replay_source_close(&job->source);
-	job->send(job);
+	job->send(job->context, &job->report);
 }

@@ -1,6 +1,6 @@
 #include "base/bytes.h"
 #include "base/digest.h"
-#include "replay/source_private.h"
+#include "replay/readers/source_private.h"
 
 void source_content_begin(struct replay_source *s, const uint8_t before[static SHA256_BYTES])
 {

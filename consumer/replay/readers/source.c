@@ -1,6 +1,6 @@
 #include "base/fs.h"
-#include "replay/source_private.h"
-#include "replay/unpack.h"
+#include "replay/readers/source_private.h"
+#include "replay/readers/unpack.h"
 #include "spool/archive.h"
 
 #include <limits.h>

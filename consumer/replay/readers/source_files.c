@@ -1,4 +1,4 @@
-#include "replay/source.h"
+#include "replay/readers/source.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-#ifndef REPLAY_JSON_SCAN_H
-#define REPLAY_JSON_SCAN_H
+#ifndef REPLAY_READERS_JSON_SCAN_H
+#define REPLAY_READERS_JSON_SCAN_H
 
 #include "base/slice.h"
 

@@ -1,4 +1,4 @@
-#include "cli/replay.h"
+#include "replay/replay_private.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -42,6 +42,7 @@ struct replay_position {
 struct finder {
 	struct replay_job *job;
 	struct arena arena;
+	char identity[UUID_TEXT_BYTES];
 	char begins[2 * SHA256_BYTES + 1]; /* of the first message; "" = there is none */
 	struct replay_position candidates[POSITION_ROWS_MAX];
 	size_t candidates_count;
@@ -75,7 +76,7 @@ static void asked_add_list(struct sha256 *digest, const char *name, const char *
  */
 static bool position_asked(struct replay_job *job, struct error *err)
 {
-	const struct replay_options *o = job->options;
+	const struct message_filter *f = &job->request.filter;
 	const struct config *c = job->config;
 	struct sha256 *digest = sha256_new();
 	uint8_t out[SHA256_BYTES];
@@ -84,11 +85,11 @@ static bool position_asked(struct replay_job *job, struct error *err)
 	if (digest == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	asked_add(digest, "ocpp-persister replay 2");
-	snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 " %d %" PRId64, o->from_us, o->to_us,
-		o->csv != NULL, c->mqtt_message_bytes_max);
+	snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 " %d %" PRId64, f->from_us, f->to_us,
+		job->request.csv != NULL, c->mqtt_message_bytes_max);
 	asked_add(digest, text);
-	asked_add_list(digest, "stations", o->stations, o->stations_count);
-	asked_add_list(digest, "actions", o->actions, o->actions_count);
+	asked_add_list(digest, "stations", f->stations, f->stations_count);
+	asked_add_list(digest, "actions", f->actions, f->actions_count);
 	asked_add_list(digest, "patterns", (const char *const *)c->mqtt_topic_patterns.items,
 		c->mqtt_topic_patterns.count);
 	asked_add_list(digest, "skip", (const char *const *)c->events_skip.items,
@@ -98,17 +99,6 @@ static bool position_asked(struct replay_job *job, struct error *err)
 	sha256_free(&digest);
 	position_hex(out, job->asked);
 	return true;
-}
-
-/* For people: the names as they were given. */
-static void position_sources(const struct replay_options *o, char *out, size_t size)
-{
-	size_t used = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; i < o->sources_count && used + 1 < size; i++)
-		used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? " " : "",
-			o->sources[i]);
 }
 
 /* ---- reading ahead ---- */
@@ -220,7 +210,7 @@ static bool finder_look(struct finder *f, struct error *err)
  * be slower than we are. */
 static bool finder_take_over(struct finder *f, bool *taken_out, struct error *err)
 {
-	const char *params[] = {f->job->report.identity_text, f->found->spool, f->found->content};
+	const char *params[] = {f->identity, f->found->spool, f->found->content};
 	PGresult *result = pg_query(f->job->look,
 		"UPDATE ingest_progress p SET spool = $1::uuid, updated_at = now() "
 		"WHERE spool = $2::uuid AND content = decode($3, 'hex') AND NOT " POSITION_ALIVE
@@ -234,7 +224,7 @@ static bool finder_take_over(struct finder *f, bool *taken_out, struct error *er
 
 static bool finder_begin(struct finder *f, const char *sources, struct error *err)
 {
-	const char *params[] = {f->job->report.identity_text, f->job->asked, f->begins, sources};
+	const char *params[] = {f->identity, f->job->asked, f->begins, sources};
 
 	return finder_run(f,
 		"INSERT INTO ingest_progress (spool, seq, client_id, asked, begins, sources) "
@@ -270,7 +260,6 @@ static bool finder_say_other(struct finder *f, const char *sources, struct error
 /* A database that is away is waited for, as by the pipeline. */
 static bool position_connect(struct replay_job *job, struct error *err)
 {
-	struct pg_options pg = cli_pg_options(job->config);
 	struct log_repeat trouble = {.active = false};
 	struct backoff backoff;
 	uint64_t suppressed;
@@ -279,7 +268,7 @@ static bool position_connect(struct replay_job *job, struct error *err)
 	for (;;) {
 		int64_t wait_us;
 
-		job->look = pg_wait_connect(&pg, NULL, pg.connect_timeout_us, -1, err);
+		job->look = pg_wait_connect(job->pg, NULL, job->pg->connect_timeout_us, -1, err);
 		if (job->look != NULL || err->kind == ERROR_FATAL)
 			return job->look != NULL;
 		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);
@@ -293,10 +282,9 @@ static bool position_connect(struct replay_job *job, struct error *err)
 
 static bool finder_find(struct finder *f, struct error *err)
 {
-	char sources[512];
+	const char *sources = f->job->request.sources;
 	bool there, taken = false;
 
-	position_sources(f->job->options, sources, sizeof(sources));
 	if (!finder_content(f, 1, f->begins, &there, err))
 		return false;
 	if (!finder_tidy(f, err) || (there && !finder_look(f, err)) || !finder_compare(f, err))
@@ -322,7 +310,7 @@ bool replay_position_find(struct replay_job *job, struct error *err)
 	if (!uuid_new(identity)) {
 		ok = error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
 	} else {
-		uuid_format(identity, job->report.identity_text);
+		uuid_format(identity, f->identity);
 		ok = position_asked(job, err) && position_connect(job, err) && finder_find(f, err);
 	}
 	arena_fini(&f->arena);
@@ -336,14 +324,15 @@ bool replay_position_find(struct replay_job *job, struct error *err)
  */
 bool replay_position_settle(struct replay_job *job, struct error *err)
 {
-	char content[2 * SHA256_BYTES + 1], records[24];
-	const char *params[] = {job->report.identity_text, records, content};
+	char identity[UUID_TEXT_BYTES], content[2 * SHA256_BYTES + 1], records[24];
+	const char *params[] = {identity, records, content};
 	uint8_t digest[SHA256_BYTES];
 	PGresult *result;
 	bool whole;
 
 	if (!replay_source_content(job->source, job->seq, digest))
 		return true; /* there was not one message */
+	uuid_format(&job->report.identity, identity);
 	position_hex(digest, content);
 	snprintf(records, sizeof(records), "%" PRIu64, job->seq);
 	PQfinish(job->look); /* it may have been lost long ago */
@@ -369,4 +358,28 @@ bool replay_position_settle(struct replay_job *job, struct error *err)
 	return error_hint(err,
 		"`ocpp-persister verify` says how many it claimed; this is a fault of "
 		"ocpp-persister: please report it");
+}
+
+bool replay_position_forget(const struct pg_options *pg, const struct replay_reports *reports,
+	struct error *err)
+{
+	char list[REPLAY_JOBS_MAX * UUID_TEXT_BYTES + 2] = "{", *at = list + 1;
+	const char *params[] = {list};
+	PGconn *conn = pg_connect(pg, err);
+	PGresult *result = NULL;
+
+	for (size_t i = 0; i < reports->count; i++) {
+		if (i > 0)
+			*at++ = ',';
+		uuid_format(&reports->jobs[i].identity, at);
+		at += strlen(at);
+	}
+	*at++ = '}';
+	*at = '\0';
+	if (conn != NULL)
+		result = pg_query(conn, "DELETE FROM ingest_progress WHERE spool = ANY($1::uuid[])",
+			1, params, err);
+	PQclear(result);
+	PQfinish(conn);
+	return result != NULL;
 }

@@ -1,4 +1,4 @@
-#include "replay/json_scan.h"
+#include "replay/readers/json_scan.h"
 
 #include "base/utf8.h"
 

@@ -1,4 +1,4 @@
-#include "cli/replay.h"
+#include "replay/replay_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -99,11 +99,10 @@ static bool attach_all(struct attach *a, struct error *err)
 	return ok;
 }
 
-static bool attach(const struct config *config, bool patient, struct loads *loads,
+static bool attach(const struct pg_options *pg, bool patient, struct loads *loads,
 	struct error *err)
 {
-	struct pg_options pg = cli_pg_options(config);
-	struct attach a = {.conn = pg_connect(&pg, err), .loads = loads, .patient = patient};
+	struct attach a = {.conn = pg_connect(pg, err), .loads = loads, .patient = patient};
 	bool ok;
 
 	if (patient)
@@ -113,18 +112,18 @@ static bool attach(const struct config *config, bool patient, struct loads *load
 	return ok;
 }
 
-bool replay_attach(const struct config *config, struct loads *loads, struct error *err)
+bool replay_attach(const struct pg_options *pg, struct loads *loads, struct error *err)
 {
-	return attach(config, true, loads, err);
+	return attach(pg, true, loads, err);
 }
 
-uint64_t replay_attach_left(const struct config *config)
+uint64_t replay_attach_left(const struct pg_options *pg)
 {
 	struct loads loads = {.rows = 0};
 	struct error err;
 
 	/* Whatever is in the way, the end of the replay will say so. */
-	if (!attach(config, false, &loads, &err))
+	if (!attach(pg, false, &loads, &err))
 		log_failure(LOG_LEVEL_WARN, "not_attached", &err);
 	return loads.tables;
 }

@@ -1,4 +1,4 @@
-#include "replay/unpack.h"
+#include "replay/readers/unpack.h"
 
 #include "base/fs.h"
 #include "spool/archive.h"

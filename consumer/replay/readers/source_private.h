@@ -1,7 +1,7 @@
-#ifndef REPLAY_SOURCE_PRIVATE_H
-#define REPLAY_SOURCE_PRIVATE_H
+#ifndef REPLAY_READERS_SOURCE_PRIVATE_H
+#define REPLAY_READERS_SOURCE_PRIVATE_H
 
-#include "replay/source.h"
+#include "replay/readers/source.h"
 #include "spool/segment.h"
 
 #include <sys/types.h>

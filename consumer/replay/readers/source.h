@@ -1,11 +1,11 @@
-#ifndef REPLAY_SOURCE_H
-#define REPLAY_SOURCE_H
+#ifndef REPLAY_READERS_SOURCE_H
+#define REPLAY_READERS_SOURCE_H
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/sha256.h"
-#include "replay/csv.h"
-#include "replay/lines.h"
+#include "replay/readers/csv.h"
+#include "replay/readers/lines.h"
 #include "spool/record.h"
 
 #include <stdbool.h>
@@ -13,10 +13,10 @@
 
 /*
  * Old messages from files, one after the other, numbered from 1 on: segments of a log, captures
- * line by line (replay/lines.h), and meter values in CSV (replay/csv.h), each plain or packed with
- * gzip or zstd. A file is recognised by its first bytes. The number of a message is a position to
- * come back to as long as the messages before it are the same, which replay_source_content() shows:
- * names, packing and where one file ends do not matter.
+ * line by line (lines.h), and meter values in CSV (csv.h), each plain or packed with gzip or zstd.
+ * A file is recognised by its first bytes. The number of a message is a position to come back to
+ * as long as the messages before it are the same, which replay_source_content() shows: names,
+ * packing and where one file ends do not matter.
  *
  * What cannot be read is reported with file and position and passed over: nothing else is harmed.
  * Memory does not grow with the files; blocking; one thread.

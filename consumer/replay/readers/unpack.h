@@ -1,5 +1,5 @@
-#ifndef REPLAY_UNPACK_H
-#define REPLAY_UNPACK_H
+#ifndef REPLAY_READERS_UNPACK_H
+#define REPLAY_READERS_UNPACK_H
 
 #include "base/error.h"
 

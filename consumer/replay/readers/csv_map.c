@@ -1,4 +1,4 @@
-#include "replay/csv.h"
+#include "replay/readers/csv.h"
 
 #include <stdio.h>
 

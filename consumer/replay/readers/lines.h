@@ -1,10 +1,10 @@
-#ifndef REPLAY_LINES_H
-#define REPLAY_LINES_H
+#ifndef REPLAY_READERS_LINES_H
+#define REPLAY_READERS_LINES_H
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/zone.h"
-#include "replay/lines_direction.h"
+#include "replay/readers/lines_direction.h"
 #include "spool/record.h"
 
 /*
@@ -25,7 +25,7 @@
  * A pattern is text with {time}, {station}, {direction}, {version}, {skip} and {frame} in it, each
  * extending to the text that follows it; {frame} is the last, and begins with its bracket: blanks
  * and words before it do not matter. {time} may have blanks in it. Without {direction} the frame
- * decides (replay/lines_direction.h). Pure but for lines_memory; one thread.
+ * decides (lines_direction.h). Pure but for lines_memory; one thread.
  */
 enum { LINES_FIELDS_MAX = 12 };
 

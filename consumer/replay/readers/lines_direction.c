@@ -1,4 +1,4 @@
-#include "replay/lines_direction.h"
+#include "replay/readers/lines_direction.h"
 
 #include "base/digest.h"
 

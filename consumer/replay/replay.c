@@ -1,0 +1,193 @@
+#include "replay/replay_private.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* One job here, or several processes. */
+struct replay {
+	struct replay_events events;
+	struct replay_reports *reports;
+	int pipe_fds[2]; /* of the reports of processes */
+};
+
+/* ---- reports ---- */
+
+static void replay_take(void *context, const struct replay_report *r)
+{
+	struct replay *replay = context;
+
+	replay->reports->jobs[r->job] = *r;
+	replay->events.on_progress(replay->events.context, replay->reports);
+}
+
+/* A report is smaller than what a pipe takes in one piece. */
+_Static_assert(sizeof(struct replay_report) <= 4096, "a report does not fit into a pipe");
+
+static void replay_send(void *context, const struct replay_report *r)
+{
+	const struct replay *replay = context;
+	ssize_t sent;
+
+	do
+		sent = write(replay->pipe_fds[1], r, sizeof(*r));
+	while (sent < 0 && errno == EINTR);
+}
+
+static void replay_receive(struct replay *replay)
+{
+	struct replay_report report;
+
+	for (;;) {
+		ssize_t got = read(replay->pipe_fds[0], &report, sizeof(report));
+
+		if (got == (ssize_t)sizeof(report))
+			replay_take(replay, &report);
+		else if (got >= 0 || errno != EINTR)
+			return;
+	}
+}
+
+/* ---- processes ---- */
+
+static pid_t replay_start(struct replay *replay, struct replay_job *job)
+{
+	pid_t child = fork();
+
+	if (child != 0)
+		return child;
+	/* Ctrl-C reaches all of us; a killed parent takes its jobs with it. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	close(replay->pipe_fds[0]);
+	job->send = replay_send;
+	replay_job_run(job);
+	_exit(0);
+}
+
+/* A job whose process ended without a word, or that has none, has failed. */
+static void replay_reap(struct replay *replay, const pid_t *children, size_t started)
+{
+	for (size_t i = 0; i < replay->reports->count; i++) {
+		struct replay_report *r = &replay->reports->jobs[i];
+		int status = 0;
+
+		if (i < started)
+			waitpid(children[i], &status, 0);
+		if (r->over)
+			continue;
+		if (i < started)
+			r->ok = error_set(&r->failure, ERROR_FATAL, "job",
+				"job %zu ended with status %d", i + 1, status);
+		else
+			r->ok = error_set(&r->failure, ERROR_FATAL, "job",
+				"could not start job %zu", i + 1);
+	}
+}
+
+static bool replay_fork(struct replay *replay, struct replay_job *jobs, struct error *err)
+{
+	pid_t children[REPLAY_JOBS_MAX];
+	size_t started = 0;
+
+	if (pipe(replay->pipe_fds) != 0)
+		return error_set_errno(err, ERROR_FATAL, "pipe", "could not make a pipe");
+	for (; started < replay->reports->count; started++) {
+		children[started] = replay_start(replay, &jobs[started]);
+		if (children[started] < 0)
+			break;
+	}
+	close(replay->pipe_fds[1]);
+	signal(SIGINT, SIG_IGN); /* until the jobs have ended by it */
+	replay_receive(replay);
+	close(replay->pipe_fds[0]);
+	replay_reap(replay, children, started);
+	signal(SIGINT, SIG_DFL);
+	return true;
+}
+
+/* ---- all of it ---- */
+
+/* Files go round: job 2 of 3 has the second, the fifth and so on. */
+static bool replay_share(const struct replay_files *all, struct replay_job *job)
+{
+	struct replay_files *share = &job->request.files;
+
+	*share = (struct replay_files){.paths = calloc(all->count + 1, sizeof(char *))};
+	if (share->paths == NULL)
+		return false;
+	for (size_t i = job->number; i < all->count; i += job->of)
+		share->paths[share->count++] = all->paths[i];
+	return true;
+}
+
+/* What was loaded becomes visible, unless the same command is to go on. The first report has it. */
+static void replay_finish(const struct pg_options *pg, struct replay_reports *reports)
+{
+	struct replay_report *first = &reports->jobs[0];
+
+	for (size_t i = 0; i < reports->count; i++) {
+		if (!reports->jobs[i].ok)
+			return;
+	}
+	first->ok = replay_attach(pg, &first->loads, &first->failure) &&
+		    replay_position_forget(pg, reports, &first->failure);
+}
+
+static bool replay_jobs(struct replay *replay, struct replay_job *jobs, struct error *err)
+{
+	if (replay->reports->count > 1)
+		return replay_fork(replay, jobs, err);
+	replay_job_run(&jobs[0]);
+	return true;
+}
+
+bool replay_run(const struct config *config, const struct pg_options *pg,
+	const struct replay_request *request, struct replay_events events,
+	struct replay_reports *out, struct error *err)
+{
+	struct replay replay = {.events = events, .reports = out};
+	size_t count = request->files.count;
+	struct replay_job *jobs;
+	bool ok;
+
+	if ((size_t)request->jobs < count)
+		count = (size_t)request->jobs;
+	*out = (struct replay_reports){.count = count,
+		.bytes = request->files.bytes,
+		.begun_us = clock_mono_us()};
+	jobs = calloc(count, sizeof(*jobs));
+	ok = jobs != NULL || error_set(err, ERROR_FATAL, "memory", "out of memory");
+	for (size_t i = 0; ok && i < count; i++) {
+		jobs[i] = (struct replay_job){.config = config,
+			.pg = pg,
+			.request = *request,
+			.number = (uint32_t)i,
+			.of = (uint32_t)count,
+			.report.job = (uint32_t)i,
+			.send = replay_take,
+			.context = &replay};
+		if (!replay_share(&request->files, &jobs[i]))
+			ok = error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	if (ok)
+		jobs[0].report.loads.tables = replay_attach_left(pg);
+	ok = ok && replay_jobs(&replay, jobs, err);
+	if (ok)
+		replay_finish(pg, out);
+	for (size_t i = 0; jobs != NULL && i < count; i++)
+		free(jobs[i].request.files.paths);
+	free(jobs);
+	return ok;
+}
+
+bool replay_open(struct replay_source **out, const struct replay_request *request,
+	struct replay_source_events events, struct error *err)
+{
+	return replay_source_open(out, &request->files, &request->pattern, request->csv, events,
+		err);
+}

@@ -1,0 +1,49 @@
+#ifndef REPLAY_REPORT_H
+#define REPLAY_REPORT_H
+
+#include "base/error.h"
+#include "base/uuid.h"
+#include "copy/attacher.h"
+
+#include <stddef.h>
+
+/* What a replay has done so far, by its jobs. */
+enum { REPLAY_JOBS_MAX = 64, REPLAY_REASONS_MAX = 12 };
+
+/* How often something happened, by its reason. */
+struct replay_reasons {
+	struct {
+		char label[32];
+		uint64_t count;
+	} items[REPLAY_REASONS_MAX];
+	uint32_t count;
+};
+
+void replay_reasons_add(struct replay_reasons *reasons, const char *label, uint64_t count);
+
+/* One job's. Sent over a pipe as it is, from a process that is a copy of the one that reads. */
+struct replay_report {
+	uint32_t job;
+	bool over, ok;
+	bool resumed;
+	uint64_t records; /* read by this run */
+	int64_t bytes;
+	uint64_t unreadable; /* places, or records where they can be counted */
+	uint64_t stored, duplicate, dead_lettered, skipped;
+	struct replay_reasons dead_reasons, skip_reasons;
+	struct loads loads;
+	struct uuid identity; /* that its progress is kept under */
+	struct error failure; /* unless ok */
+};
+
+struct replay_reports {
+	struct replay_report jobs[REPLAY_JOBS_MAX];
+	size_t count;
+	int64_t bytes;    /* of all files */
+	int64_t begun_us; /* monotonic */
+};
+
+/* All jobs together; without a failure. */
+struct replay_report replay_reports_sum(const struct replay_reports *reports);
+
+#endif
