@@ -337,7 +337,7 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	/* What an interrupted run has left is fed with the rest. */
 	for (; ok && moved < chosen && some > 0; moved += some)
 		ok = requeue_some(conn, spool, &some, err);
-	ok = ok && log_reader_of_spool(&log, spool, err) &&
+	ok = ok && log_reader_of_spool(&log, spool, LOG_END, err) &&
 	     feed_log(config, pg, &log, &options, &metrics, err);
 	log_reader_close(&log);
 	spool_close(&spool);

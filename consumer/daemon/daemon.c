@@ -261,7 +261,8 @@ static bool daemon_start(struct daemon *d, struct error *err)
 	daemon_init_watchers(d);
 	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
 		    &schema_version, err) ||
-		!daemon_open_spool(d, err) || !log_reader_of_spool(&d->log, d->spool, err) ||
+		!daemon_open_spool(d, err) ||
+		!log_reader_of_spool(&d->log, d->spool, LOG_NOTHING_YET, err) ||
 		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, schema_version,
 			d->client_id, &d->log, d->metrics, events, err) ||
 		!daemon_make_mqtt(d, err))

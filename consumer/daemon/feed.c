@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/neighbours.h"
 #include "daemon/pipeline.h"
 #include "migrate/migrate.h"
 
@@ -20,6 +21,7 @@ enum { FEED_YIELDING_RECORDS = 200 };
 struct feed {
 	struct ev_loop *loop;
 	struct pipeline *pipeline;
+	struct neighbours *neighbours; /* NULL = it does not yield */
 	const struct log_reader *log;
 	const struct feed_options *options;
 	struct metrics *metrics;
@@ -91,19 +93,25 @@ static bool feed_is_ahead(const struct feed *f)
 					   (double)US_PER_SECOND;
 }
 
-static enum spool_next feed_next(void *context, struct arena *arena, struct record *out,
+/* For others: until it is known whether there are any, and between batches. */
+static bool feed_makes_room(const struct feed *f)
+{
+	return f->neighbours != NULL &&
+	       (neighbours_answer(f->neighbours) == NEIGHBOURS_UNKNOWN ||
+		       (f->yielding && f->allowance == 0));
+}
+
+static enum log_next feed_next(void *context, struct arena *arena, struct record *out,
 	struct error *err)
 {
 	struct feed *f = context;
-	enum spool_next next;
+	enum log_next next;
 
-	if (feed_is_ahead(f))
-		return SPOOL_EMPTY;
-	if (f->yielding && f->allowance == 0)
-		return SPOOL_EMPTY;
+	if (feed_is_ahead(f) || feed_makes_room(f))
+		return LOG_NOTHING_YET;
 	next = f->log->next(f->log->context, arena, out, err);
-	f->over = next == SPOOL_EMPTY;
-	if (next == SPOOL_RECORD) {
+	f->over = next == LOG_END;
+	if (next == LOG_RECORD) {
 		f->taken++;
 		f->allowance -= f->allowance > 0;
 		f->last_seq = out->seq;
@@ -156,25 +164,27 @@ static void feed_on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 	}
 }
 
+static void feed_look_around(struct feed *f)
+{
+	bool yields = f->neighbours != NULL &&
+		      neighbours_answer(f->neighbours) == NEIGHBOURS_SEEN;
+
+	if (yields != f->yielding)
+		log_info("yielding", "", "yields=%d", yields);
+	f->yielding = yields;
+}
+
 static void feed_on_pace(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct feed *f = w->data;
 
 	(void)loop;
 	(void)events;
+	feed_look_around(f);
 	/* One batch at a time, with a pause after it. */
 	if (f->yielding && pipeline_stored_seq(f->pipeline) >= f->last_seq)
 		f->allowance = FEED_YIELDING_RECORDS;
 	pipeline_wake(f->pipeline);
-}
-
-static void feed_look_around(struct feed *f)
-{
-	bool yields = f->options->yields != NULL && f->options->yields(f->options->context);
-
-	if (yields != f->yielding)
-		log_info("yielding", "", "yields=%d", yields);
-	f->yielding = yields;
 }
 
 static void feed_on_progress(struct ev_loop *loop, ev_timer *w, int events)
@@ -185,7 +195,8 @@ static void feed_on_progress(struct ev_loop *loop, ev_timer *w, int events)
 	(void)events;
 	if (f->options->on_progress != NULL)
 		f->options->on_progress(f->options->context, f->metrics);
-	feed_look_around(f);
+	if (f->neighbours != NULL)
+		neighbours_ask(f->neighbours);
 }
 
 static void feed_on_signal(struct ev_loop *loop, ev_signal *w, int events)
@@ -212,9 +223,9 @@ static void feed_init_watchers(struct feed *f)
 	ev_prepare_start(f->loop, &f->watch);
 	ev_signal_start(f->loop, &f->on_int);
 	ev_signal_start(f->loop, &f->on_term);
-	if (f->options->rate > 0 || f->options->yields != NULL)
+	if (f->options->rate > 0 || f->options->yields)
 		ev_timer_start(f->loop, &f->pace);
-	if (f->options->on_progress != NULL || f->options->yields != NULL)
+	if (f->options->on_progress != NULL || f->options->yields)
 		ev_timer_start(f->loop, &f->progress);
 }
 
@@ -244,7 +255,8 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 		.wants = feed_wants};
 	if (!migrate_newest(path, &schema_version, err) ||
 		!pipeline_new(&f->pipeline, f->loop, config, pg, schema_version,
-			f->options->client_id, &f->paced, f->metrics, events, err))
+			f->options->client_id, &f->paced, f->metrics, events, err) ||
+		(f->options->yields && !neighbours_new(&f->neighbours, f->loop, pg, err)))
 		return false;
 	feed_init_watchers(f);
 	return true;
@@ -258,7 +270,8 @@ bool feed_log(const struct config *config, const struct pg_options *pg,
 	bool ok = feed_make(&f, config, pg, err);
 
 	if (ok) {
-		feed_look_around(&f);
+		if (f.neighbours != NULL)
+			neighbours_ask(f.neighbours);
 		pipeline_start(f.pipeline);
 		ev_run(f.loop, 0);
 		if (options->on_progress != NULL)
@@ -267,6 +280,7 @@ bool feed_log(const struct config *config, const struct pg_options *pg,
 		if (f.failed)
 			*err = f.failure;
 	}
+	neighbours_free(&f.neighbours);
 	pipeline_free(&f.pipeline);
 	if (f.loop != NULL) {
 		/* Signals do again what they did before: what follows is not for us to end. */

@@ -16,13 +16,14 @@ struct feed_options {
 	const char *client_id; /* what ingest_progress says of who it was */
 	int64_t rate;          /* records a second at most; 0 = as fast as it goes */
 
+	/* While somebody else stores messages (daemon/neighbours.h) it takes little at a time:
+	 * locks are held briefly, others come in between. */
+	bool yields;
+
 	/* Now and then, and at the end; or NULL. */
 	void (*on_progress)(void *context, const struct metrics *metrics);
 	int64_t progress_us;
 
-	/* Whether somebody else stores messages now, asked every progress_us; or NULL. Then it
-	 * takes little at a time: locks are held briefly, others come in between. May block. */
-	bool (*yields)(void *context);
 	void *context;
 };
 

@@ -5,6 +5,7 @@
 struct spool_reader {
 	struct spool *spool;
 	struct spool_cursor *cursor;
+	enum log_next after_last;
 };
 
 static bool spool_reader_seek(void *context, uint64_t seq, uint64_t *lost_out, struct error *err)
@@ -22,12 +23,20 @@ static bool spool_reader_recognise(void *context, const struct position *at, str
 	return spool_cursor_recognise(r->cursor, at, out, err);
 }
 
-static enum spool_next spool_reader_next(void *context, struct arena *arena, struct record *out,
+static enum log_next spool_reader_next(void *context, struct arena *arena, struct record *out,
 	struct error *err)
 {
 	struct spool_reader *r = context;
 
-	return spool_cursor_next(r->cursor, arena, out, err);
+	switch (spool_cursor_next(r->cursor, arena, out, err)) {
+	case SPOOL_RECORD:
+		return LOG_RECORD;
+	case SPOOL_EMPTY:
+		return r->after_last;
+	case SPOOL_ERROR:
+		break;
+	}
+	return LOG_ERROR;
 }
 
 static void spool_reader_drop_window(void *context)
@@ -59,13 +68,15 @@ static void spool_reader_close(void *context)
 	free(r);
 }
 
-bool log_reader_of_spool(struct log_reader *out, struct spool *spool, struct error *err)
+bool log_reader_of_spool(struct log_reader *out, struct spool *spool, enum log_next after_last,
+	struct error *err)
 {
 	struct spool_reader *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	r->spool = spool;
+	r->after_last = after_last;
 	if (!spool_cursor_open(&r->cursor, spool, err)) {
 		free(r);
 		return false;

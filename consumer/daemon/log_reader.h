@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What comes next: a record; none yet, but there may be later; none any more; or err says why it
+ * cannot be read. */
+enum log_next { LOG_RECORD, LOG_NOTHING_YET, LOG_END, LOG_ERROR };
+
 /*
  * What the pipeline reads: numbered records that can be read again from any number on. The service
  * reads its own log; a replay reads old files. Called on the loop.
@@ -24,7 +28,7 @@ struct log_reader {
 	bool (*recognise)(void *context, const struct position *at, struct position *out,
 		struct error *err);
 	bool (*seek)(void *context, uint64_t seq, uint64_t *lost_out, struct error *err);
-	enum spool_next (
+	enum log_next (
 		*next)(void *context, struct arena *arena, struct record *out, struct error *err);
 	void (*drop_window)(void *context);
 	void (*release)(void *context, uint64_t seq);     /* or NULL */
@@ -48,8 +52,10 @@ struct log_reader {
 	void (*close)(void *context);
 };
 
-/* A log of our own; spool is borrowed. */
-MUST_CHECK bool log_reader_of_spool(struct log_reader *out, struct spool *spool, struct error *err);
+/* A log of our own; spool is borrowed. after_last: what comes after its last record, LOG_END if
+ * nobody appends any more, else LOG_NOTHING_YET. */
+MUST_CHECK bool log_reader_of_spool(struct log_reader *out, struct spool *spool,
+	enum log_next after_last, struct error *err);
 
 void log_reader_close(struct log_reader *log);
 

@@ -211,15 +211,16 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 		struct record r;
 
 		switch (p->log->next(p->log->context, &b->arena, &r, err)) {
-		case SPOOL_EMPTY:
+		case LOG_NOTHING_YET:
+		case LOG_END:
 			p->caught_up = true;
 			return true;
-		case SPOOL_ERROR:
+		case LOG_ERROR:
 			if (err->kind != ERROR_FULL)
 				return false;
 			p->closed = true; /* no room to read more */
 			return true;
-		case SPOOL_RECORD:
+		case LOG_RECORD:
 			p->caught_up = false;
 			break;
 		}
@@ -245,13 +246,13 @@ void pipeline_clear_filling(struct pipeline *p)
 	batch_reset(p->filling);
 }
 
-enum spool_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out, struct error *err)
+enum log_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out, struct error *err)
 {
 	struct batch *b = p->filling;
 	struct record r;
-	enum spool_next next = p->log->next(p->log->context, &b->arena, &r, err);
+	enum log_next next = p->log->next(p->log->context, &b->arena, &r, err);
 
-	if (next != SPOOL_RECORD)
+	if (next != LOG_RECORD)
 		return next;
 	*seq_out = r.seq;
 	batch_begin_record(b, r.seq, &r.link);
@@ -259,7 +260,7 @@ enum spool_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out, struct 
 		batch_end_record(b, r.seq, r.payload.size, r.received_us);
 	else
 		batch_clear(b);
-	return SPOOL_RECORD;
+	return LOG_RECORD;
 }
 
 void pipeline_take_batch(struct pipeline *p)

@@ -143,7 +143,7 @@ MUST_CHECK bool pipeline_fill(struct pipeline *p, size_t records, struct error *
 
 /* One record from where the log is read, into the batch, which is empty; it stays empty if there is
  * no room for it, or if the log cannot be read (ERROR, err FATAL). */
-MUST_CHECK enum spool_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out,
+MUST_CHECK enum log_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out,
 	struct error *err);
 
 /* What was filled is not wanted; the log is read on from there. */

@@ -271,12 +271,13 @@ bool pipeline_probe_fill(struct pipeline *p, struct error *err)
 		return false;
 	for (int i = 0; i < PROBE_SLICE_RECORDS; i++) {
 		switch (pipeline_fill_one(p, &seq, err)) {
-		case SPOOL_EMPTY:
+		case LOG_NOTHING_YET:
+		case LOG_END:
 			probe->ended = true;
 			return true;
-		case SPOOL_ERROR:
+		case LOG_ERROR:
 			return err->kind == ERROR_FULL;
-		case SPOOL_RECORD:
+		case LOG_RECORD:
 			break;
 		}
 		if (p->filling->records > 0 && probe_wants(p)) {

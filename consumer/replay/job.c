@@ -43,7 +43,7 @@ static bool job_cut(struct replay_job *job, struct arena *arena, struct record *
 	       error_set(err, ERROR_FULL, "arena_full", "no room for a record");
 }
 
-static enum spool_next job_next(void *context, struct arena *arena, struct record *out,
+static enum log_next job_next(void *context, struct arena *arena, struct record *out,
 	struct error *err)
 {
 	struct replay_job *job = context;
@@ -51,20 +51,20 @@ static enum spool_next job_next(void *context, struct arena *arena, struct recor
 	switch (replay_source_next(job->source, arena, out, err)) {
 	case REPLAY_RECORD:
 		if (!job_cut(job, arena, out, err))
-			return SPOOL_ERROR;
+			return LOG_ERROR;
 		out->link.follows = job->seq; /* files have no gaps */
 		job->seq = out->seq;
 		if (out->seq > job->furthest) {
 			job->furthest = out->seq;
 			job->report.records++;
 		}
-		return SPOOL_RECORD;
+		return LOG_RECORD;
 	case REPLAY_END:
-		return SPOOL_EMPTY;
+		return LOG_END;
 	case REPLAY_ERROR:
 		break;
 	}
-	return SPOOL_ERROR;
+	return LOG_ERROR;
 }
 
 static void job_drop_window(void *context)
@@ -121,34 +121,6 @@ static void job_on_progress(void *context, const struct metrics *m)
 	job->send(job->context, &job->report);
 }
 
-/*
- * Others that move their progress are live, or may be: they go first. Without an answer nothing is
- * known, and the pipeline has the same trouble.
- */
-static bool job_yields(void *context)
-{
-	struct replay_job *job = context;
-	struct error err;
-	PGresult *result;
-	bool yields;
-
-	if (job->look == NULL)
-		job->look = pg_connect(job->pg, &err);
-	if (job->look == NULL)
-		return false;
-	result = pg_query(job->look,
-		"SELECT FROM ingest_progress WHERE updated_at > now() - interval '3 seconds' "
-		"AND asked IS NULL LIMIT 1",
-		0, NULL, &err);
-	yields = result != NULL && PQntuples(result) > 0;
-	PQclear(result);
-	if (result == NULL) {
-		PQfinish(job->look);
-		job->look = NULL;
-	}
-	return yields;
-}
-
 static bool job_store(struct replay_job *job, struct error *err)
 {
 	struct metrics *metrics = calloc(1, sizeof(*metrics));
@@ -167,7 +139,7 @@ static bool job_store(struct replay_job *job, struct error *err)
 	struct feed_options options = {.client_id = REPLAY_CLIENT_ID,
 		.rate = request->rate > 0 ? (request->rate - 1) / job->of + 1 : 0,
 		.on_progress = job_on_progress,
-		.yields = job_yields,
+		.yields = true,
 		.progress_us = REPLAY_PROGRESS_US,
 		.context = job};
 	bool ok;
@@ -191,8 +163,6 @@ void replay_job_run(struct replay_job *job)
 			 replay_position_settle(job, err);
 	job->report.over = true;
 	replay_unreadable_end(&job->unreadable);
-	PQfinish(job->look);
-	job->look = NULL;
 	if (job->source != NULL)
 		replay_source_close(&job->source);
 	job->send(job->context, &job->report);

@@ -41,6 +41,7 @@ struct replay_position {
 
 struct finder {
 	struct replay_job *job;
+	PGconn *conn;
 	struct arena arena;
 	char identity[UUID_TEXT_BYTES];
 	char begins[2 * SHA256_BYTES + 1]; /* of the first message; "" = there is none */
@@ -163,7 +164,7 @@ static bool finder_compare(struct finder *f, struct error *err)
 static bool finder_run(struct finder *f, const char *sql, int count, const char *const *params,
 	struct error *err)
 {
-	PGresult *result = pg_query(f->job->look, sql, count, params, err);
+	PGresult *result = pg_query(f->conn, sql, count, params, err);
 
 	PQclear(result);
 	return result != NULL;
@@ -187,7 +188,7 @@ static bool finder_tidy(struct finder *f, struct error *err)
 static bool finder_look(struct finder *f, struct error *err)
 {
 	const char *params[] = {f->job->asked, f->begins};
-	PGresult *result = pg_query(f->job->look,
+	PGresult *result = pg_query(f->conn,
 		"SELECT spool, seq, encode(content, 'hex') FROM ingest_progress p "
 		"WHERE asked = decode($1, 'hex') AND begins = decode($2, 'hex') AND seq > 0 "
 		"AND content IS NOT NULL AND NOT " POSITION_ALIVE " ORDER BY seq",
@@ -211,7 +212,7 @@ static bool finder_look(struct finder *f, struct error *err)
 static bool finder_take_over(struct finder *f, bool *taken_out, struct error *err)
 {
 	const char *params[] = {f->identity, f->found->spool, f->found->content};
-	PGresult *result = pg_query(f->job->look,
+	PGresult *result = pg_query(f->conn,
 		"UPDATE ingest_progress p SET spool = $1::uuid, updated_at = now() "
 		"WHERE spool = $2::uuid AND content = decode($3, 'hex') AND NOT " POSITION_ALIVE
 		" RETURNING 1",
@@ -237,7 +238,7 @@ static bool finder_begin(struct finder *f, const char *sources, struct error *er
 static bool finder_say_other(struct finder *f, const char *sources, struct error *err)
 {
 	const char *params[] = {f->job->asked, sources};
-	PGresult *result = pg_query(f->job->look,
+	PGresult *result = pg_query(f->conn,
 		"SELECT seq FROM ingest_progress p WHERE asked = decode($1, 'hex') "
 		"AND sources = $2 AND seq > 0 AND NOT " POSITION_ALIVE
 		" ORDER BY updated_at DESC LIMIT 1",
@@ -258,7 +259,7 @@ static bool finder_say_other(struct finder *f, const char *sources, struct error
 /* ---- finding ---- */
 
 /* A database that is away is waited for, as by the pipeline. */
-static bool position_connect(struct replay_job *job, struct error *err)
+static bool position_connect(const struct pg_options *pg, PGconn **out, struct error *err)
 {
 	struct log_repeat trouble = {.active = false};
 	struct backoff backoff;
@@ -268,9 +269,9 @@ static bool position_connect(struct replay_job *job, struct error *err)
 	for (;;) {
 		int64_t wait_us;
 
-		job->look = pg_wait_connect(job->pg, NULL, job->pg->connect_timeout_us, -1, err);
-		if (job->look != NULL || err->kind == ERROR_FATAL)
-			return job->look != NULL;
+		*out = pg_wait_connect(pg, NULL, pg->connect_timeout_us, -1, err);
+		if (*out != NULL || err->kind == ERROR_FATAL)
+			return *out != NULL;
 		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);
 		if (log_repeat_due(&trouble, &suppressed)) {
 			log_failure(LOG_LEVEL_ERROR, "database_lost", err);
@@ -311,8 +312,10 @@ bool replay_position_find(struct replay_job *job, struct error *err)
 		ok = error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
 	} else {
 		uuid_format(identity, f->identity);
-		ok = position_asked(job, err) && position_connect(job, err) && finder_find(f, err);
+		ok = position_asked(job, err) && position_connect(job->pg, &f->conn, err) &&
+		     finder_find(f, err);
 	}
+	PQfinish(f->conn);
 	arena_fini(&f->arena);
 	free(f);
 	return ok;
@@ -327,6 +330,7 @@ bool replay_position_settle(struct replay_job *job, struct error *err)
 	char identity[UUID_TEXT_BYTES], content[2 * SHA256_BYTES + 1], records[24];
 	const char *params[] = {identity, records, content};
 	uint8_t digest[SHA256_BYTES];
+	PGconn *conn;
 	PGresult *result;
 	bool whole;
 
@@ -335,17 +339,16 @@ bool replay_position_settle(struct replay_job *job, struct error *err)
 	uuid_format(&job->report.identity, identity);
 	position_hex(digest, content);
 	snprintf(records, sizeof(records), "%" PRIu64, job->seq);
-	PQfinish(job->look); /* it may have been lost long ago */
-	job->look = NULL;
-	if (!position_connect(job, err))
+	if (!position_connect(job->pg, &conn, err))
 		return false;
 	/* ~digest: what the sum would be is not known, but it is another one. */
-	result = pg_query(job->look,
+	result = pg_query(conn,
 		"UPDATE ingest_progress SET log_records = $2::bigint, log_digest = CASE WHEN "
 		"content <> decode($3, 'hex') THEN ~digest ELSE log_digest END "
 		"WHERE spool = $1::uuid RETURNING coalesce(records = log_records, true) AND "
 		"coalesce(digest = log_digest, true)",
 		3, params, err);
+	PQfinish(conn);
 	if (result == NULL)
 		return false;
 	whole = PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) == 't';

@@ -21,7 +21,6 @@ struct replay_job {
 	struct replay_source *source;
 	uint64_t seq; /* of the record read last */
 	uint64_t furthest;
-	PGconn *look; /* beside the pipeline's: where to go on, who else stores messages; or NULL */
 	char asked[2 * SHA256_BYTES + 1]; /* digest of filters and the like */
 
 	/* The report is news: to be shown, or sent to who shows it. */
