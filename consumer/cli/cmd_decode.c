@@ -1,5 +1,5 @@
 #include "cli/cli.h"
-#include "cli/decode_kit.h"
+#include "replay/decode_kit.h"
 
 #include "base/clock.h"
 #include "base/escape.h"

@@ -1,4 +1,4 @@
-#include "cli/replay.h"
+#include "cli/cmd_replay.h"
 
 #include "base/iso8601.h"
 #include "config/broker_url.h"
@@ -35,7 +35,7 @@ static bool replay_speed(const char *text, double *out)
 }
 
 /* An option with a value: false if there is no such option, or the value is invalid. */
-static bool replay_option(struct replay_options *o, const char *name, char *value)
+static bool replay_option(struct cmd_replay *o, const char *name, char *value)
 {
 	const struct {
 		const char *name;
@@ -45,7 +45,7 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 	} plain[] = {
 		{"--jobs", &o->request.jobs, 1, REPLAY_JOBS_MAX, NULL},
 		{"--rate", &o->request.rate, 1, INT64_MAX, NULL},
-		{"--after", &o->after, 0, INT64_MAX, NULL},
+		{"--after", &o->publish.after, 0, INT64_MAX, NULL},
 		{"--lines", NULL, 0, 0, &o->lines},
 		{"--zone", NULL, 0, 0, &o->zone_name},
 		{"--csv", NULL, 0, 0, &o->csv},
@@ -71,21 +71,20 @@ static bool replay_option(struct replay_options *o, const char *name, char *valu
 	if (strcmp(name, "--action") == 0)
 		return replay_add(f->actions, &f->actions_count, value);
 	if (strcmp(name, "--speed") == 0)
-		return replay_speed(value, &o->speed);
+		return replay_speed(value, &o->publish.speed);
 	if (strcmp(name, "--publish") != 0)
 		return false;
-	o->publish = value;
+	o->publish.broker = value;
 	return true;
 }
 
 /* The sources are moved to the front of argv. */
-static bool replay_arguments(struct replay_options *o, int argc, char **argv, const char **bad_out)
+static bool replay_arguments(struct cmd_replay *o, int argc, char **argv, const char **bad_out)
 {
-	*o = (struct replay_options){
-		.request = {.filter = {.from_us = INT64_MIN, .to_us = INT64_MAX},
-			.sources = o->names,
-			.jobs = 1},
-		.speed = 1};
+	*o = (struct cmd_replay){.request = {.filter = {.from_us = INT64_MIN, .to_us = INT64_MAX},
+					 .sources = o->names,
+					 .jobs = 1},
+		.publish.speed = 1};
 	o->sources = argv;
 	for (int i = 0; i < argc; i++) {
 		*bad_out = argv[i];
@@ -107,13 +106,13 @@ static bool replay_arguments(struct replay_options *o, int argc, char **argv, co
 }
 
 /* What goes together. NULL if all does. */
-static const char *replay_contradiction(const struct replay_options *o)
+static const char *replay_contradiction(const struct cmd_replay *o)
 {
 	if (o->sources_count == 0)
 		return "say what to replay";
-	if (o->publish == NULL && o->after > 0)
+	if (o->publish.broker == NULL && o->publish.after > 0)
 		return "--after goes with --publish; else a replay knows";
-	if (o->publish != NULL && (o->dry_run || o->request.jobs > 1))
+	if (o->publish.broker != NULL && (o->dry_run || o->request.jobs > 1))
 		return "--publish goes with neither --jobs nor --dry-run";
 	if (o->lines != NULL && o->csv != NULL)
 		return "--lines and --csv are two forms of one file";
@@ -121,7 +120,7 @@ static const char *replay_contradiction(const struct replay_options *o)
 }
 
 /* For people: the names as they were given. */
-static void replay_name_sources(struct replay_options *o)
+static void replay_name_sources(struct cmd_replay *o)
 {
 	size_t used = 0;
 
@@ -131,9 +130,9 @@ static void replay_name_sources(struct replay_options *o)
 }
 
 /* What texts among the options mean. False with err. */
-static bool replay_options_parse(struct replay_options *o, struct error *err)
+static bool replay_options_parse(struct cmd_replay *o, struct error *err)
 {
-	if ((o->publish != NULL && !broker_url_check("--publish", o->publish, err)) ||
+	if ((o->publish.broker != NULL && !broker_url_check("--publish", o->publish.broker, err)) ||
 		(o->lines != NULL && !lines_pattern_parse(o->lines, &o->request.pattern, err)) ||
 		(o->zone_name != NULL && !zone_parse(&o->zone, o->zone_name, err)) ||
 		(o->csv != NULL && !csv_map_parse(o->csv, &o->csv_map, err)))
@@ -146,7 +145,7 @@ static bool replay_options_parse(struct replay_options *o, struct error *err)
 	return true;
 }
 
-bool replay_options_read(struct replay_options *o, int argc, char **argv, enum exit_code *code_out)
+bool cmd_replay_read(struct cmd_replay *o, int argc, char **argv, enum exit_code *code_out)
 {
 	const char *bad = "", *contradiction;
 	struct error err;

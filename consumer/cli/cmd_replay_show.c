@@ -1,4 +1,4 @@
-#include "cli/replay.h"
+#include "cli/cmd_replay.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -37,7 +37,7 @@ static void show_line(const struct replay_report *sum, double part, double per_s
 	(void)fflush(stderr);
 }
 
-void replay_show_progress(const struct replay_options *options,
+void cmd_replay_show_progress(const struct cmd_replay *options,
 	const struct replay_reports *reports)
 {
 	static int64_t logged_us;
@@ -65,14 +65,14 @@ void replay_show_progress(const struct replay_options *options,
 
 /* ---- the end ---- */
 
-void replay_show_reasons(const char *what, const struct replay_reasons *reasons)
+void cmd_replay_show_reasons(const char *what, const struct replay_reasons *reasons)
 {
 	for (uint32_t i = 0; i < reasons->count; i++)
 		printf("  %s %s: %" PRIu64 "\n", what, reasons->items[i].label,
 			reasons->items[i].count);
 }
 
-void replay_show_json_reasons(const char *name, const struct replay_reasons *reasons)
+void cmd_replay_show_json_reasons(const char *name, const struct replay_reasons *reasons)
 {
 	printf(",\"%s\":{", name);
 	for (uint32_t i = 0; i < reasons->count; i++)
@@ -92,8 +92,8 @@ static void show_json(const struct replay_report *sum, int64_t elapsed_us)
 		show_messages(sum), sum->stored, sum->duplicate, sum->dead_lettered, sum->skipped,
 		sum->unreadable, sum->loads.rows, sum->loads.tables, sum->loads.waiting,
 		(double)elapsed_us / US_PER_SECOND);
-	replay_show_json_reasons("dead_lettered_reasons", &sum->dead_reasons);
-	replay_show_json_reasons("skipped_reasons", &sum->skip_reasons);
+	cmd_replay_show_json_reasons("dead_lettered_reasons", &sum->dead_reasons);
+	cmd_replay_show_json_reasons("skipped_reasons", &sum->skip_reasons);
 	printf("}\n");
 }
 
@@ -104,8 +104,8 @@ static void show_text(const struct replay_report *sum)
 	       " unreadable\n",
 		sum->resumed ? "went on: " : "", sum->records, show_messages(sum), sum->stored,
 		sum->duplicate, sum->dead_lettered, sum->skipped, sum->unreadable);
-	replay_show_reasons("dead-lettered", &sum->dead_reasons);
-	replay_show_reasons("skipped", &sum->skip_reasons);
+	cmd_replay_show_reasons("dead-lettered", &sum->dead_reasons);
+	cmd_replay_show_reasons("skipped", &sum->skip_reasons);
 	if (sum->loads.rows > 0 || sum->loads.tables > 0)
 		printf("  loaded before they were partitions: %" PRIu64
 		       " days of meter values, %" PRIu64 " rows\n",
@@ -133,7 +133,7 @@ static enum exit_code show_failures(const struct replay_reports *reports)
 	return first;
 }
 
-enum exit_code replay_show_summary(const struct replay_options *options,
+enum exit_code cmd_replay_show_summary(const struct cmd_replay *options,
 	const struct replay_reports *reports)
 {
 	struct replay_report sum = replay_reports_sum(reports);

@@ -96,9 +96,8 @@ static bool feed_is_ahead(const struct feed *f)
 /* For others: until it is known whether there are any, and between batches. */
 static bool feed_makes_room(const struct feed *f)
 {
-	return f->neighbours != NULL &&
-	       (neighbours_answer(f->neighbours) == NEIGHBOURS_UNKNOWN ||
-		       (f->yielding && f->allowance == 0));
+	return f->neighbours != NULL && (neighbours_answer(f->neighbours) == NEIGHBOURS_UNKNOWN ||
+						(f->yielding && f->allowance == 0));
 }
 
 static enum log_next feed_next(void *context, struct arena *arena, struct record *out,
@@ -166,8 +165,7 @@ static void feed_on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 
 static void feed_look_around(struct feed *f)
 {
-	bool yields = f->neighbours != NULL &&
-		      neighbours_answer(f->neighbours) == NEIGHBOURS_SEEN;
+	bool yields = f->neighbours != NULL && neighbours_answer(f->neighbours) == NEIGHBOURS_SEEN;
 
 	if (yields != f->yielding)
 		log_info("yielding", "", "yields=%d", yields);

@@ -155,10 +155,12 @@ static bool job_store(struct replay_job *job, struct error *err)
 
 void replay_job_run(struct replay_job *job)
 {
+	const struct replay_request *request = &job->request;
 	struct replay_source_events events = {job_on_unreadable, job};
 	struct error *err = &job->report.failure;
 
-	job->report.ok = replay_open(&job->source, &job->request, events, err) &&
+	job->report.ok = replay_source_open(&job->source, &request->files, &request->pattern,
+				 request->csv, events, err) &&
 			 replay_position_find(job, err) && job_store(job, err) &&
 			 replay_position_settle(job, err);
 	job->report.over = true;

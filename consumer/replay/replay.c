@@ -184,10 +184,3 @@ bool replay_run(const struct config *config, const struct pg_options *pg,
 	free(jobs);
 	return ok;
 }
-
-bool replay_open(struct replay_source **out, const struct replay_request *request,
-	struct replay_source_events events, struct error *err)
-{
-	return replay_source_open(out, &request->files, &request->pattern, request->csv, events,
-		err);
-}

@@ -31,10 +31,6 @@ struct replay_events {
 	void *context;
 };
 
-/* The files, read as the request says. */
-MUST_CHECK bool replay_open(struct replay_source **out, const struct replay_request *request,
-	struct replay_source_events events, struct error *err);
-
 /* Until every job is over and what it stored is visible, or one failed: its report says why. False
  * with err if there is no memory even to begin. */
 MUST_CHECK bool replay_run(const struct config *config, const struct pg_options *pg,

@@ -1,4 +1,4 @@
-#include "cli/decode_kit.h"
+#include "replay/decode_kit.h"
 
 #include "daemon/options.h"
 

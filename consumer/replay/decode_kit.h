@@ -1,5 +1,5 @@
-#ifndef CLI_DECODE_KIT_H
-#define CLI_DECODE_KIT_H
+#ifndef REPLAY_DECODE_KIT_H
+#define REPLAY_DECODE_KIT_H
 
 #include "config/config.h"
 #include "decode/decode.h"
