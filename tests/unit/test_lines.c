@@ -293,6 +293,23 @@ static void a_result_goes_the_other_way_than_its_call(void **state)
 		{"1769837545 cs5 [2,\"1\",\"ClearCache\",{}]", "cs/out/ocpp1.6/cs5"},
 		{"1769837545 cs5 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs5"},
 		{"1769837545 cs5 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/out/ocpp1.6/cs5"},
+		/* An id may be a number, or have escapes in it; a frame may be an envelope. */
+		{"1769837545 cs6 [2,17,\"Reset\",{\"type\":\"Soft\"}]", "cs/out/ocpp1.6/cs6"},
+		{"1769837545 cs6 [3,17,{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs6"},
+		{"1769837545 cs6 [2,18,\"ClearCache\",{}]", "cs/out/ocpp1.6/cs6"},
+		{"1769837545 cs6 [3,\"18\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs6"},
+		{"1769837545 cs6 [2,\"\",\"ClearCache\",{}]", "cs/out/ocpp1.6/cs6"},
+		{"1769837545 cs6 [4,\"\",\"GenericError\",\"\",{}]", "cs/in/ocpp1.6/cs6"},
+		{"1769837545 cs6 [2,\"a\\\"b\",\"Reset\",{}]", "cs/out/ocpp1.6/cs6"},
+		{"1769837545 cs6 [3,\"a\\u0022b\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs6"},
+		{"1769837545 cs6 {\"type\":2,\"action\":\"Reset\",\"id\":\"e\"}",
+			"cs/out/ocpp1.6/cs6"},
+		{"1769837545 cs6 [3,\"e\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs6"},
+		{"1769837545 cs6 {\"id\":\"f\",\"type\":3,\"action\":\"Reset\",\"response\":{}}",
+			"cs/in/ocpp1.6/cs6"},
+		{"1769837545 cs6 [[2,\"g\",\"Reset\",{}],[2,\"h\",\"Reset\",{}]]",
+			"cs/out/ocpp1.6/cs6"},
+		{"1769837545 cs7 [3", "cs/out/ocpp1.6/cs7"},
 	};
 	struct lines_pattern p;
 	struct record r;
@@ -304,6 +321,32 @@ static void a_result_goes_the_other_way_than_its_call(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_true(lines_record(slice_from_cstr(cases[i].text), &p, &arena, &r, &err));
 		assert_slice_equal(r.topic, cases[i].topic);
+	}
+}
+
+/* Of many stations, each with a call that is still to be answered. */
+static void a_result_goes_the_other_way_than_its_call_among_many(void **state)
+{
+	enum { STATIONS = 4000 };
+	static struct lines_memory memory = {.time_us = INT64_MIN};
+	struct lines_pattern p;
+	struct record r;
+	struct error err;
+	char text[96], topic[48];
+
+	(void)state;
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &p, &err));
+	p.memory = &memory;
+	for (int line = 0; line < 2 * STATIONS; line++) {
+		bool call = line < STATIONS;
+
+		arena_reset(&arena);
+		snprintf(text, sizeof(text), "1769837545 cs%d [%s]", line % STATIONS,
+			call ? "2,\"1\",\"Reset\",{}" : "3,\"1\",{\"status\":\"Accepted\"}");
+		snprintf(topic, sizeof(topic), "cs/%s/ocpp1.6/cs%d", call ? "out" : "in",
+			line % STATIONS);
+		assert_true(lines_record(slice_from_cstr(text), &p, &arena, &r, &err));
+		assert_slice_equal(r.topic, topic);
 	}
 }
 
@@ -414,6 +457,7 @@ int main(void)
 		cmocka_unit_test(logs_of_central_systems_are_read),
 		cmocka_unit_test(directions_have_many_words),
 		cmocka_unit_test(a_result_goes_the_other_way_than_its_call),
+		cmocka_unit_test(a_result_goes_the_other_way_than_its_call_among_many),
 		cmocka_unit_test(a_time_without_a_zone_is_refused),
 		cmocka_unit_test(clocks_are_put_forward_and_back),
 		cmocka_unit_test(a_line_may_end_anywhere),

@@ -88,6 +88,22 @@ bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *v
 	return true;
 }
 
+bool json_scan_item(struct slice *rest, struct slice *value_out)
+{
+	struct slice s = scan_blanks(*rest);
+	size_t size;
+
+	if (s.size == 0 || (*s.data != '[' && *s.data != ','))
+		return false;
+	s = scan_blanks(slice_of(s.data + 1, s.size - 1));
+	size = scan_value_size(s);
+	if (size == 0)
+		return false;
+	*value_out = slice_of(s.data, size);
+	*rest = slice_of(s.data + size, s.size - size);
+	return true;
+}
+
 /* Four hexadecimal digits; -1 if they are not. */
 static int32_t scan_hex4(const uint8_t *p)
 {

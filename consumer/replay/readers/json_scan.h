@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /*
- * Reads the outermost object of one line of a capture, without judging what is inside: captures of
+ * Reads the outermost object or array of one line of a capture, without judging what is inside: captures of
  * mosquitto_sub hold the bytes of payloads as they are, valid UTF-8 or not, which no JSON library
  * takes. Pure; any thread.
  */
@@ -15,6 +15,10 @@
  * the end, or where the text is no object; *ok_out says which. Begin with *rest = the line. */
 bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *value_out,
 	bool *ok_out);
+
+/* Passes the next item of an array, as it stands in the text. False at the end, or where the text is
+ * no array. Begin with *rest = the array. */
+bool json_scan_item(struct slice *rest, struct slice *value_out);
 
 /*
  * The bytes of a string as it stands in the text, into out, which has value.size bytes of room.

@@ -1,6 +1,7 @@
 #include "replay/readers/lines_direction.h"
 
 #include "base/digest.h"
+#include "replay/json_scan.h"
 
 #include <ctype.h>
 #include <strings.h>
@@ -121,24 +122,76 @@ static const char *const direction_out[] = {
 	"UsePriorityCharging",
 };
 
-/* The next text in quotes, without them; escapes are not looked into. */
-static struct slice direction_text(struct slice *rest)
-{
-	const uint8_t *begin = memchr(rest->data, '"', rest->size), *end;
-	size_t before;
+/* ---- frames ---- */
 
-	if (begin == NULL)
-		return slice_of("", 0);
-	before = (size_t)(begin - rest->data) + 1;
-	*rest = slice_skip(*rest, before);
-	end = memchr(rest->data, '"', rest->size);
-	if (end == NULL)
-		return slice_of("", 0);
-	before = (size_t)(end - rest->data);
-	begin = rest->data;
-	*rest = slice_skip(*rest, before + 1);
-	return slice_of(begin, before);
+enum { FRAME_ID_BYTES = 256 };
+
+/* What a frame says, whatever its shape. */
+struct frame {
+	uint8_t type; /* its digit; 0 = it has none */
+	struct slice id;
+	struct slice action; /* of an envelope: of an answer, too */
+	struct slice content;
+	uint8_t room[FRAME_ID_BYTES]; /* for an id with escapes in it */
+};
+
+/* Without quotes; a number is an id as well. Escapes are undone if there is room. */
+static struct slice frame_text(struct slice value, uint8_t *room, size_t room_size)
+{
+	int64_t size;
+
+	if (value.size < 2 || *value.data != '"')
+		return value;
+	if (room_size < value.size || memchr(value.data, '\\', value.size) == NULL)
+		return slice_of(value.data + 1, value.size - 2);
+	size = json_scan_string(value, room);
+	return size < 0 ? slice_of(value.data + 1, value.size - 2) : slice_of(room, (size_t)size);
 }
+
+static void frame_read_envelope(struct slice text, struct frame *out)
+{
+	struct slice rest = text, key, value;
+	bool ok;
+
+	while (json_scan_member(&rest, &key, &value, &ok)) {
+		if (slice_equal_cstr(key, "\"type\""))
+			out->type = *value.data;
+		else if (slice_equal_cstr(key, "\"id\""))
+			out->id = frame_text(value, out->room, sizeof(out->room));
+		else if (slice_equal_cstr(key, "\"action\""))
+			out->action = frame_text(value, NULL, 0);
+		else if (slice_equal_cstr(key, "\"response\""))
+			out->content = value;
+	}
+}
+
+/* Of an array of frames the first. */
+static void frame_read(struct slice text, struct frame *out)
+{
+	struct slice rest = text, value;
+	bool is_call;
+
+	out->type = 0;
+	out->id = out->action = out->content = slice_of("", 0);
+	while (json_scan_item(&rest, &value) && (*value.data == '[' || *value.data == '{'))
+		rest = text = value;
+	if (text.size > 0 && *text.data == '{') {
+		frame_read_envelope(text, out);
+		return;
+	}
+	rest = text;
+	if (!json_scan_item(&rest, &value))
+		return;
+	out->type = *value.data;
+	is_call = out->type == '2' || out->type == '6';
+	if (json_scan_item(&rest, &value))
+		out->id = frame_text(value, out->room, sizeof(out->room));
+	out->content = rest;
+	if (is_call && json_scan_item(&rest, &value))
+		out->action = frame_text(value, NULL, 0);
+}
+
+/* ---- calls that wait for their answers ---- */
 
 static uint64_t direction_key(struct slice station, struct slice id)
 {
@@ -147,9 +200,42 @@ static uint64_t direction_key(struct slice station, struct slice id)
 	return digest64(parts, sizeof(parts)) | 1;
 }
 
-static struct lines_call *direction_place(struct lines_call *calls, uint64_t key)
+/* Where a call with this key may be. */
+static struct lines_call *direction_set(struct lines_call *calls, uint64_t key)
 {
-	return &calls[(key >> 1) % LINES_CALLS];
+	return &calls[(key >> 1) % (LINES_CALLS / LINES_CALLS_SET) * LINES_CALLS_SET];
+}
+
+/* NULL if there is no such call. */
+static struct lines_call *direction_find(struct lines_call *calls, uint64_t key)
+{
+	struct lines_call *set = direction_set(calls, key);
+
+	for (int i = 0; i < LINES_CALLS_SET; i++) {
+		if (set[i].key == key)
+			return &set[i];
+	}
+	return NULL;
+}
+
+/* The place of the call before with this key, else the one that was not used for longest. */
+static struct lines_call *direction_place(struct lines_call *calls, uint64_t key, uint32_t number)
+{
+	struct lines_call *found = direction_find(calls, key);
+	struct lines_call *set = direction_set(calls, key);
+
+	for (int i = 0; found == NULL && i < LINES_CALLS_SET; i++) {
+		if (set[i].key == 0)
+			found = &set[i];
+	}
+	if (found != NULL)
+		return found;
+	found = set;
+	for (int i = 1; i < LINES_CALLS_SET; i++) {
+		if (number - set[i].number > number - found->number)
+			found = &set[i];
+	}
+	return found;
 }
 
 static bool direction_is_one(struct slice action, const char *const *actions, size_t count)
@@ -163,6 +249,12 @@ static bool direction_is_one(struct slice action, const char *const *actions, si
 	return false;
 }
 
+static bool direction_is_out(struct slice action)
+{
+	return direction_is_one(action, direction_out,
+		sizeof(direction_out) / sizeof(*direction_out));
+}
+
 static const char *direction_of_call(struct lines_calls *calls, uint64_t key, struct slice action)
 {
 	static const char *const with_status[] = {"BootNotification", "DataTransfer",
@@ -171,12 +263,11 @@ static const char *direction_of_call(struct lines_calls *calls, uint64_t key, st
 		"PullDynamicScheduleUpdate", "SignCertificate", "VatNumberValidation"};
 	static const char *const perhaps_empty[] = {"CostUpdated", "GetDiagnostics",
 		"UpdateDynamicSchedule", "UpdateFirmware"};
-	bool out = direction_is_one(action, direction_out,
-		sizeof(direction_out) / sizeof(*direction_out));
+	bool out = direction_is_out(action);
 
-	*direction_place(out ? calls->out : calls->in, key) = (struct lines_call){
+	*direction_place(out ? calls->out : calls->in, key, ++calls->count) = (struct lines_call){
 		.key = key,
-		.number = ++calls->count,
+		.number = calls->count,
 		.odd_answer = out ? direction_is_one(action, perhaps_empty,
 					    sizeof(perhaps_empty) / sizeof(*perhaps_empty))
 				  : direction_is_one(action, with_status,
@@ -224,49 +315,42 @@ static const struct lines_call *direction_by_shape(const struct lines_call *in,
 	return direction_has(result, status, 1) && !in->odd_answer ? out : NULL;
 }
 
-static struct lines_call *direction_answered(struct lines_calls *calls, uint64_t key, uint8_t type,
-	struct slice result)
+/* Of the two calls with the key of an answer, one of which may be NULL, the one that it answers. */
+static struct lines_call *direction_answered(struct lines_call *in, struct lines_call *out,
+	const struct frame *frame)
 {
-	struct lines_call *in = direction_place(calls->in, key);
-	struct lines_call *out = direction_place(calls->out, key);
 	const struct lines_call *by_shape;
 
-	if (out->key != key)
-		return in;
-	if (in->key != key)
-		return out;
-	if (type != '5' && in->answered != out->answered)
+	if (in == NULL || out == NULL)
+		return out == NULL ? in : out;
+	if (frame->type != '5' && in->answered != out->answered)
 		return in->answered ? out : in;
-	by_shape = type == '3' ? direction_by_shape(in, out, result) : NULL;
+	by_shape = frame->type == '3' ? direction_by_shape(in, out, frame->content) : NULL;
 	if (by_shape != NULL)
 		return by_shape == in ? in : out;
 	return out->number > in->number ? out : in;
 }
 
 const char *lines_direction_of_frame(struct lines_calls *calls, struct slice station,
-	struct slice frame)
+	struct slice text)
 {
-	struct slice rest = frame, id = direction_text(&rest);
-	uint64_t key = direction_key(station, id);
-	struct lines_call *call;
-	uint8_t type = 0;
-	bool out;
+	struct lines_call *call, *out;
+	struct frame frame;
+	uint64_t key;
+	bool to_station;
 
-	for (size_t i = 0; i < frame.size && type == 0; i++) {
-		if (isdigit(frame.data[i]))
-			type = frame.data[i];
-	}
-	if (type == '2')
-		return direction_of_call(calls, key, direction_text(&rest));
-	if (type == '6')
-		return direction_is_one(direction_text(&rest), direction_out,
-			       sizeof(direction_out) / sizeof(*direction_out))
-			       ? "out"
-			       : "in";
-	call = direction_answered(calls, key, type, rest);
-	out = call == direction_place(calls->out, key);
-	if (type != '5' && call->key == key)
+	frame_read(text, &frame);
+	key = direction_key(station, frame.id);
+	if (frame.type == '2')
+		return direction_of_call(calls, key, frame.action);
+	if (frame.type == '6')
+		return direction_is_out(frame.action) ? "out" : "in";
+	out = direction_find(calls->out, key);
+	call = direction_answered(direction_find(calls->in, key), out, &frame);
+	if (frame.type != '5' && call != NULL)
 		call->answered = true;
+	/* Of an answer whose call was not seen its name may tell. */
+	to_station = call == NULL ? direction_is_out(frame.action) : call == out;
 	/* A refusal of a result goes the way of the call. */
-	return out == (type == '5') ? "out" : "in";
+	return to_station == (frame.type == '5') ? "out" : "in";
 }

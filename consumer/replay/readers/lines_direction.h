@@ -16,9 +16,9 @@
  * what follows the word does not matter. */
 const char *lines_direction_of_word(struct slice word);
 
-/* Calls of either side; their results go the other way. A later call may take the place of an
- * earlier one, which is answered by then. */
-enum { LINES_CALLS = 16384 };
+/* Calls of either side; their results go the other way. A later call takes the place of an earlier
+ * one: in a full set that of the earliest, after some 16,000 calls of all stations. */
+enum { LINES_CALLS = 16384, LINES_CALLS_SET = 16 };
 
 struct lines_call {
 	uint64_t key;    /* of station and message id; never 0, which is no call */
