@@ -318,24 +318,29 @@ static void config_environment_name(const char *name, char out[static CONFIG_NAM
 	out[i] = '\0';
 }
 
+static bool config_load_variable(struct config *c, const char *variable, const char *setting,
+	struct error *err)
+{
+	char origin[CONFIG_NAME_BYTES + 16];
+	const char *value = getenv(variable); /* NOLINT(concurrency-mt-unsafe): before threads */
+
+	if (value == NULL || *value == '\0')
+		return true;
+	snprintf(origin, sizeof(origin), "environment %s", variable);
+	return config_set(c, setting, value, origin, err);
+}
+
 bool config_load_environment(struct config *c, struct error *err)
 {
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
-	const char *url = getenv("DATABASE_URL");
+	char name[CONFIG_NAME_BYTES];
 
-	if (url != NULL && *url != '\0' &&
-		!config_set(c, "storage.url", url, "environment DATABASE_URL", err))
+	config_environment_name(config_alias, name);
+	if (!config_load_variable(c, "DATABASE_URL", "storage.url", err) ||
+		!config_load_variable(c, name, "storage.url", err))
 		return false;
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
-		char name[CONFIG_NAME_BYTES], origin[CONFIG_NAME_BYTES + 16];
-		const char *value;
-
 		config_environment_name(config_settings[i].name, name);
-		value = getenv(name); /* NOLINT(concurrency-mt-unsafe): before threads */
-		if (value == NULL || *value == '\0')
-			continue;
-		snprintf(origin, sizeof(origin), "environment %s", name);
-		if (!config_set(c, config_settings[i].name, value, origin, err))
+		if (!config_load_variable(c, name, config_settings[i].name, err))
 			return false;
 	}
 	return true;

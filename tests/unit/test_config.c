@@ -75,6 +75,12 @@ static void config_connection_string_of_maeve_is_storage_url(void **state)
 		&err));
 	assert_string_equal(c.storage_url, "postgres://u:p@db/csms?pool_max_conns=7");
 	assert_true(config_is_secret(name, strlen(name)));
+	setenv("DATABASE_URL", "postgres://general", 1);
+	setenv("STORAGE_POSTGRES_CONNECTION_STRING", "postgres://of-maeve", 1);
+	assert_true(config_load_environment(&c, &err));
+	assert_string_equal(c.storage_url, "postgres://of-maeve");
+	unsetenv("STORAGE_POSTGRES_CONNECTION_STRING");
+	unsetenv("DATABASE_URL");
 	config_fini(&c);
 }
 
