@@ -83,8 +83,8 @@ void config_fini(struct config *c);
 /* The file must exist. */
 MUST_CHECK bool config_load_file(struct config *c, const char *path, struct error *err);
 
-/* STORAGE_POSTGRES_HOST and so on; DATABASE_URL and STORAGE_POSTGRES_CONNECTION_STRING for storage.url.
- * Empty variables count as unset. */
+/* STORAGE_POSTGRES_HOST and so on; DATABASE_URL and STORAGE_POSTGRES_CONNECTION_STRING for
+ * storage.url. Empty variables count as unset. */
 MUST_CHECK bool config_load_environment(struct config *c, struct error *err);
 
 /* One setting by name; errors and config print name the origin ("option", "x.ini:7"). */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /*
- * Reads the outermost object or array of one line of a capture, without judging what is inside: captures of
+ * Reads the outermost object or array of one line, without judging what is inside: captures of
  * mosquitto_sub hold the bytes of payloads as they are, valid UTF-8 or not, which no JSON library
  * takes. Pure; any thread.
  */
@@ -16,8 +16,8 @@
 bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *value_out,
 	bool *ok_out);
 
-/* Passes the next item of an array, as it stands in the text. False at the end, or where the text is
- * no array. Begin with *rest = the array. */
+/* Passes the next item of an array, as it stands in the text. False at the end, or where the text
+ * is no array. Begin with *rest = the array. */
 bool json_scan_item(struct slice *rest, struct slice *value_out);
 
 /*

@@ -39,6 +39,6 @@ struct lines_calls {
  * is of the one without one yet, else of the one whose answers look like it, else of the later one.
  */
 const char *lines_direction_of_frame(struct lines_calls *calls, struct slice station,
-	struct slice frame);
+	struct slice text);
 
 #endif
