@@ -1,7 +1,7 @@
 #include "replay/readers/lines_direction.h"
 
 #include "base/digest.h"
-#include "replay/json_scan.h"
+#include "replay/readers/json_scan.h"
 
 #include <ctype.h>
 #include <strings.h>
