@@ -234,61 +234,84 @@ static struct pair no_pair(const struct half *result)
 
 /* ---- the rule ---- */
 
+/* Where a result stands among calls in some order, and how far from it one may be. */
+struct place {
+	const struct half *r;
+	const struct half *const *calls;
+	size_t count;
+	size_t at; /* so many come before it */
+	int64_t within_us;
+};
+
+enum side { SIDE_BEFORE, SIDE_AFTER };
+
+static struct place place_by_time(const struct timeline *t, const struct half *r,
+	const struct pairing_limits *limits)
+{
+	return (struct place){.r = r,
+		.calls = t->calls,
+		.count = t->calls_count,
+		.at = timeline_search(t->calls, t->calls_count, r, times_compare),
+		.within_us = limits->window_us};
+}
+
+/* Around it are the calls of its trace, and after them those of others, none of which fits. */
+static struct place place_by_trace(const struct timeline *t, const struct half *r,
+	const struct pairing_limits *limits)
+{
+	return (struct place){.r = r,
+		.calls = t->traced,
+		.count = t->traced_count,
+		.at = timeline_search(t->traced, t->traced_count, r, traced_compare),
+		.within_us = limits->keep_us};
+}
+
+/* The calls on one side that fit, the nearest first, up to `most`. Returns how many there are. */
+static size_t place_look(const struct place *p, enum side side, const struct half **out,
+	size_t most)
+{
+	size_t left = side == SIDE_BEFORE ? p->at : p->count - p->at, found = 0;
+
+	for (size_t i = 0; i < left && i < PAIRING_LOOK && found < most; i++) {
+		const struct half *c = p->calls[side == SIDE_BEFORE ? p->at - 1 - i : p->at + i];
+
+		if (distance(c, p->r) > p->within_us)
+			break;
+		if (half_fits(c, p->r))
+			out[found++] = c;
+	}
+	return found;
+}
+
 static struct pair find_traced(const struct timeline *t, const struct half *r,
 	const struct pairing_limits *limits)
 {
-	struct pair best = no_pair(r);
-	size_t at;
+	struct place p = place_by_trace(t, r, limits);
+	const struct half *call;
 
 	if (r->trace == 0)
-		return best;
-	at = timeline_search(t->traced, t->traced_count, r, traced_compare);
-	for (size_t i = at; i > 0 && at - i < PAIRING_LOOK; i--) {
-		const struct half *c = t->traced[i - 1];
-
-		if (c->trace != r->trace || distance(c, r) > limits->keep_us)
-			break;
-		if (half_fits(c, r))
-			return pair_of(c, r, LINK_TRACED);
-	}
-	for (size_t i = at; i < t->traced_count && i - at < PAIRING_LOOK; i++) {
-		const struct half *c = t->traced[i];
-
-		if (c->trace != r->trace || distance(c, r) > limits->keep_us)
-			break;
-		if (half_fits(c, r))
-			return pair_of(c, r, LINK_TRACED);
-	}
-	return best;
+		return no_pair(r);
+	if (place_look(&p, SIDE_BEFORE, &call, 1) > 0 || place_look(&p, SIDE_AFTER, &call, 1) > 0)
+		return pair_of(call, r, LINK_TRACED);
+	return no_pair(r);
 }
 
 static struct pair find_near(const struct timeline *t, const struct half *r,
 	const struct pairing_limits *limits)
 {
-	size_t at = timeline_search(t->calls, t->calls_count, r, times_compare);
+	struct place p = place_by_time(t, r, limits);
+	const struct half *call;
 
-	for (size_t i = at; i > 0 && at - i < PAIRING_LOOK; i--) {
-		const struct half *c = t->calls[i - 1];
-
-		if (distance(c, r) > limits->window_us)
-			break;
-		if (half_fits(c, r))
-			return pair_of(c, r, LINK_AFTER);
-	}
-	for (size_t i = at; i < t->calls_count && i - at < PAIRING_LOOK; i++) {
-		const struct half *c = t->calls[i];
-
-		if (distance(c, r) > limits->window_us)
-			break;
-		if (half_fits(c, r))
-			return pair_of(c, r, LINK_BEFORE);
-	}
+	if (place_look(&p, SIDE_BEFORE, &call, 1) > 0)
+		return pair_of(call, r, LINK_AFTER);
+	if (place_look(&p, SIDE_AFTER, &call, 1) > 0)
+		return pair_of(call, r, LINK_BEFORE);
 	return no_pair(r);
 }
 
-/* Nothing but copies of the two within the limit around a half. *call: the call, once seen. */
-static bool late_is_alone(const struct timeline *t, const struct half *around, const struct half *r,
-	const struct pairing_limits *limits, const struct half **call)
+/* The halves within the limit around one. False if there are more than can all be copies. */
+static bool late_span(const struct timeline *t, const struct half *around,
+	const struct pairing_limits *limits, size_t *from_out, size_t *to_out)
 {
 	size_t at = timeline_search(t->all, t->count, around, times_compare);
 	size_t from = at, to = at;
@@ -299,7 +322,18 @@ static bool late_is_alone(const struct timeline *t, const struct half *around, c
 	while (to < t->count && distance(t->all[to], around) <= limits->keep_us &&
 		to - at <= PAIRING_COPIES_MAX)
 		to++;
-	if (to - from > PAIRING_COPIES_MAX)
+	*from_out = from;
+	*to_out = to;
+	return to - from <= PAIRING_COPIES_MAX;
+}
+
+/* Nothing but copies of the two within the limit around a half. *call: the call, once seen. */
+static bool late_is_alone(const struct timeline *t, const struct half *around, const struct half *r,
+	const struct pairing_limits *limits, const struct half **call)
+{
+	size_t from, to;
+
+	if (!late_span(t, around, limits, &from, &to))
 		return false;
 	for (size_t i = from; i < to; i++) {
 		const struct half *h = t->all[i];
@@ -337,38 +371,51 @@ static struct pair find_call(const struct timeline *t, const struct half *r,
 	return found;
 }
 
+/* The call of each result: as it was without the fresh halves, and as it is. */
+struct finding {
+	struct half *halves;
+	const struct pairing_limits *limits;
+	struct timeline before, after;
+};
+
+/* The pair of a result; true if it is to be reported. A call that loses the result is marked. */
+static bool finding_of(const struct finding *f, struct half *r, struct pair *out)
+{
+	struct pair was = no_pair(r);
+
+	*out = find_call(&f->after, r, f->limits);
+	if (!r->fresh || r->known)
+		was = find_call(&f->before, r, f->limits);
+	/* Copies are paired as well, which restores a link that was lost. */
+	if (was.call == out->call && (!r->fresh || out->call == NULL))
+		return false;
+	if (was.call != NULL && was.call != out->call &&
+		(out->call == NULL || !half_is_copy(was.call, out->call))) {
+		out->lost = was.call;
+		f->halves[was.call - f->halves].loses = true;
+	}
+	r->changed = true;
+	return true;
+}
+
 bool pairing_find(struct half *halves, size_t count, const struct pairing_limits *limits,
 	struct arena *arena, struct pairs *out)
 {
 	struct pair *is = arena_alloc(arena, (count + 1) * sizeof(*is));
-	struct timeline before, after;
+	struct finding f = {.halves = halves, .limits = limits};
 	size_t results = 0;
 
 	*out = (struct pairs){.pairs = arena_alloc(arena, (2 * count + 1) * sizeof(*out->pairs))};
 	if (is == NULL || out->pairs == NULL ||
-		!timeline_make(&before, halves, count, false, arena) ||
-		!timeline_make(&after, halves, count, true, arena))
+		!timeline_make(&f.before, halves, count, false, arena) ||
+		!timeline_make(&f.after, halves, count, true, arena))
 		return false;
 	for (size_t i = 0; i < count; i++) {
-		struct half *r = &halves[i];
-		struct pair was = no_pair(r), *now = &is[results];
-
-		if (r->is_call)
+		if (halves[i].is_call)
 			continue;
-		*now = find_call(&after, r, limits);
+		if (finding_of(&f, &halves[i], &is[results]))
+			out->pairs[out->count++] = is[results];
 		results++;
-		if (!r->fresh || r->known)
-			was = find_call(&before, r, limits);
-		/* Copies are paired as well, which restores a link that was lost. */
-		if (was.call == now->call && (!r->fresh || now->call == NULL))
-			continue;
-		if (was.call != NULL && was.call != now->call &&
-			(now->call == NULL || !half_is_copy(was.call, now->call))) {
-			now->lost = was.call;
-			halves[was.call - halves].loses = true;
-		}
-		r->changed = true;
-		out->pairs[out->count++] = *now;
 	}
 	for (size_t i = 0; i < results; i++) {
 		if (is[i].call != NULL && is[i].call->loses && !is[i].result->changed)
@@ -379,43 +426,28 @@ bool pairing_find(struct half *halves, size_t count, const struct pairing_limits
 
 /* ---- answers that count for several calls ---- */
 
-static void all_add(struct pairs *out, const struct half *call, const struct half *r, int32_t kind)
-{
-	if (r->fresh || call->fresh)
-		out->pairs[out->count++] = pair_of(call, r, kind);
-}
-
 /* True if there is a call at all. */
 static bool all_of_result(const struct timeline *t, const struct half *r,
 	const struct pairing_limits *limits, struct pairs *out)
 {
-	size_t at = timeline_search(t->calls, t->calls_count, r, times_compare), found = 0;
-	struct pair traced;
+	struct place p = place_by_time(t, r, limits);
+	const struct half *calls[PAIRING_ALL_MAX];
+	size_t before = place_look(&p, SIDE_BEFORE, calls, PAIRING_ALL_EACH_SIDE), count = before;
+	struct pair traced = no_pair(r);
 
-	for (size_t i = at; i > 0 && at - i < PAIRING_LOOK && found < PAIRING_ALL_EACH_SIDE; i--) {
-		if (distance(t->calls[i - 1], r) > limits->window_us)
-			break;
-		if (half_fits(t->calls[i - 1], r)) {
-			all_add(out, t->calls[i - 1], r, LINK_AFTER);
-			found++;
-		}
-	}
-	for (size_t i = at, more = 0;
-		i < t->calls_count && i - at < PAIRING_LOOK && more < PAIRING_ALL_EACH_SIDE; i++) {
-		if (distance(t->calls[i], r) > limits->window_us)
-			break;
-		if (half_fits(t->calls[i], r)) {
-			all_add(out, t->calls[i], r, LINK_BEFORE);
-			more++;
-			found++;
-		}
-	}
-	if (found > 0)
-		return true;
-	traced = find_traced(t, r, limits);
+	count += place_look(&p, SIDE_AFTER, calls + before, PAIRING_ALL_EACH_SIDE);
+	if (count == 0)
+		traced = find_traced(t, r, limits);
 	if (traced.call != NULL)
-		all_add(out, traced.call, r, traced.kind);
-	return traced.call != NULL;
+		calls[count++] = traced.call;
+	for (size_t i = 0; i < count; i++) {
+		int32_t kind = i < before ? LINK_AFTER : LINK_BEFORE;
+
+		if (r->fresh || calls[i]->fresh)
+			out->pairs[out->count++] =
+				pair_of(calls[i], r, traced.call != NULL ? LINK_TRACED : kind);
+	}
+	return count > 0;
 }
 
 bool pairing_find_all(struct half *halves, size_t count, const struct pairing_limits *limits,

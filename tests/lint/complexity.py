@@ -11,7 +11,6 @@ COMPLEXITY_MAX = 15
 
 # Functions above it, with their value: to become empty. None may rise, and one that falls leaves.
 EXCEPTIONS = {
-    "consumer/copy/pairing.c": {"pairing_find": 20, "late_is_alone": 17},
     "consumer/copy/statement.c": {"put_word": 16},
     "consumer/daemon/pipeline.c": {"pipeline_failed": 18},
     "consumer/replay/readers/json_scan.c": {"scan_value_size": 17},
