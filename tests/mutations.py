@@ -41,6 +41,7 @@ ROW = "consumer/rows/rows_row.c"
 NAMES = "consumer/rows/rows_names.c"
 PAIRING = "consumer/copy/pairing.c"
 PAIRS = "consumer/copy/writer_pairs.c"
+NEAR = "consumer/copy/writer_near.c"
 PAIR_NAMES = "consumer/copy/writer_names.c"
 AUTHORIZE = "consumer/copy/sql/authorize.sql"
 SESSIONS = "consumer/rows/sessions.c"
@@ -78,7 +79,7 @@ RULES = {
                     "found = limits->keep_us < 0 ? find_late(t, r, limits) : found;"),
     "late_answer_alone": (PAIRING, "if (h->is_call && *call != NULL && !half_is_copy(h, *call))",
                           "if (h->is_call && *call != NULL && limits == NULL)"),
-    "late_answer_reach": (PAIRS, "PAIRING_REACH * w->options", "1 * w->options"),
+    "late_answer_reach": (NEAR, "PAIRING_REACH * w->options", "1 * w->options"),
     "late_answer_beside_another": (PAIRING, "if (!h->is_call && !half_is_copy(h, r))",
                                    "if (!h->is_call && limits == NULL)"),
     "answer_of_a_copy": (PAIRS, "halves[count - 1].known = true;",

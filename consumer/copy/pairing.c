@@ -93,6 +93,21 @@ int half_compare(const void *a, const void *b)
 	return order != 0 ? order : y->fresh - x->fresh;
 }
 
+struct half *half_sort(struct arena *arena, struct row **rows, size_t count)
+{
+	struct half *halves = arena_alloc(arena, count * sizeof(*halves));
+
+	if (halves == NULL)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		halves[i] = half_of(rows[i], true);
+	if (count > 1)
+		qsort(halves, count, sizeof(*halves), half_compare);
+	for (size_t i = 0; i < count; i++)
+		rows[i] = halves[i].row;
+	return halves;
+}
+
 bool half_is_same(const struct half *a, const struct half *b)
 {
 	return half_compare_ids(a, b) == 0 && half_compare_times(a, b) == 0;

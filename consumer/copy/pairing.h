@@ -83,6 +83,9 @@ struct half half_of(struct row *row, bool fresh);
  * the fresh one comes first. */
 int half_compare(const void *a, const void *b);
 
+/* Fresh halves of rows in that order, and the rows, too. NULL if the arena is full. */
+struct half *half_sort(struct arena *arena, struct row **rows, size_t count);
+
 /* Two halves of one station and message id, begun by the same side. */
 bool half_is_of_same_id(const struct half *a, const struct half *b);
 

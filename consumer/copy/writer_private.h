@@ -265,10 +265,12 @@ MUST_CHECK bool writer_plan_gaps(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_seen(struct writer *w, struct error *err);
 MUST_CHECK bool writer_drop_seen(struct writer *w, struct error *err);
 
-/* writer_pairs.c: the halves of exchanges near those of the batch are read; then pairs are made, of
- * which rows that are to be copied take what they say; the halves are stored, unless they are to be
- * copied; by what was there, pairs are made again. A batch without halves plans nothing. */
+/* writer_near.c: the halves of exchanges near those of the batch are read. */
 MUST_CHECK bool writer_plan_near(struct writer *w, struct error *err);
+
+/* writer_pairs.c: pairs are made, of which rows that are to be copied take what they say; the
+ * halves are stored, unless they are to be copied; by what was there, pairs are made again. A batch
+ * without halves plans nothing. */
 MUST_CHECK bool writer_pair_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_pair_again(struct writer *w, struct error *err);
