@@ -89,7 +89,7 @@ RULES = {
     "last_answer_of_batch": (AUTHORIZE, "p.digest, p.received_at DESC,",
                              "p.digest, p.received_at,"),
     "last_answer_in_row": (PAIRS, "return other > has;", "return other < has;"),
-    "early_answer": (PAIRING, "return pair_of(c, r, LINK_BEFORE);", "return no_pair(r);"),
+    "early_answer": (PAIRING, "return pair_of(call, r, LINK_BEFORE);", "return no_pair(r);"),
     # One message in several forms.
     "form_identity": (ROWS, "if (former || !rows_is_answer(m))", "if (former || m != NULL)"),
     "form_absent": (ROWS, "if (!former || !w->was_absent)", "if (!w->was_absent)"),
