@@ -60,6 +60,22 @@ static void risks_take(struct risks_database *d, const PQconninfoOption *options
 	}
 }
 
+/* What service=NAME stands for is in a file that libpq reads for its defaults only. */
+static void risks_take_service(struct risks_database *d, const PQconninfoOption *options)
+{
+	PQconninfoOption *defaults;
+
+	while (options != NULL && options->keyword != NULL &&
+		(strcmp(options->keyword, "service") != 0 || options->val == NULL))
+		options++;
+	if (options == NULL || options->keyword == NULL ||
+		setenv("PGSERVICE", options->val, 1) != 0) /* NOLINT: before threads */
+		return;
+	defaults = PQconndefaults();
+	risks_take(d, defaults);
+	PQconninfoFree(defaults);
+}
+
 static bool risks_all_local(char *hosts)
 {
 	char *next = hosts, *host;
@@ -87,6 +103,7 @@ static void risks_of_database(const struct config *c)
 	} else if (pg_conninfo_split(c->storage_url, url, &pool, NULL)) {
 		d.password = false;
 		options = PQconninfoParse(url, NULL);
+		risks_take_service(&d, options);
 		risks_take(&d, options);
 		PQconninfoFree(options);
 	}

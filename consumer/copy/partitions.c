@@ -20,6 +20,7 @@ enum partition_state {
 	PARTITION_ADMITTED,
 	PARTITION_LOADING,
 	PARTITION_THERE,
+	PARTITION_RENAMED,
 	PARTITION_DETACHED,
 };
 
@@ -154,7 +155,14 @@ static bool partition_is_outside(struct partition p)
 
 bool partitions_has(const struct partitions *ps, struct partition p)
 {
-	return ps->states[partition_slot(ps, p)] == PARTITION_THERE;
+	enum partition_state state = (enum partition_state)ps->states[partition_slot(ps, p)];
+
+	return state == PARTITION_THERE || state == PARTITION_RENAMED;
+}
+
+bool partitions_is_renamed(const struct partitions *ps, struct partition p)
+{
+	return ps->states[partition_slot(ps, p)] == PARTITION_RENAMED;
 }
 
 bool partitions_is_detached(const struct partitions *ps, struct partition p)
@@ -188,6 +196,11 @@ static void partitions_put(struct partitions *ps, struct partition p, enum parti
 void partitions_add(struct partitions *ps, struct partition p)
 {
 	partitions_put(ps, p, PARTITION_THERE);
+}
+
+void partitions_add_renamed(struct partitions *ps, struct partition p)
+{
+	partitions_put(ps, p, PARTITION_RENAMED);
 }
 
 bool partition_refuse_result(struct partition p, struct error *err)

@@ -41,6 +41,11 @@ int64_t partition_time(struct partition p);
 
 /* There, as the database said. */
 void partitions_add(struct partitions *ps, struct partition p);
+
+/* The same, by another name than ours: rows go to its table, which finds it. */
+void partitions_add_renamed(struct partitions *ps, struct partition p);
+bool partitions_is_renamed(const struct partitions *ps, struct partition p);
+
 bool partitions_has(const struct partitions *ps, struct partition p);
 
 /*

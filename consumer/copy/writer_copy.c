@@ -167,6 +167,8 @@ static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, size
 		partition_loading_name(leaf, target);
 		c->stream.follows = true;
 		writer_loading_used(w, leaf, to - from);
+	} else if (partitions_is_renamed(w->partitions, leaf)) {
+		snprintf(target, sizeof(target), "%s", tables[table].name);
 	} else {
 		partition_name(leaf, target);
 	}

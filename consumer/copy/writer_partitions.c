@@ -14,6 +14,8 @@ static bool partition_on_made(void *context, const PGresult *result, int number,
 	(void)err;
 	if (number == 2) /* after BEGIN and SET */
 		made->loading = made->loading && *PQgetvalue(result, 0, 0) == 't';
+	if (number == 3)
+		made->renamed = *PQgetvalue(result, 0, 0) == 'f';
 	return true;
 }
 
@@ -23,21 +25,24 @@ static bool plan_partition(struct writer *w, const struct batch_need *need, bool
 {
 	struct writer_made *made = &w->work.made[w->work.made_count++];
 	struct partition p = need->partition;
-	char time[ISO8601_BYTES], loading_name[PARTITION_NAME_BYTES];
+	char time[ISO8601_BYTES], name[PARTITION_NAME_BYTES], loading_name[PARTITION_NAME_BYTES];
 	const char *sql;
 
 	*made = (struct writer_made){.partition = p,
 		.loading = !need->at_once && writer_loads(w, p),
 		.gives_up = gives_up};
 	iso8601_format(partition_time(p), time);
+	partition_name(p, name);
 	partition_loading_name(p, loading_name);
 	/* From here on: if this run fails, what was done is unknown. */
 	if (gives_up)
 		writer_loading_lost(w, p);
 	sql = request_sql(&w->work.batch->arena,
-		"BEGIN; SET LOCAL lock_timeout = '%s'; SELECT %s('%s', '%s'); COMMIT%s%s%s",
+		"BEGIN; SET LOCAL lock_timeout = '%s'; SELECT %s('%s', '%s'); "
+		"SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('%s')); "
+		"COMMIT%s%s%s",
 		made->loading ? "10s" : "2s", made->loading ? "load_partition" : "ensure_partition",
-		tables[p.table].name, time, gives_up ? "; SELECT end_loading('" : "",
+		tables[p.table].name, time, name, gives_up ? "; SELECT end_loading('" : "",
 		gives_up ? loading_name : "", gives_up ? "')" : "");
 	return requests_add_sql(&w->requests, sql, partition_on_made, made, err);
 }
@@ -114,6 +119,8 @@ void writer_partitions_made(struct writer *w)
 
 		if (made->loading)
 			writer_loading_made(w, made->partition);
+		else if (made->renamed)
+			partitions_add_renamed(w->partitions, made->partition);
 		else
 			partitions_add(w->partitions, made->partition);
 		if (made->gives_up)
@@ -134,12 +141,15 @@ bool writer_plan_attached(struct writer *w, struct error *err)
 	if (rows == NULL)
 		return request_arena_full(err);
 	for (size_t i = 0; i < b->needs_count; i++) {
+		struct partition p = b->needs[i].partition;
 		char name[PARTITION_NAME_BYTES];
 		struct slice copy;
 
-		if (partitions_is_loading(w->partitions, b->needs[i].partition))
+		/* Where PostgreSQL looks for the partition, it looks for one that is attached. */
+		if (partitions_is_loading(w->partitions, p) ||
+			partitions_is_renamed(w->partitions, p))
 			continue;
-		partition_name(b->needs[i].partition, name);
+		partition_name(p, name);
 		copy = arena_copy(&b->arena, slice_from_cstr(name));
 		rows[count] = arena_zalloc(&b->arena, sizeof(struct row) + sizeof(struct cell));
 		if (rows[count] == NULL || slice_is_absent(copy))

@@ -55,6 +55,7 @@ struct writer_loading {
 struct writer_made {
 	struct partition partition;
 	bool loading;
+	bool renamed;  /* its time is taken by a partition of another name */
 	bool gives_up; /* a table of ours that was loaded for it */
 };
 

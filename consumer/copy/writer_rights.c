@@ -41,7 +41,7 @@ static const char rights_sql[] =
 	"FROM ours o, pg_proc f WHERE f.pronamespace = o.oid AND f.proname IN ('ensure_partition', "
 	"'forbid_loading', 'load_partition', 'end_loading', 'finish_loading', "
 	/* Everybody's, unless the database takes that from PUBLIC. */
-	"'partition_of', 'partition_exists', 'has_partition', 'check_attached', "
+	"'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached', "
 	"'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int', "
 	"'prune_transaction_keys', 'prune_tombstones', 'store_tables') "
 	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
@@ -71,6 +71,7 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 	/* Whoever grants them need not start us again. */
 	error_set(err, ERROR_REFUSED, "refused", "role \"%s\" lacks rights that it needs: %s",
 		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+	error_needs_person(err);
 	return error_hint(err, "%s", PQgetvalue(result, 0, 2));
 }
 

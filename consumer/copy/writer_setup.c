@@ -74,6 +74,9 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 		case 'p':
 			partitions_add(w->partitions, p);
 			break;
+		case 'r':
+			partitions_add_renamed(w->partitions, p);
+			break;
 		case 'l':
 			partitions_promise(w->partitions, p);
 			break;
@@ -113,11 +116,11 @@ static bool setup_on_clock(void *context, const PGresult *result, int number, st
 }
 
 /* A statement that waits for a lock ends by lock_timeout, so that the other errors are about
- * something else: of a role with a statement_timeout, half of that. */
+ * something else: half of statement_timeout, if the role has one, and of our own patience. */
 static const char patience_sql[] =
 	"SELECT set_config('lock_timeout', lock::text, false), lock, statement, deadlock FROM ("
-	"SELECT statement, deadlock, CASE WHEN statement > 0 AND (lock = 0 OR lock > statement / 2)"
-	" THEN greatest(statement / 2, 1) ELSE lock END AS lock FROM (SELECT "
+	"SELECT statement, deadlock, greatest(1, least(nullif(lock, 0), nullif(statement, 0) / 2, "
+	"%" PRId64 " / 2)) AS lock FROM (SELECT "
 	"(SELECT setting::bigint FROM pg_settings WHERE name = 'lock_timeout') AS lock, "
 	"(SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout') AS statement, "
 	"(SELECT setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout') AS deadlock"
@@ -150,17 +153,20 @@ static bool setup_on_layouts(void *context, const PGresult *result, int number, 
 
 #define CLOCK_SQL "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-/* p: a partition; d: a table that has the name of one; l: a table that is to become one. */
-#define SETUP_PARTITIONS_SQL                                                                       \
-	"SELECT c.relname, CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) " \
-	"THEN 'p' ELSE 'd' END "                                                                   \
-	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "                           \
-	"WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'f') "                          \
-	"UNION ALL SELECT left(table_name, -length('_loading')), 'l' FROM loading_partitions"
+/* p: a partition; r: a table that has the name of one, whose time is taken by another; d: one whose
+ * time is taken by none; l: a table that is to become one. */
+static const char partitions_sql[] =
+	"SELECT c.relname, CASE "
+	"WHEN EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) THEN 'p' "
+	"WHEN EXISTS (SELECT FROM partitioned_tables t WHERE c.relname LIKE t.table_name || '!_%' "
+	"ESCAPE '!' AND partition_exists(t.table_name, c.relname)) THEN 'r' ELSE 'd' END "
+	"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+	"WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'f') "
+	"UNION ALL SELECT left(table_name, -length('_loading')), 'l' FROM loading_partitions";
 
 bool writer_plan_partition_list(struct writer *w, struct error *err)
 {
-	return requests_add_sql(&w->requests, SETUP_PARTITIONS_SQL, setup_on_partitions, w, err);
+	return requests_add_sql(&w->requests, partitions_sql, setup_on_partitions, w, err);
 }
 
 bool writer_plan_clock(struct writer *w, struct error *err)
@@ -217,7 +223,9 @@ static bool setup_plan(struct writer *w, struct error *err)
 
 	requests_begin(r);
 	requests_add_literal(r, setup_sql);
-	if (!requests_add_sql(r, patience_sql, setup_on_patience, w, err) ||
+	if (!requests_add_sql(r,
+		    request_sql(&w->setup_arena, patience_sql, w->options.timeout_us / US_PER_MS),
+		    setup_on_patience, w, err) ||
 		!writer_plan_rights(w, err))
 		return false;
 	requests_add_literal(r, w->options.commit_sync ? "SET synchronous_commit = on"

@@ -531,6 +531,7 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	p->stored_seq = b->last_seq;
 	log_debug("stored", "", "seq=%" PRIu64 " records=%zu messages=%zu us=%" PRId64, b->last_seq,
 		b->records, b->messages_count, clock_mono_us() - p->stored_mono_us);
+	pipeline_probe_stored(p, b);
 	pipeline_trouble_stored(p, b, clock_mono_us() - p->stored_mono_us);
 	p->storing_us += (clock_mono_us() - p->stored_mono_us - p->storing_us) / PIPELINE_RECENT;
 	backoff_reset(&p->backoff);

@@ -22,6 +22,9 @@ enum {
 /* Until the next try, where somebody has to do something first. */
 #define PIPELINE_REFUSED_US (30 * US_PER_SECOND)
 
+/* How long the server may be silent about one record that takes too long at last. */
+#define PIPELINE_PATIENCE_MAX_US (3600 * US_PER_SECOND)
+
 /* How many records a batch may have after trouble, beside what the settings say. */
 struct pipeline_limit {
 	bool on;
@@ -60,6 +63,13 @@ struct probe_targets {
 	bool too_many; /* some are not among them */
 };
 
+/* Rows that the tables took of records that were refused together with the last one of them, up to
+ * `upto`, and were stored without it. */
+struct pipeline_witness {
+	uint64_t upto; /* 0 = no batch was refused */
+	bool tables[PROBE_UPDATED + 1];
+};
+
 /* Whether a record is refused alone (pipeline_probe.c). */
 struct pipeline_probe {
 	bool on;           /* the next batch is a record after it, likely to say something */
@@ -73,6 +83,10 @@ struct pipeline_probe {
 	int refused_count; /* in a row */
 	int beyond;        /* looked at since the tables are known, for the partitions' sake */
 	int rounds;        /* in which it was refused and others were accepted */
+	int lonely;        /* rounds in which there was nobody to compare with ... */
+	int64_t lonely_us; /* ... the time between them, and the last of them */
+	int64_t lonely_mono_us;
+	size_t bytes; /* of its payload */
 	struct probe_targets targets;
 	uint32_t bad; /* as in pipeline_hunt */
 	bool bad_is_dead;
@@ -117,6 +131,7 @@ struct pipeline {
 	struct pipeline_hunt hunt;
 	struct pipeline_probe probe;
 	struct probe_targets probe_others;
+	struct pipeline_witness witness;
 	struct poison_set poison;
 	int failures;        /* of batches since one was stored */
 	int64_t patience_us; /* storage.postgres.timeout, or more */
@@ -183,6 +198,9 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 
 /* A trial of the probe was answered. */
 void pipeline_probe_answered(struct pipeline *p, const struct batch *b, bool accepted);
+
+/* A batch was stored. */
+void pipeline_probe_stored(struct pipeline *p, const struct batch *b);
 
 /* Looks for the next record to be tried; the batch stays empty if none was found yet. False as
  * pipeline_fill(). */

@@ -17,8 +17,14 @@
  *	3. Where the error may be the server's, it takes several rounds, with pauses: each time the
  *	   record is refused while others are accepted. Then it alone is at fault, and the hunt for
  *	   its message begins (pipeline_trouble.c), which becomes a dead letter.
- *	4. If they are refused alike, or if there are none, nothing is set aside. It waits, and says
- *	   for what.
+ *	4. If they are refused alike, nothing is set aside. It waits, and says for what.
+ *	5. If there are no others, it waits for one. But a table that took rows of records which
+ *	   were refused together with this one, once it was left out, takes rows (the witness).
+ *	   And nobody waits for ever: a record that is refused for a long time (LONELY_TIMEOUTS
+ *	   times storage.postgres.timeout), while the database takes the progress, is set aside,
+ *	   unless there is no room for it.
+ *
+ * Where there is no room (a full disk), smaller ones that are accepted say nothing.
  */
 enum {
 	PROBE_TRIALS_MAX = 16,     /* refused in a row; those after them are tried next time */
@@ -29,7 +35,13 @@ enum {
 	PROBE_PATIENT = 3,  /* the same if it may be the server: it may be over in a moment */
 	PROBE_ROUNDS = 6,   /* if it may be the server: some ten seconds */
 	HUNT_TRIES = 2,     /* of each step of the hunt, likewise */
+	LONELY_TIMEOUTS = 10,
+	ROOM_PART = 2,     /* others of at least this part of its size show that there is room */
+	SLOW_TIMEOUTS = 8, /* how long one record is waited for before others are tried */
 };
+
+/* What passed between two rounds counts up to this: beyond, we were not connected. */
+static const int64_t LONELY_PAUSE_US = 20 * US_PER_SECOND;
 
 /* ---- where rows go ---- */
 
@@ -93,11 +105,27 @@ static bool probe_took_so_long(const struct pipeline *p, const struct error *err
 	return granted > 0 && us >= granted;
 }
 
+/* Of itself the server did not say anything. */
+static bool probe_ran_out_of_patience(const struct error *err)
+{
+	return err->slow && err->sqlstate[0] == '\0' && err->kind != ERROR_UNCERTAIN;
+}
+
+static bool probe_was_patient(const struct pipeline *p)
+{
+	int64_t enough_us = SLOW_TIMEOUTS * p->config->storage_postgres_timeout;
+
+	return p->patience_us >=
+	       (enough_us < PIPELINE_PATIENCE_MAX_US ? enough_us : PIPELINE_PATIENCE_MAX_US);
+}
+
 bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
 	const struct error *err)
 {
 	if (b->preparing) /* no row of it was sent */
 		return false;
+	if (probe_ran_out_of_patience(err))
+		return b->records == 1 && (b->trial || probe_was_patient(p));
 	if (pg_error_may_be_a_row(err))
 		return true;
 	if (!pg_error_may_be_the_server(err) || (b->records > 1 && pg_error_is_too_much(err)))
@@ -115,8 +143,11 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 
 	if (probe->seq != b->first_seq) {
 		probe->seq = probe->from = probe->at = b->first_seq;
-		probe->rounds = 0;
+		probe->rounds = probe->lonely = 0;
+		probe->lonely_us = 0;
 	}
+	probe->bytes = b->payload_bytes;
+	writer_set_timeout(p->writer, p->config->storage_postgres_timeout); /* of others */
 	probe->on = true;
 	if (probe->at < probe->from)
 		probe->at = probe->from;
@@ -135,10 +166,34 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 
 static int64_t probe_hunt(struct pipeline *p, const struct batch *b, const struct error *err)
 {
-	if (!pg_error_may_be_a_row(err) && p->hunt.tries++ < HUNT_TRIES)
+	if (!pg_error_may_be_a_row(err) && !probe_ran_out_of_patience(err) &&
+		p->hunt.tries++ < HUNT_TRIES)
 		return backoff_next_us(&p->backoff);
 	p->hunt.tries = 0;
 	return pipeline_trouble_refused(p, b, err, -1) ? 0 : PIPELINE_REFUSED_US;
+}
+
+static void probe_note_refused(struct pipeline *p, const struct batch *b)
+{
+	if (b->last_seq > p->witness.upto)
+		p->witness = (struct pipeline_witness){.upto = b->last_seq};
+}
+
+void pipeline_probe_stored(struct pipeline *p, const struct batch *b)
+{
+	p->probe = (struct pipeline_probe){.on = false};
+	if (b->last_seq > p->witness.upto)
+		p->witness = (struct pipeline_witness){.upto = 0};
+	if (p->witness.upto == 0)
+		return;
+	for (size_t i = 0; i < b->messages_count; i++) {
+		if (b->messages[i].outcome == OUTCOME_DUPLICATE)
+			return; /* perhaps no row of it was written */
+	}
+	targets_of(b, false, &p->probe_others);
+	for (size_t i = 0; i < p->probe_others.count; i++)
+		p->witness.tables[p->probe_others.targets[i].table] |=
+			!p->probe_others.targets[i].leaf;
 }
 
 int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const struct error *err)
@@ -147,6 +202,7 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 
 	if (p->hunt.on && p->hunt.seq == b->first_seq && b->records == 1)
 		return probe_hunt(p, b, err);
+	probe_note_refused(p, b);
 	if (p->failures++ < patient)
 		return backoff_next_us(&p->backoff);
 	if (b->records > 1) {
@@ -154,7 +210,8 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 		return 0;
 	}
 	pipeline_trouble_shrink(p, 1);
-	if (p->probe.tries++ < PROBE_TRIES || b->messages_count == 0)
+	if ((p->probe.tries++ < PROBE_TRIES && !probe_ran_out_of_patience(err)) ||
+		b->messages_count == 0)
 		return backoff_next_us(&p->backoff);
 	probe_begin(p, b, err);
 	return 0;
@@ -164,10 +221,13 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 
 /* Whether the answer to one more record would say something about where it goes. What becomes of
  * its transaction is known once it is tried. */
-static bool probe_is_useful(const struct pipeline_probe *probe, const struct probe_targets *others)
+static bool probe_is_useful(const struct pipeline_probe *probe, const struct probe_targets *others,
+	size_t bytes)
 {
 	bool open = false, shared = false;
 
+	if (pg_error_is_room(&probe->why) && bytes * ROOM_PART < probe->bytes)
+		return false;
 	for (size_t k = 0; k < probe->targets.count; k++) {
 		const struct probe_target *mine = &probe->targets.targets[k];
 
@@ -189,7 +249,7 @@ static bool probe_wants(struct pipeline *p)
 	struct pipeline_probe *probe = &p->probe;
 
 	targets_of(p->filling, true, &p->probe_others);
-	if (!probe_is_useful(probe, &p->probe_others))
+	if (!probe_is_useful(probe, &p->probe_others, p->filling->payload_bytes))
 		return false;
 	if (!probe->useful && probe->whole)
 		probe->from = p->filling->first_seq - 1;
@@ -306,6 +366,42 @@ static const char *probe_lacks(const struct pipeline_probe *probe)
 	return NULL;
 }
 
+/* Whether its tables took rows of those that were refused together with it. */
+static bool probe_has_witness(const struct pipeline *p)
+{
+	const struct pipeline_probe *probe = &p->probe;
+
+	if (!pg_error_may_be_a_row(&probe->why) || probe->seq > p->witness.upto ||
+		probe->targets.too_many)
+		return false;
+	for (size_t i = 0; i < probe->targets.count; i++) {
+		const struct probe_target *t = &probe->targets.targets[i];
+
+		if (t->refused || (!t->accepted && !t->leaf && !p->witness.tables[t->table]))
+			return false;
+	}
+	return true;
+}
+
+/* There are no others, and it was refused for long enough. */
+static bool probe_was_lonely(struct pipeline *p)
+{
+	struct pipeline_probe *probe = &p->probe;
+	int64_t now = clock_mono_us(), pause_us = now - probe->lonely_mono_us;
+
+	if (!probe->ended || probe_lacks(probe) == NULL || probe_is_refused_alike(probe) ||
+		pg_error_is_room(&probe->why)) {
+		probe->lonely = 0;
+		probe->lonely_us = 0;
+		return false;
+	}
+	if (probe->lonely++ > 0)
+		probe->lonely_us += pause_us < LONELY_PAUSE_US ? pause_us : LONELY_PAUSE_US;
+	probe->lonely_mono_us = now;
+	return probe->lonely > PROBE_ROUNDS &&
+	       probe->lonely_us >= LONELY_TIMEOUTS * p->config->storage_postgres_timeout;
+}
+
 static int64_t probe_waits(struct pipeline *p, struct error *err)
 {
 	struct pipeline_probe *probe = &p->probe;
@@ -320,8 +416,10 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 	if (lacks != NULL && !probe_is_refused_alike(probe) && !more) {
 		error_hint(err,
 			"no other message for table %s is there to tell whether record %" PRIu64
-			" alone is refused: it waits for one",
-			lacks, probe->seq);
+			" alone is refused: it waits for one%s",
+			lacks, probe->seq,
+			pg_error_is_room(&probe->why) ? " that is as large"
+						      : ", or for some minutes");
 		return backoff_next_us(&p->backoff);
 	}
 	if (pg_error_may_be_the_server(err)) /* its hint says what to do */
@@ -338,12 +436,15 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 {
 	struct pipeline_probe *probe = &p->probe;
+	bool decided; /* without another to compare with */
 
 	probe->on = false;
-	if (!probe_is_alone(probe))
+	writer_set_timeout(p->writer, p->patience_us);
+	decided = probe_has_witness(p) || probe_was_lonely(p);
+	if (!decided && !probe_is_alone(probe))
 		return probe_waits(p, err);
 	probe->at = probe->from;
-	if (pg_error_may_be_the_server(&probe->why) && ++probe->rounds < PROBE_ROUNDS) {
+	if (!decided && pg_error_may_be_the_server(&probe->why) && ++probe->rounds < PROBE_ROUNDS) {
 		*err = probe->why;
 		error_hint(err,
 			"the tables take other messages: if record %" PRIu64

@@ -20,9 +20,6 @@
 /* A batch may grow while it takes less than this part of the time that was too long. */
 enum { SLOW_MARGIN = 2, SLOW_GROWTH = 4 };
 
-/* How long the server may be silent about one record that takes too long at last. */
-static const int64_t PATIENCE_MAX_US = 3600 * US_PER_SECOND;
-
 /* Failures without anything stored in between after which the next batch is smaller in any case:
  * whatever it is, a server that dies of a batch, say, it may be the size. */
 enum { FAILURES_PATIENT = 2 };
@@ -52,8 +49,8 @@ static void trouble_slow(struct pipeline *p, const struct batch *b, int64_t us)
 	}
 	/* It cannot get smaller: it gets more time. */
 	pipeline_trouble_shrink(p, 1);
-	p->patience_us =
-		p->patience_us < PATIENCE_MAX_US / 2 ? p->patience_us * 2 : PATIENCE_MAX_US;
+	p->patience_us = p->patience_us < PIPELINE_PATIENCE_MAX_US / 2 ? p->patience_us * 2
+								       : PIPELINE_PATIENCE_MAX_US;
 	writer_set_timeout(p->writer, p->patience_us);
 	log_warn("record_too_slow",
 		"one record alone takes longer than storage.postgres.timeout, or than the server "
@@ -68,7 +65,6 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 
 	p->failures = 0;
 	p->hunt.on = false;
-	p->probe = (struct pipeline_probe){.on = false};
 	poison_forget(&p->poison, b->last_seq);
 	if (p->patience_us != p->config->storage_postgres_timeout) {
 		p->patience_us = p->config->storage_postgres_timeout;

@@ -220,6 +220,7 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 			"the certificate of the broker is refused (certificate verify failed): %s",
 			fault);
 		error_hint(&err, "see mqtt.tls_ca and mqtt.tls_crl; trying again does not help");
+		error_needs_person(&err);
 		mqtt_set_down(m, &err);
 		return;
 	}

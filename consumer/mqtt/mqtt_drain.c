@@ -15,13 +15,17 @@ enum { DRAIN_QUIET_ROUNDS = 5 };
 
 static void drain_ask(struct mqtt *m);
 
-static void drain_failed(struct mqtt *m, const char *why)
+/* answered: by the broker, with no; else the connection broke before it could. */
+static void drain_failed(struct mqtt *m, bool answered, const char *why)
 {
 	struct error err;
 
 	error_set(&err, ERROR_TRANSIENT, "subscription",
 		"the broker did not end the subscription to \"%s\": %s", m->all_filters[0], why);
-	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
+	if (answered) {
+		error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
+		error_needs_person(&err);
+	}
 	mqtt_set_down(m, &err);
 	mqtt_disconnect(m);
 }
@@ -47,7 +51,7 @@ static void drain_on_answer5(void *context, MQTTAsync_successData5 *data)
 			count > 1 && i < count ? data->alt.unsub.reasonCodes[i] : data->reasonCode;
 
 		if ((int)code >= REASON_FAILURE) {
-			drain_failed(m, MQTTReasonCode_toString(code));
+			drain_failed(m, true, MQTTReasonCode_toString(code));
 			return;
 		}
 	}
@@ -62,15 +66,15 @@ static void drain_on_answer(void *context, MQTTAsync_successData *data)
 
 static void drain_on_failure5(void *context, MQTTAsync_failureData5 *data)
 {
-	drain_failed(context, (int)data->reasonCode >= REASON_FAILURE
-				      ? MQTTReasonCode_toString(data->reasonCode)
-			      : data->message != NULL ? data->message
-						      : MQTTAsync_strerror(data->code));
+	drain_failed(context, (int)data->reasonCode >= REASON_FAILURE,
+		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
+		: data->message != NULL                 ? data->message
+							: MQTTAsync_strerror(data->code));
 }
 
 static void drain_on_failure(void *context, MQTTAsync_failureData *data)
 {
-	drain_failed(context,
+	drain_failed(context, data->code > 0,
 		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
 }
 
@@ -90,7 +94,7 @@ static void drain_ask(struct mqtt *m)
 	m->messages_before = m->messages;
 	code = MQTTAsync_unsubscribeMany(m->client, (int)m->all_filters_count, m->all_filters, &r);
 	if (code != MQTTASYNC_SUCCESS)
-		drain_failed(m, MQTTAsync_strerror(code));
+		drain_failed(m, false, MQTTAsync_strerror(code));
 }
 
 void mqtt_drain(struct mqtt *m)

@@ -2,14 +2,18 @@
 
 #include "base/log.h"
 
-static void mqtt_subscribe_failed(struct mqtt *m, const char *topic, const char *why)
+/* answered: by the broker, with no; else the connection broke before it could. */
+static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *topic, const char *why)
 {
 	struct error err;
 
 	error_set(&err, ERROR_TRANSIENT, "subscription",
-		"the broker refused the subscription to \"%s\": %s", topic, why);
-	error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
-	error_needs_person(&err);
+		"the broker %s the subscription to \"%s\": %s",
+		answered ? "refused" : "did not answer", topic, why);
+	if (answered) {
+		error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
+		error_needs_person(&err);
+	}
 	mqtt_set_down(m, &err);
 	mqtt_disconnect(m);
 }
@@ -25,7 +29,7 @@ static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 			count > 1 && i < count ? data->alt.sub.reasonCodes[i] : data->reasonCode;
 
 		if ((int)code >= REASON_FAILURE) {
-			mqtt_subscribe_failed(m, m->options.filters[i],
+			mqtt_subscribe_failed(m, true, m->options.filters[i],
 				MQTTReasonCode_toString(code));
 			return;
 		}
@@ -41,7 +45,7 @@ static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
 		int qos = m->options.filters_count > 1 ? data->alt.qosList[i] : data->alt.qos;
 
 		if (qos >= REASON_FAILURE) {
-			mqtt_subscribe_failed(m, m->options.filters[i], "not allowed");
+			mqtt_subscribe_failed(m, true, m->options.filters[i], "not allowed");
 			return;
 		}
 	}
@@ -52,7 +56,7 @@ static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *da
 {
 	struct mqtt *m = context;
 
-	mqtt_subscribe_failed(m, m->options.filters[0],
+	mqtt_subscribe_failed(m, (int)data->reasonCode >= REASON_FAILURE, m->options.filters[0],
 		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
 		: data->message != NULL                 ? data->message
 							: MQTTAsync_strerror(data->code));
@@ -62,7 +66,7 @@ static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data
 {
 	struct mqtt *m = context;
 
-	mqtt_subscribe_failed(m, m->options.filters[0],
+	mqtt_subscribe_failed(m, data->code > 0, m->options.filters[0],
 		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
 }
 
@@ -85,7 +89,7 @@ void mqtt_subscribe(struct mqtt *m)
 	code = MQTTAsync_subscribeMany(m->client, (int)m->options.filters_count, m->options.filters,
 		m->qos, &r);
 	if (code != MQTTASYNC_SUCCESS)
-		mqtt_subscribe_failed(m, m->options.filters[0], MQTTAsync_strerror(code));
+		mqtt_subscribe_failed(m, false, m->options.filters[0], MQTTAsync_strerror(code));
 }
 
 /* The broker keeps subscriptions of an earlier run in the session until they are taken back. */

@@ -221,6 +221,10 @@ static bool hosts_look_up(struct pg_hosts *h, const struct pg_host *item, struct
 		error_set(err, ERROR_TRANSIENT, "connection",
 			"could not translate host name \"%s\" to address: %s", item->host,
 			gai_strerror(failed));
+		if (failed == EAI_NONAME) { /* EAI_AGAIN: whoever knows does not answer */
+			error_needs_person(err);
+			error_hint(err, "see storage.postgres.host: no such host is known");
+		}
 		return false;
 	}
 	for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)

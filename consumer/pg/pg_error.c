@@ -208,6 +208,11 @@ bool pg_error_is_too_much(const struct error *err)
 	return pg_class_of(err->sqlstate)->trait == PG_MUCH;
 }
 
+bool pg_error_is_room(const struct error *err)
+{
+	return strcmp(err->sqlstate, "53100") == 0 || pg_error_is_too_much(err);
+}
+
 bool pg_error_is_other(const struct error *err)
 {
 	return err->sqlstate[0] != '\0' && pg_class_of(err->sqlstate)->trait == PG_OTHER;

@@ -42,6 +42,9 @@ bool pg_error_is_duplicate(const struct error *err);
 /* It was too much at a time: memory, temporary files. */
 bool pg_error_is_too_much(const struct error *err);
 
+/* The server has no room: what is smaller may still find some. */
+bool pg_error_is_room(const struct error *err);
+
 /* The server's answer is not in the table. */
 bool pg_error_is_other(const struct error *err);
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "pg/hosts.h"
 #include "pg/pg_error.h"
+#include "pg/tls_verdict.h"
 
 #include <stdlib.h>
 
@@ -203,6 +204,12 @@ static void session_poll_connect(struct pg_session *s)
 	session_lost(s, NULL);
 }
 
+static void session_refused(const struct pg_session *s, struct error *err)
+{
+	pg_error_from_connecting(err, s->conn);
+	pg_tls_note(err);
+}
+
 /* why: NULL = what libpq says. */
 static void session_lost(struct pg_session *s, const struct error *why)
 {
@@ -214,7 +221,7 @@ static void session_lost(struct pg_session *s, const struct error *why)
 	else if (s->conn == NULL || (s->failed && s->state == SESSION_SETUP))
 		err = s->failure;
 	else if (s->state == SESSION_CONNECTING)
-		pg_error_from_connecting(&err, s->conn);
+		session_refused(s, &err);
 	else
 		pg_error_from_connection(&err, s->conn);
 	if (s->state == SESSION_RUNNING && s->commit_sent)

@@ -130,6 +130,28 @@ static void verdict_ca_file(const PGconn *conn, char *out, size_t size)
 	PQconninfoFree(options);
 }
 
+/* What libpq says of itself has no code; its words are English, since nobody sets a locale. */
+void pg_tls_note(struct error *err)
+{
+	static const char *const words[] = {"certificate verify failed", "does not match host name",
+		"root certificate file", "server does not support SSL, but SSL was required",
+		"private key file", "could not read certificate file",
+		"could not load private key"};
+
+	if (err->sqlstate[0] != '\0')
+		return;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strstr(err->message, words[i]) == NULL)
+			continue;
+		err->kind = ERROR_REFUSED;
+		err->reason = "refused";
+		error_needs_person(err);
+		error_hint(err, "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert and "
+				"ssl_key, and the server's certificate");
+		return;
+	}
+}
+
 void pg_tls_verdict(const PGconn *conn, struct error *err)
 {
 	struct verdict v = {.result = X509_V_OK};
@@ -139,12 +161,7 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 
 	if (err == NULL)
 		return;
-	/* libpq itself names a wrong host. Trying again does not help. */
-	if (strstr(err->message, "does not match host name") != NULL) {
-		err->kind = ERROR_REFUSED;
-		err->reason = "refused";
-		error_needs_person(err);
-	}
+	pg_tls_note(err);
 	if (strstr(err->message, "certificate verify failed") == NULL)
 		return;
 	host = PQhostaddr(conn) != NULL && PQhostaddr(conn)[0] != '\0' ? PQhostaddr(conn)

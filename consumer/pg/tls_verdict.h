@@ -13,8 +13,12 @@
  *
  * If err, from conn's failed try, is such a refusal, its message is made to name the reason with
  * the certificate's names and dates. Any other, or if nothing can be found out, stays as it is; a
- * certificate for another host is REFUSED, too.
+ * certificate for another host, or TLS that one side lacks, is REFUSED, too.
  */
 void pg_tls_verdict(const PGconn *conn, struct error *err);
+
+/* What of this can be said without another handshake, for whoever cannot wait: that trying again
+ * does not help is said of err, if it is so. */
+void pg_tls_note(struct error *err);
 
 #endif

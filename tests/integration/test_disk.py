@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 import rig
-from conftest import Publisher, make_database
+from conftest import Publisher, make_database, run_cli
 
 DISK_MB = 40
 PAYLOAD = "x" * 20000
@@ -124,4 +125,46 @@ def test_what_is_stored_goes_first_and_packing_does_no_harm(
     assert migrated.value("SELECT count(DISTINCT message_id) FROM ocpp_events") == sent
     assert p.running and not p.events("stopping")
     assert p.events("spool_let_go"), files(small_disk / "spool")
+    publish.close()
+
+
+def test_large_row_that_finds_no_room_waits_for_it(small_disk, outage, persister, broker):
+    """Small ones are accepted meanwhile: they say nothing about it."""
+    database = make_database(outage)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    place = small_disk / "tables"
+    place.mkdir()
+    shutil.chown(place, "postgres")
+    day = "2026-01-31"
+    database.rows(f"SELECT ensure_partition('meter_values', '{day} 00:00Z')")
+    with database.connect() as session:
+        session.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+        session.execute("ALTER TABLE meter_values_2026_01_31 SET TABLESPACE small")
+        session.execute("ALTER INDEX meter_values_2026_01_31_pkey SET TABLESPACE small")
+    others = small_disk / "of-somebody-else"
+    fill(others)
+    os.truncate(others, others.stat().st_size - (128 << 10))
+    p = persister({**database.settings(), **broker.settings()})
+    publish = Publisher(broker.port)
+    p.start().wait_event("broker_connected")
+    p.wait_event("database_connected")
+
+    def values(station, count):
+        publish.call(station, "MeterValues", {"connectorId": 1, "meterValue": [
+            {"timestamp": f"{day}T10:{n // 60 % 60:02}:{n % 60:02}.{n // 3600:03}Z",
+             "sampledValue": [{"value": str(n)}]} for n in range(count)]})
+
+    values("large", 5000)
+    for n in range(10):
+        values(f"small{n}", 1)
+    tries = 14  # more than anything that is set aside gets
+    p.wait_metric("ocpp_persister_batches_failed_total", tries)
+    assert p.events("batch_failed", sqlstate="53100")[0]["heals"] == "by_a_person"
+    assert database.value("SELECT count(*) FROM dead_letters") == 0
+    others.unlink()
+    wait_stored(database, p, 11)
+    assert database.value("SELECT count(*) FROM meter_values") == 5010
+    assert database.value("SELECT count(*) FROM dead_letters") == 0
+    p.stop()
+    database.close()
     publish.close()

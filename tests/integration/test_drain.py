@@ -1,6 +1,7 @@
 """What is said of the broker is true at every moment; a worker is taken out of its group."""
 
 import itertools
+import os
 import signal
 import threading
 
@@ -181,6 +182,7 @@ def test_what_is_tried_again_says_what_ends_it(persister, migrated, broker, work
             ({"storage.postgres.port": rig.free_port()}, "database_lost", "by_itself"),
             ({"storage.postgres.password": "wrong"}, "database_lost", "by_a_person"),
             ({"storage.postgres.database": "none"}, "database_lost", "by_a_person"),
+            ({"storage.postgres.ssl_mode": "require"}, "database_lost", "by_a_person"),
             ({"mqtt.url": f"mqtt://127.0.0.1:{rig.free_port()}"}, "broker_lost", "by_itself")]:
         p = persister({**away, **settings}).start()
         said = p.wait_event(event)
@@ -197,3 +199,33 @@ def test_what_is_tried_again_says_what_ends_it(persister, migrated, broker, work
     assert said["heals"] == "by_a_person" and "mqtt.password" in said["hint"]
     p.stop()
     locked.stop()
+
+
+def test_certificates_that_are_refused_need_a_person(persister, migrated, workspace):
+    authority, other = (rig.Certificates(workspace, name) for name in ("authority", "other"))
+    encrypted = rig.Broker(workspace, tls=authority, name="encrypted").start()
+    away = {**migrated.settings(), "mqtt.url": encrypted.tls_url}
+    for settings in [{"mqtt.tls_ca": other.ca},
+                     {"mqtt.tls_ca": authority.ca,
+                      "mqtt.tls_crl": authority.crl(encrypted.certificate)}]:
+        p = persister({**away, **settings}).start()
+        said = p.wait_event("broker_lost")
+        assert said["heals"] == "by_a_person" and "mqtt.tls_" in said["hint"], said
+        p.stop()
+    encrypted.stop()
+
+
+def test_certificate_of_the_database_that_is_refused_needs_a_person(
+        persister, broker, workspace):
+    authority, other = (rig.Certificates(workspace, f"{name}_pg") for name in ("ca", "other"))
+    certificate, key = authority.issue("127.0.0.1")
+    os.chmod(key, 0o600)
+    cluster = rig.Postgres(workspace, fast=True, name="encrypted_pg", settings={
+        "ssl": "on", "ssl_cert_file": f"'{certificate}'", "ssl_key_file": f"'{key}'"}).start()
+    p = persister({**cluster.settings(), **broker.settings(),
+                   "storage.postgres.ssl_mode": "verify-full",
+                   "storage.postgres.ssl_root_cert": other.ca}).start()
+    said = p.wait_event("database_lost")
+    assert said["heals"] == "by_a_person" and "ssl_root_cert" in said["hint"], said
+    p.stop()
+    cluster.stop()

@@ -6,6 +6,7 @@ import threading
 import psycopg
 import pytest
 import rig
+from conftest import run_cli, stored
 
 DAY = "2026-01-31 00:00Z"  # sessions here are not in UTC
 
@@ -259,3 +260,86 @@ def test_temporary_table_cannot_stand_in_for_ours(migrated):
                     "'y' AS time_column, 'day' AS step")
     with pytest.raises(psycopg.errors.UndefinedObject):
         session.execute("SELECT ocpp.ensure_partition('x; --', now())")
+
+
+# ---- partitions of another name ----
+
+def values(publish, station, day, hour=10):
+    publish.call(station, "MeterValues", {"connectorId": 1, "meterValue": [{
+        "timestamp": f"2026-01-{day:02}T{hour:02}:00:00Z", "sampledValue": [{"value": "1"}]}]},
+        id=f"{day}.{hour}")
+
+
+def start(publish, station, id):
+    publish.call(station, "StartTransaction", {
+        "connectorId": 1, "idTag": "T", "meterStart": 0,
+        "timestamp": "2026-01-31T00:00:00Z"}, id=id)
+
+
+BY_ANOTHER_NAME = {
+    "renamed": """ALTER TABLE meter_values_2026_01_31 RENAME TO old_values;
+        ALTER TABLE transaction_events_2026_01 RENAME TO old_events;
+        ALTER TABLE transactions_2026_01 RENAME TO old_transactions;""",
+    "attached again": """ALTER TABLE meter_values DETACH PARTITION meter_values_2026_01_31;
+        ALTER TABLE meter_values_2026_01_31 RENAME TO old_values;
+        ALTER TABLE meter_values ATTACH PARTITION old_values
+            FOR VALUES FROM ('2026-01-31 00:00Z') TO ('2026-02-01 00:00Z');""",
+    "a month for its days": """CREATE TABLE january (LIKE meter_values INCLUDING ALL);
+        INSERT INTO january SELECT * FROM meter_values;
+        DROP TABLE meter_values_2026_01_30, meter_values_2026_01_31;
+        ALTER TABLE meter_values ATTACH PARTITION january
+            FOR VALUES FROM ('2026-01-01 00:00Z') TO ('2026-02-01 00:00Z');""",
+    "a month beside its days": """CREATE TABLE january (LIKE meter_values INCLUDING ALL);
+        INSERT INTO january SELECT * FROM meter_values;
+        ALTER TABLE meter_values DETACH PARTITION meter_values_2026_01_30;
+        ALTER TABLE meter_values DETACH PARTITION meter_values_2026_01_31;
+        ALTER TABLE meter_values ATTACH PARTITION january
+            FOR VALUES FROM (MINVALUE) TO ('2026-02-01 00:00Z');""",
+}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("way", BY_ANOTHER_NAME)
+def test_partition_is_known_by_its_time_not_by_its_name(running, migrated, publish, way, restarted):
+    """It takes what is of its time, and stops nothing."""
+    if way == "a month beside its days":
+        migrated.rows("DROP TABLE meter_values_undated")
+    p = running()
+    values(publish, "a", 30)
+    values(publish, "a", 31)
+    start(publish, "a", "s")
+    stored(migrated, 3)
+    with migrated.connect() as session:
+        session.execute(BY_ANOTHER_NAME[way])
+    if restarted:
+        p.restart()
+    values(publish, "b", 31)
+    values(publish, "b", 30)
+    values(publish, "b", 5)
+    start(publish, "b", "s")
+    values(publish, "a", 31)  # a duplicate
+    publish.result("a", "StartTransaction",
+                   {"transactionId": 5, "idTagInfo": {"status": "Accepted"}}, id="s")
+    stored(migrated, 9)
+    assert migrated.rows("SELECT reason, detail FROM dead_letters") == []
+    assert migrated.value("SELECT count(*) FROM meter_values") == 5
+    assert migrated.value("SELECT count(*) FROM transaction_events") == 2
+    assert migrated.rows("SELECT charge_station_id, transaction_id FROM transactions"
+                         " WHERE transaction_id = '5'") == [("a", "5")]
+
+
+def test_partition_of_a_part_of_a_day_stops_nobody_else(running, migrated, publish):
+    """There is no place for what it does not take, until it is detached."""
+    with migrated.connect() as session:
+        session.execute("""CREATE TABLE morning (LIKE meter_values INCLUDING ALL);
+            ALTER TABLE meter_values ATTACH PARTITION morning
+            FOR VALUES FROM ('2026-01-31 06:00Z') TO ('2026-01-31 12:00Z')""")
+    p = running()
+    values(publish, "a", 31)
+    values(publish, "a", 30)
+    stored(migrated, 2)
+    assert migrated.rows("SELECT reason FROM dead_letters") == [("partition_detached",)]
+    migrated.rows("ALTER TABLE meter_values DETACH PARTITION morning")
+    p.stop()
+    done = run_cli(p.settings, "dead-letters", "requeue", "--all")
+    assert "requeued 1: stored 1, " in done.stdout, done.stdout + done.stderr

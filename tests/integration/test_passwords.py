@@ -165,6 +165,14 @@ def test_risky_choices_are_said_once(persister, settings, wanted):
     assert risks(persister, settings) == wanted
 
 
+@pytest.mark.parametrize("mode, wanted", [("disable", {"ssl_mode"}), ("verify-full", set())])
+def test_choices_of_a_service_file_are_said(persister, tmp_path, mode, wanted):
+    path = tmp_path / "services"
+    path.write_text(f"[meter]\nhost={REMOTE}\npassword=x\nsslmode={mode}\n")
+    assert risks(persister, {"storage.url": "service=meter"},
+                 environment={"PGSERVICEFILE": str(path)}) == wanted
+
+
 def test_running_as_root_is_said(persister):
     p = persister({"mqtt.url": f"mqtt://127.0.0.1:{rig.free_port()}"}).start()
     p.wait_event("started")

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import rig
+from conftest import run_cli
 from test_pipeline import drained, totals
 
 TIME = "2026-01-31T10:00:00Z"
@@ -184,6 +185,74 @@ def test_last_message_waits_for_another_to_compare_with(running, migrated, publi
     assert totals(migrated) == (0, 0, 0, 0)
     tell(publish, [8], ["meter_values"])
     assert_only_bad_is_set_aside(migrated, 2, ["MeterValues"])
+
+
+def captured(path, tables):
+    """A capture of one message for each (station, table)."""
+    with open(path, "w") as f:
+        for n, (station, table) in enumerate(tables):
+            action, request = TOLD[table]
+            f.write(json.dumps({"tst": TIME, "topic": f"cs/in/ocpp1.6/{station}", "qos": 1,
+                                "payload": json.dumps({"type": 2, "action": action, "id": f"m{n}",
+                                                       "request": request})}) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("state", ["42501", "XX000", "58030", "28000"])
+def test_last_message_of_its_table_does_not_wait_for_ever(migrated, tmp_path, state):
+    """There is nobody to compare it with: it is tried for ten times storage.postgres.timeout."""
+    refuse(migrated, "connector_status", state)
+    path = captured(tmp_path / "c", [("cs001", "ocpp_events"), (BAD, "connector_status")])
+    done = run_cli({**migrated.settings(), "storage.postgres.timeout": "1s"}, "replay", path)
+    assert done.returncode == 0, done.stderr
+    assert migrated.value("SELECT count(*) FROM ocpp_events") == 1
+    assert migrated.rows("SELECT charge_station_id, reason FROM dead_letters") == [
+        (BAD, "constraint")]
+
+
+@pytest.mark.parametrize("state", ["42501", "XX000", "55000"])
+def test_those_refused_with_it_and_stored_without_it_speak_for_their_table(
+        migrated, tmp_path, state):
+    """It is the last one of a replay: no others come."""
+    refuse(migrated, "connector_status", state)
+    path = captured(tmp_path / "c", [(f"x{n}", "connector_status") for n in range(20)]
+                    + [(BAD, "connector_status")])
+    done = run_cli({**migrated.settings(), "storage.postgres.timeout": "1h"}, "replay", path)
+    assert done.returncode == 0, done.stderr
+    assert migrated.value("SELECT count(*) FROM connector_status") == 20
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [(BAD,)]
+
+
+def test_row_that_is_too_slow_for_us_is_set_aside(running, migrated, publish):
+    """Without a statement_timeout it is our own patience that ends."""
+    refuse(migrated, "meter_values", "P0001", f"NEW.charge_station_id = '{BAD}' AND"
+           " pg_sleep(3600) IS NOT NULL")
+    running({"storage.postgres.timeout": "1s"})
+    sent = tell(publish)
+    drained(migrated, sent)
+    assert totals(migrated) == (sent, sent - 1, 0, 1)
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [(BAD,)]
+
+
+def test_row_that_somebody_holds_is_waited_for_without_a_lock_timeout(
+        running, migrated, publish):
+    p = running({"storage.postgres.timeout": "1s"})
+    sent = tell(publish)
+    drained(migrated, sent)
+    holder = migrated.connect(autocommit=False)
+    holder.execute(f"SELECT FROM connector_status WHERE charge_station_id = '{BAD}' FOR UPDATE")
+    for n in range(STATIONS):
+        publish.call(f"cs{n:03}", "StatusNotification", {
+            "connectorId": 1, "errorCode": "NoError", "status": "Charging",
+            "timestamp": "2026-01-31T11:00:00Z"}, id="2")
+    tries = 12
+    rig.wait_until(lambda: p.metric("ocpp_persister_batches_failed_total") > tries,
+                   what=lambda: rig.tail(p.log))
+    assert p.events("batch_failed", reason="locked")
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    holder.rollback()
+    drained(migrated, sent + STATIONS)
+    assert totals(migrated) == (sent + STATIONS, sent + STATIONS, 0, 0)
 
 
 LEAF = "meter_values_2026_01_31"

@@ -261,6 +261,7 @@ def test_rights_that_are_missing_are_named_with_the_grants(persister, migrated, 
     p = persister({**migrated.cluster.settings(migrated.name, name, "secret"),
                    **broker.settings()}).start()
     lost = p.wait_event("database_lost")
+    assert lost["heals"] == "by_a_person"
     for what in missing:
         assert what in lost["msg"]
     p.wait_event("broker_connected")  # it has subscribed
