@@ -20,6 +20,7 @@ class ReceivedHistory:
         self.seed, self.random = seed, random.Random(seed)
         self.version = self.random.choice(["1.6", "2.0.1"])
         self.lines = []
+        self.beside = {}  # by number of a line: of which other line a copy comes just before it
         self.statuses = {}  # by EVSE: of the newest
         self.status_events = 0
         self.tokens = {}  # by token of Authorize: the answer that counts, or None
@@ -34,6 +35,9 @@ class ReceivedHistory:
                                          self.late_beside_another,
                                          self.refused, self.answer_alone], 3):
             piece()
+            self._clock += 4 * 3600
+        if self.random.random() < 0.3:
+            self.answered_again()
             self._clock += 4 * 3600
         if self.version == "1.6":
             self.session()
@@ -163,6 +167,22 @@ class ReceivedHistory:
         first, second = self.some(2)
         self.tokens[token] = self.outcome(self.later(0.001, 30), first, id)
         self.outcome(self.later(120, 3000), second, id, "envelope")
+
+    def answered_again(self):
+        """A copy of an answer comes together with the call that it turns out to be of, perhaps long
+        after it was taken for that of the call before; or with one that leaves it without any."""
+        id = self.id()
+        token = self.authorize(self._clock, id)
+        near = self.random.random() < 0.5
+        asked = self.later(1, 20)
+        answered = asked + self.random.uniform(*((0.001, 20) if near else (61, 3000)))
+        status = self.outcome(answered, self.some(1)[0], id, "envelope")
+        other = self.authorize(asked, id)
+        if near:
+            self.tokens[other] = status
+        assert self.tokens[token] is None
+        self.beside[len(self.lines) - 1] = len(self.lines) - 2
+        self._clock = answered
 
     def refused(self):
         """Errors with details, and without: those are absent in one form and {} in another."""

@@ -282,14 +282,20 @@ def captured_in_order(histories):
 
 
 def captured_shuffled(histories, rng):
+    """A copy that comes just before another line (ReceivedHistory.beside) is one with it."""
+    kinds = {"any": [FORMS], "envelope": [ENVELOPES], "both": [ARRAYS, ENVELOPES],
+             "json": [[form for form in FORMS if form.endswith("json")]]}
     lines = []
     for h in histories:
-        for at, direction, envelope, forms in h.lines:
-            kinds = {"any": [FORMS], "envelope": [ENVELOPES], "both": [ARRAYS, ENVELOPES],
-                     "json": [[form for form in FORMS if form.endswith("json")]]}[forms]
-            if rng.random() < 0.125:
-                kinds = kinds * 2
-            lines += [captured(h, at, direction, written(envelope, rng.choice(k))) for k in kinds]
+        for number, (at, direction, envelope, forms) in enumerate(h.lines):
+            times = 2 if rng.random() < 0.125 else 1
+            made = [captured(h, at, direction, written(envelope, rng.choice(k)))
+                    for k in kinds[forms] * times]
+            if number in h.beside:
+                at, direction, envelope, forms = h.lines[h.beside[number]]
+                made[0] = captured(h, at, direction, written(
+                    envelope, rng.choice(kinds[forms][0]))) + made[0]
+            lines += made
     rng.shuffle(lines)
     return lines
 
