@@ -2,6 +2,13 @@
 
 #include "base/error.h"
 
+static int split_order(const struct split *split, struct slice station, struct slice id)
+{
+	int order = slice_compare(split->station, station);
+
+	return order != 0 ? order : slice_compare(split->id, id);
+}
+
 bool splits_add(struct splits **splits, struct arena *arena, size_t max,
 	const struct transaction *t, bool shared_id)
 {
@@ -16,6 +23,9 @@ bool splits_add(struct splits **splits, struct arena *arena, size_t max,
 			return false;
 	}
 	CHECK(s->count < max);
+	CHECK(s->count == 0 || split_order(&s->all[s->count - 1],
+				       cell_text(t->row, TABLE_transactions_charge_station_id),
+				       cell_text(t->row, TABLE_transactions_transaction_id)) < 0);
 	s->all[s->count++] = (struct split){
 		.station = cell_text(t->row, TABLE_transactions_charge_station_id),
 		.id = cell_text(t->row, TABLE_transactions_transaction_id),
@@ -33,10 +43,8 @@ static struct split *splits_find(const struct splits *splits, struct slice stati
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		struct split *split = &splits->all[middle];
-		int order = slice_compare(split->station, station);
+		int order = split_order(split, station, id);
 
-		if (order == 0)
-			order = slice_compare(split->id, id);
 		if (order == 0)
 			return split;
 		if (order < 0)

@@ -22,6 +22,7 @@ enum found_column {
 	FOUND_LINK,
 	FOUND_DISTANCE,
 	FOUND_COST,
+	FOUND_VALUE_FLAGS, /* of the meter values within the event */
 };
 
 static const int found_columns[] = {KEY_STATION, KEY_TIME, KEY_EVSE, KEY_DIGEST,
@@ -123,6 +124,9 @@ static bool found_fact(struct arena *arena, const PGresult *result, int i,
 			.result_digest = (uint64_t)result_int8(result, i, FOUND_RESULT_DIGEST)};
 	if (!transaction_add_event(t, event, out->linked ? &out->link : NULL, arena))
 		return false;
+	if (!PQgetisnull(result, i, FOUND_VALUE_FLAGS))
+		t->row->cells[TABLE_transactions_flags].number |=
+			result_int4(result, i, FOUND_VALUE_FLAGS);
 	if (out->linked)
 		transaction_add_answer(t, found_text(arena, result, i, FOUND_STATUS),
 			found_text(arena, result, i, FOUND_GROUP), &out->link);

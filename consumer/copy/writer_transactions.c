@@ -241,7 +241,8 @@ static bool merge_one(struct writer *w, size_t i, struct error *err)
 	struct batch *b = w->work.batch;
 	struct transaction *t = b->transactions[i];
 
-	if (w->work.split[i] || t->resplit)
+	/* What stands for itself has one event, and nothing to be split into. */
+	if (slice_is_absent(t->shared_id) && (w->work.split[i] || t->resplit))
 		return merge_split(w, t, t->shared) || request_arena_full(err);
 	if (w->work.known[i] != NULL)
 		return merge_known(w, i, err);

@@ -147,6 +147,7 @@ static struct session *session_new(struct sweep *s, struct session_fact *f)
 
 	*session = (struct session){.t = f->t,
 		.fact = f,
+		.key = fact_digest(f),
 		.started = f->start && !f->apart,
 		.open = f->start && !f->apart,
 		.seq = fact_seq(f)};
@@ -358,6 +359,9 @@ static bool sweep_start(struct sweep *s, struct session_fact *f, bool alone)
 	if (continued != NULL) {
 		if (fact_seq(f) > continued->seq)
 			continued->seq = fact_seq(f);
+		/* Which of them came first says nothing. */
+		if (facts_are_one_start(continued->fact, f) && fact_digest(f) < continued->key)
+			continued->key = fact_digest(f);
 		return session_take(s, continued, f);
 	}
 	for (size_t i = 0; i < s->open_count; i++) {
@@ -485,7 +489,7 @@ static bool set_key(struct session *session, const struct sessions *sessions, bo
 
 	if (session->t == NULL || (whole && sessions->count == 1))
 		return true;
-	snprintf(text, sizeof(text), "%016" PRIx64, fact_digest(session->fact));
+	snprintf(text, sizeof(text), "%016" PRIx64, session->key);
 	key = arena_copy(arena, slice_from_cstr(text));
 	cell_set_text(session->t->row, TABLE_transactions_start_key, key);
 	return !slice_is_absent(key);

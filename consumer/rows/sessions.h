@@ -51,6 +51,7 @@ struct session {
 	const struct session_fact *fact; /* the start; the first event, where no start was seen */
 	bool fresh; /* nothing before it matters to it, nor to what comes after it */
 
+	uint64_t key; /* the digest of that event; of a start that was sent again the lowest */
 	bool started;
 	bool open;
 	int64_t seq; /* 2.x: of its last start */

@@ -454,7 +454,9 @@ static bool merge_starts(struct transaction *into, const struct transaction *fro
 	struct rank *from_start)
 {
 	struct rank *start = &into->ranks[GROUP_START];
-	bool again = ((start->kind | from->ranks[GROUP_START].kind) & RANK_AGAIN) != 0;
+	/* An event that stands for itself is found again with another answer, and has no other. */
+	bool alone = !slice_is_absent(into->shared_id) || !slice_is_absent(from->shared_id);
+	bool again = !alone && ((start->kind | from->ranks[GROUP_START].kind) & RANK_AGAIN) != 0;
 
 	*from_start = from->ranks[GROUP_START];
 	from_start->kind &= ~RANK_AGAIN;
@@ -462,7 +464,7 @@ static bool merge_starts(struct transaction *into, const struct transaction *fro
 	if (ranks_conflict(start, from_start)) {
 		into->row->cells[TABLE_transactions_flags].number |= FLAG_duplicate_start;
 		into->resplit = true;
-	} else if (start->kind != 0 && from_start->kind != 0 &&
+	} else if (!alone && start->kind != 0 && from_start->kind != 0 &&
 		   into->row->cells[TABLE_transactions_started_at].number == TIME_UNDATED) {
 		again |= rank_compare(start, from_start) != 0;
 	}

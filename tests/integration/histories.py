@@ -10,6 +10,7 @@ import random
 EPOCH = datetime.datetime(2026, 1, 30, 21, 0, tzinfo=datetime.timezone.utc)
 TOKENS = ["DEADBEEF", "deadbeef", "38748383L7337848H823", "A", "tok\u00e9n"]
 ODD_TIMES = ["1970-01-01T00:00:00Z", "2031-05-05T12:00:00Z", "2026-01-31T24:00:00Z", "yesterday"]
+NO_TIMES = ["1970-01-01T00:00:00Z", "yesterday"]
 ODD_IDS = [-1, 0, 2**31, 9223372036854766666, 9007199254740993]
 
 
@@ -24,12 +25,16 @@ class History:
         self.messages = []
         self.energies = {}  # by token: Wh, where all is well with it
         self._ids = 0
+        self._ends = []  # (request, a time that it could have)
         self._clock = self.random.randrange(0, 3 * 86400)
         self.status()
         if self.version == "1.6" and self.chance(0.2):
             self.pair16()
+        if self.version == "1.6" and self.chance(0.2):
+            self.refused16()
         for number in range(self.random.randint(1, 3)):
             (self.session16 if self.version == "1.6" else self.session201)(number)
+        self.date_ends()
 
     # ---- how to say it ----
 
@@ -79,6 +84,34 @@ class History:
                     "connectorStatus": status, "timestamp": at})
 
     # ---- OCPP 1.6 ----
+
+    def date_ends(self):
+        """An end without a time counts at its receipt: of an id with several sessions it is of
+        another one in another order."""
+        starts = {}
+        for _, envelope in self.messages:
+            if envelope["action"] == "StartTransaction" and envelope["type"] == 3:
+                id = envelope["response"]["transactionId"]
+                starts[id] = starts.get(id, 0) + 1
+        for request, at in self._ends:
+            if request["timestamp"] in NO_TIMES and starts.get(request["transactionId"], 0) > 1:
+                request["timestamp"] = at
+
+    def refused16(self):
+        """Without a clock: a start that is refused with the id of none, sent again or not,
+        and an end with that id, whose values are odd. Each of them stands for itself."""
+        id = -1 if self.energies else self.random.choice([-1, 0])
+        meter = self.random.randint(0, 10**6)
+        request = {"connectorId": 1, "idTag": self.token(), "meterStart": meter,
+                   "timestamp": self.random.choice([*NO_TIMES, self.later()])}
+        for _ in range(self.random.randint(1, 2)):
+            number = self.call("StartTransaction", request)
+            self.result("StartTransaction", number, {
+                "transactionId": id, "idTagInfo": {"status": "Invalid"}})
+        self.call("StopTransaction", {
+            "transactionId": id, "meterStop": meter, "timestamp": self.later(),
+            "transactionData": [{"timestamp": self.later(60), "sampledValue": [
+                {"value": self.random.choice(["NaN", f"{meter}"])}]}]})
 
     def values16(self, meter):
         samples = [{"value": f"{meter}"}]
@@ -186,6 +219,7 @@ class History:
             request["reason"] = self.random.choice(["Local", "Remote", "EVDisconnected"])
         if sent and self.chance(0.3):
             request["transactionData"] = sent
+        self._ends.append((request, self.time(self._clock)))
         number = self.call("StopTransaction", request)
         if self.chance(0.5):
             self.result("StopTransaction", number, {"idTagInfo": {"status": "Accepted"}})

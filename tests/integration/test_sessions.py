@@ -185,6 +185,56 @@ def test_start_without_a_time_is_one_start_however_often_it_is_answered(world, o
     assert sessions(world, station, "energy_wh::integer, start_key") == [(600, "")]
 
 
+@pytest.mark.parametrize("id", [0, -1])
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_start_without_a_time_that_was_refused_stays_however_often_it_is_answered(
+        world, id, count):
+    """Its row went away when another answer fitted it better, and with it what keeps the sessions
+    of other stations in the batch apart."""
+    station, other = world.station(), world.station()
+    call, answer = start((1, "T", "08:00:00Z", 1000), id, "Invalid")
+    call[1]["request"]["timestamp"] = "1970-01-01T00:00:00Z"
+    for message in (answer, call, answer, call, answer)[:count]:
+        send(world, station, [message])
+        send(world, other, start(ALICE, 0)[::-1])
+        world.rows("SELECT 1")  # waits
+    assert sessions(world, station, f"transaction_id LIKE '{id}@%', id_token") == [
+        (True, "T")]
+    assert sessions(world, other, "transaction_id, id_token") == [("0", "ALICE")]
+
+
+def test_start_that_was_sent_again_has_one_key_whichever_came_first(world):
+    """A session of an id that is used again, of a station without a clock."""
+    keys = set()
+    copies = [start(ALICE), start(ALICE)]
+    for copy, id in zip(copies, ("a", "b")):
+        for _, message in copy:
+            message["id"] = id
+        copy[0][1]["request"]["timestamp"] = "1970-01-01T00:00:00Z"
+    for one, two in (copies, copies[::-1]):
+        station = world.station()
+        send(world, station, start((2, "LATER", "09:00:00Z", 100)) + one + two)
+        keys.update(world.rows("SELECT start_key FROM sessions WHERE charge_station_id = ?"
+                               " AND id_token = 'ALICE'", station))
+        assert len(sessions(world, station)) == 2
+    assert len(keys) == 1 and keys != {("",)}
+
+
+@pytest.mark.parametrize("id", [0, 9])
+def test_flags_of_an_end_are_its_own_however_its_session_was_made(world, id):
+    """What is odd about its values is in the flags of the session, not in those of the end; also
+    when the sessions of the id are made anew from their events."""
+    station = world.station()
+    data = [{"timestamp": DAY + "08:30:00Z", "sampledValue": [{"value": "many"}]}]
+    messages = stop(id, "11:00:00Z", 20000, transactionData=data)
+    for more in ([], start(BOB, id), start((1, "T", "12:00:00Z", 100), id)):
+        send(world, station, messages + more)
+        messages = []
+        assert world.rows("SELECT stop_flags, flag_names(flags)::text[] FROM transactions"
+                          " WHERE charge_station_id = ? AND meter_stop IS NOT NULL",
+                          station) == [(0, ["value_not_number"])]
+
+
 def test_values_of_an_id_that_is_used_again_go_by_time_and_connector(world):
     station = world.station()
     send(world, station, start(ALICE) + start(BOB) + stop(9, "09:00:00Z", 1500, "ALICE")

@@ -54,8 +54,7 @@ WITH asked AS MATERIALIZED (
         OFFSET 0) e
 )
 SELECT f.n, f.since, f.kind, f.charge_station_id, f.event_time, f.evse_id, f.digest,
-    f.received_at,
-    f.flags | coalesce((f.readings ->> 'flags')::integer, 0), f.connector_id, f.ocpp_version, f.event_type, f.seq_no,
+    f.received_at, f.flags, f.connector_id, f.ocpp_version, f.event_type, f.seq_no,
     f.trigger_reason, f.charging_state, f.id_token, f.id_token_type, f.meter_start::text,
     f.meter_stop::text, f.stopped_reason, f.offline, f.reservation_id, f.remote_start_id,
     (f.readings -> 'start' ->> 0)::integer, (f.readings -> 'start' ->> 1)::bigint,
@@ -63,19 +62,19 @@ SELECT f.n, f.since, f.kind, f.charge_station_id, f.event_time, f.evse_id, f.dig
     (f.readings -> 'stop' ->> 0)::integer, (f.readings -> 'stop' ->> 1)::bigint,
     (f.readings -> 'stop' ->> 2)::bigint, f.readings -> 'stop' ->> 3,
     f.result_received_at, f.result_digest, f.id_token_status, f.group_id_token, f.link_kind,
-    f.distance_us, NULL::text
+    f.distance_us, NULL::text, (f.readings ->> 'flags')::integer
 FROM found f
 UNION ALL
 SELECT a.n, a.since, 'c', NULL, NULL, NULL, c.digest, c.received_at, NULL, NULL, NULL, NULL,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.total_cost::text
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.total_cost::text, NULL
 FROM asked a
 JOIN transaction_costs c ON c.charge_station_id = a.charge_station_id
     AND c.transaction_id = a.transaction_id AND c.received_at >= a.since
 UNION ALL
 SELECT a.n, a.since, 'f', NULL, w.event_time, w.evse_id, NULL, w.event_time, w.flags, NULL, NULL,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM asked a
 JOIN transaction_flags w ON w.charge_station_id = a.charge_station_id
     AND w.transaction_id = a.transaction_id AND w.event_time >= a.since
