@@ -222,6 +222,12 @@ static void logs_of_central_systems_are_read(void **state)
 		{"{time} {station} {direction} {frame}",
 			"2026-01-31 05:32:25 +01:00 cs1 <- [2,\"1\",\"Heartbeat\",{}]",
 			"cs/in/ocpp1.6/cs1", "[2,\"1\",\"Heartbeat\",{}]", "2026-01-31T04:32:25Z"},
+		{"{time} {station} {direction} {frame}",
+			"2026-01-31 05:32:25.5 UTC cs1 <- [3,\"1\",{}]", "cs/in/ocpp1.6/cs1",
+			"[3,\"1\",{}]", "2026-01-31T05:32:25.5Z"},
+		{"[{time}] {station} {direction} {frame}",
+			"[2026/01/31 05:32:25 GMT] UTC <- [3,\"1\",{}]", "cs/in/ocpp1.6/UTC",
+			"[3,\"1\",{}]", "2026-01-31T05:32:25Z"},
 		{"{time} {station} {direction} {frame}", "2026-01-31T05:32:25Z cs1 -> [3,\"1\",{}]",
 			"cs/out/ocpp1.6/cs1", "[3,\"1\",{}]", "2026-01-31T05:32:25Z"},
 	};

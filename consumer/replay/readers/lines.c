@@ -59,15 +59,29 @@ static bool lines_time_seconds(struct slice text, int64_t *us_out)
 	return true;
 }
 
-/* RFC 3339 as logs write it: 2026/01/31 06:32:25,038 +01:00. */
+/* Words for Z at the end, with the blank before them. */
+static size_t lines_utc_size(struct slice text)
+{
+	static const char *const words[] = {" UTC", " GMT"};
+	size_t size = sizeof(" UTC") - 1;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words) && text.size > size; i++) {
+		if (memcmp(text.data + text.size - size, words[i], size) == 0)
+			return size;
+	}
+	return 0;
+}
+
+/* RFC 3339 as logs write it: 2026/01/31 06:32:25,038 +01:00, or with UTC for Z. */
 static enum iso8601_form lines_time_iso(struct slice text, int64_t *us_out)
 {
 	enum { DATE = 10, SLASH1 = 4, SLASH2 = 7 };
 	char fixed[LINES_TIME_BYTES];
-	size_t size = 0;
+	size_t size = 0, utc = lines_utc_size(text);
 
 	if (text.size >= sizeof(fixed))
 		return ISO8601_INVALID;
+	text.size -= utc;
 	for (size_t i = 0; i < text.size; i++) {
 		if (text.data[i] == ' ' && i != DATE)
 			continue; /* before the zone */
@@ -75,6 +89,8 @@ static enum iso8601_form lines_time_iso(struct slice text, int64_t *us_out)
 					? '-'
 					: (char)text.data[i];
 	}
+	if (utc > 0)
+		fixed[size++] = 'Z';
 	return iso8601_parse(slice_of(fixed, size), us_out);
 }
 
@@ -376,7 +392,7 @@ static bool lines_may_be_time(struct slice text)
 {
 	for (size_t i = 0; i < text.size; i++) {
 		if (!isdigit(text.data[i]) &&
-			(text.data[i] == '\0' || strchr("-/:., +TtZz", text.data[i]) == NULL))
+			(text.data[i] == '\0' || strchr("-/:., +TtZzUCGM", text.data[i]) == NULL))
 			return false;
 	}
 	return text.size < LINES_TIME_BYTES;
