@@ -123,22 +123,34 @@ static int folder_temporary(char path[static PATH_MAX], struct error *err)
 	return fd;
 }
 
-/* In its other form, if the log has packed it since it was listed. -1 = it is gone. */
-static int folder_find(struct folder_reader *r, const struct folder *folder,
-	const struct folder_file *file)
+/* Whether it is not there; to open a link or a pipe in its place is an error. */
+static bool folder_open_file(struct folder_reader *r, struct error *err)
+{
+	struct stat status;
+
+	r->fd = fs_open(r->path, FS_OWN, err);
+	return r->fd < 0 && lstat(r->path, &status) != 0 && errno == ENOENT;
+}
+
+/* In its other form, if the log has packed it since it was listed. GONE, FAILED or OPENED. */
+static enum folder_opened folder_find(struct folder_reader *r, const struct folder *folder,
+	const struct folder_file *file, struct error *err)
 {
 	char name[ARCHIVE_NAME_BYTES];
-	int fd;
+	bool gone;
 
 	snprintf(r->path, sizeof(r->path), "%s/%s", folder->dir, file->name);
 	r->archived = file->archived;
-	fd = open(r->path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 || errno != ENOENT || file->archived)
-		return fd;
-	archive_name(file->first_seq, name);
-	snprintf(r->path, sizeof(r->path), "%s/%s", folder->dir, name);
-	r->archived = true;
-	return open(r->path, O_RDONLY | O_CLOEXEC);
+	gone = folder_open_file(r, err);
+	if (gone && !file->archived) {
+		archive_name(file->first_seq, name);
+		snprintf(r->path, sizeof(r->path), "%s/%s", folder->dir, name);
+		r->archived = true;
+		gone = folder_open_file(r, err);
+	}
+	if (r->fd >= 0)
+		return FOLDER_OPENED;
+	return gone ? FOLDER_GONE : FOLDER_FAILED;
 }
 
 static enum folder_opened folder_unpack(struct folder_reader *r, struct error *err)
@@ -163,17 +175,11 @@ static enum folder_opened folder_unpack(struct folder_reader *r, struct error *e
 enum folder_opened folder_open(struct folder_reader *r, const struct folder *folder, size_t i,
 	struct folder_events events, struct error *err)
 {
-	enum folder_opened opened = FOLDER_OPENED;
+	enum folder_opened opened;
 
 	*r = (struct folder_reader){.events = events, .fd = -1};
-	r->fd = folder_find(r, folder, &folder->files[i]);
-	if (r->fd < 0 && errno == ENOENT)
-		return FOLDER_GONE;
-	if (r->fd < 0) {
-		error_set_errno(err, ERROR_FATAL, "disk", "could not open \"%s\"", r->path);
-		return FOLDER_FAILED;
-	}
-	if (r->archived)
+	opened = folder_find(r, folder, &folder->files[i], err);
+	if (opened == FOLDER_OPENED && r->archived)
 		opened = folder_unpack(r, err);
 	if (opened != FOLDER_OPENED || segment_reader_init(&r->reader, r->fd, r->path, err))
 		return opened;
@@ -192,8 +198,7 @@ bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i)
 	*r = (struct folder_reader){.fd = -1};
 	if (!folder->files[i].archived)
 		return false;
-	r->fd = folder_find(r, folder, &folder->files[i]);
-	if (r->fd < 0)
+	if (folder_find(r, folder, &folder->files[i], NULL) != FOLDER_OPENED)
 		return false;
 	whole = archive_summary_read(r->fd, r->path, &summary, NULL) && summary.whole;
 	folder_close(r);

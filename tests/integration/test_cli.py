@@ -87,3 +87,22 @@ def test_settings_of_the_pool_that_contradict_each_other_are_refused(name):
                       ("connect_timeout=0", "must be more than 0")]:
         done = check(base + bad)
         assert done.returncode != 0 and says in done.stderr, (bad, done.stderr)
+
+
+@pytest.mark.parametrize("name", ["00000000000000000001.seg", "00000000000000000001.seg.zst"])
+@pytest.mark.parametrize("what", ["link", "pipe", "folder"])
+def test_what_only_looks_like_a_segment_is_not_read(tmp_path, name, what):
+    """A link may lead anywhere, and a pipe would be waited for."""
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    if what == "link":
+        (tmp_path / "secret").write_bytes(b"secret")
+        (folder / name).symlink_to(tmp_path / "secret")
+    else:
+        (os.mkfifo if what == "pipe" else os.mkdir)(folder / name)
+    for command in (["ls"], ["cat"], ["verify"], ["export", "maeve"]):
+        done = run_cli({"spool.dir": folder}, "spool", *command, timeout=120)
+        assert done.returncode != 0 and "secret" not in done.stdout, command
+        assert name in done.stderr, command
+        assert "is a symbolic link" in done.stderr if what == "link" else (
+            "is not a regular file" in done.stderr), command
