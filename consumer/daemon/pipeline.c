@@ -44,8 +44,7 @@ static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events);
 static void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events);
 static void pipeline_log_trouble(struct pipeline *p, const char *event, const struct error *err,
 	int64_t wait_us);
-static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
-	enum pipeline_retry what);
+static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us, bool unsure);
 
 /* ---- making ---- */
 
@@ -162,42 +161,73 @@ void pipeline_free(struct pipeline **pipeline)
 	free(p);
 }
 
-void pipeline_start(struct pipeline *p)
+/* ---- the state ---- */
+
+/* The states that may follow each, as bits; every one but ENDED may be followed by ENDED. */
+#define AFTER(state) (1U << (state))
+static const unsigned pipeline_next[] = {
+	[PIPELINE_NEW] = AFTER(PIPELINE_CONNECTING),
+	[PIPELINE_CONNECTING] = AFTER(PIPELINE_READY) | AFTER(PIPELINE_LOST),
+	[PIPELINE_LOST] = AFTER(PIPELINE_CONNECTING),
+	[PIPELINE_READY] = AFTER(PIPELINE_STORING) | AFTER(PIPELINE_PAUSED) |
+			   AFTER(PIPELINE_UNSURE) | AFTER(PIPELINE_LOST),
+	[PIPELINE_STORING] = AFTER(PIPELINE_READY) | AFTER(PIPELINE_PAUSED) |
+			     AFTER(PIPELINE_UNSURE) | AFTER(PIPELINE_LOST) | AFTER(PIPELINE_LAST),
+	[PIPELINE_LAST] = 0,
+	[PIPELINE_PAUSED] = AFTER(PIPELINE_READY) | AFTER(PIPELINE_LOST),
+	[PIPELINE_UNSURE] = AFTER(PIPELINE_CONNECTING) | AFTER(PIPELINE_LOST),
+	[PIPELINE_ENDED] = 0,
+};
+
+static void pipeline_enter(struct pipeline *p, enum pipeline_state state)
 {
-	ev_timer_start(p->loop, &p->tick);
-	writer_open(p->writer);
+	bool ends = state == PIPELINE_ENDED && p->state != PIPELINE_ENDED;
+
+	CHECK(ends || (pipeline_next[p->state] & AFTER(state)) != 0);
+	p->state = state;
+	/* The writer has a batch in these two; it may keep the last one when we end. */
+	CHECK((p->storing != NULL) == (state == PIPELINE_STORING || state == PIPELINE_LAST) ||
+		state == PIPELINE_ENDED);
 }
 
-/* ---- going on ---- */
+static void pipeline_end(struct pipeline *p)
+{
+	pipeline_enter(p, PIPELINE_ENDED);
+	ev_timer_stop(p->loop, &p->retry);
+}
+
+static void pipeline_drained(struct pipeline *p)
+{
+	pipeline_end(p);
+	p->events.on_drained(p->events.context);
+}
 
 static void pipeline_fatal(struct pipeline *p, const struct error *err)
 {
-	bool stopping = p->stopping; /* then somebody waits for the end already */
+	bool awaited = p->state == PIPELINE_LAST;
 
-	p->stopped = true;
-	ev_timer_stop(p->loop, &p->retry);
+	pipeline_end(p);
 	p->events.on_fatal(p->events.context, err);
-	if (stopping)
+	if (awaited)
 		p->events.on_drained(p->events.context);
 }
 
-/* Call pipeline_on_retry() after a while. */
-static void pipeline_wait(struct pipeline *p, int64_t us, enum pipeline_retry what)
+/* In a state that pipeline_on_retry() ends. */
+static void pipeline_wait(struct pipeline *p, enum pipeline_state state, int64_t us)
 {
-	p->waiting = true;
-	p->retry_what = what;
+	pipeline_enter(p, state);
 	ev_timer_stop(p->loop, &p->retry);
 	ev_timer_set(&p->retry, (double)us / (double)US_PER_SECOND, 0.);
 	ev_timer_start(p->loop, &p->retry);
 }
 
-static void pipeline_finish_stopping(struct pipeline *p)
+/* ---- going on ---- */
+
+void pipeline_start(struct pipeline *p)
 {
-	if (p->stopped)
-		return;
-	p->stopped = true;
-	ev_timer_stop(p->loop, &p->retry);
-	p->events.on_drained(p->events.context);
+	pipeline_enter(p, PIPELINE_CONNECTING);
+	ev_timer_start(p->loop, &p->tick);
+	writer_open(p->writer);
 }
 
 /*
@@ -210,7 +240,7 @@ static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events)
 	struct error err;
 
 	(void)events;
-	if (p->storing == NULL || p->closed || p->caught_up || p->probe.on) {
+	if (p->state != PIPELINE_STORING || p->supply != SUPPLY_OPEN || p->probe.on) {
 		ev_idle_stop(loop, w);
 	} else if (!pipeline_fill(p, PIPELINE_SLICE_RECORDS, &err)) {
 		ev_idle_stop(loop, w);
@@ -239,13 +269,13 @@ static void pipeline_go_on_probing(struct pipeline *p)
 	int64_t wait_us;
 
 	if (!pipeline_probe_is_over(p)) { /* after whatever else the loop has to do */
-		pipeline_wait(p, 0, RETRY_BATCH);
+		pipeline_wait(p, PIPELINE_PAUSED, 0);
 		return;
 	}
 	wait_us = pipeline_probe_end(p, &err);
 	if (wait_us > 0)
 		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
-	pipeline_again(p, p->filling, wait_us, wait_us > 0 ? RETRY_POSITION : RETRY_BATCH);
+	pipeline_again(p, p->filling, wait_us, wait_us > 0);
 }
 
 /*
@@ -259,7 +289,7 @@ static int64_t pipeline_early_us(const struct pipeline *p)
 	int64_t target_us = p->config->batch_latency_target;
 	int64_t waited_us = clock_wall_us() - p->filling->oldest_received_us;
 
-	if (p->closed || !p->caught_up || p->hunt.on || p->probe.on || p->limit.on ||
+	if (p->supply != SUPPLY_CAUGHT_UP || p->hunt.on || p->probe.on || p->limit.on ||
 		clock_mono_us() - p->stored_mono_us >= target_us)
 		return 0;
 	if (waited_us < 0)
@@ -292,39 +322,40 @@ static void pipeline_send(struct pipeline *p)
 	if (p->filling->records == 0 || pipeline_waits_for_more(p))
 		return;
 	pipeline_take_batch(p);
+	/* Nothing is left out: only trials are about other records than the next ones. */
+	CHECK(p->storing->trial || p->storing->last_seq > p->stored_seq);
+	pipeline_enter(p, PIPELINE_STORING);
 	p->stored_mono_us = clock_mono_us();
 	writer_store(p->writer, p->storing);
-	if (!p->caught_up)
+	if (p->supply == SUPPLY_OPEN)
 		ev_idle_start(p->loop, &p->slack);
 }
 
-void pipeline_wake(struct pipeline *p)
+/* Nothing is stored at the moment. */
+static void pipeline_go_on(struct pipeline *p)
 {
 	struct error err;
 
-	p->caught_up = false;
-	if (p->stopped || !p->positioned || p->waiting)
-		return;
-	if (p->storing != NULL) {
-		if (!p->stopping)
-			ev_idle_start(p->loop, &p->slack);
-		return;
-	}
-	if (p->stopping) {
-		pipeline_finish_stopping(p);
-		return;
-	}
 	if (!(p->probe.on ? pipeline_probe_fill(p, &err) : pipeline_fill(p, SIZE_MAX, &err))) {
 		pipeline_fatal(p, &err);
 		return;
 	}
 	if (!writer_is_ready(p->writer) || pipeline_maintain(p))
 		return;
-	if (p->probe.on && p->filling->records == 0) {
+	if (p->probe.on && p->filling->records == 0)
 		pipeline_go_on_probing(p);
-		return;
-	}
-	pipeline_send(p);
+	else
+		pipeline_send(p);
+}
+
+void pipeline_wake(struct pipeline *p)
+{
+	if (p->supply == SUPPLY_CAUGHT_UP)
+		p->supply = SUPPLY_OPEN;
+	if (p->state == PIPELINE_READY)
+		pipeline_go_on(p);
+	else if (p->state == PIPELINE_STORING)
+		ev_idle_start(p->loop, &p->slack);
 }
 
 static void pipeline_on_idle(void *context)
@@ -334,16 +365,17 @@ static void pipeline_on_idle(void *context)
 
 void pipeline_stop(struct pipeline *p)
 {
-	p->stopping = true;
-	if (p->stopped) /* by a failure: what it has under way is not waited for */
+	if (p->state == PIPELINE_STORING)
+		pipeline_enter(p, PIPELINE_LAST);
+	else if (p->state == PIPELINE_ENDED) /* by a failure: nothing under way is waited for */
 		p->events.on_drained(p->events.context);
-	else if (p->storing == NULL)
-		pipeline_finish_stopping(p);
+	else if (p->state != PIPELINE_LAST)
+		pipeline_drained(p);
 }
 
 bool pipeline_is_ready(const struct pipeline *p)
 {
-	return p->positioned && !p->waiting;
+	return pipeline_positioned(p);
 }
 
 bool pipeline_is_attaching(const struct pipeline *p)
@@ -384,6 +416,8 @@ static void pipeline_on_ready(void *context, const struct position *at)
 	struct error err;
 	uint64_t lost = 0, seq = at->seq;
 
+	if (p->state == PIPELINE_ENDED)
+		return;
 	metrics_add(&p->metrics->database_connects, 1);
 	if (p->stored_known && p->stored_seq > seq)
 		log_warn("database_went_back",
@@ -391,11 +425,10 @@ static void pipeline_on_ready(void *context, const struct position *at)
 			"over; "
 			"the log feeds it again",
 			"had=%" PRIu64 " has=%" PRIu64, p->stored_seq, seq);
-	p->storing = NULL;
 	batch_reset(&p->batches[0]);
 	batch_reset(&p->batches[1]);
 	p->log->drop_window(p->log->context);
-	p->closed = p->caught_up = false;
+	p->supply = SUPPLY_OPEN;
 	if (!pipeline_position(p, at, &lost, &err)) {
 		pipeline_fatal(p, &err);
 		return;
@@ -411,7 +444,7 @@ static void pipeline_on_ready(void *context, const struct position *at)
 	}
 	p->stored_seq = seq;
 	p->stored_known = true;
-	p->positioned = true;
+	pipeline_enter(p, PIPELINE_READY);
 	log_info("database_connected", "", "seq=%" PRIu64, seq);
 	p->partitions_made_us = p->pruned_us = INT64_MIN / 2; /* due */
 	pipeline_wake(p);
@@ -447,16 +480,17 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 	struct error err = *lost;
 	int64_t wait_us;
 
+	if (p->state == PIPELINE_ENDED)
+		return;
 	if (p->storing != NULL)
 		pipeline_lost_with(p, p->storing, &err);
-	p->positioned = false;
 	p->storing = NULL;
-	if (p->stopping) {
-		pipeline_finish_stopping(p);
+	if (p->state == PIPELINE_LAST) {
+		pipeline_drained(p);
 		return;
 	}
 	if (err.kind == ERROR_OUTDATED && p->events.migrate(p->events.context, &err)) {
-		pipeline_wait(p, 0, RETRY_CONNECT);
+		pipeline_wait(p, PIPELINE_LOST, 0);
 		return;
 	}
 	if (err.kind == ERROR_FATAL || err.kind == ERROR_OUTDATED) {
@@ -465,7 +499,7 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 	}
 	wait_us = err.kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
 	pipeline_log_trouble(p, "database_lost", &err, wait_us);
-	pipeline_wait(p, wait_us, RETRY_CONNECT);
+	pipeline_wait(p, PIPELINE_LOST, wait_us);
 }
 
 static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
@@ -474,60 +508,23 @@ static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
 
 	(void)loop;
 	(void)events;
-	p->waiting = false;
-	switch (p->retry_what) {
-	case RETRY_CONNECT:
+	if (p->state == PIPELINE_LOST) {
+		pipeline_enter(p, PIPELINE_CONNECTING);
 		writer_open(p->writer);
-		break;
-	case RETRY_POSITION:
-		p->positioned = false;
+	} else if (p->state == PIPELINE_UNSURE) {
+		pipeline_enter(p, PIPELINE_CONNECTING);
 		writer_reposition(p->writer);
-		break;
-	case RETRY_BATCH:
+	} else {
+		pipeline_enter(p, PIPELINE_READY);
 		pipeline_wake(p);
-		break;
 	}
 }
 
 /* ---- batches ---- */
 
-static void pipeline_count(struct pipeline *p, const struct batch *b)
-{
-	struct metrics *m = p->metrics;
-
-	for (size_t i = 0; i < b->messages_count; i++) {
-		const struct batch_message *message = &b->messages[i];
-
-		switch (message->outcome) {
-		case OUTCOME_STORED:
-			metrics_add(&m->messages_stored, 1);
-			break;
-		case OUTCOME_DUPLICATE:
-			metrics_add(&m->messages_duplicate, 1);
-			break;
-		case OUTCOME_DEAD_LETTERED:
-			metrics_add(&m->messages_dead_lettered, 1);
-			metrics_family_add(&m->dead_lettered_reasons, message->reason, 1);
-			break;
-		case OUTCOME_SKIPPED:
-			metrics_add(&m->messages_skipped, 1);
-			metrics_family_add(&m->skipped_reasons, message->reason, 1);
-			break;
-		}
-	}
-	metrics_add(&m->rows_meter_values, b->rows[TABLE_meter_values].count);
-	metrics_add(&m->rows_transaction_events, b->rows[TABLE_transaction_events].count);
-	metrics_add(&m->rows_authorizations, b->timeless[TABLE_authorizations].count);
-	metrics_add(&m->rows_ocpp_events,
-		b->rows[TABLE_ocpp_events].count + b->timeless[TABLE_ocpp_events].count);
-	metrics_add(&m->batches, 1);
-	metrics_histogram_add(&m->batch_seconds, clock_mono_us() - p->stored_mono_us);
-	metrics_histogram_add(&m->latency_seconds, clock_wall_us() - b->oldest_received_us);
-}
-
 static void pipeline_stored(struct pipeline *p, struct batch *b)
 {
-	pipeline_count(p, b);
+	pipeline_measure_stored(p, b);
 	p->stored_seq = b->last_seq;
 	log_debug("stored", "", "seq=%" PRIu64 " records=%zu messages=%zu us=%" PRId64, b->last_seq,
 		b->records, b->messages_count, clock_mono_us() - p->stored_mono_us);
@@ -539,12 +536,17 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 		log_info("storing_again", "the trouble is over", "seq=%" PRIu64, p->stored_seq);
 	p->storing = NULL;
 	batch_reset(b);
+	if (p->state == PIPELINE_LAST) {
+		pipeline_drained(p);
+		return;
+	}
+	pipeline_enter(p, PIPELINE_READY);
 	pipeline_wake(p);
 }
 
-/* The batch is dropped and, after a while, made again from what is stored on. */
-static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
-	enum pipeline_retry what)
+/* The batch is dropped and, after a while, made again from what is stored on. unsure: from what
+ * the database says then. */
+static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us, bool unsure)
 {
 	struct error err;
 
@@ -552,10 +554,10 @@ static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
 	batch_reset(b);
 	if (!pipeline_rewind(p, p->stored_seq, &err))
 		pipeline_fatal(p, &err);
-	else if (p->stopping)
-		pipeline_finish_stopping(p);
+	else if (p->state == PIPELINE_LAST)
+		pipeline_drained(p);
 	else
-		pipeline_wait(p, wait_us, what);
+		pipeline_wait(p, unsure ? PIPELINE_UNSURE : PIPELINE_PAUSED, wait_us);
 }
 
 /* If a record alone, tried several times, meets a key that is there already, no other worker was
@@ -586,7 +588,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	}
 	if (p->probe.on && b->trial && (suspect || err.kind == ERROR_POISON)) {
 		pipeline_probe_answered(p, b, false);
-		pipeline_again(p, b, 0, RETRY_BATCH);
+		pipeline_again(p, b, 0, false);
 		return;
 	}
 	p->probe.on = false;
@@ -608,7 +610,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 		pipeline_log_trouble(p, moved ? "claim_refused" : "batch_failed", &err, wait_us);
 	/* Rights that are missing are named when the progress is read. */
 	moved |= wait_us > 0 && b->records == 1 && err.kind == ERROR_REFUSED;
-	pipeline_again(p, b, wait_us, moved ? RETRY_POSITION : RETRY_BATCH);
+	pipeline_again(p, b, wait_us, moved);
 }
 
 static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
@@ -616,6 +618,8 @@ static void pipeline_on_stored(void *context, struct batch *b, const struct erro
 {
 	struct pipeline *p = context;
 
+	if (p->state == PIPELINE_ENDED)
+		return;
 	if (err != NULL) {
 		pipeline_failed(p, b, err, poison_message);
 	} else if (b->trial) {
@@ -623,7 +627,7 @@ static void pipeline_on_stored(void *context, struct batch *b, const struct erro
 			pipeline_probe_answered(p, b, true);
 		else
 			pipeline_trouble_accepted(p, b);
-		pipeline_again(p, b, 0, RETRY_BATCH);
+		pipeline_again(p, b, 0, false);
 	} else {
 		pipeline_stored(p, b);
 	}
@@ -646,59 +650,14 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 
 	(void)loop;
 	(void)events;
-	if (p->stopped)
+	if (p->state == PIPELINE_ENDED)
 		return;
 	if (p->log->failed != NULL && p->log->failed(p->log->context, &err)) {
 		pipeline_fatal(p, &err);
 		return;
 	}
-	if (!p->positioned || p->waiting || !writer_is_ready(p->writer))
+	if (p->state != PIPELINE_READY || !writer_is_ready(p->writer))
 		return;
 	if (!pipeline_maintain(p))
 		writer_poll_durable(p->writer);
-}
-
-/*
- * While no batch is made (the database is away) the log is looked at, once per position. Until the
- * database has said how far it is, all that the log keeps may be what it lacks.
- */
-static void pipeline_measure_backlog(struct pipeline *p, struct spool *spool,
-	const struct spool_stats *stats)
-{
-	const struct batch *oldest = p->storing != NULL ? p->storing : p->filling;
-	uint64_t seq = p->stored_known ? p->stored_seq : stats->oldest_seq - 1;
-	uint64_t count = spool_count_newer(spool, seq);
-	int64_t age_us = 0;
-
-	if (p->waits_seq != seq)
-		p->waits_since_us = 0;
-	p->waits_seq = seq;
-	if (p->positioned && oldest->records > 0)
-		p->waits_since_us = oldest->oldest_received_us;
-	else if (count > 0 && p->waits_since_us == 0 &&
-		 !spool_received_newer(spool, seq, &p->waits_since_us))
-		p->waits_since_us = 0;
-	if (count > 0 && p->waits_since_us > 0)
-		age_us = clock_wall_us() - p->waits_since_us;
-	metrics_set(&p->metrics->backlog_records, count);
-	metrics_set(&p->metrics->backlog_age_us, age_us > 0 ? (uint64_t)age_us : 0);
-}
-
-void pipeline_measure(struct pipeline *p, struct spool *spool)
-{
-	struct metrics *m = p->metrics;
-	struct spool_stats stats;
-
-	spool_stats(spool, &stats);
-	metrics_set(&m->spool_bytes, (uint64_t)stats.bytes);
-	metrics_set(&m->spool_segments, stats.segments);
-	metrics_set(&m->spool_archived, stats.archived);
-	metrics_set(&m->spool_full, stats.full);
-	metrics_set(&m->spool_disk_full, stats.disk_full);
-	metrics_set(&m->spool_damaged, stats.damaged_records);
-	metrics_set(&m->spool_syncs, stats.syncs);
-	pipeline_measure_backlog(p, spool, &stats);
-	metrics_set(&m->layouts_different, layouts_others(p->layouts));
-	metrics_set(&m->clock_offset_us, (uint64_t)llabs(writer_clock_offset_us(p->writer)));
-	metrics_set(&m->database_up, pipeline_is_ready(p));
 }

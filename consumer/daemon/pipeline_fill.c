@@ -166,7 +166,7 @@ static enum fill_result fill_record(struct pipeline *p, const struct record *r)
 	return fill_whole(p, r, &common, &err);
 }
 
-static bool fill_is_closed(const struct pipeline *p)
+static bool fill_is_full(const struct pipeline *p)
 {
 	const struct batch *b = p->filling;
 
@@ -182,7 +182,7 @@ bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
 
 	p->log->drop_window(p->log->context);
 	batch_reset(p->filling);
-	p->closed = p->caught_up = false;
+	p->supply = SUPPLY_OPEN;
 	return p->log->seek(p->log->context, seq, &lost, err);
 }
 
@@ -206,22 +206,22 @@ static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 
 bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 {
-	for (; !p->closed && records > 0; records--) {
+	for (; p->supply != SUPPLY_CLOSED && records > 0; records--) {
 		struct batch *b = p->filling;
 		struct record r;
 
 		switch (p->log->next(p->log->context, &b->arena, &r, err)) {
 		case LOG_NOTHING_YET:
 		case LOG_END:
-			p->caught_up = true;
+			p->supply = SUPPLY_CAUGHT_UP;
 			return true;
 		case LOG_ERROR:
 			if (err->kind != ERROR_FULL)
 				return false;
-			p->closed = true; /* no room to read more */
+			p->supply = SUPPLY_CLOSED; /* no room to read more */
 			return true;
 		case LOG_RECORD:
-			p->caught_up = false;
+			p->supply = SUPPLY_OPEN;
 			break;
 		}
 		batch_begin_record(b, r.seq, &r.link);
@@ -232,7 +232,8 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			continue;
 		}
 		batch_end_record(b, r.seq, r.payload.size, r.received_us);
-		p->closed = fill_is_closed(p);
+		if (fill_is_full(p))
+			p->supply = SUPPLY_CLOSED;
 	}
 	return true;
 }
@@ -271,5 +272,6 @@ void pipeline_take_batch(struct pipeline *p)
 		!p->storing->apart && p->log->content != NULL &&
 		p->log->content(p->log->context, p->storing->last_seq, p->storing->content);
 	p->filling = p->storing == &p->batches[0] ? &p->batches[1] : &p->batches[0];
-	p->closed = false;
+	if (p->supply == SUPPLY_CLOSED)
+		p->supply = SUPPLY_OPEN;
 }

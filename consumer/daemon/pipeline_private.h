@@ -19,6 +19,47 @@ enum {
 	PIPELINE_SLICE_RECORDS = 32,
 };
 
+/*
+ * What the pipeline does:
+ *
+ *	State        Until                                 Then
+ *	NEW          pipeline_start()                      CONNECTING
+ *	CONNECTING   the database says how far it is       READY
+ *	LOST         it is time for the next try           CONNECTING
+ *	READY        a batch is sent                       STORING
+ *	             a probe goes on or ends               PAUSED, UNSURE
+ *	STORING      the batch is stored                   READY
+ *	             it failed                             PAUSED, UNSURE
+ *	             pipeline_stop()                       LAST
+ *	LAST         the batch is stored or failed         ENDED
+ *	PAUSED       it is time for the next try           READY
+ *	UNSURE       the same, from what the database has  CONNECTING
+ *	any          the connection ends                   LOST; LAST: ENDED
+ *	any          pipeline_stop(), but for STORING;     ENDED
+ *	             a failure that no retry can help
+ *
+ * In STORING and LAST the writer has a batch, and in no other state. The log is read, and the next
+ * batch made, in READY and STORING.
+ */
+enum pipeline_state {
+	PIPELINE_NEW,
+	PIPELINE_CONNECTING, /* or reading the progress again */
+	PIPELINE_LOST,       /* until the next try to connect */
+	PIPELINE_READY,      /* positioned where the database says */
+	PIPELINE_STORING,
+	PIPELINE_LAST,   /* as STORING; nothing new is taken */
+	PIPELINE_PAUSED, /* until the batch is made again */
+	PIPELINE_UNSURE, /* until the progress is read again */
+	PIPELINE_ENDED,
+};
+
+/* Whether there is more for the batch that is filled. */
+enum pipeline_supply {
+	SUPPLY_OPEN,
+	SUPPLY_CAUGHT_UP, /* everything in the log is taken */
+	SUPPLY_CLOSED,    /* the batch takes no more */
+};
+
 /* Until the next try, where somebody has to do something first. */
 #define PIPELINE_REFUSED_US (30 * US_PER_SECOND)
 
@@ -114,16 +155,13 @@ struct pipeline {
 	/* One is filled while the other is written. */
 	struct batch batches[2];
 	struct batch *filling;
-	struct batch *storing;  /* NULL = none */
-	bool closed;            /* filling takes no more */
-	bool caught_up;         /* everything in the log is taken */
+	struct batch *storing; /* NULL = none: the writer has it otherwise */
+	enum pipeline_supply supply;
 	int64_t stored_mono_us; /* when storing began */
 	int64_t storing_us;     /* how long a batch takes, of late */
 
-	bool positioned; /* the cursor stands where the database says */
-	bool stopping;
-	bool stopped;
-	bool stored_known; /* the database has said it, in this run */
+	enum pipeline_state state; /* changed by pipeline_enter() alone */
+	bool stored_known;         /* the database has said it, in this run */
 	uint64_t stored_seq;
 
 	/* After trouble (pipeline_trouble.c). */
@@ -142,8 +180,6 @@ struct pipeline {
 	ev_timer tick;
 	ev_idle slack; /* fills while the connection has nothing for us */
 	struct backoff backoff;
-	bool waiting; /* for the retry timer */
-	enum pipeline_retry { RETRY_BATCH, RETRY_CONNECT, RETRY_POSITION } retry_what;
 	struct log_repeat trouble;
 	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
 	int64_t waits_since_us;
@@ -151,8 +187,15 @@ struct pipeline {
 	int64_t pruned_us;
 };
 
+/* The log is read from where the database says, and batches are stored. */
+static inline bool pipeline_positioned(const struct pipeline *p)
+{
+	return p->state == PIPELINE_READY || p->state == PIPELINE_STORING ||
+	       p->state == PIPELINE_LAST;
+}
+
 /* pipeline_fill.c: take up to so many records into the batch that is filled, within its limits:
- * fewer if it is closed or the log has no more (caught_up). False with err FATAL if the log cannot
+ * fewer if it is closed or the log has no more. False with err FATAL if the log cannot
  * be read. */
 MUST_CHECK bool pipeline_fill(struct pipeline *p, size_t records, struct error *err);
 
@@ -169,6 +212,9 @@ void pipeline_take_batch(struct pipeline *p);
 
 /* Drop what was filled and go back to just after seq. */
 MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err);
+
+/* pipeline_measure.c: count what a batch had that was stored. */
+void pipeline_measure_stored(struct pipeline *p, const struct batch *b);
 
 /* pipeline_trouble.c: a batch was stored, and took so long. */
 void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t us);
