@@ -326,7 +326,7 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	PGconn *conn, const struct dead_letters_choice *c, struct error *err)
 {
 	static struct metrics metrics;
-	struct feed_options options = {.client_id = "dead-letters requeue"};
+	struct feed_options options = {.pipeline = {.client_id = "dead-letters requeue"}};
 	struct log_reader log = {.context = NULL};
 	struct spool *spool = NULL;
 	long chosen = 0, moved = 0;

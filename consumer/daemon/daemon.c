@@ -251,7 +251,7 @@ static bool daemon_start(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
 	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
-	int64_t schema_version;
+	struct pipeline_options options = {.client_id = d->client_id};
 
 	d->loop = ev_default_loop(EVFLAG_AUTO);
 	d->metrics = calloc(1, sizeof(*d->metrics));
@@ -260,11 +260,11 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	daemon_init_watchers(d);
 	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
-		    &schema_version, err) ||
+		    &options.schema_version, err) ||
 		!daemon_open_spool(d, err) ||
 		!log_reader_of_spool(&d->log, d->spool, LOG_NOTHING_YET, err) ||
-		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, schema_version,
-			d->client_id, &d->log, d->metrics, events, err) ||
+		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, &options, &d->log,
+			d->metrics, events, err) ||
 		!daemon_make_mqtt(d, err))
 		return false;
 	if (c->http_listen[0] != '\0' &&

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
-#include "daemon/log_reader.h"
+#include "daemon/pipeline.h"
 #include "metrics/metrics.h"
 #include "pg/connect.h"
 
@@ -13,8 +13,8 @@
  * all is committed.
  */
 struct feed_options {
-	const char *client_id; /* what ingest_progress says of who it was */
-	int64_t rate;          /* records a second at most; 0 = as fast as it goes */
+	struct pipeline_options pipeline; /* but for the version of the schema */
+	int64_t rate;                     /* records a second at most; 0 = as fast as it goes */
 
 	/* While somebody else stores messages (daemon/neighbours.h) it takes little at a time:
 	 * locks are held briefly, others come in between. */

@@ -4,8 +4,6 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/sha256.h"
-#include "copy/attacher.h"
-#include "decode/message.h"
 #include "spool/spool.h"
 
 #include <stdbool.h>
@@ -37,17 +35,6 @@ struct log_reader {
 	/* Digest of all records up to seq, kept with the progress; asked for when seq was read
 	 * last. False: not known. NULL: the identity of the log stands for its content. */
 	bool (*content)(void *context, uint64_t seq, uint8_t out[SHA256_BYTES]);
-
-	/* Whether a message is to be stored; others count as skipped. NULL = all. */
-	bool (*wants)(void *context, const struct message *m);
-
-	/* Its meter values know less than stations said: one whose station, time and EVSE have a
-	 * meter value already is a duplicate of it, whatever else it says. */
-	bool gaps_only;
-
-	/* It is history: days that have no partition may be loaded before they are partitions
-	 * (copy/writer.h). Borrowed; NULL = never. */
-	struct loads *loads;
 
 	void (*close)(void *context);
 };

@@ -66,21 +66,20 @@ static bool pipeline_make_builder(struct pipeline *p, struct error *err)
 		.schemas = p->schemas,
 		.layouts = p->layouts,
 		.sequences = p->sequences,
-		.calls =
-			p->log->gaps_only ? NULL : p->calls, /* rows of a table ask for no answer */
+		/* rows of a table ask for no answer */
+		.calls = p->options.gaps_only ? NULL : p->calls,
 	};
 	return options_rows(c, &p->builder.options, &p->skip_actions, err);
 }
 
-static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg,
-	int64_t schema_version, const char *client_id, struct error *err)
+static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg, struct error *err)
 {
 	const struct config *c = p->config;
 	struct writer_options options = {
 		.pg = *pg,
 		.spool = p->log->identity,
 		.begin = p->log->begin,
-		.client_id = client_id,
+		.client_id = p->options.client_id,
 		.commit_sync = c->storage_commit == CONFIG_COMMIT_SYNC,
 		.timeout_us = c->storage_postgres_timeout,
 		.dedupe_window_us = c->dedupe_window,
@@ -89,11 +88,11 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,
 		.dead_letters_rows_max = c->dead_letters_rows_max,
 		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,
-		.schema_version = schema_version,
-		.gaps_only = p->log->gaps_only,
+		.schema_version = p->options.schema_version,
+		.gaps_only = p->options.gaps_only,
 		.secret_keys = (const char *const *)c->secrets_keys.items,
 		.secret_keys_count = c->secrets_keys.count,
-		.loads = p->log->loads,
+		.loads = p->options.loads,
 	};
 	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
 		pipeline_on_durable, pipeline_on_idle, p};
@@ -103,7 +102,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 }
 
 bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct config *config,
-	const struct pg_options *pg, int64_t schema_version, const char *client_id,
+	const struct pg_options *pg, const struct pipeline_options *options,
 	const struct log_reader *log, struct metrics *metrics, struct pipeline_events events,
 	struct error *err)
 {
@@ -114,7 +113,9 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	p->loop = loop;
 	p->config = config;
 	p->events = events;
+	p->options = *options;
 	p->log = log;
+	p->allowed = UINT64_MAX;
 	p->metrics = metrics;
 	p->filling = &p->batches[0];
 	p->patience_us = config->storage_postgres_timeout;
@@ -126,12 +127,11 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	p->retry.data = p->pace.data = p->tick.data = p->slack.data = p;
 	if (!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
 		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
-		!pipeline_make_builder(p, err) ||
-		!pipeline_make_writer(p, pg, schema_version, client_id, err)) {
+		!pipeline_make_builder(p, err) || !pipeline_make_writer(p, pg, err)) {
 		pipeline_free(&p);
 		return false;
 	}
-	p->batches[0].gaps_only = p->batches[1].gaps_only = log->gaps_only;
+	p->batches[0].gaps_only = p->batches[1].gaps_only = options->gaps_only;
 	*out = p;
 	return true;
 }
@@ -378,14 +378,30 @@ bool pipeline_is_ready(const struct pipeline *p)
 	return pipeline_positioned(p);
 }
 
-bool pipeline_is_attaching(const struct pipeline *p)
+bool pipeline_is_idle(const struct pipeline *p)
 {
-	return writer_is_attaching(p->writer);
+	return p->state == PIPELINE_READY && p->filling->records == 0;
+}
+
+bool pipeline_is_over(const struct pipeline *p)
+{
+	return p->supply == SUPPLY_ENDED && pipeline_is_idle(p) && !writer_is_attaching(p->writer);
 }
 
 uint64_t pipeline_stored_seq(const struct pipeline *p)
 {
 	return p->stored_seq;
+}
+
+void pipeline_allow(struct pipeline *p, uint64_t records)
+{
+	p->allowed = records;
+	pipeline_wake(p);
+}
+
+uint64_t pipeline_taken(const struct pipeline *p)
+{
+	return p->taken;
 }
 
 /* ---- the connection ---- */

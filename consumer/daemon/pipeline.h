@@ -3,7 +3,9 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "copy/attacher.h"
 #include "daemon/log_reader.h"
+#include "decode/message_filter.h"
 #include "metrics/metrics.h"
 #include "pg/connect.h"
 
@@ -31,11 +33,28 @@ struct pipeline_events {
 	void *context;
 };
 
+/* Beside the settings. Pointers are borrowed. */
+struct pipeline_options {
+	const char *client_id; /* what ingest_progress says of who it was */
+	int64_t schema_version;
+
+	/* Messages that are to be stored; others count as skipped. NULL = all. */
+	const struct message_filter *filter;
+
+	/* The meter values know less than stations said: one whose station, time and EVSE have a
+	 * meter value already is a duplicate of it, whatever else it says. */
+	bool gaps_only;
+
+	/* It is history: days that have no partition may be loaded before they are partitions
+	 * (copy/writer.h). NULL = never. */
+	struct loads *loads;
+};
+
 /* log is borrowed. */
 MUST_CHECK bool pipeline_new(struct pipeline **out, struct ev_loop *loop,
-	const struct config *config, const struct pg_options *pg, int64_t schema_version,
-	const char *client_id, const struct log_reader *log, struct metrics *metrics,
-	struct pipeline_events events, struct error *err);
+	const struct config *config, const struct pg_options *pg,
+	const struct pipeline_options *options, const struct log_reader *log,
+	struct metrics *metrics, struct pipeline_events events, struct error *err);
 void pipeline_free(struct pipeline **pipeline);
 
 /* Connect and begin. */
@@ -44,14 +63,22 @@ void pipeline_start(struct pipeline *p);
 /* There may be something new in the log. */
 void pipeline_wake(struct pipeline *p);
 
+/* For a pace: take records until there were so many since the start, those that are read again
+ * included. At first as many as there are. */
+void pipeline_allow(struct pipeline *p, uint64_t records);
+uint64_t pipeline_taken(const struct pipeline *p);
+
 /* Take nothing new; on_drained() is called when the batch under way is over. */
 void pipeline_stop(struct pipeline *p);
 
 /* The database takes batches. */
 bool pipeline_is_ready(const struct pipeline *p);
 
-/* Tables that were loaded are being attached (struct log_reader, loads). */
-bool pipeline_is_attaching(const struct pipeline *p);
+/* The same, and all that was taken is stored. */
+bool pipeline_is_idle(const struct pipeline *p);
+
+/* The log has ended (LOG_END), all of it is stored, and no loaded table is being attached. */
+bool pipeline_is_over(const struct pipeline *p);
 
 /* Number of the last record that the database is known to have. */
 uint64_t pipeline_stored_seq(const struct pipeline *p);

@@ -13,7 +13,7 @@ enum fill_result {
 
 static bool fill_is_unwanted(const struct pipeline *p, const struct message *m)
 {
-	return p->log->wants != NULL && !p->log->wants(p->log->context, m);
+	return p->options.filter != NULL && !message_filter_takes(p->options.filter, m);
 }
 
 static enum fill_result fill_unwanted(struct pipeline *p, const struct message *m)
@@ -210,10 +210,16 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 		struct batch *b = p->filling;
 		struct record r;
 
+		if (p->taken >= p->allowed) {
+			p->supply = SUPPLY_CAUGHT_UP;
+			return true;
+		}
 		switch (p->log->next(p->log->context, &b->arena, &r, err)) {
 		case LOG_NOTHING_YET:
-		case LOG_END:
 			p->supply = SUPPLY_CAUGHT_UP;
+			return true;
+		case LOG_END:
+			p->supply = SUPPLY_ENDED;
 			return true;
 		case LOG_ERROR:
 			if (err->kind != ERROR_FULL)
@@ -222,6 +228,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			return true;
 		case LOG_RECORD:
 			p->supply = SUPPLY_OPEN;
+			p->taken++;
 			break;
 		}
 		batch_begin_record(b, r.seq, &r.link);

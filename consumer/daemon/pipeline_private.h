@@ -56,7 +56,8 @@ enum pipeline_state {
 /* Whether there is more for the batch that is filled. */
 enum pipeline_supply {
 	SUPPLY_OPEN,
-	SUPPLY_CAUGHT_UP, /* everything in the log is taken */
+	SUPPLY_CAUGHT_UP, /* everything in the log is taken, or all that is allowed */
+	SUPPLY_ENDED,     /* everything, and the log gets no more */
 	SUPPLY_CLOSED,    /* the batch takes no more */
 };
 
@@ -137,6 +138,7 @@ struct pipeline_probe {
 struct pipeline {
 	struct ev_loop *loop;
 	const struct config *config;
+	struct pipeline_options options;
 	struct pipeline_events events;
 	const struct log_reader *log;
 	struct metrics *metrics;
@@ -157,8 +159,9 @@ struct pipeline {
 	struct batch *filling;
 	struct batch *storing; /* NULL = none: the writer has it otherwise */
 	enum pipeline_supply supply;
-	int64_t stored_mono_us; /* when storing began */
-	int64_t storing_us;     /* how long a batch takes, of late */
+	uint64_t taken, allowed; /* records since the start (pipeline_allow()) */
+	int64_t stored_mono_us;  /* when storing began */
+	int64_t storing_us;      /* how long a batch takes, of late */
 
 	enum pipeline_state state; /* changed by pipeline_enter() alone */
 	bool stored_known;         /* the database has said it, in this run */

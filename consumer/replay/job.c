@@ -81,13 +81,6 @@ static bool job_content(void *context, uint64_t seq, uint8_t out[SHA256_BYTES])
 	return replay_source_content(job->source, seq, out);
 }
 
-static bool job_wants(void *context, const struct message *m)
-{
-	const struct replay_job *job = context;
-
-	return message_filter_takes(&job->request.filter, m);
-}
-
 static void job_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
 	uint64_t count, const char *why)
 {
@@ -132,11 +125,12 @@ static bool job_store(struct replay_job *job, struct error *err)
 		.seek = job_seek,
 		.next = job_next,
 		.content = job_content,
-		.drop_window = job_drop_window,
-		.gaps_only = request->csv != NULL,
-		.loads = request->csv != NULL || request->no_bulk ? NULL : &job->report.loads,
-		.wants = job_wants};
-	struct feed_options options = {.client_id = REPLAY_CLIENT_ID,
+		.drop_window = job_drop_window};
+	bool bulk = request->csv == NULL && !request->no_bulk;
+	struct feed_options options = {.pipeline = {.client_id = REPLAY_CLIENT_ID,
+					       .filter = &request->filter,
+					       .gaps_only = request->csv != NULL,
+					       .loads = bulk ? &job->report.loads : NULL},
 		.rate = request->rate > 0 ? (request->rate - 1) / job->of + 1 : 0,
 		.on_progress = job_on_progress,
 		.yields = true,
