@@ -285,7 +285,7 @@ static void setup_on_checked(void *context, const struct error *refused)
 	w->dead_letters_room = 0;
 	partitions_forget(w->partitions);
 	writer_loading_forget(w);
-	layouts_forget(w->layouts);
+	layouts_forget_texts(w->layouts);
 	arena_reset(&w->setup_arena);
 	if (!setup_plan(w, &err)) {
 		setup_on_done(w, &err);

@@ -175,6 +175,12 @@ void layouts_forget(struct layouts *l)
 	l->known_count = 0;
 }
 
+void layouts_forget_texts(struct layouts *l)
+{
+	layouts_forget(l);
+	memset(l->texts, 0, sizeof(l->texts));
+}
+
 size_t layouts_known(const struct layouts *l)
 {
 	return l->known_count;

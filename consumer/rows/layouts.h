@@ -59,6 +59,9 @@ void layouts_learn(struct layouts *l, uint64_t layout_id, struct slice first_sta
 
 void layouts_forget(struct layouts *l);
 
+/* The same, and the texts that the database had: after connecting it may be another one. */
+void layouts_forget_texts(struct layouts *l);
+
 size_t layouts_known(const struct layouts *l);
 
 #endif

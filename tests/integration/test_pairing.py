@@ -288,6 +288,31 @@ def test_layout_whose_id_is_stored_for_another_text_goes_with_its_row(
     assert len(p.events("layout_differs")) == 1
 
 
+def test_layout_that_is_another_after_a_reconnect_goes_with_its_row(migrated, running, publish):
+    """What was compared before was compared with another database, perhaps."""
+    def value(minute):
+        publish.call("cs001", "MeterValues", {"connectorId": 1, "meterValue": [{
+            "timestamp": f"2026-01-31T10:{minute:02}:00Z", "sampledValue": [
+                {"value": "1", "measurand": "Power.Active.Import", "unit": "kW"}]}]},
+            id=str(minute))
+
+    p = running()
+    value(0)
+    value(1)
+    stored(migrated, 2)
+    migrated.rows("UPDATE meter_value_layouts SET layout = '[[\"Voltage\"]]',"
+                  " measurand = '{Voltage}', unit = '{V}'")
+    migrated.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                  " WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    p.wait_event("database_connected", count=2)
+    value(2)
+    stored(migrated, 3)
+    assert migrated.rows("SELECT measurand FROM meter_samples"
+                         " WHERE event_time > '2026-01-31 10:01:30Z'") == [
+        ("Power.Active.Import",)]
+    assert len(p.events("layout_differs")) == 1
+
+
 def test_what_lacks_its_other_half_is_listed_with_the_reason(migrated, replay):
     stop = {"meterStop": 9, "timestamp": "2026-01-31T10:00:02Z"}
     replay(migrated, [
