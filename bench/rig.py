@@ -16,6 +16,7 @@ wait_until in rig_wait.py; all are to be imported from here.
 """
 
 import glob
+import json
 import os
 import re
 import secrets
@@ -309,7 +310,9 @@ _LOGFMT = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 
 def parse_logfmt(line):
-    """{"level": "info", "event": "connected", ...}; {} for any other line."""
+    """{"level": "info", "event": "connected", ...}, also of a line in JSON; {} for any other."""
+    if line.startswith("{"):
+        return {key: str(value) for key, value in json.loads(line).items()}
     fields = {}
     for key, quoted, bare in _LOGFMT.findall(line):
         fields[key] = quoted.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\") or bare

@@ -8,13 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { LOG_LINE_BYTES = 2048 };
+/* A line, which is one write; and a text in it before it is quoted. */
+enum { LOG_LINE_BYTES = 4096, LOG_TEXT_BYTES = 1024 };
 static const int64_t LOG_REPEAT_US = 30 * US_PER_SECOND;
 
 /* The only globals of the program besides failpoints; written at start and on reload. */
 static _Atomic int log_level_now = LOG_LEVEL_INFO;
+static _Atomic int log_format_now = LOG_FORMAT_LOGFMT;
 static bool log_to_journal;
 static _Atomic bool log_bar;
 
@@ -31,6 +35,8 @@ static const struct {
 struct log_text {
 	char bytes[LOG_LINE_BYTES];
 	size_t size;
+	bool json;
+	bool begun; /* has a field */
 };
 
 static void log_put(struct log_text *t, const char *format, ...)
@@ -38,8 +44,22 @@ static void log_put(struct log_text *t, const char *format, ...)
 
 void log_open(void)
 {
-	/* systemd.exec(5). NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
-	log_to_journal = getenv("JOURNAL_STREAM") != NULL;
+	/* systemd.exec(5): device and inode of the journal's socket, which stderr may no longer be.
+	 * NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
+	const char *journal = getenv("JOURNAL_STREAM");
+	char ours[64];
+	struct stat st;
+
+	if (journal == NULL || fstat(STDERR_FILENO, &st) != 0)
+		return;
+	snprintf(ours, sizeof(ours), "%llu:%llu", (unsigned long long)st.st_dev,
+		(unsigned long long)st.st_ino);
+	log_to_journal = strcmp(journal, ours) == 0;
+}
+
+void log_set_format(enum log_format format)
+{
+	log_format_now = (int)format;
 }
 
 void log_set_bar(bool shown)
@@ -83,8 +103,14 @@ static void log_put(struct log_text *t, const char *format, ...)
 		t->size += (size_t)n < left ? (size_t)n : left - 1;
 }
 
+/* Whether an escape (base/escape.h) means the same in JSON: \n and \u202e do, \x1b does not. */
+static bool log_is_json_escape(const char *one)
+{
+	return one[1] == 'n' || one[1] == 'u';
+}
+
 /* "text" with quotes and what a terminal obeys escaped, so a line stays a line. */
-static void log_quote_into(char *out, size_t room, const char *text)
+static size_t log_quote_into(char *out, size_t room, const char *text, bool json)
 {
 	struct slice left = slice_from_cstr(text);
 	size_t used = 0;
@@ -92,19 +118,37 @@ static void log_quote_into(char *out, size_t room, const char *text)
 	out[used++] = '"';
 	while (left.size > 0) {
 		char one[ESCAPE_BYTES];
-		bool quoted = left.data[0] == '"' || left.data[0] == '\\';
-		size_t n = escape_first(left, one), size = strlen(one) + quoted;
+		size_t n = escape_first(left, one), size = strlen(one);
+		bool itself = size == n; /* no escape of something else */
+		bool escaped = one[0] == '"' ||
+			       (one[0] == '\\' && (itself || (json && !log_is_json_escape(one))));
 
-		if (used + size + 2 > room)
+		if (used + size + escaped + 2 > room)
 			break;
-		if (quoted)
+		if (escaped)
 			out[used++] = '\\';
-		memcpy(out + used, one, size - quoted);
-		used += size - quoted;
+		memcpy(out + used, one, size);
+		used += size;
 		left = slice_skip(left, n);
 	}
 	out[used++] = '"';
 	out[used] = '\0';
+	return used;
+}
+
+/* As JSON has numbers (RFC 8259, section 6), without exponents. */
+static bool log_is_number(const char *text)
+{
+	size_t at = text[0] == '-', digits = strspn(text + at, "0123456789");
+
+	if (digits == 0 || (digits > 1 && text[at] == '0'))
+		return false;
+	at += digits;
+	if (text[at] == '.') {
+		digits = strspn(text + at + 1, "0123456789");
+		at += digits > 0 ? 1 + digits : 0;
+	}
+	return text[at] == '\0';
 }
 
 const char *log_quote(char out[static LOG_VALUE_BYTES], const char *text)
@@ -112,37 +156,126 @@ const char *log_quote(char out[static LOG_VALUE_BYTES], const char *text)
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				    "0123456789._-/:@$+,%~";
 
-	if (text[0] != '\0' && text[strspn(text, plain)] == '\0')
+	if (text[0] != '\0' && text[strspn(text, plain)] == '\0' && !log_is_number(text))
 		return text;
-	log_quote_into(out, LOG_VALUE_BYTES, text);
+	(void)log_quote_into(out, LOG_VALUE_BYTES, text, false);
 	return out;
 }
 
-static void log_put_quoted(struct log_text *t, const char *key, const char *text)
+enum log_value { LOG_BARE, LOG_QUOTED, LOG_NUMBER };
+
+/* One more field, whole or not at all; a text that is too long is cut. */
+static void log_put_field(struct log_text *t, const char *key, enum log_value kind,
+	const char *value)
 {
-	char hidden[LOG_LINE_BYTES / 2], quoted[LOG_LINE_BYTES];
+	enum { LOG_TAIL_BYTES = sizeof("\"}\n") };
+	bool quoted = kind == LOG_QUOTED || (t->json && kind == LOG_BARE);
+	size_t needs = strlen(key) + sizeof(",\"\":\"\"") + (quoted ? 0 : strlen(value));
+
+	if (t->size + LOG_TAIL_BYTES + needs > sizeof(t->bytes))
+		return;
+	if (t->json)
+		log_put(t, "%s\"%s\":", t->begun ? "," : "", key);
+	else
+		log_put(t, "%s%s=", t->begun ? " " : "", key);
+	t->begun = true;
+	if (quoted)
+		t->size += log_quote_into(t->bytes + t->size,
+			sizeof(t->bytes) - t->size - LOG_TAIL_BYTES, value, t->json);
+	else
+		log_put(t, "%s", value);
+}
+
+static void log_put_text(struct log_text *t, const char *key, const char *text)
+{
+	char hidden[LOG_TEXT_BYTES];
 
 	snprintf(hidden, sizeof(hidden), "%s", text);
 	redact_passwords(hidden);
-	log_quote_into(quoted, sizeof(quoted), hidden);
-	log_put(t, " %s=%s", key, quoted);
+	log_put_field(t, key, LOG_QUOTED, hidden);
+}
+
+/* A value of logfmt, up to its end: quotes and what was escaped for them taken away. */
+static const char *log_take_value(const char *from, char out[static LOG_TEXT_BYTES], bool *quoted)
+{
+	size_t used = 0;
+
+	*quoted = *from == '"';
+	from += *quoted;
+	for (; *from != '\0' && *from != (*quoted ? '"' : ' ') && used < LOG_TEXT_BYTES - 1;
+		from++) {
+		if (*quoted && *from == '\\' && (from[1] == '"' || from[1] == '\\'))
+			from++;
+		out[used++] = *from;
+	}
+	out[used] = '\0';
+	return from + (*quoted && *from == '"');
+}
+
+/* Fields that the caller wrote as logfmt. */
+static void log_put_fields(struct log_text *t, const char *fields)
+{
+	char value[LOG_TEXT_BYTES] = "", key[64];
+	size_t size;
+
+	if (!t->json) {
+		char escaped[2 * LOG_TEXT_BYTES];
+
+		log_put(t, " %s", escape_into(escaped, sizeof(escaped), fields));
+		return;
+	}
+	for (;;) {
+		bool quoted;
+
+		fields += strspn(fields, " ");
+		size = strcspn(fields, "= ");
+		if (size == 0 || size >= sizeof(key) || fields[size] != '=')
+			return;
+		snprintf(key, sizeof(key), "%.*s", (int)size, fields);
+		fields = log_take_value(fields + size + 1, value, &quoted);
+		log_put_field(t, key, !quoted && log_is_number(value) ? LOG_NUMBER : LOG_QUOTED,
+			value);
+	}
+}
+
+/* "2026-01-31T10:00:00.123Z" */
+static void log_put_time(struct log_text *t)
+{
+	int64_t now_us = clock_wall_us();
+	time_t seconds = (time_t)(now_us / US_PER_SECOND);
+	char day[32], text[48];
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm) == NULL)
+		return;
+	if (strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+		return;
+	snprintf(text, sizeof(text), "%s.%03dZ", day, (int)(now_us / US_PER_MS % 1000));
+	log_put_field(t, "ts", LOG_BARE, text);
 }
 
 static void log_begin(struct log_text *t, enum log_level level, const char *event)
 {
 	t->size = 0;
+	t->json = log_format_now == LOG_FORMAT_JSON;
+	t->begun = false;
 	if (log_bar)
 		log_put(t, "\r\033[K");
-	log_put(t, "%slevel=%s event=%s", log_to_journal ? log_levels[level].journal : "",
-		log_levels[level].name, event);
+	log_put(t, "%s%s", log_to_journal ? log_levels[level].journal : "", t->json ? "{" : "");
+	if (!log_to_journal) /* which has a time of its own */
+		log_put_time(t);
+	log_put_field(t, "level", LOG_BARE, log_levels[level].name);
+	log_put_field(t, "event", LOG_BARE, event);
 }
 
 static void log_end(struct log_text *t)
 {
 	ssize_t n;
 
-	if (t->size > sizeof(t->bytes) - 2)
-		t->size = sizeof(t->bytes) - 2;
+	if (t->size > sizeof(t->bytes) - 3)
+		t->size = sizeof(t->bytes) - 3;
+	if (t->json)
+		t->bytes[t->size++] = '}';
 	t->bytes[t->size++] = '\n';
 	n = write(STDERR_FILENO, t->bytes, t->size);
 	(void)n; /* nowhere to report it */
@@ -156,7 +289,7 @@ void log_line(enum log_level level, const char *event, const char *message, cons
 		return;
 	log_begin(&t, level, event);
 	if (format[0] != '\0') {
-		char fields[LOG_LINE_BYTES / 2], escaped[LOG_LINE_BYTES];
+		char fields[LOG_TEXT_BYTES];
 		va_list args;
 
 		va_start(args, format);
@@ -164,10 +297,10 @@ void log_line(enum log_level level, const char *event, const char *message, cons
 		vsnprintf(fields, sizeof(fields), format, args);
 		va_end(args);
 		redact_passwords(fields);
-		log_put(&t, " %s", escape_into(escaped, sizeof(escaped), fields));
+		log_put_fields(&t, fields);
 	}
 	if (message != NULL && message[0] != '\0')
-		log_put_quoted(&t, "msg", message);
+		log_put_text(&t, "msg", message);
 	log_end(&t);
 }
 
@@ -178,15 +311,20 @@ void log_failure(enum log_level level, const char *event, const struct error *er
 	if (!log_enabled(level))
 		return;
 	log_begin(&t, level, event);
-	log_put(&t, " kind=%s reason=%s heals=%s", error_kind_name(err->kind), err->reason,
-		err->needs_person ? "by_a_person" : "by_itself");
+	log_put_field(&t, "kind", LOG_BARE, error_kind_name(err->kind));
+	log_put_field(&t, "reason", LOG_BARE, err->reason);
+	log_put_field(&t, "heals", LOG_BARE, err->needs_person ? "by_a_person" : "by_itself");
 	if (err->sqlstate[0] != '\0')
-		log_put(&t, " sqlstate=%s", err->sqlstate);
-	if (err->offset >= 0)
-		log_put(&t, " offset=%lld", (long long)err->offset);
-	log_put_quoted(&t, "msg", err->message);
+		log_put_field(&t, "sqlstate", LOG_BARE, err->sqlstate);
+	if (err->offset >= 0) {
+		char offset[32];
+
+		snprintf(offset, sizeof(offset), "%lld", (long long)err->offset);
+		log_put_field(&t, "offset", LOG_NUMBER, offset);
+	}
+	log_put_text(&t, "msg", err->message);
 	if (err->hint[0] != '\0')
-		log_put_quoted(&t, "hint", err->hint);
+		log_put_text(&t, "hint", err->hint);
 	log_end(&t);
 }
 

@@ -7,14 +7,16 @@
 #include <stdint.h>
 
 /*
- * Logging in logfmt on stderr, one write per line, so lines of several threads never mix:
+ * Logging on stderr, one write per line, so lines of several threads never mix; logfmt or JSON,
+ * with the same fields, times in UTC:
  *
- *	level=error event=copy_failed kind=transient sqlstate=57P01 msg="could not ..." hint="..."
+ *	ts=2026-01-31T10:00:00.123Z level=error event=copy_failed kind=transient msg="could not ..."
+ *	{"ts":"2026-01-31T10:00:00.123Z","level":"error","event":"copy_failed",...}
  *
  * Levels have a fixed meaning. error: someone should look. warn: the program coped. info: start,
  * stop, connect, reload, first success after failure. debug: per batch. Nothing per message, and
- * never a payload: ids and sizes only. Under systemd (JOURNAL_STREAM) lines carry its "<3>"
- * priority.
+ * never a payload: ids and sizes only. If stderr is the journal of systemd, lines carry its
+ * "<3>" priority and no time. What a terminal obeys is escaped in both formats (base/escape.h).
  *
  * Text follows PostgreSQL's rules: lower case, no full stop, "could not ...". Any thread.
  */
@@ -29,13 +31,17 @@ void log_set_bar(bool shown);
 
 /* From here on lines above this level are not written. Default info. */
 void log_set_level(enum log_level level);
+enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+void log_set_format(enum log_format format);
+
 bool log_level_parse(const char *name, enum log_level *level_out);
 bool log_enabled(enum log_level level);
 
 /*
  * event is a short literal. fields is more logfmt ("seq=12 rows=3"), made by the caller with its
  * arguments, or "". Text from outside (a path, a name from the settings or the database) goes
- * through LOG_VALUE(), which quotes it where a reader could mistake it for more than a value.
+ * through LOG_VALUE(), which quotes it where a reader could mistake it for more than a value, or
+ * for a number.
  */
 enum { LOG_VALUE_BYTES = 512 };
 const char *log_quote(char out[static LOG_VALUE_BYTES], const char *text);

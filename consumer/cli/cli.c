@@ -60,6 +60,7 @@ static enum exit_code cli_run(const struct config *config, int argc, char **argv
 	const struct command *command;
 	size_t index;
 
+	log_set_format(config->log_format);
 	log_set_level(config->log_level);
 	command = cli_find(argv[1], &index);
 	if (command == NULL)

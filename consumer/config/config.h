@@ -31,6 +31,7 @@ enum config_sync { CONFIG_SYNC_MESSAGE, CONFIG_SYNC_INTERVAL, CONFIG_SYNC_NONE }
 enum config_commit { CONFIG_COMMIT_ASYNC, CONFIG_COMMIT_SYNC };
 
 #define CONFIG_CHOICE_events_results enum config_results
+#define CONFIG_CHOICE_log_format enum log_format
 #define CONFIG_CHOICE_log_level enum log_level
 #define CONFIG_CHOICE_mqtt_version enum config_mqtt_version
 #define CONFIG_CHOICE_spool_archive enum config_archive

@@ -4,6 +4,9 @@
 
 #include <inttypes.h>
 
+/* Of a name in the logging; a longer one is cut. */
+enum { FILL_NAME_BYTES = 128 };
+
 /* One record into the batch. */
 enum fill_result {
 	FILL_TAKEN,
@@ -30,6 +33,28 @@ static bool fill_is_left_out(const struct pipeline *p, const struct message *m)
 	return p->filling->trial && m->index >= p->hunt.take;
 }
 
+/* `text` of the broker's in a line of the logging. */
+static const char *fill_name(char out[static FILL_NAME_BYTES], struct slice text)
+{
+	snprintf(out, FILL_NAME_BYTES, "%.*s", (int)text.size, (const char *)text.data);
+	return out;
+}
+
+static void fill_log_dead_letter(struct pipeline *p, const struct message *m,
+	const struct error *why)
+{
+	char station[FILL_NAME_BYTES], action[FILL_NAME_BYTES];
+	uint64_t suppressed;
+
+	if (!log_repeat_due(&p->dead_letters, &suppressed))
+		return;
+	log_warn("dead_letter", why->message,
+		"reason=%s station=%s action=%s seq=%" PRIu64 " message=%" PRIu32
+		" suppressed=%" PRIu64,
+		why->reason, LOG_VALUE(fill_name(station, m->station)),
+		LOG_VALUE(fill_name(action, m->action)), m->seq, m->index, suppressed);
+}
+
 static enum fill_result fill_dead_letter(struct pipeline *p, const struct message *m,
 	const struct error *why, uint64_t bytes, struct slice sha256)
 {
@@ -40,6 +65,7 @@ static enum fill_result fill_dead_letter(struct pipeline *p, const struct messag
 		return FILL_TAKEN;
 	if (fill_is_unwanted(p, m))
 		return fill_unwanted(p, m);
+	fill_log_dead_letter(p, m, why);
 	return batch_add_dead_letter(p->filling, m, why, bytes, sha256, bare) ? FILL_TAKEN
 									      : FILL_FULL;
 }

@@ -177,6 +177,7 @@ struct pipeline {
 	int failures;        /* of batches since one was stored */
 	int64_t patience_us; /* storage.postgres.timeout, or more */
 	struct log_repeat refused;
+	struct log_repeat dead_letters;
 
 	ev_timer retry;
 	ev_timer pace; /* until the batch is sent */

@@ -15,7 +15,7 @@ static void reload_note(void *context, const char *name)
 {
 	struct reload_names *n = context;
 
-	if (strcmp(name, "log.level") == 0)
+	if (strcmp(name, "log.level") == 0 || strcmp(name, "log.format") == 0)
 		return;
 	if (n->used + strlen(name) + 3 < sizeof(n->text))
 		n->used += (size_t)snprintf(n->text + n->used, sizeof(n->text) - n->used, "%s%s",
@@ -36,6 +36,7 @@ void reload_settings(const struct config *running)
 		log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
 		return;
 	}
+	log_set_format(fresh.log_format);
 	log_set_level(fresh.log_level);
 	config_compare(running, &fresh, reload_note, &waiting);
 	log_info("reloaded", "", "log_level=%s", config_choice(&fresh, "log.level", level));

@@ -66,7 +66,7 @@ def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
     os.close(ours)
     assert process.wait(rig.HANGS_S) == 1
     assert b"[###" in said and b"event=unreadable" in said
-    for found in re.finditer(rb"level=\w+ event=", said):
+    for found in re.finditer(rb"ts=\S+ level=\w+ event=", said):
         before = said[:found.start()]
         assert not before or before.endswith((b"\n", b"\r\033[K")), before[-80:]
 
