@@ -61,14 +61,22 @@ static void pooler_refuse(struct pg_pooler *p)
 static void pooler_ask(struct pg_pooler *p, struct pg_session *whom,
 	void (*on_answer)(void *context, const struct error *err))
 {
+	p->pid = 0;
+	p->process[0] = '\0'; /* a connection that breaks may end without an answer */
 	pg_session_run(whom, &p->ask, 1, on_answer, p);
+}
+
+/* Neither the answer nor what the connection knows of itself is there: it broke. */
+static bool pooler_is_broken(const struct pg_pooler *p)
+{
+	return p->process[0] == '\0' || pg_session_backend_pid(p->session) == 0;
 }
 
 static void pooler_on_probe(void *context, const struct error *err)
 {
 	struct pg_pooler *p = context;
 
-	if (err == NULL && strcmp(p->process, p->expected) == 0)
+	if (err == NULL && p->process[0] != '\0' && strcmp(p->process, p->expected) == 0)
 		pooler_refuse(p);
 	else
 		pooler_ask(p, p->session, pooler_on_session);
@@ -78,6 +86,13 @@ static void pooler_on_session(void *context, const struct error *err)
 {
 	struct pg_pooler *p = context;
 
+	struct error broken;
+
+	if (err == NULL && pooler_is_broken(p)) {
+		error_set(&broken, ERROR_TRANSIENT, "connection",
+			"the connection broke while it was looked at");
+		err = &broken;
+	}
 	if (err != NULL) {
 		pooler_done(p, err);
 		return;
