@@ -2,6 +2,7 @@
 #include "cli/risks.h"
 
 #include "base/log.h"
+#include "base/nearest.h"
 #include "base/redact.h"
 
 #include <stdio.h>
@@ -55,6 +56,18 @@ static bool cli_take_settings(struct config_sources *out, int *argc, char **argv
 	return true;
 }
 
+static enum exit_code cli_unknown(const char *name)
+{
+	struct nearest nearest = {.word = name};
+
+	for (size_t i = 0; cli_command(i) != NULL; i++)
+		nearest_try(&nearest, cli_command(i)->name);
+	if (nearest.found != NULL)
+		return cli_usage(NULL, "there is no command \"%s\"; did you mean \"%s\"?", name,
+			nearest.found);
+	return cli_usage(NULL, "there is no command \"%s\"", name);
+}
+
 static enum exit_code cli_run(const struct config *config, int argc, char **argv)
 {
 	const struct command *command;
@@ -64,10 +77,12 @@ static enum exit_code cli_run(const struct config *config, int argc, char **argv
 	log_set_level(config->log_level);
 	command = cli_find(argv[1], &index);
 	if (command == NULL)
-		return cli_usage(NULL, "there is no command \"%s\"", argv[1]);
-	if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
-		cli_command_help(stdout, command);
-		return EXIT_CODE_OK;
+		return cli_unknown(argv[1]);
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || (i == 2 && strcmp(argv[i], "-h") == 0)) {
+			cli_command_help(stdout, command);
+			return EXIT_CODE_OK;
+		}
 	}
 	return cli_runs[index](config, argc - 2, argv + 2);
 }

@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/config_checks.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -6,7 +7,10 @@
 enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 {
 	if (argc == 1 && strcmp(argv[0], "check") == 0) {
-		printf("ok\n"); /* cli_main() has refused what is not */
+		/* cli_main() has refused what cannot even be read. */
+		if (config_checks(config) > 0)
+			return EXIT_CODE_CONFIG;
+		printf("ok\n");
 		return EXIT_CODE_OK;
 	}
 	if (argc == 1 && strcmp(argv[0], "print") == 0) {
@@ -17,5 +21,9 @@ enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 		config_reference();
 		return EXIT_CODE_OK;
 	}
-	return cli_usage("config", "say check, print or reference");
+	if (argc == 1 && strcmp(argv[0], "sample") == 0) {
+		config_sample();
+		return EXIT_CODE_OK;
+	}
+	return cli_usage("config", "say check, print, reference or sample");
 }

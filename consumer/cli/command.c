@@ -72,9 +72,9 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	cli_say("error", text);
-	if (found == NULL)
-		return cli_help(stderr, EXIT_CODE_USAGE);
-	cli_command_help(stderr, found);
+	fprintf(stderr, "usage: ocpp-persister %s %s (--help has more)\n",
+		found == NULL ? "[--config FILE] [--SETTING=VALUE ...]" : found->name,
+		found == NULL ? "COMMAND ..." : found->arguments);
 	return EXIT_CODE_USAGE;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/escape.h"
+#include "base/nearest.h"
 #include "config/config_value.h"
 
 #include <ctype.h>
@@ -257,6 +258,15 @@ static bool config_set_value(struct config *c, const struct config_setting *s, c
 	return true;
 }
 
+static bool config_hint_nearest(const char *name, struct error *err)
+{
+	struct nearest nearest = {.word = name};
+
+	for (size_t i = 0; i < CONFIG_COUNT; i++)
+		nearest_try(&nearest, config_settings[i].name);
+	return nearest_hint(err, &nearest, "`ocpp-persister config reference` lists all settings");
+}
+
 bool config_set(struct config *c, const char *name, const char *value, const char *origin,
 	struct error *err)
 {
@@ -265,7 +275,7 @@ bool config_set(struct config *c, const char *name, const char *value, const cha
 	if (s == NULL) {
 		error_set(err, ERROR_FATAL, "unknown_setting", "%s: there is no setting \"%s\"",
 			origin, name);
-		return error_hint(err, "`ocpp-persister config reference` lists all settings");
+		return config_hint_nearest(name, err);
 	}
 	if (!config_set_value(c, s, value, err)) {
 		/* A secret must not appear in an error text; none of those is checked here. */
@@ -488,5 +498,38 @@ void config_reference(void)
 		if (words.default_text[0] != '\0')
 			printf("`%s` ", words.default_text);
 		printf("| %s |\n", words.help);
+	}
+}
+
+/* Of settings in one section, which others may stand between. */
+static void config_sample_section(const char *section, size_t size)
+{
+	struct config_words words;
+
+	printf("\n[%.*s]\n", (int)size, section);
+	for (size_t i = 0; config_words(i, &words); i++) {
+		const char *dot = strrchr(words.name, '.');
+
+		if ((size_t)(dot - words.name) == size && strncmp(words.name, section, size) == 0)
+			printf("# %s.\n#%s = %s\n", words.help, dot + 1, words.default_text);
+	}
+}
+
+void config_sample(void)
+{
+	struct config_words words;
+
+	printf("# Settings of ocpp-persister. Each has its default here: take the # away to change "
+	       "it.\n");
+	for (size_t i = 0; config_words(i, &words); i++) {
+		size_t size = (size_t)(strrchr(words.name, '.') - words.name);
+		bool done = false;
+
+		for (size_t k = 0; k < i && !done; k++)
+			done = (size_t)(strrchr(config_settings[k].name, '.') -
+					config_settings[k].name) == size &&
+			       strncmp(config_settings[k].name, words.name, size) == 0;
+		if (!done)
+			config_sample_section(words.name, size);
 	}
 }

@@ -118,4 +118,7 @@ bool config_words(size_t index, struct config_words *out);
 /* A Markdown table of all settings, for docs/settings.md. */
 void config_reference(void);
 
+/* A file of settings in which all are there as comments, with their defaults. */
+void config_sample(void);
+
 #endif

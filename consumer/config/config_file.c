@@ -146,6 +146,20 @@ static bool config_file_section(struct config_file *f, const char *section, stru
 	return ok;
 }
 
+/* libini_config puts a setting before the first section into one that it makes up, and shows none
+ * in that. */
+static bool config_file_is_stray(const struct config_file *f, const char *section)
+{
+	int count = 0, failed = 0;
+	char **keys;
+
+	if (strcmp(section, INI_DEFAULT_SECTION) != 0)
+		return false;
+	keys = ini_get_attribute_list(f->ini, section, &count, &failed);
+	ini_free_attribute_list(keys);
+	return count == 0;
+}
+
 static bool config_file_sections(struct config_file *f, struct error *err)
 {
 	int count = 0, failed = 0;
@@ -153,12 +167,17 @@ static bool config_file_sections(struct config_file *f, struct error *err)
 	bool ok = true;
 
 	for (int i = 0; ok && sections != NULL && i < count; i++) {
-		if (config_file_is_foreign(sections[i]))
+		if (config_file_is_stray(f, sections[i])) {
+			ok = error_set(err, ERROR_FATAL, "bad_settings_file",
+				"%s: a setting stands before the first section", f->path);
+			error_hint(err, "name = value  below a  [section], as [mqtt]");
+		} else if (config_file_is_foreign(sections[i])) {
 			log_info("config_section_ignored",
 				"this section is for MaEVE and has no meaning here", "section=%s",
 				LOG_VALUE(sections[i]));
-		else
+		} else {
 			ok = config_file_section(f, sections[i], err);
+		}
 	}
 	ini_free_section_list(sections);
 	return ok;

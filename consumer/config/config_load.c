@@ -6,6 +6,56 @@
 #include <stdio.h>
 #include <string.h>
 
+/* MQTT 5, 4.7.1: # stands for all levels at the end, + for one. */
+static bool config_topic_is_filter(const char *topic)
+{
+	const char *level = topic;
+
+	for (const char *at = topic;; at++) {
+		size_t size = (size_t)(at - level);
+
+		if (*at != '/' && *at != '\0')
+			continue;
+		if (memchr(level, '#', size) != NULL && (size != 1 || *at != '\0'))
+			return false;
+		if (memchr(level, '+', size) != NULL && size != 1)
+			return false;
+		if (*at == '\0')
+			return at - topic <= UINT16_MAX;
+		level = at + 1;
+	}
+}
+
+static bool config_check_topics(const struct config *c, struct error *err)
+{
+	if (c->mqtt_topics.count == 0)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"mqtt.topics is empty: there is nothing to subscribe to");
+	for (size_t i = 0; i < c->mqtt_topics.count; i++) {
+		const char *topic = c->mqtt_topics.items[i];
+
+		bool shared = strncmp(topic, "$share/", 7) == 0;
+		const char *filter = shared ? strchr(topic + 7, '/') : NULL;
+
+		if (shared && c->mqtt_group[0] != '\0') {
+			error_set(err, ERROR_FATAL, "bad_setting",
+				"mqtt.topics has \"%s\", which names a group, as mqtt.group does",
+				topic);
+			return error_hint(err, "leave $share/... out of mqtt.topics");
+		}
+		if (!config_topic_is_filter(filter != NULL ? filter + 1 : topic)) {
+			error_set(err, ERROR_FATAL, "bad_setting",
+				"mqtt.topics has \"%s\", which is no topic filter", topic);
+			return error_hint(err,
+				"# stands for all levels at the end, + for one level");
+		}
+	}
+	if (strpbrk(c->mqtt_group, "/+#") != NULL) /* MQTT 5, 4.8.2 */
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"mqtt.group is \"%s\": /, + and # cannot be in it", c->mqtt_group);
+	return true;
+}
+
 bool config_check(const struct config *c, struct error *err)
 {
 	if (c->spool_bytes_max < 2 * c->spool_segment_bytes) {
@@ -16,9 +66,8 @@ bool config_check(const struct config *c, struct error *err)
 	if (c->spool_segment_bytes < 2 * c->mqtt_message_bytes_max)
 		return error_set(err, ERROR_FATAL, "bad_setting",
 			"spool.segment_bytes is less than twice mqtt.message_bytes_max");
-	if (c->mqtt_topics.count == 0)
-		return error_set(err, ERROR_FATAL, "bad_setting",
-			"mqtt.topics is empty: there is nothing to subscribe to");
+	if (!config_check_topics(c, err))
+		return false;
 	if (c->mqtt_url.count == 0)
 		return error_set(err, ERROR_FATAL, "bad_setting", "mqtt.url is empty");
 	for (size_t i = 0; i < c->mqtt_url.count; i++) {

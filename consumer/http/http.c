@@ -244,6 +244,9 @@ static bool http_resolve(const char *listen, struct addrinfo **out, struct error
 			listen);
 		return error_hint(err, "for example 127.0.0.1:9464, or :9464 for all addresses");
 	}
+	if (strtoul(colon + 1, NULL, 10) > UINT16_MAX) /* getaddrinfo() takes it modulo 65536 */
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"http.listen is \"%s\": a port is 0 to 65535", listen);
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
 	if (host[0] == '[' && host[strlen(host) - 1] == ']') {
 		host[strlen(host) - 1] = '\0';
@@ -253,6 +256,16 @@ static bool http_resolve(const char *listen, struct addrinfo **out, struct error
 	if (code != 0)
 		return error_set(err, ERROR_FATAL, "bad_setting", "http.listen is \"%s\": %s",
 			listen, gai_strerror(code));
+	return true;
+}
+
+bool http_check(const char *listen, struct error *err)
+{
+	struct addrinfo *found;
+
+	if (!http_resolve(listen, &found, err))
+		return false;
+	freeaddrinfo(found);
 	return true;
 }
 

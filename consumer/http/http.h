@@ -25,6 +25,7 @@ struct http_answer {
 typedef bool http_handler(void *context, const char *path, struct http_answer *out);
 
 /* listen: "127.0.0.1:9464", "[::1]:9464" or ":9464" (all addresses). FATAL if it cannot be had. */
+MUST_CHECK bool http_check(const char *listen, struct error *err); /* nothing is opened */
 MUST_CHECK bool http_start(struct http **out, struct ev_loop *loop, const char *listen,
 	http_handler *handler, void *context, struct error *err);
 void http_stop(struct http **http);

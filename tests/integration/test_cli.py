@@ -106,3 +106,84 @@ def test_what_only_looks_like_a_segment_is_not_read(tmp_path, name, what):
         assert name in done.stderr, command
         assert "is a symbolic link" in done.stderr if what == "link" else (
             "is not a regular file" in done.stderr), command
+
+
+# What `config check` refuses, and what it says.
+REFUSED = [
+    (["--mqtt.ulr=x"], 'did you mean "mqtt.url"?'),
+    (["--storage.postgres.pasword=x"], 'did you mean "storage.postgres.password"?'),
+    (["--mqtt.url="], "mqtt.url is empty"),
+    (["--mqtt.topics="], "mqtt.topics is empty"),
+    (["--mqtt.topics=cs/#/x"], '"cs/#/x", which is no topic filter'),
+    (["--mqtt.topics=cs/a+"], '"cs/a+", which is no topic filter'),
+    (["--mqtt.topics=$share/g/cs/#", "--mqtt.group=h"], "leave $share/... out of mqtt.topics"),
+    (["--mqtt.group=a/b"], "/, + and # cannot be in it"),
+    (["--mqtt.topic_patterns=cs/{where}"], '"{where}" that means nothing'),
+    (["--mqtt.tls_ca=/no/such/file"], 'mqtt.tls_ca: could not read "/no/such/file"'),
+    (["--storage.postgres.ssl_root_cert=/no/such/file"], "storage.postgres.ssl_root_cert: could"),
+    (["--http.listen=9464"], "not HOST:PORT"),
+    (["--http.listen=:99999"], "a port is 0 to 65535"),
+    (["--spool.bytes_max=1000TiB"], "more than the file system of"),
+]
+
+
+@pytest.mark.parametrize("options, says", REFUSED)
+def test_config_check_finds_what_run_would_stumble_over(tmp_path, options, says):
+    done = run_cli({"spool.dir": f"{tmp_path}/not/there/yet"}, *options, "config", "check")
+    assert done.returncode == 3 and says in done.stderr and done.stdout == "", done
+
+
+def test_config_check_names_every_fault_at_once():
+    done = run_cli({}, "--mqtt.tls_ca=/nope", "--http.listen=x", "--spool.bytes_max=1000TiB",
+                   "config", "check")
+    assert done.returncode == 3 and done.stderr.count("error: ") == 3, done
+
+
+@pytest.mark.parametrize("options", [
+    ["--mqtt.topics=#"], ["--mqtt.topics=$share/g/cs/#"], ["--mqtt.topics=cs/+/x, +/+, cs/#"],
+    ["--http.listen="], ["--storage.postgres.ssl_root_cert=system"]])
+def test_config_check_takes_what_is_right(options):
+    done = run_cli({}, *options, "config", "check")
+    assert done.returncode == 0 and done.stdout == "ok\n", done
+
+
+def test_setting_before_any_section_is_refused(tmp_path):
+    path = tmp_path / "ocpp.ini"
+    path.write_text("url = mqtt://b\n[mqtt]\nkeep_alive = 20s\n")
+    path.chmod(0o600)
+    done = run_cli({}, f"--config={path}", "config", "check")
+    assert done.returncode == 3 and "before the first section" in done.stderr, done
+
+
+def test_sample_of_the_settings_has_them_all_with_their_defaults(tmp_path):
+    sample = run_cli({}, "config", "sample").stdout
+    path = tmp_path / "ocpp.ini"
+
+    def printed():
+        path.chmod(0o600)
+        text = run_cli({}, f"--config={path}", "config", "print").stdout
+        return [line.partition(" # ")[0] for line in text.splitlines()]
+
+    path.write_text(sample)
+    untouched = printed()
+    path.write_text(re.sub(r"(?m)^#(\w+ =)", r"\1", sample))
+    assert printed() == untouched
+    assert len(re.findall(r"(?m)^#\w", sample)) == sum(" = " in line for line in untouched)
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["replya"], 'did you mean "replay"?'), (["Verify"], 'did you mean "verify"?'),
+    (["frobnicate"], 'there is no command "frobnicate"'), (["config", "chek"], "say check")])
+def test_wrong_words_are_answered_in_two_lines(arguments, says):
+    done = run_cli({}, *arguments)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2 and len(lines) == 2, done
+    assert says in lines[0] and lines[1].startswith("usage: ocpp-persister"), done
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--help"], ["config", "--help"], ["config", "check", "--help"], ["spool", "cat", "--help"],
+    ["dead-letters", "list", "--help"], ["migrate", "maeve", "--help"]])
+def test_help_is_there_at_every_level(arguments):
+    done = run_cli({}, *arguments)
+    assert done.returncode == 0 and done.stdout.startswith("usage: ocpp-persister"), done

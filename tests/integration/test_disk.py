@@ -1,5 +1,6 @@
 """A disk that is full: 40 MB of memory, mounted for the test. Needs root (or says so)."""
 
+import itertools
 import json
 import os
 import shutil
@@ -65,10 +66,13 @@ def files(path):
     return {entry.name: entry.stat().st_size for entry in os.scandir(path)}
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture
 def outage(workspace):
     """A cluster of its own, that can be stopped."""
-    cluster = rig.Postgres(workspace, name="outage").start()
+    cluster = rig.Postgres(workspace, name=f"outage{next(_numbers)}").start()
     yield cluster
     if cluster.running:
         cluster.stop()
