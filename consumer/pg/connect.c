@@ -92,6 +92,19 @@ bool pg_pooling_error(struct error *err)
 	return error_hint(err, "use session pooling or a direct connection");
 }
 
+bool pg_pooling_unknown(struct error *err, const struct error *why)
+{
+	error_set(err, ERROR_TRANSIENT, "connection",
+		"the pooler refuses a second connection, which is needed for a moment to see "
+		"whether it "
+		"pools transactions: %s",
+		why->message);
+	error_needs_person(err);
+	return error_hint(err,
+		"leave room for one more client (PgBouncer: max_client_conn), or connect "
+		"directly");
+}
+
 void pg_setup_sql(const struct pg_options *o, char out[static PG_SETUP_BYTES])
 {
 	char quoted[PG_SETUP_BYTES / 2], *at = quoted;

@@ -54,6 +54,9 @@ MUST_CHECK bool pg_check_encoding(const PGconn *conn, struct error *err);
  */
 bool pg_pooling_error(struct error *err);
 
+/* It cannot be seen whether it does: a second connection is refused. TRANSIENT; false. */
+bool pg_pooling_unknown(struct error *err, const struct error *why);
+
 /* A notice processor that keeps libpq from writing to stderr. */
 void pg_notice_ignored(void *context, const char *message);
 

@@ -22,17 +22,19 @@ static long pg_process(PGconn *conn, struct error *err)
 static bool pg_check_pooling(PGconn *conn, const struct pg_options *o, struct error *err)
 {
 	long pid = pg_process(conn, err), other = 0;
-	struct error ignored;
+	struct error why;
 	PGconn *second;
 
 	if (pid == 0)
 		return false;
 	if (pid == PQbackendPID(conn))
 		return true;
-	/* None to be had: each is kept for its client. */
-	second = pg_wait_connect(o, NULL, POOLER_CONNECT_US, -1, &ignored);
+	second = pg_wait_connect(o, NULL, POOLER_CONNECT_US, -1, &why);
+	if (second == NULL && !why.slow)
+		return pg_pooling_unknown(err, &why);
+	/* None to be had in time: each is kept for its client. */
 	if (second != NULL)
-		other = pg_process(second, &ignored);
+		other = pg_process(second, &why);
 	PQfinish(second);
 	return other != pid || pg_pooling_error(err);
 }

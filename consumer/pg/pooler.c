@@ -117,10 +117,14 @@ static void pooler_on_probe_ready(void *context)
 	pooler_ask(p, p->probe, pooler_on_probe);
 }
 
+/* Silence: there is no process left for it. Anything else is no answer to the question. */
 static void pooler_on_probe_lost(void *context, const struct error *err)
 {
-	(void)err;
-	pooler_done(context, NULL);
+	struct error unknown;
+
+	if (!err->slow)
+		pg_pooling_unknown(&unknown, err);
+	pooler_done(context, err->slow ? NULL : &unknown);
 }
 
 bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop, const struct pg_options *options,

@@ -243,7 +243,7 @@ static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	(void)events;
 	error_set(&err, ERROR_TRANSIENT, s->state == SESSION_RUNNING ? "timeout" : "connection",
 		"no answer from PostgreSQL in time");
-	err.slow = s->state == SESSION_RUNNING;
+	err.slow = true;
 	session_lost(s, s->conn == NULL ? NULL : &err);
 }
 

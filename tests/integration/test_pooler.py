@@ -2,6 +2,7 @@
 
 import os
 
+import psycopg
 import pytest
 import rig
 from conftest import run_cli, stored
@@ -56,6 +57,29 @@ def test_pooling_of_transactions_is_refused(persister, migrated, broker, bouncer
     assert said["reason"] == "database_pooling"
     assert "transaction pooling cannot be used" in said["msg"]
     assert "session pooling or a direct connection" in said["msg"] + said["hint"]
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_pooler_without_room_for_a_second_connection_is_not_trusted(
+        persister, migrated, broker, publish, bouncer, mode):
+    """Whether it pools transactions shows only beside another client. Until there is room for that
+    one, nothing is stored, and no process is ended, which would be somebody else's."""
+    through = bouncer(mode, max_client_conn=2)
+    with psycopg.connect(migrated.dsn(through.port), autocommit=True) as other:
+        p = persister({**migrated.writer_settings(through.port), **broker.settings()}).start()
+        lost = p.wait_event("database_lost", heals="by_a_person", timeout=120)
+        assert "second connection" in lost["msg"] and "max_client_conn" in lost["hint"]
+        assert p.events("database_connected") == []
+        done = run_cli(migrated.settings(through.port), "verify")
+        assert done.returncode == 4, done
+        assert other.execute("SELECT 1").fetchone() == (1,)  # nobody has ended it
+    if mode == "transaction":
+        assert p.wait_exit(120) == 4
+        assert p.events("stopping")[0]["reason"] == "database_pooling"
+        return
+    p.wait_event("database_connected", timeout=120)
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1, timeout=120)
 
 
 def test_commands_refuse_it_too(migrated, bouncer):
