@@ -1,8 +1,12 @@
 -- The two side by side. lost: must be there and is not. altered: its key is there with other
--- content. doubled: there more often than once. unexpected: there, and nobody sent it.
+-- content. doubled: there more often than once; answers to a start, of which a refused one that was
+-- sent again has several alike, more often than they were given. unexpected: there, and nobody sent
+-- it.
 CREATE TEMPORARY TABLE differences AS
 WITH e AS (
-    SELECT kind, key, content, bool_or(must) AS must, min(m) AS m FROM expected
+    SELECT kind, key, content, bool_or(must) AS must, min(m) AS m,
+        CASE WHEN kind = 'transaction_starts' THEN count(DISTINCT m) ELSE 1 END AS times
+    FROM expected
     GROUP BY kind, key, content
 ), s AS (
     SELECT kind, key, content, count(*) AS rows FROM stored GROUP BY kind, key, content
@@ -19,7 +23,7 @@ WHERE e.must AND s.key IS NULL
 UNION ALL
 SELECT s.kind, 'doubled', s.key, s.content, e.m
 FROM s JOIN e ON e.kind = s.kind AND e.key = s.key AND e.content = s.content
-CROSS JOIN LATERAL generate_series(2, s.rows)
+CROSS JOIN LATERAL generate_series(e.times + 1, s.rows)
 UNION ALL
 SELECT s.kind, 'unexpected', s.key, s.content, NULL
 FROM s

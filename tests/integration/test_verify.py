@@ -97,6 +97,24 @@ def test_answer_is_expected_only_where_its_own_call_was_published(
         assert done.returncode == (1 if lost else 0)
 
 
+def test_start_that_is_refused_twice_alike_is_not_doubled(migrated, book):
+    """Sent again under another message id: two answers that say the same. A third is too much."""
+    refused = ({"transactionId": -1, "idTagInfo": {"status": "Blocked"}},
+               [{"t": "transaction_starts", "station": STATION, "time": TIME, "evse": 1,
+                 "transaction": "-1", "status": "Blocked"}])
+    first = book.say("call", "StartTransaction", "1", START, [STARTED])
+    book.say("result", "StartTransaction", "1", *refused)
+    book.say("call", "StartTransaction", "2", START, dup_of=first)
+    book.say("result", "StartTransaction", "2", *refused)
+    done = book.verify(migrated)
+    assert done.returncode == 0, done.stdout + done.stderr
+    migrated.rows("INSERT INTO transaction_starts SELECT (jsonb_populate_record(t,"
+                  " jsonb_build_object('result_digest', t.result_digest / 2))).*"
+                  " FROM transaction_starts t LIMIT 1")
+    done = book.verify(migrated)
+    assert "doubled 1" in done.stdout and done.returncode == 1
+
+
 def test_session_is_expected_only_if_its_own_messages_came(migrated, book):
     """The retry of the start came, its answer did not: the original's answer belongs to nothing."""
     first = book.say("call", "StartTransaction", "1", START, [STARTED], send=False)
