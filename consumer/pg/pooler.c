@@ -85,7 +85,6 @@ static void pooler_on_probe(void *context, const struct error *err)
 static void pooler_on_session(void *context, const struct error *err)
 {
 	struct pg_pooler *p = context;
-
 	struct error broken;
 
 	if (err == NULL && pooler_is_broken(p)) {
