@@ -269,8 +269,8 @@ def test_rows_of_other_tables_say_nothing(running, migrated, publish, state):
     refuse(migrated, "connector_status", state, "true")
     p = running()
     tell(publish, [0], ["connector_status"])
-    for n in range(OTHERS):
-        tell(publish, [n], ["ocpp_events"])
+    for n in range(OTHERS):  # each as large as it: smaller ones say nothing of a full disk
+        publish.call(f"cs{n:03}", "DataTransfer", {"vendorId": "v", "data": "d" * 200}, id=f"d{n}")
     rig.wait_until(lambda: any("for table connector_status" in e.get("hint", "")
                                for e in p.lines()), what=lambda: rig.tail(p.log))
     tell(publish, [1], ["connector_status"])

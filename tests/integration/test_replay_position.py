@@ -43,7 +43,7 @@ def replay(database, *arguments, input=None):
 
 def interrupt(database, *arguments, text=None, how=signal.SIGKILL, after=100):
     """Begins a replay and ends it before its end; how far it was."""
-    run = subprocess.Popen(command(database, "--rate", "300", *arguments), stdout=subprocess.PIPE,
+    run = subprocess.Popen(command(database, "--rate", "150", *arguments), stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, stdin=subprocess.PIPE if text else None,
                            text=True)
     if text:
@@ -221,14 +221,16 @@ def test_what_was_passed_over_for_other_reasons_is_not_done_with(database, tmp_p
     assert not found["resumed"] and found["stored"] == 600
 
 
-def test_position_whose_digest_does_not_fit_is_not_believed(database, tmp_path):
+@pytest.mark.parametrize("by", [-1, 100])
+def test_position_whose_digest_does_not_fit_is_not_believed(database, tmp_path, by):
     export = tmp_path / "export.log"
     export.write_text(capture(0, 400))
-    interrupt(database, export)
-    database.rows("UPDATE ingest_progress SET seq = 400")
+    stopped = interrupt(database, export)
+    database.rows(f"UPDATE ingest_progress SET seq = {stopped + by}")
+    export.write_text(capture(0, 600))  # so that there is content up to any such position
     found = replay(database, export)
-    assert not found["resumed"] and found["records"] == 400
-    assert ids(database) == list(range(400))
+    assert not found["resumed"] and found["records"] == 600
+    assert ids(database) == list(range(600))
 
 
 def test_rows_of_replays_do_not_pile_up(database, tmp_path):
