@@ -4,7 +4,6 @@ Every section starts from empty servers. CPU is user and system time of a proces
 children, from the first message to the last one stored, divided by the messages.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -21,6 +20,7 @@ import queue_figures
 import rate_figures
 import replay_figures
 import rig
+import terminal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build", "release")
@@ -35,7 +35,7 @@ POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeou
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__.split("\n\n")[0])
+    parser = terminal.ArgumentParser(prog="bench/run", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="one run of everything, not three")
     parser.add_argument("--messages", type=int, metavar="N", help="of so many messages each")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE too")

@@ -8,6 +8,7 @@
  * Prints one line of JSON.
  */
 #include "base/clock.h"
+#include "base/say.h"
 #include "copy/batch.h"
 #include "copy/encode.h"
 #include "decode/decode.h"
@@ -50,7 +51,7 @@ struct limit {
 
 static _Noreturn void fail(const struct error *err)
 {
-	fprintf(stderr, "error: %s\n", err->message);
+	say_line("error", err->message);
 	_Exit(1);
 }
 

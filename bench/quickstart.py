@@ -1,7 +1,6 @@
 """The engine of ./quickstart: private servers, the persister, stations, and a line that tells how
 it goes. Whatever of it is killed meanwhile is started again: that is part of the show."""
 
-import argparse
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 import time
 
 import rig
+import terminal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build", "release")
@@ -46,7 +46,7 @@ GROUP BY 1 ORDER BY 2 DESC"""
 
 
 def arguments():
-    parser = argparse.ArgumentParser(
+    parser = terminal.ArgumentParser(
         prog="./quickstart", description="A private PostgreSQL, a private broker, the persister "
         "between them, and simulated stations. Ctrl-C stops all of it.")
     parser.add_argument("--seconds", type=int, help="end by itself after so long, with a table; "

@@ -6,6 +6,7 @@
  * There are tokens T0 to T(TOKENS - 1); as many connections as threads. Prints JSON.
  */
 #include "base/clock.h"
+#include "base/say.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -75,7 +76,7 @@ int main(int argc, char **argv)
 	if (threads < 1 || threads > THREADS_MAX || seconds < 1 || tokens < 1)
 		return 2;
 	if (!ocpp_store_open(&store, &options, &err)) {
-		fprintf(stderr, "%s\n", err.message);
+		say_line("error", err.message);
 		return 1;
 	}
 	if (!warm_up((uint64_t)threads))

@@ -8,12 +8,14 @@ code that stored the rows.
 Exits with 0 only if everything is there, once, unaltered; with 1 if not; with 2 if it cannot say.
 """
 
-import argparse
 import os
 import sys
 
 import psycopg
 from psycopg import sql
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import terminal  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 COLUMNS = ("expected", "stored", "lost", "doubled", "altered", "unexpected")
@@ -32,11 +34,6 @@ def load(cursor, path):
                 copy.write(line.replace(b"\\", b"\\\\").replace(b"\t", b"\\t"))
 
 
-def shown(text):
-    """Names of stations and ids are in it: whatever a terminal would act on is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def compare(path, dsn, schema="ocpp"):
     """(whether all is right, the report)"""
     with psycopg.connect(dsn, autocommit=True) as connection, connection.cursor() as cursor:
@@ -53,13 +50,13 @@ def compare(path, dsn, schema="ocpp"):
     lines += [f"{kind:22}" + "".join(f" {count:>11}" for count in counts)
               for kind, *counts in kinds]
     lines.append("lost {}, doubled {}, altered {}, unexpected {}".format(*faults))
-    lines += [shown(f"{fault} {kind}: {key} (message {m}): {content}")
+    lines += [terminal.shown(f"{fault} {kind}: {key} (message {m}): {content}")
               for kind, fault, key, m, content in examples]
     return not any(faults), "\n".join(lines)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = terminal.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("ledger", help="what stations wrote by --ledger")
     parser.add_argument("dsn", help="the database, as libpq has it")
     parser.add_argument("--schema", default="ocpp", help="default: ocpp")
@@ -67,7 +64,7 @@ def main():
     try:
         right, report = compare(options.ledger, options.dsn, options.schema)
     except (OSError, psycopg.Error) as e:
-        print(f"error: {e}", file=sys.stderr)
+        print(f"error: {terminal.shown(str(e))}", file=sys.stderr)
         return 2
     print(report)
     return 0 if right else 1

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/say.h"
 #include "stations/run.h"
 
 #include <stdio.h>
@@ -35,7 +36,7 @@ static void main_catch_signals(void)
 
 static int main_fail(int code, const struct error *err)
 {
-	fprintf(stderr, "error: %s\n", err->message);
+	say_line("error", err->message);
 	if (code == EXIT_CODE_USAGE)
 		fprintf(stderr, "hint: ocpp-stations --help\n");
 	return code;

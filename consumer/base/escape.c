@@ -4,26 +4,59 @@
 
 #include <string.h>
 
-/* Code points above ASCII that are obeyed and not shown. */
+/*
+ * Code points above ASCII that are obeyed or not shown, in order: of Unicode 15.1 the general
+ * categories Cc, Cf, Zl and Zp (UnicodeData.txt) and the property Default_Ignorable_Code_Point
+ * (DerivedCoreProperties.txt), and the noncharacters but for the last two of each plane.
+ */
 static const struct {
 	uint32_t first, last;
 } escape_ranges[] = {
 	{0x80, 0x9f},       /* C1 */
+	{0xad, 0xad},       /* soft hyphen */
+	{0x34f, 0x34f},     /* combining grapheme joiner */
+	{0x600, 0x605},     /* Arabic signs of numbers */
 	{0x61c, 0x61c},     /* Arabic letter mark */
-	{0x200e, 0x200f},   /* left-to-right and right-to-left marks */
+	{0x6dd, 0x6dd},     /* Arabic end of ayah */
+	{0x70f, 0x70f},     /* Syriac abbreviation mark */
+	{0x890, 0x891},     /* Arabic currency marks above */
+	{0x8e2, 0x8e2},     /* Arabic disputed end of ayah */
+	{0x115f, 0x1160},   /* Hangul fillers */
+	{0x17b4, 0x17b5},   /* Khmer inherent vowels */
+	{0x180b, 0x180f},   /* Mongolian variation selectors, vowel separator */
+	{0x200b, 0x200f},   /* zero width space and joiners, marks of direction */
 	{0x2028, 0x202e},   /* line, paragraph; embeddings and overrides of direction */
-	{0x2066, 0x206f},   /* isolates of direction, deprecated format characters */
+	{0x2060, 0x206f},   /* word joiner, invisible operators, isolates, deprecated ones */
+	{0x3164, 0x3164},   /* Hangul filler */
+	{0xfdd0, 0xfdef},   /* noncharacters */
+	{0xfe00, 0xfe0f},   /* variation selectors */
 	{0xfeff, 0xfeff},   /* byte order mark */
-	{0xfff9, 0xfffb},   /* interlinear annotations */
-	{0xe0000, 0xe007f}, /* tags */
+	{0xffa0, 0xffa0},   /* halfwidth Hangul filler */
+	{0xfff0, 0xfffb},   /* reserved; interlinear annotations */
+	{0x110bd, 0x110bd}, /* Kaithi number sign */
+	{0x110cd, 0x110cd}, /* Kaithi number sign above */
+	{0x13430, 0x1343f}, /* joiners of Egyptian hieroglyphs */
+	{0x1bca0, 0x1bca3}, /* controls of shorthand */
+	{0x1d173, 0x1d17a}, /* beams, ties, slurs and phrases of music */
+	{0xe0000, 0xe0fff}, /* tags, variation selectors, reserved */
 };
 
 static bool escape_is_hostile(uint32_t c)
 {
-	if (c < 0x20 || c == 0x7f)
+	size_t from = 0, to = sizeof(escape_ranges) / sizeof(*escape_ranges);
+
+	if (c < 0x80)
+		return c < 0x20 || c == 0x7f;
+	if ((c & 0xfffe) == 0xfffe)
 		return true;
-	for (size_t i = 0; c >= 0x80 && i < sizeof(escape_ranges) / sizeof(*escape_ranges); i++) {
-		if (c >= escape_ranges[i].first && c <= escape_ranges[i].last)
+	while (from < to) {
+		size_t at = from + (to - from) / 2;
+
+		if (c > escape_ranges[at].last)
+			from = at + 1;
+		else if (c < escape_ranges[at].first)
+			to = at;
+		else
 			return true;
 	}
 	return false;

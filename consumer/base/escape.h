@@ -10,9 +10,11 @@
  * Text of other people on its way to a terminal or into the logging: topics, names of stations and
  * files, payloads, errors that quote them. A terminal obeys control characters, and characters that
  * turn the direction of writing make a line read as another one. They are written as \x1b (a byte)
- * or \u202e (a code point): C0, DEL, C1, line and paragraph separators, marks, embeddings and
- * isolates of direction, invisible format characters, and every byte that is no UTF-8. All other
- * text stays as it is. This is the only place that knows which characters these are. Any thread.
+ * or \u202e (a code point): control and format characters (Cc and Cf of Unicode: marks, embeddings
+ * and isolates of direction among them), line and paragraph separators, what is not shown at all
+ * (Default_Ignorable_Code_Point: variation selectors, fillers), noncharacters, and every byte that
+ * is no UTF-8. All other text stays as it is. This is the only place that knows which characters
+ * these are. Any thread.
  */
 
 /* Whole; false if it could not be written. */

@@ -1,3 +1,4 @@
+#include "base/escape.h"
 #include "cli/spool.h"
 
 #include "base/embedded.h"
@@ -200,7 +201,9 @@ static bool verify_log(PGconn *conn, const char *dir, bool *right_out, struct er
 	bool again = true;
 
 	if (!folder_list(&folder, dir, err)) {
-		printf("no log in \"%s\" to compare with: --spool.dir says where it is\n", dir);
+		printf("no log in \"");
+		(void)escape_print(stdout, slice_from_cstr(dir));
+		printf("\" to compare with: --spool.dir says where it is\n");
 		return err->kind == ERROR_ABSENT;
 	}
 	folder_free(&folder);

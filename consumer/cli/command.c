@@ -1,7 +1,6 @@
 #include "cli/cli.h"
 
-#include "base/escape.h"
-#include "base/redact.h"
+#include "base/say.h"
 #include "pg/conninfo.h"
 
 #include <stdarg.h>
@@ -52,16 +51,6 @@ void cli_command_help(FILE *out, const struct command *c)
 		fprintf(out, "\n%s", c->help);
 }
 
-/* Foreign text may be in it, and what looks like a password. */
-static void cli_say(const char *what, const char *text)
-{
-	char hidden[1024], escaped[4 * sizeof(hidden)];
-
-	snprintf(hidden, sizeof(hidden), "%s", text);
-	redact_passwords(hidden);
-	fprintf(stderr, "%s: %s\n", what, escape_into(escaped, sizeof(escaped), hidden));
-}
-
 enum exit_code cli_usage(const char *command, const char *format, ...)
 {
 	const struct command *found = command == NULL ? NULL : cli_find(command, &(size_t){0});
@@ -71,7 +60,7 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	cli_say("error", text);
+	say_line("error", text);
 	fprintf(stderr, "usage: ocpp-persister %s %s (--help has more)\n",
 		found == NULL ? "[--config FILE] [--SETTING=VALUE ...]" : found->name,
 		found == NULL ? "COMMAND ..." : found->arguments);
@@ -80,9 +69,9 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 
 enum exit_code cli_fail(enum exit_code code, const struct error *err)
 {
-	cli_say("error", err->message);
+	say_line("error", err->message);
 	if (err->hint[0] != '\0')
-		cli_say("hint", err->hint);
+		say_line("hint", err->hint);
 	return code;
 }
 

@@ -1,0 +1,15 @@
+#include "base/say.h"
+
+#include "base/escape.h"
+#include "base/redact.h"
+
+#include <stdio.h>
+
+void say_line(const char *what, const char *text)
+{
+	char hidden[1024], escaped[4 * sizeof(hidden)];
+
+	snprintf(hidden, sizeof(hidden), "%s", text);
+	redact_passwords(hidden);
+	fprintf(stderr, "%s: %s\n", what, escape_into(escaped, sizeof(escaped), hidden));
+}
