@@ -107,11 +107,8 @@ struct batch_message *batch_new_message(struct batch *b, const struct message *m
 
 static bool row_is_event(const struct row *row)
 {
-	return row->table->id <= TABLE_ocpp_events;
+	return row->table->merge == MERGE_COPY;
 }
-
-_Static_assert(TABLE_meter_values == 0 && TABLE_ocpp_events == EVENT_TABLES - 1,
-	"the event tables are not the first ones");
 
 bool batch_add_row(struct batch *b, struct row *row)
 {
@@ -189,29 +186,22 @@ static bool batch_is_at_once(const struct row *row)
 	return row_is_timeless(row) || row->cells[KEY_STATION].text.size > BATCH_STATION_LOADED_MAX;
 }
 
-/* A start may be needed where transactions and their links go, too. */
+/* Tables of a day are loaded in bulk. A start may be needed where transactions and their links go,
+ * too. */
 static bool batch_need_for(struct batch *b, struct row *row, struct partitions *known,
 	struct error *err)
 {
 	int64_t time_us = row->cells[KEY_TIME].number;
 	struct partition own = partition_of(row->table->id, time_us);
+	bool at_once = row->table->step != STEP_DAY || batch_is_at_once(row);
 
 	row->partition = own.number;
-	switch ((int)row->table->id) {
-	case TABLE_transaction_events:
-		return batch_need(b, own, true, known, err) &&
-		       batch_need(b, partition_of(TABLE_transactions, time_us), true, known, err) &&
+	if (!batch_need(b, own, at_once, known, err))
+		return false;
+	return row->table->id != TABLE_transaction_events ||
+	       (batch_need(b, partition_of(TABLE_transactions, time_us), true, known, err) &&
 		       batch_need(b, partition_of(TABLE_transaction_starts, time_us), true, known,
-			       err);
-	case TABLE_meter_values:
-		return batch_need(b, own, batch_is_at_once(row), known, err);
-	case TABLE_authorizations:
-	case TABLE_ocpp_events:
-		return batch_need(b, own, true, known, err);
-	default:
-		break;
-	}
-	return true;
+			       err));
 }
 
 /* ---- rows that are equal ---- */

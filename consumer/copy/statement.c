@@ -34,10 +34,6 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_TRANSACTIONS_UPDATE] = "transactions_update.sql",
 	[STATEMENT_TRANSACTIONS_INSERT] = "transactions_insert.sql",
 	[STATEMENT_TRANSACTIONS_MOVE] = "transactions_move.sql",
-	[STATEMENT_CONNECTOR_STATUS] = "connector_status.sql",
-	[STATEMENT_OPERATION_STATUS] = "operation_status.sql",
-	[STATEMENT_STATION_BOOTS] = "station_boots.sql",
-	[STATEMENT_STATION_HEARTBEATS] = "station_heartbeats.sql",
 	[STATEMENT_DEAD_LETTERS] = "dead_letters.sql",
 	[STATEMENT_DEAD_LETTERS_BEYOND] = "dead_letters_beyond.sql",
 	[STATEMENT_TOTALS] = "totals.sql",
@@ -313,6 +309,20 @@ static bool make_of_events(struct statements *s, struct arena *arena, struct err
 	return true;
 }
 
+/* Each has a file of its name. */
+static bool make_of_states(struct statements *s, struct arena *arena, struct error *err)
+{
+	for (int i = 0; i < TABLE_COUNT; i++) {
+		char file_name[STATEMENT_NAME_BYTES];
+
+		snprintf(file_name, sizeof(file_name), "%s.sql", tables[i].name);
+		if (tables[i].merge == MERGE_STATE &&
+			!make(&s->states[i], file_name, NULL, arena, err))
+			return false;
+	}
+	return true;
+}
+
 static bool make_all(struct statements *s, struct arena *arena, struct error *err)
 {
 	for (int i = 0; i < STATEMENT_COUNT; i++) {
@@ -336,7 +346,7 @@ static bool make_all(struct statements *s, struct arena *arena, struct error *er
 			return false;
 		s->store_tables[i] = table;
 	}
-	return make_of_events(s, arena, err);
+	return make_of_states(s, arena, err) && make_of_events(s, arena, err);
 }
 
 bool statements_new(struct statements **out, struct error *err)
@@ -380,6 +390,8 @@ void statements_free(struct statements **statements)
 	free(s->dead_table);
 	for (int i = 0; i < STATEMENT_KINDS; i++)
 		statement_free(&s->store[i]);
+	for (int i = 0; i < TABLE_COUNT; i++)
+		statement_free(&s->states[i]);
 	for (int i = 0; i < EVENT_TABLES; i++) {
 		statement_free(&s->seen[i]);
 		statement_free(&s->seen_odd[i]);

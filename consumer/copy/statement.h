@@ -52,10 +52,6 @@ enum statement_id {
 	STATEMENT_TRANSACTIONS_UPDATE,
 	STATEMENT_TRANSACTIONS_INSERT,
 	STATEMENT_TRANSACTIONS_MOVE,
-	STATEMENT_CONNECTOR_STATUS,
-	STATEMENT_OPERATION_STATUS,
-	STATEMENT_STATION_BOOTS,
-	STATEMENT_STATION_HEARTBEATS,
 	STATEMENT_DEAD_LETTERS,
 	STATEMENT_DEAD_LETTERS_BEYOND,
 	STATEMENT_TOTALS,
@@ -67,10 +63,6 @@ enum statement_id {
 	STATEMENT_COUNT,
 };
 
-/* The first tables of rows/tables.def, in the order in which batches write them: meter values
- * first, because they are many, and what follows holds its locks the shorter. */
-enum { EVENT_TABLES = 4 };
-
 /* Entities of the store, by the rows that are parameters of their statements. */
 enum {
 #define KIND(entity, name, table, keys, lookup_keys) STATEMENT_KIND_##entity,
@@ -81,6 +73,7 @@ enum {
 
 struct statements {
 	struct pg_statement all[STATEMENT_COUNT];
+	struct pg_statement states[TABLE_COUNT]; /* of tables that merge as STATE */
 	struct pg_statement store[STATEMENT_KINDS];
 	enum table_id store_tables[STATEMENT_KINDS];
 	struct pg_statement seen[EVENT_TABLES];

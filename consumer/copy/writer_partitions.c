@@ -132,7 +132,10 @@ void writer_partitions_made(struct writer *w)
 bool writer_plan_attached(struct writer *w, struct error *err)
 {
 	static const struct column column = {"name", COLUMN_TEXT};
-	static const struct table table = {"names", &column, 1, STEP_NONE, TABLE_COUNT};
+	static const struct table table = {.name = "names",
+		.columns = &column,
+		.columns_count = 1,
+		.id = TABLE_COUNT};
 	struct batch *b = w->work.batch;
 	struct row **rows = arena_alloc(&b->arena, (b->needs_count + 1) * sizeof(*rows));
 	struct slice param;

@@ -36,7 +36,10 @@ static bool seen_lock(struct writer *w, struct error *err)
 	struct batch_rows *halves = &b->rows[TABLE_exchange_halves];
 	bool buckets[SEEN_LOCKS] = {false};
 	static const struct column column = {"bucket", COLUMN_INT4};
-	static const struct table table = {"locks", &column, 1, STEP_NONE, TABLE_COUNT};
+	static const struct table table = {.name = "locks",
+		.columns = &column,
+		.columns_count = 1,
+		.id = TABLE_COUNT};
 	struct slice params[2];
 	struct row **rows = arena_alloc(&b->arena, SEEN_LOCKS * sizeof(*rows));
 	uint8_t *lock_class = arena_bytes(&b->arena, 4);
@@ -110,7 +113,10 @@ static bool seen_beside(struct batch *b, const struct batch_rows *rows, bool all
 	};
 	static const struct column columns[] = {{"former", COLUMN_INT8}, {"action", COLUMN_TEXT},
 		{"received_at", COLUMN_TIME}, {"content", COLUMN_INT8}, {"retained", COLUMN_BOOL}};
-	static const struct table table = {"odd", columns, ODD_COLUMNS, STEP_NONE, TABLE_COUNT};
+	static const struct table table = {.name = "odd",
+		.columns = columns,
+		.columns_count = ODD_COLUMNS,
+		.id = TABLE_COUNT};
 	struct row **odd = arena_alloc(&b->arena, rows->count * sizeof(struct row *));
 
 	for (size_t i = 0; odd != NULL && i < rows->count; i++) {

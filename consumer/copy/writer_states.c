@@ -6,26 +6,14 @@
 /* Rows that one statement merges: layouts of meter values, and what a station or connector was last
  * known to be. */
 
-static const struct {
-	enum statement_id statement;
-	enum table_id table;
-} states[] = {
-	{STATEMENT_CONNECTOR_STATUS, TABLE_connector_status},
-	{STATEMENT_OPERATION_STATUS, TABLE_station_operations},
-	{STATEMENT_STATION_BOOTS, TABLE_station_boots},
-	{STATEMENT_STATION_HEARTBEATS, TABLE_station_heartbeats},
-};
-
-enum { STATES = sizeof(states) / sizeof(*states) };
-
-static bool states_add(struct writer *w, enum statement_id statement, enum table_id table,
+static bool states_add(struct writer *w, const struct pg_statement *statement, enum table_id table,
 	request_on_result *on_result, struct error *err)
 {
 	const struct batch_rows *rows = &w->work.batch->rows[table];
 
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[statement],
+			.statement = statement,
 			.table = table,
 			.rows = rows->rows,
 			.count = rows->count,
@@ -59,34 +47,34 @@ static bool layouts_on_differ(void *context, const PGresult *result, int number,
 
 bool writer_plan_layouts(struct writer *w, struct error *err)
 {
-	return states_add(w, STATEMENT_LAYOUTS, TABLE_meter_value_layouts, NULL, err) &&
-	       states_add(w, STATEMENT_LAYOUTS_DIFFER, TABLE_meter_value_layouts, layouts_on_differ,
-		       err);
+	const struct pg_statement *all = w->statements->all;
+
+	return states_add(w, &all[STATEMENT_LAYOUTS], TABLE_meter_value_layouts, NULL, err) &&
+	       states_add(w, &all[STATEMENT_LAYOUTS_DIFFER], TABLE_meter_value_layouts,
+		       layouts_on_differ, err);
 }
 
 /* A retained message says nothing new about a state if it was stored before. */
-static void states_drop_retained(struct batch *b)
+static void states_drop_retained(struct batch *b, struct batch_rows *rows)
 {
-	for (size_t t = 0; t < STATES; t++) {
-		struct batch_rows *rows = &b->rows[states[t].table];
-		size_t kept = 0;
+	size_t kept = 0;
 
-		for (size_t i = 0; i < rows->count; i++) {
-			struct row *row = rows->rows[i];
+	for (size_t i = 0; i < rows->count; i++) {
+		struct row *row = rows->rows[i];
 
-			if (!row->retained ||
-				b->messages[row->message].outcome != OUTCOME_DUPLICATE)
-				rows->rows[kept++] = row;
-		}
-		rows->count = kept;
+		if (!row->retained || b->messages[row->message].outcome != OUTCOME_DUPLICATE)
+			rows->rows[kept++] = row;
 	}
+	rows->count = kept;
 }
 
 bool writer_plan_states(struct writer *w, struct error *err)
 {
-	states_drop_retained(w->work.batch);
-	for (size_t i = 0; i < STATES; i++) {
-		if (!states_add(w, states[i].statement, states[i].table, NULL, err))
+	for (int t = 0; t < TABLE_COUNT; t++) {
+		if (tables[t].merge != MERGE_STATE)
+			continue;
+		states_drop_retained(w->work.batch, &w->work.batch->rows[t]);
+		if (!states_add(w, &w->statements->states[t], (enum table_id)t, NULL, err))
 			return false;
 	}
 	return true;

@@ -296,7 +296,10 @@ bool writer_merge_transactions(struct writer *w, struct error *err)
 static bool old_times_param(struct batch *b, const struct writer_merged *m, struct slice *out)
 {
 	static const struct column column = {"partition_time", COLUMN_TIME};
-	static const struct table old_table = {"old", &column, 1, STEP_NONE, TABLE_transactions};
+	static const struct table old_table = {.name = "old",
+		.columns = &column,
+		.columns_count = 1,
+		.id = TABLE_transactions};
 
 	return encode_params(&b->arena, &old_table, 1, m->old, m->updates_count, out);
 }

@@ -21,31 +21,28 @@ int rows_column(const struct row *row, const char *name)
 	return table_column(row->table, slice_from_cstr(name));
 }
 
+static void row_set_common(struct row *row, enum table_common column, int64_t number)
+{
+	int at = table_common(row->table, column);
+
+	if (at >= 0)
+		cell_set_number(row, at, number);
+}
+
+static void row_set_common_text(struct row *row, enum table_common column, struct slice text)
+{
+	int at = table_common(row->table, column);
+
+	if (at >= 0)
+		cell_set_text(row, at, text);
+}
+
 void rows_set_flag(struct row *row, int64_t flag)
 {
-	int column = -1;
+	int at = table_common(row->table, COMMON_flags);
 
-	switch ((int)row->table->id) {
-	case TABLE_meter_values:
-		column = TABLE_meter_values_flags;
-		break;
-	case TABLE_transaction_events:
-		column = TABLE_transaction_events_flags;
-		break;
-	case TABLE_authorizations:
-		column = TABLE_authorizations_flags;
-		break;
-	case TABLE_ocpp_events:
-		column = TABLE_ocpp_events_flags;
-		break;
-	case TABLE_connector_status:
-		column = TABLE_connector_status_flags;
-		break;
-	default:
-		break;
-	}
-	if (column >= 0)
-		row->cells[column].number |= flag;
+	if (at >= 0)
+		row->cells[at].number |= flag;
 }
 
 /* What every row has, and what every row of its table has. */
@@ -57,44 +54,13 @@ static void rows_set_common(struct rows_work *w, struct row *row)
 	cell_set_text(row, KEY_STATION, m->station);
 	cell_set_number(row, KEY_TIME, m->received_us);
 	cell_set_number(row, KEY_EVSE, EVSE_NOT_STATED);
-	switch ((int)row->table->id) {
-	case TABLE_meter_values:
-		cell_set_number(row, TABLE_meter_values_received_at, m->received_us);
-		cell_set_number(row, TABLE_meter_values_flags, 0);
-		cell_set_text(row, TABLE_meter_values_payload_raw, raw);
-		break;
-	case TABLE_transaction_events:
-		cell_set_number(row, TABLE_transaction_events_received_at, m->received_us);
-		cell_set_number(row, TABLE_transaction_events_flags, 0);
-		cell_set_text(row, TABLE_transaction_events_ocpp_version, m->version_text);
-		cell_set_text(row, TABLE_transaction_events_message_id, m->id);
-		cell_set_text(row, TABLE_transaction_events_payload_raw, raw);
-		break;
-	case TABLE_authorizations:
-		cell_set_number(row, TABLE_authorizations_received_at, m->received_us);
-		cell_set_number(row, TABLE_authorizations_flags, 0);
-		cell_set_text(row, TABLE_authorizations_ocpp_version, m->version_text);
-		cell_set_text(row, TABLE_authorizations_message_id, m->id);
-		cell_set_text(row, TABLE_authorizations_payload_raw, raw);
-		break;
-	case TABLE_ocpp_events:
-		cell_set_number(row, TABLE_ocpp_events_received_at, m->received_us);
-		cell_set_number(row, TABLE_ocpp_events_flags, 0);
-		cell_set_text(row, TABLE_ocpp_events_ocpp_version, m->version_text);
-		cell_set_text(row, TABLE_ocpp_events_message_id, m->id);
-		cell_set_text(row, TABLE_ocpp_events_payload_raw, raw);
-		break;
-	case TABLE_connector_status:
-		cell_set_number(row, TABLE_connector_status_received_at, m->received_us);
+	if (row->table->id == TABLE_connector_status) /* part of its key in the database */
 		cell_set_number(row, TABLE_connector_status_connector_id, EVSE_NOT_STATED);
-		cell_set_number(row, TABLE_connector_status_flags, 0);
-		break;
-	case TABLE_station_boots:
-		cell_set_text(row, TABLE_station_boots_ocpp_version, m->version_text);
-		break;
-	default:
-		break;
-	}
+	row_set_common(row, COMMON_received_at, m->received_us);
+	row_set_common(row, COMMON_flags, 0);
+	row_set_common_text(row, COMMON_ocpp_version, m->version_text);
+	row_set_common_text(row, COMMON_message_id, m->id);
+	row_set_common_text(row, COMMON_payload_raw, raw);
 	if (m->text_replaced)
 		rows_set_flag(row, FLAG_text_replaced);
 }
@@ -185,30 +151,13 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 
 	/* Where the newest wins, a station whose clock is wrong is heard all the same, and what is
 	 * dated ahead does not outlast what is said later. */
-	if (row->table->id > TABLE_ocpp_events &&
+	if (row->table->merge != MERGE_COPY &&
 		(t.source == 'i' || (t.flags & FLAG_time_future) != 0))
 		t.us = w->message->received_us;
 	cell_set_number(row, KEY_TIME, t.us);
 	rows_set_flag(row, t.flags);
-	switch ((int)row->table->id) {
-	case TABLE_meter_values:
-		cell_set_number(row, TABLE_meter_values_time_source, t.source);
-		cell_set_text(row, TABLE_meter_values_time_text, t.text);
-		break;
-	case TABLE_transaction_events:
-		cell_set_number(row, TABLE_transaction_events_time_source, t.source);
-		cell_set_text(row, TABLE_transaction_events_time_text, t.text);
-		break;
-	case TABLE_authorizations:
-		cell_set_number(row, TABLE_authorizations_time_source, t.source);
-		break;
-	case TABLE_ocpp_events:
-		cell_set_number(row, TABLE_ocpp_events_time_source, t.source);
-		cell_set_text(row, TABLE_ocpp_events_time_text, t.text);
-		break;
-	default:
-		break;
-	}
+	row_set_common(row, COMMON_time_source, t.source);
+	row_set_common_text(row, COMMON_time_text, t.text);
 	/* A time that is no text or timestamp (a map, say) stays where it is, unused. */
 	if (v != NULL && (v->kind == VALUE_TIME || !slice_is_absent(value_text(v))))
 		value_mark_used(v);
@@ -217,19 +166,9 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 /* time_source of an event, 0 for rows of other tables. */
 static int64_t row_time_source(const struct row *row)
 {
-	switch ((int)row->table->id) {
-	case TABLE_meter_values:
-		return row->cells[TABLE_meter_values_time_source].number;
-	case TABLE_transaction_events:
-		return row->cells[TABLE_transaction_events_time_source].number;
-	case TABLE_authorizations:
-		return row->cells[TABLE_authorizations_time_source].number;
-	case TABLE_ocpp_events:
-		return row->cells[TABLE_ocpp_events_time_source].number;
-	default:
-		break;
-	}
-	return 0;
+	int at = table_common(row->table, COMMON_time_source);
+
+	return at >= 0 ? row->cells[at].number : 0;
 }
 
 bool row_is_timeless(const struct row *row)
@@ -246,17 +185,8 @@ bool row_is_undated(const struct row *row)
 
 int64_t row_received_us(const struct row *row)
 {
-	switch ((int)row->table->id) {
-	case TABLE_meter_values:
-		return row->cells[TABLE_meter_values_received_at].number;
-	case TABLE_transaction_events:
-		return row->cells[TABLE_transaction_events_received_at].number;
-	case TABLE_authorizations:
-		return row->cells[TABLE_authorizations_received_at].number;
-	default:
-		CHECK(row->table->id == TABLE_ocpp_events);
-		return row->cells[TABLE_ocpp_events_received_at].number;
-	}
+	CHECK(row->table->merge == MERGE_COPY);
+	return row->cells[table_common(row->table, COMMON_received_at)].number;
 }
 
 static int64_t row_window(const struct row *row, int64_t dedupe_window_us)

@@ -1,6 +1,6 @@
 #include "rows/table.h"
 
-#define TABLE(name, step) static const struct column name##_columns[] = {
+#define TABLE(name, step, merge) static const struct column name##_columns[] = {
 #define COLUMN(table, column, type) {#column, COLUMN_##type},
 #define END(table)                                                                                 \
 	}                                                                                          \
@@ -11,33 +11,39 @@
 #undef END
 
 const struct table tables[TABLE_COUNT] = {
-#define TABLE(name, step)                                                                          \
+#define TABLE(name, step, merge)                                                                   \
 	[TABLE_##name] = {#name, name##_columns, sizeof(name##_columns) / sizeof(struct column),   \
-		STEP_##step, TABLE_##name},
+		STEP_##step, MERGE_##merge, TABLE_##name, {[COMMON_COUNT] = 0,
 #define COLUMN(table, column, type)
-#define END(table)
+#define COMMON(table, column, type) [COMMON_##column] = TABLE_##table##_##column + 1,
+#define END(table)                                                                                 \
+	}                                                                                          \
+	}                                                                                          \
+	,
 #include "rows/tables.def"
 #undef TABLE
 #undef COLUMN
 #undef END
 };
 
-/* The key is read by position in all event tables alike. */
-#define KEY_IS_FIRST(table)                                                                        \
-	_Static_assert((int)TABLE_##table##_charge_station_id == (int)KEY_STATION &&               \
-			       (int)TABLE_##table##_event_time == (int)KEY_TIME &&                 \
-			       (int)TABLE_##table##_evse_id == (int)KEY_EVSE &&                    \
-			       (int)TABLE_##table##_digest == (int)KEY_DIGEST,                     \
-		"the key of " #table " is not first")
-KEY_IS_FIRST(meter_values);
-KEY_IS_FIRST(transaction_events);
-KEY_IS_FIRST(authorizations);
-KEY_IS_FIRST(ocpp_events);
-KEY_IS_FIRST(connector_status);
-KEY_IS_FIRST(station_operations);
-KEY_IS_FIRST(station_boots);
-KEY_IS_FIRST(station_heartbeats);
-KEY_IS_FIRST(exchange_pairs);
+/* The key is read by position in all of these tables alike, and event tables by number. */
+#define KEY_OWN(name) 1
+#define KEY_COPY(name)                                                                             \
+	((int)TABLE_##name##_charge_station_id == (int)KEY_STATION &&                              \
+		(int)TABLE_##name##_event_time == (int)KEY_TIME &&                                 \
+		(int)TABLE_##name##_evse_id == (int)KEY_EVSE &&                                    \
+		(int)TABLE_##name##_digest == (int)KEY_DIGEST)
+#define KEY_STATE(name) KEY_COPY(name)
+#define TABLE(name, step, merge)                                                                   \
+	_Static_assert(KEY_##merge(name), "the key of " #name " is not first");                    \
+	_Static_assert((MERGE_##merge == MERGE_COPY) == ((int)TABLE_##name < EVENT_TABLES),        \
+		"the event tables are not the first ones: " #name);
+#define COLUMN(table, column, type)
+#define END(table)
+#include "rows/tables.def"
+#undef TABLE
+#undef COLUMN
+#undef END
 
 struct row *row_new(struct arena *arena, enum table_id id)
 {

@@ -26,9 +26,24 @@ enum column_type {
 
 enum table_step { STEP_NONE, STEP_DAY, STEP_MONTH };
 
+/* How rows get into their table; see tables.def. */
+enum table_merge { MERGE_OWN, MERGE_COPY, MERGE_STATE };
+
+/* The columns that tables have in common; see tables.def. */
+enum table_common {
+	COMMON_received_at,
+	COMMON_flags,
+	COMMON_time_source,
+	COMMON_time_text,
+	COMMON_ocpp_version,
+	COMMON_message_id,
+	COMMON_payload_raw,
+	COMMON_COUNT,
+};
+
 /* COLUMN_meter_values_event_time and so on: the position of each column in its table. */
 enum {
-#define TABLE(name, step)
+#define TABLE(name, step, merge)
 #define COLUMN(table, column, type) TABLE_##table##_##column,
 #define END(table)                                                                                 \
 	TABLE_##table##_columns,                                                                   \
@@ -40,7 +55,7 @@ enum {
 };
 
 enum table_id {
-#define TABLE(name, step) TABLE_##name,
+#define TABLE(name, step, merge) TABLE_##name,
 #define COLUMN(table, column, type)
 #define END(table)
 #include "rows/tables.def"
@@ -50,7 +65,19 @@ enum table_id {
 	TABLE_COUNT,
 };
 
-/* Of the event tables. */
+/* The first of them are the event tables. */
+enum {
+	EVENT_TABLES = 0
+#define TABLE(name, step, merge) +(MERGE_##merge == MERGE_COPY)
+#define COLUMN(table, column, type)
+#define END(table)
+#include "rows/tables.def"
+#undef TABLE
+#undef COLUMN
+#undef END
+};
+
+/* Of the event tables and those of states. */
 enum { KEY_STATION, KEY_TIME, KEY_EVSE, KEY_DIGEST, KEY_COLUMNS };
 
 #define TIME_UNDATED INT64_MIN
@@ -68,7 +95,10 @@ struct table {
 	const struct column *columns;
 	size_t columns_count;
 	enum table_step step;
+	enum table_merge merge;
 	enum table_id id;
+	/* Position + 1; 0 = it has none; see table_common(). The last one is not used. */
+	int8_t common[COMMON_COUNT + 1];
 };
 
 extern const struct table tables[TABLE_COUNT];
@@ -117,6 +147,12 @@ MUST_CHECK struct row *row_new(struct arena *arena, enum table_id table);
 /* Position of a column by name, or -1. */
 int table_column(const struct table *t, struct slice name);
 const struct table *table_by_name(struct slice name);
+
+/* Position of a column that tables have in common, or -1. */
+static inline int table_common(const struct table *t, enum table_common column)
+{
+	return t->common[column] - 1;
+}
 
 static inline void cell_set_number(struct row *r, int column, int64_t value)
 {
