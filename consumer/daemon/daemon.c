@@ -13,6 +13,9 @@
 
 static const int64_t QOS0_WARNING_US = 3600 * US_PER_SECOND;
 
+static const int64_t DISK_LOOK_US =
+	US_PER_SECOND; /* a start on a full disk: whether there is room */
+
 enum { PAGE_ARENA_BYTES = 256 * 1024 };
 
 /* ---- threads to loop ---- */
@@ -117,6 +120,32 @@ static bool daemon_migrate(void *context, struct error *err)
 
 /* ---- pages ---- */
 
+/* Why we are not ready; NULL = we are. */
+static const char *daemon_trouble(struct daemon *d)
+{
+	struct spool_stats stats;
+	const char *trouble;
+
+	if (d->mqtt == NULL)
+		return d->disk_full ? "no room on the disk of the log\n" : "starting\n";
+	spool_stats(d->spool, &stats);
+	if (stats.segments == 0 && stats.full)
+		return "no room on the disk of the log\n";
+	trouble = daemon_broker_trouble(d);
+	if (trouble == NULL && !pipeline_is_ready(d->pipeline))
+		trouble = "no database\n";
+	return trouble;
+}
+
+static void daemon_measure(struct daemon *d)
+{
+	metrics_set(&d->metrics->spool_disk_full, d->disk_full);
+	if (d->mqtt == NULL)
+		return;
+	pipeline_measure(d->pipeline, d->spool);
+	metrics_set(&d->metrics->broker_up, daemon_broker_trouble(d) == NULL);
+}
+
 static bool daemon_page(void *context, const char *path, struct http_answer *out)
 {
 	struct daemon *d = context;
@@ -127,17 +156,14 @@ static bool daemon_page(void *context, const char *path, struct http_answer *out
 		return true;
 	}
 	if (strcmp(path, "/readyz") == 0) {
-		trouble = daemon_broker_trouble(d);
-		if (trouble == NULL && !pipeline_is_ready(d->pipeline))
-			trouble = "no database\n";
+		trouble = daemon_trouble(d);
 		out->status = trouble != NULL ? 503 : out->status;
 		out->body = slice_from_cstr(trouble != NULL ? trouble : "ready\n");
 		return true;
 	}
 	if (strcmp(path, "/metrics") != 0)
 		return false;
-	pipeline_measure(d->pipeline, d->spool);
-	metrics_set(&d->metrics->broker_up, daemon_broker_trouble(d) == NULL);
+	daemon_measure(d);
 	arena_reset(&d->pages);
 	out->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	out->body = metrics_text(d->metrics, &d->pages);
@@ -154,6 +180,8 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 
 	(void)loop;
 	(void)events;
+	if (d->mqtt == NULL)
+		return; /* the start waits for the disk */
 	if (seen > d->qos0_seen &&
 		(d->qos0_warned_us == 0 || now - d->qos0_warned_us > QOS0_WARNING_US)) {
 		d->qos0_warned_us = now;
@@ -247,11 +275,10 @@ static void daemon_init_watchers(struct daemon *d)
 	signals_start(&d->signals, d->loop, signals);
 }
 
-static bool daemon_start(struct daemon *d, struct error *err)
+/* What a start needs before there is a log: whoever asks hears that it waits. */
+static bool daemon_prepare(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
-	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
-	struct pipeline_options options = {.client_id = d->client_id};
 
 	d->loop = ev_default_loop(EVFLAG_AUTO);
 	d->metrics = calloc(1, sizeof(*d->metrics));
@@ -259,16 +286,63 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		!arena_init(&d->pages, PAGE_ARENA_BYTES, PAGE_ARENA_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	daemon_init_watchers(d);
+	return c->http_listen[0] == '\0' ||
+	       http_start(&d->http, d->loop, c->http_listen, daemon_page, d, err);
+}
+
+static void daemon_note_full(struct daemon *d, struct error *why)
+{
+	d->disk_full = true;
+	if (!log_repeat_due(&d->disk_trouble, &(uint64_t){0}))
+		return;
+	error_hint(why,
+		"the start waits, and goes on by itself once there is room for a log in "
+		"\"%s\": free space on this disk (`df` and `df -i`)",
+		d->config->spool_dir);
+	log_failure(LOG_LEVEL_ERROR, "spool_disk_full", why);
+}
+
+/*
+ * A disk without room for the first files of a log is like one that is full later: it is waited
+ * for. Nothing was taken from the broker yet. True also if the program was stopped meanwhile.
+ */
+static bool daemon_wait_for_log(struct daemon *d, struct error *err)
+{
+	int64_t tried_us = clock_mono_us();
+
+	while (!daemon_open_spool(d, err)) {
+		if (!fs_is_full(err))
+			return false;
+		daemon_note_full(d, err);
+		while (d->phase == DAEMON_RUNNING && clock_mono_us() - tried_us < DISK_LOOK_US)
+			ev_run(d->loop, EVRUN_ONCE);
+		if (d->phase != DAEMON_RUNNING)
+			return true;
+		tried_us = clock_mono_us();
+	}
+	d->disk_full = false;
+	if (log_repeat_over(&d->disk_trouble))
+		log_info("spool_has_room", "there is room on the disk again", "dir=%s",
+			LOG_VALUE(d->config->spool_dir));
+	return true;
+}
+
+static bool daemon_start(struct daemon *d, struct error *err)
+{
+	const struct config *c = d->config;
+	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
+	struct pipeline_options options = {.client_id = d->client_id};
+
 	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
 		    &options.schema_version, err) ||
-		!daemon_open_spool(d, err) ||
-		!log_reader_of_spool(&d->log, d->spool, LOG_NOTHING_YET, err) ||
+		!daemon_wait_for_log(d, err))
+		return false;
+	if (d->phase != DAEMON_RUNNING)
+		return true;
+	if (!log_reader_of_spool(&d->log, d->spool, LOG_NOTHING_YET, err) ||
 		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, &options, &d->log,
 			d->metrics, events, err) ||
 		!daemon_make_mqtt(d, err))
-		return false;
-	if (c->http_listen[0] != '\0' &&
-		!http_start(&d->http, d->loop, c->http_listen, daemon_page, d, err))
 		return false;
 	pipeline_start(d->pipeline);
 	mqtt_connect(d->mqtt);
@@ -317,13 +391,14 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 	d->options = options;
 	d->config = options->config;
 	d->drain = options->drain ? DRAIN_TAKING : DRAIN_NONE;
-	failed = !daemon_start(d, err);
-	if (!failed) {
+	failed = !daemon_prepare(d, err) || !daemon_start(d, err);
+	if (!failed && d->mqtt != NULL) {
 		log_info("started", "", "version=%s", OCPP_PERSISTER_VERSION);
 		ev_run(d->loop, 0);
-		failed = d->failed;
-		if (failed)
-			*err = d->failure;
+	}
+	if (!failed && d->failed) {
+		failed = true;
+		*err = d->failure;
 	}
 	*hard_out = !daemon_finish(d);
 	log_info("stopped", "", "failed=%d", (int)failed);

@@ -51,6 +51,8 @@ struct daemon {
 	struct filters filters;
 	char client_id[128];
 	struct arena pages;
+	bool disk_full; /* the start waits for room */
+	struct log_repeat disk_trouble;
 
 	ev_async wake;
 	struct signals signals;

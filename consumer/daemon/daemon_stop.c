@@ -27,6 +27,8 @@ void daemon_stop(struct daemon *d)
 	if (d->phase != DAEMON_RUNNING)
 		return;
 	d->phase = DAEMON_STOPPING_BROKER;
+	if (d->mqtt == NULL) /* the start waits for the disk, and sees it */
+		return;
 	ev_timer_stop(d->loop, &d->broker_timer);
 	daemon_wait_at_most(d, STOP_BROKER_S);
 	/* A receiver that waits for space in the log parks itself: it will not acknowledge. */

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -172,3 +173,55 @@ def test_large_row_that_finds_no_room_waits_for_it(small_disk, outage, persister
     p.stop()
     database.close()
     publish.close()
+
+
+def fill_inodes(path):
+    folder = path / "inodes-of-somebody-else"
+    folder.mkdir()
+    for n in itertools.count():
+        try:
+            (folder / str(n)).touch()
+        except OSError:
+            return folder
+
+
+@pytest.mark.parametrize("lacks", ["blocks", "inodes", "folder", "a segment"])
+def test_first_start_on_a_full_disk_waits_for_room(
+        small_disk, migrated, persister, broker, publish, lacks):
+    """There is no log yet, and no room to make one."""
+    log = small_disk / "some" / "spool"
+    if lacks == "inodes":
+        subprocess.run(["mount", "-o", "remount,nr_inodes=50", small_disk], check=True)
+    if lacks != "folder":
+        log.mkdir(parents=True)
+    others = fill_inodes(small_disk) if lacks == "inodes" else small_disk / "of-somebody-else"
+    if lacks != "inodes":
+        fill(others)
+    if lacks == "a segment":  # the small files of a log find room
+        os.truncate(others, others.stat().st_size - (64 << 10))
+    p = persister({**migrated.settings(), **broker.settings(), "spool.dir": log,
+                   "spool.segment_bytes": "4MiB"}).start()
+    said = p.wait_event("spool_disk_full")
+    assert "No space left on device" in said["msg"] and "by itself" in said["hint"]
+    assert p.http("/healthz")[0] == 200
+    status, body = p.http("/readyz")
+    assert status == 503 and "disk" in body
+    assert p.metric("ocpp_persister_spool_disk_full") == 1
+    p.process.send_signal(signal.SIGHUP)
+    p.process.send_signal(signal.SIGUSR1)
+    p.wait_event("reloaded")
+    # Stopped while it waits, it ends as it should, and a second start waits again.
+    assert p.stop() == 0
+    p.start().wait_event("spool_disk_full")
+    assert p.running
+    if lacks == "inodes":
+        shutil.rmtree(others)
+    else:
+        others.unlink()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    publish_data(publish, "cs001", 10)
+    wait_stored(migrated, p, 10)
+    assert p.http("/readyz")[0] == 200
+    assert p.metric("ocpp_persister_spool_disk_full") == 0
+    assert p.stop() == 0
