@@ -64,7 +64,7 @@ static bool walk_files(struct spool_walk *w, const struct folder *folder, struct
 	for (size_t i = 0; ok && i < folder->count; i++) {
 		struct folder_reader r;
 
-		if (w->quick && w->after != NULL && folder_peek(&r, folder, i)) {
+		if (w->quick && w->after != NULL && folder_peek(&r, folder, i, arena)) {
 			w->after(w->context, &folder->files[i], &r);
 			continue;
 		}

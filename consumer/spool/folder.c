@@ -190,14 +190,68 @@ enum folder_opened folder_open(struct folder_reader *r, const struct folder *fol
 	return FOLDER_UNREADABLE;
 }
 
-bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i)
+static bool folder_read_header(const struct folder *folder, size_t i, struct segment_header *out)
+{
+	struct archive_summary summary;
+	struct segment_reader reader;
+	struct folder_reader r = {.fd = -1};
+	bool ok;
+
+	if (folder_find(&r, folder, &folder->files[i], NULL) != FOLDER_OPENED)
+		return false;
+	if (r.archived) {
+		ok = archive_summary_read(r.fd, r.path, &summary, NULL);
+		*out = summary.header;
+	} else {
+		ok = segment_reader_init(&reader, r.fd, r.path, NULL);
+		*out = reader.header;
+	}
+	folder_close(&r);
+	return ok;
+}
+
+/* Whether nothing was lost between two headers, as far as the log knows. */
+static bool folder_is_whole(const struct segment_header *h, const struct segment_header *next)
+{
+	return h->follows.counted && next->follows.counted && h->follows.digested &&
+	       next->follows.digested && h->follows.digest_from == next->follows.digest_from &&
+	       next->follows.seq >= h->first_seq && next->follows.records > h->follows.records;
+}
+
+static bool folder_peek_segment(struct folder_reader *r, const struct folder *folder, size_t i,
+	struct arena *arena)
+{
+	struct segment_header next;
+	struct record record;
+	bool ok;
+
+	arena_reset(arena);
+	if (i + 1 >= folder->count || !folder_read_header(folder, i + 1, &next) ||
+		folder_find(r, folder, &folder->files[i], NULL) != FOLDER_OPENED)
+		return false;
+	ok = !r->archived && segment_reader_init(&r->reader, r->fd, r->path, NULL) &&
+	     folder_is_whole(&r->reader.header, &next) &&
+	     segment_reader_next(&r->reader, UINT64_MAX, arena, &record, NULL) == SEGMENT_RECORD &&
+	     record.seq == r->reader.header.first_seq;
+	r->first_received_us = record.received_us;
+	ok = ok && segment_reader_last(&r->reader, next.follows.seq, arena, &record, NULL);
+	r->last_received_us = record.received_us;
+	r->records = next.follows.records - r->reader.header.follows.records;
+	segment_reader_drop_window(&r->reader);
+	arena_reset(arena);
+	folder_close(r);
+	return ok;
+}
+
+bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i,
+	struct arena *arena)
 {
 	struct archive_summary summary;
 	bool whole;
 
 	*r = (struct folder_reader){.fd = -1};
 	if (!folder->files[i].archived)
-		return false;
+		return arena != NULL && folder_peek_segment(r, folder, i, arena);
 	if (folder_find(r, folder, &folder->files[i], NULL) != FOLDER_OPENED)
 		return false;
 	whole = archive_summary_read(r->fd, r->path, &summary, NULL) && summary.whole;
@@ -289,7 +343,7 @@ static bool folder_header(const struct folder *f, size_t i, struct folder_events
 {
 	struct folder_reader r;
 
-	if (!folder_peek(&r, f, i)) {
+	if (!folder_peek(&r, f, i, NULL)) {
 		if (!folder_open_whole(&r, f, i, events, err))
 			return false;
 		folder_close(&r);

@@ -58,9 +58,14 @@ enum folder_opened folder_open(struct folder_reader *r, const struct folder *fol
 	struct folder_events events, struct error *err);
 void folder_close(struct folder_reader *r);
 
-/* Fills in what is known of an archive without unpacking it; *r cannot be read from. False if that
- * is not possible, and it has to be opened. */
-bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i);
+/*
+ * Fills in what is known of a file without reading all of it; *r cannot be read from. An archive
+ * says it at its end. Of a segment the header of the next one says how many records it has, and the
+ * first and the last one are read, into the arena, which is reset; damage between them does not
+ * show. Without an arena: archives only. False if that is not possible, and it has to be opened.
+ */
+bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i,
+	struct arena *arena);
 
 /* Where a log stands, and where it stood at a record. */
 struct folder_positions {

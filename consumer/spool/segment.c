@@ -4,6 +4,8 @@
 #include "spool/archive.h"
 #include "spool/record.h"
 
+#include <inttypes.h>
+
 enum {
 	/* One read feeds about 200 records; a quiet log reads what there is. */
 	SEGMENT_WINDOW_BYTES = 128 * 1024,
@@ -216,4 +218,58 @@ bool segment_reader_pass(struct segment_reader *r, uint64_t stop_seq, struct are
 			arena_reset(arena);
 		}
 	}
+}
+
+/* The record seq, if it begins between two offsets; *found_out. */
+static bool segment_reader_scan(struct segment_reader *r, uint64_t seq, int64_t from, int64_t to,
+	struct arena *arena, struct record *out, bool *found_out, struct error *err)
+{
+	size_t wanted = (size_t)(to - from) + RECORD_PREFIX_BYTES - 1;
+
+	*found_out = false;
+	segment_reader_drop_window(r);
+	if (!segment_reader_load(r, from, wanted, arena, err))
+		return false;
+	while (from < to) {
+		struct slice rest = segment_reader_rest(r, from);
+		size_t candidate = record_candidate(rest, r->header.first_seq), size;
+		enum record_status status;
+
+		if (candidate == rest.size)
+			return true;
+		from += (int64_t)candidate;
+		if (!segment_reader_get(r, from, arena, out, &size, &status, err))
+			return false;
+		*found_out = status == RECORD_OK && out->seq == seq;
+		if (*found_out) {
+			r->last_seq = seq;
+			r->offset = from + (int64_t)size;
+			return true;
+		}
+		from++;
+	}
+	return true;
+}
+
+bool segment_reader_last(struct segment_reader *r, uint64_t seq, struct arena *arena,
+	struct record *out, struct error *err)
+{
+	int64_t to = r->size;
+	struct arena_mark mark = arena_mark(arena);
+
+	while (to > SEGMENT_HEADER_BYTES) {
+		int64_t from = to - SEGMENT_WINDOW_BYTES;
+		bool found;
+
+		if (from < SEGMENT_HEADER_BYTES)
+			from = SEGMENT_HEADER_BYTES;
+		arena_rewind(arena, mark);
+		if (!segment_reader_scan(r, seq, from, to, arena, out, &found, err))
+			return false;
+		if (found)
+			return true;
+		to = from;
+	}
+	return error_set(err, ERROR_ABSENT, "spool_damaged",
+		"\"%s\" does not end with record %" PRIu64, r->path, seq);
 }

@@ -97,6 +97,14 @@ enum segment_next segment_reader_next(struct segment_reader *r, uint64_t stop_se
 	struct arena *arena, struct record *out, struct error *err);
 
 /*
+ * The record seq, looked for from the end of the file backwards: the last one, as the next segment
+ * says. *out borrows from the arena until it is rewound; the reader stands after it. ABSENT if it
+ * is not there.
+ */
+MUST_CHECK bool segment_reader_last(struct segment_reader *r, uint64_t seq, struct arena *arena,
+	struct record *out, struct error *err);
+
+/*
  * Read on up to the record stop_seq, or to the end, and count into *at, which says where the reader
  * stands: at first header.follows. *received_us is that of the last record, unless there was none.
  * The arena is reset on the way.

@@ -1,6 +1,7 @@
 #include "unit_spool.h"
 
 #include "base/log.h"
+#include "spool/folder.h"
 #include "spool/segment.h"
 
 #include <dirent.h>
@@ -428,6 +429,50 @@ static void spool_is_read_while_it_is_written(void **state)
 	spool_close(&reader.spool);
 }
 
+/* What the files say of themselves, against what is read of them; in a few reads each. */
+static void folder_peek_says_what_reading_all_says(void **state)
+{
+	struct spool *s = open_with(options());
+	struct folder_reader peeked, read;
+	struct folder folder;
+	struct record record;
+	struct error err;
+	uint64_t records = 0, calls;
+
+	(void)state;
+	for (uint64_t i = 0; i < 1000; i++) {
+		if (i == 530)
+			spool_rotate(s);
+		assert_int_equal(append(s, i, NULL), SPOOL_APPENDED);
+	}
+	spool_close(&s); /* its threads do calls of their own */
+	assert_true(folder_list(&folder, dir, &err));
+	assert_true(folder.count > 8);
+	for (size_t i = 0; i + 1 < folder.count; i++) {
+		calls = fs_calls();
+		assert_true(folder_peek(&peeked, &folder, i, &arena));
+		assert_true(fs_calls() - calls <= 12);
+		assert_int_equal(
+			folder_open(&read, &folder, i, (struct folder_events){NULL, NULL}, &err),
+			FOLDER_OPENED);
+		while (folder_next(&read, &arena, &record, &err) == SEGMENT_RECORD)
+			;
+		assert_int_equal(peeked.records, read.records);
+		assert_int_equal(peeked.reader.last_seq, read.reader.last_seq);
+		assert_int_equal(peeked.reader.offset, read.reader.offset);
+		assert_int_equal(peeked.first_received_us, read.first_received_us);
+		assert_int_equal(peeked.last_received_us, read.last_received_us);
+		records += read.records;
+		folder_close(&read);
+		segment_reader_drop_window(&read.reader);
+		arena_reset(&arena);
+	}
+	assert_true(records > 900);
+	/* Nothing follows the last one: only reading tells. */
+	assert_false(folder_peek(&peeked, &folder, folder.count - 1, &arena));
+	folder_free(&folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +486,7 @@ int main(void)
 		SPOOL_TEST(spool_seek_says_what_is_gone_and_refuses_the_future),
 		SPOOL_TEST(spool_is_used_by_one_process),
 		SPOOL_TEST(spool_refuses_what_it_does_not_know),
+		SPOOL_TEST(folder_peek_says_what_reading_all_says),
 		SPOOL_TEST(spool_opens_no_file_through_a_symbolic_link),
 		SPOOL_TEST(spool_survives_every_failing_file_operation),
 		SPOOL_TEST(spool_is_read_while_it_is_written),
