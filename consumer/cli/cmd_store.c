@@ -7,6 +7,7 @@
 #include "decode/document.h"
 #include "pg/conninfo.h"
 #include "store/generic.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <stdlib.h>

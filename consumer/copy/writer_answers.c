@@ -1,5 +1,5 @@
 #include "copy/writer_private.h"
-#include "store/store.h"
+#include "store/roaming.h"
 
 /*
  * What stations answer to the CSMS is for the store, too: a setting was taken or refused, a message

@@ -3,7 +3,7 @@
 #include "base/iso8601.h"
 #include "rows/flags.h"
 #include "rows/rows_private.h"
-#include "store/store.h"
+#include "store/roaming.h"
 
 /*
  * A message to the store -> one row. Unlike a station's message, which is taken as it is, this is

@@ -1,6 +1,7 @@
 #include "store/bind.h"
 
 #include "base/bytes.h"
+#include "store/store.h"
 
 #include <stdlib.h>
 #include <string.h>

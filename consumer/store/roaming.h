@@ -1,7 +1,7 @@
 #ifndef STORE_ROAMING_H
 #define STORE_ROAMING_H
 
-#include "store/store.h"
+#include "store/entities.h"
 
 /* Certificates, OCPI registrations and parties, locations. See store.h. */
 

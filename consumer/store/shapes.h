@@ -1,7 +1,7 @@
 #ifndef STORE_SHAPES_H
 #define STORE_SHAPES_H
 
-#include "store/store.h"
+#include "store/entities.h"
 
 /*
  * The declarations of entities.def, params.def and queries.def as data, for whoever binds, prints

@@ -1,7 +1,7 @@
 #ifndef STORE_STATIONS_H
 #define STORE_STATIONS_H
 
-#include "store/store.h"
+#include "store/entities.h"
 
 /*
  * Charge stations: how they log in, their settings, what they are, certificates to install and

@@ -1,11 +1,11 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
-#include "base/error.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "store/entities.h"
+#include "store/roaming.h"
+#include "store/stations.h"
+#include "store/tokens.h"
+#include "store/transactions.h"
 
 /*
  * What a CSMS keeps in PostgreSQL beside what stations report: tokens, charge stations,
@@ -24,13 +24,6 @@
  *
  * Rows that are handed out are one piece of memory, their text included: ocpp_free(rows).
  */
-#if defined(__GNUC__)
-#define OCPP_API __attribute__((visibility("default")))
-#else
-#define OCPP_API
-#endif
-
-struct ocpp_store;
 
 /* NULL and 0 are the defaults. */
 struct ocpp_store_options {
@@ -39,40 +32,6 @@ struct ocpp_store_options {
 	const char *schema;      /* "ocpp" */
 	const char *application; /* shown in pg_stat_activity; "ocpp-store" */
 	int64_t deadline_us;     /* of each call: 30 s */
-};
-
-/* An integer that is not given. */
-#define OCPP_NONE INT32_MIN
-
-/* A time that a station reported and that is invalid. */
-#define OCPP_TIME_INVALID INT64_MIN
-
-/* Rows in one call, and bytes in all their text together. */
-enum { OCPP_ROWS_MAX = 10000, OCPP_TEXT_BYTES_MAX = 64 * 1024 * 1024 };
-
-#define OCPP_FIELD_TEXT const char *
-#define OCPP_FIELD_INT int32_t
-#define OCPP_FIELD_BOOL bool
-#define OCPP_FIELD_TIME int64_t
-#define OCPP_FIELD_JSON const char *
-
-/* struct ocpp_token, ocpp_setting, ...: the fields are in entities.def. */
-#define ENTITY(entity) struct ocpp_##entity {
-#define FIELD(entity, type, field, null) OCPP_FIELD_##type field;
-#define ENTITY_END(entity)                                                                         \
-	}                                                                                          \
-	;
-#include "store/entities.def"
-#undef ENTITY
-#undef FIELD
-#undef ENTITY_END
-
-enum ocpp_outcome { OCPP_FOUND, OCPP_ABSENT, OCPP_ERROR };
-
-/* One page of a list, in the order of its keys: those after this key, so many at most. */
-struct ocpp_page {
-	const char *after; /* key of the last one seen; NULL = from the beginning */
-	int32_t limit;     /* 1 to OCPP_ROWS_MAX; 0 = 100 */
 };
 
 /* Does not connect yet: the first call does. FATAL if the options cannot be right. */
@@ -109,10 +68,5 @@ struct ocpp_store_stats {
 };
 
 OCPP_API void ocpp_store_get_stats(struct ocpp_store *store, struct ocpp_store_stats *out);
-
-#include "store/roaming.h"
-#include "store/stations.h"
-#include "store/tokens.h"
-#include "store/transactions.h"
 
 #endif

@@ -2,6 +2,7 @@
 #define STORE_STORE_PRIVATE_H
 
 #include "store/bind.h"
+#include "store/store.h"
 
 #include <libpq-fe.h>
 

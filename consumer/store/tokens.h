@@ -1,7 +1,7 @@
 #ifndef STORE_TOKENS_H
 #define STORE_TOKENS_H
 
-#include "store/store.h"
+#include "store/entities.h"
 
 /* Tokens by uid. See store.h for what all calls have in common. */
 

@@ -1,7 +1,7 @@
 #ifndef STORE_TRANSACTIONS_H
 #define STORE_TRANSACTIONS_H
 
-#include "store/store.h"
+#include "store/entities.h"
 
 /*
  * Transactions. Read are those that stations reported (table transactions, merged from events) and,

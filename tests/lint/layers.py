@@ -22,8 +22,8 @@ MAY_INCLUDE = {
     "base": [],
 }
 MAY_INCLUDE["rows"] += ["decode/message.h", "decode/value.h", "store/entities.def",
-                        "store/kinds.def", "store/store.h"]
-MAY_INCLUDE["copy"] += ["rows", "pg", "store/kinds.def", "store/store.h"]
+                        "store/kinds.def", "store/entities.h", "store/roaming.h"]
+MAY_INCLUDE["copy"] += ["rows", "pg", "store/kinds.def", "store/entities.h", "store/roaming.h"]
 MAY_INCLUDE["store"] += ["pg"]
 MAY_INCLUDE["replay/readers"] += ["spool/archive.h", "spool/record.h", "spool/segment.h"]
 MAY_INCLUDE["migrate"] += ["pg"]
@@ -85,8 +85,27 @@ def _foreign_problem(path, header):
     return f"<{header}> has no home in the table of tests/lint/layers.py"
 
 
+def _circles(includes):
+    """Headers that include each other: {path: [(line, path)]} -> problems."""
+    problems, done = [], set()
+
+    def visit(path, way):
+        for number, target in includes.get(path, ()):
+            if target in way:
+                circle = " -> ".join([*way[way.index(target):], target])
+                problems.append(f"consumer/{path}:{number}: headers include each other: {circle}")
+            elif target not in done:
+                visit(target, [*way, target])
+        done.add(path)
+
+    for path in sorted(includes):
+        if path not in done:
+            visit(path, [path])
+    return problems
+
+
 def check(root):
-    problems = []
+    problems, includes = [], {}
     for path in files(root, "consumer", "bench", ext=(".c", ".h", ".def")):
         inner = path.removeprefix("consumer/")
         for number, line in enumerate(lines(root, path), 1):
@@ -94,13 +113,15 @@ def check(root):
             if not found:
                 continue
             kind, header = found.groups()
+            if kind == '"' and inner.endswith(".h"):
+                includes.setdefault(inner, []).append((number, header))
             if kind == "<":
                 problem = _foreign_problem(inner, header)
             else:
                 problem = None if path.startswith("bench/") else _own_problem(inner, header)
             if problem:
                 problems.append(f"{path}:{number}: {problem}")
-    return problems
+    return problems + _circles(includes)
 
 
 if __name__ == "__main__":

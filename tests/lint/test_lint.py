@@ -40,6 +40,15 @@ class Layers(Tree):
         os.unlink(os.path.join(self.root, path))
         return found
 
+    def test_headers_that_include_each_other_are_found(self):
+        for name, includes in ("a", "b"), ("b", "c"), ("c", "d"), ("d", "x"):
+            self.write(f"consumer/base/{name}.h", f'#include "base/{includes}.h"\n')
+        self.assertEqual(layers.check(self.root), [])
+        self.write("consumer/base/c.h", '#include "base/d.h"\n#include "base/a.h"\n')
+        self.assertEqual(layers.check(self.root), [
+            "consumer/base/c.h:2: headers include each other: "
+            "base/a.h -> base/b.h -> base/c.h -> base/a.h"])
+
     def test_what_the_table_allows_passes(self):
         for path, include in [
                 ("consumer/main.c", '"cli/cli.h"'), ("consumer/cli/a.c", '"daemon/daemon.h"'),
