@@ -65,6 +65,7 @@ class _Link:
         self.server = None
         self.messages = _Messages()
         self.swallowing = False
+        self.observer = proxy.observe() if proxy.observe else None
 
     def run(self):
         try:
@@ -106,6 +107,8 @@ class _Link:
     def _pass(self, direction, data, sink):
         """Forward; False = this link ends here."""
         proxy = self.proxy
+        if self.observer:
+            self.observer.feed(direction, data)
         if direction == DOWN and self.swallowing:
             proxy.swallowed.set()
             return False
@@ -127,7 +130,10 @@ class _Link:
     def _watch_commit(self, data):
         """False if the COMMIT is in data and must not reach the server."""
         for kind, body in self.messages.feed(data):
-            if not self.messages.is_commit(kind, body) or not self.proxy._take_commit():
+            if not self.messages.is_commit(kind, body):
+                continue
+            self.proxy.commits += 1
+            if not self.proxy._take_commit():
                 continue
             if not self.proxy._commit_arrives:
                 self.proxy.swallowed.set()
@@ -163,10 +169,16 @@ class Proxy:
                                  postgres=True from the start: messages are found by their lengths
     inject(data)                 send bytes to all clients as if the server had
     refuse_connect(0x84)         answer MQTT CONNECTs with this CONNACK code, count times
+
+    observe: makes an object for each connection, whose feed(direction, data) gets all that was
+    read, before it is passed on, by a thread for each direction. commits: how many COMMITs came.
     """
 
-    def __init__(self, workspace, target_port, target_host="127.0.0.1", postgres=False):
+    def __init__(self, workspace, target_port, target_host="127.0.0.1", postgres=False,
+                 observe=None):
         self.postgres = postgres
+        self.observe = observe
+        self.commits = 0
         self.target = (target_host, target_port)
         self.bytes = {UP: 0, DOWN: 0}
         self._taps = {}

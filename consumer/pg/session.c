@@ -390,6 +390,7 @@ static void session_start_next(struct pg_session *s)
 		return;
 	}
 	r = &s->requests[s->at];
+	s->preparing = false; /* a connection that was lost may have left it */
 	s->result_number = 0;
 	s->pipeline = 0;
 	if (r->statement != NULL) {

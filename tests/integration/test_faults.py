@@ -81,6 +81,37 @@ def test_connection_cut_after_any_number_of_bytes(through_proxy, migrated, publi
     assert (received, kept, duplicate, dead) == (sent, sent, 0, 0)
 
 
+class CutAtPrepare:
+    """Cuts the connections that prepare something, as often as it is asked to."""
+
+    def __init__(self):
+        self.left, self.cuts = 0, 0
+
+    def feed(self, direction, data):
+        # Parse: its length, then the name of the statement. Nothing else has these bytes.
+        if direction == rig.UP and self.left > 0 and b"\0\0\0" in data and data[:1] == b"P":
+            self.left -= 1
+            self.cuts += 1
+            raise ConnectionResetError
+
+
+def test_connection_cut_while_it_prepares_a_statement_comes_back(
+        persister, migrated, broker, proxy, postgres, publish):
+    """What the lost connection was about to say counts for nothing in the next one."""
+    cut = CutAtPrepare()
+    door = proxy(postgres.port, observe=lambda: cut)
+    p = persister({**migrated.settings(door.port), **broker.settings()}).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    for number in range(3):
+        cut.left = 1
+        door.cut()  # the next connection has nothing prepared
+        meter(publish, number)
+        stored(migrated, number + 1)
+        assert cut.cuts == number + 1
+    assert count(migrated) == 3 and totals(migrated) == (3, 3, 0, 0)
+
+
 def test_server_that_stops_answering_is_left_and_its_lock_taken_back(
         through_proxy, migrated, publish):
     """Half-dead: the old backend holds the row of our progress until it is ended."""
