@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ static bool zone_parse_offset(struct zone *out, const char *text)
 }
 
 /* A name leads nowhere but to a file below the folder of zones. */
-static bool zone_exists(const char *name)
+bool zone_exists(const char *name)
 {
 	static const char signs[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 				    "_+-/";
@@ -120,4 +121,26 @@ bool zone_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us, int
 	if (count == 2 && zone_is_second(found[0], near_us))
 		*utc_us_out = found[1];
 	return true;
+}
+
+/* Whether the zone calls itself that at an instant. */
+static bool zone_is_called(const char *word, int64_t utc_us)
+{
+	time_t t = (time_t)(utc_us / US_PER_SECOND - (utc_us % US_PER_SECOND < 0));
+	struct tm local;
+
+	return localtime_r(&t, &local) != NULL && strcasecmp(local.tm_zone, word) == 0;
+}
+
+bool zone_word_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us, const char *word,
+	int64_t *utc_us_out)
+{
+	if (!zone->named)
+		return false;
+	if (strcasecmp(zone->name, word) == 0)
+		return zone_to_utc(zone, local_us, near_us, utc_us_out);
+	return (zone_to_utc(zone, local_us, INT64_MIN, utc_us_out) &&
+		       zone_is_called(word, *utc_us_out)) ||
+	       (zone_to_utc(zone, local_us, INT64_MAX, utc_us_out) &&
+		       zone_is_called(word, *utc_us_out));
 }

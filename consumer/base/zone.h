@@ -31,4 +31,15 @@ MUST_CHECK bool zone_parse(struct zone *out, const char *text, struct error *err
 MUST_CHECK bool zone_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us,
 	int64_t *utc_us_out);
 
+/*
+ * The same for a time with a word for its zone beside it: the name of the zone, or what the zone
+ * calls itself at that time ("CEST"), which also decides between the two hours. False if the word
+ * is not that, or the zone has no name.
+ */
+MUST_CHECK bool zone_word_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us,
+	const char *word, int64_t *utc_us_out);
+
+/* Whether the IANA database has a zone of this name. */
+bool zone_exists(const char *name);
+
 #endif

@@ -222,7 +222,7 @@ static bool folder_peek_segment(struct folder_reader *r, const struct folder *fo
 	struct arena *arena)
 {
 	struct segment_header next;
-	struct record record;
+	struct record record = {.seq = 0};
 	bool ok;
 
 	arena_reset(arena);

@@ -294,6 +294,27 @@ def test_frames_without_a_direction_are_what_live_stored(running, migrated, publ
     assert (found["stored"], found["duplicate"]) == (0, 4)
 
 
+def test_answer_whose_call_is_not_in_the_log_is_of_no_other(migrated):
+    """Both sides count from 1, and lines are missing."""
+    lines = [f"2026-01-31T10:00:0{second}Z cs001 {json.dumps(frame)}\n"
+             for second, frame in enumerate([
+                 [2, "1", "Reset", {"type": "Soft"}],
+                 [3, "1", {"idTagInfo": {"status": "Accepted"}}],
+                 [2, "2", "Authorize", {"idTag": "T"}],
+                 [3, "2", {"configurationKey": []}],
+                 [2, "3", "Authorize", {"idTag": "U"}],
+                 [2, "3", "Reset", {"type": "Hard"}],
+                 [3, "3", {"status": "Rejected"}],
+                 [3, "3", {"idTagInfo": {"status": "Blocked"}}]])]
+    replay(migrated, "--lines", "{time} {station} {frame}", "-", input="".join(lines))
+    assert migrated.rows("SELECT message_id, direction, reason FROM unmatched_events"
+                         " ORDER BY 1, 3") == [
+        ("1", "out", "call of the CSMS without an answer"), ("1", "out", "result without a call"),
+        ("2", "in", "Authorize without an answer"), ("2", "in", "result without a call")]
+    assert migrated.rows("SELECT message_id, response ->> 'status' FROM csms_calls ORDER BY 1") == [
+        ("1", None), ("3", "Rejected")]
+
+
 def test_each_documented_form_of_a_log_gives_the_same_tables(empty, tmp_path):
     """Those that bench/run measures."""
     count, wanted = 700, None

@@ -330,6 +330,53 @@ static void a_result_goes_the_other_way_than_its_call(void **state)
 	}
 }
 
+static void an_answer_is_of_a_call_that_it_fits(void **state)
+{
+	static struct lines_memory memory = {.time_us = INT64_MIN};
+	static const struct {
+		const char *text, *topic;
+	} cases[] = {
+		/* The answer to one comes again, or late, while the other waits. */
+		{"1769837545 cs8 [2,\"1\",\"Heartbeat\",{}]", "cs/in/ocpp1.6/cs8"},
+		{"1769837545 cs8 [3,\"1\",{\"currentTime\":\"x\"}]", "cs/out/ocpp1.6/cs8"},
+		{"1769837545 cs8 [2,\"1\",\"Reset\",{}]", "cs/out/ocpp1.6/cs8"},
+		{"1769837545 cs8 [3,\"1\",{\"currentTime\":\"x\"}]", "cs/out/ocpp1.6/cs8"},
+		{"1769837545 cs8 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs8"},
+		/* Words of a value are no keys. */
+		{"1769837545 cs8 [2,\"2\",\"DataTransfer\",{}]", "cs/in/ocpp1.6/cs8"},
+		{"1769837545 cs8 [2,\"2\",\"GetVariables\",{}]", "cs/out/ocpp1.6/cs8"},
+		{"1769837545 cs8 "
+		 "[3,\"2\",{\"status\":\"Accepted\",\"data\":{\"getVariableResult\":1}}]",
+			"cs/out/ocpp1.6/cs8"},
+		/* The log lacks the call: what answers another one is not its answer. */
+		{"1769837545 cs9 [2,\"1\",\"Reset\",{}]", "cs/out/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"1\",{\"idTagInfo\":{\"status\":\"Accepted\"}}]",
+			"cs/out/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"1\",{}]", "cs/out/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs9"},
+		{"1769837545 cs9 [2,\"2\",\"Heartbeat\",{}]", "cs/in/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"2\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"2\",{\"currentTime\":\"x\"}]", "cs/out/ocpp1.6/cs9"},
+		{"1769837545 cs9 [2,\"3\",\"StatusNotification\",{}]", "cs/in/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"3\",{\"configurationKey\":[]}]", "cs/in/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"3\",{}]", "cs/out/ocpp1.6/cs9"},
+		/* What nobody knows may be answered with anything. */
+		{"1769837545 cs9 [2,\"4\",\"VendorCall\",{}]", "cs/in/ocpp1.6/cs9"},
+		{"1769837545 cs9 [3,\"4\",{\"listVersion\":1}]", "cs/out/ocpp1.6/cs9"},
+	};
+	struct lines_pattern p;
+	struct record r;
+	struct error err;
+
+	(void)state;
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &p, &err));
+	p.memory = &memory;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_true(lines_record(slice_from_cstr(cases[i].text), &p, &arena, &r, &err));
+		assert_slice_equal(r.topic, cases[i].topic);
+	}
+}
+
 /* Of many stations, each with a call that is still to be answered. */
 static void a_result_goes_the_other_way_than_its_call_among_many(void **state)
 {
@@ -430,6 +477,86 @@ static void clocks_are_put_forward_and_back(void **state)
 	assert_false(zone_parse(&zone, "+25:00", &err));
 }
 
+static const struct {
+	const char *zone, *time, *utc;
+} zone_words[] = {
+	{"Europe/Berlin", "2026-11-20 08:00:00 CET", "2026-11-20T07:00:00Z"},
+	{"Europe/Berlin", "2026-11-20 08:00:00,5 (CET)", "2026-11-20T07:00:00.5Z"},
+	{"Europe/Berlin", "2026-07-20 08:00:00 cest", "2026-07-20T06:00:00Z"},
+	{"Europe/Berlin", "2026-07-20 08:00:00 CET", NULL},
+	{"Europe/Berlin", "2026-10-25 02:30:00 CET", "2026-10-25T01:30:00Z"},
+	{"Europe/Berlin", "2026-10-25 02:30:00 CEST", "2026-10-25T00:30:00Z"},
+	{"Europe/Berlin", "2026-11-20 08:00:00 Europe/Berlin", "2026-11-20T07:00:00Z"},
+	{"Europe/Berlin", "2026-11-20 08:00:00 America/New_York", NULL},
+	{"Europe/Berlin", "2026-11-20 08:00:00 EST", NULL},
+	{"Europe/Berlin", "2026-11-20 08:00:00 UTC+01:00", NULL},
+	{"Europe/Berlin", "2026-11-20 08:00:00 GMT+1", NULL},
+	{"Europe/Berlin", "2026-11-20 08:00:00 +1", NULL},
+	{"Europe/Berlin", "2026-11-20 08:00:00 UTC", "2026-11-20T08:00:00Z"},
+	{"Europe/Berlin", "2026-11-20 08:00:00 +0000 UTC", "2026-11-20T08:00:00Z"},
+	{"Europe/Berlin", "2026-11-20 08:00:00 +09:00 JST", "2026-11-19T23:00:00Z"},
+	{"America/New_York", "2026-11-20 08:00:00 EST", "2026-11-20T13:00:00Z"},
+	{"Asia/Shanghai", "2026-11-20 08:00:00 CST", "2026-11-20T00:00:00Z"},
+	{"+01:00", "2026-11-20 08:00:00 CET", NULL},
+	{NULL, "2026-11-20 08:00:00 CET", NULL},
+	{NULL, "2026-11-20 08:00:00 Europe/Berlin", NULL},
+};
+
+/* A word for a zone is part of the time, and counts only where --zone says the same. */
+static void a_word_for_a_zone_is_never_passed_over(void **state)
+{
+	static const char *const patterns[] = {"{time} {station} {frame}",
+		"[{time}] {station} {frame}", "{time} {skip}:ocpp:{station}: {frame}"};
+	struct lines_pattern p;
+	struct zone zone;
+	struct record r;
+	struct error err;
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(zone_words) / sizeof(*zone_words); i++) {
+		if (zone_words[i].zone != NULL)
+			assert_true(zone_parse(&zone, zone_words[i].zone, &err));
+		for (size_t form = 0; form < sizeof(patterns) / sizeof(*patterns); form++) {
+			assert_true(lines_pattern_parse(patterns[form], &p, &err));
+			p.zone = zone_words[i].zone == NULL ? NULL : &zone;
+			snprintf(text, sizeof(text),
+				form == 0   ? "%s cs1 [2]"
+				: form == 1 ? "[%s] cs1 [2]"
+					    : "%s INFO:ocpp:cs1: [2]",
+				zone_words[i].time);
+			if (lines_record(slice_from_cstr(text), &p, &arena, &r, &err) !=
+				(zone_words[i].utc != NULL))
+				fail_msg("%s, %s", text,
+					zone_words[i].utc == NULL ? "read" : err.message);
+			if (zone_words[i].utc == NULL) {
+				assert_non_null(strstr(err.message, "--zone"));
+				assert_int_equal(err.kind,
+					zone_words[i].zone == NULL ? ERROR_FATAL : ERROR_POISON);
+				continue;
+			}
+			assert_slice_equal(r.topic, "cs/in/ocpp1.6/cs1");
+			assert_time(&r, zone_words[i].utc);
+		}
+	}
+	/* In the pattern a word means nothing, and stations may be called anything. */
+	assert_true(zone_parse(&zone, "Europe/Berlin", &err));
+	assert_true(lines_pattern_parse("{time} EST {station} {frame}", &p, &err));
+	p.zone = &zone;
+	assert_true(lines_record(slice_from_cstr("2026-11-20 08:00:00 EST CET [2]"), &p, &arena, &r,
+		&err));
+	assert_slice_equal(r.topic, "cs/in/ocpp1.6/CET");
+	assert_time(&r, "2026-11-20T07:00:00Z");
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &p, &err));
+	p.zone = &zone;
+	assert_true(
+		lines_record(slice_from_cstr("2026-11-20 08:00:00 CS [2]"), &p, &arena, &r, &err));
+	assert_slice_equal(r.topic, "cs/in/ocpp1.6/CS");
+	assert_true(lines_record(slice_from_cstr("2026-11-20T08:00:00Z CET [2]"), &p, &arena, &r,
+		&err));
+	assert_slice_equal(r.topic, "cs/in/ocpp1.6/CET");
+}
+
 /* Every cut of a line is a line or is refused; nothing is read beyond its end (ASan). */
 static void a_line_may_end_anywhere(void **state)
 {
@@ -463,9 +590,11 @@ int main(void)
 		cmocka_unit_test(logs_of_central_systems_are_read),
 		cmocka_unit_test(directions_have_many_words),
 		cmocka_unit_test(a_result_goes_the_other_way_than_its_call),
+		cmocka_unit_test(an_answer_is_of_a_call_that_it_fits),
 		cmocka_unit_test(a_result_goes_the_other_way_than_its_call_among_many),
 		cmocka_unit_test(a_time_without_a_zone_is_refused),
 		cmocka_unit_test(clocks_are_put_forward_and_back),
+		cmocka_unit_test(a_word_for_a_zone_is_never_passed_over),
 		cmocka_unit_test(a_line_may_end_anywhere),
 	};
 

@@ -5,6 +5,7 @@
 #include "base/iso8601.h"
 #include "base/text.h"
 #include "replay/readers/json_scan.h"
+#include "replay/readers/lines_zone.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -110,13 +111,62 @@ static bool lines_is_time(struct slice text, enum iso8601_form *form_out, int64_
 	return *form_out != ISO8601_INVALID && lines_time_fits(*us_out);
 }
 
+/* A time with a word for its zone beside it: the time, what kind it is, and the word. */
+static bool lines_split_zone(struct slice text, struct slice *time_out, enum iso8601_form *form_out,
+	int64_t *us_out, char word[static LINES_ZONE_WORD_BYTES])
+{
+	const uint8_t *blank = memrchr(text.data, ' ', text.size);
+
+	if (blank == NULL)
+		return false;
+	*time_out = slice_of(text.data, (size_t)(blank - text.data));
+	return lines_is_time(*time_out, form_out, us_out) &&
+	       memchr(time_out->data, ':', time_out->size) != NULL &&
+	       lines_zone_word(slice_skip(text, time_out->size + 1), word);
+}
+
+/*
+ * "CST" is UTC less six hours, or plus eight: a word for a zone counts only beside an offset,
+ * which decides, or as what the zone of --zone calls itself at that time.
+ */
+static bool lines_time_of_word(struct slice text, const struct lines_pattern *p, int64_t *us_out,
+	struct error *err)
+{
+	char word[LINES_ZONE_WORD_BYTES];
+	enum iso8601_form form;
+	struct slice time;
+
+	if (!lines_split_zone(text, &time, &form, us_out, word))
+		return lines_bad(err, "its time of receipt is invalid");
+	if (form != ISO8601_ZONELESS)
+		return true;
+	if (p->zone != NULL &&
+		zone_word_to_utc(p->zone, *us_out,
+			p->memory != NULL ? p->memory->time_us : INT64_MIN, word, us_out))
+		return true;
+	if (p->zone != NULL)
+		return error_set(err, ERROR_POISON, "bad_line",
+			"its time names a zone, \"%s\", which is not what clocks in that of --zone "
+			"show then",
+			word);
+	error_set(err, ERROR_FATAL, "no_zone",
+		"the time \"%.*s\" names a zone, \"%s\", which can be several: say with --zone "
+		"where it was written (--zone Europe/Berlin)",
+		SLICE_ARG(time), word);
+	return error_hint(err,
+		"if \"%s\" is no zone, say so in the pattern: \"{time} %s {station}\"", word, word);
+}
+
 static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t *us_out,
 	struct error *err)
 {
 	enum iso8601_form form;
 
-	if (!lines_is_time(text, &form, us_out))
-		return lines_bad(err, "its time of receipt is invalid");
+	if (!lines_is_time(text, &form, us_out)) {
+		if (!lines_time_of_word(text, p, us_out, err))
+			return false;
+		form = ISO8601_EXACT;
+	}
 	if (form == ISO8601_ZONELESS && p->zone == NULL)
 		return error_set(err, ERROR_FATAL, "no_zone",
 			"the time \"%.*s\" has no zone: say with --zone where it was written "
@@ -430,6 +480,43 @@ static const uint8_t *lines_field_end(struct slice line, enum lines_field field,
 	return longest != NULL ? longest : first;
 }
 
+/* "+01:00", not Z. */
+static bool lines_has_offset(struct slice time)
+{
+	enum { DATE = 10 };
+
+	if (time.size <= DATE)
+		return false;
+	time = slice_skip(time, DATE);
+	return memchr(time.data, '+', time.size) != NULL ||
+	       memchr(time.data, '-', time.size) != NULL;
+}
+
+/*
+ * A time that ends at a blank is followed by a word. If that is a zone, and the time needs one or
+ * has it as an offset ("+0100 CET"), it is part of the time: never a station, nor passed over.
+ */
+static const uint8_t *lines_zone_end(struct slice line, const uint8_t *end, struct slice after)
+{
+	struct slice time = slice_of(line.data, (size_t)(end - line.data)), rest, split;
+	char word[LINES_ZONE_WORD_BYTES];
+	enum iso8601_form form;
+	const uint8_t *next;
+	int64_t us;
+
+	if (after.size == 0 || after.data[0] != ' ' || !lines_is_time(time, &form, &us) ||
+		memchr(time.data, ':', time.size) == NULL)
+		return end;
+	if (form != ISO8601_ZONELESS && !lines_has_offset(time))
+		return end;
+	rest = slice_skip(line, time.size + 1);
+	next = memmem(rest.data, rest.size, after.data, after.size);
+	if (next == NULL || !lines_split_zone(slice_of(line.data, (size_t)(next - line.data)),
+				    &split, &form, &us, word))
+		return end;
+	return next;
+}
+
 static bool lines_match(struct slice line, const struct lines_pattern *p, struct slice *values,
 	struct error *err)
 {
@@ -442,6 +529,8 @@ static bool lines_match(struct slice line, const struct lines_pattern *p, struct
 
 		if (end == NULL)
 			return lines_bad(err, "it does not fit the pattern");
+		if (p->fields[i].field == LINES_TIME)
+			end = lines_zone_end(line, end, after);
 		values[p->fields[i].field] = slice_of(line.data, (size_t)(end - line.data));
 		end += after.size;
 		line = slice_of(end, line.size - (size_t)(end - line.data));

@@ -255,34 +255,95 @@ static bool direction_is_out(struct slice action)
 		sizeof(direction_out) / sizeof(*direction_out));
 }
 
-static const char *direction_of_call(struct lines_calls *calls, uint64_t key, struct slice action)
-{
-	static const char *const with_status[] = {"BootNotification", "DataTransfer",
-		"Get15118EVCertificate", "GetCertificateStatus", "GetCRL", "NotifyEVChargingNeeds",
-		"NotifyEVChargingSchedule", "NotifyPriorityCharging", "NotifySettlement",
-		"PullDynamicScheduleUpdate", "SignCertificate", "VatNumberValidation"};
-	static const char *const perhaps_empty[] = {"CostUpdated", "GetDiagnostics",
-		"UpdateDynamicSchedule", "UpdateFirmware"};
-	bool out = direction_is_out(action);
+/* ---- what answers look like ---- */
 
-	*direction_place(out ? calls->out : calls->in, key, ++calls->count) = (struct lines_call){
-		.key = key,
-		.number = calls->count,
-		.odd_answer = out ? direction_is_one(action, perhaps_empty,
-					    sizeof(perhaps_empty) / sizeof(*perhaps_empty))
-				  : direction_is_one(action, with_status,
-					    sizeof(with_status) / sizeof(*with_status)),
-	};
-	return out ? "out" : "in";
-}
+/*
+ * Of calls whose answers are not the usual: a status from a station, nothing from a central system.
+ * Keys of which an answer has one at least, unless it may be empty.
+ */
+static const struct direction_shape {
+	const char *action;
+	bool may_be_empty;
+	const char *keys[5];
+} direction_shapes[] = {
+	{"Authorize", false, {"idTagInfo", "idTokenInfo"}},
+	{"BootNotification", false, {"currentTime", "interval"}},
+	{"ClearTariffs", false, {"clearTariffsResult"}},
+	{"ClearVariableMonitoring", false, {"clearMonitoringResult"}},
+	{"CostUpdated", true, {NULL}},
+	{"DataTransfer", false, {"status", "data"}},
+	{"Get15118EVCertificate", false, {"exiResponse"}},
+	{"GetCertificateChainStatus", false, {"certificateStatus"}},
+	{"GetCertificateStatus", false, {"status", "ocspResult"}},
+	{"GetConfiguration", true, {"configurationKey", "unknownKey"}},
+	{"GetDiagnostics", true, {"fileName"}},
+	{"GetLocalListVersion", false, {"listVersion", "versionNumber"}},
+	{"GetPeriodicEventStream", true, {"constantStreamData"}},
+	{"GetTransactionStatus", false, {"messagesInQueue", "ongoingIndicator"}},
+	{"GetVariables", false, {"getVariableResult"}},
+	{"Heartbeat", false, {"currentTime"}},
+	{"NotifyEVChargingNeeds", false, {"status"}},
+	{"NotifyEVChargingSchedule", false, {"status"}},
+	{"NotifySettlement", true, {"receiptUrl", "receiptId"}},
+	{"OpenPeriodicEventStream", false, {"status"}},
+	{"PullDynamicScheduleUpdate", false, {"status", "scheduleUpdate"}},
+	{"SetVariableMonitoring", false, {"setMonitoringResult"}},
+	{"SetVariables", false, {"setVariableResult"}},
+	{"SignCertificate", false, {"status"}},
+	{"StartTransaction", false, {"idTagInfo", "transactionId"}},
+	{"StopTransaction", true, {"idTagInfo"}},
+	{"TransactionEvent", true,
+		{"totalCost", "chargingPriority", "idTokenInfo", "updatedPersonalMessage",
+			"transactionLimit"}},
+	{"UpdateDynamicSchedule", true, {"status"}},
+	{"UpdateFirmware", true, {"status"}},
+	{"VatNumberValidation", false, {"vatNumber"}},
+};
 
-static bool direction_has(struct slice result, const char *const *keys, size_t count)
+/* Calls of a station that are answered with nothing. */
+static const char *const direction_nothing[] = {
+	"BatterySwap",
+	"ClearedChargingLimit",
+	"ClosePeriodicEventStream",
+	"DiagnosticsStatusNotification",
+	"FirmwareStatusNotification",
+	"LogStatusNotification",
+	"MeterValues",
+	"NotifyChargingLimit",
+	"NotifyCustomerInformation",
+	"NotifyDERAlarm",
+	"NotifyDERStartStop",
+	"NotifyDisplayMessages",
+	"NotifyEvent",
+	"NotifyMonitoringReport",
+	"NotifyPriorityCharging",
+	"NotifyReport",
+	"NotifyWebPaymentStarted",
+	"PublishFirmwareStatusNotification",
+	"ReportChargingProfiles",
+	"ReportDERControl",
+	"ReservationStatusUpdate",
+	"SecurityEventNotification",
+	"SignedFirmwareStatusNotification",
+	"StatusNotification",
+};
+
+static const struct direction_shape direction_status = {NULL, false, {"status"}};
+static const struct direction_shape direction_empty = {NULL, true, {NULL}};
+
+/* NULL for an action that nobody knows: its answers may look like anything. */
+static const struct direction_shape *direction_shape_of(struct slice action, bool out)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (memmem(result.data, result.size, keys[i], strlen(keys[i])) != NULL)
-			return true;
+	for (size_t i = 0; i < sizeof(direction_shapes) / sizeof(*direction_shapes); i++) {
+		if (direction_is_one(action, &direction_shapes[i].action, 1))
+			return &direction_shapes[i];
 	}
-	return false;
+	if (out)
+		return &direction_status;
+	return direction_is_one(action, direction_nothing,
+		       sizeof(direction_nothing) / sizeof(*direction_nothing))
+		       ? &direction_empty
+		       : NULL;
 }
 
 static bool direction_is_empty(struct slice result)
@@ -295,46 +356,74 @@ static bool direction_is_empty(struct slice result)
 	return at < end && *at == '}';
 }
 
-/* Whose answer a result looks like: of the call that went in or out; NULL if of either. */
-static const struct lines_call *direction_by_shape(const struct lines_call *in,
-	const struct lines_call *out, struct slice result)
+/* Whether a result has one of the keys of a shape at its top. */
+static bool direction_has_key(const struct direction_shape *shape, struct slice result)
 {
-	static const char *const of_csms[] = {"\"currentTime\"", "\"idTagInfo\"", "\"idTokenInfo\"",
-		"\"totalCost\"", "\"chargingPriority\""};
-	static const char *const of_station[] = {"\"configurationKey\"", "\"unknownKey\"",
-		"\"listVersion\"", "\"versionNumber\"", "\"getVariableResult\"",
-		"\"setVariableResult\""};
-	static const char *const status[] = {"\"status\""};
+	enum { KEYS = sizeof(shape->keys) / sizeof(*shape->keys) };
+	struct slice rest = result, key, value;
+	bool ok;
 
-	if (direction_has(result, of_csms, sizeof(of_csms) / sizeof(*of_csms)))
-		return in;
-	if (direction_has(result, of_station, sizeof(of_station) / sizeof(*of_station)))
-		return out;
-	if (direction_is_empty(result))
-		return out->odd_answer ? NULL : in;
-	return direction_has(result, status, 1) && !in->odd_answer ? out : NULL;
+	if (result.size > 0 && *result.data != '{' && !json_scan_item(&rest, &result))
+		return false;
+	rest = result;
+	while (json_scan_member(&rest, &key, &value, &ok)) {
+		struct slice name = frame_text(key, NULL, 0);
+
+		for (int i = 0; i < KEYS && shape->keys[i] != NULL; i++) {
+			if (slice_equal_cstr(name, shape->keys[i]))
+				return true;
+		}
+	}
+	return false;
 }
 
-/* Of the two calls with the key of an answer, one of which may be NULL, the one that it answers. */
+/* Whether a result can be the answer to a call. */
+static bool direction_fits(const struct lines_call *call, struct slice result)
+{
+	const struct direction_shape *shape = call->shape;
+
+	return shape == NULL || (direction_is_empty(result) ? shape->may_be_empty
+							    : direction_has_key(shape, result));
+}
+
+static const char *direction_of_call(struct lines_calls *calls, uint64_t key, struct slice action)
+{
+	bool out = direction_is_out(action);
+
+	*direction_place(out ? calls->out : calls->in, key, ++calls->count) = (struct lines_call){
+		.key = key,
+		.number = calls->count,
+		.shape = direction_shape_of(action, out),
+	};
+	return out ? "out" : "in";
+}
+
+/*
+ * Of the calls with the key of an answer, either of which may be NULL, the one that it answers.
+ * NULL if it cannot be the answer to the only one: its own call was not seen then. A central system
+ * that answers nothing at all is believed.
+ */
 static struct lines_call *direction_answered(struct lines_call *in, struct lines_call *out,
 	const struct frame *frame)
 {
-	const struct lines_call *by_shape;
+	bool result = frame->type == '3', fits_in, fits_out;
 
+	fits_in = in != NULL && (!result || direction_fits(in, frame->content) ||
+					(out == NULL && direction_is_empty(frame->content)));
+	fits_out = out != NULL && (!result || direction_fits(out, frame->content));
+	if (fits_in != fits_out)
+		return fits_in ? in : out;
 	if (in == NULL || out == NULL)
-		return out == NULL ? in : out;
+		return NULL;
 	if (frame->type != '5' && in->answered != out->answered)
 		return in->answered ? out : in;
-	by_shape = frame->type == '3' ? direction_by_shape(in, out, frame->content) : NULL;
-	if (by_shape != NULL)
-		return by_shape == in ? in : out;
 	return out->number > in->number ? out : in;
 }
 
 const char *lines_direction_of_frame(struct lines_calls *calls, struct slice station,
 	struct slice text)
 {
-	struct lines_call *call, *out;
+	struct lines_call *call, *in, *out;
 	struct frame frame;
 	uint64_t key;
 	bool to_station;
@@ -346,11 +435,17 @@ const char *lines_direction_of_frame(struct lines_calls *calls, struct slice sta
 	if (frame.type == '6')
 		return direction_is_out(frame.action) ? "out" : "in";
 	out = direction_find(calls->out, key);
-	call = direction_answered(direction_find(calls->in, key), out, &frame);
+	in = direction_find(calls->in, key);
+	call = direction_answered(in, out, &frame);
 	if (frame.type != '5' && call != NULL)
 		call->answered = true;
-	/* Of an answer whose call was not seen its name may tell. */
-	to_station = call == NULL ? direction_is_out(frame.action) : call == out;
+	/* Of an answer whose call was not seen its name may tell, or whose call it is not. */
+	if (call != NULL)
+		to_station = call == out;
+	else if (frame.action.size > 0 || (in == NULL && out == NULL))
+		to_station = direction_is_out(frame.action);
+	else
+		to_station = in != NULL;
 	/* A refusal of a result goes the way of the call. */
 	return to_station == (frame.type == '5') ? "out" : "in";
 }

@@ -20,12 +20,13 @@ const char *lines_direction_of_word(struct slice word);
  * one: in a full set that of the earliest, after some 16,000 calls of all stations. */
 enum { LINES_CALLS = 16384, LINES_CALLS_SET = 16 };
 
+struct direction_shape;
+
 struct lines_call {
 	uint64_t key;    /* of station and message id; never 0, which is no call */
 	uint32_t number; /* the later of two calls has the higher one */
 	bool answered;
-	/* Of the station: has a status. Of the CSMS: perhaps empty. Then it tells less. */
-	bool odd_answer;
+	const struct direction_shape *shape; /* of its answer; NULL = not known */
 };
 
 struct lines_calls {
@@ -36,7 +37,9 @@ struct lines_calls {
 
 /*
  * "in" or "out". Both sides may count from 1: where both have a call with the id of an answer, that
- * is of the one without one yet, else of the one whose answers look like it, else of the later one.
+ * is of the one whose answers look like it, else of the one without one yet, else of the later one.
+ * A result that cannot be the answer to the only call with its id goes the way of that call: it is
+ * the answer to one that was not seen, and stays without a call.
  */
 const char *lines_direction_of_frame(struct lines_calls *calls, struct slice station,
 	struct slice text);
