@@ -110,6 +110,11 @@ bool requests_add_commit(struct requests *r, struct arena *arena,
 	return request != NULL;
 }
 
+void requests_mark(struct requests *r)
+{
+	r->list[r->count - 1].marked = true;
+}
+
 bool requests_add_copy(struct requests *r, struct arena *arena, const char *table,
 	const char *columns, bool (*next)(void *context, struct slice *chunk_out), void *context,
 	size_t *request_out, struct error *err)

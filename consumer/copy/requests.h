@@ -71,6 +71,9 @@ MUST_CHECK bool requests_add_commit(struct requests *r, struct arena *arena,
 	const struct pg_statement *statement, request_on_result *on_result, void *context,
 	struct error *err);
 
+/* If the run hangs, it should be known whether it does in the request added last. */
+void requests_mark(struct requests *r);
+
 /*
  * COPY into a table, of which columns is "(a, b) FROM STDIN (FORMAT binary)"; next as
  * pg_request.copy_next. After SQL without a COPY of its own it becomes part of that request, which

@@ -34,6 +34,7 @@ static const char *const statement_files[STATEMENT_COUNT] = {
 	[STATEMENT_TRANSACTIONS_UPDATE] = "transactions_update.sql",
 	[STATEMENT_TRANSACTIONS_INSERT] = "transactions_insert.sql",
 	[STATEMENT_TRANSACTIONS_MOVE] = "transactions_move.sql",
+	[STATEMENT_CONSTRAINTS] = "constraints.sql",
 	[STATEMENT_DEAD_LETTERS] = "dead_letters.sql",
 	[STATEMENT_DEAD_LETTERS_BEYOND] = "dead_letters_beyond.sql",
 	[STATEMENT_TOTALS] = "totals.sql",

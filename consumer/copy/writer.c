@@ -118,6 +118,8 @@ static void writer_on_lost(void *context, const struct error *err)
 
 	pg_pooler_stop(w->pooler);
 	w->idle = false;
+	if (w->work.batch != NULL)
+		writer_dead_letters_failed(w);
 	w->work.batch = NULL;
 	w->events.on_lost(w->events.context, err);
 }

@@ -194,17 +194,20 @@ static bool commit_on_result(void *context, const PGresult *result, int number, 
 					    "the database rolled the batch back at its COMMIT");
 }
 
+/* What COMMIT would do for rows is done before it, where it can be told from COMMIT. From here on
+ * each statement answers for itself. */
+bool writer_plan_constraints(struct writer *w, struct error *err)
+{
+	return requests_add(&w->requests, &w->work.batch->arena,
+		&w->statements->all[STATEMENT_CONSTRAINTS], NULL, 0, NULL, NULL, err);
+}
+
 bool writer_plan_commit(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 
-	if (b->trial) {
-		requests_add_literal(&w->requests,
-			"SET CONSTRAINTS ALL IMMEDIATE"); /* as COMMIT would */
-		return true;
-	}
-	return requests_add_commit(&w->requests, &b->arena, &w->statements->all[STATEMENT_COMMIT],
-		commit_on_result, w, err);
+	return b->trial || requests_add_commit(&w->requests, &b->arena,
+				   &w->statements->all[STATEMENT_COMMIT], commit_on_result, w, err);
 }
 
 /* ---- rollback ---- */

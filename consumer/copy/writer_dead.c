@@ -33,11 +33,27 @@ bool writer_plan_dead_letters(struct writer *w, struct error *err)
 			    &w->statements->all[STATEMENT_DEAD_LETTERS_BEYOND], params, 2,
 			    dead_on_room, w, err))
 			return false;
+		requests_mark(&w->requests);
 	} else {
 		w->dead_letters_room -= count;
 	}
 	params[1] = param_int8(&b->arena, w->options.dead_letters_bytes_max);
 	params[2] = param_int4(&b->arena, w->options.dead_letters_topic_bytes_max);
-	return requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_DEAD_LETTERS],
-		params, 3, NULL, NULL, err);
+	if (!requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_DEAD_LETTERS],
+		    params, 3, NULL, NULL, err))
+		return false;
+	requests_mark(&w->requests);
+	return true;
+}
+
+void writer_dead_letters_failed(struct writer *w)
+{
+	size_t failed = pg_session_failed_request(w->session);
+	const struct pg_statement *all = w->statements->all;
+	const struct pg_statement *statement =
+		failed < w->requests.count ? w->requests.list[failed].statement : NULL;
+
+	if (statement == &all[STATEMENT_DEAD_LETTERS] ||
+		statement == &all[STATEMENT_DEAD_LETTERS_BEYOND])
+		w->work.batch->dead_letters_refused = true;
 }

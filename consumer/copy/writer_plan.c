@@ -48,6 +48,7 @@ static const struct {
 	{"transactions", writer_plan_transactions, NEEDS_NOTHING},
 	{"resent", writer_plan_resent, NEEDS_NOTHING},
 	{"states", writer_plan_states, NEEDS_NOTHING},
+	{"constraints", writer_plan_constraints, NEEDS_NOTHING},
 	{"dead letters", writer_plan_dead_letters, NEEDS_NOTHING},
 	{"totals", writer_plan_totals, NEEDS_NOTHING},
 	{"attached", writer_plan_attached, NEEDS_NOTHING},
@@ -107,4 +108,5 @@ void writer_run_failed(struct writer *w)
 		writer_partition_failed(w);
 	else
 		writer_copy_failed(w);
+	writer_dead_letters_failed(w);
 }

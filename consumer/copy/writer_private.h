@@ -209,6 +209,7 @@ MUST_CHECK static inline bool writer_add_rows(struct writer *w, const struct req
 MUST_CHECK bool writer_read_progress(struct writer *w, const PGresult *result, struct error *err);
 /* ... how a batch moves it on ... */
 MUST_CHECK bool writer_plan_claim(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_constraints(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_commit(struct writer *w, struct error *err);
 /* ... and back. The results say whether another process has the log (work.owner_lost). */
 void writer_plan_rollback(struct writer *w);
@@ -309,6 +310,8 @@ MUST_CHECK bool writer_plan_sessions(struct writer *w, struct error *err);
 
 /* writer_dead.c: dead letters that were copied become rows, or are only counted. */
 MUST_CHECK bool writer_plan_dead_letters(struct writer *w, struct error *err);
+/* The run failed, or the connection was lost during it: was it over them? */
+void writer_dead_letters_failed(struct writer *w);
 
 /* writer_totals.c */
 MUST_CHECK bool writer_plan_totals(struct writer *w, struct error *err);

@@ -120,6 +120,21 @@ static bool daemon_migrate(void *context, struct error *err)
 
 /* ---- pages ---- */
 
+/* Why batches are not taken: NULL if they are. */
+static const char *daemon_pipeline_trouble(struct daemon *d)
+{
+	bool refused;
+	const char *why = pipeline_waits_for(d->pipeline, &refused);
+
+	if (pipeline_is_ready(d->pipeline))
+		return NULL;
+	if (why == NULL)
+		return "no database\n";
+	snprintf(d->not_ready, sizeof(d->not_ready), "%s: %s\n",
+		refused ? "the database refuses a batch" : "no database", why);
+	return d->not_ready;
+}
+
 /* Why we are not ready; NULL = we are. */
 static const char *daemon_trouble(struct daemon *d)
 {
@@ -132,9 +147,7 @@ static const char *daemon_trouble(struct daemon *d)
 	if (stats.segments == 0 && stats.full)
 		return "no room on the disk of the log\n";
 	trouble = daemon_broker_trouble(d);
-	if (trouble == NULL && !pipeline_is_ready(d->pipeline))
-		trouble = "no database\n";
-	return trouble;
+	return trouble != NULL ? trouble : daemon_pipeline_trouble(d);
 }
 
 static void daemon_measure(struct daemon *d)

@@ -53,6 +53,7 @@ struct daemon {
 	struct arena pages;
 	bool disk_full; /* the start waits for room */
 	struct log_repeat disk_trouble;
+	char not_ready[96]; /* what /readyz says */
 
 	ev_async wake;
 	struct signals signals;

@@ -273,8 +273,12 @@ static void pipeline_go_on_probing(struct pipeline *p)
 		return;
 	}
 	wait_us = pipeline_probe_end(p, &err);
-	if (wait_us > 0)
+	if (wait_us > 0) {
+		p->batch_refused = true;
+		(void)pipeline_trouble_dead_letters(p, p->probe.dead_letters_refused, 1, wait_us,
+			&err);
 		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
+	}
 	pipeline_again(p, p->filling, wait_us, wait_us > 0);
 }
 
@@ -378,6 +382,12 @@ bool pipeline_is_ready(const struct pipeline *p)
 	return pipeline_positioned(p);
 }
 
+const char *pipeline_waits_for(const struct pipeline *p, bool *refused_out)
+{
+	*refused_out = p->batch_refused;
+	return p->waits_for;
+}
+
 bool pipeline_is_idle(const struct pipeline *p)
 {
 	return p->state == PIPELINE_READY && p->filling->records == 0;
@@ -471,6 +481,7 @@ static void pipeline_log_trouble(struct pipeline *p, const char *event, const st
 {
 	uint64_t suppressed;
 
+	p->waits_for = err->reason;
 	if (!log_repeat_due(&p->trouble, &suppressed))
 		return;
 	log_failure(LOG_LEVEL_ERROR, event, err);
@@ -494,6 +505,8 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 {
 	struct pipeline *p = context;
 	struct error err = *lost;
+	bool dead_letters = p->storing != NULL && p->storing->dead_letters_refused;
+	size_t records = p->storing != NULL ? p->storing->records : 0;
 	int64_t wait_us;
 
 	if (p->state == PIPELINE_ENDED)
@@ -514,6 +527,8 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 		return;
 	}
 	wait_us = err.kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
+	p->batch_refused = records > 0 &&
+			   pipeline_trouble_dead_letters(p, dead_letters, records, wait_us, &err);
 	pipeline_log_trouble(p, "database_lost", &err, wait_us);
 	pipeline_wait(p, PIPELINE_LOST, wait_us);
 }
@@ -548,6 +563,7 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	pipeline_trouble_stored(p, b, clock_mono_us() - p->stored_mono_us);
 	p->storing_us += (clock_mono_us() - p->stored_mono_us - p->storing_us) / PIPELINE_RECENT;
 	backoff_reset(&p->backoff);
+	p->waits_for = NULL;
 	if (log_repeat_over(&p->trouble))
 		log_info("storing_again", "the trouble is over", "seq=%" PRIu64, p->stored_seq);
 	p->storing = NULL;
@@ -622,8 +638,12 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 						    : backoff_next_us(&p->backoff);
 	}
 	moved = err.kind == ERROR_MOVED;
-	if (wait_us > 0)
+	if (wait_us > 0) {
+		p->batch_refused = true;
+		(void)pipeline_trouble_dead_letters(p, b->dead_letters_refused, b->records, wait_us,
+			&err);
 		pipeline_log_trouble(p, moved ? "claim_refused" : "batch_failed", &err, wait_us);
+	}
 	/* Rights that are missing are named when the progress is read. */
 	moved |= wait_us > 0 && b->records == 1 && err.kind == ERROR_REFUSED;
 	pipeline_again(p, b, wait_us, moved);

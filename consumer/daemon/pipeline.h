@@ -74,7 +74,11 @@ void pipeline_stop(struct pipeline *p);
 /* The database takes batches. */
 bool pipeline_is_ready(const struct pipeline *p);
 
-/* The same, and all that was taken is stored. */
+/* If it does not: the reason of the trouble that is retried, NULL before the first; refused: a
+ * batch was, by a database that is there. */
+const char *pipeline_waits_for(const struct pipeline *p, bool *refused_out);
+
+/* The same as pipeline_is_ready(), and all that was taken is stored. */
 bool pipeline_is_idle(const struct pipeline *p);
 
 /* The log has ended (LOG_END), all of it is stored, and no loaded table is being attached. */

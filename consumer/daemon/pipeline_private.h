@@ -132,6 +132,7 @@ struct pipeline_probe {
 	struct probe_targets targets;
 	uint32_t bad; /* as in pipeline_hunt */
 	bool bad_is_dead;
+	bool dead_letters_refused; /* as in struct batch */
 	struct error why;
 };
 
@@ -175,6 +176,7 @@ struct pipeline {
 	struct pipeline_witness witness;
 	struct poison_set poison;
 	int failures;        /* of batches since one was stored */
+	int dead_refusals;   /* of one record, by table dead_letters, since a batch was stored */
 	int64_t patience_us; /* storage.postgres.timeout, or more */
 	struct log_repeat refused;
 	struct log_repeat dead_letters;
@@ -185,6 +187,9 @@ struct pipeline {
 	ev_idle slack; /* fills while the connection has nothing for us */
 	struct backoff backoff;
 	struct log_repeat trouble;
+	const char
+		*waits_for; /* the reason of the last trouble; NULL = none since one was stored */
+	bool batch_refused; /* that was about a batch; else the database is away */
 	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
 	int64_t waits_since_us;
 	int64_t partitions_made_us;
@@ -225,6 +230,13 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 
 /* A trial was accepted and rolled back. */
 void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b);
+
+/*
+ * A batch was not stored and is waited for so long. If that is because of what table dead_letters
+ * refuses, and no other form of it is left to be tried, err says so then: true.
+ */
+bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t records,
+	int64_t wait_us, struct error *err);
 
 /* A batch was not stored, or the connection was lost over it, and no message is at fault. */
 void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const struct error *err);

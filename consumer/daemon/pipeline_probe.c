@@ -160,6 +160,7 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 		targets_of(b, true, &probe->targets); /* a dead letter: it may lose its payload */
 	probe->bad = last->index + 1;
 	probe->bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED;
+	probe->dead_letters_refused = b->dead_letters_refused;
 	probe->why = *why;
 	probe->why.reason = "constraint";
 }

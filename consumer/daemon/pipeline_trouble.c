@@ -3,6 +3,7 @@
 #include "pg/pg_error.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /*
  * What makes the next try differ from the one that failed.
@@ -63,7 +64,7 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 {
 	struct pipeline_limit *l = &p->limit;
 
-	p->failures = 0;
+	p->failures = p->dead_refusals = 0;
 	p->hunt.on = false;
 	poison_forget(&p->poison, b->last_seq);
 	if (p->patience_us != p->config->storage_postgres_timeout) {
@@ -94,6 +95,38 @@ void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const st
 }
 
 /* ---- messages that are refused ---- */
+
+static const char DEAD_LETTERS_REFUSED[] = "dead_letters_refused";
+
+/* Of one record, until nobody would say that it is over in a moment. */
+enum { DEAD_REFUSALS_PATIENT = 6 };
+
+/*
+ * A dead letter has nowhere else to go: left out, it would be lost. So it waits, whoever it is that
+ * refuses it. Locks end by themselves.
+ */
+bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t records,
+	int64_t wait_us, struct error *err)
+{
+	if (!refused) {
+		p->dead_refusals = 0;
+		return false;
+	}
+	if (records > 1 || pg_error_is_lock(err) || pg_error_is_deadlock(err) ||
+		(p->dead_refusals++ < DEAD_REFUSALS_PATIENT && wait_us < PIPELINE_REFUSED_US))
+		return false;
+	if (p->waits_for == NULL || strcmp(p->waits_for, DEAD_LETTERS_REFUSED) != 0)
+		(void)log_repeat_over(&p->trouble); /* this is news */
+	err->reason = DEAD_LETTERS_REFUSED;
+	error_prefix(err, "table dead_letters does not take what is to be set aside");
+	error_needs_person(err);
+	error_hint(err,
+		"record %" PRIu64 " and all after it wait in the log; nothing is lost. See the "
+		"triggers, policies, constraints and rights of dead_letters, and its disk: once it "
+		"takes rows, storing continues by itself",
+		p->stored_seq + 1);
+	return true;
+}
 
 static void trouble_log_refused(struct pipeline *p, uint64_t seq, uint32_t index,
 	const struct error *why)

@@ -45,6 +45,7 @@ struct pg_session {
 	bool preparing;    /* the next result is that of such a preparation */
 	bool copying;
 	bool commit_sent;
+	size_t commit_at; /* the request that commits, once it was sent */
 	bool failed;
 	struct error failure;
 	size_t failed_request;
@@ -58,6 +59,7 @@ static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events);
 static void session_lost(struct pg_session *s, const struct error *why);
 static void session_watch(struct pg_session *s, int events);
 static void session_start_next(struct pg_session *s);
+static void session_read_last(struct pg_session *s);
 static void session_progress(struct pg_session *s);
 
 bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct pg_options *options,
@@ -131,6 +133,7 @@ void pg_session_close(struct pg_session *s)
 		PQfinish(s->conn);
 	s->conn = NULL;
 	s->prepared_count = 0;
+	s->pipeline = 0;
 	s->state = SESSION_CLOSED;
 }
 
@@ -210,6 +213,16 @@ static void session_refused(const struct pg_session *s, struct error *err)
 	pg_tls_note(err);
 }
 
+/*
+ * COMMIT is on its way, and may succeed. If it has not begun when our patience ends, what comes
+ * before it is too slow; whoever connects next ends that process, or reads that it was done.
+ */
+static bool session_is_uncertain(const struct pg_session *s, const struct error *err)
+{
+	return s->state == SESSION_RUNNING && s->commit_sent &&
+	       (!err->slow || s->at >= s->commit_at);
+}
+
 /* why: NULL = what libpq says. */
 static void session_lost(struct pg_session *s, const struct error *why)
 {
@@ -224,8 +237,15 @@ static void session_lost(struct pg_session *s, const struct error *why)
 		session_refused(s, &err);
 	else
 		pg_error_from_connection(&err, s->conn);
-	if (s->state == SESSION_RUNNING && s->commit_sent)
+	if (session_is_uncertain(s, &err)) {
 		err.kind = ERROR_UNCERTAIN;
+		if (err.slow)
+			error_hint(&err,
+				"COMMIT does not end: where synchronous_standby_names is set, see "
+				"whether a standby is there");
+	}
+	if (s->state == SESSION_RUNNING && !s->failed)
+		s->failed_request = s->at;
 	pg_session_close(s);
 	if (connecting && pg_hosts_failed(s->hosts, &err)) {
 		session_try_host(s);
@@ -269,6 +289,8 @@ static void session_on_io(struct ev_loop *loop, ev_io *w, int events)
 		return;
 	}
 	if ((events & EV_READ) && PQconsumeInput(s->conn) != 1) {
+		if (s->state == SESSION_RUNNING)
+			session_read_last(s);
 		session_lost(s, NULL);
 		return;
 	}
@@ -336,6 +358,14 @@ static bool session_is_prepared(const struct pg_session *s, const struct pg_stat
 	return false;
 }
 
+static void session_note_commit(struct pg_session *s, const struct pg_request *r, size_t index)
+{
+	if (!r->commits)
+		return;
+	s->commit_sent = true;
+	s->commit_at = index;
+}
+
 /* One statement into the pipeline, prepared before if this connection does not know it yet. */
 static bool session_send_statement(struct pg_session *s, const struct pg_request *r, size_t index)
 {
@@ -344,6 +374,10 @@ static bool session_send_statement(struct pg_session *s, const struct pg_request
 	CHECK(r->params.count <= PG_SESSION_PARAMS_MAX && index < PG_SESSION_REQUESTS_MAX);
 	for (int i = 0; i < r->params.count; i++)
 		formats[i] = 1;
+	/* The server else keeps answers until the end of the pipeline. */
+	if (s->pipeline > 0 && (r->marked || r->commits || s->requests[index - 1].marked) &&
+		PQsendFlushRequest(s->conn) != 1)
+		return false;
 	if (!session_is_prepared(s, r->statement)) {
 		CHECK(s->prepared_count < PG_SESSION_STATEMENTS_MAX);
 		if (PQsendPrepare(s->conn, r->statement->name, r->statement->sql, 0, NULL) != 1)
@@ -351,7 +385,7 @@ static bool session_send_statement(struct pg_session *s, const struct pg_request
 		s->prepares |= UINT64_C(1) << index;
 		s->prepared[s->prepared_count++] = r->statement;
 	}
-	s->commit_sent |= r->commits;
+	session_note_commit(s, r, index);
 	return PQsendQueryPrepared(s->conn, r->statement->name, r->params.count, r->params.values,
 		       r->params.lengths, formats, 1) == 1;
 }
@@ -397,7 +431,7 @@ static void session_start_next(struct pg_session *s)
 		sent = session_send_pipeline(s);
 	} else {
 		sent = PQsendQuery(s->conn, r->sql) == 1;
-		s->commit_sent |= r->commits;
+		session_note_commit(s, r, s->at);
 	}
 	if (sent)
 		session_progress(s);
@@ -509,6 +543,25 @@ static bool session_read(struct pg_session *s)
 		PQclear(result);
 	}
 	return false;
+}
+
+/* The answers of a pipeline that came with the end of the connection say how far it was. */
+static void session_read_last(struct pg_session *s)
+{
+	bool answered = false;
+
+	while (s->pipeline > 0 && s->at < s->count && !PQisBusy(s->conn)) {
+		PGresult *result = PQgetResult(s->conn);
+		ExecStatusType status = PQresultStatus(result);
+		bool none = result == NULL;
+
+		PQclear(result);
+		if (none && answered)
+			session_end_command(s);
+		else if (none || (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK))
+			return;
+		answered = !none;
+	}
 }
 
 static void session_progress(struct pg_session *s)

@@ -22,7 +22,7 @@ struct pg_session_events {
 	/* Connected and set up. */
 	void (*on_ready)(void *context);
 	/* Not connected any more, or never was. A run that was under way is over with it; err is
-	 * UNCERTAIN if a COMMIT was on its way. */
+	 * UNCERTAIN if a COMMIT was on its way, unless a statement before it took too long. */
 	void (*on_lost)(void *context, const struct error *err);
 	void *context;
 };
@@ -48,6 +48,10 @@ struct pg_request {
 	struct pg_params params;
 
 	bool commits; /* if the connection is lost during this one, the outcome is uncertain */
+
+	/* If nothing is heard of the run, it should be known whether this one is under way, so its
+	 * answer and those before it are asked for at once. The latter also where one commits. */
+	bool marked;
 
 	/* COPY data: the next chunk, valid until the next call; false at the end. */
 	bool (*copy_next)(void *copy_context, struct slice *chunk_out);
@@ -80,7 +84,8 @@ bool pg_session_is_ready(const struct pg_session *s);
 void pg_session_run(struct pg_session *s, const struct pg_request *requests, size_t count,
 	void (*on_done)(void *context, const struct error *err), void *context);
 
-/* After a failed run: which request failed, and of a COPY the row, from 1 (0 = not said). */
+/* After a failed run: which request failed, and of a COPY the row, from 1 (0 = not said). If the
+ * connection was lost: the one that was under way, as far as answers came. */
 size_t pg_session_failed_request(const struct pg_session *s);
 int64_t pg_session_failed_row(const struct pg_session *s);
 

@@ -255,6 +255,55 @@ def test_row_that_somebody_holds_is_waited_for_without_a_lock_timeout(
     assert totals(migrated) == (sent + STATIONS, sent + STATIONS, 0, 0)
 
 
+def slow_at_commit(database, table, wait):
+    with database.connect() as c:
+        c.execute(f"""CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.charge_station_id = '{BAD}' THEN {wait}; END IF; RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER slow AFTER INSERT OR UPDATE ON {table}
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()""")
+
+
+@pytest.mark.parametrize("table", ["meter_values", "connector_status"])
+def test_row_that_makes_its_commit_too_slow_is_set_aside(running, migrated, publish, table):
+    """A deferred constraint trigger: its time is that of the row, not of COMMIT."""
+    slow_at_commit(migrated, table, "PERFORM pg_sleep(3600)")
+    running({"storage.postgres.timeout": "1s"})
+    sent = tell(publish)
+    drained(migrated, sent)
+    assert totals(migrated) == (sent, sent - 1, 0, 1)
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [(BAD,)]
+
+
+def test_row_that_is_too_slow_in_the_last_statements_is_set_aside(running, migrated, publish):
+    """COMMIT has been sent with them, and does not answer for them."""
+    refuse(migrated, "connector_status", "P0001", f"NEW.charge_station_id = '{BAD}' AND"
+           " pg_sleep(3600) IS NOT NULL")
+    running({"storage.postgres.timeout": "1s"})
+    sent = tell(publish)
+    drained(migrated, sent)
+    assert totals(migrated) == (sent, sent - 1, 0, 1)
+    assert migrated.rows("SELECT charge_station_id FROM dead_letters") == [(BAD,)]
+
+
+def test_row_whose_commit_waits_for_a_lock_waits_and_says_so(running, migrated, publish):
+    with migrated.connect() as c:
+        c.execute("CREATE TABLE held (n int); INSERT INTO held VALUES (1);"
+                  " GRANT SELECT, UPDATE ON held TO ocpp_writer")
+    slow_at_commit(migrated, "connector_status", "PERFORM FROM held FOR UPDATE")
+    p = running({"storage.postgres.timeout": "1s"})
+    holder = migrated.connect(autocommit=False)
+    holder.execute("SELECT FROM held FOR UPDATE")
+    sent = tell(publish)
+    tries = 12
+    rig.wait_until(lambda: p.metric("ocpp_persister_batches_failed_total") > tries,
+                   what=lambda: rig.tail(p.log))
+    assert p.events("batch_failed", reason="locked") and not p.events("record_too_slow")
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    holder.rollback()
+    drained(migrated, sent)
+    assert totals(migrated) == (sent, sent, 0, 0)
+
+
 LEAF = "meter_values_2026_01_31"
 
 
