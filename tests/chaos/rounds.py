@@ -1,0 +1,344 @@
+"""One round of the kill loop: a broker, a database and one to three workers, a load, the faults of
+its plan, and the audit."""
+
+import collections
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+
+import conftest
+import load
+import psycopg
+import rig
+from auditor import Audit
+from faults import Faults, plan
+from tap import Tap
+
+DISK_MB = 48
+REPLAYED = 1500
+BACKLOG = "ocpp_persister_backlog_records"
+RECEIVED = "SELECT coalesce(sum(received), 0)::bigint FROM ingest_progress"
+
+
+class Servers:
+    """What rounds share: a cluster that syncs, and a migrated database to copy."""
+
+    def __init__(self, options):
+        self.options = options
+        self.workspace = rig.Workspace()
+        self.postgres = rig.Postgres(self.workspace, settings={
+            "restart_after_crash": "on", "checkpoint_timeout": "30s"}).start()
+        self.numbers = itertools.count()
+        self.template = conftest.make_database(self.postgres)
+        done = conftest.run_cli(self.template.settings(), "migrate", "up")
+        if done.returncode != 0:
+            raise rig.RigError(done.stderr)
+        self.failpoints = conftest.has_failpoints()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.workspace.close()
+
+
+class Replay(threading.Thread):
+    """Of a capture, killed after so many commits, and begun again until it is through."""
+
+    def __init__(self, world, number, kills, commits):
+        super().__init__(daemon=True)
+        self.world, self.kills, self.commits = world, kills, commits
+        self.path = os.path.join(world.folder, f"capture{number}.jsonl")
+        self.made = load.publications(world.seed, REPLAYED, prefix=f"r{number}", live=False)
+        load.capture(self.path, self.made)
+        self.door = rig.Proxy(world.servers.workspace, world.postgres.port, postgres=True)
+        self.done = None
+        self.runs = 0
+
+    def run(self):
+        settings = {**self.world.database.writer_settings(self.door.port),
+                    "storage.postgres.timeout": "5s",
+                    "batch.messages_max": self.world.plan["batch.messages_max"]}
+        log = os.path.join(self.world.folder, "replay.log")
+        while not self.world.over:
+            self.runs += 1
+            with open(log, "ab") as out:
+                process = subprocess.Popen(
+                    [conftest.BINARY, *[f"--{k}={v}" for k, v in settings.items()], "replay",
+                     self.path], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            kill_at = self.door.commits + self.commits[self.runs - 1] \
+                if self.runs <= self.kills else None
+            while process.poll() is None:
+                if self.world.over or kill_at is not None and self.door.commits >= kill_at:
+                    process.kill()
+                time.sleep(0.01)
+            if process.returncode == 0:
+                self.done = True
+                return
+            time.sleep(0.2)  # as somebody who tries again would
+
+
+class Round:
+    """Also the world that faults act on."""
+
+    def __init__(self, servers, number):
+        options = servers.options
+        self.servers, self.number = servers, number
+        self.seed = options.seed * 10_000 + number
+        self.profile = options.profile
+        self.plan = plan(options.seed, number, options.profile, options.faults,
+                         options.kinds)
+        self.postgres, self.audit = servers.postgres, Audit()
+        self.faults, self.notes, self.over = collections.Counter(), [], False
+        self.disks, self.holds, self.replays = {}, {}, []
+        self.totals, self.broker_lost = {}, 0
+        self.begun = time.monotonic()
+
+    # ---- for faults ----
+
+    def connect(self, autocommit=True):
+        """As the superuser, also to a server that is read-only."""
+        return psycopg.connect(self.database.dsn(), autocommit=autocommit,
+                               options="-c default_transaction_read_only=off")
+
+    def rows(self, sql):
+        """Tried again while the server is coming back."""
+        def ask():
+            try:
+                with self.connect() as c:
+                    cursor = c.execute(sql)
+                    return [cursor.fetchall() if cursor.description else None]
+            except psycopg.OperationalError:
+                return None
+
+        return rig.wait_until(ask, what=sql)[0]
+
+    def backends(self):
+        return [pid for pid, in self.rows("SELECT pid FROM pg_stat_activity WHERE usename ="
+                                          " 'persister' ORDER BY backend_start, pid")]
+
+    def start_replay(self, kills, commits):
+        self.replays.append(Replay(self, len(self.replays), kills, commits))
+        self.replays[-1].start()
+
+    def stop_worker(self, w):
+        code = w.stop()
+        if code:
+            self.notes.append(f"exit {code}")
+            self.audit.add("crashed" if code < 0 else "stuck", rig.tail(w.log, 5))
+
+    # ---- the round ----
+
+    def run(self):
+        self._start()
+        try:
+            self._load()
+            self._faults()
+            self._settle()
+        except rig.TimedOut as e:
+            self.audit.add("stuck", str(e)[-1500:])
+        finally:
+            self.over = True
+        try:
+            self._judge()
+        finally:
+            self._end()
+        return self
+
+    def _start(self):
+        workspace, number = self.servers.workspace, next(self.servers.numbers)
+        self.folder = workspace.folder(f"round{number}")
+        self.database = conftest.make_database(self.postgres, template=self.servers.template.name)
+        self.broker = rig.Broker(workspace, name=f"mosquitto{number}", settings=[
+            "max_keepalive 60"]).start()
+        self.taps, self.workers, self.broker_doors, self.database_doors = [], [], [], []
+        rng = random.Random(self.seed)
+        for i in range(self.plan["workers"]):
+            self.taps.append(Tap())
+            self.broker_doors.append(rig.Proxy(workspace, self.broker.port,
+                                               observe=self.taps[i].observe))
+            self.database_doors.append(rig.Proxy(workspace, self.postgres.port, postgres=True))
+            settings = {
+                **self.database.writer_settings(self.database_doors[i].port),
+                **self.broker.settings(self.broker_doors[i].port),
+                **({"mqtt.group": "chaos"} if self.plan["workers"] > 1 else {}),
+                "storage.postgres.timeout": "5s", "mqtt.keep_alive": "5s",
+                "mqtt.connect_timeout": "3s", "storage.postgres.connect_timeout": "3s",
+                "mqtt.client_id": f"worker{i}",
+                "spool.segment_bytes": "4MiB", "spool.retain": rng.choice(["0s", "1h"]),
+                **{k: v for k, v in self.plan.items() if "." in k}}
+            small = "fill_disk" in [kind for _, kind, _ in self.plan["steps"]]
+            disk = self._disk(i) if small else None
+            if disk:
+                settings["spool.dir"] = os.path.join(disk, "spool")
+            w = rig.Persister(workspace, conftest.BINARY, settings, name=f"worker{number}_{i}")
+            if disk:
+                self.disks[w] = disk
+            if self.servers.failpoints:
+                self.holds[w] = os.path.join(self.folder, f"hold{i}")
+                w.environment = {"FAILPOINT_HOLD": self.holds[w]}
+            self.workers.append(w.start())
+        for w in self.workers:
+            w.wait_event("broker_connected")
+            w.wait_event("database_connected")
+
+    def _disk(self, number):
+        """A small one of its own; None if nothing can be mounted here, which needs root."""
+        path = os.path.join(self.folder, f"disk{number}")
+        os.mkdir(path)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none", path],
+                              capture_output=True)
+        return path if done.returncode == 0 else None
+
+    def _load(self):
+        options = self.servers.options
+        self.made = load.publications(self.seed, options.messages)
+        self.ledger = os.path.join(self.folder, "ledger.jsonl")
+        simulated = options.messages // 2
+        self.fleet = subprocess.Popen(
+            [conftest.STATIONS, "--broker", self.broker.url, "--ledger", self.ledger, "--quiet",
+             "--seed", str(self.seed % 100_000), "--rate", str(options.rate // 2),
+             "--messages", str(simulated), "--duplicates", "3", "--reorder", "20",
+             "--shape", random.Random(self.seed).choice(["envelope", "frame", "batch"]),
+             "--drain-seconds", "120"], stdout=subprocess.PIPE, text=True)
+        self.publisher = load.Publisher(self.broker.port, self.made, options.rate)
+        self.publisher.start()
+
+    def acknowledged(self):
+        return sum(tap.acknowledged for tap in self.taps)
+
+    def commits(self):
+        return sum(door.commits for door in self.database_doors)
+
+    def _wait(self, when, commits):
+        kind, number = when
+        wanted = number * len(self.made) * 3 // 2000  # with what the simulator publishes
+
+        def come():
+            self._supervise()
+            if self.publisher.acknowledged() == len(self.made):
+                return True  # no more of the load to come
+            return self.acknowledged() >= wanted if kind == "acknowledged" \
+                else self.commits() >= commits + number
+
+        rig.wait_until(come, self.servers.options.stuck,
+                       lambda: (self.acknowledged(), self.commits()))
+
+    def _supervise(self):
+        """Starts a worker that ended by itself, as systemd does. No fault is a reason to."""
+        for w in self.workers:
+            if w.process is not None and not w.running:
+                code = w.process.returncode
+                w._ended()
+                self.notes.append(f"exit {code}")
+                self.audit.add("crashed", rig.tail(w.log, 40))
+                w.start()
+
+    def _faults(self):
+        faults, commits = Faults(self), 0
+        for when, kind, numbers in self.plan["steps"]:
+            self._wait(when, commits)
+            if self.servers.options.verbose:
+                print(f"    {time.monotonic() - self.begun:6.1f} s: {kind} at "
+                      f"{self.acknowledged()} acknowledged", flush=True)
+            try:
+                skipped = getattr(faults, kind)(numbers) == "skipped"
+            except psycopg.Error as e:
+                raise rig.TimedOut(f"{kind}: {e}") from e
+            self.faults[kind + ("(skipped)" if skipped else "")] += 1
+            commits = self.commits()
+
+    def _settle(self):
+        """Until all that was published is acknowledged, and all that the logs have is stored."""
+        self.publisher.finish()
+        out, _ = self.fleet.communicate(timeout=rig.HANGS_S)
+        self.summary = json.loads(out)
+        published = len(self.made) + self.summary["mqtt_messages"]
+
+        def quiet():
+            self._supervise()
+            return (self.acknowledged() >= published and not any(t.pending() for t in self.taps)
+                    and all(w.metric(BACKLOG) == 0 for w in self.workers)
+                    and all(not r.is_alive() for r in self.replays))
+
+        rig.wait_until(quiet, self.servers.options.stuck, lambda: (
+            f"{self.acknowledged()} of {published} acknowledged, pending"
+            f" {[t.pending() for t in self.taps]}, backlog"
+            f" {[w.metric(BACKLOG) for w in self.workers]}, replays"
+            f" {[r.done for r in self.replays]}, received {self.database.value(RECEIVED)}\n"
+            + "\n".join(rig.tail(w.log, 6) for w in self.workers)))
+
+    # ---- the verdict ----
+
+    def _judge(self):
+        audit = self.audit
+        for w in self.workers:
+            self.stop_worker(w)
+        for r in self.replays:
+            r.join()
+        taken = collections.defaultdict(set)
+        for tap in self.taps:
+            for d in tap.taken():
+                taken[d.topic].add(d.payload)
+        required = [f for p in self.made if p.payload in taken[p.topic] for f in p.facts]
+        replayed = [r for r in self.replays if r.done]
+        required += [f for r in replayed for p in r.made for f in p.facts]
+        published = [f for some in (self.made, *(r.made for r in self.replays))
+                     for p in some for f in p.facts]
+        audit.rows(self.database, published, required, "kr")
+        audit.order(self.taps)
+        self.totals = audit.totals(self.database, self.taps)
+        for w in self.workers:
+            audit.verify(self.database, w)
+        audit.ledger(self.database, self.ledger, self.taps)
+        audit.leftovers(self.postgres, self.database, self.workers)
+        self._count_broker(taken)
+
+    def _count_broker(self, taken):
+        """What the broker had acknowledged and never handed over is its loss, and counted apart."""
+        sent = zip(self.made, list(self.publisher.sent))
+        self.broker_lost = sum(info.is_published() and p.payload not in taken[p.topic]
+                               for p, info in sent)
+
+    def _end(self):
+        self.fleet.kill()
+        self.fleet.wait()
+        for w in self.workers:
+            w.stop()
+        for door in [*self.broker_doors, *self.database_doors, *(r.door for r in self.replays)]:
+            door.stop()
+        self.broker.stop()
+        self.database.close()
+        for disk in self.disks.values():
+            subprocess.run(["umount", "--lazy", disk], check=True)
+        if self.right:
+            self.rows_of_cluster(f"DROP DATABASE {self.database.name} WITH (FORCE)")
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def rows_of_cluster(self, sql):
+        with psycopg.connect(self.postgres.dsn(), autocommit=True) as c:
+            c.execute(sql)
+
+    @property
+    def right(self):
+        return self.audit.right and not self.audit.counts["stuck"] \
+            and not self.audit.counts["crashed"]
+
+    def line(self):
+        steps = " ".join(f"{place}:{number}:{kind}" for (place, number), kind, _
+                         in self.plan["steps"]).replace("acknowledged", "a").replace("commit", "c")
+        wrong = " ".join(f"{name}={count}" for name, count in sorted(self.audit.counts.items()))
+        return (f"round {self.number} seed={self.servers.options.seed} workers={len(self.workers)}"
+                f" plan=[{steps}] published={len(self.made)}+{self.summary_of('mqtt_messages')}"
+                + "".join(f" {name}={count}" for name, count in self.totals.items())
+                + f" delivered_again={sum(d.again for t in self.taps for d in t.deliveries)}"
+                f" broker_lost={self.broker_lost} {' '.join(self.notes)}"
+                f" {time.monotonic() - self.begun:.0f}s: {wrong or 'right'}")
+
+    def summary_of(self, name):
+        return getattr(self, "summary", {}).get(name, "?")
