@@ -122,7 +122,7 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 	struct rows_result rows;
 
 	print_message(m);
-	if (!rows_from_message(&t->kit.builder, m, &t->kit.arena, &rows, err)) {
+	if (!rows_from_message(&t->kit.maker.builder, m, &t->kit.arena, &rows, err)) {
 		if (err->kind == ERROR_POISON)
 			print_failure("  ", err);
 		return err->kind == ERROR_POISON;
@@ -147,12 +147,12 @@ static bool decode_tool_run(struct decode_tool *t, struct error *err)
 {
 	struct message m;
 
-	if (!decode_begin(t->kit.decoder, &t->input, &t->kit.arena, err)) {
+	if (!decode_begin(t->kit.maker.decoder, &t->input, &t->kit.arena, err)) {
 		print_failure("", err);
 		return err->kind == ERROR_POISON;
 	}
 	for (;;) {
-		switch (decode_next(t->kit.decoder, &m, err)) {
+		switch (decode_next(t->kit.maker.decoder, &m, err)) {
 		case DECODE_END:
 			return true;
 		case DECODE_BAD:

@@ -1,7 +1,6 @@
 #include "daemon/pipeline.h"
 
 #include "base/clock.h"
-#include "daemon/options.h"
 #include "daemon/pipeline_private.h"
 #include "pg/pg_error.h"
 
@@ -48,28 +47,14 @@ static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
 
 /* ---- making ---- */
 
-static bool pipeline_make_builder(struct pipeline *p, struct error *err)
+static bool pipeline_make_rows(struct pipeline *p, struct error *err)
 {
-	const struct config *c = p->config;
-
-	for (size_t i = 0; i < c->mqtt_topic_patterns.count; i++) {
-		if (!topic_patterns_add(&p->patterns, c->mqtt_topic_patterns.items[i], err))
-			return false;
-	}
-	if (!decoder_new(&p->decoder, &p->patterns, (size_t)c->mqtt_message_bytes_max, err) ||
-		!schemas_new(&p->schemas, schema_files, schema_count, err) ||
-		!layouts_new(&p->layouts, (uint32_t)c->layouts_per_station_max, err) ||
-		!sequences_new(&p->sequences, err) ||
-		!recent_calls_new(&p->calls, c->pairing_window, err))
+	if (!row_maker_open(&p->maker, p->config, (size_t)p->config->mqtt_message_bytes_max, err) ||
+		!recent_calls_new(&p->calls, p->config->pairing_window, err))
 		return false;
-	p->builder = (struct rows_builder){
-		.schemas = p->schemas,
-		.layouts = p->layouts,
-		.sequences = p->sequences,
-		/* rows of a table ask for no answer */
-		.calls = p->options.gaps_only ? NULL : p->calls,
-	};
-	return options_rows(c, &p->builder.options, &p->skip_actions, err);
+	if (!p->options.gaps_only) /* rows of a table ask for no answer */
+		p->maker.builder.calls = p->calls;
+	return true;
 }
 
 static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg, struct error *err)
@@ -98,7 +83,8 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		pipeline_on_durable, pipeline_on_idle, p};
 
 	return partitions_new(&p->partitions, (uint32_t)c->partitions_outside_max, err) &&
-	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->layouts, err);
+	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->maker.layouts,
+		       err);
 }
 
 bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct config *config,
@@ -127,7 +113,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	p->retry.data = p->pace.data = p->tick.data = p->slack.data = p;
 	if (!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
 		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
-		!pipeline_make_builder(p, err) || !pipeline_make_writer(p, pg, err)) {
+		!pipeline_make_rows(p, err) || !pipeline_make_writer(p, pg, err)) {
 		pipeline_free(&p);
 		return false;
 	}
@@ -149,14 +135,10 @@ void pipeline_free(struct pipeline **pipeline)
 	ev_idle_stop(p->loop, &p->slack);
 	writer_free(&p->writer);
 	partitions_free(&p->partitions);
-	layouts_free(&p->layouts);
-	sequences_free(&p->sequences);
 	recent_calls_free(&p->calls);
-	schemas_free(&p->schemas);
-	decoder_free(&p->decoder);
+	row_maker_close(&p->maker);
 	batch_fini(&p->batches[0]);
 	batch_fini(&p->batches[1]);
-	free(p->skip_actions);
 	poison_fini(&p->poison);
 	free(p);
 }

@@ -106,7 +106,7 @@ static void fill_forget_layouts(struct pipeline *p, const struct rows_result *ro
 {
 	for (const struct row *row = rows->first; row != NULL; row = row->next) {
 		if (row->table->id == TABLE_meter_value_layouts) {
-			layouts_forget(p->layouts);
+			layouts_forget(p->maker.layouts);
 			return;
 		}
 	}
@@ -126,7 +126,7 @@ static enum fill_result fill_message(struct pipeline *p, struct message *m)
 	}
 	if (fill_is_unwanted(p, m))
 		return fill_unwanted(p, m);
-	if (rows_from_message(&p->builder, m, &p->filling->arena, &rows, &err) &&
+	if (rows_from_message(&p->maker.builder, m, &p->filling->arena, &rows, &err) &&
 		batch_add(p->filling, m, &rows, p->partitions, &err))
 		return FILL_TAKEN;
 	if (err.kind != ERROR_POISON)
@@ -142,7 +142,7 @@ static enum fill_result fill_messages(struct pipeline *p)
 		struct message m;
 		struct error err;
 
-		switch (decode_next(p->decoder, &m, &err)) {
+		switch (decode_next(p->maker.decoder, &m, &err)) {
 		case DECODE_END:
 			return FILL_TAKEN;
 		case DECODE_BAD:
@@ -173,7 +173,7 @@ static enum fill_result fill_record(struct pipeline *p, const struct record *r)
 	bool decoded;
 
 	if (poison != NULL || (r->flags & RECORD_OVERSIZED) != 0) {
-		if (!decode_common(p->decoder, &input, &p->filling->arena, &common, &err) &&
+		if (!decode_common(p->maker.decoder, &input, &p->filling->arena, &common, &err) &&
 			err.kind != ERROR_POISON)
 			return FILL_FULL;
 		if (poison == NULL)
@@ -181,12 +181,12 @@ static enum fill_result fill_record(struct pipeline *p, const struct record *r)
 		poison_error(poison, &err);
 		return fill_whole(p, r, &common, &err);
 	}
-	decoded = decode_begin(p->decoder, &input, &p->filling->arena, &err);
+	decoded = decode_begin(p->maker.decoder, &input, &p->filling->arena, &err);
 	if (decoded)
 		return fill_messages(p);
 	if (err.kind != ERROR_POISON)
 		return FILL_FULL;
-	if (!decode_common(p->decoder, &input, &p->filling->arena, &common, NULL) &&
+	if (!decode_common(p->maker.decoder, &input, &p->filling->arena, &common, NULL) &&
 		slice_is_absent(common.topic))
 		return FILL_FULL;
 	return fill_whole(p, r, &common, &err);
@@ -226,7 +226,7 @@ static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 	} else {
 		pipeline_trouble_full(p);
 	}
-	layouts_forget(p->layouts); /* some were counted as known that will not be written */
+	layouts_forget(p->maker.layouts); /* some were counted as known that will not be written */
 	return pipeline_rewind(p, before, err);
 }
 

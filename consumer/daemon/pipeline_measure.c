@@ -79,7 +79,7 @@ void pipeline_measure(struct pipeline *p, struct spool *spool)
 	metrics_set(&m->spool_damaged, stats.damaged_records);
 	metrics_set(&m->spool_syncs, stats.syncs);
 	measure_backlog(p, spool, &stats);
-	metrics_set(&m->layouts_different, layouts_others(p->layouts));
+	metrics_set(&m->layouts_different, layouts_others(p->maker.layouts));
 	metrics_set(&m->clock_offset_us, (uint64_t)llabs(writer_clock_offset_us(p->writer)));
 	metrics_set(&m->database_up, pipeline_positioned(p));
 }

@@ -6,7 +6,7 @@
 #include "copy/writer.h"
 #include "daemon/pipeline.h"
 #include "daemon/poison.h"
-#include "decode/decode.h"
+#include "daemon/row_maker.h"
 
 /* Shared by pipeline*.c only. */
 
@@ -144,14 +144,8 @@ struct pipeline {
 	const struct log_reader *log;
 	struct metrics *metrics;
 
-	struct topic_patterns patterns;
-	struct decoder *decoder;
-	struct schemas *schemas;
-	struct layouts *layouts;
-	struct sequences *sequences;
+	struct row_maker maker;
 	struct recent_calls *calls;
-	struct slice *skip_actions;
-	struct rows_builder builder;
 	struct partitions *partitions;
 	struct writer *writer;
 

@@ -349,7 +349,7 @@ bool pipeline_probe_fill(struct pipeline *p, struct error *err)
 		probe->beyond += probe_is_proved(probe, false);
 		pipeline_clear_filling(p);
 	}
-	layouts_forget(p->layouts); /* some were counted as known that will not be written */
+	layouts_forget(p->maker.layouts); /* some were counted as known that will not be written */
 	return true;
 }
 

@@ -1,9 +1,5 @@
 #include "replay/decode_kit.h"
 
-#include "daemon/options.h"
-
-#include <stdlib.h>
-
 enum {
 	DECODE_KIT_ARENA_BYTES = 256
 				 << 20, /* address space: a window, the largest record, its rows */
@@ -12,21 +8,11 @@ enum {
 
 bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct error *err)
 {
-	for (size_t i = 0; i < config->mqtt_topic_patterns.count; i++) {
-		if (!topic_patterns_add(&kit->patterns, config->mqtt_topic_patterns.items[i], err))
-			return false;
-	}
-	if (!decoder_new(&kit->decoder, &kit->patterns, DECODE_KIT_BYTES_MAX, err) ||
-		!schemas_new(&kit->schemas, schema_files, schema_count, err) ||
-		!layouts_new(&kit->layouts, (uint32_t)config->layouts_per_station_max, err) ||
-		!sequences_new(&kit->sequences, err))
+	if (!row_maker_open(&kit->maker, config, DECODE_KIT_BYTES_MAX, err))
 		return false;
 	if (!arena_init(&kit->arena, DECODE_KIT_ARENA_BYTES, DECODE_KIT_USED_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	kit->builder.schemas = kit->schemas;
-	kit->builder.layouts = kit->layouts;
-	kit->builder.sequences = kit->sequences;
-	return options_rows(config, &kit->builder.options, &kit->skip_actions, err);
+	return true;
 }
 
 void decode_kit_make_room(struct decode_kit *kit, struct replay_source *source)
@@ -39,10 +25,6 @@ void decode_kit_make_room(struct decode_kit *kit, struct replay_source *source)
 
 void decode_kit_close(struct decode_kit *kit)
 {
-	decoder_free(&kit->decoder);
-	schemas_free(&kit->schemas);
-	layouts_free(&kit->layouts);
-	sequences_free(&kit->sequences);
+	row_maker_close(&kit->maker);
 	arena_fini(&kit->arena);
-	free(kit->skip_actions);
 }

@@ -1,20 +1,12 @@
 #ifndef REPLAY_DECODE_KIT_H
 #define REPLAY_DECODE_KIT_H
 
-#include "config/config.h"
-#include "decode/decode.h"
+#include "daemon/row_maker.h"
 #include "replay/readers/source.h"
-#include "rows/rows.h"
 
 /* What it takes to make rows of messages without a database. One thread. */
 struct decode_kit {
-	struct topic_patterns patterns;
-	struct decoder *decoder;
-	struct schemas *schemas;
-	struct layouts *layouts;
-	struct sequences *sequences;
-	struct rows_builder builder;
-	struct slice *skip_actions; /* of its options */
+	struct row_maker maker;
 	struct arena arena;
 };
 

@@ -29,7 +29,7 @@ static bool dry_message(struct dry_run *d, struct message *m, struct error *err)
 		d->out->unwanted++;
 		return true;
 	}
-	if (!rows_from_message(&d->kit.builder, m, &d->kit.arena, &rows, err)) {
+	if (!rows_from_message(&d->kit.maker.builder, m, &d->kit.arena, &rows, err)) {
 		if (err->kind == ERROR_POISON)
 			replay_reasons_add(&d->out->dead_reasons, err->reason, 1);
 		return err->kind == ERROR_POISON;
@@ -53,16 +53,16 @@ static bool dry_record(struct dry_run *d, const struct record *r, struct error *
 	d->out->records++;
 	if ((r->flags & RECORD_OVERSIZED) != 0 || (int64_t)r->payload.size > d->message_bytes_max) {
 		error_set(err, ERROR_POISON, "oversized", "over mqtt.message_bytes_max");
-		(void)decode_common(d->kit.decoder, &input, &d->kit.arena, &m, NULL);
+		(void)decode_common(d->kit.maker.decoder, &input, &d->kit.arena, &m, NULL);
 		dry_dead_letter(d, &m, err);
 		return true;
 	}
-	if (!decode_begin(d->kit.decoder, &input, &d->kit.arena, err)) {
+	if (!decode_begin(d->kit.maker.decoder, &input, &d->kit.arena, err)) {
 		dry_dead_letter(d, &m, err);
 		return err->kind == ERROR_POISON;
 	}
 	for (;;) {
-		switch (decode_next(d->kit.decoder, &m, err)) {
+		switch (decode_next(d->kit.maker.decoder, &m, err)) {
 		case DECODE_END:
 			return true;
 		case DECODE_BAD:

@@ -52,10 +52,10 @@ static bool publishing_wants(struct publishing *p, const struct record *r)
 
 	if (filter->stations_count == 0 && filter->actions_count == 0)
 		return message_filter_takes(filter, &m);
-	if (!decode_begin(p->kit.decoder, &input, &p->kit.arena, &why))
+	if (!decode_begin(p->kit.maker.decoder, &input, &p->kit.arena, &why))
 		return false;
 	for (;;) {
-		switch (decode_next(p->kit.decoder, &m, &why)) {
+		switch (decode_next(p->kit.maker.decoder, &m, &why)) {
 		case DECODE_END:
 			return false;
 		case DECODE_BAD:

@@ -1,0 +1,36 @@
+#include "daemon/row_maker.h"
+
+#include "daemon/options.h"
+
+#include <stdlib.h>
+
+bool row_maker_open(struct row_maker *maker, const struct config *config, size_t payload_bytes_max,
+	struct error *err)
+{
+	for (size_t i = 0; i < config->mqtt_topic_patterns.count; i++) {
+		if (!topic_patterns_add(&maker->patterns, config->mqtt_topic_patterns.items[i],
+			    err))
+			return false;
+	}
+	if (!decoder_new(&maker->decoder, &maker->patterns, payload_bytes_max, err) ||
+		!schemas_new(&maker->schemas, schema_files, schema_count, err) ||
+		!layouts_new(&maker->layouts, (uint32_t)config->layouts_per_station_max, err) ||
+		!sequences_new(&maker->sequences, err))
+		return false;
+	maker->builder = (struct rows_builder){
+		.schemas = maker->schemas,
+		.layouts = maker->layouts,
+		.sequences = maker->sequences,
+	};
+	return options_rows(config, &maker->builder.options, &maker->skip_actions, err);
+}
+
+void row_maker_close(struct row_maker *maker)
+{
+	decoder_free(&maker->decoder);
+	schemas_free(&maker->schemas);
+	layouts_free(&maker->layouts);
+	sequences_free(&maker->sequences);
+	free(maker->skip_actions);
+	maker->skip_actions = NULL;
+}
