@@ -21,12 +21,14 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 	struct error *err)
 {
 	struct writer *w = calloc(1, sizeof(*w));
+	struct pg_options bare = options->pg;
 	struct uuid owner;
 
 	if (w == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
 	w->loop = loop;
 	w->options = *options;
+	pg_setup_sql(&options->pg, w->session_sql);
 	w->events = events;
 	w->partitions = partitions;
 	w->layouts = layouts;
@@ -40,8 +42,9 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 		error_set(err, ERROR_FATAL, "memory", "out of memory");
 		goto fail;
 	}
+	bare.bare = true;
 	if (!statements_new(&w->statements, err) ||
-		!pg_session_new(&w->session, loop, &w->options.pg,
+		!pg_session_new(&w->session, loop, &bare,
 			(struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
 		goto fail;
 	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err))

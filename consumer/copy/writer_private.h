@@ -147,7 +147,8 @@ struct writer {
 	char spool_text[UUID_TEXT_BYTES];
 	char owner_text[UUID_TEXT_BYTES];
 	struct pg_pooler *pooler;
-	struct arena setup_arena; /* parameters outside of batches */
+	char session_sql[PG_SETUP_BYTES]; /* once it is known to be a session */
+	struct arena setup_arena;         /* parameters outside of batches */
 
 	bool idle;          /* connected, set up, nothing under way */
 	struct position at; /* last record that the database has */

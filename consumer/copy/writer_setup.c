@@ -222,6 +222,7 @@ static bool setup_plan(struct writer *w, struct error *err)
 	struct requests *r = &w->requests;
 
 	requests_begin(r);
+	requests_add_literal(r, w->session_sql);
 	requests_add_literal(r, setup_sql);
 	if (!requests_add_sql(r,
 		    request_sql(&w->setup_arena, patience_sql, w->options.timeout_us / US_PER_MS),

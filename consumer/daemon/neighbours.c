@@ -2,11 +2,13 @@
 
 #include "pg/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct neighbours {
 	struct pg_session *session;
 	struct pg_request request;
+	char sql[PG_SETUP_BYTES + 256];
 	bool asking; /* connecting, too */
 	enum neighbours_answer answer;
 };
@@ -47,15 +49,20 @@ bool neighbours_new(struct neighbours **out, struct ev_loop *loop, const struct 
 	struct error *err)
 {
 	struct neighbours *n = calloc(1, sizeof(*n));
+	struct pg_options bare = *pg;
+	char quoted[PG_SCHEMA_BYTES];
 
 	if (n == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	n->request = (struct pg_request){
-		.sql = "SELECT FROM ingest_progress WHERE updated_at > now() - interval "
-		       "'3 seconds' AND asked IS NULL LIMIT 1",
-		.on_result = neighbours_on_result,
-		.context = n};
-	if (!pg_session_new(&n->session, loop, pg,
+	/* One query is one transaction: nothing of it stays in a session, whosever it is. */
+	snprintf(n->sql, sizeof(n->sql),
+		"SELECT FROM %s.ingest_progress WHERE updated_at > now() - interval "
+		"'3 seconds' AND asked IS NULL LIMIT 1",
+		pg_schema_quoted(pg, quoted));
+	n->request =
+		(struct pg_request){.sql = n->sql, .on_result = neighbours_on_result, .context = n};
+	bare.bare = true;
+	if (!pg_session_new(&n->session, loop, &bare,
 		    (struct pg_session_events){neighbours_on_ready, neighbours_on_lost, n}, err)) {
 		free(n);
 		return false;

@@ -105,25 +105,32 @@ bool pg_pooling_unknown(struct error *err, const struct error *why)
 		"directly");
 }
 
-void pg_setup_sql(const struct pg_options *o, char out[static PG_SETUP_BYTES])
+const char *pg_schema_quoted(const struct pg_options *o, char out[static PG_SCHEMA_BYTES])
 {
-	char quoted[PG_SETUP_BYTES / 2], *at = quoted;
+	char *at = out;
 
 	*at++ = '"';
-	for (const char *p = o->schema; *p != '\0' && at < quoted + sizeof(quoted) - 3; p++) {
+	for (const char *p = o->schema; *p != '\0' && at < out + PG_SCHEMA_BYTES - 3; p++) {
 		if (*p == '"')
 			*at++ = '"';
 		*at++ = *p;
 	}
 	*at++ = '"';
 	*at = '\0';
+	return out;
+}
+
+void pg_setup_sql(const struct pg_options *o, char out[static PG_SETUP_BYTES])
+{
+	char quoted[PG_SCHEMA_BYTES];
+
 	/* Commits of ours are read committed whatever the role's default says: the claim waits for
 	 * the row lock of another transaction and must then see what that one committed. */
 	snprintf(out, PG_SETUP_BYTES,
 		"SET search_path = %s; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; "
 		"SET client_min_messages = warning; "
 		"SET default_transaction_isolation = 'read committed'",
-		quoted);
+		pg_schema_quoted(o, quoted));
 }
 
 bool pg_check_encoding(const PGconn *conn, struct error *err)

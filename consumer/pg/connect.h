@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -24,6 +25,7 @@ struct pg_options {
 	int64_t port;
 	int64_t connect_timeout_us;
 	const char *application; /* shown in pg_stat_activity */
+	bool bare; /* a new connection sets nothing (pg_setup_sql()); that is for its owner */
 };
 
 /* Start connecting without waiting. NULL with err if that is impossible (bad string, no memory). */
@@ -36,11 +38,15 @@ PGconn *pg_connect_start(const struct pg_options *options, struct error *err);
 PGconn *pg_connect(const struct pg_options *options, struct error *err);
 
 /*
- * What every connection runs first: search_path (quoted), UTC, and standard settings that our SQL
- * counts on whatever the role's defaults are.
+ * What every connection runs before anything else of ours: search_path (quoted), UTC, and standard
+ * settings that our SQL counts on whatever the role's defaults are. It outlives transactions, so
+ * only once the connection is known to be a session of the server (pooler.h).
  */
-enum { PG_SETUP_BYTES = 512 };
+enum { PG_SETUP_BYTES = 512, PG_SCHEMA_BYTES = PG_SETUP_BYTES / 2 };
 void pg_setup_sql(const struct pg_options *options, char out[static PG_SETUP_BYTES]);
+
+/* The schema's name, quoted, for a connection without that. Returns out. */
+const char *pg_schema_quoted(const struct pg_options *options, char out[static PG_SCHEMA_BYTES]);
 
 /*
  * False with err (FATAL, "database_encoding") for a database that cannot hold every character: what

@@ -134,6 +134,7 @@ bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop, const struct pg
 
 	if (p == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	own.bare = true;
 	if (own.connect_timeout_us > POOLER_CONNECT_US_MAX)
 		own.connect_timeout_us = POOLER_CONNECT_US_MAX;
 	p->ask = (struct pg_request){.sql = "SELECT pg_backend_pid(), pg_backend_pid() || ' ' || "

@@ -22,9 +22,9 @@ MUST_CHECK bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop,
 void pg_pooler_free(struct pg_pooler **pooler);
 
 /*
- * Ask, on a session that is ready and does nothing else until on_done. err: NULL = it is a session;
- * FATAL "database_pooling"; or what went wrong. If the session is lost meanwhile, the owner hears
- * of that alone, and calls pg_pooler_stop().
+ * Ask, on a session that is ready, bare, and does nothing else until on_done. err: NULL = it is a
+ * session; FATAL "database_pooling"; or what went wrong. If the session is lost meanwhile, the
+ * owner hears of that alone, and calls pg_pooler_stop().
  */
 void pg_pooler_check(struct pg_pooler *p, struct pg_session *session,
 	void (*on_done)(void *context, const struct error *err), void *context);

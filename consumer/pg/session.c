@@ -59,6 +59,7 @@ static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events);
 static void session_lost(struct pg_session *s, const struct error *why);
 static void session_watch(struct pg_session *s, int events);
 static void session_start_next(struct pg_session *s);
+static void session_finish(struct pg_session *s);
 static void session_read_last(struct pg_session *s);
 static void session_progress(struct pg_session *s);
 
@@ -189,7 +190,15 @@ static void session_poll_connect(struct pg_session *s)
 			session_lost(s, NULL);
 			return;
 		}
-		if (PQsetnonblocking(s->conn, 1) != 0 || PQsendQuery(s->conn, s->setup_sql) != 1) {
+		if (PQsetnonblocking(s->conn, 1) != 0) {
+			session_lost(s, NULL);
+			return;
+		}
+		if (s->options.bare) {
+			session_finish(s);
+			return;
+		}
+		if (PQsendQuery(s->conn, s->setup_sql) != 1) {
 			session_lost(s, NULL);
 			return;
 		}

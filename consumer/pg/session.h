@@ -19,7 +19,7 @@
 struct pg_session;
 
 struct pg_session_events {
-	/* Connected and set up. */
+	/* Connected and, unless the options say bare, set up. */
 	void (*on_ready)(void *context);
 	/* Not connected any more, or never was. A run that was under way is over with it; err is
 	 * UNCERTAIN if a COMMIT was on its way, unless a statement before it took too long. */

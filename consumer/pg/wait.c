@@ -88,8 +88,8 @@ static bool wait_setup(PGconn *conn, const char *sql, int64_t deadline_us, struc
 	return result != NULL;
 }
 
-static PGconn *wait_connect_host(PGconn *conn, const char *setup, const char *setup_sql,
-	int64_t deadline_us, int cancel_fd, struct error *err)
+static PGconn *wait_connect_host(PGconn *conn, int64_t deadline_us, int cancel_fd,
+	struct error *err)
 {
 	bool ok;
 
@@ -99,9 +99,7 @@ static PGconn *wait_connect_host(PGconn *conn, const char *setup, const char *se
 	(void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
 	ok = wait_poll_connect(conn, deadline_us, cancel_fd, err);
 	(void)PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
-	ok = ok && pg_check_encoding(conn, err) && wait_setup(conn, setup, deadline_us, err) &&
-	     (setup_sql == NULL || wait_setup(conn, setup_sql, deadline_us, err));
-	if (!ok) {
+	if (!ok || !pg_check_encoding(conn, err)) {
 		pg_tls_verdict(conn, err);
 		PQfinish(conn);
 		return NULL;
@@ -109,23 +107,85 @@ static PGconn *wait_connect_host(PGconn *conn, const char *setup, const char *se
 	return conn;
 }
 
+/* Of one that was checked. */
+static bool wait_set_up(PGconn *conn, const struct pg_options *options, const char *setup_sql,
+	int64_t deadline_us, struct error *err)
+{
+	char setup[PG_SETUP_BYTES];
+
+	pg_setup_sql(options, setup);
+	return wait_setup(conn, setup, deadline_us, err) &&
+	       (setup_sql == NULL || wait_setup(conn, setup_sql, deadline_us, err));
+}
+
 PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql, int64_t timeout_us,
 	int cancel_fd, struct error *err)
 {
-	char setup[PG_SETUP_BYTES];
 	struct pg_hosts *hosts;
 	PGconn *conn;
 
 	if (!pg_hosts_new(&hosts, options, err))
 		return NULL;
-	pg_setup_sql(options, setup);
 	pg_hosts_begin_round(hosts);
 	do {
-		conn = wait_connect_host(pg_hosts_start(hosts, err), setup, setup_sql,
-			clock_mono_us() + timeout_us, cancel_fd, err);
-	} while (conn == NULL && pg_hosts_failed(hosts, err));
+		int64_t deadline_us = clock_mono_us() + timeout_us;
+
+		conn = wait_connect_host(pg_hosts_start(hosts, err), deadline_us, cancel_fd, err);
+		if (conn != NULL && !options->bare &&
+			(!pg_wait_check_pooling(conn, options, timeout_us, cancel_fd, err) ||
+				!wait_set_up(conn, options, setup_sql, deadline_us, err))) {
+			PQfinish(conn);
+			conn = NULL;
+		}
+	} while (conn == NULL && err->kind != ERROR_FATAL && pg_hosts_failed(hosts, err));
 	pg_hosts_free(&hosts);
 	return conn;
+}
+
+/* ---- poolers ---- */
+
+/* A pooler that has a process to give gives it at once. */
+static const int64_t POOLER_CONNECT_US = 5 * US_PER_SECOND;
+
+/* The server's process that serves us now; 0 with err if it does not say. */
+static long wait_process(PGconn *conn, int64_t deadline_us, struct error *err)
+{
+	bool broken = false;
+	PGresult *result;
+	long pid;
+
+	if (PQsendQuery(conn, "SELECT pg_backend_pid()") != 1) {
+		pg_error_from_connection(err, conn);
+		return 0;
+	}
+	result = pg_wait_result(conn, deadline_us, &broken, err);
+	pid = result == NULL ? 0 : strtol(PQgetvalue(result, 0, 0), NULL, 10);
+	PQclear(result);
+	return pid;
+}
+
+bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options, int64_t timeout_us,
+	int cancel_fd, struct error *err)
+{
+	int64_t second_us = timeout_us < POOLER_CONNECT_US ? timeout_us : POOLER_CONNECT_US;
+	long pid = wait_process(conn, clock_mono_us() + timeout_us, err), other = 0;
+	struct pg_options bare = *options;
+	struct error why;
+	PGconn *second;
+
+	if (pid == 0)
+		return false;
+	if (pid == PQbackendPID(conn))
+		return true;
+	bare.bare = true;
+	second = pg_wait_connect(&bare, NULL, second_us, cancel_fd, &why);
+	if (second == NULL && !why.slow)
+		return pg_pooling_unknown(err, &why);
+	/* None to be had in time: each is kept for its client. */
+	if (second != NULL)
+		other = wait_process(second, clock_mono_us() + second_us, &why);
+	PQfinish(second);
+	return other != pid || pg_pooling_error(err);
 }
 
 /* ---- answers ---- */

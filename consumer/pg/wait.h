@@ -24,6 +24,13 @@ PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
 	int cancel_fd, struct error *err);
 
 /*
+ * As pg_pooler_check() (pooler.h), waiting. conn is bare; every connection that pg_wait_connect()
+ * sets up was checked.
+ */
+MUST_CHECK bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options,
+	int64_t timeout_us, int cancel_fd, struct error *err);
+
+/*
  * The outcome of what was just sent with a PQsend...(): the last result, or the first that failed,
  * as err. *broken_out: the connection cannot be used any more, an answer may still be under way.
  * NULL with err on failure; the caller clears the result.

@@ -82,6 +82,85 @@ def test_pooler_without_room_for_a_second_connection_is_not_trusted(
     stored(migrated, 1, timeout=120)
 
 
+def left_behind(database, through, processes):
+    """Settings that a client of the pooler finds in the sessions of the server, all of them."""
+    clients = [psycopg.connect(database.cluster.dsn(database.name, "persister", "secret",
+                                                    through.port)) for _ in range(processes)]
+    found = {}
+    for client in clients:  # each in a transaction, so each in another session
+        pid, = client.execute("SELECT pg_backend_pid()").fetchone()
+        # The pooler itself sets what libpq reports.
+        found[pid] = client.execute(
+            "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name NOT IN"
+            " ('client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings',"
+            " 'application_name', 'IntervalStyle')").fetchall()
+    for client in clients:
+        client.close()
+    assert len(found) == processes
+    return [settings for settings in found.values() if settings]
+
+
+def test_nothing_is_left_in_sessions_of_others(persister, migrated, broker, bouncer, tmp_path):
+    """Which a setting would be: it stays with the session of the server, not with us."""
+    settings = migrated.writer_settings()
+    through = bouncer("transaction", default_pool_size=3)
+    ours = {**settings, **migrated.writer_settings(through.port)}
+    p = persister({**ours, **broker.settings()}).start()
+    assert p.wait_exit(120) == 4
+    capture = tmp_path / "capture"
+    capture.write_text('{"tst":"2026-01-31T10:00:00Z","topic":"cs/in/ocpp1.6/cs1","qos":1,'
+                       '"payload":"{}"}\n')
+    for command in (("migrate", "status"), ("verify",), ("dead-letters", "list"),
+                    ("replay", str(capture))):
+        done = run_cli(ours, *command)
+        assert done.returncode != 0 and "transaction pooling" in done.stderr, done
+    assert left_behind(migrated, through, 3) == []
+
+
+class Cutter:
+    """Ends connections at the question who serves them, or at its answer; where several are asked
+    for a connection, one of three gets through."""
+
+    QUESTION = b"pg_backend_pid() || "
+
+    def __init__(self, when, count, several):
+        self.when, self.left, self.several, self.seen = when, count, several, 0
+
+    def __call__(self):
+        return self.Link(self)
+
+    class Link:
+        def __init__(self, cutter):
+            self.cutter, self.asked = cutter, False
+
+        def feed(self, direction, data):
+            if direction == "up":
+                self.asked = Cutter.QUESTION in data
+            if not self.asked or direction != self.cutter.when:
+                return
+            self.asked = False
+            self.cutter.seen += 1
+            if self.cutter.left > 0 and (self.cutter.seen % 3 or not self.cutter.several):
+                self.cutter.left -= 1
+                raise ConnectionError("cut")
+
+
+@pytest.mark.parametrize("when", ["up", "down"])
+@pytest.mark.parametrize("mode", [None, "session"])
+def test_connection_that_is_cut_while_it_is_looked_at_is_no_pooler(
+        persister, migrated, broker, publish, bouncer, proxy, mode, when):
+    cutter = Cutter(when, 8, several=mode is not None)
+    port = bouncer(mode).port if mode else migrated.cluster.port
+    way = proxy(port, observe=cutter)
+    p = persister({**migrated.writer_settings(way.port), **broker.settings()}).start()
+    rig.wait_until(lambda: cutter.left == 0, what=lambda: rig.tail(p.log))
+    p.wait_event("database_connected")
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1)
+    assert p.running and not p.events("stopping")
+    assert "database_pooling" not in {line.get("reason") for line in p.lines()}
+
+
 def test_commands_refuse_it_too(migrated, bouncer):
     through = bouncer("transaction")
     for command in (("migrate", "up"), ("verify",), ("dead-letters", "list")):
