@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import psycopg
 import pytest
 import rig
 from conftest import needs_failpoints, run_cli, stored
@@ -262,6 +263,16 @@ def test_halves_at_two_workers_whose_clocks_differ_are_paired(migrated, broker, 
 
 # ---- layouts, and what lacks its other half ----
 
+@pytest.mark.parametrize("change", ["UPDATE meter_value_layouts SET unit = '{V}'",
+                                    "DELETE FROM meter_value_layouts WHERE false",
+                                    "TRUNCATE meter_value_layouts"])
+def test_layouts_are_never_changed(migrated, change):
+    """Whoever is connected knows them by heart."""
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
+        migrated.rows(change)
+    assert "never changed" in str(refused.value) and "layouts_stay" in str(refused.value)
+
+
 def test_layout_whose_id_is_stored_for_another_text_goes_with_its_row(
         migrated, running, publish):
     def value(minute, power):
@@ -274,7 +285,8 @@ def test_layout_whose_id_is_stored_for_another_text_goes_with_its_row(
     value(0, 1)
     stored(migrated, 1)
     # As if another set of samples with this digest had been there first.
-    migrated.rows("UPDATE meter_value_layouts SET layout = '[[\"Voltage\"]]',"
+    migrated.rows("ALTER TABLE meter_value_layouts DISABLE TRIGGER layouts_stay;"
+                  "UPDATE meter_value_layouts SET layout = '[[\"Voltage\"]]',"
                   " measurand = '{Voltage}', unit = '{V}'")
     p.stop()
     p.start()
@@ -300,7 +312,8 @@ def test_layout_that_is_another_after_a_reconnect_goes_with_its_row(migrated, ru
     value(0)
     value(1)
     stored(migrated, 2)
-    migrated.rows("UPDATE meter_value_layouts SET layout = '[[\"Voltage\"]]',"
+    migrated.rows("ALTER TABLE meter_value_layouts DISABLE TRIGGER layouts_stay;"
+                  "UPDATE meter_value_layouts SET layout = '[[\"Voltage\"]]',"
                   " measurand = '{Voltage}', unit = '{V}'")
     migrated.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                   " WHERE datname = current_database() AND pid <> pg_backend_pid()")

@@ -209,6 +209,42 @@ def test_open_reader_does_not_delay_a_new_partition(migrated):
         session.execute("SELECT ensure_partition('meter_values', '2026-02-03Z')")
 
 
+@pytest.mark.parametrize("table, action", [("meter_values", "MeterValues"),
+                                           ("ocpp_events", "FirmwareStatusNotification")])
+def test_default_partition_that_has_rows_of_a_day_takes_more_of_them(
+        running, migrated, publish, table, action):
+    """An operator made it; PostgreSQL allows no partition of that day beside it."""
+    with migrated.connect() as c:
+        c.execute(f"CREATE TABLE rest (LIKE {table} INCLUDING ALL);"
+                  f" ALTER TABLE {table} ATTACH PARTITION rest DEFAULT")
+    p = running()
+
+    def tell(n):
+        if table == "meter_values":
+            publish.call(f"cs{n}", action, {"connectorId": 1, "meterValue": [
+                {"timestamp": "2026-01-31T10:00:00Z", "sampledValue": [{"value": "1"}]}]})
+        else:
+            publish.call(f"cs{n}", action, {"status": "Idle"})
+
+    tell(0)
+    stored(migrated, 1)
+    with migrated.connect() as c:
+        name, = c.execute(f"SELECT tableoid::regclass::text FROM {table}").fetchone()
+        c.execute(f"ALTER TABLE {table} DETACH PARTITION {name};"
+                  f" INSERT INTO rest SELECT * FROM {name}; DROP TABLE {name}")
+    p.stop()
+    p.start()
+    for n in range(1, 4):
+        tell(n)
+    publish.call("cs9", "Authorize", {"idTag": "T"})
+    tell(0)  # a copy of the first
+    stored(migrated, 6)
+    assert migrated.rows(f"SELECT tableoid::regclass::text, count(*)::int FROM {table}"
+                         " GROUP BY 1") == [("rest", 4)]
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    assert p.running and not p.events("batch_failed")
+
+
 def scanned(session, sql):
     """Names of the tables that a query's plan reads."""
     found = set()
