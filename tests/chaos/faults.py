@@ -258,7 +258,7 @@ class Faults:
         tap = self.world.taps[self.world.workers.index(w)]
         come = len(tap.deliveries) + POWER_MESSAGES
         with contextlib.suppress(rig.TimedOut):  # at the end of the load nothing comes any more
-            rig.wait_until(lambda: len(tap.deliveries) >= come, 3, lambda: len(tap.deliveries))
+            rig.wait_until(lambda: len(tap.deliveries) >= come, 1, lambda: len(tap.deliveries))
         w.kill9()
         for name in os.listdir(log):  # the folder itself may be a file system
             os.unlink(os.path.join(log, name))

@@ -12,7 +12,6 @@ import time
 
 import msgpack
 import paho.mqtt.client as mqtt
-import rig
 from forms import FORMS, SHAPES, written
 from histories import History
 
@@ -203,8 +202,9 @@ class Publisher(threading.Thread):
     def acknowledged(self):
         return sum(map(mqtt.MQTTMessageInfo.is_published, list(self.sent)))
 
-    def finish(self):
-        rig.wait_until(lambda: not self.is_alive() and self.acknowledged() == len(self.made),
-                       what=lambda: f"{self.acknowledged()} of {len(self.made)} published")
+    def is_done(self):
+        return not self.is_alive() and self.acknowledged() == len(self.made)
+
+    def close(self):
         self.client.disconnect()
         self.client.loop_stop()

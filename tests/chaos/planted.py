@@ -98,7 +98,8 @@ def loop(root, seed, kinds, more, rounds):
     """(whether it found nothing, its last line)"""
     done = subprocess.run(
         [ROOT / "tests/chaos/run", "--rounds", str(rounds), "--seed", str(seed), "--kinds", kinds,
-         "--faults", "4", "--messages", "3000", "--stuck", "8", "--build", root / "build", *more],
+         "--faults", "4", "--messages", "2000", "--stuck", "8", "--limit", "90", "--until-bad",
+         "--build", root / "build", *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     totals = [line for line in done.stdout.splitlines() if line.startswith("rounds=")]
     if not totals:
@@ -132,6 +133,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="ocpp-planted.") as folder:
         root = options.copy or pathlib.Path(folder, "source")
         mutations_log.copy_source(root)
+        for name in {name for edits, _, _ in BUGS.values() for name, _, _ in edits}:
+            os.utime(root / name)  # a run that was interrupted may have left its bug
         build(root)
         right, found = loop(root, options.seed, "kill_worker,terminate,cut_broker,power", [], 1)
         print(f"unbroken: {'passes' if right else found}", flush=True)

@@ -220,14 +220,22 @@ class Round:
         wanted = number * len(self.made) * 3 // 2000  # with what the simulator publishes
 
         def come():
-            self._supervise()
             if self.publisher.acknowledged() == len(self.made):
                 return True  # no more of the load to come
             return self.acknowledged() >= wanted if kind == "acknowledged" \
                 else self.commits() >= commits + number
 
-        rig.wait_until(come, self.servers.options.stuck,
-                       lambda: (self.acknowledged(), self.commits()))
+        self._wait_until(come, lambda: (self.acknowledged(), self.commits()))
+
+    def _wait_until(self, condition, what):
+        """Also ended by the limit of the round: what fails again and again moves all the time."""
+        def look():
+            self._supervise()
+            if time.monotonic() - self.begun > self.servers.options.limit:
+                raise rig.TimedOut(f"after {self.servers.options.limit} s: {what()}")
+            return condition()
+
+        rig.wait_until(look, self.servers.options.stuck, what)
 
     def _supervise(self):
         """Starts a worker that ended by itself, as systemd does. No fault is a reason to."""
@@ -255,18 +263,17 @@ class Round:
 
     def _settle(self):
         """Until all that was published is acknowledged, and all that the logs have is stored."""
-        self.publisher.finish()
+        self._wait_until(self.publisher.is_done, self.publisher.acknowledged)
         out, _ = self.fleet.communicate(timeout=rig.HANGS_S)
         self.summary = json.loads(out)
         published = len(self.made) + self.summary["mqtt_messages"]
 
         def quiet():
-            self._supervise()
             return (self.acknowledged() >= published and not any(t.pending() for t in self.taps)
                     and all(w.metric(BACKLOG) == 0 for w in self.workers)
                     and all(not r.is_alive() for r in self.replays))
 
-        rig.wait_until(quiet, self.servers.options.stuck, lambda: (
+        self._wait_until(quiet, lambda: (
             f"{self.acknowledged()} of {published} acknowledged, pending"
             f" {[t.pending() for t in self.taps]}, backlog"
             f" {[w.metric(BACKLOG) for w in self.workers]}, replays"
@@ -306,6 +313,7 @@ class Round:
                                for p, info in sent)
 
     def _end(self):
+        self.publisher.close()
         self.fleet.kill()
         self.fleet.wait()
         for w in self.workers:
