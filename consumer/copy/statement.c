@@ -142,6 +142,25 @@ static void put_unnest(struct text *t, const struct table *table)
 	text_put_cstr(t, ", n)");
 }
 
+/* A word that is a list of columns. */
+static bool put_columns_word(struct text *t, struct slice name, const struct table *table)
+{
+	static const struct {
+		const char *name;
+		enum columns_form form;
+	} words[] = {{"columns", FORM_PLAIN}, {"x_columns", FORM_X}, {"text_columns", FORM_TEXT},
+		{"set", FORM_SET}, {"excluded", FORM_EXCLUDED}, {"t_columns", FORM_T},
+		{"excluded_columns", FORM_OF_EXCLUDED}};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (slice_equal_cstr(name, words[i].name)) {
+			put_columns(t, table, words[i].form);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* One {word} or {word:table}. own: the table that the statement is for, or NULL. */
 static bool put_word(struct text *t, struct slice word, const struct table *own)
 {
@@ -157,20 +176,6 @@ static bool put_word(struct text *t, struct slice word, const struct table *own)
 		return false;
 	if (slice_equal_cstr(name, "table"))
 		text_put_cstr(t, table->name);
-	else if (slice_equal_cstr(name, "columns"))
-		put_columns(t, table, FORM_PLAIN);
-	else if (slice_equal_cstr(name, "x_columns"))
-		put_columns(t, table, FORM_X);
-	else if (slice_equal_cstr(name, "text_columns"))
-		put_columns(t, table, FORM_TEXT);
-	else if (slice_equal_cstr(name, "set"))
-		put_columns(t, table, FORM_SET);
-	else if (slice_equal_cstr(name, "excluded"))
-		put_columns(t, table, FORM_EXCLUDED);
-	else if (slice_equal_cstr(name, "t_columns"))
-		put_columns(t, table, FORM_T);
-	else if (slice_equal_cstr(name, "excluded_columns"))
-		put_columns(t, table, FORM_OF_EXCLUDED);
 	else if (slice_equal_cstr(name, "unnest"))
 		put_unnest(t, table);
 	else if (slice_equal_cstr(name, "names_agree"))
@@ -182,7 +187,7 @@ static bool put_word(struct text *t, struct slice word, const struct table *own)
 	else if (slice_equal_cstr(name, "next+1"))
 		put_param(t, table->columns_count + 2, NULL);
 	else
-		return put_kind_word(t, name, table);
+		return put_columns_word(t, name, table) || put_kind_word(t, name, table);
 	return true;
 }
 

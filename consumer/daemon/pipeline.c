@@ -583,11 +583,29 @@ static bool pipeline_is_constraint(const struct pipeline *p, const struct batch 
 	       (p->failures > DUPLICATES_PATIENT || p->hunt.on);
 }
 
+/* What is done about a batch that failed, and how long it waits then. */
+static int64_t pipeline_settle(struct pipeline *p, struct batch *b, bool suspect,
+	int64_t poison_message, struct error *err)
+{
+	bool changed;
+
+	if (suspect)
+		return pipeline_probe_failed(p, b, err);
+	if (err->kind == ERROR_POISON || err->kind == ERROR_FULL) {
+		changed = err->kind == ERROR_POISON
+				  ? pipeline_trouble_refused(p, b, err, poison_message)
+				  : pipeline_trouble_too_large(p, b);
+		return changed ? 0 : PIPELINE_REFUSED_US;
+	}
+	pipeline_trouble_failed(p, b, err);
+	return err->kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
+}
+
 static void pipeline_failed(struct pipeline *p, struct batch *b, const struct error *failure,
 	int64_t poison_message)
 {
 	struct error err = *failure;
-	int64_t wait_us = 0;
+	int64_t wait_us;
 	bool moved; /* the progress, by somebody else */
 	bool suspect = pipeline_probe_suspects(p, b, failure);
 
@@ -606,19 +624,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 		return;
 	}
 	p->probe.on = false;
-	if (suspect) {
-		wait_us = pipeline_probe_failed(p, b, &err);
-	} else if (err.kind == ERROR_POISON) {
-		if (!pipeline_trouble_refused(p, b, &err, poison_message))
-			wait_us = PIPELINE_REFUSED_US;
-	} else if (err.kind == ERROR_FULL) {
-		if (!pipeline_trouble_too_large(p, b))
-			wait_us = PIPELINE_REFUSED_US;
-	} else {
-		pipeline_trouble_failed(p, b, &err);
-		wait_us = err.kind == ERROR_REFUSED ? PIPELINE_REFUSED_US
-						    : backoff_next_us(&p->backoff);
-	}
+	wait_us = pipeline_settle(p, b, suspect, poison_message, &err);
 	moved = err.kind == ERROR_MOVED;
 	if (wait_us > 0) {
 		p->batch_refused = true;

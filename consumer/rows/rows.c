@@ -57,8 +57,7 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 		return true;
 	}
 	w.schema = schemas_find(b->schemas, m->version, m->type, m->action);
-	if (w.schema != NULL && m->payload != NULL && m->payload->kind == VALUE_MAP &&
-		!rows_events(&w))
+	if (!rows_events(&w))
 		return rows_full(err);
 	/* No description, or it found nothing to make a row of: the message as it is. */
 	if (out->first == NULL && !rows_generic(&w))
@@ -262,6 +261,10 @@ static bool rows_set_extra(struct rows_work *w)
 
 static bool rows_events(struct rows_work *w)
 {
+	const struct value *payload = w->message->payload;
+
+	if (w->schema == NULL || payload == NULL || payload->kind != VALUE_MAP)
+		return true;
 	for (size_t i = 0; i < w->schema->blocks_count; i++) {
 		const struct schema_block *block = &w->schema->blocks[i];
 
@@ -332,25 +335,36 @@ static bool rows_is_paired(const struct rows_work *w)
 	       first->cells[TABLE_transaction_events_id_token].present;
 }
 
+/* The schema by which a result has something for its call; NULL if it has not. */
+static const struct schema_message *rows_half_of_result(struct rows_work *w)
+{
+	const struct message *m = w->message;
+	const struct schema_message *schema = w->schema;
+
+	if (m->payload == NULL)
+		return NULL;
+	if (m->action.size == 0)
+		schema = rows_guess_result(w);
+	return schema != NULL && schema->blocks_count > 0 ? schema : NULL;
+}
+
 /* A call whose result matters, or a result that a call may wait for. One that does not name its
  * action leaves it open. */
 static bool rows_half(struct rows_work *w)
 {
 	const struct message *m = w->message;
-	const struct schema_message *schema = w->schema;
-	bool result = m->type == MESSAGE_RESULT;
+	const struct schema_message *schema;
 
 	if (m->id.size == 0)
 		return true;
-	if (result && m->action.size == 0 && m->payload != NULL)
-		schema = rows_guess_result(w);
-	if (schema == NULL || (!result && !rows_is_paired(w)) ||
-		(result && (schema->blocks_count == 0 || m->payload == NULL)))
+	if (m->type != MESSAGE_RESULT)
+		return w->schema == NULL || !rows_is_paired(w) ||
+		       rows_add_half(w, 'c', w->schema->action);
+	schema = rows_half_of_result(w);
+	if (schema == NULL)
 		return true;
-	if (!rows_add_half(w, result ? 'r' : 'c', result ? m->action : schema->action))
+	if (!rows_add_half(w, 'r', m->action))
 		return false;
-	if (!result)
-		return true;
 	rows_fill(w, w->out->halves, &schema->blocks[0], m->payload);
 	/* Without what its call waits for it says nothing, whether it names its action or not. */
 	if (!w->out->halves->cells[TABLE_exchange_halves_transaction_id].present &&

@@ -366,34 +366,41 @@ static void reading_take(struct reading *kept, const struct reading *r, bool fir
 		*kept = *r;
 }
 
+static int32_t reading_kind(int64_t place, bool marked)
+{
+	if (marked)
+		return place == 0 ? READING_MARKED : READING_ELSEWHERE_MARKED;
+	return place == 0 ? READING_FROM_EVENT : READING_ELSEWHERE;
+}
+
+static void meter_reading(struct meter *v, const struct sample *sample, bool started, bool ended)
+{
+	struct slice context = value_text(sample->parts[SAMPLE_CONTEXT]);
+	struct reading r = {.place = sample_place(sample),
+		.time_us = v->row->cells[KEY_TIME].number};
+	bool begin = slice_equal_cstr(context, "Transaction.Begin");
+	bool end = slice_equal_cstr(context, "Transaction.End");
+
+	if (!(begin || end || started || ended))
+		return;
+	r.wh = sample_energy(v, sample);
+	if (slice_is_absent(r.wh))
+		return;
+	r.kind = reading_kind(r.place, begin || end);
+	if (begin || (started && !end))
+		reading_take(&v->work->reading_start, &r, true);
+	if (end || (ended && !begin))
+		reading_take(&v->work->reading_stop, &r, false);
+}
+
 /* Only what an event of the transaction itself brings: the first and the last reading. */
 static void meter_readings(struct meter *v, struct slice event_type)
 {
-	struct rows_work *w = v->work;
 	bool started = slice_equal_cstr(event_type, "Started");
 	bool ended = slice_equal_cstr(event_type, "Ended");
 
-	for (uint32_t i = 0; i < v->samples_count; i++) {
-		const struct sample *sample = &v->samples[i];
-		struct slice context = value_text(sample->parts[SAMPLE_CONTEXT]);
-		struct reading r = {.place = sample_place(sample),
-			.time_us = v->row->cells[KEY_TIME].number};
-		bool begin = slice_equal_cstr(context, "Transaction.Begin");
-		bool end = slice_equal_cstr(context, "Transaction.End");
-		int32_t from_event = r.place == 0 ? READING_FROM_EVENT : READING_ELSEWHERE;
-		int32_t marked = r.place == 0 ? READING_MARKED : READING_ELSEWHERE_MARKED;
-
-		if (!(begin || end || started || ended))
-			continue;
-		r.wh = sample_energy(v, sample);
-		if (slice_is_absent(r.wh))
-			continue;
-		r.kind = begin || end ? marked : from_event;
-		if (begin || (started && !end))
-			reading_take(&w->reading_start, &r, true);
-		if (end || (ended && !begin))
-			reading_take(&w->reading_stop, &r, false);
-	}
+	for (uint32_t i = 0; i < v->samples_count; i++)
+		meter_reading(v, &v->samples[i], started, ended);
 }
 
 /* ---- what is known by the forms of the samples ---- */
@@ -534,6 +541,18 @@ static bool meter_finish(struct meter *v, const struct value *message_rest)
 	return true;
 }
 
+/* Otherwise they are not as their schema says: kept in extra, or as an event. */
+static bool meter_are_maps(const struct value *each)
+{
+	if (each == NULL || each->kind != VALUE_ARRAY || each->count == 0)
+		return false;
+	for (uint32_t i = 0; i < each->count; i++) {
+		if (each->items[i].kind != VALUE_MAP)
+			return false;
+	}
+	return true;
+}
+
 bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 {
 	struct value *each = schema_get(&block->each, w->message->payload, w->message->payload);
@@ -543,12 +562,8 @@ bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 
 	if (!meter_make_list(w, each, &changed))
 		return false;
-	if (each == NULL || each->kind != VALUE_ARRAY || each->count == 0)
+	if (!meter_are_maps(each))
 		return true;
-	for (uint32_t i = 0; i < each->count; i++) {
-		if (each->items[i].kind != VALUE_MAP)
-			return true; /* not as its schema says: kept in extra or as an event */
-	}
 	all = arena_alloc(w->message->scratch, each->count * sizeof(*all));
 	if (all == NULL)
 		return false;

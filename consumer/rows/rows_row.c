@@ -270,6 +270,37 @@ static bool rows_set_cell(struct row *row, const struct schema_field *f, struct 
 /* Of the digits of an id; more than that is no number that anybody counts with. */
 enum { ID_DIGITS_MAX = 64 };
 
+/* Digits without zeros around them, and how many zeros follow; 0 is one zero. */
+struct id_digits {
+	char digits[ID_DIGITS_MAX];
+	size_t count;
+	int64_t zeros;
+};
+
+/* False if it is no whole number, or too long. */
+static bool id_digits_of(const struct decimal *d, struct id_digits *out)
+{
+	out->count = 0;
+	out->zeros = d->exponent;
+	for (size_t i = 0, point = 0; i < d->digits_size; i++) {
+		if (d->digits[i] == '.') {
+			point = 1;
+			continue;
+		}
+		out->zeros -= (int64_t)point;
+		if (out->count == 0 && d->digits[i] == '0')
+			continue;
+		if (out->count == sizeof(out->digits))
+			return false;
+		out->digits[out->count++] = (char)d->digits[i];
+	}
+	for (; out->count > 0 && out->digits[out->count - 1] == '0'; out->count--)
+		out->zeros++;
+	if (out->count == 0)
+		out->zeros = 1;
+	return out->zeros >= 0 && out->zeros <= ID_DIGITS_MAX;
+}
+
 /*
  * A whole number that is an id, in the one way to write it: 9.0 and 9e0 are 9, -0.0 is 0. Texts are
  * ids as they are, and so is what is no whole number.
@@ -278,36 +309,15 @@ static struct slice rows_id_text(struct rows_work *w, struct slice number)
 {
 	struct decimal d;
 	struct text t;
-	int64_t zeros;
-	char digits[ID_DIGITS_MAX];
-	size_t count = 0;
+	struct id_digits id;
 
-	if (decimal_parse(number, &d) == DECIMAL_NONE)
-		return number;
-	zeros = d.exponent;
-	for (size_t i = 0, point = 0; i < d.digits_size; i++) {
-		if (d.digits[i] == '.') {
-			point = 1;
-			continue;
-		}
-		zeros -= (int64_t)point;
-		if (count == 0 && d.digits[i] == '0')
-			continue;
-		if (count == sizeof(digits))
-			return number;
-		digits[count++] = (char)d.digits[i];
-	}
-	for (; count > 0 && digits[count - 1] == '0'; count--)
-		zeros++;
-	if (count > 0 && (zeros < 0 || zeros > ID_DIGITS_MAX))
+	if (decimal_parse(number, &d) == DECIMAL_NONE || !id_digits_of(&d, &id))
 		return number;
 	text_begin(&t, w->arena);
-	if (d.negative && count > 0)
+	if (d.negative && id.count > 0)
 		text_put_char(&t, '-');
-	text_put(&t, digits, count);
-	for (int64_t i = 0; count > 0 && i < zeros; i++)
-		text_put_char(&t, '0');
-	if (count == 0)
+	text_put(&t, id.digits, id.count);
+	for (int64_t i = 0; i < id.zeros; i++)
 		text_put_char(&t, '0');
 	number = text_end(&t);
 	w->full |= slice_is_absent(number);

@@ -89,12 +89,22 @@ static bool schema_path_parse(struct schema_reader *r, struct slice text, struct
 }
 
 /* message NAME VERSION[,VERSION] call|result|send [paired] */
-static bool schema_message_line(struct schema_reader *r, struct error *err)
+static enum message_version schema_version(struct slice word)
 {
 	static const struct {
 		const char *word;
 		enum message_version version;
 	} versions[] = {{"1.6", VERSION_16}, {"2.0.1", VERSION_201}, {"2.1", VERSION_21}};
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++) {
+		if (slice_equal_cstr(word, versions[i].word))
+			return versions[i].version;
+	}
+	return VERSION_UNKNOWN;
+}
+
+static bool schema_message_line(struct schema_reader *r, struct error *err)
+{
 	struct schema_message m = {.file = r->file->name};
 	struct slice rest;
 
@@ -115,11 +125,7 @@ static bool schema_message_line(struct schema_reader *r, struct error *err)
 		const uint8_t *comma = memchr(rest.data, ',', rest.size);
 		size_t size = comma == NULL ? rest.size : (size_t)(comma - rest.data);
 
-		m.version = VERSION_UNKNOWN;
-		for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++) {
-			if (slice_equal_cstr(slice_of(rest.data, size), versions[i].word))
-				m.version = versions[i].version;
-		}
+		m.version = schema_version(slice_of(rest.data, size));
 		if (m.version == VERSION_UNKNOWN)
 			return schema_error(r, err, "a version that is not known");
 		if (r->schemas->count == SCHEMA_MESSAGES_MAX)

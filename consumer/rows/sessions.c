@@ -495,6 +495,16 @@ static bool set_key(struct session *session, const struct sessions *sessions, bo
 	return !slice_is_absent(key);
 }
 
+static void mark_facts(struct session_fact *facts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct slice type = cell_text(facts[i].event, TABLE_transaction_events_event_type);
+
+		facts[i].start = slice_equal_cstr(type, "Started");
+		facts[i].end = slice_equal_cstr(type, "Ended");
+	}
+}
+
 bool sessions_make(struct session_fact *facts, size_t count, const struct sessions_options *options,
 	struct arena *arena, struct sessions *out)
 {
@@ -508,12 +518,7 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 	*out = (struct sessions){.all = arena_zalloc(arena, (count + 1) * sizeof(*out->all))};
 	if (s.open == NULL || s.room == NULL || out->all == NULL)
 		return false;
-	for (size_t i = 0; i < count; i++) {
-		struct slice type = cell_text(facts[i].event, TABLE_transaction_events_event_type);
-
-		facts[i].start = slice_equal_cstr(type, "Started");
-		facts[i].end = slice_equal_cstr(type, "Ended");
-	}
+	mark_facts(facts, count);
 	count = links_of_best(facts, count);
 	qsort(facts, count, sizeof(*facts), order_facts);
 	if (!join_answers(facts, &count, options->shared_id, arena))

@@ -23,6 +23,12 @@ static size_t scan_string_size(struct slice s)
 	return 0;
 }
 
+/* Whether a number or word ends before it. */
+static bool scan_ends_word(uint8_t c)
+{
+	return c == ',' || c == ' ' || c == '\t' || c == '\r';
+}
+
 /* Bytes of the value at the beginning, whatever it is. */
 static size_t scan_value_size(struct slice s)
 {
@@ -46,7 +52,7 @@ static size_t scan_value_size(struct slice s)
 				return i; /* of a number or word before it */
 			if (--depth == 0)
 				return i + 1;
-		} else if (depth == 0 && (c == ',' || c == ' ' || c == '\t' || c == '\r')) {
+		} else if (depth == 0 && scan_ends_word(c)) {
 			return i;
 		}
 	}
