@@ -83,7 +83,7 @@ RULES = {
     "late_answer_beside_another": (PAIRING, "if (!h->is_call && !half_is_copy(h, r))",
                                    "if (!h->is_call && limits == NULL)"),
     "answer_of_a_copy": (PAIRING, "if (!r->fresh || r->known)",
-                         "if (!r->fresh || limits == NULL)"),
+                         "if (!r->fresh || f->limits == NULL)"),
     "last_answer": (AUTHORIZE, "OR (p.received_at, p.result_digest) > (",
                     "OR (p.received_at, p.result_digest) < ("),
     "last_answer_of_batch": (AUTHORIZE, "p.digest, p.received_at DESC,",
