@@ -3,7 +3,6 @@
 #include "pg/pg_error.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 /*
  * What makes the next try differ from the one that failed.
@@ -65,6 +64,7 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 	struct pipeline_limit *l = &p->limit;
 
 	p->failures = p->dead_refusals = 0;
+	p->dead_refusals_said = false;
 	p->hunt.on = false;
 	poison_forget(&p->poison, b->last_seq);
 	if (p->patience_us != p->config->storage_postgres_timeout) {
@@ -96,8 +96,6 @@ void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const st
 
 /* ---- messages that are refused ---- */
 
-static const char DEAD_LETTERS_REFUSED[] = "dead_letters_refused";
-
 /* Of one record, until nobody would say that it is over in a moment. */
 enum { DEAD_REFUSALS_PATIENT = 6 };
 
@@ -110,14 +108,16 @@ bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t reco
 {
 	if (!refused) {
 		p->dead_refusals = 0;
+		p->dead_refusals_said = false;
 		return false;
 	}
 	if (records > 1 || pg_error_is_lock(err) || pg_error_is_deadlock(err) ||
 		(p->dead_refusals++ < DEAD_REFUSALS_PATIENT && wait_us < PIPELINE_REFUSED_US))
 		return false;
-	if (p->waits_for == NULL || strcmp(p->waits_for, DEAD_LETTERS_REFUSED) != 0)
+	if (!p->dead_refusals_said)
 		(void)log_repeat_over(&p->trouble); /* this is news */
-	err->reason = DEAD_LETTERS_REFUSED;
+	p->dead_refusals_said = true;
+	err->reason = "dead_letters_refused";
 	error_prefix(err, "table dead_letters does not take what is to be set aside");
 	error_needs_person(err);
 	error_hint(err,
