@@ -194,8 +194,8 @@ static bool commit_on_result(void *context, const PGresult *result, int number, 
 					    "the database rolled the batch back at its COMMIT");
 }
 
-/* What COMMIT would do for rows is done before it, where it can be told from COMMIT. From here on
- * each statement answers for itself. */
+/* Deferred constraint triggers run here rather than in COMMIT, so that their errors and their time
+ * are not taken for those of COMMIT. Those of later statements run with their statement. */
 bool writer_plan_constraints(struct writer *w, struct error *err)
 {
 	return requests_add(&w->requests, &w->work.batch->arena,

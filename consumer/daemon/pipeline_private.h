@@ -182,10 +182,9 @@ struct pipeline {
 	ev_idle slack; /* fills while the connection has nothing for us */
 	struct backoff backoff;
 	struct log_repeat trouble;
-	const char
-		*waits_for; /* the reason of the last trouble; NULL = none since one was stored */
-	bool batch_refused; /* that was about a batch; else the database is away */
-	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
+	const char *waits_for; /* reason of the last trouble; NULL = none since one was stored */
+	bool batch_refused;    /* that was about a batch; else the database is away */
+	uint64_t waits_seq;    /* what follows this one waits since then; 0 = not looked at */
 	int64_t waits_since_us;
 	int64_t partitions_made_us;
 	int64_t pruned_us;
@@ -227,8 +226,8 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b);
 
 /*
- * A batch was not stored and is waited for so long. If that is because of what table dead_letters
- * refuses, and no other form of it is left to be tried, err says so then: true.
+ * A batch was not stored, and the next try is wait_us away. refused: table dead_letters refused its
+ * rows. True if no other form of them is left to try; then err says so.
  */
 bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t records,
 	int64_t wait_us, struct error *err);

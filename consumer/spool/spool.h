@@ -38,9 +38,9 @@
  * identity.
  *
  * A full disk, or quota, is no failure: spool_append() says SPOOL_FULL, what is released is removed
- * before its time, and the log resumes by itself once there is room. To open a log that is there
- * takes no room: if there is none for another segment, it is opened without one, to be read and
- * released. To make the first files of a log takes a little; without it spool_open() says NO_SPACE.
+ * before its time, and the log resumes by itself once there is room. Opening an existing log takes
+ * no room: without room for another segment it is opened with none, to be read and released. The
+ * first files of a new log take a little; without that spool_open() says NO_SPACE.
  *
  * Threads: spool_append(), spool_wait_for_space(): one intake thread. spool_sync(): any. The cursor
  * and spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at

@@ -1,10 +1,10 @@
 """Is everything that we acknowledged in exactly one place, once, as it was sent? And is nothing
 left behind?
 
-What must be there is what the taps saw acknowledged (tap.py), with the facts of what was published
-(load.py), and what a replay that ended well had read. A fact is (table, key, content). Of an
-acknowledged message each fact must be one row with that content; of one that was published and not
-acknowledged there may be one row; no other rows may be there.
+Everything that the taps (tap.py) saw acknowledged must be there, with the facts of what was
+published (load.py), and what a replay that ended well had read. A fact is (table, key,
+content). Of an acknowledged message each fact must be one row with that content; of one that was
+published and not acknowledged there may be one row; no other rows may be there.
 """
 
 import collections
