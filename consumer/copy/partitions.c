@@ -112,6 +112,7 @@ bool partition_name_parse(const char *name, struct partition *out)
 {
 	for (int id = 0; id < TABLE_COUNT; id++) {
 		size_t size = strlen(tables[id].name);
+		char written[PARTITION_NAME_BYTES];
 		int year, month, day = 1, used = 0;
 		bool monthly = tables[id].step == STEP_MONTH;
 
@@ -128,7 +129,9 @@ bool partition_name_parse(const char *name, struct partition *out)
 		if (used == 0 || name[size + (size_t)used] != '\0' || month < 1 || month > 12)
 			continue;
 		*out = partition_of((enum table_id)id, iso8601_days(year, month, day) * US_PER_DAY);
-		return true;
+		partition_name(*out, written); /* February has no 31st */
+		if (strcmp(written, name) == 0)
+			return true;
 	}
 	return false;
 }

@@ -62,7 +62,10 @@ static void other_names_are_none(void **state)
 {
 	static const char *const names[] = {"", "meter_values", "meter_values_", "pg_class",
 		"meter_values_2026_01", "meter_values_2026_01_31x", "meter_values_2026_13_01",
-		"transactions_2026_00", "transactions_2026_01_01", "connector_status_2026_01"};
+		"transactions_2026_00", "transactions_2026_01_01", "connector_status_2026_01",
+		/* what reads as a day, but is not how we write it */
+		"meter_values_2026_1_31", "meter_values_2026_02_31", "meter_values_2026_01_00",
+		"meter_values_ 2026_01_31", "meter_values_2026_01_+1", "transactions_2026_1"};
 	struct partition p;
 
 	(void)state;
