@@ -64,11 +64,13 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 
 	(void)number;
 	(void)err;
-	partitions_forget(w->partitions);
+	partitions_doubt(w->partitions);
 	for (int i = 0; i < PQntuples(result); i++) {
 		struct partition p;
 
-		if (!partition_name_parse(PQgetvalue(result, i, 0), &p))
+		/* A table that we fill is not attached by anybody else: nothing to learn. */
+		if (!partition_name_parse(PQgetvalue(result, i, 0), &p) ||
+			partitions_is_filled(w->partitions, p))
 			continue;
 		switch (*PQgetvalue(result, i, 1)) {
 		case 'p':
@@ -81,7 +83,7 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 			partitions_promise(w->partitions, p);
 			break;
 		default:
-			partitions_add_detached(w->partitions, p);
+			partitions_enter(w->partitions, p, PARTITION_DETACHED);
 		}
 	}
 	return true;
@@ -285,7 +287,6 @@ static void setup_on_checked(void *context, const struct error *refused)
 	w->dead_table_made = false;
 	w->dead_letters_room = 0;
 	partitions_forget(w->partitions);
-	writer_loading_forget(w);
 	layouts_forget_texts(w->layouts);
 	arena_reset(&w->setup_arena);
 	if (!setup_plan(w, &err)) {
