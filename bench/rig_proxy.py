@@ -64,7 +64,7 @@ class _Link:
         self.client = client
         self.server = None
         self.messages = _Messages()
-        self.swallowing = False
+        self.swallowing = None  # what to set when the next answer comes, which ends here
         self.observer = proxy.observe() if proxy.observe else None
 
     def run(self):
@@ -110,7 +110,7 @@ class _Link:
         if self.observer:
             self.observer.feed(direction, data)
         if direction == DOWN and self.swallowing:
-            proxy.swallowed.set()
+            self.swallowing.set()
             return False
         with proxy._lock:
             left = proxy._cut_after[direction]
@@ -119,7 +119,7 @@ class _Link:
         if left is not None and len(data) >= left:
             sink.sendall(data[:left])
             return False
-        if direction == UP and proxy.postgres and not self._watch_commit(data):
+        if direction == UP and proxy.postgres and not self._watch(data):
             return False
         sink.sendall(data)
         proxy.bytes[direction] += len(data)
@@ -127,19 +127,27 @@ class _Link:
             proxy._taps[direction] += data
         return True
 
-    def _watch_commit(self, data):
-        """False if the COMMIT is in data and must not reach the server."""
+    def _watch(self, data):
+        """False if data has a COMMIT or a PREPARE that must not reach the server."""
+        proxy = self.proxy
         for kind, body in self.messages.feed(data):
+            if kind == b"P" and body[:1] != b"\0" and proxy._take_prepare() \
+                    and not self._end_with(proxy.prepared, proxy._prepare_arrives):
+                return False
             if not self.messages.is_commit(kind, body):
                 continue
-            self.proxy.commits += 1
-            if not self.proxy._take_commit():
-                continue
-            if not self.proxy._commit_arrives:
-                self.proxy.swallowed.set()
+            proxy.commits += 1
+            if proxy._take_commit() and not self._end_with(proxy.swallowed, proxy._commit_arrives):
                 return False
-            self.swallowing = True  # before the server can answer
         return True
+
+    def _end_with(self, event, arrives):
+        """event is set when the connection ends: now, or with the server's next answer."""
+        if arrives:
+            self.swallowing = event  # before the server can answer
+        else:
+            event.set()
+        return arrives
 
     def cut(self, reset=True):
         self.proxy._links.discard(self)
@@ -167,6 +175,8 @@ class Proxy:
     swallow_commit()             the next COMMIT reaches PostgreSQL, its answer never comes back;
                                  arrives=False: the COMMIT does not even get there. Needs
                                  postgres=True from the start: messages are found by their lengths
+    cut_prepare(count)           reset the connection that prepares the count-th statement from now
+                                 on, before the server gets it; arrives=True: before its answer
     inject(data)                 send bytes to all clients as if the server had
     refuse_connect(0x84)         answer MQTT CONNECTs with this CONNACK code, count times
 
@@ -192,6 +202,9 @@ class Proxy:
         self._cut_after = {UP: None, DOWN: None}
         self._commits = False
         self._commit_arrives = True
+        self.prepared = threading.Event()
+        self._prepares = 0  # until the one that is cut; 0: none is
+        self._prepare_arrives = False
         self._refused_connects = []
         self._refusing = False
         self.flow()
@@ -267,6 +280,21 @@ class Proxy:
         self._commit_arrives = arrives
         with self._lock:
             self._commits = True
+
+    def cut_prepare(self, count=1, arrives=False):
+        """proxy.prepared is set when it has happened. Connect with sslmode=disable."""
+        assert self.postgres
+        self.prepared.clear()
+        self._prepare_arrives = arrives
+        with self._lock:
+            self._prepares = count
+
+    def _take_prepare(self):
+        with self._lock:
+            if self._prepares == 0:
+                return False
+            self._prepares -= 1
+            return self._prepares == 0
 
     def _take_commit(self):
         with self._lock:

@@ -50,10 +50,9 @@ struct gate {
 	struct gate_guest guests[GATE_GUESTS]; /* oldest first */
 	size_t guests_count;
 
-	pthread_mutex_t lock; /* of the sockets, to end them, of the fault and the target */
+	pthread_mutex_t lock; /* of the sockets, to end them, and of the fault */
 	int client, broker;   /* -1: none */
 	char fault[GATE_FAULT_BYTES];
-	char target[GATE_TARGET_BYTES];
 
 	uint8_t up[GATE_UP_BYTES];
 	uint8_t down[GATE_DOWN_BYTES];
@@ -179,12 +178,8 @@ static void gate_carry(struct gate *g, size_t size)
 static void gate_serve(struct gate *g, const struct gate_target *target, size_t head, size_t size)
 {
 	char why[GATE_FAULT_BYTES];
-	int fd;
+	int fd = gate_dial(target, g->connect_timeout_us, g->client, why);
 
-	pthread_mutex_lock(&g->lock);
-	snprintf(g->target, sizeof(g->target), "%s:%s", target->host, target->port);
-	pthread_mutex_unlock(&g->lock);
-	fd = gate_dial(target, g->connect_timeout_us, g->client, why);
 	if (fd < 0) {
 		gate_set_fault(g, why);
 		return;
@@ -397,7 +392,7 @@ const char *gate_proxy(const struct gate *g, bool tls)
 void gate_begin(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
-	g->fault[0] = g->target[0] = '\0';
+	g->fault[0] = '\0';
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -405,13 +400,6 @@ void gate_fault(struct gate *g, char out[static GATE_FAULT_BYTES])
 {
 	pthread_mutex_lock(&g->lock);
 	memcpy(out, g->fault, GATE_FAULT_BYTES);
-	pthread_mutex_unlock(&g->lock);
-}
-
-void gate_last_target(struct gate *g, char out[static GATE_TARGET_BYTES])
-{
-	pthread_mutex_lock(&g->lock);
-	memcpy(out, g->target, GATE_TARGET_BYTES);
 	pthread_mutex_unlock(&g->lock);
 }
 

@@ -107,10 +107,10 @@ class Audit:
             for text in tap.out_of_order:
                 self.add("disorder", f"worker {number}: {text}")
 
-    def totals(self, database, taps):
+    def totals(self, database, taps, fed_again):
         """The database counts each acknowledged message once; one that the broker delivered again
-        may count once more, as a duplicate. A replay that is over has no row of its own any
-        more."""
+        may count once more, as a duplicate, and so may what was fed again. A replay that is over
+        has no row of its own any more."""
         for row in database.rows("SELECT spool, received, stored, duplicate, dead_lettered, skipped"
                                  " FROM ingest_progress"):
             if row[1] != sum(row[2:]):
@@ -121,7 +121,7 @@ class Audit:
             " FROM ingest_progress WHERE client_id LIKE 'worker%'")[0])
         taken = [d for tap in taps for d in tap.taken()]
         least = sum(d.count for d in taken)
-        most = sum(d.count * (1 + d.again) for tap in taps for d in tap.deliveries)
+        most = fed_again + sum(d.count * (1 + d.again) for tap in taps for d in tap.deliveries)
         if received < least:
             self.add("lost", f"{least} acknowledged, {received} received", least - received)
         if received > most:
@@ -175,9 +175,9 @@ class Audit:
 
     # ---- what is left behind ----
 
-    def leftovers(self, cluster, database, workers):
+    def leftovers(self, cluster, database, workers, damaged):
         """Once the workers have ended. Temporary tables go with their sessions; those of a server
-        that crashed are for autovacuum."""
+        that crashed are for autovacuum. What was damaged is kept as .bad."""
         with psycopg.connect(cluster.dsn(database.name), autocommit=True) as c:
             self._sessions(c)
             for what, sql in {
@@ -198,7 +198,8 @@ class Audit:
         for w in workers:
             for name in os.listdir(w.settings["spool.dir"]):
                 # spare.tmp is the room that the next segment will take.
-                if name.endswith((".tmp", ".bad")) and name != "spare.tmp":
+                if name.endswith(".tmp" if w in damaged else (".tmp", ".bad")) \
+                        and name != "spare.tmp":
                     self.add("leftover", f"{name} in the log folder")
             if w.running:
                 self.add("leftover", f"process {w.pid}")

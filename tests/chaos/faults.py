@@ -20,6 +20,16 @@ from rig import DOWN, UP
 PARENTS = ["meter_values", "ocpp_events", "transaction_events", "authorizations", "transactions"]
 STATES = ["ingest_progress", "connector_status", "charge_station_status", "exchange_halves",
           "transaction_keys", "meter_value_layouts", "dead_letters"]
+ROTATED_MESSAGES = 30  # in each segment, at least
+LEAVES = """SELECT c.oid::regclass::text, i.inhparent::regclass::text,
+        pg_get_expr(c.relpartbound, c.oid)
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE c.relkind = 'r' AND i.inhparent IN ('ocpp.meter_values'::regclass,
+        'ocpp.ocpp_events'::regclass, 'ocpp.transaction_events'::regclass)
+    ORDER BY 1"""
+SEGMENT_HEADER_BYTES = 4096
+NAMED = ["spool_damaged", "spool_records_lost", "spool_segment_set_aside"]
+RESTORED_MESSAGES = 20  # that the older copy lacks
 POWER_MESSAGES = 20  # that are to be lost, so that it is seen if one was acknowledged
 
 
@@ -41,6 +51,18 @@ def plan(seed, number, profile, count, kinds=None):
             "storage.commit": rng.choice(["async", "sync"]),
             "batch.messages_max": rng.choice([20, 200, 5000]),
             "steps": steps}
+
+
+def _value(text):
+    return int(text) if text.isdigit() else text
+
+
+def settled(plan_of_round, settings):
+    """The plan with settings ("workers=1", "spool.retain=0s") in place of what the seed chose."""
+    for setting in settings:
+        name, text = setting.split("=", 1)
+        plan_of_round[name] = _value(text)
+    return plan_of_round
 
 
 def pick(items, number):
@@ -117,6 +139,39 @@ class Faults:
         seconds(n[0], 2)
         self.world.postgres.start()
 
+    def kill_broker(self, n):
+        """It loses all sessions, and what they had: broker_lost."""
+        self.world.broker_was_killed = True
+        self.world.broker.kill9()
+        seconds(n[0], 1)
+        self.world.broker.start()
+
+    def reload(self, n):
+        w = pick(self.world.workers, n[0])
+        for _ in range(3):
+            said = len(w.events("reloaded"))
+            w.process.send_signal(signal.SIGHUP)
+            rig.wait_until(lambda: len(w.events("reloaded")) > said, 10,
+                           lambda: rig.tail(w.log, 5))
+
+    def rotate(self, n):
+        """The log begins new segments while the database is away."""
+        number = int(n[0] * len(self.world.workers))
+        w, tap = self.world.workers[number], self.world.taps[number]
+        door = self.world.database_doors[number]
+        door.refuse()
+        for _ in range(int(2 + n[1] * 3)):
+            w.process.send_signal(signal.SIGUSR1)
+            self._more(tap, ROTATED_MESSAGES)
+        door.accept()
+
+    @staticmethod
+    def _more(tap, messages):
+        """Until so many more have been delivered; at the end of the load nothing comes any more."""
+        come = len(tap.deliveries) + messages
+        with contextlib.suppress(rig.TimedOut):
+            rig.wait_until(lambda: len(tap.deliveries) >= come, 1, lambda: len(tap.deliveries))
+
     def restart_broker(self, n):
         self.world.broker.stop()
         seconds(n[0], 2)
@@ -162,6 +217,13 @@ class Faults:
         # Nothing may be under way that commits.
         door.swallowed.wait(5)
 
+    def cut_prepare(self, n):
+        """A connection that knows no statement yet, at one that it prepares."""
+        door = pick(self.world.database_doors, n[0])
+        door.cut_prepare(1 + int(n[1] * n[1] * 4), arrives=n[2] < 0.5)
+        door.cut()
+        door.prepared.wait(5)  # at the end of the load nothing is prepared any more
+
     def refuse_database(self, n):
         door = pick(self.world.database_doors, n[0])
         door.refuse()
@@ -204,6 +266,18 @@ class Faults:
                                  " inhrelid WHERE c.relkind = 'r' AND c.relnamespace ="
                                  " 'ocpp'::regnamespace ORDER BY 1")
         self._lock(pick([row[0] for row in leaves], n[0]), n)
+
+    def detach(self, n):
+        """A partition, while its messages come; what became a dead letter is requeued later."""
+        found = self.world.rows(LEAVES)
+        name, parent, bounds = pick(found, n[0]) or (None, None, None)
+        if name is None:
+            return "skipped"
+        self.world.partition_was_detached = True
+        self.world.rows(f"ALTER TABLE {parent} DETACH PARTITION {name}")
+        seconds(n[1], 2)
+        self.world.rows(f"ALTER TABLE {parent} ATTACH PARTITION {name} {bounds}")
+        return None
 
     def lock_state(self, n):
         self._lock(pick(STATES, n[0]), n)
@@ -255,19 +329,84 @@ class Faults:
         kept = os.path.join(self.world.servers.workspace.path, "synced")
         open(hold, "w").close()
         self._copy(log, kept)
-        tap = self.world.taps[self.world.workers.index(w)]
-        come = len(tap.deliveries) + POWER_MESSAGES
-        with contextlib.suppress(rig.TimedOut):  # at the end of the load nothing comes any more
-            rig.wait_until(lambda: len(tap.deliveries) >= come, 1, lambda: len(tap.deliveries))
+        self._more(self.world.taps[self.world.workers.index(w)], POWER_MESSAGES)
         w.kill9()
+        self._put_back(kept, log)
+        os.unlink(hold)
+        w.start()
+        return None
+
+    def restore_log(self, n):
+        """An older copy of the log in its place, once all that the newer one has is stored. The
+        worker has to notice, and say what to do."""
+        number = int(n[0] * len(self.world.workers))
+        w, tap = self.world.workers[number], self.world.taps[number]
+        broker = self.world.broker_doors[number]
+        log = w.settings["spool.dir"]
+        kept = os.path.join(self.world.servers.workspace.path, "older")
+        self.world.stop_worker(w)
+        self._copy(log, kept)
+        had = tap.acknowledged
+        w.start()
+        self._more(tap, RESTORED_MESSAGES)
+        self.world.let_all_be_stored(w, broker)
+        self.world.stop_worker(w)
+        if tap.acknowledged == had:  # it is the same log
+            shutil.rmtree(kept)
+            w.start()
+            broker.accept()
+            return "skipped"
+        self._put_back(kept, log)
+        if n[1] < 0.5:
+            broker.accept()  # it takes messages into the copy before it knows
+        w.start()
+        self.world.expect_refusal(w, "spool new-identity")
+        self.world.renew_log(w, tap)
+        broker.accept()
+        return None
+
+    def damage(self, n):
+        """A bit of the newest segment flips, or its end is cut off, while the worker is stopped and
+        the database has all of it. Nothing may be lost, and it has to be said."""
+        number = int(n[0] * len(self.world.workers))
+        w, broker = self.world.workers[number], self.world.broker_doors[number]
+        log = w.settings["spool.dir"]
+        self.world.let_all_be_stored(w, broker)
+        self.world.stop_worker(w)
+        damaged = self._damage(
+            os.path.join(log, max(x for x in os.listdir(log) if x.endswith(".seg"))), n)
+        w.start()
+        if damaged:
+            self.world.damaged.add(w)
+            self.world.expect_word(w, NAMED)
+        broker.accept()
+        return None if damaged else "skipped"
+
+    @staticmethod
+    def _damage(path, n):
+        """False if the segment has no records."""
+        with open(path, "r+b") as f:
+            data, end = f.read(), SEGMENT_HEADER_BYTES
+            generation = data[25:33]  # as each record of it has
+            while data[end + 12:end + 20] == generation:
+                end += int.from_bytes(data[end + 7:end + 11], "big")
+            if end == SEGMENT_HEADER_BYTES:
+                return False
+            at = SEGMENT_HEADER_BYTES + int(n[1] * (end - SEGMENT_HEADER_BYTES))
+            if n[2] < 0.4:
+                f.truncate(at)
+            else:
+                f.seek(at)
+                f.write(bytes([data[at] ^ 1 << int(n[3] * 8)]))
+        return True
+
+    @staticmethod
+    def _put_back(kept, log):
         for name in os.listdir(log):  # the folder itself may be a file system
             os.unlink(os.path.join(log, name))
         for name in os.listdir(kept):
             shutil.move(os.path.join(kept, name), os.path.join(log, name))
         os.rmdir(kept)
-        os.unlink(hold)
-        w.start()
-        return None
 
     @staticmethod
     def _copy(log, kept):
@@ -289,12 +428,14 @@ class Faults:
 
 _CRASH = ["kill_worker", "kill_worker", "end_worker", "stop_worker", "kill_backend",
           "stop_backend", "kill_checkpointer", "kill_postgres", "restart_postgres",
-          "restart_broker"]
+          "restart_broker", "kill_broker", "reload", "rotate"]
 _NET = ["cut_broker", "cut_database", "stall_broker", "stall_database", "delay",
-        "cut_broker_after", "cut_database_after", "swallow_commit", "refuse_database",
-        "refuse_broker"]
-_SQL = ["terminate", "cancel", "lock_parent", "lock_leaf", "lock_state", "read_only", "rights"]
-_DISK = ["fill_disk", "power", "power", "kill_worker", "restart_broker", "kill_postgres"]
+        "cut_broker_after", "cut_database_after", "swallow_commit", "cut_prepare",
+        "refuse_database", "refuse_broker"]
+_SQL = ["terminate", "cancel", "lock_parent", "lock_leaf", "lock_state", "read_only", "rights",
+        "detach"]
+_DISK = ["fill_disk", "power", "power", "restore_log", "kill_worker", "restart_broker",
+         "kill_postgres"]
 _REPLAY = ["replay", "replay", "kill_worker", "terminate", "cut_database", "kill_backend"]
 
 PROFILES = {"crash": _CRASH, "net": _NET, "sql": _SQL, "disk": _DISK, "replay": _REPLAY,

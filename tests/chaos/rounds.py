@@ -16,12 +16,15 @@ import load
 import psycopg
 import rig
 from auditor import Audit
-from faults import Faults, plan
+from faults import Faults, plan, settled
 from tap import Tap
 
 DISK_MB = 48
 REPLAYED = 1500
+REFUSED = 6  # the exit code of what only a person can settle
+LAST_FOR_EACH = 20  # worker: the broker deals them out in turn
 BACKLOG = "ocpp_persister_backlog_records"
+BROKER_UP = "ocpp_persister_broker_up"
 RECEIVED = "SELECT coalesce(sum(received), 0)::bigint FROM ingest_progress"
 
 
@@ -83,6 +86,10 @@ class Replay(threading.Thread):
             time.sleep(0.2)  # as somebody who tries again would
 
 
+class Ended(Exception):
+    """The round is bad, and nobody wants to know more."""
+
+
 class Round:
     """Also the world that faults act on."""
 
@@ -91,12 +98,16 @@ class Round:
         self.servers, self.number = servers, number
         self.seed = options.seed * 10_000 + number
         self.profile = options.profile
-        self.plan = plan(options.seed, number, options.profile, options.faults,
-                         options.kinds)
+        self.plan = settled(plan(options.seed, number, options.profile, options.faults,
+                                 options.kinds), options.set)
         self.postgres, self.audit = servers.postgres, Audit()
         self.faults, self.notes, self.over = collections.Counter(), [], False
+        self.ended = False  # before its time: there is no audit
         self.disks, self.holds, self.replays = {}, {}, []
         self.totals, self.broker_lost = {}, 0
+        self.broker_was_killed = self.partition_was_detached = False
+        self.damaged = set()  # workers whose log was
+        self.fed_again = 0  # messages that a log had already fed, at most
         self.begun = time.monotonic()
 
     # ---- for faults ----
@@ -132,6 +143,32 @@ class Round:
             self.notes.append(f"exit {code}")
             self.audit.add("crashed" if code < 0 else "stuck", rig.tail(w.log, 5))
 
+    def let_all_be_stored(self, w, broker):
+        """Nothing comes from the broker until broker.accept()."""
+        broker.refuse()
+        self._wait_until(lambda: w.metric(BACKLOG) == 0,
+                         lambda: f"{w.metric(BACKLOG)} wait\n{rig.tail(w.log, 6)}")
+
+    def expect_word(self, w, events):
+        """One of these has to be said at its start."""
+        w.wait_event("log_opened")
+        if not any(line.get("event") in events for line in w.lines()):
+            self.audit.add("stuck", f"nothing of {events} was said:\n{rig.tail(w.log, 10)}")
+
+    def expect_refusal(self, w, remedy):
+        code = w.wait_exit()
+        if code != REFUSED or not any(remedy in line.get("hint", "") for line in w.lines()):
+            self.audit.add("crashed", f"exit code {code}, not {REFUSED} with the remedy:"
+                                      f" {rig.tail(w.log, 10)}")
+
+    def renew_log(self, w, tap):
+        """Its log becomes one of its own; all that it has is fed again, and may count again."""
+        self.fed_again += sum(d.count for d in list(tap.deliveries))
+        done = conftest.run_cli(w.settings, "spool", "new-identity")
+        if done.returncode != 0:
+            self.audit.add("stuck", f"new-identity: {done.stdout}{done.stderr}")
+        w.start()
+
     # ---- the round ----
 
     def run(self):
@@ -142,10 +179,13 @@ class Round:
             self._settle()
         except rig.TimedOut as e:
             self.audit.add("stuck", str(e)[-1500:])
+        except Ended:
+            pass
         finally:
             self.over = True
         try:
-            self._judge()
+            if not self.ended:
+                self._judge()
         finally:
             self._end()
         return self
@@ -245,6 +285,9 @@ class Round:
                 w._ended()
                 self.notes.append(f"exit {code}")
                 self.audit.add("crashed", rig.tail(w.log, 40))
+                if self.servers.options.first:
+                    self.ended = True
+                    raise Ended
                 w.start()
 
     def _faults(self):
@@ -268,17 +311,46 @@ class Round:
         self.summary = json.loads(out)
         published = len(self.made) + self.summary["mqtt_messages"]
 
+        def come():
+            return self._nothing_is_queued() if self.broker_was_killed \
+                else self.acknowledged() >= published
+
         def quiet():
-            return (self.acknowledged() >= published and not any(t.pending() for t in self.taps)
+            return (come() and not any(t.pending() for t in self.taps)
                     and all(w.metric(BACKLOG) == 0 for w in self.workers)
                     and all(not r.is_alive() for r in self.replays))
 
+        if self.broker_was_killed:
+            self._publish_last()
         self._wait_until(quiet, lambda: (
             f"{self.acknowledged()} of {published} acknowledged, pending"
             f" {[t.pending() for t in self.taps]}, backlog"
             f" {[w.metric(BACKLOG) for w in self.workers]}, replays"
             f" {[r.done for r in self.replays]}, received {self.database.value(RECEIVED)}\n"
             + "\n".join(rig.tail(w.log, 6) for w in self.workers)))
+        if self.partition_was_detached:
+            self._requeue()
+
+    def _publish_last(self):
+        """A broker that was killed does not say what it has lost. But it keeps the order: once a
+        worker has the last one, it has had all that the broker has for it."""
+        self._wait_until(lambda: all(w.metric(BROKER_UP) == 1 for w in self.workers),
+                         lambda: "\n".join(rig.tail(w.log, 6) for w in self.workers))
+        payload = json.dumps([2, "last", "Heartbeat", {}])
+        for number in range(LAST_FOR_EACH * len(self.workers)):
+            self.publisher.client.publish(f"cs/in/ocpp1.6/last{number}", payload, 1)
+
+    def _nothing_is_queued(self):
+        return all(any("/last" in d.topic and d.acknowledged for d in t.deliveries[-1000:])
+                   for t in self.taps)
+
+    def _requeue(self):
+        """As the hint of these dead letters says."""
+        done = conftest.run_cli(
+            {**self.database.settings(), "spool.dir": self.workers[0].settings["spool.dir"]},
+            "dead-letters", "requeue", "--reason", "partition_detached")
+        if done.returncode != 0:
+            self.audit.add("stuck", f"requeue: {done.stdout}{done.stderr}")
 
     # ---- the verdict ----
 
@@ -299,17 +371,17 @@ class Round:
                      for p in some for f in p.facts]
         audit.rows(self.database, published, required, "kr")
         audit.order(self.taps)
-        self.totals = audit.totals(self.database, self.taps)
+        self.totals = audit.totals(self.database, self.taps, self.fed_again)
         for w in self.workers:
             audit.verify(self.database, w)
         audit.ledger(self.database, self.ledger, self.taps)
-        audit.leftovers(self.postgres, self.database, self.workers)
+        audit.leftovers(self.postgres, self.database, self.workers, self.damaged)
         self._count_broker(taken)
 
     def _count_broker(self, taken):
         """What the broker had acknowledged and never handed over is its loss, and counted apart."""
         sent = zip(self.made, list(self.publisher.sent))
-        self.broker_lost = sum(info.is_published() and p.payload not in taken[p.topic]
+        self.broker_lost = sum(load.is_published(info) and p.payload not in taken[p.topic]
                                for p, info in sent)
 
     def _end(self):
@@ -324,7 +396,7 @@ class Round:
         self.database.close()
         for disk in self.disks.values():
             subprocess.run(["umount", "--lazy", disk], check=True)
-        if self.right:
+        if self.right or not self.servers.options.keep:
             self.rows_of_cluster(f"DROP DATABASE {self.database.name} WITH (FORCE)")
             shutil.rmtree(self.folder, ignore_errors=True)
 

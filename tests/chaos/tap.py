@@ -11,7 +11,7 @@ import threading
 import msgpack
 from rig import DOWN
 
-CONNECT, PUBLISH, PUBACK = 1, 3, 4
+CONNECT, CONNACK, PUBLISH, PUBACK = 1, 2, 3, 4
 
 
 def messages_in(payload):
@@ -31,6 +31,7 @@ class Delivery:
         self.count = messages_in(payload)
         self.acknowledged = False
         self.again = 0  # times that it came once more
+        self.gone = False  # with the session, which the broker has lost: it will not come again
 
 
 def _length(data, at):
@@ -82,6 +83,8 @@ class _Stream:
         kind = first >> 4
         if direction == DOWN and kind == PUBLISH and first >> 1 & 3 == 1:
             self._publish(first, body)
+        elif direction == DOWN and kind == CONNACK and body[1] == 0 and not body[0] & 1:
+            self.tap.begin_session()
         elif direction != DOWN and kind == PUBACK:
             self._puback(struct.unpack(">H", body[:2])[0])
         elif direction != DOWN and kind == CONNECT:
@@ -120,6 +123,12 @@ class Tap:
     def observe(self):
         return _Stream(self)
 
+    def begin_session(self):
+        """The broker knows of no earlier one, so nothing comes again."""
+        self._by_packet.clear()
+        for d in self.deliveries:
+            d.gone = not d.acknowledged
+
     def delivered(self, packet, dup, topic, payload):
         known = self._by_packet.get(packet)
         # One without DUP is new. One with DUP may be new to us: the first never got this far.
@@ -137,7 +146,7 @@ class Tap:
 
     def pending(self):
         with self.lock:
-            return sum(not d.acknowledged for d in self.deliveries)
+            return sum(not d.acknowledged and not d.gone for d in self.deliveries)
 
     def taken(self):
         """All that was acknowledged."""

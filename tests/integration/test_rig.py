@@ -157,6 +157,22 @@ def test_proxy_swallows_the_answer_to_commit(postgres, proxy, arrives, rows, com
         assert direct.execute("SELECT count(*) FROM swallowed").fetchone()[0] == rows + 1
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_proxy_cuts_at_the_statement_that_is_prepared(postgres, proxy, arrives):
+    p = proxy(postgres.port, postgres=True)
+    through = psycopg.connect(postgres.dsn(port=p.port), autocommit=True)
+    p.cut_prepare(2, arrives=arrives)
+    through.execute("SELECT 1")
+    through.pgconn.exec_params(b"SELECT 1", [])  # prepares nothing that has a name
+    assert through.pgconn.prepare(b"a", b"SELECT 1").status == psycopg.pq.ExecStatus.COMMAND_OK
+    assert not p.prepared.is_set()
+    assert through.pgconn.prepare(b"b", b"SELECT 1").status == psycopg.pq.ExecStatus.FATAL_ERROR
+    assert through.closed and p.prepared.wait(rig.HANGS_S)
+    with psycopg.connect(postgres.dsn(port=p.port)) as again:  # the next one is left alone
+        again.pgconn.prepare(b"a", b"SELECT 1")
+        assert again.execute("SELECT 1").fetchone() == (1,)
+
+
 @pytest.mark.parametrize("code, version", [(0x84, 5), (1, 5), (1, 4)])
 def test_proxy_refuses_mqtt_connects(broker, proxy, code, version):
     p = proxy(broker.port)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -17,6 +18,10 @@ import readme
 import reasons
 import style
 import words
+from lint import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "chaos"))
+import planted  # noqa: E402
 
 
 class Tree(unittest.TestCase):
@@ -281,6 +286,21 @@ class Words(Tree):
         self.write("tests/golden/a.txt", "behind\n")
         self.assertEqual([p.split(": ")[0] for p in words.check(self.root)],
                          ["ARCHITECTURE.md:1", "README.md:2", "consumer/a/a.c:2"])
+
+
+class PlantedBugs(Tree):
+    def problems(self, text, good, broken):
+        self.write("consumer/a.c", text)
+        return planted.lint(self.root, {"bug": planted.Bug([("consumer/a.c", good, broken)], "")})
+
+    def test_edits_that_do_not_fit_the_source_are_found(self):
+        self.assertEqual(self.problems("f(1);\ng(1);\n", "f(1);", "f(2);"), [])
+        self.assertEqual(len(self.problems("f(3);\n", "f(1);", "f(2);")), 1)
+        self.assertEqual(len(self.problems("f(1);\nf(1);\n", "f(1);", "f(2);")), 1)
+        self.assertEqual(len(self.problems("f(1);\n", "f(1);", "f(1);")), 1)
+
+    def test_there_are_as_many_as_promised(self):
+        self.assertGreaterEqual(len(planted.BUGS), 20)
 
 
 class Links(Tree):
