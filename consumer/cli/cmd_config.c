@@ -1,15 +1,20 @@
 #include "cli/cli.h"
 #include "cli/config_checks.h"
+#include "cli/connect_checks.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 {
-	if (argc == 1 && strcmp(argv[0], "check") == 0) {
+	bool connect = argc == 2 && strcmp(argv[1], "--connect") == 0;
+
+	if ((argc == 1 || connect) && strcmp(argv[0], "check") == 0) {
 		/* cli_main() has refused what cannot even be read. */
 		if (config_checks(config) > 0)
 			return EXIT_CODE_CONFIG;
+		if (connect)
+			return connect_checks(config);
 		printf("ok\n");
 		return EXIT_CODE_OK;
 	}
@@ -25,5 +30,5 @@ enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 		config_sample();
 		return EXIT_CODE_OK;
 	}
-	return cli_usage("config", "say check, print, reference or sample");
+	return cli_usage("config", "say check [--connect], print, reference or sample");
 }

@@ -9,20 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTACHER_QUEUE_MAX = 64, ATTACHER_SQL_BYTES = 160 };
+enum { ATTACHER_SQL_BYTES = 160 };
 
 /* The server says nothing while it builds the index of a large day. */
 static const int64_t ATTACHER_TIMEOUT_US = 24 * 3600 * US_PER_SECOND;
 
 struct attacher {
 	struct pg_session *session;
+	struct partitions *partitions;
 	struct loads *loads;
-	struct partition queue[ATTACHER_QUEUE_MAX];
-	size_t count;
-	char name[PARTITION_NAME_BYTES]; /* of the current table */
+	struct partition current;
+	char name[PARTITION_NAME_BYTES]; /* of its table */
 	char sql[ATTACHER_SQL_BYTES];
 	char state[16]; /* that the last step ended in */
 	uint64_t duplicates;
+	bool opening;
 	bool running;
 	struct pg_request requests[2];
 };
@@ -52,13 +53,6 @@ static bool attacher_on_result(void *context, const PGresult *result, int number
 	return true;
 }
 
-static void attacher_drop_first(struct attacher *a)
-{
-	a->count--;
-	memmove(a->queue, a->queue + 1, a->count * sizeof(*a->queue));
-	a->duplicates = 0;
-}
-
 static void attacher_left(const struct attacher *a, const struct error *err)
 {
 	log_failure(LOG_LEVEL_WARN, "not_attached", err);
@@ -69,11 +63,11 @@ static void attacher_left(const struct attacher *a, const struct error *err)
 static void attacher_on_done(void *context, const struct error *err)
 {
 	struct attacher *a = context;
+	bool attached = err == NULL && strcmp(a->state, "attached") == 0;
 
 	a->running = false;
 	if (err != NULL) {
 		attacher_left(a, err);
-		attacher_drop_first(a);
 	} else if (!attacher_state_goes_on(a->state)) {
 		bool over = attacher_state_is_over(a->state);
 
@@ -81,16 +75,24 @@ static void attacher_on_done(void *context, const struct error *err)
 		log_info(over ? "loaded" : "loaded_rows_wait", "",
 			"table=%s state=%s duplicates=%" PRIu64, LOG_VALUE(a->name), a->state,
 			a->duplicates);
-		attacher_drop_first(a);
+	}
+	if (err != NULL || !attacher_state_goes_on(a->state)) {
+		partitions_end_attaching(a->partitions, a->current, attached);
+		a->duplicates = 0;
 	}
 	attacher_next(a);
 }
 
 static void attacher_next(struct attacher *a)
 {
-	if (a->count == 0 || a->running)
+	struct partition p;
+
+	if (a->running || !partitions_find_attaching(a->partitions, &p))
 		return;
-	partition_loading_name(a->queue[0], a->name);
+	if (!partition_is_same(p, a->current))
+		a->duplicates = 0; /* the one before is not attached any more */
+	a->current = p;
+	partition_loading_name(p, a->name);
 	snprintf(a->sql, sizeof(a->sql), ATTACHER_STEP_SQL("'%s'"), a->name);
 	a->requests[0] = (struct pg_request){.sql = ATTACHER_SETUP_SQL};
 	a->requests[1] =
@@ -101,25 +103,31 @@ static void attacher_next(struct attacher *a)
 
 static void attacher_on_ready(void *context)
 {
-	attacher_next(context);
+	struct attacher *a = context;
+
+	a->opening = false;
+	attacher_next(a);
 }
 
 static void attacher_on_lost(void *context, const struct error *err)
 {
 	struct attacher *a = context;
+	struct partition p;
 
-	a->running = false;
+	a->opening = a->running = false;
 	attacher_left(a, err);
-	a->count = 0;
+	while (partitions_find_attaching(a->partitions, &p))
+		partitions_end_attaching(a->partitions, p, false);
 }
 
 bool attacher_new(struct attacher **out, struct ev_loop *loop, const struct pg_options *pg,
-	struct loads *loads, struct error *err)
+	struct partitions *partitions, struct loads *loads, struct error *err)
 {
 	struct attacher *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	a->partitions = partitions;
 	a->loads = loads;
 	if (!pg_session_new(&a->session, loop, pg,
 		    (struct pg_session_events){attacher_on_ready, attacher_on_lost, a}, err)) {
@@ -142,20 +150,23 @@ void attacher_free(struct attacher **attacher)
 	free(a);
 }
 
-void attacher_add(struct attacher *a, struct partition p)
+void attacher_wake(struct attacher *a)
 {
-	if (a->count == ATTACHER_QUEUE_MAX)
-		return; /* left for the end */
-	a->queue[a->count++] = p;
-	if (a->count > 1)
+	struct partition p;
+
+	if (a == NULL || a->opening || a->running || !partitions_find_attaching(a->partitions, &p))
 		return;
-	if (pg_session_is_ready(a->session))
+	if (pg_session_is_ready(a->session)) {
 		attacher_next(a);
-	else
-		pg_session_open(a->session);
+		return;
+	}
+	a->opening = true;
+	pg_session_open(a->session);
 }
 
 bool attacher_is_busy(const struct attacher *a)
 {
-	return a != NULL && a->count > 0;
+	struct partition p;
+
+	return a != NULL && (a->running || partitions_find_attaching(a->partitions, &p));
 }

@@ -12,8 +12,9 @@
 /*
  * Makes partitions of tables that were loaded without an index (migrations/000012_loading.up.sql),
  * one after the other, on a connection of its own: the index of one day is built while the rows of
- * the next are stored. What it cannot do now it leaves, with a warning: the rows are stored, and
- * whoever looks at loading_partitions next can finish it. All on the loop's thread.
+ * the next are stored. Which ones is in partitions.h (ATTACHING, MOVING). What it cannot do now it
+ * leaves, with a warning: the rows are stored, and whoever looks at loading_partitions next can
+ * finish it. All on the loop's thread.
  */
 struct attacher;
 
@@ -25,15 +26,16 @@ struct loads {
 	uint64_t waiting;    /* tables that are left because another session still fills them */
 };
 
-/* loads is borrowed, and counted up. */
+/* partitions and loads are borrowed; loads is counted up. */
 MUST_CHECK bool attacher_new(struct attacher **out, struct ev_loop *loop,
-	const struct pg_options *pg, struct loads *loads, struct error *err);
+	const struct pg_options *pg, struct partitions *partitions, struct loads *loads,
+	struct error *err);
 void attacher_free(struct attacher **attacher);
 
-/* This session no longer fills the table of that partition. */
-void attacher_add(struct attacher *a, struct partition p);
+/* There may be something to do. NULL: there never is. */
+void attacher_wake(struct attacher *a);
 
-/* Something is under way. */
+/* Something is under way, or waits. */
 bool attacher_is_busy(const struct attacher *a);
 
 /*

@@ -130,9 +130,7 @@ static struct batch_need *batch_find_need(const struct batch *b, struct partitio
 {
 	/* Most rows go where the one before went. */
 	for (size_t i = b->needs_count; i-- > 0;) {
-		struct partition known = b->needs[i].partition;
-
-		if (known.table == p.table && known.number == p.number)
+		if (partition_is_same(b->needs[i].partition, p))
 			return &b->needs[i];
 	}
 	return NULL;

@@ -1,5 +1,6 @@
 #include "copy/partitions.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/iso8601.h"
 
@@ -15,21 +16,47 @@ enum {
 	PARTITIONS_PROMISED_MAX = 2048,
 };
 
-enum partition_state {
-	PARTITION_UNKNOWN,
-	PARTITION_ADMITTED,
-	PARTITION_LOADING,
-	PARTITION_THERE,
-	PARTITION_RENAMED,
-	PARTITION_DETACHED,
+/* Who works at the table that will be a partition. */
+enum holder { HOLDER_NONE, HOLDER_WRITER, HOLDER_ATTACHER };
+
+/* Of each state: that, and the states that may follow, as bits. */
+#define AFTER(state) (1U << PARTITION_##state)
+static const struct {
+	enum holder holder;
+	unsigned next;
+} machine[PARTITION_STATES] = {
+	[PARTITION_UNKNOWN] = {HOLDER_NONE,
+		AFTER(ADMITTED) | AFTER(LOADING) | AFTER(THERE) | AFTER(DETACHED)},
+	[PARTITION_ADMITTED] = {HOLDER_NONE,
+		AFTER(UNKNOWN) | AFTER(LOADING) | AFTER(THERE) | AFTER(DETACHED)},
+	[PARTITION_LOADING] = {HOLDER_WRITER, AFTER(ENDING) | AFTER(ADMITTED)},
+	[PARTITION_ENDING] = {HOLDER_WRITER, AFTER(ADMITTED) | AFTER(ATTACHING) | AFTER(MOVING) |
+						     AFTER(THERE) | AFTER(DETACHED)},
+	[PARTITION_ATTACHING] = {HOLDER_ATTACHER,
+		AFTER(ADMITTED) | AFTER(LOADING) | AFTER(MOVING) | AFTER(THERE) | AFTER(DETACHED)},
+	[PARTITION_MOVING] = {HOLDER_ATTACHER, AFTER(ATTACHING) | AFTER(THERE)},
+	[PARTITION_THERE] = {HOLDER_NONE, AFTER(UNKNOWN) | AFTER(LOADING) | AFTER(DETACHED)},
+	[PARTITION_DETACHED] = {HOLDER_NONE, AFTER(UNKNOWN) | AFTER(LOADING) | AFTER(THERE)},
+};
+
+/* A table that will be a partition, or whose rows are moved into one. */
+struct held_table {
+	struct partition partition;
+	uint32_t idle_batches; /* stored since it got a row */
+	bool used;             /* by the current batch */
 };
 
 struct partitions {
 	struct partition slots[PARTITIONS_SLOTS];
 	uint8_t states[PARTITIONS_SLOTS]; /* enum partition_state */
+	bool renamed[PARTITIONS_SLOTS];   /* if THERE or MOVING */
 	size_t count;
 	uint32_t outside[TABLE_COUNT];
 	uint32_t outside_max;
+
+	/* All whose state has a holder; those of one holder in the order in which they came. */
+	struct held_table held[PARTITIONS_LOADING_MAX + PARTITIONS_ATTACHING_MAX];
+	size_t held_count;
 };
 
 bool partitions_new(struct partitions **out, uint32_t outside_max, struct error *err)
@@ -112,6 +139,7 @@ bool partition_name_parse(const char *name, struct partition *out)
 {
 	for (int id = 0; id < TABLE_COUNT; id++) {
 		size_t size = strlen(tables[id].name);
+		char written[PARTITION_NAME_BYTES];
 		int year, month, day = 1, used = 0;
 		bool monthly = tables[id].step == STEP_MONTH;
 
@@ -128,7 +156,9 @@ bool partition_name_parse(const char *name, struct partition *out)
 		if (used == 0 || name[size + (size_t)used] != '\0' || month < 1 || month > 12)
 			continue;
 		*out = partition_of((enum table_id)id, iso8601_days(year, month, day) * US_PER_DAY);
-		return true;
+		partition_name(*out, written); /* February has no 31st */
+		if (strcmp(written, name) == 0)
+			return true;
 	}
 	return false;
 }
@@ -138,8 +168,7 @@ static size_t partition_slot(const struct partitions *ps, struct partition p)
 	uint32_t hash = ((uint32_t)p.number * 31 + (uint32_t)p.table) * UINT32_C(2654435761);
 	size_t slot = hash >> 16;
 
-	while (ps->states[slot] != PARTITION_UNKNOWN &&
-		(ps->slots[slot].table != p.table || ps->slots[slot].number != p.number))
+	while (ps->states[slot] != PARTITION_UNKNOWN && !partition_is_same(ps->slots[slot], p))
 		slot = (slot + 1) & (PARTITIONS_SLOTS - 1);
 	return slot;
 }
@@ -153,55 +182,271 @@ static bool partition_is_outside(struct partition p)
 		       time_us > now_us + PARTITIONS_AHEAD_DAYS * US_PER_DAY);
 }
 
+enum partition_state partitions_state(const struct partitions *ps, struct partition p)
+{
+	return (enum partition_state)ps->states[partition_slot(ps, p)];
+}
+
+bool partition_may_follow(enum partition_state from, enum partition_state to)
+{
+	return (machine[from].next & (1U << to)) != 0;
+}
+
 bool partitions_has(const struct partitions *ps, struct partition p)
 {
-	enum partition_state state = (enum partition_state)ps->states[partition_slot(ps, p)];
+	enum partition_state state = partitions_state(ps, p);
 
-	return state == PARTITION_THERE || state == PARTITION_RENAMED;
+	return state == PARTITION_THERE || state == PARTITION_MOVING;
 }
 
 bool partitions_is_renamed(const struct partitions *ps, struct partition p)
 {
-	return ps->states[partition_slot(ps, p)] == PARTITION_RENAMED;
+	return partitions_has(ps, p) && ps->renamed[partition_slot(ps, p)];
 }
 
 bool partitions_is_detached(const struct partitions *ps, struct partition p)
 {
-	return ps->states[partition_slot(ps, p)] == PARTITION_DETACHED;
+	return partitions_state(ps, p) == PARTITION_DETACHED;
 }
 
-static void partitions_clear(struct partitions *ps)
+bool partitions_is_loading(const struct partitions *ps, struct partition p)
 {
-	memset(ps->states, PARTITION_UNKNOWN, sizeof(ps->states));
-	memset(ps->outside, 0, sizeof(ps->outside));
-	ps->count = 0;
+	return partitions_state(ps, p) == PARTITION_LOADING;
 }
+
+static enum holder partitions_holder(const struct partitions *ps, struct partition p)
+{
+	return machine[partitions_state(ps, p)].holder;
+}
+
+static size_t partitions_count_held(const struct partitions *ps, enum holder holder)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ps->held_count; i++)
+		count += partitions_holder(ps, ps->held[i].partition) == holder;
+	return count;
+}
+
+/* ---- from one state to another ---- */
 
 static void partitions_put(struct partitions *ps, struct partition p, enum partition_state state)
 {
 	size_t slot = partition_slot(ps, p);
 
 	if (ps->states[slot] == PARTITION_UNKNOWN) {
-		if (ps->count >= PARTITIONS_MAX) {
-			partitions_clear(ps); /* what is needed is asked for again */
-			slot = partition_slot(ps, p);
-		}
 		ps->slots[slot] = p;
+		ps->renamed[slot] = false;
 		ps->count++;
 		ps->outside[p.table] += partition_is_outside(p);
 	}
 	ps->states[slot] = (uint8_t)state;
 }
 
+/* What is left of it when everything else is forgotten. */
+static enum partition_state partition_forgotten(enum partition_state state, bool session_over)
+{
+	switch (machine[state].holder) {
+	case HOLDER_WRITER:
+		return session_over ? PARTITION_ADMITTED : state;
+	case HOLDER_ATTACHER:
+		return PARTITION_ATTACHING; /* it has a session of its own */
+	case HOLDER_NONE:
+		break;
+	}
+	return state == PARTITION_ADMITTED ? state : PARTITION_UNKNOWN;
+}
+
+static void partitions_rebuild(struct partitions *ps, bool session_over)
+{
+	struct partition kept[PARTITIONS_PROMISED_MAX];
+	uint8_t states[PARTITIONS_PROMISED_MAX];
+	size_t count = 0, held = 0;
+
+	for (size_t i = 0; i < ps->held_count; i++) {
+		enum partition_state from = partitions_state(ps, ps->held[i].partition);
+		enum partition_state to = partition_forgotten(from, session_over);
+
+		CHECK(to == from || partition_may_follow(from, to));
+		kept[count] = ps->held[i].partition;
+		states[count++] = (uint8_t)to;
+		if (machine[to].holder != HOLDER_NONE)
+			ps->held[held++] = ps->held[i];
+	}
+	for (size_t i = 0; i < PARTITIONS_SLOTS && count < PARTITIONS_PROMISED_MAX; i++) {
+		if (ps->states[i] != PARTITION_ADMITTED)
+			continue;
+		kept[count] = ps->slots[i];
+		states[count++] = PARTITION_ADMITTED;
+	}
+	ps->held_count = held;
+	memset(ps->states, PARTITION_UNKNOWN, sizeof(ps->states));
+	memset(ps->outside, 0, sizeof(ps->outside));
+	ps->count = 0;
+	for (size_t i = 0; i < count; i++)
+		partitions_put(ps, kept[i], (enum partition_state)states[i]);
+}
+
+void partitions_forget(struct partitions *ps)
+{
+	partitions_rebuild(ps, true);
+}
+
+void partitions_doubt(struct partitions *ps)
+{
+	partitions_rebuild(ps, false);
+}
+
+static struct held_table *partitions_find_held(struct partitions *ps, struct partition p)
+{
+	for (size_t i = 0; i < ps->held_count; i++) {
+		if (partition_is_same(ps->held[i].partition, p))
+			return &ps->held[i];
+	}
+	return NULL;
+}
+
+static void partitions_drop_held(struct partitions *ps, struct partition p)
+{
+	struct held_table *t = partitions_find_held(ps, p);
+
+	CHECK(t != NULL);
+	ps->held_count--;
+	memmove(t, t + 1, (size_t)(&ps->held[ps->held_count] - t) * sizeof(*t));
+}
+
+static void partitions_change_holder(struct partitions *ps, struct partition p, enum holder from,
+	enum holder to)
+{
+	if (from == to)
+		return;
+	if (from != HOLDER_NONE)
+		partitions_drop_held(ps, p);
+	if (to == HOLDER_NONE)
+		return;
+	CHECK(partitions_count_held(ps, to) <
+		(to == HOLDER_WRITER ? PARTITIONS_LOADING_MAX : PARTITIONS_ATTACHING_MAX));
+	ps->held[ps->held_count++] = (struct held_table){.partition = p};
+}
+
+void partitions_enter(struct partitions *ps, struct partition p, enum partition_state to)
+{
+	enum partition_state from = partitions_state(ps, p);
+
+	if (from == to)
+		return;
+	CHECK(to != PARTITION_UNKNOWN && partition_may_follow(from, to));
+	if (from == PARTITION_UNKNOWN && ps->count >= PARTITIONS_MAX)
+		partitions_doubt(ps); /* what is needed is asked for again */
+	partitions_change_holder(ps, p, machine[from].holder, machine[to].holder);
+	partitions_put(ps, p, to);
+}
+
+/* To the attacher, or where it has no room to a state in which the rows are left for later. */
+static void partitions_hand_over(struct partitions *ps, struct partition p,
+	enum partition_state state, enum partition_state left)
+{
+	bool room = partitions_holder(ps, p) == HOLDER_ATTACHER ||
+		    partitions_count_held(ps, HOLDER_ATTACHER) < PARTITIONS_ATTACHING_MAX;
+
+	partitions_enter(ps, p, room ? state : left);
+}
+
+static void partitions_add_as(struct partitions *ps, struct partition p, bool renamed)
+{
+	if (partitions_holder(ps, p) != HOLDER_NONE)
+		partitions_hand_over(ps, p, PARTITION_MOVING, PARTITION_THERE);
+	else
+		partitions_enter(ps, p, PARTITION_THERE);
+	ps->renamed[partition_slot(ps, p)] = renamed;
+}
+
 void partitions_add(struct partitions *ps, struct partition p)
 {
-	partitions_put(ps, p, PARTITION_THERE);
+	partitions_add_as(ps, p, false);
 }
 
 void partitions_add_renamed(struct partitions *ps, struct partition p)
 {
-	partitions_put(ps, p, PARTITION_RENAMED);
+	partitions_add_as(ps, p, true);
 }
+
+/* ---- tables that become partitions ---- */
+
+size_t partitions_count_filled(const struct partitions *ps)
+{
+	return partitions_count_held(ps, HOLDER_WRITER);
+}
+
+bool partitions_is_filled(const struct partitions *ps, struct partition p)
+{
+	return partitions_holder(ps, p) == HOLDER_WRITER;
+}
+
+void partitions_begin_batch(struct partitions *ps)
+{
+	for (size_t i = ps->held_count; i-- > 0;) {
+		struct partition p = ps->held[i].partition;
+
+		ps->held[i].used = false;
+		if (partitions_state(ps, p) == PARTITION_ENDING)
+			partitions_enter(ps, p, PARTITION_ADMITTED);
+	}
+}
+
+void partitions_use(struct partitions *ps, struct partition p)
+{
+	struct held_table *t = partitions_find_held(ps, p);
+
+	CHECK(t != NULL && partitions_is_loading(ps, p));
+	t->used = true;
+}
+
+void partitions_batch_stored(struct partitions *ps)
+{
+	for (size_t i = ps->held_count; i-- > 0;) {
+		struct held_table *t = &ps->held[i];
+
+		t->idle_batches = t->used ? 0 : t->idle_batches + 1;
+		if (partitions_state(ps, t->partition) == PARTITION_ENDING)
+			partitions_hand_over(ps, t->partition, PARTITION_ATTACHING,
+				PARTITION_ADMITTED);
+	}
+}
+
+bool partitions_find_idle(const struct partitions *ps, uint32_t batches, struct partition *out)
+{
+	for (size_t i = 0; i < ps->held_count; i++) {
+		const struct held_table *t = &ps->held[i];
+
+		*out = t->partition;
+		if (!t->used && t->idle_batches >= batches && partitions_is_loading(ps, *out))
+			return true;
+	}
+	return false;
+}
+
+bool partitions_find_attaching(const struct partitions *ps, struct partition *out)
+{
+	for (size_t i = 0; i < ps->held_count; i++) {
+		*out = ps->held[i].partition;
+		if (partitions_holder(ps, *out) == HOLDER_ATTACHER)
+			return true;
+	}
+	return false;
+}
+
+void partitions_end_attaching(struct partitions *ps, struct partition p, bool attached)
+{
+	enum partition_state state = partitions_state(ps, p);
+
+	if (state == PARTITION_MOVING || (state == PARTITION_ATTACHING && attached))
+		partitions_enter(ps, p, PARTITION_THERE);
+	else if (state == PARTITION_ATTACHING)
+		partitions_enter(ps, p, PARTITION_ADMITTED);
+}
+
+/* ---- rows that may go there ---- */
 
 bool partition_refuse_result(struct partition p, struct error *err)
 {
@@ -219,52 +464,18 @@ bool partition_refuse_result(struct partition p, struct error *err)
 
 void partitions_promise(struct partitions *ps, struct partition p)
 {
-	if (ps->states[partition_slot(ps, p)] == PARTITION_UNKNOWN)
-		partitions_put(ps, p, PARTITION_ADMITTED);
-}
-
-void partitions_add_loading(struct partitions *ps, struct partition p)
-{
-	partitions_put(ps, p, PARTITION_LOADING);
-}
-
-void partitions_end_loading(struct partitions *ps, struct partition p)
-{
-	partitions_put(ps, p, PARTITION_ADMITTED);
-}
-
-bool partitions_is_loading(const struct partitions *ps, struct partition p)
-{
-	return ps->states[partition_slot(ps, p)] == PARTITION_LOADING;
-}
-
-void partitions_add_detached(struct partitions *ps, struct partition p)
-{
-	partitions_put(ps, p, PARTITION_DETACHED);
-}
-
-void partitions_forget(struct partitions *ps)
-{
-	struct partition promised[PARTITIONS_PROMISED_MAX];
-	size_t count = 0;
-
-	for (size_t i = 0; i < PARTITIONS_SLOTS && count < PARTITIONS_PROMISED_MAX; i++) {
-		if (ps->states[i] == PARTITION_ADMITTED || ps->states[i] == PARTITION_LOADING)
-			promised[count++] = ps->slots[i];
-	}
-	partitions_clear(ps);
-	for (size_t i = 0; i < count; i++)
-		partitions_put(ps, promised[i], PARTITION_ADMITTED);
+	if (partitions_state(ps, p) == PARTITION_UNKNOWN)
+		partitions_enter(ps, p, PARTITION_ADMITTED);
 }
 
 bool partitions_admit(struct partitions *ps, struct partition p)
 {
-	enum partition_state state = (enum partition_state)ps->states[partition_slot(ps, p)];
+	enum partition_state state = partitions_state(ps, p);
 
 	if (state != PARTITION_UNKNOWN)
 		return state != PARTITION_DETACHED;
 	if (partition_is_outside(p) && ps->outside[p.table] >= ps->outside_max)
 		return false;
-	partitions_put(ps, p, PARTITION_ADMITTED);
+	partitions_enter(ps, p, PARTITION_ADMITTED);
 	return true;
 }

@@ -50,7 +50,7 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err))
 		goto fail;
 	if (options->loads != NULL &&
-		!attacher_new(&w->attacher, loop, &w->options.pg, options->loads, err))
+		!attacher_new(&w->attacher, loop, &w->options.pg, partitions, options->loads, err))
 		goto fail;
 	pg_session_set_timeout(w->session, options->timeout_us);
 	*out = w;
@@ -132,7 +132,7 @@ static void writer_on_lost(void *context, const struct error *err)
 static void writer_begin_work(struct writer *w, struct batch *b)
 {
 	w->work = (struct writer_work){.batch = b, .poison_message = -1};
-	writer_loading_begin_batch(w);
+	partitions_begin_batch(w->partitions);
 }
 
 void writer_store(struct writer *w, struct batch *b)
@@ -266,7 +266,7 @@ static void rollback_on_done(void *context, const struct error *err)
 		return;
 	}
 	if (failure.kind == ERROR_ROUTE)
-		partitions_forget(w->partitions);
+		partitions_doubt(w->partitions);
 	w->work.batch = NULL;
 	w->idle = true;
 	w->events.on_stored(w->events.context, b, accepted ? NULL : &failure, poison);

@@ -271,21 +271,21 @@ void writer_copy_failed(struct writer *w)
 {
 	size_t request = pg_session_failed_request(w->session);
 	int64_t row = pg_session_failed_row(w->session);
+	bool there = strcmp(w->work.failure.sqlstate, "23505") == 0;
 
 	for (size_t i = 0; i < w->copies_count; i++) {
 		struct writer_copy *c = &w->copies[i];
+		struct partition p = {(enum table_id)c->table, c->stream.rows[0]->partition};
 
 		if (c->request != request)
 			continue;
-		if (strcmp(w->work.failure.sqlstate, "23505") == 0 && c->stream.follows) {
-			/* It has its index: we do not fill it any more. */
-			writer_loading_lost(w, (struct partition){(enum table_id)c->table,
-						       c->stream.rows[0]->partition});
-			w->work.try_again = true;
-		} else if (strcmp(w->work.failure.sqlstate, "23505") == 0 && !c->careful) {
+		/* Somebody indexed or dropped its table: what to do has to be asked again. */
+		if (c->stream.follows && (there || w->work.failure.kind == ERROR_ROUTE))
+			partitions_enter(w->partitions, p, PARTITION_ADMITTED);
+		if (there && !c->careful) {
 			if (c->table == TABLE_exchange_halves)
 				w->halves_careful_left = CAREFUL_BATCHES;
-			else
+			else if (!c->stream.follows)
 				w->careful_left[c->table] = CAREFUL_BATCHES;
 			w->work.try_again = true;
 		} else if (row > 0 && (size_t)row <= c->stream.count) {

@@ -7,44 +7,44 @@
  */
 enum { PARTITIONS_IN_RUN = 16 };
 
-static bool partition_on_made(void *context, const PGresult *result, int number, struct error *err)
+static bool partition_on_answer(void *context, const PGresult *result, int number,
+	struct error *err)
 {
-	struct writer_made *made = context;
+	struct writer_asked *asked = context;
 
 	(void)err;
 	if (number == 2) /* after BEGIN and SET */
-		made->loading = made->loading && *PQgetvalue(result, 0, 0) == 't';
+		asked->loading = asked->loading && *PQgetvalue(result, 0, 0) == 't';
 	if (number == 3)
-		made->renamed = *PQgetvalue(result, 0, 0) == 'f';
+		asked->renamed = *PQgetvalue(result, 0, 0) == 'f';
 	return true;
 }
 
-/* gives_up: the rows loaded for it are moved there by the attacher. */
-static bool plan_partition(struct writer *w, const struct batch_need *need, bool gives_up,
-	struct error *err)
+static bool plan_partition(struct writer *w, const struct batch_need *need, struct error *err)
 {
-	struct writer_made *made = &w->work.made[w->work.made_count++];
+	struct writer_asked *asked = &w->work.asked[w->work.asked_count++];
 	struct partition p = need->partition;
+	/* The rows loaded for it are moved there by the attacher. */
+	bool gives_up = partitions_is_loading(w->partitions, p);
 	char time[ISO8601_BYTES], name[PARTITION_NAME_BYTES], loading_name[PARTITION_NAME_BYTES];
 	const char *sql;
 
-	*made = (struct writer_made){.partition = p,
-		.loading = !need->at_once && writer_loads(w, p),
-		.gives_up = gives_up};
+	*asked = (struct writer_asked){.partition = p,
+		.loading = !need->at_once && writer_loads(w, p)};
 	iso8601_format(partition_time(p), time);
 	partition_name(p, name);
 	partition_loading_name(p, loading_name);
-	/* From here on: if this run fails, what was done is unknown. */
 	if (gives_up)
-		writer_loading_lost(w, p);
+		partitions_enter(w->partitions, p, PARTITION_ENDING);
 	sql = request_sql(&w->work.batch->arena,
 		"BEGIN; SET LOCAL lock_timeout = '%s'; SELECT %s('%s', '%s'); "
 		"SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('%s')); "
 		"COMMIT%s%s%s",
-		made->loading ? "10s" : "2s", made->loading ? "load_partition" : "ensure_partition",
-		tables[p.table].name, time, name, gives_up ? "; SELECT end_loading('" : "",
-		gives_up ? loading_name : "", gives_up ? "')" : "");
-	return requests_add_sql(&w->requests, sql, partition_on_made, made, err);
+		asked->loading ? "10s" : "2s",
+		asked->loading ? "load_partition" : "ensure_partition", tables[p.table].name, time,
+		name, gives_up ? "; SELECT end_loading('" : "", gives_up ? loading_name : "",
+		gives_up ? "')" : "");
+	return requests_add_sql(&w->requests, sql, partition_on_answer, asked, err);
 }
 
 bool writer_plan_partitions(struct writer *w, struct error *err)
@@ -52,23 +52,23 @@ bool writer_plan_partitions(struct writer *w, struct error *err)
 	struct writer_work *work = &w->work;
 	struct batch *b = work->batch;
 
-	work->made_count = 0;
-	if (work->made == NULL) {
-		work->made = arena_alloc(&b->arena, PARTITIONS_IN_RUN * sizeof(*work->made));
-		if (work->made == NULL)
+	work->asked_count = 0;
+	if (work->asked == NULL) {
+		work->asked = arena_alloc(&b->arena, PARTITIONS_IN_RUN * sizeof(*work->asked));
+		if (work->asked == NULL)
 			return request_arena_full(err);
 	}
 	for (; work->partitions_next < b->needs_count; work->partitions_next++) {
 		const struct batch_need *need = &b->needs[work->partitions_next];
-		bool loading = partitions_is_loading(w->partitions, need->partition);
 
-		if (partitions_has(w->partitions, need->partition) || (loading && !need->at_once))
+		if (partitions_has(w->partitions, need->partition) ||
+			(!need->at_once && partitions_is_loading(w->partitions, need->partition)))
 			continue;
-		if (work->made_count == PARTITIONS_IN_RUN) {
+		if (work->asked_count == PARTITIONS_IN_RUN) {
 			work->full = true;
 			return true;
 		}
-		if (!plan_partition(w, need, loading, err))
+		if (!plan_partition(w, need, err))
 			return false;
 	}
 	return true;
@@ -94,8 +94,7 @@ static int64_t partition_message_of(const struct batch *b, struct partition p)
 	for (size_t i = 0; i < b->needs_count; i++) {
 		const struct batch_need *need = &b->needs[i];
 
-		if (need->partition.table == p.table && need->partition.number == p.number &&
-			need->message != BATCH_NO_MESSAGE)
+		if (partition_is_same(need->partition, p) && need->message != BATCH_NO_MESSAGE)
 			return need->message;
 	}
 	return -1;
@@ -104,29 +103,29 @@ static int64_t partition_message_of(const struct batch *b, struct partition p)
 void writer_partition_failed(struct writer *w)
 {
 	size_t request = pg_session_failed_request(w->session);
+	struct partition p;
 
-	if (w->work.failure.kind != ERROR_POISON || request >= w->work.made_count)
+	if (w->work.failure.kind != ERROR_POISON || request >= w->work.asked_count)
 		return;
-	partitions_add_detached(w->partitions, w->work.made[request].partition);
-	w->work.poison_message =
-		partition_message_of(w->work.batch, w->work.made[request].partition);
+	p = w->work.asked[request].partition;
+	partitions_enter(w->partitions, p, PARTITION_DETACHED);
+	w->work.poison_message = partition_message_of(w->work.batch, p);
 }
 
 void writer_partitions_made(struct writer *w)
 {
-	for (size_t i = 0; i < w->work.made_count; i++) {
-		const struct writer_made *made = &w->work.made[i];
+	for (size_t i = 0; i < w->work.asked_count; i++) {
+		const struct writer_asked *asked = &w->work.asked[i];
 
-		if (made->loading)
-			writer_loading_made(w, made->partition);
-		else if (made->renamed)
-			partitions_add_renamed(w->partitions, made->partition);
+		if (asked->loading)
+			partitions_enter(w->partitions, asked->partition, PARTITION_LOADING);
+		else if (asked->renamed)
+			partitions_add_renamed(w->partitions, asked->partition);
 		else
-			partitions_add(w->partitions, made->partition);
-		if (made->gives_up)
-			attacher_add(w->attacher, made->partition);
+			partitions_add(w->partitions, asked->partition);
 	}
-	w->work.made_count = 0;
+	w->work.asked_count = 0;
+	attacher_wake(w->attacher);
 }
 
 bool writer_plan_attached(struct writer *w, struct error *err)

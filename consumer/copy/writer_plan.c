@@ -103,8 +103,8 @@ void writer_run_done(struct writer *w)
 
 void writer_run_failed(struct writer *w)
 {
-	w->work.batch->preparing = w->work.made_count > 0;
-	if (w->work.made_count > 0)
+	w->work.batch->preparing = w->work.asked_count > 0;
+	if (w->work.asked_count > 0)
 		writer_partition_failed(w);
 	else
 		writer_copy_failed(w);

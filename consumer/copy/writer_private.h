@@ -24,9 +24,7 @@
 enum {
 	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
 	WRITER_DURABLE_MAX = 1024, /* commits whose place in the database's log is remembered */
-	WRITER_PRUNE_ROWS = 20000, /* removed at once: some 50 ms */
 	WRITER_REASONS_MAX = 64,
-	WRITER_LOADINGS_MAX = 32, /* tables that are loaded at the same time */
 };
 
 /* Rows of one table under way: a COPY into one leaf, or into the table of the careful path. */
@@ -43,20 +41,11 @@ struct writer_durable {
 	uint64_t seq;
 };
 
-/* A table that takes the rows of a day which has no partition. */
-struct writer_loading {
+/* A partition that the current run asks for, and the answer: valid once the run has succeeded. */
+struct writer_asked {
 	struct partition partition;
-	uint32_t idle_batches; /* stored since it got a row */
-	bool used;             /* by the current batch */
-	bool ending;           /* with the current batch */
-};
-
-/* A partition made for the batch, or a table that is to become one. */
-struct writer_made {
-	struct partition partition;
-	bool loading;
-	bool renamed;  /* its time is taken by a partition of another name */
-	bool gives_up; /* a table of ours that was loaded for it */
+	bool loading; /* it is a table that will be one, and we fill it */
+	bool renamed; /* its time is taken by a partition of another name */
 };
 
 struct writer_reason {
@@ -94,8 +83,8 @@ struct writer_work {
 	bool committed;        /* stored, whatever else fails */
 	struct position after; /* of the database, once it is */
 	size_t partitions_next;
-	struct writer_made *made; /* by the current run */
-	size_t made_count;
+	struct writer_asked *asked; /* by the current run, in the order of its requests */
+	size_t asked_count;
 
 	/* Copying continues at this row of this table; timeless: of the rows without a time. */
 	int copy_table;
@@ -166,9 +155,7 @@ struct writer {
 	bool dead_table_made;            /* likewise */
 	int64_t dead_letters_room;       /* rows that there is room for, as far as is known */
 
-	struct writer_loading loadings[WRITER_LOADINGS_MAX];
-	size_t loadings_count;
-	struct attacher *attacher; /* NULL = nothing is loaded so */
+	struct attacher *attacher; /* NULL = no day is loaded before it is a partition */
 
 	struct writer_work work;
 	struct requests requests; /* of the current run */
@@ -229,18 +216,12 @@ void writer_durable_report(struct writer *w);
 
 /* writer_loading.c: whether the rows of a partition that is not there are to be loaded first. */
 bool writer_loads(const struct writer *w, struct partition p);
-void writer_loading_made(struct writer *w, struct partition p);
 /* Rows of the current batch go into that table. */
 void writer_loading_used(struct writer *w, struct partition p, size_t rows);
 /* A table that gets no more rows is ended with the current batch ... */
 MUST_CHECK bool writer_plan_loading(struct writer *w, struct error *err);
 /* ... which is stored. */
 void writer_loading_stored(struct writer *w);
-/* Somebody has made a partition of it, or will: what to do has to be asked again. */
-void writer_loading_lost(struct writer *w, struct partition p);
-/* The connection is a new one: what is being loaded is unknown. */
-void writer_loading_forget(struct writer *w);
-void writer_loading_begin_batch(struct writer *w);
 
 /* ---- steps: each adds requests of its own to the run, or none ---- */
 

@@ -1,5 +1,11 @@
+#include "base/clock.h"
 #include "base/text.h"
+#include "copy/writer_checks.h"
 #include "copy/writer_private.h"
+#include "pg/wait.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 /*
  * What a connection needs before anything is stored, asked for and said at once: the rights of its
@@ -150,6 +156,24 @@ bool writer_plan_rights(struct writer *w, struct error *err)
 	const char *sql = schema == NULL ? NULL : request_sql(&w->setup_arena, rights_sql, schema);
 
 	return requests_add_sql(&w->requests, sql, rights_on_missing, w, err);
+}
+
+bool writer_check_rights(PGconn *conn, const char *schema, int64_t timeout_us, struct error *err)
+{
+	char *literal = PQescapeLiteral(conn, schema, strlen(schema)), *sql = NULL;
+	PGresult *result = NULL;
+	bool ok;
+
+	if (literal == NULL || asprintf(&sql, rights_sql, literal) < 0) {
+		PQfreemem(literal);
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	PQfreemem(literal);
+	result = pg_wait_query(conn, sql, clock_mono_us() + timeout_us, err);
+	free(sql);
+	ok = result != NULL && rights_on_missing(NULL, result, 0, err);
+	PQclear(result);
+	return ok;
 }
 
 bool writer_plan_secret_keys(struct writer *w, struct error *err)

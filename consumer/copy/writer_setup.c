@@ -1,6 +1,8 @@
 #include "base/clock.h"
 #include "base/log.h"
+#include "copy/writer_checks.h"
 #include "copy/writer_private.h"
+#include "pg/wait.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,13 +18,11 @@ static const char setup_sql[] =
 	"SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; "
 	"SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
 
-static bool setup_on_schema(void *context, const PGresult *result, int number, struct error *err)
+static bool setup_judge_schema(const PGresult *result, int64_t wanted, struct error *err)
 {
-	struct writer *w = context;
 	int64_t version;
 	bool dirty;
 
-	(void)number;
 	if (PQntuples(result) == 0) {
 		error_set(err, ERROR_OUTDATED, "schema_behind", "the database has no schema yet");
 		return error_hint(err, "`ocpp-persister migrate up` creates it, or run --migrate");
@@ -38,23 +38,55 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 			"`ocpp-persister migrate force %" PRId64 "`",
 			version);
 	}
-	if (version < w->options.schema_version) {
+	if (version < wanted) {
 		error_set(err, ERROR_OUTDATED, "schema_behind",
 			"the database is at version %" PRId64 ", this program needs %" PRId64,
-			version, w->options.schema_version);
+			version, wanted);
 		return error_hint(err,
 			"`ocpp-persister migrate up` brings it there, or run --migrate");
 	}
-	if (version > w->options.schema_version) {
+	if (version > wanted) {
 		error_set(err, ERROR_FATAL, "schema_ahead",
 			"the database is at version %" PRId64 ", this program knows %" PRId64,
-			version, w->options.schema_version);
+			version, wanted);
 		return error_hint(err,
 			"run the newer program, or go back with its "
 			"`ocpp-persister migrate goto %" PRId64 "`",
-			w->options.schema_version);
+			wanted);
 	}
 	return true;
+}
+
+static bool setup_on_schema(void *context, const PGresult *result, int number, struct error *err)
+{
+	const struct writer *w = context;
+
+	(void)number;
+	return setup_judge_schema(result, w->options.schema_version, err);
+}
+
+/* The table that says which version it has is not there. */
+static void setup_name_missing_schema(const char *schema, struct error *err)
+{
+	if (strcmp(err->sqlstate, "42P01") != 0)
+		return;
+	error_set(err, ERROR_OUTDATED, "schema_behind",
+		"the database has no schema \"%s\" of ocpp-persister", schema);
+	error_hint(err, "`ocpp-persister migrate up` creates it, or run --migrate");
+}
+
+static const char schema_sql[] = "SELECT version, dirty FROM schema_migrations LIMIT 1";
+
+bool writer_check_schema(PGconn *conn, const char *schema, int64_t version, int64_t timeout_us,
+	struct error *err)
+{
+	PGresult *result = pg_wait_query(conn, schema_sql, clock_mono_us() + timeout_us, err);
+	bool ok = result != NULL && setup_judge_schema(result, version, err);
+
+	if (result == NULL)
+		setup_name_missing_schema(schema, err);
+	PQclear(result);
+	return ok;
 }
 
 static bool setup_on_partitions(void *context, const PGresult *result, int number,
@@ -64,11 +96,13 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 
 	(void)number;
 	(void)err;
-	partitions_forget(w->partitions);
+	partitions_doubt(w->partitions);
 	for (int i = 0; i < PQntuples(result); i++) {
 		struct partition p;
 
-		if (!partition_name_parse(PQgetvalue(result, i, 0), &p))
+		/* A table that we fill is not attached by anybody else: nothing to learn. */
+		if (!partition_name_parse(PQgetvalue(result, i, 0), &p) ||
+			partitions_is_filled(w->partitions, p))
 			continue;
 		switch (*PQgetvalue(result, i, 1)) {
 		case 'p':
@@ -81,7 +115,7 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 			partitions_promise(w->partitions, p);
 			break;
 		default:
-			partitions_add_detached(w->partitions, p);
+			partitions_enter(w->partitions, p, PARTITION_DETACHED);
 		}
 	}
 	return true;
@@ -232,8 +266,7 @@ static bool setup_plan(struct writer *w, struct error *err)
 	requests_add_literal(r, w->options.commit_sync ? "SET synchronous_commit = on"
 						       : "SET synchronous_commit = off");
 	if (!writer_plan_clock(w, err) ||
-		!requests_add_sql(r, "SELECT version, dirty FROM schema_migrations LIMIT 1",
-			setup_on_schema, w, err) ||
+		!requests_add_sql(r, schema_sql, setup_on_schema, w, err) ||
 		!setup_plan_terminate(w, err))
 		return false;
 	/* What fills gaps must see every row. */
@@ -253,13 +286,7 @@ static void setup_on_done(void *context, const struct error *err)
 
 	if (err != NULL) {
 		failure = *err;
-		if (strcmp(failure.sqlstate, "42P01") == 0) {
-			error_set(&failure, ERROR_OUTDATED, "schema_behind",
-				"the database has no schema \"%s\" of ocpp-persister",
-				w->options.pg.schema);
-			error_hint(&failure,
-				"`ocpp-persister migrate up` creates it, or run --migrate");
-		}
+		setup_name_missing_schema(w->options.pg.schema, &failure);
 		pg_session_close(w->session);
 		w->events.on_lost(w->events.context, &failure);
 		return;
@@ -285,7 +312,6 @@ static void setup_on_checked(void *context, const struct error *refused)
 	w->dead_table_made = false;
 	w->dead_letters_room = 0;
 	partitions_forget(w->partitions);
-	writer_loading_forget(w);
 	layouts_forget_texts(w->layouts);
 	arena_reset(&w->setup_arena);
 	if (!setup_plan(w, &err)) {

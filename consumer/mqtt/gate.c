@@ -50,9 +50,10 @@ struct gate {
 	struct gate_guest guests[GATE_GUESTS]; /* oldest first */
 	size_t guests_count;
 
-	pthread_mutex_t lock; /* of the sockets, to end them, and of the fault */
+	pthread_mutex_t lock; /* of the sockets, to end them, of the fault and the target */
 	int client, broker;   /* -1: none */
 	char fault[GATE_FAULT_BYTES];
+	char target[GATE_TARGET_BYTES];
 
 	uint8_t up[GATE_UP_BYTES];
 	uint8_t down[GATE_DOWN_BYTES];
@@ -178,8 +179,12 @@ static void gate_carry(struct gate *g, size_t size)
 static void gate_serve(struct gate *g, const struct gate_target *target, size_t head, size_t size)
 {
 	char why[GATE_FAULT_BYTES];
-	int fd = gate_dial(target, g->connect_timeout_us, g->client, why);
+	int fd;
 
+	pthread_mutex_lock(&g->lock);
+	snprintf(g->target, sizeof(g->target), "%s:%s", target->host, target->port);
+	pthread_mutex_unlock(&g->lock);
+	fd = gate_dial(target, g->connect_timeout_us, g->client, why);
 	if (fd < 0) {
 		gate_set_fault(g, why);
 		return;
@@ -392,7 +397,7 @@ const char *gate_proxy(const struct gate *g, bool tls)
 void gate_begin(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
-	g->fault[0] = '\0';
+	g->fault[0] = g->target[0] = '\0';
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -400,6 +405,13 @@ void gate_fault(struct gate *g, char out[static GATE_FAULT_BYTES])
 {
 	pthread_mutex_lock(&g->lock);
 	memcpy(out, g->fault, GATE_FAULT_BYTES);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_last_target(struct gate *g, char out[static GATE_TARGET_BYTES])
+{
+	pthread_mutex_lock(&g->lock);
+	memcpy(out, g->target, GATE_TARGET_BYTES);
 	pthread_mutex_unlock(&g->lock);
 }
 

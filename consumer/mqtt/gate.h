@@ -50,6 +50,10 @@ void gate_begin(struct gate *gate);
 enum { GATE_FAULT_BYTES = 400 };
 void gate_fault(struct gate *gate, char out[static GATE_FAULT_BYTES]);
 
+/* "host:port" that paho asked for last since gate_begin(); "" if it asked for none. */
+enum { GATE_TARGET_BYTES = 264 };
+void gate_last_target(struct gate *gate, char out[static GATE_TARGET_BYTES]);
+
 /* Whether there is a connection that passes through it. False while paho is connected: this paho
  * goes its own way, and acknowledges what may be lost. */
 bool gate_carries(const struct gate *gate);

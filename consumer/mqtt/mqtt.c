@@ -123,8 +123,10 @@ static bool mqtt_make_lists(struct mqtt *m)
 		m->qos[i] = o->qos;
 		m->subscribe_options[i] = defaults;
 		/* Retained messages come with a new subscription, not with every connection. */
-		m->subscribe_options[i].retainHandling =
-			strncmp(o->filters[i], "$share/", 7) == 0 ? 0 : 1;
+		m->subscribe_options[i].retainHandling = o->probe ? 2
+							 : strncmp(o->filters[i], "$share/", 7) == 0
+								 ? 0
+								 : 1;
 	}
 	return true;
 }
@@ -208,48 +210,80 @@ static bool mqtt_was_unreached(struct mqtt *m, int code)
 	return true;
 }
 
-static void mqtt_refused(struct mqtt *m, int code, const char *message)
+/* paho gave up before there was any TLS: a file of ours cannot be used. */
+static bool mqtt_has_bad_file(struct mqtt *m)
+{
+	const struct mqtt_options *o = &m->options;
+	struct tls_files files = {o->tls_ca, o->tls_certificate, o->tls_key, o->tls_key_password};
+	struct error err;
+	bool tls = false;
+
+	for (size_t i = 0; i < o->urls_count; i++)
+		tls |= strncmp(m->uris[i], "ssl://", 6) == 0;
+	if (!tls || tls_check_took_part() || tls_check_files(&files, &err))
+		return false;
+	mqtt_set_down(m, &err);
+	return true;
+}
+
+/* What to do about it, by the answer; and whether an older version is tried next. */
+static void mqtt_hint_refusal(struct mqtt *m, int code, struct error *err)
 {
 	bool v5 = m->version == MQTTVERSION_5;
-	char fault[TLS_CHECK_TEXT_BYTES];
-	struct error err;
 
-	tls_check_fault(fault);
-	if (fault[0] != '\0') {
-		error_set(&err, ERROR_TRANSIENT, "broker",
-			"the certificate of the broker is refused (certificate verify failed): %s",
-			fault);
-		error_hint(&err, "see mqtt.tls_ca and mqtt.tls_crl; trying again does not help");
-		error_needs_person(&err);
-		mqtt_set_down(m, &err);
-		return;
-	}
-	if (mqtt_was_unreached(m, code))
-		return;
-	pthread_mutex_lock(&m->lock);
-	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s%s%s",
-		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "", m->tls_error);
-	pthread_mutex_unlock(&m->lock);
 	/* mosquitto answers a version it does not speak with code 1 also to MQTT 5. */
 	if (code == REASON_UNSUPPORTED_VERSION || code == RETURN_UNSUPPORTED_VERSION) {
 		if (v5 && m->options.version == MQTT_VERSION_AUTO) {
 			m->fall_back = true;
-			error_hint(&err, "the broker does not speak MQTT 5: 3.1.1 is tried");
+			error_hint(err, "the broker does not speak MQTT 5: 3.1.1 is tried");
 		} else {
-			error_hint(&err, "see mqtt.version");
-			error_needs_person(&err);
+			error_hint(err, "see mqtt.version");
+			error_needs_person(err);
 		}
 	} else if (code == REASON_BAD_CREDENTIALS || code == REASON_NOT_AUTHORIZED ||
 		   code == RETURN_BAD_CREDENTIALS || code == RETURN_NOT_AUTHORIZED) {
-		error_hint(&err, "see mqtt.user and mqtt.password, and the broker's access rules");
-		error_needs_person(&err);
+		error_hint(err, "see mqtt.user and mqtt.password, and the broker's access rules");
+		error_needs_person(err);
 	} else if (code == REASON_BAD_CLIENT_ID || code == RETURN_BAD_CLIENT_ID) {
-		error_hint(&err, "see mqtt.client_id");
-		error_needs_person(&err);
+		error_hint(err, "see mqtt.client_id");
+		error_needs_person(err);
 	} else if (m->tls_error[0] != '\0') {
-		error_hint(&err, "see mqtt.tls_*, and the broker's certificate");
-		error_needs_person(&err);
+		error_hint(err, "see mqtt.tls_*, and the broker's certificate");
+		error_needs_person(err);
+	} else if (!mqtt_was_answered(v5, code) && tls_check_took_part() &&
+		   m->options.tls_certificate[0] == '\0') {
+		error_hint(err, "the broker ended the connection after the TLS handshake: if it "
+				"asks for a client certificate, set mqtt.tls_certificate");
 	}
+}
+
+static void mqtt_refused(struct mqtt *m, int code, const char *message)
+{
+	bool v5 = m->version == MQTTVERSION_5;
+	char fault[TLS_CHECK_TEXT_BYTES], where[GATE_TARGET_BYTES];
+	struct error err;
+
+	tls_check_fault(fault);
+	gate_last_target(m->gate, where);
+	if (fault[0] != '\0') {
+		error_set(&err, ERROR_TRANSIENT, "broker",
+			"the certificate of the broker at %s is refused (certificate verify "
+			"failed): %s",
+			where, fault);
+		error_hint(&err, "see mqtt.url, mqtt.tls_ca and mqtt.tls_crl, and the broker's "
+				 "certificate; trying again does not help");
+		error_needs_person(&err);
+		mqtt_set_down(m, &err);
+		return;
+	}
+	if (mqtt_was_unreached(m, code) || mqtt_has_bad_file(m))
+		return;
+	pthread_mutex_lock(&m->lock);
+	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker at %s: %s%s%s",
+		where, mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "",
+		m->tls_error);
+	pthread_mutex_unlock(&m->lock);
+	mqtt_hint_refusal(m, code, &err);
 	mqtt_set_down(m, &err);
 }
 
@@ -394,12 +428,12 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 	if (o->password[0] != '\0')
 		c->password = o->password;
 	if (m->version == MQTTVERSION_5) {
-		c->cleanstart = m->ending_session;
+		c->cleanstart = m->ending_session || o->probe;
 		c->connectProperties = properties;
 		c->onSuccess5 = mqtt_on_connect5;
 		c->onFailure5 = mqtt_on_connect_failure5;
 	} else {
-		c->cleansession = m->ending_session;
+		c->cleansession = m->ending_session || o->probe;
 		c->onSuccess = mqtt_on_connect;
 		c->onFailure = mqtt_on_connect_failure;
 	}
@@ -420,7 +454,9 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 static void mqtt_connect_for(struct mqtt *m, bool ending_session)
 {
 	MQTTProperties properties = MQTTProperties_initializer;
-	int64_t expiry_s = ending_session ? 0 : m->options.session_expiry_us / US_PER_SECOND;
+	int64_t expiry_s = ending_session || m->options.probe
+				   ? 0
+				   : m->options.session_expiry_us / US_PER_SECOND;
 	struct error err;
 	int code;
 

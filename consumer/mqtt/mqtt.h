@@ -56,6 +56,9 @@ struct mqtt_options {
 	/* Subscribe to nothing: take the filters back, and all that the broker still queues for our
 	 * session (mqtt_status.drained). mqtt_end_session() then ends the session itself. */
 	bool drain;
+	/* Only to see whether we are let in (mqtt/probe.h): a session that ends with the
+	 * connection. What becomes of it is for the prober alone. */
+	bool probe;
 	const char *tls_ca;
 	const char *tls_certificate;
 	const char *tls_key;

@@ -15,7 +15,8 @@ static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *top
 		error_needs_person(&err);
 	}
 	mqtt_set_down(m, &err);
-	mqtt_disconnect(m);
+	if (!m->options.probe)
+		mqtt_disconnect(m);
 }
 
 static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
@@ -67,7 +68,9 @@ static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data
 	struct mqtt *m = context;
 
 	mqtt_subscribe_failed(m, data->code > 0, m->options.filters[0],
-		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
+		data->message != NULL          ? data->message
+		: data->code >= REASON_FAILURE ? "not allowed" /* 3.1.1 says no more */
+					       : MQTTAsync_strerror(data->code));
 }
 
 void mqtt_subscribe(struct mqtt *m)

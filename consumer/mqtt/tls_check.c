@@ -1,7 +1,9 @@
 #include "mqtt/tls_check.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +38,44 @@ static void tls_date(const ASN1_TIME *at, char out[static TLS_DATE_BYTES])
 		snprintf(out, TLS_DATE_BYTES, "?");
 }
 
+/* Which hosts a certificate is for: "DNS:broker.example, IP Address:192.0.2.1". */
+static void tls_hosts(const X509 *certificate, char out[static TLS_NAME_BYTES])
+{
+	int place = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
+	BIO *bio = BIO_new(BIO_s_mem());
+	int size = 0;
+
+	if (bio != NULL && place >= 0 &&
+		X509V3_EXT_print(bio, X509_get_ext(certificate, place), 0, 0) == 1)
+		size = BIO_read(bio, out, TLS_NAME_BYTES - 1);
+	out[size > 0 ? size : 0] = '\0';
+	BIO_free(bio);
+}
+
+/*
+ * paho compares the names itself, after the handshake, and then does not say that this was it. So
+ * the same comparison is made here, to write it down; the refusal is paho's.
+ */
+static void tls_check_host(X509_STORE_CTX *context, X509 *certificate)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
+	const char *host = ssl == NULL ? NULL : SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	char hosts[TLS_NAME_BYTES], subject[TLS_NAME_BYTES];
+
+	if (host == NULL || certificate == NULL || X509_STORE_CTX_get_error_depth(context) != 0 ||
+		X509_check_host(certificate, host, 0, 0, NULL) == 1 ||
+		X509_check_ip_asc(certificate, host, 0) == 1)
+		return;
+	tls_hosts(certificate, hosts);
+	tls_name(X509_get_subject_name(certificate), subject);
+	pthread_mutex_lock(&tls.lock);
+	if (tls.fault[0] == '\0')
+		snprintf(tls.fault, sizeof(tls.fault),
+			"hostname mismatch: it is not for \"%s\" (certificate of \"%s\", for %s)",
+			host, subject, hosts[0] != '\0' ? hosts : "no other host");
+	pthread_mutex_unlock(&tls.lock);
+}
+
 /* OpenSSL's verdict stands; the first fault is written down. */
 static int tls_on_verdict(int ok, X509_STORE_CTX *context)
 {
@@ -43,8 +83,10 @@ static int tls_on_verdict(int ok, X509_STORE_CTX *context)
 	char subject[TLS_NAME_BYTES] = "?", issuer[TLS_NAME_BYTES] = "?";
 	char from[TLS_DATE_BYTES] = "?", to[TLS_DATE_BYTES] = "?";
 
-	if (ok)
+	if (ok) {
+		tls_check_host(context, certificate);
 		return ok;
+	}
 	if (certificate != NULL) {
 		tls_name(X509_get_subject_name(certificate), subject);
 		tls_name(X509_get_issuer_name(certificate), issuer);
@@ -126,4 +168,60 @@ bool tls_check_took_part(void)
 	took_part = tls.took_part;
 	pthread_mutex_unlock(&tls.lock);
 	return took_part;
+}
+
+/* ---- files ---- */
+
+/* For OpenSSL: the password of a key, or none; it never asks anybody. */
+static int tls_on_password(char *out, int size, int writing, void *context)
+{
+	const char *password = context;
+
+	(void)writing;
+	return snprintf(out, (size_t)size, "%s", password) < size ? (int)strlen(password) : -1;
+}
+
+static bool tls_file_fault(const char *setting, const char *path, struct error *err)
+{
+	unsigned long code = ERR_peek_error();
+	const char *reason = ERR_SYSTEM_ERROR(code) ? strerrordesc_np(ERR_GET_REASON(code))
+						    : ERR_reason_error_string(code);
+
+	error_set(err, ERROR_TRANSIENT, "broker", "%s: could not use \"%s\": %s", setting, path,
+		reason != NULL ? reason : "OpenSSL does not say why");
+	error_needs_person(err);
+	return error_hint(err, "see %s: a file in PEM format that this user can read", setting);
+}
+
+static bool tls_load_files(SSL_CTX *context, const struct tls_files *files, struct error *err)
+{
+	const char *key = files->key[0] != '\0' ? files->key : files->certificate;
+	union {
+		const char *text;
+		char *data;
+	} borrowed = {files->key_password}; /* it is only read */
+
+	SSL_CTX_set_default_passwd_cb(context, tls_on_password);
+	SSL_CTX_set_default_passwd_cb_userdata(context, borrowed.data);
+	if (files->ca[0] != '\0' && SSL_CTX_load_verify_file(context, files->ca) != 1)
+		return tls_file_fault("mqtt.tls_ca", files->ca, err);
+	if (files->certificate[0] == '\0')
+		return true;
+	if (SSL_CTX_use_certificate_chain_file(context, files->certificate) != 1)
+		return tls_file_fault("mqtt.tls_certificate", files->certificate, err);
+	return SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1 ||
+	       tls_file_fault("mqtt.tls_key", key, err);
+}
+
+bool tls_check_files(const struct tls_files *files, struct error *err)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	bool ok = true;
+
+	ERR_clear_error();
+	if (context != NULL)
+		ok = tls_load_files(context, files, err);
+	ERR_clear_error();
+	SSL_CTX_free(context);
+	return ok;
 }

@@ -1,6 +1,8 @@
 #ifndef MQTT_TLS_CHECK_H
 #define MQTT_TLS_CHECK_H
 
+#include "base/error.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,5 +31,18 @@ void tls_check_fault(char out[static TLS_CHECK_TEXT_BYTES]);
 /* Whether the connection begun last was made with what is described above: false with another
  * OpenSSL or paho, where a revoked certificate would not be noticed. */
 bool tls_check_took_part(void);
+
+/*
+ * Whether the files can be used at all: paho does not say which of them it failed to load. False
+ * with err (TRANSIENT, for a person: the file may be put right while we try), which names the
+ * setting and the file. "" = not set.
+ */
+struct tls_files {
+	const char *ca;
+	const char *certificate;
+	const char *key; /* "" = in the file of the certificate */
+	const char *key_password;
+};
+MUST_CHECK bool tls_check_files(const struct tls_files *files, struct error *err);
 
 #endif

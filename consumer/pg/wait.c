@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 
 enum wait_end { WAIT_READY, WAIT_LATE, WAIT_CANCELLED, WAIT_FAILED };
 
@@ -76,14 +77,21 @@ static bool wait_poll_connect(PGconn *conn, int64_t deadline_us, int cancel_fd, 
 	return true;
 }
 
-static bool wait_setup(PGconn *conn, const char *sql, int64_t deadline_us, struct error *err)
+PGresult *pg_wait_query(PGconn *conn, const char *sql, int64_t deadline_us, struct error *err)
 {
 	bool broken = false;
-	PGresult *result;
 
-	if (PQsendQuery(conn, sql) != 1)
-		return pg_error_from_connection(err, conn);
-	result = pg_wait_result(conn, deadline_us, &broken, err);
+	if (PQsendQuery(conn, sql) != 1) {
+		pg_error_from_connection(err, conn);
+		return NULL;
+	}
+	return pg_wait_result(conn, deadline_us, &broken, err);
+}
+
+static bool wait_setup(PGconn *conn, const char *sql, int64_t deadline_us, struct error *err)
+{
+	PGresult *result = pg_wait_query(conn, sql, deadline_us, err);
+
 	PQclear(result);
 	return result != NULL;
 }

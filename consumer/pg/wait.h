@@ -30,6 +30,10 @@ PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
 MUST_CHECK bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options,
 	int64_t timeout_us, int cancel_fd, struct error *err);
 
+/* Run SQL until the deadline; the last result, which the caller clears. NULL with err unless every
+ * statement succeeds; after a deadline the connection cannot be used any more. */
+PGresult *pg_wait_query(PGconn *conn, const char *sql, int64_t deadline_us, struct error *err);
+
 /*
  * The outcome of what was just sent with a PQsend...(): the last result, or the first that failed,
  * as err. *broken_out: the connection cannot be used any more, an answer may still be under way.

@@ -338,3 +338,21 @@ def test_progress_is_kept_until_all_is_visible(empty, tmp_path, session):
     assert again["resumed"] and again["records"] == 0
     assert bulk.value("SELECT count(*) FROM meter_values") == 300
     assert bulk.value("SELECT count(*) FROM ingest_progress") == 0
+
+
+def test_table_that_is_dropped_while_it_is_filled_is_made_again(empty, tmp_path, session):
+    """Its rows went with it; those that come later are stored, and the other day is not touched."""
+    bulk = empty()
+    capture = tmp_path / "capture"
+    capture.write_text("".join(frame(BASE + i, value_at(i, 1 + i % 2)) for i in range(400)))
+    one = session(bulk)
+    running = Replay(bulk, capture, rate=40)
+    running.until_loading(80)
+    one.execute(f"DROP TABLE {LOADING}")
+    found = running.end()
+    assert (found["stored"], found["loaded_partitions"]) == (400, 2)
+    stored = dict(bulk.rows("SELECT event_time::date::text, count(*) FROM meter_values GROUP BY 1"))
+    assert stored["2026-03-02"] == 200 and 0 < stored["2026-03-01"] < 200
+    assert bulk.value("SELECT max(event_time) = '2026-03-01T10:06:38Z' FROM meter_values "
+                      "WHERE event_time < '2026-03-02'")
+    assert nothing_waits(bulk)

@@ -364,6 +364,17 @@ def test_partition_is_known_by_its_time_not_by_its_name(running, migrated, publi
                          " WHERE transaction_id = '5'") == [("a", "5")]
 
 
+@pytest.mark.parametrize("name", ["meter_values_2025_12_62", "meter_values_2026_1_31"])
+def test_table_named_after_no_day_stands_for_none(running, migrated, publish, name):
+    """It is no partition, but nor is it where the rows of 31 January belong."""
+    migrated.rows(f"CREATE TABLE {name} (LIKE meter_values INCLUDING ALL)")
+    running()
+    values(publish, "a", 31)
+    stored(migrated, 1)
+    assert migrated.rows("SELECT reason, detail FROM dead_letters") == []
+    assert migrated.value("SELECT count(*) FROM meter_values_2026_01_31") == 1
+
+
 def test_partition_of_a_part_of_a_day_stops_nobody_else(running, migrated, publish):
     """There is no place for what it does not take, until it is detached."""
     with migrated.connect() as session:

@@ -4,6 +4,11 @@
 #include "base/iso8601.h"
 #include "copy/partitions.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static int64_t at(const char *text)
 {
 	int64_t us = 0;
@@ -62,7 +67,10 @@ static void other_names_are_none(void **state)
 {
 	static const char *const names[] = {"", "meter_values", "meter_values_", "pg_class",
 		"meter_values_2026_01", "meter_values_2026_01_31x", "meter_values_2026_13_01",
-		"transactions_2026_00", "transactions_2026_01_01", "connector_status_2026_01"};
+		"transactions_2026_00", "transactions_2026_01_01", "connector_status_2026_01",
+		/* what reads as a day, but is not how we write it */
+		"meter_values_2026_1_31", "meter_values_2026_02_31", "meter_values_2026_01_00",
+		"meter_values_ 2026_01_31", "meter_values_2026_01_+1", "transactions_2026_1"};
 	struct partition p;
 
 	(void)state;
@@ -109,7 +117,7 @@ static void what_is_detached_takes_no_rows_until_it_is_attached(void **state)
 	(void)state;
 	assert_true(partitions_new(&ps, 2, &err));
 	assert_false(partitions_is_detached(ps, today));
-	partitions_add_detached(ps, today);
+	partitions_enter(ps, today, PARTITION_DETACHED);
 	assert_true(partitions_is_detached(ps, today));
 	assert_false(partitions_has(ps, today));
 	assert_false(partitions_admit(ps, today));
@@ -133,7 +141,7 @@ static void what_is_loaded_is_not_there_yet(void **state)
 	assert_string_equal(name, "meter_values_2011_01_31_loading");
 	assert_false(partition_name_parse(name, &none));
 	assert_true(partitions_new(&ps, 2, &err));
-	partitions_add_loading(ps, day);
+	partitions_enter(ps, day, PARTITION_LOADING);
 	assert_true(partitions_is_loading(ps, day) && partitions_admit(ps, day));
 	assert_false(partitions_has(ps, day));
 	partitions_forget(ps); /* its rows wait: nobody else takes its place */
@@ -144,11 +152,238 @@ static void what_is_loaded_is_not_there_yet(void **state)
 	partitions_add(ps, far);
 	partitions_promise(ps, far);
 	assert_true(partitions_has(ps, far));
-	partitions_end_loading(ps, day); /* somebody else may make it now */
+	partitions_enter(ps, day, PARTITION_ADMITTED); /* somebody else may make it now */
 	assert_false(partitions_is_loading(ps, day) || partitions_has(ps, day));
-	partitions_add_loading(ps, day);
+	partitions_enter(ps, day, PARTITION_LOADING);
+	partitions_enter(ps, day, PARTITION_ENDING);
 	partitions_add(ps, day);
 	assert_true(partitions_has(ps, day) && !partitions_is_loading(ps, day));
+	partitions_free(&ps);
+}
+
+/* The table of partitions.h once more, as text: what may follow each state. */
+static const struct {
+	const char *name, *next;
+} transitions[PARTITION_STATES] = {
+	[PARTITION_UNKNOWN] = {"UNKNOWN", "ADMITTED LOADING THERE DETACHED"},
+	[PARTITION_ADMITTED] = {"ADMITTED", "LOADING THERE DETACHED UNKNOWN"},
+	[PARTITION_LOADING] = {"LOADING", "ENDING ADMITTED"},
+	[PARTITION_ENDING] = {"ENDING", "ATTACHING MOVING THERE DETACHED ADMITTED"},
+	[PARTITION_ATTACHING] = {"ATTACHING", "THERE ADMITTED LOADING MOVING DETACHED"},
+	[PARTITION_MOVING] = {"MOVING", "THERE ATTACHING"},
+	[PARTITION_THERE] = {"THERE", "UNKNOWN LOADING DETACHED"},
+	[PARTITION_DETACHED] = {"DETACHED", "UNKNOWN LOADING THERE"},
+};
+
+static const struct partition some_day = {TABLE_meter_values, 20000};
+
+/* A map that has one partition, in that state. */
+static struct partitions *in_state(enum partition_state state)
+{
+	static const enum partition_state ways[PARTITION_STATES][3] = {
+		[PARTITION_ADMITTED] = {PARTITION_ADMITTED},
+		[PARTITION_LOADING] = {PARTITION_LOADING},
+		[PARTITION_ENDING] = {PARTITION_LOADING, PARTITION_ENDING},
+		[PARTITION_ATTACHING] = {PARTITION_LOADING, PARTITION_ENDING, PARTITION_ATTACHING},
+		[PARTITION_MOVING] = {PARTITION_LOADING, PARTITION_ENDING, PARTITION_MOVING},
+		[PARTITION_THERE] = {PARTITION_THERE},
+		[PARTITION_DETACHED] = {PARTITION_DETACHED},
+	};
+	struct partitions *ps;
+	struct error err;
+
+	assert_true(partitions_new(&ps, UINT32_MAX, &err));
+	for (int i = 0; i < 3 && ways[state][i] != PARTITION_UNKNOWN; i++)
+		partitions_enter(ps, some_day, ways[state][i]);
+	assert_int_equal(partitions_state(ps, some_day), state);
+	return ps;
+}
+
+/* Whether the process survives that step, which a map in another process takes. */
+static bool survives(struct partitions *ps, enum partition_state to)
+{
+	static const struct rlimit no_core = {0, 0};
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		(void)setrlimit(RLIMIT_CORE, &no_core);
+		if (freopen("/dev/null", "w", stderr) == NULL)
+			_exit(2);
+		partitions_enter(ps, some_day, to);
+		_exit(partitions_state(ps, some_day) == to ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGABRT);
+	return WIFEXITED(status);
+}
+
+static void every_step_is_in_the_table_or_ends_the_process(void **state)
+{
+	(void)state;
+	for (int from = 0; from < PARTITION_STATES; from++) {
+		struct partitions *ps = in_state((enum partition_state)from);
+
+		for (int to = 0; to < PARTITION_STATES; to++) {
+			bool allowed = strstr(transitions[from].next, transitions[to].name) != NULL;
+
+			assert_int_equal(partition_may_follow((enum partition_state)from,
+						 (enum partition_state)to),
+				allowed);
+			/* A state may be entered again; UNKNOWN only by forgetting. */
+			assert_int_equal(survives(ps, (enum partition_state)to),
+				from == to || (allowed && to != PARTITION_UNKNOWN));
+		}
+		partitions_free(&ps);
+	}
+}
+
+static void what_is_forgotten_depends_on_who_works_at_it(void **state)
+{
+	static const enum partition_state forgotten[PARTITION_STATES][2] = {
+		/* the session is over, or goes on */
+		[PARTITION_UNKNOWN] = {PARTITION_UNKNOWN, PARTITION_UNKNOWN},
+		[PARTITION_ADMITTED] = {PARTITION_ADMITTED, PARTITION_ADMITTED},
+		[PARTITION_LOADING] = {PARTITION_ADMITTED, PARTITION_LOADING},
+		[PARTITION_ENDING] = {PARTITION_ADMITTED, PARTITION_ENDING},
+		[PARTITION_ATTACHING] = {PARTITION_ATTACHING, PARTITION_ATTACHING},
+		[PARTITION_MOVING] = {PARTITION_ATTACHING, PARTITION_ATTACHING},
+		[PARTITION_THERE] = {PARTITION_UNKNOWN, PARTITION_UNKNOWN},
+		[PARTITION_DETACHED] = {PARTITION_UNKNOWN, PARTITION_UNKNOWN},
+	};
+
+	(void)state;
+	for (int from = 0; from < PARTITION_STATES; from++) {
+		for (int i = 0; i < 2; i++) {
+			struct partitions *ps = in_state((enum partition_state)from);
+			struct partition p;
+			enum partition_state to = forgotten[from][i];
+
+			(i == 0 ? partitions_forget : partitions_doubt)(ps);
+			assert_int_equal(partitions_state(ps, some_day), to);
+			assert_true(to == (enum partition_state)from ||
+				    partition_may_follow((enum partition_state)from, to));
+			assert_int_equal(partitions_count_filled(ps),
+				to == PARTITION_LOADING || to == PARTITION_ENDING);
+			assert_int_equal(partitions_find_attaching(ps, &p),
+				to == PARTITION_ATTACHING);
+			partitions_free(&ps);
+		}
+	}
+}
+
+static void table_without_rows_is_given_up_and_attached(void **state)
+{
+	struct partitions *ps = in_state(PARTITION_LOADING);
+	struct partition p, busy = {TABLE_meter_values, 20001};
+
+	(void)state;
+	partitions_enter(ps, busy, PARTITION_LOADING);
+	for (uint32_t i = 0; i < 3; i++) {
+		partitions_begin_batch(ps);
+		partitions_use(ps, busy);
+		if (i == 0)
+			partitions_use(ps, some_day);
+		assert_false(partitions_find_idle(ps, 2, &p));
+		partitions_batch_stored(ps);
+	}
+	partitions_begin_batch(ps);
+	assert_true(partitions_find_idle(ps, 2, &p) && partition_is_same(p, some_day));
+	partitions_use(ps, some_day); /* a row comes after all */
+	assert_false(partitions_find_idle(ps, 2, &p));
+	partitions_begin_batch(ps); /* that batch failed */
+	partitions_enter(ps, some_day, PARTITION_ENDING);
+	assert_false(partitions_find_idle(ps, 2, &p));
+	assert_false(partitions_find_attaching(ps, &p));
+	partitions_batch_stored(ps);
+	assert_int_equal(partitions_state(ps, some_day), PARTITION_ATTACHING);
+	assert_true(partitions_find_attaching(ps, &p) && partition_is_same(p, some_day));
+	assert_int_equal(partitions_count_filled(ps), 1);
+	partitions_end_attaching(ps, some_day, true);
+	assert_true(partitions_has(ps, some_day) && !partitions_is_renamed(ps, some_day));
+	assert_false(partitions_find_attaching(ps, &p));
+
+	/* The batch fails that gives it up: whether the server heard of it is unknown. */
+	partitions_enter(ps, busy, PARTITION_ENDING);
+	partitions_begin_batch(ps);
+	assert_int_equal(partitions_state(ps, busy), PARTITION_ADMITTED);
+	partitions_free(&ps);
+}
+
+static void partition_that_is_made_meanwhile_gets_the_rows_of_the_table(void **state)
+{
+	struct partitions *ps = in_state(PARTITION_ATTACHING);
+	struct partition p;
+
+	(void)state;
+	partitions_add_renamed(ps, some_day);
+	assert_int_equal(partitions_state(ps, some_day), PARTITION_MOVING);
+	assert_true(partitions_has(ps, some_day) && partitions_is_renamed(ps, some_day));
+	assert_true(partitions_find_attaching(ps, &p) && partition_is_same(p, some_day));
+	partitions_end_attaching(ps, some_day, false);
+	assert_int_equal(partitions_state(ps, some_day), PARTITION_THERE);
+	assert_true(partitions_is_renamed(ps, some_day)); /* its rows still go by its table */
+	partitions_end_attaching(ps, some_day, false);    /* somebody was faster: nothing more */
+	assert_int_equal(partitions_state(ps, some_day), PARTITION_THERE);
+	partitions_free(&ps);
+
+	/* Its rows come again: they are loaded, and the attacher has nothing to do with it. */
+	ps = in_state(PARTITION_ATTACHING);
+	partitions_enter(ps, some_day, PARTITION_LOADING);
+	assert_false(partitions_find_attaching(ps, &p));
+	partitions_end_attaching(ps, some_day, false);
+	assert_true(partitions_is_loading(ps, some_day));
+	partitions_free(&ps);
+}
+
+static void attacher_gets_them_in_order_and_only_so_many(void **state)
+{
+	struct partitions *ps;
+	struct partition p;
+	struct error err;
+
+	(void)state;
+	assert_true(partitions_new(&ps, UINT32_MAX, &err));
+	for (int32_t i = 0; i <= PARTITIONS_ATTACHING_MAX; i++) {
+		struct partition day = {TABLE_meter_values, 20000 + i};
+		bool room = i < PARTITIONS_ATTACHING_MAX;
+
+		partitions_enter(ps, day, PARTITION_LOADING);
+		partitions_enter(ps, day, PARTITION_ENDING);
+		if (i % 2 == 0) {
+			partitions_batch_stored(ps);
+			assert_int_equal(partitions_state(ps, day),
+				room ? PARTITION_ATTACHING : PARTITION_ADMITTED);
+		} else {
+			partitions_add(ps, day);
+			assert_int_equal(partitions_state(ps, day), PARTITION_MOVING);
+		}
+	}
+	for (int32_t i = 0; i < PARTITIONS_ATTACHING_MAX; i++) {
+		assert_true(partitions_find_attaching(ps, &p));
+		assert_int_equal(p.number, 20000 + i);
+		partitions_end_attaching(ps, p, false);
+	}
+	assert_false(partitions_find_attaching(ps, &p));
+	partitions_free(&ps);
+}
+
+static void full_map_forgets_but_not_what_is_under_way(void **state)
+{
+	struct partitions *ps = in_state(PARTITION_LOADING);
+	struct partition attaching = {TABLE_meter_values, 20001}, p;
+
+	(void)state;
+	partitions_enter(ps, attaching, PARTITION_LOADING);
+	partitions_enter(ps, attaching, PARTITION_ENDING);
+	partitions_enter(ps, attaching, PARTITION_ATTACHING);
+	for (int32_t i = 0; i < 40000; i++)
+		partitions_add(ps, (struct partition){TABLE_ocpp_events, i});
+	assert_false(partitions_has(ps, (struct partition){TABLE_ocpp_events, 0}));
+	assert_true(partitions_has(ps, (struct partition){TABLE_ocpp_events, 39999}));
+	assert_true(partitions_is_loading(ps, some_day));
+	assert_true(partitions_find_attaching(ps, &p) && partition_is_same(p, attaching));
 	partitions_free(&ps);
 }
 
@@ -161,6 +396,12 @@ int main(void)
 		cmocka_unit_test(outside_of_the_window_only_so_many_are_made),
 		cmocka_unit_test(what_is_detached_takes_no_rows_until_it_is_attached),
 		cmocka_unit_test(what_is_loaded_is_not_there_yet),
+		cmocka_unit_test(every_step_is_in_the_table_or_ends_the_process),
+		cmocka_unit_test(what_is_forgotten_depends_on_who_works_at_it),
+		cmocka_unit_test(table_without_rows_is_given_up_and_attached),
+		cmocka_unit_test(partition_that_is_made_meanwhile_gets_the_rows_of_the_table),
+		cmocka_unit_test(attacher_gets_them_in_order_and_only_so_many),
+		cmocka_unit_test(full_map_forgets_but_not_what_is_under_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

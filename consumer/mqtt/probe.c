@@ -1,0 +1,165 @@
+#include "mqtt/probe.h"
+
+#include "base/clock.h"
+#include "mqtt/mqtt_private.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* What ends in time by itself says better why it did. */
+static const int64_t PROBE_GRACE_US = 2 * US_PER_SECOND;
+static const int64_t PROBE_DISCONNECT_US = 5 * US_PER_SECOND;
+
+struct probe {
+	struct mqtt *mqtt;
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t changed;
+	struct mqtt_status status; /* when it changed last */
+	bool connected;
+	unsigned downs; /* since the outcome was looked at last */
+};
+
+static void probe_on_message(void *context, const struct mqtt_message *m)
+{
+	(void)context;
+	(void)m;
+}
+
+/* QoS 0 only: there is nothing to acknowledge. */
+static bool probe_before_acknowledging(void *context)
+{
+	(void)context;
+	return true;
+}
+
+static void probe_on_change(void *context)
+{
+	struct probe *p = context;
+
+	pthread_mutex_lock(&p->lock);
+	mqtt_status(p->mqtt, &p->status);
+	p->connected |= p->status.state == MQTT_SUBSCRIBING || p->status.state == MQTT_UP;
+	p->downs += p->status.state == MQTT_DOWN;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool probe_is_settled(const struct probe *p)
+{
+	return p->status.subscribed || (p->status.state == MQTT_DOWN && p->status.failed);
+}
+
+/* Under the lock: once more to look at, until then at most. False: it is too late. */
+static bool probe_wait(struct probe *p, int64_t until_us)
+{
+	struct timespec until = {until_us / US_PER_SECOND, until_us % US_PER_SECOND * 1000};
+
+	return pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0 ||
+	       clock_mono_us() < until_us;
+}
+
+static bool probe_is_late(const struct probe *p, struct error *err)
+{
+	const struct mqtt_options *o = &p->mqtt->options;
+	long long seconds = (long long)(o->connect_timeout_us / US_PER_SECOND);
+
+	if (p->connected)
+		error_set(err, ERROR_TRANSIENT, "subscription",
+			"the broker at \"%s\" did not answer the subscription to \"%s\" within "
+			"%lld s",
+			o->urls[0], o->filters[0], seconds);
+	else
+		error_set(err, ERROR_TRANSIENT, "broker",
+			"the broker at \"%s\" did not answer within %lld s", o->urls[0], seconds);
+	return error_took_too_long(err);
+}
+
+/* One try; true also if the broker refused something, with err. False with err: it is too late. */
+static bool probe_try(struct probe *p, struct mqtt_probe_result *out, struct error *err)
+{
+	int64_t patience_us = p->mqtt->options.connect_timeout_us + PROBE_GRACE_US;
+	int64_t until_us = clock_mono_us() + patience_us;
+	bool connected = false, in_time = true;
+
+	pthread_mutex_lock(&p->lock);
+	p->status = (struct mqtt_status){.state = MQTT_CONNECTING};
+	pthread_mutex_unlock(&p->lock);
+	mqtt_connect(p->mqtt);
+	pthread_mutex_lock(&p->lock);
+	while (in_time && !probe_is_settled(p)) {
+		in_time = probe_wait(p, until_us);
+		if (p->connected && !connected) {
+			connected = true;
+			until_us = clock_mono_us() + patience_us;
+		}
+	}
+	if (!in_time)
+		(void)probe_is_late(p, err);
+	else if (!p->status.subscribed)
+		*err = p->status.failure;
+	*out = (struct mqtt_probe_result){p->connected, p->status.subscribed, p->status.speaks_5};
+	p->downs = 0;
+	pthread_mutex_unlock(&p->lock);
+	return in_time;
+}
+
+/* Whether the connection has come to its end. */
+static bool probe_end(struct probe *p)
+{
+	int64_t until_us = clock_mono_us() + PROBE_DISCONNECT_US;
+	bool in_time = true;
+
+	mqtt_disconnect(p->mqtt);
+	pthread_mutex_lock(&p->lock);
+	while (in_time && p->downs == 0)
+		in_time = probe_wait(p, until_us);
+	pthread_mutex_unlock(&p->lock);
+	return in_time;
+}
+
+static struct probe *probe_new(const struct mqtt_options *options, struct error *err)
+{
+	struct probe *p = calloc(1, sizeof(*p));
+	struct mqtt_events events = {probe_on_message, probe_before_acknowledging, probe_on_change,
+		p};
+	pthread_condattr_t monotonic;
+
+	if (p == NULL) {
+		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return NULL;
+	}
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	if (mqtt_new(&p->mqtt, options, events, err))
+		return p;
+	free(p);
+	return NULL;
+}
+
+bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe_result *out,
+	struct error *err)
+{
+	struct mqtt_options own = *options;
+	struct probe *p;
+	bool in_time;
+
+	*out = (struct mqtt_probe_result){.connected = false};
+	own.probe = true;
+	own.qos = 0;
+	p = probe_new(&own, err);
+	if (p == NULL)
+		return false;
+	in_time = probe_try(p, out, err);
+	/* A broker that does not speak MQTT 5. */
+	if (in_time && p->mqtt->fall_back)
+		in_time = probe_try(p, out, err);
+	/* What is still under way uses both: then they stay until the process ends. */
+	if (in_time && (!out->connected || probe_end(p))) {
+		mqtt_free(&p->mqtt);
+		free(p);
+	}
+	return in_time && out->subscribed;
+}
