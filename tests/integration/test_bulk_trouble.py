@@ -349,7 +349,10 @@ def test_table_that_is_dropped_while_it_is_filled_is_made_again(empty, tmp_path,
     running = Replay(bulk, capture, rate=40)
     running.until_loading(80)
     one.execute(f"DROP TABLE {LOADING}")
-    found = running.end()
+    out, err = running.process.communicate(timeout=rig.HANGS_S)
+    assert running.process.returncode == 0, err
+    assert err.count("event=database_connected") == 1, err  # no new one helped
+    found = json.loads(out)
     assert (found["stored"], found["loaded_partitions"]) == (400, 2)
     stored = dict(bulk.rows("SELECT event_time::date::text, count(*) FROM meter_values GROUP BY 1"))
     assert stored["2026-03-02"] == 200 and 0 < stored["2026-03-01"] < 200
