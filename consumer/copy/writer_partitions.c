@@ -1,6 +1,8 @@
 #include "base/iso8601.h"
 #include "copy/writer_private.h"
 
+#include <stdio.h>
+
 /*
  * Partitions that a batch needs and that are not there, or tables that become them
  * (writer_loading.c): each is made in a short transaction of its own, before the batch's.
@@ -20,6 +22,15 @@ static bool partition_on_answer(void *context, const PGresult *result, int numbe
 	return true;
 }
 
+/* As PostgreSQL reads it. */
+static void partition_time_text(struct partition p, char out[static ISO8601_BYTES])
+{
+	if (p.number == PARTITION_UNDATED)
+		snprintf(out, ISO8601_BYTES, "-infinity");
+	else
+		iso8601_format(partition_time(p), out);
+}
+
 static bool plan_partition(struct writer *w, const struct batch_need *need, struct error *err)
 {
 	struct writer_asked *asked = &w->work.asked[w->work.asked_count++];
@@ -31,7 +42,7 @@ static bool plan_partition(struct writer *w, const struct batch_need *need, stru
 
 	*asked = (struct writer_asked){.partition = p,
 		.loading = !need->at_once && writer_loads(w, p)};
-	iso8601_format(partition_time(p), time);
+	partition_time_text(p, time);
 	partition_name(p, name);
 	partition_loading_name(p, loading_name);
 	if (gives_up)

@@ -138,6 +138,9 @@ class Round:
         self.replays[-1].start()
 
     def stop_worker(self, w):
+        # Before it has a log, a signal just ends it.
+        rig.wait_until(lambda: not w.running or w.events("log_opened")
+                       or w.events("spool_disk_full"), what=lambda: rig.tail(w.log, 5))
         code = w.stop()
         if code:
             self.notes.append(f"exit {code}")

@@ -245,6 +245,39 @@ def test_default_partition_that_has_rows_of_a_day_takes_more_of_them(
     assert p.running and not p.events("batch_failed")
 
 
+def undated(publish, station):
+    publish.call(station, "MeterValues", {"connectorId": 1, "meterValue": [
+        {"timestamp": "yesterday", "sampledValue": [{"value": "1"}]}]})
+
+
+def test_partition_of_undated_rows_is_made_again_when_it_was_dropped(running, migrated, publish):
+    migrated.rows("DROP TABLE meter_values_undated")
+    p = running()
+    undated(publish, "a")
+    stored(migrated, 1)
+    assert migrated.rows("SELECT tableoid::regclass::text, charge_station_id FROM meter_values") \
+        == [("meter_values_undated", "a")]
+    assert p.running and not p.events("batch_failed")
+
+
+def test_undated_rows_of_a_detached_partition_wait_as_dead_letters(running, migrated, publish):
+    p = running()
+    bounds = migrated.value("SELECT pg_get_expr(relpartbound, oid) FROM pg_class"
+                            " WHERE oid = 'meter_values_undated'::regclass")
+    migrated.rows("ALTER TABLE meter_values DETACH PARTITION meter_values_undated")
+    undated(publish, "a")
+    values(publish, "b", 31)
+    stored(migrated, 2)
+    assert migrated.rows("SELECT reason, charge_station_id FROM dead_letters") == [
+        ("partition_detached", "a")]
+    assert migrated.rows("SELECT charge_station_id FROM meter_values") == [("b",)]
+    migrated.rows(f"ALTER TABLE meter_values ATTACH PARTITION meter_values_undated {bounds}")
+    p.stop()
+    done = run_cli(p.settings, "dead-letters", "requeue", "--all")
+    assert "requeued 1: stored 1, " in done.stdout, done.stdout + done.stderr
+    assert migrated.value("SELECT count(*) FROM meter_values_undated") == 1
+
+
 def scanned(session, sql):
     """Names of the tables that a query's plan reads."""
     found = set()
