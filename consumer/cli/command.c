@@ -88,8 +88,9 @@ enum exit_code cli_database_code(struct error *err)
 		error_hint(err, "`ocpp-persister migrate up` brings the schema up to date");
 		return EXIT_CODE_SCHEMA;
 	}
-	if (strcmp(err->reason, "connection") == 0 || strcmp(err->sqlstate, "42501") == 0 ||
-		strncmp(err->sqlstate, "08", 2) == 0 || strncmp(err->sqlstate, "57", 2) == 0)
+	if (strncmp(err->reason, "database_", 9) == 0 || strcmp(err->reason, "connection") == 0 ||
+		strcmp(err->sqlstate, "42501") == 0 || strncmp(err->sqlstate, "08", 2) == 0 ||
+		strncmp(err->sqlstate, "57", 2) == 0)
 		return EXIT_CODE_DATABASE;
 	return EXIT_CODE_FAILED;
 }

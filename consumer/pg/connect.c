@@ -94,10 +94,13 @@ bool pg_pooling_error(struct error *err)
 
 bool pg_pooling_unknown(struct error *err, const struct error *why)
 {
+	if (!pg_error_is_refusal(why)) {
+		*err = *why;
+		return error_prefix(err, "looking for a pooler, with a second connection");
+	}
 	error_set(err, ERROR_TRANSIENT, "connection",
 		"the pooler refuses a second connection, which is needed for a moment to see "
-		"whether it "
-		"pools transactions: %s",
+		"whether it pools transactions: %s",
 		why->message);
 	error_needs_person(err);
 	return error_hint(err,

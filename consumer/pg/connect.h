@@ -60,7 +60,10 @@ MUST_CHECK bool pg_check_encoding(const PGconn *conn, struct error *err);
  */
 bool pg_pooling_error(struct error *err);
 
-/* It cannot be seen whether it does: a second connection is refused. TRANSIENT; false. */
+/*
+ * It cannot be seen whether it does, why: a second connection was refused, which a person has to
+ * end; or it was cut, which ends by itself. TRANSIENT; false.
+ */
 bool pg_pooling_unknown(struct error *err, const struct error *why);
 
 /* A notice processor that keeps libpq from writing to stderr. */

@@ -246,6 +246,11 @@ bool pg_error_may_be_the_server(const struct error *err)
 	return err->sqlstate[0] != '\0' || strcmp(err->reason, "connection") == 0;
 }
 
+bool pg_error_is_refusal(const struct error *err)
+{
+	return err->sqlstate[0] != '\0' && strncmp(err->sqlstate, "57", 2) != 0;
+}
+
 bool pg_error_is_lock(const struct error *err)
 {
 	return strcmp(err->sqlstate, "55P03") == 0;

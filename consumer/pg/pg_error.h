@@ -63,6 +63,12 @@ bool pg_error_may_be_a_row(const struct error *err);
  */
 bool pg_error_may_be_the_server(const struct error *err);
 
+/*
+ * A connection was refused by somebody who gave a reason that may last. Not so: it was cut, nobody
+ * was there, or the server was starting or stopping.
+ */
+bool pg_error_is_refusal(const struct error *err);
+
 /* Somebody else has a lock for longer than lock_timeout; two of us wait for each other. */
 bool pg_error_is_lock(const struct error *err);
 bool pg_error_is_deadlock(const struct error *err);

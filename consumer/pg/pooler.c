@@ -66,17 +66,34 @@ static void pooler_ask(struct pg_pooler *p, struct pg_session *whom,
 	pg_session_run(whom, &p->ask, 1, on_answer, p);
 }
 
-/* Neither the answer nor what the connection knows of itself is there: it broke. */
-static bool pooler_is_broken(const struct pg_pooler *p)
+static void pooler_broke(struct pg_pooler *p)
 {
-	return p->process[0] == '\0' || pg_session_backend_pid(p->session) == 0;
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, "connection",
+		"the connection broke while it was looked at");
+	pooler_done(p, &err);
+}
+
+/* Silence: there is no process left for it. Anything else is no answer to the question. */
+static void pooler_without_probe(struct pg_pooler *p, const struct error *why)
+{
+	struct error unknown;
+
+	if (!why->slow)
+		pg_pooling_unknown(&unknown, why);
+	pooler_done(p, why->slow ? NULL : &unknown);
 }
 
 static void pooler_on_probe(void *context, const struct error *err)
 {
 	struct pg_pooler *p = context;
 
-	if (err == NULL && p->process[0] != '\0' && strcmp(p->process, p->expected) == 0)
+	if (err != NULL)
+		pooler_without_probe(p, err);
+	else if (p->process[0] == '\0')
+		pooler_broke(p);
+	else if (strcmp(p->process, p->expected) == 0)
 		pooler_refuse(p);
 	else
 		pooler_ask(p, p->session, pooler_on_session);
@@ -85,15 +102,14 @@ static void pooler_on_probe(void *context, const struct error *err)
 static void pooler_on_session(void *context, const struct error *err)
 {
 	struct pg_pooler *p = context;
-	struct error broken;
 
-	if (err == NULL && pooler_is_broken(p)) {
-		error_set(&broken, ERROR_TRANSIENT, "connection",
-			"the connection broke while it was looked at");
-		err = &broken;
-	}
 	if (err != NULL) {
 		pooler_done(p, err);
+		return;
+	}
+	/* Neither the answer nor what the connection knows of itself is there. */
+	if (p->process[0] == '\0' || pg_session_backend_pid(p->session) == 0) {
+		pooler_broke(p);
 		return;
 	}
 	if (p->rounds > 0 && strcmp(p->process, p->expected) != 0) {
@@ -116,14 +132,9 @@ static void pooler_on_probe_ready(void *context)
 	pooler_ask(p, p->probe, pooler_on_probe);
 }
 
-/* Silence: there is no process left for it. Anything else is no answer to the question. */
 static void pooler_on_probe_lost(void *context, const struct error *err)
 {
-	struct error unknown;
-
-	if (!err->slow)
-		pg_pooling_unknown(&unknown, err);
-	pooler_done(context, err->slow ? NULL : &unknown);
+	pooler_without_probe(context, err);
 }
 
 bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop, const struct pg_options *options,

@@ -11,7 +11,7 @@
  * Behind a pooler the server's process is not the one that the connection began with. Then a second
  * connection shows it: if it is given the process of the first, that belongs to neither. If that
  * waits in vain, the pooler has none left, and each is kept for its client. If it is refused, since
- * the pooler takes no more clients, nothing is known, and the first is not used.
+ * the pooler takes no more clients, or cut, nothing is known, and the first is not used.
  *
  * All on the loop's thread.
  */

@@ -176,7 +176,7 @@ bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options, int64
 	int cancel_fd, struct error *err)
 {
 	int64_t second_us = timeout_us < POOLER_CONNECT_US ? timeout_us : POOLER_CONNECT_US;
-	long pid = wait_process(conn, clock_mono_us() + timeout_us, err), other = 0;
+	long pid = wait_process(conn, clock_mono_us() + timeout_us, err), other;
 	struct pg_options bare = *options;
 	struct error why;
 	PGconn *second;
@@ -187,12 +187,11 @@ bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options, int64
 		return true;
 	bare.bare = true;
 	second = pg_wait_connect(&bare, NULL, second_us, cancel_fd, &why);
-	if (second == NULL && !why.slow)
-		return pg_pooling_unknown(err, &why);
-	/* None to be had in time: each is kept for its client. */
-	if (second != NULL)
-		other = wait_process(second, clock_mono_us() + second_us, &why);
+	other = second == NULL ? 0 : wait_process(second, clock_mono_us() + second_us, &why);
 	PQfinish(second);
+	/* None to be had in time: each is kept for its client. */
+	if (other == 0)
+		return why.slow || pg_pooling_unknown(err, &why);
 	return other != pid || pg_pooling_error(err);
 }
 

@@ -113,7 +113,7 @@ def test_nothing_is_left_in_sessions_of_others(persister, migrated, broker, boun
     for command in (("migrate", "status"), ("verify",), ("dead-letters", "list"),
                     ("replay", str(capture))):
         done = run_cli(ours, *command)
-        assert done.returncode != 0 and "transaction pooling" in done.stderr, done
+        assert done.returncode == 4 and "transaction pooling" in done.stderr, done
     assert left_behind(migrated, through, 3) == []
 
 
@@ -121,7 +121,7 @@ class Cutter:
     """Ends connections at the question who serves them, or at its answer; where several are asked
     for a connection, one of three gets through."""
 
-    QUESTION = b"pg_backend_pid() || "
+    QUESTION = b"SELECT pg_backend_pid()"
 
     def __init__(self, when, count, several):
         self.when, self.left, self.several, self.seen = when, count, several, 0
@@ -159,6 +159,52 @@ def test_connection_that_is_cut_while_it_is_looked_at_is_no_pooler(
     stored(migrated, 1)
     assert p.running and not p.events("stopping")
     assert "database_pooling" not in {line.get("reason") for line in p.lines()}
+    assert {line["heals"] for line in p.events("database_lost")} == {"by_itself"}
+
+
+class SecondCutter:
+    """Ends each connection that is opened while another is open, count times: at its first byte, or
+    at the question who serves it."""
+
+    def __init__(self, at, count):
+        self.at, self.left, self.open, self.cut = at, count, 0, 0
+
+    def __call__(self):
+        return self.Link(self)
+
+    class Link:
+        def __init__(self, cutter):
+            self.cutter, self.number = cutter, cutter.open
+            cutter.open += 1
+
+        def feed(self, direction, data):
+            cutter = self.cutter
+            if cutter.left == 0 or self.number % 2 == 0 or direction != "up":
+                return
+            if cutter.at == "start" or Cutter.QUESTION in data:
+                cutter.left -= 1
+                raise ConnectionError("cut")
+
+
+@pytest.mark.parametrize("at", ["start", "question"])
+def test_second_connection_that_is_cut_needs_nobody(
+        persister, migrated, broker, bouncer, proxy, at):
+    """The network did that, not a pooler that has no room: it ends by itself, and it says so. Until
+    the second connection was there nothing is trusted."""
+    cutter = SecondCutter(at, 3)
+    way = proxy(bouncer("transaction").port, observe=cutter)
+    ours = migrated.writer_settings(way.port)
+    p = persister({**ours, **broker.settings()}).start()
+    assert p.wait_exit(120) == 4
+    assert cutter.left == 0, p.log
+    lost = p.events("database_lost")
+    assert lost and {line["heals"] for line in lost} == {"by_itself"}, lost
+    assert "max_client_conn" not in str(lost)
+    assert p.events("stopping")[0]["reason"] == "database_pooling"
+    cutter.left, cutter.open = 1, 0
+    done = run_cli(ours, "verify")
+    assert cutter.left == 0 and "max_client_conn" not in done.stderr, done
+    assert "transaction pooling" not in done.stderr and done.returncode == 4, done
 
 
 def test_commands_refuse_it_too(migrated, bouncer):
