@@ -26,6 +26,7 @@ enum {
 	GATE_GUESTS = 16,      /* who have not sent a request yet */
 	GATE_LINGER_MS = 2000, /* for the broker, once paho has gone */
 	GATE_RETRY_MS = 100,   /* without a descriptor */
+	GATE_PACE_US = 500,    /* between two sends of one direction, at least */
 	GATE_JOIN_S = 5,       /* a name that is being looked up cannot be interrupted */
 };
 
@@ -101,15 +102,38 @@ static ssize_t gate_receive(int from, uint8_t *out, size_t size)
 	return n;
 }
 
+/*
+ * What follows the first bytes until it is time to send again. Where there is much traffic, bytes
+ * that travel alone cost more than what is in them: each wakes a thread here, paho's, and the
+ * broker. Returns how many there are then.
+ */
+static size_t gate_gather(int from, uint8_t *bytes, size_t have, size_t size, int64_t sent_us)
+{
+	int64_t left_us = sent_us + GATE_PACE_US - clock_mono_us();
+	ssize_t n;
+
+	if (left_us <= 0 || have == size)
+		return have;
+	nanosleep(&(struct timespec){.tv_nsec = left_us * 1000}, NULL);
+	n = recv(from, bytes + have, size - have, MSG_DONTWAIT);
+	return n > 0 ? have + (size_t)n : have;
+}
+
 /* From the broker to paho, on a thread of its own. */
 static void *gate_down(void *context)
 {
 	struct gate *g = context;
+	int64_t sent_us = 0;
 	ssize_t n;
+	size_t have;
 
-	do
+	do {
 		n = gate_receive(g->broker, g->down, sizeof(g->down));
-	while (n > 0 && gate_send(g->client, -1, g->down, (size_t)n));
+		if (n <= 0)
+			break;
+		have = gate_gather(g->broker, g->down, (size_t)n, sizeof(g->down), sent_us);
+		sent_us = clock_mono_us();
+	} while (gate_send(g->client, -1, g->down, have));
 	shutdown(g->client, SHUT_WR); /* paho takes what is on its way, and ends it */
 	return NULL;
 }
@@ -118,15 +142,18 @@ static void *gate_down(void *context)
 static void gate_up(struct gate *g, size_t size)
 {
 	ssize_t n = (ssize_t)size;
+	int64_t sent_us = 0; /* or a little earlier: a sync counts, too */
 
 	if (n == 0)
 		n = gate_receive(g->client, g->up, sizeof(g->up));
 	for (; n > 0; n = gate_receive(g->client, g->up, sizeof(g->up))) {
+		size = gate_gather(g->client, g->up, (size_t)n, sizeof(g->up), sent_us);
+		sent_us = clock_mono_us();
 		if (!g->events.before_sending(g->events.context)) {
 			g->stopping = true;
 			return;
 		}
-		if (!gate_send(g->broker, g->client, g->up, (size_t)n))
+		if (!gate_send(g->broker, g->client, g->up, size))
 			return;
 	}
 	if (n == 0 && shutdown(g->broker, SHUT_WR) == 0)

@@ -15,6 +15,8 @@
  * that they can acknowledge was handed to us before. So the gate takes what paho has sent, lets
  * before_sending() sync the log, and sends it on: while it does, paho takes the next messages.
  *
+ * Sends of one direction are half a millisecond apart at least, so under load each carries much.
+ *
  * The gate knows neither MQTT nor TLS, it moves bytes. paho finds it by its options httpProxy and
  * httpsProxy, which serve tcp:// and ssl:// as well: it sends "CONNECT host:port" (RFC 9110,
  * section 9.3.6), with a secret that no other program knows, and then what it would have sent to
