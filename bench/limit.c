@@ -39,7 +39,6 @@ struct limit {
 	struct layouts *layouts;
 	struct sequences *sequences;
 	struct partitions *partitions;
-	struct statements *statements;
 	struct rows_builder builder;
 	struct batch batch;
 	struct limit_copy *copies;
@@ -77,7 +76,7 @@ static void keep_leaf(struct limit *l, int table, struct row *const *rows, size_
 	CHECK(l->copies_count < LIMIT_COPIES_MAX);
 	partition_name(partition_of((enum table_id)table, rows[0]->cells[KEY_TIME].number), name);
 	c->rows = count;
-	if (asprintf(&c->sql, "BEGIN; COPY %s %s", name, l->statements->copy_columns[table]) < 0)
+	if (asprintf(&c->sql, "BEGIN; COPY %s %s", name, statements.copy_columns[table]) < 0)
 		must(NULL);
 	encode_stream_init(&stream, rows, count, buffer, room);
 	while (encode_stream_next(&stream, &chunk)) {
@@ -243,7 +242,6 @@ static void make_parts(struct limit *l)
 		!layouts_new(&l->layouts, UINT32_MAX, &err) ||
 		!sequences_new(&l->sequences, &err) ||
 		!partitions_new(&l->partitions, UINT32_MAX, &err) ||
-		!statements_new(&l->statements, &err) ||
 		!batch_init(&l->batch, LIMIT_ARENA_BYTES, 0, &err))
 		fail(&err);
 	l->builder = (struct rows_builder){.schemas = l->schemas,
@@ -254,7 +252,9 @@ static void make_parts(struct limit *l)
 int main(int argc, char **argv)
 {
 	static struct limit limit = {.rows_per_commit = 5000};
-	struct pg_options options = {.schema = "ocpp", .application = "limit"};
+	struct pg_options options = {.schema = "ocpp",
+		.application = "limit",
+		.connect_timeout_us = 10 * US_PER_SECOND};
 	const char *spool = NULL;
 	struct error err;
 	int64_t began_us;
