@@ -17,26 +17,18 @@ enum {
 };
 
 /* pg_type.dat */
-static const struct {
-	const char *name;
-	uint32_t oid;
-} encode_types[] = {
-	[COLUMN_TEXT] = {"text", 25},
-	[COLUMN_TIME] = {"timestamptz", 1184},
-	[COLUMN_INT4] = {"integer", 23},
-	[COLUMN_INT8] = {"bigint", 20},
-	[COLUMN_CHAR] = {"\"char\"", 18},
-	[COLUMN_BOOL] = {"boolean", 16},
-	[COLUMN_NUMERIC] = {"numeric", 1700},
-	[COLUMN_NUMERICS] = {"numeric[]", 0}, /* arrays of arrays are not made */
-	[COLUMN_JSONB] = {"jsonb", 3802},
-	[COLUMN_BYTEA] = {"bytea", 17},
+static const uint32_t encode_oids[] = {
+	[COLUMN_TEXT] = 25,
+	[COLUMN_TIME] = 1184,
+	[COLUMN_INT4] = 23,
+	[COLUMN_INT8] = 20,
+	[COLUMN_CHAR] = 18,
+	[COLUMN_BOOL] = 16,
+	[COLUMN_NUMERIC] = 1700,
+	[COLUMN_NUMERICS] = 0, /* arrays of arrays are not made */
+	[COLUMN_JSONB] = 3802,
+	[COLUMN_BYTEA] = 17,
 };
-
-const char *encode_type_name(enum column_type type)
-{
-	return encode_types[type].name;
-}
 
 static size_t encode_numeric_bytes_max(struct slice text)
 {
@@ -106,7 +98,7 @@ static uint8_t *encode_array_header(uint8_t *at, size_t count, bool nulls, enum 
 {
 	at = put_be32(at, count > 0); /* dimensions: an empty array has none */
 	at = put_be32(at, nulls);
-	at = put_be32(at, encode_types[type].oid);
+	at = put_be32(at, encode_oids[type]);
 	if (count == 0)
 		return at;
 	at = put_be32(at, (uint32_t)count);

@@ -57,7 +57,4 @@ size_t encode_buffer_bytes(struct row *const *rows, size_t count);
 MUST_CHECK bool encode_params(struct arena *arena, const struct table *table, size_t columns_count,
 	struct row *const *rows, size_t count, struct slice *out);
 
-/* Name of the SQL type of a column: "text". */
-const char *encode_type_name(enum column_type type);
-
 #endif

@@ -1,14 +1,12 @@
 #ifndef COPY_STATEMENT_H
 #define COPY_STATEMENT_H
 
-#include "base/embedded.h"
-#include "base/error.h"
 #include "pg/session.h"
 #include "rows/table.h"
 
 /*
- * The statements of copy/sql, made ready once at start. They are SQL files with the lists of
- * columns left out, which come from rows/tables.def:
+ * The statements of copy/sql. They are SQL files with the lists of columns left out, which come
+ * from rows/tables.def while the program is built (expand_statements.c):
  *
  *	{columns:T}       a, b
  *	{x_columns:T}     x.a, x.b
@@ -22,45 +20,12 @@
  *	{target} {keys} {x_keys}  of the table that the store keeps it in: its name; a; x.a
  *	{table} {columns} of the table that the statement is made for, where there is one for each
  *
- * Read only after statements_new().
+ * Constant; any thread.
  */
 enum statement_id {
-	STATEMENT_LAYOUTS,
-	STATEMENT_LAYOUTS_DIFFER,
-	STATEMENT_LOCK,
-	STATEMENT_HALVES,
-	STATEMENT_HALVES_NEAR,
-	STATEMENT_HALVES_TRACED,
-	STATEMENT_LOST_STARTS,
-	STATEMENT_LOST_AUTHORIZE,
-	STATEMENT_ANSWERS,
-	STATEMENT_ANSWER_NAMES,
-	STATEMENT_RESENT_EVENTS,
-	STATEMENT_AUTHORIZE,
-	STATEMENT_STARTS,
-	STATEMENT_TRANSACTION_COSTS,
-	STATEMENT_TRANSACTION_FLAGS,
-	STATEMENT_TRANSACTION_STARTS,
-	STATEMENT_SESSIONS_READ,
-	STATEMENT_SESSIONS_DELETE,
-	STATEMENT_SESSIONS_SPLIT,
-	STATEMENT_SESSIONS_KEYS,
-	STATEMENT_SESSIONS_INSERT,
-	STATEMENT_TRANSACTIONS_LOCK,
-	STATEMENT_TRANSACTIONS_KEYS,
-	STATEMENT_TRANSACTIONS_READ,
-	STATEMENT_TRANSACTIONS_UPDATE,
-	STATEMENT_TRANSACTIONS_INSERT,
-	STATEMENT_TRANSACTIONS_MOVE,
-	STATEMENT_CONSTRAINTS,
-	STATEMENT_DEAD_LETTERS,
-	STATEMENT_DEAD_LETTERS_BEYOND,
-	STATEMENT_TOTALS,
-	STATEMENT_ATTACHED,
-	STATEMENT_COMMIT,
-	STATEMENT_POSITIONS,
-	STATEMENT_TAKE_OVER,
-	STATEMENT_KNOWN_LAYOUTS,
+#define STATEMENT(id, file) STATEMENT_##id,
+#include "copy/statements.def"
+#undef STATEMENT
 	STATEMENT_COUNT,
 };
 
@@ -80,19 +45,16 @@ struct statements {
 	struct pg_statement seen[EVENT_TABLES];
 	struct pg_statement seen_odd[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
-	struct pg_statement gaps_filled;  /* meter values that fill no gap */
-	struct pg_statement gaps;         /* careful, of meter values */
-	char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
-	char *load_columns[EVENT_TABLES]; /* and with the column that only a loading table has */
-	char *halves_columns;             /* of halves of exchanges */
-	char *dead_columns;               /* of dead letters */
-	char *dead_table;                 /* makes the table they are copied into */
+	struct pg_statement gaps_filled;        /* meter values that fill no gap */
+	struct pg_statement gaps;               /* careful, of meter values */
+	const char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
+	const char
+		*load_columns[EVENT_TABLES]; /* and with the column that only a loading table has */
+	const char *halves_columns;          /* of halves of exchanges */
+	const char *dead_columns;            /* of dead letters */
+	const char *dead_table;              /* makes the table they are copied into */
 };
 
-extern const struct embedded_file copy_sql_files[];
-extern const size_t copy_sql_count;
-
-MUST_CHECK bool statements_new(struct statements **out, struct error *err);
-void statements_free(struct statements **s);
+extern const struct statements statements;
 
 #endif

@@ -10,55 +10,9 @@
 
 enum { WRITER_SETUP_ARENA_BYTES = 64 * 1024 };
 
-static void writer_on_ready(void *context);
-static void writer_on_lost(void *context, const struct error *err);
 static void writer_next_run(struct writer *w);
 static void writer_on_run(void *context, const struct error *err);
 static void writer_roll_back(struct writer *w, const struct error *err);
-
-bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_options *options,
-	struct writer_events events, struct partitions *partitions, struct layouts *layouts,
-	struct error *err)
-{
-	struct writer *w = calloc(1, sizeof(*w));
-	struct pg_options bare = options->pg;
-	struct uuid owner;
-
-	if (w == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	w->loop = loop;
-	w->options = *options;
-	pg_setup_sql(&options->pg, w->session_sql);
-	w->events = events;
-	w->partitions = partitions;
-	w->layouts = layouts;
-	uuid_format(&options->spool, w->spool_text);
-	if (!uuid_new(&owner)) {
-		error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
-		goto fail;
-	}
-	uuid_format(&owner, w->owner_text);
-	if (!arena_init(&w->setup_arena, WRITER_SETUP_ARENA_BYTES, WRITER_SETUP_ARENA_BYTES)) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
-		goto fail;
-	}
-	bare.bare = true;
-	if (!statements_new(&w->statements, err) ||
-		!pg_session_new(&w->session, loop, &bare,
-			(struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
-		goto fail;
-	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err))
-		goto fail;
-	if (options->loads != NULL &&
-		!attacher_new(&w->attacher, loop, &w->options.pg, partitions, options->loads, err))
-		goto fail;
-	pg_session_set_timeout(w->session, options->timeout_us);
-	*out = w;
-	return true;
-fail:
-	writer_free(&w);
-	return false;
-}
 
 void writer_free(struct writer **writer)
 {
@@ -70,7 +24,6 @@ void writer_free(struct writer **writer)
 	pg_session_free(&w->session);
 	pg_pooler_free(&w->pooler);
 	attacher_free(&w->attacher);
-	statements_free(&w->statements);
 	arena_fini(&w->setup_arena);
 	free(w->copy_buffer);
 	free(w);
@@ -125,6 +78,49 @@ static void writer_on_lost(void *context, const struct error *err)
 		writer_dead_letters_failed(w);
 	w->work.batch = NULL;
 	w->events.on_lost(w->events.context, err);
+}
+
+bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_options *options,
+	struct writer_events events, struct partitions *partitions, struct layouts *layouts,
+	struct error *err)
+{
+	struct writer *w = calloc(1, sizeof(*w));
+	struct pg_options bare = options->pg;
+	struct uuid owner;
+
+	if (w == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	w->loop = loop;
+	w->options = *options;
+	pg_setup_sql(&options->pg, w->session_sql);
+	w->events = events;
+	w->partitions = partitions;
+	w->layouts = layouts;
+	uuid_format(&options->spool, w->spool_text);
+	if (!uuid_new(&owner)) {
+		error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
+		goto fail;
+	}
+	uuid_format(&owner, w->owner_text);
+	if (!arena_init(&w->setup_arena, WRITER_SETUP_ARENA_BYTES, WRITER_SETUP_ARENA_BYTES)) {
+		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		goto fail;
+	}
+	bare.bare = true;
+	if (!pg_session_new(&w->session, loop, &bare,
+		    (struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
+		goto fail;
+	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err))
+		goto fail;
+	if (options->loads != NULL &&
+		!attacher_new(&w->attacher, loop, &w->options.pg, partitions, options->loads, err))
+		goto fail;
+	pg_session_set_timeout(w->session, options->timeout_us);
+	*out = w;
+	return true;
+fail:
+	writer_free(&w);
+	return false;
 }
 
 /* ---- storing ---- */

@@ -181,7 +181,7 @@ bool writer_plan_answers(struct writer *w, struct error *err)
 	answers_forget(&b->rows[TABLE_store_install_certificate]);
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[STATEMENT_ANSWERS],
+			.statement = &statements.all[STATEMENT_ANSWERS],
 			.table = TABLE_exchange_pairs,
 			.rows = pairs->answers,
 			.count = pairs->answers_count,

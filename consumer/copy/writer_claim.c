@@ -199,7 +199,7 @@ static bool commit_on_result(void *context, const PGresult *result, int number, 
 bool writer_plan_constraints(struct writer *w, struct error *err)
 {
 	return requests_add(&w->requests, &w->work.batch->arena,
-		&w->statements->all[STATEMENT_CONSTRAINTS], NULL, 0, NULL, NULL, err);
+		&statements.all[STATEMENT_CONSTRAINTS], NULL, 0, NULL, NULL, err);
 }
 
 bool writer_plan_commit(struct writer *w, struct error *err)
@@ -207,7 +207,7 @@ bool writer_plan_commit(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 
 	return b->trial || requests_add_commit(&w->requests, &b->arena,
-				   &w->statements->all[STATEMENT_COMMIT], commit_on_result, w, err);
+				   &statements.all[STATEMENT_COMMIT], commit_on_result, w, err);
 }
 
 /* ---- rollback ---- */

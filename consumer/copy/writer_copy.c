@@ -97,7 +97,7 @@ bool writer_plan_copy_tables(struct writer *w, struct error *err)
 		w->careful_made[t] = true; /* forgotten again if the run fails */
 	}
 	if (w->work.batch->rows[TABLE_dead_letters].count > 0 && !w->dead_table_made) {
-		requests_add_literal(&w->requests, w->statements->dead_table);
+		requests_add_literal(&w->requests, statements.dead_table);
 		w->dead_table_made = true;
 	}
 	return true;
@@ -116,20 +116,20 @@ static struct writer_copy *copy_begin(struct writer *w, int table, struct row *c
 	return c;
 }
 
-static const char *copy_columns(const struct writer *w, const struct writer_copy *c)
+static const char *copy_columns(const struct writer_copy *c)
 {
 	if (c->table == TABLE_dead_letters)
-		return w->statements->dead_columns;
+		return statements.dead_columns;
 	if (c->table == TABLE_exchange_halves)
-		return w->statements->halves_columns;
-	return c->stream.follows ? w->statements->load_columns[c->table]
-				 : w->statements->copy_columns[c->table];
+		return statements.halves_columns;
+	return c->stream.follows ? statements.load_columns[c->table]
+				 : statements.copy_columns[c->table];
 }
 
 static bool copy_request(struct writer *w, struct writer_copy *c, const char *target,
 	struct error *err)
 {
-	return requests_add_copy(&w->requests, &w->work.batch->arena, target, copy_columns(w, c),
+	return requests_add_copy(&w->requests, &w->work.batch->arena, target, copy_columns(c),
 		encode_stream_next, &c->stream, &c->request, err);
 }
 
@@ -138,7 +138,7 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 	size_t to, struct error *err)
 {
 	struct writer_copy *c = copy_begin(w, table, rows->rows + from, to - from, err);
-	const struct pg_statement *statement = &w->statements->careful[table];
+	const struct pg_statement *statement = &statements.careful[table];
 	char target[PARTITION_NAME_BYTES + 16];
 
 	if (c == NULL)
@@ -148,7 +148,7 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 		return false;
 	c->careful = true;
 	if (w->options.gaps_only && table == TABLE_meter_values)
-		statement = &w->statements->gaps;
+		statement = &statements.gaps;
 	return requests_add(&w->requests, &w->work.batch->arena, statement, NULL, 0,
 		copy_careful_result, c, err);
 }

@@ -30,8 +30,8 @@ bool writer_plan_dead_letters(struct writer *w, struct error *err)
 	if (count > w->dead_letters_room) {
 		params[1] = param_int8(&b->arena, w->options.dead_letters_rows_max);
 		if (!requests_add(&w->requests, &b->arena,
-			    &w->statements->all[STATEMENT_DEAD_LETTERS_BEYOND], params, 2,
-			    dead_on_room, w, err))
+			    &statements.all[STATEMENT_DEAD_LETTERS_BEYOND], params, 2, dead_on_room,
+			    w, err))
 			return false;
 		requests_mark(&w->requests);
 	} else {
@@ -39,8 +39,8 @@ bool writer_plan_dead_letters(struct writer *w, struct error *err)
 	}
 	params[1] = param_int8(&b->arena, w->options.dead_letters_bytes_max);
 	params[2] = param_int4(&b->arena, w->options.dead_letters_topic_bytes_max);
-	if (!requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_DEAD_LETTERS],
-		    params, 3, NULL, NULL, err))
+	if (!requests_add(&w->requests, &b->arena, &statements.all[STATEMENT_DEAD_LETTERS], params,
+		    3, NULL, NULL, err))
 		return false;
 	requests_mark(&w->requests);
 	return true;
@@ -49,7 +49,7 @@ bool writer_plan_dead_letters(struct writer *w, struct error *err)
 void writer_dead_letters_failed(struct writer *w)
 {
 	size_t failed = pg_session_failed_request(w->session);
-	const struct pg_statement *all = w->statements->all;
+	const struct pg_statement *all = statements.all;
 	const struct pg_statement *statement =
 		failed < w->requests.count ? w->requests.list[failed].statement : NULL;
 

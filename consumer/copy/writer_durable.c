@@ -22,7 +22,7 @@ static bool durable_on_positions(void *context, const PGresult *result, int numb
 
 bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err)
 {
-	return requests_add(&w->requests, arena, &w->statements->all[STATEMENT_POSITIONS], NULL, 0,
+	return requests_add(&w->requests, arena, &statements.all[STATEMENT_POSITIONS], NULL, 0,
 		durable_on_positions, w, err);
 }
 

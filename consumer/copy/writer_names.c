@@ -26,7 +26,7 @@ static bool names_statement(struct writer *w, struct row *const *rows, size_t co
 {
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[STATEMENT_ANSWER_NAMES],
+			.statement = &statements.all[STATEMENT_ANSWER_NAMES],
 			.table = TABLE_answer_names,
 			.rows = rows,
 			.count = count,
@@ -158,7 +158,7 @@ bool writer_plan_resent(struct writer *w, struct error *err)
 	}
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[STATEMENT_RESENT_EVENTS],
+			.statement = &statements.all[STATEMENT_RESENT_EVENTS],
 			.table = TABLE_resent_events,
 			.rows = rows,
 			.count = count,

@@ -126,7 +126,7 @@ static bool near_add_request(struct writer *w, enum statement_id statement, enum
 {
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[statement],
+			.statement = &statements.all[statement],
 			.table = table,
 			.rows = rows,
 			.count = count,

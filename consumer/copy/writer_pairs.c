@@ -89,7 +89,7 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 	w->work.halves_asked = true;
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[STATEMENT_HALVES],
+			.statement = &statements.all[STATEMENT_HALVES],
 			.table = TABLE_exchange_halves,
 			.rows = own->rows,
 			.count = own->count,
@@ -390,7 +390,7 @@ static bool authorize_add(struct writer *w, enum statement_id statement, struct 
 {
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[statement],
+			.statement = &statements.all[statement],
 			.table = TABLE_exchange_pairs,
 			.rows = rows,
 			.count = count,

@@ -173,6 +173,6 @@ bool writer_plan_attached(struct writer *w, struct error *err)
 		return true;
 	if (!encode_params(&b->arena, &table, 1, rows, count, &param))
 		return request_arena_full(err);
-	return requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_ATTACHED],
-		&param, 1, NULL, NULL, err);
+	return requests_add(&w->requests, &b->arena, &statements.all[STATEMENT_ATTACHED], &param, 1,
+		NULL, NULL, err);
 }

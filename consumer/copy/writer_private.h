@@ -130,7 +130,6 @@ struct writer {
 	struct writer_options options;
 	struct writer_events events;
 	struct pg_session *session;
-	struct statements *statements;
 	struct partitions *partitions;
 	struct layouts *layouts;
 	char spool_text[UUID_TEXT_BYTES];

@@ -75,7 +75,7 @@ static bool seen_lock(struct writer *w, struct error *err)
 	params[0] = slice_of(lock_class, 4);
 	if (!encode_params(&b->arena, &table, 1, rows, count, &params[1]))
 		return request_arena_full(err);
-	return requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_LOCK], params, 2,
+	return requests_add(&w->requests, &b->arena, &statements.all[STATEMENT_LOCK], params, 2,
 		NULL, NULL, err);
 }
 
@@ -160,7 +160,7 @@ bool writer_plan_seen(struct writer *w, struct error *err)
 		struct batch_rows *rows = &b->timeless[t];
 		bool odd = seen_has_odd(rows);
 		struct request_rows request = {
-			.statement = odd ? &w->statements->seen_odd[t] : &w->statements->seen[t],
+			.statement = odd ? &statements.seen_odd[t] : &statements.seen[t],
 			.table = (enum table_id)t,
 			.columns = KEY_COLUMNS,
 			.rows = rows->rows,
@@ -240,7 +240,7 @@ bool writer_plan_gaps(struct writer *w, struct error *err)
 	return w->work.careful[TABLE_meter_values] ||
 	       writer_add_rows(w,
 		       &(struct request_rows){
-			       .statement = &w->statements->gaps_filled,
+			       .statement = &statements.gaps_filled,
 			       .table = TABLE_meter_values,
 			       .columns = KEY_DIGEST,
 			       .rows = rows->rows,

@@ -277,7 +277,7 @@ bool writer_plan_splits(struct writer *w, struct error *err)
 	}
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[STATEMENT_SESSIONS_READ],
+			.statement = &statements.all[STATEMENT_SESSIONS_READ],
 			.table = TABLE_split_ids,
 			.columns = TABLE_split_ids_since + 1,
 			.rows = rows,
@@ -388,7 +388,7 @@ static bool written_add(struct writer *w, enum statement_id statement, enum tabl
 {
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[statement],
+			.statement = &statements.all[statement],
 			.table = table,
 			.columns = columns,
 			.rows = rows,
@@ -403,7 +403,7 @@ bool writer_plan_sessions(struct writer *w, struct error *err)
 	struct slice keys[TABLE_session_keys_begins_at];
 	struct written written = {.ids = NULL};
 	struct request_rows removed = {
-		.statement = &w->statements->all[STATEMENT_SESSIONS_DELETE],
+		.statement = &statements.all[STATEMENT_SESSIONS_DELETE],
 		.table = TABLE_split_ids,
 		.more = keys,
 		.more_count = TABLE_session_keys_begins_at,

@@ -247,7 +247,7 @@ static bool setup_plan_take_over(struct writer *w, struct error *err)
 	params[6] =
 		begin->digested ? param_int8(&w->setup_arena, (int64_t)begin->digest_from) : none;
 	params[7] = slice_of(&flags[w->sent_known], 1);
-	return requests_add(&w->requests, &w->setup_arena, &w->statements->all[STATEMENT_TAKE_OVER],
+	return requests_add(&w->requests, &w->setup_arena, &statements.all[STATEMENT_TAKE_OVER],
 		params, 8, setup_on_take_over, w, err);
 }
 
@@ -274,8 +274,8 @@ static bool setup_plan(struct writer *w, struct error *err)
 		requests_add_literal(r, "SELECT forbid_loading()");
 	return writer_plan_secret_keys(w, err) && writer_plan_partition_list(w, err) &&
 	       setup_plan_take_over(w, err) &&
-	       requests_add(r, &w->setup_arena, &w->statements->all[STATEMENT_KNOWN_LAYOUTS], NULL,
-		       0, setup_on_layouts, w, err) &&
+	       requests_add(r, &w->setup_arena, &statements.all[STATEMENT_KNOWN_LAYOUTS], NULL, 0,
+		       setup_on_layouts, w, err) &&
 	       writer_plan_positions(w, &w->setup_arena, err);
 }
 

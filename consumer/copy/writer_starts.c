@@ -198,7 +198,7 @@ static bool starts_add(struct writer *w, enum statement_id statement, struct row
 {
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[statement],
+			.statement = &statements.all[statement],
 			.table = TABLE_exchange_pairs,
 			.rows = rows,
 			.count = count,

@@ -47,7 +47,7 @@ static bool layouts_on_differ(void *context, const PGresult *result, int number,
 
 bool writer_plan_layouts(struct writer *w, struct error *err)
 {
-	const struct pg_statement *all = w->statements->all;
+	const struct pg_statement *all = statements.all;
 
 	return states_add(w, &all[STATEMENT_LAYOUTS], TABLE_meter_value_layouts, NULL, err) &&
 	       states_add(w, &all[STATEMENT_LAYOUTS_DIFFER], TABLE_meter_value_layouts,
@@ -74,7 +74,7 @@ bool writer_plan_states(struct writer *w, struct error *err)
 		if (tables[t].merge != MERGE_STATE)
 			continue;
 		states_drop_retained(w->work.batch, &w->work.batch->rows[t]);
-		if (!states_add(w, &w->statements->states[t], (enum table_id)t, NULL, err))
+		if (!states_add(w, &statements.states[t], (enum table_id)t, NULL, err))
 			return false;
 	}
 	return true;

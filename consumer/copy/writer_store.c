@@ -29,7 +29,7 @@ bool writer_plan_store(struct writer *w, struct error *err)
 	struct batch *b = w->work.batch;
 
 	for (int i = 0; i < STATEMENT_KINDS; i++) {
-		enum table_id table = w->statements->store_tables[i];
+		enum table_id table = statements.store_tables[i];
 		struct batch_rows *rows = &b->rows[table];
 		struct writer_store_rows *sent;
 
@@ -41,7 +41,7 @@ bool writer_plan_store(struct writer *w, struct error *err)
 		*sent = (struct writer_store_rows){b, rows};
 		if (!writer_add_rows(w,
 			    &(struct request_rows){
-				    .statement = &w->statements->store[i],
+				    .statement = &statements.store[i],
 				    .table = table,
 				    .rows = rows->rows,
 				    .count = rows->count,

@@ -113,8 +113,8 @@ bool writer_plan_totals(struct writer *w, struct error *err)
 	params[9] = param_int8(&b->arena, (int64_t)b->missing);
 	params[10] = totals_content(b);
 	totals_add_reasons(w, b, -1);
-	return requests_add(&w->requests, &b->arena, &w->statements->all[STATEMENT_TOTALS], params,
-		11, NULL, NULL, err);
+	return requests_add(&w->requests, &b->arena, &statements.all[STATEMENT_TOTALS], params, 11,
+		NULL, NULL, err);
 }
 
 void writer_totals_commit(struct writer *w, const struct batch *b)

@@ -134,7 +134,7 @@ static bool keys_plan_facts(struct writer *w, struct error *err)
 
 		if (!writer_add_rows(w,
 			    &(struct request_rows){
-				    .statement = &w->statements->all[facts[i].statement],
+				    .statement = &statements.all[facts[i].statement],
 				    .table = facts[i].table,
 				    .rows = rows->rows,
 				    .count = rows->count,
@@ -151,7 +151,7 @@ static bool keys_add(struct writer *w, enum statement_id statement, size_t colum
 {
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[statement],
+			.statement = &statements.all[statement],
 			.table = TABLE_transactions,
 			.columns = columns,
 			.rows = rows,
@@ -309,7 +309,7 @@ static bool transactions_add(struct writer *w, enum statement_id statement, size
 {
 	return writer_add_rows(w,
 		&(struct request_rows){
-			.statement = &w->statements->all[statement],
+			.statement = &statements.all[statement],
 			.table = TABLE_transactions,
 			.columns = columns,
 			.rows = rows,

@@ -45,6 +45,24 @@ const struct table tables[TABLE_COUNT] = {
 #undef COLUMN
 #undef END
 
+const char *column_type_name(enum column_type type)
+{
+	static const char *const names[] = {
+		[COLUMN_TEXT] = "text",
+		[COLUMN_TIME] = "timestamptz",
+		[COLUMN_INT4] = "integer",
+		[COLUMN_INT8] = "bigint",
+		[COLUMN_CHAR] = "\"char\"",
+		[COLUMN_BOOL] = "boolean",
+		[COLUMN_NUMERIC] = "numeric",
+		[COLUMN_NUMERICS] = "numeric[]",
+		[COLUMN_JSONB] = "jsonb",
+		[COLUMN_BYTEA] = "bytea",
+	};
+
+	return names[type];
+}
+
 struct row *row_new(struct arena *arena, enum table_id id)
 {
 	const struct table *t = &tables[id];

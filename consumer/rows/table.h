@@ -144,6 +144,9 @@ struct row {
 /* All cells NULL; NULL if the arena is full. */
 MUST_CHECK struct row *row_new(struct arena *arena, enum table_id table);
 
+/* As SQL names it: "integer". */
+const char *column_type_name(enum column_type type);
+
 /* Position of a column by name, or -1. */
 int table_column(const struct table *t, struct slice name);
 const struct table *table_by_name(struct slice name);
