@@ -31,118 +31,6 @@ static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const int64_t PRUNE_US = 60 * US_PER_SECOND;
 static const double TICK_S = 1.;
 
-static void pipeline_on_ready(void *context, const struct position *at);
-static void pipeline_on_lost(void *context, const struct error *lost);
-static void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
-	int64_t poison_message);
-static void pipeline_on_durable(void *context, uint64_t seq);
-static void pipeline_on_idle(void *context);
-static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events);
-static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events);
-static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events);
-static void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events);
-static void pipeline_log_trouble(struct pipeline *p, const char *event, const struct error *err,
-	int64_t wait_us);
-static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us, bool unsure);
-
-/* ---- making ---- */
-
-static bool pipeline_make_rows(struct pipeline *p, struct error *err)
-{
-	if (!row_maker_open(&p->maker, p->config, (size_t)p->config->mqtt_message_bytes_max, err) ||
-		!recent_calls_new(&p->calls, p->config->pairing_window, err))
-		return false;
-	if (!p->options.gaps_only) /* rows of a table ask for no answer */
-		p->maker.builder.calls = p->calls;
-	return true;
-}
-
-static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg, struct error *err)
-{
-	const struct config *c = p->config;
-	struct writer_options options = {
-		.pg = *pg,
-		.spool = p->log->identity,
-		.begin = p->log->begin,
-		.client_id = p->options.client_id,
-		.commit_sync = c->storage_commit == CONFIG_COMMIT_SYNC,
-		.timeout_us = c->storage_postgres_timeout,
-		.dedupe_window_us = c->dedupe_window,
-		.pairing_window_us = c->pairing_window,
-		.pairing_keep_us = c->pairing_keep,
-		.dead_letters_bytes_max = c->dead_letters_bytes_max,
-		.dead_letters_rows_max = c->dead_letters_rows_max,
-		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,
-		.schema_version = p->options.schema_version,
-		.gaps_only = p->options.gaps_only,
-		.secret_keys = (const char *const *)c->secrets_keys.items,
-		.secret_keys_count = c->secrets_keys.count,
-		.loads = p->options.loads,
-	};
-	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
-		pipeline_on_durable, pipeline_on_idle, p};
-
-	return partitions_new(&p->partitions, (uint32_t)c->partitions_outside_max, err) &&
-	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->maker.layouts,
-		       err);
-}
-
-bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct config *config,
-	const struct pg_options *pg, const struct pipeline_options *options,
-	const struct log_reader *log, struct metrics *metrics, struct pipeline_events events,
-	struct error *err)
-{
-	struct pipeline *p = calloc(1, sizeof(*p));
-
-	if (p == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	p->loop = loop;
-	p->config = config;
-	p->events = events;
-	p->options = *options;
-	p->log = log;
-	p->allowed = UINT64_MAX;
-	p->metrics = metrics;
-	p->filling = &p->batches[0];
-	p->patience_us = config->storage_postgres_timeout;
-	backoff_init(&p->backoff, RETRY_BASE_US, RETRY_CAP_US, (uint64_t)clock_mono_us());
-	ev_init(&p->retry, pipeline_on_retry);
-	ev_init(&p->pace, pipeline_on_pace);
-	ev_timer_init(&p->tick, pipeline_on_tick, TICK_S, TICK_S);
-	ev_idle_init(&p->slack, pipeline_on_slack);
-	p->retry.data = p->pace.data = p->tick.data = p->slack.data = p;
-	if (!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
-		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
-		!pipeline_make_rows(p, err) || !pipeline_make_writer(p, pg, err)) {
-		pipeline_free(&p);
-		return false;
-	}
-	p->batches[0].gaps_only = p->batches[1].gaps_only = options->gaps_only;
-	*out = p;
-	return true;
-}
-
-void pipeline_free(struct pipeline **pipeline)
-{
-	struct pipeline *p = *pipeline;
-
-	*pipeline = NULL;
-	if (p == NULL)
-		return;
-	ev_timer_stop(p->loop, &p->retry);
-	ev_timer_stop(p->loop, &p->pace);
-	ev_timer_stop(p->loop, &p->tick);
-	ev_idle_stop(p->loop, &p->slack);
-	writer_free(&p->writer);
-	partitions_free(&p->partitions);
-	recent_calls_free(&p->calls);
-	row_maker_close(&p->maker);
-	batch_fini(&p->batches[0]);
-	batch_fini(&p->batches[1]);
-	poison_fini(&p->poison);
-	free(p);
-}
-
 /* ---- the state ---- */
 
 /* The states that may follow each, as bits; every one but ENDED may be followed by ENDED. */
@@ -245,25 +133,6 @@ static bool pipeline_maintain(struct pipeline *p)
 	return !writer_is_ready(p->writer);
 }
 
-static void pipeline_go_on_probing(struct pipeline *p)
-{
-	struct error err;
-	int64_t wait_us;
-
-	if (!pipeline_probe_is_over(p)) { /* after whatever else the loop has to do */
-		pipeline_wait(p, PIPELINE_PAUSED, 0);
-		return;
-	}
-	wait_us = pipeline_probe_end(p, &err);
-	if (wait_us > 0) {
-		p->batch_refused = true;
-		(void)pipeline_trouble_dead_letters(p, p->probe.dead_letters_refused, 1, wait_us,
-			&err);
-		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
-	}
-	pipeline_again(p, p->filling, wait_us, wait_us > 0);
-}
-
 /*
  * How long the batch may yet wait for more messages. A transaction of two messages costs PostgreSQL
  * as much as one of twenty, so while messages keep coming each batch is sent only when its first
@@ -314,33 +183,6 @@ static void pipeline_send(struct pipeline *p)
 	p->stored_mono_us = clock_mono_us();
 	writer_store(p->writer, p->storing);
 	if (p->supply == SUPPLY_OPEN)
-		ev_idle_start(p->loop, &p->slack);
-}
-
-/* Nothing is stored at the moment. */
-static void pipeline_go_on(struct pipeline *p)
-{
-	struct error err;
-
-	if (!(p->probe.on ? pipeline_probe_fill(p, &err) : pipeline_fill(p, SIZE_MAX, &err))) {
-		pipeline_fatal(p, &err);
-		return;
-	}
-	if (!writer_is_ready(p->writer) || pipeline_maintain(p))
-		return;
-	if (p->probe.on && p->filling->records == 0)
-		pipeline_go_on_probing(p);
-	else
-		pipeline_send(p);
-}
-
-void pipeline_wake(struct pipeline *p)
-{
-	if (p->supply == SUPPLY_CAUGHT_UP)
-		p->supply = SUPPLY_OPEN;
-	if (p->state == PIPELINE_READY)
-		pipeline_go_on(p);
-	else if (p->state == PIPELINE_STORING)
 		ev_idle_start(p->loop, &p->slack);
 }
 
@@ -574,6 +416,52 @@ static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
 		pipeline_wait(p, unsure ? PIPELINE_UNSURE : PIPELINE_PAUSED, wait_us);
 }
 
+static void pipeline_go_on_probing(struct pipeline *p)
+{
+	struct error err;
+	int64_t wait_us;
+
+	if (!pipeline_probe_is_over(p)) { /* after whatever else the loop has to do */
+		pipeline_wait(p, PIPELINE_PAUSED, 0);
+		return;
+	}
+	wait_us = pipeline_probe_end(p, &err);
+	if (wait_us > 0) {
+		p->batch_refused = true;
+		(void)pipeline_trouble_dead_letters(p, p->probe.dead_letters_refused, 1, wait_us,
+			&err);
+		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
+	}
+	pipeline_again(p, p->filling, wait_us, wait_us > 0);
+}
+
+/* Nothing is stored at the moment. */
+static void pipeline_go_on(struct pipeline *p)
+{
+	struct error err;
+
+	if (!(p->probe.on ? pipeline_probe_fill(p, &err) : pipeline_fill(p, SIZE_MAX, &err))) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	if (!writer_is_ready(p->writer) || pipeline_maintain(p))
+		return;
+	if (p->probe.on && p->filling->records == 0)
+		pipeline_go_on_probing(p);
+	else
+		pipeline_send(p);
+}
+
+void pipeline_wake(struct pipeline *p)
+{
+	if (p->supply == SUPPLY_CAUGHT_UP)
+		p->supply = SUPPLY_OPEN;
+	if (p->state == PIPELINE_READY)
+		pipeline_go_on(p);
+	else if (p->state == PIPELINE_STORING)
+		ev_idle_start(p->loop, &p->slack);
+}
+
 /* If a record alone, tried several times, meets a key that is there already, no other worker was
  * faster: there is a unique index that is not ours. */
 static bool pipeline_is_constraint(const struct pipeline *p, const struct batch *b,
@@ -684,4 +572,102 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 		return;
 	if (!pipeline_maintain(p))
 		writer_poll_durable(p->writer);
+}
+
+/* ---- making ---- */
+
+static bool pipeline_make_rows(struct pipeline *p, struct error *err)
+{
+	if (!row_maker_open(&p->maker, p->config, (size_t)p->config->mqtt_message_bytes_max, err) ||
+		!recent_calls_new(&p->calls, p->config->pairing_window, err))
+		return false;
+	if (!p->options.gaps_only) /* rows of a table ask for no answer */
+		p->maker.builder.calls = p->calls;
+	return true;
+}
+
+static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg, struct error *err)
+{
+	const struct config *c = p->config;
+	struct writer_options options = {
+		.pg = *pg,
+		.spool = p->log->identity,
+		.begin = p->log->begin,
+		.client_id = p->options.client_id,
+		.commit_sync = c->storage_commit == CONFIG_COMMIT_SYNC,
+		.timeout_us = c->storage_postgres_timeout,
+		.dedupe_window_us = c->dedupe_window,
+		.pairing_window_us = c->pairing_window,
+		.pairing_keep_us = c->pairing_keep,
+		.dead_letters_bytes_max = c->dead_letters_bytes_max,
+		.dead_letters_rows_max = c->dead_letters_rows_max,
+		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,
+		.schema_version = p->options.schema_version,
+		.gaps_only = p->options.gaps_only,
+		.secret_keys = (const char *const *)c->secrets_keys.items,
+		.secret_keys_count = c->secrets_keys.count,
+		.loads = p->options.loads,
+	};
+	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
+		pipeline_on_durable, pipeline_on_idle, p};
+
+	return partitions_new(&p->partitions, (uint32_t)c->partitions_outside_max, err) &&
+	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->maker.layouts,
+		       err);
+}
+
+bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct config *config,
+	const struct pg_options *pg, const struct pipeline_options *options,
+	const struct log_reader *log, struct metrics *metrics, struct pipeline_events events,
+	struct error *err)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	p->loop = loop;
+	p->config = config;
+	p->events = events;
+	p->options = *options;
+	p->log = log;
+	p->allowed = UINT64_MAX;
+	p->metrics = metrics;
+	p->filling = &p->batches[0];
+	p->patience_us = config->storage_postgres_timeout;
+	backoff_init(&p->backoff, RETRY_BASE_US, RETRY_CAP_US, (uint64_t)clock_mono_us());
+	ev_init(&p->retry, pipeline_on_retry);
+	ev_init(&p->pace, pipeline_on_pace);
+	ev_timer_init(&p->tick, pipeline_on_tick, TICK_S, TICK_S);
+	ev_idle_init(&p->slack, pipeline_on_slack);
+	p->retry.data = p->pace.data = p->tick.data = p->slack.data = p;
+	if (!batch_init(&p->batches[0], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
+		!batch_init(&p->batches[1], PIPELINE_ARENA_BYTES, config->dedupe_window, err) ||
+		!pipeline_make_rows(p, err) || !pipeline_make_writer(p, pg, err)) {
+		pipeline_free(&p);
+		return false;
+	}
+	p->batches[0].gaps_only = p->batches[1].gaps_only = options->gaps_only;
+	*out = p;
+	return true;
+}
+
+void pipeline_free(struct pipeline **pipeline)
+{
+	struct pipeline *p = *pipeline;
+
+	*pipeline = NULL;
+	if (p == NULL)
+		return;
+	ev_timer_stop(p->loop, &p->retry);
+	ev_timer_stop(p->loop, &p->pace);
+	ev_timer_stop(p->loop, &p->tick);
+	ev_idle_stop(p->loop, &p->slack);
+	writer_free(&p->writer);
+	partitions_free(&p->partitions);
+	recent_calls_free(&p->calls);
+	row_maker_close(&p->maker);
+	batch_fini(&p->batches[0]);
+	batch_fini(&p->batches[1]);
+	poison_fini(&p->poison);
+	free(p);
 }

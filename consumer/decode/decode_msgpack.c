@@ -60,9 +60,6 @@ struct guard {
 	uint32_t known_count;
 };
 
-static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
-	struct decode_room room);
-
 bool decode_msgpack_new(struct decode_msgpack **out)
 {
 	struct decode_msgpack *p = calloc(1, sizeof(*p));
@@ -93,190 +90,6 @@ void decode_msgpack_free(struct decode_msgpack **parser)
 	free(p->known);
 	free(p->hints);
 	free(p);
-}
-
-static bool guard_error(const struct guard *g, struct error *err, const char *reason,
-	const char *what)
-{
-	error_set(err, ERROR_POISON, reason, "msgpack: %s at byte %zu", what, g->at);
-	if (err != NULL)
-		err->offset = (int64_t)g->at;
-	return false;
-}
-
-/*
- * The msgpack format by first byte. head: bytes of the head after the first; body: length field
- * follows in the head (1, 2 or 4 bytes); extra: fixed bytes of the body.
- */
-static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elements_out,
-	size_t *head_out)
-{
-	/* From 0xc0 to 0xdf: size of a length field, fixed body, or -1 for "never used". */
-	static const struct {
-		int8_t length_bytes;
-		int8_t fixed_bytes;
-		int8_t elements_each;                                   /* array 1, map 2 */
-	} formats[32] = {{0, 0, 0}, {-1, 0, 0}, {0, 0, 0}, {0, 0, 0},   /* nil, -, false, true */
-		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                        /* bin */
-		{1, 1, 0}, {2, 1, 0}, {4, 1, 0},                        /* ext: and its type */
-		{0, 4, 0}, {0, 8, 0},                                   /* float */
-		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},             /* uint */
-		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},             /* int */
-		{0, 2, 0}, {0, 3, 0}, {0, 5, 0}, {0, 9, 0}, {0, 17, 0}, /* fixext */
-		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                        /* str */
-		{2, 0, 1}, {4, 0, 1}, {2, 0, 2}, {4, 0, 2}};            /* array, map */
-	uint8_t first = g->bytes.data[g->at];
-	size_t left = g->bytes.size - g->at - 1;
-	uint64_t length = 0;
-	int n;
-
-	*body_out = *elements_out = 0;
-	*head_out = 1;
-	if (first < 0x80 || first >= 0xe0) /* fixint */
-		return true;
-	if (first < 0xc0) {
-		if (first >= 0xa0)
-			*body_out = first & 0x1f; /* fixstr */
-		else
-			*elements_out = (uint64_t)(first & 0x0f) * (first < 0x90 ? 2 : 1);
-		return true;
-	}
-	n = formats[first - 0xc0].length_bytes; /* NOLINT(bugprone-signed-char-misuse): a number */
-	if (n < 0 || left < (size_t)n)
-		return false;
-	for (int i = 0; i < n; i++)
-		length = length << 8 | g->bytes.data[g->at + 1 + (size_t)i];
-	*head_out += (size_t)n;
-	if (formats[first - 0xc0].elements_each > 0)
-		*elements_out = length * (uint64_t)formats[first - 0xc0].elements_each;
-	else
-		*body_out = length + (uint64_t)formats[first - 0xc0].fixed_bytes;
-	return true;
-}
-
-static bool guard_is_array(uint8_t first)
-{
-	return (first & 0xf0) == 0x90 || first == 0xdc || first == 0xdd;
-}
-
-static bool guard_is_container(uint8_t first)
-{
-	return guard_is_array(first) || (first & 0xf0) == 0x80 || first == 0xde || first == 0xdf;
-}
-
-/* One value, or the head of a container. */
-static bool guard_value(struct guard *g, struct error *err)
-{
-	uint64_t body, elements;
-	uint8_t first;
-	size_t head;
-
-	if (g->at == g->bytes.size)
-		return guard_error(g, err, "bad_msgpack", "the message is cut off");
-	if (g->bytes.data[g->at] == 0xc1)
-		return guard_error(g, err, "bad_msgpack", "byte 0xc1, which is no msgpack,");
-	if (!guard_head(g, &body, &elements, &head))
-		return guard_error(g, err, "bad_msgpack", "the message is cut off");
-	if (++g->values > DECODE_VALUES_MAX)
-		return guard_error(g, err, "too_many_values", "too many values");
-	if (body > g->bytes.size - g->at - head)
-		return guard_error(g, err, "bad_msgpack", "a length beyond the end of the message");
-	/* Every element has at least one byte. */
-	if (elements > g->bytes.size - g->at - head)
-		return guard_error(g, err, "bad_msgpack", "a count beyond the end of the message");
-	first = g->bytes.data[g->at];
-	g->at += head + (size_t)body;
-	if (elements > 0) {
-		if (g->depth == DECODE_DEPTH_MAX)
-			return guard_error(g, err, "too_deep", "nesting too deep");
-		g->levels[g->depth++] = (struct guard_level){
-			.left = elements,
-			.count = elements,
-			.array = guard_is_array(first) ? ++g->arrays : 0,
-		};
-	}
-	return true;
-}
-
-/* The map that comes next, cut, and its form; 0 if it has none that is known. */
-static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, struct decode_room room,
-	struct form_map *out)
-{
-	uint16_t *hint = &p->hints[(g->sender + g->known_count) & (MSGPACK_HINTS - 1)];
-	struct slice bytes = slice_skip(g->bytes, g->at);
-	uint16_t form;
-	bool learn;
-
-	if (*hint != 0 && forms_cut_as(p->forms, *hint, bytes, out))
-		return *hint;
-	if (!forms_cut(bytes, out))
-		return 0;
-	form = forms_find(p->forms, out, &learn);
-	if (learn)
-		form = msgpack_learn(p, out, room);
-	if (form != 0)
-		*hint = form;
-	return form;
-}
-
-/*
- * A whole item of an array, level, whose form is known. Anything else, and a map that would exceed
- * a limit, is left to guard_value().
- */
-static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct guard_level *level,
-	struct decode_room room)
-{
-	struct known_map *known = &p->known[g->known_count];
-
-	if (g->known_count == MSGPACK_KNOWN_MAX || g->depth + FORM_DEPTH_MAX > DECODE_DEPTH_MAX)
-		return false;
-	known->form = guard_form(p, g, room, &known->map);
-	if (known->form == 0 || known->map.values > DECODE_VALUES_MAX - g->values)
-		return false;
-	known->array = level->array;
-	known->item = (uint32_t)(level->count - level->left - 1);
-	g->known_count++;
-	g->values += known->map.values;
-	g->at = (size_t)(known->map.end - g->bytes.data);
-	return true;
-}
-
-/*
- * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
- * the array is dropped again if the payload turns out to be something else.
- */
-static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct decode_room room,
-	uint32_t **ends_out, struct error *err)
-{
-	uint32_t *ends = NULL;
-	uint64_t items = 0;
-
-	*ends_out = NULL;
-	if (!guard_value(g, err))
-		return false;
-	if (g->depth == 1 && g->levels[0].array != 0 && guard_is_container(g->bytes.data[g->at])) {
-		items = g->levels[0].left;
-		ends = arena_alloc(room.nodes, items * sizeof(*ends));
-		if (ends == NULL)
-			return decode_arena_full(err);
-	}
-	while (g->depth > 0) {
-		struct guard_level *level = &g->levels[g->depth - 1];
-
-		if (g->depth == 1 && ends != NULL && level->left < items)
-			ends[items - level->left - 1] = (uint32_t)g->at;
-		if (level->left == 0) {
-			g->depth--;
-			continue;
-		}
-		level->left--;
-		if (!(level->array != 0 && guard_known(p, g, level, room)) && !guard_value(g, err))
-			return false;
-	}
-	if (g->at != g->bytes.size)
-		return guard_error(g, err, "bad_msgpack", "bytes after the end of the message");
-	*ends_out = ends;
-	return true;
 }
 
 /* ---- msgpack-c's objects to our values ---- */
@@ -495,8 +308,6 @@ static bool convert_object(struct convert *c, const msgpack_object *from, struct
 	return false;
 }
 
-/* ---- forms ---- */
-
 /* A map by itself, as it would come out of the payload. 0 if it cannot have a form. */
 static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
 	struct decode_room room)
@@ -517,6 +328,194 @@ static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *m
 	arena_rewind(room.nodes, nodes);
 	return form;
 }
+
+/* ---- before msgpack-c sees it ---- */
+
+static bool guard_error(const struct guard *g, struct error *err, const char *reason,
+	const char *what)
+{
+	error_set(err, ERROR_POISON, reason, "msgpack: %s at byte %zu", what, g->at);
+	if (err != NULL)
+		err->offset = (int64_t)g->at;
+	return false;
+}
+
+/*
+ * The msgpack format by first byte. head: bytes of the head after the first; body: length field
+ * follows in the head (1, 2 or 4 bytes); extra: fixed bytes of the body.
+ */
+static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elements_out,
+	size_t *head_out)
+{
+	/* From 0xc0 to 0xdf: size of a length field, fixed body, or -1 for "never used". */
+	static const struct {
+		int8_t length_bytes;
+		int8_t fixed_bytes;
+		int8_t elements_each;                                   /* array 1, map 2 */
+	} formats[32] = {{0, 0, 0}, {-1, 0, 0}, {0, 0, 0}, {0, 0, 0},   /* nil, -, false, true */
+		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                        /* bin */
+		{1, 1, 0}, {2, 1, 0}, {4, 1, 0},                        /* ext: and its type */
+		{0, 4, 0}, {0, 8, 0},                                   /* float */
+		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},             /* uint */
+		{0, 1, 0}, {0, 2, 0}, {0, 4, 0}, {0, 8, 0},             /* int */
+		{0, 2, 0}, {0, 3, 0}, {0, 5, 0}, {0, 9, 0}, {0, 17, 0}, /* fixext */
+		{1, 0, 0}, {2, 0, 0}, {4, 0, 0},                        /* str */
+		{2, 0, 1}, {4, 0, 1}, {2, 0, 2}, {4, 0, 2}};            /* array, map */
+	uint8_t first = g->bytes.data[g->at];
+	size_t left = g->bytes.size - g->at - 1;
+	uint64_t length = 0;
+	int n;
+
+	*body_out = *elements_out = 0;
+	*head_out = 1;
+	if (first < 0x80 || first >= 0xe0) /* fixint */
+		return true;
+	if (first < 0xc0) {
+		if (first >= 0xa0)
+			*body_out = first & 0x1f; /* fixstr */
+		else
+			*elements_out = (uint64_t)(first & 0x0f) * (first < 0x90 ? 2 : 1);
+		return true;
+	}
+	n = formats[first - 0xc0].length_bytes; /* NOLINT(bugprone-signed-char-misuse): a number */
+	if (n < 0 || left < (size_t)n)
+		return false;
+	for (int i = 0; i < n; i++)
+		length = length << 8 | g->bytes.data[g->at + 1 + (size_t)i];
+	*head_out += (size_t)n;
+	if (formats[first - 0xc0].elements_each > 0)
+		*elements_out = length * (uint64_t)formats[first - 0xc0].elements_each;
+	else
+		*body_out = length + (uint64_t)formats[first - 0xc0].fixed_bytes;
+	return true;
+}
+
+static bool guard_is_array(uint8_t first)
+{
+	return (first & 0xf0) == 0x90 || first == 0xdc || first == 0xdd;
+}
+
+static bool guard_is_container(uint8_t first)
+{
+	return guard_is_array(first) || (first & 0xf0) == 0x80 || first == 0xde || first == 0xdf;
+}
+
+/* One value, or the head of a container. */
+static bool guard_value(struct guard *g, struct error *err)
+{
+	uint64_t body, elements;
+	uint8_t first;
+	size_t head;
+
+	if (g->at == g->bytes.size)
+		return guard_error(g, err, "bad_msgpack", "the message is cut off");
+	if (g->bytes.data[g->at] == 0xc1)
+		return guard_error(g, err, "bad_msgpack", "byte 0xc1, which is no msgpack,");
+	if (!guard_head(g, &body, &elements, &head))
+		return guard_error(g, err, "bad_msgpack", "the message is cut off");
+	if (++g->values > DECODE_VALUES_MAX)
+		return guard_error(g, err, "too_many_values", "too many values");
+	if (body > g->bytes.size - g->at - head)
+		return guard_error(g, err, "bad_msgpack", "a length beyond the end of the message");
+	/* Every element has at least one byte. */
+	if (elements > g->bytes.size - g->at - head)
+		return guard_error(g, err, "bad_msgpack", "a count beyond the end of the message");
+	first = g->bytes.data[g->at];
+	g->at += head + (size_t)body;
+	if (elements > 0) {
+		if (g->depth == DECODE_DEPTH_MAX)
+			return guard_error(g, err, "too_deep", "nesting too deep");
+		g->levels[g->depth++] = (struct guard_level){
+			.left = elements,
+			.count = elements,
+			.array = guard_is_array(first) ? ++g->arrays : 0,
+		};
+	}
+	return true;
+}
+
+/* The map that comes next, cut, and its form; 0 if it has none that is known. */
+static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, struct decode_room room,
+	struct form_map *out)
+{
+	uint16_t *hint = &p->hints[(g->sender + g->known_count) & (MSGPACK_HINTS - 1)];
+	struct slice bytes = slice_skip(g->bytes, g->at);
+	uint16_t form;
+	bool learn;
+
+	if (*hint != 0 && forms_cut_as(p->forms, *hint, bytes, out))
+		return *hint;
+	if (!forms_cut(bytes, out))
+		return 0;
+	form = forms_find(p->forms, out, &learn);
+	if (learn)
+		form = msgpack_learn(p, out, room);
+	if (form != 0)
+		*hint = form;
+	return form;
+}
+
+/*
+ * A whole item of an array, level, whose form is known. Anything else, and a map that would exceed
+ * a limit, is left to guard_value().
+ */
+static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct guard_level *level,
+	struct decode_room room)
+{
+	struct known_map *known = &p->known[g->known_count];
+
+	if (g->known_count == MSGPACK_KNOWN_MAX || g->depth + FORM_DEPTH_MAX > DECODE_DEPTH_MAX)
+		return false;
+	known->form = guard_form(p, g, room, &known->map);
+	if (known->form == 0 || known->map.values > DECODE_VALUES_MAX - g->values)
+		return false;
+	known->array = level->array;
+	known->item = (uint32_t)(level->count - level->left - 1);
+	g->known_count++;
+	g->values += known->map.values;
+	g->at = (size_t)(known->map.end - g->bytes.data);
+	return true;
+}
+
+/*
+ * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
+ * the array is dropped again if the payload turns out to be something else.
+ */
+static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct decode_room room,
+	uint32_t **ends_out, struct error *err)
+{
+	uint32_t *ends = NULL;
+	uint64_t items = 0;
+
+	*ends_out = NULL;
+	if (!guard_value(g, err))
+		return false;
+	if (g->depth == 1 && g->levels[0].array != 0 && guard_is_container(g->bytes.data[g->at])) {
+		items = g->levels[0].left;
+		ends = arena_alloc(room.nodes, items * sizeof(*ends));
+		if (ends == NULL)
+			return decode_arena_full(err);
+	}
+	while (g->depth > 0) {
+		struct guard_level *level = &g->levels[g->depth - 1];
+
+		if (g->depth == 1 && ends != NULL && level->left < items)
+			ends[items - level->left - 1] = (uint32_t)g->at;
+		if (level->left == 0) {
+			g->depth--;
+			continue;
+		}
+		level->left--;
+		if (!(level->array != 0 && guard_known(p, g, level, room)) && !guard_value(g, err))
+			return false;
+	}
+	if (g->at != g->bytes.size)
+		return guard_error(g, err, "bad_msgpack", "bytes after the end of the message");
+	*ends_out = ends;
+	return true;
+}
+
+/* ---- forms ---- */
 
 /* The payload with each known map cut down to its value; absent if the arena is full. */
 static struct slice msgpack_reduce(struct slice payload, const struct known_map *known,

@@ -59,10 +59,6 @@ struct http {
 	struct http_connection *adding; /* while libmicrohttpd takes it */
 };
 
-static enum MHD_Result http_answer(void *context, struct MHD_Connection *connection,
-	const char *url, const char *method, const char *version, const char *upload_data,
-	size_t *upload_data_size, void **connection_context);
-
 /* ---- connections ---- */
 
 static struct http_address http_address_of(const struct sockaddr_storage *from)
@@ -308,42 +304,6 @@ static void http_watch(struct http *h)
 	ev_timer_start(h->loop, &h->tick);
 }
 
-bool http_start(struct http **out, struct ev_loop *loop, const char *listen, http_handler *handler,
-	void *context, struct error *err)
-{
-	struct http *h = calloc(1, sizeof(*h));
-	struct addrinfo *address = NULL;
-
-	if (h == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	h->loop = loop;
-	h->handler = handler;
-	h->context = context;
-	if (!http_resolve(listen, &address, err)) {
-		free(h);
-		return false;
-	}
-	h->listen_fd = http_listen(address);
-	freeaddrinfo(address);
-	if (h->listen_fd >= 0)
-		h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL,
-			NULL, http_answer, h, MHD_OPTION_CONNECTION_LIMIT,
-			(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-			(size_t)HTTP_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection,
-			h, MHD_OPTION_EXTERNAL_LOGGER, http_log_nothing, NULL, MHD_OPTION_END);
-	if (h->daemon == NULL) {
-		error_set_errno(err, ERROR_FATAL, "http", "could not listen on %s", listen);
-		error_hint(err, "set http.listen to another address, or to nothing");
-		if (h->listen_fd >= 0)
-			close(h->listen_fd);
-		free(h);
-		return false;
-	}
-	http_watch(h);
-	*out = h;
-	return true;
-}
-
 void http_stop(struct http **http)
 {
 	struct http *h = *http;
@@ -394,4 +354,40 @@ static enum MHD_Result http_answer(void *context, struct MHD_Connection *connect
 		a.body = slice_from_cstr("there are /metrics, /healthz and /readyz\n");
 	}
 	return http_send(connection, &a);
+}
+
+bool http_start(struct http **out, struct ev_loop *loop, const char *listen, http_handler *handler,
+	void *context, struct error *err)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	struct addrinfo *address = NULL;
+
+	if (h == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	h->loop = loop;
+	h->handler = handler;
+	h->context = context;
+	if (!http_resolve(listen, &address, err)) {
+		free(h);
+		return false;
+	}
+	h->listen_fd = http_listen(address);
+	freeaddrinfo(address);
+	if (h->listen_fd >= 0)
+		h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL,
+			NULL, http_answer, h, MHD_OPTION_CONNECTION_LIMIT,
+			(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+			(size_t)HTTP_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection,
+			h, MHD_OPTION_EXTERNAL_LOGGER, http_log_nothing, NULL, MHD_OPTION_END);
+	if (h->daemon == NULL) {
+		error_set_errno(err, ERROR_FATAL, "http", "could not listen on %s", listen);
+		error_hint(err, "set http.listen to another address, or to nothing");
+		if (h->listen_fd >= 0)
+			close(h->listen_fd);
+		free(h);
+		return false;
+	}
+	http_watch(h);
+	*out = h;
+	return true;
 }

@@ -24,41 +24,7 @@ enum {
 	MQTT_PACKET_BYTES_MAX = 17 << 20, /* the largest mqtt.message_bytes_max, and its topic */
 };
 
-static bool mqtt_make_lists(struct mqtt *m);
-static bool mqtt_make_client(struct mqtt *m, struct error *err);
-static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync_message *message);
-static void mqtt_on_lost(void *context, char *cause);
-static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
-	enum MQTTReasonCodes reason);
-
-/* ---- making ---- */
-
-bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt_events events,
-	struct error *err)
-{
-	struct mqtt *m = calloc(1, sizeof(*m));
-
-	if (m == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	m->options = *options;
-	m->events = events;
-	pthread_mutex_init(&m->lock, NULL);
-	m->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
-	mqtt_ignore_proxies();
-	/* Debian's build traces every call otherwise: a third of its CPU time. */
-	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
-	if (!mqtt_make_lists(m)) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
-	} else if (gate_open(&m->gate,
-			   (struct gate_events){events.before_acknowledging, events.context},
-			   options->connect_timeout_us, err) &&
-		   mqtt_make_client(m, err)) {
-		*out = m;
-		return true;
-	}
-	mqtt_free(&m);
-	return false;
-}
+/* ---- addresses and lists ---- */
 
 void mqtt_ignore_proxies(void)
 {
@@ -129,25 +95,6 @@ static bool mqtt_make_lists(struct mqtt *m)
 								 : 1;
 	}
 	return true;
-}
-
-static bool mqtt_make_client(struct mqtt *m, struct error *err)
-{
-	MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
-	int code;
-
-	m->client_has_gate = false;
-	create.MQTTVersion = m->version;
-	code = MQTTAsync_createWithOptions(&m->client, m->uris[0], m->options.client_id,
-		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
-	if (code == MQTTASYNC_SUCCESS)
-		code = MQTTAsync_setCallbacks(m->client, m, mqtt_on_lost, mqtt_on_message, NULL);
-	if (code == MQTTASYNC_SUCCESS)
-		code = MQTTAsync_setDisconnected(m->client, m, mqtt_on_disconnected);
-	if (code == MQTTASYNC_SUCCESS)
-		return true;
-	return error_set(err, ERROR_FATAL, "mqtt", "could not make an MQTT client for \"%s\": %s",
-		m->options.urls[0], MQTTAsync_strerror(code));
 }
 
 void mqtt_free(struct mqtt **mqtt)
@@ -451,61 +398,6 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 	return MQTTAsync_connect(m->client, c);
 }
 
-static void mqtt_connect_for(struct mqtt *m, bool ending_session)
-{
-	MQTTProperties properties = MQTTProperties_initializer;
-	int64_t expiry_s = ending_session || m->options.probe
-				   ? 0
-				   : m->options.session_expiry_us / US_PER_SECOND;
-	struct error err;
-	int code;
-
-	pthread_mutex_lock(&m->lock);
-	CHECK(m->status.state == MQTT_DOWN);
-	m->status.state = MQTT_CONNECTING;
-	m->status.connecting_us = clock_mono_us();
-	m->status.failed = false;
-	m->status.drained = m->status.session_ended = false;
-	m->ending = false;
-	m->ending_session = ending_session;
-	m->tls_error[0] = '\0';
-	pthread_mutex_unlock(&m->lock);
-	if (m->fall_back) {
-		m->fall_back = false;
-		m->version = MQTTVERSION_3_1_1;
-		MQTTAsync_destroy(&m->client);
-		if (!mqtt_make_client(m, &err)) {
-			mqtt_set_down(m, &err);
-			return;
-		}
-	}
-	if (!mqtt_add_property(&properties, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
-		    (uint32_t)expiry_s) ||
-		!mqtt_add_property(&properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM,
-			(uint32_t)m->options.receive_maximum) ||
-		!mqtt_add_property(&properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE,
-			MQTT_PACKET_BYTES_MAX))
-		code = MQTTASYNC_FAILURE;
-	else
-		code = mqtt_start_connect(m, &properties);
-	MQTTProperties_free(&properties);
-	if (code != MQTTASYNC_SUCCESS) {
-		error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s",
-			MQTTAsync_strerror(code));
-		mqtt_set_down(m, &err);
-	}
-}
-
-void mqtt_connect(struct mqtt *m)
-{
-	mqtt_connect_for(m, false);
-}
-
-void mqtt_end_session(struct mqtt *m)
-{
-	mqtt_connect_for(m, true);
-}
-
 /* ---- losing the connection ---- */
 
 static void mqtt_on_lost(void *context, char *cause)
@@ -609,4 +501,107 @@ static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync
 	MQTTAsync_freeMessage(&message);
 	MQTTAsync_free(topic);
 	return 1; /* 0 would park it in memory, acknowledged all the same */
+}
+
+/* ---- the client ---- */
+
+static bool mqtt_make_client(struct mqtt *m, struct error *err)
+{
+	MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
+	int code;
+
+	m->client_has_gate = false;
+	create.MQTTVersion = m->version;
+	code = MQTTAsync_createWithOptions(&m->client, m->uris[0], m->options.client_id,
+		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+	if (code == MQTTASYNC_SUCCESS)
+		code = MQTTAsync_setCallbacks(m->client, m, mqtt_on_lost, mqtt_on_message, NULL);
+	if (code == MQTTASYNC_SUCCESS)
+		code = MQTTAsync_setDisconnected(m->client, m, mqtt_on_disconnected);
+	if (code == MQTTASYNC_SUCCESS)
+		return true;
+	return error_set(err, ERROR_FATAL, "mqtt", "could not make an MQTT client for \"%s\": %s",
+		m->options.urls[0], MQTTAsync_strerror(code));
+}
+
+static void mqtt_connect_for(struct mqtt *m, bool ending_session)
+{
+	MQTTProperties properties = MQTTProperties_initializer;
+	int64_t expiry_s = ending_session || m->options.probe
+				   ? 0
+				   : m->options.session_expiry_us / US_PER_SECOND;
+	struct error err;
+	int code;
+
+	pthread_mutex_lock(&m->lock);
+	CHECK(m->status.state == MQTT_DOWN);
+	m->status.state = MQTT_CONNECTING;
+	m->status.connecting_us = clock_mono_us();
+	m->status.failed = false;
+	m->status.drained = m->status.session_ended = false;
+	m->ending = false;
+	m->ending_session = ending_session;
+	m->tls_error[0] = '\0';
+	pthread_mutex_unlock(&m->lock);
+	if (m->fall_back) {
+		m->fall_back = false;
+		m->version = MQTTVERSION_3_1_1;
+		MQTTAsync_destroy(&m->client);
+		if (!mqtt_make_client(m, &err)) {
+			mqtt_set_down(m, &err);
+			return;
+		}
+	}
+	if (!mqtt_add_property(&properties, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
+		    (uint32_t)expiry_s) ||
+		!mqtt_add_property(&properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM,
+			(uint32_t)m->options.receive_maximum) ||
+		!mqtt_add_property(&properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE,
+			MQTT_PACKET_BYTES_MAX))
+		code = MQTTASYNC_FAILURE;
+	else
+		code = mqtt_start_connect(m, &properties);
+	MQTTProperties_free(&properties);
+	if (code != MQTTASYNC_SUCCESS) {
+		error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s",
+			MQTTAsync_strerror(code));
+		mqtt_set_down(m, &err);
+	}
+}
+
+void mqtt_end_session(struct mqtt *m)
+{
+	mqtt_connect_for(m, true);
+}
+
+void mqtt_connect(struct mqtt *m)
+{
+	mqtt_connect_for(m, false);
+}
+
+bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt_events events,
+	struct error *err)
+{
+	struct mqtt *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	m->options = *options;
+	m->events = events;
+	pthread_mutex_init(&m->lock, NULL);
+	m->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
+	mqtt_ignore_proxies();
+	/* Debian's build traces every call otherwise: a third of its CPU time. */
+	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
+	if (!mqtt_make_lists(m)) {
+		error_set(err, ERROR_FATAL, "memory", "out of memory");
+	} else if (gate_open(&m->gate,
+			   (struct gate_events){events.before_acknowledging, events.context},
+			   options->connect_timeout_us, err) &&
+		   mqtt_make_client(m, err)) {
+		*out = m;
+		return true;
+	}
+	mqtt_free(&m);
+	return false;
 }

@@ -57,9 +57,7 @@ struct pg_pool {
 /* How often the keeper looks whether idle connections live; borrowers look for themselves too. */
 static const int64_t pool_check_us = 30 * US_PER_SECOND;
 
-static void *pool_keep(void *context);
-
-/* ---- opening and closing ---- */
+/* ---- closing ---- */
 
 static void pool_free(struct pg_pool *p)
 {
@@ -69,42 +67,6 @@ static void pool_free(struct pg_pool *p)
 	pthread_condattr_destroy(&p->monotonic);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
-}
-
-bool pg_pool_open(struct pg_pool **out, const struct pg_pool_options *options, struct error *err)
-{
-	size_t count = (size_t)options->settings.conns_max;
-	struct pg_pool *p;
-
-	if (!pg_pool_settings_check(&options->settings, err))
-		return false;
-	p = calloc(1, sizeof(*p) + count * sizeof(p->places[0]));
-	if (p == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	p->options = *options;
-	p->places_count = count;
-	p->last = &p->first;
-	snprintf(p->setup_sql, sizeof(p->setup_sql), "SET statement_timeout = %lld",
-		(long long)(options->statement_timeout_us / US_PER_MS));
-	backoff_init(&p->backoff, 100 * US_PER_MS, 10 * US_PER_SECOND,
-		(uint64_t)clock_wall_us() ^ (uint64_t)(uintptr_t)p);
-	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&p->monotonic);
-	pthread_condattr_setclock(&p->monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->keeper_wake, &p->monotonic);
-	p->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (p->cancel_fd < 0) {
-		error_set_errno(err, ERROR_FATAL, "resources", "could not make an eventfd");
-		pool_free(p);
-		return false;
-	}
-	if (pthread_create(&p->keeper, NULL, pool_keep, p) != 0) {
-		error_set(err, ERROR_FATAL, "resources", "could not start a thread");
-		pool_free(p);
-		return false;
-	}
-	*out = p;
-	return true;
 }
 
 void pg_pool_close(struct pg_pool **pool)
@@ -422,4 +384,42 @@ static void *pool_keep(void *context)
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
+}
+
+/* ---- opening ---- */
+
+bool pg_pool_open(struct pg_pool **out, const struct pg_pool_options *options, struct error *err)
+{
+	size_t count = (size_t)options->settings.conns_max;
+	struct pg_pool *p;
+
+	if (!pg_pool_settings_check(&options->settings, err))
+		return false;
+	p = calloc(1, sizeof(*p) + count * sizeof(p->places[0]));
+	if (p == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	p->options = *options;
+	p->places_count = count;
+	p->last = &p->first;
+	snprintf(p->setup_sql, sizeof(p->setup_sql), "SET statement_timeout = %lld",
+		(long long)(options->statement_timeout_us / US_PER_MS));
+	backoff_init(&p->backoff, 100 * US_PER_MS, 10 * US_PER_SECOND,
+		(uint64_t)clock_wall_us() ^ (uint64_t)(uintptr_t)p);
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&p->monotonic);
+	pthread_condattr_setclock(&p->monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->keeper_wake, &p->monotonic);
+	p->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->cancel_fd < 0) {
+		error_set_errno(err, ERROR_FATAL, "resources", "could not make an eventfd");
+		pool_free(p);
+		return false;
+	}
+	if (pthread_create(&p->keeper, NULL, pool_keep, p) != 0) {
+		error_set(err, ERROR_FATAL, "resources", "could not start a thread");
+		pool_free(p);
+		return false;
+	}
+	*out = p;
+	return true;
 }

@@ -54,37 +54,8 @@ struct pg_session {
 	void *done_context;
 };
 
-static void session_on_io(struct ev_loop *loop, ev_io *w, int events);
-static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events);
-static void session_lost(struct pg_session *s, const struct error *why);
-static void session_watch(struct pg_session *s, int events);
 static void session_start_next(struct pg_session *s);
-static void session_finish(struct pg_session *s);
-static void session_read_last(struct pg_session *s);
 static void session_progress(struct pg_session *s);
-
-bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct pg_options *options,
-	struct pg_session_events events, struct error *err)
-{
-	struct pg_session *s = calloc(1, sizeof(*s));
-
-	if (s == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
-	s->loop = loop;
-	s->options = *options;
-	s->events = events;
-	s->timeout_us = 60 * US_PER_SECOND;
-	pg_setup_sql(options, s->setup_sql);
-	ev_init(&s->io, session_on_io);
-	ev_init(&s->timer, session_on_timer);
-	s->io.data = s->timer.data = s;
-	if (!pg_hosts_new(&s->hosts, options, err)) {
-		free(s);
-		return false;
-	}
-	*out = s;
-	return true;
-}
 
 void pg_session_free(struct pg_session **session)
 {
@@ -147,6 +118,34 @@ static void session_start_timer(struct pg_session *s, int64_t us)
 	ev_timer_start(s->loop, &s->timer);
 }
 
+static void session_refused(const struct pg_session *s, struct error *err)
+{
+	pg_error_from_connecting(err, s->conn);
+	pg_tls_note(err);
+}
+
+/*
+ * COMMIT is on its way, and may succeed. If it has not begun when our patience ends, what comes
+ * before it is too slow; whoever connects next ends that process, or reads that it was done.
+ */
+static bool session_is_uncertain(const struct pg_session *s, const struct error *err)
+{
+	return s->state == SESSION_RUNNING && s->commit_sent &&
+	       (!err->slow || s->at >= s->commit_at);
+}
+
+static void session_watch(struct pg_session *s, int events)
+{
+	int fd = PQsocket(s->conn);
+
+	if (ev_is_active(&s->io) && s->io.fd == fd &&
+		(s->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(s->loop, &s->io);
+	ev_io_set(&s->io, fd, events);
+	ev_io_start(s->loop, &s->io);
+}
+
 /* The next host, each with a time of its own. */
 static void session_try_host(struct pg_session *s)
 {
@@ -162,12 +161,76 @@ static void session_try_host(struct pg_session *s)
 	session_watch(s, EV_WRITE); /* libpq: as if PQconnectPoll() had said WRITING */
 }
 
+/* why: NULL = what libpq says. */
+static void session_lost(struct pg_session *s, const struct error *why)
+{
+	bool connecting = s->state == SESSION_CONNECTING || s->state == SESSION_SETUP;
+	struct error err;
+
+	if (why != NULL)
+		err = *why;
+	else if (s->conn == NULL || (s->failed && s->state == SESSION_SETUP))
+		err = s->failure;
+	else if (s->state == SESSION_CONNECTING)
+		session_refused(s, &err);
+	else
+		pg_error_from_connection(&err, s->conn);
+	if (session_is_uncertain(s, &err)) {
+		err.kind = ERROR_UNCERTAIN;
+		if (err.slow)
+			error_hint(&err,
+				"COMMIT does not end: where synchronous_standby_names is set, see "
+				"whether a standby is there");
+	}
+	if (s->state == SESSION_RUNNING && !s->failed)
+		s->failed_request = s->at;
+	pg_session_close(s);
+	if (connecting && pg_hosts_failed(s->hosts, &err)) {
+		session_try_host(s);
+		return;
+	}
+	s->events.on_lost(s->events.context, &err);
+}
+
+static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct pg_session *s = w->data;
+	struct error err;
+
+	(void)loop;
+	(void)events;
+	error_set(&err, ERROR_TRANSIENT, s->state == SESSION_RUNNING ? "timeout" : "connection",
+		"no answer from PostgreSQL in time");
+	err.slow = true;
+	session_lost(s, s->conn == NULL ? NULL : &err);
+}
+
 /* Events are delivered from the loop, never from within the caller's own call. */
 void pg_session_open(struct pg_session *s)
 {
 	CHECK(s->state == SESSION_CLOSED);
 	pg_hosts_begin_round(s->hosts);
 	session_try_host(s);
+}
+
+static void session_finish(struct pg_session *s)
+{
+	void (*on_done)(void *, const struct error *) = s->on_done;
+	bool setup = s->state == SESSION_SETUP;
+
+	if (setup && s->failed) {
+		session_lost(s, NULL);
+		return;
+	}
+	s->state = SESSION_READY;
+	ev_timer_stop(s->loop, &s->timer);
+	session_watch(s, EV_READ);
+	if (setup) {
+		pg_hosts_taken(s->hosts);
+		s->events.on_ready(s->events.context);
+	} else {
+		on_done(s->done_context, s->failed ? &s->failure : NULL);
+	}
 }
 
 static void session_poll_connect(struct pg_session *s)
@@ -216,128 +279,7 @@ static void session_poll_connect(struct pg_session *s)
 	session_lost(s, NULL);
 }
 
-static void session_refused(const struct pg_session *s, struct error *err)
-{
-	pg_error_from_connecting(err, s->conn);
-	pg_tls_note(err);
-}
-
-/*
- * COMMIT is on its way, and may succeed. If it has not begun when our patience ends, what comes
- * before it is too slow; whoever connects next ends that process, or reads that it was done.
- */
-static bool session_is_uncertain(const struct pg_session *s, const struct error *err)
-{
-	return s->state == SESSION_RUNNING && s->commit_sent &&
-	       (!err->slow || s->at >= s->commit_at);
-}
-
-/* why: NULL = what libpq says. */
-static void session_lost(struct pg_session *s, const struct error *why)
-{
-	bool connecting = s->state == SESSION_CONNECTING || s->state == SESSION_SETUP;
-	struct error err;
-
-	if (why != NULL)
-		err = *why;
-	else if (s->conn == NULL || (s->failed && s->state == SESSION_SETUP))
-		err = s->failure;
-	else if (s->state == SESSION_CONNECTING)
-		session_refused(s, &err);
-	else
-		pg_error_from_connection(&err, s->conn);
-	if (session_is_uncertain(s, &err)) {
-		err.kind = ERROR_UNCERTAIN;
-		if (err.slow)
-			error_hint(&err,
-				"COMMIT does not end: where synchronous_standby_names is set, see "
-				"whether a standby is there");
-	}
-	if (s->state == SESSION_RUNNING && !s->failed)
-		s->failed_request = s->at;
-	pg_session_close(s);
-	if (connecting && pg_hosts_failed(s->hosts, &err)) {
-		session_try_host(s);
-		return;
-	}
-	s->events.on_lost(s->events.context, &err);
-}
-
-static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events)
-{
-	struct pg_session *s = w->data;
-	struct error err;
-
-	(void)loop;
-	(void)events;
-	error_set(&err, ERROR_TRANSIENT, s->state == SESSION_RUNNING ? "timeout" : "connection",
-		"no answer from PostgreSQL in time");
-	err.slow = true;
-	session_lost(s, s->conn == NULL ? NULL : &err);
-}
-
-static void session_watch(struct pg_session *s, int events)
-{
-	int fd = PQsocket(s->conn);
-
-	if (ev_is_active(&s->io) && s->io.fd == fd &&
-		(s->io.events & (EV_READ | EV_WRITE)) == events)
-		return;
-	ev_io_stop(s->loop, &s->io);
-	ev_io_set(&s->io, fd, events);
-	ev_io_start(s->loop, &s->io);
-}
-
-static void session_on_io(struct ev_loop *loop, ev_io *w, int events)
-{
-	struct pg_session *s = w->data;
-
-	(void)loop;
-	if (s->state == SESSION_CONNECTING) {
-		session_poll_connect(s);
-		return;
-	}
-	if ((events & EV_READ) && PQconsumeInput(s->conn) != 1) {
-		if (s->state == SESSION_RUNNING)
-			session_read_last(s);
-		session_lost(s, NULL);
-		return;
-	}
-	if ((events & EV_READ) && s->state == SESSION_RUNNING)
-		session_start_timer(s, s->timeout_us);
-	if (s->state == SESSION_READY) {
-		/* Nothing was asked for: a notice, or the end of the connection. */
-		PGresult *result = PQisBusy(s->conn) ? NULL : PQgetResult(s->conn);
-
-		PQclear(result);
-		if (PQstatus(s->conn) == CONNECTION_BAD)
-			session_lost(s, NULL);
-		return;
-	}
-	session_progress(s);
-}
-
 /* ---- running ---- */
-
-static void session_finish(struct pg_session *s)
-{
-	void (*on_done)(void *, const struct error *) = s->on_done;
-	bool setup = s->state == SESSION_SETUP;
-
-	if (setup && s->failed) {
-		session_lost(s, NULL);
-		return;
-	}
-	s->state = SESSION_READY;
-	ev_timer_stop(s->loop, &s->timer);
-	session_watch(s, EV_READ);
-	if (setup) {
-		pg_hosts_taken(s->hosts);
-		s->events.on_ready(s->events.context);
-	} else {
-		on_done(s->done_context, s->failed ? &s->failure : NULL);
-	}
-}
 
 void pg_session_run(struct pg_session *s, const struct pg_request *requests, size_t count,
 	void (*on_done)(void *context, const struct error *err), void *context)
@@ -604,4 +546,58 @@ static void session_progress(struct pg_session *s)
 		session_lost(s, NULL);
 	else
 		session_watch(s, EV_READ | (unsent > 0 || s->copying ? EV_WRITE : 0));
+}
+
+/* ---- events ---- */
+
+static void session_on_io(struct ev_loop *loop, ev_io *w, int events)
+{
+	struct pg_session *s = w->data;
+
+	(void)loop;
+	if (s->state == SESSION_CONNECTING) {
+		session_poll_connect(s);
+		return;
+	}
+	if ((events & EV_READ) && PQconsumeInput(s->conn) != 1) {
+		if (s->state == SESSION_RUNNING)
+			session_read_last(s);
+		session_lost(s, NULL);
+		return;
+	}
+	if ((events & EV_READ) && s->state == SESSION_RUNNING)
+		session_start_timer(s, s->timeout_us);
+	if (s->state == SESSION_READY) {
+		/* Nothing was asked for: a notice, or the end of the connection. */
+		PGresult *result = PQisBusy(s->conn) ? NULL : PQgetResult(s->conn);
+
+		PQclear(result);
+		if (PQstatus(s->conn) == CONNECTION_BAD)
+			session_lost(s, NULL);
+		return;
+	}
+	session_progress(s);
+}
+
+bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct pg_options *options,
+	struct pg_session_events events, struct error *err)
+{
+	struct pg_session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	s->loop = loop;
+	s->options = *options;
+	s->events = events;
+	s->timeout_us = 60 * US_PER_SECOND;
+	pg_setup_sql(options, s->setup_sql);
+	ev_init(&s->io, session_on_io);
+	ev_init(&s->timer, session_on_timer);
+	s->io.data = s->timer.data = s;
+	if (!pg_hosts_new(&s->hosts, options, err)) {
+		free(s);
+		return false;
+	}
+	*out = s;
+	return true;
 }

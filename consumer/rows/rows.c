@@ -7,12 +7,6 @@
  * flags. */
 enum { FLAGS_NAMES_MAX = ROWS_INDEX_BYTES_MAX - 64 };
 
-static bool rows_events(struct rows_work *w);
-static bool rows_generic(struct rows_work *w);
-static bool rows_answer(struct rows_work *w);
-static bool rows_half(struct rows_work *w);
-static bool rows_transaction(struct rows_work *w);
-
 static bool rows_full(struct error *err)
 {
 	return error_set(err, ERROR_FULL, "arena_full", "no room for the rows of a message");
@@ -39,33 +33,6 @@ static const char *rows_skip(const struct rows_work *w)
 	if (!b->options.results_all && rows_is_empty_result(m) && m->request == NULL)
 		return "empty_result";
 	return NULL;
-}
-
-bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
-	struct rows_result *out, struct error *err)
-{
-	struct rows_work w = {.builder = b, .message = m, .arena = arena, .out = out};
-
-	*out = (struct rows_result){.first = NULL};
-	if (!slice_is_absent(m->entity))
-		return rows_store(&w, err);
-	if (!rows_settle_payload(&w) || !rows_settle_name(&w))
-		return rows_full(err);
-	out->skipped = rows_skip(&w);
-	if (out->skipped != NULL) {
-		rows_note_skipped(&w);
-		return true;
-	}
-	w.schema = schemas_find(b->schemas, m->version, m->type, m->action);
-	if (!rows_events(&w))
-		return rows_full(err);
-	/* No description, or it found nothing to make a row of: the message as it is. */
-	if (out->first == NULL && !rows_generic(&w))
-		return rows_full(err);
-	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w) || !rows_name_answer(&w) ||
-		w.full)
-		return rows_full(err);
-	return rows_fit_indexes(out, err);
 }
 
 /* ---- identity ---- */
@@ -572,4 +539,31 @@ static bool rows_transaction(struct rows_work *w)
 	t->row->cells[TABLE_transactions_flags].number |= flags;
 	w->out->transaction = t;
 	return rows_set_readings(w, event, flags);
+}
+
+bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
+	struct rows_result *out, struct error *err)
+{
+	struct rows_work w = {.builder = b, .message = m, .arena = arena, .out = out};
+
+	*out = (struct rows_result){.first = NULL};
+	if (!slice_is_absent(m->entity))
+		return rows_store(&w, err);
+	if (!rows_settle_payload(&w) || !rows_settle_name(&w))
+		return rows_full(err);
+	out->skipped = rows_skip(&w);
+	if (out->skipped != NULL) {
+		rows_note_skipped(&w);
+		return true;
+	}
+	w.schema = schemas_find(b->schemas, m->version, m->type, m->action);
+	if (!rows_events(&w))
+		return rows_full(err);
+	/* No description, or it found nothing to make a row of: the message as it is. */
+	if (out->first == NULL && !rows_generic(&w))
+		return rows_full(err);
+	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w) || !rows_name_answer(&w) ||
+		w.full)
+		return rows_full(err);
+	return rows_fit_indexes(out, err);
 }

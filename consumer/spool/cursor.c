@@ -34,12 +34,6 @@ struct spool_cursor {
 	uint64_t missing_known; /* of reader.missing, what is reported */
 };
 
-static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err);
-static void cursor_refresh(struct spool_cursor *c);
-static void cursor_close_segment(struct spool_cursor *c);
-static void cursor_count(struct spool_cursor *c, struct record *r);
-static void cursor_report_damage(struct spool_cursor *c, uint64_t records);
-
 bool spool_cursor_open(struct spool_cursor **out, struct spool *spool, struct error *err)
 {
 	struct spool_cursor *c = calloc(1, sizeof(*c));
@@ -60,14 +54,6 @@ bool spool_cursor_open_to_peek(struct spool_cursor **out, struct spool *spool, u
 	(*out)->peeks = true;
 	(*out)->position = seq;
 	return true;
-}
-
-void spool_cursor_close(struct spool_cursor **cursor)
-{
-	if (*cursor != NULL)
-		cursor_close_segment(*cursor);
-	free(*cursor);
-	*cursor = NULL;
 }
 
 static bool cursor_is_beyond(uint64_t seq, uint64_t highest, struct error *err)
@@ -194,29 +180,6 @@ bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, s
 	return true;
 }
 
-bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out, struct error *err)
-{
-	struct spool *s = c->spool;
-	uint64_t highest, oldest;
-
-	cursor_close_segment(c);
-	pthread_mutex_lock(&s->lock);
-	highest = s->next_seq - 1;
-	/* What is to be read again must not be removed meanwhile. */
-	if (seq < s->released_seq)
-		s->released_seq = seq;
-	oldest = s->segments_count > 0 ? s->segments[0].follows.seq : s->end.seq;
-	*lost_out = oldest > seq ? oldest - seq : 0;
-	pthread_mutex_unlock(&s->lock);
-	if (cursor_is_beyond(seq, highest, err))
-		return false;
-	c->position = c->follows = seq;
-	c->had = (struct position){.seq = seq};
-	if (c->known.counted && c->known.seq == seq)
-		c->had = c->known;
-	return true;
-}
-
 void spool_cursor_drop_window(struct spool_cursor *c)
 {
 	segment_reader_drop_window(&c->reader);
@@ -244,6 +207,184 @@ static void cursor_count(struct spool_cursor *c, struct record *r)
 	r->link.log = c->log;
 	if (r->seq > c->position || r->seq == c->follows)
 		c->had = c->log;
+}
+
+uint64_t spool_count_newer(struct spool *s, uint64_t seq)
+{
+	uint64_t count = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count; i++) {
+		const struct spool_segment *segment = &s->segments[i];
+		uint64_t from = seq >= segment->first_seq ? seq : segment->first_seq - 1;
+
+		count += segment->last_seq > from ? segment->last_seq - from : 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return count;
+}
+
+/* Unpacking a segment for one time of receipt is not worth it: that of its first record will do. */
+static bool cursor_peek_archive(struct spool *s, uint64_t seq, int64_t *received_us_out)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count; i++) {
+		if (s->segments[i].last_seq > seq) {
+			found = s->segments[i].archived;
+			if (found)
+				*received_us_out = s->segments[i].first_received_us;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+/* Under the lock: up to here the segment may be read. What waits for a sync is not shown: the
+ * database must never have what the log may yet lose. */
+static uint64_t cursor_readable(const struct spool *s, const struct spool_segment *segment)
+{
+	return segment->last_seq < s->last_seq ? segment->last_seq : s->last_seq;
+}
+
+static void cursor_close_segment(struct spool_cursor *c)
+{
+	segment_reader_drop_window(&c->reader);
+	(void)fs_close(&c->fd, c->path, NULL);
+}
+
+/* All that was readable is read: more may be there by now, or the segment is done with. */
+static void cursor_refresh(struct spool_cursor *c)
+{
+	struct spool *s = c->spool;
+	bool last = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = s->segments_count; i-- > 0;) {
+		if (s->segments[i].first_seq == c->reader.header.first_seq) {
+			c->stop_seq = cursor_readable(s, &s->segments[i]);
+			if (!s->segments[i].archived)
+				c->reader.size = s->segments[i].end_offset;
+			last = i + 1 == s->segments_count;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!last && c->reader.last_seq >= c->stop_seq)
+		cursor_close_segment(c);
+}
+
+/* The first segment that holds something newer than the position. */
+static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
+{
+	struct spool *s = c->spool;
+	struct spool_segment segment = {.first_seq = 0};
+	bool found = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->segments_count && !found; i++) {
+		if (cursor_readable(s, &s->segments[i]) > c->position) {
+			found = true;
+			segment = s->segments[i];
+			c->stop_seq = cursor_readable(s, &segment);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!found)
+		return SPOOL_EMPTY;
+	c->fd = spool_open_segment(s, &segment, c->path, err);
+	if (c->fd < 0)
+		return SPOOL_ERROR;
+	c->missing_known = c->log_missing = 0;
+	if (!segment_reader_init(&c->reader, c->fd, c->path, err)) {
+		cursor_close_segment(c);
+		return SPOOL_ERROR;
+	}
+	c->log = c->reader.header.follows;
+	/* Just before the segment, perhaps at a number that was left out. */
+	if (c->log.seq <= c->follows && c->follows < c->reader.header.first_seq)
+		c->had = c->log;
+	/* Reading ahead of the writer would be for nothing. */
+	if (!segment.archived)
+		c->reader.size = segment.end_offset;
+	return SPOOL_RECORD;
+}
+
+bool spool_received_newer(struct spool *s, uint64_t seq, int64_t *received_us_out)
+{
+	struct spool_cursor c = {.spool = s, .peeks = true, .fd = -1, .position = seq};
+	struct arena arena;
+	struct record r;
+	bool found;
+
+	if (cursor_peek_archive(s, seq, received_us_out))
+		return true;
+	if (!arena_init(&arena, CURSOR_PEEK_BYTES, 0))
+		return false;
+	found = spool_cursor_next(&c, &arena, &r, NULL) == SPOOL_RECORD;
+	if (found)
+		*received_us_out = r.received_us;
+	cursor_close_segment(&c);
+	arena_fini(&arena);
+	return found;
+}
+
+bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out, struct error *err)
+{
+	struct spool *s = c->spool;
+	uint64_t highest, oldest;
+
+	cursor_close_segment(c);
+	pthread_mutex_lock(&s->lock);
+	highest = s->next_seq - 1;
+	/* What is to be read again must not be removed meanwhile. */
+	if (seq < s->released_seq)
+		s->released_seq = seq;
+	oldest = s->segments_count > 0 ? s->segments[0].follows.seq : s->end.seq;
+	*lost_out = oldest > seq ? oldest - seq : 0;
+	pthread_mutex_unlock(&s->lock);
+	if (cursor_is_beyond(seq, highest, err))
+		return false;
+	c->position = c->follows = seq;
+	c->had = (struct position){.seq = seq};
+	if (c->known.counted && c->known.seq == seq)
+		c->had = c->known;
+	return true;
+}
+
+void spool_cursor_close(struct spool_cursor **cursor)
+{
+	if (*cursor != NULL)
+		cursor_close_segment(*cursor);
+	free(*cursor);
+	*cursor = NULL;
+}
+
+/* Once per segment and find; the file gets a second name, under which nothing removes it. */
+static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
+{
+	struct spool *s = c->spool;
+	char bad[SPOOL_PATH_BYTES + 8];
+
+	c->missing_known += records;
+	if (c->peeks)
+		return;
+	snprintf(bad, sizeof(bad), "%s.bad", c->path);
+	pthread_mutex_lock(&s->lock);
+	s->damaged_records += records;
+	for (size_t i = 0; i < s->segments_count; i++) {
+		if (s->segments[i].first_seq == c->reader.header.first_seq)
+			s->segments[i].damaged = true;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (link(c->path, bad) != 0 && errno != EEXIST)
+		log_warn("spool_bad_not_kept", "could not give the damaged segment a second name",
+			"path=%s errno=%d", LOG_VALUE(bad), errno);
+	log_error("spool_damaged", "records in a segment are damaged and were passed over",
+		"path=%s records=%" PRIu64 " after_seq=%" PRIu64 " kept_as=%s", LOG_VALUE(c->path),
+		records, c->position, LOG_VALUE(bad));
 }
 
 enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, struct record *out,
@@ -288,151 +429,4 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 		cursor_refresh(c);
 	}
 	return SPOOL_EMPTY;
-}
-
-uint64_t spool_count_newer(struct spool *s, uint64_t seq)
-{
-	uint64_t count = 0;
-
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->segments_count; i++) {
-		const struct spool_segment *segment = &s->segments[i];
-		uint64_t from = seq >= segment->first_seq ? seq : segment->first_seq - 1;
-
-		count += segment->last_seq > from ? segment->last_seq - from : 0;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return count;
-}
-
-/* Unpacking a segment for one time of receipt is not worth it: that of its first record will do. */
-static bool cursor_peek_archive(struct spool *s, uint64_t seq, int64_t *received_us_out)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->segments_count; i++) {
-		if (s->segments[i].last_seq > seq) {
-			found = s->segments[i].archived;
-			if (found)
-				*received_us_out = s->segments[i].first_received_us;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&s->lock);
-	return found;
-}
-
-bool spool_received_newer(struct spool *s, uint64_t seq, int64_t *received_us_out)
-{
-	struct spool_cursor c = {.spool = s, .peeks = true, .fd = -1, .position = seq};
-	struct arena arena;
-	struct record r;
-	bool found;
-
-	if (cursor_peek_archive(s, seq, received_us_out))
-		return true;
-	if (!arena_init(&arena, CURSOR_PEEK_BYTES, 0))
-		return false;
-	found = spool_cursor_next(&c, &arena, &r, NULL) == SPOOL_RECORD;
-	if (found)
-		*received_us_out = r.received_us;
-	cursor_close_segment(&c);
-	arena_fini(&arena);
-	return found;
-}
-
-/* Under the lock: up to here the segment may be read. What waits for a sync is not shown: the
- * database must never have what the log may yet lose. */
-static uint64_t cursor_readable(const struct spool *s, const struct spool_segment *segment)
-{
-	return segment->last_seq < s->last_seq ? segment->last_seq : s->last_seq;
-}
-
-/* The first segment that holds something newer than the position. */
-static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
-{
-	struct spool *s = c->spool;
-	struct spool_segment segment = {.first_seq = 0};
-	bool found = false;
-
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->segments_count && !found; i++) {
-		if (cursor_readable(s, &s->segments[i]) > c->position) {
-			found = true;
-			segment = s->segments[i];
-			c->stop_seq = cursor_readable(s, &segment);
-		}
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (!found)
-		return SPOOL_EMPTY;
-	c->fd = spool_open_segment(s, &segment, c->path, err);
-	if (c->fd < 0)
-		return SPOOL_ERROR;
-	c->missing_known = c->log_missing = 0;
-	if (!segment_reader_init(&c->reader, c->fd, c->path, err)) {
-		cursor_close_segment(c);
-		return SPOOL_ERROR;
-	}
-	c->log = c->reader.header.follows;
-	/* Just before the segment, perhaps at a number that was left out. */
-	if (c->log.seq <= c->follows && c->follows < c->reader.header.first_seq)
-		c->had = c->log;
-	/* Reading ahead of the writer would be for nothing. */
-	if (!segment.archived)
-		c->reader.size = segment.end_offset;
-	return SPOOL_RECORD;
-}
-
-/* All that was readable is read: more may be there by now, or the segment is done with. */
-static void cursor_refresh(struct spool_cursor *c)
-{
-	struct spool *s = c->spool;
-	bool last = false;
-
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = s->segments_count; i-- > 0;) {
-		if (s->segments[i].first_seq == c->reader.header.first_seq) {
-			c->stop_seq = cursor_readable(s, &s->segments[i]);
-			if (!s->segments[i].archived)
-				c->reader.size = s->segments[i].end_offset;
-			last = i + 1 == s->segments_count;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (!last && c->reader.last_seq >= c->stop_seq)
-		cursor_close_segment(c);
-}
-
-static void cursor_close_segment(struct spool_cursor *c)
-{
-	segment_reader_drop_window(&c->reader);
-	(void)fs_close(&c->fd, c->path, NULL);
-}
-
-/* Once per segment and find; the file gets a second name, under which nothing removes it. */
-static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
-{
-	struct spool *s = c->spool;
-	char bad[SPOOL_PATH_BYTES + 8];
-
-	c->missing_known += records;
-	if (c->peeks)
-		return;
-	snprintf(bad, sizeof(bad), "%s.bad", c->path);
-	pthread_mutex_lock(&s->lock);
-	s->damaged_records += records;
-	for (size_t i = 0; i < s->segments_count; i++) {
-		if (s->segments[i].first_seq == c->reader.header.first_seq)
-			s->segments[i].damaged = true;
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (link(c->path, bad) != 0 && errno != EEXIST)
-		log_warn("spool_bad_not_kept", "could not give the damaged segment a second name",
-			"path=%s errno=%d", LOG_VALUE(bad), errno);
-	log_error("spool_damaged", "records in a segment are damaged and were passed over",
-		"path=%s records=%" PRIu64 " after_seq=%" PRIu64 " kept_as=%s", LOG_VALUE(c->path),
-		records, c->position, LOG_VALUE(bad));
 }

@@ -9,65 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void spool_write_closed(struct spool *s);
-static bool spool_begin_first(struct spool *s, struct error *err);
-static bool spool_remove_empty(struct spool *s, struct error *err);
-
-bool spool_open(struct spool **out, const struct spool_options *options, struct error *err)
-{
-	struct spool *s = calloc(1, sizeof(*s));
-
-	if (s == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory opening the log");
-	s->options = *options;
-	s->lock_fd = s->active_fd = -1;
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->changed, NULL);
-	pthread_cond_init(&s->synced, NULL);
-	pthread_cond_init(&s->archiver_wake, NULL);
-	if (strlen(options->dir) >= sizeof(s->dir)) {
-		error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
-		goto fail;
-	}
-	snprintf(s->dir, sizeof(s->dir), "%s", options->dir);
-	if (!fs_make_dir(s->dir, err) || !spool_lock_folder(s->dir, &s->lock_fd, err) ||
-		!spool_load_identity(s, err) || !spool_recover(s, err))
-		goto fail;
-	if (!spool_reserve_make(s->dir, err) || !spool_adopt_spare(s, err) ||
-		!spool_begin_first(s, err) || !spool_keeper_start(s, err) ||
-		!spool_archiver_start(s, err))
-		goto fail;
-	*out = s;
-	return true;
-fail:
-	s->broken = true; /* nothing was appended: there is nothing to close properly */
-	spool_close(&s);
-	return false;
-}
-
-void spool_close(struct spool **spool)
-{
-	struct spool *s = *spool;
-
-	*spool = NULL;
-	if (s == NULL)
-		return;
-	spool_archiver_stop(s);
-	spool_keeper_stop(s);
-	if (!s->broken && !s->failed)
-		spool_write_closed(s);
-	(void)fs_close(&s->active_fd, s->active_path, NULL);
-	if (s->lock_fd >= 0)
-		close(s->lock_fd);
-	pthread_cond_destroy(&s->archiver_wake);
-	pthread_cond_destroy(&s->synced);
-	pthread_cond_destroy(&s->changed);
-	pthread_mutex_destroy(&s->lock);
-	free(s->segments_base);
-	free(s->buffer);
-	free(s);
-}
-
 /* The segment at the end that had no records: the one that was begun says what it said. */
 static bool spool_remove_empty(struct spool *s, struct error *err)
 {
@@ -101,6 +42,29 @@ static void spool_write_closed(struct spool *s)
 	/* Of what is left of it, for spool_new_identity(). */
 	if (!spool_reserve_make(s->dir, &err))
 		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
+}
+
+void spool_close(struct spool **spool)
+{
+	struct spool *s = *spool;
+
+	*spool = NULL;
+	if (s == NULL)
+		return;
+	spool_archiver_stop(s);
+	spool_keeper_stop(s);
+	if (!s->broken && !s->failed)
+		spool_write_closed(s);
+	(void)fs_close(&s->active_fd, s->active_path, NULL);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	pthread_cond_destroy(&s->archiver_wake);
+	pthread_cond_destroy(&s->synced);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	free(s->segments_base);
+	free(s->buffer);
+	free(s);
 }
 
 struct uuid spool_identity(const struct spool *s)
@@ -212,6 +176,38 @@ static bool spool_begin_first(struct spool *s, struct error *err)
 	}
 	(void)spool_out_of_room(s, true, &failure);
 	return true;
+}
+
+bool spool_open(struct spool **out, const struct spool_options *options, struct error *err)
+{
+	struct spool *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory opening the log");
+	s->options = *options;
+	s->lock_fd = s->active_fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	pthread_cond_init(&s->synced, NULL);
+	pthread_cond_init(&s->archiver_wake, NULL);
+	if (strlen(options->dir) >= sizeof(s->dir)) {
+		error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
+		goto fail;
+	}
+	snprintf(s->dir, sizeof(s->dir), "%s", options->dir);
+	if (!fs_make_dir(s->dir, err) || !spool_lock_folder(s->dir, &s->lock_fd, err) ||
+		!spool_load_identity(s, err) || !spool_recover(s, err))
+		goto fail;
+	if (!spool_reserve_make(s->dir, err) || !spool_adopt_spare(s, err) ||
+		!spool_begin_first(s, err) || !spool_keeper_start(s, err) ||
+		!spool_archiver_start(s, err))
+		goto fail;
+	*out = s;
+	return true;
+fail:
+	s->broken = true; /* nothing was appended: there is nothing to close properly */
+	spool_close(&s);
+	return false;
 }
 
 /*

@@ -17,26 +17,6 @@ static const int64_t KEEPER_BEAT_US = 10 * US_PER_SECOND;
 static const int64_t KEEPER_FULL_BEAT_US = US_PER_SECOND; /* whether there is room by now */
 static const int64_t KEEPER_LEFT_OVER_US = US_PER_SECOND;
 
-static void *keeper_main(void *context);
-static bool keeper_spare(struct spool *s);
-static bool keeper_remove(struct spool *s);
-static bool keeper_try_again(struct spool *s);
-static bool keeper_sync(struct spool *s, int64_t *synced_us);
-static bool keeper_sync_left_over(struct spool *s, int64_t *synced_us);
-static void keeper_wait(struct spool *s);
-
-bool spool_keeper_start(struct spool *s, struct error *err)
-{
-	int failed = pthread_create(&s->keeper, NULL, keeper_main, s);
-
-	if (failed != 0) {
-		errno = failed;
-		return error_set_errno(err, ERROR_FATAL, "thread", "could not start a thread");
-	}
-	s->keeper_runs = true;
-	return true;
-}
-
 void spool_keeper_stop(struct spool *s)
 {
 	if (!s->keeper_runs)
@@ -47,27 +27,6 @@ void spool_keeper_stop(struct spool *s)
 	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->keeper, NULL);
 	s->keeper_runs = false;
-}
-
-/* Each step is called under the lock, gives it up for I/O, and says whether it did something. */
-static void *keeper_main(void *context)
-{
-	struct spool *s = context;
-	int64_t synced_us = clock_mono_us();
-
-	pthread_mutex_lock(&s->lock);
-	while (!s->stop_keeper && !s->failed) {
-		bool busy = keeper_remove(s);
-
-		busy |= keeper_spare(s);
-		busy |= keeper_try_again(s);
-		busy |= keeper_sync(s, &synced_us);
-		busy |= keeper_sync_left_over(s, &synced_us);
-		if (!busy && !s->stop_keeper && !s->failed)
-			keeper_wait(s);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
 }
 
 /* A disk that was full is looked at again now and then: nobody tells when there is room. */
@@ -244,4 +203,37 @@ static void keeper_wait(struct spool *s)
 		until.tv_nsec -= 1000000000;
 	}
 	pthread_cond_timedwait(&s->changed, &s->lock, &until);
+}
+
+/* Each step is called under the lock, gives it up for I/O, and says whether it did something. */
+static void *keeper_main(void *context)
+{
+	struct spool *s = context;
+	int64_t synced_us = clock_mono_us();
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop_keeper && !s->failed) {
+		bool busy = keeper_remove(s);
+
+		busy |= keeper_spare(s);
+		busy |= keeper_try_again(s);
+		busy |= keeper_sync(s, &synced_us);
+		busy |= keeper_sync_left_over(s, &synced_us);
+		if (!busy && !s->stop_keeper && !s->failed)
+			keeper_wait(s);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+bool spool_keeper_start(struct spool *s, struct error *err)
+{
+	int failed = pthread_create(&s->keeper, NULL, keeper_main, s);
+
+	if (failed != 0) {
+		errno = failed;
+		return error_set_errno(err, ERROR_FATAL, "thread", "could not start a thread");
+	}
+	s->keeper_runs = true;
+	return true;
 }

@@ -26,12 +26,6 @@ static const uint64_t RECOVER_SKIP = UINT64_C(1) << 32;
 /* A window and the largest record. */
 enum { RECOVER_ARENA_BYTES = 64 * 1024 * 1024 };
 
-static bool recover_list(struct spool *s, struct error *err);
-static bool recover_headers(struct spool *s, struct error *err);
-static bool recover_last(struct spool *s, struct error *err);
-static bool recover_closed(struct spool *s, bool *clean_out, struct position *closed_out,
-	struct error *err);
-
 /* Records at the end of a log that was closed properly are gone. */
 static void recover_lost(struct spool *s, const struct position *closed)
 {
@@ -63,27 +57,6 @@ static bool recover_numbers(struct spool *s, bool clean, const struct position *
 	s->left_out = found && !clean;
 	if (s->left_out)
 		s->next_seq += RECOVER_SKIP;
-	return true;
-}
-
-bool spool_recover(struct spool *s, struct error *err)
-{
-	struct position closed;
-	bool clean = false;
-
-	if (!recover_list(s, err) || !recover_headers(s, err) || !recover_last(s, err) ||
-		!recover_closed(s, &clean, &closed, err) ||
-		!recover_numbers(s, clean, &closed, err))
-		return false;
-	/* What is not known of what was is counted from here on. */
-	if (!s->end.counted)
-		s->end = (struct position){.seq = s->end.seq, .counted = true};
-	if (!s->end.digested) {
-		s->end.digested = true;
-		s->end.digest_from = s->next_seq;
-		s->end.digest = 0;
-	}
-	s->last_seq = s->durable_seq = s->synced_seq = s->end.seq;
 	return true;
 }
 
@@ -339,4 +312,25 @@ static bool recover_closed(struct spool *s, bool *clean_out, struct position *cl
 	*clean_out = recover_parse_closed(text, closed_out);
 	free(text);
 	return fs_unlink(path, err) && fs_sync_dir(s->dir, err);
+}
+
+bool spool_recover(struct spool *s, struct error *err)
+{
+	struct position closed;
+	bool clean = false;
+
+	if (!recover_list(s, err) || !recover_headers(s, err) || !recover_last(s, err) ||
+		!recover_closed(s, &clean, &closed, err) ||
+		!recover_numbers(s, clean, &closed, err))
+		return false;
+	/* What is not known of what was is counted from here on. */
+	if (!s->end.counted)
+		s->end = (struct position){.seq = s->end.seq, .counted = true};
+	if (!s->end.digested) {
+		s->end.digested = true;
+		s->end.digest_from = s->next_seq;
+		s->end.digest = 0;
+	}
+	s->last_seq = s->durable_seq = s->synced_seq = s->end.seq;
+	return true;
 }

@@ -14,6 +14,7 @@ import complexity
 import layers
 import links
 import migrations
+import order
 import readme
 import reasons
 import style
@@ -193,6 +194,23 @@ class Complexity(Tree):
         self.assertEqual(complexity.check(self.root, {"consumer/base/a.c": {"f": 16}}), [])
         self.assertIn("is no exception", complexity.check(
             self.root, {"consumer/base/a.c": {"f": 16, "g": 17}})[0])
+
+
+class Order(Tree):
+    def check(self, text):
+        self.write("consumer/base/a.c", text)
+        return order.check(self.root)
+
+    def test_only_a_circle_needs_a_declaration(self):
+        low = "static int low(int x)\n{\n\treturn x;\n}\n"
+        high = "int high(void)\n{\n\treturn low(1); /* low() */\n}\n"
+        self.assertEqual(self.check(low + high), [])
+        self.assertEqual(self.check("static int low(int x);\n" + high + low), [
+            "consumer/base/a.c:1: low() needs no declaration: put it before what calls it"])
+        again = "static int low(int x)\n{\n\treturn x > 0 ? high() : x;\n}\n"
+        self.assertEqual(self.check("static int low(int x);\n" + high + again), [])
+        self.assertEqual(self.check(
+            "static int low(int x) __attribute__((pure));\n" + low + high), [])
 
 
 class Style(Tree):
