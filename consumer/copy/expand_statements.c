@@ -178,7 +178,7 @@ static _Noreturn void refuse(const char *file, const char *what, struct slice wh
 {
 	fprintf(stderr, "expand_statements: %s/%s.sql: %s%.*s\n", folder, file, what,
 		SLICE_ARG(where));
-	exit(1);
+	exit(1); /* NOLINT(concurrency-mt-unsafe): it has one thread */
 }
 
 /* The caller frees what it borrows. */
@@ -192,7 +192,7 @@ static struct slice read_file(const char *name)
 	file = fopen(path, "r");
 	if (file == NULL || getdelim(&text, &size, '\0', file) < 0)
 		refuse(name, "cannot be read", slice_of(NULL, 0));
-	fclose(file);
+	(void)fclose(file);
 	return slice_of(text, strlen(text));
 }
 
