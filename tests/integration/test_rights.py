@@ -138,10 +138,11 @@ def test_writer_cannot_run_code_with_the_rights_of_the_owner(migrated, migrate, 
         admin.execute(f"GRANT USAGE ON SEQUENCE public.{name} TO PUBLIC")
     tables = read_tables(admin)
     assert "ocpp.partitioned_tables" in tables and "ocpp.loading_partitions" in tables
-    assert {"ocpp.ensure_partition", "ocpp.finish_loading", "maeve.write_row"} <= {
-        name for name, *_ in functions(admin)}
+    assert {"ocpp.ensure_partition", "ocpp.finish_loading", "ocpp.retire_partition",
+            "ocpp.drop_retired", "maeve.write_row"} <= {name for name, *_ in functions(admin)}
 
     names = ["planted", "meter_values_2026_03_01_loading", "planted_loading",
+             "meter_values_2026_03_01_retired_1",
              *{name.split(".")[1] for name in tables}]
     plant(writer, names)
     assert count(admin, "ran") > len(names)

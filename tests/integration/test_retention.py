@@ -1,0 +1,354 @@
+"""`ocpp-persister partitions`: what there is, what is made and dropped, and who waits for it."""
+
+import datetime
+import json
+import threading
+import time
+
+import psycopg
+import pytest
+import rig
+from conftest import run_cli, stored
+
+TODAY = datetime.datetime.now(datetime.timezone.utc).replace(hour=0, minute=0, second=0,
+                                                             microsecond=0)
+
+METER_VALUE = """INSERT INTO ocpp.meter_values (charge_station_id, event_time, received_at, digest,
+    layout_id, evse_id, flags, time_source, source, sampled)
+    VALUES (%s, %s, now(), %s, 0, 1, 0, 's', 'M', '{}')"""
+
+
+def ago(days):
+    return TODAY - datetime.timedelta(days=days)
+
+
+def name_of(day, table="meter_values"):
+    return f"{table}_{day:%Y_%m_%d}" if table == "meter_values" else f"{table}_{day:%Y_%m}"
+
+
+@pytest.fixture
+def partitions(migrated):
+    """partitions("list", ...): the command, as a writer that owns nothing."""
+    settings = migrated.writer_settings()
+
+    def run(*arguments, **kwargs):
+        return run_cli(settings, "partitions", *arguments, **kwargs)
+
+    return run
+
+
+def fill(database, days, rows=50):
+    """Meter values of so many days ago, each day in its partition."""
+    with database.connect() as session:
+        for day in days:
+            at = ago(day) + datetime.timedelta(hours=1)
+            session.execute("SELECT ensure_partition('meter_values', %s)", (at,))
+            for n in range(rows):
+                session.execute(METER_VALUE, ("cs", at + datetime.timedelta(seconds=n), n))
+
+
+def listed(partitions, *options):
+    done = partitions("list", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
+
+
+def facts(database):
+    """Everything that is stored, as one digest a partition."""
+    return dict(database.rows("""
+        SELECT tableoid::regclass::text, md5(string_agg(m::text, ';' ORDER BY m::text))
+        FROM meter_values m GROUP BY 1"""))
+
+
+# ---- list ----
+
+
+def test_list_says_what_there_is(migrated, partitions):
+    fill(migrated, [0, 5, 6])
+    admin = migrated.connect()
+    admin.execute("ANALYZE meter_values")
+    admin.execute(f"ALTER TABLE meter_values DETACH PARTITION {name_of(ago(6))}")
+    admin.execute("CREATE TABLE meter_values_default PARTITION OF meter_values DEFAULT")
+    admin.execute("SELECT ensure_partition('transactions', now() - interval '100 days')")
+    admin.execute("CREATE SCHEMA archive")
+    admin.execute(f"ALTER TABLE {name_of(ago(100), 'transactions')} SET SCHEMA archive")
+    admin.execute("CREATE TABLE meter_values_of_mine (a int)")
+    found = listed(partitions)
+    assert found[name_of(ago(5))]["state"] == "attached"
+    assert found[name_of(ago(5))]["estimated_rows"] == 50
+    assert found[name_of(ago(5))]["bytes"] > 8192
+    assert datetime.datetime.fromisoformat(found[name_of(ago(5))]["from_time"]) == ago(5)
+    assert datetime.datetime.fromisoformat(found[name_of(ago(5))]["to_time"]) == ago(4)
+    assert found[name_of(ago(6))]["state"] == "detached"
+    assert datetime.datetime.fromisoformat(found[name_of(ago(6))]["to_time"]) == ago(5)
+    assert found["meter_values_default"]["state"] == "default"
+    assert found["meter_values_undated"]["state"] == "undated"
+    assert found[f"archive.{name_of(ago(100), 'transactions')}"]["state"] == "elsewhere"
+    assert "meter_values_of_mine" not in found
+    assert {line["parent"] for line in found.values()} == {
+        name for name, in migrated.rows("SELECT table_name FROM partitioned_tables")}
+    # For people, and of one table.
+    text = partitions("list", "--table", "meter_values")
+    lines = [line.split() for line in text.stdout.splitlines()]
+    assert lines[0] == ["TABLE", "FROM", "TO", "ROWS", "SIZE", "STATE", "NAME"]
+    assert any(line[:4] == ["meter_values", f"{ago(5):%Y-%m-%d}", f"{ago(4):%Y-%m-%d}", "~50"]
+               and line[-2:] == ["attached", name_of(ago(5))] for line in lines)
+    assert all(line[0] == "meter_values" for line in lines[1:])
+
+
+@pytest.mark.parametrize("arguments, code, says", [
+    ([], 2, "say list, ensure or drop"),
+    (["drop"], 2, "drop needs --older-than"),
+    (["drop", "--older-than"], 2, "without its value"),
+    (["drop", "--older-than", "soon"], 2, "--older-than 90d"),
+    (["drop", "--older-than", "-1d"], 2, "--older-than 90d"),
+    (["ensure", "--days", "x"], 2, "--days 7"),
+    (["list", "--table", "connector_status"], 1, 'no table "connector_status" is partitioned'),
+    (["drop", "--older-than", "90d", "--table", "pg_class"], 1, 'no table "pg_class" is part'),
+])
+def test_wrong_words_are_answered(partitions, arguments, code, says):
+    done = partitions(*arguments)
+    assert done.returncode == code and says in done.stderr and done.stdout == "", done
+
+
+def test_what_is_not_there_has_its_exit_code(database, migrated):
+    nowhere = {**database.settings(), "storage.postgres.port": rig.free_port()}
+    assert run_cli(nowhere, "partitions", "list").returncode == 4
+    admin = migrated.connect()
+    admin.execute("DROP SCHEMA ocpp CASCADE")
+    done = run_cli(database.settings(), "partitions", "list")
+    assert done.returncode == 5 and "migrate up" in done.stderr, done
+
+
+# ---- ensure ----
+
+
+def test_ensure_makes_the_coming_days_once(migrated, partitions):
+    would = partitions("ensure", "--days", "10", "--table", "meter_values", "--dry-run")
+    days = [name_of(ago(-n)) for n in range(11)]
+    assert would.stdout.splitlines() == [f"would make {name}" for name in days]
+    assert not set(days) & set(listed(partitions))
+    done = partitions("ensure", "--days", "10", "--table", "meter_values")
+    assert done.returncode == 0 and done.stdout.splitlines() == [f"made {name}" for name in days]
+    assert set(days) <= set(listed(partitions))
+    assert partitions("ensure", "--days", "10", "--table", "meter_values").stdout == ""
+    # By itself, as many days as `run` makes, of all tables.
+    assert partitions("ensure").returncode == 0
+    made = {line["parent"] for line in listed(partitions).values() if line["state"] == "attached"}
+    assert made == {name for name, in migrated.rows("SELECT table_name FROM partitioned_tables")}
+
+
+# ---- drop ----
+
+
+def test_drop_removes_what_is_old_and_nothing_else(migrated, partitions):
+    fill(migrated, [0, 1, 10, 90, 91, 200])
+    with migrated.connect() as session:
+        session.execute(METER_VALUE, ("cs", "-infinity", 1))
+        session.execute("SELECT ensure_partition('transactions', %s)", (ago(300),))
+    before = facts(migrated)
+    would = partitions("drop", "--older-than", "90d", "--dry-run")
+    assert would.returncode == 0 and facts(migrated) == before
+    # The day that began 90 days ago had its end less than 90 days ago.
+    assert [line.split(" (")[0] for line in would.stdout.splitlines()] == [
+        f"would drop {name_of(ago(300), 'transactions')}", f"would drop {name_of(ago(200))}",
+        f"would drop {name_of(ago(91))}"]
+    done = partitions("drop", "--older-than", "90d", "--table", "meter_values")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
+        f"dropped {name_of(ago(200))}", f"dropped {name_of(ago(91))}"]
+    after = facts(migrated)
+    assert after == {name: before[name] for name in before
+                     if name not in (name_of(ago(200)), name_of(ago(91)))}
+    assert "meter_values_undated" in after
+    left = listed(partitions)
+    assert name_of(ago(200)) not in left and name_of(ago(300), "transactions") in left
+    assert not [line for line in left.values() if line["state"] == "retired"]
+    # Never what is not over, however young.
+    done = partitions("drop", "--older-than", "1s", "--table", "meter_values")
+    assert done.returncode == 0 and set(facts(migrated)) == {name_of(TODAY),
+                                                             "meter_values_undated"}
+
+
+def test_partition_under_another_name_is_dropped_by_its_time(migrated, partitions):
+    """A month in place of its days, say."""
+    admin = migrated.connect()
+    admin.execute("""CREATE TABLE old_values PARTITION OF meter_values
+        FOR VALUES FROM ('2024-01-01Z') TO ('2024-02-01Z')""")
+    admin.execute(METER_VALUE, ("cs", "2024-01-15Z", 1))
+    done = partitions("drop", "--older-than", "90d")
+    assert done.returncode == 0 and done.stdout.startswith("dropped old_values (")
+    assert migrated.value("SELECT count(*) FROM meter_values") == 0
+
+
+def test_writers_do_not_wait_and_a_long_reader_is_waited_for(migrated, partitions):
+    """The longest wait of a writer is measured beside one of a table that nobody touches: what both
+    have, the machine had."""
+    fill(migrated, [0, 100, 101, 102, 103])
+    before = facts(migrated)
+    admin = migrated.connect()
+    admin.execute("CREATE TABLE public.control (n bigint)")
+    reader = migrated.connect(autocommit=False)
+    # Has the parent until its end, and none of the old partitions: so each try gets as far as that.
+    reader.execute(f"SELECT count(*) FROM meter_values WHERE event_time >= '{TODAY}'").fetchone()
+    ended, worst, written = threading.Event(), {}, {}
+
+    def write(what, sql, parameters):
+        worst[what] = written[what] = 0
+        with psycopg.connect(migrated.dsn(), autocommit=True) as session:
+            session.execute("SET synchronous_commit = off")
+            while not ended.is_set():
+                begun = time.monotonic()
+                session.execute(sql, parameters(written[what]))
+                worst[what] = max(worst[what], time.monotonic() - begun)
+                written[what] += 1
+
+    threads = [
+        threading.Thread(target=write, args=("control", "INSERT INTO public.control VALUES (%s)",
+                                             lambda n: (n,))),
+        threading.Thread(target=write, args=("meter_values", METER_VALUE, lambda n: (
+            "writer", TODAY + datetime.timedelta(hours=2), n)))]
+    for thread in threads:
+        thread.start()
+    answers = []
+    dropping = threading.Thread(
+        target=lambda: answers.append(partitions("drop", "--older-than", "90d")))
+    dropping.start()
+    # While the reader is there it tries and tries: 40 ms each time, and nothing is dropped.
+    tries = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+    seen = 0
+    while seen < 5:
+        rig.wait_until(lambda: migrated.value(tries) == 1, rig.STILL_S, "a try of the drop")
+        rig.wait_until(lambda: migrated.value(tries) == 0, rig.STILL_S, "the end of the try")
+        seen += 1
+    assert dropping.is_alive() and name_of(ago(100)) in listed(partitions)
+    assert written["meter_values"] > 0
+    reader.rollback()
+    dropping.join(rig.HANGS_S)
+    ended.set()
+    for thread in threads:
+        thread.join(rig.HANGS_S)
+    done, = answers
+    assert done.returncode == 0 and done.stdout.count("dropped ") == 4, done
+    assert f"waiting: for process {reader.info.backend_pid} of " in done.stderr, done.stderr
+    today = migrated.value("SELECT count(*) FROM meter_values WHERE charge_station_id = 'writer'")
+    assert today == written["meter_values"]
+    admin.execute("DELETE FROM meter_values WHERE charge_station_id = 'writer'")
+    assert facts(migrated) == {name_of(TODAY): before[name_of(TODAY)]}
+    wait_ms = 1000 * (worst["meter_values"] - worst["control"])
+    print(f"longest insert: {1000 * worst['meter_values']:.0f} ms beside the drop, "
+          f"{1000 * worst['control']:.0f} ms into a table that nobody touches")
+    assert wait_ms <= 100
+
+
+def test_interrupted_drop_is_finished_by_the_next(migrated, partitions):
+    fill(migrated, [100, 101])
+    session = psycopg.connect(migrated.dsn(), autocommit=True)
+    retired = session.execute("SELECT ocpp.retire_partition('meter_values', %s)",
+                              (name_of(ago(100)),)).fetchone()[0]
+    session.close()
+    found = listed(partitions)
+    assert found[retired]["state"] == "retired" and name_of(ago(100)) not in found
+    assert datetime.datetime.fromisoformat(found[retired]["from_time"]) == ago(100)
+    done = partitions("drop", "--older-than", "100d", "--dry-run")
+    assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
+        f"would drop {retired}", f"would drop {name_of(ago(101))}"]
+    done = partitions("drop", "--older-than", "100d")
+    assert done.stdout.count("dropped ") == 2 and facts(migrated) == {}
+
+
+def test_retired_table_that_somebody_reads_is_waited_for(migrated, partitions):
+    fill(migrated, [100])
+    admin, reader = migrated.connect(), migrated.connect(autocommit=False)
+    retired = admin.execute("SELECT retire_partition('meter_values', %s)",
+                            (name_of(ago(100)),)).fetchone()[0]
+    reader.execute(f"SELECT count(*) FROM {retired}")
+    answers = []
+    thread = threading.Thread(
+        target=lambda: answers.append(partitions("drop", "--older-than", "90d")))
+    thread.start()
+    rig.wait_until(lambda: migrated.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1,
+                   rig.STILL_S, "the drop waits")
+    reader.rollback()
+    thread.join(rig.HANGS_S)
+    assert answers[0].returncode == 0 and answers[0].stdout.startswith(f"dropped {retired} (")
+
+
+def test_late_event_of_a_dropped_day_is_stored(running, migrated, partitions, publish):
+    """In a partition that is made for it, beside a program that knew the one before."""
+    at = f"{ago(100) + datetime.timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
+    running()
+
+    def value(number):
+        publish.call("cs1", "MeterValues", {"connectorId": 1, "meterValue": [
+            {"timestamp": at, "sampledValue": [{"value": str(number)}]}]}, id=str(number))
+
+    value(1)
+    stored(migrated, 1)
+    done = partitions("drop", "--older-than", "90d", "--table", "meter_values")
+    assert done.returncode == 0 and done.stdout.startswith(f"dropped {name_of(ago(100))} (")
+    value(2)
+    stored(migrated, 2)
+    assert migrated.rows("SELECT event_time::text <> '', sampled::text FROM meter_values") == [
+        (True, "{2}")]
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    assert listed(partitions)[name_of(ago(100))]["state"] == "attached"
+
+
+# ---- rights ----
+
+
+def refused(session, sql, *parameters):
+    with pytest.raises(psycopg.Error) as caught:
+        session.execute(sql, parameters or None)
+    return caught.value.diag.sqlstate
+
+
+def test_only_partitions_of_ours_whose_time_is_over_can_be_retired(migrated):
+    fill(migrated, [0, 100])
+    admin = migrated.connect()
+    admin.execute("CREATE TABLE meter_values_default PARTITION OF meter_values DEFAULT")
+    admin.execute("CREATE TABLE public.mine (a timestamptz) PARTITION BY RANGE (a)")
+    admin.execute("CREATE TABLE public.mine_2024 PARTITION OF public.mine "
+                  "FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')")
+    admin.execute("CREATE TABLE meter_values_2024_01_01 (a int)")
+    migrated.writer_settings()  # makes the role
+    writer = psycopg.connect(migrated.cluster.dsn(migrated.name, "persister", "secret"),
+                             autocommit=True)
+    for parent, name in (("meter_values", name_of(TODAY)), ("meter_values", "meter_values_undated"),
+                         ("meter_values", "meter_values_default"), ("mine", "mine_2024"),
+                         ("meter_values", "meter_values_2024_01_01"),
+                         ("transactions", name_of(ago(100))), ("meter_values", "meter_values"),
+                         ("meter_values", "dead_letters"), ("meter_values", None)):
+        assert refused(writer, "SELECT ocpp.retire_partition(%s, %s)", parent, name) == "55000"
+    for name in (name_of(ago(100)), "meter_values_2024_01_01", "dead_letters", "nothing", None):
+        assert refused(writer, "SELECT ocpp.drop_retired(%s)", name) == "55000"
+    # Nor by a name that only looks like one of a retired table.
+    oid = admin.execute("SELECT 'meter_values_2024_01_01'::regclass::oid").fetchone()[0]
+    assert refused(writer, f"ALTER TABLE ocpp.meter_values_2024_01_01 RENAME TO x_retired_{oid}") \
+        == "42501"
+    assert refused(writer, f"DROP TABLE ocpp.{name_of(ago(100))}") == "42501"
+    retired = writer.execute("SELECT ocpp.retire_partition('meter_values', %s)",
+                             (name_of(ago(100)),)).fetchone()[0]
+    assert refused(writer, "SELECT ocpp.retire_partition('meter_values', %s)", retired) == "55000"
+    writer.execute("SELECT ocpp.drop_retired(%s)", (retired,))
+    writer.close()
+
+
+def test_readers_and_everybody_may_not_drop(migrated):
+    fill(migrated, [100])
+    name = f"reader_of_{migrated.name}"
+    admin = migrated.connect()
+    admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret' IN ROLE ocpp_reader")
+    settings = migrated.cluster.settings(migrated.name, name, "secret")
+    done = run_cli(settings, "partitions", "drop", "--older-than", "90d")
+    assert done.returncode == 4 and "permission denied" in done.stderr, done
+    assert set(facts(migrated)) == {name_of(ago(100))}
+    open_to_all = migrated.rows("""
+        SELECT p.oid::regprocedure::text FROM pg_proc p
+        WHERE p.prosecdef AND p.pronamespace = 'ocpp'::regnamespace
+          AND p.proname IN ('retire_partition', 'drop_retired')
+          AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+                      WHERE a.grantee = 0)""")
+    assert open_to_all == []
+    admin.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
