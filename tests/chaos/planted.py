@@ -45,7 +45,6 @@ SESSION = "consumer/pg/session.c"
 JOB = "consumer/replay/job.c"
 POSITION = mutations_log.POSITION
 ATTACH = "consumer/replay/attach.c"
-ATTACHER = "consumer/copy/attacher.c"
 
 _AGAIN = "if (!pipeline_rewind(p, p->stored_seq, &err))"
 _CLAIMED = """" AND owner = '%s'","""
@@ -142,8 +141,6 @@ BUGS = {
     # ---- replays ----
     "replay leaves its tables": Bug(
         [(ATTACH, "&& attach_all(&a, err);", "&& (true || attach_all(&a, err));")], "replay"),
-    "table of a replay is left half way": Bug(
-        [(ATTACHER, """return strcmp(state, "indexed") == 0 ||""", "return false &&")], "replay"),
     "replay goes on with one left out": Bug(
         [(JOB, "return replay_source_seek(job->source, seq, err);",
           "return replay_source_seek(job->source, seq + (seq > 0), err);"),
