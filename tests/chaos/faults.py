@@ -438,5 +438,6 @@ _DISK = ["fill_disk", "power", "power", "restore_log", "kill_worker", "restart_b
          "kill_postgres"]
 _REPLAY = ["replay", "replay", "kill_worker", "terminate", "cut_database", "kill_backend"]
 
-PROFILES = {"crash": _CRASH, "net": _NET, "sql": _SQL, "disk": _DISK, "replay": _REPLAY,
+PROFILES = {"crash": _CRASH, "net": _NET, "sql": _SQL, "disk": [*_DISK, "damage"],
+            "replay": _REPLAY,
             "mix": sorted({*_CRASH, *_NET, *_SQL, *_DISK, *_REPLAY})}
