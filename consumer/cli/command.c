@@ -2,6 +2,7 @@
 
 #include "base/say.h"
 #include "pg/conninfo.h"
+#include "pg/pg_error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,20 +78,13 @@ enum exit_code cli_fail(enum exit_code code, const struct error *err)
 
 enum exit_code cli_database_code(struct error *err)
 {
-	/* Tables, schemas, columns and functions that are not there. */
-	static const char *const missing[] = {"42P01", "3F000", "42703", "42883"};
-
 	if (strncmp(err->reason, "schema_", 7) == 0)
 		return EXIT_CODE_SCHEMA;
-	for (size_t i = 0; i < sizeof(missing) / sizeof(*missing); i++) {
-		if (strcmp(err->sqlstate, missing[i]) != 0)
-			continue;
+	if (pg_error_is_missing(err)) {
 		error_hint(err, "`ocpp-persister migrate up` brings the schema up to date");
 		return EXIT_CODE_SCHEMA;
 	}
-	if (strncmp(err->reason, "database_", 9) == 0 || strcmp(err->reason, "connection") == 0 ||
-		strcmp(err->sqlstate, "42501") == 0 || strncmp(err->sqlstate, "08", 2) == 0 ||
-		strncmp(err->sqlstate, "57", 2) == 0)
+	if (strncmp(err->reason, "database_", 9) == 0 || pg_error_is_access(err))
 		return EXIT_CODE_DATABASE;
 	return EXIT_CODE_FAILED;
 }

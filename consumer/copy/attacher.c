@@ -30,14 +30,20 @@ struct attacher {
 
 static void attacher_next(struct attacher *a);
 
-bool attacher_state_goes_on(const char *state)
+enum attacher_state attacher_state(const char *text)
 {
-	return strcmp(state, "indexed") == 0 || strcmp(state, "moving") == 0;
-}
+	static const struct {
+		const char *text;
+		enum attacher_state state;
+	} states[] = {{"indexed", ATTACHER_STEPPED}, {"moving", ATTACHER_STEPPED},
+		{"stepping", ATTACHER_STEPPING}, {"busy", ATTACHER_BUSY},
+		{"attached", ATTACHER_ATTACHED}, {"moved", ATTACHER_MOVED}};
 
-bool attacher_state_is_over(const char *state)
-{
-	return strcmp(state, "attached") == 0 || strcmp(state, "moved") == 0;
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (strcmp(text, states[i].text) == 0)
+			return states[i].state;
+	}
+	return ATTACHER_GONE;
 }
 
 static bool attacher_on_result(void *context, const PGresult *result, int number, struct error *err)
@@ -63,21 +69,22 @@ static void attacher_left(const struct attacher *a, const struct error *err)
 static void attacher_on_done(void *context, const struct error *err)
 {
 	struct attacher *a = context;
-	bool attached = err == NULL && strcmp(a->state, "attached") == 0;
+	enum attacher_state state = attacher_state(a->state);
 
 	a->running = false;
 	if (err != NULL) {
 		attacher_left(a, err);
-	} else if (!attacher_state_goes_on(a->state)) {
-		bool over = attacher_state_is_over(a->state);
+	} else if (state != ATTACHER_STEPPED) {
+		bool over = state == ATTACHER_ATTACHED || state == ATTACHER_MOVED;
 
 		a->loads->tables += over;
 		log_info(over ? "loaded" : "loaded_rows_wait", "",
 			"table=%s state=%s duplicates=%" PRIu64, LOG_VALUE(a->name), a->state,
 			a->duplicates);
 	}
-	if (err != NULL || !attacher_state_goes_on(a->state)) {
-		partitions_end_attaching(a->partitions, a->current, attached);
+	if (err != NULL || state != ATTACHER_STEPPED) {
+		partitions_end_attaching(a->partitions, a->current,
+			err == NULL && state == ATTACHER_ATTACHED);
 		a->duplicates = 0;
 	}
 	attacher_next(a);

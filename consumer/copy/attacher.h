@@ -51,10 +51,15 @@ bool attacher_is_busy(const struct attacher *a);
 /* One step: the name of the table is %s or $1. state, duplicates. */
 #define ATTACHER_STEP_SQL(table) "SELECT state, duplicates FROM finish_loading(" table ")"
 
-/* Whether another step follows one that ended in this state. */
-bool attacher_state_goes_on(const char *state);
-
-/* Whether the rows are visible after it. */
-bool attacher_state_is_over(const char *state);
+/* What a step came to. */
+enum attacher_state {
+	ATTACHER_STEPPED,  /* another step follows: it is indexed, or rows are being moved */
+	ATTACHER_STEPPING, /* somebody else is at it */
+	ATTACHER_BUSY,     /* a session still fills it */
+	ATTACHER_ATTACHED, /* a partition, and its rows are visible */
+	ATTACHER_MOVED,    /* its rows are in another partition, and visible */
+	ATTACHER_GONE,     /* there is no such table any more, or what is said is not known */
+};
+enum attacher_state attacher_state(const char *text);
 
 #endif

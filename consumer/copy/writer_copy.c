@@ -1,5 +1,7 @@
 #include "copy/writer_private.h"
 
+#include "pg/pg_error.h"
+
 #include <stdlib.h>
 
 /*
@@ -271,7 +273,7 @@ void writer_copy_failed(struct writer *w)
 {
 	size_t request = pg_session_failed_request(w->session);
 	int64_t row = pg_session_failed_row(w->session);
-	bool there = strcmp(w->work.failure.sqlstate, "23505") == 0;
+	bool there = pg_error_is_duplicate(&w->work.failure);
 
 	for (size_t i = 0; i < w->copies_count; i++) {
 		struct writer_copy *c = &w->copies[i];

@@ -68,7 +68,7 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 /* The table that says which version it has is not there. */
 static void setup_name_missing_schema(const char *schema, struct error *err)
 {
-	if (strcmp(err->sqlstate, "42P01") != 0)
+	if (err->kind != ERROR_ROUTE)
 		return;
 	error_set(err, ERROR_OUTDATED, "schema_behind",
 		"the database has no schema \"%s\" of ocpp-persister", schema);

@@ -30,11 +30,10 @@ static void run_notice(void *context, const PGresult *result)
 /* PostgreSQL's hint, to cascade, would leave the other group's version as if all were there. */
 static void run_hint_dependents(const struct migrate *m, const PGresult *result, struct error *err)
 {
-	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 
-	if (m->options.group == NULL && sqlstate != NULL && strcmp(sqlstate, "2BP01") == 0 &&
-		detail != NULL && strstr(detail, " maeve.") != NULL)
+	if (m->options.group == NULL && err != NULL && pg_error_is_needed(err) && detail != NULL &&
+		strstr(detail, " maeve.") != NULL)
 		error_hint(err,
 			"views of schema maeve are in the way: `ocpp-persister migrate maeve "
 			"down`, then this, then `migrate maeve up`; nothing is lost by it");

@@ -251,6 +251,35 @@ bool pg_error_is_refusal(const struct error *err)
 	return err->sqlstate[0] != '\0' && strncmp(err->sqlstate, "57", 2) != 0;
 }
 
+static bool pg_error_is_one_of(const struct error *err, const char *const *prefixes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strncmp(err->sqlstate, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool pg_error_is_missing(const struct error *err)
+{
+	static const char *const states[] = {"42P01", "3F000", "42703", "42883"};
+
+	return pg_error_is_one_of(err, states, sizeof(states) / sizeof(*states));
+}
+
+bool pg_error_is_access(const struct error *err)
+{
+	static const char *const states[] = {"42501", "08", "57"};
+
+	return pg_error_is_one_of(err, states, sizeof(states) / sizeof(*states)) ||
+	       strcmp(err->reason, "connection") == 0;
+}
+
+bool pg_error_is_needed(const struct error *err)
+{
+	return strcmp(err->sqlstate, "2BP01") == 0;
+}
+
 bool pg_error_is_lock(const struct error *err)
 {
 	return strcmp(err->sqlstate, "55P03") == 0;

@@ -69,6 +69,15 @@ bool pg_error_may_be_the_server(const struct error *err);
  */
 bool pg_error_is_refusal(const struct error *err);
 
+/* What a statement names is not there: a table, a schema, a column, a function. */
+bool pg_error_is_missing(const struct error *err);
+
+/* The server cannot be reached or ended the connection, or the role lacks a right. */
+bool pg_error_is_access(const struct error *err);
+
+/* Others depend on what was to be dropped. */
+bool pg_error_is_needed(const struct error *err);
+
 /* Somebody else has a lock for longer than lock_timeout; two of us wait for each other. */
 bool pg_error_is_lock(const struct error *err);
 bool pg_error_is_deadlock(const struct error *err);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pg/pg_error.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -23,15 +24,20 @@ struct attach {
 
 enum attach_step { ATTACH_OVER, ATTACH_AGAIN, ATTACH_WAIT, ATTACH_LEFT, ATTACH_FAILED };
 
-/* What a step came to, by the state that the server told. */
-static enum attach_step attach_state(const struct attach *a, const char *state)
+static enum attach_step attach_after(const struct attach *a, enum attacher_state state)
 {
-	if (attacher_state_goes_on(state))
+	switch (state) {
+	case ATTACHER_STEPPED:
 		return ATTACH_AGAIN;
-	if (strcmp(state, "stepping") == 0)
+	case ATTACHER_STEPPING:
 		return a->patient ? ATTACH_WAIT : ATTACH_LEFT;
-	if (strcmp(state, "busy") == 0)
+	case ATTACHER_BUSY:
 		return clock_mono_us() < a->until_us ? ATTACH_WAIT : ATTACH_LEFT;
+	case ATTACHER_ATTACHED:
+	case ATTACHER_MOVED:
+	case ATTACHER_GONE:
+		break;
+	}
 	return ATTACH_OVER;
 }
 
@@ -39,19 +45,20 @@ static enum attach_step attach_step(struct attach *a, const char *table, struct 
 {
 	const char *params[] = {table};
 	PGresult *result = pg_query(a->conn, ATTACHER_STEP_SQL("$1"), 1, params, err);
+	enum attacher_state state;
 	enum attach_step step;
-	const char *state;
+	const char *text;
 
 	/* lock_timeout: somebody reads it, a backup perhaps. */
 	if (result == NULL)
-		return a->patient && strcmp(err->sqlstate, "55P03") == 0 ? ATTACH_WAIT
-									 : ATTACH_FAILED;
-	state = PQgetvalue(result, 0, 0);
-	step = attach_state(a, state);
+		return a->patient && pg_error_is_lock(err) ? ATTACH_WAIT : ATTACH_FAILED;
+	text = PQgetvalue(result, 0, 0);
+	state = attacher_state(text);
+	step = attach_after(a, state);
 	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
-	a->loads->tables += attacher_state_is_over(state);
+	a->loads->tables += state == ATTACHER_ATTACHED || state == ATTACHER_MOVED;
 	if (step == ATTACH_OVER)
-		log_info("loaded", "", "table=%s state=%s", LOG_VALUE(table), state);
+		log_info("loaded", "", "table=%s state=%s", LOG_VALUE(table), text);
 	PQclear(result);
 	return step;
 }

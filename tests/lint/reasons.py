@@ -1,6 +1,7 @@
 """Nobody branches on the reason of an error, which is for people: its kind says what to do next.
 
 A reason may be renamed, and a second place may use it for something else; no compiler sees either.
+What an SQLSTATE means is known to pg/pg_error.c alone.
 """
 
 import re
@@ -18,10 +19,17 @@ COMPARES = re.compile(r"\b(?:str(?:n|case|ncase)?cmp|strstr|strchr|slice_equal_c
                       rf"\((?:[^();]|\([^()]*\))*{NAME}|{NAME}\s*(?:[=!]=|\[)")
 
 
+SQLSTATE = re.compile(r"\b(?:strn?cmp|memcmp)\([^;]*?\bsqlstate\b")
+
+
 def check(root, exceptions=EXCEPTIONS):
     problems, used = [], set()
     for path in files(root, "consumer", "bench", ext=(".c", ".h")):
         text = "\n".join(lines(root, path))
+        for found in SQLSTATE.finditer(text):
+            if path != "consumer/pg/pg_error.c":
+                number = text.count("\n", 0, found.start()) + 1
+                problems.append(f"{path}:{number}: knows an SQLSTATE: see pg/pg_error.h")
         for found in COMPARES.finditer(text):
             if path in exceptions:
                 used.add(path)
