@@ -344,8 +344,15 @@ static bool mqtt_add_property(MQTTProperties *properties, enum MQTTPropertyCodes
 	return MQTTProperties_add(properties, &p) == 0;
 }
 
-void mqtt_tls_options(const struct mqtt_options *o, MQTTAsync_SSLOptions *tls)
+void mqtt_connect_options(const struct mqtt_options *o, int version, MQTTAsync_connectOptions *c,
+	MQTTAsync_SSLOptions *tls)
 {
+	c->keepAliveInterval = (int)(o->keep_alive_us / US_PER_SECOND);
+	c->connectTimeout = (int)(o->connect_timeout_us / US_PER_SECOND);
+	c->MQTTVersion = version;
+	c->username = o->user[0] != '\0' ? o->user : NULL;
+	c->password = o->password[0] != '\0' ? o->password : NULL;
+	c->ssl = tls;
 	tls->trustStore = o->tls_ca[0] != '\0' ? o->tls_ca : NULL;
 	tls->keyStore = o->tls_certificate[0] != '\0' ? o->tls_certificate : NULL;
 	tls->privateKey = o->tls_key[0] != '\0' ? o->tls_key : NULL;
@@ -363,17 +370,13 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 	MQTTAsync_connectOptions *c = m->version == MQTTVERSION_5 ? &v5 : &v3;
 	MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
 
-	c->keepAliveInterval = (int)(o->keep_alive_us / US_PER_SECOND);
-	c->connectTimeout = (int)(o->connect_timeout_us / US_PER_SECOND);
+	mqtt_connect_options(o, m->version, c, &tls);
+	tls.ssl_error_cb = mqtt_on_tls_error;
+	tls.ssl_error_context = m;
 	c->maxInflight = 65535;
 	c->context = m;
 	c->serverURIcount = (int)o->urls_count;
 	c->serverURIs = m->uris;
-	c->MQTTVersion = m->version;
-	if (o->user[0] != '\0')
-		c->username = o->user;
-	if (o->password[0] != '\0')
-		c->password = o->password;
 	if (m->version == MQTTVERSION_5) {
 		c->cleanstart = m->ending_session || o->probe;
 		c->connectProperties = properties;
@@ -391,10 +394,6 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 		c->httpsProxy = gate_proxy(m->gate, true);
 	}
 	gate_begin(m->gate);
-	mqtt_tls_options(o, &tls);
-	tls.ssl_error_cb = mqtt_on_tls_error;
-	tls.ssl_error_context = m;
-	c->ssl = &tls;
 	return MQTTAsync_connect(m->client, c);
 }
 
@@ -433,7 +432,8 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 
 /* ---- messages ---- */
 
-struct slice mqtt_trace_id(struct slice data)
+/* Of MaEVE's correlation data, {"traceparent":"00-<32 hex>-<16 hex>-01"}; "" if there is none. */
+static struct slice mqtt_trace_id(struct slice data)
 {
 	static const char key[] = "\"traceparent\"";
 	enum { KEY = sizeof(key) - 1, VERSION = 4, TRACE_ID = 32 }; /* "00-, 32 hex digits */

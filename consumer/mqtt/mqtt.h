@@ -135,7 +135,4 @@ void mqtt_end_session(struct mqtt *m);
 
 void mqtt_status(struct mqtt *m, struct mqtt_status *out);
 
-/* Trace id of MaEVE's correlation data, {"traceparent":"00-<32 hex>-<16 hex>-01"}; "" if none. */
-struct slice mqtt_trace_id(struct slice correlation_data);
-
 #endif

@@ -55,8 +55,9 @@ char *mqtt_uri(const char *url);
 /* http_proxy and https_proxy of the environment are not for MQTT, but paho would follow them. */
 void mqtt_ignore_proxies(void);
 
-/* Borrows from the options. */
-void mqtt_tls_options(const struct mqtt_options *o, MQTTAsync_SSLOptions *tls);
+/* What the settings say of a connection; c gets tls. Borrows from the options. */
+void mqtt_connect_options(const struct mqtt_options *o, int version, MQTTAsync_connectOptions *c,
+	MQTTAsync_SSLOptions *tls);
 
 /* mqtt_subscribe.c; both answer through mqtt_set_subscribed() and mqtt_set_down(). */
 void mqtt_subscribe(struct mqtt *m);

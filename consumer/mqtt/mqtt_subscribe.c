@@ -7,10 +7,12 @@ static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *top
 {
 	struct error err;
 
-	error_set(&err, ERROR_TRANSIENT, "subscription",
-		"the broker %s the subscription to \"%s\": %s",
-		answered ? "refused" : "did not answer", topic, why);
-	if (answered) {
+	if (!answered) {
+		error_set(&err, ERROR_TRANSIENT, "subscription",
+			"the broker did not answer the subscription to \"%s\": %s", topic, why);
+	} else {
+		error_set(&err, ERROR_TRANSIENT, "subscription",
+			"the broker refused the subscription to \"%s\": %s", topic, why);
 		error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
 		error_needs_person(&err);
 	}

@@ -29,7 +29,10 @@ static const int64_t PUBLISH_PATIENCE_US = 60 * US_PER_SECOND;
 static const int64_t PUBLISH_LOOK_US = 200 * US_PER_MS; /* whether to stop */
 static const int64_t PUBLISH_RETRY_US = 100 * US_PER_MS, PUBLISH_RETRY_MAX_US = 5 * US_PER_SECOND;
 
-/* A message until the broker has it. What message borrows is in bytes; the topic is terminated. */
+/*
+ * A message until the broker has it. What message borrows is in bytes; the topic is terminated. It
+ * is kept as a message, not as a packet as in the simulator's window, since paho makes the packets.
+ */
 struct publish_slot {
 	struct mqtt_message message;
 	uint8_t *bytes;
@@ -263,19 +266,14 @@ static bool publish_is_done(const struct mqtt_publisher *p)
 
 static int publish_start(struct mqtt_publisher *p)
 {
-	const struct mqtt_options *o = p->options;
 	MQTTAsync_connectOptions v5 = MQTTAsync_connectOptions_initializer5;
 	MQTTAsync_connectOptions v3 = MQTTAsync_connectOptions_initializer;
 	MQTTAsync_connectOptions *c = p->version == MQTTVERSION_5 ? &v5 : &v3;
 	MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
 
-	c->keepAliveInterval = (int)(o->keep_alive_us / US_PER_SECOND);
-	c->connectTimeout = (int)(o->connect_timeout_us / US_PER_SECOND);
+	mqtt_connect_options(p->options, p->version, c, &tls);
 	c->maxInflight = PUBLISH_IN_FLIGHT_MAX;
 	c->context = p;
-	c->MQTTVersion = p->version;
-	c->username = o->user[0] != '\0' ? o->user : NULL;
-	c->password = o->password[0] != '\0' ? o->password : NULL;
 	if (p->version == MQTTVERSION_5) {
 		c->cleanstart = 1;
 		c->onSuccess5 = publish_on_connect5;
@@ -285,8 +283,6 @@ static int publish_start(struct mqtt_publisher *p)
 		c->onSuccess = publish_on_connect;
 		c->onFailure = publish_on_refused;
 	}
-	mqtt_tls_options(o, &tls);
-	c->ssl = &tls;
 	return MQTTAsync_connect(p->client, c);
 }
 
