@@ -110,9 +110,21 @@ bool requests_add_commit(struct requests *r, struct arena *arena,
 	return request != NULL;
 }
 
-void requests_mark(struct requests *r)
+bool requests_add_marked(struct requests *r, struct arena *arena,
+	const struct pg_statement *statement, const struct slice *params, size_t count,
+	request_on_result *on_result, void *context, struct error *err)
 {
-	r->list[r->count - 1].marked = true;
+	struct pg_request *request =
+		requests_new_statement(r, arena, statement, params, count, on_result, context, err);
+
+	if (request != NULL)
+		request->marked = true;
+	return request != NULL;
+}
+
+const struct pg_statement *requests_statement(const struct requests *r, size_t number)
+{
+	return number < r->count ? r->list[number].statement : NULL;
 }
 
 bool requests_add_copy(struct requests *r, struct arena *arena, const char *table,

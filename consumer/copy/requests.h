@@ -71,8 +71,13 @@ MUST_CHECK bool requests_add_commit(struct requests *r, struct arena *arena,
 	const struct pg_statement *statement, request_on_result *on_result, void *context,
 	struct error *err);
 
-/* If the run hangs, it should be known whether it does in the request added last. */
-void requests_mark(struct requests *r);
+/* The same; if the run hangs, it should be known whether it does in this one. */
+MUST_CHECK bool requests_add_marked(struct requests *r, struct arena *arena,
+	const struct pg_statement *statement, const struct slice *params, size_t count,
+	request_on_result *on_result, void *context, struct error *err);
+
+/* The statement of a request of the run; NULL if it has none, or there is no such request. */
+const struct pg_statement *requests_statement(const struct requests *r, size_t number);
 
 /*
  * COPY into a table, of which columns is "(a, b) FROM STDIN (FORMAT binary)"; next as

@@ -29,31 +29,25 @@ bool writer_plan_dead_letters(struct writer *w, struct error *err)
 		return true;
 	if (count > w->dead_letters_room) {
 		params[1] = param_int8(&b->arena, w->options.dead_letters_rows_max);
-		if (!requests_add(&w->requests, &b->arena,
+		if (!requests_add_marked(&w->requests, &b->arena,
 			    &statements.all[STATEMENT_DEAD_LETTERS_BEYOND], params, 2, dead_on_room,
 			    w, err))
 			return false;
-		requests_mark(&w->requests);
 	} else {
 		w->dead_letters_room -= count;
 	}
 	params[1] = param_int8(&b->arena, w->options.dead_letters_bytes_max);
 	params[2] = param_int4(&b->arena, w->options.dead_letters_topic_bytes_max);
-	if (!requests_add(&w->requests, &b->arena, &statements.all[STATEMENT_DEAD_LETTERS], params,
-		    3, NULL, NULL, err))
-		return false;
-	requests_mark(&w->requests);
-	return true;
+	return requests_add_marked(&w->requests, &b->arena, &statements.all[STATEMENT_DEAD_LETTERS],
+		params, 3, NULL, NULL, err);
 }
 
 void writer_dead_letters_failed(struct writer *w)
 {
-	size_t failed = pg_session_failed_request(w->session);
-	const struct pg_statement *all = statements.all;
-	const struct pg_statement *statement =
-		failed < w->requests.count ? w->requests.list[failed].statement : NULL;
+	const struct pg_statement *failed =
+		requests_statement(&w->requests, pg_session_failed_request(w->session));
 
-	if (statement == &all[STATEMENT_DEAD_LETTERS] ||
-		statement == &all[STATEMENT_DEAD_LETTERS_BEYOND])
+	if (failed == &statements.all[STATEMENT_DEAD_LETTERS] ||
+		failed == &statements.all[STATEMENT_DEAD_LETTERS_BEYOND])
 		w->work.batch->dead_letters_refused = true;
 }
