@@ -471,6 +471,30 @@ static bool pipeline_is_constraint(const struct pipeline *p, const struct batch 
 	       (p->failures > DUPLICATES_PATIENT || p->hunt.on);
 }
 
+/* Whether a batch that failed so is made again; what the pipeline does not know of is FATAL. */
+static bool pipeline_tries_again(enum error_kind kind)
+{
+	switch (kind) {
+	case ERROR_POISON:
+	case ERROR_FULL:
+	case ERROR_TRANSIENT:
+	case ERROR_REFUSED:
+	case ERROR_UNCERTAIN:
+	case ERROR_MOVED:
+	case ERROR_ROUTE:
+		return true;
+	case ERROR_OUTDATED:
+	case ERROR_FATAL:
+	case ERROR_STOPPED:
+	case ERROR_NO_SPACE:
+	case ERROR_DAMAGED:
+	case ERROR_FOREIGN:
+	case ERROR_ABSENT:
+		break;
+	}
+	return false;
+}
+
 /* What is done about a batch that failed, and how long it waits then. */
 static int64_t pipeline_settle(struct pipeline *p, struct batch *b, bool suspect,
 	int64_t poison_message, struct error *err)
@@ -498,7 +522,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	bool suspect = pipeline_probe_suspects(p, b, failure);
 
 	metrics_add(&p->metrics->batches_failed, 1);
-	if (err.kind == ERROR_FATAL) {
+	if (!pipeline_tries_again(err.kind)) {
 		pipeline_fatal(p, &err);
 		return;
 	}
