@@ -282,9 +282,11 @@ bool fs_make_dir(const char *path, struct error *err)
 	char partial[PATH_MAX];
 	size_t size = strlen(path);
 
-	if (size == 0 || size >= sizeof(partial))
-		return error_set(err, ERROR_FATAL, "disk", "folder name \"%.64s\" is %s", path,
-			size == 0 ? "empty" : "too long");
+	if (size == 0)
+		return error_set(err, ERROR_FATAL, "disk", "a folder name is empty");
+	if (size >= sizeof(partial))
+		return error_set(err, ERROR_FATAL, "disk", "folder name \"%.64s\" is too long",
+			path);
 	memcpy(partial, path, size + 1);
 	for (size_t i = 1; i <= size; i++) {
 		if (partial[i] != '/' && partial[i] != '\0')

@@ -72,18 +72,7 @@ void log_set_level(enum log_level level)
 	log_level_now = (int)level;
 }
 
-bool log_level_parse(const char *name, enum log_level *level_out)
-{
-	for (size_t i = 0; i < sizeof(log_levels) / sizeof(log_levels[0]); i++) {
-		if (strcmp(name, log_levels[i].name) == 0) {
-			*level_out = (enum log_level)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-bool log_enabled(enum log_level level)
+static bool log_enabled(enum log_level level)
 {
 	return (int)level <= log_level_now;
 }

@@ -34,9 +34,6 @@ void log_set_level(enum log_level level);
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 void log_set_format(enum log_format format);
 
-bool log_level_parse(const char *name, enum log_level *level_out);
-bool log_enabled(enum log_level level);
-
 /*
  * event is a short literal. fields is more logfmt ("seq=12 rows=3"), made by the caller with its
  * arguments, or "". Text from outside (a path, a name from the settings or the database) goes

@@ -93,6 +93,13 @@ void text_put_json_string(struct text *t, struct slice s)
 	text_put_char(t, '"');
 }
 
+/* The arena is as before text_begin(). */
+static void text_cancel(struct text *t)
+{
+	arena_trim(t->arena, t->start);
+	t->at = t->end = t->start;
+}
+
 struct slice text_end(struct text *t)
 {
 	if (t->failed) {
@@ -101,10 +108,4 @@ struct slice text_end(struct text *t)
 	}
 	arena_trim(t->arena, t->at);
 	return slice_of(t->start, (size_t)(t->at - t->start));
-}
-
-void text_cancel(struct text *t)
-{
-	arena_trim(t->arena, t->start);
-	t->at = t->end = t->start;
 }

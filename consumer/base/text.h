@@ -60,7 +60,4 @@ void text_put_json_string(struct text *t, struct slice s);
 /* The text, with the arena's lifetime; absent if the arena was full. */
 MUST_CHECK struct slice text_end(struct text *t);
 
-/* Give up: the arena is as before text_begin(). */
-void text_cancel(struct text *t);
-
 #endif

@@ -50,9 +50,10 @@ static bool migrate_number(struct migrate_call *call, int64_t low, int64_t *out)
 {
 	if (call->argc == 1 && config_parse_number(call->argv[0], out) && *out >= low)
 		return true;
-	(void)cli_usage("migrate",
-		call->argc == 1 ? "\"%s\" is not a number" : "%sa number is missing",
-		call->argc == 1 ? call->argv[0] : "");
+	if (call->argc == 1)
+		(void)cli_usage("migrate", "\"%s\" is not a number", call->argv[0]);
+	else
+		(void)cli_usage("migrate", "a number is missing");
 	return false;
 }
 

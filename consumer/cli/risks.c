@@ -124,9 +124,9 @@ static void risks_of_database(const struct config *c)
 				  "storage.postgres.ssl_mode to verify-full or require");
 }
 
-static bool risks_bad_url(struct error *err, const char *what)
+static bool risks_bad_url(struct error *err, const char *why)
 {
-	error_set(err, ERROR_FATAL, "bad_setting", "storage.url (or DATABASE_URL) %s", what);
+	error_set(err, ERROR_FATAL, "bad_setting", "%s", why);
 	return error_hint(err,
 		"as in postgres://user:password@host:5432/database?sslmode=verify-full; in a "
 		"password @ is %%40, / is %%2F, : is %%3A, ? is %%3F, # is %%23, %% is %%25");
@@ -167,10 +167,12 @@ bool risks_check_database_url(const struct config *config, struct error *err)
 		return error_prefix(err, "storage.url (or DATABASE_URL)");
 	options = PQconninfoParse(url, NULL); /* why not would quote it */
 	if (options == NULL)
-		return risks_bad_url(err, "is no connection string");
+		return risks_bad_url(err, "storage.url (or DATABASE_URL) is no connection string");
 	scraps = strstr(url, "://") != NULL && risks_has_scraps(options);
 	PQconninfoFree(options);
-	return !scraps || risks_bad_url(err, "has a host, port or database that cannot be");
+	return !scraps ||
+	       risks_bad_url(err,
+		       "storage.url (or DATABASE_URL) has a host, port or database that cannot be");
 }
 
 /* ---- files ---- */

@@ -4,7 +4,7 @@ find_package(Threads REQUIRED)
 find_package(OpenSSL REQUIRED)
 
 # Debian's 1.3.12 calls itself 1.3.11 in every place. From 1.3.2 on PUBACK follows our callback,
-# which promise 1 rests on; tests/integration proves it for the library at hand.
+# which promise 1 rests on; tests/integration proves it for the installed library.
 find_package(eclipse-paho-mqtt-c 1.3.11 REQUIRED)
 
 pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq>=15)

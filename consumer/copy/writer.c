@@ -193,7 +193,7 @@ static void committed_on_done(void *context, const struct error *err)
 	writer_stored(w);
 }
 
-/* What failed is only the question how far the database's log is: it is asked again later. */
+/* What failed is only the question how far the WAL is on disk: it is asked again later. */
 static void writer_committed(struct writer *w)
 {
 	w->undated = true;

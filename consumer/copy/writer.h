@@ -107,7 +107,7 @@ struct writer_patience {
 };
 struct writer_patience writer_patience(const struct writer *w);
 
-/* Ask how far the database's log is on disk; the answer is on_durable. Only when ready. */
+/* Ask how far the WAL is on disk; the answer is on_durable. Only when ready. */
 void writer_poll_durable(struct writer *w);
 
 /* Make partitions for the days to come. Only when ready and idle. */

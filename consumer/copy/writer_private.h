@@ -23,7 +23,7 @@
 
 enum {
 	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
-	WRITER_DURABLE_MAX = 1024, /* commits whose place in the database's log is remembered */
+	WRITER_DURABLE_MAX = 1024, /* commits whose place in the WAL is remembered */
 	WRITER_REASONS_MAX = 64,
 };
 
@@ -201,7 +201,7 @@ MUST_CHECK bool writer_plan_commit(struct writer *w, struct error *err);
 /* ... and back. The results say whether another process has the log (work.owner_lost). */
 void writer_plan_rollback(struct writer *w);
 
-/* writer_durable.c: ask where the database's log is ... */
+/* writer_durable.c: ask how far the WAL is ... */
 MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err);
 /* ... in the batch's own run, after its commit ... */
 MUST_CHECK bool writer_plan_commit_position(struct writer *w, struct error *err);

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 /*
- * The program as a service: broker, log, pipeline, metrics, signals. Start order: log, pipeline,
- * HTTP, broker; stop order: the reverse, so that nothing is received that cannot be kept.
+ * The program as a service: broker, log, pipeline, metrics, signals. Start order: HTTP, log,
+ * pipeline, broker; stop order: the reverse, so that nothing is received that cannot be kept.
  *
  * SIGTERM and SIGINT stop it cleanly: the connection to the broker ends, the batch under way is
  * committed, the log is closed. The broker keeps the session. daemon/signals.h has the others.

@@ -162,7 +162,7 @@ void value_put_canonical_decimal(struct text *t, const struct decimal *d)
 	text_put_int(t, exponent + (at - end));
 }
 
-void value_put_canonical_number(struct text *t, struct slice number)
+static void value_put_canonical_number(struct text *t, struct slice number)
 {
 	struct decimal d;
 

@@ -82,7 +82,6 @@ void value_put_canonical(struct text *t, const struct value *v);
 void value_put_canonical_unused(struct text *t, const struct value *v);
 
 /* The canonical text of a number. */
-void value_put_canonical_number(struct text *t, struct slice number);
 void value_put_canonical_decimal(struct text *t, const struct decimal *d);
 
 #endif

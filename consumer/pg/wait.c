@@ -41,11 +41,11 @@ static enum wait_end wait_socket(PGconn *conn, short events, int64_t deadline_us
 	}
 }
 
-static bool wait_failed(PGconn *conn, enum wait_end end, const char *what, struct error *err)
+static bool wait_failed(PGconn *conn, enum wait_end end, const char *late, struct error *err)
 {
 	switch (end) {
 	case WAIT_LATE:
-		error_set(err, ERROR_TRANSIENT, "timeout", "PostgreSQL did not %s in time", what);
+		error_set(err, ERROR_TRANSIENT, "timeout", "%s", late);
 		return error_took_too_long(err);
 	case WAIT_CANCELLED:
 		return error_set(err, ERROR_TRANSIENT, "connection", "closing");
@@ -71,7 +71,8 @@ static bool wait_poll_connect(PGconn *conn, int64_t deadline_us, int cancel_fd, 
 		end = wait_socket(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
 			deadline_us, cancel_fd);
 		if (end != WAIT_READY)
-			return wait_failed(conn, end, "accept the connection", err);
+			return wait_failed(conn, end,
+				"PostgreSQL did not accept the connection in time", err);
 		status = PQconnectPoll(conn);
 	}
 	return true;
@@ -210,7 +211,7 @@ static bool wait_answer(PGconn *conn, int64_t deadline_us, struct error *err)
 			return true;
 		end = wait_socket(conn, unsent > 0 ? POLLIN | POLLOUT : POLLIN, deadline_us, -1);
 		if (end != WAIT_READY)
-			return wait_failed(conn, end, "answer", err);
+			return wait_failed(conn, end, "PostgreSQL did not answer in time", err);
 		if (PQconsumeInput(conn) != 1)
 			return pg_error_from_connection(err, conn);
 	}

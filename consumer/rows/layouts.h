@@ -62,6 +62,7 @@ void layouts_forget(struct layouts *l);
 /* The same, and the texts that the database had: after connecting it may be another one. */
 void layouts_forget_texts(struct layouts *l);
 
+/* For tests: how many are known. */
 size_t layouts_known(const struct layouts *l);
 
 #endif

@@ -9,7 +9,7 @@
 #include "rows/flags.h"
 #include "rows/rows_private.h"
 
-/* Times outside of this are no times of charging sessions; see DESIGN of the partitions. */
+/* Times outside of this are no times of charging sessions. */
 #define TIME_FROM_US (INT64_C(1262304000) * US_PER_SECOND) /* 2010-01-01 */
 #define TIME_TO_US (INT64_C(4102444800) * US_PER_SECOND)   /* 2100-01-01 */
 

@@ -41,7 +41,7 @@ enum table_common {
 	COMMON_COUNT,
 };
 
-/* COLUMN_meter_values_event_time and so on: the position of each column in its table. */
+/* TABLE_meter_values_event_time and so on: the position of each column in its table. */
 enum {
 #define TABLE(name, step, merge)
 #define COLUMN(table, column, type) TABLE_##table##_##column,

@@ -159,9 +159,8 @@ MUST_CHECK bool spool_cursor_open(struct spool_cursor **out, struct spool *spool
 void spool_cursor_close(struct spool_cursor **cursor);
 
 /*
- * Go to the first record after seq. *oldest_out is the number of the oldest record kept: if it is
- * more than seq + 1, records between may be gone, or their numbers were left out on purpose;
- * *lost_out counts those that are gone.
+ * Go to the first record after seq. *lost_out counts the records between that are gone; numbers
+ * that were left out on purpose do not count.
  */
 MUST_CHECK bool spool_cursor_seek(struct spool_cursor *cursor, uint64_t seq, uint64_t *lost_out,
 	struct error *err);
