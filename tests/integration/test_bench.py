@@ -20,7 +20,7 @@ def numbers(figures):
             yield value
 
 
-@pytest.mark.parametrize("section", ["live_json", "drain", "replay", "replay_all", "queue"])
+@pytest.mark.parametrize("section", ["drain", "replay", "queue"])
 def test_section_runs_to_its_end(section, tmp_path):
     """Latency, rates and beside take a fixed time, whatever the messages; peers need npm."""
     done = subprocess.run(

@@ -279,7 +279,7 @@ def test_station_that_varies_its_samples_does_not_flood_the_layouts(running, mig
     assert migrated.value("SELECT count(*) FROM meter_samples WHERE value_text = 'x'") == 50
 
 
-def test_database_that_refuses_is_asked_again_until_it_is_mended(
+def test_database_that_refuses_is_asked_again_until_it_is_fixed(
         persister, migrated, broker, publish, postgres):
     with psycopg.connect(postgres.dsn(), autocommit=True) as c:
         c.execute("CREATE ROLE rotated LOGIN PASSWORD 'other' IN ROLE ocpp_writer")

@@ -175,6 +175,11 @@ class Reasons(Tree):
             'if (strcmp(u->reasons[i].why, shown) == 0)\n\tcount(err->reason);\n'
             'if (strcmp(argv[i], "--reason") == 0)\n\tx = err.kind == ERROR_FULL;\n'), [])
 
+    def test_what_an_sqlstate_means_is_known_in_one_place(self):
+        self.assertIn("knows an SQLSTATE", self.check(
+            'if (strcmp(err->sqlstate, "42P01") == 0)\n')[0])
+        self.assertEqual(self.check("if (err->sqlstate[0] == 0)\n"), [])
+
     def test_an_exception_that_is_not_needed_is_a_problem(self):
         self.assertEqual(self.check('if (strcmp(err->reason, "x") == 0)\n', "consumer/x/a.c"), [])
         self.assertIn("no exception any more", self.check("\n", "consumer/x/a.c")[0])
@@ -218,19 +223,25 @@ class Style(Tree):
         def function(size):
             return "int f(void)\n{\n" + "\tx;\n" * size + "}\n"
 
-        self.write("consumer/base/fine.c", function(70))
+        self.write("consumer/base/fine.c", function(60))
         self.write("consumer/base/table.def", "x" * 200 + "\n")
-        self.write("tests/fine.py", "def f():\n" + "    x\n" * 69 + "\n\nx = 1\n")
+        self.write("tests/fine.py", "def f():\n" + "    x\n" * 59 + "\n\nx = 1\n")
         self.write("tests/wire.py", "x = ('" + '{"a":"' + "b" * 100 + '"}' + "')\n")
         self.assertEqual(style.check(self.root), [])
-        self.write("consumer/base/long.c", function(71))
+        self.write("consumer/base/long.c", function(61))
         self.write("consumer/base/wide.h", "\t" * 12 + "12345\n")
         self.write("consumer/base/blank.h", "x \n")
         self.write("consumer/base/large.c", "\n" * 801)
-        self.write("tests/long.py", "class A:\n    def f(self):\n" + "        x\n" * 70 + "x = 1\n")
+        self.write("tests/long.py", "class A:\n    def f(self):\n" + "        x\n" * 60 + "x = 1\n")
         self.assertEqual([p.split(": ")[0] for p in style.check(self.root)],
                          ["consumer/base/blank.h:1", "consumer/base/large.c:1",
                           "consumer/base/long.c:2", "consumer/base/wide.h:1", "tests/long.py:2"])
+
+    def test_a_long_readme_is_found(self):
+        self.write("README.md", "x\n" * 150)
+        self.assertEqual(style.check(self.root), [])
+        self.write("README.md", "x\n" * 151)
+        self.assertEqual(style.check(self.root), ["README.md:1: 151 lines; 150 are the limit"])
 
 
 class Migrations(Tree):
