@@ -12,7 +12,7 @@ static const int64_t PROBE_DISCONNECT_US = 5 * US_PER_SECOND;
 
 struct probe {
 	struct mqtt *mqtt;
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* guards the fields below */
 	pthread_cond_t changed;
 	struct mqtt_status status; /* when it changed last */
 	bool connected;
