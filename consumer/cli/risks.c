@@ -205,11 +205,26 @@ static void risks_of_settings(const struct config *c)
 			"600 it");
 }
 
+static void risks_of_secrets(const struct config *c)
+{
+	struct config_secret secret;
+	struct stat st;
+
+	for (size_t i = 0; config_secret(c, i, &secret); i++) {
+		if (*secret.path != '\0' && stat(secret.path, &st) == 0 && S_ISREG(st.st_mode) &&
+			(st.st_mode & S_IROTH) != 0)
+			risk("secret_readable",
+				"everybody may read a file that holds a secret, which the settings "
+				"*_file name: chmod 600 it");
+	}
+}
+
 bool risks_check(const struct config *config, struct error *err)
 {
 	risks_of_broker(config);
 	risks_of_database(config);
 	risks_of_settings(config);
+	risks_of_secrets(config);
 	if (geteuid() == 0)
 		risk("root",
 			"running as root, which nothing here needs: give it a user of its own");

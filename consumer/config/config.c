@@ -1,4 +1,4 @@
-#include "config/config.h"
+#include "config/config_private.h"
 
 #include "base/check.h"
 #include "base/escape.h"
@@ -35,6 +35,7 @@ struct config_setting {
 
 struct config_origin {
 	char text[256];
+	unsigned source;
 };
 
 static const struct config_setting config_settings[] = {
@@ -90,6 +91,44 @@ bool config_is_secret(const char *name, size_t size)
 			strlen(config_settings[i].name) == size &&
 			memcmp(config_settings[i].name, name, size) == 0)
 			return true;
+	}
+	return false;
+}
+
+static const char config_file_suffix[] = "_file";
+
+/* Of a secret, the setting that names its file, and the other way round; else NULL. */
+static const struct config_setting *config_counterpart(const struct config_setting *s)
+{
+	char name[CONFIG_NAME_BYTES + sizeof(config_file_suffix)];
+	size_t size = strlen(s->name), suffix = strlen(config_file_suffix);
+	const struct config_setting *found;
+
+	if (s->type == CONFIG_SECRET) {
+		snprintf(name, sizeof(name), "%s%s", s->name, config_file_suffix);
+		found = config_find(name);
+		CHECK(found != NULL && found->type == CONFIG_TEXT);
+		return found;
+	}
+	if (size <= suffix || strcmp(s->name + size - suffix, config_file_suffix) != 0)
+		return NULL;
+	snprintf(name, sizeof(name), "%.*s", (int)(size - suffix), s->name);
+	found = config_find(name);
+	return found != NULL && found->type == CONFIG_SECRET ? found : NULL;
+}
+
+bool config_secret(const struct config *c, size_t index, struct config_secret *out)
+{
+	const struct config_setting *file;
+
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (config_settings[i].type != CONFIG_SECRET || index-- > 0)
+			continue;
+		file = config_counterpart(&config_settings[i]);
+		out->name = config_settings[i].name;
+		out->file_name = file->name;
+		out->path = *(char *const *)config_field(c, file);
+		return true;
 	}
 	return false;
 }
@@ -267,6 +306,38 @@ static bool config_hint_nearest(const char *name, struct error *err)
 	return nearest_hint(err, &nearest, "`ocpp-persister config reference` lists all settings");
 }
 
+static bool config_put(struct config *c, const struct config_setting *s, const char *value,
+	const char *origin, struct error *err)
+{
+	struct config_origin *o = &c->origins[s - config_settings];
+
+	if (!config_set_value(c, s, value, err)) {
+		/* A secret must not appear in an error text; none of those is checked here. */
+		return error_prefix(err, "%s", origin);
+	}
+	snprintf(o->text, sizeof(o->text), "%s", origin);
+	o->source = c->source;
+	return true;
+}
+
+/* A secret takes the place of its file, and the other way round. */
+static bool config_displace(struct config *c, const struct config_setting *s, const char *value,
+	const char *origin, struct error *err)
+{
+	const struct config_setting *other = config_counterpart(s);
+	const char *set = other == NULL ? NULL : *(char *const *)config_field(c, other);
+
+	if (set == NULL || *set == '\0')
+		return true;
+	if (c->origins[other - config_settings].source != c->source)
+		return config_put(c, other, "", origin, err);
+	if (*value == '\0')
+		return true;
+	error_set(err, ERROR_FATAL, "bad_setting", "%s: %s and %s are both set", origin,
+		other->name, s->name);
+	return error_hint(err, "leave one of them out");
+}
+
 bool config_set(struct config *c, const char *name, const char *value, const char *origin,
 	struct error *err)
 {
@@ -277,12 +348,13 @@ bool config_set(struct config *c, const char *name, const char *value, const cha
 			origin, name);
 		return config_hint_nearest(name, err);
 	}
-	if (!config_set_value(c, s, value, err)) {
-		/* A secret must not appear in an error text; none of those is checked here. */
-		return error_prefix(err, "%s", origin);
-	}
-	snprintf(c->origins[s - config_settings].text, sizeof(c->origins[0].text), "%s", origin);
-	return true;
+	return config_displace(c, s, value, origin, err) && config_put(c, s, value, origin, err);
+}
+
+bool config_set_read(struct config *c, const char *name, const char *value, const char *path,
+	struct error *err)
+{
+	return config_put(c, config_find(name), value, path, err);
 }
 
 bool config_init(struct config *c, struct error *err)
@@ -344,6 +416,7 @@ bool config_load_environment(struct config *c, struct error *err)
 {
 	char name[CONFIG_NAME_BYTES];
 
+	c->source++;
 	config_environment_name(config_alias, name);
 	if (!config_load_variable(c, "DATABASE_URL", "storage.url", err) ||
 		!config_load_variable(c, name, "storage.url", err))

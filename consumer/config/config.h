@@ -9,10 +9,14 @@
 #include <stdint.h>
 
 /*
- * The settings, from weakest to strongest: the defaults in config.def, an INI file, the
- * environment, the command line. A key that is not in config.def is an error with file and line,
- * so that a typing error cannot pass for a setting. Sections of MaEVE's own configuration that are
- * not for us are passed over, so that both programs can share a file.
+ * The settings, from weakest to strongest: the defaults in config.def, an INI file, credentials of
+ * systemd, the environment, the command line. A key that is not in config.def is an error with file
+ * and line, so that a typing error cannot pass for a setting. Sections of MaEVE's own configuration
+ * that are not for us are passed over, so that both programs can share a file.
+ *
+ * A secret may also stand in a file of its own, which X_file names; the stronger of X and X_file
+ * counts, and both in one source are an error. A credential is a file with the name of a secret
+ * ("storage.postgres.password") in the folder $CREDENTIALS_DIRECTORY.
  *
  * Loaded once at start, before threads; read only after that. Text belongs to the struct.
  */
@@ -64,6 +68,7 @@ struct config {
 #include "config/config.def"
 #undef SETTING
 	struct config_origin *origins; /* where each value came from, for config print */
+	unsigned source;               /* how many sources were begun: that of what is set now */
 };
 
 /*
@@ -84,6 +89,12 @@ void config_fini(struct config *c);
 /* The file must exist. */
 MUST_CHECK bool config_load_file(struct config *c, const char *path, struct error *err);
 
+/* Each secret of which there is a credential is in that file. */
+MUST_CHECK bool config_load_credentials(struct config *c, struct error *err);
+
+/* Reads the files that secrets stand in. Last, once it is known which ones count. */
+MUST_CHECK bool config_read_secrets(struct config *c, struct error *err);
+
 /* STORAGE_POSTGRES_HOST and so on; DATABASE_URL and STORAGE_POSTGRES_CONNECTION_STRING for
  * storage.url. Empty variables count as unset. */
 MUST_CHECK bool config_load_environment(struct config *c, struct error *err);
@@ -102,6 +113,14 @@ MUST_CHECK bool config_check(const struct config *c, struct error *err);
 
 /* Whether the name, of so many bytes, is that of a setting that is never shown. */
 bool config_is_secret(const char *name, size_t size);
+
+/* The files that secrets stand in, one by one, from 0. False after the last. */
+struct config_secret {
+	const char *name;      /* storage.postgres.password */
+	const char *file_name; /* storage.postgres.password_file */
+	const char *path;      /* what that is set to, or "" */
+};
+bool config_secret(const struct config *c, size_t index, struct config_secret *out);
 
 /* INI text of every setting with its origin; secrets as ********. */
 void config_print(const struct config *c);

@@ -201,6 +201,7 @@ bool config_load_file(struct config *c, const char *path, struct error *err)
 	int failed = ini_config_create(&f.ini);
 	bool ok = false;
 
+	c->source++;
 	if (failed != 0)
 		return error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
 	if (!config_file_is_ours(path, err))

@@ -87,6 +87,7 @@ bool config_check(const struct config *c, struct error *err)
 
 static bool config_load_options(struct config *c, struct error *err)
 {
+	c->source++;
 	for (size_t i = 0; i < c->sources.options_count; i++) {
 		const char *option = c->sources.options[i], *equals = strchr(option, '=');
 		char name[256];
@@ -105,8 +106,8 @@ bool config_load(struct config *c, const struct config_sources *from, struct err
 		return false;
 	c->sources = *from;
 	if ((from->file == NULL || config_load_file(c, from->file, err)) &&
-		config_load_environment(c, err) && config_load_options(c, err) &&
-		config_check(c, err))
+		config_load_credentials(c, err) && config_load_environment(c, err) &&
+		config_load_options(c, err) && config_read_secrets(c, err) && config_check(c, err))
 		return true;
 	config_fini(c);
 	return false;

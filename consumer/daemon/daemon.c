@@ -16,7 +16,97 @@ static const int64_t QOS0_WARNING_US = 3600 * US_PER_SECOND;
 static const int64_t DISK_LOOK_US =
 	US_PER_SECOND; /* a start on a full disk: whether there is room */
 
+/* Broker and database that have not answered by then are waited for like those that refuse. */
+static const int64_t ANSWERS_US = 10 * US_PER_SECOND;
+
+/* What the service manager gives us for what takes as long as it takes. */
+static const int64_t RECOVERY_US = 3600 * US_PER_SECOND;
+static const int64_t MIGRATION_US = 24 * 3600 * US_PER_SECOND;
+
 enum { PAGE_ARENA_BYTES = 256 * 1024 };
+
+/* ---- how it is ---- */
+
+/* Why batches are not taken: NULL if they are. */
+static const char *daemon_pipeline_trouble(struct daemon *d)
+{
+	bool refused;
+	const char *why = pipeline_waits_for(d->pipeline, &refused);
+
+	if (pipeline_is_ready(d->pipeline))
+		return NULL;
+	if (why == NULL)
+		return "no database\n";
+	snprintf(d->not_ready, sizeof(d->not_ready), "%s: %s\n",
+		refused ? "the database refuses a batch" : "no database", why);
+	return d->not_ready;
+}
+
+/* Why we are not ready; NULL = we are. */
+static const char *daemon_trouble(struct daemon *d)
+{
+	struct spool_stats stats;
+	const char *trouble;
+
+	if (d->mqtt == NULL)
+		return d->disk_full ? "no room on the disk of the log\n" : "starting\n";
+	spool_stats(d->spool, &stats);
+	if (stats.segments == 0 && stats.full)
+		return "no room on the disk of the log\n";
+	trouble = daemon_broker_trouble(d);
+	return trouble != NULL ? trouble : daemon_pipeline_trouble(d);
+}
+
+/* Broker and database have answered, well or badly: now it works, or waits and says what for. */
+static bool daemon_is_up(struct daemon *d)
+{
+	struct mqtt_status status;
+	bool refused;
+
+	if (d->mqtt == NULL)
+		return d->disk_full;
+	if (clock_mono_us() - d->began_us > ANSWERS_US)
+		return true;
+	mqtt_status(d->mqtt, &status);
+	return (status.state == MQTT_UP || (status.failed && status.failure.kind != ERROR_FATAL)) &&
+	       (pipeline_is_ready(d->pipeline) ||
+		       pipeline_waits_for(d->pipeline, &refused) != NULL);
+}
+
+static void daemon_describe(struct daemon *d, char out[static SERVICE_STATUS_BYTES])
+{
+	const char *trouble = daemon_trouble(d);
+	struct mqtt_status status = {.failed = false};
+
+	if (trouble == NULL) {
+		snprintf(out, SERVICE_STATUS_BYTES,
+			"receiving and storing: messages so far %" PRIu64
+			", records waiting in the log %" PRIu64 "%s",
+			d->metrics->messages_stored + d->metrics->messages_duplicate +
+				d->metrics->messages_dead_lettered + d->metrics->messages_skipped,
+			spool_count_newer(d->spool, pipeline_stored_seq(d->pipeline)),
+			d->not_reloaded ? "; the settings could not be read again" : "");
+		return;
+	}
+	if (d->mqtt != NULL)
+		mqtt_status(d->mqtt, &status);
+	snprintf(out, SERVICE_STATUS_BYTES, "waiting: %.*s%s%s", (int)strcspn(trouble, "\n"),
+		trouble, status.failed && status.state != MQTT_UP ? ": " : "",
+		status.failed && status.state != MQTT_UP ? status.failure.message : "");
+}
+
+/* To the service manager. */
+static void daemon_tell(struct daemon *d)
+{
+	char status[SERVICE_STATUS_BYTES];
+
+	if (!service_is_watched(&d->service) || d->phase != DAEMON_RUNNING)
+		return;
+	daemon_describe(d, status);
+	service_status(&d->service, status);
+	if (daemon_is_up(d))
+		service_ready(&d->service);
+}
 
 /* ---- threads to loop ---- */
 
@@ -53,6 +143,8 @@ static void daemon_on_wake(struct ev_loop *loop, ev_async *w, int events)
 	}
 	daemon_look_at_broker(d);
 	pipeline_wake(d->pipeline);
+	if (!d->service.ready)
+		daemon_tell(d);
 }
 
 /* ---- stopping ---- */
@@ -69,9 +161,11 @@ static void daemon_on_stop_signal(void *context, int signum)
 
 static void daemon_on_reload(void *context)
 {
-	const struct daemon *d = context;
+	struct daemon *d = context;
 
-	reload_settings(d->config);
+	service_reloading(&d->service);
+	d->not_reloaded = !reload_settings(d->config);
+	daemon_tell(d);
 }
 
 static void daemon_on_rotate(void *context)
@@ -110,45 +204,15 @@ static bool daemon_migrate(void *context, struct error *err)
 	if (!d->options->migrate)
 		return false;
 	log_info("migrating", "the schema is behind", "schema=%s", LOG_VALUE(options.schema));
+	service_is_busy(&d->service, MIGRATION_US, "migrating: the schema is behind");
 	conn = pg_connect(&d->options->pg, err);
-	if (conn == NULL)
-		return false;
-	ok = migrate_up_all(conn, &options, err);
+	ok = conn != NULL && migrate_up_all(conn, &options, err);
 	PQfinish(conn);
+	service_goes_on(&d->service);
 	return ok;
 }
 
 /* ---- pages ---- */
-
-/* Why batches are not taken: NULL if they are. */
-static const char *daemon_pipeline_trouble(struct daemon *d)
-{
-	bool refused;
-	const char *why = pipeline_waits_for(d->pipeline, &refused);
-
-	if (pipeline_is_ready(d->pipeline))
-		return NULL;
-	if (why == NULL)
-		return "no database\n";
-	snprintf(d->not_ready, sizeof(d->not_ready), "%s: %s\n",
-		refused ? "the database refuses a batch" : "no database", why);
-	return d->not_ready;
-}
-
-/* Why we are not ready; NULL = we are. */
-static const char *daemon_trouble(struct daemon *d)
-{
-	struct spool_stats stats;
-	const char *trouble;
-
-	if (d->mqtt == NULL)
-		return d->disk_full ? "no room on the disk of the log\n" : "starting\n";
-	spool_stats(d->spool, &stats);
-	if (stats.segments == 0 && stats.full)
-		return "no room on the disk of the log\n";
-	trouble = daemon_broker_trouble(d);
-	return trouble != NULL ? trouble : daemon_pipeline_trouble(d);
-}
 
 static void daemon_measure(struct daemon *d)
 {
@@ -193,6 +257,7 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 
 	(void)loop;
 	(void)events;
+	daemon_tell(d);
 	if (d->mqtt == NULL)
 		return; /* the start waits for the disk */
 	if (seen > d->qos0_seen &&
@@ -298,6 +363,7 @@ static bool daemon_prepare(struct daemon *d, struct error *err)
 	if (d->loop == NULL || d->metrics == NULL ||
 		!arena_init(&d->pages, PAGE_ARENA_BYTES, PAGE_ARENA_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	service_open(&d->service, d->loop);
 	daemon_init_watchers(d);
 	return c->http_listen[0] == '\0' ||
 	       http_start(&d->http, d->loop, c->http_listen, daemon_page, d, err);
@@ -322,8 +388,12 @@ static void daemon_note_full(struct daemon *d, struct error *why)
 static bool daemon_wait_for_log(struct daemon *d, struct error *err)
 {
 	int64_t tried_us = clock_mono_us();
+	bool opened;
 
-	while (!daemon_open_spool(d, err)) {
+	service_is_busy(&d->service, RECOVERY_US, "starting: the log is opened");
+	opened = daemon_open_spool(d, err);
+	service_goes_on(&d->service);
+	while (!opened) {
 		if (!fs_is_full(err))
 			return false;
 		daemon_note_full(d, err);
@@ -332,6 +402,7 @@ static bool daemon_wait_for_log(struct daemon *d, struct error *err)
 		if (d->phase != DAEMON_RUNNING)
 			return true;
 		tried_us = clock_mono_us();
+		opened = daemon_open_spool(d, err);
 	}
 	d->disk_full = false;
 	if (log_repeat_over(&d->disk_trouble))
@@ -372,6 +443,7 @@ static bool daemon_finish(struct daemon *d)
 	struct mqtt_status status = {.state = MQTT_DOWN};
 
 	signals_stop(&d->signals);
+	service_close(&d->service);
 	http_stop(&d->http);
 	if (d->mqtt != NULL)
 		mqtt_status(d->mqtt, &status);
@@ -404,7 +476,10 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 	d->options = options;
 	d->config = options->config;
 	d->drain = options->drain ? DRAIN_TAKING : DRAIN_NONE;
+	d->began_us = clock_mono_us();
 	failed = !daemon_prepare(d, err) || !daemon_start(d, err);
+	if (failed)
+		service_stopping(&d->service, US_PER_SECOND, err->message);
 	if (!failed && d->mqtt != NULL) {
 		log_info("started", "", "version=%s", OCPP_PERSISTER_VERSION);
 		ev_run(d->loop, 0);

@@ -7,6 +7,7 @@
 #include "daemon/filters.h"
 #include "daemon/intake.h"
 #include "daemon/pipeline.h"
+#include "daemon/service.h"
 #include "daemon/signals.h"
 #include "http/http.h"
 #include "metrics/metrics.h"
@@ -54,6 +55,10 @@ struct daemon {
 	bool disk_full; /* the start waits for room */
 	struct log_repeat disk_trouble;
 	char not_ready[96]; /* what /readyz says */
+
+	struct service service;
+	int64_t began_us;
+	bool not_reloaded; /* the last time, settings could not be read */
 
 	ev_async wake;
 	struct signals signals;

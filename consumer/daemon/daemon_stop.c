@@ -1,7 +1,10 @@
 #include "daemon/daemon_private.h"
 
+#include "base/clock.h"
+
 static const double STOP_BROKER_S = 3.;    /* for the connection to end */
 static const double STOP_PIPELINE_S = 10.; /* for the batch under way */
+static const double STOP_CLOSE_S = 7.;     /* for syncing and closing the log */
 
 void daemon_fail(struct daemon *d, const struct error *err)
 {
@@ -27,6 +30,9 @@ void daemon_stop(struct daemon *d)
 	if (d->phase != DAEMON_RUNNING)
 		return;
 	d->phase = DAEMON_STOPPING_BROKER;
+	service_stopping(&d->service,
+		(int64_t)((STOP_BROKER_S + STOP_PIPELINE_S + STOP_CLOSE_S) * (double)US_PER_SECOND),
+		d->failed ? d->failure.message : "the batch under way is committed");
 	if (d->mqtt == NULL) /* the start waits for the disk, and sees it */
 		return;
 	ev_timer_stop(d->loop, &d->broker_timer);

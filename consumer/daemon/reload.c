@@ -23,7 +23,7 @@ static void reload_note(void *context, const char *name)
 	n->count++;
 }
 
-void reload_settings(const struct config *running)
+bool reload_settings(const struct config *running)
 {
 	struct reload_names waiting = {.used = 0};
 	char level[CONFIG_CHOICE_BYTES];
@@ -34,7 +34,7 @@ void reload_settings(const struct config *running)
 		error_hint(&err,
 			"the previous settings stay in force; fix them and send SIGHUP again");
 		log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
-		return;
+		return false;
 	}
 	log_set_format(fresh.log_format);
 	log_set_level(fresh.log_level);
@@ -47,4 +47,5 @@ void reload_settings(const struct config *running)
 		log_failure(LOG_LEVEL_WARN, "not_reloaded", &err);
 	}
 	config_fini(&fresh);
+	return true;
 }

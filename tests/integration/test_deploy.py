@@ -112,10 +112,9 @@ def test_installed_program_has_unit_manual_settings_and_licence(installed):
     assert subprocess.run([program, "--config", example, "config", "check"]).returncode == 0
     # As it was configured, not where this test puts it.
     unit = (installed / "lib/systemd/system/ocpp-persister.service").read_text()
-    command = re.search(r"^ExecStart=(.*)$", unit, re.M).group(1).split()
-    assert command == ["/usr/local/bin/ocpp-persister", "--config", "/etc/ocpp-persister.ini",
-                       "run"]
-    assert command[2] in INSTALL and "StateDirectory=ocpp-persister" in unit
+    assert re.search(r"^ExecStart=(.*)$", unit, re.M)[1] == "/usr/local/bin/ocpp-persister run"
+    settings = re.search(r"^Environment=OCPP_PERSISTER_CONFIG=(.*)$", unit, re.M)[1]
+    assert settings in INSTALL and "StateDirectory=ocpp-persister" in unit
     assert not re.search(r"@\w+@", unit)
 
 

@@ -185,6 +185,12 @@ def test_files_that_others_can_read_are_said(persister, tmp_path):
         "settings_readable"}
     path.chmod(0o640)
     assert risks(persister, {}, environment={"OCPP_PERSISTER_CONFIG": str(path)}) == set()
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)
+    assert risks(persister, {"mqtt.password_file": secret}) == {"secret_readable"}
+    secret.chmod(0o640)
+    assert risks(persister, {"mqtt.password_file": secret}) == set()
     folder = tmp_path / "spool"
     folder.mkdir(0o755)
     assert risks(persister, {"spool.dir": folder}) == {"spool_readable"}

@@ -156,6 +156,9 @@ static void config_environment_goes_before_the_file(void **state)
 	assert_false(config_load_environment(&c, &err));
 	assert_non_null(strstr(err.message, "MQTT_QOS"));
 	config_fini(&c);
+	unsetenv("MQTT_QOS");
+	unsetenv("DATABASE_URL");
+	unsetenv("STORAGE_POSTGRES_HOST");
 }
 
 static void config_check_sees_settings_that_do_not_fit(void **state)
@@ -172,6 +175,107 @@ static void config_check_sees_settings_that_do_not_fit(void **state)
 	assert_true(config_check(&c, &err));
 	assert_true(config_set(&c, "mqtt.topics", " , ", "t", &err));
 	assert_false(config_check(&c, &err));
+	config_fini(&c);
+}
+
+static void write_secret(char *out, const char *text, size_t size)
+{
+	FILE *f;
+
+	snprintf(out, 64, "/tmp/test_secret.XXXXXX");
+	f = fdopen(mkstemp(out), "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, size, f), size);
+	fclose(f);
+}
+
+static void config_secrets_are_read_from_their_files(void **state)
+{
+	static const struct {
+		const char *text, *secret, *what;
+		size_t size;
+	} cases[] = {
+		{"s3 cret", "s3 cret", NULL, 7},
+		{"secret\n", "secret", NULL, 7},
+		{"secret\r\n", "secret", NULL, 8},
+		{" \n", " ", NULL, 2},
+		{"", NULL, "is empty", 0},
+		{"\n", NULL, "is empty", 1},
+		{"a\nb\n", NULL, "not one line", 4},
+		{"a\0b", NULL, "not one line", 3},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char file[64];
+		struct config c;
+		struct error err;
+		bool ok;
+
+		write_secret(file, cases[i].text, cases[i].size);
+		assert_true(config_init(&c, &err));
+		assert_true(config_set(&c, "mqtt.password_file", file, "t", &err));
+		ok = config_read_secrets(&c, &err);
+		unlink(file);
+		assert_int_equal(ok, cases[i].secret != NULL);
+		if (ok)
+			assert_string_equal(c.mqtt_password, cases[i].secret);
+		else if (strstr(err.message, cases[i].what) == NULL ||
+			 strstr(err.message, file) == NULL ||
+			 strstr(err.message, "mqtt.password_file") == NULL)
+			fail_msg("case %zu: %s", i, err.message);
+		assert_string_equal(c.mqtt_password_file, file);
+		assert_false(config_read_secrets(&c, &err)); /* it is not there any more */
+		config_fini(&c);
+	}
+}
+
+/* Of a secret and its file the one counts that came from the stronger source. */
+static void config_secret_and_file_take_each_others_place(void **state)
+{
+	struct config c;
+	struct error err;
+
+	(void)state;
+	assert_false(load(&c, "[mqtt]\npassword = x\npassword_file = /x\n", &err));
+	assert_non_null(strstr(err.message, "both set"));
+	assert_non_null(strstr(err.message, ":3: "));
+	config_fini(&c);
+	assert_true(load(&c, "[mqtt]\npassword_file = /x\npassword =\n", &err));
+	assert_string_equal(c.mqtt_password_file, "/x");
+	setenv("MQTT_PASSWORD", "y", 1);
+	assert_true(config_load_environment(&c, &err));
+	unsetenv("MQTT_PASSWORD");
+	assert_string_equal(c.mqtt_password_file, "");
+	assert_string_equal(c.mqtt_password, "y");
+	c.source++;
+	assert_true(config_set(&c, "mqtt.password_file", "/z", "option", &err));
+	assert_string_equal(c.mqtt_password, "");
+	assert_string_equal(c.mqtt_password_file, "/z");
+	config_fini(&c);
+}
+
+static void config_every_secret_may_stand_in_a_file(void **state)
+{
+	struct config_words words;
+	struct config_secret secret;
+	struct config c;
+	struct error err;
+	size_t secrets = 0, listed = 0;
+
+	(void)state;
+	assert_true(config_init(&c, &err));
+	for (size_t i = 0; config_words(i, &words); i++)
+		secrets += config_is_secret(words.name, strlen(words.name));
+	while (config_secret(&c, listed, &secret)) {
+		assert_true(config_is_secret(secret.name, strlen(secret.name)));
+		assert_false(config_is_secret(secret.file_name, strlen(secret.file_name)));
+		assert_memory_equal(secret.name, secret.file_name, strlen(secret.name));
+		assert_string_equal(secret.path, "");
+		listed++;
+	}
+	assert_int_equal(listed, secrets);
+	assert_true(listed >= 4);
 	config_fini(&c);
 }
 
@@ -266,6 +370,9 @@ int main(void)
 		cmocka_unit_test(config_errors_name_file_and_line),
 		cmocka_unit_test(config_environment_goes_before_the_file),
 		cmocka_unit_test(config_check_sees_settings_that_do_not_fit),
+		cmocka_unit_test(config_secrets_are_read_from_their_files),
+		cmocka_unit_test(config_secret_and_file_take_each_others_place),
+		cmocka_unit_test(config_every_secret_may_stand_in_a_file),
 		cmocka_unit_test(config_choices_are_their_constants),
 		cmocka_unit_test(config_units_read_and_write),
 	};

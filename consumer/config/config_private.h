@@ -1,0 +1,12 @@
+#ifndef CONFIG_CONFIG_PRIVATE_H
+#define CONFIG_CONFIG_PRIVATE_H
+
+#include "config/config.h"
+
+/* Shared by config*.c only. */
+
+/* A secret as it stands in its file, which stays the one that counts. */
+MUST_CHECK bool config_set_read(struct config *c, const char *name, const char *value,
+	const char *path, struct error *err);
+
+#endif

@@ -1,0 +1,53 @@
+#ifndef DAEMON_SERVICE_H
+#define DAEMON_SERVICE_H
+
+#include "daemon/notify.h"
+
+#include <ev.h>
+
+/*
+ * What the service manager hears from us (systemd.service(5), Type=notify): when we are ready, what
+ * we are doing, that settings are read again, that we stop, how long we may take, and, for its
+ * watchdog, that the loop runs. That comes from the loop itself, twice in the time that the
+ * watchdog allows: a loop that is stuck is silent.
+ *
+ * Embedded in the caller's memory. On the loop; before service_open() and without a service manager
+ * everything does nothing.
+ */
+enum { SERVICE_STATUS_BYTES = 512 };
+
+struct service {
+	struct notify notify;
+	struct ev_loop *loop;
+	ev_timer watchdog;
+	int64_t watchdog_us; /* 0 = none */
+	bool ready;          /* it knows */
+	char status[SERVICE_STATUS_BYTES];
+	int64_t status_us;
+};
+
+/* Before threads. */
+void service_open(struct service *s, struct ev_loop *loop);
+void service_close(struct service *s);
+
+/* Whether there is anybody to be notified. */
+bool service_is_watched(const struct service *s);
+
+/* A line for people, without a newline; what stands before its first colon is the state. While that
+ * stays the same, a line that differs is passed on every 10 s. */
+void service_status(struct service *s, const char *status);
+
+/* To be repeated: it is said once, and once more after service_reloading(). */
+void service_ready(struct service *s);
+
+/* Settings are read again, which ends with service_ready(). */
+void service_reloading(struct service *s);
+
+/* The end comes within this time. why: a line for people. */
+void service_stopping(struct service *s, int64_t within_us, const char *why);
+
+/* From here to service_goes_on() the loop does not run, for so long at most. */
+void service_is_busy(struct service *s, int64_t at_most_us, const char *with);
+void service_goes_on(struct service *s);
+
+#endif
