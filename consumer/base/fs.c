@@ -252,6 +252,24 @@ bool fs_rename(const char *from, const char *to, struct error *err)
 	return true;
 }
 
+bool fs_rename_new(const char *from, const char *to, bool *taken_out, struct error *err)
+{
+	int failed;
+
+	*taken_out = false;
+	if (fs_fault() != FS_FAULT_NONE)
+		return fs_error(err, "rename", from);
+	failed = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+	/* A file system that cannot do that (NFS) can do this, in two steps. */
+	if (failed != 0 && errno == EINVAL) {
+		failed = link(from, to);
+		if (failed == 0)
+			failed = unlink(from);
+	}
+	*taken_out = failed != 0 && errno == EEXIST;
+	return failed == 0 || *taken_out || fs_error(err, "rename", from);
+}
+
 bool fs_unlink(const char *path, struct error *err)
 {
 	if (fs_fault() != FS_FAULT_NONE || unlink(path) != 0)

@@ -54,6 +54,10 @@ MUST_CHECK bool fs_allocate(int fd, int64_t size, const char *path, struct error
 MUST_CHECK bool fs_sync_data(int fd, const char *path, struct error *err);
 MUST_CHECK bool fs_sync_dir(const char *path, struct error *err);
 MUST_CHECK bool fs_rename(const char *from, const char *to, struct error *err);
+
+/* The same, but what is there already stays: *taken_out then, and nothing is done. */
+MUST_CHECK bool fs_rename_new(const char *from, const char *to, bool *taken_out, struct error *err);
+
 MUST_CHECK bool fs_unlink(const char *path, struct error *err);
 MUST_CHECK bool fs_truncate(int fd, int64_t size, const char *path, struct error *err);
 

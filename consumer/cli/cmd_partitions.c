@@ -1,29 +1,20 @@
 #include "cli/cli.h"
 
-#include "base/backoff.h"
-#include "base/clock.h"
 #include "base/escape.h"
-#include "base/say.h"
 #include "config/config_value.h"
-#include "pg/pg_error.h"
+#include "retention/archive.h"
+#include "retention/retire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /*
- * Partitions by age. What needs the rights of the owner is done by functions of the schema
- * (migrations/000036_retention.up.sql), which never let a writer wait for longer than 40 ms: they
- * fail rather than wait, and are called again here. Detached is not dropped yet: what was
- * interrupted between the two is found and dropped by the next run.
+ * Partitions by age. A partition is retired first (retention/retire.h) and dropped after that: what
+ * was interrupted between the two is found and finished by the next run.
  */
 enum { PARTITIONS_TEXT_BYTES = 24, PARTITIONS_AHEAD_DAYS_MAX = 3660 };
-
-static const int64_t PARTITIONS_AGAIN_US = 200 * US_PER_MS;
-static const int64_t PARTITIONS_AGAIN_MAX_US = 2 * US_PER_SECOND;
-static const int64_t PARTITIONS_SAY_US = 10 * US_PER_SECOND;
 
 struct partitions_call {
 	PGconn *conn;
@@ -32,8 +23,8 @@ struct partitions_call {
 	char days[PARTITIONS_TEXT_BYTES];
 	bool dry_run;
 	bool json;
-	struct backoff backoff;
-	int64_t said_us; /* when it was said last what is waited for */
+	const char *to; /* folder of archives */
+	struct retire retire;
 };
 
 /* ---- list ---- */
@@ -124,119 +115,142 @@ static bool partitions_ensure(struct partitions_call *call, struct error *err)
 	return ok;
 }
 
-/* ---- drop ---- */
+/* ---- what is old ---- */
 
-/* Who has one of the two tables: the transaction that is the oldest. */
-static void partitions_say_waiting(struct partitions_call *call, const char *parent,
-	const char *name)
-{
-	const char *params[] = {parent, name};
-	struct error ignored;
-	char text[512];
-	PGresult *r;
+/* Of what is listed as old. */
+enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_SIZE, OLD_FROM, OLD_TO };
 
-	if (call->said_us != 0 && clock_mono_us() - call->said_us < PARTITIONS_SAY_US)
-		return;
-	call->said_us = clock_mono_us();
-	r = pg_query(call->conn,
-		"SELECT a.pid, coalesce(a.usename, '?'), coalesce(to_char(a.xact_start, "
-		"'YYYY-MM-DD HH24:MI:SS'), '?'), regexp_replace(left(a.query, 120), '\\s+', ' ', "
-		"'g') "
-		"FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.granted "
-		"AND l.locktype = 'relation' AND l.pid <> pg_backend_pid() AND l.database = "
-		"(SELECT oid FROM pg_database WHERE datname = current_database()) "
-		"AND l.relation IN (to_regclass(quote_ident($1)), to_regclass(quote_ident($2))) "
-		"ORDER BY a.xact_start NULLS LAST, a.pid LIMIT 1",
-		2, params, &ignored);
-	if (r != NULL && PQntuples(r) == 1) {
-		snprintf(text, sizeof(text),
-			"for process %s of \"%s\", whose transaction has had %s or %s since %s "
-			"UTC: %s",
-			PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1), parent, name, PQgetvalue(r, 0, 2),
-			PQgetvalue(r, 0, 3));
-		say_line("waiting", text);
-	}
-	PQclear(r);
-}
-
-static void partitions_pause(struct partitions_call *call)
-{
-	int64_t us = backoff_next_us(&call->backoff);
-	struct timespec t = {us / US_PER_SECOND, us % US_PER_SECOND * 1000};
-
-	(void)nanosleep(&t, NULL);
-}
-
-/* Until nobody is in the way: a transaction ends at some time, and it is said which. */
-static PGresult *partitions_insist(struct partitions_call *call, const char *sql,
-	const char *parent, const char *name, int count, const char *const *params,
+/* Attached ones whose time ended before the given age. Retired ones of that age were left by a run
+ * that was interrupted; younger ones, perhaps by an archive, whose rows are nowhere else. */
+static PGresult *partitions_find_old(struct partitions_call *call, bool retired_of_any_age,
 	struct error *err)
 {
-	backoff_reset(&call->backoff);
-	for (;;) {
-		PGresult *r = pg_query(call->conn, sql, count, params, err);
+	const char *params[] = {call->table, call->older_us, retired_of_any_age ? "t" : "f"};
 
-		if (r != NULL || !pg_error_is_lock(err))
-			return r;
-		partitions_say_waiting(call, parent, name);
-		partitions_pause(call);
-	}
+	return pg_query(call->conn,
+		"SELECT parent, name, state, estimated_rows, pg_size_pretty(bytes), from_time, "
+		"to_time FROM partition_list() WHERE ($1::text IS NULL OR parent = $1) AND "
+		"state IN ('retired', 'attached') AND (state = 'retired' AND $3::boolean "
+		"OR to_time <= now() - $2::bigint * interval '1 microsecond') "
+		"ORDER BY state DESC, from_time, parent",
+		3, params, err);
 }
 
-static bool partitions_drop_retired(struct partitions_call *call, const char *parent,
-	const char *name, struct error *err)
+/* The name of the table once it is retired, which the caller frees; NULL with err. */
+static char *partitions_retire(struct partitions_call *call, const PGresult *found, int i,
+	struct error *err)
 {
-	const char *params[] = {name};
-	PGresult *r =
-		partitions_insist(call, "SELECT drop_retired($1)", parent, name, 1, params, err);
+	const char *name = PQgetvalue(found, i, OLD_NAME);
+	PGresult *r = NULL;
+	char *retired = NULL;
 
+	if (strcmp(PQgetvalue(found, i, OLD_STATE), "retired") == 0)
+		retired = strdup(name);
+	else if (retire_partition(&call->retire, PQgetvalue(found, i, OLD_PARENT), name, &r, err))
+		retired = strdup(PQgetvalue(r, 0, 0));
+	else
+		return NULL;
 	PQclear(r);
-	return r != NULL;
+	if (retired == NULL)
+		error_set(err, ERROR_FATAL, "memory", "out of memory");
+	return retired;
 }
 
-/* r, row i: parent, name, state, rows, size. */
+static bool partitions_each_old(struct partitions_call *call, bool retired_of_any_age,
+	bool (*each)(struct partitions_call *call, const PGresult *found, int i, struct error *err),
+	struct error *err)
+{
+	PGresult *r;
+	bool ok = call->dry_run || retire_begin(&call->retire, call->conn, err);
+
+	r = ok ? partitions_find_old(call, retired_of_any_age, err) : NULL;
+	ok = r != NULL;
+	for (int i = 0; ok && i < PQntuples(r); i++) {
+		ok = each(call, r, i, err) || error_prefix(err, "%s", PQgetvalue(r, i, OLD_NAME));
+		(void)fflush(stdout);
+	}
+	PQclear(r);
+	return ok;
+}
+
+static void partitions_say_old(const char *what, const PGresult *found, int i)
+{
+	printf("%s ", what);
+	(void)escape_print(stdout, slice_from_cstr(PQgetvalue(found, i, OLD_NAME)));
+}
+
+/* ---- drop ---- */
+
 static bool partitions_drop_one(struct partitions_call *call, const PGresult *found, int i,
 	struct error *err)
 {
-	const char *params[] = {PQgetvalue(found, i, 0), PQgetvalue(found, i, 1)};
-	bool ok = true, attached = strcmp(PQgetvalue(found, i, 2), "attached") == 0;
-	PGresult *r = NULL;
+	char *retired;
+	bool ok = true;
 
-	if (!call->dry_run && attached) {
-		r = partitions_insist(call, "SELECT retire_partition($1, $2)", params[0], params[1],
-			2, params, err);
-		ok = r != NULL &&
-		     partitions_drop_retired(call, params[0], PQgetvalue(r, 0, 0), err);
-		PQclear(r);
-	} else if (!call->dry_run) {
-		ok = partitions_drop_retired(call, params[0], params[1], err);
+	if (!call->dry_run) {
+		retired = partitions_retire(call, found, i, err);
+		ok = retired != NULL &&
+		     retire_drop(&call->retire, PQgetvalue(found, i, OLD_PARENT), retired, err);
+		free(retired);
 	}
 	if (!ok)
-		return error_prefix(err, "%s", params[1]);
-	printf("%s ", call->dry_run ? "would drop" : "dropped");
-	(void)escape_print(stdout, slice_from_cstr(params[1]));
-	printf(" (~%s rows, %s)\n", PQgetvalue(found, i, 3), PQgetvalue(found, i, 4));
-	(void)fflush(stdout);
+		return false;
+	partitions_say_old(call->dry_run ? "would drop" : "dropped", found, i);
+	printf(" (~%s rows, %s)\n", PQgetvalue(found, i, OLD_ROWS), PQgetvalue(found, i, OLD_SIZE));
 	return true;
 }
 
 static bool partitions_drop(struct partitions_call *call, struct error *err)
 {
-	const char *params[] = {call->table, call->older_us};
-	PGresult *r = pg_query(call->conn,
-		"SELECT parent, name, state, estimated_rows, pg_size_pretty(bytes) "
-		"FROM partition_list() WHERE ($1::text IS NULL OR parent = $1) AND (state = "
-		"'retired' "
-		"OR state = 'attached' AND to_time <= now() - $2::bigint * interval '1 "
-		"microsecond') "
-		"ORDER BY state DESC, from_time, parent",
-		2, params, err);
-	bool ok = r != NULL;
+	return partitions_each_old(call, false, partitions_drop_one, err);
+}
 
-	for (int i = 0; ok && i < PQntuples(r); i++)
-		ok = partitions_drop_one(call, r, i, err);
-	PQclear(r);
+/* ---- archive ---- */
+
+static bool partitions_archive_retired(struct partitions_call *call, const PGresult *found, int i,
+	const char *retired, struct error *err)
+{
+	struct archive_request request = {.conn = call->conn,
+		.dir = call->to,
+		.parent = PQgetvalue(found, i, OLD_PARENT),
+		.retired = retired,
+		.from_time = PQgetvalue(found, i, OLD_FROM),
+		.to_time = PQgetvalue(found, i, OLD_TO)};
+	struct archive_result done;
+
+	if (!archive_partition(&request, &done, err) ||
+		!retire_drop(&call->retire, request.parent, retired, err))
+		return false;
+	partitions_say_old("archived", found, i);
+	printf(" (%" PRIu64 " rows, %" PRId64 " bytes) %s ", done.rows, done.bytes,
+		done.found ? "was in" : "to");
+	(void)escape_print(stdout, slice_from_cstr(done.path));
+	putchar('\n');
+	return true;
+}
+
+static bool partitions_archive_one(struct partitions_call *call, const PGresult *found, int i,
+	struct error *err)
+{
+	char *retired;
+	bool ok;
+
+	if (call->dry_run) {
+		partitions_say_old("would archive", found, i);
+		printf(" (~%s rows, %s)\n", PQgetvalue(found, i, OLD_ROWS),
+			PQgetvalue(found, i, OLD_SIZE));
+		return true;
+	}
+	retired = partitions_retire(call, found, i, err);
+	ok = retired != NULL && partitions_archive_retired(call, found, i, retired, err);
+	free(retired);
 	return ok;
+}
+
+static bool partitions_archive(struct partitions_call *call, struct error *err)
+{
+	return archive_check_dir(call->to, err) &&
+	       partitions_each_old(call, true, partitions_archive_one, err);
 }
 
 /* ---- the command ---- */
@@ -273,6 +287,8 @@ static bool partitions_options(struct partitions_call *call, int argc, char **ar
 			call->json = true;
 		else if (strcmp(argv[i], "--table") == 0 && value)
 			call->table = argv[++i];
+		else if (strcmp(argv[i], "--to") == 0 && value)
+			call->to = argv[++i];
 		else if (strcmp(argv[i], "--days") == 0 && value) {
 			if (!partitions_take_days(argv[++i], call))
 				return false;
@@ -317,8 +333,6 @@ static enum exit_code partitions_run(const struct config *config, struct partiti
 	call->conn = pg_connect(&pg, &err);
 	if (call->conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	backoff_init(&call->backoff, PARTITIONS_AGAIN_US, PARTITIONS_AGAIN_MAX_US,
-		(uint64_t)clock_mono_us());
 	/* A lock is held until its COMMIT is on disk, otherwise. */
 	ok = pg_exec(call->conn, "SET synchronous_commit = off; SET lock_timeout = '2s'", &err) &&
 	     partitions_has_table(call, &err) && what(call, &err);
@@ -339,9 +353,14 @@ enum exit_code cmd_partitions(const struct config *config, int argc, char **argv
 		return partitions_run(config, &call, partitions_list);
 	if (strcmp(what, "ensure") == 0)
 		return partitions_run(config, &call, partitions_ensure);
-	if (strcmp(what, "drop") != 0)
-		return cli_usage("partitions", "say list, ensure or drop");
+	if (strcmp(what, "drop") != 0 && strcmp(what, "archive") != 0)
+		return cli_usage("partitions", "say list, ensure, drop or archive");
 	if (call.older_us[0] == '\0')
-		return cli_usage("partitions", "drop needs --older-than, as in --older-than 90d");
-	return partitions_run(config, &call, partitions_drop);
+		return cli_usage("partitions", "%s needs --older-than, as in --older-than 90d",
+			what);
+	if (strcmp(what, "drop") == 0)
+		return partitions_run(config, &call, partitions_drop);
+	if (call.to == NULL)
+		return cli_usage("partitions", "archive needs a folder: --to DIR");
+	return partitions_run(config, &call, partitions_archive);
 }

@@ -17,23 +17,33 @@ static enum exit_code replay_store(const struct config *config, struct cmd_repla
 	return cmd_replay_show_summary(options, &reports);
 }
 
+static enum exit_code replay_messages(const struct config *config, struct cmd_replay *options)
+{
+	if (options->publish.broker != NULL)
+		return cmd_replay_publish(config, options);
+	if (options->dry_run || options->request.files.count == 0)
+		return cmd_replay_dry_run(config, options);
+	return replay_store(config, options);
+}
+
 enum exit_code cmd_replay(const struct config *config, int argc, char **argv)
 {
 	static struct cmd_replay options;
-	struct replay_files *files = &options.request.files;
+	struct replay_files files;
 	struct error err;
 	enum exit_code code = EXIT_CODE_OK;
+	size_t parts;
 
 	if (!cmd_replay_read(&options, argc, argv, &code))
 		return code;
-	if (!replay_files_find(files, options.sources, options.sources_count, &err))
+	if (!replay_files_find(&files, options.sources, options.sources_count, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);
-	if (options.publish.broker != NULL)
-		code = cmd_replay_publish(config, &options);
-	else if (options.dry_run || files->count == 0)
-		code = cmd_replay_dry_run(config, &options);
-	else
-		code = replay_store(config, &options);
-	replay_files_free(files);
+	code = cmd_replay_parts(config, &options, &files, &parts);
+	options.request.files = (struct replay_files){.paths = files.paths + parts,
+		.count = files.count - parts,
+		.bytes = files.bytes};
+	if (code == EXIT_CODE_OK && (parts == 0 || parts < files.count))
+		code = replay_messages(config, &options);
+	replay_files_free(&files);
 	return code;
 }

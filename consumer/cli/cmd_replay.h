@@ -30,6 +30,13 @@ MUST_CHECK bool cmd_replay_read(struct cmd_replay *o, int argc, char **argv,
 /* Says what would be stored, without a database. */
 enum exit_code cmd_replay_dry_run(const struct config *config, const struct cmd_replay *options);
 
+/*
+ * Puts back what is an archived partition among the files. Those are the first *count_out then; if
+ * there are others, they are for whoever called. Not EXIT_CODE_OK: it was said why.
+ */
+enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_replay *options,
+	struct replay_files *files, size_t *count_out);
+
 /* Publishes them again, without a database. */
 enum exit_code cmd_replay_publish(const struct config *config, const struct cmd_replay *options);
 

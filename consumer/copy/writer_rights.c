@@ -49,7 +49,8 @@ static const char rights_sql[] =
 	/* Everybody's, unless the database takes that from PUBLIC. */
 	"'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached', "
 	"'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int', "
-	"'prune_transaction_keys', 'prune_tombstones', 'store_tables') "
+	"'prune_transaction_keys', 'has_transactions', 'partition_list', 'prune_tombstones', "
+	"'store_tables') "
 	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
 	/* One grant for all of it, where there is the role made for it. */
 	"SELECT current_user, concat_ws(', ', CASE WHEN t.lacks THEN t.what END, "

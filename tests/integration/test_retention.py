@@ -97,7 +97,7 @@ def test_list_says_what_there_is(migrated, partitions):
 
 
 @pytest.mark.parametrize("arguments, code, says", [
-    ([], 2, "say list, ensure or drop"),
+    ([], 2, "say list, ensure, drop or archive"),
     (["drop"], 2, "drop needs --older-than"),
     (["drop", "--older-than"], 2, "without its value"),
     (["drop", "--older-than", "soon"], 2, "--older-than 90d"),
@@ -250,10 +250,10 @@ def test_interrupted_drop_is_finished_by_the_next(migrated, partitions):
     found = listed(partitions)
     assert found[retired]["state"] == "retired" and name_of(ago(100)) not in found
     assert datetime.datetime.fromisoformat(found[retired]["from_time"]) == ago(100)
-    done = partitions("drop", "--older-than", "100d", "--dry-run")
+    done = partitions("drop", "--older-than", "99d", "--dry-run")
     assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
         f"would drop {retired}", f"would drop {name_of(ago(101))}"]
-    done = partitions("drop", "--older-than", "100d")
+    done = partitions("drop", "--older-than", "99d")
     assert done.stdout.count("dropped ") == 2 and facts(migrated) == {}
 
 

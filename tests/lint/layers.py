@@ -10,7 +10,7 @@ import re
 from lint import ROOT, files, finish, lines
 
 STAGES = ["config", "copy", "decode", "http", "metrics", "migrate", "mqtt", "pg", "replay/readers",
-          "rows", "spool", "store"]
+          "retention", "rows", "spool", "store"]
 
 # Folder of consumer/ -> what it may include: folders, or single headers of one.
 MAY_INCLUDE = {
@@ -27,17 +27,18 @@ MAY_INCLUDE["copy"] += ["rows", "pg", "store/kinds.def", "store/entities.h", "st
 MAY_INCLUDE["store"] += ["pg"]
 MAY_INCLUDE["replay/readers"] += ["spool/archive.h", "spool/record.h", "spool/segment.h"]
 MAY_INCLUDE["migrate"] += ["pg"]
+MAY_INCLUDE["retention"] += ["pg"]
 
 # Foreign header -> folders or files of consumer/ (and bench) that may include it.
 HOMES = {
     r"MQTT\w*\.h": ["mqtt", "bench"],
-    r"libpq-fe\.h": ["pg", "copy", "store", "migrate", "replay", "cli", "bench"],
+    r"libpq-fe\.h": ["pg", "copy", "store", "migrate", "replay", "retention", "cli", "bench"],
     r"msgpack(\.h|/.*)": ["decode"],
     r"yajl/.*": ["decode"],
     r"ini_\w+\.h": ["config"],
     r"microhttpd\.h": ["http"],
     r"xxhash\.h": ["base/digest.c"],
-    r"zstd\.h": ["spool", "replay/readers"],
+    r"zstd\.h": ["spool", "replay/readers", "retention"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
     r"zlib\.h": ["replay/readers"],
     r"openssl/.*": ["base", "daemon", "decode/decode_msgpack.c", "mqtt", "pg", "store"],

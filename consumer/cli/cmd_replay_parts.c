@@ -1,0 +1,113 @@
+#include "cli/cmd_replay.h"
+
+#include "base/escape.h"
+#include "retention/restore.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Archived partitions among the files: their rows go back into the tables as they were. */
+
+/* What chooses among messages, or says how they are to be read or sent. */
+static bool parts_may_be(const struct cmd_replay *o)
+{
+	const struct message_filter *f = &o->request.filter;
+
+	return f->from_us == INT64_MIN && f->to_us == INT64_MAX && f->stations_count == 0 &&
+	       f->actions_count == 0 && o->publish.broker == NULL && o->lines == NULL &&
+	       o->csv == NULL && o->request.rate == 0;
+}
+
+static void parts_show(const struct cmd_replay *o, const char *path, const struct restore_result *r)
+{
+	if (o->json) {
+		/* Names of a file that was checked: of tables of ours, unless it is a dry run. */
+		printf("{\"partition\":\"%s\",\"table\":\"%s\",\"rows\":%" PRIu64
+		       ",\"stored\":%" PRIu64 ",\"left_out\":%" PRIu64 "}\n",
+			r->name, r->table, r->rows, r->stored, r->left_out);
+		return;
+	}
+	printf(o->dry_run ? "would restore " : "restored ");
+	(void)escape_print(stdout, slice_from_cstr(r->name));
+	printf(" from ");
+	(void)escape_print(stdout, slice_from_cstr(path));
+	if (o->dry_run)
+		printf(": %" PRIu64 " rows\n", r->rows);
+	else
+		printf(": %" PRIu64 " rows, of which %" PRIu64 " were not there\n", r->rows,
+			r->stored);
+	if (r->left_out > 0)
+		printf("  left out: %" PRIu64 " whose transaction has a row of another time\n",
+			r->left_out);
+}
+
+/* Whether the next file can be tried: only this one was at fault. */
+static bool parts_may_go_on(const struct error *err)
+{
+	return err->kind == ERROR_DAMAGED || err->kind == ERROR_FOREIGN;
+}
+
+static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
+	const struct replay_files *parts)
+{
+	enum exit_code code = EXIT_CODE_OK;
+	struct restore_result done;
+	struct error err;
+
+	for (size_t i = 0; i < parts->count; i++) {
+		if (conn == NULL ? restore_check(parts->paths[i], &done, &err)
+				 : restore_file(conn, parts->paths[i], &done, &err)) {
+			parts_show(o, parts->paths[i], &done);
+			continue;
+		}
+		code = cli_fail_database(&err);
+		if (!parts_may_go_on(&err))
+			break;
+	}
+	return code;
+}
+
+/* Moves those that are partition files to the front; returns how many. The others keep their
+ * order. */
+static size_t parts_first(struct replay_files *files)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < files->count; i++) {
+		char *path = files->paths[i];
+
+		if (!restore_is_part(path))
+			continue;
+		memmove(&files->paths[count + 1], &files->paths[count],
+			(i - count) * sizeof(*files->paths));
+		files->paths[count++] = path;
+	}
+	return count;
+}
+
+enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_replay *o,
+	struct replay_files *files, size_t *count_out)
+{
+	struct pg_options pg = cli_pg_options(config);
+	struct replay_files parts = *files;
+	enum exit_code code;
+	struct error err;
+	PGconn *conn = NULL;
+
+	*count_out = parts.count = parts_first(files);
+	if (parts.count == 0)
+		return EXIT_CODE_OK;
+	if (!parts_may_be(o))
+		return cli_usage("replay",
+			"\"%s\" is an archived partition, which goes back whole: with it there is "
+			"no choice of messages, and no broker",
+			parts.paths[0]);
+	if (!o->dry_run) {
+		conn = pg_connect(&pg, &err);
+		if (conn == NULL)
+			return cli_fail(EXIT_CODE_DATABASE, &err);
+	}
+	code = parts_restore(o, conn, &parts);
+	PQfinish(conn);
+	return code;
+}

@@ -1,0 +1,46 @@
+#ifndef RETENTION_COPY_WALK_H
+#define RETENTION_COPY_WALK_H
+
+#include "base/error.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Where rows end in what COPY ... (FORMAT binary) gave, read in pieces of any size: a header of 19
+ * bytes or more, per row the number of its columns (16 bits) and each with its length before it (32
+ * bits, -1 = NULL), at the end -1 in place of that number. Keeps nothing of the bytes.
+ */
+enum copy_walk_state {
+	COPY_WALK_HEADER,
+	COPY_WALK_EXTENSION, /* of the header */
+	COPY_WALK_ROW,       /* before the number of columns, or the end */
+	COPY_WALK_LENGTH,
+	COPY_WALK_VALUE,
+	COPY_WALK_END,
+};
+
+struct copy_walk {
+	enum copy_walk_state state;
+	size_t columns;      /* of every row */
+	size_t columns_left; /* of this row */
+	int64_t left;        /* bytes of the value, or of the extension */
+	uint8_t part[19];    /* of a number or the header, which a piece may cut */
+	size_t part_size;
+	uint64_t rows; /* that ended */
+};
+
+void copy_walk_init(struct copy_walk *w, size_t columns);
+
+/*
+ * On through bytes, which are not empty, to the end of the header, of a row or of it all; or to
+ * theirs. Returns how many were passed; 0 with *why_out: these are no such rows.
+ */
+size_t copy_walk_step(struct copy_walk *w, struct slice bytes, const char **why_out);
+
+/* Between two rows, or before the first: the bytes passed so far make whole rows. */
+bool copy_walk_is_between(const struct copy_walk *w);
+
+#endif

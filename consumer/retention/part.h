@@ -1,0 +1,129 @@
+#ifndef RETENTION_PART_H
+#define RETENTION_PART_H
+
+#include "base/error.h"
+#include "base/sha256.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A partition file: the rows of one partition, <partition>.copy.zst. It is a zstd file like any
+ * other: `zstd -d` makes of it what COPY ... (FORMAT binary) gave, and psql can read that without
+ * this program. What else there is to know stands in skippable frames ("notes"), as lines of text
+ * that `strings` shows:
+ *
+ *	note       "ocpp-persister partition 1", then the header: a word, a tab and a value a line
+ *	note ...   "ocpp-persister rows 1", then rows of another table that these rows refer to: its
+ *	           name and columns, an empty line, and what COPY ... (FORMAT text) gave
+ *	frame ...  the rows, PART_FRAME_BYTES each at most unpacked, with size and checksum; each
+ *	           can be read without the others
+ *	note       "ocpp-persister end 1", then the trailer: rows, rows of notes, bytes, SHA-256
+ *
+ * A note is: 0x184d2a53 and its size (both little-endian, as zstd has them), the text, and its last
+ * line "xxh3 <16 hexadecimal digits>\n", of the text before. A version other than 1 is refused.
+ *
+ * Blocking; one thread; memory is a frame and a note, packed and unpacked, and what zstd needs.
+ */
+enum {
+	PART_FRAME_BYTES = 1 << 20,
+	PART_NOTE_BYTES_MAX = 1 << 20,
+	PART_COLUMNS_MAX = 256,
+	PART_NAME_BYTES = 64, /* of tables and columns: PostgreSQL's, terminated */
+	PART_TYPE_BYTES = 64,
+	PART_TIME_BYTES = 40,
+};
+
+struct part_column {
+	char name[PART_NAME_BYTES];
+	char type[PART_TYPE_BYTES]; /* as format_type() writes it */
+};
+
+struct part_header {
+	char table[PART_NAME_BYTES];
+	char name[PART_NAME_BYTES];                                /* of the partition */
+	char from_time[PART_TIME_BYTES], to_time[PART_TIME_BYTES]; /* what it took, half-open */
+	int64_t schema_version;
+	struct part_column columns[PART_COLUMNS_MAX]; /* of the rows, in their order */
+	size_t columns_count;
+};
+
+struct part_trailer {
+	uint64_t rows;
+	uint64_t other_rows; /* in notes */
+	int64_t bytes;       /* of COPY, unpacked */
+	uint8_t sha256[SHA256_BYTES];
+};
+
+/* ---- writing ---- */
+
+struct part_writer;
+
+/* Into an empty file, from its beginning; fd and path are borrowed. */
+MUST_CHECK bool part_writer_open(struct part_writer **out, int fd, const char *path,
+	const struct part_header *header, struct error *err);
+void part_writer_close(struct part_writer **writer);
+
+/*
+ * Rows that these refer to, before any of these: first of which table, then line by line as COPY
+ * gave them.
+ */
+void part_writer_begin_other(struct part_writer *w, const char *table, const char *columns);
+MUST_CHECK bool part_writer_add_other(struct part_writer *w, struct slice line, struct error *err);
+MUST_CHECK bool part_writer_end_other(struct part_writer *w, struct error *err);
+
+/* Bytes of COPY, in pieces of any size. */
+MUST_CHECK bool part_writer_add(struct part_writer *w, struct slice bytes, struct error *err);
+
+/* The end. What is in the file then is not synced. */
+MUST_CHECK bool part_writer_finish(struct part_writer *w, uint64_t rows, struct part_trailer *out,
+	struct error *err);
+
+/* ---- reading ---- */
+
+/* Whether a file begins like one; it may be damaged after that. */
+enum { PART_MAGIC_BYTES = 4 + 4 + 24 };
+bool part_is(const uint8_t start[static PART_MAGIC_BYTES]);
+
+struct part_reader;
+
+/*
+ * Everything is checked on the way: false with err, DAMAGED with the place, FOREIGN for a version
+ * that is not ours, or of a file operation. fd and path are borrowed.
+ */
+MUST_CHECK bool part_reader_open(struct part_reader **out, int fd, const char *path,
+	struct error *err);
+void part_reader_close(struct part_reader **reader);
+
+const struct part_header *part_reader_header(const struct part_reader *r);
+
+enum part_next {
+	PART_OTHER,  /* rows of another table: table_out, columns_out and lines */
+	PART_ROWS,   /* bytes of COPY */
+	PART_END,    /* all is there, and right */
+	PART_FAILED, /* err says why */
+};
+
+struct part_piece {
+	struct slice bytes; /* lines, or bytes of COPY */
+	const char *table;  /* of PART_OTHER */
+	const char *columns;
+};
+
+/* The next piece, valid until the next call. */
+MUST_CHECK enum part_next part_reader_next(struct part_reader *r, struct part_piece *out,
+	struct error *err);
+
+/* Where the piece begins in the file, for errors. */
+int64_t part_reader_offset(const struct part_reader *r);
+
+/* After PART_END. */
+const struct part_trailer *part_reader_trailer(const struct part_reader *r);
+
+/* Reads all of a file; false with err as above. header_out may be NULL. */
+MUST_CHECK bool part_check(int fd, const char *path, struct part_header *header_out,
+	struct part_trailer *out, struct error *err);
+
+#endif

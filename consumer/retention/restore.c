@@ -1,0 +1,418 @@
+#include "retention/restore.h"
+
+#include "base/fs.h"
+#include "pg/connect.h"
+#include "pg/pg_error.h"
+#include "retention/copy_walk.h"
+#include "retention/query.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Rows and bytes of one transaction: some 100 ms. */
+enum { RESTORE_ROWS = 5000, RESTORE_BYTES = 8 << 20, RESTORE_NAMES_BYTES = 64 << 10 };
+
+static const uint8_t copy_begin[19] = "PGCOPY\n\xff\r\n";
+static const uint8_t copy_end[2] = {0xff, 0xff};
+
+/* Statements for the file's table, made by the server, which quotes the names. */
+enum restore_sql {
+	SQL_CREATE, /* pg_temp.restored: the rows of the file */
+	SQL_COPY,   /* into it */
+	SQL_ENSURE, /* partitions for the rows in it */
+	SQL_KEYS,   /* of transactions; "" = none */
+	SQL_INSERT, /* from it into the table */
+	SQL_LEFT,   /* counts rows that no key stands for; "" = none */
+	SQL_COUNT,
+};
+
+struct restore {
+	PGconn *conn;
+	const char *path;
+	const struct part_header *header;
+	struct restore_result *result;
+	char *sql[SQL_COUNT];
+	struct copy_walk walk;
+	bool copying;
+	bool held; /* a byte of the last piece: rows_step() */
+	uint8_t held_byte;
+	size_t rows, bytes; /* of the current transaction */
+};
+
+bool restore_is_part(const char *path)
+{
+	uint8_t start[PART_MAGIC_BYTES];
+	struct stat status;
+	bool is = false;
+	int fd;
+
+	/* A pipe would be opened, and read, only once. */
+	if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+		return false;
+	fd = fs_open(path, FS_READ, NULL);
+	if (fd >= 0)
+		is = fs_pread(fd, start, sizeof(start), 0, path, NULL) == sizeof(start) &&
+		     part_is(start);
+	(void)fs_close(&fd, path, NULL);
+	return is;
+}
+
+/* ---- what the table is now ---- */
+
+/* Names or types of the columns, with tabs between them: none has one in it. */
+static void restore_join(const struct part_header *h, bool types, char *out)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < h->columns_count; i++)
+		used += (size_t)snprintf(out + used, RESTORE_NAMES_BYTES - used, "%s%s",
+			i > 0 ? "\t" : "", types ? h->columns[i].type : h->columns[i].name);
+}
+
+_Static_assert((PART_TYPE_BYTES + 1) * PART_COLUMNS_MAX <= RESTORE_NAMES_BYTES,
+	"columns do not fit");
+
+static bool restore_check_schema(struct restore *s, struct error *err)
+{
+	const char *params[] = {s->header->table};
+	PGresult *r = retention_query(s->conn, "restore_schema.sql", 1, params, err);
+	int64_t version;
+	bool known;
+
+	if (r == NULL)
+		return false;
+	version = PQntuples(r) == 1 ? strtoll(PQgetvalue(r, 0, 0), NULL, 10) : 0;
+	known = PQntuples(r) == 1 && *PQgetvalue(r, 0, 1) == 't';
+	PQclear(r);
+	if (version < s->header->schema_version) {
+		error_set(err, ERROR_OUTDATED, "schema_behind",
+			"\"%s\" was written with version %" PRId64
+			" of the schema, and this one is at version %" PRId64,
+			s->path, s->header->schema_version, version);
+		return error_hint(err, "`ocpp-persister migrate up` brings it up to date");
+	}
+	return known || error_set(err, ERROR_FOREIGN, "no_table",
+				"\"%s\" is of table \"%s\", which is not partitioned by time here",
+				s->path, s->header->table);
+}
+
+/* The first thing that does not fit; none = no row. */
+static bool restore_check_columns(struct restore *s, const char *const *params, struct error *err)
+{
+	PGresult *r = retention_query(s->conn, "restore_columns.sql", 3, params, err);
+	bool fits = r != NULL && PQntuples(r) == 0;
+
+	if (r != NULL && !fits) {
+		error_set(err, ERROR_FOREIGN, "file", "\"%s\" does not fit: %s", s->path,
+			PQgetvalue(r, 0, 0));
+		error_hint(err,
+			"unpack it with zstd -d and COPY it into a table with the columns that its "
+			"header names (head -c 4000)");
+	}
+	PQclear(r);
+	return fits;
+}
+
+static bool restore_prepare(struct restore *s, const char *const *params, struct error *err)
+{
+	PGresult *r = retention_query(s->conn, "restore_statements.sql", 2, params, err);
+	bool ok = r != NULL;
+
+	for (int i = 0; ok && i < SQL_COUNT; i++) {
+		s->sql[i] = strdup(PQgetvalue(r, 0, i));
+		ok = s->sql[i] != NULL || error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	PQclear(r);
+	return ok && pg_exec(s->conn, s->sql[SQL_CREATE], err);
+}
+
+/* ---- COPY ---- */
+
+static bool copy_start(struct restore *s, const char *sql, struct error *err)
+{
+	PGresult *r = PQexec(s->conn, sql);
+	bool ok = PQresultStatus(r) == PGRES_COPY_IN;
+
+	if (!ok)
+		pg_error_from_result_or_connection(err, r, s->conn);
+	PQclear(r);
+	return ok;
+}
+
+static bool copy_put(struct restore *s, struct slice bytes, struct error *err)
+{
+	return PQputCopyData(s->conn, (const char *)bytes.data, (int)bytes.size) == 1 ||
+	       pg_error_from_connection(err, s->conn);
+}
+
+static bool copy_finish(struct restore *s, struct error *err)
+{
+	PGresult *r;
+	bool ok;
+
+	if (PQputCopyEnd(s->conn, NULL) != 1)
+		return pg_error_from_connection(err, s->conn);
+	r = PQgetResult(s->conn);
+	ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+	if (!ok)
+		pg_error_from_result_or_connection(err, r, s->conn);
+	for (; r != NULL; r = PQgetResult(s->conn))
+		PQclear(r);
+	return ok;
+}
+
+/* Runs one statement; of a query, the number it answers; else the rows it changed. */
+static bool restore_run(struct restore *s, enum restore_sql which, uint64_t *count_out,
+	struct error *err)
+{
+	PGresult *r = pg_query(s->conn, s->sql[which], 0, NULL, err);
+
+	if (r == NULL)
+		return false;
+	if (which == SQL_LEFT)
+		*count_out = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
+	else
+		*count_out = strtoull(PQcmdTuples(r), NULL, 10);
+	PQclear(r);
+	return true;
+}
+
+/* ---- rows that these refer to ---- */
+
+static bool other_copy(struct restore *s, const struct part_piece *piece, const char *columns,
+	struct error *err)
+{
+	char make[4096], insert[4096];
+
+	snprintf(make, sizeof(make),
+		"CREATE TEMPORARY TABLE IF NOT EXISTS restored_layouts AS SELECT %s FROM "
+		"meter_value_layouts WITH NO DATA",
+		columns);
+	snprintf(insert, sizeof(insert),
+		"INSERT INTO meter_value_layouts (%1$s) SELECT %1$s FROM pg_temp.restored_layouts "
+		"ORDER BY layout_id ON CONFLICT (layout_id) DO NOTHING",
+		columns);
+	return pg_exec(s->conn, make, err) &&
+	       copy_start(s, "COPY pg_temp.restored_layouts FROM STDIN", err) &&
+	       copy_put(s, piece->bytes, err) && copy_finish(s, err) &&
+	       pg_exec(s->conn, insert, err);
+}
+
+/* What is there already must say the same. */
+static bool other_agrees(struct restore *s, struct error *err)
+{
+	PGresult *r = pg_query(s->conn,
+		"SELECT layout_id FROM pg_temp.restored_layouts f JOIN meter_value_layouts l "
+		"USING (layout_id) WHERE l.layout <> f.layout LIMIT 1",
+		0, NULL, err);
+	bool ok = r != NULL;
+
+	if (ok && PQntuples(r) > 0)
+		ok = error_set(err, ERROR_FATAL, "layout_differs",
+			"layout %s of \"%s\" is another one here", PQgetvalue(r, 0, 0), s->path);
+	PQclear(r);
+	return ok && pg_exec(s->conn, "TRUNCATE pg_temp.restored_layouts", err);
+}
+
+static bool restore_other(struct restore *s, const struct part_piece *piece, struct error *err)
+{
+	const char *params[] = {piece->columns};
+	PGresult *r;
+	bool ok;
+
+	if (strcmp(piece->table, "meter_value_layouts") != 0)
+		return error_set(err, ERROR_FOREIGN, "file",
+			"\"%s\" has rows of table \"%s\", which are not known here", s->path,
+			piece->table);
+	r = retention_query(s->conn, "restore_layouts.sql", 1, params, err);
+	ok = r != NULL;
+	if (ok && *PQgetvalue(r, 0, 1) != 't')
+		ok = error_set(err, ERROR_FOREIGN, "file",
+			"\"%s\" does not fit: its layouts have columns that meter_value_layouts "
+			"does not have",
+			s->path);
+	ok = ok && other_copy(s, piece, PQgetvalue(r, 0, 0), err) && other_agrees(s, err);
+	PQclear(r);
+	return ok;
+}
+
+/* ---- rows ---- */
+
+static bool rows_begin(struct restore *s, struct error *err)
+{
+	if (s->copying)
+		return true;
+	s->copying = copy_start(s, s->sql[SQL_COPY], err) &&
+		     copy_put(s, slice_of(copy_begin, sizeof(copy_begin)), err);
+	return s->copying;
+}
+
+/* What was copied goes where it belongs. Each partition is made by itself, before the rows are
+ * stored: whoever makes another one at that moment waits for it. */
+static bool rows_store(struct restore *s, struct error *err)
+{
+	uint64_t ignored, stored = 0, left = 0;
+
+	if (!s->copying)
+		return true;
+	s->copying = false;
+	if (!copy_put(s, slice_of(copy_end, sizeof(copy_end)), err) || !copy_finish(s, err) ||
+		!restore_run(s, SQL_ENSURE, &ignored, err) || !pg_exec(s->conn, "BEGIN", err) ||
+		(s->sql[SQL_KEYS][0] != '\0' && !restore_run(s, SQL_KEYS, &ignored, err)) ||
+		!restore_run(s, SQL_INSERT, &stored, err) ||
+		(s->sql[SQL_LEFT][0] != '\0' && !restore_run(s, SQL_LEFT, &left, err)) ||
+		!pg_exec(s->conn, "COMMIT; TRUNCATE pg_temp.restored", err))
+		return false;
+	s->result->stored += stored;
+	s->result->left_out += left;
+	s->rows = s->bytes = 0;
+	return true;
+}
+
+/*
+ * One step of the walk: bytes of a row, or the end of all. Of the two bytes that begin either, a
+ * piece may have only the first, which is held back until the second says which.
+ */
+static bool rows_step(struct restore *s, struct slice bytes, struct error *err)
+{
+	bool ends = s->walk.state == COPY_WALK_END;
+	bool held = s->held;
+
+	s->held = s->walk.state == COPY_WALK_ROW && s->walk.part_size > 0;
+	if (ends || s->held)
+		return true;
+	if (!rows_begin(s, err) || (held && !copy_put(s, slice_of(&s->held_byte, 1), err)) ||
+		!copy_put(s, bytes, err))
+		return false;
+	s->bytes += bytes.size;
+	if (!copy_walk_is_between(&s->walk))
+		return true;
+	s->rows++;
+	return (s->rows < RESTORE_ROWS && s->bytes < RESTORE_BYTES) || rows_store(s, err);
+}
+
+static bool restore_rows(struct restore *s, struct slice bytes, struct error *err)
+{
+	while (bytes.size > 0) {
+		bool in_header =
+			s->walk.state == COPY_WALK_HEADER || s->walk.state == COPY_WALK_EXTENSION;
+		const char *why = "";
+		size_t passed = copy_walk_step(&s->walk, bytes, &why);
+
+		if (passed == 0)
+			return error_set(err, ERROR_DAMAGED, "file", "\"%s\" is damaged: %s",
+				s->path, why);
+		if (!in_header && !rows_step(s, slice_of(bytes.data, passed), err))
+			return false;
+		if (s->held)
+			s->held_byte = bytes.data[0];
+		bytes = slice_skip(bytes, passed);
+	}
+	return true;
+}
+
+/* ---- the file ---- */
+
+static bool restore_read(struct restore *s, struct part_reader *reader, struct error *err)
+{
+	for (;;) {
+		struct part_piece piece;
+
+		switch (part_reader_next(reader, &piece, err)) {
+		case PART_OTHER:
+			if (!restore_other(s, &piece, err))
+				return false;
+			break;
+		case PART_ROWS:
+			if (!restore_rows(s, piece.bytes, err))
+				return false;
+			break;
+		case PART_END:
+			return rows_store(s, err);
+		case PART_FAILED:
+			return false;
+		}
+	}
+}
+
+static bool restore_with(struct restore *s, struct part_reader *reader, struct error *err)
+{
+	char *names = malloc(RESTORE_NAMES_BYTES), *types = malloc(RESTORE_NAMES_BYTES);
+	const char *params[] = {s->header->table, names, types};
+	bool ok = names != NULL && types != NULL;
+
+	if (ok) {
+		restore_join(s->header, false, names);
+		restore_join(s->header, true, types);
+		copy_walk_init(&s->walk, s->header->columns_count);
+		ok = restore_check_schema(s, err) && restore_check_columns(s, params, err) &&
+		     restore_prepare(s, params, err) && restore_read(s, reader, err) &&
+		     pg_exec(s->conn,
+			     "DROP TABLE IF EXISTS pg_temp.restored, "
+			     "pg_temp.restored_layouts",
+			     err);
+	} else {
+		error_set(err, ERROR_FATAL, "memory", "out of memory");
+	}
+	free(names);
+	free(types);
+	for (int i = 0; i < SQL_COUNT; i++)
+		free(s->sql[i]);
+	return ok;
+}
+
+static bool restore_check_open(int fd, const char *path, struct restore_result *out,
+	struct error *err)
+{
+	struct part_header *header = malloc(sizeof(*header));
+	struct part_trailer trailer;
+	bool ok;
+
+	*out = (struct restore_result){.rows = 0};
+	if (header == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	ok = part_check(fd, path, header, &trailer, err);
+	if (ok) {
+		memcpy(out->table, header->table, sizeof(out->table));
+		memcpy(out->name, header->name, sizeof(out->name));
+		out->rows = trailer.rows;
+	}
+	free(header);
+	return ok;
+}
+
+bool restore_check(const char *path, struct restore_result *out, struct error *err)
+{
+	int fd = fs_open(path, FS_READ, err);
+	bool ok;
+
+	*out = (struct restore_result){.rows = 0};
+	if (fd < 0)
+		return false;
+	ok = restore_check_open(fd, path, out, err);
+	(void)fs_close(&fd, path, NULL);
+	return ok;
+}
+
+bool restore_file(PGconn *conn, const char *path, struct restore_result *out, struct error *err)
+{
+	struct restore s = {.conn = conn, .path = path, .result = out};
+	struct part_reader *reader = NULL;
+	int fd = fs_open(path, FS_READ, err);
+	bool ok;
+
+	*out = (struct restore_result){.rows = 0};
+	if (fd < 0)
+		return false;
+	ok = restore_check_open(fd, path, out, err) && part_reader_open(&reader, fd, path, err);
+	if (ok) {
+		s.header = part_reader_header(reader);
+		ok = restore_with(&s, reader, err);
+	}
+	part_reader_close(&reader);
+	(void)fs_close(&fd, path, NULL);
+	return ok;
+}

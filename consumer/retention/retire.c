@@ -1,0 +1,106 @@
+#include "retention/retire.h"
+
+#include "base/clock.h"
+#include "base/say.h"
+#include "pg/connect.h"
+#include "pg/pg_error.h"
+#include "retention/query.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static const int64_t RETIRE_AGAIN_US = 200 * US_PER_MS;
+static const int64_t RETIRE_AGAIN_MAX_US = 2 * US_PER_SECOND;
+static const int64_t RETIRE_SAY_US = 10 * US_PER_SECOND;
+
+static bool retire_say_is_due(struct retire *r)
+{
+	if (r->said_us != 0 && clock_mono_us() - r->said_us < RETIRE_SAY_US)
+		return false;
+	r->said_us = clock_mono_us();
+	return true;
+}
+
+/* Who has one of the two tables: the transaction that is the oldest. */
+static void retire_say_waiting(struct retire *r, const char *parent, const char *name)
+{
+	const char *params[] = {parent, name};
+	struct error ignored;
+	char text[512];
+	PGresult *found;
+
+	if (!retire_say_is_due(r))
+		return;
+	found = retention_query(r->conn, "retire_waiting.sql", 2, params, &ignored);
+	if (found != NULL && PQntuples(found) == 1) {
+		snprintf(text, sizeof(text),
+			"for process %s of \"%s\", whose transaction has had %s or %s since %s "
+			"UTC: %s",
+			PQgetvalue(found, 0, 0), PQgetvalue(found, 0, 1), parent, name,
+			PQgetvalue(found, 0, 2), PQgetvalue(found, 0, 3));
+		say_line("waiting", text);
+	}
+	PQclear(found);
+}
+
+static void retire_pause(struct retire *r)
+{
+	int64_t us = backoff_next_us(&r->backoff);
+	struct timespec t = {us / US_PER_SECOND, us % US_PER_SECOND * 1000};
+
+	(void)nanosleep(&t, NULL);
+}
+
+bool retire_begin(struct retire *r, PGconn *conn, struct error *err)
+{
+	*r = (struct retire){.conn = conn};
+	backoff_init(&r->backoff, RETIRE_AGAIN_US, RETIRE_AGAIN_MAX_US, (uint64_t)clock_mono_us());
+	for (;;) {
+		PGresult *asked = pg_query(conn,
+			"SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)", 0,
+			NULL, err);
+
+		bool got = asked != NULL && *PQgetvalue(asked, 0, 0) == 't';
+
+		PQclear(asked);
+		if (got || asked == NULL)
+			return got;
+		if (retire_say_is_due(r))
+			say_line("waiting", "another process drops or archives partitions");
+		retire_pause(r);
+	}
+}
+
+/* Until nobody is in the way: a transaction ends at some time, and it is said which. */
+static PGresult *retire_insist(struct retire *r, const char *sql, const char *parent,
+	const char *name, int count, const char *const *params, struct error *err)
+{
+	backoff_reset(&r->backoff);
+	for (;;) {
+		PGresult *done = pg_query(r->conn, sql, count, params, err);
+
+		if (done != NULL || !pg_error_is_lock(err))
+			return done;
+		retire_say_waiting(r, parent, name);
+		retire_pause(r);
+	}
+}
+
+bool retire_partition(struct retire *r, const char *parent, const char *name, PGresult **out,
+	struct error *err)
+{
+	const char *params[] = {parent, name};
+
+	*out = retire_insist(r, "SELECT retire_partition($1, $2)", parent, name, 2, params, err);
+	return *out != NULL;
+}
+
+bool retire_drop(struct retire *r, const char *parent, const char *retired, struct error *err)
+{
+	const char *params[] = {retired};
+	PGresult *done =
+		retire_insist(r, "SELECT drop_retired($1)", parent, retired, 1, params, err);
+
+	PQclear(done);
+	return done != NULL;
+}

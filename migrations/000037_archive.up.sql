@@ -1,0 +1,59 @@
+-- Keys of transactions are kept for as long as their rows are anywhere: in a partition, whatever it is
+-- called (pg_partman has names of its own), or in a table that was retired and not dropped yet, since
+-- an archive of it takes them along.
+
+CREATE OR REPLACE FUNCTION prune_transaction_keys(rows_max integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    at timestamptz := '-infinity';
+    oldest timestamptz;
+    part record;
+    removed bigint := 0;
+    more bigint;
+BEGIN
+    LOOP
+        SELECT min(k.partition_time) INTO at FROM transaction_keys k WHERE k.partition_time >= at;
+        EXIT WHEN at IS NULL OR removed >= rows_max;
+        SELECT * INTO part FROM partition_of('transactions', at);
+        IF NOT has_transactions(part.name, part.lower_bound) THEN
+            PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister partition'), hashtext(part.name));
+            IF NOT has_transactions(part.name, part.lower_bound) THEN
+                DELETE FROM transaction_keys WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM transaction_keys k
+                    WHERE k.partition_time >= part.lower_bound
+                      AND k.partition_time < part.upper_bound
+                    LIMIT rows_max - removed FOR UPDATE SKIP LOCKED));
+                GET DIAGNOSTICS more = ROW_COUNT;
+                removed := removed + more;
+            END IF;
+        END IF;
+        at := part.upper_bound;
+    END LOOP;
+    SELECT min(l.from_time) INTO oldest FROM partition_list() l
+    WHERE l.parent = 'transactions' AND l.state = 'attached';
+    DELETE FROM transaction_flags WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM transaction_flags f
+        WHERE f.event_time < oldest AND f.stored_at < now() - interval '7 days'
+        ORDER BY f.event_time LIMIT rows_max FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS more = ROW_COUNT;
+    RETURN removed + more;
+END $$;
+
+CREATE FUNCTION has_transactions(name text, from_time timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    -- Also one that was detached and left under its name.
+    RETURN to_regclass(format('%I', name)) IS NOT NULL OR partition_exists('transactions', name)
+        OR EXISTS (SELECT FROM partition_list() l WHERE l.parent = 'transactions'
+            AND l.from_time = has_transactions.from_time AND l.state = 'retired');
+END $$;
+COMMENT ON FUNCTION has_transactions IS 'True if rows of transactions of that month are somewhere: in a partition, or in a table that was one';
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['prune_transaction_keys', 'has_transactions'] LOOP
+        EXECUTE format('ALTER FUNCTION %I SET search_path = %I, pg_temp', name, current_schema());
+    END LOOP;
+END $$;
