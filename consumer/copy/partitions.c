@@ -371,6 +371,26 @@ void partitions_add_renamed(struct partitions *ps, struct partition p)
 	partitions_add_as(ps, p, true);
 }
 
+size_t partitions_survey(const struct partitions *ps, enum table_id table, int64_t *oldest_us_out)
+{
+	struct partition oldest = {table, INT32_MAX};
+	size_t count = 0;
+
+	for (size_t i = 0; i < PARTITIONS_SLOTS; i++) {
+		const struct partition *p = &ps->slots[i];
+
+		if ((ps->states[i] != PARTITION_THERE && ps->states[i] != PARTITION_MOVING) ||
+			p->table != table || p->number == PARTITION_UNDATED)
+			continue;
+		if (p->number < oldest.number)
+			oldest = *p;
+		count++;
+	}
+	if (count > 0)
+		*oldest_us_out = partition_time(oldest);
+	return count;
+}
+
 /* ---- tables that become partitions ---- */
 
 size_t partitions_count_filled(const struct partitions *ps)

@@ -114,6 +114,10 @@ bool partitions_has(const struct partitions *ps, struct partition p);
 bool partitions_is_loading(const struct partitions *ps, struct partition p);
 bool partitions_is_detached(const struct partitions *ps, struct partition p);
 
+/* How many of a table are there, without the undated one, and, if there are any, the time at which
+ * the oldest begins. */
+size_t partitions_survey(const struct partitions *ps, enum table_id table, int64_t *oldest_us_out);
+
 /* ---- tables that become partitions ---- */
 
 /* In LOADING or ENDING, of PARTITIONS_LOADING_MAX. */

@@ -217,8 +217,10 @@ static bool daemon_migrate(void *context, struct error *err)
 static void daemon_measure(struct daemon *d)
 {
 	metrics_set(&d->metrics->spool_disk_full, d->disk_full);
+	metrics_measure_process(d->metrics);
 	if (d->mqtt == NULL)
 		return;
+	metrics_set(&d->metrics->stations_heard, heard_count(&d->heard, clock_mono_us()));
 	pipeline_measure(d->pipeline, d->spool);
 	metrics_set(&d->metrics->broker_up, daemon_broker_trouble(d) == NULL);
 }
@@ -324,10 +326,11 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 	d->intake = (struct intake){.spool = d->spool,
 		.tail = d->tail,
 		.metrics = d->metrics,
+		.heard = &d->heard,
 		.message_bytes_max = c->mqtt_message_bytes_max,
 		.wake = daemon_wake,
 		.context = d};
-	if (!filters_init(&d->filters, c, err))
+	if (!heard_init(&d->heard, c, err) || !filters_init(&d->filters, c, err))
 		return false;
 	options.client_id = d->client_id;
 	options.filters = d->filters.wanted;
@@ -363,6 +366,8 @@ static bool daemon_prepare(struct daemon *d, struct error *err)
 	if (d->loop == NULL || d->metrics == NULL ||
 		!arena_init(&d->pages, PAGE_ARENA_BYTES, PAGE_ARENA_BYTES))
 		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	metrics_set(&d->metrics->build_info, 1);
+	metrics_set(&d->metrics->process_started_us, (uint64_t)clock_wall_us());
 	service_open(&d->service, d->loop);
 	daemon_init_watchers(d);
 	return c->http_listen[0] == '\0' ||
@@ -454,6 +459,7 @@ static bool daemon_finish(struct daemon *d)
 	}
 	mqtt_free(&d->mqtt);
 	filters_fini(&d->filters);
+	heard_fini(&d->heard);
 	pipeline_free(&d->pipeline);
 	log_reader_close(&d->log);
 	spool_tail_close(&d->tail);

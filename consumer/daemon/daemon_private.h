@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/filters.h"
+#include "daemon/heard.h"
 #include "daemon/intake.h"
 #include "daemon/pipeline.h"
 #include "daemon/service.h"
@@ -43,6 +44,7 @@ struct daemon {
 	struct pipeline *pipeline;
 	struct http *http;
 	struct intake intake;
+	struct heard heard;
 	struct mqtt *mqtt;
 	struct backoff broker_backoff;
 	struct log_repeat broker_trouble;

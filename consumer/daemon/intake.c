@@ -127,6 +127,8 @@ void intake_message(struct intake *in, const struct mqtt_message *m)
 	};
 
 	intake_count(in, m);
+	if (!m->retain) /* else it is the broker that speaks */
+		heard_note(in->heard, m->topic, clock_mono_us());
 	if ((int64_t)m->payload.size > in->message_bytes_max)
 		intake_cut(&r, cut);
 	if (m->qos == 0) {

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "daemon/heard.h"
 #include "metrics/metrics.h"
 #include "mqtt/mqtt.h"
 #include "spool/spool.h"
@@ -25,6 +26,7 @@ struct intake {
 	struct spool_tail *tail;
 	uint32_t session; /* as of the last message */
 	struct metrics *metrics;
+	struct heard *heard;
 	int64_t message_bytes_max;
 	void (*wake)(void *context); /* there is something to store, or something failed */
 	void *context;

@@ -65,6 +65,15 @@ static void measure_backlog(struct pipeline *p, struct spool *spool,
 	metrics_set(&p->metrics->backlog_age_us, age_us > 0 ? (uint64_t)age_us : 0);
 }
 
+static void measure_partitions(const struct pipeline *p, enum table_id table,
+	_Atomic uint64_t *count, _Atomic uint64_t *oldest)
+{
+	int64_t oldest_us = 0;
+
+	metrics_set(count, partitions_survey(p->partitions, table, &oldest_us));
+	metrics_set(oldest, oldest_us > 0 ? (uint64_t)oldest_us : 0);
+}
+
 void pipeline_measure(struct pipeline *p, struct spool *spool)
 {
 	struct metrics *m = p->metrics;
@@ -79,6 +88,15 @@ void pipeline_measure(struct pipeline *p, struct spool *spool)
 	metrics_set(&m->spool_damaged, stats.damaged_records);
 	metrics_set(&m->spool_syncs, stats.syncs);
 	measure_backlog(p, spool, &stats);
+#define MEASURE_PARTITIONS(table)                                                                  \
+	measure_partitions(p, TABLE_##table, &m->partitions_##table, &m->oldest_partition_##table)
+	MEASURE_PARTITIONS(meter_values);
+	MEASURE_PARTITIONS(transaction_events);
+	MEASURE_PARTITIONS(authorizations);
+	MEASURE_PARTITIONS(ocpp_events);
+	MEASURE_PARTITIONS(transaction_starts);
+	MEASURE_PARTITIONS(transactions);
+#undef MEASURE_PARTITIONS
 	metrics_set(&m->layouts_different, layouts_others(p->maker.layouts));
 	metrics_set(&m->clock_offset_us, (uint64_t)llabs(writer_clock_offset_us(p->writer)));
 	metrics_set(&m->database_up, pipeline_positioned(p));

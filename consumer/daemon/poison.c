@@ -88,7 +88,8 @@ enum poison_added poison_add(struct poison_set *set, uint64_t seq, uint32_t inde
 		.index = index,
 		.used = true,
 		.bare = bare,
-		.reason = why->reason};
+		/* One that the server did not call poison was found to be at fault all the same. */
+		.reason = why->kind == ERROR_POISON ? why->reason : "constraint"};
 	memcpy(p->sqlstate, why->sqlstate, sizeof(p->sqlstate));
 	if (set->details < POISON_DETAILS_MAX)
 		p->detail = strdup(why->message);

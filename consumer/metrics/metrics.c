@@ -8,7 +8,23 @@
 
 #define METRICS_PREFIX "ocpp_persister_"
 
-enum metric_kind { COUNTER, GAUGE, SECONDS };
+enum metric_kind { COUNTER, GAUGE, SECONDS /* gauge */, SECONDS_TOTAL /* counter */ };
+
+static const char *const metrics_dead_lettered[] = {
+#define DEAD_LETTERED(reason) reason,
+#define SKIPPED(reason)
+#include "base/outcomes.def"
+#undef DEAD_LETTERED
+#undef SKIPPED
+	NULL};
+
+static const char *const metrics_skipped[] = {
+#define DEAD_LETTERED(reason)
+#define SKIPPED(reason) reason,
+#include "base/outcomes.def"
+#undef DEAD_LETTERED
+#undef SKIPPED
+	NULL};
 
 /* Upper bounds of the buckets of all histograms, in microseconds. */
 static const int64_t metrics_bounds_us[METRICS_BUCKETS] = {1000, 2500, 5000, 10000, 25000, 50000,
@@ -43,7 +59,7 @@ void metrics_histogram_add(struct metrics_histogram *h, int64_t us)
 
 static const char *metrics_kind_name(enum metric_kind kind)
 {
-	return kind == COUNTER ? "counter" : "gauge";
+	return kind == COUNTER || kind == SECONDS_TOTAL ? "counter" : "gauge";
 }
 
 static void put_printf(struct text *t, const char *format, ...)
@@ -64,8 +80,8 @@ static void put_help(struct text *t, const char *name, const char *kind, const c
 {
 	if (help[0] == '\0')
 		return; /* follows another of the same name */
-	put_printf(t, "# HELP " METRICS_PREFIX "%s %s\n", name, help);
-	put_printf(t, "# TYPE " METRICS_PREFIX "%s %s\n", name, kind);
+	put_printf(t, "# HELP %s %s\n", name, help);
+	put_printf(t, "# TYPE %s %s\n", name, kind);
 }
 
 static void put_metric(struct text *t, enum metric_kind kind, const char *name, const char *labels,
@@ -74,21 +90,46 @@ static void put_metric(struct text *t, enum metric_kind kind, const char *name, 
 	bool braces = labels[0] != '\0';
 
 	put_help(t, name, metrics_kind_name(kind), help);
-	put_printf(t, METRICS_PREFIX "%s%s%s%s ", name, braces ? "{" : "", labels,
-		braces ? "}" : "");
-	if (kind == SECONDS)
+	put_printf(t, "%s%s%s%s ", name, braces ? "{" : "", labels, braces ? "}" : "");
+	if (kind == SECONDS || kind == SECONDS_TOTAL)
 		put_printf(t, "%.6f\n", (double)value / 1e6);
 	else
 		put_printf(t, "%" PRIu64 "\n", value);
 }
 
-static void put_family(struct text *t, const char *name, const char *label, const char *help,
-	const struct metrics_family *f)
+static void put_member(struct text *t, const char *name, const char *label, const char *value,
+	uint64_t count)
+{
+	put_printf(t, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, value, count);
+}
+
+static uint64_t family_value(const struct metrics_family *f, const char *label)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		if (strcmp(f->members[i].label, label) == 0)
+			return f->members[i].value;
+	}
+	return 0;
+}
+
+static bool family_is_known(const char *const *known, const char *label)
+{
+	while (*known != NULL && strcmp(*known, label) != 0)
+		known++;
+	return *known != NULL;
+}
+
+static void put_family(struct text *t, const char *name, const char *label,
+	const char *const *known, const char *help, const struct metrics_family *f)
 {
 	put_help(t, name, "counter", help);
-	for (size_t i = 0; i < f->count; i++)
-		put_printf(t, METRICS_PREFIX "%s{%s=\"%s\"} %" PRIu64 "\n", name, label,
-			f->members[i].label, f->members[i].value);
+	for (const char *const *k = known; *k != NULL; k++)
+		put_member(t, name, label, *k, family_value(f, *k));
+	/* The lint finds one that is not known; to an operator it must not be lost. */
+	for (size_t i = 0; i < f->count; i++) {
+		if (!family_is_known(known, f->members[i].label))
+			put_member(t, name, label, f->members[i].label, f->members[i].value);
+	}
 }
 
 static void put_histogram(struct text *t, const char *name, const char *help,
@@ -99,12 +140,12 @@ static void put_histogram(struct text *t, const char *name, const char *help,
 	put_help(t, name, "histogram", help);
 	for (size_t i = 0; i < METRICS_BUCKETS; i++) {
 		cumulative += h->buckets[i];
-		put_printf(t, METRICS_PREFIX "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+		put_printf(t, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
 			(double)metrics_bounds_us[i] / 1e6, cumulative);
 	}
-	put_printf(t, METRICS_PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, h->count);
-	put_printf(t, METRICS_PREFIX "%s_sum %.6f\n", name, (double)h->sum_us / 1e6);
-	put_printf(t, METRICS_PREFIX "%s_count %" PRIu64 "\n", name, h->count);
+	put_printf(t, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, h->count);
+	put_printf(t, "%s_sum %.6f\n", name, (double)h->sum_us / 1e6);
+	put_printf(t, "%s_count %" PRIu64 "\n", name, h->count);
 }
 
 struct slice metrics_text(const struct metrics *m, struct arena *arena)
@@ -113,12 +154,16 @@ struct slice metrics_text(const struct metrics *m, struct arena *arena)
 
 	text_begin(&t, arena);
 #define METRIC(field, kind, name, labels, help)                                                    \
-	put_metric(&t, kind, name, labels, help,                                                   \
+	put_metric(&t, kind, METRICS_PREFIX name, labels, help,                                    \
 		atomic_load_explicit(&m->field, memory_order_relaxed));
-#define FAMILY(field, name, label, help) put_family(&t, name, label, help, &m->field);
-#define HISTOGRAM(field, name, help) put_histogram(&t, name, help, &m->field);
+#define PROCESS(field, kind, name, help)                                                           \
+	put_metric(&t, kind, name, "", help, atomic_load_explicit(&m->field, memory_order_relaxed));
+#define FAMILY(field, name, label, known, help)                                                    \
+	put_family(&t, METRICS_PREFIX name, label, known, help, &m->field);
+#define HISTOGRAM(field, name, help) put_histogram(&t, METRICS_PREFIX name, help, &m->field);
 #include "metrics/metrics.def"
 #undef METRIC
+#undef PROCESS
 #undef FAMILY
 #undef HISTOGRAM
 	return text_end(&t);
@@ -127,17 +172,21 @@ struct slice metrics_text(const struct metrics *m, struct arena *arena)
 static void reference_row(const char *name, const char *kind, const char *help)
 {
 	if (help[0] != '\0')
-		printf("| `" METRICS_PREFIX "%s` | %s | %s |\n", name, kind, help);
+		printf("| `%s` | %s | %s |\n", name, kind, help);
 }
 
 void metrics_reference(void)
 {
 	printf("| metric | kind | what it says |\n|---|---|---|\n");
-#define METRIC(field, kind, name, labels, help) reference_row(name, metrics_kind_name(kind), help);
-#define FAMILY(field, name, label, help) reference_row(name, "counter by " label, help);
-#define HISTOGRAM(field, name, help) reference_row(name, "histogram", help);
+#define METRIC(field, kind, name, labels, help)                                                    \
+	reference_row(METRICS_PREFIX name, metrics_kind_name(kind), help);
+#define PROCESS(field, kind, name, help) reference_row(name, metrics_kind_name(kind), help);
+#define FAMILY(field, name, label, known, help)                                                    \
+	reference_row(METRICS_PREFIX name, "counter by " label, help);
+#define HISTOGRAM(field, name, help) reference_row(METRICS_PREFIX name, "histogram", help);
 #include "metrics/metrics.def"
 #undef METRIC
+#undef PROCESS
 #undef FAMILY
 #undef HISTOGRAM
 }

@@ -29,10 +29,12 @@ struct metrics_histogram {
 
 struct metrics {
 #define METRIC(field, kind, name, labels, help) _Atomic uint64_t field;
-#define FAMILY(field, name, label, help) struct metrics_family field;
+#define PROCESS(field, kind, name, help) _Atomic uint64_t field;
+#define FAMILY(field, name, label, known, help) struct metrics_family field;
 #define HISTOGRAM(field, name, help) struct metrics_histogram field;
 #include "metrics/metrics.def"
 #undef METRIC
+#undef PROCESS
 #undef FAMILY
 #undef HISTOGRAM
 };
@@ -49,6 +51,9 @@ static inline void metrics_set(_Atomic uint64_t *metric, uint64_t value)
 
 void metrics_family_add(struct metrics_family *f, const char *label, uint64_t n);
 void metrics_histogram_add(struct metrics_histogram *h, int64_t us);
+
+/* process.c: what the operating system says of this process, now. Any thread. */
+void metrics_measure_process(struct metrics *m);
 
 /* Prometheus text format 0.0.4, from the arena; absent if it is full. */
 struct slice metrics_text(const struct metrics *m, struct arena *arena);

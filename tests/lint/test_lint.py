@@ -15,6 +15,7 @@ import layers
 import links
 import migrations
 import order
+import outcomes
 import readme
 import reasons
 import style
@@ -303,6 +304,38 @@ class Architecture(Tree):
                    "`a/a.c:a_say`\n`a/b.c:a_do`\n`a/a.c:a_later`\n`enum a_phase`\n`a_none()`\n")
         self.assertEqual([p.split(": ")[0] for p in architecture.check(self.root)],
                          [f"ARCHITECTURE.md:{n}" for n in (2, 3, 4, 5, 6)])
+
+
+class Outcomes(Tree):
+    SOURCE = """static bool f(struct error *err)
+{
+	return error_set(err, ERROR_POISON, "bad", "text %s", "other");
+}
+"""
+
+    def problems(self, source, listed="bad", page="`bad` is explained, `action` too"):
+        self.write("consumer/decode/a.c", source)
+        self.write("consumer/rows/rows.c",
+                   "static const char *rows_skip(void)\n{\n\treturn \"action\";\n}\n")
+        self.write(outcomes.LIST, "\n".join([*(f'DEAD_LETTERED("{r}")' for r in listed.split()),
+                                             'SKIPPED("action")']))
+        self.write(outcomes.PAGE, page)
+        return outcomes.check(self.root)
+
+    def test_what_is_listed_given_and_explained_is_right(self):
+        self.assertEqual(self.problems(self.SOURCE), [])
+
+    def test_reason_that_is_not_listed_is_found(self):
+        new = self.SOURCE.replace('"bad"', '"worse"')
+        self.assertEqual(len(self.problems(self.SOURCE + new)), 1)
+
+    def test_reason_that_nothing_gives_or_nobody_explains_is_found(self):
+        self.assertEqual(len(self.problems(self.SOURCE, listed="bad gone")), 2)
+        self.assertEqual(len(self.problems(self.SOURCE, page="`action` alone")), 1)
+
+    def test_reason_that_cannot_be_seen_is_found(self):
+        hidden = self.SOURCE.replace('"bad"', "reason")
+        self.assertIn("no literal", self.problems(self.SOURCE + hidden)[0])
 
 
 class Words(Tree):

@@ -73,6 +73,19 @@ static void poison_add_tells_news_from_what_is_known(void **state)
 	assert_string_equal(out.sqlstate, "23514");
 }
 
+/* Counters, documents and alerts know reasons: those of other errors are not among them. */
+static void poison_add_has_one_reason_for_what_the_server_does_not_call_poison(void **state)
+{
+	struct error timeout, out;
+
+	(void)state;
+	error_set(&timeout, ERROR_TRANSIENT, "timeout", "canceling statement");
+	assert_int_equal(poison_add(&set, 1, 0, false, &timeout), POISON_NEWS);
+	poison_error(poison_find(&set, 1, 0), &out);
+	assert_string_equal(out.reason, "constraint");
+	assert_string_equal(out.message, "canceling statement");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +93,8 @@ int main(void)
 		cmocka_unit_test_setup(poison_add_says_when_it_is_full_and_keeps_what_it_has,
 			clear),
 		cmocka_unit_test_setup(poison_add_tells_news_from_what_is_known, clear),
+		cmocka_unit_test_setup(
+			poison_add_has_one_reason_for_what_the_server_does_not_call_poison, clear),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

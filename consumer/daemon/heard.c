@@ -1,0 +1,135 @@
+#include "daemon/heard.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+
+#include <stdlib.h>
+
+static const int64_t HEARD_US = 300 * US_PER_SECOND;
+/* A table that is full of stations is looked through at most so often. */
+static const int64_t HEARD_REBUILD_US = US_PER_SECOND;
+
+enum { HEARD_ROOM_MIN = 1024, HEARD_ROOM_MAX = 2 * HEARD_STATIONS_MAX };
+
+struct heard_station {
+	uint64_t digest; /* of its name; 0 = free */
+	int64_t last_us;
+};
+
+bool heard_init(struct heard *h, const struct config *config, struct error *err)
+{
+	for (size_t i = 0; i < config->mqtt_topic_patterns.count; i++) {
+		if (!topic_patterns_add(&h->patterns, config->mqtt_topic_patterns.items[i], err))
+			return false;
+	}
+	h->room = HEARD_ROOM_MIN;
+	h->slots = calloc(h->room, sizeof(*h->slots));
+	if (h->slots == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	pthread_mutex_init(&h->lock, NULL);
+	h->open = true;
+	return true;
+}
+
+void heard_fini(struct heard *h)
+{
+	if (!h->open)
+		return;
+	h->open = false;
+	free(h->slots);
+	pthread_mutex_destroy(&h->lock);
+}
+
+static bool heard_is_recent(const struct heard_station *s, int64_t now_us)
+{
+	return s->digest != 0 && now_us - s->last_us < HEARD_US;
+}
+
+/* Where it is, or would be. */
+static struct heard_station *heard_find(struct heard_station *slots, size_t room, uint64_t digest)
+{
+	size_t at = digest & (room - 1);
+
+	while (slots[at].digest != 0 && slots[at].digest != digest)
+		at = (at + 1) & (room - 1);
+	return &slots[at];
+}
+
+static size_t heard_count_recent(const struct heard *h, int64_t now_us)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < h->room; i++)
+		count += heard_is_recent(&h->slots[i], now_us);
+	return count;
+}
+
+/* Without those that were not heard from of late, in a table that has room for as many again. False
+ * if there is none for one more. */
+static bool heard_rebuild(struct heard *h, int64_t now_us)
+{
+	struct heard_station *slots;
+	size_t room = HEARD_ROOM_MIN, recent;
+
+	if (h->rebuilt_us != 0 && h->room == HEARD_ROOM_MAX &&
+		now_us - h->rebuilt_us < HEARD_REBUILD_US)
+		return false;
+	h->rebuilt_us = now_us;
+	recent = heard_count_recent(h, now_us);
+	if (recent >= HEARD_STATIONS_MAX)
+		return false;
+	while (room < 4 * recent && room < HEARD_ROOM_MAX)
+		room *= 2;
+	slots = calloc(room, sizeof(*slots));
+	if (slots == NULL)
+		return false;
+	for (size_t i = 0; i < h->room; i++) {
+		if (heard_is_recent(&h->slots[i], now_us))
+			*heard_find(slots, room, h->slots[i].digest) = h->slots[i];
+	}
+	free(h->slots);
+	h->slots = slots;
+	h->room = room;
+	h->used = recent;
+	return true;
+}
+
+static void heard_add(struct heard *h, uint64_t digest, int64_t now_us)
+{
+	struct heard_station *s = heard_find(h->slots, h->room, digest);
+
+	if (s->digest == 0) {
+		if (h->used >= h->room / 2) {
+			if (!heard_rebuild(h, now_us))
+				return;
+			s = heard_find(h->slots, h->room, digest);
+		}
+		s->digest = digest;
+		h->used++;
+	}
+	s->last_us = now_us;
+}
+
+void heard_note(struct heard *h, struct slice topic, int64_t now_us)
+{
+	struct topic said;
+	uint64_t digest;
+
+	if (!topic_match(&h->patterns, topic, &said) || slice_is_absent(said.station) ||
+		(!slice_is_absent(said.direction) && !slice_equal_cstr(said.direction, "in")))
+		return; /* for a station, or not about one */
+	digest = digest64(said.station.data, said.station.size);
+	pthread_mutex_lock(&h->lock);
+	heard_add(h, digest == 0 ? 1 : digest, now_us);
+	pthread_mutex_unlock(&h->lock);
+}
+
+uint64_t heard_count(struct heard *h, int64_t now_us)
+{
+	uint64_t count;
+
+	pthread_mutex_lock(&h->lock);
+	count = heard_count_recent(h, now_us);
+	pthread_mutex_unlock(&h->lock);
+	return count;
+}

@@ -1,0 +1,37 @@
+#ifndef DAEMON_HEARD_H
+#define DAEMON_HEARD_H
+
+#include "config/config.h"
+#include "decode/topic.h"
+
+#include <pthread.h>
+
+/*
+ * How many stations were heard from of late, by the names in their topics. Exact, in memory that
+ * grows with them up to a limit; stations beyond it do not count. A message costs a digest, a
+ * lock and a look into a table: 0.14 us with 240 stations, 0.6 us with 96,000, and counting those
+ * 2 ms. Any thread, between heard_init() and heard_fini().
+ */
+enum { HEARD_STATIONS_MAX = 1 << 17 };
+
+struct heard {
+	struct topic_patterns patterns; /* their text is the settings' */
+	pthread_mutex_t lock;           /* of what follows */
+	struct heard_station *slots;    /* a hash table, half empty at least */
+	size_t room;
+	size_t used;
+	int64_t rebuilt_us;
+	bool open;
+};
+
+/* config outlives it. FATAL. */
+MUST_CHECK bool heard_init(struct heard *h, const struct config *config, struct error *err);
+void heard_fini(struct heard *h);
+
+/* Something was received on this topic, at this monotonic time; only what stations send counts. */
+void heard_note(struct heard *h, struct slice topic, int64_t now_us);
+
+/* Stations heard from in the last 5 minutes. */
+uint64_t heard_count(struct heard *h, int64_t now_us);
+
+#endif
