@@ -59,7 +59,11 @@ enum exit_code cli_fail_database(struct error *err);
 /* The settings as libpq wants them. */
 struct pg_options cli_pg_options(const struct config *config);
 
-/* The commands; argv[0] is the first word after the command's name. */
+/* The text of a file in cli/sql/, which is compiled in. */
+const char *cli_sql(const char *name);
+
+/* The commands; argv[0] is the first word after the command's name, and
+ * NULL follows the last. */
 #define COMMAND(function, name, arguments, summary, help)                                          \
 	enum exit_code cmd_##function(const struct config *config, int argc, char **argv);
 #include "cli/commands.def"

@@ -1,8 +1,6 @@
 #include "base/escape.h"
 #include "cli/spool.h"
 
-#include "base/embedded.h"
-
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -16,26 +14,12 @@
  * that fell between the two are found whatever lost them. *right_out becomes false, and it is said,
  * if something is wrong.
  */
-extern const struct embedded_file verify_sql_files[];
-extern const size_t verify_sql_count;
-
 enum { VERIFY_LOG_TRIES = 20 };
-
-static PGresult *verify_query_file(PGconn *conn, const char *name, int count,
-	const char *const *params, struct error *err)
-{
-	for (size_t i = 0; i < verify_sql_count; i++) {
-		if (strcmp(verify_sql_files[i].name, name) == 0)
-			return pg_query(conn, verify_sql_files[i].text, count, params, err);
-	}
-	CHECK(false && "a file that is compiled in");
-	return NULL;
-}
 
 /* received = stored + duplicate + dead-lettered + skipped, and what the rows refer to is there. */
 static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 {
-	PGresult *r = verify_query_file(conn, "verify_balance.sql", 0, NULL, err);
+	PGresult *r = pg_query(conn, cli_sql("verify_balance.sql"), 0, NULL, err);
 	long long n[9];
 
 	if (r == NULL)
@@ -60,7 +44,7 @@ static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 /* For every log: what the database counted against what the log counted, as of its last claim. */
 static bool verify_claims(PGconn *conn, bool *right_out, struct error *err)
 {
-	PGresult *r = verify_query_file(conn, "verify_claims.sql", 0, NULL, err);
+	PGresult *r = pg_query(conn, cli_sql("verify_claims.sql"), 0, NULL, err);
 
 	if (r == NULL)
 		return false;
@@ -95,7 +79,7 @@ static bool verify_read_progress(PGconn *conn, const struct uuid *identity, stru
 	PGresult *r;
 
 	uuid_format(identity, text);
-	r = verify_query_file(conn, "verify_progress.sql", 1, params, err);
+	r = pg_query(conn, cli_sql("verify_progress.sql"), 1, params, err);
 	if (r == NULL)
 		return false;
 	*known_out = PQntuples(r) == 1;

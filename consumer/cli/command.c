@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/embedded.h"
 #include "base/say.h"
 #include "pg/conninfo.h"
 #include "pg/pg_error.h"
@@ -123,4 +124,18 @@ struct pg_options cli_pg_options(const struct config *c)
 		.connect_timeout_us = c->storage_postgres_connect_timeout,
 		.application = "ocpp-persister",
 	};
+}
+
+/* The folder sql/. */
+extern const struct embedded_file cli_sql_files[];
+extern const size_t cli_sql_count;
+
+const char *cli_sql(const char *name)
+{
+	for (size_t i = 0; i < cli_sql_count; i++) {
+		if (strcmp(cli_sql_files[i].name, name) == 0)
+			return cli_sql_files[i].text;
+	}
+	CHECK(false && "a file that is compiled in");
+	return NULL;
 }

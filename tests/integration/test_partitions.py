@@ -42,7 +42,7 @@ def test_every_table_column_view_and_function_has_a_comment(migrated):
           AND NOT c.relispartition AND obj_description(c.oid, 'pg_class') IS NULL
         UNION ALL
         SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-        WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p')
+        WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
           AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
           AND col_description(c.oid, a.attnum) IS NULL
         UNION ALL

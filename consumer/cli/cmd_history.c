@@ -1,0 +1,392 @@
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/escape.h"
+#include "base/say.h"
+#include "cli/period.h"
+#include "cli/stream.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * The conversation of one station. It is read day by day, so that neither side holds more than a
+ * day of one station, and each query reads a few partitions by their keys.
+ *
+ * --follow asks every two seconds for what was received since, less ten minutes: what is stored
+ * later than what was received after it (two workers, one of which lags) is found as long as it is
+ * not later than that. What was printed is known by its key.
+ */
+enum {
+	HISTORY_SEEN = 65536, /* a power of two; half of it is used */
+	HISTORY_TIME_BYTES = 64,
+	HISTORY_PARAMETERS = 6,
+};
+
+#define HISTORY_OVERLAP "10 min"
+#define HISTORY_DATED "1 day"
+
+static const int64_t HISTORY_POLL_US = 2 * US_PER_SECOND;
+
+/* Keys, open addressing; 0 = free. */
+struct history_set {
+	uint64_t keys[HISTORY_SEEN];
+	size_t count;
+};
+
+struct history_call {
+	PGconn *conn;
+	struct period period;
+	const char *station;
+	const char *action;
+	bool follow;
+	bool json;
+	bool colour;
+	char *sql;                         /* the messages of a piece, in order */
+	char fresh[HISTORY_TIME_BYTES];    /* what is received after it is remembered */
+	struct history_set *seen, *seeing; /* of the poll before, and of this one */
+	bool quiet;                        /* only remember */
+	int64_t rows;
+};
+
+static volatile sig_atomic_t history_stopped;
+
+static void history_on_signal(int number)
+{
+	(void)number;
+	history_stopped = 1;
+}
+
+/* ---- what was seen ---- */
+
+static bool history_has(const struct history_set *set, uint64_t key)
+{
+	size_t at = key % HISTORY_SEEN;
+
+	while (set->keys[at] != 0 && set->keys[at] != key)
+		at = (at + 1) % HISTORY_SEEN;
+	return set->keys[at] == key;
+}
+
+/* More than it holds is forgotten: shown again, rather than not at all. */
+static void history_add(struct history_set *set, uint64_t key)
+{
+	size_t at = key % HISTORY_SEEN;
+
+	if (set->count >= HISTORY_SEEN / 2 || history_has(set, key))
+		return;
+	while (set->keys[at] != 0)
+		at = (at + 1) % HISTORY_SEEN;
+	set->keys[at] = key;
+	set->count++;
+}
+
+/* ---- a message ---- */
+
+enum { COLUMN_KEY, COLUMN_FRESH, COLUMN_LOOK, COLUMN_LINE };
+
+static const char *history_colour(const char *look)
+{
+	switch (*look) {
+	case 'e': /* an error */
+		return "\033[31m";
+	case 'a': /* an answer */
+		return "\033[2m";
+	case 'o': /* a call of the CSMS */
+		return "\033[36m";
+	default:
+		return "";
+	}
+}
+
+static void history_print(const struct history_call *call, const PGresult *r)
+{
+	struct slice line = slice_from_cstr(PQgetvalue(r, 0, COLUMN_LINE));
+	const char *colour = call->colour ? history_colour(PQgetvalue(r, 0, COLUMN_LOOK)) : "";
+
+	fputs(colour, stdout);
+	if (call->json)
+		(void)escape_print_json(stdout, line);
+	else
+		(void)escape_print(stdout, line);
+	puts(*colour != '\0' ? "\033[0m" : "");
+}
+
+static bool history_on_row(void *context, PGresult *r, struct error *err)
+{
+	struct history_call *call = context;
+
+	if (PQntuples(r) > 0) {
+		uint64_t key = strtoull(PQgetvalue(r, 0, COLUMN_KEY), NULL, 10) | 1;
+
+		if (!call->quiet && (!call->follow || !history_has(call->seen, key))) {
+			history_print(call, r);
+			call->rows++;
+		}
+		if (call->follow && *PQgetvalue(r, 0, COLUMN_FRESH) == 't')
+			history_add(call->seeing, key);
+	}
+	PQclear(r);
+	if (history_stopped)
+		return error_set(err, ERROR_STOPPED, "stopped", "stopped");
+	return !ferror(stdout) ||
+	       error_set_errno(err, ERROR_FATAL, "output", "could not write the history");
+}
+
+/* ---- a piece of the history ---- */
+
+#define HISTORY_ORDER                                                                              \
+	" ORDER BY coalesce(h.answers_at, h.at), h.message_id, h.answers_at IS NOT NULL, h.kind, " \
+	"h.evse_id, h.digest"
+#define HISTORY_KEY                                                                                \
+	"hashtextextended(concat_ws(' ', h.at, h.kind, h.action, h.evse_id), h.digest) "           \
+	"& 9223372036854775807, h.fresh, "
+
+/* A line as people read it: time, direction, action, EVSE, what was said. */
+static const char history_line[] =
+	"CASE WHEN h.kind LIKE '%error' THEN 'e' WHEN h.answers_at IS NOT NULL THEN 'a' "
+	"WHEN h.direction = 'out' THEN 'o' ELSE '' END, "
+	"rtrim(concat_ws(' ', to_char(h.at, 'YYYY-MM-DD HH24:MI:SS.MSTZH:TZM'), "
+	"rpad(h.direction, 3), rpad(CASE WHEN h.answers_at IS NOT NULL THEN '  ' || h.kind "
+	"WHEN h.kind = 'call' THEN h.action ELSE concat_ws(' ', nullif(h.action, ''), h.kind) END, "
+	"26), rpad(coalesce(concat_ws('/', h.evse_id, nullif(h.connector_id, h.evse_id)), ''), 4), "
+	"CASE WHEN length(d.text) > 300 THEN left(d.text, 300) || '~' ELSE d.text END)) ";
+
+static const char history_detail[] =
+	"CROSS JOIN LATERAL (SELECT concat_ws(' ', "
+	"CASE WHEN h.time_text IS NOT NULL THEN '[dated ' || h.time_text || ']' END, "
+	"CASE WHEN h.received_at <> h.at THEN "
+	"to_char(h.received_at, '\"[received \"YYYY-MM-DD HH24:MI:SSTZH:TZM]') END, "
+	"nullif(h.transaction_id, ''), nullif(h.error_code, ''), nullif(h.error_description, ''), "
+	"coalesce(h.words, nullif(h.payload, '{}')::text)) AS text) d ";
+
+static const char history_object[] =
+	"'', row_to_json((SELECT j FROM (SELECT h.at, h.event_time, h.received_at, h.direction, "
+	"h.kind, "
+	"h.action, "
+	"h.answers_at, nullif(h.message_id, '') AS message_id, h.evse_id, h.connector_id, "
+	"h.transaction_id, nullif(h.error_code, '') AS error_code, "
+	"nullif(h.error_description, '') AS error_description, h.time_text, "
+	"flag_names(h.flags) AS flags, h.payload) j)) ";
+
+static bool history_prepare(struct history_call *call, struct error *err)
+{
+	size_t size;
+	FILE *sql = open_memstream(&call->sql, &size);
+
+	if (sql == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	fprintf(sql,
+		"SELECT " HISTORY_KEY
+		"%s FROM (%s) h %sWHERE h.fresh OR NOT $6::boolean" HISTORY_ORDER,
+		call->json ? history_object : history_line, cli_sql("history.sql"),
+		call->json ? "" : history_detail);
+	return fclose(sql) == 0 || error_set(err, ERROR_FATAL, "memory", "out of memory");
+}
+
+/* only_fresh: not what was received before. */
+static bool history_piece(struct history_call *call, const char *from, const char *to,
+	bool only_fresh, struct error *err)
+{
+	const char *params[HISTORY_PARAMETERS] = {call->station, from, to, call->action,
+		call->fresh, only_fresh ? "t" : "f"};
+
+	return stream_query(call->conn, call->sql, HISTORY_PARAMETERS, params, history_on_row, call,
+		err);
+}
+
+/* Day by day; days without a message are passed over. */
+static bool history_past(struct history_call *call, struct error *err)
+{
+	char from[HISTORY_TIME_BYTES], until[HISTORY_TIME_BYTES];
+	const char *params[] = {call->station, from,
+		call->period.to[0] == '\0' ? "infinity" : call->period.to};
+	bool ok = true;
+
+	snprintf(from, sizeof(from), "%s", call->period.from);
+	while (ok) {
+		PGresult *r = pg_query(call->conn, cli_sql("history_first.sql"), 3, params, err);
+
+		if (r == NULL || PQntuples(r) == 0) {
+			PQclear(r);
+			return r != NULL;
+		}
+		snprintf(until, sizeof(until), "%s", PQgetvalue(r, 0, 1));
+		ok = history_piece(call, PQgetvalue(r, 0, 0), until, false, err);
+		PQclear(r);
+		memcpy(from, until, sizeof(from));
+	}
+	return false;
+}
+
+/* ---- --follow ---- */
+
+static void history_swap(struct history_call *call)
+{
+	struct history_set *seen = call->seen;
+
+	call->seen = call->seeing;
+	call->seeing = seen;
+	memset(seen, 0, sizeof(*seen));
+}
+
+/* What to ask for from now on, by the server's clock. */
+static bool history_now(struct history_call *call, char from[static HISTORY_TIME_BYTES],
+	char to[static HISTORY_TIME_BYTES], struct error *err)
+{
+	PGresult *r = pg_query(call->conn,
+		"SELECT now() - interval '" HISTORY_DATED "', now() + interval '" HISTORY_DATED
+		"', now() - interval '" HISTORY_OVERLAP "'",
+		0, NULL, err);
+
+	if (r == NULL)
+		return false;
+	snprintf(from, HISTORY_TIME_BYTES, "%s", PQgetvalue(r, 0, 0));
+	snprintf(to, HISTORY_TIME_BYTES, "%s", PQgetvalue(r, 0, 1));
+	snprintf(call->fresh, sizeof(call->fresh), "%s", PQgetvalue(r, 0, 2));
+	PQclear(r);
+	return true;
+}
+
+static bool history_follow(struct history_call *call, struct error *err)
+{
+	static const struct timespec pause = {HISTORY_POLL_US / US_PER_SECOND, 0};
+	char from[HISTORY_TIME_BYTES], to[HISTORY_TIME_BYTES];
+
+	while (!history_stopped) {
+		if (!history_now(call, from, to, err))
+			return false;
+		history_swap(call);
+		if (!history_piece(call, from, to, true, err))
+			return false;
+		if (fflush(stdout) != 0)
+			return error_set_errno(err, ERROR_FATAL, "output",
+				"could not write the history");
+		(void)nanosleep(&pause, NULL);
+	}
+	return error_set(err, ERROR_STOPPED, "stopped", "stopped");
+}
+
+/* ---- the command ---- */
+
+/* argv ends with NULL. *bad_out: the argument that is not understood; NULL if err says it all. */
+static bool history_options(struct history_call *call, char **argv, const char **bad_out,
+	struct error *err)
+{
+	for (int i = 0; argv[i] != NULL; i++) {
+		const char *value = argv[i + 1];
+		bool known;
+
+		*bad_out = NULL;
+		if (!period_option(&call->period, argv[i], value, &known, err))
+			return false;
+		*bad_out = argv[i];
+		if (known) {
+			i++;
+		} else if (strcmp(argv[i], "--follow") == 0) {
+			call->follow = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
+			call->json = true;
+		} else if (strcmp(argv[i], "--action") == 0 && value != NULL) {
+			call->action = value;
+			i++;
+		} else if (argv[i][0] != '-' && call->station == NULL) {
+			call->station = argv[i];
+		} else {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* NO_COLOR: https://no-color.org */
+static bool history_has_colours(const struct history_call *call)
+{
+	/* NOLINTBEGIN(concurrency-mt-unsafe): there are no other threads */
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	/* NOLINTEND(concurrency-mt-unsafe) */
+
+	return !call->json && (no == NULL || *no == '\0') && term != NULL &&
+	       strcmp(term, "dumb") != 0 && isatty(STDOUT_FILENO);
+}
+
+static bool history_begin(struct history_call *call, struct error *err)
+{
+	char from[HISTORY_TIME_BYTES], to[HISTORY_TIME_BYTES];
+
+	if (!pg_exec(call->conn, "SET default_transaction_read_only = on", err) ||
+		!period_set_zone(&call->period, call->conn, err) ||
+		!history_now(call, from, to, err) || !history_prepare(call, err))
+		return false;
+	if (call->period.from[0] == '\0')
+		snprintf(call->period.from, sizeof(call->period.from), "%s", from);
+	if (!call->follow)
+		return true;
+	/* What is there already, and not asked for, is no news. */
+	call->quiet = true;
+	if (!history_piece(call, from, to, true, err))
+		return false;
+	call->quiet = false;
+	return true;
+}
+
+static enum exit_code history_run(struct history_call *call)
+{
+	struct error err;
+	bool ok;
+
+	call->colour = history_has_colours(call);
+	if (call->follow) {
+		call->seen = calloc(1, sizeof(*call->seen));
+		call->seeing = calloc(1, sizeof(*call->seeing));
+		if (call->seen == NULL || call->seeing == NULL)
+			return EXIT_CODE_INTERNAL;
+	}
+	ok = history_begin(call, &err) && history_past(call, &err) &&
+	     (!call->follow || history_follow(call, &err));
+	if (ok && call->rows == 0)
+		say_line("note", "there are no messages of that station in that time");
+	if (ok && fflush(stdout) != 0)
+		ok = error_set_errno(&err, ERROR_FATAL, "output", "could not write the history");
+	return ok || err.kind == ERROR_STOPPED ? EXIT_CODE_OK : cli_fail_database(&err);
+}
+
+enum exit_code cmd_history(const struct config *config, int argc, char **argv)
+{
+	static const struct sigaction stop = {.sa_handler = history_on_signal};
+	struct pg_options pg = cli_pg_options(config);
+	struct history_call call = {.station = NULL};
+	enum exit_code code;
+	struct error err;
+	const char *bad;
+
+	(void)argc;
+	if (!history_options(&call, argv, &bad, &err)) {
+		if (bad == NULL)
+			return cli_fail(EXIT_CODE_USAGE, &err);
+		return cli_usage("history", "\"%s\" is not understood, or lacks its value", bad);
+	}
+	if (call.station == NULL)
+		return cli_usage("history", "say which station");
+	if (call.follow && call.period.to[0] != '\0')
+		return cli_usage("history", "--follow has no end: leave out --to");
+	if (call.follow) {
+		/* A query is not interrupted by them, a pause is. */
+		(void)sigaction(SIGINT, &stop, NULL);
+		(void)sigaction(SIGTERM, &stop, NULL);
+	}
+	call.conn = pg_connect(&pg, &err);
+	if (call.conn == NULL)
+		return cli_fail(EXIT_CODE_DATABASE, &err);
+	code = history_run(&call);
+	PQfinish(call.conn);
+	free(call.sql);
+	free(call.seen);
+	free(call.seeing);
+	return code;
+}

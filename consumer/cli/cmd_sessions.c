@@ -1,0 +1,301 @@
+#include "cli/cli.h"
+
+#include "cli/period.h"
+#include "cli/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Reports of sessions, each or summed up. All of it is one query over the views sessions and
+ * suspicious_sessions, which a reader may read: sums are the server's, over exact decimals.
+ */
+enum { SESSIONS_GROUPS_MAX = 3 };
+
+/* A column in each form of report; NULL = not in it. */
+struct sessions_column {
+	const char *name;
+	const char *in[REPORT_JSON + 1]; /* by enum report_form */
+};
+
+#define ALIKE(expression)                                                                          \
+	{                                                                                          \
+		expression, expression, expression                                                 \
+	}
+#define FOR_PROGRAMS(csv, json)                                                                    \
+	{                                                                                          \
+		NULL, csv, json                                                                    \
+	}
+/* RFC 3339, as in JSON: the server's own text lacks the T and the minutes of the zone. */
+#define TIME(column)                                                                               \
+	{                                                                                          \
+		"date_trunc('second', " column ")", "to_json(" column ") #>> '{}'", column         \
+	}
+#define WORDS(column)                                                                              \
+	{                                                                                          \
+		"array_to_string(" column ", '; ')", "array_to_string(" column ", '; ')", column   \
+	}
+
+static const struct sessions_column sessions_each[] = {
+	{"started_at", TIME("started_at")},
+	{"stopped_at", FOR_PROGRAMS("to_json(stopped_at) #>> '{}'", "stopped_at")},
+	{"duration", {"make_interval(secs => duration_s::float8)", NULL, NULL}},
+	{"duration_s", FOR_PROGRAMS("duration_s", "duration_s")},
+	{"charge_station_id", ALIKE("charge_station_id")},
+	{"evse_id", ALIKE("evse_id")},
+	{"connector_id", FOR_PROGRAMS("connector_id", "connector_id")},
+	{"id_token", ALIKE("id_token")},
+	{"transaction_id", ALIKE("transaction_id")},
+	{"start_key", FOR_PROGRAMS("start_key", "start_key")},
+	{"meter_start", FOR_PROGRAMS("meter_start", "meter_start")},
+	{"meter_stop", FOR_PROGRAMS("meter_stop", "meter_stop")},
+	{"energy_wh", ALIKE("energy_wh")},
+	{"total_cost", ALIKE("total_cost")},
+	{"stopped_reason", FOR_PROGRAMS("stopped_reason", "stopped_reason")},
+	{"complete", FOR_PROGRAMS("complete::text", "complete")},
+	{"flags", FOR_PROGRAMS("array_to_string(flags, '; ')", "flags")},
+};
+static const struct sessions_column sessions_incomplete = {"incomplete", WORDS("incomplete")};
+static const struct sessions_column sessions_reasons = {"reasons", WORDS("reasons")};
+
+static const struct sessions_column sessions_sums[] = {
+	{"sessions", ALIKE("count(*)")},
+	{"duration", {"make_interval(secs => sum(duration_s)::float8)", NULL, NULL}},
+	{"duration_s", FOR_PROGRAMS("sum(duration_s)", "sum(duration_s)")},
+	{"energy_wh", ALIKE("sum(energy_wh)")},
+	{"total_cost", ALIKE("sum(total_cost)")},
+	{"without_duration",
+		FOR_PROGRAMS("count(*) - count(duration_s)", "count(*) - count(duration_s)")},
+	{"without_energy", ALIKE("count(*) - count(energy_wh)")},
+	{"without_cost",
+		FOR_PROGRAMS("count(*) - count(total_cost)", "count(*) - count(total_cost)")},
+};
+
+/* What may be summed up by. A token is the same in upper and lower case. */
+static const struct sessions_group {
+	const char *option;
+	const char *name;
+	const char *group; /* what is equal in all of a group */
+	const char *shown;
+} sessions_groups[SESSIONS_GROUPS_MAX] = {
+#define MONTH "CASE WHEN isfinite(partition_time) THEN to_char(partition_time, 'YYYY-MM') END"
+	{"month", "month", MONTH, MONTH},
+#undef MONTH
+	{"token", "id_token", "lower(id_token)", "min(id_token)"},
+	{"station", "charge_station_id", "charge_station_id", "charge_station_id"},
+};
+
+struct sessions_call {
+	struct period period;
+	const char *station;
+	const char *token;
+	bool suspicious;
+	enum report_form form;
+	const struct sessions_group *by[SESSIONS_GROUPS_MAX];
+	int by_count;
+};
+
+/* ---- the query ---- */
+
+static void sessions_put_column(FILE *sql, const struct sessions_call *call,
+	const struct sessions_column *column, const char **before)
+{
+	const char *expression = column->in[call->form];
+
+	if (expression == NULL)
+		return;
+	fprintf(sql, "%s%s AS %s", *before, expression, column->name);
+	*before = ", ";
+}
+
+#define SESSIONS_COUNT(columns) (sizeof(columns) / sizeof((columns)[0]))
+
+/* The sums of all rows, beside each: the last one's is the line below the table. */
+static void sessions_put_footer(FILE *sql, const struct sessions_call *call)
+{
+	bool each = call->by_count == 0;
+
+	if (call->form != REPORT_TABLE)
+		return;
+	fprintf(sql,
+		", concat_ws(', ', 'total: sessions ' || %1$s, "
+		"'duration ' || make_interval(secs => (sum(%2$s(duration_s)) OVER ())::float8), "
+		"'energy_wh ' || sum(%2$s(energy_wh)) OVER (), "
+		"'total_cost ' || sum(%2$s(total_cost)) OVER (), "
+		"'without_energy ' || nullif(%1$s - sum(%3$s(energy_wh)) OVER (), 0)) AS footer",
+		each ? "count(*) OVER ()" : "sum(count(*)) OVER ()", each ? "" : "sum",
+		each ? "num_nonnulls" : "count");
+}
+
+static void sessions_put_each(FILE *sql, const struct sessions_call *call, const char *base)
+{
+	const char *before = "SELECT ";
+
+	for (size_t i = 0; i < SESSIONS_COUNT(sessions_each); i++)
+		sessions_put_column(sql, call, &sessions_each[i], &before);
+	if (!call->suspicious || call->form != REPORT_TABLE)
+		sessions_put_column(sql, call, &sessions_incomplete, &before);
+	if (call->suspicious)
+		sessions_put_column(sql, call, &sessions_reasons, &before);
+	sessions_put_footer(sql, call);
+	fprintf(sql,
+		" FROM (%s) s ORDER BY s.partition_time, s.charge_station_id, s.transaction_id, "
+		"s.start_key",
+		base);
+}
+
+static void sessions_put_sums(FILE *sql, const struct sessions_call *call, const char *base)
+{
+	const char *before = "SELECT ";
+
+	for (int i = 0; i < call->by_count; i++) {
+		fprintf(sql, "%s%s AS %s", before, call->by[i]->shown, call->by[i]->name);
+		before = ", ";
+	}
+	for (size_t i = 0; i < SESSIONS_COUNT(sessions_sums); i++)
+		sessions_put_column(sql, call, &sessions_sums[i], &before);
+	sessions_put_footer(sql, call);
+	fprintf(sql, " FROM (%s) s", base);
+	before = " GROUP BY ";
+	for (int i = 0; i < call->by_count; i++, before = ", ")
+		fprintf(sql, "%s%s", before, call->by[i]->group);
+	before = " ORDER BY ";
+	for (int i = 0; i < call->by_count; i++, before = ", ")
+		fprintf(sql, "%s%s", before, call->by[i]->group);
+}
+
+/* The caller frees it; NULL = out of memory. */
+static char *sessions_sql(const struct sessions_call *call)
+{
+	const char *base = cli_sql(call->suspicious ? "sessions_suspicious.sql" : "sessions.sql");
+	char *text = NULL;
+	size_t size;
+	FILE *sql = open_memstream(&text, &size);
+
+	if (sql == NULL)
+		return NULL;
+	if (call->form == REPORT_JSON)
+		fputs("SELECT row_to_json(r) FROM (", sql);
+	if (call->by_count > 0)
+		sessions_put_sums(sql, call, base);
+	else
+		sessions_put_each(sql, call, base);
+	if (call->form == REPORT_JSON)
+		fputs(") r", sql);
+	if (fclose(sql) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* ---- the command ---- */
+
+/* "month,station": in that order, none twice. */
+static bool sessions_take_by(struct sessions_call *call, const char *text)
+{
+	while (true) {
+		size_t size = strcspn(text, ","), found = 0;
+
+		while (found < SESSIONS_GROUPS_MAX &&
+			!(strlen(sessions_groups[found].option) == size &&
+				strncmp(sessions_groups[found].option, text, size) == 0))
+			found++;
+		if (found == SESSIONS_GROUPS_MAX || call->by_count == SESSIONS_GROUPS_MAX)
+			return false;
+		for (int i = 0; i < call->by_count; i++) {
+			if (call->by[i] == &sessions_groups[found])
+				return false;
+		}
+		call->by[call->by_count++] = &sessions_groups[found];
+		if (text[size] == '\0')
+			return true;
+		text += size + 1;
+	}
+}
+
+/* An option that stands alone. False: it is not one. */
+static bool sessions_flag(struct sessions_call *call, const char *name)
+{
+	if (strcmp(name, "--suspicious") == 0)
+		call->suspicious = true;
+	else if (strcmp(name, "--csv") == 0 && call->form != REPORT_JSON)
+		call->form = REPORT_CSV;
+	else if (strcmp(name, "--json") == 0 && call->form != REPORT_CSV)
+		call->form = REPORT_JSON;
+	else
+		return false;
+	return true;
+}
+
+/* argv ends with NULL. *bad_out: the argument that is not understood; NULL if err says it all. */
+static bool sessions_options(struct sessions_call *call, char **argv, const char **bad_out,
+	struct error *err)
+{
+	for (int i = 0; argv[i] != NULL; i++) {
+		const char *name = argv[i], *value = argv[i + 1];
+		bool known;
+
+		*bad_out = NULL;
+		if (sessions_flag(call, name))
+			continue;
+		if (!period_option(&call->period, name, value, &known, err))
+			return false;
+		*bad_out = name;
+		if (value == NULL)
+			return false;
+		if (strcmp(name, "--station") == 0)
+			call->station = value;
+		else if (strcmp(name, "--token") == 0)
+			call->token = value;
+		else if (!known && (strcmp(name, "--by") != 0 || !sessions_take_by(call, value)))
+			return false;
+		i++;
+	}
+	return true;
+}
+
+static bool sessions_print(const struct sessions_call *call, PGconn *conn, struct error *err)
+{
+	const char *params[] = {period_parameter(call->period.from),
+		period_parameter(call->period.to), call->station, call->token};
+	struct report report = report_to_stdout(call->form);
+	char *sql;
+	bool ok;
+
+	if (!pg_exec(conn, "SET default_transaction_read_only = on", err) ||
+		!period_set_zone(&call->period, conn, err))
+		return false;
+	sql = sessions_sql(call);
+	if (sql == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	ok = report_query(&report, conn, sql, 4, params, err);
+	free(sql);
+	return ok;
+}
+
+enum exit_code cmd_sessions(const struct config *config, int argc, char **argv)
+{
+	struct sessions_call call = {.form = REPORT_TABLE};
+	struct pg_options pg = cli_pg_options(config);
+	struct error err;
+	const char *bad;
+	PGconn *conn;
+	bool ok;
+
+	(void)argc;
+	if (!sessions_options(&call, argv, &bad, &err)) {
+		if (bad == NULL)
+			return cli_fail(EXIT_CODE_USAGE, &err);
+		return cli_usage("sessions",
+			"\"%s\" is not understood, or lacks its value (--by month,station; --csv "
+			"or --json)",
+			bad);
+	}
+	conn = pg_connect(&pg, &err);
+	if (conn == NULL)
+		return cli_fail(EXIT_CODE_DATABASE, &err);
+	ok = sessions_print(&call, conn, &err);
+	PQfinish(conn);
+	return ok ? EXIT_CODE_OK : cli_fail_database(&err);
+}

@@ -1,0 +1,77 @@
+#include "cli/period.h"
+
+#include "base/clock.h"
+#include "base/iso8601.h"
+#include "pg/connect.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool period_bad_time(const char *name, const char *text, struct error *err)
+{
+	error_set(err, ERROR_FATAL, "bad_time", "%s \"%.80s\" is no time", name, text);
+	return error_hint(err, "a month, day or time of --zone (2026-01, 2026-01-31, "
+			       "2026-01-31T10:00), or with a zone of its own "
+			       "(2026-01-31T10:00:00Z)");
+}
+
+static bool period_time(const char *name, const char *text, char out[static PERIOD_TIME_BYTES],
+	struct error *err)
+{
+	/* What a month or a day leaves out. */
+	static const char least[] = "0001-01-01T00:00:00";
+	char whole[PERIOD_TIME_BYTES], formatted[ISO8601_BYTES];
+	size_t size = strlen(text);
+	enum iso8601_form form;
+	int64_t us;
+
+	if (size >= sizeof(whole))
+		return period_bad_time(name, text, err);
+	snprintf(whole, sizeof(whole), "%s%s", text, size == 7 || size == 10 ? least + size : "");
+	form = iso8601_parse(slice_from_cstr(whole), &us);
+	/* The server has no year 0. */
+	if (form == ISO8601_INVALID || us < iso8601_days(1, 1, 2) * US_PER_DAY)
+		return period_bad_time(name, text, err);
+	size = iso8601_format(us, formatted);
+	if (form == ISO8601_ZONELESS)
+		formatted[size - 1] = '\0'; /* the Z: the session's zone decides */
+	snprintf(out, PERIOD_TIME_BYTES, "%s", formatted);
+	return true;
+}
+
+bool period_option(struct period *p, const char *name, const char *value, bool *known_out,
+	struct error *err)
+{
+	bool from = strcmp(name, "--from") == 0, to = strcmp(name, "--to") == 0;
+
+	*known_out = from || to || strcmp(name, "--zone") == 0;
+	if (!*known_out)
+		return true;
+	if (value == NULL)
+		return error_set(err, ERROR_FATAL, "bad_time", "%s needs a value", name);
+	if (from || to)
+		return period_time(name, value, from ? p->from : p->to, err);
+	return zone_parse(&p->zone, value, err);
+}
+
+bool period_set_zone(const struct period *p, PGconn *conn, struct error *err)
+{
+	int64_t minutes = llabs(p->zone.offset_us) / US_PER_SECOND / 60;
+	char sql[128];
+
+	/* Nothing in a name would need quoting: zone_parse() sees to that. */
+	if (p->zone.named)
+		snprintf(sql, sizeof(sql), "SET TIME ZONE '%s'", p->zone.name);
+	else
+		snprintf(sql, sizeof(sql),
+			"SET TIME ZONE INTERVAL '%c%02" PRId64 ":%02" PRId64 "' HOUR TO MINUTE",
+			p->zone.offset_us < 0 ? '-' : '+', minutes / 60, minutes % 60);
+	return pg_exec(conn, sql, err);
+}
+
+const char *period_parameter(const char *time)
+{
+	return *time == '\0' ? NULL : time;
+}

@@ -1,0 +1,37 @@
+#ifndef CLI_PERIOD_H
+#define CLI_PERIOD_H
+
+#include "base/error.h"
+#include "base/zone.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+/*
+ * The time that a report is about, [from, to), and the zone whose clocks it shows: --from, --to and
+ * --zone. A time is RFC 3339, or without a zone one of --zone (UTC by default): a month (2026-01),
+ * a day (2026-01-31), or more. The server applies the zone, its daylight saving included, so that
+ * what is asked, grouped and shown is by one set of rules. One thread.
+ */
+enum { PERIOD_TIME_BYTES = 48 };
+
+struct period {
+	struct zone zone;             /* UTC, unless --zone says otherwise */
+	char from[PERIOD_TIME_BYTES]; /* for a session of the zone; "" = from the beginning */
+	char to[PERIOD_TIME_BYTES];   /* "" = to the end */
+};
+
+/*
+ * *known_out: it is an option of a period. False with err (FATAL) if its value, which may be NULL,
+ * is no time ("bad_time") or no zone ("bad_zone").
+ */
+MUST_CHECK bool period_option(struct period *p, const char *name, const char *value,
+	bool *known_out, struct error *err);
+
+/* The session shows times of the zone, and takes such. */
+MUST_CHECK bool period_set_zone(const struct period *p, PGconn *conn, struct error *err);
+
+/* For a parameter: NULL instead of "". */
+const char *period_parameter(const char *time);
+
+#endif

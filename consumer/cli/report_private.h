@@ -1,0 +1,30 @@
+#ifndef CLI_REPORT_PRIVATE_H
+#define CLI_REPORT_PRIVATE_H
+
+#include "cli/report.h"
+
+/* Of report*.c only. */
+
+enum { REPORT_COLUMNS_MAX = 24, REPORT_AHEAD_ROWS = 200 };
+
+/* A table under way. The first rows wait until there are enough to tell widths by. */
+struct report_table {
+	const struct report *report;
+	int columns;
+	int widths[REPORT_COLUMNS_MAX];
+	bool numbers[REPORT_COLUMNS_MAX];
+	PGresult *ahead[REPORT_AHEAD_ROWS];
+	int ahead_count;
+	bool begun; /* the head is out, rows follow at once */
+	PGresult *last;
+};
+
+/* r, names: any result of the query, for its columns. row: it is taken over. */
+void report_table_begin(struct report_table *t, const struct report *report, const PGresult *r);
+void report_table_row(struct report_table *t, PGresult *row);
+void report_table_end(struct report_table *t, const PGresult *names);
+
+/* After an error: nothing more is written. */
+void report_table_drop(struct report_table *t);
+
+#endif

@@ -1,0 +1,24 @@
+#ifndef CLI_STREAM_H
+#define CLI_STREAM_H
+
+#include "base/error.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+/*
+ * The rows of a query, one at a time as the server sends them: memory does not grow with them. One
+ * thread.
+ *
+ * on_row gets a result with one row, and owns it; after the last, one without rows, which has the
+ * columns. False from it, with err, ends the query: then conn is good for PQfinish() only, as it is
+ * after an error of the server.
+ */
+MUST_CHECK bool stream_query(PGconn *conn, const char *sql, int count, const char *const *params,
+	bool (*on_row)(void *context, PGresult *r, struct error *err), void *context,
+	struct error *err);
+
+/* Whether the values of a column are numbers. */
+bool stream_is_number(const PGresult *r, int column);
+
+#endif

@@ -1,0 +1,3 @@
+DROP VIEW meter_gaps;
+DROP VIEW latest_readings;
+DROP FUNCTION silent_stations;
