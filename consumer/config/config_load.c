@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +57,46 @@ static bool config_check_topics(const struct config *c, struct error *err)
 	return true;
 }
 
+/* What is dropped must not be needed any more: to recognise a copy, to pair an answer with its
+ * call, or by a table that is kept for longer. */
+static bool config_check_age(const struct config *c, const char *table, int64_t age_us, bool paired,
+	struct error *err)
+{
+	if (age_us == 0)
+		return true;
+	if (age_us < US_PER_DAY)
+		return error_set(err, ERROR_FATAL, "bad_setting", "retention.%s is less than a day",
+			table);
+	if (age_us < c->dedupe_window)
+		return error_set(err, ERROR_FATAL, "bad_setting",
+			"retention.%s is less than dedupe.window", table);
+	if (!paired || (age_us >= 2 * c->pairing_keep && age_us >= c->pairing_window))
+		return true;
+	return error_set(err, ERROR_FATAL, "bad_setting",
+		"retention.%s is less than twice pairing.keep: answers would find their call "
+		"dropped",
+		table);
+}
+
+static bool config_check_retention(const struct config *c, struct error *err)
+{
+	if (!config_check_age(c, "authorizations", c->retention_authorizations, true, err) ||
+		!config_check_age(c, "meter_values", c->retention_meter_values, false, err) ||
+		!config_check_age(c, "ocpp_events", c->retention_ocpp_events, true, err) ||
+		!config_check_age(c, "transaction_events", c->retention_transaction_events, true,
+			err) ||
+		!config_check_age(c, "transactions", c->retention_transactions, true, err))
+		return false;
+	if (c->retention_transactions == 0 ||
+		(c->retention_transaction_events != 0 &&
+			c->retention_transactions >= c->retention_transaction_events))
+		return true;
+	error_set(err, ERROR_FATAL, "bad_setting",
+		"retention.transactions is less than retention.transaction_events");
+	return error_hint(err,
+		"a late event that is kept would make its transaction anew; 0 is for ever");
+}
+
 bool config_check(const struct config *c, struct error *err)
 {
 	if (c->spool_bytes_max < 2 * c->spool_segment_bytes) {
@@ -82,7 +123,7 @@ bool config_check(const struct config *c, struct error *err)
 	if ((c->mqtt_tls_certificate[0] == '\0') != (c->mqtt_tls_key[0] == '\0'))
 		return error_set(err, ERROR_FATAL, "bad_setting",
 			"mqtt.tls_certificate and mqtt.tls_key go together");
-	return true;
+	return config_check_retention(c, err);
 }
 
 static bool config_load_options(struct config *c, struct error *err)

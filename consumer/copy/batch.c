@@ -522,7 +522,6 @@ bool batch_add(struct batch *b, const struct message *m, const struct rows_resul
 	if (rows->skipped != NULL) {
 		message->outcome = OUTCOME_SKIPPED;
 		message->reason = rows->skipped;
-		return true;
 	}
 	if (!batch_add_rows(b, message, rows->first, rows->halves, err))
 		return false;

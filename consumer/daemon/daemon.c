@@ -421,6 +421,7 @@ static bool daemon_start(struct daemon *d, struct error *err)
 	const struct config *c = d->config;
 	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
 	struct pipeline_options options = {.client_id = d->client_id};
+	int64_t retention_us[TABLE_COUNT];
 
 	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
 		    &options.schema_version, err) ||
@@ -428,9 +429,11 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		return false;
 	if (d->phase != DAEMON_RUNNING)
 		return true;
+	options_retention(c, retention_us);
 	if (!log_reader_of_spool(&d->log, d->spool, LOG_NOTHING_YET, err) ||
 		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, &options, &d->log,
 			d->metrics, events, err) ||
+		!dropper_new(&d->dropper, d->loop, &d->options->pg, retention_us, err) ||
 		!daemon_make_mqtt(d, err))
 		return false;
 	pipeline_start(d->pipeline);
@@ -460,6 +463,7 @@ static bool daemon_finish(struct daemon *d)
 	mqtt_free(&d->mqtt);
 	filters_fini(&d->filters);
 	heard_fini(&d->heard);
+	dropper_free(&d->dropper);
 	pipeline_free(&d->pipeline);
 	log_reader_close(&d->log);
 	spool_tail_close(&d->tail);

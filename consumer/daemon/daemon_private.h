@@ -3,6 +3,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "copy/dropper.h"
 #include "daemon/daemon.h"
 #include "daemon/filters.h"
 #include "daemon/heard.h"
@@ -42,6 +43,7 @@ struct daemon {
 	struct spool_tail *tail;
 	struct log_reader log;
 	struct pipeline *pipeline;
+	struct dropper *dropper;
 	struct http *http;
 	struct intake intake;
 	struct heard heard;

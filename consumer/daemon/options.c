@@ -1,6 +1,7 @@
 #include "daemon/options.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct mqtt_options options_mqtt(const struct config *c)
 {
@@ -28,9 +29,21 @@ struct mqtt_options options_mqtt(const struct config *c)
 	};
 }
 
+void options_retention(const struct config *c, int64_t out[static TABLE_COUNT])
+{
+	memset(out, 0, TABLE_COUNT * sizeof(*out));
+	out[TABLE_meter_values] = c->retention_meter_values;
+	out[TABLE_transaction_events] = c->retention_transaction_events;
+	out[TABLE_transaction_starts] = c->retention_transaction_events;
+	out[TABLE_authorizations] = c->retention_authorizations;
+	out[TABLE_ocpp_events] = c->retention_ocpp_events;
+	out[TABLE_transactions] = c->retention_transactions;
+}
+
 bool options_rows(const struct config *c, struct rows_options *out, struct slice **skip_out,
 	struct error *err)
 {
+	int64_t retention_us[TABLE_COUNT];
 	struct slice *skip = calloc(c->events_skip.count + 1, sizeof(*skip));
 
 	if (skip == NULL)
@@ -42,5 +55,7 @@ bool options_rows(const struct config *c, struct rows_options *out, struct slice
 		.skip_actions = skip,
 		.skip_actions_count = c->events_skip.count,
 		.dedupe_window_us = c->dedupe_window};
+	options_retention(c, retention_us);
+	memcpy(out->retention_us, retention_us, sizeof(out->retention_us));
 	return true;
 }

@@ -13,6 +13,9 @@
 /* All but the client id and the filters. */
 struct mqtt_options options_mqtt(const struct config *c);
 
+/* How long tables keep rows, by their id; 0 = for ever. */
+void options_retention(const struct config *c, int64_t out[static TABLE_COUNT]);
+
 /* *skip_out holds the actions that are skipped: free() it after the last use. False with err. */
 MUST_CHECK bool options_rows(const struct config *c, struct rows_options *out,
 	struct slice **skip_out, struct error *err);

@@ -588,6 +588,7 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	(void)events;
 	if (p->state == PIPELINE_ENDED)
 		return;
+	rows_set_now(&p->maker.builder, clock_wall_us());
 	if (p->log->failed != NULL && p->log->failed(p->log->context, &err)) {
 		pipeline_fatal(p, &err);
 		return;

@@ -1,5 +1,6 @@
 #include "daemon/row_maker.h"
 
+#include "base/clock.h"
 #include "daemon/options.h"
 
 #include <stdlib.h>
@@ -22,7 +23,10 @@ bool row_maker_open(struct row_maker *maker, const struct config *config, size_t
 		.layouts = maker->layouts,
 		.sequences = maker->sequences,
 	};
-	return options_rows(config, &maker->builder.options, &maker->skip_actions, err);
+	if (!options_rows(config, &maker->builder.options, &maker->skip_actions, err))
+		return false;
+	rows_set_now(&maker->builder, clock_wall_us());
+	return true;
 }
 
 void row_maker_close(struct row_maker *maker)

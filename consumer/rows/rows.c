@@ -565,5 +565,6 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w) || !rows_name_answer(&w) ||
 		w.full)
 		return rows_full(err);
+	rows_expire(b, out);
 	return rows_fit_indexes(out, err);
 }

@@ -34,6 +34,7 @@ struct rows_options {
 	const struct slice *skip_actions; /* not stored, counted as skipped */
 	size_t skip_actions_count;
 	int64_t dedupe_window_us;
+	int64_t retention_us[EVENT_TABLES]; /* older rows are left out; 0 = none are */
 };
 
 /* An index entry (PostgreSQL's btree, version 4: BTMaxItemSize for pages of 8 KiB), whether it
@@ -46,7 +47,11 @@ struct rows_builder {
 	struct sequences *sequences; /* or NULL; then its messages come from one decoder */
 	struct recent_calls *calls;  /* or NULL: answers that do not name their action stay so */
 	struct rows_options options;
+	int64_t expired_before_us[EVENT_TABLES]; /* rows_set_now() */
 };
+
+/* What is older than options.retention_us is so now: before the first message, and now and then. */
+void rows_set_now(struct rows_builder *b, int64_t now_us);
 
 /* What becomes of one message. The first row is the message's own: if it was there before, the
  * message is a duplicate. */
@@ -55,7 +60,7 @@ struct rows_result {
 	struct row *last;
 	struct row *halves;              /* for exchange_halves; a list, often empty */
 	struct transaction *transaction; /* what it says about a transaction, or NULL */
-	const char *skipped;             /* why there are no rows on purpose, or NULL */
+	const char *skipped;             /* why there are no rows of events on purpose, or NULL */
 };
 
 /*

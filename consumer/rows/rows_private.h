@@ -54,6 +54,9 @@ MUST_CHECK bool rows_store(struct rows_work *w, struct error *err);
 /* rows_limits.c: every name is short enough for the indexes it goes into; else POISON "limit". */
 MUST_CHECK bool rows_fit_indexes(const struct rows_result *rows, struct error *err);
 
+/* rows_expiry.c: without rows that are older than their table keeps them; skipped if all are. */
+void rows_expire(const struct rows_builder *b, struct rows_result *out);
+
 /* Position of a column that most event tables have, by its usual name; -1 if the table has none. */
 int rows_column(const struct row *row, const char *name);
 

@@ -295,6 +295,158 @@ def test_late_event_of_a_dropped_day_is_stored(running, migrated, partitions, pu
     assert listed(partitions)[name_of(ago(100))]["state"] == "attached"
 
 
+# ---- by the daemon ----
+
+
+def states(database):
+    return dict(database.rows("SELECT name, state FROM partition_list() WHERE state <> 'undated'"))
+
+
+def meter_values(publish, days, number):
+    at = f"{ago(days) + datetime.timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
+    publish.call("cs1", "MeterValues", {"connectorId": 1, "meterValue": [
+        {"timestamp": at, "sampledValue": [{"value": str(number)}]}]}, id=str(number))
+
+
+def test_daemon_drops_what_is_older_than_its_table_keeps(running, migrated):
+    fill(migrated, [0, 5, 100, 101])
+    admin = migrated.connect()
+    admin.execute("ANALYZE meter_values")
+    admin.execute("SELECT ensure_partition('ocpp_events', now() - interval '200 days')")
+    admin.execute("SELECT retire_partition('meter_values', %s)", (name_of(ago(101)),))
+    before = facts(migrated)
+    kept = {name: before[name] for name in (name_of(ago(0)), name_of(ago(5)))}
+    p = running({"retention.meter_values": "30d"})
+    dropped = [p.wait_event("partition_dropped", count=number) for number in (1, 2)]
+    assert [(line["table"], line["rows_estimated"]) for line in dropped] == [
+        ("meter_values", "50"), ("meter_values", "50")]
+    assert dropped[0]["partition"].startswith(f"{name_of(ago(101))}_retired_")
+    assert dropped[1]["partition"] == name_of(ago(100))
+    assert facts(migrated) == kept
+    # Of tables that keep their rows nothing went.
+    assert states(migrated)[name_of(ago(200), "ocpp_events")] == "attached"
+
+
+def test_daemon_waits_for_whoever_drops_or_reads(running, migrated):
+    """A table that somebody reads keeps no writer waiting, and the other tables not at all."""
+    fill(migrated, [100])
+    admin, reader = migrated.connect(), migrated.connect(autocommit=False)
+    other = migrated.connect()
+    admin.execute("SELECT ensure_partition('ocpp_events', now() - interval '200 days')")
+    admin.execute("SELECT ensure_partition('meter_values', now())")
+    admin.execute("CREATE TABLE public.control (n int)")
+    old = name_of(ago(200), "ocpp_events")
+    reader.execute("SELECT count(*) FROM meter_values")
+    other.execute("SELECT pg_advisory_lock(hashtext('ocpp-persister retention'), 0)")
+    p = running({"retention.meter_values": "30d", "retention.ocpp_events": "60d"})
+    sessions = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+    asked = migrated.value(sessions)
+    rig.wait_until(lambda: migrated.value(sessions) > asked + 3, rig.STILL_S, "it looks again")
+    assert {old, name_of(ago(100))} <= set(states(migrated))
+    other.close()
+    assert p.wait_event("partition_dropped")["partition"] == old
+    assert "lock timeout" in p.wait_event("retention_failed")["msg"]
+    worst, control, rows, ended = [0], [0], [0], threading.Event()
+
+    def write(longest, sql, make):
+        session = migrated.connect()
+        while not ended.is_set():
+            begun = time.monotonic()
+            session.execute(sql, make())
+            longest[0] = max(longest[0], time.monotonic() - begun)
+
+    def row():
+        rows[0] += 1
+        return ("writer", TODAY + datetime.timedelta(hours=2), rows[0])
+
+    threads = [threading.Thread(target=write, args=arguments) for arguments in (
+        (worst, METER_VALUE, row), (control, "INSERT INTO public.control VALUES (1)", tuple))]
+    for thread in threads:
+        thread.start()
+    tries = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+    rig.wait_until(lambda: migrated.value(tries) == 1, rig.STILL_S, "a try of the daemon")
+    rig.wait_until(lambda: migrated.value(tries) == 0, rig.STILL_S, "the end of the try")
+    reader.rollback()
+    assert p.wait_event("partition_dropped", count=2)["partition"] == name_of(ago(100))
+    ended.set()
+    for thread in threads:
+        thread.join(rig.HANGS_S)
+    assert migrated.value("SELECT count(*) FROM meter_values") == rows[0] > 0
+    print(f"longest insert: {1000 * worst[0]:.0f} ms beside the daemon's drop, "
+          f"{1000 * control[0]:.0f} ms into a table that nobody touches")
+    assert 1000 * (worst[0] - control[0]) <= 100
+
+
+def test_late_event_of_an_expired_time_is_skipped(running, migrated, publish):
+    p = running({"retention.meter_values": "30d"})
+    meter_values(publish, 100, 1)
+    meter_values(publish, 5, 2)
+    # The event of a table that keeps its rows is stored, without the values that came with it.
+    at = f"{ago(100) + datetime.timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
+    publish.call("cs1", "StopTransaction", {
+        "transactionId": 7, "meterStop": 5, "timestamp": at, "transactionData": [
+            {"timestamp": at, "sampledValue": [{"value": "5"}]}]}, id="3")
+    # So is a message of which a part is not too old.
+    publish.call("cs1", "MeterValues", {"connectorId": 1, "meterValue": [
+        {"timestamp": at, "sampledValue": [{"value": "6"}]},
+        {"timestamp": f"{ago(4):%Y-%m-%dT%H:%M:%SZ}", "sampledValue": [{"value": "7"}]}]}, id="4")
+    stored(migrated, 4)
+    assert migrated.value("SELECT reasons FROM ingest_progress") == {"skipped:expired": 1}
+    assert migrated.rows("SELECT sampled::text FROM meter_values ORDER BY 1") == [
+        ("{2}",), ("{7}",)]
+    assert migrated.rows("SELECT transaction_id, meter_stop::integer FROM transactions") == [
+        ("7", 5)]
+    assert name_of(ago(100)) not in states(migrated)
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 0
+    assert p.metrics()['ocpp_persister_messages_skipped_total{reason="expired"}'] == 1
+    done = run_cli(migrated.settings(), "verify")
+    assert done.returncode == 0 and "stored 3 + duplicate 0 + dead-lettered 0 + skipped 1" \
+        in done.stdout, done
+
+
+def test_replay_skips_what_is_expired(migrated):
+    days = [200, 100, 5]
+    lines = "".join(
+        f"{ago(day):%Y-%m-%dT%H:%M:%SZ} cs1 " + json.dumps(frame) + "\n" for day in days
+        for frame in ([2, f"a{day}", "Authorize", {"idTag": "A"}],
+                      [3, f"a{day}", {"idTagInfo": {"status": "Accepted"}}],
+                      [2, f"m{day}", "MeterValues", {"connectorId": 1, "meterValue": [
+                          {"timestamp": f"{ago(day):%Y-%m-%dT%H:%M:%SZ}",
+                           "sampledValue": [{"value": "1"}]}]}]))
+    settings = {**migrated.writer_settings(), "retention.authorizations": "60d",
+                "retention.meter_values": "150d"}
+    arguments = ["replay", "--json", "--lines", "{time} {station} {frame}"]
+    for extra in (["--dry-run"], []):
+        done = run_cli(settings, *arguments, *extra, "-", input=lines)
+        assert json.loads(done.stdout)["skipped_reasons"] == {"expired": 3}, done
+    # The result of a call that was skipped is stored: the table of results keeps its rows.
+    assert migrated.value("SELECT count(*) FROM authorizations") == 1
+    assert migrated.value("SELECT count(*) FROM ocpp_events") == 3
+    assert migrated.value("SELECT count(*) FROM meter_values") == 2
+    assert not {name_of(ago(100), "authorizations"), name_of(ago(200))} & set(states(migrated))
+    assert run_cli(migrated.settings(), "verify").returncode == 0
+
+
+@pytest.mark.parametrize("settings, says", [
+    ({"retention.meter_values": "1h"}, "retention.meter_values is less than a day"),
+    ({"retention.ocpp_events": "13d"}, "retention.ocpp_events is less than twice pairing.keep"),
+    ({"retention.authorizations": "30d", "pairing.keep": "20d"}, "less than twice pairing.keep"),
+    ({"retention.transactions": "90d"},
+     "retention.transactions is less than retention.transaction_events"),
+    ({"retention.transactions": "90d", "retention.transaction_events": "100d"},
+     "retention.transactions is less than retention.transaction_events"),
+    ({"retention.metervalues": "90d"}, "retention.meter_values"),
+    ({"retention.transactions": "90d", "retention.transaction_events": "90d",
+      "retention.meter_values": "1d", "retention.authorizations": "14d",
+      "retention.ocpp_events": "0s"}, None),
+])
+def test_settings_that_cannot_be_are_refused(settings, says):
+    done = run_cli({"spool.bytes_max": "64MiB", "spool.segment_bytes": "4MiB", **settings},
+                   "config", "check")
+    assert done.returncode == (0 if says is None else 3), done
+    assert says is None or says in done.stderr, done
+
+
 # ---- rights ----
 
 

@@ -135,11 +135,35 @@ static void fs_files_of_our_own_are_no_links_and_no_pipes(void **state)
 	assert_true(fd >= 0 && fs_close(&fd, "target", &err));
 }
 
+static void fs_rename_new_leaves_what_is_there(void **state)
+{
+	struct error err;
+	size_t size;
+	bool taken;
+	char *text, one[128];
+
+	(void)state;
+	snprintf(one, sizeof(one), "%s", path_of("r1"));
+	assert_true(fs_replace_file(path_of("r1"), slice_from_cstr("one"), &err));
+	assert_true(fs_replace_file(path_of("r2"), slice_from_cstr("two"), &err));
+	assert_true(fs_rename_new(one, path_of("r2"), &taken, &err));
+	assert_true(taken);
+	text = fs_read_file(path_of("r2"), 10, &size, &err);
+	assert_string_equal(text, "two");
+	free(text);
+	assert_true(fs_rename_new(one, path_of("r3"), &taken, &err));
+	assert_false(taken);
+	assert_int_not_equal(access(one, F_OK), 0);
+	assert_false(fs_rename_new(one, path_of("r4"), &taken, &err));
+	assert_false(taken);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fs_write_and_read_back),
 		cmocka_unit_test(fs_replace_file_leaves_old_or_new),
+		cmocka_unit_test(fs_rename_new_leaves_what_is_there),
 		cmocka_unit_test(fs_make_dir_makes_parents),
 		cmocka_unit_test(fs_read_file_refuses_what_is_too_large),
 		cmocka_unit_test(fs_files_of_our_own_are_no_links_and_no_pipes),

@@ -1,0 +1,334 @@
+#include "copy/dropper.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "pg/pg_error.h"
+#include "pg/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DROPPER_SQL_BYTES = 4096, DROPPER_NAME_BYTES = 64, DROPPER_STATEMENT_BYTES = 512 };
+
+/* To unlink a large table takes the server a while. */
+static const int64_t DROPPER_TIMEOUT_US = 600 * US_PER_SECOND;
+static const double DROPPER_LOOK_S = 3600, DROPPER_START_S = 0.1;
+static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 60 * US_PER_SECOND;
+
+/* What is dropped now. */
+struct dropper_table {
+	char parent[DROPPER_NAME_BYTES];
+	char name[DROPPER_NAME_BYTES];    /* of the partition */
+	char retired[DROPPER_NAME_BYTES]; /* "" = not yet */
+	int64_t rows, bytes;
+};
+
+struct dropper {
+	struct ev_loop *loop;
+	struct pg_session *session;
+	ev_timer timer;
+	struct backoff backoff;
+	int64_t retention_us[TABLE_COUNT];
+	bool busy[TABLE_COUNT]; /* somebody has it, in this round */
+	char look_sql[DROPPER_SQL_BYTES];
+	char sql[DROPPER_STATEMENT_BYTES];
+	struct pg_request requests[2];
+	struct dropper_table table;
+	bool allowed; /* nobody else is at it */
+	bool found;
+	struct log_repeat trouble;
+};
+
+/* Each call of it asks for the lock again, which this session then has more than once: its end
+ * gives all of it back. */
+#define DROPPER_LOCK_SQL "SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)"
+
+static void dropper_look(struct dropper *d);
+
+static void dropper_rest(struct dropper *d, double seconds)
+{
+	pg_session_close(d->session);
+	memset(d->busy, 0, sizeof(d->busy));
+	ev_timer_stop(d->loop, &d->timer);
+	ev_timer_set(&d->timer, seconds, 0);
+	ev_timer_start(d->loop, &d->timer);
+}
+
+static double dropper_again_s(struct dropper *d)
+{
+	return (double)backoff_next_us(&d->backoff) / US_PER_SECOND;
+}
+
+static void dropper_say(struct dropper *d, const struct error *err, double again_s)
+{
+	uint64_t suppressed;
+
+	if (!log_repeat_due(&d->trouble, &suppressed))
+		return;
+	log_failure(LOG_LEVEL_WARN, "retention_failed", err);
+	log_will_retry(err, pg_error_is_lock(err) ? "whoever has the table" : "the database",
+		(int64_t)(again_s * US_PER_SECOND), suppressed);
+}
+
+/* A table that somebody has is left for later: those of others need not wait for it. */
+static bool dropper_leave(struct dropper *d, const struct error *err)
+{
+	if (!pg_error_is_lock(err))
+		return false;
+	for (int i = 0; i < TABLE_COUNT; i++)
+		d->busy[i] |= strcmp(d->table.parent, tables[i].name) == 0;
+	dropper_say(d, err, (double)DROPPER_AGAIN_US / US_PER_SECOND);
+	return true;
+}
+
+static void dropper_failed(struct dropper *d, const struct error *err)
+{
+	double again_s = dropper_again_s(d);
+
+	dropper_say(d, err, again_s);
+	dropper_rest(d, again_s);
+}
+
+/* ---- dropping ---- */
+
+static void dropper_say_dropped(struct dropper *d)
+{
+	(void)log_repeat_over(&d->trouble);
+	backoff_reset(&d->backoff);
+	log_info("partition_dropped", "older than its table keeps rows",
+		"table=%s partition=%s rows_estimated=%" PRId64 " bytes=%" PRId64, d->table.parent,
+		LOG_VALUE(d->table.name), d->table.rows, d->table.bytes);
+}
+
+static void dropper_on_dropped(void *context, const struct error *err)
+{
+	struct dropper *d = context;
+
+	if (err != NULL && !dropper_leave(d, err)) {
+		dropper_failed(d, err);
+		return;
+	}
+	if (err == NULL)
+		dropper_say_dropped(d);
+	dropper_look(d);
+}
+
+/* Names come from the server, and are literals when they go back. */
+static void dropper_literal(char out[static 2 * DROPPER_NAME_BYTES], const char *name)
+{
+	char *at = out;
+
+	for (; *name != '\0'; name++) {
+		if (*name == '\'')
+			*at++ = '\'';
+		*at++ = *name;
+	}
+	*at = '\0';
+}
+
+static void dropper_drop(struct dropper *d)
+{
+	char name[2 * DROPPER_NAME_BYTES];
+
+	dropper_literal(name, d->table.retired);
+	snprintf(d->sql, sizeof(d->sql), "SELECT drop_retired('%s')", name);
+	d->requests[0] = (struct pg_request){.sql = d->sql};
+	pg_session_run(d->session, d->requests, 1, dropper_on_dropped, d);
+}
+
+/* ---- retiring ---- */
+
+static bool dropper_on_name(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct dropper *d = context;
+
+	(void)number;
+	(void)err;
+	snprintf(d->table.retired, sizeof(d->table.retired), "%s", PQgetvalue(result, 0, 0));
+	return true;
+}
+
+static void dropper_on_retired(void *context, const struct error *err)
+{
+	struct dropper *d = context;
+
+	if (err == NULL)
+		dropper_drop(d);
+	else if (dropper_leave(d, err))
+		dropper_look(d);
+	else
+		dropper_failed(d, err);
+}
+
+static void dropper_retire(struct dropper *d)
+{
+	char name[2 * DROPPER_NAME_BYTES];
+
+	dropper_literal(name, d->table.name);
+	snprintf(d->sql, sizeof(d->sql), "SELECT retire_partition('%s', '%s')", d->table.parent,
+		name);
+	d->requests[0] =
+		(struct pg_request){.sql = d->sql, .on_result = dropper_on_name, .context = d};
+	pg_session_run(d->session, d->requests, 1, dropper_on_retired, d);
+}
+
+/* ---- looking ---- */
+
+static bool dropper_on_lock(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct dropper *d = context;
+
+	(void)number;
+	(void)err;
+	d->allowed = *PQgetvalue(result, 0, 0) == 't';
+	return true;
+}
+
+static bool dropper_on_found(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct dropper *d = context;
+	struct dropper_table *t = &d->table;
+
+	(void)number;
+	(void)err;
+	*t = (struct dropper_table){.rows = 0};
+	d->found = PQntuples(result) == 1;
+	if (!d->found)
+		return true;
+	snprintf(t->parent, sizeof(t->parent), "%s", PQgetvalue(result, 0, 0));
+	snprintf(t->name, sizeof(t->name), "%s", PQgetvalue(result, 0, 1));
+	if (strcmp(PQgetvalue(result, 0, 2), "retired") == 0)
+		snprintf(t->retired, sizeof(t->retired), "%s", PQgetvalue(result, 0, 1));
+	t->rows = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
+	t->bytes = strtoll(PQgetvalue(result, 0, 4), NULL, 10);
+	return true;
+}
+
+/* The oldest partition that is older than its table's age, of tables that nobody else has. False:
+ * there is no such table. */
+static bool dropper_make_sql(struct dropper *d)
+{
+	size_t used = (size_t)snprintf(d->look_sql, sizeof(d->look_sql),
+		"SELECT l.parent, l.name, l.state, l.estimated_rows, l.bytes FROM partition_list() "
+		"l JOIN (VALUES ");
+	const char *before = "";
+
+	for (int i = 0; i < TABLE_COUNT; i++) {
+		if (d->retention_us[i] == 0 || d->busy[i])
+			continue;
+		used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
+			"%s('%s', %" PRId64 "::bigint)", before, tables[i].name,
+			d->retention_us[i]);
+		before = ", ";
+	}
+	used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
+		") a (parent, age_us) ON a.parent = l.parent WHERE l.state IN ('retired', "
+		"'attached') AND l.to_time <= now() - a.age_us * interval '1 microsecond' "
+		"ORDER BY l.state DESC, l.from_time, l.parent LIMIT 1");
+	CHECK(used < sizeof(d->look_sql));
+	return *before != '\0';
+}
+
+/* The rest is too young, or somebody has it. */
+static void dropper_round_over(struct dropper *d)
+{
+	bool busy = false;
+
+	for (int i = 0; i < TABLE_COUNT; i++)
+		busy |= d->busy[i];
+	dropper_rest(d, busy ? dropper_again_s(d) : DROPPER_LOOK_S);
+}
+
+static void dropper_on_looked(void *context, const struct error *err)
+{
+	struct dropper *d = context;
+
+	if (err != NULL)
+		dropper_failed(d, err);
+	else if (!d->allowed)
+		dropper_rest(d, dropper_again_s(d));
+	else if (!d->found)
+		dropper_round_over(d);
+	else if (d->table.retired[0] != '\0')
+		dropper_drop(d);
+	else
+		dropper_retire(d);
+}
+
+static void dropper_look(struct dropper *d)
+{
+	if (!dropper_make_sql(d)) {
+		dropper_round_over(d);
+		return;
+	}
+	d->requests[0] = (struct pg_request){.sql = DROPPER_LOCK_SQL,
+		.on_result = dropper_on_lock,
+		.context = d};
+	d->requests[1] = (struct pg_request){.sql = d->look_sql,
+		.on_result = dropper_on_found,
+		.context = d};
+	pg_session_run(d->session, d->requests, 2, dropper_on_looked, d);
+}
+
+static void dropper_on_ready(void *context)
+{
+	dropper_look(context);
+}
+
+static void dropper_on_lost(void *context, const struct error *err)
+{
+	dropper_failed(context, err);
+}
+
+static void dropper_on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct dropper *d = w->data;
+
+	(void)loop;
+	(void)events;
+	pg_session_open(d->session);
+}
+
+bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_options *pg,
+	const int64_t retention_us[static TABLE_COUNT], struct error *err)
+{
+	struct dropper *d = calloc(1, sizeof(*d));
+
+	*out = NULL;
+	if (d == NULL)
+		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	d->loop = loop;
+	memcpy(d->retention_us, retention_us, sizeof(d->retention_us));
+	backoff_init(&d->backoff, DROPPER_AGAIN_US, DROPPER_AGAIN_MAX_US,
+		(uint64_t)clock_mono_us());
+	if (!dropper_make_sql(d)) {
+		free(d);
+		return true;
+	}
+	if (!pg_session_new(&d->session, loop, pg,
+		    (struct pg_session_events){dropper_on_ready, dropper_on_lost, d}, err)) {
+		free(d);
+		return false;
+	}
+	pg_session_set_timeout(d->session, DROPPER_TIMEOUT_US);
+	ev_timer_init(&d->timer, dropper_on_timer, DROPPER_START_S, 0);
+	d->timer.data = d;
+	ev_timer_start(loop, &d->timer);
+	*out = d;
+	return true;
+}
+
+void dropper_free(struct dropper **dropper)
+{
+	struct dropper *d = *dropper;
+
+	*dropper = NULL;
+	if (d == NULL)
+		return;
+	ev_timer_stop(d->loop, &d->timer);
+	pg_session_free(&d->session);
+	free(d);
+}
