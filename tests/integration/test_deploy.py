@@ -1,5 +1,6 @@
-"""What is in deploy/ and the container files fits the program. Containers are not run here."""
+"""What is installed, and what installs it. Packages: test_deb.py."""
 
+import gzip
 import json
 import pathlib
 import platform
@@ -11,11 +12,7 @@ import pytest
 from conftest import BUILD, run_cli
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMPOSE = (ROOT / "docker-compose.yml").read_text()
 INSTALL = (ROOT / "docs" / "install.md").read_text()
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
-# For the health check, and for TLS where mqtt.tls_ca is not set.
-NOT_OURS = {"ca-certificates", "curl"}
 
 
 def test_example_of_settings_is_accepted_and_keeps_to_the_defaults():
@@ -27,35 +24,40 @@ def test_example_of_settings_is_accepted_and_keeps_to_the_defaults():
     assert printed[0] == printed[1]
 
 
-def test_settings_of_the_compose_file_exist_and_are_accepted(tmp_path):
-    service = COMPOSE.split("\n  persister:\n")[1].split("\nvolumes:")[0]
-    values = dict(re.findall(r"^      ([A-Z_]+): (\S+)$", service, re.M))
-    known = re.findall(r'^SETTING\(\w+, "([\w.]+)"',
-                       (ROOT / "consumer/config/config.def").read_text(), re.M)
-    names = {name.replace(".", "_").upper(): name for name in known}
-    assert len(values) > 4 and values.keys() <= names.keys()
-    done = run_cli({names[key]: value for key, value in values.items()}, "config", "check")
-    assert done.stdout == "ok\n", done.stderr
+@pytest.fixture
+def bare(tmp_path):
+    """PATH of a machine on which nothing is installed, for a user who is not root and has no
+    sudo."""
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    for name in ("bash", "sed", "sort", "dirname", "basename", "env"):
+        (folder / name).symlink_to(shutil.which(name))
+    for name, does in (("id", "echo 1000"), ("dpkg-query", "exit 1"), ("apt-get", "exit 1")):
+        (folder / name).write_text(f"#!{shutil.which('bash')}\n{does}\n")
+        (folder / name).chmod(0o755)
+    return {"PATH": str(folder)}
 
 
-def test_images_have_tags_and_mounted_files_exist():
-    images = re.findall(r"^    image: (\S+)$", COMPOSE, re.M) + re.findall(
-        r"^FROM (\S+)", DOCKERFILE, re.M)
-    assert len(images) == 4 and all(re.search(r":[\w.-]*\d", image) for image in images)
-    mounted = re.findall(r"- \./(\S+?):", COMPOSE)
-    assert mounted and all((ROOT / name).is_file() for name in mounted)
-    volumes = re.findall(r"^  (\w+):$", COMPOSE.split("\nvolumes:\n")[1], re.M)
-    assert set(re.findall(r"^      - (\w+):/", COMPOSE, re.M)) == set(volumes)
+def test_help_of_quickstart_needs_nothing_installed(bare):
+    done = subprocess.run([ROOT / "quickstart", "--help"], env=bare, text=True,
+                          capture_output=True)
+    assert done.returncode == 0 and done.stderr == ""
+    engine = (ROOT / "bench/quickstart.py").read_text()
+    options = re.findall(r'add_argument\("(--\w+)"', engine)
+    assert len(options) == 4 and all(option in done.stdout for option in options)
 
 
-def test_image_has_the_libraries_that_install_deps_names():
+def test_user_without_sudo_is_given_the_whole_list_once(bare):
+    done = subprocess.run([ROOT / "quickstart"], env=bare, text=True, capture_output=True)
+    assert done.returncode == 1 and done.stdout == ""
+    missing, what_to_do = done.stderr.splitlines()
+    listed = missing.removeprefix("install-deps: missing are: ").split()
     script = (ROOT / "deploy/install-deps").read_text()
-    run = set(re.search(r"\nrun=\((.*?)\)", script, re.S).group(1).split())
-    installed = re.search(r"--no-install-recommends(.*?)&& rm", DOCKERFILE.split("\nFROM ")[-1],
-                          re.S).group(1).replace("\\", " ").split()
-    assert set(installed) - NOT_OURS == {
-        name for name in run if name.startswith(("lib", "zlib"))}
-    assert "USER persister" in DOCKERFILE
+    wanted = {name for purpose in ("build", "run")
+              for name in re.search(rf"\n{purpose}=\((.*?)\)", script, re.S).group(1).split()}
+    assert sorted(wanted) == sorted(listed)
+    assert what_to_do == ("install-deps: run  deploy/install-deps build run  as root, "
+                          "or install sudo")
 
 
 def test_release_is_hardened(tmp_path):
@@ -104,7 +106,7 @@ def test_installed_program_has_unit_manual_settings_and_licence(installed):
     program = installed / "bin/ocpp-persister"
     assert subprocess.run([program, "version"], capture_output=True).returncode == 0
     documents = installed / "share/doc/ocpp-persister"
-    for name in ("LICENSE", "README.md", "CHANGELOG.md"):
+    for name in ("LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"):
         assert (documents / name).read_bytes() == (ROOT / name).read_bytes()
     for page in (ROOT / "docs").iterdir():
         assert (documents / "docs" / page.name).read_bytes() == page.read_bytes()
@@ -118,10 +120,34 @@ def test_installed_program_has_unit_manual_settings_and_licence(installed):
     assert not re.search(r"@\w+@", unit)
 
 
+def test_installed_program_has_a_list_of_what_it_is_made_of(installed):
+    bill = json.loads((installed / "share/doc/ocpp-persister/ocpp-persister.cdx.json").read_text())
+    assert (bill["bomFormat"], bill["specVersion"], bill["version"]) == ("CycloneDX", "1.5", 1)
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", bill["serialNumber"])
+    program = bill["metadata"]["component"]
+    said = subprocess.run([installed / "bin/ocpp-persister", "version"], text=True,
+                          capture_output=True, check=True).stdout
+    assert f'{program["name"]} {program["version"]}\n' == said
+    found = {part["name"]: part for part in bill["components"]}
+    assert len({part["bom-ref"] for part in found.values()}) == len(bill["components"])
+    # What install-deps says is needed to run, and what is compiled in.
+    script = (ROOT / "deploy/install-deps").read_text()
+    run = re.search(r"\nrun=\((.*?)\)", script, re.S).group(1).split()
+    wanted = {name for name in run if name.startswith(("lib", "zlib"))} | {"libxxhash-dev", "libc6"}
+    assert wanted <= found.keys()
+    for name, part in found.items():
+        version = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], text=True,
+                                 capture_output=True, check=True).stdout
+        assert part["version"] == version and part["type"] == "library"
+        quoted = version.replace("+", "%2B").replace(":", "%3A")
+        assert part["purl"].startswith(f"pkg:deb/debian/{name}@{quoted}?arch=")
+
+
 @pytest.mark.parametrize("page", ["man1/ocpp-persister.1", "man5/ocpp-persister.ini.5"])
-def test_manual_says_what_the_program_says(installed, page):
-    path = installed / "share/man" / page
-    text = path.read_text()
+def test_manual_says_what_the_program_says(installed, tmp_path, page):
+    path = tmp_path / pathlib.Path(page).name
+    text = gzip.decompress((installed / f"share/man/{page}.gz").read_bytes()).decode()
+    path.write_text(text)
     for word in ["NAME", "DESCRIPTION", "SEE ALSO"]:
         assert f".SH {word}\n" in text
     program = installed / "bin/ocpp-persister"

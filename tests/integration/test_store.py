@@ -241,8 +241,9 @@ def test_tables_that_are_missing_are_told_with_the_remedy(database):
 def installed(workspace):
     """The library, installed in a folder of its own; compiler flags that the build needs."""
     prefix = os.path.join(workspace.path, "prefix")
-    subprocess.run(["cmake", "--install", BUILD, "--component", "store", "--prefix", prefix],
-                   check=True, capture_output=True)
+    for component in ("store", "development"):
+        subprocess.run(["cmake", "--install", BUILD, "--component", component, "--prefix", prefix],
+                       check=True, capture_output=True)
     with open(os.path.join(BUILD, "CMakeCache.txt")) as f:
         sanitize = re.search(r"^SANITIZE:\w+=(.+)$", f.read(), re.MULTILINE)
     return prefix, [f"-fsanitize={sanitize[1]}"] if sanitize else []
