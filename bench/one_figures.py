@@ -165,8 +165,8 @@ def updates_of_one_transaction(count, many):
         for n in range(count)]
 
 
-def updates_with_gaps(count, many):
-    """In any order, every other one missing: as many gaps as there can be."""
+def every_other_update(count, many):
+    """In any order, every other one missing: as many numbers missing as there can be."""
     made = [n for n in range(2 * count) if n // (STATIONS if many else 1) % 2 == 0]
     random.Random(1).shuffle(made)
     names = stations(many)
@@ -227,8 +227,8 @@ CASES = {
     "settings": ("10,000 settings of one station, told to the store", settings_of_one_station,
                  10_000),
     "events": ("TransactionEvents of one transaction", updates_of_one_transaction, 20_000),
-    "gaps": ("TransactionEvents of one transaction, out of order, every other one missing",
-             updates_with_gaps, 20_000),
+    "every_other": ("TransactionEvents of one transaction, out of order, every other one missing",
+             every_other_update, 20_000),
     "values": ("MeterValues of one transaction", values_of_one_transaction, 20_000),
     "sessions": ("sessions of one transaction id, one after the other", sessions_of_one_id,
                  20_000),

@@ -48,12 +48,12 @@ bool broker_resolve(struct broker *b, const char *url, struct error *err)
 	int failure;
 
 	if (!broker_split(&name, url))
-		return error_set(err, ERROR_FATAL, "usage",
+		return error_set(err, ERROR_FATAL, REASON_usage,
 			"\"%s\" is not the address of a broker: mqtt://host:port", url);
 	failure = getaddrinfo(name.host, name.port, &hints, &b->addresses);
 	if (failure != 0)
-		return error_set(err, ERROR_FATAL, "broker", "could not find \"%s\": %s", name.host,
-			gai_strerror(failure));
+		return error_set(err, ERROR_FATAL, REASON_broker, "could not find \"%s\": %s",
+			name.host, gai_strerror(failure));
 	return true;
 }
 

@@ -176,13 +176,13 @@ static bool link_connack(struct link *l, const struct packet *p, int64_t now_us,
 	}
 	if (c.reason != REASON_SUCCESS) {
 		if (!link_may_retry(l, c.reason))
-			return error_set(err, ERROR_FATAL, "broker_refused",
+			return error_set(err, ERROR_FATAL, REASON_broker_refused,
 				"the broker refuses the connection with reason 0x%02x", c.reason);
 		link_lost(l, now_us, "the broker takes no connection now");
 		return true;
 	}
 	if (c.qos_max < l->o.qos)
-		return error_set(err, ERROR_FATAL, "broker_refused",
+		return error_set(err, ERROR_FATAL, REASON_broker_refused,
 			"the broker takes messages up to QoS %u only", c.qos_max);
 	l->state = LINK_UP;
 	l->stats.connects++;

@@ -196,7 +196,7 @@ static bool options_set(struct options *o, const struct option *option, const ch
 
 	if (!options_parse_value(option, text, &value) ||
 		(is_ranged && (value < option->low || value > option->high)))
-		return error_set(err, ERROR_FATAL, "usage", "--%s does not take \"%s\"",
+		return error_set(err, ERROR_FATAL, REASON_usage, "--%s does not take \"%s\"",
 			option->name, text);
 	if (option->kind == OPTION_TEXT)
 		memcpy(at, &text, sizeof(text));
@@ -226,10 +226,11 @@ static bool options_take(struct options *o, int argc, char **argv, int *at, stru
 		option =
 			options_find(name, equals == NULL ? strlen(name) : (size_t)(equals - name));
 	if (option == NULL)
-		return error_set(err, ERROR_FATAL, "usage", "there is no option \"%s\"", argv[*at]);
+		return error_set(err, ERROR_FATAL, REASON_usage, "there is no option \"%s\"",
+			argv[*at]);
 	if (option->kind == OPTION_FLAG) {
 		if (equals != NULL)
-			return error_set(err, ERROR_FATAL, "usage", "--%s takes no value",
+			return error_set(err, ERROR_FATAL, REASON_usage, "--%s takes no value",
 				option->name);
 		*((bool *)((char *)o + option->offset)) = true;
 		return true;
@@ -237,7 +238,8 @@ static bool options_take(struct options *o, int argc, char **argv, int *at, stru
 	if (equals != NULL)
 		return options_set(o, option, equals + 1, err);
 	if (++*at == argc)
-		return error_set(err, ERROR_FATAL, "usage", "--%s needs a value", option->name);
+		return error_set(err, ERROR_FATAL, REASON_usage, "--%s needs a value",
+			option->name);
 	return options_set(o, option, argv[*at], err);
 }
 
@@ -254,10 +256,10 @@ bool options_parse(struct options *o, int argc, char **argv, struct error *err)
 	}
 	/* Both need the messages that are left out. */
 	if (o->mix == OPTIONS_MIX_VALUES && (o->duplicates > 0 || o->ledger != NULL))
-		return error_set(err, ERROR_FATAL, "usage",
+		return error_set(err, ERROR_FATAL, REASON_usage,
 			"--mix values goes with neither --duplicates nor --ledger");
 	if (o->password != NULL && strlen(o->password) > PACKET_TEXT_BYTES_MAX)
-		return error_set(err, ERROR_FATAL, "usage", "the password is too long");
+		return error_set(err, ERROR_FATAL, REASON_usage, "the password is too long");
 	return true;
 }
 
@@ -277,7 +279,7 @@ bool options_settle(struct options *o, int64_t wall_us, struct error *err)
 	int64_t back_us = US_PER_DAY;
 
 	if (!options_is_name(o->prefix, false) || !options_is_name(o->topic_prefix, true))
-		return error_set(err, ERROR_FATAL, "usage",
+		return error_set(err, ERROR_FATAL, REASON_usage,
 			"a prefix takes printable ASCII without blanks, quotes, + and #");
 	/* The words "5" and "3.1.1" are numbers 0 and 1 of the table. */
 	o->mqtt = o->mqtt == 0 ? MQTT_5 : MQTT_311;
@@ -289,7 +291,8 @@ bool options_settle(struct options *o, int64_t wall_us, struct error *err)
 		uint32_t seed; /* short enough to be typed again */
 
 		if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-			return error_set_errno(err, ERROR_FATAL, "seed", "could not get a seed");
+			return error_set_errno(err, ERROR_FATAL, REASON_seed,
+				"could not get a seed");
 		o->seed = seed;
 	}
 	if (o->start_us < 0) {
@@ -301,7 +304,7 @@ bool options_settle(struct options *o, int64_t wall_us, struct error *err)
 		o->start_us = (wall_us - back_us) / US_PER_SECOND * US_PER_SECOND;
 	}
 	if (o->start_us < 2 * US_PER_DAY)
-		return error_set(err, ERROR_FATAL, "usage", "--start is too long ago");
+		return error_set(err, ERROR_FATAL, REASON_usage, "--start is too long ago");
 	return true;
 }
 

@@ -71,7 +71,7 @@ static bool run_open_links(struct run *r, const struct broker *broker, struct er
 
 		r->links[r->links_count] = link_new(&options);
 		if (r->links[r->links_count] == NULL)
-			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+			return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	return true;
 }
@@ -103,7 +103,7 @@ static bool run_open(struct run *r, const struct broker *broker, struct error *e
 	r->fleet = fleet_new(&fleet);
 	r->batch = batch_new(fleet.stations, fleet.post.shape == SHAPE_BATCH);
 	if (r->fleet == NULL || r->batch == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	publisher_init(&r->publisher, o);
 	return run_open_links(r, broker, err);
 }
@@ -299,8 +299,8 @@ static bool run_turn(struct run *r, int64_t *wake_us_out, int64_t give_up_us, st
 		run_begin(r, now_us);
 		*wake_us_out = 0;
 	} else if (now_us > give_up_us) {
-		return error_set(err, ERROR_FATAL, "broker", "could not reach the broker at \"%s\"",
-			r->o->broker);
+		return error_set(err, ERROR_FATAL, REASON_broker,
+			"could not reach the broker at \"%s\"", r->o->broker);
 	}
 	return true;
 }

@@ -121,7 +121,7 @@ static bool decimal_is_plain(const struct decimal *d, const struct decimal_scan 
 	       !(negative && scan->zero) && scan->before + scan->after <= PLAIN_DIGITS_MAX;
 }
 
-enum decimal_form decimal_parse(struct slice text, struct decimal *out)
+enum decimal_kind decimal_parse(struct slice text, struct decimal *out)
 {
 	const uint8_t *at = text.data, *end = text.data + text.size, *mantissa;
 	struct decimal_scan scan;

@@ -10,7 +10,7 @@
  * plain number can stand alone in a numeric column, because PostgreSQL gives back exactly its text.
  * For any other text, the text itself has to be kept beside the value. Pure; any thread.
  */
-enum decimal_form {
+enum decimal_kind {
 	DECIMAL_NONE,  /* not a number, or beyond PostgreSQL's numeric: only the text can be kept */
 	DECIMAL_PLAIN, /* -?(0|[1-9][0-9]*)(\.[0-9]+)?, at most 38 digits, not minus zero */
 	DECIMAL_OTHER, /* a finite number written otherwise: 1e3, +5.10, 007, .5, -0, " 5" */
@@ -24,7 +24,7 @@ struct decimal {
 };
 
 /* *out is set unless the result is DECIMAL_NONE; it borrows from text. */
-enum decimal_form decimal_parse(struct slice text, struct decimal *out);
+enum decimal_kind decimal_parse(struct slice text, struct decimal *out);
 
 /* Bytes that decimal_to_numeric() needs at most. */
 size_t decimal_numeric_bytes_max(const struct decimal *d);

@@ -5,7 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static void error_fill(struct error *err, enum error_kind kind, const char *reason,
+static const struct {
+	const char *name;
+	enum error_about about;
+} reasons[REASON_COUNT] = {
+#define DEAD_LETTERED(name) {#name, ABOUT_NOTHING},
+#define REASON(name, about) {#name, ABOUT_##about},
+#define SKIPPED(name)
+#include "base/reasons.def"
+#undef DEAD_LETTERED
+#undef SKIPPED
+#undef REASON
+};
+
+static void error_fill(struct error *err, enum error_kind kind, enum error_reason code,
 	const char *format, va_list args) __attribute__((format(printf, 4, 0)));
 
 static bool error_ends_by_a_person(enum error_kind kind)
@@ -31,11 +44,12 @@ static bool error_ends_by_a_person(enum error_kind kind)
 	return true;
 }
 
-static void error_fill(struct error *err, enum error_kind kind, const char *reason,
+static void error_fill(struct error *err, enum error_kind kind, enum error_reason code,
 	const char *format, va_list args)
 {
 	err->kind = kind;
-	err->reason = reason;
+	err->code = code;
+	err->reason = reasons[code].name;
 	err->offset = -1;
 	err->needs_person = error_ends_by_a_person(kind);
 	err->slow = false;
@@ -45,34 +59,50 @@ static void error_fill(struct error *err, enum error_kind kind, const char *reas
 	vsnprintf(err->message, sizeof(err->message), format, args);
 }
 
-bool error_set(struct error *err, enum error_kind kind, const char *reason, const char *format, ...)
+bool error_set(struct error *err, enum error_kind kind, enum error_reason code, const char *format,
+	...)
 {
 	va_list args;
 
 	if (err == NULL)
 		return false;
 	va_start(args, format);
-	error_fill(err, kind, reason, format, args);
+	error_fill(err, kind, code, format, args);
 	va_end(args);
 	return false;
 }
 
-bool error_set_errno(struct error *err, enum error_kind kind, const char *reason,
+bool error_set_errno(struct error *err, enum error_kind kind, enum error_reason code,
 	const char *format, ...)
 {
-	int code = errno;
+	int number = errno;
 	size_t used;
 	va_list args;
 
 	if (err == NULL)
 		return false;
 	va_start(args, format);
-	error_fill(err, kind, reason, format, args);
+	error_fill(err, kind, code, format, args);
 	va_end(args);
 	used = strlen(err->message);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): of its own thread since glibc 2.32 */
-	snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerror(code));
+	snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerror(number));
 	return false;
+}
+
+bool error_becomes(struct error *err, enum error_kind kind, enum error_reason code)
+{
+	if (err == NULL)
+		return false;
+	err->kind = kind;
+	err->code = code;
+	err->reason = reasons[code].name;
+	return false;
+}
+
+enum error_about error_about(const struct error *err)
+{
+	return reasons[err->code].about;
 }
 
 bool error_hint(struct error *err, const char *format, ...)

@@ -10,9 +10,9 @@
 /*
  * What went wrong, and what the caller does next. The kind is that next step: whoever branches
  * looks at the kind, never at the reason, which is for people, metrics and dead letters
- * (tests/lint/reasons.py). A kind that a caller does not know of is FATAL to it. The caller owns
- * the struct; it has a fixed size, so reporting an error allocates nothing. Going up, only
- * error_prefix() adds to it.
+ * (tests/lint/reasons.py); exit codes say what it is about. A kind that a caller does not know of
+ * is FATAL to it. The caller owns the struct; it has a fixed size, so reporting an error allocates
+ * nothing. Going up, only error_prefix() adds to it.
  */
 enum error_kind {
 	/* Of messages and batches; daemon/pipeline.c holds the policy. */
@@ -34,9 +34,33 @@ enum error_kind {
 	ERROR_ABSENT,   /* it is not there, or not any more: look again, or do without */
 };
 
+/* Why, as one word of a closed list. */
+enum error_reason {
+#define DEAD_LETTERED(name) REASON_##name,
+#define REASON(name, about) REASON_##name,
+#define SKIPPED(name)
+#include "base/reasons.def"
+#undef DEAD_LETTERED
+#undef SKIPPED
+#undef REASON
+	REASON_COUNT
+};
+
+/* What a reason is about. */
+enum error_about {
+	ABOUT_NOTHING,  /* or about messages, files, the machine */
+	ABOUT_SETTINGS, /* and the files of migrations */
+	ABOUT_SCHEMA,
+	ABOUT_LOG,
+	ABOUT_BROKER,
+	ABOUT_DATABASE,   /* as it is set up */
+	ABOUT_CONNECTION, /* to the database: lost, or never made */
+};
+
 struct error {
 	enum error_kind kind;
-	const char *reason; /* short and stable, for metrics and dead letters: "bad_msgpack" */
+	enum error_reason code;
+	const char *reason; /* the code's name, for metrics and dead letters: "bad_msgpack" */
 	int64_t offset;     /* position in the bytes that were wrong, or -1 */
 	/* Trying again does not help until somebody has acted; the hint says how. True of FATAL,
 	 * OUTDATED, DAMAGED, FOREIGN and ABSENT, and where error_needs_person() was called. */
@@ -49,14 +73,18 @@ struct error {
 
 /*
  * Fill err (NULL allowed) and return false, so that callers write "return error_set(...)".
- * reason must be a literal.
  */
-bool error_set(struct error *err, enum error_kind kind, const char *reason, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+bool error_set(struct error *err, enum error_kind kind, enum error_reason code, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
 
 /* The same with ": <strerror(errno)>" after the text. errno is read on entry. */
-bool error_set_errno(struct error *err, enum error_kind kind, const char *reason,
+bool error_set_errno(struct error *err, enum error_kind kind, enum error_reason code,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same error under another kind and reason. Returns false. */
+bool error_becomes(struct error *err, enum error_kind kind, enum error_reason code);
+
+enum error_about error_about(const struct error *err);
 
 /* Add a hint to an error that is set. Returns false. */
 bool error_hint(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -99,15 +99,16 @@ void fs_fail_at(uint64_t call, const char *what)
 static bool fs_error(struct error *err, const char *verb, const char *path)
 {
 	if (errno != ENOSPC && errno != EDQUOT)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
-	error_set_errno(err, ERROR_NO_SPACE, "disk_full", "could not %s \"%s\"", verb, path);
+		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not %s \"%s\"", verb,
+			path);
+	error_set_errno(err, ERROR_NO_SPACE, REASON_disk_full, "could not %s \"%s\"", verb, path);
 	return error_hint(err, "free space on this disk and try again");
 }
 
 /* What of it is on disk nobody knows, whatever the reason. */
 static bool fs_sync_error(struct error *err, const char *verb, const char *path)
 {
-	error_set_errno(err, ERROR_FATAL, "disk", "could not %s \"%s\"", verb, path);
+	error_set_errno(err, ERROR_FATAL, REASON_disk, "could not %s \"%s\"", verb, path);
 	return error_hint(err, "what was acknowledged before is kept: find out what is wrong with "
 			       "the disk, then start again");
 }
@@ -126,7 +127,7 @@ static bool fs_is_file(int fd, const char *path, struct error *err)
 		return fs_error(err, "look at", path);
 	if (S_ISREG(st.st_mode))
 		return true;
-	error_set(err, ERROR_FATAL, "disk", "\"%s\" is not a regular file", path);
+	error_set(err, ERROR_FATAL, REASON_disk, "\"%s\" is not a regular file", path);
 	return error_hint(err, "somebody put it there: check who may write to the folder");
 }
 
@@ -143,7 +144,7 @@ int fs_open(const char *path, enum fs_mode mode, struct error *err)
 	int fd = fs_fault() != FS_FAULT_NONE ? -1 : open(path, flags[mode] | O_CLOEXEC, 0600);
 
 	if (fd < 0 && errno == ELOOP && mode != FS_READ) {
-		error_set(err, ERROR_FATAL, "disk", "\"%s\" is a symbolic link", path);
+		error_set(err, ERROR_FATAL, REASON_disk, "\"%s\" is a symbolic link", path);
 		error_hint(err, "somebody put it there: check who may write to the folder");
 	} else if (fd < 0) {
 		fs_error(err, mode == FS_CREATE ? "create" : "open", path);
@@ -301,9 +302,9 @@ bool fs_make_dir(const char *path, struct error *err)
 	size_t size = strlen(path);
 
 	if (size == 0)
-		return error_set(err, ERROR_FATAL, "disk", "a folder name is empty");
+		return error_set(err, ERROR_FATAL, REASON_disk, "a folder name is empty");
 	if (size >= sizeof(partial))
-		return error_set(err, ERROR_FATAL, "disk", "folder name \"%.64s\" is too long",
+		return error_set(err, ERROR_FATAL, REASON_disk, "folder name \"%.64s\" is too long",
 			path);
 	memcpy(partial, path, size + 1);
 	for (size_t i = 1; i <= size; i++) {
@@ -330,14 +331,14 @@ static char *fs_read_whole(const char *path, enum fs_mode mode, size_t size_max,
 	if (size < 0)
 		goto out;
 	if ((uint64_t)size > size_max) {
-		error_set(err, ERROR_FATAL, "file_too_large",
+		error_set(err, ERROR_FATAL, REASON_file_too_large,
 			"\"%s\" has %lld bytes, more than the %zu that are read", path,
 			(long long)size, size_max);
 		goto out;
 	}
 	text = malloc((size_t)size + 1);
 	if (text == NULL) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"", path);
 		goto out;
 	}
 	got = fs_pread(fd, text, (size_t)size, 0, path, err);
@@ -370,7 +371,8 @@ bool fs_replace_file(const char *path, struct slice bytes, struct error *err)
 	bool ok;
 
 	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
-		return error_set(err, ERROR_FATAL, "disk", "file name \"%.64s\" is too long", path);
+		return error_set(err, ERROR_FATAL, REASON_disk, "file name \"%.64s\" is too long",
+			path);
 	(void)unlink(tmp); /* left over from a crash, if there at all */
 	fd = fs_open(tmp, FS_CREATE, err);
 	if (fd < 0)

@@ -162,7 +162,7 @@ static bool iso8601_read_zone(struct iso8601_reader *r, int64_t *offset_us_out, 
 	return true;
 }
 
-enum iso8601_form iso8601_parse(struct slice text, int64_t *us_out)
+enum iso8601_kind iso8601_parse(struct slice text, int64_t *us_out)
 {
 	struct iso8601_reader r = {text.data, text.data + text.size};
 	int64_t days, time_us, offset_us, us;

@@ -11,7 +11,7 @@
  * The result says how much of the text the instant carries, so that the caller can keep the text
  * where it carries more. Pure; any thread.
  */
-enum iso8601_form {
+enum iso8601_kind {
 	ISO8601_INVALID,  /* no instant; *us_out untouched */
 	ISO8601_EXACT,    /* the instant says all that the text said */
 	ISO8601_ZONELESS, /* no zone given: taken as UTC */
@@ -19,7 +19,7 @@ enum iso8601_form {
 };
 
 /* Microseconds since 1970-01-01 UTC. Years 0000 to 9999. */
-enum iso8601_form iso8601_parse(struct slice text, int64_t *us_out);
+enum iso8601_kind iso8601_parse(struct slice text, int64_t *us_out);
 
 /* "2026-01-31T10:00:00.123456Z", without decimals that are zero at the end. */
 enum { ISO8601_BYTES = 40 };

@@ -35,11 +35,12 @@ static bool cli_take_settings(struct config_sources *out, int *argc, char **argv
 	int left = 1;
 
 	if (options == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	*out = (struct config_sources){.options = options};
 	for (int i = 1; i < *argc; i++) {
 		if (strcmp(argv[i], "--config") == 0 && i + 1 == *argc)
-			return error_set(err, ERROR_FATAL, "bad_setting", "--config needs a file");
+			return error_set(err, ERROR_FATAL, REASON_bad_setting,
+				"--config needs a file");
 		if (strcmp(argv[i], "--config") == 0)
 			out->file = argv[++i];
 		else if (strncmp(argv[i], "--config=", 9) == 0)

@@ -48,6 +48,9 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 /* Print an error for a person ("error: ...", "hint: ..."); returns code. */
 enum exit_code cli_fail(enum exit_code code, const struct error *err);
 
+/* The exit code for what the error is about; otherwise: for what has none of its own. */
+enum exit_code cli_exit_code(const struct error *err, enum exit_code otherwise);
+
 /*
  * The same for a command that worked with the database: EXIT_CODE_SCHEMA where the schema or
  * something in it is missing or of another version, EXIT_CODE_DATABASE where the server went away

@@ -242,7 +242,7 @@ static bool requeue_keep(struct spool *spool, struct record *record, struct erro
 	case SPOOL_APPENDED:
 		return true;
 	case SPOOL_FULL:
-		error_set(err, ERROR_NO_SPACE, "disk_full",
+		error_set(err, ERROR_NO_SPACE, REASON_disk_full,
 			"there is no room for dead letters beside spool.dir");
 		return error_hint(err, "they stay dead letters: make room and run it again");
 	case SPOOL_FAILED:
@@ -264,7 +264,7 @@ static bool requeue_append(struct spool *spool, const PGresult *r, int row, stru
 	bool ok;
 
 	if (bytes == NULL || topic == NULL)
-		ok = error_set(err, ERROR_FATAL, "memory", "out of memory");
+		ok = error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	else
 		ok = requeue_keep(spool, &record, err);
 	PQfreemem(topic);

@@ -137,7 +137,7 @@ static bool print_rows(struct decode_tool *t, struct message *m, struct error *e
 	}
 	if (rows.transaction != NULL) {
 		if (!transaction_pack(rows.transaction, &t->kit.arena))
-			return error_set(err, ERROR_FULL, "arena_full", "no room");
+			return error_set(err, ERROR_FULL, REASON_arena_full, "no room");
 		print_row(rows.transaction->row);
 	}
 	return true;

@@ -133,9 +133,9 @@ static bool history_on_row(void *context, PGresult *r, struct error *err)
 	}
 	PQclear(r);
 	if (history_stopped)
-		return error_set(err, ERROR_STOPPED, "stopped", "stopped");
+		return error_set(err, ERROR_STOPPED, REASON_stopped, "stopped");
 	return !ferror(stdout) ||
-	       error_set_errno(err, ERROR_FATAL, "output", "could not write the history");
+	       error_set_errno(err, ERROR_FATAL, REASON_output, "could not write the history");
 }
 
 /* ---- a piece of the history ---- */
@@ -180,13 +180,13 @@ static bool history_prepare(struct history_call *call, struct error *err)
 	FILE *sql = open_memstream(&call->sql, &size);
 
 	if (sql == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	fprintf(sql,
 		"SELECT " HISTORY_KEY
 		"%s FROM (%s) h %sWHERE h.fresh OR NOT $6::boolean" HISTORY_ORDER,
 		call->json ? history_object : history_line, cli_sql("history.sql"),
 		call->json ? "" : history_detail);
-	return fclose(sql) == 0 || error_set(err, ERROR_FATAL, "memory", "out of memory");
+	return fclose(sql) == 0 || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 }
 
 /* only_fresh: not what was received before. */
@@ -265,11 +265,11 @@ static bool history_follow(struct history_call *call, struct error *err)
 		if (!history_piece(call, from, to, true, err))
 			return false;
 		if (fflush(stdout) != 0)
-			return error_set_errno(err, ERROR_FATAL, "output",
+			return error_set_errno(err, ERROR_FATAL, REASON_output,
 				"could not write the history");
 		(void)nanosleep(&pause, NULL);
 	}
-	return error_set(err, ERROR_STOPPED, "stopped", "stopped");
+	return error_set(err, ERROR_STOPPED, REASON_stopped, "stopped");
 }
 
 /* ---- the command ---- */
@@ -352,7 +352,8 @@ static enum exit_code history_run(struct history_call *call)
 	if (ok && call->rows == 0)
 		say_line("note", "there are no messages of that station in that time");
 	if (ok && fflush(stdout) != 0)
-		ok = error_set_errno(&err, ERROR_FATAL, "output", "could not write the history");
+		ok = error_set_errno(&err, ERROR_FATAL, REASON_output,
+			"could not write the history");
 	return ok || err.kind == ERROR_STOPPED ? EXIT_CODE_OK : cli_fail_database(&err);
 }
 

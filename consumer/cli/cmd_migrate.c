@@ -19,11 +19,7 @@ struct migrate_call {
 
 static enum exit_code migrate_exit(const struct error *err)
 {
-	if (strncmp(err->reason, "schema_", 7) == 0 || strcmp(err->reason, "migration_failed") == 0)
-		return cli_fail(EXIT_CODE_SCHEMA, err);
-	if (strcmp(err->reason, "bad_migrations") == 0 || strcmp(err->reason, "bad_setting") == 0)
-		return cli_fail(EXIT_CODE_CONFIG, err);
-	return cli_fail(EXIT_CODE_DATABASE, err);
+	return cli_fail(cli_exit_code(err, EXIT_CODE_DATABASE), err);
 }
 
 static void migrate_to_stderr(void *context, const char *text)
@@ -209,7 +205,7 @@ static bool migrate_group_fits(const struct config *config, const struct migrate
 	if (call->group == NULL)
 		return true;
 	if (strcmp(ours.schema, "ocpp") != 0)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"schema maeve is made of schema ocpp; storage.postgres.schema is \"%s\"",
 			ours.schema);
 	return migrate_check(conn, &ours, err);

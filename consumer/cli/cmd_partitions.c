@@ -152,7 +152,7 @@ static char *partitions_retire(struct partitions_call *call, const PGresult *fou
 		return NULL;
 	PQclear(r);
 	if (retired == NULL)
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	return retired;
 }
 
@@ -318,7 +318,7 @@ static bool partitions_has_table(struct partitions_call *call, struct error *err
 	PQclear(r);
 	if (found)
 		return true;
-	error_set(err, ERROR_ABSENT, "no_table", "no table \"%s\" is partitioned by time",
+	error_set(err, ERROR_ABSENT, REASON_no_table, "no table \"%s\" is partitioned by time",
 		call->table);
 	return error_hint(err, "`ocpp-persister partitions list` has them all");
 }

@@ -30,8 +30,6 @@ enum exit_code cmd_replay_publish(const struct config *config, const struct cmd_
 
 	publish_show(options, &published);
 	if (!ok)
-		return cli_fail(strcmp(err.reason, "broker") == 0 ? EXIT_CODE_BROKER
-								  : EXIT_CODE_FAILED,
-			&err);
+		return cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
 	return published.unreadable > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

@@ -268,7 +268,7 @@ static bool sessions_print(const struct sessions_call *call, PGconn *conn, struc
 		return false;
 	sql = sessions_sql(call);
 	if (sql == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	ok = report_query(&report, conn, sql, 4, params, err);
 	free(sql);
 	return ok;

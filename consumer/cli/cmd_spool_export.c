@@ -18,7 +18,7 @@ struct export
 	const char *stations[EXPORT_STATIONS_MAX];
 	size_t stations_count;
 	struct topic_patterns patterns;
-	export_form *write;
+	export_format *write;
 };
 
 static bool export_wants(const struct export *e, const struct record *r)
@@ -47,17 +47,17 @@ static bool export_record(void *context, const struct record *r, const struct fo
 	       e->write(&e->to, r, from->reader.header.first_seq, arena, err);
 }
 
-static export_form *export_form_named(const char *name)
+static export_format *export_format_named(const char *name)
 {
 	static const struct {
 		const char *name;
-		export_form *write;
-	} forms[] = {{"cat", export_json}, {"json", export_json}, {"maeve", export_maeve},
+		export_format *write;
+	} formats[] = {{"cat", export_json}, {"json", export_json}, {"maeve", export_maeve},
 		{"msgpack", export_msgpack}};
 
-	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-		if (strcmp(name, forms[i].name) == 0)
-			return forms[i].write;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+		if (strcmp(name, formats[i].name) == 0)
+			return formats[i].write;
 	}
 	return NULL;
 }
@@ -81,7 +81,7 @@ static bool export_option(struct export *e, const char *name, const char *value)
 static bool export_parse(struct export *e, int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++) {
-		export_form *write = e->write == NULL ? export_form_named(argv[i]) : NULL;
+		export_format *write = e->write == NULL ? export_format_named(argv[i]) : NULL;
 
 		if (write != NULL) {
 			e->write = write;
@@ -113,7 +113,7 @@ enum exit_code spool_export(const struct config *config, int argc, char **argv)
 	     spool_walk(config->spool_dir, &walk, &err);
 	decoder_free(&e.to.decoder);
 	if (ok && fflush(stdout) != 0)
-		ok = error_set_errno(&err, ERROR_FATAL, "output", "could not write a message");
+		ok = error_set_errno(&err, ERROR_FATAL, REASON_output, "could not write a message");
 	if (!ok)
 		return cli_fail(EXIT_CODE_SPOOL, &err);
 	return walk.damaged ? EXIT_CODE_FAILED : EXIT_CODE_OK;

@@ -105,7 +105,7 @@ bool spool_walk(const char *dir, struct spool_walk *walk, struct error *err)
 		ok = walk_files(walk, &folder, &arena, err);
 		arena_fini(&arena);
 	} else {
-		error_set(err, ERROR_FATAL, "memory", "out of memory reading the log");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading the log");
 	}
 	folder_free(&folder);
 	return ok;

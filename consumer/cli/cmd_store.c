@@ -107,7 +107,7 @@ static bool tool_open(struct store_tool *t, const struct config *config, struct 
 	ok = ocpp_store_open(&t->store, &options, err);
 	explicit_bzero(conninfo, sizeof(conninfo));
 	if (ok && !arena_init(&t->arena, STORE_ARENA_BYTES, STORE_ARENA_KEEP_BYTES))
-		ok = error_set(err, ERROR_FATAL, "memory", "out of memory");
+		ok = error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	return ok;
 }
 
@@ -146,7 +146,7 @@ static const struct store_entity *tool_line_entity(const struct store_entity *gi
 		e = store_entity_by_name(name);
 	}
 	if (e == NULL || (given != NULL && e != given) || e->set < 0) {
-		error_set(err, ERROR_POISON, "bad_row",
+		error_set(err, ERROR_POISON, REASON_bad_row,
 			"\"entity\" is missing, or not one that "
 			"can be stored here");
 		return NULL;
@@ -160,7 +160,7 @@ static bool tool_document(struct store_tool *t, struct slice line, struct value 
 {
 	line = arena_copy(&t->arena, line);
 	if (slice_is_absent(line))
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	return document_read(t->reader, line, &t->arena, out, err);
 }
 
@@ -202,7 +202,7 @@ static bool tool_lines(struct store_tool *t, const struct store_entity *given, F
 
 		number++;
 		if (line.size > STORE_LINE_BYTES_MAX && line.data[line.size - 1] != '\n')
-			return error_set(err, ERROR_POISON, "bad_row",
+			return error_set(err, ERROR_POISON, REASON_bad_row,
 				"line %lu is longer than %d bytes", number, STORE_LINE_BYTES_MAX);
 		if (strspn(t->line, " \t\r\n") == line.size)
 			continue;
@@ -210,7 +210,7 @@ static bool tool_lines(struct store_tool *t, const struct store_entity *given, F
 			return error_prefix(err, "line %lu", number);
 	}
 	if (ferror(in))
-		return error_set_errno(err, ERROR_FATAL, "io", "could not read the input");
+		return error_set_errno(err, ERROR_FATAL, REASON_io, "could not read the input");
 	return tool_flush(t, err);
 }
 
@@ -227,7 +227,7 @@ static bool tool_read(struct store_tool *t, const struct store_entity *given, st
 	t->line = malloc(STORE_LINE_BYTES_MAX + 2);
 	t->rows = calloc(STORE_ROWS_AT_ONCE, bytes);
 	if (t->line == NULL || t->rows == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	ok = document_reader_new(&t->reader, STORE_LINE_BYTES_MAX, err) &&
 	     tool_lines(t, given, stdin, err);
 	fprintf(stderr, "stored %zu\n", t->stored);
@@ -242,15 +242,15 @@ static bool tool_set_arguments(struct store_tool *t, const struct store_entity *
 
 	t->rows = calloc(1, e->shape->bytes);
 	if (t->rows == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	store_rows_clear(e->shape, t->rows);
 	for (int i = 0; i < argc; i++) {
 		const char *equals = strchr(argv[i], '=');
 		size_t size = equals == NULL ? strlen(argv[i]) : (size_t)(equals - argv[i]);
 
 		if (equals == NULL)
-			return error_set(err, ERROR_POISON, "bad_row", "\"%s\" is no FIELD=VALUE",
-				argv[i]);
+			return error_set(err, ERROR_POISON, REASON_bad_row,
+				"\"%s\" is no FIELD=VALUE", argv[i]);
 		if (!store_rows_set_text(e->shape, t->rows, slice_of(argv[i], size),
 			    slice_from_cstr(equals + 1), &t->arena, err))
 			return false;
@@ -261,7 +261,7 @@ static bool tool_set_arguments(struct store_tool *t, const struct store_entity *
 	}
 	for (size_t f = 0; f < e->shape->count; f++) {
 		if (e->shape->fields[f].type == STORE_BOOL && !(given >> f & 1))
-			return error_set(err, ERROR_POISON, "bad_row", "%s is missing",
+			return error_set(err, ERROR_POISON, REASON_bad_row, "%s is missing",
 				e->shape->fields[f].name);
 	}
 	return store_entity_set(t->store, e, t->rows, 1, err);

@@ -77,17 +77,37 @@ enum exit_code cli_fail(enum exit_code code, const struct error *err)
 	return code;
 }
 
+enum exit_code cli_exit_code(const struct error *err, enum exit_code otherwise)
+{
+	switch (error_about(err)) {
+	case ABOUT_SETTINGS:
+		return EXIT_CODE_CONFIG;
+	case ABOUT_SCHEMA:
+		return EXIT_CODE_SCHEMA;
+	case ABOUT_LOG:
+		return EXIT_CODE_SPOOL;
+	case ABOUT_BROKER:
+		return EXIT_CODE_BROKER;
+	case ABOUT_DATABASE:
+	case ABOUT_CONNECTION:
+		return EXIT_CODE_DATABASE;
+	case ABOUT_NOTHING:
+		break;
+	}
+	return otherwise;
+}
+
 enum exit_code cli_database_code(struct error *err)
 {
-	if (strncmp(err->reason, "schema_", 7) == 0)
-		return EXIT_CODE_SCHEMA;
+	enum exit_code code = cli_exit_code(err, EXIT_CODE_FAILED);
+
+	if (code == EXIT_CODE_SCHEMA || code == EXIT_CODE_DATABASE)
+		return code;
 	if (pg_error_is_missing(err)) {
 		error_hint(err, "`ocpp-persister migrate up` brings the schema up to date");
 		return EXIT_CODE_SCHEMA;
 	}
-	if (strncmp(err->reason, "database_", 9) == 0 || pg_error_is_access(err))
-		return EXIT_CODE_DATABASE;
-	return EXIT_CODE_FAILED;
+	return pg_error_is_access(err) ? EXIT_CODE_DATABASE : EXIT_CODE_FAILED;
 }
 
 enum exit_code cli_fail_database(struct error *err)

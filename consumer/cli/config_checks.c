@@ -34,7 +34,8 @@ static unsigned checks_file(const char *name, const char *path)
 
 	if (path[0] == '\0' || access(path, R_OK) == 0)
 		return 0;
-	error_set_errno(&err, ERROR_FATAL, "bad_setting", "%s: could not read \"%s\"", name, path);
+	error_set_errno(&err, ERROR_FATAL, REASON_bad_setting, "%s: could not read \"%s\"", name,
+		path);
 	return checks_say(false, &err);
 }
 
@@ -84,7 +85,7 @@ static unsigned checks_room(const struct config *c)
 	holds = (double)disk.f_blocks * (double)disk.f_frsize;
 	if ((double)c->spool_bytes_max <= holds)
 		return 0;
-	error_set(&err, ERROR_FATAL, "bad_setting",
+	error_set(&err, ERROR_FATAL, REASON_bad_setting,
 		"spool.bytes_max is more than the file system of \"%s\" has: %.0f MiB",
 		c->spool_dir, holds / (1 << 20));
 	error_hint(&err,

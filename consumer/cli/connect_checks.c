@@ -66,7 +66,7 @@ static bool checks_client_id(const struct config *c, char out[static CHECKS_ID_B
 	struct uuid made;
 
 	if (!uuid_new(&made))
-		return error_set(err, ERROR_FATAL, "random", "no random numbers");
+		return error_set(err, ERROR_FATAL, REASON_random, "no random numbers");
 	uuid_format(&made, random);
 	snprintf(out, CHECKS_ID_BYTES, "%.*s-check-%.*s", CHECKS_ID_BYTES - CHECKS_ID_END - 8, base,
 		CHECKS_ID_END, random + strlen(random) - CHECKS_ID_END);
@@ -197,13 +197,13 @@ static bool checks_takes_writes(PGconn *conn, int64_t timeout_us, struct error *
 	read_only = *PQgetvalue(result, 0, 1) == 't';
 	PQclear(result);
 	if (standby) {
-		error_set(err, ERROR_TRANSIENT, "read_only",
+		error_set(err, ERROR_TRANSIENT, REASON_read_only,
 			"this server is a standby: it takes no rows");
 		return error_hint(err, "connect to the primary; where several hosts are named, "
 				       "with target_session_attrs=read-write");
 	}
 	if (read_only) {
-		error_set(err, ERROR_TRANSIENT, "read_only",
+		error_set(err, ERROR_TRANSIENT, REASON_read_only,
 			"transactions are read-only there: it takes no rows");
 		return error_hint(err, "see default_transaction_read_only of the server, the "
 				       "database and the role");

@@ -9,7 +9,7 @@
 
 static bool export_failed(struct error *err)
 {
-	return error_set_errno(err, ERROR_FATAL, "output", "could not write a message");
+	return error_set_errno(err, ERROR_FATAL, REASON_output, "could not write a message");
 }
 
 /* ---- msgpack: the records themselves, one after the other ---- */
@@ -21,7 +21,7 @@ bool export_msgpack(struct exporter *e, const struct record *r, uint64_t generat
 	uint8_t *bytes = arena_bytes(arena, size);
 
 	if (bytes == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "no room for a message");
+		return error_set(err, ERROR_FATAL, REASON_memory, "no room for a message");
 	record_put(bytes, r, generation);
 	return fwrite(bytes, 1, size, e->out) == size || export_failed(err);
 }
@@ -71,7 +71,7 @@ static bool export_line_end(struct exporter *e, struct text *t, struct error *er
 	text_put_cstr(t, "}\n");
 	line = text_end(t);
 	if (slice_is_absent(line))
-		return error_set(err, ERROR_FATAL, "memory", "no room for a message");
+		return error_set(err, ERROR_FATAL, REASON_memory, "no room for a message");
 	return escape_print_json(e->out, line) || export_failed(err);
 }
 

@@ -21,9 +21,9 @@ struct exporter {
 };
 
 /* generation: of the segment that the record is from. FATAL with err if it cannot be written. */
-typedef bool export_form(struct exporter *e, const struct record *r, uint64_t generation,
+typedef bool export_format(struct exporter *e, const struct record *r, uint64_t generation,
 	struct arena *arena, struct error *err);
 
-export_form export_json, export_maeve, export_msgpack;
+export_format export_json, export_maeve, export_msgpack;
 
 #endif

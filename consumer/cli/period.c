@@ -11,7 +11,7 @@
 
 static bool period_bad_time(const char *name, const char *text, struct error *err)
 {
-	error_set(err, ERROR_FATAL, "bad_time", "%s \"%.80s\" is no time", name, text);
+	error_set(err, ERROR_FATAL, REASON_bad_time, "%s \"%.80s\" is no time", name, text);
 	return error_hint(err, "a month, day or time of --zone (2026-01, 2026-01-31, "
 			       "2026-01-31T10:00), or with a zone of its own "
 			       "(2026-01-31T10:00:00Z)");
@@ -24,7 +24,7 @@ static bool period_time(const char *name, const char *text, char out[static PERI
 	static const char least[] = "0001-01-01T00:00:00";
 	char whole[PERIOD_TIME_BYTES], formatted[ISO8601_BYTES];
 	size_t size = strlen(text);
-	enum iso8601_form form;
+	enum iso8601_kind form;
 	int64_t us;
 
 	if (size >= sizeof(whole))
@@ -50,7 +50,7 @@ bool period_option(struct period *p, const char *name, const char *value, bool *
 	if (!*known_out)
 		return true;
 	if (value == NULL)
-		return error_set(err, ERROR_FATAL, "bad_time", "%s needs a value", name);
+		return error_set(err, ERROR_FATAL, REASON_bad_time, "%s needs a value", name);
 	if (from || to)
 		return period_time(name, value, from ? p->from : p->to, err);
 	return zone_parse(&p->zone, value, err);

@@ -113,7 +113,7 @@ static void report_row(struct report_run *run, PGresult *row)
 
 static bool report_no_output(struct error *err)
 {
-	return error_set_errno(err, ERROR_FATAL, "output", "could not write the report");
+	return error_set_errno(err, ERROR_FATAL, REASON_output, "could not write the report");
 }
 
 static bool report_on_row(void *context, PGresult *r, struct error *err)

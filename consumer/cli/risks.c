@@ -126,7 +126,7 @@ static void risks_of_database(const struct config *c)
 
 static bool risks_bad_url(struct error *err, const char *why)
 {
-	error_set(err, ERROR_FATAL, "bad_setting", "%s", why);
+	error_set(err, ERROR_FATAL, REASON_bad_setting, "%s", why);
 	return error_hint(err,
 		"as in postgres://user:password@host:5432/database?sslmode=verify-full; in a "
 		"password @ is %%40, / is %%2F, : is %%3A, ? is %%3F, # is %%23, %% is %%25");
@@ -184,7 +184,7 @@ static bool risks_of_spool(const struct config *c, struct error *err)
 	if (stat(c->spool_dir, &st) != 0)
 		return true; /* it is made, for us alone */
 	if ((st.st_mode & S_IWOTH) != 0) {
-		error_set(err, ERROR_FATAL, "bad_setting",
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"everybody may write to spool.dir, \"%s\"", c->spool_dir);
 		return error_hint(err, "chmod 700 it, and look whether its files are yours");
 	}

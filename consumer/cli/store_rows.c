@@ -304,15 +304,15 @@ static const struct store_field *rows_field(const struct store_shape *shape, str
 		if (slice_equal_cstr(name, shape->fields[i].name))
 			return &shape->fields[i];
 	}
-	error_set(err, ERROR_POISON, "bad_row", "there is no field \"%.*s\"",
+	error_set(err, ERROR_POISON, REASON_bad_row, "there is no field \"%.*s\"",
 		(int)(name.size > 60 ? 60 : name.size), (const char *)name.data);
 	return NULL;
 }
 
 static bool rows_misfit(const struct store_field *f, struct error *err)
 {
-	return error_set(err, ERROR_POISON, "bad_row", "\"%s\" takes another kind of value (%s)",
-		f->name, store_type_name(f->type));
+	return error_set(err, ERROR_POISON, REASON_bad_row,
+		"\"%s\" takes another kind of value (%s)", f->name, store_type_name(f->type));
 }
 
 bool store_rows_set_text(const struct store_shape *shape, void *row, struct slice name,
@@ -357,7 +357,7 @@ static bool rows_has_bools(const struct store_shape *shape, const struct value *
 			continue;
 		v = value_get(object, slice_from_cstr(name));
 		if (v == NULL || v->kind == VALUE_NULL)
-			return error_set(err, ERROR_POISON, "bad_row", "%s is missing", name);
+			return error_set(err, ERROR_POISON, REASON_bad_row, "%s is missing", name);
 	}
 	return true;
 }
@@ -366,7 +366,7 @@ bool store_rows_set_object(const struct store_shape *shape, void *row, const str
 	struct arena *arena, struct error *err)
 {
 	if (object->kind != VALUE_MAP)
-		return error_set(err, ERROR_POISON, "bad_row", "no JSON object");
+		return error_set(err, ERROR_POISON, REASON_bad_row, "no JSON object");
 	for (uint32_t i = 0; i < object->count; i++) {
 		const struct member *m = &object->members[i];
 		const struct store_field *f;

@@ -72,8 +72,12 @@ bool broker_url_check(const char *name, const char *url, struct error *err)
 	if (port != NULL && broker_port_fits(port))
 		return true;
 	/* Not quoted: whoever writes a user into it writes a password too. */
-	error_set(err, ERROR_FATAL, "bad_setting", "%s is no address of a broker%s", name,
-		strchr(url, '@') != NULL ? ": there is an @ in it" : "");
+	if (strchr(url, '@') != NULL)
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"%s is no address of a broker: there is an @ in it", name);
+	else
+		error_set(err, ERROR_FATAL, REASON_bad_setting, "%s is no address of a broker",
+			name);
 	return error_hint(err,
 		"as in mqtt://host:1883 or mqtts://host:8883; user and password are mqtt.user and "
 		"mqtt.password");

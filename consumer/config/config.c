@@ -248,11 +248,11 @@ static bool config_set_scalar(struct config *c, const struct config_setting *s, 
 
 	CHECK(config_parse_scalar(s, s->low, &low) && config_parse_scalar(s, s->high, &high));
 	if (!config_parse_scalar(s, value, &number))
-		return error_set(err, ERROR_FATAL, "bad_setting", "%s is \"%s\", not a %s", s->name,
-			value, config_type_names[s->type]);
+		return error_set(err, ERROR_FATAL, REASON_bad_setting, "%s is \"%s\", not a %s",
+			s->name, value, config_type_names[s->type]);
 	if (number < low || number > high)
-		return error_set(err, ERROR_FATAL, "bad_setting", "%s is \"%s\", outside %s to %s",
-			s->name, value, s->low, s->high);
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"%s is \"%s\", outside %s to %s", s->name, value, s->low, s->high);
 	*(int64_t *)config_field(c, s) = number;
 	return true;
 }
@@ -268,7 +268,7 @@ static bool config_set_value(struct config *c, const struct config_setting *s, c
 	case CONFIG_CHOICE:
 	case CONFIG_WORD:
 		if (!config_choice_find(s->low, value, &index))
-			return error_set(err, ERROR_FATAL, "bad_setting",
+			return error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"%s is \"%s\", not one of %s", s->name, value, s->low);
 		if (s->type == CONFIG_CHOICE)
 			*(unsigned *)field = index;
@@ -284,7 +284,7 @@ static bool config_set_value(struct config *c, const struct config_setting *s, c
 		break;
 	case CONFIG_BOOLEAN:
 		if (!config_parse_boolean(value, field))
-			return error_set(err, ERROR_FATAL, "bad_setting",
+			return error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"%s is \"%s\", not true or false", s->name, value);
 		break;
 	case CONFIG_NUMBER:
@@ -293,7 +293,7 @@ static bool config_set_value(struct config *c, const struct config_setting *s, c
 		return config_set_scalar(c, s, value, err);
 	}
 	if (!done)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading settings");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading settings");
 	return true;
 }
 
@@ -333,7 +333,7 @@ static bool config_displace(struct config *c, const struct config_setting *s, co
 		return config_put(c, other, "", origin, err);
 	if (*value == '\0')
 		return true;
-	error_set(err, ERROR_FATAL, "bad_setting", "%s: %s and %s are both set", origin,
+	error_set(err, ERROR_FATAL, REASON_bad_setting, "%s: %s and %s are both set", origin,
 		other->name, s->name);
 	return error_hint(err, "leave one of them out");
 }
@@ -344,8 +344,8 @@ bool config_set(struct config *c, const char *name, const char *value, const cha
 	const struct config_setting *s = config_find(name);
 
 	if (s == NULL) {
-		error_set(err, ERROR_FATAL, "unknown_setting", "%s: there is no setting \"%s\"",
-			origin, name);
+		error_set(err, ERROR_FATAL, REASON_unknown_setting,
+			"%s: there is no setting \"%s\"", origin, name);
 		return config_hint_nearest(name, err);
 	}
 	return config_displace(c, s, value, origin, err) && config_put(c, s, value, origin, err);
@@ -362,7 +362,7 @@ bool config_init(struct config *c, struct error *err)
 	memset(c, 0, sizeof(*c));
 	c->origins = calloc(CONFIG_COUNT, sizeof(*c->origins));
 	if (c->origins == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading settings");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading settings");
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
 		if (!config_set(c, config_settings[i].name, config_settings[i].default_text,
 			    "default", err)) {

@@ -90,12 +90,13 @@ static bool config_file_syntax_error(struct config_file *f, struct error *err)
 	int line = 0, used = 0;
 
 	if (ini_config_get_errors(f->ini, &texts) != 0 || texts == NULL || texts[0] == NULL) {
-		error_set(err, ERROR_FATAL, "bad_settings_file", "could not read \"%s\"", f->path);
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "could not read \"%s\"",
+			f->path);
 	} else if (sscanf(texts[0], "Error (%*d) on line %d: %n", &line, &used) == 1 && used > 0) {
-		error_set(err, ERROR_FATAL, "bad_settings_file", "%s:%d: %s", f->path, line,
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "%s:%d: %s", f->path, line,
 			texts[0] + used);
 	} else {
-		error_set(err, ERROR_FATAL, "bad_settings_file", "%s: %s", f->path, texts[0]);
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "%s: %s", f->path, texts[0]);
 	}
 	if (texts != NULL)
 		ini_config_free_errors(texts);
@@ -115,17 +116,17 @@ static bool config_file_value(struct config_file *f, const char *section, const 
 
 	if (ini_get_config_valueobj(section, key, f->ini, INI_GET_FIRST_VALUE, &object) != 0 ||
 		object == NULL)
-		return error_set(err, ERROR_FATAL, "bad_settings_file", "could not read \"%s\"",
-			f->path);
+		return error_set(err, ERROR_FATAL, REASON_bad_settings_file,
+			"could not read \"%s\"", f->path);
 	(void)value_get_line(object, &line);
 	value = ini_get_string_config_value(object, &failed);
 	if (value == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"",
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"",
 			f->path);
 	snprintf(name, sizeof(name), "%s.%s", section, key);
 	snprintf(origin, sizeof(origin), "%s:%u", f->path, line);
 	if (!config_file_unquote(value))
-		error_set(err, ERROR_FATAL, "bad_settings_file",
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file,
 			"%s: the value of \"%s\" has quotes that do not close, or text after them",
 			origin, name);
 	else
@@ -168,7 +169,7 @@ static bool config_file_sections(struct config_file *f, struct error *err)
 
 	for (int i = 0; ok && sections != NULL && i < count; i++) {
 		if (config_file_is_stray(f, sections[i])) {
-			ok = error_set(err, ERROR_FATAL, "bad_settings_file",
+			ok = error_set(err, ERROR_FATAL, REASON_bad_settings_file,
 				"%s: a setting stands before the first section", f->path);
 			error_hint(err, "name = value  below a  [section], as [mqtt]");
 		} else if (config_file_is_foreign(sections[i])) {
@@ -190,7 +191,8 @@ static bool config_file_is_ours(const char *path, struct error *err)
 
 	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0)
 		return true; /* opening it reports that */
-	error_set(err, ERROR_FATAL, "bad_settings_file", "everybody may write to \"%s\"", path);
+	error_set(err, ERROR_FATAL, REASON_bad_settings_file, "everybody may write to \"%s\"",
+		path);
 	return error_hint(err, "chmod 600 it, and check that its content is yours");
 }
 
@@ -203,13 +205,14 @@ bool config_load_file(struct config *c, const char *path, struct error *err)
 
 	c->source++;
 	if (failed != 0)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"",
+			path);
 	if (!config_file_is_ours(path, err))
 		goto out;
 	failed = ini_config_file_open(path, 0, &file);
 	if (failed != 0) {
 		errno = failed;
-		error_set_errno(err, ERROR_FATAL, "bad_settings_file", "could not open \"%s\"",
+		error_set_errno(err, ERROR_FATAL, REASON_bad_settings_file, "could not open \"%s\"",
 			path);
 		goto out;
 	}

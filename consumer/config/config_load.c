@@ -30,7 +30,7 @@ static bool config_topic_is_filter(const char *topic)
 static bool config_check_topics(const struct config *c, struct error *err)
 {
 	if (c->mqtt_topics.count == 0)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.topics is empty: there is nothing to subscribe to");
 	for (size_t i = 0; i < c->mqtt_topics.count; i++) {
 		const char *topic = c->mqtt_topics.items[i];
@@ -39,20 +39,20 @@ static bool config_check_topics(const struct config *c, struct error *err)
 		const char *filter = shared ? strchr(topic + 7, '/') : NULL;
 
 		if (shared && c->mqtt_group[0] != '\0') {
-			error_set(err, ERROR_FATAL, "bad_setting",
+			error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"mqtt.topics has \"%s\", which names a group, as mqtt.group does",
 				topic);
 			return error_hint(err, "leave $share/... out of mqtt.topics");
 		}
 		if (!config_topic_is_filter(filter != NULL ? filter + 1 : topic)) {
-			error_set(err, ERROR_FATAL, "bad_setting",
+			error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"mqtt.topics has \"%s\", which is no topic filter", topic);
 			return error_hint(err,
 				"# stands for all levels at the end, + for one level");
 		}
 	}
 	if (strpbrk(c->mqtt_group, "/+#") != NULL) /* MQTT 5, 4.8.2 */
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.group is \"%s\": /, + and # cannot be in it", c->mqtt_group);
 	return true;
 }
@@ -65,14 +65,14 @@ static bool config_check_age(const struct config *c, const char *table, int64_t 
 	if (age_us == 0)
 		return true;
 	if (age_us < US_PER_DAY)
-		return error_set(err, ERROR_FATAL, "bad_setting", "retention.%s is less than a day",
-			table);
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"retention.%s is less than a day", table);
 	if (age_us < c->dedupe_window)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"retention.%s is less than dedupe.window", table);
 	if (!paired || (age_us >= 2 * c->pairing_keep && age_us >= c->pairing_window))
 		return true;
-	return error_set(err, ERROR_FATAL, "bad_setting",
+	return error_set(err, ERROR_FATAL, REASON_bad_setting,
 		"retention.%s is less than twice pairing.keep: answers would find their call "
 		"dropped",
 		table);
@@ -91,7 +91,7 @@ static bool config_check_retention(const struct config *c, struct error *err)
 		(c->retention_transaction_events != 0 &&
 			c->retention_transactions >= c->retention_transaction_events))
 		return true;
-	error_set(err, ERROR_FATAL, "bad_setting",
+	error_set(err, ERROR_FATAL, REASON_bad_setting,
 		"retention.transactions is less than retention.transaction_events");
 	return error_hint(err,
 		"a late event that is kept would make its transaction anew; 0 is for ever");
@@ -100,28 +100,28 @@ static bool config_check_retention(const struct config *c, struct error *err)
 bool config_check(const struct config *c, struct error *err)
 {
 	if (c->spool_bytes_max < 2 * c->spool_segment_bytes) {
-		error_set(err, ERROR_FATAL, "bad_setting",
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"spool.bytes_max is less than two segments of spool.segment_bytes");
 		return error_hint(err, "make spool.bytes_max larger or the segments smaller");
 	}
 	if (c->spool_segment_bytes < 2 * c->mqtt_message_bytes_max)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"spool.segment_bytes is less than twice mqtt.message_bytes_max");
 	if (!config_check_topics(c, err))
 		return false;
 	if (c->mqtt_url.count == 0)
-		return error_set(err, ERROR_FATAL, "bad_setting", "mqtt.url is empty");
+		return error_set(err, ERROR_FATAL, REASON_bad_setting, "mqtt.url is empty");
 	for (size_t i = 0; i < c->mqtt_url.count; i++) {
 		if (!broker_url_check("mqtt.url", c->mqtt_url.items[i], err))
 			return false;
 	}
 	if (c->spool_dir[0] == '\0')
-		return error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is empty");
+		return error_set(err, ERROR_FATAL, REASON_bad_setting, "spool.dir is empty");
 	if (c->storage_postgres_schema[0] == '\0')
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"storage.postgres.schema is empty");
 	if ((c->mqtt_tls_certificate[0] == '\0') != (c->mqtt_tls_key[0] == '\0'))
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.tls_certificate and mqtt.tls_key go together");
 	return config_check_retention(c, err);
 }

@@ -23,7 +23,7 @@ bool config_load_credentials(struct config *c, struct error *err)
 		char path[PATH_MAX];
 
 		if (snprintf(path, sizeof(path), "%s/%s", folder, secret.name) >= (int)sizeof(path))
-			return error_set(err, ERROR_FATAL, "bad_setting",
+			return error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"CREDENTIALS_DIRECTORY is too long");
 		if (access(path, F_OK) != 0 && errno == ENOENT)
 			continue;
@@ -54,11 +54,11 @@ static bool secrets_read(struct config *c, const struct config_secret *secret, s
 	}
 	secrets_cut_newline(text, &size);
 	if (size == 0)
-		error_set(err, ERROR_FATAL, "bad_setting", "%s: \"%s\" is empty", secret->file_name,
-			secret->path);
-	else if (strlen(text) != size || strchr(text, '\n') != NULL)
-		error_set(err, ERROR_FATAL, "bad_setting", "%s: \"%s\" is not one line of text",
+		error_set(err, ERROR_FATAL, REASON_bad_setting, "%s: \"%s\" is empty",
 			secret->file_name, secret->path);
+	else if (strlen(text) != size || strchr(text, '\n') != NULL)
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"%s: \"%s\" is not one line of text", secret->file_name, secret->path);
 	else
 		ok = config_set_read(c, secret->name, text, secret->path, err);
 	explicit_bzero(text, size);

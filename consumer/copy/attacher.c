@@ -52,7 +52,8 @@ static bool attacher_on_result(void *context, const PGresult *result, int number
 
 	(void)number;
 	if (PQntuples(result) != 1 || PQnfields(result) != 2)
-		return error_set(err, ERROR_TRANSIENT, "unexpected", "no answer of finish_loading");
+		return error_set(err, ERROR_TRANSIENT, REASON_unexpected,
+			"no answer of finish_loading");
 	snprintf(a->state, sizeof(a->state), "%s", PQgetvalue(result, 0, 0));
 	a->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
@@ -133,7 +134,7 @@ bool attacher_new(struct attacher **out, struct ev_loop *loop, const struct pg_o
 	struct attacher *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	a->partitions = partitions;
 	a->loads = loads;
 	if (!pg_session_new(&a->session, loop, pg,

@@ -21,7 +21,7 @@ bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_window_us, s
 {
 	*b = (struct batch){.dedupe_window_us = dedupe_window_us};
 	if (!arena_init(&b->arena, arena_bytes, BATCH_ARENA_KEEP_BYTES))
-		return error_set(err, ERROR_FATAL, "memory", "out of memory making a batch");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory making a batch");
 	/* Rows are written in the order of the log, and read in that of their keys. */
 	arena_use_large_pages(&b->arena);
 	return true;
@@ -42,9 +42,11 @@ void batch_clear(struct batch *b)
 {
 	struct arena arena = b->arena;
 	int64_t window_us = b->dedupe_window_us;
-	bool gaps_only = b->gaps_only;
+	bool missing_only = b->missing_only;
 
-	*b = (struct batch){.arena = arena, .dedupe_window_us = window_us, .gaps_only = gaps_only};
+	*b = (struct batch){.arena = arena,
+		.dedupe_window_us = window_us,
+		.missing_only = missing_only};
 }
 
 /* An array of the arena with room for one more; it moves when it grows. array: the address of the
@@ -148,16 +150,16 @@ static bool batch_need(struct batch *b, struct partition p, bool at_once, struct
 	}
 	partition_name(p, name);
 	if (partitions_is_detached(known, p))
-		return error_set(err, ERROR_POISON, "partition_detached",
+		return error_set(err, ERROR_POISON, REASON_partition_detached,
 			"table \"%s\" is where it belongs, but is no partition of \"%s\"", name,
 			tables[p.table].name);
 	if (!partitions_admit(known, p))
-		return error_set(err, ERROR_POISON, "partition_limit",
+		return error_set(err, ERROR_POISON, REASON_partition_limit,
 			"the time is far from now, and table \"%s\" has as many partitions for "
 			"such times as partitions.outside_max allows (%s would be one more)",
 			tables[p.table].name, name);
 	if (!batch_grow(b, &b->needs, &b->needs_room, b->needs_count, sizeof(*b->needs)))
-		return error_set(err, ERROR_FULL, "arena_full", "no room in the batch");
+		return error_set(err, ERROR_FULL, REASON_arena_full, "no room in the batch");
 	b->needs[b->needs_count++] = (struct batch_need){p, at_once, BATCH_NO_MESSAGE};
 	return true;
 }
@@ -204,9 +206,9 @@ static bool batch_need_for(struct batch *b, struct row *row, struct partitions *
 
 /* ---- rows that are equal ---- */
 
-static bool row_fills_gap(const struct batch *b, const struct row *row)
+static bool row_is_known_by_time(const struct batch *b, const struct row *row)
 {
-	return b->gaps_only && row->table->id == TABLE_meter_values;
+	return b->missing_only && row->table->id == TABLE_meter_values;
 }
 
 /* Of a row that may be equal to others at any time. */
@@ -230,7 +232,7 @@ static uint64_t row_hash(const struct batch *b, const struct row *row)
 	struct slice station = row->cells[KEY_STATION].text;
 	uint64_t hash = (uint64_t)row->table->id;
 
-	if (!row_fills_gap(b, row))
+	if (!row_is_known_by_time(b, row))
 		hash += (uint64_t)row_content(row, b->dedupe_window_us);
 	return hash ^ digest64(station.data, station.size);
 }
@@ -248,7 +250,7 @@ static bool rows_are_alike(const struct batch *b, const struct row *x, const str
 {
 	return x->table == y->table && !row_names_differ(x, y) &&
 	       (row_content(x, b->dedupe_window_us) == row_content(y, b->dedupe_window_us) ||
-		       row_fills_gap(b, x)) &&
+		       row_is_known_by_time(b, x)) &&
 	       x->cells[KEY_EVSE].number == y->cells[KEY_EVSE].number &&
 	       slice_equal(x->cells[KEY_STATION].text, y->cells[KEY_STATION].text);
 }
@@ -430,7 +432,7 @@ bool batch_add_transaction(struct batch *b, struct transaction *t)
 
 static bool batch_full(struct error *err)
 {
-	return error_set(err, ERROR_FULL, "arena_full", "no room in the batch");
+	return error_set(err, ERROR_FULL, REASON_arena_full, "no room in the batch");
 }
 
 void batch_note_duplicate(struct batch *b, struct row *row)

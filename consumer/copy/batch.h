@@ -69,9 +69,9 @@ struct batch {
 	size_t payload_bytes;
 	int64_t oldest_received_us;
 	int64_t dedupe_window_us;
-	bool gaps_only; /* meter values of one station, time and EVSE are equal; stays */
-	bool trial;     /* to be rolled back: would its content be accepted? */
-	bool apart;     /* a trial of records that do not come next: it claims nothing */
+	bool missing_only; /* meter values of one station, time and EVSE are equal; stays */
+	bool trial;        /* to be rolled back: would its content be accepted? */
+	bool apart;        /* a trial of records that do not come next: it claims nothing */
 	/* For whoever asks where it failed: at a partition that had to be made for it, before any
 	 * row was sent; what it did to transactions, as far as it came. */
 	bool preparing;

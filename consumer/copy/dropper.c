@@ -299,7 +299,7 @@ bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_opt
 
 	*out = NULL;
 	if (d == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	d->loop = loop;
 	memcpy(d->retention_us, retention_us, sizeof(d->retention_us));
 	backoff_init(&d->backoff, DROPPER_AGAIN_US, DROPPER_AGAIN_MAX_US,

@@ -54,14 +54,14 @@ static void put_param(size_t number)
 
 /* ---- lists of columns ---- */
 
-struct form {
+struct style {
 	const char *name;
 	const char *before,
 		*between;    /* the name of a column, which comes twice if there is a between */
 	const char *numeric; /* after the name of a numeric column */
 };
 
-static const struct form forms[] = {
+static const struct style styles[] = {
 	{"columns", "", NULL, ""},
 	{"x_columns", "x.", NULL, ""},
 	{"t_columns", "t.", NULL, ""},
@@ -71,28 +71,28 @@ static const struct form forms[] = {
 	{"excluded", "", " = excluded.", ""},
 };
 
-static const struct form *const FORM_PLAIN = &forms[0], *const FORM_X = &forms[1];
+static const struct style *const STYLE_PLAIN = &styles[0], *const STYLE_X = &styles[1];
 
-static void put_some_columns(const struct table *table, size_t count, const struct form *form)
+static void put_some_columns(const struct table *table, size_t count, const struct style *style)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct column *c = &table->columns[i];
 
 		put(i > 0 ? ", " : "");
-		put(form->before);
+		put(style->before);
 		put(c->name);
-		if (form->between != NULL) {
-			put(form->between);
+		if (style->between != NULL) {
+			put(style->between);
 			put(c->name);
 		}
 		if (c->type == COLUMN_NUMERIC)
-			put(form->numeric);
+			put(style->numeric);
 	}
 }
 
-static void put_columns(const struct table *table, const struct form *form)
+static void put_columns(const struct table *table, const struct style *style)
 {
-	put_some_columns(table, table->columns_count, form);
+	put_some_columns(table, table->columns_count, style);
 }
 
 static void put_unnest(const struct table *table)
@@ -106,7 +106,7 @@ static void put_unnest(const struct table *table)
 		put("[]");
 	}
 	put(") WITH ORDINALITY AS x (");
-	put_columns(table, FORM_PLAIN);
+	put_columns(table, STYLE_PLAIN);
 	put(", n)");
 }
 
@@ -124,9 +124,9 @@ static bool put_kind_word(struct slice name, const struct table *table)
 	if (slice_equal_cstr(name, "target"))
 		put(kinds[kind].target);
 	else if (slice_equal_cstr(name, "keys"))
-		put_some_columns(table, kinds[kind].keys, FORM_PLAIN);
+		put_some_columns(table, kinds[kind].keys, STYLE_PLAIN);
 	else if (slice_equal_cstr(name, "x_keys"))
-		put_some_columns(table, kinds[kind].keys, FORM_X);
+		put_some_columns(table, kinds[kind].keys, STYLE_X);
 	else
 		return false;
 	return true;
@@ -134,9 +134,9 @@ static bool put_kind_word(struct slice name, const struct table *table)
 
 static bool put_columns_word(struct slice name, const struct table *table)
 {
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		if (slice_equal_cstr(name, forms[i].name)) {
-			put_columns(table, &forms[i]);
+	for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++) {
+		if (slice_equal_cstr(name, styles[i].name)) {
+			put_columns(table, &styles[i]);
 			return true;
 		}
 	}
@@ -235,7 +235,7 @@ static void put_statement(const char *file, const struct table *own)
 static void put_copy_columns(const struct table *table, const char *more)
 {
 	printf("\"(");
-	put_columns(table, FORM_PLAIN);
+	put_columns(table, STYLE_PLAIN);
 	put(more);
 	printf(") FROM STDIN (FORMAT binary)\",\n");
 }
@@ -304,10 +304,10 @@ static void put_of_one_table(void)
 	const struct table *values = &tables[TABLE_meter_values];
 	const struct table *dead = &tables[TABLE_dead_letters];
 
-	printf("\t.gaps = ");
-	put_statement("gaps", values);
-	printf("\t.gaps_filled = ");
-	put_statement("gaps_filled", values);
+	printf("\t.missing = ");
+	put_statement("missing", values);
+	printf("\t.not_missing = ");
+	put_statement("not_missing", values);
 	printf("\t.halves_columns = ");
 	put_copy_columns(&tables[TABLE_exchange_halves], "");
 	printf("\t.dead_columns = ");
@@ -315,7 +315,7 @@ static void put_of_one_table(void)
 	/* Without the constraints of the table itself: it lacks a column, and is merged anyway. */
 	printf("\t.dead_table = \"CREATE TEMPORARY TABLE IF NOT EXISTS new_dead_letters "
 	       "ON COMMIT DELETE ROWS AS SELECT ");
-	put_columns(dead, FORM_PLAIN);
+	put_columns(dead, STYLE_PLAIN);
 	printf(" FROM dead_letters WITH NO DATA\",\n");
 }
 

@@ -64,7 +64,7 @@ bool partitions_new(struct partitions **out, uint32_t outside_max, struct error 
 	struct partitions *ps = calloc(1, sizeof(*ps));
 
 	if (ps == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	ps->outside_max = outside_max;
 	*out = ps;
 	return true;
@@ -473,7 +473,7 @@ bool partition_refuse_result(struct partition p, struct error *err)
 	char name[PARTITION_NAME_BYTES];
 
 	partition_name(p, name);
-	error_set(err, ERROR_POISON, "partition_detached",
+	error_set(err, ERROR_POISON, REASON_partition_detached,
 		"the call that this message answers is in table \"%s\", which is not a partition "
 		"of \"%s\"",
 		name, tables[p.table].name);

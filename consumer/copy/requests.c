@@ -11,13 +11,18 @@ enum { PARAMS_MAX = 40 };
 
 bool request_arena_full(struct error *err)
 {
-	return error_set(err, ERROR_FULL, "arena_full", "no room to store the batch");
+	return error_set(err, ERROR_FULL, REASON_arena_full, "no room to store the batch");
 }
 
 void requests_begin(struct requests *r)
 {
 	r->count = 0;
 	r->asked = false;
+}
+
+bool requests_have_room(const struct requests *r, size_t count)
+{
+	return r->count + count <= REQUESTS_MAX / 2;
 }
 
 void requests_run(struct requests *r, struct pg_session *session,

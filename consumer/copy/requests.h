@@ -45,6 +45,9 @@ struct request_rows {
 /* Begin a run: the list is empty. */
 void requests_begin(struct requests *r);
 
+/* Whether so many more fit into the first half of the list: the second is for what ends the run. */
+bool requests_have_room(const struct requests *r, size_t count);
+
 /* Do them in order; on_done as for pg_session_run(). */
 void requests_run(struct requests *r, struct pg_session *session,
 	void (*on_done)(void *context, const struct error *err), void *context);

@@ -45,8 +45,8 @@ struct statements {
 	struct pg_statement seen[EVENT_TABLES];
 	struct pg_statement seen_odd[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
-	struct pg_statement gaps_filled;        /* meter values that fill no gap */
-	struct pg_statement gaps;               /* careful, of meter values */
+	struct pg_statement not_missing;        /* meter values that are not missing */
+	struct pg_statement missing;            /* careful, of meter values */
 	const char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
 	const char
 		*load_columns[EVENT_TABLES]; /* and with the column that only a loading table has */

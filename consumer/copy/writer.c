@@ -89,7 +89,7 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 	struct uuid owner;
 
 	if (w == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	w->loop = loop;
 	w->options = *options;
 	pg_setup_sql(&options->pg, w->session_sql);
@@ -98,12 +98,12 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 	w->layouts = layouts;
 	uuid_format(&options->spool, w->spool_text);
 	if (!uuid_new(&owner)) {
-		error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
+		error_set_errno(err, ERROR_FATAL, REASON_random, "could not make a random number");
 		goto fail;
 	}
 	uuid_format(&owner, w->owner_text);
 	if (!arena_init(&w->setup_arena, WRITER_SETUP_ARENA_BYTES, WRITER_SETUP_ARENA_BYTES)) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 		goto fail;
 	}
 	bare.bare = true;
@@ -173,7 +173,7 @@ static void writer_end_trial(struct writer *w)
 {
 	struct error none;
 
-	error_set(&none, ERROR_TRANSIENT, "trial", "it was tried only");
+	error_set(&none, ERROR_TRANSIENT, REASON_trial, "it was tried only");
 	w->work.accepted = true;
 	writer_roll_back(w, &none);
 }
@@ -250,7 +250,7 @@ static void rollback_on_done(void *context, const struct error *err)
 		return;
 	}
 	if (w->work.owner_lost) {
-		error_set(&failure, ERROR_FATAL, "log_used_elsewhere",
+		error_set(&failure, ERROR_FATAL, REASON_log_used_elsewhere,
 			"another process feeds a copy of this log (%s) into the same database",
 			w->spool_text);
 		error_hint(&failure, "`ocpp-persister spool new-identity` makes one of the copies "

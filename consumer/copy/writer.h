@@ -45,7 +45,7 @@ struct writer_options {
 	int64_t dead_letters_topic_bytes_max;
 	struct position begin;          /* where a log begins that the database does not know yet */
 	int64_t schema_version;         /* that the database must have */
-	bool gaps_only;                 /* as of the batches */
+	bool missing_only;              /* as of the batches */
 	const char *const *secret_keys; /* words that secret_keys is to have */
 	size_t secret_keys_count;
 

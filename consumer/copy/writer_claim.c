@@ -44,7 +44,8 @@ bool writer_read_progress(struct writer *w, const PGresult *result, struct error
 	uint64_t was;
 
 	if (PQntuples(result) != 1)
-		return error_set(err, ERROR_TRANSIENT, "unexpected", "no row of ingest_progress");
+		return error_set(err, ERROR_TRANSIENT, REASON_unexpected,
+			"no row of ingest_progress");
 	progress_read(&at, result);
 	w->row_seq = at.seq;
 	was = PQgetisnull(result, 0, 11) ? at.seq : (uint64_t)result_int8(result, 0, 11);
@@ -86,7 +87,7 @@ static bool claim_on_result(void *context, const PGresult *result, int number, s
 	/* BEGIN; UPDATE */
 	if (number != 1 || strcmp(PQcmdTuples((PGresult *)(uintptr_t)result), "1") == 0)
 		return true;
-	error_set(err, ERROR_MOVED, "claim_refused",
+	error_set(err, ERROR_MOVED, REASON_claim_refused,
 		"the progress of log %s in the database is not at record %" PRIu64
 		", where this process left it: the database was restored, or ingest_progress was "
 		"changed",
@@ -104,11 +105,10 @@ static bool claim_follows(const struct writer *w, const struct batch *b, struct 
 {
 	if (!b->torn && b->follows == w->at.seq)
 		return true;
-	error_set(err, ERROR_FATAL, "claim_order",
-		"the batch of records %" PRIu64 " to %" PRIu64 " follows record %" PRIu64
-		"%s, but the database has record %" PRIu64,
-		b->first_seq, b->last_seq, b->follows, b->torn ? " and leaves others out" : "",
-		w->at.seq);
+	error_set(err, ERROR_FATAL, REASON_claim_order,
+		"the batch of records %" PRIu64 " to %" PRIu64
+		" (%zu of them) follows record %" PRIu64 ", but the database has record %" PRIu64,
+		b->first_seq, b->last_seq, b->records, b->follows, w->at.seq);
 	return error_hint(err,
 		"this is a fault of ocpp-persister; nothing of the batch is stored, and nothing is "
 		"lost: the log has it. Start it again, and please report this");
@@ -190,7 +190,7 @@ static bool commit_on_result(void *context, const PGresult *result, int number, 
 
 	(void)number;
 	w->work.committed = strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") == 0;
-	return w->work.committed || error_set(err, ERROR_TRANSIENT, "rolled_back",
+	return w->work.committed || error_set(err, ERROR_TRANSIENT, REASON_rolled_back,
 					    "the database rolled the batch back at its COMMIT");
 }
 

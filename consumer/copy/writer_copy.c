@@ -20,7 +20,8 @@ static bool copy_reserve_buffer(struct writer *w, size_t size, struct error *err
 		return true;
 	grown = realloc(w->copy_buffer, size);
 	if (grown == NULL)
-		return error_set(err, ERROR_TRANSIENT, "memory", "out of memory encoding rows");
+		return error_set(err, ERROR_TRANSIENT, REASON_memory,
+			"out of memory encoding rows");
 	/* Streams of this run that were begun before point into it. */
 	for (size_t i = 0; i < w->copies_count; i++)
 		w->copies[i].stream.buffer = grown;
@@ -86,7 +87,7 @@ bool writer_plan_copy_tables(struct writer *w, struct error *err)
 		const char *sql;
 
 		w->work.careful[t] |= w->careful_left[t] > 0 ||
-				      (w->options.gaps_only && t == TABLE_meter_values &&
+				      (w->options.missing_only && t == TABLE_meter_values &&
 					      w->work.batch->timeless[t].count > 0);
 		if (!w->work.careful[t] || w->careful_made[t])
 			continue;
@@ -149,8 +150,8 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 	if (!copy_request(w, c, target, err))
 		return false;
 	c->careful = true;
-	if (w->options.gaps_only && table == TABLE_meter_values)
-		statement = &statements.gaps;
+	if (w->options.missing_only && table == TABLE_meter_values)
+		statement = &statements.missing;
 	return requests_add(&w->requests, &w->work.batch->arena, statement, NULL, 0,
 		copy_careful_result, c, err);
 }
@@ -180,7 +181,7 @@ static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, size
 /* For a copy and, on the careful path, the statement after it. */
 static bool copy_has_room(const struct writer *w)
 {
-	return w->copies_count < WRITER_COPIES_MAX && w->requests.count + 2 <= REQUESTS_MAX / 2;
+	return w->copies_count < WRITER_COPIES_MAX && requests_have_room(&w->requests, 2);
 }
 
 /* The rows from one on that go to the same place: one partition, or on the careful path all that

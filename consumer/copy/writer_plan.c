@@ -20,7 +20,7 @@ static const struct {
 	{"copy tables", writer_plan_copy_tables, NEEDS_NOTHING},
 	/* The transaction begins. */
 	{"claim", writer_plan_claim, NEEDS_DONE},
-	{"gaps", writer_plan_gaps, NEEDS_NOTHING},
+	{"missing", writer_plan_missing, NEEDS_NOTHING},
 	{"events", writer_copy_events, NEEDS_ANSWERS},
 	{"dead letters' rows", writer_copy_dead_letters, NEEDS_NOTHING},
 	{"seen", writer_plan_seen, NEEDS_NOTHING},

@@ -244,7 +244,7 @@ void writer_copy_begin_run(struct writer *w);
 void writer_copy_failed(struct writer *w);
 
 /* writer_seen.c: locks against other workers; which rows are there already. */
-MUST_CHECK bool writer_plan_gaps(struct writer *w, struct error *err);
+MUST_CHECK bool writer_plan_missing(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_seen(struct writer *w, struct error *err);
 MUST_CHECK bool writer_drop_seen(struct writer *w, struct error *err);
 

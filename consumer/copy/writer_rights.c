@@ -76,7 +76,7 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 	if (PQntuples(result) == 0)
 		return true;
 	/* Whoever grants them need not start us again. */
-	error_set(err, ERROR_REFUSED, "refused", "role \"%s\" lacks rights that it needs: %s",
+	error_set(err, ERROR_REFUSED, REASON_refused, "role \"%s\" lacks rights that it needs: %s",
 		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
 	error_needs_person(err);
 	return error_hint(err, "%s", PQgetvalue(result, 0, 2));
@@ -138,7 +138,7 @@ static const char *rights_words(struct writer *w, struct error *err)
 			text_put_char(&t, ',');
 		size = rights_put_word(&t, word);
 		if (size < SECRET_WORD_BYTES_MIN || size > SECRET_WORD_BYTES_MAX) {
-			error_set(err, ERROR_FATAL, "bad_setting",
+			error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"secrets.keys: \"%.60s\" does not have %d to %d letters and digits",
 				word, SECRET_WORD_BYTES_MIN, SECRET_WORD_BYTES_MAX);
 			return NULL;
@@ -167,7 +167,7 @@ bool writer_check_rights(PGconn *conn, const char *schema, int64_t timeout_us, s
 
 	if (literal == NULL || asprintf(&sql, rights_sql, literal) < 0) {
 		PQfreemem(literal);
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	PQfreemem(literal);
 	result = pg_wait_query(conn, sql, clock_mono_us() + timeout_us, err);

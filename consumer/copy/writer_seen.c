@@ -4,7 +4,7 @@
 
 /*
  * Which rows are there already: of those without a time of their own, which may be stored with
- * another one, and of those that only fill gaps.
+ * another one, and of meter values that are not missing.
  */
 enum {
 	SEEN_LOCKS = 512,             /* buckets; each is one of the server's lock table */
@@ -51,7 +51,7 @@ static bool seen_lock(struct writer *w, struct error *err)
 				(uint64_t)row_content(b->timeless[t].rows[i], b->dedupe_window_us));
 	}
 	/* Nor may two of us find the same value missing. */
-	for (size_t i = 0; w->options.gaps_only && i < b->rows[TABLE_meter_values].count; i++)
+	for (size_t i = 0; w->options.missing_only && i < b->rows[TABLE_meter_values].count; i++)
 		seen_bucket(buckets, b->rows[TABLE_meter_values].rows[i]->cells[KEY_STATION].text,
 			0);
 	for (size_t i = 0; i < halves->count; i++) {
@@ -202,9 +202,9 @@ bool writer_drop_seen(struct writer *w, struct error *err)
 	return true;
 }
 
-/* ---- rows that fill gaps ---- */
+/* ---- meter values that are missing ---- */
 
-static bool gaps_on_filled(void *context, const PGresult *result, int number, struct error *err)
+static bool missing_on_found(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct batch *b = context;
 	struct batch_rows *rows = &b->rows[TABLE_meter_values];
@@ -228,24 +228,24 @@ static bool gaps_on_filled(void *context, const PGresult *result, int number, st
 
 /* Known before they are copied, so that the others need not go the careful way, which has a
  * statement of its own for it. */
-bool writer_plan_gaps(struct writer *w, struct error *err)
+bool writer_plan_missing(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
 	const struct batch_rows *rows = &b->rows[TABLE_meter_values];
 
-	if (!w->options.gaps_only)
+	if (!w->options.missing_only)
 		return true;
 	if (!seen_lock(w, err))
 		return false;
 	return w->work.careful[TABLE_meter_values] ||
 	       writer_add_rows(w,
 		       &(struct request_rows){
-			       .statement = &statements.gaps_filled,
+			       .statement = &statements.not_missing,
 			       .table = TABLE_meter_values,
 			       .columns = KEY_DIGEST,
 			       .rows = rows->rows,
 			       .count = rows->count,
-			       .on_result = gaps_on_filled,
+			       .on_result = missing_on_found,
 			       .context = b,
 		       },
 		       err);

@@ -24,13 +24,14 @@ static bool setup_judge_schema(const PGresult *result, int64_t wanted, struct er
 	bool dirty;
 
 	if (PQntuples(result) == 0) {
-		error_set(err, ERROR_OUTDATED, "schema_behind", "the database has no schema yet");
+		error_set(err, ERROR_OUTDATED, REASON_schema_behind,
+			"the database has no schema yet");
 		return error_hint(err, "`ocpp-persister migrate up` creates it, or run --migrate");
 	}
 	version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 	dirty = *PQgetvalue(result, 0, 1) == 't';
 	if (dirty) {
-		error_set(err, ERROR_FATAL, "schema_dirty",
+		error_set(err, ERROR_FATAL, REASON_schema_dirty,
 			"migration %" PRId64 " of the database was begun and not finished",
 			version);
 		return error_hint(err,
@@ -39,14 +40,14 @@ static bool setup_judge_schema(const PGresult *result, int64_t wanted, struct er
 			version);
 	}
 	if (version < wanted) {
-		error_set(err, ERROR_OUTDATED, "schema_behind",
+		error_set(err, ERROR_OUTDATED, REASON_schema_behind,
 			"the database is at version %" PRId64 ", this program needs %" PRId64,
 			version, wanted);
 		return error_hint(err,
 			"`ocpp-persister migrate up` brings it there, or run --migrate");
 	}
 	if (version > wanted) {
-		error_set(err, ERROR_FATAL, "schema_ahead",
+		error_set(err, ERROR_FATAL, REASON_schema_ahead,
 			"the database is at version %" PRId64 ", this program knows %" PRId64,
 			version, wanted);
 		return error_hint(err,
@@ -70,7 +71,7 @@ static void setup_name_missing_schema(const char *schema, struct error *err)
 {
 	if (err->kind != ERROR_ROUTE)
 		return;
-	error_set(err, ERROR_OUTDATED, "schema_behind",
+	error_set(err, ERROR_OUTDATED, REASON_schema_behind,
 		"the database has no schema \"%s\" of ocpp-persister", schema);
 	error_hint(err, "`ocpp-persister migrate up` creates it, or run --migrate");
 }
@@ -269,8 +270,8 @@ static bool setup_plan(struct writer *w, struct error *err)
 		!requests_add_sql(r, schema_sql, setup_on_schema, w, err) ||
 		!setup_plan_terminate(w, err))
 		return false;
-	/* What fills gaps must see every row. */
-	if (w->options.gaps_only)
+	/* What is missing shows only where every row is seen. */
+	if (w->options.missing_only)
 		requests_add_literal(r, "SELECT forbid_loading()");
 	return writer_plan_secret_keys(w, err) && writer_plan_partition_list(w, err) &&
 	       setup_plan_take_over(w, err) &&

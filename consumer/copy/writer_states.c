@@ -40,7 +40,7 @@ static bool layouts_on_differ(void *context, const PGresult *result, int number,
 				"stored describe themselves",
 				"layout_id=%" PRId64, id);
 	}
-	return error_set(err, ERROR_TRANSIENT, "layout_differs",
+	return error_set(err, ERROR_TRANSIENT, REASON_layout_differs,
 		"a layout of meter values has the id of another one; the batch is made again "
 		"without it");
 }

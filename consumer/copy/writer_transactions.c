@@ -125,8 +125,8 @@ static bool keys_plan_facts(struct writer *w, struct error *err)
 	static const struct {
 		enum statement_id statement;
 		enum table_id table;
-	} facts[] = {{STATEMENT_TRANSACTION_COSTS, TABLE_told_costs},
-		{STATEMENT_TRANSACTION_FLAGS, TABLE_told_flags},
+	} facts[] = {{STATEMENT_TRANSACTION_COSTS, TABLE_reported_costs},
+		{STATEMENT_TRANSACTION_FLAGS, TABLE_reported_flags},
 		{STATEMENT_TRANSACTION_STARTS, TABLE_transaction_starts}};
 
 	for (size_t i = 0; i < sizeof(facts) / sizeof(*facts); i++) {

@@ -365,7 +365,7 @@ static bool daemon_prepare(struct daemon *d, struct error *err)
 	d->metrics = calloc(1, sizeof(*d->metrics));
 	if (d->loop == NULL || d->metrics == NULL ||
 		!arena_init(&d->pages, PAGE_ARENA_BYTES, PAGE_ARENA_BYTES))
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	metrics_set(&d->metrics->build_info, 1);
 	metrics_set(&d->metrics->process_started_us, (uint64_t)clock_wall_us());
 	service_open(&d->service, d->loop);
@@ -482,7 +482,7 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 
 	*hard_out = false;
 	if (d == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	d->options = options;
 	d->config = options->config;
 	d->drain = options->drain ? DRAIN_TAKING : DRAIN_NONE;

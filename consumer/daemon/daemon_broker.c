@@ -80,8 +80,8 @@ static void daemon_judge_connection(struct daemon *d)
 	}
 	if (++d->unsteady % BROKER_UNSTEADY != 0)
 		return;
-	error_set(&err, ERROR_TRANSIENT, "broker", "no connection to the broker lasts: %u in a row",
-		d->unsteady);
+	error_set(&err, ERROR_TRANSIENT, REASON_broker,
+		"no connection to the broker lasts: %u in a row", d->unsteady);
 	error_hint(&err,
 		"if another client connects as \"%s\", give each worker an mqtt.client_id "
 		"(or a spool.dir) of its own",

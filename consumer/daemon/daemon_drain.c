@@ -86,7 +86,7 @@ void daemon_drain_interrupted(struct daemon *d)
 
 	if (d->drain == DRAIN_OVER || d->failed)
 		return;
-	error_set(&err, ERROR_FATAL, "drain_interrupted",
+	error_set(&err, ERROR_FATAL, REASON_drain_interrupted,
 		"stopped before the drain was over: the broker may still keep messages for \"%s\"",
 		d->client_id[0] != '\0' ? d->client_id : d->config->mqtt_client_id);
 	error_hint(&err, "use run --drain once more, or run, which subscribes again");

@@ -130,7 +130,7 @@ static void feed_on_signal(struct ev_loop *loop, ev_signal *w, int events)
 
 	(void)loop;
 	(void)events;
-	error_set(&err, ERROR_STOPPED, "stopped", "stopped by signal %d", w->signum);
+	error_set(&err, ERROR_STOPPED, REASON_stopped, "stopped by signal %d", w->signum);
 	feed_fail(f, &err);
 }
 
@@ -163,7 +163,7 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 	signal(SIGPIPE, SIG_IGN);
 	f->loop = ev_default_loop(EVFLAG_AUTO);
 	if (f->loop == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	f->begun_us = clock_mono_us();
 	if (!migrate_newest(path, &options.schema_version, err) ||
 		!pipeline_new(&f->pipeline, f->loop, config, pg, &options, log, f->metrics, events,

@@ -11,7 +11,7 @@ enum { FILTERS_FILE_BYTES_MAX = 1 << 20 };
 
 static bool filters_memory(struct error *err)
 {
-	return error_set(err, ERROR_FATAL, "memory", "out of memory");
+	return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 }
 
 static bool filters_want(struct filters *f, const struct config *c, struct error *err)

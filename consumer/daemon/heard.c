@@ -25,7 +25,7 @@ bool heard_init(struct heard *h, const struct config *config, struct error *err)
 	h->room = HEARD_ROOM_MIN;
 	h->slots = calloc(h->room, sizeof(*h->slots));
 	if (h->slots == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	pthread_mutex_init(&h->lock, NULL);
 	h->open = true;
 	return true;

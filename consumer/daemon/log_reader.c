@@ -74,7 +74,7 @@ bool log_reader_of_spool(struct log_reader *out, struct spool *spool, enum log_n
 	struct spool_reader *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	r->spool = spool;
 	r->after_last = after_last;
 	if (!spool_cursor_open(&r->cursor, spool, err)) {

@@ -53,7 +53,7 @@ bool neighbours_new(struct neighbours **out, struct ev_loop *loop, const struct 
 	char quoted[PG_SCHEMA_BYTES];
 
 	if (n == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	/* One query is one transaction: nothing of it stays in a session, whosever it is. */
 	snprintf(n->sql, sizeof(n->sql),
 		"SELECT FROM %s.ingest_progress WHERE updated_at > now() - interval "

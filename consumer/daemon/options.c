@@ -47,7 +47,7 @@ bool options_rows(const struct config *c, struct rows_options *out, struct slice
 	struct slice *skip = calloc(c->events_skip.count + 1, sizeof(*skip));
 
 	if (skip == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading settings");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading settings");
 	for (size_t i = 0; i < c->events_skip.count; i++)
 		skip[i] = slice_from_cstr(c->events_skip.items[i]);
 	*skip_out = skip;

@@ -137,19 +137,32 @@ static bool pipeline_maintain(struct pipeline *p)
  * How long the batch may yet wait for more messages. A transaction of two messages costs PostgreSQL
  * as much as one of twenty, so while messages keep coming each batch is sent only when its first
  * message would else be stored later than batch.latency_target. After a pause the first one is sent
- * at once, and a batch that is full, or that leaves more in the log, never waits.
+ * at once, and so is each if no other is likely to come in time. A batch that is full, or that
+ * leaves more in the log, never waits.
  */
 static int64_t pipeline_early_us(const struct pipeline *p)
 {
 	int64_t target_us = p->config->batch_latency_target;
-	int64_t waited_us = clock_wall_us() - p->filling->oldest_received_us;
+	int64_t waited_us = clock_wall_us() - p->filling->oldest_received_us, early_us;
 
 	if (p->supply != SUPPLY_CAUGHT_UP || p->hunt.on || p->probe.on || p->limit.on ||
 		clock_mono_us() - p->stored_mono_us >= target_us)
 		return 0;
 	if (waited_us < 0)
 		waited_us = 0; /* the clock was set back */
-	return target_us - p->storing_us - waited_us;
+	early_us = target_us - p->storing_us - waited_us;
+	return early_us > p->apart_us ? early_us : 0;
+}
+
+/* Messages come as far apart as those of this batch did, since the one before it was sent. */
+static void pipeline_note_apart(struct pipeline *p, const struct batch *b, int64_t now_us)
+{
+	int64_t apart_us = (now_us - p->stored_mono_us) / (int64_t)b->records;
+	int64_t most_us = 2 * p->config->batch_latency_target; /* a pause is not remembered long */
+
+	if (apart_us > most_us)
+		apart_us = most_us;
+	p->apart_us += (apart_us - p->apart_us) / PIPELINE_RECENT;
 }
 
 static bool pipeline_waits_for_more(struct pipeline *p)
@@ -174,13 +187,16 @@ static void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events)
 /* What is filled, if its time has come. */
 static void pipeline_send(struct pipeline *p)
 {
+	int64_t now_us = clock_mono_us();
+
 	if (p->filling->records == 0 || pipeline_waits_for_more(p))
 		return;
 	pipeline_take_batch(p);
 	/* Nothing is left out: only trials are about other records than the next ones. */
-	CHECK(p->storing->trial || p->storing->last_seq > p->stored_seq);
+	CHECK(p->storing->trial || p->storing->apart || p->storing->follows == p->stored_seq);
 	pipeline_enter(p, PIPELINE_STORING);
-	p->stored_mono_us = clock_mono_us();
+	pipeline_note_apart(p, p->storing, now_us);
+	p->stored_mono_us = now_us;
 	writer_store(p->writer, p->storing);
 	if (p->supply == SUPPLY_OPEN)
 		ev_idle_start(p->loop, &p->slack);
@@ -526,10 +542,8 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 		pipeline_fatal(p, &err);
 		return;
 	}
-	if (pipeline_is_constraint(p, b, &err)) {
-		err.kind = ERROR_POISON;
-		err.reason = "constraint";
-	}
+	if (pipeline_is_constraint(p, b, &err))
+		error_becomes(&err, ERROR_POISON, REASON_constraint);
 	if (p->probe.on && b->trial && (suspect || err.kind == ERROR_POISON)) {
 		pipeline_probe_answered(p, b, false);
 		pipeline_again(p, b, 0, false);
@@ -606,7 +620,7 @@ static bool pipeline_make_rows(struct pipeline *p, struct error *err)
 	if (!row_maker_open(&p->maker, p->config, (size_t)p->config->mqtt_message_bytes_max, err) ||
 		!recent_calls_new(&p->calls, p->config->pairing_window, err))
 		return false;
-	if (!p->options.gaps_only) /* rows of a table ask for no answer */
+	if (!p->options.missing_only) /* rows of a table ask for no answer */
 		p->maker.builder.calls = p->calls;
 	return true;
 }
@@ -628,7 +642,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 		.dead_letters_rows_max = c->dead_letters_rows_max,
 		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,
 		.schema_version = p->options.schema_version,
-		.gaps_only = p->options.gaps_only,
+		.missing_only = p->options.missing_only,
 		.secret_keys = (const char *const *)c->secrets_keys.items,
 		.secret_keys_count = c->secrets_keys.count,
 		.loads = p->options.loads,
@@ -649,7 +663,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	struct pipeline *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	p->loop = loop;
 	p->config = config;
 	p->events = events;
@@ -671,7 +685,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 		pipeline_free(&p);
 		return false;
 	}
-	p->batches[0].gaps_only = p->batches[1].gaps_only = options->gaps_only;
+	p->batches[0].missing_only = p->batches[1].missing_only = options->missing_only;
 	*out = p;
 	return true;
 }

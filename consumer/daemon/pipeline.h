@@ -43,7 +43,7 @@ struct pipeline_options {
 
 	/* The meter values know less than stations said: one whose station, time and EVSE have a
 	 * meter value already is a duplicate of it, whatever else it says. */
-	bool gaps_only;
+	bool missing_only;
 
 	/* It is history: days that have no partition may be loaded before they are partitions
 	 * (copy/writer.h). NULL = never. */

@@ -88,14 +88,14 @@ static enum fill_result fill_oversized(struct pipeline *p, const struct record *
 	uint64_t bytes;
 
 	if (r->payload.size < RECORD_OVERSIZED_HEADER_BYTES) {
-		error_set(&why, ERROR_POISON, "oversized",
+		error_set(&why, ERROR_POISON, REASON_oversized,
 			"an oversized message without its header");
 		return fill_whole(p, r, common, &why);
 	}
 	bytes = get_be64(r->payload.data);
 	m.raw = slice_of(r->payload.data + RECORD_OVERSIZED_HEADER_BYTES,
 		r->payload.size - RECORD_OVERSIZED_HEADER_BYTES);
-	error_set(&why, ERROR_POISON, "oversized",
+	error_set(&why, ERROR_POISON, REASON_oversized,
 		"the message has %" PRIu64 " bytes, more than mqtt.message_bytes_max", bytes);
 	return fill_dead_letter(p, &m, &why, bytes,
 		slice_of(r->payload.data + 8, RECORD_OVERSIZED_HEADER_BYTES - 8));
@@ -257,6 +257,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 			p->taken++;
 			break;
 		}
+		CHECK(r.seq > p->stored_seq && (b->records == 0 || r.seq > b->last_seq));
 		batch_begin_record(b, r.seq, &r.link);
 		b->trial = p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
 		if (fill_record(p, &r) != FILL_TAKEN) {
@@ -299,6 +300,7 @@ enum log_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out, struct er
 
 void pipeline_take_batch(struct pipeline *p)
 {
+	CHECK(p->storing == NULL && p->filling->first_seq <= p->filling->last_seq);
 	p->log->drop_window(p->log->context);
 	p->storing = p->filling;
 	p->storing->has_content =

@@ -40,6 +40,13 @@ enum {
  *
  * In STORING and LAST the writer has a batch, and in no other state. The log is read, and the next
  * batch made, in READY and STORING.
+ *
+ * Records are stored in the order of their numbers, none is left out, and none is claimed twice:
+ *
+ *	stored_seq  <  storing: first_seq .. last_seq  <  filling: first_seq .. last_seq
+ *
+ * and a batch that is sent follows stored_seq. Only trials, which are rolled back, may be about
+ * others (checked where records are taken, and where a batch is sent).
  */
 enum pipeline_state {
 	PIPELINE_NEW,
@@ -157,6 +164,7 @@ struct pipeline {
 	uint64_t taken, allowed; /* records since the start (pipeline_allow()) */
 	int64_t stored_mono_us;  /* when storing began */
 	int64_t storing_us;      /* how long a batch takes, of late */
+	int64_t apart_us;        /* how far messages are apart, of late */
 
 	enum pipeline_state state; /* changed by pipeline_enter() alone */
 	bool stored_known;         /* the database has said it, in this run */

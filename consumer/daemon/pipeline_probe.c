@@ -162,7 +162,7 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 	probe->bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED;
 	probe->dead_letters_refused = b->dead_letters_refused;
 	probe->why = *why;
-	probe->why.reason = "constraint";
+	error_becomes(&probe->why, why->kind, REASON_constraint);
 }
 
 static int64_t probe_hunt(struct pipeline *p, const struct batch *b, const struct error *err)
@@ -415,12 +415,17 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 	else if (probe->ended)
 		probe->at = probe->from;
 	if (lacks != NULL && !probe_is_refused_alike(probe) && !more) {
-		error_hint(err,
-			"no other message for table %s is there to tell whether record %" PRIu64
-			" alone is refused: it waits for one%s",
-			lacks, probe->seq,
-			pg_error_is_room(&probe->why) ? " that is as large"
-						      : ", or for some minutes");
+		if (pg_error_is_room(&probe->why))
+			error_hint(err,
+				"no other message as large for table %s is there to tell whether "
+				"record %" PRIu64 " alone is refused: it waits for one",
+				lacks, probe->seq);
+		else
+			error_hint(err,
+				"no other message for table %s is there to tell whether record "
+				"%" PRIu64
+				" alone is refused: it waits for one, or for some minutes",
+				lacks, probe->seq);
 		return backoff_next_us(&p->backoff);
 	}
 	if (pg_error_may_be_the_server(err)) /* its hint says what to do */

@@ -117,7 +117,7 @@ bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t reco
 	if (!p->dead_refusals_said)
 		(void)log_repeat_over(&p->trouble); /* this is news */
 	p->dead_refusals_said = true;
-	err->reason = "dead_letters_refused";
+	error_becomes(err, err->kind, REASON_dead_letters_refused);
 	error_prefix(err, "table dead_letters does not take what is to be set aside");
 	error_needs_person(err);
 	error_hint(err,
@@ -234,7 +234,7 @@ void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b)
 
 void pipeline_too_large(struct error *err)
 {
-	error_set(err, ERROR_POISON, "too_large",
+	error_set(err, ERROR_POISON, REASON_too_large,
 		"the message makes more rows than fit into a transaction");
 }
 

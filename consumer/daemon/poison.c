@@ -43,8 +43,10 @@ const struct poison *poison_find(const struct poison_set *set, uint64_t seq, uin
 
 void poison_error(const struct poison *p, struct error *out)
 {
-	error_set(out, ERROR_POISON, p->reason, "%s",
-		p->detail != NULL ? p->detail : "PostgreSQL refused it, as others before it");
+	if (p->detail != NULL)
+		error_set(out, ERROR_POISON, p->code, "%s", p->detail);
+	else
+		error_set(out, ERROR_POISON, p->code, "PostgreSQL refused it, as others before it");
 	memcpy(out->sqlstate, p->sqlstate, sizeof(out->sqlstate));
 }
 
@@ -89,7 +91,7 @@ enum poison_added poison_add(struct poison_set *set, uint64_t seq, uint32_t inde
 		.used = true,
 		.bare = bare,
 		/* One that the server did not call poison was found to be at fault all the same. */
-		.reason = why->kind == ERROR_POISON ? why->reason : "constraint"};
+		.code = why->kind == ERROR_POISON ? why->code : REASON_constraint};
 	memcpy(p->sqlstate, why->sqlstate, sizeof(p->sqlstate));
 	if (set->details < POISON_DETAILS_MAX)
 		p->detail = strdup(why->message);

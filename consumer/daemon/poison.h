@@ -20,9 +20,9 @@ struct poison {
 	uint64_t seq;
 	uint32_t index; /* of the message within the record */
 	bool used;
-	bool bare;          /* its dead letter was refused, too: only what cannot be refused */
-	const char *reason; /* literal */
-	char *detail;       /* or NULL */
+	bool bare; /* its dead letter was refused, too: only what cannot be refused */
+	enum error_reason code;
+	char *detail; /* or NULL */
 	char sqlstate[6];
 };
 

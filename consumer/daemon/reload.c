@@ -41,7 +41,7 @@ bool reload_settings(const struct config *running)
 	config_compare(running, &fresh, reload_note, &waiting);
 	log_info("reloaded", "", "log_level=%s", config_choice(&fresh, "log.level", level));
 	if (waiting.count > 0) {
-		error_set(&err, ERROR_FATAL, "restart_needed",
+		error_set(&err, ERROR_FATAL, REASON_restart_needed,
 			"these settings have changed and take effect at the next start: %s%s",
 			waiting.text, waiting.used + 64 > sizeof(waiting.text) ? ", ..." : "");
 		log_failure(LOG_LEVEL_WARN, "not_reloaded", &err);

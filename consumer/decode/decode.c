@@ -69,7 +69,7 @@ bool decoder_new(struct decoder **out, const struct topic_patterns *patterns,
 			NODES_KEEP_BYTES) ||
 		!decode_msgpack_new(&d->msgpack) || !decode_json_new(&d->json, payload_bytes_max)) {
 		decoder_free(&d);
-		return error_set(err, ERROR_FATAL, "memory", "out of memory making a decoder");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory making a decoder");
 	}
 	d->patterns = patterns;
 	*out = d;
@@ -134,7 +134,7 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 	if (m->trace.size == 0 && d->input.trace.size > 0)
 		return decode_arena_full(err);
 	if (!topic_match(d->patterns, m->topic, &topic))
-		return error_set(err, ERROR_POISON, "unknown_topic",
+		return error_set(err, ERROR_POISON, REASON_unknown_topic,
 			"the topic matches none of mqtt.topic_patterns");
 	m->entity = topic.entity;
 	m->station = topic.station;
@@ -143,7 +143,7 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 	else if (slice_equal_cstr(topic.direction, "in") || slice_is_absent(topic.direction))
 		m->direction = DIRECTION_IN;
 	else
-		return error_set(err, ERROR_POISON, "unknown_topic",
+		return error_set(err, ERROR_POISON, REASON_unknown_topic,
 			"the topic's direction is neither \"in\" nor \"out\"");
 	decode_version(m, slice_is_absent(topic.version) ? slice_from_cstr("") : topic.version);
 	return true;
@@ -175,7 +175,7 @@ static bool decode_payload(struct decoder *d, struct arena *arena, struct error 
 				      p.data[at] == '\r'))
 		at++;
 	if (at == p.size)
-		return error_set(err, ERROR_POISON, "empty", "the message is empty");
+		return error_set(err, ERROR_POISON, REASON_empty, "the message is empty");
 	/* In msgpack these bytes would be the small numbers 0x7b and 0x5b: no message. */
 	if (p.data[at] == '{' || p.data[at] == '[') {
 		d->raw_at = (uint32_t)at;
@@ -185,7 +185,7 @@ static bool decode_payload(struct decoder *d, struct arena *arena, struct error 
 	if ((p.data[0] & 0xc0) == 0x80 || p.data[0] >= 0xdc)
 		return decode_msgpack_parse(d->msgpack, p,
 			digest64(d->input.topic.data, d->input.topic.size), room, &d->tree, err);
-	return error_set(err, ERROR_POISON, "unknown_format",
+	return error_set(err, ERROR_POISON, REASON_unknown_format,
 		"the message is neither JSON nor msgpack: it begins with byte 0x%02x", p.data[0]);
 }
 
@@ -206,7 +206,7 @@ bool decode_begin(struct decoder *d, const struct decode_input *input, struct ar
 	if (root->kind == VALUE_ARRAY && root->count > 0 &&
 		(root->items[0].kind == VALUE_MAP || root->items[0].kind == VALUE_ARRAY)) {
 		if (root->count > DECODE_MESSAGES_MAX)
-			return error_set(err, ERROR_POISON, "too_many_messages",
+			return error_set(err, ERROR_POISON, REASON_too_many_messages,
 				"an array of %u messages; %d are taken at most", root->count,
 				DECODE_MESSAGES_MAX);
 		d->items = root->items;
@@ -246,7 +246,8 @@ static bool decode_envelope_text(const struct value *v, const char *name, struct
 	if (v == NULL || v->kind == VALUE_NULL)
 		return true;
 	if (v->kind != VALUE_STRING && v->kind != VALUE_NUMBER)
-		return error_set(err, ERROR_POISON, "bad_envelope", "\"%s\" is not text", name);
+		return error_set(err, ERROR_POISON, REASON_bad_envelope, "\"%s\" is not text",
+			name);
 	*out = v->text;
 	return true;
 }
@@ -256,9 +257,9 @@ static bool decode_type(const struct value *v, struct message *m, struct error *
 	int64_t type;
 
 	if (v == NULL)
-		return error_set(err, ERROR_POISON, "bad_envelope", "there is no \"type\"");
+		return error_set(err, ERROR_POISON, REASON_bad_envelope, "there is no \"type\"");
 	if (v->kind != VALUE_NUMBER || !decimal_to_int64(v->text, 2, 6, &type))
-		return error_set(err, ERROR_POISON, "bad_envelope",
+		return error_set(err, ERROR_POISON, REASON_bad_envelope,
 			"\"type\" is not a message type from 2 to 6");
 	m->type = (enum message_type)type;
 	return true;
@@ -290,7 +291,7 @@ static bool decode_envelope(struct value *map, struct message *m, struct error *
 	case MESSAGE_SEND:
 		m->payload = decode_present(value_get(map, request));
 		if (m->action.size == 0)
-			return error_set(err, ERROR_POISON, "bad_envelope",
+			return error_set(err, ERROR_POISON, REASON_bad_envelope,
 				"a call without \"action\"");
 		break;
 	case MESSAGE_RESULT:
@@ -313,7 +314,7 @@ static bool decode_frame(struct value *array, struct message *m, struct error *e
 	uint32_t count = array->count;
 
 	if (count < 3)
-		return error_set(err, ERROR_POISON, "bad_envelope",
+		return error_set(err, ERROR_POISON, REASON_bad_envelope,
 			"an OCPP-J frame of fewer than three elements");
 	if (!decode_type(&items[0], m, err) ||
 		!decode_envelope_text(&items[1], "message id", &m->id, err))
@@ -324,7 +325,7 @@ static bool decode_frame(struct value *array, struct message *m, struct error *e
 		if (!decode_envelope_text(&items[2], "action", &m->action, err))
 			return false;
 		if (m->action.size == 0)
-			return error_set(err, ERROR_POISON, "bad_envelope",
+			return error_set(err, ERROR_POISON, REASON_bad_envelope,
 				"a call without \"action\"");
 		m->payload = count > 3 ? decode_present(&items[3]) : NULL;
 		break;
@@ -359,13 +360,13 @@ enum decode_next decode_next(struct decoder *d, struct message *out, struct erro
 	if (!slice_is_absent(out->entity)) {
 		out->payload = item;
 		ok = item->kind == VALUE_MAP ||
-		     error_set(err, ERROR_POISON, "bad_row", "not a map of fields");
+		     error_set(err, ERROR_POISON, REASON_bad_row, "not a map of fields");
 	} else if (item->kind == VALUE_MAP)
 		ok = decode_envelope(item, out, err);
 	else if (item->kind == VALUE_ARRAY)
 		ok = decode_frame(item, out, err);
 	else
-		ok = error_set(err, ERROR_POISON, "bad_envelope",
+		ok = error_set(err, ERROR_POISON, REASON_bad_envelope,
 			"neither an envelope nor an OCPP-J frame");
 	return ok ? DECODE_MESSAGE : DECODE_BAD;
 }

@@ -39,7 +39,7 @@ struct decode_json {
 	bool replaced;
 	bool full;
 	const char *bad;
-	const char *bad_reason;
+	enum error_reason bad_code;
 	uint32_t *ends;
 	uint32_t ends_count;
 	uint32_t ends_room;
@@ -121,9 +121,9 @@ void decode_json_free(struct decode_json **parser)
 	*parser = NULL;
 }
 
-static int json_stop(struct decode_json *p, const char *reason, const char *what)
+static int json_stop(struct decode_json *p, enum error_reason code, const char *what)
 {
-	p->bad_reason = reason;
+	p->bad_code = code;
 	p->bad = what;
 	return 0;
 }
@@ -140,7 +140,7 @@ static struct value *json_add(struct decode_json *p)
 	struct member *m;
 
 	if (p->values == DECODE_VALUES_MAX) {
-		json_stop(p, "too_many_values", "too many values");
+		json_stop(p, REASON_too_many_values, "too many values");
 		return NULL;
 	}
 	p->values++;
@@ -221,7 +221,7 @@ static int json_key(void *context, const unsigned char *text, size_t size)
 static int json_open(struct decode_json *p, bool array)
 {
 	if (p->depth == DECODE_DEPTH_MAX)
-		return json_stop(p, "too_deep", "nesting too deep");
+		return json_stop(p, REASON_too_deep, "nesting too deep");
 	/* A batch: the root is an array, and its first item a container. */
 	if (p->depth == 0)
 		p->root_is_batch = array;
@@ -384,11 +384,12 @@ static bool json_error(struct decode_json *p, struct slice payload, bool at_end,
 	if (p->full)
 		return decode_arena_full(err);
 	if (p->bad != NULL) {
-		error_set(err, ERROR_POISON, p->bad_reason, "JSON: %s at byte %zu", p->bad, at);
+		error_set(err, ERROR_POISON, p->bad_code, "JSON: %s at byte %zu", p->bad, at);
 	} else {
 		text = yajl_get_error(p->yajl, 0, payload.data, payload.size);
 		text[strcspn((char *)text, "\n")] = '\0';
-		error_set(err, ERROR_POISON, "bad_json", "JSON: %s at byte %zu", (char *)text, at);
+		error_set(err, ERROR_POISON, REASON_bad_json, "JSON: %s at byte %zu", (char *)text,
+			at);
 		yajl_free_error(p->yajl, text);
 	}
 	if (err != NULL)
@@ -421,7 +422,7 @@ bool decode_json_parse(struct decode_json *p, struct slice payload, struct decod
 	p->pending_count = p->values = p->ends_count = p->ends_room = 0;
 	p->depth = 0;
 	p->root_is_batch = p->replaced = p->full = false;
-	p->bad = p->bad_reason = NULL;
+	p->bad = NULL;
 	p->key = (struct slice){NULL, 0};
 	if (!json_mend_escapes(&payload, room.texts, &p->replaced))
 		return decode_arena_full(err);

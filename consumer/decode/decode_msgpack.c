@@ -331,10 +331,10 @@ static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *m
 
 /* ---- before msgpack-c sees it ---- */
 
-static bool guard_error(const struct guard *g, struct error *err, const char *reason,
+static bool guard_error(const struct guard *g, struct error *err, enum error_reason code,
 	const char *what)
 {
-	error_set(err, ERROR_POISON, reason, "msgpack: %s at byte %zu", what, g->at);
+	error_set(err, ERROR_POISON, code, "msgpack: %s at byte %zu", what, g->at);
 	if (err != NULL)
 		err->offset = (int64_t)g->at;
 	return false;
@@ -408,23 +408,25 @@ static bool guard_value(struct guard *g, struct error *err)
 	size_t head;
 
 	if (g->at == g->bytes.size)
-		return guard_error(g, err, "bad_msgpack", "the message is cut off");
+		return guard_error(g, err, REASON_bad_msgpack, "the message is cut off");
 	if (g->bytes.data[g->at] == 0xc1)
-		return guard_error(g, err, "bad_msgpack", "byte 0xc1, which is no msgpack,");
+		return guard_error(g, err, REASON_bad_msgpack, "byte 0xc1, which is no msgpack,");
 	if (!guard_head(g, &body, &elements, &head))
-		return guard_error(g, err, "bad_msgpack", "the message is cut off");
+		return guard_error(g, err, REASON_bad_msgpack, "the message is cut off");
 	if (++g->values > DECODE_VALUES_MAX)
-		return guard_error(g, err, "too_many_values", "too many values");
+		return guard_error(g, err, REASON_too_many_values, "too many values");
 	if (body > g->bytes.size - g->at - head)
-		return guard_error(g, err, "bad_msgpack", "a length beyond the end of the message");
+		return guard_error(g, err, REASON_bad_msgpack,
+			"a length beyond the end of the message");
 	/* Every element has at least one byte. */
 	if (elements > g->bytes.size - g->at - head)
-		return guard_error(g, err, "bad_msgpack", "a count beyond the end of the message");
+		return guard_error(g, err, REASON_bad_msgpack,
+			"a count beyond the end of the message");
 	first = g->bytes.data[g->at];
 	g->at += head + (size_t)body;
 	if (elements > 0) {
 		if (g->depth == DECODE_DEPTH_MAX)
-			return guard_error(g, err, "too_deep", "nesting too deep");
+			return guard_error(g, err, REASON_too_deep, "nesting too deep");
 		g->levels[g->depth++] = (struct guard_level){
 			.left = elements,
 			.count = elements,
@@ -510,7 +512,8 @@ static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct deco
 			return false;
 	}
 	if (g->at != g->bytes.size)
-		return guard_error(g, err, "bad_msgpack", "bytes after the end of the message");
+		return guard_error(g, err, REASON_bad_msgpack,
+			"bytes after the end of the message");
 	*ends_out = ends;
 	return true;
 }
@@ -557,12 +560,14 @@ bool decode_msgpack_parse(struct decode_msgpack *p, struct slice payload, uint64
 	msgpack_zone_clear(&p->zone);
 	result = msgpack_unpack((const char *)payload.data, payload.size, &offset, &p->zone, &root);
 	if (result == MSGPACK_UNPACK_NOMEM_ERROR)
-		return error_set(err, ERROR_TRANSIENT, "memory", "out of memory decoding msgpack");
+		return error_set(err, ERROR_TRANSIENT, REASON_memory,
+			"out of memory decoding msgpack");
 	if (result != MSGPACK_UNPACK_SUCCESS)
-		return error_set(err, ERROR_POISON, "bad_msgpack", "msgpack: not well-formed");
+		return error_set(err, ERROR_POISON, REASON_bad_msgpack, "msgpack: not well-formed");
 	if (!convert_object(&c, &root, &out->root))
 		return c.full ? decode_arena_full(err)
-			      : error_set(err, ERROR_POISON, "bad_msgpack", "msgpack: %s", c.bad);
+			      : error_set(err, ERROR_POISON, REASON_bad_msgpack, "msgpack: %s",
+					c.bad);
 	out->text_replaced = c.replaced;
 	return true;
 }

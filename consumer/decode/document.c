@@ -14,7 +14,7 @@ bool document_reader_new(struct document_reader **out, size_t bytes_max, struct 
 
 	if (r == NULL || !decode_json_new(&r->json, bytes_max)) {
 		free(r);
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	*out = r;
 	return true;
@@ -37,7 +37,7 @@ bool document_read(struct document_reader *r, struct slice text, struct arena *a
 	if (!decode_json_parse(r->json, text, room, &tree, err))
 		return false;
 	if (tree.text_replaced)
-		return error_set(err, ERROR_POISON, "bad_json",
+		return error_set(err, ERROR_POISON, REASON_bad_json,
 			"a text, number or repeated key that cannot be stored as it is");
 	*out = tree.root;
 	return true;

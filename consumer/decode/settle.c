@@ -13,7 +13,7 @@ enum {
 
 bool decode_arena_full(struct error *err)
 {
-	return error_set(err, ERROR_FULL, "arena_full", "no room to decode the message");
+	return error_set(err, ERROR_FULL, REASON_arena_full, "no room to decode the message");
 }
 
 struct slice decode_text(struct arena *arena, struct slice s, bool *replaced)

@@ -37,13 +37,13 @@ static bool topic_add_level(struct topic_pattern *p, struct slice level, const c
 			kind = topic_words[i].kind;
 	}
 	if (p->count == TOPIC_LEVELS_MAX)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"topic pattern \"%s\" has more than %d levels", text, TOPIC_LEVELS_MAX);
 	if (kind == TOPIC_TEXT && level.size > 0 &&
 		(memchr(level.data, '{', level.size) != NULL ||
 			memchr(level.data, '+', level.size) != NULL ||
 			memchr(level.data, '#', level.size) != NULL)) {
-		error_set(err, ERROR_FATAL, "bad_setting",
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"topic pattern \"%s\" has a level \"%.*s\" that means nothing", text,
 			SLICE_ARG(level));
 		return error_hint(err,
@@ -62,8 +62,8 @@ bool topic_patterns_add(struct topic_patterns *all, const char *text, struct err
 	bool subject = false;
 
 	if (all->count == TOPIC_PATTERNS_MAX)
-		return error_set(err, ERROR_FATAL, "bad_setting", "more than %d topic patterns",
-			TOPIC_PATTERNS_MAX);
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"more than %d topic patterns", TOPIC_PATTERNS_MAX);
 	p->count = 0;
 	while (!slice_is_absent(rest)) {
 		if (!topic_add_level(p, topic_next_level(&rest), text, err))
@@ -72,11 +72,11 @@ bool topic_patterns_add(struct topic_patterns *all, const char *text, struct err
 	for (size_t i = 0; i < p->count; i++) {
 		subject |= p->levels[i].kind == TOPIC_STATION || p->levels[i].kind == TOPIC_ENTITY;
 		if (p->levels[i].kind == TOPIC_REST && i + 1 < p->count)
-			return error_set(err, ERROR_FATAL, "bad_setting",
+			return error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"topic pattern \"%s\" has a # that is not at its end", text);
 	}
 	if (!subject)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"topic pattern \"%s\" has neither {station} nor {entity}", text);
 	all->count++;
 	return true;

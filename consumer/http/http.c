@@ -236,12 +236,12 @@ static bool http_resolve(const char *listen, struct addrinfo **out, struct error
 	int code;
 
 	if (colon == NULL || (size_t)(colon - listen) >= sizeof(host)) {
-		error_set(err, ERROR_FATAL, "bad_setting", "http.listen is \"%s\", not HOST:PORT",
-			listen);
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"http.listen is \"%s\", not HOST:PORT", listen);
 		return error_hint(err, "for example 127.0.0.1:9464, or :9464 for all addresses");
 	}
 	if (strtoul(colon + 1, NULL, 10) > UINT16_MAX) /* getaddrinfo() takes it modulo 65536 */
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"http.listen is \"%s\": a port is 0 to 65535", listen);
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
 	if (host[0] == '[' && host[strlen(host) - 1] == ']') {
@@ -250,7 +250,7 @@ static bool http_resolve(const char *listen, struct addrinfo **out, struct error
 	}
 	code = getaddrinfo(name[0] == '\0' ? NULL : name, colon + 1, &hints, out);
 	if (code != 0)
-		return error_set(err, ERROR_FATAL, "bad_setting", "http.listen is \"%s\": %s",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting, "http.listen is \"%s\": %s",
 			listen, gai_strerror(code));
 	return true;
 }
@@ -363,7 +363,7 @@ bool http_start(struct http **out, struct ev_loop *loop, const char *listen, htt
 	struct addrinfo *address = NULL;
 
 	if (h == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	h->loop = loop;
 	h->handler = handler;
 	h->context = context;
@@ -380,7 +380,7 @@ bool http_start(struct http **out, struct ev_loop *loop, const char *listen, htt
 			(size_t)HTTP_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection,
 			h, MHD_OPTION_EXTERNAL_LOGGER, http_log_nothing, NULL, MHD_OPTION_END);
 	if (h->daemon == NULL) {
-		error_set_errno(err, ERROR_FATAL, "http", "could not listen on %s", listen);
+		error_set_errno(err, ERROR_FATAL, REASON_http, "could not listen on %s", listen);
 		error_hint(err, "set http.listen to another address, or to nothing");
 		if (h->listen_fd >= 0)
 			close(h->listen_fd);

@@ -11,19 +11,23 @@
 enum metric_kind { COUNTER, GAUGE, SECONDS /* gauge */, SECONDS_TOTAL /* counter */ };
 
 static const char *const metrics_dead_lettered[] = {
-#define DEAD_LETTERED(reason) reason,
-#define SKIPPED(reason)
-#include "base/outcomes.def"
+#define DEAD_LETTERED(name) #name,
+#define SKIPPED(name)
+#define REASON(name, about)
+#include "base/reasons.def"
 #undef DEAD_LETTERED
 #undef SKIPPED
+#undef REASON
 	NULL};
 
 static const char *const metrics_skipped[] = {
-#define DEAD_LETTERED(reason)
-#define SKIPPED(reason) reason,
-#include "base/outcomes.def"
+#define DEAD_LETTERED(name)
+#define SKIPPED(name) #name,
+#define REASON(name, about)
+#include "base/reasons.def"
 #undef DEAD_LETTERED
 #undef SKIPPED
+#undef REASON
 	NULL};
 
 /* Upper bounds of the buckets of all histograms, in microseconds. */

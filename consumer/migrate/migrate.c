@@ -12,7 +12,7 @@ static bool migrate_open_names(struct migrate *m, struct error *err)
 	int size;
 
 	if (quoted == NULL)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"\"%s\" cannot be the name of a schema", m->options.schema);
 	m->schema = strdup(quoted);
 	size = asprintf(&m->table, "%s.schema_migrations", quoted);
@@ -20,7 +20,7 @@ static bool migrate_open_names(struct migrate *m, struct error *err)
 	if (size >= 0 && m->schema != NULL)
 		return true;
 	m->table = size < 0 ? NULL : m->table;
-	return error_set(err, ERROR_FATAL, "memory", "out of memory reading migrations");
+	return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading migrations");
 }
 
 bool migrate_open(struct migrate **out, PGconn *conn, const struct migrate_options *options,
@@ -29,7 +29,8 @@ bool migrate_open(struct migrate **out, PGconn *conn, const struct migrate_optio
 	struct migrate *m = calloc(1, sizeof(*m));
 
 	if (m == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading migrations");
+		return error_set(err, ERROR_FATAL, REASON_memory,
+			"out of memory reading migrations");
 	m->conn = conn;
 	m->options = *options;
 	m->command = options->group == NULL ? "migrate" : "migrate maeve";
@@ -40,7 +41,7 @@ bool migrate_open(struct migrate **out, PGconn *conn, const struct migrate_optio
 	}
 	if (m->files.count == 0) {
 		migrate_close(&m);
-		return error_set(err, ERROR_FATAL, "bad_migrations",
+		return error_set(err, ERROR_FATAL, REASON_bad_migrations,
 			"there are no migrations in \"%s\"", options->path);
 	}
 	*out = m;
@@ -75,7 +76,7 @@ static bool migrate_refuse_dirty(const struct migrate *m, const struct migrate_s
 {
 	if (!state->dirty)
 		return true;
-	error_set(err, ERROR_FATAL, "schema_dirty",
+	error_set(err, ERROR_FATAL, REASON_schema_dirty,
 		"the schema is dirty at version %lld: a migration failed midway",
 		(long long)state->version);
 	return error_hint(err,
@@ -99,7 +100,7 @@ static bool migrate_position(const struct migrate *m, const struct migrate_state
 		*applied_out = i + 1;
 		return true;
 	}
-	error_set(err, ERROR_FATAL, "schema_ahead",
+	error_set(err, ERROR_FATAL, REASON_schema_ahead,
 		"the schema is at version %lld, which is not among the migrations here (newest: "
 		"%lld)",
 		(long long)state->version, (long long)newest->version);
@@ -131,7 +132,7 @@ static bool migrate_apply(struct migrate *m, const struct migration *migration, 
 	int64_t begun_us = clock_mono_us();
 
 	if (file->path == NULL)
-		return error_set(err, ERROR_FATAL, "bad_migrations",
+		return error_set(err, ERROR_FATAL, REASON_bad_migrations,
 			"migration \"%s\" has no down file", migration->name);
 	if (!migrate_run_file(m, file, target, err))
 		return false;
@@ -196,7 +197,7 @@ static bool migrate_want(const struct migrate *m, int64_t version, size_t *posit
 	*position_out = migration_files_find(&m->files, version);
 	if (*position_out < m->files.count)
 		return true;
-	error_set(err, ERROR_FATAL, "bad_migrations", "there is no migration %lld",
+	error_set(err, ERROR_FATAL, REASON_bad_migrations, "there is no migration %lld",
 		(long long)version);
 	return error_hint(err, "`ocpp-persister %s status` lists them", m->command);
 }
@@ -245,7 +246,7 @@ static bool migrate_check_tables(struct migrate *m, struct error *err)
 	PQclear(result);
 	if (there)
 		return true;
-	error_set(err, ERROR_FATAL, "schema_foreign",
+	error_set(err, ERROR_FATAL, REASON_schema_foreign,
 		"schema %s has a version, but not the tables of ocpp-persister", m->schema);
 	return error_hint(err, "set storage.postgres.schema to a schema of our own, and leave "
 			       "storage.postgres.migrations_path empty");
@@ -288,7 +289,7 @@ static bool migrate_check_version(struct migrate *m, struct error *err)
 		return false;
 	if (applied == m->files.count)
 		return migrate_check_tables(m, err);
-	error_set(err, ERROR_OUTDATED, "schema_behind",
+	error_set(err, ERROR_OUTDATED, REASON_schema_behind,
 		"the schema is at version %lld, this program needs %lld", (long long)state.version,
 		(long long)newest->version);
 	return error_hint(err,

@@ -22,12 +22,12 @@ static bool create_file(const char *path, const char *text, struct error *err)
 	bool ok;
 
 	if (f == NULL)
-		return error_set_errno(err, ERROR_FATAL, "bad_migrations",
+		return error_set_errno(err, ERROR_FATAL, REASON_bad_migrations,
 			"could not create \"%s\"", path);
 	ok = fputs(text, f) >= 0;
 	if (fclose(f) != 0 || !ok)
-		return error_set_errno(err, ERROR_FATAL, "bad_migrations", "could not write \"%s\"",
-			path);
+		return error_set_errno(err, ERROR_FATAL, REASON_bad_migrations,
+			"could not write \"%s\"", path);
 	return true;
 }
 
@@ -39,12 +39,12 @@ bool migrate_create(const char *folder, const char *name, char *up_out, char *do
 
 	folder = migration_folder(folder);
 	if (!create_name_is_good(name)) {
-		error_set(err, ERROR_FATAL, "bad_migrations",
+		error_set(err, ERROR_FATAL, REASON_bad_migrations,
 			"\"%s\" cannot be the name of a migration", name);
 		return error_hint(err, "up to 100 letters, digits and underscores");
 	}
 	if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-		return error_set_errno(err, ERROR_FATAL, "bad_migrations",
+		return error_set_errno(err, ERROR_FATAL, REASON_bad_migrations,
 			"could not create folder \"%s\"", folder);
 	if (!migration_files_load(&files, NULL, folder, err))
 		return false;
@@ -54,7 +54,7 @@ bool migrate_create(const char *folder, const char *name, char *up_out, char *do
 	if (snprintf(up_out, PATH_MAX, "%s/%06lld_%s.up.sql", folder, version, name) >= PATH_MAX ||
 		snprintf(down_out, PATH_MAX, "%s/%06lld_%s.down.sql", folder, version, name) >=
 			PATH_MAX)
-		return error_set(err, ERROR_FATAL, "bad_migrations",
+		return error_set(err, ERROR_FATAL, REASON_bad_migrations,
 			"folder name \"%.64s\" is too long", folder);
 	return create_file(up_out, "-- What this brings, and why.\n", err) &&
 	       create_file(down_out, "-- Undoes the up file, in reverse order.\n", err);

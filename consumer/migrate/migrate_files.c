@@ -76,7 +76,7 @@ size_t migration_files_find(const struct migration_files *files, int64_t version
 
 static bool migration_memory(struct error *err)
 {
-	return error_set(err, ERROR_FATAL, "memory", "out of memory reading migrations");
+	return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading migrations");
 }
 
 /* The migration of this number; a new one if it is the first of its files. NULL with err. */
@@ -90,7 +90,7 @@ static struct migration *migration_files_place(struct migration_files *files,
 		m = &files->items[i];
 		if (slice_equal_cstr(n->name, m->name))
 			return m;
-		error_set(err, ERROR_FATAL, "bad_migrations",
+		error_set(err, ERROR_FATAL, REASON_bad_migrations,
 			"two migrations have the number %lld: \"%s\" and \"%.*s\"",
 			(long long)n->version, m->name, SLICE_ARG(n->name));
 		return NULL;
@@ -122,18 +122,18 @@ static bool migration_files_add(struct migration_files *files, const char *name,
 	if (path == NULL || text == NULL) {
 		migration_memory(err);
 	} else if (!migration_name_parse(name, &parsed)) {
-		error_set(err, ERROR_FATAL, "bad_migrations",
+		error_set(err, ERROR_FATAL, REASON_bad_migrations,
 			"\"%s\" is not named like a migration", path);
 		error_hint(err, "NNNNNN_name.up.sql and NNNNNN_name.down.sql, from number 1 on");
 	} else if (memchr(text, '\0', size) != NULL) {
-		error_set(err, ERROR_FATAL, "bad_migrations", "\"%s\" has a NUL byte", path);
+		error_set(err, ERROR_FATAL, REASON_bad_migrations, "\"%s\" has a NUL byte", path);
 	} else if ((m = migration_files_place(files, &parsed, err)) != NULL) {
 		file = parsed.up ? &m->up : &m->down;
 		if (file->path == NULL) {
 			*file = (struct migration_file){path, text, size};
 			return true;
 		}
-		error_set(err, ERROR_FATAL, "bad_migrations", "\"%s\" is there twice", path);
+		error_set(err, ERROR_FATAL, REASON_bad_migrations, "\"%s\" is there twice", path);
 	}
 	free(path);
 	free(text);
@@ -167,14 +167,11 @@ static bool migration_files_load_one(struct migration_files *files, const char *
 	if (length < 4 || strcmp(name + length - 4, ".sql") != 0 || name[0] == '.')
 		return true;
 	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
-		return error_set(err, ERROR_FATAL, "bad_migrations",
+		return error_set(err, ERROR_FATAL, REASON_bad_migrations,
 			"folder name \"%.64s\" is too long", folder);
 	text = fs_read_file(path, MIGRATION_BYTES_MAX, &size, err);
-	if (text == NULL) {
-		if (err != NULL)
-			err->reason = "bad_migrations";
-		return false;
-	}
+	if (text == NULL)
+		return error_becomes(err, ERROR_FATAL, REASON_bad_migrations);
 	return migration_files_add(files, name, strdup(path), text, size, err);
 }
 
@@ -187,7 +184,7 @@ static bool migration_files_load_folder(struct migration_files *files, const cha
 	bool ok = true;
 
 	if (dir == NULL)
-		return error_set_errno(err, ERROR_FATAL, "bad_migrations",
+		return error_set_errno(err, ERROR_FATAL, REASON_bad_migrations,
 			"could not open the folder of migrations \"%s\"", folder);
 	while (ok) {
 		errno = 0;
@@ -198,7 +195,7 @@ static bool migration_files_load_folder(struct migration_files *files, const cha
 		ok = migration_files_load_one(files, folder, entry->d_name, err);
 	}
 	if (ok && errno != 0)
-		ok = error_set_errno(err, ERROR_FATAL, "bad_migrations",
+		ok = error_set_errno(err, ERROR_FATAL, REASON_bad_migrations,
 			"could not read the folder of migrations \"%s\"", folder);
 	closedir(dir);
 	return ok;
@@ -233,7 +230,7 @@ static bool migration_files_check(const struct migration_files *files, struct er
 {
 	for (size_t i = 0; i < files->count; i++) {
 		if (files->items[i].up.path == NULL)
-			return error_set(err, ERROR_FATAL, "bad_migrations",
+			return error_set(err, ERROR_FATAL, REASON_bad_migrations,
 				"migration \"%s\" has a down file but no up file",
 				files->items[i].name);
 	}

@@ -85,7 +85,7 @@ bool migrate_lock(struct migrate *m, struct error *err)
 			continue;
 		if (clock_mono_us() > deadline) {
 			migrate_unlock(m);
-			error_set(err, ERROR_TRANSIENT, "locked",
+			error_set(err, ERROR_TRANSIENT, REASON_locked,
 				"another migration of schema \"%s\" has been running for 10 min",
 				m->options.schema);
 			return error_hint(err,

@@ -47,16 +47,14 @@ static bool run_error(struct migrate *m, const struct migration_file *file,
 	int line = statement->line;
 
 	if (PQresultStatus(result) == PGRES_COPY_IN || PQresultStatus(result) == PGRES_COPY_OUT) {
-		error_set(err, ERROR_FATAL, "migration_failed",
+		error_set(err, ERROR_FATAL, REASON_migration_failed,
 			"COPY from or to the client has no data here");
 		error_hint(err, "INSERT instead");
 	} else {
 		pg_error_from_result_or_connection(err, result, m->conn);
 	}
-	if (err != NULL && PQstatus(m->conn) != CONNECTION_BAD) {
-		err->kind = ERROR_FATAL;
-		err->reason = "migration_failed";
-	}
+	if (PQstatus(m->conn) != CONNECTION_BAD)
+		error_becomes(err, ERROR_FATAL, REASON_migration_failed);
 	if (position != NULL)
 		line = sql_line_at(statement, strtol(position, NULL, 10));
 	run_hint_dependents(m, result, err);
@@ -71,7 +69,7 @@ static bool run_statement(struct migrate *m, const struct migration_file *file,
 	bool ok;
 
 	if (sql == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory migrating");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory migrating");
 	result = PQexec(m->conn, sql);
 	ok = PQresultStatus(result) == PGRES_COMMAND_OK ||
 	     PQresultStatus(result) == PGRES_TUPLES_OK;
@@ -91,7 +89,7 @@ static bool run_statements(struct migrate *m, const struct migration_file *file,
 	sql_split_init(&split, slice_of(file->text, file->size));
 	while (sql_split_next(&split, &statement)) {
 		if (in_transaction && sql_is_transaction_control(statement.text)) {
-			error_set(err, ERROR_FATAL, "migration_failed",
+			error_set(err, ERROR_FATAL, REASON_migration_failed,
 				"%s:%d: a migration may not begin or end transactions", file->path,
 				statement.line);
 			return error_hint(err,

@@ -32,7 +32,7 @@ static enum table_state table_look(struct migrate *m, struct error *err)
 		state = TABLE_MISSING;
 	} else if (strcmp(PQgetvalue(result, 0, 0), "version bigint, dirty boolean") != 0) {
 		state = TABLE_FOREIGN;
-		error_set(err, ERROR_FATAL, "schema_foreign",
+		error_set(err, ERROR_FATAL, REASON_schema_foreign,
 			"%s belongs to another program: its columns are (%s)", m->table,
 			PQgetvalue(result, 0, 0));
 		if (m->options.group == NULL)

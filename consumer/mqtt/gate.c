@@ -326,7 +326,7 @@ static bool gate_make_secret(struct gate *g, struct error *err)
 	socklen_t size = sizeof(at);
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return error_set_errno(err, ERROR_FATAL, "random", "no random numbers");
+		return error_set_errno(err, ERROR_FATAL, REASON_random, "no random numbers");
 	for (size_t i = 0; i < sizeof(random); i++) {
 		text[used++] = digits[random[i] >> 4];
 		text[used++] = digits[random[i] & 15];
@@ -334,7 +334,7 @@ static bool gate_make_secret(struct gate *g, struct error *err)
 	text[used] = '\0';
 	EVP_EncodeBlock((unsigned char *)g->authorization, (const unsigned char *)text, (int)used);
 	if (getsockname(g->listener, (struct sockaddr *)&at, &size) != 0)
-		return error_set_errno(err, ERROR_FATAL, "gate", "no port on 127.0.0.1");
+		return error_set_errno(err, ERROR_FATAL, REASON_gate, "no port on 127.0.0.1");
 	for (int tls = 0; tls < 2; tls++)
 		snprintf(g->proxy[tls], GATE_TEXT_BYTES, "http%s://%s@127.0.0.1:%u", tls ? "s" : "",
 			text, (unsigned)ntohs(at.sin_port));
@@ -349,7 +349,7 @@ static bool gate_listen(struct gate *g, struct error *err)
 	if (g->listener >= 0 && bind(g->listener, (struct sockaddr *)&at, sizeof(at)) == 0 &&
 		listen(g->listener, GATE_BACKLOG) == 0)
 		return true;
-	error_set_errno(err, ERROR_FATAL, "gate", "could not listen on 127.0.0.1");
+	error_set_errno(err, ERROR_FATAL, REASON_gate, "could not listen on 127.0.0.1");
 	return error_hint(err, "the connection to the broker passes through a port of this process "
 			       "on the loopback: is there one?");
 }
@@ -361,7 +361,7 @@ bool gate_open(struct gate **out, struct gate_events events, int64_t connect_tim
 	int failed;
 
 	if (g == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	g->events = events;
 	g->connect_timeout_us = connect_timeout_us;
 	g->listener = g->client = g->broker = -1;
@@ -374,7 +374,7 @@ bool gate_open(struct gate **out, struct gate_events events, int64_t connect_tim
 			return true;
 		}
 		errno = failed;
-		error_set_errno(err, ERROR_FATAL, "thread", "could not start a thread");
+		error_set_errno(err, ERROR_FATAL, REASON_thread, "could not start a thread");
 	}
 	gate_close(&g);
 	return false;

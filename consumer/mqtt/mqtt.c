@@ -152,7 +152,8 @@ static bool mqtt_was_unreached(struct mqtt *m, int code)
 	gate_fault(m->gate, fault);
 	if (fault[0] == '\0' || mqtt_was_answered(m->version == MQTTVERSION_5, code))
 		return false;
-	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s", fault);
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "could not connect to the broker: %s",
+		fault);
 	mqtt_set_down(m, &err);
 	return true;
 }
@@ -213,7 +214,7 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 	tls_check_fault(fault);
 	gate_last_target(m->gate, where);
 	if (fault[0] != '\0') {
-		error_set(&err, ERROR_TRANSIENT, "broker",
+		error_set(&err, ERROR_TRANSIENT, REASON_broker,
 			"the certificate of the broker at %s is refused (certificate verify "
 			"failed): %s",
 			where, fault);
@@ -226,9 +227,9 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 	if (mqtt_was_unreached(m, code) || mqtt_has_bad_file(m))
 		return;
 	pthread_mutex_lock(&m->lock);
-	error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker at %s: %s%s%s",
-		where, mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "",
-		m->tls_error);
+	error_set(&err, ERROR_TRANSIENT, REASON_broker,
+		"could not connect to the broker at %s: %s%s%s", where,
+		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "", m->tls_error);
 	pthread_mutex_unlock(&m->lock);
 	mqtt_hint_refusal(m, code, &err);
 	mqtt_set_down(m, &err);
@@ -257,7 +258,7 @@ static bool mqtt_was_checked(struct mqtt *m)
 		if (strncmp(m->uris[i], "ssl://", 6) != 0)
 			return true; /* perhaps it was this one */
 	}
-	error_set(&err, ERROR_FATAL, "bad_setting",
+	error_set(&err, ERROR_FATAL, REASON_bad_setting,
 		"mqtt.tls_crl has no effect with these versions of paho and OpenSSL");
 	mqtt_set_down(m, &err);
 	return false;
@@ -270,7 +271,7 @@ static bool mqtt_has_gate(struct mqtt *m)
 
 	if (gate_carries(m->gate))
 		return true;
-	error_set(&err, ERROR_FATAL, "mqtt",
+	error_set(&err, ERROR_FATAL, REASON_mqtt,
 		"the connection to the broker does not pass through our gate: this build of paho "
 		"does not follow httpProxy");
 	error_hint(&err, "use paho.mqtt.c 1.3.12 or newer, built with its default options");
@@ -403,7 +404,7 @@ static void mqtt_on_lost(void *context, char *cause)
 {
 	struct error err;
 
-	error_set(&err, ERROR_TRANSIENT, "broker", "the connection to the broker is lost%s%s",
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "the connection to the broker is lost%s%s",
 		cause != NULL ? ": " : "", cause != NULL ? cause : "");
 	mqtt_set_down(context, &err);
 }
@@ -416,11 +417,10 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 	struct error err;
 
 	(void)properties;
-	error_set(&err, ERROR_TRANSIENT, "broker", "the broker ended the connection: %s",
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "the broker ended the connection: %s",
 		MQTTReasonCode_toString(reason));
 	if ((int)reason == REASON_TAKEN_OVER) {
-		err.kind = ERROR_FATAL;
-		err.reason = "client_id_used_twice";
+		error_becomes(&err, ERROR_FATAL, REASON_client_id_used_twice);
 		error_needs_person(&err);
 		error_hint(&err,
 			"another client connected as \"%s\": every worker needs an "
@@ -520,8 +520,9 @@ static bool mqtt_make_client(struct mqtt *m, struct error *err)
 		code = MQTTAsync_setDisconnected(m->client, m, mqtt_on_disconnected);
 	if (code == MQTTASYNC_SUCCESS)
 		return true;
-	return error_set(err, ERROR_FATAL, "mqtt", "could not make an MQTT client for \"%s\": %s",
-		m->options.urls[0], MQTTAsync_strerror(code));
+	return error_set(err, ERROR_FATAL, REASON_mqtt,
+		"could not make an MQTT client for \"%s\": %s", m->options.urls[0],
+		MQTTAsync_strerror(code));
 }
 
 static void mqtt_connect_for(struct mqtt *m, bool ending_session)
@@ -563,8 +564,8 @@ static void mqtt_connect_for(struct mqtt *m, bool ending_session)
 		code = mqtt_start_connect(m, &properties);
 	MQTTProperties_free(&properties);
 	if (code != MQTTASYNC_SUCCESS) {
-		error_set(&err, ERROR_TRANSIENT, "broker", "could not connect to the broker: %s",
-			MQTTAsync_strerror(code));
+		error_set(&err, ERROR_TRANSIENT, REASON_broker,
+			"could not connect to the broker: %s", MQTTAsync_strerror(code));
 		mqtt_set_down(m, &err);
 	}
 }
@@ -585,7 +586,7 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 	struct mqtt *m = calloc(1, sizeof(*m));
 
 	if (m == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	m->options = *options;
 	m->events = events;
 	pthread_mutex_init(&m->lock, NULL);
@@ -594,7 +595,7 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 	/* Debian's build traces every call otherwise: a third of its CPU time. */
 	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
 	if (!mqtt_make_lists(m)) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	} else if (gate_open(&m->gate,
 			   (struct gate_events){events.before_acknowledging, events.context},
 			   options->connect_timeout_us, err) &&

@@ -20,7 +20,7 @@ static void drain_failed(struct mqtt *m, bool answered, const char *why)
 {
 	struct error err;
 
-	error_set(&err, ERROR_TRANSIENT, "subscription",
+	error_set(&err, ERROR_TRANSIENT, REASON_subscription,
 		"the broker did not end the subscription to \"%s\": %s", m->all_filters[0], why);
 	if (answered) {
 		error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");

@@ -74,7 +74,7 @@ static void mqtt_on_disconnect_done(struct mqtt *m)
 {
 	struct error err;
 
-	error_set(&err, ERROR_TRANSIENT, "broker", "disconnected");
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "disconnected");
 	mqtt_set_down(m, &err);
 }
 

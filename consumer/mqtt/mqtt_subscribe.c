@@ -8,10 +8,10 @@ static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *top
 	struct error err;
 
 	if (!answered) {
-		error_set(&err, ERROR_TRANSIENT, "subscription",
+		error_set(&err, ERROR_TRANSIENT, REASON_subscription,
 			"the broker did not answer the subscription to \"%s\": %s", topic, why);
 	} else {
-		error_set(&err, ERROR_TRANSIENT, "subscription",
+		error_set(&err, ERROR_TRANSIENT, REASON_subscription,
 			"the broker refused the subscription to \"%s\": %s", topic, why);
 		error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
 		error_needs_person(&err);

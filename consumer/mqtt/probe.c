@@ -64,12 +64,12 @@ static bool probe_is_late(const struct probe *p, struct error *err)
 	long long seconds = (long long)(o->connect_timeout_us / US_PER_SECOND);
 
 	if (p->connected)
-		error_set(err, ERROR_TRANSIENT, "subscription",
+		error_set(err, ERROR_TRANSIENT, REASON_subscription,
 			"the broker at \"%s\" did not answer the subscription to \"%s\" within "
 			"%lld s",
 			o->urls[0], o->filters[0], seconds);
 	else
-		error_set(err, ERROR_TRANSIENT, "broker",
+		error_set(err, ERROR_TRANSIENT, REASON_broker,
 			"the broker at \"%s\" did not answer within %lld s", o->urls[0], seconds);
 	return error_took_too_long(err);
 }
@@ -125,7 +125,7 @@ static struct probe *probe_new(const struct mqtt_options *options, struct error 
 	pthread_condattr_t monotonic;
 
 	if (p == NULL) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 		return NULL;
 	}
 	pthread_mutex_init(&p->lock, NULL);

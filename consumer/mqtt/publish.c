@@ -83,7 +83,7 @@ static void publish_fail(struct mqtt_publisher *p, enum error_kind kind, int cod
 	pthread_mutex_lock(&p->lock);
 	if (!p->dropping) {
 		if (!p->failed)
-			error_set(&p->failure, kind, "broker", "%s: %s", what,
+			error_set(&p->failure, kind, REASON_broker, "%s: %s", what,
 				why != NULL ? why : MQTTAsync_strerror(code));
 		p->failed = true;
 		p->refused_version =
@@ -217,7 +217,8 @@ static int publish_on_message(void *context, char *topic, int size, MQTTAsync_me
 static bool publish_is_stopped(const struct mqtt_publisher *p, struct error *err)
 {
 	return p->stop != NULL && *p->stop != 0 &&
-	       !error_set(err, ERROR_STOPPED, "stopped", "stopped by signal %d", (int)*p->stop);
+	       !error_set(err, ERROR_STOPPED, REASON_stopped, "stopped by signal %d",
+		       (int)*p->stop);
 }
 
 /* Under the lock: until it is done, a failure, a signal, or the broker has said nothing for too
@@ -239,7 +240,7 @@ static bool publish_wait(struct mqtt_publisher *p, bool (*done)(const struct mqt
 			until_us = clock_mono_us() + PUBLISH_PATIENCE_US;
 		}
 		if (clock_mono_us() >= until_us)
-			return error_set(err, ERROR_TRANSIENT, "broker",
+			return error_set(err, ERROR_TRANSIENT, REASON_broker,
 				"the broker has not answered for a minute");
 		(void)pthread_cond_timedwait(&p->changed, &p->lock, &look);
 	}
@@ -325,7 +326,7 @@ static bool publish_connect(struct mqtt_publisher *p, struct error *err)
 	if (code == MQTTASYNC_SUCCESS)
 		code = publish_start(p);
 	if (code != MQTTASYNC_SUCCESS)
-		return error_set(err, ERROR_FATAL, "mqtt", "could not connect to \"%s\": %s",
+		return error_set(err, ERROR_FATAL, REASON_mqtt, "could not connect to \"%s\": %s",
 			p->options->urls[0], MQTTAsync_strerror(code));
 	pthread_mutex_lock(&p->lock);
 	ok = publish_wait(p, publish_is_connected, err);
@@ -340,7 +341,7 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 	bool ok;
 
 	if (p == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	mqtt_ignore_proxies();
@@ -352,7 +353,7 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 	p->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
 	p->uri = mqtt_uri(options->urls[0]);
 	ok = p->uri != NULL ? publish_connect(p, err)
-			    : error_set(err, ERROR_FATAL, "bad_setting",
+			    : error_set(err, ERROR_FATAL, REASON_bad_setting,
 				      "\"%s\" is no address of a broker", options->urls[0]);
 	if (!ok && p->refused_version && options->version == MQTT_VERSION_AUTO) {
 		publish_drop(p, true);
@@ -545,7 +546,7 @@ static bool publish_keep(struct publish_slot *slot, const struct mqtt_message *m
 	if (size > slot->room) {
 		at = realloc(slot->bytes, size);
 		if (at == NULL)
-			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+			return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 		slot->bytes = at;
 		slot->room = size;
 	}

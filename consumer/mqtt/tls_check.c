@@ -187,8 +187,8 @@ static bool tls_file_fault(const char *setting, const char *path, struct error *
 	const char *reason = ERR_SYSTEM_ERROR(code) ? strerrordesc_np(ERR_GET_REASON(code))
 						    : ERR_reason_error_string(code);
 
-	error_set(err, ERROR_TRANSIENT, "broker", "%s: could not use \"%s\": %s", setting, path,
-		reason != NULL ? reason : "OpenSSL does not say why");
+	error_set(err, ERROR_TRANSIENT, REASON_broker, "%s: could not use \"%s\": %s", setting,
+		path, reason != NULL ? reason : "OpenSSL does not say why");
 	error_needs_person(err);
 	return error_hint(err, "see %s: a file in PEM format that this user can read", setting);
 }

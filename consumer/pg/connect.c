@@ -65,7 +65,8 @@ void pg_target_init(struct pg_target *t, const struct pg_options *o, const PQcon
 PGconn *pg_connect_checked(PGconn *conn, struct error *err)
 {
 	if (conn == NULL) {
-		error_set(err, ERROR_TRANSIENT, "memory", "out of memory connecting to PostgreSQL");
+		error_set(err, ERROR_TRANSIENT, REASON_memory,
+			"out of memory connecting to PostgreSQL");
 	} else if (PQstatus(conn) == CONNECTION_BAD) {
 		pg_error_from_connection(err, conn);
 		pg_tls_verdict(conn, err);
@@ -86,7 +87,7 @@ PGconn *pg_connect_start(const struct pg_options *o, struct error *err)
 
 bool pg_pooling_error(struct error *err)
 {
-	error_set(err, ERROR_FATAL, "database_pooling",
+	error_set(err, ERROR_FATAL, REASON_database_pooling,
 		"transaction pooling cannot be used: the pooler gives each transaction to another "
 		"session of the server");
 	return error_hint(err, "use session pooling or a direct connection");
@@ -98,7 +99,7 @@ bool pg_pooling_unknown(struct error *err, const struct error *why)
 		*err = *why;
 		return error_prefix(err, "looking for a pooler, with a second connection");
 	}
-	error_set(err, ERROR_TRANSIENT, "connection",
+	error_set(err, ERROR_TRANSIENT, REASON_connection,
 		"the pooler refuses a second connection, which is needed for a moment to see "
 		"whether it pools transactions: %s",
 		why->message);
@@ -143,7 +144,7 @@ bool pg_check_encoding(const PGconn *conn, struct error *err)
 
 	if (encoding == NULL || strcmp(encoding, "UTF8") == 0)
 		return true;
-	error_set(err, ERROR_FATAL, "database_encoding",
+	error_set(err, ERROR_FATAL, REASON_database_encoding,
 		"database \"%.64s\" has the encoding %s, which cannot hold all that stations send; "
 		"UTF8 is needed",
 		name == NULL ? "" : name, encoding);

@@ -23,13 +23,13 @@ struct pg_pool_settings pg_pool_settings_default(void)
 bool pg_pool_settings_check(const struct pg_pool_settings *s, struct error *err)
 {
 	if (s->conns_max < 1 || s->conns_max > POOL_CONNS_LIMIT)
-		return error_set(err, ERROR_FATAL, "bad_setting", "pool_max_conns must be 1 to %d",
-			POOL_CONNS_LIMIT);
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"pool_max_conns must be 1 to %d", POOL_CONNS_LIMIT);
 	if (s->conns_min < 0 || s->conns_min > s->conns_max)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"pool_min_conns must be 0 to pool_max_conns");
 	if (s->connect_timeout_us <= 0 || s->idle_timeout_us <= 0)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"connect_timeout and idle_timeout must be more than 0");
 	return true;
 }
@@ -98,14 +98,14 @@ static enum conninfo_take conninfo_take(struct slice key, struct slice value,
 		}
 		if (ok)
 			return TAKE_OURS;
-		error_set(err, ERROR_FATAL, "bad_setting", "\"%s\" has no value that fits",
+		error_set(err, ERROR_FATAL, REASON_bad_setting, "\"%s\" has no value that fits",
 			ours[i].key);
 		error_hint(err, "%s",
 			ours[i].number != NULL ? "a number" : "seconds, or 500ms, 30s, 10m, 1h");
 		return TAKE_BAD;
 	}
 	if (key.size >= 5 && memcmp(key.data, "pool_", 5) == 0) {
-		error_set(err, ERROR_FATAL, "bad_setting", "there is no setting \"%.*s\"",
+		error_set(err, ERROR_FATAL, REASON_bad_setting, "there is no setting \"%.*s\"",
 			SLICE_ARG(key));
 		return TAKE_BAD;
 	}
@@ -186,11 +186,11 @@ static bool conninfo_split_words(const char *text, char *out, struct pg_pool_set
 		at = conninfo_spaces(at + key_size);
 		if (*at != '=')
 			/* Not which: it may be the second word of a password. */
-			return error_set(err, ERROR_FATAL, "bad_setting",
+			return error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"missing \"=\" after a word of the connection string");
 		end = conninfo_value_end(conninfo_spaces(at + 1), &value);
 		if (end == NULL)
-			return error_set(err, ERROR_FATAL, "bad_setting",
+			return error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"unterminated quoted string in the connection string");
 		took = conninfo_take(slice_of(key, key_size), value, io, err);
 		if (took == TAKE_BAD)
@@ -211,7 +211,7 @@ bool pg_conninfo_split(const char *text, char out[static PG_CONNINFO_BYTES_MAX],
 {
 	/* Neither way makes it longer. */
 	if (strlen(text) >= PG_CONNINFO_BYTES_MAX)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"the connection string is longer than %d bytes", PG_CONNINFO_BYTES_MAX - 1);
 	if (strncmp(text, "postgres://", 11) == 0 || strncmp(text, "postgresql://", 13) == 0)
 		return conninfo_split_url(text, out, io, err);

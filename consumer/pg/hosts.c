@@ -75,7 +75,7 @@ static bool hosts_fill(struct pg_hosts *h, const char *host, const char *hostadd
 	size_t ports = hosts_elements(port);
 
 	if (count > PG_HOSTS_MAX)
-		return error_set(err, ERROR_FATAL, "bad_setting",
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"more than %d hosts in storage.url", PG_HOSTS_MAX);
 	/* Lists that do not fit: libpq says it best. */
 	if ((ports != 1 && ports != count) ||
@@ -89,7 +89,7 @@ static bool hosts_fill(struct pg_hosts *h, const char *host, const char *hostadd
 		item->port = hosts_element(port, i);
 		h->count++;
 		if (item->host == NULL || item->hostaddr == NULL || item->port == NULL)
-			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+			return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	return true;
 }
@@ -137,7 +137,7 @@ bool pg_hosts_new(struct pg_hosts **out, const struct pg_options *options, struc
 	bool ok;
 
 	if (h == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	h->options = *options;
 	snprintf(port, sizeof(port), "%lld", (long long)options->port);
 	ok = options->url != NULL && *options->url != '\0'
@@ -218,7 +218,7 @@ static bool hosts_look_up(struct pg_hosts *h, const struct pg_host *item, struct
 		return true;
 	failed = getaddrinfo(item->host, NULL, &hints, &found);
 	if (failed != 0) {
-		error_set(err, ERROR_TRANSIENT, "connection",
+		error_set(err, ERROR_TRANSIENT, REASON_connection,
 			"could not translate host name \"%s\" to address: %s", item->host,
 			gai_strerror(failed));
 		if (failed == EAI_NONAME) { /* EAI_AGAIN: whoever knows does not answer */

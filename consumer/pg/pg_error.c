@@ -17,7 +17,7 @@ struct pg_class {
 	const char *prefix; /* of the SQLSTATE; the first line that fits counts */
 	enum error_kind kind;
 	enum pg_trait trait;
-	const char *reason;
+	enum error_reason code;
 };
 
 /*
@@ -25,32 +25,34 @@ struct pg_class {
  * batch that is tried again later costs nothing, a batch thrown away does.
  */
 static const struct pg_class pg_classes[] = {
-	{"08", ERROR_TRANSIENT, PG_PASSES, "connection"},
-	{"22", ERROR_POISON, PG_PLAIN, "data_refused"},
-	{"23505", ERROR_TRANSIENT, PG_PLAIN, "duplicate"},
-	{"23", ERROR_POISON, PG_PLAIN, "constraint"},
-	{"21", ERROR_POISON, PG_PLAIN, "data_refused"},     /* two of a batch for one row */
-	{"25006", ERROR_TRANSIENT, PG_PASSES, "read_only"}, /* an old primary, after a failover */
-	{"28", ERROR_REFUSED, PG_PLAIN, "refused"},         /* password rotated, pg_hba.conf */
-	{"3D", ERROR_REFUSED, PG_PLAIN, "refused"},         /* no such database */
-	{"40", ERROR_TRANSIENT, PG_PASSES, "conflict"},     /* deadlock, serialization */
-	{"42P01", ERROR_ROUTE, PG_PLAIN, "no_table"}, /* a partition that was dropped or detached */
+	{"08", ERROR_TRANSIENT, PG_PASSES, REASON_connection},
+	{"22", ERROR_POISON, PG_PLAIN, REASON_data_refused},
+	{"23505", ERROR_TRANSIENT, PG_PLAIN, REASON_duplicate},
+	{"23", ERROR_POISON, PG_PLAIN, REASON_constraint},
+	{"21", ERROR_POISON, PG_PLAIN, REASON_data_refused}, /* two of a batch for one row */
+	{"25006", ERROR_TRANSIENT, PG_PASSES,
+		REASON_read_only},                           /* an old primary, after a failover */
+	{"28", ERROR_REFUSED, PG_PLAIN, REASON_refused},     /* password rotated, pg_hba.conf */
+	{"3D", ERROR_REFUSED, PG_PLAIN, REASON_refused},     /* no such database */
+	{"40", ERROR_TRANSIENT, PG_PASSES, REASON_conflict}, /* deadlock, serialization */
+	{"42P01", ERROR_ROUTE, PG_PLAIN,
+		REASON_no_table}, /* a partition that was dropped or detached */
 	{"42", ERROR_REFUSED, PG_PLAIN,
-		"refused"}, /* a missing right, another schema than expected */
-	{"53200", ERROR_TRANSIENT, PG_MUCH, "too_much"}, /* out of memory */
-	{"53400", ERROR_TRANSIENT, PG_MUCH, "too_much"}, /* temp_file_limit */
-	{"53", ERROR_TRANSIENT, PG_PLAIN, "resources"},  /* disk full, too many connections */
-	{"54", ERROR_POISON, PG_PLAIN, "limit"},         /* longer than an index takes */
-	{"55P03", ERROR_TRANSIENT, PG_PASSES, "locked"}, /* lock_timeout */
+		REASON_refused}, /* a missing right, another schema than expected */
+	{"53200", ERROR_TRANSIENT, PG_MUCH, REASON_too_much}, /* out of memory */
+	{"53400", ERROR_TRANSIENT, PG_MUCH, REASON_too_much}, /* temp_file_limit */
+	{"53", ERROR_TRANSIENT, PG_PLAIN, REASON_resources},  /* disk full, too many connections */
+	{"54", ERROR_POISON, PG_PLAIN, REASON_limit},         /* longer than an index takes */
+	{"55P03", ERROR_TRANSIENT, PG_PASSES, REASON_locked}, /* lock_timeout */
 	{"57014", ERROR_TRANSIENT, PG_SLOW,
-		"timeout"}, /* statement_timeout, or somebody cancelled it */
-	{"57", ERROR_TRANSIENT, PG_PASSES, "shutdown"}, /* stopped, restarted, cancelled */
-	{"58", ERROR_TRANSIENT, PG_PLAIN, "server_io"},
-	{"P0", ERROR_POISON, PG_PLAIN, "constraint"},            /* RAISE in a trigger */
-	{"OC001", ERROR_POISON, PG_PLAIN, "partition_detached"}, /* ensure_partition() */
-	{"OC002", ERROR_ROUTE, PG_PLAIN, "partition_detached"},  /* check_attached() */
-	{"OC003", ERROR_TRANSIENT, PG_PLAIN, "rows_wait"},       /* forbid_loading() */
-	{"", ERROR_TRANSIENT, PG_OTHER, "unexpected"},
+		REASON_timeout}, /* statement_timeout, or somebody cancelled it */
+	{"57", ERROR_TRANSIENT, PG_PASSES, REASON_shutdown}, /* stopped, restarted, cancelled */
+	{"58", ERROR_TRANSIENT, PG_PLAIN, REASON_server_io},
+	{"P0", ERROR_POISON, PG_PLAIN, REASON_constraint},            /* RAISE in a trigger */
+	{"OC001", ERROR_POISON, PG_PLAIN, REASON_partition_detached}, /* ensure_partition() */
+	{"OC002", ERROR_ROUTE, PG_PLAIN, REASON_partition_detached},  /* check_attached() */
+	{"OC003", ERROR_TRANSIENT, PG_PLAIN, REASON_rows_wait},       /* forbid_loading() */
+	{"", ERROR_TRANSIENT, PG_OTHER, REASON_unexpected},
 };
 
 /*
@@ -116,7 +118,8 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
 
 	if (state == NULL || primary == NULL) {
-		error_set(err, ERROR_TRANSIENT, "connection", "%s", PQresultErrorMessage(result));
+		error_set(err, ERROR_TRANSIENT, REASON_connection, "%s",
+			PQresultErrorMessage(result));
 		if (err != NULL)
 			err->message[strcspn(err->message, "\n")] = '\0';
 		return false;
@@ -124,7 +127,7 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 	error_set(err,
 		pg_error_kind(state, constraint != NULL && *constraint != '\0',
 			table != NULL && *table != '\0'),
-		pg_class_of(state)->reason, "%s%s%s%s%.100s", primary, detail ? ": " : "",
+		pg_class_of(state)->code, "%s%s%s%s%.100s", primary, detail ? ": " : "",
 		detail ? detail : "", context ? "; " : "", context ? context : "");
 	if (err != NULL) {
 		memcpy(err->sqlstate, state, 5);
@@ -137,7 +140,7 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 
 bool pg_error_from_connection(struct error *err, const PGconn *conn)
 {
-	error_set(err, ERROR_TRANSIENT, "connection", "%s", PQerrorMessage(conn));
+	error_set(err, ERROR_TRANSIENT, REASON_connection, "%s", PQerrorMessage(conn));
 	if (err != NULL) {
 		size_t size = strlen(err->message);
 
@@ -167,7 +170,7 @@ bool pg_error_from_verbose(struct error *err, const char *message)
 
 	if (state == NULL) {
 		/* Of a server that listens on several addresses each has a line of its own. */
-		error_set(err, ERROR_TRANSIENT, "connection", "%.*s",
+		error_set(err, ERROR_TRANSIENT, REASON_connection, "%.*s",
 			(int)(strlen(message) -
 				(message[0] != '\0' && message[strlen(message) - 1] == '\n')),
 			message);
@@ -175,7 +178,7 @@ bool pg_error_from_verbose(struct error *err, const char *message)
 	}
 	memcpy(code, state, 5);
 	code[5] = '\0';
-	error_set(err, pg_error_kind(code, false, false), pg_class_of(code)->reason, "%.*s",
+	error_set(err, pg_error_kind(code, false, false), pg_class_of(code)->code, "%.*s",
 		(int)strcspn(state + 7, "\n"), state + 7);
 	if (err != NULL) {
 		memcpy(err->sqlstate, code, sizeof(code));
@@ -243,7 +246,7 @@ bool pg_error_may_be_the_server(const struct error *err)
 	if ((err->kind != ERROR_TRANSIENT && err->kind != ERROR_REFUSED) ||
 		pg_error_is_duplicate(err) || pg_error_may_be_a_row(err))
 		return false;
-	return err->sqlstate[0] != '\0' || strcmp(err->reason, "connection") == 0;
+	return err->sqlstate[0] != '\0' || error_about(err) == ABOUT_CONNECTION;
 }
 
 bool pg_error_is_refusal(const struct error *err)
@@ -272,7 +275,7 @@ bool pg_error_is_access(const struct error *err)
 	static const char *const states[] = {"42501", "08", "57"};
 
 	return pg_error_is_one_of(err, states, sizeof(states) / sizeof(*states)) ||
-	       strcmp(err->reason, "connection") == 0;
+	       error_about(err) == ABOUT_CONNECTION;
 }
 
 bool pg_error_is_needed(const struct error *err)

@@ -216,7 +216,7 @@ static bool pool_none(struct pg_pool *p, bool refused, struct error *err)
 		*err = p->last_error;
 		return error_prefix(err, "could not connect to PostgreSQL");
 	}
-	error_set(err, ERROR_TRANSIENT, "pool_exhausted",
+	error_set(err, ERROR_TRANSIENT, REASON_pool_exhausted,
 		"no connection became free in time: all %zu are busy", p->places_count);
 	return error_hint(err, "pool_max_conns, or statements that take too long");
 }
@@ -397,7 +397,7 @@ bool pg_pool_open(struct pg_pool **out, const struct pg_pool_options *options, s
 		return false;
 	p = calloc(1, sizeof(*p) + count * sizeof(p->places[0]));
 	if (p == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	p->options = *options;
 	p->places_count = count;
 	p->last = &p->first;
@@ -411,12 +411,12 @@ bool pg_pool_open(struct pg_pool **out, const struct pg_pool_options *options, s
 	pthread_cond_init(&p->keeper_wake, &p->monotonic);
 	p->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->cancel_fd < 0) {
-		error_set_errno(err, ERROR_FATAL, "resources", "could not make an eventfd");
+		error_set_errno(err, ERROR_FATAL, REASON_resources, "could not make an eventfd");
 		pool_free(p);
 		return false;
 	}
 	if (pthread_create(&p->keeper, NULL, pool_keep, p) != 0) {
-		error_set(err, ERROR_FATAL, "resources", "could not start a thread");
+		error_set(err, ERROR_FATAL, REASON_resources, "could not start a thread");
 		pool_free(p);
 		return false;
 	}

@@ -34,7 +34,7 @@ static bool pooler_on_pid(void *context, const PGresult *result, int number, str
 
 	(void)number;
 	if (PQntuples(result) != 1)
-		return error_set(err, ERROR_TRANSIENT, "unexpected", "no process id");
+		return error_set(err, ERROR_TRANSIENT, REASON_unexpected, "no process id");
 	p->pid = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10);
 	snprintf(p->process, sizeof(p->process), "%s", PQgetvalue(result, 0, 1));
 	return true;
@@ -70,7 +70,7 @@ static void pooler_broke(struct pg_pooler *p)
 {
 	struct error err;
 
-	error_set(&err, ERROR_TRANSIENT, "connection",
+	error_set(&err, ERROR_TRANSIENT, REASON_connection,
 		"the connection broke while it was looked at");
 	pooler_done(p, &err);
 }
@@ -144,7 +144,7 @@ bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop, const struct pg
 	struct pg_options own = *options;
 
 	if (p == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	own.bare = true;
 	if (own.connect_timeout_us > POOLER_CONNECT_US_MAX)
 		own.connect_timeout_us = POOLER_CONNECT_US_MAX;

@@ -199,7 +199,8 @@ static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 
 	(void)loop;
 	(void)events;
-	error_set(&err, ERROR_TRANSIENT, s->state == SESSION_RUNNING ? "timeout" : "connection",
+	error_set(&err, ERROR_TRANSIENT,
+		s->state == SESSION_RUNNING ? REASON_timeout : REASON_connection,
 		"no answer from PostgreSQL in time");
 	err.slow = true;
 	session_lost(s, s->conn == NULL ? NULL : &err);
@@ -585,7 +586,7 @@ bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct 
 	struct pg_session *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	s->loop = loop;
 	s->options = *options;
 	s->events = events;

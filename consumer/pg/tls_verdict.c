@@ -143,8 +143,7 @@ void pg_tls_note(struct error *err)
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
 		if (strstr(err->message, words[i]) == NULL)
 			continue;
-		err->kind = ERROR_REFUSED;
-		err->reason = "refused";
+		error_becomes(err, ERROR_REFUSED, REASON_refused);
 		error_needs_person(err);
 		error_hint(err, "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert and "
 				"ssl_key, and the server's certificate");
@@ -175,7 +174,7 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 	(void)close(fd);
 	if (v.result == X509_V_OK)
 		return;
-	error_set(err, ERROR_REFUSED, "refused",
+	error_set(err, ERROR_REFUSED, REASON_refused,
 		"the certificate of PostgreSQL at \"%s\" is refused: %s", PQhost(conn), v.text);
 	error_hint(err, "checked against \"%s\" (sslrootcert)", ca_file);
 	error_needs_person(err);

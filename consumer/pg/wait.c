@@ -45,10 +45,10 @@ static bool wait_failed(PGconn *conn, enum wait_end end, const char *late, struc
 {
 	switch (end) {
 	case WAIT_LATE:
-		error_set(err, ERROR_TRANSIENT, "timeout", "%s", late);
+		error_set(err, ERROR_TRANSIENT, REASON_timeout, "%s", late);
 		return error_took_too_long(err);
 	case WAIT_CANCELLED:
-		return error_set(err, ERROR_TRANSIENT, "connection", "closing");
+		return error_set(err, ERROR_TRANSIENT, REASON_connection, "closing");
 	case WAIT_READY:
 	case WAIT_FAILED:
 		break;

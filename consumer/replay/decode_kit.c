@@ -11,7 +11,7 @@ bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct
 	if (!row_maker_open(&kit->maker, config, DECODE_KIT_BYTES_MAX, err))
 		return false;
 	if (!arena_init(&kit->arena, DECODE_KIT_ARENA_BYTES, DECODE_KIT_USED_BYTES))
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	return true;
 }
 

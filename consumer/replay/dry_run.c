@@ -52,7 +52,7 @@ static bool dry_record(struct dry_run *d, const struct record *r, struct error *
 
 	d->out->records++;
 	if ((r->flags & RECORD_OVERSIZED) != 0 || (int64_t)r->payload.size > d->message_bytes_max) {
-		error_set(err, ERROR_POISON, "oversized", "over mqtt.message_bytes_max");
+		error_set(err, ERROR_POISON, REASON_oversized, "over mqtt.message_bytes_max");
 		(void)decode_common(d->kit.maker.decoder, &input, &d->kit.arena, &m, NULL);
 		dry_dead_letter(d, &m, err);
 		return true;

@@ -40,7 +40,7 @@ static bool job_cut(struct replay_job *job, struct arena *arena, struct record *
 		return true;
 	}
 	return replay_source_seek(job->source, r->seq - 1, err) &&
-	       error_set(err, ERROR_FULL, "arena_full", "no room for a record");
+	       error_set(err, ERROR_FULL, REASON_arena_full, "no room for a record");
 }
 
 static enum log_next job_next(void *context, struct arena *arena, struct record *out,
@@ -129,7 +129,7 @@ static bool job_store(struct replay_job *job, struct error *err)
 	bool bulk = request->csv == NULL && !request->no_bulk;
 	struct feed_options options = {.pipeline = {.client_id = REPLAY_CLIENT_ID,
 					       .filter = &request->filter,
-					       .gaps_only = request->csv != NULL,
+					       .missing_only = request->csv != NULL,
 					       .loads = bulk ? &job->report.loads : NULL},
 		.rate = request->rate > 0 ? (request->rate - 1) / job->of + 1 : 0,
 		.on_progress = job_on_progress,
@@ -139,7 +139,7 @@ static bool job_store(struct replay_job *job, struct error *err)
 	bool ok;
 
 	if (metrics == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	config.batch_messages_max *= REPLAY_BATCH_FACTOR;
 	config.batch_bytes_max *= REPLAY_BATCH_FACTOR;
 	ok = feed_log(&config, job->pg, &log, &options, metrics, err);

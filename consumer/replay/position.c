@@ -84,7 +84,7 @@ static bool position_asked(struct replay_job *job, struct error *err)
 	char text[128];
 
 	if (digest == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	asked_add(digest, "ocpp-persister replay 2");
 	snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 " %d %" PRId64, f->from_us, f->to_us,
 		job->request.csv != NULL, c->mqtt_message_bytes_max);
@@ -305,11 +305,12 @@ bool replay_position_find(struct replay_job *job, struct error *err)
 
 	if (f == NULL || !arena_init(&f->arena, POSITION_ARENA_BYTES, 0)) {
 		free(f);
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	f->job = job;
 	if (!uuid_new(identity)) {
-		ok = error_set_errno(err, ERROR_FATAL, "random", "could not make a random number");
+		ok = error_set_errno(err, ERROR_FATAL, REASON_random,
+			"could not make a random number");
 	} else {
 		uuid_format(identity, f->identity);
 		ok = position_asked(job, err) && position_connect(job->pg, &f->conn, err) &&
@@ -355,7 +356,7 @@ bool replay_position_settle(struct replay_job *job, struct error *err)
 	PQclear(result);
 	if (whole)
 		return true;
-	error_set(err, ERROR_FATAL, "replay_not_whole",
+	error_set(err, ERROR_FATAL, REASON_replay_not_whole,
 		"what the database claimed are not the %" PRIu64 " messages that were read",
 		job->seq);
 	return error_hint(err,

@@ -106,7 +106,7 @@ static void publishing_on_signal(int number)
 
 static bool publishing_is_stopped(struct error *err)
 {
-	return publishing_stop != 0 && !error_set(err, ERROR_STOPPED, "stopped",
+	return publishing_stop != 0 && !error_set(err, ERROR_STOPPED, REASON_stopped,
 					       "stopped by signal %d", (int)publishing_stop);
 }
 
@@ -179,7 +179,7 @@ static bool publishing_open(struct publishing *p, const struct config *c, struct
 	p->broker.urls_count = 1;
 	p->broker.client_id = p->client_id;
 	if (!uuid_new(&id))
-		return error_set(err, ERROR_FATAL, "random", "could not make a client id");
+		return error_set(err, ERROR_FATAL, REASON_random, "could not make a client id");
 	uuid_format(&id, uuid);
 	snprintf(p->client_id, sizeof(p->client_id), "ocpp-persister-replay-%s", uuid);
 	sigaction(SIGINT, &action, NULL);

@@ -81,10 +81,10 @@ static void replay_reap(struct replay *replay, const pid_t *children, size_t sta
 		if (r->over)
 			continue;
 		if (i < started)
-			r->ok = error_set(&r->failure, ERROR_FATAL, "job",
+			r->ok = error_set(&r->failure, ERROR_FATAL, REASON_job,
 				"job %zu ended with status %d", i + 1, status);
 		else
-			r->ok = error_set(&r->failure, ERROR_FATAL, "job",
+			r->ok = error_set(&r->failure, ERROR_FATAL, REASON_job,
 				"could not start job %zu", i + 1);
 	}
 }
@@ -95,7 +95,7 @@ static bool replay_fork(struct replay *replay, struct replay_job *jobs, struct e
 	size_t started = 0;
 
 	if (pipe(replay->pipe_fds) != 0)
-		return error_set_errno(err, ERROR_FATAL, "pipe", "could not make a pipe");
+		return error_set_errno(err, ERROR_FATAL, REASON_pipe, "could not make a pipe");
 	for (; started < replay->reports->count; started++) {
 		children[started] = replay_start(replay, &jobs[started]);
 		if (children[started] < 0)
@@ -161,7 +161,7 @@ bool replay_run(const struct config *config, const struct pg_options *pg,
 		.bytes = request->files.bytes,
 		.begun_us = clock_mono_us()};
 	jobs = calloc(count, sizeof(*jobs));
-	ok = jobs != NULL || error_set(err, ERROR_FATAL, "memory", "out of memory");
+	ok = jobs != NULL || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	for (size_t i = 0; ok && i < count; i++) {
 		jobs[i] = (struct replay_job){.config = config,
 			.pg = pg,
@@ -172,7 +172,7 @@ bool replay_run(const struct config *config, const struct pg_options *pg,
 			.send = replay_take,
 			.context = &replay};
 		if (!replay_share(&request->files, &jobs[i]))
-			ok = error_set(err, ERROR_FATAL, "memory", "out of memory");
+			ok = error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	if (ok)
 		jobs[0].report.loads.tables = replay_attach_left(pg);

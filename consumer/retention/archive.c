@@ -33,12 +33,13 @@ bool archive_check_dir(const char *dir, struct error *err)
 	struct stat status;
 
 	if (stat(dir, &status) != 0)
-		return error_set_errno(err, ERROR_FATAL, "file", "could not open the folder \"%s\"",
-			dir);
+		return error_set_errno(err, ERROR_FATAL, REASON_file,
+			"could not open the folder \"%s\"", dir);
 	if (!S_ISDIR(status.st_mode))
-		return error_set(err, ERROR_FATAL, "file", "\"%s\" is no folder", dir);
+		return error_set(err, ERROR_FATAL, REASON_file, "\"%s\" is no folder", dir);
 	if (access(dir, W_OK | X_OK) != 0)
-		return error_set_errno(err, ERROR_FATAL, "file", "could not write to \"%s\"", dir);
+		return error_set_errno(err, ERROR_FATAL, REASON_file, "could not write to \"%s\"",
+			dir);
 	return true;
 }
 
@@ -49,7 +50,7 @@ static char *archive_text(const PGresult *r, int column, struct error *err)
 	char *text = strdup(PQgetvalue(r, 0, column));
 
 	if (text == NULL)
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	return text;
 }
 
@@ -78,11 +79,11 @@ static bool archive_add_column(struct archive *a, const char *name, const char *
 	struct part_column *c = &a->header.columns[a->header.columns_count];
 
 	if (a->header.columns_count == PART_COLUMNS_MAX)
-		return error_set(err, ERROR_FATAL, "file", "table \"%s\" has too many columns",
+		return error_set(err, ERROR_FATAL, REASON_file, "table \"%s\" has too many columns",
 			a->request->retired);
 	if (strpbrk(name, "\t\n") != NULL || strpbrk(type, "\t\n") != NULL ||
 		strlen(type) >= sizeof(c->type))
-		return error_set(err, ERROR_FATAL, "file",
+		return error_set(err, ERROR_FATAL, REASON_file,
 			"column \"%s\" of table \"%s\" has a name or a type that a partition file "
 			"cannot hold",
 			name, a->request->retired);
@@ -138,7 +139,7 @@ static bool archive_open_temporary(struct archive *a, struct error *err)
 
 	if (snprintf(a->temporary, sizeof(a->temporary), "%s/.%s.copy.zst.tmp", a->request->dir,
 		    a->header.name) >= (int)sizeof(a->temporary) - ARCHIVE_SUFFIX_BYTES)
-		return error_set(err, ERROR_FATAL, "file", "folder name \"%.64s\" is too long",
+		return error_set(err, ERROR_FATAL, REASON_file, "folder name \"%.64s\" is too long",
 			a->request->dir);
 	a->fd = fs_open(a->temporary, FS_LOCK, err);
 	if (a->fd < 0)
@@ -146,7 +147,7 @@ static bool archive_open_temporary(struct archive *a, struct error *err)
 	if (flock(a->fd, LOCK_EX | LOCK_NB) == 0 && fstat(a->fd, &opened) == 0 &&
 		stat(a->temporary, &by_name) == 0 && by_name.st_ino == opened.st_ino)
 		return fs_truncate(a->fd, 0, a->temporary, err);
-	error_set(err, ERROR_FATAL, "file", "another process is writing \"%s\"", a->temporary);
+	error_set(err, ERROR_FATAL, REASON_file, "another process is writing \"%s\"", a->temporary);
 	return error_hint(err, "two databases need two folders");
 }
 
@@ -189,8 +190,8 @@ static bool archive_place(struct archive *a, struct archive_result *out, struct 
 		out->found = true;
 		return fs_unlink(a->temporary, err) && fs_sync_dir(a->request->dir, err);
 	}
-	return error_set(err, ERROR_FATAL, "file", "\"%s\" and all names with a number are taken",
-		out->path);
+	return error_set(err, ERROR_FATAL, REASON_file,
+		"\"%s\" and all names with a number are taken", out->path);
 }
 
 /* From the disk, where the kernel lets go of what it has in memory. */
@@ -204,8 +205,8 @@ static bool archive_read_back(const struct archive *a, struct error *err)
 	if (found.rows == a->trailer.rows && found.other_rows == a->trailer.other_rows &&
 		memcmp(found.sha256, a->trailer.sha256, SHA256_BYTES) == 0)
 		return true;
-	return error_set(err, ERROR_DAMAGED, "file", "\"%s\" does not hold what was written to it",
-		a->temporary);
+	return error_set(err, ERROR_DAMAGED, REASON_file,
+		"\"%s\" does not hold what was written to it", a->temporary);
 }
 
 /* ---- the rows ---- */
@@ -289,7 +290,7 @@ bool archive_partition(const struct archive_request *request, struct archive_res
 
 	*out = (struct archive_result){.rows = 0};
 	if (a == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	a->request = request;
 	a->fd = -1;
 	ok = archive_in_transaction(a, err) && archive_read_back(a, err);

@@ -28,8 +28,8 @@ struct part_reader {
 
 static bool reader_damaged(const struct part_reader *r, struct error *err, const char *why)
 {
-	error_set(err, ERROR_DAMAGED, "file", "\"%s\" is damaged at byte %" PRId64 ": %s", r->path,
-		r->offset, why);
+	error_set(err, ERROR_DAMAGED, REASON_file, "\"%s\" is damaged at byte %" PRId64 ": %s",
+		r->path, r->offset, why);
 	if (err != NULL)
 		err->offset = r->offset;
 	return false;
@@ -82,7 +82,7 @@ static bool note_begins(struct slice *text, const char *line)
 
 static bool reader_foreign(const struct part_reader *r, struct error *err)
 {
-	error_set(err, ERROR_FOREIGN, "file",
+	error_set(err, ERROR_FOREIGN, REASON_file,
 		"\"%s\" has a version of partition files that is not known here", r->path);
 	return error_hint(err, "a newer ocpp-persister wrote it: use that to read it");
 }
@@ -96,7 +96,7 @@ static bool reader_header(struct part_reader *r, struct error *err)
 	if (!reader_load(r, READER_PACKED_BYTES, &got, err))
 		return false;
 	if (got < PART_MAGIC_BYTES || !part_is(r->in)) {
-		error_set(err, ERROR_FOREIGN, "file", "\"%s\" is no partition file", r->path);
+		error_set(err, ERROR_FOREIGN, REASON_file, "\"%s\" is no partition file", r->path);
 		return error_hint(err, "`partitions archive` writes them");
 	}
 	/* What else may have changed with the version nobody knows, so that is asked first. */
@@ -148,7 +148,7 @@ static bool reader_make(struct part_reader *r, struct error *err)
 	r->in = malloc(READER_PACKED_BYTES);
 	r->unpacked = malloc(PART_FRAME_BYTES);
 	if (r->zstd == NULL || r->sha256 == NULL || r->in == NULL || r->unpacked == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	r->size = fs_size(r->fd, r->path, err);
 	return r->size >= 0;
 }
@@ -162,7 +162,7 @@ bool part_reader_open(struct part_reader **out, int fd, const char *path, struct
 	struct part_reader *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	r->fd = fd;
 	r->path = path;
 	if (!reader_make(r, err) || !reader_header(r, err)) {

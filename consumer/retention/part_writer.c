@@ -27,7 +27,7 @@ struct part_writer {
 
 static bool writer_memory(struct error *err)
 {
-	return error_set(err, ERROR_FATAL, "memory", "out of memory writing a partition file");
+	return error_set(err, ERROR_FATAL, REASON_memory, "out of memory writing a partition file");
 }
 
 static bool writer_write(struct part_writer *w, const uint8_t *bytes, size_t size,
@@ -143,7 +143,7 @@ bool part_writer_add_other(struct part_writer *w, struct slice line, struct erro
 	if (line.size > note_room(w) && !part_writer_end_other(w, err))
 		return false;
 	if (line.size > note_room(w))
-		return error_set(err, ERROR_FATAL, "file",
+		return error_set(err, ERROR_FATAL, REASON_file,
 			"a row of %zu bytes does not fit into \"%s\"", line.size, w->path);
 	memcpy(note_text(w) + w->text_size, line.data, line.size);
 	w->text_size += line.size;
@@ -162,8 +162,8 @@ static bool writer_pack(struct part_writer *w, struct error *err)
 	packed = ZSTD_compress2(w->zstd, w->packed, ZSTD_COMPRESSBOUND(PART_FRAME_BYTES), w->in,
 		w->in_size);
 	if (ZSTD_isError(packed))
-		return error_set(err, ERROR_FATAL, "zstd", "could not pack \"%s\": %s", w->path,
-			ZSTD_getErrorName(packed));
+		return error_set(err, ERROR_FATAL, REASON_zstd, "could not pack \"%s\": %s",
+			w->path, ZSTD_getErrorName(packed));
 	sha256_add(w->sha256, w->in, w->in_size);
 	w->trailer.bytes += (int64_t)w->in_size;
 	w->in_size = 0;

@@ -88,13 +88,13 @@ static bool restore_check_schema(struct restore *s, struct error *err)
 	known = PQntuples(r) == 1 && *PQgetvalue(r, 0, 1) == 't';
 	PQclear(r);
 	if (version < s->header->schema_version) {
-		error_set(err, ERROR_OUTDATED, "schema_behind",
+		error_set(err, ERROR_OUTDATED, REASON_schema_behind,
 			"\"%s\" was written with version %" PRId64
 			" of the schema, and this one is at version %" PRId64,
 			s->path, s->header->schema_version, version);
 		return error_hint(err, "`ocpp-persister migrate up` brings it up to date");
 	}
-	return known || error_set(err, ERROR_FOREIGN, "no_table",
+	return known || error_set(err, ERROR_FOREIGN, REASON_no_table,
 				"\"%s\" is of table \"%s\", which is not partitioned by time here",
 				s->path, s->header->table);
 }
@@ -106,7 +106,7 @@ static bool restore_check_columns(struct restore *s, const char *const *params, 
 	bool fits = r != NULL && PQntuples(r) == 0;
 
 	if (r != NULL && !fits) {
-		error_set(err, ERROR_FOREIGN, "file", "\"%s\" does not fit: %s", s->path,
+		error_set(err, ERROR_FOREIGN, REASON_file, "\"%s\" does not fit: %s", s->path,
 			PQgetvalue(r, 0, 0));
 		error_hint(err,
 			"unpack it with zstd -d and COPY it into a table with the columns that its "
@@ -123,7 +123,8 @@ static bool restore_prepare(struct restore *s, const char *const *params, struct
 
 	for (int i = 0; ok && i < SQL_COUNT; i++) {
 		s->sql[i] = strdup(PQgetvalue(r, 0, i));
-		ok = s->sql[i] != NULL || error_set(err, ERROR_FATAL, "memory", "out of memory");
+		ok = s->sql[i] != NULL ||
+		     error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	PQclear(r);
 	return ok && pg_exec(s->conn, s->sql[SQL_CREATE], err);
@@ -211,7 +212,7 @@ static bool other_agrees(struct restore *s, struct error *err)
 	bool ok = r != NULL;
 
 	if (ok && PQntuples(r) > 0)
-		ok = error_set(err, ERROR_FATAL, "layout_differs",
+		ok = error_set(err, ERROR_FATAL, REASON_layout_differs,
 			"layout %s of \"%s\" is another one here", PQgetvalue(r, 0, 0), s->path);
 	PQclear(r);
 	return ok && pg_exec(s->conn, "TRUNCATE pg_temp.restored_layouts", err);
@@ -224,13 +225,13 @@ static bool restore_other(struct restore *s, const struct part_piece *piece, str
 	bool ok;
 
 	if (strcmp(piece->table, "meter_value_layouts") != 0)
-		return error_set(err, ERROR_FOREIGN, "file",
+		return error_set(err, ERROR_FOREIGN, REASON_file,
 			"\"%s\" has rows of table \"%s\", which are not known here", s->path,
 			piece->table);
 	r = retention_query(s->conn, "restore_layouts.sql", 1, params, err);
 	ok = r != NULL;
 	if (ok && *PQgetvalue(r, 0, 1) != 't')
-		ok = error_set(err, ERROR_FOREIGN, "file",
+		ok = error_set(err, ERROR_FOREIGN, REASON_file,
 			"\"%s\" does not fit: its layouts have columns that meter_value_layouts "
 			"does not have",
 			s->path);
@@ -303,7 +304,7 @@ static bool restore_rows(struct restore *s, struct slice bytes, struct error *er
 		size_t passed = copy_walk_step(&s->walk, bytes, &why);
 
 		if (passed == 0)
-			return error_set(err, ERROR_DAMAGED, "file", "\"%s\" is damaged: %s",
+			return error_set(err, ERROR_DAMAGED, REASON_file, "\"%s\" is damaged: %s",
 				s->path, why);
 		if (!in_header && !rows_step(s, slice_of(bytes.data, passed), err))
 			return false;
@@ -355,7 +356,7 @@ static bool restore_with(struct restore *s, struct part_reader *reader, struct e
 			     "pg_temp.restored_layouts",
 			     err);
 	} else {
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	free(names);
 	free(types);
@@ -373,7 +374,7 @@ static bool restore_check_open(int fd, const char *path, struct restore_result *
 
 	*out = (struct restore_result){.rows = 0};
 	if (header == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	ok = part_check(fd, path, header, &trailer, err);
 	if (ok) {
 		memcpy(out->table, header->table, sizeof(out->table));

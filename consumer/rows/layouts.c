@@ -30,11 +30,11 @@ bool layouts_new(struct layouts **out, uint32_t per_station_max, struct error *e
 	struct uuid random;
 
 	if (l == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	l->per_station_max = per_station_max;
 	if (!uuid_new(&random)) {
 		free(l);
-		return error_set_errno(err, ERROR_FATAL, "random",
+		return error_set_errno(err, ERROR_FATAL, REASON_random,
 			"could not make a random number");
 	}
 	memcpy(&l->key, random.bytes, sizeof(l->key));

@@ -47,7 +47,7 @@ bool recent_calls_new(struct recent_calls **out, int64_t window_us, struct error
 	struct recent_calls *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	r->window_us = window_us;
 	r->watch = WATCH_AT_START;
 	for (size_t s = 0; s < CALLS_SETS; s++) {

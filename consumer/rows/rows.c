@@ -9,7 +9,7 @@ enum { FLAGS_NAMES_MAX = ROWS_INDEX_BYTES_MAX - 64 };
 
 static bool rows_full(struct error *err)
 {
-	return error_set(err, ERROR_FULL, "arena_full", "no room for the rows of a message");
+	return error_set(err, ERROR_FULL, REASON_arena_full, "no room for the rows of a message");
 }
 
 /* An answer that says nothing belongs to its call, which is stored. */
@@ -402,13 +402,13 @@ static bool rows_fact(struct rows_work *w, const struct schema_block *block)
 	if (id.size == 0 || slice_is_absent(cost))
 		return true;
 	t = transaction_new(w->arena, w->message->station, id);
-	waiting = rows_add(w, TABLE_told_costs);
+	waiting = rows_add(w, TABLE_reported_costs);
 	if (t == NULL || waiting == NULL)
 		return false;
 	for (int key = 0; key < KEY_COLUMNS; key++)
 		waiting->cells[key] = w->out->first->cells[key];
-	cell_set_text(waiting, TABLE_told_costs_transaction_id, id);
-	cell_set_text(waiting, TABLE_told_costs_total_cost, cost);
+	cell_set_text(waiting, TABLE_reported_costs_transaction_id, id);
+	cell_set_text(waiting, TABLE_reported_costs_total_cost, cost);
 	t->earliest_us = w->message->received_us;
 	transaction_add_cost(t, cost, w->message->received_us,
 		(uint64_t)w->out->first->cells[KEY_DIGEST].number);
@@ -473,7 +473,7 @@ static int64_t rows_value_flags(const struct row *row)
  * Flags of the meter values of a message that is no event, for the transaction that they name.
  * Nothing for most: they have none. Longer names are of no transaction (rows_limits.c).
  */
-static bool rows_told_flags(struct rows_work *w)
+static bool rows_reported_flags(struct rows_work *w)
 {
 	struct row *values = w->out->first;
 	struct slice id = cell_text(values, TABLE_meter_values_transaction_id);
@@ -485,18 +485,18 @@ static bool rows_told_flags(struct rows_work *w)
 		int64_t at_us =
 			row_is_undated(v) ? w->message->received_us : v->cells[KEY_TIME].number;
 		struct transaction *t;
-		struct row *told;
+		struct row *reported;
 
 		if (flags == 0)
 			continue;
 		t = transaction_new_flags(w->arena, w->message->station, id, flags, at_us);
-		told = rows_add(w, TABLE_told_flags);
-		if (t == NULL || told == NULL)
+		reported = rows_add(w, TABLE_reported_flags);
+		if (t == NULL || reported == NULL)
 			return false;
-		cell_set_text(told, TABLE_told_flags_transaction_id, id);
-		cell_set_number(told, TABLE_told_flags_event_time, at_us);
-		told->cells[TABLE_told_flags_evse_id] = v->cells[KEY_EVSE];
-		cell_set_number(told, TABLE_told_flags_flags, flags);
+		cell_set_text(reported, TABLE_reported_flags_transaction_id, id);
+		cell_set_number(reported, TABLE_reported_flags_event_time, at_us);
+		reported->cells[TABLE_reported_flags_evse_id] = v->cells[KEY_EVSE];
+		cell_set_number(reported, TABLE_reported_flags_flags, flags);
 		if (w->out->transaction == NULL)
 			w->out->transaction = t;
 		else if (!transaction_merge(w->out->transaction, t, w->arena))
@@ -518,7 +518,7 @@ static bool rows_transaction(struct rows_work *w)
 			return rows_fact(w, &w->schema->blocks[i]);
 	}
 	if (event->table->id == TABLE_meter_values)
-		return rows_told_flags(w);
+		return rows_reported_flags(w);
 	if (event->table->id != TABLE_transaction_events)
 		return true;
 	id = cell_text(event, TABLE_transaction_events_transaction_id);

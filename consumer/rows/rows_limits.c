@@ -92,7 +92,7 @@ static bool limit_check(const struct row *row, struct error *err)
 			continue;
 		size = limit_entry_bytes(&limits[i], row);
 		if (size > ROWS_INDEX_BYTES_MAX)
-			return error_set(err, ERROR_POISON, "limit",
+			return error_set(err, ERROR_POISON, REASON_limit,
 				"%s would take %zu bytes in an index, which holds %d at most",
 				limits[i].what, size, ROWS_INDEX_BYTES_MAX);
 	}

@@ -57,10 +57,10 @@ static void sample_resolve(const struct meter *v, struct value *value, struct nu
 	text = sample_value(out);
 	/* Signed data may look like a number, but is not one. */
 	if (slice_is_absent(text) || sample_is_signed(out))
-		out->form = DECIMAL_NONE;
+		out->number_kind = DECIMAL_NONE;
 	else
-		out->form = decimal_parse(text, &number->decimal);
-	if (out->form != DECIMAL_NONE)
+		out->number_kind = decimal_parse(text, &number->decimal);
+	if (out->number_kind != DECIMAL_NONE)
 		number->text = text;
 }
 
@@ -195,11 +195,11 @@ static void meter_values(struct meter *v)
 
 		if (!slice_is_absent(sample_value(sample)))
 			value_mark_used(sample->parts[SAMPLE_VALUE]);
-		if (sample->form != DECIMAL_PLAIN)
+		if (sample->number_kind != DECIMAL_PLAIN)
 			v->has_raw = true;
 		if (sample_is_signed(sample))
 			rows_set_flag(v->row, FLAG_signed);
-		else if (sample->form == DECIMAL_NONE)
+		else if (sample->number_kind == DECIMAL_NONE)
 			rows_set_flag(v->row, FLAG_value_not_number);
 		if (sample_has_signed(sample)) {
 			value_mark_used(sample->parts[SAMPLE_SIGNED]);
@@ -246,7 +246,7 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 		const struct sample *sample = &v->samples[i];
 
 		text_put_char(&t, ',');
-		if (sample->form != DECIMAL_NONE)
+		if (sample->number_kind != DECIMAL_NONE)
 			value_put_canonical_decimal(&t, &sample->number->decimal);
 		else if (!slice_is_absent(sample_value(sample)))
 			text_put_json_string(&t, sample_value(sample));
@@ -313,7 +313,7 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 			    ? sample_is_energy_by_default(sample)
 			    : slice_equal_cstr(measurand, "Energy.Active.Import.Register")) ||
 		!slice_is_absent(value_text(sample->parts[SAMPLE_PHASE])) ||
-		sample->form == DECIMAL_NONE)
+		sample->number_kind == DECIMAL_NONE)
 		return no_text;
 	if (slice_is_absent(unit) || slice_equal_cstr(unit, "Wh"))
 		kilo = 0;
@@ -454,8 +454,8 @@ static bool meter_take_known(struct meter *v, const struct sequence *key, const 
 
 		sample->number = &v->numbers[i];
 		sample->number->text = v->list->items[i].members[known->values[i]].value.text;
-		sample->form = decimal_parse(sample->number->text, &sample->number->decimal);
-		if (sample->form != DECIMAL_PLAIN)
+		sample->number_kind = decimal_parse(sample->number->text, &sample->number->decimal);
+		if (sample->number_kind != DECIMAL_PLAIN)
 			return false;
 	}
 	v->layout_id = known->layout_id;

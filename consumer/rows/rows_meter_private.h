@@ -12,7 +12,7 @@
 struct sample {
 	struct value *value;
 	struct value *parts[SAMPLE_PARTS]; /* NULL = not stated */
-	enum decimal_form form;            /* of the text of SAMPLE_VALUE; NONE also if signed */
+	enum decimal_kind number_kind;     /* of the text of SAMPLE_VALUE; NONE also if signed */
 	struct numeric *number;            /* in the row; absent if NONE */
 };
 

@@ -38,7 +38,7 @@ static void raw_put_texts(const struct meter *v, struct text *t, bool *any)
 	for (uint32_t i = 0; i < v->samples_count; i++) {
 		struct slice text = sample_value(&v->samples[i]);
 
-		if (v->samples[i].form == DECIMAL_PLAIN || slice_is_absent(text))
+		if (v->samples[i].number_kind == DECIMAL_PLAIN || slice_is_absent(text))
 			continue;
 		raw_key(&s, i);
 		text_put_json_string(t, text);

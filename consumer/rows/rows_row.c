@@ -115,7 +115,7 @@ static struct rows_time rows_time(const struct message *m, struct value *v)
 	/* Our own clock may be wrong, too, and no partition takes such a time. */
 	bool dated = m->received_us >= TIME_FROM_US && m->received_us < TIME_TO_US;
 	struct rows_time t = {.us = dated ? m->received_us : TIME_UNDATED, .source = 'r'};
-	enum iso8601_form form = ISO8601_EXACT;
+	enum iso8601_kind kind = ISO8601_EXACT;
 	int64_t us = 0;
 
 	if (v == NULL || v->kind == VALUE_NULL)
@@ -125,17 +125,17 @@ static struct rows_time rows_time(const struct message *m, struct value *v)
 		us = v->time_us;
 	} else {
 		t.text = value_text(v);
-		form = v->kind == VALUE_STRING ? iso8601_parse(v->text, &us) : ISO8601_INVALID;
+		kind = v->kind == VALUE_STRING ? iso8601_parse(v->text, &us) : ISO8601_INVALID;
 	}
-	if (form == ISO8601_INVALID || us < TIME_FROM_US || us >= TIME_TO_US) {
+	if (kind == ISO8601_INVALID || us < TIME_FROM_US || us >= TIME_TO_US) {
 		t.us = TIME_UNDATED;
 		t.source = 'i';
 		t.flags = FLAG_time_invalid;
 		return t;
 	}
-	if (form == ISO8601_ZONELESS)
+	if (kind == ISO8601_ZONELESS)
 		t.flags |= FLAG_time_zoneless;
-	else if (form == ISO8601_ADJUSTED)
+	else if (kind == ISO8601_ADJUSTED)
 		t.flags |= FLAG_time_adjusted;
 	else
 		t.text = (struct slice){NULL, 0}; /* the instant says it all */

@@ -109,13 +109,13 @@ static bool store_set_cell(struct rows_work *w, struct cell *c, enum column_type
 
 static bool store_full(struct error *err)
 {
-	return error_set(err, ERROR_FULL, "arena_full", "no room for the rows of a message");
+	return error_set(err, ERROR_FULL, REASON_arena_full, "no room for the rows of a message");
 }
 
-static bool store_refuse(struct error *err, const char *what, struct slice name)
+/* How much of a name is shown, as a precision. */
+static int store_shown(struct slice name)
 {
-	return error_set(err, ERROR_POISON, "bad_row", "%s \"%.*s\"", what,
-		(int)(name.size > 60 ? 60 : name.size), (const char *)name.data);
+	return (int)(name.size > 60 ? 60 : name.size);
 }
 
 /* The fields that the message has, but for what says what it is. */
@@ -132,14 +132,19 @@ static bool store_take_fields(struct rows_work *w, const struct store_kind *kind
 		if (slice_equal_cstr(m->key, "op") || slice_equal_cstr(m->key, "entity"))
 			continue;
 		if (column < 0 || column == kind->deleted || column == kind->flags)
-			return store_refuse(err, "there is no field", m->key);
+			return error_set(err, ERROR_POISON, REASON_bad_row,
+				"there is no field \"%.*s\"", store_shown(m->key),
+				(const char *)m->key.data);
 		if (m->value.kind == VALUE_NULL)
 			continue;
-		if (!store_set_cell(w, &row->cells[column], row->table->columns[column].type,
+		if (store_set_cell(w, &row->cells[column], row->table->columns[column].type,
 			    &m->value, &full))
-			return full ? store_full(err)
-				    : store_refuse(err, "another kind of value is taken by",
-					      m->key);
+			continue;
+		if (full)
+			return store_full(err);
+		return error_set(err, ERROR_POISON, REASON_bad_row,
+			"field \"%.*s\" takes another kind of value", store_shown(m->key),
+			(const char *)m->key.data);
 	}
 	return true;
 }
@@ -177,7 +182,7 @@ static bool store_fill_certificate(struct arena *arena, struct row *row, struct 
 	if (!ocpp_certificate_hash((const char *)copy, text, err))
 		return false;
 	if (given.size > 0 && !slice_equal_cstr(given, text))
-		return error_set(err, ERROR_POISON, "bad_row",
+		return error_set(err, ERROR_POISON, REASON_bad_row,
 			"certificate_hash is not that of pem, which is %s", text);
 	hash = arena_copy(arena, slice_from_cstr(text));
 	cell_set_text(row, TABLE_store_certificate_certificate_hash, hash);
@@ -201,10 +206,10 @@ static bool store_check_keys(const struct store_kind *kind, const struct row *ro
 		const char *name = row->table->columns[i].name;
 
 		if (cell_text(row, i).size == 0)
-			return error_set(err, ERROR_POISON, "bad_row", "%s is missing", name);
+			return error_set(err, ERROR_POISON, REASON_bad_row, "%s is missing", name);
 		if (row->cells[i].text.size > STORE_KEY_BYTES_MAX)
-			return error_set(err, ERROR_POISON, "bad_row", "%s has more than %d bytes",
-				name, STORE_KEY_BYTES_MAX);
+			return error_set(err, ERROR_POISON, REASON_bad_row,
+				"%s has more than %d bytes", name, STORE_KEY_BYTES_MAX);
 	}
 	return true;
 }
@@ -229,7 +234,7 @@ static bool store_check_complete(const struct row *row, int last_updated, struct
 {
 	for (int i = 0; i < last_updated; i++) {
 		if (!row->cells[i].present && store_null(row->table->id, i) != STORE_NULLABLE)
-			return error_set(err, ERROR_POISON, "bad_row", "%s is missing",
+			return error_set(err, ERROR_POISON, REASON_bad_row, "%s is missing",
 				row->table->columns[i].name);
 	}
 	return true;
@@ -256,16 +261,16 @@ bool rows_store(struct rows_work *w, struct error *err)
 	struct row *row;
 
 	if (kind == NULL)
-		return error_set(err, ERROR_POISON, "unknown_entity",
+		return error_set(err, ERROR_POISON, REASON_unknown_entity,
 			"the topic names nothing that the store keeps: \"%.*s\"",
 			(int)(m->entity.size > 60 ? 60 : m->entity.size),
 			(const char *)m->entity.data);
 	if (m->text_replaced)
-		return error_set(err, ERROR_POISON, "bad_row",
+		return error_set(err, ERROR_POISON, REASON_bad_row,
 			"it has a text, a number or a key given twice that PostgreSQL cannot hold "
 			"as it is");
 	if (!deleted && !slice_equal_cstr(op, "set"))
-		return error_set(err, ERROR_POISON, "bad_row", "op is neither set nor delete");
+		return error_set(err, ERROR_POISON, REASON_bad_row, "op is neither set nor delete");
 	row = row_new(w->arena, kind->table);
 	if (row == NULL)
 		return store_full(err);

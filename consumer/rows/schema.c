@@ -42,7 +42,8 @@ static const char *const schema_sample_names[SAMPLE_PARTS] = {
 
 static bool schema_error(const struct schema_reader *r, struct error *err, const char *what)
 {
-	return error_set(err, ERROR_FATAL, "bad_schema", "%s:%d: %s", r->file->name, r->line, what);
+	return error_set(err, ERROR_FATAL, REASON_bad_schema, "%s:%d: %s", r->file->name, r->line,
+		what);
 }
 
 /* Separated by blanks; a # begins a comment. */
@@ -296,7 +297,7 @@ bool schemas_new(struct schemas **out, const struct embedded_file *files, size_t
 		s->messages = calloc(SCHEMA_MESSAGES_MAX, sizeof(*s->messages));
 	if (s == NULL || s->messages == NULL) {
 		schemas_free(&s);
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading schemas");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading schemas");
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (!schema_file(s, &files[i], err)) {

@@ -18,7 +18,7 @@ struct sequences {
 bool sequences_new(struct sequences **out, struct error *err)
 {
 	*out = calloc(1, sizeof(**out));
-	return *out != NULL || error_set(err, ERROR_FATAL, "memory", "out of memory");
+	return *out != NULL || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 }
 
 void sequences_free(struct sequences **sequences)

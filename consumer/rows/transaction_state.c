@@ -46,7 +46,7 @@ struct slice transaction_state_write(const struct transaction *t, struct arena *
 
 static bool state_error(const struct transaction *t, struct error *err)
 {
-	error_set(err, ERROR_FATAL, "bad_merge_state",
+	error_set(err, ERROR_FATAL, REASON_bad_merge_state,
 		"merge_state of transaction \"%.*s\" of station \"%.*s\" cannot be read",
 		SLICE_ARG(cell_text(t->row, TABLE_transactions_transaction_id)),
 		SLICE_ARG(cell_text(t->row, TABLE_transactions_charge_station_id)));
@@ -96,7 +96,7 @@ bool transaction_state_read(struct transaction *t, struct slice s, struct arena 
 		return state_error(t, err);
 	t->ranges = arena_alloc(arena, t->ranges_count * sizeof(*t->ranges));
 	if (t->ranges == NULL)
-		return error_set(err, ERROR_FULL, "arena_full", "no room for a transaction");
+		return error_set(err, ERROR_FULL, REASON_arena_full, "no room for a transaction");
 	for (uint32_t i = 0; i < t->ranges_count; i++, at += STATE_RANGE_BYTES)
 		t->ranges[i] = (struct seq_range){(int32_t)get_be32(at), (int32_t)get_be32(at + 4)};
 	return true;

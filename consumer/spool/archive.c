@@ -106,7 +106,7 @@ bool archive_table_read(int fd, const char *path, int64_t size, struct archive_t
 	entries = malloc((size_t)bytes);
 	table.frames = calloc(table.count, sizeof(*table.frames));
 	if (entries == NULL || table.frames == NULL) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"", path);
 		goto out;
 	}
 	if (fs_pread(fd, entries, (size_t)bytes, size - ARCHIVE_TABLE_FOOTER_BYTES - bytes, path,
@@ -140,7 +140,7 @@ static bool archive_first_frame(int fd, const char *path, struct archive_summary
 	size = ZSTD_findFrameCompressedSize(packed, (size_t)got);
 	unpacked = ZSTD_isError(size) ? size : ZSTD_decompress(page, sizeof(page), packed, size);
 	if (unpacked != sizeof(page))
-		return error_set(err, ERROR_DAMAGED, "spool_damaged",
+		return error_set(err, ERROR_DAMAGED, REASON_spool_damaged,
 			"the header of \"%s\" is damaged", path);
 	*out = (struct archive_summary){.offset = -1};
 	return segment_header_get(page, path, &out->header, err);

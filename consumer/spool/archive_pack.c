@@ -29,7 +29,7 @@ struct packer {
 
 static bool pack_memory(struct error *err)
 {
-	return error_set(err, ERROR_FATAL, "memory", "out of memory packing a segment");
+	return error_set(err, ERROR_FATAL, REASON_memory, "out of memory packing a segment");
 }
 
 static bool pack_write(struct packer *p, const uint8_t *bytes, size_t size, struct error *err)
@@ -70,12 +70,12 @@ static bool pack_range(struct packer *p, int64_t at, int64_t end, struct error *
 		if (got < 0)
 			return false;
 		if ((size_t)got < size)
-			return error_set(err, ERROR_DAMAGED, "spool_damaged",
+			return error_set(err, ERROR_DAMAGED, REASON_spool_damaged,
 				"\"%s\" became shorter while it was read", p->from_path);
 		packed = ZSTD_compress2(p->zstd, p->out, ZSTD_COMPRESSBOUND(ARCHIVE_FRAME_BYTES),
 			p->in, size);
 		if (ZSTD_isError(packed))
-			return error_set(err, ERROR_FATAL, "zstd", "could not pack \"%s\": %s",
+			return error_set(err, ERROR_FATAL, REASON_zstd, "could not pack \"%s\": %s",
 				p->from_path, ZSTD_getErrorName(packed));
 		if (!pack_write(p, p->out, packed, err) || !pack_count_frame(p, packed, size, err))
 			return false;
@@ -104,7 +104,7 @@ static bool pack_records(struct packer *p, struct segment_reader *reader, struct
 
 	while ((next = segment_reader_next(reader, UINT64_MAX, arena, &r, err)) == SEGMENT_RECORD) {
 		if (*p->stop)
-			return error_set(err, ERROR_STOPPED, "stopped", "packing was stopped");
+			return error_set(err, ERROR_STOPPED, REASON_stopped, "packing was stopped");
 		if (reader->offset - start > ARCHIVE_FRAME_BYTES && end > start) {
 			if (!pack_range(p, start, end, err))
 				return false;
@@ -120,7 +120,7 @@ static bool pack_records(struct packer *p, struct segment_reader *reader, struct
 	if (next == SEGMENT_ERROR)
 		return false;
 	if (reader->missing > 0)
-		return error_set(err, ERROR_DAMAGED, "spool_damaged", "\"%s\" is damaged",
+		return error_set(err, ERROR_DAMAGED, REASON_spool_damaged, "\"%s\" is damaged",
 			p->from_path);
 	s->bytes = end;
 	return pack_range(p, start, end, err);

@@ -42,7 +42,7 @@ static bool reader_make(struct archive_reader **out, const struct archive_table 
 	struct archive_reader *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	r->header = summary->header;
 	r->size = summary->bytes;
 	r->zstd = ZSTD_createDCtx();
@@ -50,7 +50,7 @@ static bool reader_make(struct archive_reader **out, const struct archive_table 
 	r->unpacked = malloc(ARCHIVE_FRAME_BYTES);
 	if (r->zstd == NULL || r->packed == NULL || r->unpacked == NULL) {
 		archive_reader_close(&r);
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	r->table = (struct archive_table){table->frames, table->count - 1};
 	*out = r;

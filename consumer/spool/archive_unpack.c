@@ -140,7 +140,7 @@ static bool unpack_header(struct unpacker *u, struct error *err)
 	uint8_t page[SEGMENT_HEADER_BYTES];
 
 	if (!u->summary.whole)
-		return u->header_read || error_set(err, ERROR_DAMAGED, "spool_damaged",
+		return u->header_read || error_set(err, ERROR_DAMAGED, REASON_spool_damaged,
 						 "the header of \"%s\" is damaged", u->from_path);
 	segment_header_put(&u->summary.header, page);
 	if (u->end < SEGMENT_HEADER_BYTES)
@@ -182,7 +182,8 @@ bool archive_unpack(int from, const char *from_path, int to, const char *to_path
 	if (ok)
 		ok = unpack_all(&u, err);
 	else
-		error_set(err, ERROR_FATAL, "memory", "out of memory unpacking \"%s\"", from_path);
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory unpacking \"%s\"",
+			from_path);
 	ZSTD_freeDCtx(u.zstd);
 	free(u.in);
 	free(u.out);

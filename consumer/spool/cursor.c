@@ -39,7 +39,7 @@ bool spool_cursor_open(struct spool_cursor **out, struct spool *spool, struct er
 	struct spool_cursor *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory opening the log");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory opening the log");
 	c->spool = spool;
 	c->fd = -1;
 	*out = c;
@@ -60,7 +60,7 @@ static bool cursor_is_beyond(uint64_t seq, uint64_t highest, struct error *err)
 {
 	if (seq <= highest)
 		return false;
-	error_set(err, ERROR_FATAL, "spool_behind",
+	error_set(err, ERROR_FATAL, REASON_spool_behind,
 		"the database has record %" PRIu64 " of this log, which ends at %" PRIu64, seq,
 		highest);
 	error_hint(err, CURSOR_COPIED_HINT);
@@ -100,7 +100,7 @@ static bool cursor_read_position(struct spool *s, const struct spool_segment *se
 	int fd;
 
 	if (!arena_init(&arena, CURSOR_PEEK_BYTES, 0))
-		return error_set(err, ERROR_FATAL, "memory", "out of memory reading the log");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading the log");
 	fd = spool_open_segment(s, segment, path, err);
 	ok = fd >= 0 && segment_reader_init(&reader, fd, path, err);
 	if (ok) {
@@ -169,7 +169,7 @@ bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, s
 		(!found && !cursor_read_position(s, &segment, at->seq, out, err)))
 		return false;
 	if (out->seq == at->seq ? position_differs(out, at) : cursor_is_elsewhere(out, at, here)) {
-		error_set(err, ERROR_FATAL, "spool_copied",
+		error_set(err, ERROR_FATAL, REASON_spool_copied,
 			"record %" PRIu64 " of this log is not the one that the database has: the "
 			"log is a copy, or was "
 			"restored to an earlier point",

@@ -30,8 +30,8 @@ static bool folder_add(struct folder *f, size_t *room, const struct folder_file 
 		*room = *room == 0 ? 64 : *room * 2;
 		grown = *room > FOLDER_FILES_MAX ? NULL : realloc(f->files, *room * sizeof(*grown));
 		if (grown == NULL)
-			return error_set(err, ERROR_FATAL, "memory", "too many files in \"%s\"",
-				f->dir);
+			return error_set(err, ERROR_FATAL, REASON_memory,
+				"too many files in \"%s\"", f->dir);
 		f->files = grown;
 	}
 	f->files[f->count++] = *file;
@@ -70,11 +70,13 @@ bool folder_list(struct folder *out, const char *dir, struct error *err)
 
 	*out = (struct folder){.dir = dir};
 	if (stream == NULL)
-		return error_set_errno(err, ERROR_ABSENT, "no_spool", "could not list \"%s\"", dir);
+		return error_set_errno(err, ERROR_ABSENT, REASON_no_spool, "could not list \"%s\"",
+			dir);
 	ok = folder_read(out, stream, err);
 	closedir(stream);
 	if (ok && out->count == 0)
-		ok = error_set(err, ERROR_ABSENT, "no_spool", "there is no log in \"%s\"", dir);
+		ok = error_set(err, ERROR_ABSENT, REASON_no_spool, "there is no log in \"%s\"",
+			dir);
 	if (!ok) {
 		folder_free(out);
 		return false;
@@ -115,7 +117,7 @@ static int folder_temporary(char path[static PATH_MAX], struct error *err)
 	snprintf(path, PATH_MAX, "%s/ocpp-persister.XXXXXX", dir != NULL ? dir : "/tmp");
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0) {
-		error_set_errno(err, ERROR_FATAL, "temporary", "could not make \"%s\"", path);
+		error_set_errno(err, ERROR_FATAL, REASON_temporary, "could not make \"%s\"", path);
 		error_hint(err, "TMPDIR says where it is; it takes one segment at a time");
 		return -1;
 	}
@@ -306,7 +308,7 @@ static bool folder_open_whole(struct folder_reader *r, const struct folder *f, s
 		return true;
 	case FOLDER_GONE:
 	case FOLDER_UNREADABLE:
-		return error_set(err, ERROR_ABSENT, "no_spool",
+		return error_set(err, ERROR_ABSENT, REASON_no_spool,
 			"\"%s/%s\" is gone or cannot be read", f->dir, f->files[i].name);
 	case FOLDER_FAILED:
 		break;
@@ -324,7 +326,7 @@ static bool folder_pass(const struct folder *f, size_t i, uint64_t seq, struct f
 	if (!folder_open_whole(&r, f, i, events, err))
 		return false;
 	ok = arena_init(&arena, FOLDER_ARENA_BYTES, 0) ||
-	     error_set(err, ERROR_FATAL, "memory", "out of memory reading the log");
+	     error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading the log");
 	if (ok) {
 		*out = r.reader.header.follows;
 		ok = segment_reader_pass(&r.reader, seq, &arena, out, &(int64_t){0}, err);

@@ -28,7 +28,8 @@ static bool segment_reader_begin(struct segment_reader *r, struct error *err)
 	if (got < 0)
 		return false;
 	if (got < SEGMENT_HEADER_BYTES)
-		return error_set(err, ERROR_DAMAGED, "spool_damaged", "\"%s\" is cut off", r->path);
+		return error_set(err, ERROR_DAMAGED, REASON_spool_damaged, "\"%s\" is cut off",
+			r->path);
 	if (!segment_header_get(header, r->path, &r->header, err))
 		return false;
 	r->last_seq = r->header.first_seq - 1;
@@ -73,7 +74,7 @@ static bool segment_reader_load(struct segment_reader *r, int64_t offset, size_t
 		size = (size_t)(r->size - offset);
 	bytes = arena_bytes(arena, size);
 	if (bytes == NULL)
-		return error_set(err, ERROR_FULL, "arena_full", "no room to read from \"%s\"",
+		return error_set(err, ERROR_FULL, REASON_arena_full, "no room to read from \"%s\"",
 			r->path);
 	got = segment_reader_pread(r, bytes, size, offset, err);
 	if (got < 0)
@@ -270,6 +271,6 @@ bool segment_reader_last(struct segment_reader *r, uint64_t seq, struct arena *a
 			return true;
 		to = from;
 	}
-	return error_set(err, ERROR_ABSENT, "spool_damaged",
+	return error_set(err, ERROR_ABSENT, REASON_spool_damaged,
 		"\"%s\" does not end with record %" PRIu64, r->path, seq);
 }

@@ -75,10 +75,10 @@ bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const cha
 
 	if (in[0] != 0x96 || in[1] != 0xce ||
 		(get_be32(in + 2) & 0xffffff00) != (SEGMENT_MAGIC & 0xffffff00))
-		return error_set(err, ERROR_DAMAGED, "spool_damaged",
+		return error_set(err, ERROR_DAMAGED, REASON_spool_damaged,
 			"\"%s\" does not begin like a segment of the log", path);
 	if (get_be32(in + 2) != SEGMENT_MAGIC) {
-		error_set(err, ERROR_FOREIGN, "spool_version",
+		error_set(err, ERROR_FOREIGN, REASON_spool_version,
 			"\"%s\" is of version %u of the log's format; this program knows version "
 			"%u",
 			path, in[5], (unsigned)(SEGMENT_MAGIC & 0xff));
@@ -91,7 +91,7 @@ bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const cha
 	h.begun_us = (int64_t)get_be64(in + 43);
 	segment_header_put(&h, expected);
 	if (memcmp(in, expected, SEGMENT_HEADER_USED) != 0)
-		return error_set(err, ERROR_DAMAGED, "spool_damaged",
+		return error_set(err, ERROR_DAMAGED, REASON_spool_damaged,
 			"the header of \"%s\" is damaged", path);
 	segment_counts_get(in + SEGMENT_HEADER_USED, &h.follows);
 	*out = h;

@@ -183,7 +183,7 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 	struct spool *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory opening the log");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory opening the log");
 	s->options = *options;
 	s->lock_fd = s->active_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
@@ -191,7 +191,7 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 	pthread_cond_init(&s->synced, NULL);
 	pthread_cond_init(&s->archiver_wake, NULL);
 	if (strlen(options->dir) >= sizeof(s->dir)) {
-		error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
+		error_set(err, ERROR_FATAL, REASON_bad_setting, "spool.dir is too long");
 		goto fail;
 	}
 	snprintf(s->dir, sizeof(s->dir), "%s", options->dir);
@@ -247,7 +247,8 @@ static bool spool_buffer_reserve(struct spool *s, size_t size, struct error *err
 		return true;
 	grown = realloc(s->buffer, size * 2);
 	if (grown == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory appending to the log");
+		return error_set(err, ERROR_FATAL, REASON_memory,
+			"out of memory appending to the log");
 	s->buffer = grown;
 	s->buffer_size = size * 2;
 	return true;
@@ -327,7 +328,7 @@ enum spool_append spool_append(struct spool *s, struct record *r, bool durable, 
 	size_t size = record_bytes(r);
 
 	if (s->broken) {
-		error_set(err, ERROR_FATAL, "disk", "an earlier write to the log failed");
+		error_set(err, ERROR_FATAL, REASON_disk, "an earlier write to the log failed");
 		return SPOOL_FAILED;
 	}
 	CHECK((int64_t)size <= s->options.segment_bytes - SEGMENT_HEADER_BYTES);

@@ -122,8 +122,8 @@ static bool archive_make(struct spool *s, const struct spool_segment *segment, i
 	to = fs_open(to_path, FS_CREATE, err);
 	ok = to >= 0 && archive_pack(from, from_path, to, to_path, &s->stop_archiver, summary, err);
 	if (ok && summary->last_seq != segment->last_seq)
-		ok = error_set(err, ERROR_DAMAGED, "spool_damaged", "the end of \"%s\" is damaged",
-			from_path);
+		ok = error_set(err, ERROR_DAMAGED, REASON_spool_damaged,
+			"the end of \"%s\" is damaged", from_path);
 	if (ok) {
 		*bytes_out = fs_size(to, to_path, err);
 		ok = *bytes_out >= 0 && fs_sync_data(to, to_path, err);
@@ -235,7 +235,7 @@ bool spool_archiver_start(struct spool *s, struct error *err)
 	failed = pthread_create(&s->archiver, NULL, archiver_main, s);
 	if (failed != 0) {
 		errno = failed;
-		return error_set_errno(err, ERROR_FATAL, "thread", "could not start a thread");
+		return error_set_errno(err, ERROR_FATAL, REASON_thread, "could not start a thread");
 	}
 	s->archiver_runs = true;
 	return true;

@@ -31,9 +31,10 @@ bool spool_lock_folder(const char *dir, int *lock_fd, struct error *err)
 	if (flock(*lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return true;
 	if (errno != EWOULDBLOCK)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not lock \"%s\"", path);
-	error_set(err, ERROR_FATAL, "spool_in_use", "the log in \"%s\" is used by another process",
-		dir);
+		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not lock \"%s\"",
+			path);
+	error_set(err, ERROR_FATAL, REASON_spool_in_use,
+		"the log in \"%s\" is used by another process", dir);
 	return error_hint(err, "give each worker a spool.dir of its own");
 }
 
@@ -50,7 +51,7 @@ static bool identity_read(const char *path, struct uuid *out, struct error *err)
 	free(found);
 	if (ok)
 		return true;
-	error_set(err, ERROR_DAMAGED, "spool_damaged", "\"%s\" does not hold a UUID", path);
+	error_set(err, ERROR_DAMAGED, REASON_spool_damaged, "\"%s\" does not hold a UUID", path);
 	return error_hint(err, "`ocpp-persister spool new-identity` gives the log a new one");
 }
 
@@ -66,7 +67,7 @@ static bool identity_write(const char *path, const struct uuid *identity, struct
 static bool identity_make(const char *path, struct uuid *out, struct error *err)
 {
 	if (!uuid_new(out))
-		return error_set_errno(err, ERROR_FATAL, "random",
+		return error_set_errno(err, ERROR_FATAL, REASON_random,
 			"could not make an identity for the log");
 	return identity_write(path, out, err);
 }
@@ -78,7 +79,7 @@ bool spool_load_identity(struct spool *s, struct error *err)
 	identity_path(s->dir, identity_file, path);
 	identity_path(s->dir, identity_new_file, path_new);
 	if (access(path_new, F_OK) == 0) {
-		error_set(err, ERROR_FATAL, "spool_identity",
+		error_set(err, ERROR_FATAL, REASON_spool_identity,
 			"the log in \"%s\" was being given a new identity", s->dir);
 		return error_hint(err, "run `ocpp-persister spool new-identity` again");
 	}
@@ -161,7 +162,7 @@ static bool identity_put_all(const char *dir, const struct uuid *identity, struc
 	bool ok = true;
 
 	if (stream == NULL)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not list \"%s\"", dir);
+		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not list \"%s\"", dir);
 	while (ok && (entry = readdir(stream)) != NULL) { /* NOLINT: the stream is ours alone */
 		bool archived = archive_name_parse(entry->d_name, &(uint64_t){0});
 
@@ -191,11 +192,11 @@ bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 	bool ok = false;
 
 	if (strlen(dir) >= SPOOL_PATH_BYTES - 64)
-		return error_set(err, ERROR_FATAL, "bad_setting", "spool.dir is too long");
+		return error_set(err, ERROR_FATAL, REASON_bad_setting, "spool.dir is too long");
 	identity_path(dir, identity_file, path);
 	identity_path(dir, identity_new_file, path_new);
 	if (access(path, F_OK) != 0 && access(path_new, F_OK) != 0) {
-		error_set(err, ERROR_ABSENT, "no_spool", "there is no log in \"%s\"", dir);
+		error_set(err, ERROR_ABSENT, REASON_no_spool, "there is no log in \"%s\"", dir);
 		return error_hint(err, "say where it is: --spool.dir=DIR");
 	}
 	if (spool_lock_folder(dir, &lock_fd, err)) {

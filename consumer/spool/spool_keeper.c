@@ -164,7 +164,7 @@ static bool keeper_sync(struct spool *s, int64_t *synced_us)
 	s->unsynced = false;
 	pthread_mutex_unlock(&s->lock);
 	ok = fd >= 0 ? fs_sync_data(fd, s->dir, &err)
-		     : error_set_errno(&err, ERROR_FATAL, "disk", "could not sync the log");
+		     : error_set_errno(&err, ERROR_FATAL, REASON_disk, "could not sync the log");
 	if (fd >= 0)
 		close(fd);
 	*synced_us = clock_mono_us();
@@ -232,7 +232,7 @@ bool spool_keeper_start(struct spool *s, struct error *err)
 
 	if (failed != 0) {
 		errno = failed;
-		return error_set_errno(err, ERROR_FATAL, "thread", "could not start a thread");
+		return error_set_errno(err, ERROR_FATAL, REASON_thread, "could not start a thread");
 	}
 	s->keeper_runs = true;
 	return true;

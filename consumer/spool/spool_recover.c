@@ -96,7 +96,8 @@ static bool recover_list(struct spool *s, struct error *err)
 	bool ok = true;
 
 	if (dir == NULL)
-		return error_set_errno(err, ERROR_FATAL, "disk", "could not list \"%s\"", s->dir);
+		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not list \"%s\"",
+			s->dir);
 	while (ok && (entry = readdir(dir)) != NULL) { /* NOLINT: the stream is ours alone */
 		uint64_t first_seq;
 
@@ -168,7 +169,8 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 		return fs_rename(path, bad, err);
 	}
 	if (memcmp(&header.spool, &s->identity, sizeof(s->identity)) != 0) {
-		error_set(err, ERROR_FATAL, "spool_mixed", "\"%s\" belongs to another log", path);
+		error_set(err, ERROR_FATAL, REASON_spool_mixed, "\"%s\" belongs to another log",
+			path);
 		return error_hint(err, "segments cannot be moved between logs; replay it instead");
 	}
 	segment->follows = header.follows;
@@ -260,7 +262,7 @@ static bool recover_last(struct spool *s, struct error *err)
 	if (fd < 0)
 		return false;
 	if (!arena_init(&arena, RECOVER_ARENA_BYTES, 0)) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory reading \"%s\"", path);
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"", path);
 		goto out;
 	}
 	if (!segment_reader_init(&reader, fd, path, err))
@@ -299,8 +301,8 @@ static bool recover_closed(struct spool *s, bool *clean_out, struct position *cl
 	for (size_t i = 0; i < sizeof(leftovers) / sizeof(*leftovers); i++) {
 		spool_path(s, leftovers[i], path);
 		if (unlink(path) != 0 && errno != ENOENT)
-			return error_set_errno(err, ERROR_FATAL, "disk", "could not remove \"%s\"",
-				path);
+			return error_set_errno(err, ERROR_FATAL, REASON_disk,
+				"could not remove \"%s\"", path);
 	}
 	spool_path(s, "closed", path);
 	*clean_out = access(path, F_OK) == 0;

@@ -49,7 +49,8 @@ bool spool_segments_reserve(struct spool *s, struct error *err)
 	}
 	grown = realloc(s->segments_base, room * sizeof(*grown));
 	if (grown == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory opening a segment");
+		return error_set(err, ERROR_FATAL, REASON_memory,
+			"out of memory opening a segment");
 	s->segments_base = grown;
 	s->segments = grown + gone;
 	s->segments_room = room;

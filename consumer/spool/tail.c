@@ -71,7 +71,8 @@ static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struc
 
 	t->count = 0;
 	if (!arena_init(&arena, TAIL_ARENA_BYTES, 0)) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory reading the end of the log");
+		error_set(err, ERROR_FATAL, REASON_memory,
+			"out of memory reading the end of the log");
 		return false;
 	}
 	if (spool_cursor_open_to_peek(&c, s, seq, err)) {
@@ -121,7 +122,7 @@ static bool tail_settle(struct spool_tail *t, struct error *err)
 	first = t->count < t->window ? 0 : (size_t)(t->count % t->window);
 	ordered = calloc(t->old_count + 1, sizeof(*ordered));
 	if (ordered == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	for (size_t i = 0; i < t->old_count; i++)
 		ordered[i] = t->old[(first + i) % t->window];
 	free(t->old);
@@ -164,7 +165,7 @@ bool spool_tail_open(struct spool_tail **out, struct spool *s, size_t window, st
 	if (t != NULL)
 		t->old = calloc(window, sizeof(*t->old));
 	if (t == NULL || t->old == NULL) {
-		error_set(err, ERROR_FATAL, "memory", "out of memory");
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 		spool_tail_close(&t);
 		return false;
 	}

@@ -80,13 +80,13 @@ static bool bind_size(const struct store_query *q, const uint8_t *rows, size_t c
 			bool text = f->type == STORE_TEXT || f->type == STORE_JSON;
 
 			if (f->null == STORE_NOT_NULL && bind_is_null(f, v))
-				return error_set(err, ERROR_POISON, "bad_row", "%s is missing",
+				return error_set(err, ERROR_POISON, REASON_bad_row, "%s is missing",
 					f->name);
 			bytes += BIND_LENGTH_BYTES + BIND_FIXED_BYTES_MAX;
 			if (text && v.text != NULL)
 				bytes += strlen(v.text);
 			if (bytes > OCPP_TEXT_BYTES_MAX)
-				return error_set(err, ERROR_POISON, "bad_row",
+				return error_set(err, ERROR_POISON, REASON_bad_row,
 					"more than %d bytes in one call", OCPP_TEXT_BYTES_MAX);
 		}
 	}
@@ -149,17 +149,17 @@ bool bind_params(struct store_bound *out, const struct store_query *q, const voi
 
 	CHECK(q->params->count <= STORE_PARAMS_MAX && count >= 1);
 	if (count > OCPP_ROWS_MAX)
-		return error_set(err, ERROR_POISON, "bad_row", "more than %d rows in one call",
+		return error_set(err, ERROR_POISON, REASON_bad_row, "more than %d rows in one call",
 			OCPP_ROWS_MAX);
 	if (!bind_size(q, rows, count, &bytes, err))
 		return false;
 	out->memory = at = malloc(bytes + 1);
 	if (at == NULL)
-		return error_set(err, ERROR_TRANSIENT, "memory", "out of memory");
+		return error_set(err, ERROR_TRANSIENT, REASON_memory, "out of memory");
 	out->count = (int)q->params->count;
 	for (size_t i = 0; i < q->params->count; i++) {
 		const struct store_field *f = &q->params->fields[i];
-		uint8_t *end = q->form == FORM_ROWS
+		uint8_t *end = q->arity == ARITY_ROWS
 				       ? bind_put_array(at, f, q->params->bytes, rows, count)
 				       : bind_put(at, f, bind_read(f, rows));
 
@@ -256,13 +256,13 @@ bool bind_result(const struct store_query *q, PGresult *result, const void **out
 	}
 	if (!bind_fits(q, result)) {
 		PQclear(result);
-		return error_set(err, ERROR_FATAL, "schema",
+		return error_set(err, ERROR_FATAL, REASON_schema,
 			"query \"%s\" gives other columns than declared", q->name);
 	}
 	block = calloc(1, sizeof(*block) + count * q->result->bytes);
 	if (block == NULL) {
 		PQclear(result);
-		return error_set(err, ERROR_TRANSIENT, "memory", "out of memory");
+		return error_set(err, ERROR_TRANSIENT, REASON_memory, "out of memory");
 	}
 	block->result = result;
 	for (size_t r = 0; r < count; r++) {

@@ -28,15 +28,15 @@ static char check_not_null(const PGresult *columns, Oid table, int column)
 static bool check_params(const struct store_query *q, const PGresult *d, struct error *err)
 {
 	if (PQnparams(d) != (int)q->params->count)
-		return error_set(err, ERROR_FATAL, "schema", "%s takes %d parameters, not %zu",
+		return error_set(err, ERROR_FATAL, REASON_schema, "%s takes %d parameters, not %zu",
 			q->name, PQnparams(d), q->params->count);
 	for (int i = 0; i < PQnparams(d); i++) {
 		const struct store_field *f = &q->params->fields[i];
-		bool rows = q->form == FORM_ROWS;
+		bool rows = q->arity == ARITY_ROWS;
 
 		if (PQparamtype(d, i) !=
 			(rows ? store_type_array_oid(f->type) : store_type_oid(f->type)))
-			return error_set(err, ERROR_FATAL, "schema",
+			return error_set(err, ERROR_FATAL, REASON_schema,
 				"%s: parameter $%d is not %s%s, as %s.%s is declared", q->name,
 				i + 1, store_type_name(f->type), rows ? "[]" : "", q->params->name,
 				f->name);
@@ -51,16 +51,17 @@ static bool check_column(const struct store_query *q, const PGresult *d, int i,
 	char not_null = check_not_null(columns, PQftable(d, i), PQftablecol(d, i));
 
 	if (strcmp(PQfname(d, i), f->name) != 0)
-		return error_set(err, ERROR_FATAL, "schema", "%s: column %d is \"%s\", not \"%s\"",
-			q->name, i + 1, PQfname(d, i), f->name);
+		return error_set(err, ERROR_FATAL, REASON_schema,
+			"%s: column %d is \"%s\", not \"%s\"", q->name, i + 1, PQfname(d, i),
+			f->name);
 	if (PQftype(d, i) != store_type_oid(f->type))
-		return error_set(err, ERROR_FATAL, "schema",
+		return error_set(err, ERROR_FATAL, REASON_schema,
 			"%s: column \"%s\" is not %s, as it is declared", q->name, f->name,
 			store_type_name(f->type));
 	if (not_null != '\0' && (not_null == 't') != (f->null != STORE_NULLABLE))
-		return error_set(err, ERROR_FATAL, "schema",
-			"%s: column \"%s\" %s, other than declared", q->name, f->name,
-			not_null == 't' ? "is NOT NULL" : "may be NULL");
+		return error_set(err, ERROR_FATAL, REASON_schema,
+			"%s: column \"%s\" differs from its declaration in NOT NULL", q->name,
+			f->name);
 	return true;
 }
 
@@ -72,7 +73,7 @@ static bool check_query(const struct store_query *q, const PGresult *d, const PG
 	if (q->result->count == 0)
 		return true; /* whatever it gives is not looked at */
 	if (PQnfields(d) != (int)q->result->count)
-		return error_set(err, ERROR_FATAL, "schema", "%s gives %d columns, not %zu",
+		return error_set(err, ERROR_FATAL, REASON_schema, "%s gives %d columns, not %zu",
 			q->name, PQnfields(d), q->result->count);
 	for (int i = 0; i < PQnfields(d); i++) {
 		if (!check_column(q, d, i, columns, err))

@@ -23,10 +23,10 @@ static bool fingerprint_digest(const char *pem, unsigned char digest[EVP_MAX_MD_
 	bool ok;
 
 	if (certificate == NULL)
-		return error_set(err, ERROR_POISON, "bad_row", "pem holds no certificate");
+		return error_set(err, ERROR_POISON, REASON_bad_row, "pem holds no certificate");
 	ok = X509_digest(certificate, EVP_sha256(), digest, &size) == 1 && size == 32;
 	X509_free(certificate);
-	return ok || error_set(err, ERROR_TRANSIENT, "memory", "could not compute a digest");
+	return ok || error_set(err, ERROR_TRANSIENT, REASON_memory, "could not compute a digest");
 }
 
 bool ocpp_certificate_hash(const char *pem, char out[OCPP_CERTIFICATE_HASH_BYTES],

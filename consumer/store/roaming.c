@@ -128,11 +128,11 @@ static bool certificate_fill(const struct ocpp_certificate *given, struct ocpp_c
 {
 	*out = *given;
 	if (given->pem == NULL)
-		return error_set(err, ERROR_POISON, "bad_row", "pem is missing");
+		return error_set(err, ERROR_POISON, REASON_bad_row, "pem is missing");
 	if (!ocpp_certificate_hash(given->pem, text, err))
 		return false;
 	if (given->certificate_hash != NULL && strcmp(given->certificate_hash, text) != 0)
-		return error_set(err, ERROR_POISON, "bad_row",
+		return error_set(err, ERROR_POISON, REASON_bad_row,
 			"certificate_hash is \"%.60s\", but the certificate's is \"%s\"",
 			given->certificate_hash, text);
 	out->certificate_hash = text;
@@ -147,12 +147,12 @@ bool ocpp_certificate_set(struct ocpp_store *store, const struct ocpp_certificat
 	bool ok = true;
 
 	if (count > OCPP_ROWS_MAX)
-		return error_set(err, ERROR_POISON, "bad_row", "more than %d rows in one call",
+		return error_set(err, ERROR_POISON, REASON_bad_row, "more than %d rows in one call",
 			OCPP_ROWS_MAX);
 	texts = calloc(count + 1, sizeof(*texts));
 	filled = calloc(count + 1, sizeof(*filled));
 	if (texts == NULL || filled == NULL)
-		ok = error_set(err, ERROR_TRANSIENT, "memory", "out of memory");
+		ok = error_set(err, ERROR_TRANSIENT, REASON_memory, "out of memory");
 	for (size_t i = 0; ok && i < count; i++)
 		ok = certificate_fill(&certificates[i], &filled[i], texts[i], err);
 	ok = ok && store_set(store, QUERY_certificate_set, filled, count, err);

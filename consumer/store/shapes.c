@@ -36,8 +36,8 @@ const struct store_shape store_shapes[SHAPE_COUNT] = {
 };
 
 const struct store_query store_queries[QUERY_COUNT] = {
-#define QUERY(name, form, params, result, where)                                                   \
-	[QUERY_##name] = {#name, FORM_##form, WHERE_##where, &store_shapes[SHAPE_##params],        \
+#define QUERY(name, arity, params, result, where)                                                  \
+	[QUERY_##name] = {#name, ARITY_##arity, WHERE_##where, &store_shapes[SHAPE_##params],      \
 		&store_shapes[SHAPE_##result]},
 #include "store/queries.def"
 #undef QUERY

@@ -49,19 +49,19 @@ extern const struct store_shape store_shapes[SHAPE_COUNT];
 #undef FIELD
 #undef ENTITY_END
 
-enum store_form { FORM_ONE, FORM_ROWS };
+enum store_arity { ARITY_ONE, ARITY_ROWS };
 enum store_where { WHERE_PRIMARY, WHERE_REPLICA };
 
 struct store_query {
 	const char *name;
-	enum store_form form;
+	enum store_arity arity;
 	enum store_where where;
 	const struct store_shape *params;
 	const struct store_shape *result;
 };
 
 enum store_query_id {
-#define QUERY(name, form, params, result, where) QUERY_##name,
+#define QUERY(name, arity, params, result, where) QUERY_##name,
 #include "store/queries.def"
 #undef QUERY
 	QUERY_COUNT,

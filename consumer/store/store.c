@@ -73,7 +73,7 @@ static bool store_name(char *out, size_t size, const char *given, const char *ot
 	const char *name = given == NULL || given[0] == '\0' ? otherwise : given;
 
 	if (strlen(name) >= size)
-		return error_set(err, ERROR_FATAL, "bad_setting", "the %s is too long", what);
+		return error_set(err, ERROR_FATAL, REASON_bad_setting, "the %s is too long", what);
 	memcpy(out, name, strlen(name) + 1);
 	return true;
 }
@@ -84,7 +84,7 @@ bool ocpp_store_open(struct ocpp_store **out, const struct ocpp_store_options *o
 	bool ok;
 
 	if (s == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	s->deadline_us = o->deadline_us > 0 ? o->deadline_us : store_deadline_us;
 	ok = store_name(s->schema, sizeof(s->schema), o->schema, "ocpp", "name of the schema",
 		     err) &&
@@ -340,7 +340,7 @@ PGresult *store_ask(struct ocpp_store *s, const char *sql, struct error *err)
 bool store_limit(int32_t given, int32_t *out, struct error *err)
 {
 	if (given < 0 || given > OCPP_ROWS_MAX)
-		return error_set(err, ERROR_POISON, "bad_row", "limit must be 1 to %d",
+		return error_set(err, ERROR_POISON, REASON_bad_row, "limit must be 1 to %d",
 			OCPP_ROWS_MAX);
 	*out = given == 0 ? STORE_LIMIT_DEFAULT : given;
 	return true;

@@ -10,7 +10,7 @@
  * How the calls of the store reach the database. Shared by the files of store/.
  */
 
-/* A query and its parameters: count structs of its params shape (1 for FORM_ONE). */
+/* A query and its parameters: count structs of its params shape (1 for ARITY_ONE). */
 struct store_request {
 	enum store_query_id query;
 	const void *rows;

@@ -9,13 +9,13 @@ static struct store_report_value *report_values(const struct ocpp_transaction_re
 	struct store_report_value *rows;
 
 	if (t->meter_values_count > OCPP_ROWS_MAX) {
-		error_set(err, ERROR_POISON, "bad_row", "more than %d rows in one call",
+		error_set(err, ERROR_POISON, REASON_bad_row, "more than %d rows in one call",
 			OCPP_ROWS_MAX);
 		return NULL;
 	}
 	rows = calloc(t->meter_values_count + 1, sizeof(*rows));
 	if (rows == NULL)
-		error_set(err, ERROR_TRANSIENT, "memory", "out of memory");
+		error_set(err, ERROR_TRANSIENT, REASON_memory, "out of memory");
 	for (size_t i = 0; rows != NULL && i < t->meter_values_count; i++)
 		rows[i] = (struct store_report_value){t->charge_station_id, t->transaction_id,
 			t->meter_values[i].event_time, t->meter_values[i].sampled_value};

@@ -56,12 +56,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const topics[] = {"cs/in/ocpp1.6/cs001", "cs/out/ocpp2.1/cs001",
 		"cs/store/token", "cs/store/nothing", "unknown", "cs/in/ocpp1.6/\xff\x1b[2J",
 		"cs/store/\xe2\x80\xae"};
-	static export_form *const forms[] = {export_json, export_maeve, export_msgpack};
+	static export_format *const forms[] = {export_json, export_maeve, export_msgpack};
 	static struct arena arena;
 	struct exporter *e = exporter_once(&arena);
 
 	for (size_t i = 0; i < 3 * sizeof(topics) / sizeof(*topics); i++) {
-		export_form *form = forms[i % 3];
+		export_format *form = forms[i % 3];
 		struct record r = {.seq = 1,
 			.received_us = INT64_C(1769940000000000),
 			.flags = size % 7 == 6 ? RECORD_OVERSIZED : 0,

@@ -166,7 +166,7 @@ def test_what_an_operator_has_added_is_not_missed(migrated, session, addition):
     assert days(migrated) == [DAY] and nothing_waits(migrated)
 
 
-def test_csv_fills_no_gap_that_rows_are_about_to_fill(empty, tmp_path, session):
+def test_csv_leaves_out_what_rows_are_about_to_bring(empty, tmp_path, session):
     capture, table = tmp_path / "capture", tmp_path / "values.csv"
     capture.write_text("".join(frame(BASE + i, value_at(i)) for i in range(600)))
     table.write_text("id,t,v,c\n" + "".join(
@@ -180,7 +180,7 @@ def test_csv_fills_no_gap_that_rows_are_about_to_fill(empty, tmp_path, session):
     assert (found["stored"], found["duplicate"]) == (0, 49)
     assert run_bulk(bulk, capture)["resumed"]
     assert bulk.value("SELECT count(*) FROM meter_values") == 600
-    # And while it fills gaps nobody loads.
+    # And while it looks for what is missing nobody loads.
     other = empty()
     one = session(other)
     one.execute("SELECT forbid_loading()")

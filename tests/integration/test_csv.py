@@ -73,7 +73,7 @@ def test_row_that_says_all_of_a_message_is_that_message(running, migrated, publi
     assert migrated.rows("SELECT digest FROM meter_values") == live
 
 
-def test_gaps_beside_live_data_are_filled_and_nothing_is_doubled(
+def test_what_is_missing_beside_live_data_is_stored_and_nothing_is_doubled(
         running, migrated, publish, tmp_path):
     """What stations said has more samples than the table: it counts, and stays as it is."""
     running()

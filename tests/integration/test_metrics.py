@@ -6,7 +6,7 @@ import time
 
 from conftest import ROOT, run_cli, stored
 
-OUTCOMES = open(os.path.join(ROOT, "consumer/base/outcomes.def")).read()
+REASONS = open(os.path.join(ROOT, "consumer/base/reasons.def")).read()
 P = "ocpp_persister_"
 
 
@@ -14,7 +14,7 @@ def test_every_known_reason_begins_with_0(running):
     """An alert on the increase of a counter does not see its first value."""
     found = running().metrics()
     for macro, name in (("DEAD_LETTERED", "dead_lettered"), ("SKIPPED", "skipped")):
-        reasons = re.findall(rf'^{macro}\("(\w+)"\)', OUTCOMES, re.M)
+        reasons = re.findall(rf'^{macro}\((\w+)\)', REASONS, re.M)
         series = {key: value for key, value in found.items()
                   if key.startswith(f"{P}messages_{name}_total{{")}
         assert series == {f'{P}messages_{name}_total{{reason="{r}"}}': 0 for r in reasons}
@@ -66,6 +66,7 @@ def test_stations_are_those_that_were_heard_from(running, publish, migrated):
     assert p.metric(P + "stations_heard") == 3
     # What the broker had kept says nothing of now.
     publish.client.publish("cs/in/ocpp1.6/cs6", b"{}", 1, retain=True).wait_for_publish()
+    stored(migrated, 10)
     assert p.stop() == 0
     q = running({"mqtt.topics": "cs/+/+/+", "mqtt.client_id": "another"})
     stored(migrated, 11)

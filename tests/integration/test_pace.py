@@ -1,6 +1,7 @@
 """batch.latency_target: messages that keep coming share a transaction; the first after a pause does
 not wait, and none waits longer than it must."""
 
+import statistics
 import time
 
 from conftest import stored
@@ -34,6 +35,25 @@ def test_first_message_after_a_pause_does_not_wait(running, migrated, publish):
     stored(migrated, 1)
     assert time.monotonic() - began < 60
     assert p.metric(BATCHES) == 1
+
+
+def test_messages_too_far_apart_to_share_a_transaction_do_not_wait(running, migrated, publish):
+    """Storing takes 0.3 s here, so each could wait for 0.7 s, in which no other comes."""
+    migrated.rows("""
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+        CREATE TRIGGER slow AFTER UPDATE ON ingest_progress
+        FOR EACH STATEMENT EXECUTE FUNCTION slow();
+        """)
+    running({"batch.latency_target": "1s"})
+    took_s = []
+    for number in range(26):
+        began = time.monotonic()
+        heartbeats(publish, number, 1)
+        stored(migrated, number + 1)
+        took_s.append(time.monotonic() - began)
+        time.sleep(max(0, 0.85 - took_s[-1]))  # how far apart they come
+    assert statistics.median(took_s[-6:]) < 0.8
 
 
 def test_full_batch_does_not_wait(running, migrated, publish):

@@ -15,7 +15,6 @@ import layers
 import links
 import migrations
 import order
-import outcomes
 import readme
 import reasons
 import style
@@ -158,15 +157,18 @@ class Circles(Tree):
 
 
 class Reasons(Tree):
-    def check(self, text, *exceptions):
-        self.write("consumer/x/a.c", text)
-        return reasons.check(self.root, set(exceptions))
+    def check(self, text, listed="", page="", path="consumer/x/a.c"):
+        self.write(path, text)
+        self.write(reasons.LIST, listed)
+        self.write(reasons.PAGE, page)
+        return reasons.check(self.root)
 
     def test_branches_on_a_reason_are_found(self):
         for text in ('if (strcmp(err->reason, "x") == 0)\n',
                      'if (strcmp("x",\n\terr.reason) == 0)\n',
                      'ok = strncmp(w->work.failure.reason, codes[i].prefix, strlen(p)) == 0;\n',
-                     'ok = err.reason == other;\n', 'switch (why->reason[0])\n'):
+                     'ok = err.reason == other;\n', 'switch (why->reason[0])\n',
+                     'ok = err->code == REASON_x;\n'):
             with self.subTest(text=text):
                 self.assertIn("consumer/x/a.c:1: branches on the reason", self.check(text)[0])
 
@@ -181,9 +183,31 @@ class Reasons(Tree):
             'if (strcmp(err->sqlstate, "42P01") == 0)\n')[0])
         self.assertEqual(self.check("if (err->sqlstate[0] == 0)\n"), [])
 
-    def test_an_exception_that_is_not_needed_is_a_problem(self):
-        self.assertEqual(self.check('if (strcmp(err->reason, "x") == 0)\n', "consumer/x/a.c"), [])
-        self.assertIn("no exception any more", self.check("\n", "consumer/x/a.c")[0])
+    def test_what_an_error_is_about_decides_on_exit_codes_alone(self):
+        self.assertIn("it needs a kind", self.check("if (error_about(err) == ABOUT_LOG)\n")[0])
+
+    def test_a_reason_that_nobody_gives_is_a_problem(self):
+        listed = "DEAD_LETTERED(a)\nREASON(b, LOG)\n"
+        self.assertEqual(self.check("f(REASON_a, REASON_b);\n", listed, "`a`"), [])
+        self.assertIn("nobody gives the reason b", self.check("f(REASON_a);\n", listed, "`a`")[0])
+
+    def test_why_messages_are_not_stored_is_listed_as_such_and_explained(self):
+        text = ("\terror_set(err, ERROR_POISON, REASON_a, \"x\");\n"
+                "\treturn guard_error(g, err, REASON_b, \"y\");\n")
+        path = "consumer/decode/a.c"
+        listed = "DEAD_LETTERED(a)\nDEAD_LETTERED(b)\n"
+        self.assertEqual(self.check(text, listed, "`a` `b`", path), [])
+        self.assertEqual(len(self.check(text, listed, "`a`", path)), 1)
+        for other in ("a", "b"):
+            wrong = listed.replace(f"DEAD_LETTERED({other})", f"REASON({other}, LOG)")
+            self.assertEqual(self.check(text, wrong, "`a` `b`", path),
+                             [f"{path}:1: DEAD_LETTERED({other}) is not in {reasons.LIST}"])
+
+    def test_why_messages_are_left_out_is_listed(self):
+        text = 'static const char *rows_skip(void)\n{\n\treturn "action";\n}\n'
+        path = "consumer/rows/rows.c"
+        self.assertEqual(self.check(text, "SKIPPED(action)\n", "`action`", path), [])
+        self.assertIn("SKIPPED(action) is not in", self.check(text, "", "", path)[0])
 
 
 @unittest.skipUnless(shutil.which("pmccabe"), "pmccabe is not installed")
@@ -304,38 +328,6 @@ class Architecture(Tree):
                    "`a/a.c:a_say`\n`a/b.c:a_do`\n`a/a.c:a_later`\n`enum a_phase`\n`a_none()`\n")
         self.assertEqual([p.split(": ")[0] for p in architecture.check(self.root)],
                          [f"ARCHITECTURE.md:{n}" for n in (2, 3, 4, 5, 6)])
-
-
-class Outcomes(Tree):
-    SOURCE = """static bool f(struct error *err)
-{
-	return error_set(err, ERROR_POISON, "bad", "text %s", "other");
-}
-"""
-
-    def problems(self, source, listed="bad", page="`bad` is explained, `action` too"):
-        self.write("consumer/decode/a.c", source)
-        self.write("consumer/rows/rows.c",
-                   "static const char *rows_skip(void)\n{\n\treturn \"action\";\n}\n")
-        self.write(outcomes.LIST, "\n".join([*(f'DEAD_LETTERED("{r}")' for r in listed.split()),
-                                             'SKIPPED("action")']))
-        self.write(outcomes.PAGE, page)
-        return outcomes.check(self.root)
-
-    def test_what_is_listed_given_and_explained_is_right(self):
-        self.assertEqual(self.problems(self.SOURCE), [])
-
-    def test_reason_that_is_not_listed_is_found(self):
-        new = self.SOURCE.replace('"bad"', '"worse"')
-        self.assertEqual(len(self.problems(self.SOURCE + new)), 1)
-
-    def test_reason_that_nothing_gives_or_nobody_explains_is_found(self):
-        self.assertEqual(len(self.problems(self.SOURCE, listed="bad gone")), 2)
-        self.assertEqual(len(self.problems(self.SOURCE, page="`action` alone")), 1)
-
-    def test_reason_that_cannot_be_seen_is_found(self):
-        hidden = self.SOURCE.replace('"bad"', "reason")
-        self.assertIn("no literal", self.problems(self.SOURCE + hidden)[0])
 
 
 class Words(Tree):

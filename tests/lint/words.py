@@ -7,8 +7,12 @@ import re
 
 from lint import ROOT, files, finish, lines
 
+# Scripts without an extension.
+SCRIPTS = ("run", "store", "install-deps")
+
 LIST = os.path.join("tests", "lint", "words.txt")
-EXT = (".md", ".c", ".h", ".def", ".py", ".sql", ".ini", ".txt", ".in", ".schema")
+EXT = (".md", ".c", ".h", ".def", ".py", ".sql", ".ini", ".txt", ".in", ".schema", ".cmake", ".yml",
+       ".conf", ".service", ".sh", *SCRIPTS)
 FOLDERS = ("bench", "consumer", "deploy", "docs", "schemas", "tests")
 
 # What others wrote (messages, inputs of fuzzers), and this list.
@@ -42,7 +46,9 @@ def check(root, folders=FOLDERS):
     wrong, right = read(root)
     pages = sorted(n for n in os.listdir(root) if n.endswith(".md"))
     problems = []
-    for path in (*pages, *files(root, *folders, ext=EXT)):
+    top = [n for n in ("check", "quickstart", "docker-compose.yml", "Dockerfile", "CMakeLists.txt")
+           if os.path.exists(os.path.join(root, n))]
+    for path in (*pages, *top, *files(root, *folders, ext=EXT)):
         if NOT_OURS.match(path):
             continue
         for number, line in text(root, path):

@@ -6,7 +6,7 @@
 #include <float.h>
 #include <math.h>
 
-static enum decimal_form form_of(const char *text)
+static enum decimal_kind form_of(const char *text)
 {
 	struct decimal d;
 

@@ -10,7 +10,7 @@ static void error_texts_build_up_on_the_way(void **state)
 
 	(void)state;
 	errno = ENOENT;
-	assert_false(error_set_errno(&err, ERROR_FATAL, "disk", "could not open \"%s\"", "x"));
+	assert_false(error_set_errno(&err, ERROR_FATAL, REASON_disk, "could not open \"%s\"", "x"));
 	assert_int_equal(err.kind, ERROR_FATAL);
 	assert_string_equal(err.message, "could not open \"x\": No such file or directory");
 	error_prefix(&err, "line %d", 7);
@@ -48,18 +48,38 @@ static void who_ends_it_follows_from_the_kind(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		err.slow = true;
-		assert_false(error_set(&err, cases[i].kind, "x", "y"));
+		assert_false(error_set(&err, cases[i].kind, REASON_timeout, "y"));
 		assert_string_equal(error_kind_name(cases[i].kind), cases[i].name);
 		assert_int_equal(err.needs_person, cases[i].needs_person);
 		assert_false(err.slow);
 	}
 }
 
+static void error_has_one_reason_by_code_and_by_name(void **state)
+{
+	struct error err;
+
+	(void)state;
+	error_set(&err, ERROR_TRANSIENT, REASON_connection, "y");
+	assert_string_equal(err.reason, "connection");
+	assert_int_equal(error_about(&err), ABOUT_CONNECTION);
+	error_hint(&err, "z");
+	assert_false(error_becomes(&err, ERROR_FATAL, REASON_schema_behind));
+	assert_int_equal(err.kind, ERROR_FATAL);
+	assert_string_equal(err.reason, "schema_behind");
+	assert_int_equal(error_about(&err), ABOUT_SCHEMA);
+	assert_string_equal(err.message, "y");
+	assert_string_equal(err.hint, "z");
+	error_set(&err, ERROR_POISON, REASON_bad_json, "y");
+	assert_int_equal(error_about(&err), ABOUT_NOTHING);
+}
+
 static void error_without_a_struct_is_fine(void **state)
 {
 	(void)state;
-	assert_false(error_set(NULL, ERROR_POISON, "x", "y"));
+	assert_false(error_set(NULL, ERROR_POISON, REASON_timeout, "y"));
 	assert_false(error_prefix(NULL, "x"));
+	assert_false(error_becomes(NULL, ERROR_FATAL, REASON_memory));
 	assert_false(error_hint(NULL, "x"));
 }
 
@@ -71,7 +91,7 @@ static void error_text_is_cut_not_overrun(void **state)
 	(void)state;
 	memset(long_text, 'a', sizeof(long_text) - 1);
 	long_text[sizeof(long_text) - 1] = '\0';
-	error_set(&err, ERROR_POISON, "x", "%s", long_text);
+	error_set(&err, ERROR_POISON, REASON_timeout, "%s", long_text);
 	error_prefix(&err, "%s", long_text);
 	assert_int_equal(strlen(err.message), sizeof(err.message) - 1);
 }
@@ -81,6 +101,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_ends_it_follows_from_the_kind),
 		cmocka_unit_test(error_texts_build_up_on_the_way),
+		cmocka_unit_test(error_has_one_reason_by_code_and_by_name),
 		cmocka_unit_test(error_without_a_struct_is_fine),
 		cmocka_unit_test(error_text_is_cut_not_overrun),
 	};

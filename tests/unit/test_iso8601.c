@@ -6,7 +6,7 @@ static void iso8601_parse_knows_every_form(void **state)
 {
 	static const struct {
 		const char *text;
-		enum iso8601_form form;
+		enum iso8601_kind form;
 		const char *instant;
 	} cases[] = {
 		{"2023-09-18T08:25:40.20Z", ISO8601_EXACT, "2023-09-18T08:25:40.2Z"},

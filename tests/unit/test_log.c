@@ -64,7 +64,8 @@ static void log_failure_is_valid_json(void **state)
 	struct error err;
 
 	(void)state;
-	error_set(&err, ERROR_TRANSIENT, "connection", "line 1\n\tline 2 \x1b[31m \xe2\x80\xae");
+	error_set(&err, ERROR_TRANSIENT, REASON_connection,
+		"line 1\n\tline 2 \x1b[31m \xe2\x80\xae");
 	snprintf(err.sqlstate, sizeof(err.sqlstate), "57014");
 	begin(&w);
 	log_set_format(LOG_FORMAT_JSON);

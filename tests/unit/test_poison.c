@@ -10,7 +10,7 @@ static int clear(void **state)
 {
 	(void)state;
 	poison_fini(&set);
-	error_set(&why, ERROR_POISON, "constraint", "not this one");
+	error_set(&why, ERROR_POISON, REASON_constraint, "not this one");
 	memcpy(why.sqlstate, "23514", 6);
 	return 0;
 }
@@ -79,7 +79,7 @@ static void poison_add_has_one_reason_for_what_the_server_does_not_call_poison(v
 	struct error timeout, out;
 
 	(void)state;
-	error_set(&timeout, ERROR_TRANSIENT, "timeout", "canceling statement");
+	error_set(&timeout, ERROR_TRANSIENT, REASON_timeout, "canceling statement");
 	assert_int_equal(poison_add(&set, 1, 0, false, &timeout), POISON_NEWS);
 	poison_error(poison_find(&set, 1, 0), &out);
 	assert_string_equal(out.reason, "constraint");

@@ -325,22 +325,22 @@ static bool read_epoch(struct slice text, int64_t *us_out)
 static const char *read_time(struct csv_reader *c)
 {
 	struct slice text = c->values[CSV_TIME];
-	enum iso8601_form form;
+	enum iso8601_kind kind;
 	int64_t before_us = c->time_us;
 
 	if (slice_is_absent(text))
 		return "it has no time";
 	if (text.size >= CSV_TIME_BYTES)
 		return "its time is invalid";
-	form = iso8601_parse(text, &c->time_us);
-	if (form == ISO8601_ZONELESS && !c->map->has_zone)
+	kind = iso8601_parse(text, &c->time_us);
+	if (kind == ISO8601_ZONELESS && !c->map->has_zone)
 		return "its time has no zone, and --csv gives none (zone=+01:00 or "
 		       "zone=Europe/Berlin)";
-	if (form == ISO8601_INVALID) {
+	if (kind == ISO8601_INVALID) {
 		if (!read_epoch(text, &c->time_us))
 			return "its time is invalid";
 		c->time = slice_of(c->time_text, iso8601_format(c->time_us, c->time_text));
-	} else if (form == ISO8601_ZONELESS) {
+	} else if (kind == ISO8601_ZONELESS) {
 		if (!zone_to_utc(&c->map->zone, c->time_us, before_us != 0 ? before_us : INT64_MIN,
 			    &c->time_us))
 			return "clocks of its zone never showed its time";

@@ -21,7 +21,7 @@ static const char *const map_names[CSV_ROLES] = {
 
 static bool map_bad(struct error *err, struct slice at, const char *what)
 {
-	error_set(err, ERROR_FATAL, "bad_map", "\"%.*s\" is not a map of columns: %s",
+	error_set(err, ERROR_FATAL, REASON_bad_map, "\"%.*s\" is not a map of columns: %s",
 		(int)(at.size < 100 ? at.size : 100), (const char *)at.data, what);
 	return error_hint(err,
 		"like station=id,time=ts,value=kwh,unit='kWh': a column, or a constant "

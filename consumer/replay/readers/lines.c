@@ -14,12 +14,12 @@ enum { LINES_TIME_BYTES = 64, LINES_TRACE_AT = 3, LINES_TRACE_BYTES = 32 };
 
 static bool lines_bad(struct error *err, const char *what)
 {
-	return error_set(err, ERROR_POISON, "bad_line", "%s", what);
+	return error_set(err, ERROR_POISON, REASON_bad_line, "%s", what);
 }
 
 static bool lines_full(struct error *err)
 {
-	return error_set(err, ERROR_FULL, "arena_full", "no room for a line of a capture");
+	return error_set(err, ERROR_FULL, REASON_arena_full, "no room for a line of a capture");
 }
 
 /* ---- times ---- */
@@ -74,7 +74,7 @@ static size_t lines_utc_size(struct slice text)
 }
 
 /* RFC 3339 as logs write it: 2026/01/31 06:32:25,038 +01:00, or with UTC for Z. */
-static enum iso8601_form lines_time_iso(struct slice text, int64_t *us_out)
+static enum iso8601_kind lines_time_iso(struct slice text, int64_t *us_out)
 {
 	enum { DATE = 10, SLASH1 = 4, SLASH2 = 7 };
 	char fixed[LINES_TIME_BYTES];
@@ -101,18 +101,18 @@ static bool lines_time_fits(int64_t us)
 	return us >= 0 && us < iso8601_days(10000, 1, 1) * US_PER_DAY;
 }
 
-/* Whatever it takes to be one; *form_out says whether it has a zone. */
-static bool lines_is_time(struct slice text, enum iso8601_form *form_out, int64_t *us_out)
+/* Whatever it takes to be one; *kind_out says whether it has a zone. */
+static bool lines_is_time(struct slice text, enum iso8601_kind *kind_out, int64_t *us_out)
 {
-	*form_out = lines_time_iso(text, us_out);
-	if (*form_out == ISO8601_INVALID && text.size > 0 &&
+	*kind_out = lines_time_iso(text, us_out);
+	if (*kind_out == ISO8601_INVALID && text.size > 0 &&
 		(lines_time_tst(text, us_out) || lines_time_seconds(text, us_out)))
-		*form_out = ISO8601_EXACT;
-	return *form_out != ISO8601_INVALID && lines_time_fits(*us_out);
+		*kind_out = ISO8601_EXACT;
+	return *kind_out != ISO8601_INVALID && lines_time_fits(*us_out);
 }
 
 /* A time with a word for its zone beside it: the time, what kind it is, and the word. */
-static bool lines_split_zone(struct slice text, struct slice *time_out, enum iso8601_form *form_out,
+static bool lines_split_zone(struct slice text, struct slice *time_out, enum iso8601_kind *kind_out,
 	int64_t *us_out, char word[static LINES_ZONE_WORD_BYTES])
 {
 	const uint8_t *blank = memrchr(text.data, ' ', text.size);
@@ -120,7 +120,7 @@ static bool lines_split_zone(struct slice text, struct slice *time_out, enum iso
 	if (blank == NULL)
 		return false;
 	*time_out = slice_of(text.data, (size_t)(blank - text.data));
-	return lines_is_time(*time_out, form_out, us_out) &&
+	return lines_is_time(*time_out, kind_out, us_out) &&
 	       memchr(time_out->data, ':', time_out->size) != NULL &&
 	       lines_zone_word(slice_skip(text, time_out->size + 1), word);
 }
@@ -133,23 +133,23 @@ static bool lines_time_of_word(struct slice text, const struct lines_pattern *p,
 	struct error *err)
 {
 	char word[LINES_ZONE_WORD_BYTES];
-	enum iso8601_form form;
+	enum iso8601_kind kind;
 	struct slice time;
 
-	if (!lines_split_zone(text, &time, &form, us_out, word))
+	if (!lines_split_zone(text, &time, &kind, us_out, word))
 		return lines_bad(err, "its time of receipt is invalid");
-	if (form != ISO8601_ZONELESS)
+	if (kind != ISO8601_ZONELESS)
 		return true;
 	if (p->zone != NULL &&
 		zone_word_to_utc(p->zone, *us_out,
 			p->memory != NULL ? p->memory->time_us : INT64_MIN, word, us_out))
 		return true;
 	if (p->zone != NULL)
-		return error_set(err, ERROR_POISON, "bad_line",
+		return error_set(err, ERROR_POISON, REASON_bad_line,
 			"its time names a zone, \"%s\", which is not what clocks in that of --zone "
 			"show then",
 			word);
-	error_set(err, ERROR_FATAL, "no_zone",
+	error_set(err, ERROR_FATAL, REASON_no_zone,
 		"the time \"%.*s\" names a zone, \"%s\", which can be several: say with --zone "
 		"where it was written (--zone Europe/Berlin)",
 		SLICE_ARG(time), word);
@@ -160,19 +160,19 @@ static bool lines_time_of_word(struct slice text, const struct lines_pattern *p,
 static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t *us_out,
 	struct error *err)
 {
-	enum iso8601_form form;
+	enum iso8601_kind kind;
 
-	if (!lines_is_time(text, &form, us_out)) {
+	if (!lines_is_time(text, &kind, us_out)) {
 		if (!lines_time_of_word(text, p, us_out, err))
 			return false;
-		form = ISO8601_EXACT;
+		kind = ISO8601_EXACT;
 	}
-	if (form == ISO8601_ZONELESS && p->zone == NULL)
-		return error_set(err, ERROR_FATAL, "no_zone",
+	if (kind == ISO8601_ZONELESS && p->zone == NULL)
+		return error_set(err, ERROR_FATAL, REASON_no_zone,
 			"the time \"%.*s\" has no zone: say with --zone where it was written "
 			"(--zone +01:00, --zone Europe/Berlin)",
 			SLICE_ARG(text));
-	if (form == ISO8601_ZONELESS &&
+	if (kind == ISO8601_ZONELESS &&
 		!zone_to_utc(p->zone, *us_out, p->memory != NULL ? p->memory->time_us : INT64_MIN,
 			us_out))
 		return lines_bad(err, "clocks of its zone never showed its time of receipt");
@@ -432,7 +432,7 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 	out->has_direction = has[LINES_DIRECTION];
 	if (open == NULL && has[LINES_TIME] && has[LINES_STATION] && has[LINES_FRAME])
 		return true;
-	error_set(err, ERROR_FATAL, "bad_pattern", "\"%s\" is no pattern of lines", text);
+	error_set(err, ERROR_FATAL, REASON_bad_pattern, "\"%s\" is no pattern of lines", text);
 	return error_hint(err, "text with {time} and {station} and, last, {frame}; also "
 			       "{direction}, {version} and {skip}");
 }
@@ -463,7 +463,7 @@ static const uint8_t *lines_field_end(struct slice line, enum lines_field field,
 	if (field != LINES_TIME)
 		return memmem(line.data, line.size, after.data, after.size);
 	for (int i = 0; i < TIME_PIECES; i++) {
-		enum iso8601_form form;
+		enum iso8601_kind kind;
 		int64_t us;
 
 		found = memmem(rest.data, rest.size, after.data, after.size);
@@ -473,7 +473,7 @@ static const uint8_t *lines_field_end(struct slice line, enum lines_field field,
 			first = found;
 		if (!lines_may_be_time(slice_of(rest.data, (size_t)(found - rest.data))))
 			break;
-		if (lines_is_time(slice_of(line.data, (size_t)(found - line.data)), &form, &us))
+		if (lines_is_time(slice_of(line.data, (size_t)(found - line.data)), &kind, &us))
 			longest = found;
 		rest = slice_skip(rest, (size_t)(found - rest.data) + 1);
 	}
@@ -500,19 +500,19 @@ static const uint8_t *lines_zone_end(struct slice line, const uint8_t *end, stru
 {
 	struct slice time = slice_of(line.data, (size_t)(end - line.data)), rest, split;
 	char word[LINES_ZONE_WORD_BYTES];
-	enum iso8601_form form;
+	enum iso8601_kind kind;
 	const uint8_t *next;
 	int64_t us;
 
-	if (after.size == 0 || after.data[0] != ' ' || !lines_is_time(time, &form, &us) ||
+	if (after.size == 0 || after.data[0] != ' ' || !lines_is_time(time, &kind, &us) ||
 		memchr(time.data, ':', time.size) == NULL)
 		return end;
-	if (form != ISO8601_ZONELESS && !lines_has_offset(time))
+	if (kind != ISO8601_ZONELESS && !lines_has_offset(time))
 		return end;
 	rest = slice_skip(line, time.size + 1);
 	next = memmem(rest.data, rest.size, after.data, after.size);
 	if (next == NULL || !lines_split_zone(slice_of(line.data, (size_t)(next - line.data)),
-				    &split, &form, &us, word))
+				    &split, &kind, &us, word))
 		return end;
 	return next;
 }

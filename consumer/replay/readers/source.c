@@ -35,7 +35,7 @@ bool replay_source_open(struct replay_source **out, const struct replay_files *f
 	if (s == NULL || s->buffer == NULL || s->content == NULL || s->opened == NULL ||
 		(csv != NULL && s->csv == NULL)) {
 		replay_source_close(&s);
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	s->files = files;
 	s->pattern = *pattern;
@@ -125,14 +125,15 @@ static bool source_recognise(struct replay_source *s, int fd, struct error *err)
 	const char *path = source_path(s);
 
 	if (fstat(fd, &status) != 0)
-		return error_set_errno(err, ERROR_FATAL, "file", "could not look at \"%s\"", path);
+		return error_set_errno(err, ERROR_FATAL, REASON_file, "could not look at \"%s\"",
+			path);
 	now.device = status.st_dev;
 	now.inode = status.st_ino;
 	now.bytes = S_ISREG(status.st_mode) && fd != STDIN_FILENO ? status.st_size : 0;
 	s->disk_bytes = now.bytes;
 	if (o->known && (o->device != now.device || o->inode != now.inode) &&
 		strstr(path, ".seg") == NULL) {
-		error_set(err, ERROR_FATAL, "file_changed",
+		error_set(err, ERROR_FATAL, REASON_file_changed,
 			"\"%s\" is not the file that was read before", path);
 		return error_hint(err, "run it again: what is stored already is a duplicate");
 	}
@@ -311,7 +312,7 @@ static bool stream_keep(struct record *r, struct arena *arena, struct error *err
 	r->payload = arena_copy(arena, r->payload);
 	return (!slice_is_absent(r->topic) && !slice_is_absent(r->trace) &&
 		       !slice_is_absent(r->payload)) ||
-	       error_set(err, ERROR_FULL, "arena_full", "no room for a record");
+	       error_set(err, ERROR_FULL, REASON_arena_full, "no room for a record");
 }
 
 static enum replay_next stream_next(struct replay_source *s, struct arena *arena,
@@ -387,7 +388,7 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 	if (s->checkpoints_count == s->checkpoints_room) {
 		grown = realloc(s->checkpoints, room * sizeof(*grown));
 		if (grown == NULL)
-			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+			return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 		s->checkpoints = grown;
 		s->checkpoints_room = room;
 	}

@@ -76,7 +76,7 @@ static bool csv_collect(struct replay_source *s, struct arena *arena, bool *begu
 			status = csv_add(s->csv, &why) ? CSV_OK : CSV_BAD;
 		} else if (status == CSV_OK) {
 			if (!csv_begin(s->csv, arena))
-				return error_set(err, ERROR_FULL, "arena_full",
+				return error_set(err, ERROR_FULL, REASON_arena_full,
 					"no room for a row");
 			*begun_out = s->understood = true;
 		}
@@ -104,7 +104,7 @@ enum replay_next source_csv_next(struct replay_source *s, struct arena *arena, s
 			return REPLAY_END;
 		if (csv_end(s->csv, out))
 			return REPLAY_RECORD;
-		error_set(err, ERROR_FULL, "arena_full", "no room for a meter value");
+		error_set(err, ERROR_FULL, REASON_arena_full, "no room for a meter value");
 	}
 	/* Again, into another arena, and from the file: what was used has left the buffer. */
 	arena_rewind(arena, mark);

@@ -17,11 +17,11 @@ static bool files_add(struct replay_files *files, const char *path, int64_t byte
 			       : realloc(files->paths, (files->count + 1) * sizeof(*grown));
 
 	if (grown == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "too many files");
+		return error_set(err, ERROR_FATAL, REASON_memory, "too many files");
 	files->paths = grown;
 	grown[files->count] = strdup(path);
 	if (grown[files->count] == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	files->count++;
 	files->bytes += bytes;
 	return true;
@@ -69,8 +69,8 @@ static bool files_add_folder(struct replay_files *files, const char *path, struc
 	DIR *dir = opendir(path);
 
 	if (dir == NULL)
-		return error_set_errno(err, ERROR_FATAL, "file", "could not open the folder \"%s\"",
-			path);
+		return error_set_errno(err, ERROR_FATAL, REASON_file,
+			"could not open the folder \"%s\"", path);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours */
 	while (!segments && (entry = readdir(dir)) != NULL)
 		segments = files_is_segment(entry->d_name);
@@ -90,7 +90,8 @@ static bool files_add_argument(struct replay_files *files, const char *path, str
 	if (strcmp(path, "-") == 0)
 		return files_add(files, path, 0, err);
 	if (stat(path, &status) != 0)
-		return error_set_errno(err, ERROR_FATAL, "file", "could not open \"%s\"", path);
+		return error_set_errno(err, ERROR_FATAL, REASON_file, "could not open \"%s\"",
+			path);
 	if (S_ISDIR(status.st_mode))
 		return files_add_folder(files, path, err);
 	return files_add(files, path, S_ISREG(status.st_mode) ? status.st_size : 0, err);

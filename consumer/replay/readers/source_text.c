@@ -64,7 +64,7 @@ bool source_read(struct replay_source *s, bool *more_out, struct error *err)
 		CHECK(s->buffer_room > 0);
 		grown = realloc(s->buffer, s->buffer_room * 2);
 		if (grown == NULL)
-			return error_set(err, ERROR_FATAL, "memory", "out of memory");
+			return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 		s->buffer = grown;
 		s->buffer_room *= 2;
 	}

@@ -40,7 +40,7 @@ static int unpack_temporary(struct error *err)
 	snprintf(path, sizeof(path), "%s/ocpp-persister.XXXXXX", dir != NULL ? dir : "/tmp");
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0) {
-		error_set_errno(err, ERROR_FATAL, "temporary",
+		error_set_errno(err, ERROR_FATAL, REASON_temporary,
 			"could not make a temporary file \"%s\"", path);
 		return -1;
 	}
@@ -56,7 +56,8 @@ static bool unpack_read(struct unpacker *u, struct error *err)
 		got = read(u->from, u->in, sizeof(u->in));
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
-		return error_set_errno(err, ERROR_FATAL, "file", "could not read \"%s\"", u->path);
+		return error_set_errno(err, ERROR_FATAL, REASON_file, "could not read \"%s\"",
+			u->path);
 	u->in_size = (size_t)got;
 	u->offset += got;
 	return true;
@@ -75,7 +76,7 @@ static bool unpack_ratio_is_fine(const struct unpacker *u, int64_t packed, int64
 {
 	if (unpacked <= UNPACK_ANY_BYTES || unpacked / UNPACK_RATIO_MAX <= packed)
 		return true;
-	error_set(err, ERROR_FATAL, "unpack_ratio",
+	error_set(err, ERROR_FATAL, REASON_unpack_ratio,
 		"\"%s\" is refused: %" PRId64 " bytes of it make more than %" PRId64
 		" bytes, over %d times as many",
 		u->path, packed, unpacked, (int)UNPACK_RATIO_MAX);
@@ -98,7 +99,7 @@ static bool unpack_room_is_left(struct unpacker *u, struct error *err)
 	least = (uint64_t)fs.f_blocks * fs.f_frsize / UNPACK_FREE_PART;
 	if (left > least)
 		return true;
-	error_set(err, ERROR_FATAL, "unpack_room",
+	error_set(err, ERROR_FATAL, REASON_unpack_room,
 		"no room to unpack \"%s\": %" PRId64 " bytes were unpacked into a temporary file, "
 		"and %" PRIu64 " bytes are left, of which %" PRIu64 " stay free",
 		u->path, u->written, left, least);
@@ -166,7 +167,7 @@ static bool unpack_gzip(struct unpacker *u, struct error *err)
 	bool ok;
 
 	if (inflateInit2(&z, 15 + 16) != Z_OK) /* 16: with a header of gzip */
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	ok = unpack_gzip_stream(u, &z, err);
 	inflateEnd(&z);
 	return ok;
@@ -222,7 +223,7 @@ static bool unpack_zstd(struct unpacker *u, struct error *err)
 	bool ok;
 
 	if (z == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	ok = unpack_zstd_stream(u, z, err);
 	ZSTD_freeDCtx(z);
 	return ok;
@@ -279,7 +280,7 @@ bool unpack(int fd, const char *path, struct unpack_events events, int *out_fd, 
 	bool ok;
 
 	if (u == NULL)
-		return error_set(err, ERROR_FATAL, "memory", "out of memory");
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	*u = (struct unpacker){.from = fd, .to = -1, .path = path, .events = events};
 	ok = unpack_begin(u, fd, out_fd, err);
 	if (!ok && u->to >= 0)

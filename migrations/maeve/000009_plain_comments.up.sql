@@ -1,0 +1,10 @@
+-- The same comments in plain words.
+COMMENT ON VIEW charge_station_runtime IS 'ocpp.all_runtime: set through the store, or by the station when it booted, whichever is newer';
+COMMENT ON VIEW charge_station_certificates IS 'ocpp.charge_station_certificates; send_after 0001-01-01 = at once; created_at is when it was last set, as there, where rows are created again each time';
+COMMENT ON VIEW transaction_sources IS 'What transactions and transaction_meter_values are made from; not one of MaEVE''s tables';
+COMMENT ON VIEW transactions IS 'ocpp.transactions, and what was reported through the store of others. Times, meters and reasons are the stations''; start_timestamp without a start is the first that is known. An insert or update goes to the store, and shows where no station reported the transaction.';
+COMMENT ON FUNCTION write_transaction IS 'For triggers: reports a transaction to the store';
+COMMENT ON FUNCTION write_transaction_values IS 'For triggers: reports meter values of a transaction to the store';
+COMMENT ON FUNCTION time_of IS 'A time as OCPP writes it, UTC where it names no zone; NULL for anything else';
+COMMENT ON VIEW answered_calls IS 'What the views of charging profiles, local lists, monitors and display messages are made from; not one of MaEVE''s tables';
+COMMENT ON COLUMN local_auth_list_versions.version IS '0 = it has no list; -1 (1.6) = it does not support lists';
