@@ -41,6 +41,12 @@ static void parts_show(const struct cmd_replay *o, const char *path, const struc
 			r->left_out);
 }
 
+/* Standard input may be one if it is a file: a pipe cannot be read twice. */
+static const char *parts_path(const char *path)
+{
+	return strcmp(path, "-") == 0 ? "/dev/stdin" : path;
+}
+
 /* Whether the next file can be tried: only this one was at fault. */
 static bool parts_may_go_on(const struct error *err)
 {
@@ -55,8 +61,10 @@ static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
 	struct error err;
 
 	for (size_t i = 0; i < parts->count; i++) {
-		if (conn == NULL ? restore_check(parts->paths[i], &done, &err)
-				 : restore_file(conn, parts->paths[i], &done, &err)) {
+		const char *path = parts_path(parts->paths[i]);
+
+		if (conn == NULL ? restore_check(path, &done, &err)
+				 : restore_file(conn, path, &done, &err)) {
 			parts_show(o, parts->paths[i], &done);
 			continue;
 		}
@@ -76,7 +84,7 @@ static size_t parts_first(struct replay_files *files)
 	for (size_t i = 0; i < files->count; i++) {
 		char *path = files->paths[i];
 
-		if (!restore_is_part(path))
+		if (!restore_is_part(parts_path(path)))
 			continue;
 		memmove(&files->paths[count + 1], &files->paths[count],
 			(i - count) * sizeof(*files->paths));

@@ -16,7 +16,7 @@ enum { DROPPER_SQL_BYTES = 4096, DROPPER_NAME_BYTES = 64, DROPPER_STATEMENT_BYTE
 /* To unlink a large table takes the server a while. */
 static const int64_t DROPPER_TIMEOUT_US = 600 * US_PER_SECOND;
 static const double DROPPER_LOOK_S = 3600, DROPPER_START_S = 0.1;
-static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 60 * US_PER_SECOND;
+static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 10 * US_PER_SECOND;
 
 /* What is dropped now. */
 struct dropper_table {

@@ -13,8 +13,8 @@
  * has only while there is something to look after: at the start and then each hour. One partition
  * after the other is retired, which fails rather than keep writers waiting, and dropped
  * (migrations/000036_retention.up.sql); a table that somebody else has at the moment is left for
- * another try, which comes a second later, then less often. Of several workers, and of commands
- * that do the same, one at a time does it. All on the loop's thread.
+ * another try, seconds later. Of several workers, and of commands that do the same, one at a time
+ * does it. All on the loop's thread.
  */
 struct dropper;
 

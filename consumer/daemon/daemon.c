@@ -421,7 +421,7 @@ static bool daemon_start(struct daemon *d, struct error *err)
 	const struct config *c = d->config;
 	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
 	struct pipeline_options options = {.client_id = d->client_id};
-	int64_t retention_us[TABLE_COUNT];
+	int64_t retention_us[TABLE_COUNT] = {0};
 
 	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
 		    &options.schema_version, err) ||
@@ -429,7 +429,8 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		return false;
 	if (d->phase != DAEMON_RUNNING)
 		return true;
-	options_retention(c, retention_us);
+	if (c->retention_drop)
+		options_retention(c, retention_us);
 	if (!log_reader_of_spool(&d->log, d->spool, LOG_NOTHING_YET, err) ||
 		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, &options, &d->log,
 			d->metrics, events, err) ||
