@@ -4,7 +4,7 @@
 -- asked whether anything else came. Each question is one look into the key of a station.
 CREATE FUNCTION silent_stations(silence interval DEFAULT '1 hour')
 RETURNS TABLE (charge_station_id text, last_heard_at timestamptz, silent_for interval)
-LANGUAGE sql STABLE ROWS 100 AS $$
+LANGUAGE sql STABLE ROWS 100 SET jit = off AS $$
     SELECT k.charge_station_id, k.at, now() - k.at
     FROM (
         SELECT s.charge_station_id, max(s.at) AS at
@@ -44,40 +44,55 @@ $$;
 COMMENT ON FUNCTION silent_stations IS 'Stations from which nothing was received for so long. Of those that have a row in charge_station_status, connector_status or operation_status; last_heard_at is the newest time of receipt there, which later messages of other kinds may have followed. A message that is dated more than a day before it was received is not noticed.';
 SELECT bind_function('silent_stations(interval)'::regprocedure, true);
 
--- From the newest rows of a station, which are at one end of its key, not from all of the day.
+-- From the newest rows of a station, which are at one end of its key, not from all of the day. Not
+-- compiled: that would take a hundred times as long as the few rows of one station.
+CREATE FUNCTION newest_readings(station text)
+RETURNS TABLE (evse_id integer, connector_id integer, measurand text, phase text, location text,
+    value numeric, unit text, value_text text, event_time timestamptz, received_at timestamptz,
+    transaction_id text, context text)
+LANGUAGE sql STABLE ROWS 10 SET jit = off AS $$
+    SELECT DISTINCT ON (m.evse_id, m.connector_id, m.measurand, m.phase, m.location)
+        m.evse_id, m.connector_id, m.measurand, m.phase, m.location, m.value, m.unit, m.value_text,
+        m.event_time, m.received_at, m.transaction_id, m.context
+    FROM (
+        -- A station sends a few sets of samples over and over: the newest of each has the newest values.
+        SELECT DISTINCT ON (v.evse_id, v.connector_id, v.layout_id, v.self_described)
+            v.event_time, v.evse_id, v.digest
+        FROM (
+            SELECT v.event_time, v.evse_id, v.digest, v.connector_id, v.layout_id,
+                CASE WHEN v.layout_id = 0 THEN v.digest END AS self_described
+            FROM meter_values v
+            WHERE v.charge_station_id = station
+              AND v.event_time > now() - interval '1 day' AND v.event_time < now() + interval '1 day'
+            ORDER BY v.event_time DESC
+            LIMIT 50
+        ) v
+        ORDER BY v.evse_id, v.connector_id, v.layout_id, v.self_described, v.event_time DESC, v.digest
+    ) n
+    CROSS JOIN LATERAL (
+        SELECT x.*
+        FROM meter_samples x
+        WHERE x.charge_station_id = station AND x.event_time = n.event_time
+          AND x.evse_id = n.evse_id AND x.digest = n.digest
+          -- Other partitions are not even opened.
+          AND x.event_time > now() - interval '1 day' AND x.event_time < now() + interval '1 day'
+        OFFSET 0 -- never joined in another way than by the key
+    ) m
+    ORDER BY m.evse_id, m.connector_id, m.measurand, m.phase, m.location, m.event_time DESC,
+        m.position, m.digest
+$$;
+COMMENT ON FUNCTION newest_readings IS 'The rows of latest_readings for one station, whether it has a row in charge_station_status or not';
+SELECT bind_function('newest_readings(text)'::regprocedure, true);
+
 CREATE VIEW latest_readings AS
-SELECT DISTINCT ON (s.charge_station_id, m.evse_id, m.connector_id, m.measurand, m.phase, m.location)
-    s.charge_station_id, m.evse_id, m.connector_id, m.measurand, m.phase, m.location, m.value, m.unit,
+SELECT s.charge_station_id, m.evse_id, m.connector_id, m.measurand, m.phase, m.location, m.value, m.unit,
     m.value_text, m.event_time, m.received_at, m.transaction_id, m.context
 FROM (
     SELECT c.charge_station_id FROM charge_station_status c
     UNION
     SELECT c.charge_station_id FROM connector_status c
 ) s
-CROSS JOIN LATERAL (
-    -- A station sends a few sets of samples over and over: the newest of each has the newest values.
-    SELECT DISTINCT ON (v.evse_id, v.connector_id, v.layout_id, v.self_described)
-        v.event_time, v.evse_id, v.digest
-    FROM (
-        SELECT v.event_time, v.evse_id, v.digest, v.connector_id, v.layout_id,
-            CASE WHEN v.layout_id = 0 THEN v.digest END AS self_described
-        FROM meter_values v
-        WHERE v.charge_station_id = s.charge_station_id
-          AND v.event_time > now() - interval '1 day' AND v.event_time < now() + interval '1 day'
-        ORDER BY v.event_time DESC
-        LIMIT 50
-    ) v
-    ORDER BY v.evse_id, v.connector_id, v.layout_id, v.self_described, v.event_time DESC, v.digest
-) n
-CROSS JOIN LATERAL (
-    SELECT x.*
-    FROM meter_samples x
-    WHERE x.charge_station_id = s.charge_station_id AND x.event_time = n.event_time
-      AND x.evse_id = n.evse_id AND x.digest = n.digest
-    OFFSET 0 -- never joined in another way than by the key
-) m
-ORDER BY s.charge_station_id, m.evse_id, m.connector_id, m.measurand, m.phase, m.location,
-    m.event_time DESC, m.position, m.digest;
+CROSS JOIN LATERAL newest_readings(s.charge_station_id) m;
 COMMENT ON VIEW latest_readings IS 'The newest sample of each measurand, per station, EVSE, connector, phase and location: of the newest 50 meter values of the station, of the last day. Of stations that have a row in charge_station_status or connector_status.';
 SELECT grant_table('latest_readings');
 

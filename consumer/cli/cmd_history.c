@@ -319,7 +319,7 @@ static bool history_begin(struct history_call *call, struct error *err)
 {
 	char from[HISTORY_TIME_BYTES], to[HISTORY_TIME_BYTES];
 
-	if (!pg_exec(call->conn, "SET default_transaction_read_only = on", err) ||
+	if (!pg_exec(call->conn, STREAM_SETUP, err) ||
 		!period_set_zone(&call->period, call->conn, err) ||
 		!history_now(call, from, to, err) || !history_prepare(call, err))
 		return false;

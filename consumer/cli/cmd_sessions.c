@@ -2,6 +2,7 @@
 
 #include "cli/period.h"
 #include "cli/report.h"
+#include "cli/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,8 +264,7 @@ static bool sessions_print(const struct sessions_call *call, PGconn *conn, struc
 	char *sql;
 	bool ok;
 
-	if (!pg_exec(conn, "SET default_transaction_read_only = on", err) ||
-		!period_set_zone(&call->period, conn, err))
+	if (!pg_exec(conn, STREAM_SETUP, err) || !period_set_zone(&call->period, conn, err))
 		return false;
 	sql = sessions_sql(call);
 	if (sql == NULL)

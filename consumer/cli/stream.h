@@ -18,6 +18,12 @@ MUST_CHECK bool stream_query(PGconn *conn, const char *sql, int count, const cha
 	bool (*on_row)(void *context, PGresult *r, struct error *err), void *context,
 	struct error *err);
 
+/*
+ * For a session that only reads. Compiling a query of many partitions takes seconds, which the few
+ * rows of each never give back.
+ */
+#define STREAM_SETUP "SET default_transaction_read_only = on; SET jit = off"
+
 /* Whether the values of a column are numbers. */
 bool stream_is_number(const PGresult *r, int column);
 

@@ -35,18 +35,22 @@ def test_every_partitioned_table_is_registered_with_its_column(migrated):
     assert all(set(partitions(migrated, name)) == {f"{name}_undated"} for name, _ in real)
 
 
-def test_every_table_column_view_and_function_has_a_comment(migrated):
+def test_every_table_column_view_and_function_has_a_comment(migrated, migrate):
+    assert migrate("maeve", "up").returncode == 0
     silent = migrated.rows("""
         SELECT c.relname::text, NULL FROM pg_class c
-        WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+        WHERE c.relnamespace IN ('ocpp'::regnamespace, 'maeve'::regnamespace)
+          AND c.relkind IN ('r', 'p', 'v', 'm')
           AND NOT c.relispartition AND obj_description(c.oid, 'pg_class') IS NULL
         UNION ALL
         SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-        WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+        WHERE c.relnamespace IN ('ocpp'::regnamespace, 'maeve'::regnamespace)
+          AND c.relkind IN ('r', 'p', 'v', 'm')
           AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
           AND col_description(c.oid, a.attnum) IS NULL
         UNION ALL
-        SELECT p.proname, NULL FROM pg_proc p WHERE p.pronamespace = 'ocpp'::regnamespace
+        SELECT p.proname, NULL FROM pg_proc p
+        WHERE p.pronamespace IN ('ocpp'::regnamespace, 'maeve'::regnamespace)
           AND obj_description(p.oid, 'pg_proc') IS NULL""")
     # Kept exactly as golang-migrate makes it.
     assert {name for name, _ in silent} == {"schema_migrations"}

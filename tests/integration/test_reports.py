@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pty
+import re
 import subprocess
 from collections import Counter, defaultdict
 from decimal import Decimal
@@ -16,7 +17,7 @@ from termios import TIOCSWINSZ
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, make_database, run_cli
+from conftest import BINARY, ROOT, make_database, run_cli
 from test_terminal import HOSTILE, harmless
 
 # What spreadsheets would run, and what they would not.
@@ -280,6 +281,15 @@ def peak_kib(settings, *arguments):
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return usage.ru_maxrss
+
+
+def test_a_period_reads_its_months_only(fleet):
+    with open(os.path.join(ROOT, "consumer", "cli", "sql", "sessions.sql")) as f:
+        text = f.read()
+    for number, value in enumerate(("'2026-02-01Z'", "'2026-03-01Z'", "NULL", "NULL"), 1):
+        text = text.replace(f"${number}", value)
+    plan = "\n".join(line for (line,) in fleet.rows("EXPLAIN " + text))
+    assert set(re.findall(r"transactions_(20\d\d_\d\d|undated)", plan)) == {"2026_02"}, plan
 
 
 def test_memory_does_not_grow_with_the_sessions(workspace, postgres):
