@@ -35,3 +35,16 @@ int64_t clock_mono_us(void)
 {
 	return clock_read(CLOCK_MONOTONIC);
 }
+
+struct clock_cautious clock_cautious_begin(void)
+{
+	return (struct clock_cautious){clock_wall_us(), clock_mono_us()};
+}
+
+int64_t clock_cautious_us(const struct clock_cautious *begun)
+{
+	int64_t wall_us = clock_wall_us();
+	int64_t later_us = begun->wall_us + clock_mono_us() - begun->mono_us;
+
+	return wall_us < later_us ? wall_us : later_us;
+}

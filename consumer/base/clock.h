@@ -15,4 +15,16 @@ int64_t clock_wall_us(void);
 /* Since some moment before start; never goes back. For durations and deadlines. */
 int64_t clock_mono_us(void);
 
+/*
+ * For what must never be done too early: the time as the clock said it at the beginning, and as
+ * much later as has passed since, or what the clock says now if that is less. A clock that is set
+ * forward meanwhile does not count.
+ */
+struct clock_cautious {
+	int64_t wall_us, mono_us;
+};
+
+struct clock_cautious clock_cautious_begin(void);
+int64_t clock_cautious_us(const struct clock_cautious *begun);
+
 #endif

@@ -29,6 +29,7 @@ struct dropper_table {
 struct dropper {
 	struct ev_loop *loop;
 	struct pg_session *session;
+	struct clock_cautious begun;
 	ev_timer timer;
 	struct backoff backoff;
 	int64_t retention_us[TABLE_COUNT];
@@ -207,8 +208,8 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 	return true;
 }
 
-/* The oldest partition that is older than its table's age, of tables that nobody else has. False:
- * there is no such table. */
+/* The oldest partition that is older than its table's age, by our clock and by the database's, of
+ * tables that nobody else has. False: there is no such table. */
 static bool dropper_make_sql(struct dropper *d)
 {
 	size_t used = (size_t)snprintf(d->look_sql, sizeof(d->look_sql),
@@ -226,8 +227,10 @@ static bool dropper_make_sql(struct dropper *d)
 	}
 	used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
 		") a (parent, age_us) ON a.parent = l.parent WHERE l.state IN ('retired', "
-		"'attached') AND l.to_time <= now() - a.age_us * interval '1 microsecond' "
-		"ORDER BY l.state DESC, l.from_time, l.parent LIMIT 1");
+		"'attached') AND l.to_time <= least(now(), timestamptz 'epoch' + %" PRId64
+		" * interval '1 microsecond') - a.age_us * interval '1 microsecond' "
+		"ORDER BY l.state DESC, l.from_time, l.parent LIMIT 1",
+		clock_cautious_us(&d->begun));
 	CHECK(used < sizeof(d->look_sql));
 	return *before != '\0';
 }
@@ -301,6 +304,7 @@ bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_opt
 	if (d == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	d->loop = loop;
+	d->begun = clock_cautious_begin();
 	memcpy(d->retention_us, retention_us, sizeof(d->retention_us));
 	backoff_init(&d->backoff, DROPPER_AGAIN_US, DROPPER_AGAIN_MAX_US,
 		(uint64_t)clock_mono_us());

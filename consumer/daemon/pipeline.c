@@ -272,6 +272,17 @@ static bool pipeline_position(struct pipeline *p, const struct position *at, uin
 	return true;
 }
 
+/* What is too old to be stored is gone for good: of our clock and the database's the one that is
+ * later does not count. */
+static void pipeline_set_now(struct pipeline *p)
+{
+	int64_t now_us = clock_cautious_us(&p->begun);
+	int64_t database_ahead_us = writer_clock_offset_us(p->writer);
+
+	rows_set_now(&p->maker.builder,
+		database_ahead_us < 0 ? now_us + database_ahead_us : now_us);
+}
+
 /*
  * The database says how far it is, and we continue from there: ahead of what we knew (a COMMIT
  * whose answer was lost), behind it (restored to an earlier point), or the same.
@@ -310,6 +321,7 @@ static void pipeline_on_ready(void *context, const struct position *at)
 	}
 	p->stored_seq = seq;
 	p->stored_known = true;
+	pipeline_set_now(p);
 	pipeline_enter(p, PIPELINE_READY);
 	log_info("database_connected", "", "seq=%" PRIu64, seq);
 	p->partitions_made_us = p->pruned_us = INT64_MIN / 2; /* due */
@@ -602,7 +614,7 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	(void)events;
 	if (p->state == PIPELINE_ENDED)
 		return;
-	rows_set_now(&p->maker.builder, clock_wall_us());
+	pipeline_set_now(p);
 	if (p->log->failed != NULL && p->log->failed(p->log->context, &err)) {
 		pipeline_fatal(p, &err);
 		return;
@@ -665,6 +677,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 	if (p == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	p->loop = loop;
+	p->begun = clock_cautious_begin();
 	p->config = config;
 	p->events = events;
 	p->options = *options;

@@ -2,6 +2,7 @@
 #define DAEMON_PIPELINE_PRIVATE_H
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "copy/writer.h"
 #include "daemon/pipeline.h"
@@ -155,6 +156,8 @@ struct pipeline {
 	struct recent_calls *calls;
 	struct partitions *partitions;
 	struct writer *writer;
+
+	struct clock_cautious begun; /* when the pipeline was made */
 
 	/* One is filled while the other is written. */
 	struct batch batches[2];

@@ -25,7 +25,6 @@ bool row_maker_open(struct row_maker *maker, const struct config *config, size_t
 	};
 	if (!options_rows(config, &maker->builder.options, &maker->skip_actions, err))
 		return false;
-	rows_set_now(&maker->builder, clock_wall_us());
 	return true;
 }
 

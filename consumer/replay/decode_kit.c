@@ -1,5 +1,7 @@
 #include "replay/decode_kit.h"
 
+#include "base/clock.h"
+
 enum {
 	DECODE_KIT_ARENA_BYTES = 256
 				 << 20, /* address space: a window, the largest record, its rows */
@@ -10,6 +12,7 @@ bool decode_kit_open(struct decode_kit *kit, const struct config *config, struct
 {
 	if (!row_maker_open(&kit->maker, config, DECODE_KIT_BYTES_MAX, err))
 		return false;
+	rows_set_now(&kit->maker.builder, clock_wall_us());
 	if (!arena_init(&kit->arena, DECODE_KIT_ARENA_BYTES, DECODE_KIT_USED_BYTES))
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	return true;

@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 import rig
-from conftest import run_cli, stored
+from conftest import needs_failpoints, run_cli, stored
 
 TODAY = datetime.datetime.now(datetime.timezone.utc).replace(hour=0, minute=0, second=0,
                                                              microsecond=0)
@@ -414,6 +414,24 @@ def test_dropping_can_be_left_to_others(running, migrated, publish):
         name: "attached" for name in states(migrated) if name > name_of(ago(1))
         or not name.startswith("meter_values")}}
     assert p.events("partition_dropped") == []
+
+
+@needs_failpoints
+@pytest.mark.parametrize("years", [20, -20])
+def test_wrong_clock_expires_and_drops_nothing(migrated, broker, publish, persister, years):
+    """Of the program's clock and the database's, the one that is behind counts."""
+    fill(migrated, [0, 5])
+    before = facts(migrated)
+    p = persister({**migrated.settings(), **broker.settings(), "retention.meter_values": "30d"},
+                  environment={"CLOCK_WRONG_BY": str(years * 365 * 86400)}).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    meter_values(publish, 2, 1)
+    stored(migrated, 1)
+    assert migrated.value("SELECT reasons FROM ingest_progress") == {}
+    assert p.stop() == 0  # it looks for what is old at the start
+    assert p.events("partition_dropped") == []
+    assert {name: rows for name, rows in facts(migrated).items() if name in before} == before
 
 
 def test_replay_skips_what_is_expired(migrated):
