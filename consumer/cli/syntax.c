@@ -13,7 +13,7 @@ struct syntax_reader {
 	struct syntax_option *open; /* the last token; this one may be its value */
 	struct syntax_option seen;  /* stands for one that was read before */
 	const char *at;             /* in the arguments */
-	const char *token;          /* without brackets and dots */
+	const char *token;          /* without brackets, dots and commas */
 	size_t token_size;
 	bool optional, closed; /* it began, or ended, with a bracket */
 };
@@ -88,7 +88,7 @@ static bool syntax_token(struct syntax_reader *r)
 	while (*r->token == '[')
 		r->token++;
 	r->closed = false;
-	while (end > r->token && strchr("].", end[-1]) != NULL) {
+	while (end > r->token && strchr("].,", end[-1]) != NULL) {
 		r->closed = r->closed || end[-1] == ']';
 		end--;
 	}

@@ -73,6 +73,7 @@ def test_every_option_of_a_command_is_offered(offered):
     (["partitions", ""], "list ensure drop archive"),
     (["partitions", "drop", "--dr"], "--dry-run"),
     (["replay", "--speed", ""], "max"),
+    (["sessions", "--by", ""], "month token station"),
     (["spool", ""], "ls verify cat export new-identity"),
     (["spool", "export", ""], "json maeve msgpack"),
     (["spool", "--from", "x", "export", "m"], "maeve msgpack"),
