@@ -308,3 +308,63 @@ def test_values_of_the_chart_fit_their_schema_and_its_templates():
     for section, pairs in values["settings"].items():
         assert {f"{section}.{name}" for name in pairs} <= set(KNOWN)
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == VERSION
+
+
+GOCODE = pathlib.Path("/usr/share/gocode")  # where Debian has the sources of Go's libraries
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """rendered("workers=3"): {kind: object} that the chart makes of these values."""
+    if shutil.which("go") is None or not (GOCODE / "src/github.com/Masterminds/sprig").exists():
+        pytest.skip("no Go to render the chart with (apt-get install golang-go "
+                    "golang-github-masterminds-sprig-dev golang-gopkg-yaml.v3-dev)")
+    program = tmp_path_factory.mktemp("helm") / "render"
+    subprocess.run(["go", "build", "-o", program, ROOT / "tests/helm/render.go"], check=True,
+                   env={**os.environ, "GO111MODULE": "off", "GOPATH": str(GOCODE),
+                        "GOCACHE": str(program.parent / "cache")})
+
+    def render(*values):
+        done = subprocess.run([program, CHART, "csms", *values], text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return {item["kind"]: item for item in yaml.safe_load_all(done.stdout)}
+
+    return render
+
+
+def test_chart_makes_what_the_manifests_have(rendered):
+    made, plain = rendered(), manifests()
+    assert made.keys() == {kind for kind, _ in plain} - {"Secret"}
+    workers, ours = (item["spec"] for item in (
+        made["StatefulSet"], plain["StatefulSet", "ocpp-persister"]))
+    assert workers["volumeClaimTemplates"] == ours["volumeClaimTemplates"]
+    pod, our_pod = workers["template"]["spec"], ours["template"]["spec"]
+    assert pod["securityContext"] == our_pod["securityContext"]
+    container, our_container = pod["containers"][0], our_pod["containers"][0]
+    for key, value in our_container.items():
+        assert container[key] == value, key
+    labels = workers["template"]["metadata"]["labels"]
+    assert workers["selector"]["matchLabels"] == labels == made["Service"]["spec"]["selector"]
+    assert made["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert made["Job"]["spec"]["template"]["metadata"]["labels"] != labels
+
+
+def test_values_of_the_chart_reach_what_it_makes(rendered, tmp_path):
+    made = rendered("workers=3", "image.tag=9.9", "log.storageClass=fast", "migrate=false",
+                    "settings.mqtt.receive_maximum=20000", "settings.mqtt.tls_verify=true",
+                    "nodeSelector={disk: ssd}")
+    assert "Job" not in made and "annotations" not in made["ConfigMap"]["metadata"]
+    workers = made["StatefulSet"]["spec"]
+    assert workers["replicas"] == 3
+    assert workers["template"]["spec"]["containers"][0]["image"] == "ocpp-persister:9.9"
+    assert workers["template"]["spec"]["nodeSelector"] == {"disk": "ssd"}
+    assert workers["volumeClaimTemplates"][0]["spec"]["storageClassName"] == "fast"
+    settings = tmp_path / "ocpp-persister.ini"
+    settings.write_text(made["ConfigMap"]["data"]["ocpp-persister.ini"])
+    done = run_cli({}, "--config", str(settings), "config", "print")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"receive_maximum = 20000 ", done.stdout)
+    # Other settings are another template, so that the workers are restarted.
+    sums = [made["StatefulSet"]["spec"]["template"]["metadata"]["annotations"],
+            rendered()["StatefulSet"]["spec"]["template"]["metadata"]["annotations"]]
+    assert sums[0] != sums[1]
