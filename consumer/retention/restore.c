@@ -127,7 +127,11 @@ static bool restore_prepare(struct restore *s, const char *const *params, struct
 		     error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	PQclear(r);
-	return ok && pg_exec(s->conn, s->sql[SQL_CREATE], err);
+	/* Those of a file before this one, which may have ended in an error. */
+	return ok &&
+	       pg_exec(s->conn, "DROP TABLE IF EXISTS pg_temp.restored, pg_temp.restored_layouts",
+		       err) &&
+	       pg_exec(s->conn, s->sql[SQL_CREATE], err);
 }
 
 /* ---- COPY ---- */
@@ -350,11 +354,7 @@ static bool restore_with(struct restore *s, struct part_reader *reader, struct e
 		restore_join(s->header, true, types);
 		copy_walk_init(&s->walk, s->header->columns_count);
 		ok = restore_check_schema(s, err) && restore_check_columns(s, params, err) &&
-		     restore_prepare(s, params, err) && restore_read(s, reader, err) &&
-		     pg_exec(s->conn,
-			     "DROP TABLE IF EXISTS pg_temp.restored, "
-			     "pg_temp.restored_layouts",
-			     err);
+		     restore_prepare(s, params, err) && restore_read(s, reader, err);
 	} else {
 		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
