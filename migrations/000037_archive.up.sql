@@ -29,8 +29,14 @@ BEGIN
         END IF;
         at := part.upper_bound;
     END LOOP;
-    SELECT min(l.from_time) INTO oldest FROM partition_list() l
-    WHERE l.parent = 'transactions' AND l.state = 'attached';
+    -- By their bounds, as partition_list() has them, without a look at the size of each.
+    SELECT min(b.bounds[1]::timestamptz) FILTER (WHERE b.bounds[1]::timestamptz > '-infinity')
+    INTO oldest
+    FROM pg_inherits i
+    JOIN pg_class c ON c.oid = i.inhrelid
+    CROSS JOIN LATERAL regexp_match(replace(pg_get_expr(c.relpartbound, c.oid), 'MINVALUE',
+        '''-infinity'''), 'FROM \(''([^'']+)''\)') AS b (bounds)
+    WHERE i.inhparent = 'transactions'::regclass;
     DELETE FROM transaction_flags WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM transaction_flags f
         WHERE f.event_time < oldest AND f.stored_at < now() - interval '7 days'
@@ -43,9 +49,11 @@ CREATE FUNCTION has_transactions(name text, from_time timestamptz) RETURNS boole
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     -- Also one that was detached and left under its name.
-    RETURN to_regclass(format('%I', name)) IS NOT NULL OR partition_exists('transactions', name)
-        OR EXISTS (SELECT FROM partition_list() l WHERE l.parent = 'transactions'
-            AND l.from_time = has_transactions.from_time AND l.state = 'retired');
+    IF to_regclass(format('%I', name)) IS NOT NULL OR partition_exists('transactions', name) THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (SELECT FROM partition_list() l WHERE l.parent = 'transactions'
+        AND l.from_time = has_transactions.from_time AND l.state = 'retired');
 END $$;
 COMMENT ON FUNCTION has_transactions IS 'True if rows of transactions of that month are somewhere: in a partition, or in a table that was one';
 
