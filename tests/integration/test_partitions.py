@@ -56,6 +56,16 @@ def test_every_table_column_view_and_function_has_a_comment(migrated, migrate):
     assert {name for name, _ in silent} == {"schema_migrations"}
 
 
+def test_masked_views_say_of_their_columns_what_their_tables_say(migrated):
+    assert migrated.rows("""
+        SELECT v.relname, a.attname FROM pg_class v
+        JOIN pg_class t ON t.relnamespace = v.relnamespace AND t.relname || '_masked' = v.relname
+        JOIN pg_attribute a ON a.attrelid = v.oid
+        JOIN pg_attribute b ON b.attrelid = t.oid AND b.attname = a.attname
+        WHERE v.relnamespace = 'ocpp'::regnamespace AND a.attnum > 0 AND b.attnum > 0
+          AND col_description(v.oid, a.attnum) <> col_description(t.oid, b.attnum)""") == []
+
+
 @pytest.mark.parametrize("zone, style", [("UTC", "ISO"), ("Asia/Kolkata", "SQL, DMY"),
                                          ("America/St_Johns", "German")])
 def test_bounds_are_utc_whatever_the_session_says(migrated, zone, style):

@@ -1,0 +1,2 @@
+-- Comments do no harm: they stay.
+SELECT 1;
