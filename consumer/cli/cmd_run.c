@@ -7,6 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What may pass by itself is for whoever starts us again, whatever it is about. */
+static enum exit_code run_fail(const struct error *err)
+{
+	return cli_fail(err->kind == ERROR_TRANSIENT ? EXIT_CODE_FAILED
+						     : cli_exit_code(err, EXIT_CODE_FAILED),
+		err);
+}
+
 enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 {
 	struct daemon_options options = {.config = config,
@@ -26,9 +34,9 @@ enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 	}
 	signals_hold();
 	if (!risks_check(config, &err))
-		return cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
+		return run_fail(&err);
 	ok = daemon_run(&options, &hard, &err);
-	code = ok ? EXIT_CODE_OK : cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
+	code = ok ? EXIT_CODE_OK : run_fail(&err);
 	if (hard)
 		_exit((int)code);
 	return code;

@@ -53,8 +53,12 @@ static bool run_error(struct migrate *m, const struct migration_file *file,
 	} else {
 		pg_error_from_result_or_connection(err, result, m->conn);
 	}
-	if (PQstatus(m->conn) != CONNECTION_BAD)
-		error_becomes(err, ERROR_FATAL, REASON_migration_failed);
+	/* A lock that somebody holds ends, as a lost connection does: it may be tried again. */
+	if (err != NULL && PQstatus(m->conn) != CONNECTION_BAD)
+		error_becomes(err,
+			pg_error_is_lock(err) || pg_error_is_deadlock(err) ? ERROR_TRANSIENT
+									   : ERROR_FATAL,
+			REASON_migration_failed);
 	if (position != NULL)
 		line = sql_line_at(statement, strtol(position, NULL, 10));
 	run_hint_dependents(m, result, err);

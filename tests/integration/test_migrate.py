@@ -363,6 +363,20 @@ def golang_migrate_lock_id(database, schema="ocpp", table="schema_migrations"):
     return zlib.crc32("\0".join([schema, table, database]).encode()) * 1486364155 % 2**32
 
 
+def test_run_waits_for_a_lock_that_keeps_a_migration(migrated, migrate, broker, persister):
+    """A migration that fails for good ends `run`, and a person has to look."""
+    assert migrate("goto", "39").returncode == 0
+    migrated.rows(f"ALTER DATABASE {migrated.name} SET lock_timeout = '50ms'")
+    somebody = migrated.connect(autocommit=False)
+    somebody.execute("LOCK TABLE ocpp.tokens IN ACCESS EXCLUSIVE MODE")
+    p = persister({**migrated.settings(), **broker.settings()}).start("--migrate")
+    failed = p.wait_event("database_lost", reason="migration_failed")
+    assert "000040_plain_comments.up.sql" in str(failed)
+    somebody.rollback()
+    p.wait_event("database_connected")
+    assert p.stop() == 0
+
+
 def test_open_reader_of_the_version_holds_up_no_migration(migrated, migrate, tmp_path):
     """The reason for DELETE + INSERT where golang-migrate uses TRUNCATE."""
     folder = own_migrations(tmp_path, **{f"{NEXT}_more.up": "CREATE TABLE more ();"})
