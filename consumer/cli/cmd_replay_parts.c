@@ -21,7 +21,7 @@ static bool parts_may_be(const struct cmd_replay *o)
 static void parts_show(const struct cmd_replay *o, const char *path, const struct restore_result *r)
 {
 	if (o->json) {
-		/* Names of a file that was checked: of tables of ours, unless it is a dry run. */
+		/* The names are plain, or the file would not have been read. */
 		printf("{\"partition\":\"%s\",\"table\":\"%s\",\"rows\":%" PRIu64
 		       ",\"stored\":%" PRIu64 ",\"left_out\":%" PRIu64 "}\n",
 			r->name, r->table, r->rows, r->stored, r->left_out);

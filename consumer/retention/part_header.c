@@ -70,6 +70,12 @@ static bool line_copy(char *out, size_t room, const char *value)
 	return (size_t)snprintf(out, room, "%s", value) < room && *value != '\0';
 }
 
+/* Tables that are archived have plain names, which need no quotes anywhere. */
+static bool header_is_plain(const char *name)
+{
+	return *name != '\0' && name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
+}
+
 static bool line_number(const char *value, int64_t *out)
 {
 	char *end = NULL;
@@ -125,8 +131,8 @@ bool part_header_parse(struct part_header *h, struct slice text, const char **wh
 		if (!line_next(&text, &line) || !header_line(h, &line))
 			return false;
 	}
-	*why_out = "its header lacks something";
-	return h->table[0] != '\0' && h->name[0] != '\0' && h->from_time[0] != '\0' &&
+	*why_out = "its header lacks something, or names no table of ours";
+	return header_is_plain(h->table) && header_is_plain(h->name) && h->from_time[0] != '\0' &&
 	       h->to_time[0] != '\0' && h->schema_version > 0 && h->columns_count > 0;
 }
 

@@ -219,6 +219,24 @@ static void part_that_is_cut_or_has_more_is_refused(void **state)
 	close(fd);
 }
 
+static void part_of_a_table_with_an_odd_name_is_refused(void **state)
+{
+	struct part_header odd = header;
+	struct part_reader *r;
+	struct part_writer *w;
+	struct error err;
+	int fd = new_file();
+
+	(void)state;
+	snprintf(odd.name, sizeof(odd.name), "a\"b");
+	assert_true(part_writer_open(&w, fd, path, &odd, &err));
+	part_writer_close(&w);
+	assert_false(part_reader_open(&r, fd, path, &err));
+	assert_int_equal(err.kind, ERROR_DAMAGED);
+	assert_non_null(strstr(err.message, "names no table of ours"));
+	close(fd);
+}
+
 static void part_of_another_version_is_left_alone(void **state)
 {
 	static const uint8_t text[] =
@@ -274,6 +292,7 @@ int main(void)
 		cmocka_unit_test(part_notes_are_as_many_as_needed),
 		cmocka_unit_test(part_with_a_changed_byte_is_refused_and_says_where),
 		cmocka_unit_test(part_that_is_cut_or_has_more_is_refused),
+		cmocka_unit_test(part_of_a_table_with_an_odd_name_is_refused),
 		cmocka_unit_test(part_of_another_version_is_left_alone),
 		cmocka_unit_test(copy_walk_counts_rows_in_pieces_of_any_size),
 	};
