@@ -127,9 +127,11 @@ class Postgres(_Server):
 
     @staticmethod
     def bin(name):
-        """A program of the newest PostgreSQL installed."""
+        """A program of the PostgreSQL in $OCPP_POSTGRES_BIN; what that does not have, or everything
+        if it is not set, from the newest one that Debian has installed."""
         folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"),
                          key=lambda p: [int(n) for n in re.findall(r"\d+", p)])
+        folders.append(os.environ.get("OCPP_POSTGRES_BIN") or os.devnull)
         path = shutil.which(name, path=os.pathsep.join(folders[::-1] + [os.environ["PATH"]]))
         if path is None:
             raise RigError(f"{name} is not installed (Debian: postgresql)")
@@ -147,7 +149,8 @@ class Postgres(_Server):
                             unix_socket_directories=f"'{sockets}'")
         with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
             f.writelines(f"{key} = {value}\n" for key, value in self.options.items())
-        self.passfile = os.path.join(self.workspace.path, "pgpass")
+        self.passfile = os.path.join(self.workspace.path,
+                                     os.path.basename(self.folder) + ".pgpass")
         with open(self.passfile, "w", opener=lambda p, m: os.open(p, m, 0o600)) as f:
             f.write(f"127.0.0.1:{self.port}:*:postgres:{self.password}\n")
 

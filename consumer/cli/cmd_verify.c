@@ -213,6 +213,10 @@ enum exit_code cmd_verify(const struct config *config, int argc, char **argv)
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
+	if (!pg_check_primary(conn, &err)) {
+		PQfinish(conn);
+		return cli_fail(EXIT_CODE_DATABASE, &err);
+	}
 	ok = verify_balance(conn, &right, &err) && verify_claims(conn, &right, &err) &&
 	     verify_log(conn, config->spool_dir, &right, &err);
 	PQfinish(conn);

@@ -193,15 +193,11 @@ static bool checks_takes_writes(PGconn *conn, int64_t timeout_us, struct error *
 
 	if (result == NULL)
 		return false;
-	standby = *PQgetvalue(result, 0, 0) == 't';
+	standby = !pg_judge_primary(result, err);
 	read_only = *PQgetvalue(result, 0, 1) == 't';
 	PQclear(result);
-	if (standby) {
-		error_set(err, ERROR_TRANSIENT, REASON_read_only,
-			"this server is a standby: it takes no rows");
-		return error_hint(err, "connect to the primary; where several hosts are named, "
-				       "with target_session_attrs=read-write");
-	}
+	if (standby)
+		return false;
 	if (read_only) {
 		error_set(err, ERROR_TRANSIENT, REASON_read_only,
 			"transactions are read-only there: it takes no rows");

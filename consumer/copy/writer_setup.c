@@ -174,6 +174,13 @@ static bool setup_on_patience(void *context, const PGresult *result, int number,
 	return true;
 }
 
+static bool setup_on_primary(void *context, const PGresult *result, int number, struct error *err)
+{
+	(void)context;
+	(void)number;
+	return pg_judge_primary(result, err);
+}
+
 static bool setup_on_layouts(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -259,9 +266,11 @@ static bool setup_plan(struct writer *w, struct error *err)
 	requests_begin(r);
 	requests_add_literal(r, w->session_sql);
 	requests_add_literal(r, setup_sql);
-	if (!requests_add_sql(r,
-		    request_sql(&w->setup_arena, patience_sql, w->options.timeout_us / US_PER_MS),
-		    setup_on_patience, w, err) ||
+	if (!requests_add_sql(r, pg_primary_sql, setup_on_primary, w, err) ||
+		!requests_add_sql(r,
+			request_sql(&w->setup_arena, patience_sql,
+				w->options.timeout_us / US_PER_MS),
+			setup_on_patience, w, err) ||
 		!writer_plan_rights(w, err))
 		return false;
 	requests_add_literal(r, w->options.commit_sync ? "SET synchronous_commit = on"

@@ -153,6 +153,19 @@ bool pg_check_encoding(const PGconn *conn, struct error *err)
 		"there by pg_dump --encoding=UTF8");
 }
 
+const char pg_primary_sql[] = "SELECT pg_is_in_recovery()";
+
+bool pg_judge_primary(const PGresult *result, struct error *err)
+{
+	if (*PQgetvalue(result, 0, 0) != 't')
+		return true;
+	error_set(err, ERROR_TRANSIENT, REASON_read_only,
+		"this server is a standby: it takes no rows, and may not have all of its "
+		"primary's");
+	return error_hint(err, "connect to the primary; where several hosts are named, with "
+			       "target_session_attrs=read-write");
+}
+
 void pg_notice_ignored(void *context, const char *message)
 {
 	(void)context;
@@ -182,4 +195,13 @@ PGresult *pg_query(PGconn *conn, const char *sql, int count, const char *const *
 	pg_error_from_result_or_connection(err, result, conn);
 	PQclear(result);
 	return NULL;
+}
+
+bool pg_check_primary(PGconn *conn, struct error *err)
+{
+	PGresult *result = pg_query(conn, pg_primary_sql, 0, NULL, err);
+	bool ok = result != NULL && pg_judge_primary(result, err);
+
+	PQclear(result);
+	return ok;
 }

@@ -66,6 +66,16 @@ bool pg_pooling_error(struct error *err);
  */
 bool pg_pooling_unknown(struct error *err, const struct error *why);
 
+/*
+ * A standby (a replica, or a primary that was demoted) takes the connection, but no row, and it may
+ * not have yet what its primary has: progress that is read there is wrong. So whoever reads
+ * progress asks pg_primary_sql first. False with err (TRANSIENT, "read_only"): another server is
+ * the primary by now, or this one will be again.
+ */
+extern const char pg_primary_sql[];
+MUST_CHECK bool pg_judge_primary(const PGresult *result, struct error *err);
+MUST_CHECK bool pg_check_primary(PGconn *conn, struct error *err); /* waiting */
+
 /* A notice processor that keeps libpq from writing to stderr. */
 void pg_notice_ignored(void *context, const char *message);
 

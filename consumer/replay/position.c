@@ -258,7 +258,7 @@ static bool finder_say_other(struct finder *f, const char *sources, struct error
 
 /* ---- finding ---- */
 
-/* A database that is away is waited for, as by the pipeline. */
+/* A database that is away, or a standby for now, is waited for, as by the pipeline. */
 static bool position_connect(const struct pg_options *pg, PGconn **out, struct error *err)
 {
 	struct log_repeat trouble = {.active = false};
@@ -270,6 +270,10 @@ static bool position_connect(const struct pg_options *pg, PGconn **out, struct e
 		int64_t wait_us;
 
 		*out = pg_wait_connect(pg, NULL, pg->connect_timeout_us, -1, err);
+		if (*out != NULL && !pg_check_primary(*out, err)) {
+			PQfinish(*out);
+			*out = NULL;
+		}
 		if (*out != NULL || err->kind == ERROR_FATAL)
 			return *out != NULL;
 		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);

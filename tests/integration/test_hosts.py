@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import socket
 import subprocess
 
@@ -169,3 +170,63 @@ def test_replay_tries_the_next_host_too(migrated, hole, tmp_path):
         text=True, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert migrated.value("SELECT count(*) FROM ocpp_events") == 1
+
+
+@pytest.fixture(scope="module")
+def demoted(workspace):
+    """A database, migrated, and demote(): its server becomes a standby, as after a failover that
+    made another one the primary."""
+    cluster = rig.Postgres(workspace, fast=True, name="demoted").start()
+    database = make_database(cluster)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+
+    def demote():
+        cluster.stop()
+        pathlib.Path(cluster.data, "standby.signal").touch()
+        shutil.chown(f"{cluster.data}/standby.signal", pathlib.Path(cluster.data).owner())
+        cluster.start()
+
+    yield database, demote
+    cluster.stop()
+
+
+def promote(database):
+    database.cluster.psql("SELECT pg_promote()")
+
+
+def test_demoted_primary_is_waited_out(persister, demoted, broker, publish, tmp_path):
+    database, demote = demoted
+    p = persister({**database.settings(), **broker.settings()}).start()
+    p.wait_event("database_connected")
+    publish.call("cs1", "Heartbeat", {})
+    stored(database, 1)
+    demote()
+    publish.call("cs2", "Heartbeat", {})
+    rig.wait_until(lambda: "read_only" in p.http("/readyz")[1], what=lambda: p.http("/readyz")[1])
+    # Its progress may be an old one.
+    done = run_cli(database.settings(), "verify")
+    assert done.returncode == 4 and "is a standby" in done.stderr and done.stdout == ""
+    done = run_cli(database.settings(), "config", "check", "--connect")
+    assert "is a standby" in done.stdout
+    promote(database)
+    stored(database, 2)
+    assert p.running
+    done = run_cli({**database.settings(), "spool.dir": p.settings["spool.dir"]}, "verify")
+    assert done.returncode == 0, done.stdout
+
+
+def test_replay_waits_until_the_server_is_the_primary(demoted, tmp_path, workspace):
+    database, demote = demoted
+    capture = tmp_path / "capture"
+    capture.write_text('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs3","qos":1,'
+                       '"payload":"[2,\\"1\\",\\"Heartbeat\\",{}]"}\n')
+    demote()
+    replay = rig.Persister(workspace, BINARY, database.settings(),
+                           arguments=("replay", str(capture))).start()
+    lost = replay.wait_event("database_lost")
+    assert "is a standby" in lost["msg"] and "primary" in lost["hint"]
+    assert (lost["kind"], lost["heals"]) == ("transient", "by_itself")
+    promote(database)
+    assert replay.wait_exit() == 0
+    assert database.value("SELECT count(*) FROM ocpp.ocpp_events "
+                          "WHERE charge_station_id = 'cs3'") == 1

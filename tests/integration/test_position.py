@@ -424,12 +424,16 @@ def test_claim_that_another_live_process_took_over_stops_with_the_remedy(
 
 def test_schema_that_is_restored_while_connected_is_fed_what_it_lacks(
         running, migrated, publish, postgres, tmp_path):
+    dump = tmp_path / "dump.sql"
+    env = postgres.env(migrated.name)
+    pg_dump = [postgres.bin("pg_dump"), "-n", "ocpp", "-f", dump]
+    done = subprocess.run(pg_dump, env=env, text=True, capture_output=True)
+    if "server version mismatch" in done.stderr:
+        pytest.skip(f"there is no pg_dump of this server's version: {done.stderr}")
     p = running()
     send(publish, range(10))
     wait_rows(migrated, 10)
-    dump = tmp_path / "dump.sql"
-    env = postgres.env(migrated.name)
-    subprocess.run([postgres.bin("pg_dump"), "-n", "ocpp", "-f", dump], env=env, check=True)
+    subprocess.run(pg_dump, env=env, check=True)
     send(publish, range(10, 30))
     wait_rows(migrated, 30)
     script = tmp_path / "restore.sql"
