@@ -4,8 +4,11 @@ it goes. Whatever of it is killed meanwhile is started again: that is part of th
 import json
 import os
 import signal
+import re
+import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import rig
@@ -71,6 +74,8 @@ class Show:
         self.persister = None
         self.fleet = None
         self.ledger = os.path.join(self.workspace.folder("stations"), "ledger.jsonl")
+        self.published = self.acknowledged = 0  # as the stations say
+        self.stored = 0
         self.stored_before = (time.monotonic(), 0)
 
     @staticmethod
@@ -103,9 +108,16 @@ class Show:
         seed = [] if self.options.seed is None else ["--seed", str(self.options.seed)]
         self.fleet = subprocess.Popen(
             [STATIONS, "--broker", self.broker.url, "--stations", str(self.options.stations),
-             "--speedup", str(self.options.speedup), "--ledger", self.ledger, "--quiet", *seed],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+             "--speedup", str(self.options.speedup), "--ledger", self.ledger, *seed],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True)  # Ctrl-C is for us to pass on
+        threading.Thread(target=self.read_status, args=(self.fleet.stderr,), daemon=True).start()
+
+    def read_status(self, lines):
+        for line in lines:
+            found = re.match(r"published (\d+) .*acknowledged (\d+)", line)
+            if found:
+                self.published, self.acknowledged = map(int, found.groups())
 
     def cli_options(self):
         return [f"--{key}={value}" for key, value in self.postgres.settings(DATABASE).items()]
@@ -151,18 +163,24 @@ PostgreSQL {self.postgres.pid}
         m = self.persister.metrics()
         if not m:
             return
-        stored = m['ocpp_persister_messages_total{outcome="stored"}']
         rows = sum(v for k, v in m.items() if k.startswith("ocpp_persister_rows_total"))
-        received = sum(v for k, v in m.items()
-                       if k.startswith("ocpp_persister_mqtt_messages_received_total"))
         now, (then, rows_then) = time.monotonic(), self.stored_before
         rate = max(0, rows - rows_then) / max(now - then, 0.001)
         self.stored_before = (now, rows)
-        line = (f"{int(seconds):5} s  received {received:,.0f}  stored {stored:,.0f}  "
-                f"rows/s {rate:,.0f}  waiting {m['ocpp_persister_backlog_records']:,.0f}  "
-                f"lag {m['ocpp_persister_backlog_age_seconds'] * 1000:,.0f} ms")
-        end = "\r" if sys.stdout.isatty() else "\n"
-        print(f"{line:<78}", end=end, flush=True)
+        in_log = int(m["ocpp_persister_backlog_records"])
+        at_broker = max(0, self.acknowledged - self.count_stored() - in_log)
+        tell_line(f"{int(seconds):5} s  published {self.published:,}  "
+                  f"acknowledged {self.acknowledged:,}  stored {self.stored:,}  "
+                  f"waiting: broker {at_broker:,}, log {in_log:,}  rows/s {rate:,.0f}")
+
+    def count_stored(self):
+        """Messages stored, or known not to be needed; the last count if the database is away."""
+        try:
+            self.stored = int(self.postgres.psql(
+                "SELECT coalesce(sum(received), 0) FROM ocpp.ingest_progress", DATABASE))
+        except rig.RigError:
+            pass  # it is coming back
+        return self.stored
 
     # ---- the end ----
 
@@ -184,16 +202,15 @@ PostgreSQL {self.postgres.pid}
     def wait_stored(self, count):
         """Until all of it is there, or nothing more comes: an empty log says nothing of what the
         broker still holds for us."""
-        before, since = -1, time.monotonic()
+        before, since, told = -1, time.monotonic(), 0
         while time.monotonic() - since < 30:
             self.revive()
-            try:
-                stored = int(self.postgres.psql(
-                    "SELECT coalesce(sum(received), 0) FROM ocpp.ingest_progress", DATABASE))
-            except rig.RigError:
-                stored = before  # the database is coming back
+            stored = self.count_stored()
             if stored >= count and self.persister.metric("ocpp_persister_backlog_records") == 0:
                 return
+            if time.monotonic() - told >= 1:
+                told = time.monotonic()
+                tell_line(f"waiting for {max(0, count - stored):,} messages to be stored")
             if stored != before:
                 before, since = stored, time.monotonic()
             time.sleep(0.1)
@@ -229,6 +246,15 @@ rows
 
 def say(text):
     print(text, flush=True)
+
+
+def tell_line(line):
+    """On a terminal over the one before, and no longer than a line of it."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"{line[:width]:<{width}}", end="\r", flush=True)
+    else:
+        say(line)
 
 
 def run(command, **kwargs):
