@@ -146,6 +146,20 @@ static enum exit_code migrate_do_status(struct migrate_call *call)
 	return EXIT_CODE_OK;
 }
 
+static enum exit_code migrate_do_roles(struct migrate_call *call)
+{
+	struct error err;
+
+	if (call->argc > 0)
+		return cli_usage("migrate", "roles takes no arguments");
+	if (call->group != NULL)
+		return cli_usage("migrate",
+			"\"migrate roles\" gives the rights on schema maeve, too");
+	if (!migrate_roles(call->migrate, &err) || !migrate_say_rights(call->migrate, &err))
+		return migrate_exit(&err);
+	return EXIT_CODE_OK;
+}
+
 static const struct {
 	const char *name;
 	enum exit_code (*run)(struct migrate_call *call);
@@ -156,6 +170,7 @@ static const struct {
 	{"force", migrate_do_force},
 	{"version", migrate_do_version},
 	{"status", migrate_do_status},
+	{"roles", migrate_do_roles},
 };
 
 /* Needs no database. */

@@ -305,7 +305,7 @@ static enum exit_code tool_get(struct store_tool *t, const struct store_entity *
 	case OCPP_ERROR:
 		break;
 	}
-	return cli_fail(EXIT_CODE_FAILED, err);
+	return cli_fail_database(err);
 }
 
 /* All of them, page by page; a table has a head per page. entity: NULL = not said in each line. */
@@ -411,7 +411,7 @@ static enum exit_code tool_entity(struct store_tool *t, const struct store_entit
 		return cli_usage("store", "\"%s %s\" does not go with %zu words", e->name, what,
 			words);
 	}
-	return ok ? EXIT_CODE_OK : cli_fail(EXIT_CODE_FAILED, err);
+	return ok ? EXIT_CODE_OK : cli_fail_database(err);
 }
 
 static bool tool_is_whole(const char *what)
@@ -451,9 +451,9 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 	else if (strcmp(argv[0], "check") == 0)
 		code = ocpp_store_check(t.store, &err) ? code : cli_fail(EXIT_CODE_SCHEMA, &err);
 	else if (strcmp(argv[0], "export") == 0)
-		code = tool_export(&t, &err) ? code : cli_fail(EXIT_CODE_FAILED, &err);
+		code = tool_export(&t, &err) ? code : cli_fail_database(&err);
 	else
-		code = tool_read(&t, NULL, &err) ? code : cli_fail(EXIT_CODE_FAILED, &err);
+		code = tool_read(&t, NULL, &err) ? code : cli_fail_database(&err);
 	tool_close(&t);
 	return code;
 }

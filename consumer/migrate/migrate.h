@@ -87,6 +87,14 @@ MUST_CHECK bool migrate_force(struct migrate *m, int64_t version, struct error *
  */
 MUST_CHECK bool migrate_say_rights(struct migrate *m, struct error *err);
 
+/*
+ * Makes the roles ocpp_writer and ocpp_reader if they are not there, and gives them what they lack
+ * of the rights that migrations give on our schema, its partitions and schema maeve; says each
+ * statement that it ran. All or nothing. Takes nothing away: says what ocpp_reader may read beyond
+ * that. REFUSED if this role may not, after saying the statements for whoever may.
+ */
+MUST_CHECK bool migrate_roles(struct migrate *m, struct error *err);
+
 /* The migrations there are, ascending. The name is valid until migrate_close(). */
 size_t migrate_count(const struct migrate *m);
 int64_t migrate_entry(const struct migrate *m, size_t i, const char **name_out);

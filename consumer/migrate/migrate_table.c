@@ -1,6 +1,7 @@
 #include "migrate/migrate_private.h"
 
 #include "pg/connect.h"
+#include "pg/pg_error.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,23 @@ static enum table_state table_look(struct migrate *m, struct error *err)
 	return state;
 }
 
+/* How the role gets the right to create that it lacks, if that was it. */
+static void table_hint_create(const struct migrate *m, bool schema_is_there, struct error *err)
+{
+	if (err == NULL || err->kind != ERROR_REFUSED || !pg_error_is_access(err))
+		return;
+	if (schema_is_there)
+		error_hint(err,
+			"migrate as the owner of the schema, or have the owner run: GRANT USAGE, "
+			"CREATE ON SCHEMA %s TO \"%s\"",
+			m->schema, PQuser(m->conn));
+	else
+		error_hint(err,
+			"have the owner of the database run: GRANT CREATE ON DATABASE \"%s\" TO "
+			"\"%s\"; or an administrator: CREATE SCHEMA %s AUTHORIZATION \"%s\"",
+			PQdb(m->conn), PQuser(m->conn), m->schema, PQuser(m->conn));
+}
+
 bool migrate_ensure_table(struct migrate *m, struct error *err)
 {
 	char sql[TABLE_SQL_BYTES];
@@ -64,13 +82,17 @@ bool migrate_ensure_table(struct migrate *m, struct error *err)
 	there = PQntuples(result) > 0;
 	PQclear(result);
 	snprintf(sql, sizeof(sql), "CREATE SCHEMA %s", m->schema);
-	if (!there && !pg_exec(m->conn, sql, err))
+	if (!there && !pg_exec(m->conn, sql, err)) {
+		table_hint_create(m, false, err);
 		return error_prefix(err, "could not create schema %s", m->schema);
+	}
 	snprintf(sql, sizeof(sql),
 		"CREATE TABLE %s (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)",
 		m->table);
-	if (!pg_exec(m->conn, sql, err))
+	if (!pg_exec(m->conn, sql, err)) {
+		table_hint_create(m, true, err);
 		return error_prefix(err, "could not create %s", m->table);
+	}
 	return true;
 }
 

@@ -38,6 +38,13 @@ PGconn *pg_connect_start(const struct pg_options *options, struct error *err);
 PGconn *pg_connect(const struct pg_options *options, struct error *err);
 
 /*
+ * False with err (REFUSED) if the schema is there and our role lacks USAGE on it. PostgreSQL leaves
+ * such a schema out of the search_path, so that the first statement would fail for a table that
+ * "does not exist". pg_connect() asks it itself.
+ */
+MUST_CHECK bool pg_check_usage(PGconn *conn, const struct pg_options *options, struct error *err);
+
+/*
  * What every connection runs before anything else of ours: search_path (quoted), UTC, and standard
  * settings that our SQL counts on whatever the role's defaults are. It outlives transactions, so
  * only once the connection is known to be a session of the server (pooler.h).

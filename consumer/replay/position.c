@@ -318,7 +318,7 @@ bool replay_position_find(struct replay_job *job, struct error *err)
 	} else {
 		uuid_format(identity, f->identity);
 		ok = position_asked(job, err) && position_connect(job->pg, &f->conn, err) &&
-		     finder_find(f, err);
+		     pg_check_usage(f->conn, job->pg, err) && finder_find(f, err);
 	}
 	PQfinish(f->conn);
 	arena_fini(&f->arena);
