@@ -63,8 +63,8 @@ def test_every_option_of_a_command_is_offered(offered):
 
 
 @pytest.mark.parametrize("words, wanted", [
-    (["migrate", ""], "maeve up down goto force version status create"),
-    (["migrate", "maeve", ""], "maeve up down goto force version status create"),
+    (["migrate", ""], "maeve up down goto force version status roles create"),
+    (["migrate", "maeve", ""], "maeve up down goto force version status roles create"),
     (["migrate", "--path", "x", "d"], "down"),
     (["config", ""], "check print reference sample"),
     (["config", "check", "--c"], "--connect --config"),
