@@ -1,6 +1,6 @@
--- Keys of transactions are kept for as long as their rows are anywhere: in a partition, whatever it is
--- called (pg_partman has names of its own), or in a table that was retired and not dropped yet, since
--- an archive of it takes them along.
+-- Keys of transactions are kept for as long as their rows exist anywhere: in a partition, whatever its
+-- name (pg_partman has names of its own), or in a table that is retired but not yet dropped, since its
+-- partition file needs them.
 
 CREATE OR REPLACE FUNCTION prune_transaction_keys(rows_max integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
@@ -29,7 +29,7 @@ BEGIN
         END IF;
         at := part.upper_bound;
     END LOOP;
-    -- By their bounds, as partition_list() has them, without a look at the size of each.
+    -- By their bounds, as partition_list() has them, but without measuring the size of each.
     SELECT min(b.bounds[1]::timestamptz) FILTER (WHERE b.bounds[1]::timestamptz > '-infinity')
     INTO oldest
     FROM pg_inherits i
@@ -48,14 +48,14 @@ END $$;
 CREATE FUNCTION has_transactions(name text, from_time timestamptz) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    -- Also one that was detached and left under its name.
+    -- Also one that was detached and kept its name.
     IF to_regclass(format('%I', name)) IS NOT NULL OR partition_exists('transactions', name) THEN
         RETURN true;
     END IF;
     RETURN EXISTS (SELECT FROM partition_list() l WHERE l.parent = 'transactions'
         AND l.from_time = has_transactions.from_time AND l.state = 'retired');
 END $$;
-COMMENT ON FUNCTION has_transactions IS 'True if rows of transactions of that month are somewhere: in a partition, or in a table that was one';
+COMMENT ON FUNCTION has_transactions IS 'True if rows of transactions of that month exist anywhere: in a partition, or in a table that was one';
 
 DO $$
 DECLARE

@@ -1,7 +1,7 @@
--- What people ask for first: who has gone silent, what a meter shows now, where its readings stop.
+-- What people ask first: which station has gone silent, what a meter shows now, where its readings stop.
 
--- What a station says by itself is in the tables of states; only of those that are silent there is it
--- asked whether anything else came. Each question is one look into the key of a station.
+-- What a station sends by itself is in the tables of states; only for those that are silent there do we
+-- look for other messages. Each lookup is by the key of one station.
 CREATE FUNCTION silent_stations(silence interval DEFAULT '1 hour')
 RETURNS TABLE (charge_station_id text, last_heard_at timestamptz, silent_for interval)
 LANGUAGE sql STABLE ROWS 100 SET jit = off AS $$
@@ -41,11 +41,11 @@ LANGUAGE sql STABLE ROWS 100 SET jit = off AS $$
     WHERE k.at < now() - silence
       AND v.found IS NULL AND t.found IS NULL AND a.found IS NULL AND e.found IS NULL
 $$;
-COMMENT ON FUNCTION silent_stations IS 'Stations from which nothing was received for so long. Of those that have a row in charge_station_status, connector_status or operation_status; last_heard_at is the newest time of receipt there, which later messages of other kinds may have followed. A message that is dated more than a day before it was received is not noticed.';
+COMMENT ON FUNCTION silent_stations IS 'Stations from which nothing was received for that long, of those that have a row in charge_station_status, connector_status or operation_status. last_heard_at is the newest time of receipt there; messages of other kinds may have come later. A message whose own time is more than a day before its receipt is not noticed.';
 SELECT bind_function('silent_stations(interval)'::regprocedure, true);
 
--- From the newest rows of a station, which are at one end of its key, not from all of the day. Not
--- compiled: that would take a hundred times as long as the few rows of one station.
+-- From the newest rows of a station, which are at one end of its key, not from all of the day. Without
+-- JIT: compiling would take a hundred times as long as reading the few rows of one station.
 CREATE FUNCTION newest_readings(station text)
 RETURNS TABLE (evse_id integer, connector_id integer, measurand text, phase text, location text,
     value numeric, unit text, value_text text, event_time timestamptz, received_at timestamptz,
@@ -74,9 +74,9 @@ LANGUAGE sql STABLE ROWS 10 SET jit = off AS $$
         FROM meter_samples x
         WHERE x.charge_station_id = station AND x.event_time = n.event_time
           AND x.evse_id = n.evse_id AND x.digest = n.digest
-          -- Other partitions are not even opened.
+          -- So that other partitions are not even opened.
           AND x.event_time > now() - interval '1 day' AND x.event_time < now() + interval '1 day'
-        OFFSET 0 -- never joined in another way than by the key
+        OFFSET 0 -- never joined other than by the key
     ) m
     ORDER BY m.evse_id, m.connector_id, m.measurand, m.phase, m.location, m.event_time DESC,
         m.position, m.digest
@@ -93,10 +93,10 @@ FROM (
     SELECT c.charge_station_id FROM connector_status c
 ) s
 CROSS JOIN LATERAL newest_readings(s.charge_station_id) m;
-COMMENT ON VIEW latest_readings IS 'The newest sample of each measurand, per station, EVSE, connector, phase and location: of the newest 50 meter values of the station, of the last day. Of stations that have a row in charge_station_status or connector_status.';
+COMMENT ON VIEW latest_readings IS 'The newest sample of each measurand, per station, EVSE, connector, phase and location, from the newest 50 meter values of the station within the last day. Only stations that have a row in charge_station_status or connector_status.';
 SELECT grant_table('latest_readings');
 
--- The usual distance is that of the session itself: stations are set to anything from seconds to hours.
+-- The usual interval is that of the session itself: stations are set to anything from seconds to hours.
 CREATE VIEW meter_gaps AS
 SELECT t.charge_station_id, t.transaction_id, t.start_key, t.evse_id, t.connector_id,
     g.gap_from, g.gap_to, g.gap_to - g.gap_from AS gap, u.usual,
@@ -130,14 +130,14 @@ CROSS JOIN LATERAL (
 ) g
 WHERE isfinite(coalesce(t.started_at, t.first_event_at))
   AND g.gap_to - g.gap_from > 2 * u.usual AND g.gap_to - g.gap_from > interval '1 minute';
-COMMENT ON VIEW meter_gaps IS 'Where the meter values of a session stop for more than twice their usual distance, and for more than a minute, its start and end included. Sessions with fewer than two meter values have no usual distance, and no gap. Filter by station or partition_time.';
+COMMENT ON VIEW meter_gaps IS 'Where the meter values of a session stop for more than twice their usual interval and for more than a minute, including after its start and before its end. Sessions with fewer than two meter values have no usual interval and no gap. Filter by station or partition_time.';
 SELECT grant_table('meter_gaps');
 
 DO $$
 DECLARE
     c record;
 BEGIN
-    -- They are for reading.
+    -- They are read-only.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ocpp_writer') THEN
         REVOKE INSERT, UPDATE, DELETE ON latest_readings, meter_gaps FROM ocpp_writer;
     END IF;
@@ -161,9 +161,9 @@ BEGIN
         ('meter_gaps', 'evse_id', 'EVSE (2.x) or connector (1.6) of the session'),
         ('meter_gaps', 'connector_id', 'Connector, where stated'),
         ('meter_gaps', 'gap_from', 'The last meter value before the gap, or the start of the session'),
-        ('meter_gaps', 'gap_to', 'The first meter value after it, or the end of the session (its last event, while it has none)'),
+        ('meter_gaps', 'gap_to', 'The first meter value after it, or the end of the session (its last event, while it has no end)'),
         ('meter_gaps', 'gap', 'gap_to - gap_from'),
-        ('meter_gaps', 'usual', 'The median distance between two meter values of the session'),
+        ('meter_gaps', 'usual', 'The median interval between two meter values of the session'),
         ('meter_gaps', 'partition_time', 'As in sessions; a filter by it reads only the months it names')
     ) v (view_name, column_name, text) LOOP
         EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', c.view_name, c.column_name, c.text);

@@ -1,5 +1,5 @@
--- A comment on every column of every view. A masked view has those of its table; what has one meaning
--- in all views is said once ('').
+-- A comment on every column of every view. A masked view has those of its table; a column that means the
+-- same in all views is described once ('').
 
 DO $$
 DECLARE
@@ -8,12 +8,12 @@ BEGIN
     FOR c IN
         WITH texts (view_name, column_name, text) AS (VALUES
             ('', 'charge_station_id', 'Charge station, from the topic'),
-            ('', 'event_time', 'The station''s own time if the message has one that is valid, -infinity if it has one that is not; else the time of receipt'),
+            ('', 'event_time', 'The station''s own time if the message has a valid one, -infinity if it has an invalid one; else the time of receipt'),
             ('', 'received_at', 'When the message was received from the broker'),
             ('', 'ocpp_version', '1.6, 2.0.1 or 2.1'),
             ('', 'evse_id', 'EVSE (2.x) or connector (1.6); 0 = the whole station'),
             ('', 'connector_id', 'Connector, where stated'),
-            ('', 'digest', 'Of the key of the row that it comes from: charge_station_id, event_time, evse_id, digest'),
+            ('', 'digest', 'Part of the key of the row that it comes from: charge_station_id, event_time, evse_id, digest'),
             ('', 'message_id', 'OCPP message id; not unique over time'),
             ('', 'action', 'OCPP action'),
             ('', 'transaction_id', 'OCPP transaction id, where stated'),
@@ -27,8 +27,8 @@ BEGIN
             ('', 'variable', 'variable.name'),
             ('', 'variable_instance', 'variable.instance, where there are several'),
             ('', 'answered_at', 'When the answer was received; NULL = none seen'),
-            ('', 'error_code', 'Of an error: its code, as NotSupported'),
-            ('', 'error_description', 'Of an error: its description; masked for readers where it may quote a secret'),
+            ('', 'error_code', 'The code of an error, such as NotSupported'),
+            ('', 'error_description', 'The description of an error; masked for readers where it may quote a secret'),
             ('', 'vendor', 'chargePointVendor (1.6) or chargingStation.vendorName (2.x)'),
             ('', 'model', 'chargePointModel (1.6) or chargingStation.model (2.x)'),
             ('', 'serial_number', 'chargePointSerialNumber (1.6) or chargingStation.serialNumber (2.x)'),
@@ -37,7 +37,7 @@ BEGIN
             ('', 'stopped_at', 'The station''s time of the end; NULL = no end seen, -infinity = its time was invalid'),
             ('', 'meter_start', 'Energy register at the start in Wh; NULL = not known'),
             ('', 'meter_stop', 'Energy register at the end in Wh; NULL = not known'),
-            ('', 'total_cost', 'Cost as the CSMS told the station (CostUpdated), in its currency; NULL = not known'),
+            ('', 'total_cost', 'Cost that the CSMS sent to the station (CostUpdated), in its currency; NULL = not known'),
             ('', 'first_event_at', 'Earliest event of it that is known'),
             ('', 'last_event_at', 'Latest event of it that is known'),
             ('', 'partition_time', 'started_at if known, else the earliest known event; a filter by it reads only the months it names'),
@@ -76,7 +76,7 @@ BEGIN
             ('csms_calls', 'answer', 'result or error; NULL = none seen'),
             ('csms_calls', 'status', 'status of the result, or the code of the error'),
             ('csms_calls', 'response', 'Payload of the answer; secrets are masked for readers'),
-            ('boots', 'reason', '2.x: reason, as PowerUp'),
+            ('boots', 'reason', '2.x: reason, such as PowerUp'),
             ('boots', 'charge_box_serial_number', '1.6: chargeBoxSerialNumber'),
             ('boots', 'iccid', 'iccid (1.6) or chargingStation.modem.iccid (2.x)'),
             ('boots', 'imsi', 'imsi (1.6) or chargingStation.modem.imsi (2.x)'),
@@ -86,7 +86,7 @@ BEGIN
             ('operations', 'status', 'status, as written'),
             ('security_events', 'type', 'type, as written'),
             ('security_events', 'tech_info', 'techInfo'),
-            ('security_events', 'time_text', 'The station''s text, where event_time does not say all of it'),
+            ('security_events', 'time_text', 'The station''s text, if event_time does not hold all of it'),
             ('device_events', 'event_id', 'eventData.eventId'),
             ('device_events', 'timestamp', 'eventData.timestamp, as written'),
             ('device_events', 'trigger', 'eventData.trigger: Alerting, Delta or Periodic'),
@@ -109,7 +109,7 @@ BEGIN
             ('device_reports', 'characteristics', 'variableCharacteristics, all of it'),
             ('monitoring_reports', 'evse_id', 'component.evse.id; NULL = not stated'),
             ('monitoring_reports', 'monitor_id', 'variableMonitoring.id'),
-            ('monitoring_reports', 'type', 'variableMonitoring.type, as UpperThreshold'),
+            ('monitoring_reports', 'type', 'variableMonitoring.type, such as UpperThreshold'),
             ('monitoring_reports', 'value', 'variableMonitoring.value, in the unit of the variable'),
             ('monitoring_reports', 'severity', 'variableMonitoring.severity: 0 (danger) to 9 (debug)'),
             ('monitoring_reports', 'transaction', 'variableMonitoring.transaction: true if only active during a transaction'),
@@ -118,8 +118,8 @@ BEGIN
             ('availability', 'asked_for', 'Operative or Inoperative, as requested'),
             ('availability', 'status', 'The station''s answer: Accepted or Scheduled'),
             ('availability', 'asked_at', 'When the request was received; NULL = only the answer was seen'),
-            ('availability', 'reported_status', 'Newest status that the station reported from there'),
-            ('availability', 'reported_at', 'Of that status: event_time in connector_status'),
+            ('availability', 'reported_status', 'Newest status that the station reported for it'),
+            ('availability', 'reported_at', 'The time of that status: event_time in connector_status'),
             ('reservations', 'reservation_id', 'id (2.x) or reservationId (1.6)'),
             ('reservations', 'evse_id', 'evseId (2.x) or connectorId (1.6) of the request; NULL or 0 = any'),
             ('reservations', 'expires', 'expiryDateTime (2.x) or expiryDate (1.6), as written'),
@@ -157,7 +157,7 @@ BEGIN
             ('local_lists', 'entries', 'SendLocalList: how many tokens were sent'),
             ('local_list_entries', 'event_time', 'When the call was received; calls carry no time of their own'),
             ('local_list_entries', 'answer', 'status of the station''s answer; NULL = none seen'),
-            ('local_list_entries', 'status', 'What the token is worth: Accepted, Blocked, ...; NULL = it is removed from the list'),
+            ('local_list_entries', 'status', 'Status of the token: Accepted, Blocked, ...; NULL = it is removed from the list'),
             ('local_list_entries', 'expires', 'cacheExpiryDateTime (2.x) or expiryDate (1.6), as written'),
             ('all_transactions', 'charge_station_id', 'Charge station'),
             ('all_transactions', 'transaction_id', 'The transaction''s id as text: unique per station only, and with start_key'),
@@ -169,7 +169,7 @@ BEGIN
             ('all_transactions', 'list_time', 'For ordering: start, else end, else when it was stored'),
             ('all_transactions', 'last_event_at', 'Latest event of it that is known; NULL = it came through the store'),
             ('all_runtime', 'charge_station_id', 'Charge station'),
-            ('all_runtime', 'last_updated', 'When that was said: by the store, or in a BootNotification')
+            ('all_runtime', 'last_updated', 'When it was set through the store, or reported in a BootNotification')
         ), found AS (
             SELECT v.relname::text AS view_name, a.attname::text AS column_name,
                 coalesce(s.text, (
@@ -184,7 +184,7 @@ BEGIN
             LEFT JOIN texts g ON g.view_name = '' AND g.column_name = a.attname
             WHERE v.relnamespace = quote_ident(current_schema())::regnamespace AND v.relkind = 'v'
               AND col_description(v.oid, a.attnum) IS NULL
-              -- Not those of the operator.
+              -- Not views that the operator has added.
               AND (v.relname ~ '_masked$' OR EXISTS (
                   SELECT FROM texts o WHERE o.view_name = v.relname))
         )

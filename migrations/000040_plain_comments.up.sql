@@ -31,9 +31,9 @@ COMMENT ON COLUMN certificates.flags IS 'What looks odd about what was set last;
 COMMENT ON COLUMN ocpi_registrations.flags IS 'What looks odd about what was set last; see flag_names(). NULL = nothing. time_future: last_updated was later than the time of receipt, which is used instead';
 COMMENT ON COLUMN ocpi_parties.flags IS 'What looks odd about what was set last; see flag_names(). NULL = nothing. time_future: last_updated was later than the time of receipt, which is used instead';
 COMMENT ON COLUMN locations.flags IS 'What looks odd about what was set last; see flag_names(). NULL = nothing. time_future: last_updated was later than the time of receipt, which is used instead';
-COMMENT ON COLUMN ingest_progress.content IS 'Of a replay: a digest of the messages up to seq, moved on with it. A replay continues after seq only if its own messages up to there have the same';
-COMMENT ON COLUMN transaction_keys.begins_at IS 'Of one of several sessions: time of its first event, or of its receipt if it has no time';
-COMMENT ON TABLE transaction_flags IS 'What is odd about meter values of OCPP 1.6 that name a transaction; waits here for it, and tells apart the sessions of an id that was used again. Rows older than all partitions of transactions are removed.';
+COMMENT ON COLUMN ingest_progress.content IS 'For a replay: a digest of the messages up to seq, updated with it. A replay continues after seq only if its own messages up to there have the same digest';
+COMMENT ON COLUMN transaction_keys.begins_at IS 'If the id has several sessions: time of the first event of this one, or of its receipt if it has no time';
+COMMENT ON TABLE transaction_flags IS 'What is odd about meter values of OCPP 1.6 that name a transaction: kept here until the transaction is stored, and used to tell apart the sessions of an id that was used again. Rows older than all partitions of transactions are removed.';
 
 -- A masked view has the comments of its table.
 DO $$

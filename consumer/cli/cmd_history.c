@@ -73,7 +73,7 @@ static bool history_has(const struct history_set *set, uint64_t key)
 	return set->keys[at] == key;
 }
 
-/* More than it holds is forgotten: shown again, rather than not at all. */
+/* Beyond its size it forgets: better shown twice than not at all. */
 static void history_add(struct history_set *set, uint64_t key)
 {
 	size_t at = key % HISTORY_SEEN;
@@ -147,7 +147,7 @@ static bool history_on_row(void *context, PGresult *r, struct error *err)
 	"hashtextextended(concat_ws(' ', h.at, h.kind, h.action, h.evse_id), h.digest) "           \
 	"& 9223372036854775807, h.fresh, "
 
-/* A line as people read it: time, direction, action, EVSE, what was said. */
+/* A line for people: time, direction, action, EVSE, content. */
 static const char history_line[] =
 	"CASE WHEN h.kind LIKE '%error' THEN 'e' WHEN h.answers_at IS NOT NULL THEN 'a' "
 	"WHEN h.direction = 'out' THEN 'o' ELSE '' END, "
@@ -327,7 +327,7 @@ static bool history_begin(struct history_call *call, struct error *err)
 		snprintf(call->period.from, sizeof(call->period.from), "%s", from);
 	if (!call->follow)
 		return true;
-	/* What is there already, and not asked for, is no news. */
+	/* What is already there and was not asked for is not new. */
 	call->quiet = true;
 	if (!history_piece(call, from, to, true, err))
 		return false;
@@ -350,7 +350,7 @@ static enum exit_code history_run(struct history_call *call)
 	ok = history_begin(call, &err) && history_past(call, &err) &&
 	     (!call->follow || history_follow(call, &err));
 	if (ok && call->rows == 0)
-		say_line("note", "there are no messages of that station in that time");
+		say_line("note", "there are no messages from or to that station in that period");
 	if (ok && fflush(stdout) != 0)
 		ok = error_set_errno(&err, ERROR_FATAL, REASON_output,
 			"could not write the history");

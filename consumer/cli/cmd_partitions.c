@@ -85,11 +85,11 @@ static bool partitions_make(struct partitions_call *call, const char *parent, co
 	PGresult *r;
 
 	if (call->dry_run) {
-		printf("would make %s\n", name);
+		printf("would create %s\n", name);
 		return true;
 	}
 	r = pg_query(call->conn, "SELECT ensure_partition($1, $2::timestamptz)", 2, params, err);
-	/* The program makes them, too. */
+	/* The program creates them, too. */
 	if (r != NULL && *PQgetvalue(r, 0, 0) == 't')
 		printf("made %s\n", name);
 	PQclear(r);

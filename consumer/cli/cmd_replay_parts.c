@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Archived partitions among the files: their rows go back into the tables as they were. */
+/* Partition files among the files: their rows go back into the tables as they were. */
 
 /* What chooses among messages, or says how they are to be read or sent. */
 static bool parts_may_be(const struct cmd_replay *o)
@@ -34,10 +34,10 @@ static void parts_show(const struct cmd_replay *o, const char *path, const struc
 	if (o->dry_run)
 		printf(": %" PRIu64 " rows\n", r->rows);
 	else
-		printf(": %" PRIu64 " rows, of which %" PRIu64 " were not there\n", r->rows,
+		printf(": %" PRIu64 " rows, of which %" PRIu64 " were missing\n", r->rows,
 			r->stored);
 	if (r->left_out > 0)
-		printf("  left out: %" PRIu64 " whose transaction has a row of another time\n",
+		printf("  left out: %" PRIu64 " whose transaction has a row with another time\n",
 			r->left_out);
 }
 
@@ -107,8 +107,9 @@ enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_re
 		return EXIT_CODE_OK;
 	if (!parts_may_be(o))
 		return cli_usage("replay",
-			"\"%s\" is an archived partition, which goes back whole: with it there is "
-			"no choice of messages, and no broker",
+			"\"%s\" is a partition file, which is restored whole: leave out the "
+			"options "
+			"that choose messages or name a broker",
 			parts.paths[0]);
 	if (!o->dry_run) {
 		conn = pg_connect(&pg, &err);

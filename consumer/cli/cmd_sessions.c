@@ -73,7 +73,7 @@ static const struct sessions_column sessions_sums[] = {
 		FOR_PROGRAMS("count(*) - count(total_cost)", "count(*) - count(total_cost)")},
 };
 
-/* What may be summed up by. A token is the same in upper and lower case. */
+/* What sums may be grouped by. A token is the same in upper and lower case. */
 static const struct sessions_group {
 	const char *option;
 	const char *name;
@@ -112,7 +112,7 @@ static void sessions_put_column(FILE *sql, const struct sessions_call *call,
 
 #define SESSIONS_COUNT(columns) (sizeof(columns) / sizeof((columns)[0]))
 
-/* The sums of all rows, beside each: the last one's is the line below the table. */
+/* The sums of all rows, in each row: that of the last is the line below the table. */
 static void sessions_put_footer(FILE *sql, const struct sessions_call *call)
 {
 	bool each = call->by_count == 0;

@@ -10,8 +10,8 @@
 /*
  * The time that a report is about, [from, to), and the zone whose clocks it shows: --from, --to and
  * --zone. A time is RFC 3339, or without a zone one of --zone (UTC by default): a month (2026-01),
- * a day (2026-01-31), or more. The server applies the zone, its daylight saving included, so that
- * what is asked, grouped and shown is by one set of rules. One thread.
+ * a day (2026-01-31), or more. The server applies the zone, daylight saving time included, so that
+ * one set of rules decides what is selected, grouped and shown. One thread.
  */
 enum { PERIOD_TIME_BYTES = 48 };
 
@@ -23,12 +23,12 @@ struct period {
 
 /*
  * *known_out: it is an option of a period. False with err (FATAL) if its value, which may be NULL,
- * is no time ("bad_time") or no zone ("bad_zone").
+ * is not a time ("bad_time") or not a zone ("bad_zone").
  */
 MUST_CHECK bool period_option(struct period *p, const char *name, const char *value,
 	bool *known_out, struct error *err);
 
-/* The session shows times of the zone, and takes such. */
+/* The session shows times in the zone, and reads them so. */
 MUST_CHECK bool period_set_zone(const struct period *p, PGconn *conn, struct error *err);
 
 /* For a parameter: NULL instead of "". */

@@ -8,16 +8,16 @@
 #include <stdio.h>
 
 /*
- * The rows of a query on their way out, one at a time (stream.h). One thread.
+ * Prints the rows of a query, one at a time (stream.h). One thread.
  *
- *	table  for people. Widths are those of the first rows; texts that are longer than a column
- *	       are cut ("~"), and on a terminal columns of text shrink until all fit. A last column
- *	       that is named "footer" is a line that follows the table, of the last row.
+ *	table  for people. Widths are those of the first rows; text that is longer than a column
+ *	       is cut ("~"), and on a terminal columns of text shrink until all fit. If the last
+ *	       column is named "footer", its value in the last row follows the table as a line.
  *	csv    RFC 4180 in UTF-8, with the names of the columns as its header. NULL is nothing, an
- *	       empty text is "". Spreadsheets take a text for a formula that begins with =, +, - or
- *	       @, also one that begins after a separator of theirs: a ' goes before it there, which
- *	       they take as "this is text". What a terminal obeys is escaped.
- *	json   the first column is JSON: an object a line, with every text as it is.
+ *	       empty text is "". Spreadsheets take text that begins with =, +, - or @ for a formula,
+ *	       also after one of their separators: a ' goes before it, which tells them that it is
+ *	       text. Control characters are escaped.
+ *	json   the first column is JSON: one object per line, with every text as it is.
  */
 enum report_form { REPORT_TABLE, REPORT_CSV, REPORT_JSON };
 
@@ -31,8 +31,8 @@ struct report {
 struct report report_to_stdout(enum report_form form);
 
 /*
- * False with err: the server's, or FATAL "output" where nothing can be written. Then the connection
- * is good for PQfinish() only.
+ * False with err: the server's, or FATAL "output" if nothing can be written. After that, the
+ * connection is only good for PQfinish().
  */
 MUST_CHECK bool report_query(const struct report *r, PGconn *conn, const char *sql, int count,
 	const char *const *params, struct error *err);

@@ -7,7 +7,7 @@
 
 enum { REPORT_COLUMNS_MAX = 24, REPORT_AHEAD_ROWS = 200 };
 
-/* A table under way. The first rows wait until there are enough to tell widths by. */
+/* A table in progress. The first rows wait until there are enough to choose widths. */
 struct report_table {
 	const struct report *report;
 	int columns;
@@ -15,11 +15,11 @@ struct report_table {
 	bool numbers[REPORT_COLUMNS_MAX];
 	PGresult *ahead[REPORT_AHEAD_ROWS];
 	int ahead_count;
-	bool begun; /* the head is out, rows follow at once */
+	bool begun; /* the header is printed, rows follow at once */
 	PGresult *last;
 };
 
-/* r, names: any result of the query, for its columns. row: it is taken over. */
+/* r, names: any result of the query, for its columns. Takes the row over. */
 void report_table_begin(struct report_table *t, const struct report *report, const PGresult *r);
 void report_table_row(struct report_table *t, PGresult *row);
 void report_table_end(struct report_table *t, const PGresult *names);

@@ -59,7 +59,7 @@ static void report_put_blanks(FILE *out, int count)
 		putc(' ', out);
 }
 
-/* A number is to the right and never cut. The last text is filled up by nothing. */
+/* Numbers are right-aligned and never cut. Text in the last column is not padded. */
 static void report_put_cell(struct report_table *t, int column, const char *text)
 {
 	FILE *out = t->report->out;
@@ -81,7 +81,7 @@ static void report_put_cell(struct report_table *t, int column, const char *text
 		putc('\n', out);
 }
 
-/* The widest text gives first. What does not fit even then is wider than the terminal. */
+/* The widest text shrinks first. What does not fit even then is wider than the terminal. */
 static void report_fit(struct report_table *t)
 {
 	int total = -CELL_GAP;

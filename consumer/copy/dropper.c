@@ -13,12 +13,12 @@
 
 enum { DROPPER_SQL_BYTES = 4096, DROPPER_NAME_BYTES = 64, DROPPER_STATEMENT_BYTES = 512 };
 
-/* To unlink a large table takes the server a while. */
+/* The server takes a while to unlink a large table. */
 static const int64_t DROPPER_TIMEOUT_US = 600 * US_PER_SECOND;
 static const double DROPPER_LOOK_S = 3600, DROPPER_START_S = 0.1;
 static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 10 * US_PER_SECOND;
 
-/* What is dropped now. */
+/* What is being dropped. */
 struct dropper_table {
 	char parent[DROPPER_NAME_BYTES];
 	char name[DROPPER_NAME_BYTES];    /* of the partition */
@@ -43,8 +43,8 @@ struct dropper {
 	struct log_repeat trouble;
 };
 
-/* Each call of it asks for the lock again, which this session then has more than once: its end
- * gives all of it back. */
+/* Each call takes the lock once more, so this session may hold it several times: its end releases
+ * all of them. */
 #define DROPPER_LOCK_SQL "SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)"
 
 static void dropper_look(struct dropper *d);
@@ -74,7 +74,7 @@ static void dropper_say(struct dropper *d, const struct error *err, double again
 		(int64_t)(again_s * US_PER_SECOND), suppressed);
 }
 
-/* A table that somebody has is left for later: those of others need not wait for it. */
+/* A table that somebody is using is left for later: the other tables need not wait for it. */
 static bool dropper_leave(struct dropper *d, const struct error *err)
 {
 	if (!pg_error_is_lock(err))
@@ -235,7 +235,7 @@ static bool dropper_make_sql(struct dropper *d)
 	return *before != '\0';
 }
 
-/* The rest is too young, or somebody has it. */
+/* The rest is too young, or somebody is using it. */
 static void dropper_round_over(struct dropper *d)
 {
 	bool busy = false;

@@ -9,16 +9,16 @@
 #include <stdint.h>
 
 /*
- * Drops partitions that are older than their table keeps rows, on a connection of its own, which it
- * has only while there is something to look after: at the start and then each hour. One partition
- * after the other is retired, which fails rather than keep writers waiting, and dropped
- * (migrations/000036_retention.up.sql); a table that somebody else has at the moment is left for
- * another try, seconds later. Of several workers, and of commands that do the same, one at a time
- * does it. All on the loop's thread.
+ * Drops partitions that are older than their table keeps rows, on a connection of its own, which is
+ * open only while there is something to do: at the start and then every hour. Partitions are
+ * retired, which fails rather than keep writers waiting, and dropped, one after the other
+ * (migrations/000036_retention.up.sql); a table that somebody else is using is tried again seconds
+ * later. Of several workers, and of commands that do the same, only one does it at a time. All on
+ * the loop's thread.
  */
 struct dropper;
 
-/* retention_us: of partitioned tables, by their id; 0 = rows are kept. *out is NULL if all are. */
+/* retention_us: by table; 0 = rows are kept for ever. *out is NULL if that holds for all tables. */
 MUST_CHECK bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_options *pg,
 	const int64_t retention_us[static TABLE_COUNT], struct error *err);
 void dropper_free(struct dropper **dropper);

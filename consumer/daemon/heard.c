@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static const int64_t HEARD_US = 300 * US_PER_SECOND;
-/* A table that is full of stations is looked through at most so often. */
+/* How often, at most, a full table is searched for old stations. */
 static const int64_t HEARD_REBUILD_US = US_PER_SECOND;
 
 enum { HEARD_ROOM_MIN = 1024, HEARD_ROOM_MAX = 2 * HEARD_STATIONS_MAX };
@@ -64,8 +64,8 @@ static size_t heard_count_recent(const struct heard *h, int64_t now_us)
 	return count;
 }
 
-/* Without those that were not heard from of late, in a table that has room for as many again. False
- * if there is none for one more. */
+/* Without those not heard from lately, in a table that has room for as many again. False if there
+ * is no room for one more. */
 static bool heard_rebuild(struct heard *h, int64_t now_us)
 {
 	struct heard_station *slots;

@@ -7,17 +7,17 @@
 #include <pthread.h>
 
 /*
- * How many stations were heard from of late, by the names in their topics. Exact, in memory that
- * grows with them up to a limit; stations beyond it do not count. A message costs a digest, a
- * lock and a look into a table: 0.14 us with 240 stations, 0.6 us with 96,000, and counting those
- * 2 ms. Any thread, between heard_init() and heard_fini().
+ * How many stations were heard from lately, by the names in their topics. Exact, in memory that
+ * grows with them up to a limit; stations beyond it are not counted. A message costs a digest, a
+ * lock and a table lookup: 0.14 us with 240 stations, 0.6 us with 96,000; counting those takes 2
+ * ms. Any thread, between heard_init() and heard_fini().
  */
 enum { HEARD_STATIONS_MAX = 1 << 17 };
 
 struct heard {
 	struct topic_patterns patterns; /* their text is the settings' */
 	pthread_mutex_t lock;           /* of what follows */
-	struct heard_station *slots;    /* a hash table, half empty at least */
+	struct heard_station *slots;    /* a hash table, at least half empty */
 	size_t room;
 	size_t used;
 	int64_t rebuilt_us;

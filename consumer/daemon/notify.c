@@ -39,8 +39,8 @@ void notify_open(struct notify *n)
 		n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (n->fd < 0)
 		log_warn("notify_unusable",
-			"NOTIFY_SOCKET is no socket that can be used: the service manager hears "
-			"nothing from us",
+			"NOTIFY_SOCKET is not a usable socket: the service manager hears nothing "
+			"from us",
 			"socket=%s", LOG_VALUE(name));
 }
 

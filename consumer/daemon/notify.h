@@ -7,15 +7,15 @@
 #include <sys/un.h>
 
 /*
- * The protocol of sd_notify(3), by which a service tells systemd, or what stands in for it, how it
- * is: one datagram of lines NAME=value to the socket in $NOTIFY_SOCKET. systemd promises to keep
- * it, and it takes less code than to link libsystemd, which would bring libraries for compression
- * and encryption into every image.
+ * The protocol of sd_notify(3), with which a service tells systemd, or what stands in for it, its
+ * state: one datagram of lines NAME=value to the socket in $NOTIFY_SOCKET. systemd promises to keep
+ * it stable, and linking libsystemd would bring compression and encryption libraries into every
+ * image.
  *
  * Without that variable all of this does nothing. Embedded in the caller's memory; one thread.
  */
 struct notify {
-	int fd; /* -1 = there is nobody to be notified */
+	int fd; /* -1 = there is nobody to notify */
 	struct sockaddr_un to;
 	socklen_t to_size;
 };
@@ -25,13 +25,13 @@ void notify_open(struct notify *n);
 void notify_close(struct notify *n);
 
 /*
- * One datagram. Never waits: false if it was not taken, which may be different the next time.
- * True also if there is nobody to be notified.
+ * Sends one datagram. Never waits: false if it was not taken; the next may be. True also if there
+ * is nobody to notify.
  */
 bool notify_send(const struct notify *n, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Within what time the watchdog wants to hear WATCHDOG=1 from this process; 0 = there is none. */
+/* How often the watchdog wants WATCHDOG=1 from this process; 0 = there is none. */
 int64_t notify_watchdog_us(void);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const int64_t SERVICE_REPEAT_US = 10 * US_PER_SECOND;
-/* What a start may still take after something that took long. */
+/* What a start may still take after something slow. */
 static const int64_t SERVICE_START_US = 60 * US_PER_SECOND;
 
 bool service_is_watched(const struct service *s)

@@ -7,9 +7,9 @@
 
 /*
  * What the service manager hears from us (systemd.service(5), Type=notify): when we are ready, what
- * we are doing, that settings are read again, that we stop, how long we may take, and, for its
- * watchdog, that the loop runs. That comes from the loop itself, twice in the time that the
- * watchdog allows: a loop that is stuck is silent.
+ * we are doing, that settings are being read again, that we are stopping, how long that may take,
+ * and, for its watchdog, that the loop runs. That last message comes from the loop itself, twice in
+ * the time that the watchdog allows: a stuck loop is silent.
  *
  * Embedded in the caller's memory. On the loop; before service_open() and without a service manager
  * everything does nothing.
@@ -21,7 +21,7 @@ struct service {
 	struct ev_loop *loop;
 	ev_timer watchdog;
 	int64_t watchdog_us; /* 0 = none */
-	bool ready;          /* it knows */
+	bool ready;          /* it has been notified */
 	char status[SERVICE_STATUS_BYTES];
 	int64_t status_us;
 };
@@ -33,20 +33,20 @@ void service_close(struct service *s);
 /* Whether there is anybody to be notified. */
 bool service_is_watched(const struct service *s);
 
-/* A line for people, without a newline; what stands before its first colon is the state. While that
- * stays the same, a line that differs is passed on every 10 s. */
+/* A line for people, without a newline; what comes before its first colon is the state. While the
+ * state stays the same, a changed line is passed on at most every 10 s. */
 void service_status(struct service *s, const char *status);
 
-/* To be repeated: it is said once, and once more after service_reloading(). */
+/* May be called repeatedly: it is sent once, and once more after service_reloading(). */
 void service_ready(struct service *s);
 
-/* Settings are read again, which ends with service_ready(). */
+/* Settings are being read again, until service_ready(). */
 void service_reloading(struct service *s);
 
-/* The end comes within this time. why: a line for people. */
+/* We end within this time. why: a line for people. */
 void service_stopping(struct service *s, int64_t within_us, const char *why);
 
-/* From here to service_goes_on() the loop does not run, for so long at most. */
+/* From here to service_goes_on() the loop does not run, for at most this long. */
 void service_is_busy(struct service *s, int64_t at_most_us, const char *with);
 void service_goes_on(struct service *s);
 

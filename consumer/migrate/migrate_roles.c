@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 /*
- * Migrations grant rights to those of the two roles that are there, and ensure_partition() does for
- * the partitions that it makes. What came later, or was taken away, is found here by comparing what
- * is with what should be (sql/roles.sql): all of it is given, or nothing.
+ * Migrations grant rights to those of the two roles that exist, and ensure_partition() does so for
+ * the partitions that it creates. What was created later, or revoked, is found here by comparing
+ * what is there with what should be (sql/roles.sql): all of it is granted, or nothing.
  */
 
 extern const struct embedded_file migrate_sql_files[];
@@ -40,8 +40,9 @@ static bool roles_make(struct migrate *m, const char *role, struct error *err)
 		return true;
 	}
 	if (err != NULL && pg_error_is_access(err))
-		error_hint(err, "a role that may has to run: CREATE ROLE ocpp_writer; CREATE ROLE "
-				"ocpp_reader; then run this again");
+		error_hint(err,
+			"have a role that may do so run: CREATE ROLE ocpp_writer; CREATE ROLE "
+			"ocpp_reader; then run this again");
 	return error_prefix(err, "could not create role %s", role);
 }
 
@@ -57,7 +58,7 @@ static const char *roles_text(const PGresult *result, int row, const char *colum
 	return PQgetisnull(result, row, at) ? NULL : PQgetvalue(result, row, at);
 }
 
-/* All that is missing is said, whoever may give it: the owner runs it in one go. */
+/* Names all that is missing, whoever may grant it: the owner runs it in one go. */
 static bool roles_refuse(struct migrate *m, const PGresult *missing, int row, struct error *err)
 {
 	for (int i = 0; i < PQntuples(missing); i++) {
@@ -71,14 +72,14 @@ static bool roles_refuse(struct migrate *m, const PGresult *missing, int row, st
 		}
 	}
 	error_set(err, ERROR_REFUSED, REASON_refused,
-		"role \"%s\" may not give the rights that are missing: they are for the owner to "
-		"give, role \"%s\"",
+		"role \"%s\" may not grant the missing rights: that is up to their owner, role "
+		"\"%s\"",
 		PQuser(m->conn), roles_text(missing, row, "owner"));
 	return error_hint(err, "run this as that role, or have it run the statements above; "
 			       "nothing was changed");
 }
 
-/* What ocpp_reader has beyond its own may be somebody's wish: it is named, and left. */
+/* What ocpp_reader has beyond its rights may be intended: it is named, and left. */
 static bool roles_give(struct migrate *m, const PGresult *missing, int *given_out,
 	struct error *err)
 {
@@ -97,7 +98,7 @@ static bool roles_give(struct migrate *m, const PGresult *missing, int *given_ou
 			continue;
 		}
 		if (!pg_exec(m->conn, sql, err))
-			return error_prefix(err, "could not give rights");
+			return error_prefix(err, "could not grant rights");
 		roles_tell(m, sql);
 		(*given_out)++;
 	}

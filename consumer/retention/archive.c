@@ -36,7 +36,7 @@ bool archive_check_dir(const char *dir, struct error *err)
 		return error_set_errno(err, ERROR_FATAL, REASON_file,
 			"could not open the folder \"%s\"", dir);
 	if (!S_ISDIR(status.st_mode))
-		return error_set(err, ERROR_FATAL, REASON_file, "\"%s\" is no folder", dir);
+		return error_set(err, ERROR_FATAL, REASON_file, "\"%s\" is not a folder", dir);
 	if (access(dir, W_OK | X_OK) != 0)
 		return error_set_errno(err, ERROR_FATAL, REASON_file, "could not write to \"%s\"",
 			dir);
@@ -130,8 +130,8 @@ static bool archive_read_other(struct archive *a, struct error *err)
 /* ---- the file ---- */
 
 /*
- * The temporary file, ours alone: whoever finds it in use would cut it off under the other's feet.
- * It is locked and then looked at again, since the other may have renamed it meanwhile.
+ * The temporary file, ours alone: without the lock, a second process would truncate what the first
+ * is writing. It is locked and then looked at again, since the other may have renamed it meanwhile.
  */
 static bool archive_open_temporary(struct archive *a, struct error *err)
 {
@@ -148,7 +148,7 @@ static bool archive_open_temporary(struct archive *a, struct error *err)
 		stat(a->temporary, &by_name) == 0 && by_name.st_ino == opened.st_ino)
 		return fs_truncate(a->fd, 0, a->temporary, err);
 	error_set(err, ERROR_FATAL, REASON_file, "another process is writing \"%s\"", a->temporary);
-	return error_hint(err, "two databases need two folders");
+	return error_hint(err, "each database needs a folder of its own");
 }
 
 static void archive_file_name(const struct archive *a, int number, char out[static PATH_MAX])
@@ -160,7 +160,7 @@ static void archive_file_name(const struct archive *a, int number, char out[stat
 	snprintf(out, PATH_MAX, "%s/%s%s.copy.zst", a->request->dir, a->header.name, suffix);
 }
 
-/* Whether what is there is what would be written: an earlier call ended before the table went. */
+/* Whether what is there is what would be written: an earlier call ended before the drop. */
 static bool archive_is_there(const struct archive *a, const char *path)
 {
 	struct part_header header;
@@ -194,7 +194,7 @@ static bool archive_place(struct archive *a, struct archive_result *out, struct 
 		"\"%s\" and all names with a number are taken", out->path);
 }
 
-/* From the disk, where the kernel lets go of what it has in memory. */
+/* From the disk, if the kernel drops what it has cached. */
 static bool archive_read_back(const struct archive *a, struct error *err)
 {
 	struct part_trailer found;

@@ -35,7 +35,7 @@ static bool walk_header(struct copy_walk *w, const char **why_out)
 	/* After the signature: flags, of which none is set, and the bytes of the extension. */
 	if (memcmp(w->part, copy_signature, sizeof(copy_signature)) != 0 ||
 		get_be32(w->part + sizeof(copy_signature)) != 0) {
-		*why_out = "it does not begin like rows of COPY";
+		*why_out = "it does not begin with a header of COPY";
 		return false;
 	}
 	w->left = get_be32(w->part + sizeof(copy_signature) + 4);
@@ -52,7 +52,7 @@ static bool walk_row(struct copy_walk *w, const char **why_out)
 		return true;
 	}
 	if (count != w->columns) {
-		*why_out = "a row has another number of columns";
+		*why_out = "a row has the wrong number of columns";
 		return false;
 	}
 	w->columns_left = count;
@@ -60,7 +60,7 @@ static bool walk_row(struct copy_walk *w, const char **why_out)
 	return true;
 }
 
-/* A value is over. */
+/* A value has ended. */
 static void walk_next_value(struct copy_walk *w)
 {
 	w->columns_left--;
@@ -85,7 +85,7 @@ static bool walk_length(struct copy_walk *w, const char **why_out)
 	return true;
 }
 
-/* Bytes that need no look. */
+/* Bytes that need not be looked at. */
 static size_t walk_pass(struct copy_walk *w, struct slice bytes)
 {
 	size_t take = (int64_t)bytes.size < w->left ? bytes.size : (size_t)w->left;

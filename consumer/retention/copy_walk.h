@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 /*
- * Where rows end in what COPY ... (FORMAT binary) gave, read in pieces of any size: a header of 19
- * bytes or more, per row the number of its columns (16 bits) and each with its length before it (32
- * bits, -1 = NULL), at the end -1 in place of that number. Keeps nothing of the bytes.
+ * Finds where rows end in the output of COPY ... (FORMAT binary), read in pieces of any size: a
+ * header of 19 bytes or more; for each row the number of its columns (16 bits) and each value after
+ * its length (32 bits, -1 = NULL); at the end, -1 in place of the number. Keeps none of the bytes.
  */
 enum copy_walk_state {
 	COPY_WALK_HEADER,
@@ -27,20 +27,21 @@ struct copy_walk {
 	size_t columns;      /* of every row */
 	size_t columns_left; /* of this row */
 	int64_t left;        /* bytes of the value, or of the extension */
-	uint8_t part[19];    /* of a number or the header, which a piece may cut */
+	uint8_t part[19];    /* of a number or the header, which may be split between pieces */
 	size_t part_size;
-	uint64_t rows; /* that ended */
+	uint64_t rows; /* that have ended */
 };
 
 void copy_walk_init(struct copy_walk *w, size_t columns);
 
 /*
- * On through bytes, which are not empty, to the end of the header, of a row or of it all; or to
- * theirs. Returns how many were passed; 0 with *why_out: these are no such rows.
+ * Walks through bytes, which must not be empty, to the end of the header, of a row or of the data,
+ * or to the end of the bytes. Returns how many were passed; 0 with *why_out: these are not such
+ * rows.
  */
 size_t copy_walk_step(struct copy_walk *w, struct slice bytes, const char **why_out);
 
-/* Between two rows, or before the first: the bytes passed so far make whole rows. */
+/* Between two rows, or before the first: the bytes passed so far are whole rows. */
 bool copy_walk_is_between(const struct copy_walk *w);
 
 #endif

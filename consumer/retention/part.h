@@ -11,11 +11,11 @@
 
 /*
  * A partition file: the rows of one partition, <partition>.copy.zst. It is a zstd file like any
- * other: `zstd -d` makes of it what COPY ... (FORMAT binary) gave, and psql can read that without
- * this program. What else there is to know stands in skippable frames ("notes"), as lines of text
+ * other: `zstd -d` turns it into what COPY ... (FORMAT binary) gave, and psql can read that without
+ * this program. Everything else there is to know is in skippable frames ("notes"), as lines of text
  * that `strings` shows:
  *
- *	note       "ocpp-persister partition 1", then the header: a word, a tab and a value a line
+ *	note       "ocpp-persister partition 1", then the header: a word, a tab and a value per line
  *	note ...   "ocpp-persister rows 1", then rows of another table that these rows refer to: its
  *	           name and columns, an empty line, and what COPY ... (FORMAT text) gave
  *	frame ...  the rows, PART_FRAME_BYTES each at most unpacked, with size and checksum; each
@@ -25,7 +25,7 @@
  * A note is: 0x184d2a53 and its size (both little-endian, as zstd has them), the text, and its last
  * line "xxh3 <16 hexadecimal digits>\n", of the text before. A version other than 1 is refused.
  *
- * Blocking; one thread; memory is a frame and a note, packed and unpacked, and what zstd needs.
+ * Blocking; one thread; memory: a frame and a note, packed and unpacked, and what zstd needs.
  */
 enum {
 	PART_FRAME_BYTES = 1 << 20,
@@ -44,7 +44,7 @@ struct part_column {
 struct part_header {
 	char table[PART_NAME_BYTES];
 	char name[PART_NAME_BYTES];                                /* of the partition */
-	char from_time[PART_TIME_BYTES], to_time[PART_TIME_BYTES]; /* what it took, half-open */
+	char from_time[PART_TIME_BYTES], to_time[PART_TIME_BYTES]; /* its time, half-open */
 	int64_t schema_version;
 	struct part_column columns[PART_COLUMNS_MAX]; /* of the rows, in their order */
 	size_t columns_count;
@@ -67,8 +67,8 @@ MUST_CHECK bool part_writer_open(struct part_writer **out, int fd, const char *p
 void part_writer_close(struct part_writer **writer);
 
 /*
- * Rows that these refer to, before any of these: first of which table, then line by line as COPY
- * gave them.
+ * Rows of another table that the rows refer to, before any of those: first the table, then the rows
+ * line by line, as COPY gave them.
  */
 void part_writer_begin_other(struct part_writer *w, const char *table, const char *columns);
 MUST_CHECK bool part_writer_add_other(struct part_writer *w, struct slice line, struct error *err);
@@ -77,21 +77,21 @@ MUST_CHECK bool part_writer_end_other(struct part_writer *w, struct error *err);
 /* Bytes of COPY, in pieces of any size. */
 MUST_CHECK bool part_writer_add(struct part_writer *w, struct slice bytes, struct error *err);
 
-/* The end. What is in the file then is not synced. */
+/* The end. The file is not synced. */
 MUST_CHECK bool part_writer_finish(struct part_writer *w, uint64_t rows, struct part_trailer *out,
 	struct error *err);
 
 /* ---- reading ---- */
 
-/* Whether a file begins like one; it may be damaged after that. */
+/* Whether a file begins like a partition file; it may be damaged after that. */
 enum { PART_MAGIC_BYTES = 4 + 4 + 24 };
 bool part_is(const uint8_t start[static PART_MAGIC_BYTES]);
 
 struct part_reader;
 
 /*
- * Everything is checked on the way: false with err, DAMAGED with the place, FOREIGN for a version
- * that is not ours, or of a file operation. fd and path are borrowed.
+ * Everything is checked while it is read. False with err: DAMAGED with the place, FOREIGN for a
+ * version that is not ours, or that of a file operation. fd and path are borrowed.
  */
 MUST_CHECK bool part_reader_open(struct part_reader **out, int fd, const char *path,
 	struct error *err);
@@ -102,7 +102,7 @@ const struct part_header *part_reader_header(const struct part_reader *r);
 enum part_next {
 	PART_OTHER,  /* rows of another table: table_out, columns_out and lines */
 	PART_ROWS,   /* bytes of COPY */
-	PART_END,    /* all is there, and right */
+	PART_END,    /* everything is there, and correct */
 	PART_FAILED, /* err says why */
 };
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Header and trailer are lines: a word, a tab, a value; of columns a second value. */
+/* Header and trailer are lines: a word, a tab, a value; for columns also a second value. */
 enum { PART_LINE_BYTES = 256, PART_HEX_BYTES = 2 * SHA256_BYTES };
 
 /* As it is in the file, not terminated. */
@@ -19,7 +19,7 @@ void part_sum(struct slice text, char out[static PART_SUM_BYTES])
 
 bool part_is(const uint8_t start[static PART_MAGIC_BYTES])
 {
-	/* Without the version: one that is not ours is said to be so. */
+	/* Without the version: an unknown one is reported as such. */
 	return part_get_le32(start) == PART_NOTE_MAGIC &&
 	       memcmp(start + PART_SKIPPABLE_BYTES, PART_HEADER_LINE,
 		       PART_MAGIC_BYTES - PART_SKIPPABLE_BYTES) == 0;
@@ -98,7 +98,7 @@ static bool header_column(struct part_header *h, const char *value)
 	return c->name[0] != '\0' && line_copy(c->type, sizeof(c->type), tab + 1);
 }
 
-/* Words that are not known are passed over: a later version may have more to say. */
+/* Unknown words are skipped: a later version may have more of them. */
 static bool header_line(struct part_header *h, const struct part_line *line)
 {
 	const struct {

@@ -64,12 +64,12 @@ static bool reader_note(struct part_reader *r, size_t got, struct slice *text_ou
 	*text_out = slice_of(text, size - PART_SUM_BYTES);
 	part_sum(*text_out, sum);
 	if (memcmp(text + text_out->size, sum, sizeof(sum)) != 0)
-		return reader_damaged(r, err, "the checksum of a note is another");
+		return reader_damaged(r, err, "the checksum of a note does not match");
 	r->next += PART_SKIPPABLE_BYTES + (int64_t)size;
 	return true;
 }
 
-/* Takes the first line off; false if it is another one. */
+/* Takes the first line off; false if it is a different one. */
 static bool note_begins(struct slice *text, const char *line)
 {
 	size_t size = strlen(line);
@@ -83,23 +83,24 @@ static bool note_begins(struct slice *text, const char *line)
 static bool reader_foreign(const struct part_reader *r, struct error *err)
 {
 	error_set(err, ERROR_FOREIGN, REASON_file,
-		"\"%s\" has a version of partition files that is not known here", r->path);
-	return error_hint(err, "a newer ocpp-persister wrote it: use that to read it");
+		"\"%s\" has an unknown version of the format of partition files", r->path);
+	return error_hint(err, "a newer ocpp-persister wrote it: use that one to read it");
 }
 
 static bool reader_header(struct part_reader *r, struct error *err)
 {
 	struct slice text;
-	const char *why = "its first line is another one";
+	const char *why = "its first line is wrong";
 	size_t got;
 
 	if (!reader_load(r, READER_PACKED_BYTES, &got, err))
 		return false;
 	if (got < PART_MAGIC_BYTES || !part_is(r->in)) {
-		error_set(err, ERROR_FOREIGN, REASON_file, "\"%s\" is no partition file", r->path);
+		error_set(err, ERROR_FOREIGN, REASON_file, "\"%s\" is not a partition file",
+			r->path);
 		return error_hint(err, "`partitions archive` writes them");
 	}
-	/* What else may have changed with the version nobody knows, so that is asked first. */
+	/* The version first: nobody knows what else may have changed with it. */
 	text = slice_of(r->in + PART_SKIPPABLE_BYTES, got - PART_SKIPPABLE_BYTES);
 	if (!note_begins(&text, PART_HEADER_LINE))
 		return reader_foreign(r, err);
@@ -255,7 +256,7 @@ static enum part_next reader_end(struct part_reader *r, struct slice text, struc
 		  reader_damaged(r, err, "its trailer cannot be read");
 
 	if (ok && !reader_is_whole(r))
-		ok = reader_damaged(r, err, "what is before is not what the trailer says");
+		ok = reader_damaged(r, err, "the rows are not those that the trailer describes");
 	if (ok && r->next != r->size) {
 		r->offset = r->next;
 		ok = reader_damaged(r, err, "there is more after its end");

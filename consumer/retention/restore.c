@@ -94,9 +94,10 @@ static bool restore_check_schema(struct restore *s, struct error *err)
 			s->path, s->header->schema_version, version);
 		return error_hint(err, "`ocpp-persister migrate up` brings it up to date");
 	}
-	return known || error_set(err, ERROR_FOREIGN, REASON_no_table,
-				"\"%s\" is of table \"%s\", which is not partitioned by time here",
-				s->path, s->header->table);
+	return known ||
+	       error_set(err, ERROR_FOREIGN, REASON_no_table,
+		       "\"%s\" is of table \"%s\", which is not partitioned by time in this schema",
+		       s->path, s->header->table);
 }
 
 /* The first thing that does not fit; none = no row. */
@@ -127,7 +128,7 @@ static bool restore_prepare(struct restore *s, const char *const *params, struct
 		     error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	PQclear(r);
-	/* Those of a file before this one, which may have ended in an error. */
+	/* Left by the file before this one, which may have ended in an error. */
 	return ok &&
 	       pg_exec(s->conn, "DROP TABLE IF EXISTS pg_temp.restored, pg_temp.restored_layouts",
 		       err) &&
@@ -206,7 +207,7 @@ static bool other_copy(struct restore *s, const struct part_piece *piece, const 
 	       pg_exec(s->conn, insert, err);
 }
 
-/* What is there already must say the same. */
+/* What is already there must be the same. */
 static bool other_agrees(struct restore *s, struct error *err)
 {
 	PGresult *r = pg_query(s->conn,
@@ -217,7 +218,8 @@ static bool other_agrees(struct restore *s, struct error *err)
 
 	if (ok && PQntuples(r) > 0)
 		ok = error_set(err, ERROR_FATAL, REASON_layout_differs,
-			"layout %s of \"%s\" is another one here", PQgetvalue(r, 0, 0), s->path);
+			"layout %s of \"%s\" differs from the one in the database",
+			PQgetvalue(r, 0, 0), s->path);
 	PQclear(r);
 	return ok && pg_exec(s->conn, "TRUNCATE pg_temp.restored_layouts", err);
 }
@@ -230,7 +232,7 @@ static bool restore_other(struct restore *s, const struct part_piece *piece, str
 
 	if (strcmp(piece->table, "meter_value_layouts") != 0)
 		return error_set(err, ERROR_FOREIGN, REASON_file,
-			"\"%s\" has rows of table \"%s\", which are not known here", s->path,
+			"\"%s\" has rows of table \"%s\", which cannot be restored here", s->path,
 			piece->table);
 	r = retention_query(s->conn, "restore_layouts.sql", 1, params, err);
 	ok = r != NULL;
@@ -255,8 +257,8 @@ static bool rows_begin(struct restore *s, struct error *err)
 	return s->copying;
 }
 
-/* What was copied goes where it belongs. Each partition is made by itself, before the rows are
- * stored: whoever makes another one at that moment waits for it. */
+/* What was copied goes where it belongs. Each partition is created in a transaction of its own,
+ * before the rows are stored: whoever creates another one at that moment waits for it. */
 static bool rows_store(struct restore *s, struct error *err)
 {
 	uint64_t ignored, stored = 0, left = 0;

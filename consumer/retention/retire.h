@@ -8,20 +8,21 @@
 #include <stdint.h>
 
 /*
- * Partitions that are done with. Retiring one detaches and renames it; what is retired is dropped
- * later, by the same command or by the next (migrations/000036_retention.up.sql has both, which
- * fail rather than wait, and let others wait, for longer than a moment). So they are called again
- * here until nobody is in the way, and it is said who is. One thread, which waits.
+ * Partitions that are no longer needed. Retiring one detaches and renames it; a retired table is
+ * dropped later, by the same command or by the next. migrations/000036_retention.up.sql has
+ * functions for both, which fail rather than wait, or make others wait, for longer than a moment.
+ * So they are called here again until nobody is in the way, and whoever is in the way is named. One
+ * thread, which waits.
  */
 struct retire {
 	PGconn *conn;
 	struct backoff backoff;
-	int64_t said_us; /* when it was said last what is waited for */
+	int64_t said_us; /* when we last said what we are waiting for */
 };
 
 /*
- * Nobody else retires, archives or drops meanwhile: a table must not go while its rows are being
- * read. Until conn ends. False with err (of the database).
+ * Nobody else retires, archives or drops until conn ends: a table must not be dropped while its
+ * rows are being read. False with err (from the database).
  */
 MUST_CHECK bool retire_begin(struct retire *r, PGconn *conn, struct error *err);
 

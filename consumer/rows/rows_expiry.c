@@ -3,8 +3,8 @@
 #include "rows/rows_private.h"
 
 /*
- * What is older than its table keeps rows. Partitions go as a whole, so that is a time at which one
- * begins: a row before it would make a partition that is dropped again.
+ * What is older than its table keeps rows. Partitions are dropped whole, so the limit is a time at
+ * which one begins: a row before it would create a partition that is dropped again.
  */
 static int64_t expiry_floor(enum table_step step, int64_t time_us)
 {
@@ -23,7 +23,7 @@ void rows_set_now(struct rows_builder *b, int64_t now_us)
 	for (int i = 0; i < EVENT_TABLES; i++) {
 		int64_t age_us = b->options.retention_us[i];
 
-		/* Events are of 2010 at the earliest: before 0 there are none. */
+		/* Events are of 2010 at the earliest: there are none before 0. */
 		b->expired_before_us[i] = age_us == 0 || age_us > now_us
 						  ? 0
 						  : expiry_floor(tables[i].step, now_us - age_us);
@@ -45,13 +45,13 @@ static bool expiry_is_over(const struct rows_builder *b, const struct row *row)
 	return time_us != TIME_UNDATED && time_us < b->expired_before_us[row->table->id];
 }
 
-/* Rows that may stay without those of the message: a layout is said to be known from here on. */
+/* Rows that may stay without those of the message: from here on, a layout counts as known. */
 static bool expiry_is_apart(const struct row *row)
 {
 	return row->table->id == TABLE_meter_value_layouts;
 }
 
-/* The list without the rows that are over, or with only the layouts. */
+/* The list without the expired rows, or with only the layouts. */
 static void expiry_filter(const struct rows_builder *b, struct rows_result *out, bool all)
 {
 	struct row *row = out->first, *next;
@@ -83,7 +83,7 @@ void rows_expire(const struct rows_builder *b, struct rows_result *out)
 		return;
 	expiry_filter(b, out, left == 0);
 	if (own_is_over || left == 0) {
-		/* They are of the message's own row. */
+		/* They belong to the message's own row. */
 		out->halves = NULL;
 		out->transaction = NULL;
 	}

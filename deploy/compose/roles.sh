@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run once, by the image of PostgreSQL when it makes the cluster: a role that may write rows and nothing
-# else, for the persister, and one that may read, for Grafana. The owner migrates.
+# Run once, by the PostgreSQL image when it creates the cluster: creates a role that may only write rows,
+# for the persister, and one that may only read, for Grafana. The owner runs migrate.
 set -eu
 
 psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" \

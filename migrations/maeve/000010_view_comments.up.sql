@@ -1,5 +1,5 @@
--- A comment on every column of every view. A column that one of our tables of the same name has is
--- that column; what has one meaning in all views is said once ('').
+-- A comment on every column of every view. If our table of the same name has the column, its comment
+-- applies; a column that means the same in all views is described once ('').
 
 DO $$
 DECLARE
@@ -10,21 +10,21 @@ BEGIN
             ('', 'charge_station_id', 'Charge station'),
             ('', 'created_at', 'When it was first stored, UTC'),
             ('', 'updated_at', 'When it last changed here'),
-            ('', 'status', 'status of the newest message, as written; empty where it had none'),
+            ('', 'status', 'status of the newest message, as written; empty if it had no status'),
             ('', 'request_id', 'requestId of the request that it belongs to; 0 = not stated'),
             ('', 'send_after', 'Not to be sent before; 0001-01-01 = at once'),
             ('', 'sampled_values', 'The samples in MaEVE''s form, those that are numbers'),
-            ('tokens', 'id', 'A number made of uid: MaEVE''s serial id is nowhere else'),
-            ('charge_station_certificates', 'id', 'A number made of station and certificate_id: MaEVE''s serial id is nowhere else'),
-            ('charge_station_certificates', 'created_at', 'When it was last told, UTC'),
+            ('tokens', 'id', 'A number made from uid: MaEVE''s serial id is stored nowhere'),
+            ('charge_station_certificates', 'id', 'A number made from station and certificate_id: MaEVE''s serial id is stored nowhere'),
+            ('charge_station_certificates', 'created_at', 'When it was last set, UTC'),
             ('charge_station_certificates', 'certificate_installation_status', 'ocpp.charge_station_certificates.status'),
-            ('charge_station_triggers', 'id', 'A number made of charge_station_id: MaEVE''s serial id is nowhere else'),
+            ('charge_station_triggers', 'id', 'A number made from charge_station_id: MaEVE''s serial id is stored nowhere'),
             ('charge_station_triggers', 'trigger_status', 'ocpp.charge_station_triggers.status'),
             ('charge_station_runtime', 'created_at', 'ocpp.all_runtime.last_updated, UTC'),
             ('charge_station_runtime', 'updated_at', 'ocpp.all_runtime.last_updated, UTC'),
             ('certificates', 'certificate_hash', 'SHA-256 of the certificate (base64url), and in a second row of its PEM text (hexadecimal): MaEVE looks for either'),
             ('certificates', 'certificate_data', 'The certificate, PEM'),
-            ('ocpi_parties', 'id', 'A number made of role, country and party: MaEVE''s serial id is nowhere else'),
+            ('ocpi_parties', 'id', 'A number made from role, country and party: MaEVE''s serial id is stored nowhere'),
             ('locations', 'location_data', 'ocpp.locations.location, an OCPI location; secrets are masked for readers'),
             ('charge_station_status', 'connected', 'Always true: a broker does not report when a station leaves'),
             ('charge_station_status', 'last_heartbeat', 'When its last Heartbeat or BootNotification was received'),
@@ -37,14 +37,14 @@ BEGIN
             ('firmware_update_status', 'retry_count', 'Always 0: stations do not report it'),
             ('diagnostics_status', 'location', 'Always empty: the request is in ocpp.csms_calls'),
             ('meter_values', 'id', 'ocpp.meter_values.digest'),
-            ('meter_values', 'timestamp', 'The station''s own time, UTC; the time of receipt where it gave none that is valid'),
+            ('meter_values', 'timestamp', 'The station''s own time, UTC; the time of receipt if it gave no valid time'),
             ('meter_values', 'transaction_id', 'The transaction''s id as MaEVE has it: transaction_name()'),
-            ('transaction_meter_values', 'id', 'A number made of the reading: MaEVE''s serial id is nowhere else'),
+            ('transaction_meter_values', 'id', 'A number made from the reading: MaEVE''s serial id is stored nowhere'),
             ('transaction_meter_values', 'transaction_id', 'transactions.id'),
             ('transaction_meter_values', 'timestamp', 'The station''s time of the reading, UTC'),
             ('transaction_meter_values', 'created_at', 'When it was received, UTC'),
             ('transaction_sources', 'id', 'The transaction''s id as MaEVE has it: transaction_name()'),
-            ('transaction_sources', 'numbered', 'True of 1.6: the id is a number there'),
+            ('transaction_sources', 'numbered', 'True for 1.6, where the id is a number'),
             ('transaction_sources', 'reported', 'True if a station reported it; false: it came through the store'),
             ('transaction_sources', 'updates', 'Events since the start, by seqNo; 0 for 1.6'),
             ('transaction_sources', 'first_event_at', 'Earliest event of it that is known; when it was stored, where it came through the store'),

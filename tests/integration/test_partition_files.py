@@ -167,7 +167,7 @@ def test_file_is_read_by_zstd_and_psql_alone(migrated, archive):
         copy.write(copied)
     assert contents(migrated, ("meter_values",)) == before
     with open(archive.folder / name, "rb") as file:
-        assert "of which 0 were not there" in replay(migrated, "-", stdin=file).stdout
+        assert "of which 0 were missing" in replay(migrated, "-", stdin=file).stdout
 
 
 @needs_failpoints
@@ -335,7 +335,7 @@ def test_transaction_that_was_made_anew_is_not_there_twice(migrated, archive):
            input=f"{at(40 * 86400)} cs0 2.0.1 {late}\n")
     anew = migrated.rows("SELECT t::text FROM transactions t")
     done = replay(migrated, archive.folder)
-    assert "left out: 1 whose transaction has a row of another time" in done.stdout
+    assert "left out: 1 whose transaction has a row with another time" in done.stdout
     assert migrated.rows("SELECT t::text FROM transactions t WHERE transaction_id = 'T-1'") == anew
     assert migrated.value("SELECT count(*) FROM transactions WHERE transaction_id = '7'") == 2
 
@@ -345,8 +345,8 @@ WORDS = [
     (["partitions", "archive", "--older-than", "90d"], 2, "archive needs a folder: --to DIR"),
     (["partitions", "archive", "--older-than", "90d", "--to", "DIR/no"], 1,
      "could not open the folder"),
-    (["replay", "--station", "cs0", "FILE"], 2, "is an archived partition, which goes back whole"),
-    (["replay", "--publish", "mqtt://127.0.0.1:1", "FILE"], 2, "is an archived partition"),
+    (["replay", "--station", "cs0", "FILE"], 2, "is a partition file, which is restored whole"),
+    (["replay", "--publish", "mqtt://127.0.0.1:1", "FILE"], 2, "is a partition file"),
     (["replay", "DIR/no.copy.zst"], 1, "could not open"),
 ]
 

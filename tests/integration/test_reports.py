@@ -316,8 +316,8 @@ def test_memory_does_not_grow_with_the_sessions(workspace, postgres):
 
 
 @pytest.mark.parametrize("arguments, says", [
-    (["--from", "yesterday"], '--from "yesterday" is no time'), (["--to"], "--to needs a value"),
-    (["--from", "2026-13"], "is no time"), (["--zone", "Mars/Olympus"], "is no time zone"),
+    (["--from", "yesterday"], '--from "yesterday" is not a time'), (["--to"], "--to needs a value"),
+    (["--from", "2026-13"], "is not a time"), (["--zone", "Mars/Olympus"], "is no time zone"),
     (["--by", "year"], "--by"), (["--by", "month,month"], "--by"), (["--station"], "--station"),
     (["--csv", "--json"], "--json"), (["--frob"], "--frob"), (["cs1"], "cs1")])
 def test_wrong_arguments_are_named(report, arguments, says):

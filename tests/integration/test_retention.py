@@ -126,7 +126,7 @@ def test_what_is_not_there_has_its_exit_code(database, migrated):
 def test_ensure_makes_the_coming_days_once(migrated, partitions):
     would = partitions("ensure", "--days", "10", "--table", "meter_values", "--dry-run")
     days = [name_of(ago(-n)) for n in range(11)]
-    assert would.stdout.splitlines() == [f"would make {name}" for name in days]
+    assert would.stdout.splitlines() == [f"would create {name}" for name in days]
     assert not set(days) & set(listed(partitions))
     done = partitions("ensure", "--days", "10", "--table", "meter_values")
     assert done.returncode == 0 and done.stdout.splitlines() == [f"made {name}" for name in days]

@@ -115,7 +115,7 @@ def test_role_that_may_not_give_them_is_told_what_the_owner_has_to_run(migrated,
     lacking = rights(migrated)
     done = run_cli(settings, "migrate", "roles")
     assert done.returncode == 4, done
-    assert 'role "persister" may not give the rights that are missing' in done.stderr
+    assert 'role "persister" may not grant the missing rights' in done.stderr
     assert '-- as role "postgres":' in done.stderr and "nothing was changed" in done.stderr
     assert rights(migrated) == lacking
     execute(migrated, *re.findall("^GRANT .*$", done.stderr, re.M))
