@@ -62,7 +62,7 @@ bool zone_parse(struct zone *out, const char *text, struct error *err)
 	if (zone_parse_offset(out, text))
 		return true;
 	if (!zone_exists(text)) {
-		error_set(err, ERROR_FATAL, REASON_bad_zone, "\"%.80s\" is no time zone", text);
+		error_set(err, ERROR_FATAL, REASON_bad_zone, "\"%.80s\" is not a time zone", text);
 		return error_hint(err, "an offset like +01:00, UTC, or a name like Europe/Berlin "
 				       "(package tzdata has them)");
 	}

@@ -303,7 +303,7 @@ def test_memory_does_not_grow_with_the_history(full):
 @pytest.mark.parametrize("arguments, says", [
     ([], "say which station"), (["cs1", "--from", "x"], "is not a time"), (["cs1", "cs2"], "cs2"),
     (["cs1", "--follow", "--to", "2026-01"], "leave out --to"), (["cs1", "--action"], "--action"),
-    (["cs1", "--zone", "Mars"], "is no time zone")])
+    (["cs1", "--zone", "Mars"], "is not a time zone")])
 def test_wrong_arguments_are_named(settings, arguments, says):
     done = run_cli(settings, "history", *arguments)
     assert done.returncode == 2 and says in done.stderr and done.stdout == "", done
