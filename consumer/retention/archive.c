@@ -165,7 +165,10 @@ static bool archive_is_there(const struct archive *a, const char *path)
 {
 	struct part_header header;
 	struct part_trailer trailer;
-	int fd = fs_open(path, FS_READ, NULL);
+	struct stat status;
+	/* To open a pipe is to wait for whoever writes into it. */
+	int fd = stat(path, &status) == 0 && S_ISREG(status.st_mode) ? fs_open(path, FS_READ, NULL)
+								     : -1;
 	bool same = fd >= 0 && part_check(fd, path, &header, &trailer, NULL) &&
 		    strcmp(header.table, a->header.table) == 0 && trailer.rows == a->trailer.rows &&
 		    trailer.other_rows == a->trailer.other_rows &&
@@ -269,17 +272,25 @@ static bool archive_write(struct archive *a, struct error *err)
 	return ok;
 }
 
-/* In one snapshot, and in the order of the table. */
+/* In one snapshot, and in the order of the table; all of it or nothing, where a policy hides rows or
+ * the role has a limit for statements. */
 static bool archive_in_transaction(struct archive *a, struct error *err)
 {
-	return pg_exec(a->request->conn,
-		       "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-		       "SET LOCAL synchronize_seqscans = off; "
-		       "SET LOCAL max_parallel_workers_per_gather = 0",
-		       err) &&
-	       archive_read_table(a, err) && archive_read_columns(a, err) &&
-	       archive_read_other(a, err) && archive_open_temporary(a, err) &&
-	       archive_write(a, err) && pg_exec(a->request->conn, "COMMIT", err);
+	PGconn *conn = a->request->conn;
+	bool ok = pg_exec(conn,
+			  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+			  "SET LOCAL row_security = off; "
+			  "SET LOCAL statement_timeout = 0; "
+			  "SET LOCAL synchronize_seqscans = off; "
+			  "SET LOCAL max_parallel_workers_per_gather = 0",
+			  err) &&
+		  archive_read_table(a, err) && archive_read_columns(a, err) &&
+		  archive_read_other(a, err) && archive_open_temporary(a, err) &&
+		  archive_write(a, err) && pg_exec(conn, "COMMIT", err);
+
+	if (!ok && PQtransactionStatus(conn) == PQTRANS_INERROR)
+		PQclear(PQexec(conn, "ROLLBACK")); /* others may be archived */
+	return ok;
 }
 
 bool archive_partition(const struct archive_request *request, struct archive_result *out,

@@ -232,6 +232,29 @@ def test_file_that_is_there_is_never_replaced(migrated, archive):
     assert len(contents(migrated)["meter_values"]) == len(before["meter_values"]) + 1
 
 
+def test_rows_that_a_policy_hides_are_no_reason_to_drop_them(migrated, archive):
+    fill(migrated, stations=1)
+    before = contents(migrated, ("meter_values",))
+    name = f"meter_values_{DAY:%Y_%m_%d}"
+    admin = migrated.connect()
+    admin.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    done = archive("--table", "meter_values", code=4)
+    assert "row-level security" in done.stderr and done.stdout == "", done
+    retired = migrated.value("SELECT name FROM partition_list() WHERE state = 'retired'")
+    admin.execute(f"ALTER TABLE {retired} DISABLE ROW LEVEL SECURITY")
+    archive("--table", "meter_values")
+    replay(migrated, archive.folder)
+    assert contents(migrated, ("meter_values",)) == before
+
+
+def test_pipe_with_the_name_of_a_file_is_not_waited_for(migrated, archive):
+    fill(migrated, stations=1)
+    name = f"meter_values_{DAY:%Y_%m_%d}"
+    os.mkfifo(archive.folder / f"{name}.copy.zst")
+    archive("--table", "meter_values")
+    assert archive.files() == [f"{name}-2.copy.zst", f"{name}.copy.zst"]
+
+
 def test_interrupted_before_the_drop_finds_its_file(migrated, archive):
     fill(migrated, stations=1)
     name = f"authorizations_{DAY:%Y_%m}"
