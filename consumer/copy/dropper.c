@@ -11,7 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DROPPER_SQL_BYTES = 4096, DROPPER_NAME_BYTES = 64, DROPPER_STATEMENT_BYTES = 512 };
+enum {
+	DROPPER_SQL_BYTES = 4096,
+	DROPPER_NAME_BYTES = 64,
+	DROPPER_STATEMENT_BYTES = 512,
+	DROPPER_REFUSED_MAX = 8,
+};
 
 /* The server takes a while to unlink a large table. */
 static const int64_t DROPPER_TIMEOUT_US = 600 * US_PER_SECOND;
@@ -33,14 +38,16 @@ struct dropper {
 	ev_timer timer;
 	struct backoff backoff;
 	int64_t retention_us[TABLE_COUNT];
-	bool busy[TABLE_COUNT]; /* somebody has it, in this round */
+	bool busy[TABLE_COUNT];                                /* somebody has it, in this round */
+	char refused[DROPPER_REFUSED_MAX][DROPPER_NAME_BYTES]; /* in this round */
+	int refused_count;
 	char look_sql[DROPPER_SQL_BYTES];
 	char sql[DROPPER_STATEMENT_BYTES];
 	struct pg_request requests[2];
 	struct dropper_table table;
 	bool allowed; /* nobody else is at it */
 	bool found;
-	struct log_repeat trouble;
+	struct log_repeat trouble, refusal;
 };
 
 /* Each call takes the lock once more, so this session may hold it several times: its end releases
@@ -53,6 +60,7 @@ static void dropper_rest(struct dropper *d, double seconds)
 {
 	pg_session_close(d->session);
 	memset(d->busy, 0, sizeof(d->busy));
+	d->refused_count = 0;
 	ev_timer_stop(d->loop, &d->timer);
 	ev_timer_set(&d->timer, seconds, 0);
 	ev_timer_start(d->loop, &d->timer);
@@ -74,11 +82,29 @@ static void dropper_say(struct dropper *d, const struct error *err, double again
 		(int64_t)(again_s * US_PER_SECOND), suppressed);
 }
 
+/* The server refused this one, since a view needs it, say: the next round tries it again. */
+static bool dropper_leave_refused(struct dropper *d, const struct error *err)
+{
+	const struct dropper_table *t = &d->table;
+	struct error named = *err;
+	uint64_t suppressed;
+
+	if (err->sqlstate[0] == '\0' || pg_error_may_be_the_server(err) ||
+		d->refused_count == DROPPER_REFUSED_MAX)
+		return false;
+	snprintf(d->refused[d->refused_count++], DROPPER_NAME_BYTES, "%s",
+		t->retired[0] != '\0' ? t->retired : t->name);
+	error_prefix(&named, "%s", t->name);
+	if (log_repeat_due(&d->refusal, &suppressed))
+		log_failure(LOG_LEVEL_WARN, "retention_failed", &named);
+	return true;
+}
+
 /* A table that somebody is using is left for later: the other tables need not wait for it. */
 static bool dropper_leave(struct dropper *d, const struct error *err)
 {
 	if (!pg_error_is_lock(err))
-		return false;
+		return dropper_leave_refused(d, err);
 	for (int i = 0; i < TABLE_COUNT; i++)
 		d->busy[i] |= strcmp(d->table.parent, tables[i].name) == 0;
 	dropper_say(d, err, (double)DROPPER_AGAIN_US / US_PER_SECOND);
@@ -228,9 +254,17 @@ static bool dropper_make_sql(struct dropper *d)
 	used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
 		") a (parent, age_us) ON a.parent = l.parent WHERE l.state IN ('retired', "
 		"'attached') AND l.to_time <= least(now(), timestamptz 'epoch' + %" PRId64
-		" * interval '1 microsecond') - a.age_us * interval '1 microsecond' "
-		"ORDER BY l.state DESC, l.from_time, l.parent LIMIT 1",
+		" * interval '1 microsecond') - a.age_us * interval '1 microsecond'",
 		clock_cautious_us(&d->begun));
+	for (int i = 0; i < d->refused_count; i++) {
+		char name[2 * DROPPER_NAME_BYTES];
+
+		dropper_literal(name, d->refused[i]);
+		used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
+			" AND l.name <> '%s'", name);
+	}
+	used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
+		" ORDER BY l.state DESC, l.from_time, l.parent LIMIT 1");
 	CHECK(used < sizeof(d->look_sql));
 	return *before != '\0';
 }

@@ -272,8 +272,8 @@ static bool archive_write(struct archive *a, struct error *err)
 	return ok;
 }
 
-/* In one snapshot, and in the order of the table; all of it or nothing, where a policy hides rows or
- * the role has a limit for statements. */
+/* In one snapshot, and in the order of the table; all rows or none, where a policy hides some of
+ * them or the role has a limit for statements. */
 static bool archive_in_transaction(struct archive *a, struct error *err)
 {
 	PGconn *conn = a->request->conn;

@@ -102,6 +102,9 @@ def test_list_says_what_there_is(migrated, partitions):
     (["drop", "--older-than"], 2, "without its value"),
     (["drop", "--older-than", "soon"], 2, "--older-than 90d"),
     (["drop", "--older-than", "-1d"], 2, "--older-than 90d"),
+    (["drop", "--older-than", "90"], 2, "a day or more"),
+    (["drop", "--older-than", "3m"], 2, "a day or more"),
+    (["archive", "--older-than", "36501d", "--to", "/tmp"], 2, "--older-than 90d"),
     (["ensure", "--days", "x"], 2, "--days 7"),
     (["list", "--table", "connector_status"], 1, 'no table "connector_status" is partitioned'),
     (["drop", "--older-than", "90d", "--table", "pg_class"], 1, 'no table "pg_class" is part'),
@@ -165,9 +168,9 @@ def test_drop_removes_what_is_old_and_nothing_else(migrated, partitions):
     assert name_of(ago(200)) not in left and name_of(ago(300), "transactions") in left
     assert not [line for line in left.values() if line["state"] == "retired"]
     # Never what is not over, however young.
-    done = partitions("drop", "--older-than", "1s", "--table", "meter_values")
-    assert done.returncode == 0 and set(facts(migrated)) == {name_of(TODAY),
-                                                             "meter_values_undated"}
+    done = partitions("drop", "--older-than", "1d", "--table", "meter_values")
+    assert done.returncode == 0 and set(facts(migrated)) == {
+        name_of(TODAY), name_of(ago(1)), "meter_values_undated"}
 
 
 def test_partition_under_another_name_is_dropped_by_its_time(migrated, partitions):
@@ -274,6 +277,51 @@ def test_retired_table_that_somebody_reads_is_waited_for(migrated, partitions):
     assert answers[0].returncode == 0 and answers[0].stdout.startswith(f"dropped {retired} (")
 
 
+def test_partition_that_the_server_refuses_to_drop_stops_no_other(migrated, partitions):
+    fill(migrated, [100, 101, 102])
+    admin = migrated.connect()
+    admin.execute(f"CREATE VIEW of_mine AS SELECT * FROM {name_of(ago(102))}")
+    for _ in range(2):  # as it was, and once it is retired
+        done = partitions("drop", "--older-than", "90d")
+        assert done.returncode == 1 and "view ocpp.of_mine depends on" in done.stderr, done
+        found = listed(partitions, "--table", "meter_values").values()
+        assert {line["state"] for line in found} == {"undated", "retired"}, found
+    assert migrated.value("SELECT count(*) FROM of_mine") == 50
+    admin.execute("DROP VIEW of_mine")
+    assert partitions("drop", "--older-than", "90d").returncode == 0
+
+
+def test_retired_table_is_as_old_as_its_youngest_row_may_be(migrated, partitions):
+    """One that took the days of two years: what an archive left of it, a drop by another age must
+    leave, too."""
+    admin = migrated.connect()
+    admin.execute(f"""CREATE TABLE old_values PARTITION OF meter_values
+        FOR VALUES FROM ('{ago(800)}') TO ('{ago(100)}')""")
+    retired = admin.execute("SELECT retire_partition('meter_values', 'old_values')").fetchone()[0]
+    found = listed(partitions)[retired]
+    assert found["state"] == "retired"
+    assert datetime.datetime.fromisoformat(found["from_time"]) == ago(800)
+    assert datetime.datetime.fromisoformat(found["to_time"]) == ago(100)
+    assert partitions("drop", "--older-than", "101d").stdout == ""
+    assert partitions("drop", "--older-than", "99d").stdout.startswith(f"dropped {retired} (")
+
+
+def test_partition_whose_rows_are_in_other_tables_is_left(migrated, partitions, tmp_path):
+    """To detach it would hide them, and an archive of itself would be empty."""
+    admin = migrated.connect()
+    admin.execute(f"""CREATE TABLE parted PARTITION OF meter_values
+        FOR VALUES FROM ('{ago(100)}') TO ('{ago(99)}') PARTITION BY HASH (charge_station_id)""")
+    admin.execute("CREATE TABLE part PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    fill(migrated, [100])
+    for command in (("drop",), ("archive", "--to", str(tmp_path))):
+        done = partitions(*command, "--older-than", "90d")
+        assert done.returncode == 0 and done.stdout == "", done
+    assert listed(partitions)["parted"]["state"] == "partitioned"
+    assert migrated.value("SELECT count(*) FROM meter_values") == 50
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        admin.execute("SELECT retire_partition('meter_values', 'parted')")
+
+
 def test_late_event_of_a_dropped_day_is_stored(running, migrated, partitions, publish):
     """In a partition that is made for it, beside a program that knew the one before."""
     at = f"{ago(100) + datetime.timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ}"
@@ -325,6 +373,20 @@ def test_daemon_drops_what_is_older_than_its_table_keeps(running, migrated):
     assert facts(migrated) == kept
     # Of tables that keep their rows nothing went.
     assert states(migrated)[name_of(ago(200), "ocpp_events")] == "attached"
+
+
+def test_daemon_goes_on_where_a_partition_is_needed(running, migrated):
+    fill(migrated, [100, 101])
+    admin = migrated.connect()
+    admin.execute("SELECT ensure_partition('ocpp_events', now() - interval '200 days')")
+    admin.execute(f"CREATE VIEW of_mine AS SELECT * FROM {name_of(ago(101))}")
+    p = running({"retention.meter_values": "30d", "retention.ocpp_events": "60d"})
+    dropped = {p.wait_event("partition_dropped", count=number)["partition"] for number in (1, 2)}
+    assert dropped == {name_of(ago(200), "ocpp_events"), name_of(ago(100))}
+    found = rig.wait_until(
+        lambda: [line for line in p.events("retention_failed") if line["sqlstate"] == "2BP01"],
+        rig.STILL_S, "the reason")
+    assert found[0]["msg"].startswith(f"{name_of(ago(101))}: cannot drop table"), found
 
 
 def test_daemon_waits_for_whoever_drops_or_reads(running, migrated):
