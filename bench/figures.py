@@ -99,7 +99,7 @@ class Bench:
         return self.persister.metric(f'ocpp_persister_messages_total{{outcome="{name}"}}')
 
     def wait_all(self, messages, timeout=240):
-        """Until so many messages are done with, whichever way."""
+        """Waits until so many messages have been dealt with, whichever way."""
         def done():
             return (self.persister.metric("ocpp_persister_messages_total") or 0) >= messages
 

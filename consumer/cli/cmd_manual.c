@@ -72,7 +72,7 @@ static void manual_program(void)
 	       ".BR ocpp\\-persister.ini (5).\n");
 	manual_commands();
 	printf(".SH SIGNALS\nOf\n.BR run :\n"
-	       ".TP\nSIGTERM, SIGINT\nstop: the batch under way is committed first\n"
+	       ".TP\nSIGTERM, SIGINT\nstop: the current batch is committed first\n"
 	       ".TP\nSIGHUP\nread the settings again; log.level takes effect at once\n"
 	       ".TP\nSIGUSR1\nthe next message begins a new segment of the log\n"
 	       ".SH EXIT STATUS\n"

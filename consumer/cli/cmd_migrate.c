@@ -154,7 +154,7 @@ static enum exit_code migrate_do_roles(struct migrate_call *call)
 		return cli_usage("migrate", "roles takes no arguments");
 	if (call->group != NULL)
 		return cli_usage("migrate",
-			"\"migrate roles\" gives the rights on schema maeve, too");
+			"\"migrate roles\" grants the rights on schema maeve, too");
 	if (!migrate_roles(call->migrate, &err) || !migrate_say_rights(call->migrate, &err))
 		return migrate_exit(&err);
 	return EXIT_CODE_OK;

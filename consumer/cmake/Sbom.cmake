@@ -10,7 +10,7 @@ cmake_policy(VERSION 3.25)
 file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${PROGRAM} RESOLVED_DEPENDENCIES_VAR files
 	UNRESOLVED_DEPENDENCIES_VAR missing)
 if(missing)
-	message(FATAL_ERROR "${PROGRAM} needs libraries that are not here: ${missing}")
+	message(FATAL_ERROR "${PROGRAM} needs libraries that are not installed: ${missing}")
 endif()
 list(APPEND files ${HEADERS})
 

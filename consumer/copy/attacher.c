@@ -53,7 +53,7 @@ static bool attacher_on_result(void *context, const PGresult *result, int number
 	(void)number;
 	if (PQntuples(result) != 1 || PQnfields(result) != 2)
 		return error_set(err, ERROR_TRANSIENT, REASON_unexpected,
-			"no answer of finish_loading");
+			"finish_loading returned nothing");
 	snprintf(a->state, sizeof(a->state), "%s", PQgetvalue(result, 0, 0));
 	a->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);

@@ -173,7 +173,7 @@ static void writer_end_trial(struct writer *w)
 {
 	struct error none;
 
-	error_set(&none, ERROR_TRANSIENT, REASON_trial, "it was tried only");
+	error_set(&none, ERROR_TRANSIENT, REASON_trial, "it was only a trial");
 	w->work.accepted = true;
 	writer_roll_back(w, &none);
 }

@@ -32,7 +32,7 @@ void daemon_stop(struct daemon *d)
 	d->phase = DAEMON_STOPPING_BROKER;
 	service_stopping(&d->service,
 		(int64_t)((STOP_BROKER_S + STOP_PIPELINE_S + STOP_CLOSE_S) * (double)US_PER_SECOND),
-		d->failed ? d->failure.message : "the batch under way is committed");
+		d->failed ? d->failure.message : "committing the current batch");
 	if (d->mqtt == NULL) /* the start waits for the disk, and sees it */
 		return;
 	ev_timer_stop(d->loop, &d->broker_timer);

@@ -417,14 +417,15 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 	if (lacks != NULL && !probe_is_refused_alike(probe) && !more) {
 		if (pg_error_is_room(&probe->why))
 			error_hint(err,
-				"no other message as large for table %s is there to tell whether "
-				"record %" PRIu64 " alone is refused: it waits for one",
+				"there is no other message as large for table %s to show whether "
+				"record "
+				"%" PRIu64 " alone is refused: waiting for one",
 				lacks, probe->seq);
 		else
 			error_hint(err,
-				"no other message for table %s is there to tell whether record "
+				"there is no other message for table %s to show whether record "
 				"%" PRIu64
-				" alone is refused: it waits for one, or for some minutes",
+				" alone is refused: waiting for one, or for some minutes",
 				lacks, probe->seq);
 		return backoff_next_us(&p->backoff);
 	}

@@ -24,7 +24,7 @@
  *	lock                      held (flock) by the one process that uses the log
  *	closed                    there after a proper shutdown only: where the log ends
  *	<first seq>.seg           segments, see spool/segment.h
- *	<first seq>.seg.zst       segments that are done with, packed, see spool/archive.h
+ *	<first seq>.seg.zst       segments that are released, packed, see spool/archive.h
  *	<first seq>.seg[.zst].bad one with damage, set aside for a person to look at
  *	spare.tmp                 the next segment, all of its room taken ahead
  *	reserve                   16 KiB beside bytes_max, given up so that `closed` can be written,

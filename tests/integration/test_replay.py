@@ -275,7 +275,7 @@ def test_time_without_a_zone_needs_one(empty):
                           "' ' ORDER BY received_at) FROM ocpp_events") == \
         "23:30 00:15 00:45 01:20 01:50 02:00"
     done = run_cli(database.settings(), "replay", *pattern, "--zone", "Berlin", "-", input=frames)
-    assert done.returncode == 2 and "no time zone" in done.stderr
+    assert done.returncode == 2 and "is not a time zone" in done.stderr
 
 
 def test_frames_without_a_direction_are_what_live_stored(running, migrated, publish):

@@ -138,7 +138,7 @@ def test_readers_that_may_read_secrets_are_named(migrated, migrate):
 def test_roles_of_schema_maeve_come_with_the_others(migrate):
     done = migrate("maeve", "roles")
     assert done.returncode == 2, done
-    assert '"migrate roles" gives the rights on schema maeve' in done.stderr
+    assert '"migrate roles" grants the rights on schema maeve' in done.stderr
 
 
 COMMANDS = {

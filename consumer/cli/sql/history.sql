@@ -2,8 +2,8 @@
 -- station's own time, or that of receipt where it gave none, or none that is valid. Read from the
 -- masked views, by the key of each table. fresh: received after $5.
 --
--- Order is that of receipt: the station's clock is not that of messages without a time of their own.
--- What is dated more than five minutes off (it waited while the station was offline) goes by its time.
+-- Order is that of receipt, since messages without a time of their own do not have the station's clock.
+-- What has a time more than five minutes off (it waited while the station was offline) is ordered by it.
 --
 -- An answer comes after the last call with its message id; the two come on two topics, so it may be
 -- received a little earlier.
@@ -62,7 +62,7 @@ FROM (
             FROM authorizations_masked a
             WHERE a.charge_station_id = $1 AND a.event_time >= $2 AND a.event_time < $3
             UNION ALL
-            -- A line a reading; those of events of transactions are not calls of their own.
+            -- One line per reading; those of transaction events are not calls of their own.
             SELECT v.event_time, v.received_at, 'in', CASE v.source WHEN 'M' THEN 'call' ELSE 'values' END,
                 CASE v.source WHEN 'M' THEN 'MeterValues' WHEN 'E' THEN 'TransactionEvent'
                     ELSE 'StopTransaction' END,
