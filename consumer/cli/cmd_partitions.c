@@ -161,7 +161,7 @@ static char *partitions_retire(struct partitions_call *call, const PGresult *fou
 	return retired;
 }
 
-/* The server refused this one, since others need it, say, or for want of a right. */
+/* The server refused this one, for example because others need it or a right is missing. */
 static bool partitions_may_go_on(const struct error *err)
 {
 	return err->sqlstate[0] != '\0' && !pg_error_may_be_the_server(err);

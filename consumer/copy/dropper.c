@@ -82,7 +82,8 @@ static void dropper_say(struct dropper *d, const struct error *err, double again
 		(int64_t)(again_s * US_PER_SECOND), suppressed);
 }
 
-/* The server refused this one, since a view needs it, say: the next round tries it again. */
+/* The server refused this one, for example because a view needs it: the next round tries it
+ * again. */
 static bool dropper_leave_refused(struct dropper *d, const struct error *err)
 {
 	const struct dropper_table *t = &d->table;

@@ -418,8 +418,7 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 		if (pg_error_is_room(&probe->why))
 			error_hint(err,
 				"there is no other message as large for table %s to show whether "
-				"record "
-				"%" PRIu64 " alone is refused: waiting for one",
+				"record %" PRIu64 " alone is refused: waiting for one",
 				lacks, probe->seq);
 		else
 			error_hint(err,
