@@ -15,7 +15,7 @@ enum {
 	DROPPER_SQL_BYTES = 4096,
 	DROPPER_NAME_BYTES = 64,
 	DROPPER_STATEMENT_BYTES = 512,
-	DROPPER_REFUSED_MAX = 8,
+	DROPPER_REFUSED_MAX = 100,
 };
 
 /* The server takes a while to unlink a large table. */
@@ -38,9 +38,8 @@ struct dropper {
 	ev_timer timer;
 	struct backoff backoff;
 	int64_t retention_us[TABLE_COUNT];
-	bool busy[TABLE_COUNT];                                /* somebody has it, in this round */
-	char refused[DROPPER_REFUSED_MAX][DROPPER_NAME_BYTES]; /* in this round */
-	int refused_count;
+	bool busy[TABLE_COUNT]; /* somebody has it, in this round */
+	int refused_count;      /* in this round: the first ones of those that are old */
 	char look_sql[DROPPER_SQL_BYTES];
 	char sql[DROPPER_STATEMENT_BYTES];
 	struct pg_request requests[2];
@@ -82,19 +81,17 @@ static void dropper_say(struct dropper *d, const struct error *err, double again
 		(int64_t)(again_s * US_PER_SECOND), suppressed);
 }
 
-/* The server refused this one, for example because a view needs it: the next round tries it
- * again. */
+/* The server refused this one, for example because a view needs it: the next round tries it again.
+ * What is older is gone or was refused, too, so those are counted and passed over. */
 static bool dropper_leave_refused(struct dropper *d, const struct error *err)
 {
 	const struct dropper_table *t = &d->table;
 	struct error named = *err;
 	uint64_t suppressed;
 
-	if (err->sqlstate[0] == '\0' || pg_error_may_be_the_server(err) ||
-		d->refused_count == DROPPER_REFUSED_MAX)
+	if (err->sqlstate[0] == '\0' || pg_error_may_be_the_server(err))
 		return false;
-	snprintf(d->refused[d->refused_count++], DROPPER_NAME_BYTES, "%s",
-		t->retired[0] != '\0' ? t->retired : t->name);
+	d->refused_count++;
 	error_prefix(&named, "%s", t->name);
 	if (log_repeat_due(&d->refusal, &suppressed))
 		log_failure(LOG_LEVEL_WARN, "retention_failed", &named);
@@ -257,15 +254,9 @@ static bool dropper_make_sql(struct dropper *d)
 		"'attached') AND l.to_time <= least(now(), timestamptz 'epoch' + %" PRId64
 		" * interval '1 microsecond') - a.age_us * interval '1 microsecond'",
 		clock_cautious_us(&d->begun));
-	for (int i = 0; i < d->refused_count; i++) {
-		char name[2 * DROPPER_NAME_BYTES];
-
-		dropper_literal(name, d->refused[i]);
-		used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
-			" AND l.name <> '%s'", name);
-	}
 	used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
-		" ORDER BY l.state DESC, l.from_time, l.parent LIMIT 1");
+		" ORDER BY l.state DESC, l.from_time, l.parent, l.name LIMIT 1 OFFSET %d",
+		d->refused_count);
 	CHECK(used < sizeof(d->look_sql));
 	return *before != '\0';
 }
@@ -298,7 +289,8 @@ static void dropper_on_looked(void *context, const struct error *err)
 
 static void dropper_look(struct dropper *d)
 {
-	if (!dropper_make_sql(d)) {
+	/* Where that many are refused, a right is missing rather than a view in the way. */
+	if (d->refused_count == DROPPER_REFUSED_MAX || !dropper_make_sql(d)) {
 		dropper_round_over(d);
 		return;
 	}

@@ -375,18 +375,20 @@ def test_daemon_drops_what_is_older_than_its_table_keeps(running, migrated):
     assert states(migrated)[name_of(ago(200), "ocpp_events")] == "attached"
 
 
-def test_daemon_goes_on_where_a_partition_is_needed(running, migrated):
-    fill(migrated, [100, 101])
+def test_daemon_goes_on_where_partitions_are_needed(running, migrated):
+    """However many."""
+    fill(migrated, range(100, 113), rows=1)
     admin = migrated.connect()
     admin.execute("SELECT ensure_partition('ocpp_events', now() - interval '200 days')")
-    admin.execute(f"CREATE VIEW of_mine AS SELECT * FROM {name_of(ago(101))}")
+    for days in range(101, 113):
+        admin.execute(f"CREATE VIEW of_mine_{days} AS SELECT * FROM {name_of(ago(days))}")
     p = running({"retention.meter_values": "30d", "retention.ocpp_events": "60d"})
     dropped = {p.wait_event("partition_dropped", count=number)["partition"] for number in (1, 2)}
     assert dropped == {name_of(ago(200), "ocpp_events"), name_of(ago(100))}
     found = rig.wait_until(
         lambda: [line for line in p.events("retention_failed") if line["sqlstate"] == "2BP01"],
         rig.STILL_S, "the reason")
-    assert found[0]["msg"].startswith(f"{name_of(ago(101))}: cannot drop table"), found
+    assert found[0]["msg"].startswith(f"{name_of(ago(112))}: cannot drop table"), found
 
 
 def test_daemon_waits_for_whoever_drops_or_reads(running, migrated):
