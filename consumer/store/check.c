@@ -58,10 +58,12 @@ static bool check_column(const struct store_query *q, const PGresult *d, int i,
 		return error_set(err, ERROR_FATAL, REASON_schema,
 			"%s: column \"%s\" is not %s, as it is declared", q->name, f->name,
 			store_type_name(f->type));
-	if (not_null != '\0' && (not_null == 't') != (f->null != STORE_NULLABLE))
+	if (not_null == 't' && f->null == STORE_NULLABLE)
 		return error_set(err, ERROR_FATAL, REASON_schema,
-			"%s: column \"%s\" differs from its declaration in NOT NULL", q->name,
-			f->name);
+			"%s: column \"%s\" is NOT NULL, unlike its declaration", q->name, f->name);
+	if (not_null == 'f' && f->null != STORE_NULLABLE)
+		return error_set(err, ERROR_FATAL, REASON_schema,
+			"%s: column \"%s\" may be NULL, unlike its declaration", q->name, f->name);
 	return true;
 }
 
