@@ -10,8 +10,7 @@ void replay_reasons_add(struct replay_reasons *reasons, const char *label, uint6
 	while (i < reasons->count &&
 		strncmp(reasons->items[i].label, label, sizeof(reasons->items[i].label) - 1) != 0)
 		i++;
-	if (i == REPLAY_REASONS_MAX)
-		i--; /* there are fewer reasons than that */
+	CHECK(i < REPLAY_REASONS_MAX);
 	if (i == reasons->count) {
 		snprintf(reasons->items[i].label, sizeof(reasons->items[i].label), "%s", label);
 		reasons->count++;

@@ -8,7 +8,17 @@
 #include <stddef.h>
 
 /* What a replay has done so far, by its jobs. */
-enum { REPLAY_JOBS_MAX = 64, REPLAY_REASONS_MAX = 12 };
+enum {
+	REPLAY_JOBS_MAX = 64,
+	REPLAY_REASONS_MAX = 0 /* as many as there are */
+#define DEAD_LETTERED(name) +1
+#define SKIPPED(name) +1
+#define REASON(name, about)
+#include "base/reasons.def"
+#undef DEAD_LETTERED
+#undef SKIPPED
+#undef REASON
+};
 
 /* How often something happened, by its reason. */
 struct replay_reasons {
