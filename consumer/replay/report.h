@@ -8,16 +8,18 @@
 #include <stddef.h>
 
 /* What a replay has done so far, by its jobs. */
-enum {
-	REPLAY_JOBS_MAX = 64,
-	REPLAY_REASONS_MAX = 0 /* as many as there are */
-#define DEAD_LETTERED(name) +1
-#define SKIPPED(name) +1
+enum { REPLAY_JOBS_MAX = 64 };
+
+/* Only to count them. */
+enum replay_reason {
+#define DEAD_LETTERED(name) REPLAY_REASON_##name,
+#define SKIPPED(name) REPLAY_REASON_##name,
 #define REASON(name, about)
 #include "base/reasons.def"
 #undef DEAD_LETTERED
 #undef SKIPPED
 #undef REASON
+	REPLAY_REASONS_MAX
 };
 
 /* How often something happened, by its reason. */
