@@ -68,7 +68,7 @@ struct config {
 #include "config/config.def"
 #undef SETTING
 	struct config_origin *origins; /* where each value came from, for config print */
-	unsigned source;               /* how many sources were begun: that of what is set now */
+	unsigned source;               /* number of the source that is read now, from 1 */
 };
 
 /*

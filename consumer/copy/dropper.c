@@ -49,8 +49,8 @@ struct dropper {
 	struct log_repeat trouble, refusal;
 };
 
-/* Each call takes the lock once more, so this session may hold it several times: its end releases
- * all of them. */
+/* The same lock as in retention/retire.c, so that the commands and the daemon take turns. Each call
+ * takes it once more, so this session may hold it several times: its end releases all of them. */
 #define DROPPER_LOCK_SQL "SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)"
 
 static void dropper_look(struct dropper *d);

@@ -16,7 +16,7 @@ enum { HEARD_STATIONS_MAX = 1 << 17 };
 
 struct heard {
 	struct topic_patterns patterns; /* their text is the settings' */
-	pthread_mutex_t lock;           /* of what follows */
+	pthread_mutex_t lock;           /* for the fields below */
 	struct heard_station *slots;    /* a hash table, at least half empty */
 	size_t room;
 	size_t used;

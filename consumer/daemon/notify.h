@@ -31,7 +31,7 @@ void notify_close(struct notify *n);
 bool notify_send(const struct notify *n, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* How often the watchdog wants WATCHDOG=1 from this process; 0 = there is none. */
+/* How often the watchdog wants WATCHDOG=1 from this process; 0 = no watchdog. */
 int64_t notify_watchdog_us(void);
 
 #endif

@@ -34,7 +34,7 @@ struct mqtt {
 
 	uint32_t session; /* receive thread only: how often the broker began a new one */
 
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* for the fields below */
 	struct mqtt_status status;
 	bool ending;         /* mqtt_disconnect() was called */
 	bool ending_session; /* mqtt_end_session() was called */

@@ -60,7 +60,7 @@ struct mqtt_publisher {
 	uint64_t settled_before; /* when it was connected last */
 	uint64_t resent;
 
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* for the fields below */
 	pthread_cond_t changed;
 	bool connected;
 	bool refused_version;

@@ -22,7 +22,7 @@ struct part_writer {
 	/* The note that is being made: room for its frame's head before its text, and its sum. */
 	uint8_t *note; /* PART_SKIPPABLE_BYTES + PART_NOTE_BYTES_MAX */
 	size_t text_size;
-	size_t text_begin; /* of what every note of this table begins with */
+	size_t text_begin; /* how every note of this table begins: its size */
 };
 
 static bool writer_memory(struct error *err)

@@ -23,7 +23,7 @@ void rows_set_now(struct rows_builder *b, int64_t now_us)
 	for (int i = 0; i < EVENT_TABLES; i++) {
 		int64_t age_us = b->options.retention_us[i];
 
-		/* Events are of 2010 at the earliest: there are none before 0. */
+		/* Event times begin with 2010, so that nothing is before 0. */
 		b->expired_before_us[i] = age_us == 0 || age_us > now_us
 						  ? 0
 						  : expiry_floor(tables[i].step, now_us - age_us);
