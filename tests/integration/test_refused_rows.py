@@ -180,7 +180,7 @@ def test_last_message_waits_for_another_to_compare_with(running, migrated, publi
     refuse(migrated, "meter_values", "55000")
     p = running()
     tell(publish, [7], ["meter_values"])
-    rig.wait_until(lambda: any("it waits for one" in e.get("hint", "") for e in p.lines()),
+    rig.wait_until(lambda: any(e.get("event") == "batch_failed" and e.get("hint") for e in p.lines()),
                    what=lambda: rig.tail(p.log))
     assert totals(migrated) == (0, 0, 0, 0)
     tell(publish, [8], ["meter_values"])
