@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 
 /* Memory holds passwords and what stations sent: neither a core file nor a debugger of the same
- * user gets it. Failing at that is no reason not to run. */
+ * user gets it. Failing at that is not a reason not to run. */
 static void hide_memory(void)
 {
 	static const struct rlimit none = {0, 0};

@@ -355,7 +355,7 @@ double decimal_to_double(struct slice text)
 	return d.negative ? -value : value;
 }
 
-/* Below zero, where there is one value more. False if it is no whole number, or too large. */
+/* Below zero, where there is one value more. False if it is not a whole number, or too large. */
 static bool decimal_sum_down(const struct decimal *d, int64_t *value_out)
 {
 	int64_t value = 0, power = d->exponent;

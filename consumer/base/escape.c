@@ -91,7 +91,7 @@ static size_t escape_one(struct slice text, char out[static ESCAPE_BYTES])
 	return n;
 }
 
-/* As JSON has it. Bytes that are no UTF-8 are in no valid JSON, NUL neither. */
+/* As JSON has it. Bytes that are not UTF-8 are in no valid JSON, NUL neither. */
 static size_t escape_one_json(struct slice text, char out[static ESCAPE_BYTES])
 {
 	uint32_t c;

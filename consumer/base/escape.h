@@ -13,7 +13,7 @@
  * or \u202e (a code point): control and format characters (Cc and Cf of Unicode: marks, embeddings
  * and isolates of direction among them), line and paragraph separators, what is not shown at all
  * (Default_Ignorable_Code_Point: variation selectors, fillers), noncharacters, and every byte that
- * is no UTF-8. All other text stays as it is. This is the only place that knows which characters
+ * is not UTF-8. All other text stays as it is. This is the only place that knows which characters
  * these are. Any thread.
  */
 

@@ -48,7 +48,7 @@ MUST_CHECK int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, cons
 bool fs_is_full(const struct error *err);
 
 /* Take the room that the first size bytes need; they read as before. A file system that cannot do
- * that is no error: then only writing them tells. */
+ * that is not an error: then only writing them tells. */
 MUST_CHECK bool fs_allocate(int fd, int64_t size, const char *path, struct error *err);
 
 MUST_CHECK bool fs_sync_data(int fd, const char *path, struct error *err);

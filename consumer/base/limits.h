@@ -24,7 +24,7 @@
 /* Sampled values in one meter value. OCPP 2.1 names 56 measurands; with phases a few hundred. */
 #define SAMPLED_VALUES_MAX 1024
 
-/* PostgreSQL's numeric: 131072 digits before, 16383 after the point. Beyond it is no number. */
+/* PostgreSQL's numeric: 131072 digits before, 16383 after the point. Beyond it is not a number. */
 #define NUMERIC_DIGITS_BEFORE_MAX 131072
 #define NUMERIC_DIGITS_AFTER_MAX 16383
 

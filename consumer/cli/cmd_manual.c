@@ -9,7 +9,7 @@
  */
 
 /* Text as it stands: a backslash, and a point or quote at the beginning of a line, mean something
- * to troff, and a hyphen is no minus. */
+ * to troff, and a hyphen is not a minus. */
 static void manual_text(const char *text)
 {
 	for (const char *p = text; *p != '\0'; p++) {

@@ -11,7 +11,7 @@ enum { REPLAY_SPEED_MAX = 1000000 };
 struct cmd_replay {
 	struct replay_request request;
 	const char *lines;
-	const char *csv;                       /* NULL = the files are no CSV */
+	const char *csv;                       /* NULL = the files are not CSV */
 	struct replay_publish_options publish; /* broker: NULL = into the database */
 	const char *zone_name;
 	struct zone zone;

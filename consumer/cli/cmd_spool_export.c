@@ -104,7 +104,7 @@ enum exit_code spool_export(const struct config *config, int argc, char **argv)
 	if (!export_parse(&e, argc, argv))
 		return cli_usage("spool", "say json, msgpack or maeve");
 	if (e.write == export_msgpack && isatty(STDOUT_FILENO))
-		return cli_usage("spool", "msgpack is no text: send it to a file or a pipe");
+		return cli_usage("spool", "msgpack is not text: send it to a file or a pipe");
 	for (size_t i = 0; ok && i < config->mqtt_topic_patterns.count; i++)
 		ok = topic_patterns_add(&e.patterns, config->mqtt_topic_patterns.items[i], &err);
 	ok = ok &&

@@ -72,7 +72,7 @@ static bool walk_files(struct spool_walk *w, const struct folder *folder, struct
 		case FOLDER_OPENED:
 			break;
 		case FOLDER_GONE:
-			first = true; /* and what is missing with it is no loss */
+			first = true; /* and what is missing with it is not a loss */
 			continue;
 		case FOLDER_UNREADABLE:
 			continue;

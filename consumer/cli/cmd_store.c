@@ -250,7 +250,7 @@ static bool tool_set_arguments(struct store_tool *t, const struct store_entity *
 
 		if (equals == NULL)
 			return error_set(err, ERROR_POISON, REASON_bad_row,
-				"\"%s\" is no FIELD=VALUE", argv[i]);
+				"\"%s\" is not FIELD=VALUE", argv[i]);
 		if (!store_rows_set_text(e->shape, t->rows, slice_of(argv[i], size),
 			    slice_from_cstr(equals + 1), &t->arena, err))
 			return false;

@@ -117,7 +117,7 @@ enum exit_code cli_fail_database(struct error *err)
 	return cli_fail(code, err);
 }
 
-/* Settings of a pool are no business of libpq, which would refuse the whole string. Of a string
+/* Settings of a pool are not for libpq, which would refuse the whole string. Of a string
  * that cannot be split it says itself what is wrong. */
 static const char *cli_url(const char *url)
 {

@@ -28,7 +28,7 @@ bool export_msgpack(struct exporter *e, const struct record *r, uint64_t generat
 
 /* ---- lines ---- */
 
-/* A broker that lets text through that is no UTF-8 breaks MQTT's rules. */
+/* A broker that lets text through that is not UTF-8 breaks MQTT's rules. */
 static void export_text(struct text *t, struct slice s, struct slice replaced)
 {
 	text_put_json_string(t, slice_is_absent(replaced) ? s : replaced);

@@ -167,7 +167,8 @@ bool risks_check_database_url(const struct config *config, struct error *err)
 		return error_prefix(err, "storage.url (or DATABASE_URL)");
 	options = PQconninfoParse(url, NULL); /* why not would quote it */
 	if (options == NULL)
-		return risks_bad_url(err, "storage.url (or DATABASE_URL) is no connection string");
+		return risks_bad_url(err,
+			"storage.url (or DATABASE_URL) is not a connection string");
 	scraps = strstr(url, "://") != NULL && risks_has_scraps(options);
 	PQconninfoFree(options);
 	return !scraps ||

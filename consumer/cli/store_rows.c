@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A column of a table is no wider: a certificate would push everything else off the screen. */
+/* A column of a table is not wider: a certificate would push everything else off the screen. */
 enum { CELL_WIDTH_MAX = 40, CELL_BYTES = CELL_WIDTH_MAX + ESCAPE_BYTES + 2, COLUMNS_MAX = 24 };
 
 /* ---- writing ---- */

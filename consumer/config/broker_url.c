@@ -74,9 +74,9 @@ bool broker_url_check(const char *name, const char *url, struct error *err)
 	/* Not quoted: whoever writes a user into it writes a password too. */
 	if (strchr(url, '@') != NULL)
 		error_set(err, ERROR_FATAL, REASON_bad_setting,
-			"%s is no address of a broker: there is an @ in it", name);
+			"%s is not an address of a broker: there is an @ in it", name);
 	else
-		error_set(err, ERROR_FATAL, REASON_bad_setting, "%s is no address of a broker",
+		error_set(err, ERROR_FATAL, REASON_bad_setting, "%s is not an address of a broker",
 			name);
 	return error_hint(err,
 		"as in mqtt://host:1883 or mqtts://host:8883; user and password are mqtt.user and "

@@ -46,7 +46,7 @@ static bool config_check_topics(const struct config *c, struct error *err)
 		}
 		if (!config_topic_is_filter(filter != NULL ? filter + 1 : topic)) {
 			error_set(err, ERROR_FATAL, REASON_bad_setting,
-				"mqtt.topics has \"%s\", which is no topic filter", topic);
+				"mqtt.topics has \"%s\", which is not a topic filter", topic);
 			return error_hint(err,
 				"# stands for all levels at the end, + for one level");
 		}

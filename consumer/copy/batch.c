@@ -151,7 +151,7 @@ static bool batch_need(struct batch *b, struct partition p, bool at_once, struct
 	partition_name(p, name);
 	if (partitions_is_detached(known, p))
 		return error_set(err, ERROR_POISON, REASON_partition_detached,
-			"table \"%s\" is where it belongs, but is no partition of \"%s\"", name,
+			"table \"%s\" is where it belongs, but is not a partition of \"%s\"", name,
 			tables[p.table].name);
 	if (!partitions_admit(known, p))
 		return error_set(err, ERROR_POISON, REASON_partition_limit,

@@ -85,7 +85,7 @@ static uint8_t *encode_decimal(uint8_t *at, const struct decimal *d)
 	return put_be32(at, (uint32_t)size) + size;
 }
 
-/* The text was parsed when the row was made; a text that is no number never gets here. */
+/* The text was parsed when the row was made; a text that is not a number never gets here. */
 static uint8_t *encode_numeric(uint8_t *at, struct slice text)
 {
 	struct decimal d;

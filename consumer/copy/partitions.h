@@ -139,8 +139,8 @@ bool partitions_find_attaching(const struct partitions *ps, struct partition *ou
 /* It is done with it: attached under its own name, or not. */
 void partitions_end_attaching(struct partitions *ps, struct partition p, bool attached);
 
-/* A message answers a call in a table of its name that is no partition. It says nothing of others:
- * another partition may be there by now. Always false, with err: POISON. */
+/* A message answers a call in a table of its name that is not a partition. It says nothing of
+ * others: another partition may be there by now. Always false, with err: POISON. */
 bool partition_refuse_result(struct partition p, struct error *err);
 
 /* Rows for it are stored already, in a table that will be it: whatever partitions_admit() says

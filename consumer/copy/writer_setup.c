@@ -124,7 +124,7 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 
 /*
  * The database read its clock at some time between our question and its answer: by so much the two
- * clocks differ at least. What is within that time is no difference that we can know of.
+ * clocks differ at least. What is within that time is not a difference that we can know of.
  */
 static bool setup_on_clock(void *context, const PGresult *result, int number, struct error *err)
 {

@@ -70,7 +70,7 @@ static enum fill_result fill_dead_letter(struct pipeline *p, const struct messag
 									      : FILL_FULL;
 }
 
-/* A record that is no message as a whole: what is known of it without looking inside. */
+/* A record that is not a message as a whole: what is known of it without looking inside. */
 static enum fill_result fill_whole(struct pipeline *p, const struct record *r,
 	const struct message *common, const struct error *why)
 {

@@ -62,7 +62,7 @@ static void targets_add(struct probe_targets *ts, struct probe_target t)
 		ts->targets[ts->count++] = t;
 }
 
-/* The tables and partitions that the batch's rows go to. Dead letters are no rows of the messages'
+/* The tables and partitions that the batch's rows go to. Dead letters are not rows of the messages'
  * own. Transactions: as far as the batch came. */
 static void targets_of(const struct batch *b, bool dead_letters, struct probe_targets *out)
 {

@@ -410,7 +410,7 @@ static bool guard_value(struct guard *g, struct error *err)
 	if (g->at == g->bytes.size)
 		return guard_error(g, err, REASON_bad_msgpack, "the message is cut off");
 	if (g->bytes.data[g->at] == 0xc1)
-		return guard_error(g, err, REASON_bad_msgpack, "byte 0xc1, which is no msgpack,");
+		return guard_error(g, err, REASON_bad_msgpack, "byte 0xc1, which is not msgpack,");
 	if (!guard_head(g, &body, &elements, &head))
 		return guard_error(g, err, REASON_bad_msgpack, "the message is cut off");
 	if (++g->values > DECODE_VALUES_MAX)

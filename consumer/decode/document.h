@@ -6,8 +6,8 @@
 #include "decode/value.h"
 
 /*
- * A JSON text that is no OCPP message: a line of the command line's input. With the same parser,
- * limits and exact numbers as messages. One thread.
+ * A JSON text that is not an OCPP message: a line of the command line's input. With the same
+ * parser, limits and exact numbers as messages. One thread.
  */
 struct document_reader;
 
@@ -16,8 +16,8 @@ MUST_CHECK bool document_reader_new(struct document_reader **out, size_t bytes_m
 void document_reader_free(struct document_reader **reader);
 
 /*
- * The tree lives in the arena and borrows from text. POISON if it is no JSON, or has what could not
- * be stored as it is (\u0000, a lone surrogate, bytes that are no UTF-8).
+ * The tree lives in the arena and borrows from text. POISON if it is not JSON, or has what could
+ * not be stored as it is (\u0000, a lone surrogate, bytes that are not UTF-8).
  */
 MUST_CHECK bool document_read(struct document_reader *reader, struct slice text,
 	struct arena *arena, struct value *out, struct error *err);

@@ -9,7 +9,7 @@ enum {
 	FORMS_SLOTS = 2 * FORMS_MAX,
 	FORMS_SEEN = 4096,         /* digests of what came lately */
 	FORMS_BYTES = 1024 * 1024, /* bytes and members of all forms, some 500 bytes each */
-	FORM_BYTES_MAX = 1024,     /* of one map: more is no sample */
+	FORM_BYTES_MAX = 1024,     /* of one map: more is not a sample */
 	FORM_KEY_BYTES = 6,        /* of "value" with its head */
 };
 

@@ -56,7 +56,7 @@ MUST_CHECK bool migrate_up_all(PGconn *conn, const struct migrate_options *optio
 /*
  * What the setting storage.postgres.migrations_path means as a path: a folder that has our first
  * migration, else "", with a warning in the logging. A block of settings shared with MaEVE names
- * its migrations there, which are no business of ours. --path of the command line means what it
+ * its migrations there, which are not our business. --path of the command line means what it
  * says.
  */
 const char *migrate_path_setting(const char *path);

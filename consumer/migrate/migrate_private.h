@@ -29,7 +29,7 @@ void migrate_unlock(struct migrate *m);
 /* The schema and its version table, where they are missing. Under the lock. */
 MUST_CHECK bool migrate_ensure_table(struct migrate *m, struct error *err);
 
-/* Within a transaction of the caller's, or without one where a moment without a row is no harm. */
+/* Within a transaction of the caller's, or without one where a moment without a row is harmless. */
 MUST_CHECK bool migrate_write(struct migrate *m, const struct migrate_state *state,
 	struct error *err);
 

@@ -129,7 +129,7 @@ bool migrate_write(struct migrate *m, const struct migrate_state *state, struct 
 	char sql[TABLE_SQL_BYTES];
 	int used = snprintf(sql, sizeof(sql), "DELETE FROM %s;", m->table);
 
-	/* golang-migrate's sign for "dirty, nothing applied" is -1; clean, it is no row. */
+	/* golang-migrate's sign for "dirty, nothing applied" is -1; clean, it is not a row. */
 	if (state->version > 0 || state->dirty)
 		snprintf(sql + used, sizeof(sql) - (size_t)used,
 			"INSERT INTO %s (version, dirty) VALUES (%lld, %s)", m->table,

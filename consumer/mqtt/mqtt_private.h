@@ -49,7 +49,7 @@ void mqtt_set_drained(struct mqtt *m);
 void mqtt_set_handing_over(struct mqtt *m); /* a message came */
 void mqtt_set_down(struct mqtt *m, const struct error *why);
 
-/* As paho spells it, with its port; malloc'ed. NULL if it is no address of a broker. */
+/* As paho spells it, with its port; malloc'ed. NULL if it is not an address of a broker. */
 char *mqtt_uri(const char *url);
 
 /* http_proxy and https_proxy of the environment are not for MQTT, but paho would follow them. */

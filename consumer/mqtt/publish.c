@@ -354,7 +354,7 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 	p->uri = mqtt_uri(options->urls[0]);
 	ok = p->uri != NULL ? publish_connect(p, err)
 			    : error_set(err, ERROR_FATAL, REASON_bad_setting,
-				      "\"%s\" is no address of a broker", options->urls[0]);
+				      "\"%s\" is not an address of a broker", options->urls[0]);
 	if (!ok && p->refused_version && options->version == MQTT_VERSION_AUTO) {
 		publish_drop(p, true);
 		p->version = MQTTVERSION_3_1_1;
@@ -454,7 +454,7 @@ static int publish_to_paho(struct publish_attempt *attempt)
 	return code;
 }
 
-/* If it does not take it, the connection is no good. */
+/* If it does not take it, the connection is of no use. */
 static void publish_hand_over(struct mqtt_publisher *p, uint64_t number)
 {
 	struct publish_attempt *attempt = &p->attempts[number % PUBLISH_ATTEMPTS];

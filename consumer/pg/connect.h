@@ -62,8 +62,8 @@ const char *pg_schema_quoted(const struct pg_options *options, char out[static P
 MUST_CHECK bool pg_check_encoding(const PGconn *conn, struct error *err);
 
 /*
- * Fills err (FATAL, "database_pooling"): the connection is no session of the server. pg_connect()
- * looks for that itself; see pooler.h for how it is seen. Returns false.
+ * Fills err (FATAL, "database_pooling"): the connection is not a session of its own on
+ * the server. pg_connect() looks for that itself; see pooler.h for how it is seen. Returns false.
  */
 bool pg_pooling_error(struct error *err);
 

@@ -16,7 +16,7 @@
 struct replay_request {
 	struct replay_files files;
 	struct lines_pattern pattern; /* of lines; without one: known forms */
-	const struct csv_map *csv;    /* NULL = the files are no CSV */
+	const struct csv_map *csv;    /* NULL = the files are not CSV */
 	struct message_filter filter;
 
 	const char *sources; /* what the files were called, for people */

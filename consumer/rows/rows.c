@@ -470,7 +470,7 @@ static int64_t rows_value_flags(const struct row *row)
 }
 
 /*
- * Flags of the meter values of a message that is no event, for the transaction that they name.
+ * Flags of the meter values of a message that is not an event, for the transaction that they name.
  * Nothing for most: they have none. Longer names are of no transaction (rows_limits.c).
  */
 static bool rows_reported_flags(struct rows_work *w)

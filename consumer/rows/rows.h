@@ -84,7 +84,7 @@ void rows_strip_dead_letter(struct row *row);
 /* True for the row of a result or error in ocpp_events. */
 bool row_is_answer(const struct row *row);
 
-/* The action that an answer names itself; "" if it names none, or is no answer. */
+/* The action that an answer names itself; "" if it names none, or is not an answer. */
 struct slice row_own_name(const struct row *row);
 
 /* True for rows of two answers that name different actions. */

@@ -19,7 +19,7 @@ enum {
 
 static const struct slice no_text = {NULL, 0};
 
-/* The text of a part of the layout, taken; absent if it is not stated or is no text. */
+/* The text of a part of the layout, taken; absent if it is not stated or is not text. */
 static struct slice sample_text(const struct sample *sample, enum sample_part part)
 {
 	struct value *p = sample->parts[part];

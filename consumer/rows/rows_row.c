@@ -9,7 +9,7 @@
 #include "rows/flags.h"
 #include "rows/rows_private.h"
 
-/* Times outside of this are no times of charging sessions. */
+/* Times outside of this are not times of charging sessions. */
 #define TIME_FROM_US (INT64_C(1262304000) * US_PER_SECOND) /* 2010-01-01 */
 #define TIME_TO_US (INT64_C(4102444800) * US_PER_SECOND)   /* 2100-01-01 */
 
@@ -158,7 +158,7 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 	rows_set_flag(row, t.flags);
 	row_set_common(row, COMMON_time_source, t.source);
 	row_set_common_text(row, COMMON_time_text, t.text);
-	/* A time that is no text or timestamp (a map, say) stays where it is, unused. */
+	/* A time that is neither text nor a timestamp (a map, say) stays where it is, unused. */
 	if (v != NULL && (v->kind == VALUE_TIME || !slice_is_absent(value_text(v))))
 		value_mark_used(v);
 }
@@ -267,7 +267,7 @@ static bool rows_set_cell(struct row *row, const struct schema_field *f, struct 
 	return false;
 }
 
-/* Of the digits of an id; more than that is no number that anybody counts with. */
+/* Of the digits of an id; more than that is not a number that anybody counts with. */
 enum { ID_DIGITS_MAX = 64 };
 
 /* Digits without zeros around them, and how many zeros follow; 0 is one zero. */
@@ -277,7 +277,7 @@ struct id_digits {
 	int64_t zeros;
 };
 
-/* False if it is no whole number, or too long. */
+/* False if it is not a whole number, or too long. */
 static bool id_digits_of(const struct decimal *d, struct id_digits *out)
 {
 	out->count = 0;
@@ -303,7 +303,7 @@ static bool id_digits_of(const struct decimal *d, struct id_digits *out)
 
 /*
  * A whole number that is an id, in the one way to write it: 9.0 and 9e0 are 9, -0.0 is 0. Texts are
- * ids as they are, and so is what is no whole number.
+ * ids as they are, and so is what is not a whole number.
  */
 static struct slice rows_id_text(struct rows_work *w, struct slice number)
 {

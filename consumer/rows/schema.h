@@ -51,7 +51,7 @@ enum schema_block_kind {
 	SCHEMA_ROW,  /* one row */
 	SCHEMA_ROWS, /* one row per element of an array, with samples */
 	SCHEMA_HALF, /* fields of a result that its call waits for */
-	SCHEMA_FACT, /* what a message that is no event of it says about a transaction */
+	SCHEMA_FACT, /* what a message that is not an event of it says about a transaction */
 };
 
 struct schema_block {

@@ -58,7 +58,7 @@ static int order_results(const struct session_fact *x, const struct session_fact
 	return order_numbers(x->link.received_us, y->link.received_us);
 }
 
-/* By result, the start it fits best first; what is no start of 1.6 comes last. */
+/* By result, the start it fits best first; what is not a start of 1.6 comes last. */
 static int order_links(const void *a, const void *b)
 {
 	const struct session_fact *x = a, *y = b;

@@ -136,7 +136,7 @@ MUST_CHECK struct transaction *transaction_of_shared_id(const struct transaction
 struct transaction *transaction_without_start(struct arena *arena, struct slice station,
 	struct slice id, int64_t start_us);
 
-/* False while only costs and flags are known, which are no transaction yet, and for shared ids. */
+/* False for shared ids, and while only costs and flags are known: that is not a transaction yet. */
 bool transaction_has_events(const struct transaction *t);
 
 /*
@@ -155,7 +155,7 @@ void transaction_add_cost(struct transaction *t, struct slice cost, int64_t rece
 	uint64_t digest);
 
 /*
- * What looks odd about meter values of 1.6 that name the transaction. They are no event either.
+ * What looks odd about meter values of 1.6 that name the transaction. They are not events either.
  * NULL if the arena is full.
  */
 MUST_CHECK struct transaction *transaction_new_flags(struct arena *arena, struct slice station,

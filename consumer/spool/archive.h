@@ -82,9 +82,9 @@ MUST_CHECK bool archive_unpack(int from, const char *from_path, int to, const ch
 /*
  * The segment as if it were unpacked, one frame at a time and without a file. One thread.
  *
- * *out is NULL if that cannot be done, because the seek table or the summary is damaged or it is no
- * archive at all: archive_unpack() finds what there is. fd and path are borrowed. False with err
- * (FATAL) if a file operation fails.
+ * *out is NULL if that cannot be done, because the seek table or the summary is damaged or it is
+ * not an archive at all: archive_unpack() finds what there is. fd and path are borrowed. False with
+ * err (FATAL) if a file operation fails.
  */
 struct archive_reader;
 

@@ -53,7 +53,7 @@ bool segment_name_parse(const char *name, uint64_t *first_seq_out);
 
 void segment_header_put(const struct segment_header *h, uint8_t out[static SEGMENT_HEADER_BYTES]);
 
-/* False with err (FATAL) if it is no header, damaged, or of a version we do not know. */
+/* False with err (FATAL) if it is not a header, damaged, or of a version we do not know. */
 MUST_CHECK bool segment_header_get(const uint8_t in[static SEGMENT_HEADER_BYTES], const char *path,
 	struct segment_header *out, struct error *err);
 

@@ -37,10 +37,10 @@
  * far they are (somebody removed the segments of a log that was not closed), the log gets another
  * identity.
  *
- * A full disk, or quota, is no failure: spool_append() says SPOOL_FULL, what is released is removed
- * before its time, and the log resumes by itself once there is room. Opening an existing log takes
- * no room: without room for another segment it is opened with none, to be read and released. The
- * first files of a new log take a little; without that spool_open() says NO_SPACE.
+ * A full disk, or quota, is not a failure: spool_append() says SPOOL_FULL, what is released is
+ * removed before its time, and the log resumes by itself once there is room. Opening an existing
+ * log takes no room: without room for another segment it is opened with none, to be read and
+ * released. The first files of a new log take a little; without that spool_open() says NO_SPACE.
  *
  * Threads: spool_append(), spool_wait_for_space(): one intake thread. spool_sync(): any. The cursor
  * and spool_release(): the loop. One thread of the spool's own ("keeper") makes spares, syncs at

@@ -14,7 +14,7 @@
 /*
  * The archiver: while released segments are kept, they are packed, oldest first. It has a thread of
  * its own, since packing takes long, and gets the processor only when nobody else wants it: the log
- * is no smaller for a while, which costs nothing but room.
+ * is not smaller for a while, which costs nothing but room.
  *
  * Order of a change, so that a crash anywhere leaves one whole file: pack into archive.tmp, sync,
  * rename to .seg.zst, sync the folder, only then remove the .seg (recovery prefers it).

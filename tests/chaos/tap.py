@@ -15,7 +15,7 @@ CONNECT, CONNACK, PUBLISH, PUBACK = 1, 2, 3, 4
 
 
 def messages_in(payload):
-    """How many OCPP messages it holds. What is no message counts as one."""
+    """How many OCPP messages it holds. What is not a message counts as one."""
     try:
         m = json.loads(payload) if payload[:1] in b"{[" else msgpack.unpackb(payload)
     except Exception:  # garbage is published on purpose, of every kind

@@ -305,7 +305,7 @@ def test_steps_that_were_interrupted(migrated):
             assert ask("SELECT load_partition('meter_values', %s)", at) == (False,)
             assert days(migrated) == ["meter_values_2026_03_01"]
             assert step() == ("gone", 0)
-            # A table in its place that is no partition.
+            # A table in its place that is not a partition.
             assert ask("SELECT load_partition('meter_values', %s)", "2026-03-02") == (True,)
             one.execute("CREATE TABLE meter_values_2026_03_02 ()")
             one.execute("SELECT end_loading('meter_values_2026_03_02_loading')")

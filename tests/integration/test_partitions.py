@@ -413,7 +413,7 @@ def test_partition_is_known_by_its_time_not_by_its_name(running, migrated, publi
 
 @pytest.mark.parametrize("name", ["meter_values_2025_12_62", "meter_values_2026_1_31"])
 def test_table_named_after_no_day_stands_for_none(running, migrated, publish, name):
-    """It is no partition, but nor is it where the rows of 31 January belong."""
+    """It is not a partition, but nor is it where the rows of 31 January belong."""
     migrated.rows(f"CREATE TABLE {name} (LIKE meter_values INCLUDING ALL)")
     running()
     values(publish, "a", 31)

@@ -309,7 +309,7 @@ def test_dead_letters_that_nothing_helps_are_tried_at_leisure(running, migrated,
 
 
 def test_texts_of_dead_letters_can_always_be_stored(running, migrated, publish, tmp_path):
-    """A name cut within a character for its detail; a topic that is no text, from a capture."""
+    """A name cut within a character for its detail; a topic that is not text, from a capture."""
     p = running(STORE)
     publish.raw("cs/store/token", json.dumps({"op": "set", "a" + "ä" * 60: 1},
                                              ensure_ascii=False).encode())

@@ -109,7 +109,7 @@ def test_row_that_is_too_slow_for_the_server_is_set_aside(running, migrated, pub
 
 
 def test_row_that_somebody_holds_waits_for_them(running, migrated, publish):
-    """Others of its table would be stored meanwhile: it is no fault of the row's."""
+    """Others of its table would be stored meanwhile: the row is not at fault."""
     with migrated.connect() as c:
         c.execute(f"ALTER DATABASE {migrated.name} SET lock_timeout = '200ms'")
     p = running()
@@ -180,8 +180,8 @@ def test_last_message_waits_for_another_to_compare_with(running, migrated, publi
     refuse(migrated, "meter_values", "55000")
     p = running()
     tell(publish, [7], ["meter_values"])
-    rig.wait_until(lambda: any(e.get("event") == "batch_failed" and e.get("hint") for e in p.lines()),
-                   what=lambda: rig.tail(p.log))
+    rig.wait_until(lambda: any(e.get("event") == "batch_failed" and e.get("hint")
+                               for e in p.lines()), what=lambda: rig.tail(p.log))
     assert totals(migrated) == (0, 0, 0, 0)
     tell(publish, [8], ["meter_values"])
     assert_only_bad_is_set_aside(migrated, 2, ["MeterValues"])

@@ -246,7 +246,7 @@ def test_what_cannot_be_read_is_said_and_counted(empty, tmp_path):
     assert database.rows("SELECT received_at = '2026-01-31 05:32:25Z' FROM ocpp_events") == [
         (True,)]
     done = run_cli(database.settings(), "replay", "--lines", "{time}", capture)
-    assert done.returncode == 2 and "is no pattern of lines" in done.stderr
+    assert done.returncode == 2 and "is not a pattern of lines" in done.stderr
     done = run_cli(database.settings(), "replay", tmp_path / "not there")
     assert done.returncode == 1 and "could not open" in done.stderr
 

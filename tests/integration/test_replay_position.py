@@ -238,7 +238,7 @@ def test_rows_of_replays_do_not_pile_up(database, tmp_path):
         INSERT INTO ingest_progress (spool, seq, client_id, asked, updated_at)
         SELECT gen_random_uuid(), 7, 'replay', '\\x00', now() - n * interval '1 hour'
         FROM generate_series(1, 150) n""")
-    # A worker may have any client id: that is no sign of a replay.
+    # A worker may have any client id: that is not a sign of a replay.
     database.rows("INSERT INTO ingest_progress (spool, seq, client_id, updated_at) "
                   "VALUES (gen_random_uuid(), 7, 'replay', now() - interval '1 year')")
     export = tmp_path / "export.log"

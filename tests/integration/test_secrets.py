@@ -235,7 +235,7 @@ def plant_in_replay(p, settings, path):
 
 
 def store(p):
-    """Orders to the store, taken and refused, and what is no message at all."""
+    """Orders to the store, taken and refused, and what is not a message at all."""
     def tell(entity, **message):
         for encode in (json.dumps, msgpack.packb):
             p.raw(f"cs/store/{entity}", encode({"op": "set", **message}))
@@ -304,7 +304,7 @@ def test_reader_sees_no_secret_in_any_table_or_view(planted, migrated, login):  
     assert set(seen(writer, admin)[0]) == set(all_of_it)
     for column in ("payload", "detail"):
         assert f"ocpp.dead_letters.{column}" not in readable
-    # What is no secret is there.
+    # What is not a secret is there.
     for name in ("ocpp_events.action", "ocpp_events_masked.payload", "csms_calls.request",
                  "device_reports.value", "charge_station_settings_masked.settings",
                  "dead_letters.reason", "dead_letters_masked.detail", "meter_values.sampled"):
@@ -353,7 +353,7 @@ def test_reader_sees_no_secret_of_any_message(
         assert f"ocpp.{name}" in readable, name
     assert "maeve.meter_values.sampled_value" in readable or "maeve.meter_values" in {
         name.rpartition(".")[0] for name in readable}
-    # And what is no secret is as it was sent.
+    # And what is not a secret is as it was sent.
     assert reader.execute("SELECT DISTINCT value FROM ocpp.meter_samples"
                           " WHERE charge_station_id <> 'words'").fetchall() == [(1,)]
     assert reader.execute("SELECT extra -> 'customData' ->> 'vendorId' FROM"

@@ -28,7 +28,7 @@ def check(root, exceptions=EXCEPTIONS):
             problems.append(f"{path}:{number}: {name}() has a complexity of {value}; "
                             f"{limit} is the limit")
     gone = {(path, name) for path in exceptions for name in exceptions[path]} - seen
-    return problems + [f"tests/lint/complexity.py:1: {name}() of {path} is no exception any more"
+    return problems + [f"tests/lint/complexity.py:1: {name}() of {path} is no longer an exception"
                        for path, name in sorted(gone)]
 
 

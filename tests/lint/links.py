@@ -16,7 +16,7 @@ EXT = (".c", ".h", ".def", ".py", ".sql", ".ini", ".txt", ".in", ".schema")
 
 
 def without_code(text):
-    """(number, line) of what is no code: neither indented after a blank line nor in `...`."""
+    """(number, line) of what is not code: neither indented after a blank line nor in `...`."""
     indented, fenced, before = False, False, ""
     for number, line in enumerate(text, 1):
         if line.startswith("```"):

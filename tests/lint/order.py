@@ -26,7 +26,7 @@ def reached(calls, name):
 def check(root):
     problems = []
     for path in files(root, "consumer", "bench", ext=(".c",)):
-        # Without what is no code, but with the same lines.
+        # Without what is not code, but with the same lines.
         text = NOISE.sub(lambda m: "\n" * m[0].count("\n"), "\n".join(lines(root, path)) + "\n")
         bodies = {m[1]: m[2] for m in DEFINED.finditer(text)}
         calls = {name: {word for word in re.findall(r"\w+", body) if word in bodies}

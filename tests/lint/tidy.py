@@ -16,7 +16,7 @@ CLANG_TIDY = "clang-tidy-14"
 
 
 def one(build, path):
-    # The commands are gcc's: what clang does not know of them is no problem of the file.
+    # The commands are gcc's: what clang does not know of them is not a problem of the file.
     done = subprocess.run([CLANG_TIDY, "-p", build, "--quiet",
                            "--extra-arg=-Wno-unknown-warning-option", path],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -294,7 +294,7 @@ static void bad_rows_cost_nothing_but_themselves(void **state)
 		GOOD,
 		CS1 "\"connectorId\":1," AT10 "{\"value\":\"5\"}]}]}]\n",
 		"line 2: it has more or fewer cells than the first row\n"
-		"line 3: its value is no number\n"
+		"line 3: its value is not a number\n"
 		"line 4: it has no station\n"
 		"line 5: its station has a /, which no topic takes\n"
 		"line 6: it has no time\n"
@@ -302,7 +302,7 @@ static void bad_rows_cost_nothing_but_themselves(void **state)
 		"line 8: its time has no zone, and --csv gives none (zone=+01:00 or "
 		"zone=Europe/Berlin)\n"
 		"line 9: its time is before 2010 or after 2099\n"
-		"line 10: its EVSE is no number\n"
+		"line 10: its EVSE is not a number\n"
 		"line 11: it has no value\n"
 		"line 12: it is not UTF-8, or has a NUL byte\n"
 		"line 13: a quote is not closed\n");
@@ -355,7 +355,7 @@ static void a_comma_for_the_point_must_be_said(void **state)
 	assert_messages("station='cs1',time='2026-01-31T10:00:00Z',value=v,decimal=comma",
 		"v;o\n-0,50;\n1.234,5;\n1,2,3;\n", CS1 AT10 "{\"value\":\"-0.50\"}]}]}]\n",
 		"line 3: its value has a point, though decimal=comma\n"
-		"line 4: its value is no number\n");
+		"line 4: its value is not a number\n");
 }
 
 /* A message is found again after any other, also where bad rows lie between. */

@@ -30,7 +30,7 @@ static int teardown_group(void **state)
 	return 0;
 }
 
-/* How many messages and bad items; -1 with errors[0] if the record is no message. The payload is
+/* How many messages and bad items; -1 with errors[0] if the record is not a message. The payload is
  * copied to its exact size, so that a read past it is seen. */
 static int decode_bytes(const char *topic, const void *data, size_t size)
 {

@@ -122,14 +122,14 @@ static void what_is_no_message_says_why(void **state)
 		{"1769837545 1 t 7b7", "its payload has half a byte too many"},
 		{"1769837545 1 t 7x", "its payload is not hexadecimal"},
 		{"yesterday 1 t 7b", "its time of receipt is invalid"},
-		{"{\"topic\":\"t\"", "it is no whole JSON object"},
-		{"{\"topic\":\"t\"} x", "it is no whole JSON object"},
+		{"{\"topic\":\"t\"", "it is not a whole JSON object"},
+		{"{\"topic\":\"t\"} x", "it is not a whole JSON object"},
 		{"{\"topic\":5}", "it has no topic"},
 		{"{\"topic\":\"t\"}", "it has no time of receipt"},
 		{"{\"topic\":\"t\",\"tst\":\"x\"}", "its time of receipt is invalid"},
 		{"{\"topic\":\"t\",\"tst\":\"2026-01-31T05:32:25Z\"}", "it has no payload"},
 		{"{\"topic\":\"t\",\"tst\":\"2026-01-31T05:32:25Z\",\"payload\":\"\\q\"}",
-			"its payload is no text"},
+			"its payload is not text"},
 		{"{\"topic\":\"t\",\"tst\":\"2026-01-31T05:32:25Z\",\"payloadlen\":5,"
 		 "\"payload\":\"ab\"}",
 			"capture truncated at NUL"},
@@ -342,7 +342,7 @@ static void an_answer_is_of_a_call_that_it_fits(void **state)
 		{"1769837545 cs8 [2,\"1\",\"Reset\",{}]", "cs/out/ocpp1.6/cs8"},
 		{"1769837545 cs8 [3,\"1\",{\"currentTime\":\"x\"}]", "cs/out/ocpp1.6/cs8"},
 		{"1769837545 cs8 [3,\"1\",{\"status\":\"Accepted\"}]", "cs/in/ocpp1.6/cs8"},
-		/* Words of a value are no keys. */
+		/* Words of a value are not keys. */
 		{"1769837545 cs8 [2,\"2\",\"DataTransfer\",{}]", "cs/in/ocpp1.6/cs8"},
 		{"1769837545 cs8 [2,\"2\",\"GetVariables\",{}]", "cs/out/ocpp1.6/cs8"},
 		{"1769837545 cs8 "

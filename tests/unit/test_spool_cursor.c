@@ -49,7 +49,7 @@ static void spool_says_how_many_wait_and_since_when(void **state)
 	assert_in_range(received_us, before_us, after_us);
 	assert_false(spool_received_newer(s, last, &received_us));
 	spool_close(&s);
-	/* Numbers that a crash leaves out are no records. */
+	/* Numbers that a crash leaves out are not records. */
 	assert_int_equal(append_until_killed(302, 10), 10);
 	s = open_with(options());
 	append(s, 312, NULL);

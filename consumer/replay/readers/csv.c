@@ -378,7 +378,7 @@ static const char *read_value(struct csv_reader *c, uint8_t *at)
 	if (c->map->decimal_comma)
 		why = read_comma(value, at);
 	if (why == NULL && decimal_parse(*value, &d) == DECIMAL_NONE)
-		why = "its value is no number";
+		why = "its value is not a number";
 	return why;
 }
 
@@ -388,7 +388,7 @@ static const char *read_evse(struct csv_reader *c)
 	return slice_is_absent(c->values[CSV_EVSE]) ||
 			       decimal_to_int64(c->values[CSV_EVSE], 0, INT32_MAX, &c->evse)
 		       ? NULL
-		       : "its EVSE is no number";
+		       : "its EVSE is not a number";
 }
 
 /* NULL, or what is wrong. */

@@ -12,17 +12,17 @@
  */
 
 /* Passes the next member: its key and value as they stand in the text, quotes included. False at
- * the end, or where the text is no object; *ok_out says which. Begin with *rest = the line. */
+ * the end, or where the text is not an object; *ok_out says which. Begin with *rest = the line. */
 bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *value_out,
 	bool *ok_out);
 
 /* Passes the next item of an array, as it stands in the text. False at the end, or where the text
- * is no array. Begin with *rest = the array. */
+ * is not an array. Begin with *rest = the array. */
 bool json_scan_item(struct slice *rest, struct slice *value_out);
 
 /*
  * The bytes of a string as it stands in the text, into out, which has value.size bytes of room.
- * Returns how many, or -1 if it is no string or has an escape that means nothing.
+ * Returns how many, or -1 if it is not a string or has an escape that means nothing.
  */
 int64_t json_scan_string(struct slice value, uint8_t *out);
 

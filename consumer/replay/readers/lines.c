@@ -154,7 +154,8 @@ static bool lines_time_of_word(struct slice text, const struct lines_pattern *p,
 		"where it was written (--zone Europe/Berlin)",
 		SLICE_ARG(time), word);
 	return error_hint(err,
-		"if \"%s\" is no zone, say so in the pattern: \"{time} %s {station}\"", word, word);
+		"if \"%s\" is not a zone, say so in the pattern: \"{time} %s {station}\"", word,
+		word);
 }
 
 static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t *us_out,
@@ -306,7 +307,7 @@ static bool lines_json_members(struct slice line, struct lines_json *out, struct
 				*known[i].value = value;
 		}
 	}
-	return ok || lines_bad(err, "it is no whole JSON object");
+	return ok || lines_bad(err, "it is not a whole JSON object");
 }
 
 static bool lines_json_text(struct slice value, struct arena *arena, const char *missing,
@@ -334,7 +335,7 @@ static bool lines_json_payload(const struct lines_json *j, struct arena *arena, 
 	int64_t size;
 
 	if (!slice_is_absent(j->payload_hex))
-		return lines_json_text(j->payload_hex, arena, "its payload_hex is no text", &hex,
+		return lines_json_text(j->payload_hex, arena, "its payload_hex is not text", &hex,
 			       err) &&
 		       lines_hex(hex, arena, &out->payload, err);
 	if (slice_is_absent(j->payload))
@@ -343,7 +344,7 @@ static bool lines_json_payload(const struct lines_json *j, struct arena *arena, 
 		out->payload = arena_copy(arena, j->payload); /* %J: JSON as it is */
 		return !slice_is_absent(out->payload) || lines_full(err);
 	}
-	if (!lines_json_text(j->payload, arena, "its payload is no text", &out->payload, err))
+	if (!lines_json_text(j->payload, arena, "its payload is not text", &out->payload, err))
 		return false;
 	/* %j ends at the first NUL byte of a payload. */
 	if (!slice_is_absent(j->payload_size) &&
@@ -378,13 +379,13 @@ static bool lines_json(struct slice line, const struct lines_pattern *p, struct 
 		return false;
 	if (!slice_is_absent(j.qos) && decimal_to_int64(j.qos, 0, 2, &qos))
 		out->flags = (uint16_t)qos;
-	/* mosquitto_sub has 1; what the broker had kept is no new event at each capture. */
+	/* mosquitto_sub has 1; what the broker had kept is not a new event at each capture. */
 	if (slice_equal_cstr(j.retain, "1") || slice_equal_cstr(j.retain, "true"))
 		out->flags |= RECORD_RETAIN;
 	if (slice_equal_cstr(j.oversized, "true"))
 		out->flags |= RECORD_OVERSIZED;
 	if (!slice_is_absent(j.trace) &&
-		!lines_json_text(j.trace, arena, "its trace is no text", &out->trace, err))
+		!lines_json_text(j.trace, arena, "its trace is not text", &out->trace, err))
 		return false;
 	if (!slice_is_absent(j.properties))
 		out->trace = arena_copy(arena, lines_trace(j.properties));
@@ -432,7 +433,7 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 	out->has_direction = has[LINES_DIRECTION];
 	if (open == NULL && has[LINES_TIME] && has[LINES_STATION] && has[LINES_FRAME])
 		return true;
-	error_set(err, ERROR_FATAL, REASON_bad_pattern, "\"%s\" is no pattern of lines", text);
+	error_set(err, ERROR_FATAL, REASON_bad_pattern, "\"%s\" is not a pattern of lines", text);
 	return error_hint(err, "text with {time} and {station} and, last, {frame}; also "
 			       "{direction}, {version} and {skip}");
 }

@@ -23,7 +23,7 @@ enum { LINES_CALLS = 16384, LINES_CALLS_SET = 16 };
 struct direction_shape;
 
 struct lines_call {
-	uint64_t key;    /* of station and message id; never 0, which is no call */
+	uint64_t key;    /* of station and message id; never 0, which is not a call */
 	uint32_t number; /* the later of two calls has the higher one */
 	bool answered;
 	const struct direction_shape *shape; /* of its answer; NULL = not known */

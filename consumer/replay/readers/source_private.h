@@ -41,7 +41,7 @@ struct replay_source {
 	const struct replay_files *files;
 	struct lines_pattern pattern; /* with a memory of ours */
 	struct lines_memory memory;
-	struct csv_reader *csv; /* NULL = the files are no CSV */
+	struct csv_reader *csv; /* NULL = the files are not CSV */
 	struct replay_source_events events;
 
 	size_t file;
