@@ -167,3 +167,11 @@ def test_manual_says_what_the_program_says(installed, tmp_path, page):
     done = subprocess.run(["groff", "-ww", "-man", "-Tutf8", path], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
     assert not re.search(r"\\[e&-]", done.stdout)
+
+
+def test_build_needs_nothing_that_only_tests_need(tmp_path):
+    """As where packages or an image are built: there is no Python at all."""
+    done = subprocess.run(["cmake", "-S", ROOT, "-B", tmp_path, "-D", "TEST_PYTHON=/nonexistent"],
+                          text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "there will be no integration tests: /nonexistent: No such file" in done.stdout
