@@ -9,15 +9,20 @@ void source_content_begin(struct replay_source *s, const uint8_t before[static S
 }
 
 /*
- * Sizes go before what they are of, so that nothing can move from one field to the next. Of the
- * payload there is a digest: SHA-256 of all bytes would be a tenth of the work of a replay.
+ * Each part has a size of its own, so that nothing can move from one to the next. Of what is long
+ * there is a digest: SHA-256 of all bytes would be a tenth of the work of a replay.
  */
 void source_content_add(struct replay_source *s, struct record *r)
 {
-	uint64_t parts[] = {r->seq, (uint64_t)r->received_us, r->flags,
-		digest64(r->topic.data, r->topic.size), digest64(r->trace.data, r->trace.size),
-		digest64(r->payload.data, r->payload.size)};
-	uint8_t head[5 * 8], *at = head, payload[DIGEST128_BYTES];
+	uint8_t parts[5 * 8 + DIGEST128_BYTES], *at = parts;
+
+	at = put_be64(at, r->seq);
+	at = put_be64(at, (uint64_t)r->received_us);
+	at = put_be64(at, r->flags);
+	at = put_be64(at, digest64(r->topic.data, r->topic.size));
+	at = put_be64(at, digest64(r->trace.data, r->trace.size));
+	digest128(r->payload.data, r->payload.size, at);
+	sha256_add(s->content, parts, sizeof(parts));
 
 	r->link = (struct position_link){.checksum = digest64(parts, sizeof(parts))};
 	s->sum += r->link.checksum;
@@ -27,17 +32,6 @@ void source_content_add(struct replay_source *s, struct record *r)
 		.digested = true,
 		.digest_from = 1,
 		.digest = s->sum};
-
-	at = put_be64(at, (uint64_t)r->received_us);
-	at = put_be64(at, r->flags);
-	at = put_be64(at, r->topic.size);
-	at = put_be64(at, r->trace.size);
-	(void)put_be64(at, r->payload.size);
-	sha256_add(s->content, head, sizeof(head));
-	sha256_add(s->content, r->topic.data, r->topic.size);
-	sha256_add(s->content, r->trace.data, r->trace.size);
-	digest128(r->payload.data, r->payload.size, payload);
-	sha256_add(s->content, payload, sizeof(payload));
 }
 
 bool replay_source_content(const struct replay_source *s, uint64_t seq,
