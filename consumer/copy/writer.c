@@ -36,7 +36,7 @@ void writer_set_timeout(struct writer *w, int64_t timeout_us)
 
 bool writer_is_ready(const struct writer *w)
 {
-	return w->idle;
+	return w->state == WRITER_READY;
 }
 
 int64_t writer_clock_offset_us(const struct writer *w)
@@ -51,6 +51,7 @@ struct writer_patience writer_patience(const struct writer *w)
 
 void writer_open(struct writer *w)
 {
+	writer_enter(w, WRITER_CONNECTING);
 	pg_session_open(w->session);
 }
 
@@ -63,9 +64,9 @@ static void writer_on_ready(void *context)
 
 void writer_reposition(struct writer *w)
 {
-	CHECK(w->idle);
-	w->idle = false;
-	writer_on_ready(w);
+	CHECK(writer_is_ready(w));
+	writer_enter(w, WRITER_CONNECTING);
+	writer_set_up(w);
 }
 
 static void writer_on_lost(void *context, const struct error *err)
@@ -73,7 +74,7 @@ static void writer_on_lost(void *context, const struct error *err)
 	struct writer *w = context;
 
 	pg_pooler_stop(w->pooler);
-	w->idle = false;
+	writer_enter(w, WRITER_LOST);
 	if (w->work.batch != NULL)
 		writer_dead_letters_failed(w);
 	w->work.batch = NULL;
@@ -127,14 +128,14 @@ fail:
 
 static void writer_begin_work(struct writer *w, struct batch *b)
 {
+	writer_enter(w, WRITER_STORING);
 	w->work = (struct writer_work){.batch = b, .poison_message = -1};
 	partitions_begin_batch(w->partitions);
 }
 
 void writer_store(struct writer *w, struct batch *b)
 {
-	CHECK(w->idle && b->records > 0);
-	w->idle = false;
+	CHECK(b->records > 0);
 	batch_sort(b);
 	writer_begin_work(w, b);
 	writer_next_run(w);
@@ -164,7 +165,7 @@ static void writer_stored(struct writer *w)
 	w->halves_careful_left -= w->halves_careful_left > 0;
 	writer_loading_stored(w);
 	w->work.batch = NULL;
-	w->idle = true;
+	writer_enter(w, WRITER_READY);
 	writer_durable_report(w);
 	w->events.on_stored(w->events.context, b, NULL, -1);
 }
@@ -206,7 +207,7 @@ static void writer_on_run(void *context, const struct error *err)
 {
 	struct writer *w = context;
 
-	if (err != NULL && w->work.committed) {
+	if (err != NULL && w->state == WRITER_COMMITTED) {
 		writer_durable_failed(w, err);
 		writer_committed(w);
 		return;
@@ -264,7 +265,7 @@ static void rollback_on_done(void *context, const struct error *err)
 	if (failure.kind == ERROR_ROUTE)
 		partitions_doubt(w->partitions);
 	w->work.batch = NULL;
-	w->idle = true;
+	writer_enter(w, WRITER_READY);
 	w->events.on_stored(w->events.context, b, accepted ? NULL : &failure, poison);
 }
 
@@ -272,6 +273,7 @@ static void writer_roll_back(struct writer *w, const struct error *err)
 {
 	log_debug("batch_rolled_back", "", "first=%" PRIu64 " last_step=\"%s\" reason=%s",
 		w->work.batch->first_seq, w->work.step_name, err->reason);
+	writer_enter(w, WRITER_ROLLING_BACK);
 	w->work.failure = *err;
 	writer_plan_rollback(w);
 	requests_run(&w->requests, w->session, rollback_on_done, w);

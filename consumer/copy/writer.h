@@ -12,16 +12,26 @@
 #include <stdint.h>
 
 /*
- * Stores batches: one transaction each, whose first statement claims progress. The state machine:
+ * Stores batches: one transaction each, whose first statement claims progress. What it does:
  *
- *	LOST --open--> CONNECTING --> READY <--> STORING
- *	  ^________________________________________|
+ *	State         Until                                   Then
+ *	LOST          writer_open()                           CONNECTING
+ *	CONNECTING    the progress is read                    READY
+ *	READY         writer_store()                          STORING
+ *	              maintenance is asked for                MAINTAINING
+ *	              writer_reposition()                     CONNECTING
+ *	STORING       COMMIT is answered                      COMMITTED
+ *	              anything fails; a trial is accepted     ROLLING_BACK
+ *	COMMITTED     the session is in order                 READY
+ *	ROLLING_BACK  nothing of the batch is stored          READY
+ *	              the batch is to be tried another way    STORING
+ *	MAINTAINING   done or failed                          READY
+ *	all           the connection ends                     LOST
  *
- * READY comes with the position of the last record that the database has (writer_events.on_ready):
- * the owner of the writer continues from there, whatever it believed before. So a COMMIT whose
- * answer was lost, a database restored to an earlier point and a first start are one case. After a
- * batch that failed the writer is READY again, with the transaction rolled back; what to do is the
- * owner's decision. A batch that is committed is stored, whatever fails after that.
+ * READY after CONNECTING comes with the position of the last record that the database has
+ * (writer_events.on_ready): the owner of the writer continues from there, whatever it believed
+ * before. So a COMMIT whose answer was lost, a database restored to an earlier point and a first
+ * start are one case. What to do after a batch that failed is the owner's decision.
  *
  * A claim says which record the batch follows, how many records it has and what they add up to
  * (base/position.h), and is made only if the batch follows what is stored. So the database counts

@@ -189,9 +189,11 @@ static bool commit_on_result(void *context, const PGresult *result, int number, 
 	struct writer *w = context;
 
 	(void)number;
-	w->work.committed = strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") == 0;
-	return w->work.committed || error_set(err, ERROR_TRANSIENT, REASON_rolled_back,
-					    "the database rolled the batch back at its COMMIT");
+	if (strcmp(PQcmdStatus((PGresult *)(uintptr_t)result), "COMMIT") != 0)
+		return error_set(err, ERROR_TRANSIENT, REASON_rolled_back,
+			"the database rolled the batch back at its COMMIT");
+	writer_enter(w, WRITER_COMMITTED);
+	return true;
 }
 
 /* Deferred constraint triggers run here rather than in COMMIT, so that their errors and their time

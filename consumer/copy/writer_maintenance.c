@@ -11,7 +11,7 @@ static void maintenance_over(void *context, const struct error *err)
 	struct writer *w = context;
 
 	(void)err;
-	w->idle = true;
+	writer_enter(w, WRITER_READY);
 	w->events.on_idle(w->events.context);
 }
 
@@ -43,14 +43,13 @@ void writer_poll_durable(struct writer *w)
 {
 	struct error err;
 
-	CHECK(w->idle);
 	if (w->durable_count == 0 && !w->undated)
 		return;
 	arena_reset(&w->setup_arena);
 	requests_begin(&w->requests);
 	if (!writer_plan_positions(w, &w->setup_arena, &err))
 		return;
-	w->idle = false;
+	writer_enter(w, WRITER_MAINTAINING);
 	requests_run(&w->requests, w->session, durable_on_done, w);
 }
 
@@ -69,7 +68,7 @@ static void maintenance_on_done(void *context, const struct error *err)
 
 static void maintenance_run(struct writer *w)
 {
-	w->idle = false;
+	writer_enter(w, WRITER_MAINTAINING);
 	requests_run(&w->requests, w->session, maintenance_on_done, w);
 }
 
@@ -78,7 +77,6 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days)
 	struct error err;
 	const char *sql;
 
-	CHECK(w->idle);
 	arena_reset(&w->setup_arena);
 	sql = request_sql(&w->setup_arena,
 		"BEGIN; SET LOCAL lock_timeout = '2s'; "
@@ -97,7 +95,6 @@ void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us)
 	struct error err;
 	const char *sql;
 
-	CHECK(w->idle);
 	arena_reset(&w->setup_arena);
 	sql = request_sql(&w->setup_arena,
 		"DELETE FROM exchange_halves WHERE ctid = ANY (ARRAY(SELECT ctid FROM "

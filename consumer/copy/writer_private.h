@@ -2,6 +2,7 @@
 #define COPY_WRITER_PRIVATE_H
 
 #include "base/log.h"
+#include "base/state.h"
 #include "copy/encode.h"
 #include "copy/pairing.h"
 #include "copy/requests.h"
@@ -20,6 +21,17 @@
  *	writer_claim.c, _durable.c, _loading.c    what they stand on
  *	requests.h                                one run of requests
  */
+
+/* copy/writer.h has the transitions. */
+enum writer_state {
+	WRITER_LOST,
+	WRITER_CONNECTING, /* and being set up, or reading the progress again */
+	WRITER_READY,
+	WRITER_STORING,
+	WRITER_COMMITTED, /* stored, whatever else fails */
+	WRITER_ROLLING_BACK,
+	WRITER_MAINTAINING,
+};
 
 enum {
 	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
@@ -76,11 +88,10 @@ struct writer_merged {
 
 /* What the work on one batch needs to remember between runs. */
 struct writer_work {
-	struct batch *batch;   /* NULL = idle */
+	struct batch *batch;   /* NULL = none */
 	size_t step;           /* the next one of the table in writer_plan.c */
 	const char *step_name; /* of the one that was planned last */
 	bool full;             /* the run has no room for all of the step: it goes on in the next */
-	bool committed;        /* stored, whatever else fails */
 	struct position after; /* of the database, once it is */
 	size_t partitions_next;
 	struct writer_asked *asked; /* by the current run, in the order of its requests */
@@ -138,10 +149,10 @@ struct writer {
 	char session_sql[PG_SETUP_BYTES]; /* once it is known to be a session */
 	struct arena setup_arena;         /* parameters outside of batches */
 
-	bool idle;          /* connected, set up, nothing under way */
-	struct position at; /* last record that the database has */
-	uint64_t row_seq;   /* what ingest_progress says; another number only if somebody set it */
-	uint64_t sent_seq;  /* last record of the batch sent last; else as at */
+	enum writer_state state; /* changed by writer_enter() alone */
+	struct position at;      /* last record that the database has */
+	uint64_t row_seq;  /* what ingest_progress says; another number only if somebody set it */
+	uint64_t sent_seq; /* last record of the batch sent last; else as at */
 	bool sent_known;
 	struct writer_totals totals;
 	struct writer_reason reasons[WRITER_REASONS_MAX];
@@ -176,6 +187,32 @@ struct writer {
 	int64_t clock_offset_us;
 	bool clock_differs;
 };
+
+static inline unsigned writer_next(enum writer_state state)
+{
+	switch (state) {
+	case WRITER_LOST:
+		return STATE(WRITER_CONNECTING);
+	case WRITER_CONNECTING:
+	case WRITER_MAINTAINING:
+	case WRITER_COMMITTED:
+		return STATE(WRITER_READY) | STATE(WRITER_LOST);
+	case WRITER_READY:
+		return STATE(WRITER_STORING) | STATE(WRITER_MAINTAINING) |
+		       STATE(WRITER_CONNECTING) | STATE(WRITER_LOST);
+	case WRITER_STORING:
+		return STATE(WRITER_COMMITTED) | STATE(WRITER_ROLLING_BACK) | STATE(WRITER_LOST);
+	case WRITER_ROLLING_BACK:
+		return STATE(WRITER_READY) | STATE(WRITER_STORING) | STATE(WRITER_LOST);
+	}
+	return 0;
+}
+
+static inline void writer_enter(struct writer *w, enum writer_state state)
+{
+	CHECK((writer_next(w->state) & STATE(state)) != 0);
+	w->state = state;
+}
 
 /* The message of a row is what the database refuses; of a row that was stored before, none is. */
 static inline void writer_blame(struct writer *w, const struct row *row)

@@ -298,6 +298,7 @@ static void setup_on_done(void *context, const struct error *err)
 		failure = *err;
 		setup_name_missing_schema(w->options.pg.schema, &failure);
 		pg_session_close(w->session);
+		writer_enter(w, WRITER_LOST);
 		w->events.on_lost(w->events.context, &failure);
 		return;
 	}
@@ -305,7 +306,7 @@ static void setup_on_done(void *context, const struct error *err)
 	w->durable_count = 0;
 	w->undated = false;
 	writer_durable_add(w, w->at.seq);
-	w->idle = true;
+	writer_enter(w, WRITER_READY);
 	w->events.on_ready(w->events.context, &w->at);
 }
 

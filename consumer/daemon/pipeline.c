@@ -33,33 +33,6 @@ static const double TICK_S = 1.;
 
 /* ---- the state ---- */
 
-/* The states that may follow each, as bits; every one but ENDED may be followed by ENDED. */
-#define AFTER(state) (1U << (state))
-static const unsigned pipeline_next[] = {
-	[PIPELINE_NEW] = AFTER(PIPELINE_CONNECTING),
-	[PIPELINE_CONNECTING] = AFTER(PIPELINE_READY) | AFTER(PIPELINE_LOST),
-	[PIPELINE_LOST] = AFTER(PIPELINE_CONNECTING),
-	[PIPELINE_READY] = AFTER(PIPELINE_STORING) | AFTER(PIPELINE_PAUSED) |
-			   AFTER(PIPELINE_UNSURE) | AFTER(PIPELINE_LOST),
-	[PIPELINE_STORING] = AFTER(PIPELINE_READY) | AFTER(PIPELINE_PAUSED) |
-			     AFTER(PIPELINE_UNSURE) | AFTER(PIPELINE_LOST) | AFTER(PIPELINE_LAST),
-	[PIPELINE_LAST] = 0,
-	[PIPELINE_PAUSED] = AFTER(PIPELINE_READY) | AFTER(PIPELINE_LOST),
-	[PIPELINE_UNSURE] = AFTER(PIPELINE_CONNECTING) | AFTER(PIPELINE_LOST),
-	[PIPELINE_ENDED] = 0,
-};
-
-static void pipeline_enter(struct pipeline *p, enum pipeline_state state)
-{
-	bool ends = state == PIPELINE_ENDED && p->state != PIPELINE_ENDED;
-
-	CHECK(ends || (pipeline_next[p->state] & AFTER(state)) != 0);
-	p->state = state;
-	/* The writer has a batch in these two; it may keep the last one when we end. */
-	CHECK((p->storing != NULL) == (state == PIPELINE_STORING || state == PIPELINE_LAST) ||
-		state == PIPELINE_ENDED);
-}
-
 static void pipeline_end(struct pipeline *p)
 {
 	pipeline_enter(p, PIPELINE_ENDED);
@@ -110,7 +83,7 @@ static void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events)
 	struct error err;
 
 	(void)events;
-	if (p->state != PIPELINE_STORING || p->supply != SUPPLY_OPEN || p->probe.on) {
+	if (p->state != PIPELINE_STORING || p->supply != SUPPLY_OPEN || pipeline_is_probing(p)) {
 		ev_idle_stop(loop, w);
 	} else if (!pipeline_fill(p, PIPELINE_SLICE_RECORDS, &err)) {
 		ev_idle_stop(loop, w);
@@ -145,7 +118,7 @@ static int64_t pipeline_early_us(const struct pipeline *p)
 	int64_t target_us = p->config->batch_latency_target;
 	int64_t waited_us = clock_wall_us() - p->filling->oldest_received_us, early_us;
 
-	if (p->supply != SUPPLY_CAUGHT_UP || p->hunt.on || p->probe.on || p->limit.on ||
+	if (p->supply != SUPPLY_CAUGHT_UP || p->search != SEARCH_NONE || p->limit.records > 0 ||
 		clock_mono_us() - p->stored_mono_us >= target_us)
 		return 0;
 	if (waited_us < 0)
@@ -315,9 +288,9 @@ static void pipeline_on_ready(void *context, const struct position *at)
 			"first_seq=%" PRIu64 " records=%" PRIu64, seq + 1, lost);
 		metrics_add(&p->metrics->gap_records, lost);
 	}
-	if (!p->stored_known || p->stored_seq != seq) {
-		p->hunt.on = false;
-		p->probe = (struct pipeline_probe){.on = false};
+	if (!p->stored_known || p->stored_seq != seq || lost > 0) {
+		pipeline_enter_search(p, SEARCH_NONE);
+		p->probe = (struct pipeline_probe){.seq = 0};
 	}
 	p->stored_seq = seq;
 	p->stored_known = true;
@@ -345,7 +318,7 @@ static void pipeline_lost_with(struct pipeline *p, const struct batch *b, const 
 {
 	bool suspect = pipeline_probe_suspects(p, b, err);
 
-	if (suspect && p->probe.on && b->trial)
+	if (suspect && pipeline_is_probing(p) && b->trial)
 		pipeline_probe_answered(p, b, false);
 	else if (suspect && b->records == 1)
 		(void)pipeline_probe_failed(p, b, err);
@@ -468,13 +441,14 @@ static void pipeline_go_on(struct pipeline *p)
 {
 	struct error err;
 
-	if (!(p->probe.on ? pipeline_probe_fill(p, &err) : pipeline_fill(p, SIZE_MAX, &err))) {
+	if (!(pipeline_is_probing(p) ? pipeline_probe_fill(p, &err)
+				     : pipeline_fill(p, SIZE_MAX, &err))) {
 		pipeline_fatal(p, &err);
 		return;
 	}
 	if (!writer_is_ready(p->writer) || pipeline_maintain(p))
 		return;
-	if (p->probe.on && p->filling->records == 0)
+	if (pipeline_is_probing(p) && p->filling->records == 0)
 		pipeline_go_on_probing(p);
 	else
 		pipeline_send(p);
@@ -496,7 +470,7 @@ static bool pipeline_is_constraint(const struct pipeline *p, const struct batch 
 	const struct error *err)
 {
 	return pg_error_is_duplicate(err) && b->records == 1 &&
-	       (p->failures > DUPLICATES_PATIENT || p->hunt.on);
+	       (p->failures > DUPLICATES_PATIENT || pipeline_is_hunting(p));
 }
 
 /* Whether a batch that failed so is made again; what the pipeline does not know of is FATAL. */
@@ -556,12 +530,13 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	}
 	if (pipeline_is_constraint(p, b, &err))
 		error_becomes(&err, ERROR_POISON, REASON_constraint);
-	if (p->probe.on && b->trial && (suspect || err.kind == ERROR_POISON)) {
+	if (pipeline_is_probing(p) && b->trial && (suspect || err.kind == ERROR_POISON)) {
 		pipeline_probe_answered(p, b, false);
 		pipeline_again(p, b, 0, false);
 		return;
 	}
-	p->probe.on = false;
+	if (pipeline_is_probing(p))
+		pipeline_enter_search(p, SEARCH_NONE);
 	wait_us = pipeline_settle(p, b, suspect, poison_message, &err);
 	moved = err.kind == ERROR_MOVED;
 	if (wait_us > 0) {
@@ -585,7 +560,7 @@ static void pipeline_on_stored(void *context, struct batch *b, const struct erro
 	if (err != NULL) {
 		pipeline_failed(p, b, err, poison_message);
 	} else if (b->trial) {
-		if (p->probe.on)
+		if (pipeline_is_probing(p))
 			pipeline_probe_answered(p, b, true);
 		else
 			pipeline_trouble_accepted(p, b);

@@ -199,7 +199,7 @@ static bool fill_is_full(const struct pipeline *p)
 	return b->messages_count >= (size_t)p->config->batch_messages_max ||
 	       b->payload_bytes >= (size_t)p->config->batch_bytes_max ||
 	       b->arena.used >= PIPELINE_ARENA_FILLED ||
-	       (p->limit.on && b->records >= p->limit.records);
+	       (p->limit.records > 0 && b->records >= p->limit.records);
 }
 
 bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
@@ -222,7 +222,7 @@ static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 	if (p->filling->records == 0) {
 		pipeline_too_large(&why);
 		(void)poison_add(&p->poison, seq, POISON_WHOLE_RECORD, false, &why);
-		p->hunt.on = false;
+		pipeline_enter_search(p, SEARCH_NONE);
 	} else {
 		pipeline_trouble_full(p);
 	}
@@ -259,7 +259,8 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 		}
 		CHECK(r.seq > p->stored_seq && (b->records == 0 || r.seq > b->last_seq));
 		batch_begin_record(b, r.seq, &r.link);
-		b->trial = p->hunt.on && p->hunt.trial && p->hunt.seq == b->first_seq;
+		b->trial = (p->search == SEARCH_BARE || p->search == SEARCH_HALVING) &&
+			   p->hunt.seq == b->first_seq;
 		if (fill_record(p, &r) != FILL_TAKEN) {
 			if (!fill_full(p, r.seq, err))
 				return false;

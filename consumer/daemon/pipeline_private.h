@@ -4,6 +4,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/state.h"
 #include "copy/writer.h"
 #include "daemon/pipeline.h"
 #include "daemon/poison.h"
@@ -75,25 +76,46 @@ enum pipeline_supply {
 /* How long the server may be silent about one record that takes too long at last. */
 #define PIPELINE_PATIENCE_MAX_US (3600 * US_PER_SECOND)
 
+/*
+ * After a record is refused: is it the record (pipeline_probe.c), and if so, which of its messages
+ * (the hunt, pipeline_trouble.c)? What is tried is rolled back.
+ *
+ *	State      The next batch                         Then
+ *	NONE       is stored                              OTHERS: others may be refused like it
+ *	                                                  BARE: it is the record
+ *	OTHERS     tries a record after it                BARE: it is the record
+ *	                                                  ALL_TRIED: the log has no more
+ *	ALL_TRIED  there is none                          BARE: it is the record
+ *	BARE       tries it without its messages          HALVING, FOUND: accepted
+ *	HALVING    tries some of its first messages       FOUND: one is at fault
+ *	FOUND      is stored without that one             HALVING: another one is at fault, too
+ *	all                                               the same: not known yet
+ *	                                                  NONE: stored, or nobody can say
+ */
+enum pipeline_search {
+	SEARCH_NONE,
+	SEARCH_OTHERS,
+	SEARCH_ALL_TRIED,
+	SEARCH_BARE,
+	SEARCH_HALVING,
+	SEARCH_FOUND,
+};
+
 /* How many records a batch may have after trouble, beside what the settings say. */
 struct pipeline_limit {
-	bool on;
-	size_t records; /* 1 at least */
+	size_t records; /* 0 = as many as the settings say */
 	bool slow;      /* it was time: then it grows slowly */
 	int64_t slow_us;
 };
 
 /* The search for the message of a record that is refused (pipeline_trouble.c). */
 struct pipeline_hunt {
-	bool on;
 	uint64_t seq;     /* the record */
-	bool begun;       /* it is accepted without any of its messages */
 	uint32_t good;    /* its first messages that are accepted, without those found */
 	uint32_t bad;     /* its first messages of which one is refused */
 	bool bad_is_dead; /* the last of them is a dead letter already */
-	bool trial;       /* the next batch takes the first `take` messages, and is rolled back */
-	uint32_t take;
-	int tries; /* of this step, where the server may be at fault */
+	uint32_t take;    /* a trial takes so many of its first messages */
+	int tries;        /* of this step, where the server may be at fault */
 	struct error why;
 };
 
@@ -122,14 +144,11 @@ struct pipeline_witness {
 
 /* Whether a record is refused alone (pipeline_probe.c). */
 struct pipeline_probe {
-	bool on;           /* the next batch is a record after it, likely to say something */
 	int tries;         /* of the record alone, since a batch was stored */
 	uint64_t seq;      /* the record */
 	uint64_t from;     /* none up to this one says anything */
 	uint64_t at;       /* looked at up to here */
-	bool whole;        /* this search began at `from` ... */
-	bool useful;       /* ... and found one */
-	bool ended;        /* at the end of the log */
+	bool barren;       /* this search began at `from`, and found none yet */
 	int refused_count; /* in a row */
 	int beyond;        /* looked at since the tables are known, for the partitions' sake */
 	int rounds;        /* in which it was refused and others were accepted */
@@ -174,6 +193,7 @@ struct pipeline {
 	uint64_t stored_seq;
 
 	/* After trouble (pipeline_trouble.c). */
+	enum pipeline_search search; /* changed by pipeline_enter_search() alone */
 	struct pipeline_limit limit;
 	struct pipeline_hunt hunt;
 	struct pipeline_probe probe;
@@ -206,6 +226,80 @@ static inline bool pipeline_positioned(const struct pipeline *p)
 {
 	return p->state == PIPELINE_READY || p->state == PIPELINE_STORING ||
 	       p->state == PIPELINE_LAST;
+}
+
+static inline unsigned pipeline_next(enum pipeline_state state)
+{
+	unsigned ends = STATE(PIPELINE_ENDED);
+
+	switch (state) {
+	case PIPELINE_NEW:
+	case PIPELINE_LOST:
+		return ends | STATE(PIPELINE_CONNECTING);
+	case PIPELINE_CONNECTING:
+	case PIPELINE_PAUSED:
+		return ends | STATE(PIPELINE_READY) | STATE(PIPELINE_LOST);
+	case PIPELINE_READY:
+		return ends | STATE(PIPELINE_STORING) | STATE(PIPELINE_PAUSED) |
+		       STATE(PIPELINE_UNSURE) | STATE(PIPELINE_LOST);
+	case PIPELINE_STORING:
+		return ends | STATE(PIPELINE_READY) | STATE(PIPELINE_PAUSED) |
+		       STATE(PIPELINE_UNSURE) | STATE(PIPELINE_LOST) | STATE(PIPELINE_LAST);
+	case PIPELINE_UNSURE:
+		return ends | STATE(PIPELINE_CONNECTING) | STATE(PIPELINE_LOST);
+	case PIPELINE_LAST:
+		return ends;
+	case PIPELINE_ENDED:
+		break;
+	}
+	return 0;
+}
+
+static inline void pipeline_enter(struct pipeline *p, enum pipeline_state state)
+{
+	CHECK((pipeline_next(p->state) & STATE(state)) != 0);
+	p->state = state;
+	/* The writer has a batch in these two; it may keep the last one when we end. */
+	CHECK((p->storing != NULL) == (state == PIPELINE_STORING || state == PIPELINE_LAST) ||
+		state == PIPELINE_ENDED);
+}
+
+static inline unsigned pipeline_search_next(enum pipeline_search search)
+{
+	unsigned over = STATE(search) | STATE(SEARCH_NONE);
+
+	switch (search) {
+	case SEARCH_NONE:
+		return over | STATE(SEARCH_OTHERS) | STATE(SEARCH_BARE);
+	case SEARCH_OTHERS:
+		return over | STATE(SEARCH_ALL_TRIED) | STATE(SEARCH_BARE);
+	case SEARCH_ALL_TRIED:
+		return over | STATE(SEARCH_BARE);
+	case SEARCH_BARE:
+		return over | STATE(SEARCH_HALVING) | STATE(SEARCH_FOUND);
+	case SEARCH_HALVING:
+		return over | STATE(SEARCH_FOUND);
+	case SEARCH_FOUND:
+		return over | STATE(SEARCH_HALVING);
+	}
+	return 0;
+}
+
+static inline void pipeline_enter_search(struct pipeline *p, enum pipeline_search search)
+{
+	CHECK((pipeline_search_next(p->search) & STATE(search)) != 0);
+	p->search = search;
+}
+
+/* Other records are tried. */
+static inline bool pipeline_is_probing(const struct pipeline *p)
+{
+	return p->search == SEARCH_OTHERS || p->search == SEARCH_ALL_TRIED;
+}
+
+static inline bool pipeline_is_hunting(const struct pipeline *p)
+{
+	return p->search != SEARCH_NONE && !pipeline_is_probing(p);
 }
 
 /* pipeline_fill.c: take up to so many records into the batch that is filled, within its limits:

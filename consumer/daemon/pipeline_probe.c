@@ -148,13 +148,12 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 	}
 	probe->bytes = b->payload_bytes;
 	writer_set_timeout(p->writer, p->config->storage_postgres_timeout); /* of others */
-	probe->on = true;
+	pipeline_enter_search(p, SEARCH_OTHERS);
 	if (probe->at < probe->from)
 		probe->at = probe->from;
 	probe->refused_count = 0;
 	probe->beyond = 0;
-	probe->ended = probe->useful = false;
-	probe->whole = probe->at == probe->from;
+	probe->barren = probe->at == probe->from;
 	targets_of(b, false, &probe->targets);
 	if (probe->targets.count == 0 && pg_error_may_be_the_server(why))
 		targets_of(b, true, &probe->targets); /* a dead letter: it may lose its payload */
@@ -182,7 +181,7 @@ static void probe_note_refused(struct pipeline *p, const struct batch *b)
 
 void pipeline_probe_stored(struct pipeline *p, const struct batch *b)
 {
-	p->probe = (struct pipeline_probe){.on = false};
+	p->probe = (struct pipeline_probe){.seq = 0};
 	if (b->last_seq > p->witness.upto)
 		p->witness = (struct pipeline_witness){.upto = 0};
 	if (p->witness.upto == 0)
@@ -201,7 +200,7 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 {
 	int patient = pg_error_may_be_a_row(err) ? PROBE_FAILURES : PROBE_PATIENT;
 
-	if (p->hunt.on && p->hunt.seq == b->first_seq && b->records == 1)
+	if (pipeline_is_hunting(p) && p->hunt.seq == b->first_seq && b->records == 1)
 		return probe_hunt(p, b, err);
 	probe_note_refused(p, b);
 	if (p->failures++ < patient)
@@ -252,9 +251,9 @@ static bool probe_wants(struct pipeline *p)
 	targets_of(p->filling, true, &p->probe_others);
 	if (!probe_is_useful(probe, &p->probe_others, p->filling->payload_bytes))
 		return false;
-	if (!probe->useful && probe->whole)
+	if (probe->barren)
 		probe->from = p->filling->first_seq - 1;
-	probe->useful = true;
+	probe->barren = false;
 	return true;
 }
 
@@ -316,7 +315,7 @@ bool pipeline_probe_is_over(const struct pipeline *p)
 {
 	const struct pipeline_probe *probe = &p->probe;
 
-	return probe->ended || probe->refused_count >= PROBE_TRIALS_MAX ||
+	return p->search == SEARCH_ALL_TRIED || probe->refused_count >= PROBE_TRIALS_MAX ||
 	       probe_is_proved(probe, true) ||
 	       (probe->beyond > PROBE_LEAF_RECORDS && probe_is_alone(probe));
 }
@@ -334,7 +333,7 @@ bool pipeline_probe_fill(struct pipeline *p, struct error *err)
 		switch (pipeline_fill_one(p, &seq, err)) {
 		case LOG_NOTHING_YET:
 		case LOG_END:
-			probe->ended = true;
+			pipeline_enter_search(p, SEARCH_ALL_TRIED);
 			return true;
 		case LOG_ERROR:
 			return err->kind == ERROR_FULL;
@@ -390,8 +389,8 @@ static bool probe_was_lonely(struct pipeline *p)
 	struct pipeline_probe *probe = &p->probe;
 	int64_t now = clock_mono_us(), pause_us = now - probe->lonely_mono_us;
 
-	if (!probe->ended || probe_lacks(probe) == NULL || probe_is_refused_alike(probe) ||
-		pg_error_is_room(&probe->why)) {
+	if (p->search != SEARCH_ALL_TRIED || probe_lacks(probe) == NULL ||
+		probe_is_refused_alike(probe) || pg_error_is_room(&probe->why)) {
 		probe->lonely = 0;
 		probe->lonely_us = 0;
 		return false;
@@ -407,12 +406,12 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 {
 	struct pipeline_probe *probe = &p->probe;
 	const char *lacks = probe_lacks(probe);
-	bool more = !probe->ended;
+	bool more = p->search != SEARCH_ALL_TRIED;
 
 	*err = probe->why;
-	if (probe->whole && !probe->useful)
+	if (probe->barren)
 		probe->from = probe->at; /* nothing up to here says anything */
-	else if (probe->ended)
+	else if (!more)
 		probe->at = probe->from;
 	if (lacks != NULL && !probe_is_refused_alike(probe) && !more) {
 		if (pg_error_is_room(&probe->why))
@@ -443,14 +442,18 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 {
 	struct pipeline_probe *probe = &p->probe;
 	bool decided; /* without another to compare with */
+	int64_t wait_us;
 
-	probe->on = false;
 	writer_set_timeout(p->writer, p->patience_us);
 	decided = probe_has_witness(p) || probe_was_lonely(p);
-	if (!decided && !probe_is_alone(probe))
-		return probe_waits(p, err);
+	if (!decided && !probe_is_alone(probe)) {
+		wait_us = probe_waits(p, err);
+		pipeline_enter_search(p, SEARCH_NONE);
+		return wait_us;
+	}
 	probe->at = probe->from;
 	if (!decided && pg_error_may_be_the_server(&probe->why) && ++probe->rounds < PROBE_ROUNDS) {
+		pipeline_enter_search(p, SEARCH_NONE);
 		*err = probe->why;
 		error_hint(err,
 			"the tables take other messages: if record %" PRIu64
@@ -458,11 +461,10 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 			probe->seq);
 		return backoff_next_us(&p->backoff);
 	}
-	p->hunt = (struct pipeline_hunt){.on = true,
-		.seq = probe->seq,
+	pipeline_enter_search(p, SEARCH_BARE);
+	p->hunt = (struct pipeline_hunt){.seq = probe->seq,
 		.bad = probe->bad,
 		.bad_is_dead = probe->bad_is_dead,
-		.why = probe->why,
-		.trial = true};
+		.why = probe->why};
 	return 0;
 }

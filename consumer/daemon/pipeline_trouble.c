@@ -30,9 +30,8 @@ void pipeline_trouble_shrink(struct pipeline *p, size_t records)
 {
 	size_t half = records > 1 ? records / 2 : 1;
 
-	if (!p->limit.on || half < p->limit.records)
+	if (p->limit.records == 0 || half < p->limit.records)
 		p->limit.records = half;
-	p->limit.on = true;
 }
 
 /* us: how long the batch was tried. */
@@ -65,22 +64,21 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 
 	p->failures = p->dead_refusals = 0;
 	p->dead_refusals_said = false;
-	p->hunt.on = false;
+	pipeline_enter_search(p, SEARCH_NONE);
 	poison_forget(&p->poison, b->last_seq);
 	if (p->patience_us != p->config->storage_postgres_timeout) {
 		p->patience_us = p->config->storage_postgres_timeout;
 		writer_set_timeout(p->writer, p->patience_us);
 	}
-	if (!l->on || b->records < l->records || (l->slow && us > l->slow_us / SLOW_MARGIN))
+	if (b->records < l->records || (l->slow && us > l->slow_us / SLOW_MARGIN))
 		return;
 	l->records += l->slow ? l->records / SLOW_GROWTH + 1 : l->records;
 	if (l->records >= (size_t)p->config->batch_messages_max)
-		*l = (struct pipeline_limit){.on = false};
+		*l = (struct pipeline_limit){.records = 0};
 }
 
 void pipeline_trouble_full(struct pipeline *p)
 {
-	p->limit.on = true;
 	p->limit.records = p->filling->records;
 }
 
@@ -158,22 +156,19 @@ static bool trouble_poison(struct pipeline *p, const struct batch *b, uint64_t s
 	return b->records > 1;
 }
 
-/* The next step of a hunt, when it is known up to where messages are accepted and that the first
- * `bad` are not. */
+/* The next step of a hunt, when it is known up to where messages are accepted (`good`) and that the
+ * first `bad` are not. */
 static bool trouble_hunt_on(struct pipeline *p, const struct batch *b)
 {
 	struct pipeline_hunt *h = &p->hunt;
 	uint32_t found = h->good;
 
-	h->trial = !h->begun || h->bad - h->good > 1;
-	if (!h->begun) {
-		h->take = 0;
-		return true;
-	}
-	if (h->trial) {
+	if (h->bad - h->good > 1) {
+		pipeline_enter_search(p, SEARCH_HALVING);
 		h->take = h->good + (h->bad - h->good) / 2;
 		return true;
 	}
+	pipeline_enter_search(p, SEARCH_FOUND);
 	h->good = h->bad; /* without the one that was found */
 	return trouble_poison(p, b, h->seq, found, h->bad_is_dead, &h->why);
 }
@@ -185,11 +180,13 @@ static bool trouble_hunt(struct pipeline *p, const struct batch *b, const struct
 	const struct batch_message *last =
 		b->messages_count > 0 ? &b->messages[b->messages_count - 1] : NULL;
 
-	if (!h->on)
-		*h = (struct pipeline_hunt){.on = true, .seq = b->first_seq};
+	if (!pipeline_is_hunting(p)) {
+		*h = (struct pipeline_hunt){.seq = b->first_seq};
+		pipeline_enter_search(p, SEARCH_BARE);
+	}
 	if (last == NULL) {
 		/* No message is at fault: something refuses whatever is stored. */
-		h->on = false;
+		pipeline_enter_search(p, SEARCH_NONE);
 		return false;
 	}
 	h->why = *why;
@@ -197,7 +194,7 @@ static bool trouble_hunt(struct pipeline *p, const struct batch *b, const struct
 	h->bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED;
 	if (h->good >= h->bad)
 		h->good = 0; /* all were looked at: what is refused now are dead letters */
-	return trouble_hunt_on(p, b);
+	return p->search == SEARCH_BARE || trouble_hunt_on(p, b);
 }
 
 /*
@@ -224,11 +221,9 @@ void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b)
 	struct pipeline_hunt *h = &p->hunt;
 
 	p->failures = 0;
-	if (!h->on)
+	if (!pipeline_is_hunting(p))
 		return;
-	if (h->begun)
-		h->good = h->take;
-	h->begun = true;
+	h->good = h->take;
 	(void)trouble_hunt_on(p, b);
 }
 
