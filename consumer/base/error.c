@@ -21,6 +21,11 @@ static const struct {
 static void error_fill(struct error *err, enum error_kind kind, enum error_reason code,
 	const char *format, va_list args) __attribute__((format(printf, 4, 0)));
 
+const char *error_reason_name(enum error_reason code)
+{
+	return reasons[code].name;
+}
+
 static bool error_ends_by_a_person(enum error_kind kind)
 {
 	switch (kind) {

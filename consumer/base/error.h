@@ -46,6 +46,8 @@ enum error_reason {
 	REASON_COUNT
 };
 
+const char *error_reason_name(enum error_reason code);
+
 /* What a reason is about. */
 enum error_about {
 	ABOUT_NOTHING,  /* or about messages, files, the machine */

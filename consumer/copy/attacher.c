@@ -21,7 +21,7 @@ struct attacher {
 	struct partition current;
 	char name[PARTITION_NAME_BYTES]; /* of its table */
 	char sql[ATTACHER_SQL_BYTES];
-	char state[16]; /* that the last step ended in */
+	enum attacher_state state; /* that the last step ended in */
 	uint64_t duplicates;
 	bool opening;
 	bool running;
@@ -30,20 +30,31 @@ struct attacher {
 
 static void attacher_next(struct attacher *a);
 
+static const struct {
+	const char *name;
+	enum attacher_state state;
+} attacher_states[] = {{"indexed", ATTACHER_STEPPED}, {"moving", ATTACHER_STEPPED},
+	{"stepping", ATTACHER_STEPPING}, {"busy", ATTACHER_BUSY}, {"attached", ATTACHER_ATTACHED},
+	{"moved", ATTACHER_MOVED}, {"gone", ATTACHER_GONE}};
+
+enum { ATTACHER_STATES = sizeof(attacher_states) / sizeof(attacher_states[0]) };
+
 enum attacher_state attacher_state(const char *text)
 {
-	static const struct {
-		const char *text;
-		enum attacher_state state;
-	} states[] = {{"indexed", ATTACHER_STEPPED}, {"moving", ATTACHER_STEPPED},
-		{"stepping", ATTACHER_STEPPING}, {"busy", ATTACHER_BUSY},
-		{"attached", ATTACHER_ATTACHED}, {"moved", ATTACHER_MOVED}};
-
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		if (strcmp(text, states[i].text) == 0)
-			return states[i].state;
+	for (size_t i = 0; i < ATTACHER_STATES; i++) {
+		if (strcmp(text, attacher_states[i].name) == 0)
+			return attacher_states[i].state;
 	}
 	return ATTACHER_GONE;
+}
+
+const char *attacher_state_name(enum attacher_state state)
+{
+	size_t i = 0;
+
+	while (attacher_states[i].state != state)
+		i++;
+	return attacher_states[i].name;
 }
 
 static bool attacher_on_result(void *context, const PGresult *result, int number, struct error *err)
@@ -54,7 +65,7 @@ static bool attacher_on_result(void *context, const PGresult *result, int number
 	if (PQntuples(result) != 1 || PQnfields(result) != 2)
 		return error_set(err, ERROR_TRANSIENT, REASON_unexpected,
 			"finish_loading returned nothing");
-	snprintf(a->state, sizeof(a->state), "%s", PQgetvalue(result, 0, 0));
+	a->state = attacher_state(PQgetvalue(result, 0, 0));
 	a->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	return true;
@@ -70,22 +81,21 @@ static void attacher_left(const struct attacher *a, const struct error *err)
 static void attacher_on_done(void *context, const struct error *err)
 {
 	struct attacher *a = context;
-	enum attacher_state state = attacher_state(a->state);
 
 	a->running = false;
 	if (err != NULL) {
 		attacher_left(a, err);
-	} else if (state != ATTACHER_STEPPED) {
-		bool over = state == ATTACHER_ATTACHED || state == ATTACHER_MOVED;
+	} else if (a->state != ATTACHER_STEPPED) {
+		bool over = a->state == ATTACHER_ATTACHED || a->state == ATTACHER_MOVED;
 
 		a->loads->tables += over;
 		log_info(over ? "loaded" : "loaded_rows_wait", "",
-			"table=%s state=%s duplicates=%" PRIu64, LOG_VALUE(a->name), a->state,
-			a->duplicates);
+			"table=%s state=%s duplicates=%" PRIu64, LOG_VALUE(a->name),
+			attacher_state_name(a->state), a->duplicates);
 	}
-	if (err != NULL || state != ATTACHER_STEPPED) {
+	if (err != NULL || a->state != ATTACHER_STEPPED) {
 		partitions_end_attaching(a->partitions, a->current,
-			err == NULL && state == ATTACHER_ATTACHED);
+			err == NULL && a->state == ATTACHER_ATTACHED);
 		a->duplicates = 0;
 	}
 	attacher_next(a);

@@ -61,5 +61,6 @@ enum attacher_state {
 	ATTACHER_GONE,     /* there is no such table any more, or what is said is not known */
 };
 enum attacher_state attacher_state(const char *text);
+const char *attacher_state_name(enum attacher_state state);
 
 #endif

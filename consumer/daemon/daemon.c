@@ -27,83 +27,104 @@ enum { PAGE_ARENA_BYTES = 256 * 1024 };
 
 /* ---- how it is ---- */
 
-/* Why batches are not taken: NULL if they are. */
-static const char *daemon_pipeline_trouble(struct daemon *d)
+static bool daemon_is_started(const struct daemon *d)
 {
-	bool refused;
-	const char *why = pipeline_waits_for(d->pipeline, &refused);
-
-	if (pipeline_is_ready(d->pipeline))
-		return NULL;
-	if (why == NULL)
-		return "no database\n";
-	snprintf(d->not_ready, sizeof(d->not_ready), "%s: %s\n",
-		refused ? "the database refuses a batch" : "no database", why);
-	return d->not_ready;
+	return d->phase != DAEMON_STARTING && d->phase != DAEMON_NO_ROOM;
 }
 
-/* Why we are not ready; NULL = we are. */
-static const char *daemon_trouble(struct daemon *d)
+static enum daemon_trouble daemon_trouble(struct daemon *d)
 {
 	struct spool_stats stats;
-	const char *trouble;
+	enum daemon_trouble broker;
+	enum error_reason why;
 
-	if (d->mqtt == NULL)
-		return d->disk_full ? "no room on the disk of the log\n" : "starting\n";
+	if (!daemon_is_started(d))
+		return d->phase == DAEMON_NO_ROOM ? DAEMON_HAS_NO_ROOM : DAEMON_IS_STARTING;
 	spool_stats(d->spool, &stats);
 	if (stats.segments == 0 && stats.full)
-		return "no room on the disk of the log\n";
-	trouble = daemon_broker_trouble(d);
-	return trouble != NULL ? trouble : daemon_pipeline_trouble(d);
+		return DAEMON_HAS_NO_ROOM;
+	broker = daemon_broker_trouble(d);
+	if (broker != DAEMON_NO_TROUBLE || pipeline_is_ready(d->pipeline))
+		return broker;
+	return pipeline_trouble(d->pipeline, &why) == PIPELINE_BATCH_REFUSED
+		       ? DAEMON_BATCH_IS_REFUSED
+		       : DAEMON_HAS_NO_DATABASE;
+}
+
+/* Valid until the next call. */
+static const char *daemon_describe_trouble(struct daemon *d, enum daemon_trouble trouble,
+	const char *end)
+{
+	static const char *const texts[] = {
+		[DAEMON_NO_TROUBLE] = "ready",
+		[DAEMON_IS_STARTING] = "starting",
+		[DAEMON_HAS_NO_ROOM] = "no room on the disk of the log",
+		[DAEMON_IS_NOT_SUBSCRIBED] = "the broker has not answered our subscription yet",
+		[DAEMON_HAS_NO_BROKER] = "no broker",
+		[DAEMON_HAS_NO_DATABASE] = "no database",
+		[DAEMON_BATCH_IS_REFUSED] = "the database refuses a batch",
+	};
+	bool database = trouble == DAEMON_HAS_NO_DATABASE || trouble == DAEMON_BATCH_IS_REFUSED;
+	enum error_reason why;
+
+	if (database && pipeline_trouble(d->pipeline, &why) != PIPELINE_NO_TROUBLE)
+		snprintf(d->not_ready, sizeof(d->not_ready), "%s: %s%s", texts[trouble],
+			error_reason_name(why), end);
+	else
+		snprintf(d->not_ready, sizeof(d->not_ready), "%s%s", texts[trouble], end);
+	return d->not_ready;
 }
 
 /* Broker and database have answered, well or badly: now it works, or waits and says what for. */
 static bool daemon_is_up(struct daemon *d)
 {
 	struct mqtt_status status;
-	bool refused;
+	enum error_reason why;
 
-	if (d->mqtt == NULL)
-		return d->disk_full;
+	if (!daemon_is_started(d))
+		return d->phase == DAEMON_NO_ROOM;
 	if (clock_mono_us() - d->began_us > ANSWERS_US)
 		return true;
 	mqtt_status(d->mqtt, &status);
 	return (status.state == MQTT_UP || (status.failed && status.failure.kind != ERROR_FATAL)) &&
 	       (pipeline_is_ready(d->pipeline) ||
-		       pipeline_waits_for(d->pipeline, &refused) != NULL);
+		       pipeline_trouble(d->pipeline, &why) != PIPELINE_NO_TROUBLE);
 }
 
-static void daemon_describe(struct daemon *d, char out[static SERVICE_STATUS_BYTES])
+static void daemon_describe(struct daemon *d, enum daemon_trouble trouble,
+	char out[static SERVICE_STATUS_BYTES])
 {
-	const char *trouble = daemon_trouble(d);
 	struct mqtt_status status = {.failed = false};
 
-	if (trouble == NULL) {
+	if (trouble == DAEMON_NO_TROUBLE) {
 		snprintf(out, SERVICE_STATUS_BYTES,
-			"receiving and storing: messages so far %" PRIu64
-			", records waiting in the log %" PRIu64 "%s",
+			"messages so far %" PRIu64 ", records waiting in the log %" PRIu64 "%s",
 			d->metrics->messages_stored + d->metrics->messages_duplicate +
 				d->metrics->messages_dead_lettered + d->metrics->messages_skipped,
 			spool_count_newer(d->spool, pipeline_stored_seq(d->pipeline)),
 			d->not_reloaded ? "; the settings could not be read again" : "");
 		return;
 	}
-	if (d->mqtt != NULL)
+	if (daemon_is_started(d))
 		mqtt_status(d->mqtt, &status);
-	snprintf(out, SERVICE_STATUS_BYTES, "waiting: %.*s%s%s", (int)strcspn(trouble, "\n"),
-		trouble, status.failed && status.state != MQTT_UP ? ": " : "",
+	snprintf(out, SERVICE_STATUS_BYTES, "%s%s%s", daemon_describe_trouble(d, trouble, ""),
+		status.failed && status.state != MQTT_UP ? ": " : "",
 		status.failed && status.state != MQTT_UP ? status.failure.message : "");
 }
 
 /* To the service manager. */
 static void daemon_tell(struct daemon *d)
 {
-	char status[SERVICE_STATUS_BYTES];
+	enum daemon_trouble trouble;
+	char line[SERVICE_STATUS_BYTES];
 
-	if (!service_is_watched(&d->service) || d->phase != DAEMON_RUNNING)
+	if (!service_is_watched(&d->service) ||
+		(d->phase != DAEMON_RUNNING && d->phase != DAEMON_NO_ROOM))
 		return;
-	daemon_describe(d, status);
-	service_status(&d->service, status);
+	trouble = daemon_trouble(d);
+	daemon_describe(d, trouble, line);
+	service_status(&d->service,
+		trouble == DAEMON_NO_TROUBLE ? SERVICE_WORKING : SERVICE_WAITING, line);
 	if (daemon_is_up(d))
 		service_ready(&d->service);
 }
@@ -204,7 +225,7 @@ static bool daemon_migrate(void *context, struct error *err)
 	if (!d->options->migrate)
 		return false;
 	log_info("migrating", "the schema is behind", "schema=%s", LOG_VALUE(options.schema));
-	service_is_busy(&d->service, MIGRATION_US, "migrating: the schema is behind");
+	service_is_busy(&d->service, MIGRATION_US, SERVICE_MIGRATING, "the schema is behind");
 	conn = pg_connect(&d->options->pg, err);
 	ok = conn != NULL && migrate_up_all(conn, &options, err);
 	PQfinish(conn);
@@ -216,19 +237,19 @@ static bool daemon_migrate(void *context, struct error *err)
 
 static void daemon_measure(struct daemon *d)
 {
-	metrics_set(&d->metrics->spool_disk_full, d->disk_full);
+	metrics_set(&d->metrics->spool_disk_full, d->phase == DAEMON_NO_ROOM);
 	metrics_measure_process(d->metrics);
-	if (d->mqtt == NULL)
+	if (!daemon_is_started(d))
 		return;
 	metrics_set(&d->metrics->stations_heard, heard_count(&d->heard, clock_mono_us()));
 	pipeline_measure(d->pipeline, d->spool);
-	metrics_set(&d->metrics->broker_up, daemon_broker_trouble(d) == NULL);
+	metrics_set(&d->metrics->broker_up, daemon_broker_trouble(d) == DAEMON_NO_TROUBLE);
 }
 
 static bool daemon_page(void *context, const char *path, struct http_answer *out)
 {
 	struct daemon *d = context;
-	const char *trouble;
+	enum daemon_trouble trouble;
 
 	if (strcmp(path, "/healthz") == 0) {
 		out->body = slice_from_cstr("ok\n"); /* the loop runs */
@@ -236,8 +257,8 @@ static bool daemon_page(void *context, const char *path, struct http_answer *out
 	}
 	if (strcmp(path, "/readyz") == 0) {
 		trouble = daemon_trouble(d);
-		out->status = trouble != NULL ? 503 : out->status;
-		out->body = slice_from_cstr(trouble != NULL ? trouble : "ready\n");
+		out->status = trouble != DAEMON_NO_TROUBLE ? 503 : out->status;
+		out->body = slice_from_cstr(daemon_describe_trouble(d, trouble, "\n"));
 		return true;
 	}
 	if (strcmp(path, "/metrics") != 0)
@@ -260,8 +281,8 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	(void)loop;
 	(void)events;
 	daemon_tell(d);
-	if (d->mqtt == NULL)
-		return; /* the start waits for the disk */
+	if (!daemon_is_started(d))
+		return;
 	if (seen > d->qos0_seen &&
 		(d->qos0_warned_us == 0 || now - d->qos0_warned_us > QOS0_WARNING_US)) {
 		d->qos0_warned_us = now;
@@ -376,7 +397,8 @@ static bool daemon_prepare(struct daemon *d, struct error *err)
 
 static void daemon_note_full(struct daemon *d, struct error *why)
 {
-	d->disk_full = true;
+	if (d->phase != DAEMON_NO_ROOM)
+		daemon_enter(d, DAEMON_NO_ROOM);
 	if (!log_repeat_due(&d->disk_trouble, &(uint64_t){0}))
 		return;
 	error_hint(why,
@@ -395,21 +417,22 @@ static bool daemon_wait_for_log(struct daemon *d, struct error *err)
 	int64_t tried_us = clock_mono_us();
 	bool opened;
 
-	service_is_busy(&d->service, RECOVERY_US, "starting: the log is opened");
+	service_is_busy(&d->service, RECOVERY_US, SERVICE_STARTING, "the log is opened");
 	opened = daemon_open_spool(d, err);
 	service_goes_on(&d->service);
 	while (!opened) {
 		if (!fs_is_full(err))
 			return false;
 		daemon_note_full(d, err);
-		while (d->phase == DAEMON_RUNNING && clock_mono_us() - tried_us < DISK_LOOK_US)
+		while (d->phase == DAEMON_NO_ROOM && clock_mono_us() - tried_us < DISK_LOOK_US)
 			ev_run(d->loop, EVRUN_ONCE);
-		if (d->phase != DAEMON_RUNNING)
+		if (d->phase == DAEMON_STOPPED)
 			return true;
 		tried_us = clock_mono_us();
 		opened = daemon_open_spool(d, err);
 	}
-	d->disk_full = false;
+	if (d->phase == DAEMON_NO_ROOM)
+		daemon_enter(d, DAEMON_STARTING);
 	if (log_repeat_over(&d->disk_trouble))
 		log_info("spool_has_room", "there is room on the disk again", "dir=%s",
 			LOG_VALUE(d->config->spool_dir));
@@ -427,7 +450,7 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		    &options.schema_version, err) ||
 		!daemon_wait_for_log(d, err))
 		return false;
-	if (d->phase != DAEMON_RUNNING)
+	if (d->phase == DAEMON_STOPPED)
 		return true;
 	if (c->retention_drop)
 		options_retention(c, retention_us);
@@ -439,6 +462,7 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		return false;
 	pipeline_start(d->pipeline);
 	mqtt_connect(d->mqtt);
+	daemon_enter(d, DAEMON_RUNNING);
 	return true;
 }
 
@@ -491,7 +515,7 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 	failed = !daemon_prepare(d, err) || !daemon_start(d, err);
 	if (failed)
 		service_stopping(&d->service, US_PER_SECOND, err->message);
-	if (!failed && d->mqtt != NULL) {
+	if (!failed && d->phase == DAEMON_RUNNING) {
 		log_info("started", "", "version=%s", OCPP_PERSISTER_VERSION);
 		ev_run(d->loop, 0);
 	}

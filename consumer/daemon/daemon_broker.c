@@ -174,14 +174,12 @@ void daemon_broker_tick(struct daemon *d)
 			(clock_mono_us() - status.connecting_us) / US_PER_SECOND);
 }
 
-const char *daemon_broker_trouble(struct daemon *d)
+enum daemon_trouble daemon_broker_trouble(struct daemon *d)
 {
 	struct mqtt_status status;
 
 	mqtt_status(d->mqtt, &status);
 	if (status.state == MQTT_UP)
-		return NULL;
-	return status.state == MQTT_SUBSCRIBING
-		       ? "the broker has not answered our subscription yet\n"
-		       : "no broker\n";
+		return DAEMON_NO_TROUBLE;
+	return status.state == MQTT_SUBSCRIBING ? DAEMON_IS_NOT_SUBSCRIBED : DAEMON_HAS_NO_BROKER;
 }

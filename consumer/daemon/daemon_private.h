@@ -3,6 +3,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/state.h"
 #include "copy/dropper.h"
 #include "daemon/daemon.h"
 #include "daemon/filters.h"
@@ -20,9 +21,36 @@
 /* Shared by daemon*.c only. All on the loop. */
 
 /*
- *	RUNNING -> STOPPING_BROKER -> STOPPING_PIPELINE -> over
+ *	Phase              Until                                 Then
+ *	STARTING           broker and database are connected to  RUNNING
+ *	                   the disk has no room for a log        NO_ROOM
+ *	NO_ROOM            it has                                STARTING
+ *	                   daemon_stop()                         STOPPED
+ *	RUNNING            daemon_stop()                         STOPPING_BROKER
+ *	STOPPING_BROKER    the connection ended, or its time     STOPPING_PIPELINE
+ *	STOPPING_PIPELINE  the batch under way is over, or its time: the loop ends
+ *
+ * From RUNNING on there are a log, a pipeline and a client of the broker.
  */
-enum daemon_phase { DAEMON_RUNNING, DAEMON_STOPPING_BROKER, DAEMON_STOPPING_PIPELINE };
+enum daemon_phase {
+	DAEMON_STARTING,
+	DAEMON_NO_ROOM,
+	DAEMON_RUNNING,
+	DAEMON_STOPPING_BROKER,
+	DAEMON_STOPPING_PIPELINE,
+	DAEMON_STOPPED, /* before there was a log */
+};
+
+/* Why we are not ready. */
+enum daemon_trouble {
+	DAEMON_NO_TROUBLE,
+	DAEMON_IS_STARTING,
+	DAEMON_HAS_NO_ROOM,
+	DAEMON_IS_NOT_SUBSCRIBED,
+	DAEMON_HAS_NO_BROKER,
+	DAEMON_HAS_NO_DATABASE,
+	DAEMON_BATCH_IS_REFUSED,
+};
 
 /*
  * run --drain:
@@ -56,9 +84,8 @@ struct daemon {
 	struct filters filters;
 	char client_id[128];
 	struct arena pages;
-	bool disk_full; /* the start waits for room */
 	struct log_repeat disk_trouble;
-	char not_ready[96]; /* what /readyz says */
+	char not_ready[96]; /* of daemon_describe_trouble() */
 
 	struct service service;
 	int64_t began_us;
@@ -69,8 +96,8 @@ struct daemon {
 	ev_timer broker_timer; /* connect again */
 	ev_timer stop_timer;   /* do not wait any longer */
 	ev_timer tick;
-	enum daemon_phase phase;
-	bool subscribed;   /* as logged last */
+	enum daemon_phase phase; /* changed by daemon_enter() alone */
+	bool subscribed;         /* as logged last */
 	bool handing_over; /* as logged last: messages come before the subscription's answer */
 	struct log_repeat subscribing;
 	int64_t subscribed_us;
@@ -81,6 +108,30 @@ struct daemon {
 	bool failed;
 	struct error failure;
 };
+
+static inline unsigned daemon_next(enum daemon_phase phase)
+{
+	switch (phase) {
+	case DAEMON_STARTING:
+		return STATE(DAEMON_NO_ROOM) | STATE(DAEMON_RUNNING);
+	case DAEMON_NO_ROOM:
+		return STATE(DAEMON_STARTING) | STATE(DAEMON_STOPPED);
+	case DAEMON_RUNNING:
+		return STATE(DAEMON_STOPPING_BROKER);
+	case DAEMON_STOPPING_BROKER:
+		return STATE(DAEMON_STOPPING_PIPELINE);
+	case DAEMON_STOPPING_PIPELINE:
+	case DAEMON_STOPPED:
+		break;
+	}
+	return 0;
+}
+
+static inline void daemon_enter(struct daemon *d, enum daemon_phase phase)
+{
+	CHECK((daemon_next(d->phase) & STATE(phase)) != 0);
+	d->phase = phase;
+}
 
 /* ---- daemon_stop.c: first the broker, then the pipeline ---- */
 
@@ -101,8 +152,8 @@ void daemon_look_at_broker(struct daemon *d);
 /* Now and then: says what is waited for. */
 void daemon_broker_tick(struct daemon *d);
 
-/* Why messages do not come, for /readyz; NULL = they do. */
-const char *daemon_broker_trouble(struct daemon *d);
+/* Why messages do not come. */
+enum daemon_trouble daemon_broker_trouble(struct daemon *d);
 
 /* ---- daemon_drain.c: run --drain ---- */
 

@@ -27,13 +27,13 @@ void daemon_stop(struct daemon *d)
 {
 	struct mqtt_status status;
 
-	if (d->phase != DAEMON_RUNNING)
+	if (d->phase != DAEMON_RUNNING && d->phase != DAEMON_NO_ROOM)
 		return;
-	d->phase = DAEMON_STOPPING_BROKER;
+	daemon_enter(d, d->phase == DAEMON_RUNNING ? DAEMON_STOPPING_BROKER : DAEMON_STOPPED);
 	service_stopping(&d->service,
 		(int64_t)((STOP_BROKER_S + STOP_PIPELINE_S + STOP_CLOSE_S) * (double)US_PER_SECOND),
 		d->failed ? d->failure.message : "committing the current batch");
-	if (d->mqtt == NULL) /* the start waits for the disk, and sees it */
+	if (d->phase == DAEMON_STOPPED)
 		return;
 	ev_timer_stop(d->loop, &d->broker_timer);
 	daemon_wait_at_most(d, STOP_BROKER_S);
@@ -50,7 +50,7 @@ void daemon_stop_pipeline(struct daemon *d)
 {
 	if (d->phase != DAEMON_STOPPING_BROKER)
 		return;
-	d->phase = DAEMON_STOPPING_PIPELINE;
+	daemon_enter(d, DAEMON_STOPPING_PIPELINE);
 	daemon_wait_at_most(d, STOP_PIPELINE_S);
 	pipeline_stop(d->pipeline);
 }

@@ -195,10 +195,10 @@ bool pipeline_is_ready(const struct pipeline *p)
 	return pipeline_positioned(p);
 }
 
-const char *pipeline_waits_for(const struct pipeline *p, bool *refused_out)
+enum pipeline_trouble pipeline_trouble(const struct pipeline *p, enum error_reason *why_out)
 {
-	*refused_out = p->batch_refused;
-	return p->waits_for;
+	*why_out = p->troubled_why;
+	return p->troubled;
 }
 
 bool pipeline_is_idle(const struct pipeline *p)
@@ -301,12 +301,13 @@ static void pipeline_on_ready(void *context, const struct position *at)
 	pipeline_wake(p);
 }
 
-static void pipeline_log_trouble(struct pipeline *p, const char *event, const struct error *err,
-	int64_t wait_us)
+static void pipeline_log_trouble(struct pipeline *p, enum pipeline_trouble trouble,
+	const char *event, const struct error *err, int64_t wait_us)
 {
 	uint64_t suppressed;
 
-	p->waits_for = err->reason;
+	p->troubled = trouble;
+	p->troubled_why = err->code;
 	if (!log_repeat_due(&p->trouble, &suppressed))
 		return;
 	log_failure(LOG_LEVEL_ERROR, event, err);
@@ -332,6 +333,7 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 	struct error err = *lost;
 	bool dead_letters = p->storing != NULL && p->storing->dead_letters_refused;
 	size_t records = p->storing != NULL ? p->storing->records : 0;
+	enum pipeline_trouble trouble = PIPELINE_NO_DATABASE;
 	int64_t wait_us;
 
 	if (p->state == PIPELINE_ENDED)
@@ -352,9 +354,9 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 		return;
 	}
 	wait_us = err.kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
-	p->batch_refused = records > 0 &&
-			   pipeline_trouble_dead_letters(p, dead_letters, records, wait_us, &err);
-	pipeline_log_trouble(p, "database_lost", &err, wait_us);
+	if (records > 0 && pipeline_trouble_dead_letters(p, dead_letters, records, wait_us, &err))
+		trouble = PIPELINE_BATCH_REFUSED;
+	pipeline_log_trouble(p, trouble, "database_lost", &err, wait_us);
 	pipeline_wait(p, PIPELINE_LOST, wait_us);
 }
 
@@ -388,7 +390,7 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	pipeline_trouble_stored(p, b, clock_mono_us() - p->stored_mono_us);
 	p->storing_us += (clock_mono_us() - p->stored_mono_us - p->storing_us) / PIPELINE_RECENT;
 	backoff_reset(&p->backoff);
-	p->waits_for = NULL;
+	p->troubled = PIPELINE_NO_TROUBLE;
 	if (log_repeat_over(&p->trouble))
 		log_info("storing_again", "the trouble is over", "seq=%" PRIu64, p->stored_seq);
 	p->storing = NULL;
@@ -428,10 +430,9 @@ static void pipeline_go_on_probing(struct pipeline *p)
 	}
 	wait_us = pipeline_probe_end(p, &err);
 	if (wait_us > 0) {
-		p->batch_refused = true;
 		(void)pipeline_trouble_dead_letters(p, p->probe.dead_letters_refused, 1, wait_us,
 			&err);
-		pipeline_log_trouble(p, "batch_failed", &err, wait_us);
+		pipeline_log_trouble(p, PIPELINE_BATCH_REFUSED, "batch_failed", &err, wait_us);
 	}
 	pipeline_again(p, p->filling, wait_us, wait_us > 0);
 }
@@ -540,10 +541,10 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	wait_us = pipeline_settle(p, b, suspect, poison_message, &err);
 	moved = err.kind == ERROR_MOVED;
 	if (wait_us > 0) {
-		p->batch_refused = true;
 		(void)pipeline_trouble_dead_letters(p, b->dead_letters_refused, b->records, wait_us,
 			&err);
-		pipeline_log_trouble(p, moved ? "claim_refused" : "batch_failed", &err, wait_us);
+		pipeline_log_trouble(p, PIPELINE_BATCH_REFUSED,
+			moved ? "claim_refused" : "batch_failed", &err, wait_us);
 	}
 	/* Rights that are missing are named when the progress is read. */
 	moved |= wait_us > 0 && b->records == 1 && err.kind == ERROR_REFUSED;

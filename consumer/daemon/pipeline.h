@@ -74,9 +74,13 @@ void pipeline_stop(struct pipeline *p);
 /* The database takes batches. */
 bool pipeline_is_ready(const struct pipeline *p);
 
-/* If it does not: the reason of the trouble that is retried, NULL before the first; refused: a
- * batch was, by a database that is there. */
-const char *pipeline_waits_for(const struct pipeline *p, bool *refused_out);
+/* If it does not: what is tried again since a batch was stored, and the reason of that trouble. */
+enum pipeline_trouble {
+	PIPELINE_NO_TROUBLE,
+	PIPELINE_NO_DATABASE,
+	PIPELINE_BATCH_REFUSED, /* by a database that is there */
+};
+enum pipeline_trouble pipeline_trouble(const struct pipeline *p, enum error_reason *why_out);
 
 /* The same as pipeline_is_ready(), and all that was taken is stored. */
 bool pipeline_is_idle(const struct pipeline *p);

@@ -213,9 +213,9 @@ struct pipeline {
 	ev_idle slack; /* fills while the connection has nothing for us */
 	struct backoff backoff;
 	struct log_repeat trouble;
-	const char *waits_for; /* reason of the last trouble; NULL = none since one was stored */
-	bool batch_refused;    /* that was about a batch; else the database is away */
-	uint64_t waits_seq;    /* what follows this one waits since then; 0 = not looked at */
+	enum pipeline_trouble troubled; /* since a batch was stored */
+	enum error_reason troubled_why;
+	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
 	int64_t waits_since_us;
 	int64_t partitions_made_us;
 	int64_t pruned_us;

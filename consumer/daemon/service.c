@@ -10,6 +10,14 @@ static const int64_t SERVICE_REPEAT_US = 10 * US_PER_SECOND;
 /* What a start may still take after something slow. */
 static const int64_t SERVICE_START_US = 60 * US_PER_SECOND;
 
+static const char *const service_names[] = {
+	[SERVICE_STARTING] = "starting",
+	[SERVICE_MIGRATING] = "migrating",
+	[SERVICE_WAITING] = "waiting",
+	[SERVICE_WORKING] = "receiving and storing",
+	[SERVICE_STOPPING] = "stopping",
+};
+
 bool service_is_watched(const struct service *s)
 {
 	return s->loop != NULL && s->notify.fd >= 0;
@@ -63,24 +71,20 @@ static const char *service_line(const char *text, char out[static SERVICE_STATUS
 	return out;
 }
 
-static bool service_is_news(const struct service *s, const char *line)
+static bool service_is_news(const struct service *s, enum service_state state, const char *line)
 {
-	size_t state = strcspn(line, ":");
-
-	if (strcmp(line, s->status) == 0)
-		return false;
-	return strcspn(s->status, ":") != state || strncmp(line, s->status, state) != 0 ||
-	       clock_mono_us() - s->status_us >= SERVICE_REPEAT_US;
+	return state != s->state || (strcmp(line, s->status) != 0 &&
+					    clock_mono_us() - s->status_us >= SERVICE_REPEAT_US);
 }
 
-void service_status(struct service *s, const char *status)
+void service_status(struct service *s, enum service_state state, const char *text)
 {
 	char line[SERVICE_STATUS_BYTES];
 
-	if (!service_is_watched(s) || !service_is_news(s, service_line(status, line)))
+	if (!service_is_watched(s) || !service_is_news(s, state, service_line(text, line)) ||
+		!notify_send(&s->notify, "STATUS=%s: %s", service_names[state], line))
 		return;
-	if (!notify_send(&s->notify, "STATUS=%s", line))
-		return;
+	s->state = state;
 	memcpy(s->status, line, sizeof(line));
 	s->status_us = clock_mono_us();
 }
@@ -98,7 +102,7 @@ void service_reloading(struct service *s)
 	/* The time lets Type=notify-reload tell it from an earlier one. */
 	s->ready =
 		!notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_us());
-	s->status[0] = '\0'; /* whatever comes next is news */
+	s->state = SERVICE_NEW;
 }
 
 void service_stopping(struct service *s, int64_t within_us, const char *why)
@@ -107,15 +111,16 @@ void service_stopping(struct service *s, int64_t within_us, const char *why)
 
 	if (service_is_watched(s))
 		(void)notify_send(&s->notify,
-			"STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\nSTATUS=stopping: %s",
-			within_us, service_line(why, line));
+			"STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\nSTATUS=%s: %s", within_us,
+			service_names[SERVICE_STOPPING], service_line(why, line));
 }
 
-void service_is_busy(struct service *s, int64_t at_most_us, const char *with)
+void service_is_busy(struct service *s, int64_t at_most_us, enum service_state state,
+	const char *line)
 {
 	if (!service_is_watched(s))
 		return;
-	service_status(s, with);
+	service_status(s, state, line);
 	(void)notify_send(&s->notify, "EXTEND_TIMEOUT_USEC=%" PRId64, at_most_us);
 	if (s->watchdog_us > 0)
 		(void)notify_send(&s->notify, "WATCHDOG_USEC=%" PRId64, at_most_us);

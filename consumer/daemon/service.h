@@ -16,13 +16,23 @@
  */
 enum { SERVICE_STATUS_BYTES = 512 };
 
+enum service_state {
+	SERVICE_NEW, /* or read its settings again: whatever comes next is news */
+	SERVICE_STARTING,
+	SERVICE_MIGRATING,
+	SERVICE_WAITING,
+	SERVICE_WORKING,
+	SERVICE_STOPPING,
+};
+
 struct service {
 	struct notify notify;
 	struct ev_loop *loop;
 	ev_timer watchdog;
 	int64_t watchdog_us; /* 0 = none */
 	bool ready;          /* it has been notified */
-	char status[SERVICE_STATUS_BYTES];
+	enum service_state state;
+	char status[SERVICE_STATUS_BYTES]; /* what was said of it */
 	int64_t status_us;
 };
 
@@ -33,9 +43,9 @@ void service_close(struct service *s);
 /* Whether there is anybody to be notified. */
 bool service_is_watched(const struct service *s);
 
-/* A line for people, without a newline; what comes before its first colon is the state. While the
- * state stays the same, a changed line is passed on at most every 10 s. */
-void service_status(struct service *s, const char *status);
+/* The state, and a line about it for people. While the state stays the same, a changed line is
+ * passed on at most every 10 s. */
+void service_status(struct service *s, enum service_state state, const char *line);
 
 /* May be called repeatedly: it is sent once, and once more after service_reloading(). */
 void service_ready(struct service *s);
@@ -47,7 +57,8 @@ void service_reloading(struct service *s);
 void service_stopping(struct service *s, int64_t within_us, const char *why);
 
 /* From here to service_goes_on() the loop does not run, for at most this long. */
-void service_is_busy(struct service *s, int64_t at_most_us, const char *with);
+void service_is_busy(struct service *s, int64_t at_most_us, enum service_state state,
+	const char *line);
 void service_goes_on(struct service *s);
 
 #endif

@@ -47,18 +47,17 @@ static enum attach_step attach_step(struct attach *a, const char *table, struct 
 	PGresult *result = pg_query(a->conn, ATTACHER_STEP_SQL("$1"), 1, params, err);
 	enum attacher_state state;
 	enum attach_step step;
-	const char *text;
 
 	/* lock_timeout: somebody reads it, a backup perhaps. */
 	if (result == NULL)
 		return a->patient && pg_error_is_lock(err) ? ATTACH_WAIT : ATTACH_FAILED;
-	text = PQgetvalue(result, 0, 0);
-	state = attacher_state(text);
+	state = attacher_state(PQgetvalue(result, 0, 0));
 	step = attach_after(a, state);
 	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	a->loads->tables += state == ATTACHER_ATTACHED || state == ATTACHER_MOVED;
 	if (step == ATTACH_OVER)
-		log_info("loaded", "", "table=%s state=%s", LOG_VALUE(table), text);
+		log_info("loaded", "", "table=%s state=%s", LOG_VALUE(table),
+			attacher_state_name(state));
 	PQclear(result);
 	return step;
 }

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "copy/writer_private.h"
+#include "daemon/daemon_private.h"
 #include "daemon/pipeline_private.h"
 
 #include <signal.h>
@@ -62,6 +63,19 @@ static void step_of_search(unsigned from, unsigned to)
 	pipeline_enter_search(&p, (enum pipeline_search)to);
 }
 
+static unsigned next_of_daemon(unsigned state)
+{
+	return daemon_next((enum daemon_phase)state);
+}
+
+static void step_of_daemon(unsigned from, unsigned to)
+{
+	static struct daemon d;
+
+	d.phase = (enum daemon_phase)from;
+	daemon_enter(&d, (enum daemon_phase)to);
+}
+
 static const struct machine machines[] = {
 	{next_of_writer, step_of_writer,
 		{[WRITER_LOST] = {"LOST", "CONNECTING"},
@@ -88,6 +102,13 @@ static const struct machine machines[] = {
 			[SEARCH_BARE] = {"BARE", "BARE HALVING FOUND NONE"},
 			[SEARCH_HALVING] = {"HALVING", "HALVING FOUND NONE"},
 			[SEARCH_FOUND] = {"FOUND", "FOUND HALVING NONE"}}},
+	{next_of_daemon, step_of_daemon,
+		{[DAEMON_STARTING] = {"STARTING", "NO_ROOM RUNNING"},
+			[DAEMON_NO_ROOM] = {"NO_ROOM", "STARTING STOPPED"},
+			[DAEMON_RUNNING] = {"RUNNING", "STOPPING_BROKER"},
+			[DAEMON_STOPPING_BROKER] = {"STOPPING_BROKER", "STOPPING_PIPELINE"},
+			[DAEMON_STOPPING_PIPELINE] = {"STOPPING_PIPELINE", ""},
+			[DAEMON_STOPPED] = {"STOPPED", ""}}},
 };
 
 /* Whether the process survives that step, which another process takes. */
