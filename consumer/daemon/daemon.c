@@ -222,8 +222,6 @@ static bool daemon_migrate(void *context, struct error *err)
 	PGconn *conn;
 	bool ok;
 
-	if (!d->options->migrate)
-		return false;
 	log_info("migrating", "the schema is behind", "schema=%s", LOG_VALUE(options.schema));
 	service_is_busy(&d->service, MIGRATION_US, SERVICE_MIGRATING, "the schema is behind");
 	conn = pg_connect(&d->options->pg, err);
@@ -442,7 +440,8 @@ static bool daemon_wait_for_log(struct daemon *d, struct error *err)
 static bool daemon_start(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
-	struct pipeline_events events = {daemon_on_fatal, daemon_migrate, daemon_on_drained, d};
+	struct pipeline_events events = {daemon_on_fatal,
+		d->options->migrate ? daemon_migrate : NULL, daemon_on_drained, d};
 	struct pipeline_options options = {.client_id = d->client_id};
 	int64_t retention_us[TABLE_COUNT] = {0};
 

@@ -45,13 +45,6 @@ static void feed_on_fatal(void *context, const struct error *err)
 	feed_fail(context, err);
 }
 
-static bool feed_migrate(void *context, struct error *err)
-{
-	(void)context;
-	(void)err;
-	return false; /* the operator's decision, not a side effect of a command */
-}
-
 static void feed_on_drained(void *context)
 {
 	struct feed *f = context;
@@ -156,7 +149,8 @@ static void feed_init_watchers(struct feed *f)
 static bool feed_make(struct feed *f, const struct config *config, const struct pg_options *pg,
 	const struct log_reader *log, struct error *err)
 {
-	struct pipeline_events events = {feed_on_fatal, feed_migrate, feed_on_drained, f};
+	/* To migrate is the operator's decision, not a side effect of a command. */
+	struct pipeline_events events = {feed_on_fatal, NULL, feed_on_drained, f};
 	const char *path = migrate_path_setting(config->storage_postgres_migrations_path);
 	struct pipeline_options options = f->options->pipeline;
 

@@ -327,46 +327,54 @@ static void pipeline_lost_with(struct pipeline *p, const struct batch *b, const 
 		pipeline_trouble_failed(p, b, err);
 }
 
+/* records: of the batch that was lost with the connection; refused: as struct batch has it. */
+static void pipeline_wait_for_database(struct pipeline *p, struct error *err, size_t records,
+	bool refused)
+{
+	enum pipeline_trouble trouble = PIPELINE_NO_DATABASE;
+	int64_t wait_us;
+
+	if (err->kind == ERROR_FATAL || err->kind == ERROR_OUTDATED) {
+		pipeline_fatal(p, err);
+		return;
+	}
+	wait_us = err->kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
+	if (records > 0 && pipeline_trouble_dead_letters(p, refused, records, wait_us, err))
+		trouble = PIPELINE_BATCH_REFUSED;
+	pipeline_log_trouble(p, trouble, "database_lost", err, wait_us);
+	pipeline_wait(p, PIPELINE_LOST, wait_us);
+}
+
 static void pipeline_on_lost(void *context, const struct error *lost)
 {
 	struct pipeline *p = context;
 	struct error err = *lost;
 	bool dead_letters = p->storing != NULL && p->storing->dead_letters_refused;
 	size_t records = p->storing != NULL ? p->storing->records : 0;
-	enum pipeline_trouble trouble = PIPELINE_NO_DATABASE;
-	int64_t wait_us;
 
 	if (p->state == PIPELINE_ENDED)
 		return;
 	if (p->storing != NULL)
 		pipeline_lost_with(p, p->storing, &err);
 	p->storing = NULL;
-	if (p->state == PIPELINE_LAST) {
+	if (p->state == PIPELINE_LAST)
 		pipeline_drained(p);
-		return;
-	}
-	if (err.kind == ERROR_OUTDATED && p->events.migrate(p->events.context, &err)) {
-		pipeline_wait(p, PIPELINE_LOST, 0);
-		return;
-	}
-	if (err.kind == ERROR_FATAL || err.kind == ERROR_OUTDATED) {
-		pipeline_fatal(p, &err);
-		return;
-	}
-	wait_us = err.kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
-	if (records > 0 && pipeline_trouble_dead_letters(p, dead_letters, records, wait_us, &err))
-		trouble = PIPELINE_BATCH_REFUSED;
-	pipeline_log_trouble(p, trouble, "database_lost", &err, wait_us);
-	pipeline_wait(p, PIPELINE_LOST, wait_us);
+	else if (err.kind == ERROR_OUTDATED && p->events.migrate != NULL)
+		pipeline_wait(p, PIPELINE_MIGRATING, 0);
+	else
+		pipeline_wait_for_database(p, &err, records, dead_letters);
 }
 
 static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct pipeline *p = w->data;
+	struct error err;
 
 	(void)loop;
 	(void)events;
-	if (p->state == PIPELINE_LOST) {
+	if (p->state == PIPELINE_MIGRATING && !p->events.migrate(p->events.context, &err)) {
+		pipeline_wait_for_database(p, &err, 0, false);
+	} else if (p->state == PIPELINE_LOST || p->state == PIPELINE_MIGRATING) {
 		pipeline_enter(p, PIPELINE_CONNECTING);
 		writer_open(p->writer);
 	} else if (p->state == PIPELINE_UNSURE) {

@@ -26,7 +26,7 @@ struct pipeline;
 struct pipeline_events {
 	/* Trying again cannot help: the program should stop. */
 	void (*on_fatal)(void *context, const struct error *err);
-	/* The schema is behind, and the settings allow bringing it up to date: true if done. */
+	/* The schema is behind: bring it up to date, however long it takes. NULL = not allowed. */
 	bool (*migrate)(void *context, struct error *err);
 	/* Everything that is in the log is stored. */
 	void (*on_drained)(void *context);

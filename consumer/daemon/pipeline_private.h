@@ -27,7 +27,11 @@ enum {
  *	State        Until                                 Then
  *	NEW          pipeline_start()                      CONNECTING
  *	CONNECTING   the database says how far it is       READY
+ *	             the schema is behind, and may be      MIGRATING
+ *	             brought up to date
  *	LOST         it is time for the next try           CONNECTING
+ *	MIGRATING    the schema is up to date              CONNECTING
+ *	             it could not be brought there         LOST
  *	READY        a batch is sent                       STORING
  *	             a probe goes on or ends               PAUSED, UNSURE
  *	STORING      the batch is stored                   READY
@@ -54,7 +58,8 @@ enum pipeline_state {
 	PIPELINE_NEW,
 	PIPELINE_CONNECTING, /* or reading the progress again */
 	PIPELINE_LOST,       /* until the next try to connect */
-	PIPELINE_READY,      /* positioned where the database says */
+	PIPELINE_MIGRATING,
+	PIPELINE_READY, /* positioned where the database says */
 	PIPELINE_STORING,
 	PIPELINE_LAST,   /* as STORING; nothing new is taken */
 	PIPELINE_PAUSED, /* until the batch is made again */
@@ -237,6 +242,8 @@ static inline unsigned pipeline_next(enum pipeline_state state)
 	case PIPELINE_LOST:
 		return ends | STATE(PIPELINE_CONNECTING);
 	case PIPELINE_CONNECTING:
+		return ends | STATE(PIPELINE_READY) | STATE(PIPELINE_MIGRATING) |
+		       STATE(PIPELINE_LOST);
 	case PIPELINE_PAUSED:
 		return ends | STATE(PIPELINE_READY) | STATE(PIPELINE_LOST);
 	case PIPELINE_READY:
@@ -246,6 +253,7 @@ static inline unsigned pipeline_next(enum pipeline_state state)
 		return ends | STATE(PIPELINE_READY) | STATE(PIPELINE_PAUSED) |
 		       STATE(PIPELINE_UNSURE) | STATE(PIPELINE_LOST) | STATE(PIPELINE_LAST);
 	case PIPELINE_UNSURE:
+	case PIPELINE_MIGRATING:
 		return ends | STATE(PIPELINE_CONNECTING) | STATE(PIPELINE_LOST);
 	case PIPELINE_LAST:
 		return ends;

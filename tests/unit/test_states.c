@@ -12,7 +12,7 @@
 
 /* Every step of every state machine, as the comments in their headers have it. That of partitions
  * is in test_partitions.c. */
-enum { STATES_MAX = 9 };
+enum { STATES_MAX = 10 };
 
 struct machine {
 	unsigned (*next)(unsigned state);
@@ -87,7 +87,8 @@ static const struct machine machines[] = {
 			[WRITER_MAINTAINING] = {"MAINTAINING", "READY LOST"}}},
 	{next_of_pipeline, step_of_pipeline,
 		{[PIPELINE_NEW] = {"NEW", "CONNECTING ENDED"},
-			[PIPELINE_CONNECTING] = {"CONNECTING", "READY LOST ENDED"},
+			[PIPELINE_CONNECTING] = {"CONNECTING", "READY MIGRATING LOST ENDED"},
+			[PIPELINE_MIGRATING] = {"MIGRATING", "CONNECTING LOST ENDED"},
 			[PIPELINE_LOST] = {"LOST", "CONNECTING ENDED"},
 			[PIPELINE_READY] = {"READY", "STORING PAUSED UNSURE LOST ENDED"},
 			[PIPELINE_STORING] = {"STORING", "READY PAUSED UNSURE LAST LOST ENDED"},
