@@ -16,7 +16,7 @@
  * Partitions by age. A partition is retired first (retention/retire.h) and dropped after that: what
  * was interrupted between the two is found and finished by the next run.
  */
-enum { PARTITIONS_TEXT_BYTES = 24, PARTITIONS_AHEAD_DAYS_MAX = 3660 };
+enum { PARTITIONS_TEXT_BYTES = 24, PARTITIONS_TABLE_BYTES = 80, PARTITIONS_AHEAD_DAYS_MAX = 3660 };
 
 static const int64_t PARTITIONS_AGE_MAX_US = 36500 * US_PER_DAY;
 
@@ -122,23 +122,17 @@ static bool partitions_ensure(struct partitions_call *call, struct error *err)
 
 /* ---- what is old ---- */
 
-/* Of what is listed as old. */
-enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_SIZE, OLD_FROM, OLD_TO };
-
 /* Attached ones whose time ended before the given age. Retired ones of that age were left by a run
  * that was interrupted; younger ones, perhaps by an archive, whose rows are nowhere else. */
 static PGresult *partitions_find_old(struct partitions_call *call, bool retired_of_any_age,
 	struct error *err)
 {
-	const char *params[] = {call->table, call->older_us, retired_of_any_age ? "t" : "f"};
+	char tables[PARTITIONS_TABLE_BYTES], ages[PARTITIONS_TEXT_BYTES + 2];
+	const char *params[] = {tables, ages, NULL, retired_of_any_age ? "t" : "f", NULL, "0"};
 
-	return pg_query(call->conn,
-		"SELECT parent, name, state, estimated_rows, pg_size_pretty(bytes), from_time, "
-		"to_time FROM partition_list() WHERE ($1::text IS NULL OR parent = $1) AND "
-		"state IN ('retired', 'attached') AND (state = 'retired' AND $3::boolean "
-		"OR to_time <= now() - $2::bigint * interval '1 microsecond') "
-		"ORDER BY state DESC, from_time, parent",
-		3, params, err);
+	snprintf(tables, sizeof(tables), "{%s}", call->table != NULL ? call->table : "NULL");
+	snprintf(ages, sizeof(ages), "{%s}", call->older_us);
+	return pg_query(call->conn, retire_statements[RETIRE_FIND_OLD].sql, 6, params, err);
 }
 
 /* The name of the table once it is retired, which the caller frees; NULL with err. */

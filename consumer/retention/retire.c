@@ -13,6 +13,24 @@ static const int64_t RETIRE_AGAIN_US = 200 * US_PER_MS;
 static const int64_t RETIRE_AGAIN_MAX_US = 2 * US_PER_SECOND;
 static const int64_t RETIRE_SAY_US = 10 * US_PER_SECOND;
 
+const struct pg_statement retire_statements[RETIRE_STATEMENTS] = {
+	[RETIRE_LOCK] = {"retire_lock",
+		"SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)::text"},
+	[RETIRE_FIND_OLD] = {"retire_find_old",
+		"SELECT l.parent::text, l.name::text, l.state, l.estimated_rows::text, "
+		"l.bytes::text, pg_size_pretty(l.bytes), l.from_time::text, l.to_time::text "
+		"FROM partition_list() l JOIN unnest($1::text::text[], $2::text::bigint[]) "
+		"k (parent, us) ON coalesce(k.parent, l.parent) = l.parent "
+		"WHERE l.state IN ('retired', 'attached') AND "
+		"(l.state = 'retired' AND $4::text::boolean OR l.to_time <= "
+		"least(now(), timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond') "
+		"- k.us * interval '1 microsecond') ORDER BY l.state DESC, l.from_time, l.parent, "
+		"l.name LIMIT $5::text::bigint OFFSET $6::text::bigint"},
+	[RETIRE_PARTITION] = {"retire_partition",
+		"SELECT retire_partition($1::text, $2::text)::text"},
+	[RETIRE_DROP] = {"retire_drop", "SELECT drop_retired($1::text)::text"},
+};
+
 static bool retire_say_is_due(struct retire *r)
 {
 	if (r->said_us != 0 && clock_mono_us() - r->said_us < RETIRE_SAY_US)
@@ -56,10 +74,7 @@ bool retire_begin(struct retire *r, PGconn *conn, struct error *err)
 	*r = (struct retire){.conn = conn};
 	backoff_init(&r->backoff, RETIRE_AGAIN_US, RETIRE_AGAIN_MAX_US, (uint64_t)clock_mono_us());
 	for (;;) {
-		PGresult *asked = pg_query(conn,
-			"SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)", 0,
-			NULL, err);
-
+		PGresult *asked = pg_query(conn, retire_statements[RETIRE_LOCK].sql, 0, NULL, err);
 		bool got = asked != NULL && *PQgetvalue(asked, 0, 0) == 't';
 
 		PQclear(asked);
@@ -72,12 +87,14 @@ bool retire_begin(struct retire *r, PGconn *conn, struct error *err)
 }
 
 /* Until nobody is in the way: a transaction ends at some time, and it is said which. */
-static PGresult *retire_insist(struct retire *r, const char *sql, const char *parent,
-	const char *name, int count, const char *const *params, struct error *err)
+static PGresult *retire_insist(struct retire *r, enum retire_statement statement,
+	const char *parent, const char *name, int count, const char *const *params,
+	struct error *err)
 {
 	backoff_reset(&r->backoff);
 	for (;;) {
-		PGresult *done = pg_query(r->conn, sql, count, params, err);
+		PGresult *done =
+			pg_query(r->conn, retire_statements[statement].sql, count, params, err);
 
 		if (done != NULL || !pg_error_is_lock(err))
 			return done;
@@ -91,15 +108,14 @@ bool retire_partition(struct retire *r, const char *parent, const char *name, PG
 {
 	const char *params[] = {parent, name};
 
-	*out = retire_insist(r, "SELECT retire_partition($1, $2)", parent, name, 2, params, err);
+	*out = retire_insist(r, RETIRE_PARTITION, parent, name, 2, params, err);
 	return *out != NULL;
 }
 
 bool retire_drop(struct retire *r, const char *parent, const char *retired, struct error *err)
 {
 	const char *params[] = {retired};
-	PGresult *done =
-		retire_insist(r, "SELECT drop_retired($1)", parent, retired, 1, params, err);
+	PGresult *done = retire_insist(r, RETIRE_DROP, parent, retired, 1, params, err);
 
 	PQclear(done);
 	return done != NULL;

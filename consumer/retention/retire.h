@@ -3,6 +3,7 @@
 
 #include "base/backoff.h"
 #include "base/error.h"
+#include "pg/session.h"
 
 #include <libpq-fe.h>
 #include <stdint.h>
@@ -19,6 +20,30 @@ struct retire {
 	struct backoff backoff;
 	int64_t said_us; /* when we last said what we are waiting for */
 };
+
+/* What is asked of the database, here and by daemon/dropper.h, which does not wait for an answer.
+ * All parameters are text, and so are the results. */
+enum retire_statement {
+	/* "true": nobody else retires, archives or drops until this session ends. Each call takes
+	 * the lock once more, and the end of the session releases all of them. */
+	RETIRE_LOCK,
+
+	/*
+	 * Partitions older than their table keeps rows, the oldest first, by the database's clock
+	 * and by one of ours, $3 in microseconds (NULL: none). $1 has the tables as an array
+	 * ({a,b}; {NULL}: all), $2 likewise how long each keeps rows, in microseconds. $4: retired
+	 * ones of any age, too. At most $5 (NULL: all), after the first $6.
+	 */
+	RETIRE_FIND_OLD,
+
+	RETIRE_PARTITION, /* of table $1, named $2: its new name */
+	RETIRE_DROP,      /* the table of that new name */
+	RETIRE_STATEMENTS,
+};
+extern const struct pg_statement retire_statements[RETIRE_STATEMENTS];
+
+/* Columns of RETIRE_FIND_OLD. OLD_SIZE is for people. */
+enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_BYTES, OLD_SIZE, OLD_FROM, OLD_TO };
 
 /*
  * Nobody else retires, archives or drops until conn ends: a table must not be dropped while its

@@ -1,10 +1,11 @@
-#include "copy/dropper.h"
+#include "daemon/dropper.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "pg/pg_error.h"
 #include "pg/session.h"
+#include "retention/retire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,9 +13,10 @@
 #include <string.h>
 
 enum {
-	DROPPER_SQL_BYTES = 4096,
+	DROPPER_LIST_BYTES = 1024, /* of all tables, or of how long they keep rows */
+	DROPPER_NUMBER_BYTES = 24,
 	DROPPER_NAME_BYTES = 64,
-	DROPPER_STATEMENT_BYTES = 512,
+	DROPPER_PARAMS_MAX = 6,
 	DROPPER_REFUSED_MAX = 100,
 };
 
@@ -25,7 +27,7 @@ static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 10
 
 /* What is being dropped. */
 struct dropper_table {
-	char parent[DROPPER_NAME_BYTES];
+	enum table_id parent;
 	char name[DROPPER_NAME_BYTES];    /* of the partition */
 	char retired[DROPPER_NAME_BYTES]; /* "" = not yet */
 	int64_t rows, bytes;
@@ -40,18 +42,16 @@ struct dropper {
 	int64_t retention_us[TABLE_COUNT];
 	bool busy[TABLE_COUNT]; /* somebody has it, in this round */
 	int refused_count;      /* in this round: the first ones of those that are old */
-	char look_sql[DROPPER_SQL_BYTES];
-	char sql[DROPPER_STATEMENT_BYTES];
+	char parents[DROPPER_LIST_BYTES], ages[DROPPER_LIST_BYTES];
+	char now[DROPPER_NUMBER_BYTES], after[DROPPER_NUMBER_BYTES];
+	const char *params[DROPPER_PARAMS_MAX];
+	int lengths[DROPPER_PARAMS_MAX];
 	struct pg_request requests[2];
 	struct dropper_table table;
 	bool allowed; /* nobody else is at it */
 	bool found;
 	struct log_repeat trouble, refusal;
 };
-
-/* The same lock as in retention/retire.c, so that the commands and the daemon take turns. Each call
- * takes it once more, so this session may hold it several times: its end releases all of them. */
-#define DROPPER_LOCK_SQL "SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)"
 
 static void dropper_look(struct dropper *d);
 
@@ -103,8 +103,7 @@ static bool dropper_leave(struct dropper *d, const struct error *err)
 {
 	if (!pg_error_is_lock(err))
 		return dropper_leave_refused(d, err);
-	for (int i = 0; i < TABLE_COUNT; i++)
-		d->busy[i] |= strcmp(d->table.parent, tables[i].name) == 0;
+	d->busy[d->table.parent] = true;
 	dropper_say(d, err, (double)DROPPER_AGAIN_US / US_PER_SECOND);
 	return true;
 }
@@ -124,8 +123,9 @@ static void dropper_say_dropped(struct dropper *d)
 	(void)log_repeat_over(&d->trouble);
 	backoff_reset(&d->backoff);
 	log_info("partition_dropped", "older than its table keeps rows",
-		"table=%s partition=%s rows_estimated=%" PRId64 " bytes=%" PRId64, d->table.parent,
-		LOG_VALUE(d->table.name), d->table.rows, d->table.bytes);
+		"table=%s partition=%s rows_estimated=%" PRId64 " bytes=%" PRId64,
+		tables[d->table.parent].name, LOG_VALUE(d->table.name), d->table.rows,
+		d->table.bytes);
 }
 
 static void dropper_on_dropped(void *context, const struct error *err)
@@ -141,26 +141,23 @@ static void dropper_on_dropped(void *context, const struct error *err)
 	dropper_look(d);
 }
 
-/* Names come from the server, and are literals when they go back. */
-static void dropper_literal(char out[static 2 * DROPPER_NAME_BYTES], const char *name)
+/* With the first `count` of d->params. */
+static struct pg_request dropper_request(struct dropper *d, enum retire_statement statement,
+	int count,
+	bool (*on_result)(void *context, const PGresult *result, int number, struct error *err))
 {
-	char *at = out;
-
-	for (; *name != '\0'; name++) {
-		if (*name == '\'')
-			*at++ = '\'';
-		*at++ = *name;
-	}
-	*at = '\0';
+	for (int i = 0; i < count; i++)
+		d->lengths[i] = (int)strlen(d->params[i]);
+	return (struct pg_request){.statement = &retire_statements[statement],
+		.params = {d->params, d->lengths, count},
+		.on_result = on_result,
+		.context = d};
 }
 
 static void dropper_drop(struct dropper *d)
 {
-	char name[2 * DROPPER_NAME_BYTES];
-
-	dropper_literal(name, d->table.retired);
-	snprintf(d->sql, sizeof(d->sql), "SELECT drop_retired('%s')", name);
-	d->requests[0] = (struct pg_request){.sql = d->sql};
+	d->params[0] = d->table.retired;
+	d->requests[0] = dropper_request(d, RETIRE_DROP, 1, NULL);
 	pg_session_run(d->session, d->requests, 1, dropper_on_dropped, d);
 }
 
@@ -190,13 +187,9 @@ static void dropper_on_retired(void *context, const struct error *err)
 
 static void dropper_retire(struct dropper *d)
 {
-	char name[2 * DROPPER_NAME_BYTES];
-
-	dropper_literal(name, d->table.name);
-	snprintf(d->sql, sizeof(d->sql), "SELECT retire_partition('%s', '%s')", d->table.parent,
-		name);
-	d->requests[0] =
-		(struct pg_request){.sql = d->sql, .on_result = dropper_on_name, .context = d};
+	d->params[0] = tables[d->table.parent].name;
+	d->params[1] = d->table.name;
+	d->requests[0] = dropper_request(d, RETIRE_PARTITION, 2, dropper_on_name);
 	pg_session_run(d->session, d->requests, 1, dropper_on_retired, d);
 }
 
@@ -223,42 +216,35 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 	d->found = PQntuples(result) == 1;
 	if (!d->found)
 		return true;
-	snprintf(t->parent, sizeof(t->parent), "%s", PQgetvalue(result, 0, 0));
-	snprintf(t->name, sizeof(t->name), "%s", PQgetvalue(result, 0, 1));
-	if (strcmp(PQgetvalue(result, 0, 2), "retired") == 0)
-		snprintf(t->retired, sizeof(t->retired), "%s", PQgetvalue(result, 0, 1));
-	t->rows = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
-	t->bytes = strtoll(PQgetvalue(result, 0, 4), NULL, 10);
+	while (strcmp(PQgetvalue(result, 0, OLD_PARENT), tables[t->parent].name) != 0)
+		t->parent++; /* one of those that were asked for */
+	snprintf(t->name, sizeof(t->name), "%s", PQgetvalue(result, 0, OLD_NAME));
+	if (strcmp(PQgetvalue(result, 0, OLD_STATE), "retired") == 0)
+		snprintf(t->retired, sizeof(t->retired), "%s", t->name);
+	t->rows = strtoll(PQgetvalue(result, 0, OLD_ROWS), NULL, 10);
+	t->bytes = strtoll(PQgetvalue(result, 0, OLD_BYTES), NULL, 10);
 	return true;
 }
 
-/* The oldest partition that is older than its table's age, by our clock and by the database's, of
- * tables that nobody else has. False: there is no such table. */
-static bool dropper_make_sql(struct dropper *d)
+/* Tables that nobody else has, and how long they keep rows. False: there is no such table. */
+static bool dropper_list_tables(struct dropper *d)
 {
-	size_t used = (size_t)snprintf(d->look_sql, sizeof(d->look_sql),
-		"SELECT l.parent, l.name, l.state, l.estimated_rows, l.bytes FROM partition_list() "
-		"l JOIN (VALUES ");
-	const char *before = "";
+	size_t parents = 0, ages = 0;
 
 	for (int i = 0; i < TABLE_COUNT; i++) {
+		char before = parents == 0 ? '{' : ',';
+
 		if (d->retention_us[i] == 0 || d->busy[i])
 			continue;
-		used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
-			"%s('%s', %" PRId64 "::bigint)", before, tables[i].name,
-			d->retention_us[i]);
-		before = ", ";
+		parents += (size_t)snprintf(d->parents + parents, sizeof(d->parents) - parents,
+			"%c%s", before, tables[i].name);
+		ages += (size_t)snprintf(d->ages + ages, sizeof(d->ages) - ages, "%c%" PRId64,
+			before, d->retention_us[i]);
 	}
-	used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
-		") a (parent, age_us) ON a.parent = l.parent WHERE l.state IN ('retired', "
-		"'attached') AND l.to_time <= least(now(), timestamptz 'epoch' + %" PRId64
-		" * interval '1 microsecond') - a.age_us * interval '1 microsecond'",
-		clock_cautious_us(&d->begun));
-	used += (size_t)snprintf(d->look_sql + used, sizeof(d->look_sql) - used,
-		" ORDER BY l.state DESC, l.from_time, l.parent, l.name LIMIT 1 OFFSET %d",
-		d->refused_count);
-	CHECK(used < sizeof(d->look_sql));
-	return *before != '\0';
+	CHECK(parents + 1 < sizeof(d->parents) && ages + 1 < sizeof(d->ages));
+	memcpy(d->parents + parents, "}", sizeof("}"));
+	memcpy(d->ages + ages, "}", sizeof("}"));
+	return parents > 0;
 }
 
 /* The rest is too young, or somebody is using it. */
@@ -290,16 +276,16 @@ static void dropper_on_looked(void *context, const struct error *err)
 static void dropper_look(struct dropper *d)
 {
 	/* Where that many are refused, a right is missing rather than a view in the way. */
-	if (d->refused_count == DROPPER_REFUSED_MAX || !dropper_make_sql(d)) {
+	if (d->refused_count == DROPPER_REFUSED_MAX || !dropper_list_tables(d)) {
 		dropper_round_over(d);
 		return;
 	}
-	d->requests[0] = (struct pg_request){.sql = DROPPER_LOCK_SQL,
-		.on_result = dropper_on_lock,
-		.context = d};
-	d->requests[1] = (struct pg_request){.sql = d->look_sql,
-		.on_result = dropper_on_found,
-		.context = d};
+	snprintf(d->now, sizeof(d->now), "%" PRId64, clock_cautious_us(&d->begun));
+	snprintf(d->after, sizeof(d->after), "%d", d->refused_count);
+	memcpy(d->params, (const char *[]){d->parents, d->ages, d->now, "f", "1", d->after},
+		sizeof(d->params));
+	d->requests[0] = dropper_request(d, RETIRE_LOCK, 0, dropper_on_lock);
+	d->requests[1] = dropper_request(d, RETIRE_FIND_OLD, DROPPER_PARAMS_MAX, dropper_on_found);
 	pg_session_run(d->session, d->requests, 2, dropper_on_looked, d);
 }
 
@@ -335,7 +321,7 @@ bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_opt
 	memcpy(d->retention_us, retention_us, sizeof(d->retention_us));
 	backoff_init(&d->backoff, DROPPER_AGAIN_US, DROPPER_AGAIN_MAX_US,
 		(uint64_t)clock_mono_us());
-	if (!dropper_make_sql(d)) {
+	if (!dropper_list_tables(d)) {
 		free(d);
 		return true;
 	}

@@ -1,5 +1,5 @@
-#ifndef COPY_DROPPER_H
-#define COPY_DROPPER_H
+#ifndef DAEMON_DROPPER_H
+#define DAEMON_DROPPER_H
 
 #include "base/error.h"
 #include "pg/connect.h"
@@ -12,7 +12,7 @@
  * Drops partitions that are older than their table keeps rows, on a connection of its own, which is
  * open only while there is something to do: at the start and then every hour. Partitions are
  * retired, which fails rather than keep writers waiting, and dropped, one after the other
- * (migrations/000036_retention.up.sql); a table that somebody else is using is tried again seconds
+ * (retention/retire.h); a table that somebody else is using is tried again seconds
  * later. Of several workers, and of commands that do the same, only one does it at a time. All on
  * the loop's thread.
  */
