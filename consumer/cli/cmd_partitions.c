@@ -155,12 +155,6 @@ static char *partitions_retire(struct partitions_call *call, const PGresult *fou
 	return retired;
 }
 
-/* The server refused this one, for example because others need it or a right is missing. */
-static bool partitions_may_go_on(const struct error *err)
-{
-	return err->sqlstate[0] != '\0' && !pg_error_may_be_the_server(err);
-}
-
 static bool partitions_each_old(struct partitions_call *call, bool retired_of_any_age,
 	bool (*each)(struct partitions_call *call, const PGresult *found, int i, struct error *err),
 	struct error *err)
@@ -173,7 +167,8 @@ static bool partitions_each_old(struct partitions_call *call, bool retired_of_an
 	for (int i = 0; ok && i < PQntuples(r); i++) {
 		ok = each(call, r, i, err) || error_prefix(err, "%s", PQgetvalue(r, i, OLD_NAME));
 		(void)fflush(stdout);
-		if (!ok && partitions_may_go_on(err)) {
+		/* This one, for example because others need it or a right is missing. */
+		if (!ok && pg_error_is_of_statement(err)) {
 			enum exit_code code = cli_fail_database(err);
 
 			call->code = call->code == EXIT_CODE_OK ? code : call->code;

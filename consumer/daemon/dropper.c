@@ -89,7 +89,7 @@ static bool dropper_leave_refused(struct dropper *d, const struct error *err)
 	struct error named = *err;
 	uint64_t suppressed;
 
-	if (err->sqlstate[0] == '\0' || pg_error_may_be_the_server(err))
+	if (!pg_error_is_of_statement(err))
 		return false;
 	d->refused_count++;
 	error_prefix(&named, "%s", t->name);

@@ -105,12 +105,6 @@ static bool probe_took_so_long(const struct pipeline *p, const struct error *err
 	return granted > 0 && us >= granted;
 }
 
-/* Of itself the server did not say anything. */
-static bool probe_ran_out_of_patience(const struct error *err)
-{
-	return err->slow && err->sqlstate[0] == '\0' && err->kind != ERROR_UNCERTAIN;
-}
-
 static bool probe_was_patient(const struct pipeline *p)
 {
 	int64_t enough_us = SLOW_TIMEOUTS * p->config->storage_postgres_timeout;
@@ -124,7 +118,7 @@ bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
 {
 	if (b->preparing) /* no row of it was sent */
 		return false;
-	if (probe_ran_out_of_patience(err))
+	if (pg_error_is_silence(err))
 		return b->records == 1 && (b->trial || probe_was_patient(p));
 	if (pg_error_may_be_a_row(err))
 		return true;
@@ -166,7 +160,7 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 
 static int64_t probe_hunt(struct pipeline *p, const struct batch *b, const struct error *err)
 {
-	if (!pg_error_may_be_a_row(err) && !probe_ran_out_of_patience(err) &&
+	if (!pg_error_may_be_a_row(err) && !pg_error_is_silence(err) &&
 		p->hunt.tries++ < HUNT_TRIES)
 		return backoff_next_us(&p->backoff);
 	p->hunt.tries = 0;
@@ -210,8 +204,7 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 		return 0;
 	}
 	pipeline_trouble_shrink(p, 1);
-	if ((p->probe.tries++ < PROBE_TRIES && !probe_ran_out_of_patience(err)) ||
-		b->messages_count == 0)
+	if ((p->probe.tries++ < PROBE_TRIES && !pg_error_is_silence(err)) || b->messages_count == 0)
 		return backoff_next_us(&p->backoff);
 	probe_begin(p, b, err);
 	return 0;

@@ -278,6 +278,16 @@ bool pg_error_is_access(const struct error *err)
 	       error_about(err) == ABOUT_CONNECTION;
 }
 
+bool pg_error_is_of_statement(const struct error *err)
+{
+	return err->sqlstate[0] != '\0' && !pg_error_may_be_the_server(err);
+}
+
+bool pg_error_is_silence(const struct error *err)
+{
+	return err->slow && err->sqlstate[0] == '\0' && err->kind != ERROR_UNCERTAIN;
+}
+
 bool pg_error_is_needed(const struct error *err)
 {
 	return strcmp(err->sqlstate, "2BP01") == 0;

@@ -75,6 +75,12 @@ bool pg_error_is_missing(const struct error *err);
 /* The server cannot be reached or ended the connection, or the role lacks a right. */
 bool pg_error_is_access(const struct error *err);
 
+/* The server refused this statement, but it may take the next one. */
+bool pg_error_is_of_statement(const struct error *err);
+
+/* Nothing was heard of the server for too long. */
+bool pg_error_is_silence(const struct error *err);
+
 /* Others depend on what was to be dropped. */
 bool pg_error_is_needed(const struct error *err);
 

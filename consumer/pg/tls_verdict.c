@@ -130,25 +130,40 @@ static void verdict_ca_file(const PGconn *conn, char *out, size_t size)
 	PQconninfoFree(options);
 }
 
-/* What libpq says of itself has no code; its words are English, since nobody sets a locale. */
+enum tls_refusal { TLS_NOT_REFUSED, TLS_REFUSED, TLS_CERTIFICATE_REFUSED };
+
+/*
+ * libpq's words decide, since nothing else is left of a try that failed: it has freed its SSL, so
+ * PQgetssl() and PQsslAttribute() return NULL, and has emptied OpenSSL's queue of errors into this
+ * text; errno is that of the last system call, and without an answer of the server there is no
+ * SQLSTATE. The words are English, since nobody sets a locale.
+ */
+static enum tls_refusal tls_refusal(const struct error *err)
+{
+	static const struct {
+		const char *words;
+		enum tls_refusal refusal;
+	} texts[] = {{"certificate verify failed", TLS_CERTIFICATE_REFUSED},
+		{"does not match host name", TLS_REFUSED}, {"root certificate file", TLS_REFUSED},
+		{"server does not support SSL, but SSL was required", TLS_REFUSED},
+		{"private key file", TLS_REFUSED}, {"could not read certificate file", TLS_REFUSED},
+		{"could not load private key", TLS_REFUSED}};
+
+	for (size_t i = 0; err->sqlstate[0] == '\0' && i < sizeof(texts) / sizeof(*texts); i++) {
+		if (strstr(err->message, texts[i].words) != NULL)
+			return texts[i].refusal;
+	}
+	return TLS_NOT_REFUSED;
+}
+
 void pg_tls_note(struct error *err)
 {
-	static const char *const words[] = {"certificate verify failed", "does not match host name",
-		"root certificate file", "server does not support SSL, but SSL was required",
-		"private key file", "could not read certificate file",
-		"could not load private key"};
-
-	if (err->sqlstate[0] != '\0')
+	if (tls_refusal(err) == TLS_NOT_REFUSED)
 		return;
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-		if (strstr(err->message, words[i]) == NULL)
-			continue;
-		error_becomes(err, ERROR_REFUSED, REASON_refused);
-		error_needs_person(err);
-		error_hint(err, "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert and "
-				"ssl_key, and the server's certificate");
-		return;
-	}
+	error_becomes(err, ERROR_REFUSED, REASON_refused);
+	error_needs_person(err);
+	error_hint(err, "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert and ssl_key, and "
+			"the server's certificate");
 }
 
 void pg_tls_verdict(const PGconn *conn, struct error *err)
@@ -161,7 +176,7 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 	if (err == NULL)
 		return;
 	pg_tls_note(err);
-	if (strstr(err->message, "certificate verify failed") == NULL)
+	if (tls_refusal(err) != TLS_CERTIFICATE_REFUSED)
 		return;
 	host = PQhostaddr(conn) != NULL && PQhostaddr(conn)[0] != '\0' ? PQhostaddr(conn)
 								       : PQhost(conn);
