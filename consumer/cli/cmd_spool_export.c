@@ -2,6 +2,7 @@
 #include "cli/spool.h"
 
 #include "base/iso8601.h"
+#include "daemon/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,15 +100,13 @@ enum exit_code spool_export(const struct config *config, int argc, char **argv)
 	struct export e = {.to.out = stdout, .from_us = INT64_MIN, .to_us = INT64_MAX};
 	struct spool_walk walk = {.record = export_record, .context = &e};
 	struct error err;
-	bool ok = true;
+	bool ok;
 
 	if (!export_parse(&e, argc, argv))
 		return cli_usage("spool", "say json, msgpack or maeve");
 	if (e.write == export_msgpack && isatty(STDOUT_FILENO))
 		return cli_usage("spool", "msgpack is not text: send it to a file or a pipe");
-	for (size_t i = 0; ok && i < config->mqtt_topic_patterns.count; i++)
-		ok = topic_patterns_add(&e.patterns, config->mqtt_topic_patterns.items[i], &err);
-	ok = ok &&
+	ok = options_topics(config, &e.patterns, &err) &&
 	     decoder_new(&e.to.decoder, &e.patterns, (size_t)config->mqtt_message_bytes_max,
 		     &err) &&
 	     spool_walk(config->spool_dir, &walk, &err);

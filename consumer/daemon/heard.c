@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "daemon/options.h"
 
 #include <stdlib.h>
 
@@ -18,10 +19,8 @@ struct heard_station {
 
 bool heard_init(struct heard *h, const struct config *config, struct error *err)
 {
-	for (size_t i = 0; i < config->mqtt_topic_patterns.count; i++) {
-		if (!topic_patterns_add(&h->patterns, config->mqtt_topic_patterns.items[i], err))
-			return false;
-	}
+	if (!options_topics(config, &h->patterns, err))
+		return false;
 	h->room = HEARD_ROOM_MIN;
 	h->slots = calloc(h->room, sizeof(*h->slots));
 	if (h->slots == NULL)
@@ -116,7 +115,7 @@ void heard_note(struct heard *h, struct slice topic, int64_t now_us)
 	uint64_t digest;
 
 	if (!topic_match(&h->patterns, topic, &said) || slice_is_absent(said.station) ||
-		(!slice_is_absent(said.direction) && !slice_equal_cstr(said.direction, "in")))
+		said.direction != TOPIC_IN)
 		return; /* for a station, or not about one */
 	digest = digest64(said.station.data, said.station.size);
 	pthread_mutex_lock(&h->lock);

@@ -29,6 +29,15 @@ struct mqtt_options options_mqtt(const struct config *c)
 	};
 }
 
+bool options_topics(const struct config *c, struct topic_patterns *patterns, struct error *err)
+{
+	for (size_t i = 0; i < c->mqtt_topic_patterns.count; i++) {
+		if (!topic_patterns_add(patterns, c->mqtt_topic_patterns.items[i], err))
+			return false;
+	}
+	return true;
+}
+
 void options_retention(const struct config *c, int64_t out[static TABLE_COUNT])
 {
 	memset(out, 0, TABLE_COUNT * sizeof(*out));

@@ -2,6 +2,7 @@
 #define DAEMON_OPTIONS_H
 
 #include "config/config.h"
+#include "decode/topic.h"
 #include "mqtt/mqtt.h"
 #include "rows/rows.h"
 
@@ -12,6 +13,10 @@
 
 /* All but the client id and the filters. */
 struct mqtt_options options_mqtt(const struct config *c);
+
+/* What the levels of topics mean; patterns has none yet. */
+MUST_CHECK bool options_topics(const struct config *c, struct topic_patterns *patterns,
+	struct error *err);
 
 /* How long tables keep rows, by their id; 0 = for ever. */
 void options_retention(const struct config *c, int64_t out[static TABLE_COUNT]);

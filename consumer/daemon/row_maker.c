@@ -8,12 +8,8 @@
 bool row_maker_open(struct row_maker *maker, const struct config *config, size_t payload_bytes_max,
 	struct error *err)
 {
-	for (size_t i = 0; i < config->mqtt_topic_patterns.count; i++) {
-		if (!topic_patterns_add(&maker->patterns, config->mqtt_topic_patterns.items[i],
-			    err))
-			return false;
-	}
-	if (!decoder_new(&maker->decoder, &maker->patterns, payload_bytes_max, err) ||
+	if (!options_topics(config, &maker->patterns, err) ||
+		!decoder_new(&maker->decoder, &maker->patterns, payload_bytes_max, err) ||
 		!schemas_new(&maker->schemas, schema_files, schema_count, err) ||
 		!layouts_new(&maker->layouts, (uint32_t)config->layouts_per_station_max, err) ||
 		!sequences_new(&maker->sequences, err))

@@ -45,7 +45,7 @@ bool service_is_watched(const struct service *s);
 
 /* The state, and a line about it for people. While the state stays the same, a changed line is
  * passed on at most every 10 s. */
-void service_status(struct service *s, enum service_state state, const char *line);
+void service_status(struct service *s, enum service_state state, const char *text);
 
 /* May be called repeatedly: it is sent once, and once more after service_reloading(). */
 void service_ready(struct service *s);

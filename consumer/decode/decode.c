@@ -138,11 +138,8 @@ static bool decode_topic(struct decoder *d, struct arena *arena, struct error *e
 			"the topic matches none of mqtt.topic_patterns");
 	m->entity = topic.entity;
 	m->station = topic.station;
-	if (slice_equal_cstr(topic.direction, "out"))
-		m->direction = DIRECTION_OUT;
-	else if (slice_equal_cstr(topic.direction, "in") || slice_is_absent(topic.direction))
-		m->direction = DIRECTION_IN;
-	else
+	m->direction = topic.direction == TOPIC_OUT ? DIRECTION_OUT : DIRECTION_IN;
+	if (topic.direction == TOPIC_NEITHER)
 		return error_set(err, ERROR_POISON, REASON_unknown_topic,
 			"the topic's direction is neither \"in\" nor \"out\"");
 	decode_version(m, slice_is_absent(topic.version) ? slice_from_cstr("") : topic.version);

@@ -82,6 +82,13 @@ bool topic_patterns_add(struct topic_patterns *all, const char *text, struct err
 	return true;
 }
 
+static enum topic_direction topic_direction(struct slice level)
+{
+	if (slice_equal_cstr(level, "in"))
+		return TOPIC_IN;
+	return slice_equal_cstr(level, "out") ? TOPIC_OUT : TOPIC_NEITHER;
+}
+
 static bool topic_match_one(const struct topic_pattern *p, struct slice rest, struct topic *out)
 {
 	*out = (struct topic){.station = {NULL, 0}};
@@ -99,7 +106,7 @@ static bool topic_match_one(const struct topic_pattern *p, struct slice rest, st
 				return false;
 			break;
 		case TOPIC_DIRECTION:
-			out->direction = level;
+			out->direction = topic_direction(level);
 			break;
 		case TOPIC_VERSION:
 			out->version = level;

@@ -38,9 +38,12 @@ struct topic_patterns {
 	size_t count;
 };
 
+/* IN if the topic does not say. */
+enum topic_direction { TOPIC_IN, TOPIC_OUT, TOPIC_NEITHER };
+
 /* What a topic says; absent where it does not. Borrows from the topic. */
 struct topic {
-	struct slice direction;
+	enum topic_direction direction;
 	struct slice version;
 	struct slice station;
 	struct slice entity; /* of the store */

@@ -12,12 +12,16 @@ static void topic_match_takes_the_first_pattern_that_fits(void **state)
 	assert_true(topic_patterns_add(&p, "+/{direction}/{version}/{station}", &err));
 	assert_true(topic_patterns_add(&p, "ocpp/{station}/#", &err));
 	assert_true(topic_match(&p, slice_from_cstr("cs/in/ocpp1.6/cs001"), &t));
-	assert_slice_equal(t.direction, "in");
+	assert_int_equal(t.direction, TOPIC_IN);
 	assert_slice_equal(t.version, "ocpp1.6");
 	assert_slice_equal(t.station, "cs001");
 	assert_true(topic_match(&p, slice_from_cstr("ocpp/KEBA 1/a/b/c"), &t));
 	assert_slice_equal(t.station, "KEBA 1");
-	assert_true(slice_is_absent(t.direction));
+	assert_int_equal(t.direction, TOPIC_IN);
+	assert_true(topic_match(&p, slice_from_cstr("cs/out/ocpp1.6/cs001"), &t));
+	assert_int_equal(t.direction, TOPIC_OUT);
+	assert_true(topic_match(&p, slice_from_cstr("cs/up/ocpp1.6/cs001"), &t));
+	assert_int_equal(t.direction, TOPIC_NEITHER);
 	assert_false(topic_match(&p, slice_from_cstr("cs/in/ocpp1.6"), &t));
 	assert_false(topic_match(&p, slice_from_cstr("cs/in/ocpp1.6/"), &t));
 	assert_false(topic_match(&p, slice_from_cstr("cs/in/ocpp1.6/cs001/more"), &t));
