@@ -1,5 +1,7 @@
 #include "base/uuid.h"
 
+#include "base/hex.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -20,8 +22,9 @@ void uuid_format(const struct uuid *u, char out[static UUID_TEXT_BYTES])
 	for (int i = 0; i < UUID_BYTES; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			*at++ = '-';
-		at += snprintf(at, 3, "%02x", u->bytes[i]);
+		at = hex_put(at, &u->bytes[i], 1);
 	}
+	*at = '\0';
 }
 
 bool uuid_from_text(const char *text, struct uuid *out)

@@ -1,6 +1,7 @@
 #include "cli/export.h"
 
 #include "base/escape.h"
+#include "base/hex.h"
 #include "base/iso8601.h"
 #include "base/text.h"
 #include "base/utf8.h"
@@ -78,14 +79,15 @@ static bool export_line_end(struct exporter *e, struct text *t, struct error *er
 static bool export_line_hex(struct exporter *e, const struct record *r, struct arena *arena,
 	struct error *err)
 {
-	static const char digits[] = "0123456789abcdef";
 	struct text t;
 
 	export_line_begin(&t, r, arena);
 	text_put_cstr(&t, ",\"payload_hex\":\"");
 	for (size_t i = 0; i < r->payload.size; i++) {
-		text_put_char(&t, digits[r->payload.data[i] >> 4]);
-		text_put_char(&t, digits[r->payload.data[i] & 15]);
+		char two[2];
+
+		(void)hex_put(two, r->payload.data + i, 1);
+		text_put(&t, two, sizeof(two));
 	}
 	text_put_char(&t, '"');
 	return export_line_end(e, &t, err);

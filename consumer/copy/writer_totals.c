@@ -1,5 +1,7 @@
 #include "copy/writer_private.h"
 
+#include "base/hex.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,15 +83,11 @@ static struct slice totals_reasons_json(struct writer *w, struct arena *arena)
 /* In hexadecimal; absent if the log's identity stands for its content. */
 static struct slice totals_content(struct batch *b)
 {
-	static const char digits[] = "0123456789abcdef";
 	uint8_t *text = b->has_content ? arena_bytes(&b->arena, (size_t)2 * SHA256_BYTES) : NULL;
 
 	if (text == NULL)
 		return (struct slice){NULL, 0};
-	for (size_t i = 0; i < SHA256_BYTES; i++) {
-		text[2 * i] = (uint8_t)digits[b->content[i] >> 4];
-		text[2 * i + 1] = (uint8_t)digits[b->content[i] & 15];
-	}
+	(void)hex_put((char *)text, b->content, SHA256_BYTES);
 	return slice_of(text, (size_t)2 * SHA256_BYTES);
 }
 

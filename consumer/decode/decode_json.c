@@ -1,3 +1,4 @@
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "decode/decode_private.h"
@@ -306,29 +307,12 @@ static int json_close_array(void *context)
 	return json_close(context, VALUE_ARRAY);
 }
 
-static int json_hex4(const uint8_t *at)
-{
-	int value = 0;
-
-	for (int i = 0; i < 4; i++) {
-		int c = at[i] | 0x20;
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-						   : -1;
-
-		if (digit < 0)
-			return -1;
-		value = value << 4 | digit;
-	}
-	return value;
-}
-
 /* The code unit of \uXXXX at an offset, or -1. */
 static int json_escape_at(struct slice s, size_t at)
 {
 	if (at + 6 > s.size || s.data[at] != '\\' || s.data[at + 1] != 'u')
 		return -1;
-	return json_hex4(s.data + at + 2);
+	return hex_get(s.data + at + 2, 4);
 }
 
 /*

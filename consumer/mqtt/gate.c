@@ -1,6 +1,7 @@
 #include "mqtt/gate_private.h"
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -318,21 +319,17 @@ static void *gate_main(void *context)
 
 static bool gate_make_secret(struct gate *g, struct error *err)
 {
-	static const char digits[] = "0123456789abcdef";
 	uint8_t random[GATE_SECRET_BYTES];
-	char text[GATE_TEXT_BYTES] = "gate:";
-	size_t used = strlen(text);
+	char text[GATE_TEXT_BYTES] = "gate:", *end;
 	struct sockaddr_in at = {.sin_family = AF_INET};
 	socklen_t size = sizeof(at);
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return error_set_errno(err, ERROR_FATAL, REASON_random, "no random numbers");
-	for (size_t i = 0; i < sizeof(random); i++) {
-		text[used++] = digits[random[i] >> 4];
-		text[used++] = digits[random[i] & 15];
-	}
-	text[used] = '\0';
-	EVP_EncodeBlock((unsigned char *)g->authorization, (const unsigned char *)text, (int)used);
+	end = hex_put(text + strlen(text), random, sizeof(random));
+	*end = '\0';
+	EVP_EncodeBlock((unsigned char *)g->authorization, (const unsigned char *)text,
+		(int)(end - text));
 	if (getsockname(g->listener, (struct sockaddr *)&at, &size) != 0)
 		return error_set_errno(err, ERROR_FATAL, REASON_gate, "no port on 127.0.0.1");
 	for (int tls = 0; tls < 2; tls++)

@@ -2,6 +2,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "pg/wait.h"
 
@@ -52,8 +53,7 @@ struct finder {
 
 static void position_hex(const uint8_t digest[SHA256_BYTES], char out[2 * SHA256_BYTES + 1])
 {
-	for (size_t i = 0; i < SHA256_BYTES; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+	*hex_put(out, digest, SHA256_BYTES) = '\0';
 }
 
 /* ---- what was asked for ---- */

@@ -1,4 +1,6 @@
 #include "base/digest.h"
+
+#include "base/hex.h"
 #include "retention/part_private.h"
 
 #include <inttypes.h>
@@ -138,38 +140,29 @@ bool part_header_parse(struct part_header *h, struct slice text, const char **wh
 
 /* ---- the trailer ---- */
 
-static void hex_put(const uint8_t *bytes, char out[static PART_HEX_BYTES + 1])
-{
-	for (size_t i = 0; i < SHA256_BYTES; i++)
-		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
-
 size_t part_trailer_format(const struct part_trailer *t, char *out, size_t room)
 {
-	char hex[PART_HEX_BYTES + 1];
+	char hex[PART_HEX_BYTES];
 	int size;
 
-	hex_put(t->sha256, hex);
+	(void)hex_put(hex, t->sha256, SHA256_BYTES);
 	size = snprintf(out, room,
 		PART_END_LINE "\nrows\t%" PRIu64 "\nother_rows\t%" PRIu64 "\nbytes\t%" PRId64
-			      "\nsha256\t%s\n",
-		t->rows, t->other_rows, t->bytes, hex);
+			      "\nsha256\t%.*s\n",
+		t->rows, t->other_rows, t->bytes, PART_HEX_BYTES, hex);
 	return size > 0 && (size_t)size < room ? (size_t)size : 0;
 }
 
-static bool hex_get(const char *text, uint8_t *out)
+static bool trailer_digest(const char *text, uint8_t *out)
 {
-	char again[PART_HEX_BYTES + 1];
+	char again[PART_HEX_BYTES];
 
 	if (strlen(text) != PART_HEX_BYTES)
 		return false;
-	for (size_t i = 0; i < SHA256_BYTES; i++) {
-		char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
-
-		out[i] = (uint8_t)strtoul(byte, NULL, 16);
-	}
-	hex_put(out, again);
-	return strcmp(text, again) == 0;
+	for (size_t i = 0; i < SHA256_BYTES; i++)
+		out[i] = (uint8_t)hex_get((const uint8_t *)text + 2 * i, 2);
+	(void)hex_put(again, out, SHA256_BYTES);
+	return memcmp(text, again, PART_HEX_BYTES) == 0;
 }
 
 bool part_trailer_parse(struct part_trailer *t, struct slice text)
@@ -182,7 +175,7 @@ bool part_trailer_parse(struct part_trailer *t, struct slice text)
 
 		if (!line_next(&text, &line) || strcmp(line.text, words[i]) != 0 ||
 			!(i < 3 ? line_number(line.value, &numbers[i])
-				: hex_get(line.value, t->sha256)))
+				: trailer_digest(line.value, t->sha256)))
 			return false;
 	}
 	t->rows = (uint64_t)numbers[0];

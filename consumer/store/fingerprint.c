@@ -1,5 +1,7 @@
 #include "store/store.h"
 
+#include "base/hex.h"
+
 #include <openssl/bio.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -46,15 +48,10 @@ bool ocpp_certificate_hash(const char *pem, char out[OCPP_CERTIFICATE_HASH_BYTES
 
 bool ocpp_certificate_id(const char *pem, char out[OCPP_CERTIFICATE_ID_BYTES], struct error *err)
 {
-	static const char digits[] = "0123456789abcdef";
 	unsigned char digest[EVP_MAX_MD_SIZE];
 
 	if (!fingerprint_digest(pem, digest, err))
 		return false;
-	for (size_t i = 0; i < 32; i++) {
-		out[2 * i] = digits[digest[i] >> 4];
-		out[2 * i + 1] = digits[digest[i] & 15];
-	}
-	out[OCPP_CERTIFICATE_ID_BYTES - 1] = '\0';
+	*hex_put(out, digest, 32) = '\0';
 	return true;
 }

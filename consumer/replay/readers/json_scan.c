@@ -1,5 +1,6 @@
 #include "replay/readers/json_scan.h"
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 static struct slice scan_blanks(struct slice s)
@@ -110,25 +111,6 @@ bool json_scan_item(struct slice *rest, struct slice *value_out)
 	return true;
 }
 
-/* Four hexadecimal digits; -1 if they are not. */
-static int32_t scan_hex4(const uint8_t *p)
-{
-	int32_t value = 0;
-
-	for (int i = 0; i < 4; i++) {
-		uint8_t c = p[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						   : -1;
-
-		if (digit < 0)
-			return -1;
-		value = value * 16 + digit;
-	}
-	return value;
-}
-
 /* A code point as UTF-8; a lone surrogate as the three bytes that it would have. */
 static size_t scan_put_utf8(uint8_t *out, int32_t c)
 {
@@ -161,13 +143,13 @@ static size_t scan_unicode(const uint8_t *p, size_t left, int32_t *code_out)
 
 	if (left < 6)
 		return 0;
-	c = scan_hex4(p + 2);
+	c = hex_get(p + 2, 4);
 	if (c < 0)
 		return 0;
 	*code_out = c;
 	if (c < 0xd800 || c > 0xdbff || left < 12 || p[6] != '\\' || p[7] != 'u')
 		return 6;
-	low = scan_hex4(p + 8);
+	low = hex_get(p + 8, 4);
 	if (low < 0xdc00 || low > 0xdfff)
 		return 6;
 	*code_out = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "base/hex.h"
 #include "base/iso8601.h"
 #include "base/text.h"
 #include "replay/readers/json_scan.h"
@@ -186,14 +187,6 @@ static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t
 
 /* ---- mosquitto_sub -F '%U %q %t %x' ---- */
 
-static int lines_hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool lines_hex(struct slice text, struct arena *arena, struct slice *out, struct error *err)
 {
 	uint8_t *bytes = arena_bytes(arena, text.size / 2 + 1);
@@ -203,11 +196,11 @@ static bool lines_hex(struct slice text, struct arena *arena, struct slice *out,
 	if (text.size % 2 != 0)
 		return lines_bad(err, "its payload has half a byte too many");
 	for (size_t i = 0; i < text.size; i += 2) {
-		int high = lines_hex_digit(text.data[i]), low = lines_hex_digit(text.data[i + 1]);
+		int32_t byte = hex_get(text.data + i, 2);
 
-		if (high < 0 || low < 0)
+		if (byte < 0)
 			return lines_bad(err, "its payload is not hexadecimal");
-		bytes[i / 2] = (uint8_t)(high << 4 | low);
+		bytes[i / 2] = (uint8_t)byte;
 	}
 	*out = slice_of(bytes, text.size / 2);
 	return true;
@@ -224,8 +217,7 @@ static struct slice lines_trace(struct slice text)
 		if (memcmp(p, "00-", LINES_TRACE_AT) != 0 ||
 			p[LINES_TRACE_AT + LINES_TRACE_BYTES] != '-')
 			continue;
-		while (digits < LINES_TRACE_BYTES &&
-			lines_hex_digit(p[LINES_TRACE_AT + digits]) >= 0)
+		while (digits < LINES_TRACE_BYTES && hex_get(p + LINES_TRACE_AT + digits, 1) >= 0)
 			digits++;
 		if (digits == LINES_TRACE_BYTES)
 			return slice_of(p + LINES_TRACE_AT, LINES_TRACE_BYTES);
