@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/escape.h"
+#include "cli/arguments.h"
 #include "daemon/feed.h"
 #include "pg/pg_error.h"
 #include "spool/spool.h"
@@ -33,19 +34,13 @@ static bool choice_is_id(const char *text)
 	return strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
 }
 
+/* The words are ids. */
 static bool choice_parse(struct dead_letters_choice *c, int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "--all") == 0)
-			c->all = true;
-		else if (strcmp(argv[i], "--reason") == 0 && i + 1 < argc)
-			c->reason = argv[++i];
-		else if (strcmp(argv[i], "--station") == 0 && i + 1 < argc)
-			c->station = argv[++i];
-		else if (choice_is_id(argv[i]) && c->ids_count < DEAD_LETTERS_IDS_MAX)
-			c->ids[c->ids_count++] = argv[i];
-		else
+		if (!choice_is_id(argv[i]) || c->ids_count == DEAD_LETTERS_IDS_MAX)
 			return false;
+		c->ids[c->ids_count++] = argv[i];
 	}
 	return true;
 }
@@ -372,12 +367,20 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 {
 	static struct dead_letters_choice choice;
 	struct pg_options options = cli_pg_options(config);
-	const char *what = argc > 0 ? argv[0] : "";
+	const struct argument arguments[] = {
+		{.name = "--reason", .text = &choice.reason},
+		{.name = "--station", .text = &choice.station},
+		{.name = "--all", .given = &choice.all},
+	};
+	const char *what;
 	bool ok, chosen;
 	struct error err;
 	PGconn *conn;
 	bool found = true;
 
+	if (!arguments_take("dead-letters", arguments, 3, INT_MAX, &argc, argv))
+		return EXIT_CODE_USAGE;
+	what = argc > 0 ? argv[0] : "";
 	if (!dead_letters_knows(what))
 		return cli_usage("dead-letters", "say list, show, requeue or discard");
 	if (!choice_parse(&choice, argc - 1, argv + 1))

@@ -5,6 +5,7 @@
 #include "base/escape.h"
 #include "base/fs.h"
 #include "base/iso8601.h"
+#include "cli/arguments.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -169,30 +170,23 @@ static bool decode_tool_run(struct decode_tool *t, struct error *err)
 
 enum exit_code cmd_decode(const struct config *config, int argc, char **argv)
 {
-	struct decode_tool t = {.input = {.topic = SLICE("cs/in/ocpp1.6/station"),
-					.trace = SLICE(""),
-					.received_us = clock_wall_us()}};
-	const char *file = NULL;
+	const char *topic = "cs/in/ocpp1.6/station";
+	struct decode_tool t = {.input = {.trace = SLICE(""), .received_us = clock_wall_us()}};
+	const struct argument arguments[] = {
+		{.name = "--topic", .text = &topic},
+		{.name = "--received", .time = &t.input.received_us},
+	};
 	struct error err;
 	size_t size = 0;
 	char *bytes;
 	bool ok;
 
-	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "--topic") == 0 && i + 1 < argc)
-			t.input.topic = slice_from_cstr(argv[++i]);
-		else if (strcmp(argv[i], "--received") == 0 && i + 1 < argc &&
-			 iso8601_parse(slice_from_cstr(argv[i + 1]), &t.input.received_us) !=
-				 ISO8601_INVALID)
-			i++;
-		else if (argv[i][0] != '-' && file == NULL)
-			file = argv[i];
-		else
-			return cli_usage("decode", "\"%s\" is not understood", argv[i]);
-	}
-	if (file == NULL)
+	if (!arguments_take("decode", arguments, 2, 1, &argc, argv))
+		return EXIT_CODE_USAGE;
+	if (argc != 1)
 		return cli_usage("decode", "say which file");
-	bytes = fs_read_file(file, DECODE_KIT_BYTES_MAX, &size, &err);
+	t.input.topic = slice_from_cstr(topic);
+	bytes = fs_read_file(argv[0], DECODE_KIT_BYTES_MAX, &size, &err);
 	if (bytes == NULL)
 		return cli_fail(EXIT_CODE_FAILED, &err);
 	t.input.payload = slice_of(bytes, size);

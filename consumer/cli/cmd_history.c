@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/say.h"
+#include "cli/arguments.h"
 #include "cli/period.h"
 #include "cli/stream.h"
 
@@ -274,36 +275,6 @@ static bool history_follow(struct history_call *call, struct error *err)
 
 /* ---- the command ---- */
 
-/* argv ends with NULL. *bad_out: the argument that is not understood; NULL if err says it all. */
-static bool history_options(struct history_call *call, char **argv, const char **bad_out,
-	struct error *err)
-{
-	for (int i = 0; argv[i] != NULL; i++) {
-		const char *value = argv[i + 1];
-		bool known;
-
-		*bad_out = NULL;
-		if (!period_option(&call->period, argv[i], value, &known, err))
-			return false;
-		*bad_out = argv[i];
-		if (known) {
-			i++;
-		} else if (strcmp(argv[i], "--follow") == 0) {
-			call->follow = true;
-		} else if (strcmp(argv[i], "--json") == 0) {
-			call->json = true;
-		} else if (strcmp(argv[i], "--action") == 0 && value != NULL) {
-			call->action = value;
-			i++;
-		} else if (argv[i][0] != '-' && call->station == NULL) {
-			call->station = argv[i];
-		} else {
-			return false;
-		}
-	}
-	return true;
-}
-
 /* NO_COLOR: https://no-color.org */
 static bool history_has_colours(const struct history_call *call)
 {
@@ -364,16 +335,20 @@ enum exit_code cmd_history(const struct config *config, int argc, char **argv)
 	struct history_call call = {.station = NULL};
 	enum exit_code code;
 	struct error err;
-	const char *bad;
+	const struct argument arguments[] = {
+		PERIOD_ARGUMENTS(call.period),
+		{.name = "--action", .text = &call.action},
+		{.name = "--follow", .given = &call.follow},
+		{.name = "--json", .given = &call.json},
+	};
 
-	(void)argc;
-	if (!history_options(&call, argv, &bad, &err)) {
-		if (bad == NULL)
-			return cli_fail(EXIT_CODE_USAGE, &err);
-		return cli_usage("history", "\"%s\" is not understood, or lacks its value", bad);
-	}
-	if (call.station == NULL)
+	if (!arguments_take("history", arguments, 6, 1, &argc, argv))
+		return EXIT_CODE_USAGE;
+	if (!period_read(&call.period, &err))
+		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (argc != 1)
 		return cli_usage("history", "say which station");
+	call.station = argv[0];
 	if (call.follow && call.period.to[0] != '\0')
 		return cli_usage("history", "--follow has no end: leave out --to");
 	if (call.follow) {

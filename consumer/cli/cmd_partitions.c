@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "cli/arguments.h"
 #include "config/config_value.h"
 #include "pg/pg_error.h"
 #include "retention/archive.h"
@@ -24,7 +25,7 @@ struct partitions_call {
 	PGconn *conn;
 	const char *table;                    /* NULL = all */
 	char older_us[PARTITIONS_TEXT_BYTES]; /* as libpq takes it; "" = not given */
-	char days[PARTITIONS_TEXT_BYTES];
+	int64_t days;
 	bool dry_run;
 	bool json;
 	const char *to; /* folder of archives */
@@ -103,16 +104,20 @@ static bool partitions_make(struct partitions_call *call, const char *parent, co
 
 static bool partitions_ensure(struct partitions_call *call, struct error *err)
 {
-	const char *params[] = {call->table, call->days};
-	PGresult *r = pg_query(call->conn,
+	char days[PARTITIONS_TEXT_BYTES];
+	const char *params[] = {call->table, days};
+	PGresult *r;
+	bool ok;
+
+	snprintf(days, sizeof(days), "%" PRId64, call->days);
+	r = pg_query(call->conn,
 		"SELECT DISTINCT t.table_name, p.name, p.lower_bound FROM partitioned_tables t, "
 		"generate_series(0, $2::integer) d, "
 		"partition_of(t.table_name, now() + d * interval '1 day') p "
 		"WHERE ($1::text IS NULL OR t.table_name = $1) "
 		"AND NOT partition_exists(t.table_name, p.name) ORDER BY 1, 3",
 		2, params, err);
-	bool ok = r != NULL;
-
+	ok = r != NULL;
 	for (int i = 0; ok && i < PQntuples(r); i++)
 		ok = partitions_make(call, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1),
 			PQgetvalue(r, i, 2), err);
@@ -261,51 +266,15 @@ static bool partitions_archive(struct partitions_call *call, struct error *err)
 
 /* ---- the command ---- */
 
-static bool partitions_take_days(const char *text, struct partitions_call *call)
+static bool partitions_take_age(void *context, char *text)
 {
-	int64_t days;
-
-	if (!config_parse_number(text, &days) || days < 0 || days > PARTITIONS_AHEAD_DAYS_MAX)
-		return false;
-	snprintf(call->days, sizeof(call->days), "%" PRId64, days);
-	return true;
-}
-
-static bool partitions_take_age(const char *text, struct partitions_call *call)
-{
+	struct partitions_call *call = context;
 	int64_t us;
 
 	/* No partition is younger than a day: 90 without its unit would be seconds, 3m minutes. */
 	if (!config_parse_duration(text, &us) || us < US_PER_DAY || us > PARTITIONS_AGE_MAX_US)
 		return false;
 	snprintf(call->older_us, sizeof(call->older_us), "%" PRId64, us);
-	return true;
-}
-
-/* False: an unknown option, one without its value, or a value that does not fit. */
-static bool partitions_options(struct partitions_call *call, int argc, char **argv)
-{
-	for (int i = 0; i < argc; i++) {
-		bool value = i + 1 < argc;
-
-		if (strcmp(argv[i], "--dry-run") == 0)
-			call->dry_run = true;
-		else if (strcmp(argv[i], "--json") == 0)
-			call->json = true;
-		else if (strcmp(argv[i], "--table") == 0 && value)
-			call->table = argv[++i];
-		else if (strcmp(argv[i], "--to") == 0 && value)
-			call->to = argv[++i];
-		else if (strcmp(argv[i], "--days") == 0 && value) {
-			if (!partitions_take_days(argv[++i], call))
-				return false;
-		} else if (strcmp(argv[i], "--older-than") == 0 && value) {
-			if (!partitions_take_age(argv[++i], call))
-				return false;
-		} else {
-			return false;
-		}
-	}
 	return true;
 }
 
@@ -349,14 +318,23 @@ static enum exit_code partitions_run(const struct config *config, struct partiti
 
 enum exit_code cmd_partitions(const struct config *config, int argc, char **argv)
 {
-	struct partitions_call call = {.table = NULL};
-	const char *what = argc > 0 ? argv[0] : "";
+	struct partitions_call call = {.days = config->partitions_ahead_days};
+	const struct argument arguments[] = {
+		{.name = "--table", .text = &call.table},
+		{.name = "--json", .given = &call.json},
+		{.name = "--days", .number = &call.days, .high = PARTITIONS_AHEAD_DAYS_MAX},
+		{.name = "--older-than",
+			.take = partitions_take_age,
+			.context = &call,
+			.example = "--older-than 90d: a day or more"},
+		{.name = "--to", .text = &call.to},
+		{.name = "--dry-run", .given = &call.dry_run},
+	};
+	const char *what;
 
-	snprintf(call.days, sizeof(call.days), "%" PRId64, config->partitions_ahead_days);
-	if (argc > 0 && !partitions_options(&call, argc - 1, argv + 1))
-		return cli_usage("partitions",
-			"an unknown option, or one without its value (--older-than 90d: a day or "
-			"more; --days 7)");
+	if (!arguments_take("partitions", arguments, 6, 1, &argc, argv))
+		return EXIT_CODE_USAGE;
+	what = argc == 1 ? argv[0] : "";
 	if (strcmp(what, "list") == 0)
 		return partitions_run(config, &call, partitions_list);
 	if (strcmp(what, "ensure") == 0)

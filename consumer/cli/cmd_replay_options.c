@@ -1,17 +1,12 @@
 #include "cli/cmd_replay.h"
 
-#include "base/iso8601.h"
+#include "cli/arguments.h"
 #include "config/broker_url.h"
-#include "config/config_value.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool replay_time(const char *text, int64_t *out)
-{
-	return iso8601_parse(slice_from_cstr(text), out) != ISO8601_INVALID;
-}
 
 static bool replay_add(const char **list, size_t *count, const char *text)
 {
@@ -21,9 +16,24 @@ static bool replay_add(const char **list, size_t *count, const char *text)
 	return true;
 }
 
-/* A factor, or "max". */
-static bool replay_speed(const char *text, double *out)
+static bool replay_take_station(void *context, char *value)
 {
+	struct message_filter *f = context;
+
+	return replay_add(f->stations, &f->stations_count, value);
+}
+
+static bool replay_take_action(void *context, char *value)
+{
+	struct message_filter *f = context;
+
+	return replay_add(f->actions, &f->actions_count, value);
+}
+
+/* A factor, or "max". */
+static bool replay_take_speed(void *context, char *text)
+{
+	double *out = context;
 	char *end = NULL;
 
 	if (strcmp(text, "max") == 0) {
@@ -34,74 +44,45 @@ static bool replay_speed(const char *text, double *out)
 	return *end == '\0' && *out > 0 && *out <= REPLAY_SPEED_MAX;
 }
 
-/* An option with a value: false if there is no such option, or the value is invalid. */
-static bool replay_option(struct cmd_replay *o, const char *name, char *value)
+static bool replay_take_broker(void *context, char *value)
 {
-	const struct {
-		const char *name;
-		int64_t *number; /* from low to high */
-		int64_t low, high;
-		const char **text;
-	} plain[] = {
-		{"--jobs", &o->request.jobs, 1, REPLAY_JOBS_MAX, NULL},
-		{"--rate", &o->request.rate, 1, INT64_MAX, NULL},
-		{"--after", &o->publish.after, 0, INT64_MAX, NULL},
-		{"--lines", NULL, 0, 0, &o->lines},
-		{"--zone", NULL, 0, 0, &o->zone_name},
-		{"--csv", NULL, 0, 0, &o->csv},
-	};
-	struct message_filter *f = &o->request.filter;
+	struct cmd_replay *o = context;
 
-	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++) {
-		if (strcmp(name, plain[i].name) != 0)
-			continue;
-		if (plain[i].number != NULL)
-			return config_parse_number(value, plain[i].number) &&
-			       *plain[i].number >= plain[i].low &&
-			       *plain[i].number <= plain[i].high;
-		*plain[i].text = value;
-		return true;
-	}
-	if (strcmp(name, "--from") == 0)
-		return replay_time(value, &f->from_us);
-	if (strcmp(name, "--to") == 0)
-		return replay_time(value, &f->to_us);
-	if (strcmp(name, "--station") == 0)
-		return replay_add(f->stations, &f->stations_count, value);
-	if (strcmp(name, "--action") == 0)
-		return replay_add(f->actions, &f->actions_count, value);
-	if (strcmp(name, "--speed") == 0)
-		return replay_speed(value, &o->publish.speed);
-	if (strcmp(name, "--publish") != 0)
-		return false;
 	o->publish.broker = value;
 	return true;
 }
 
-/* The sources are moved to the front of argv. */
-static bool replay_arguments(struct cmd_replay *o, int argc, char **argv, const char **bad_out)
+/* The sources are what is left of argv. */
+static bool replay_arguments(struct cmd_replay *o, int argc, char **argv)
 {
+	struct message_filter *f = &o->request.filter;
+	const struct argument arguments[] = {
+		{.name = "--from", .time = &f->from_us},
+		{.name = "--to", .time = &f->to_us},
+		{.name = "--station", .take = replay_take_station, .context = f},
+		{.name = "--action", .take = replay_take_action, .context = f},
+		{.name = "--jobs", .number = &o->request.jobs, .low = 1, .high = REPLAY_JOBS_MAX},
+		{.name = "--rate", .number = &o->request.rate, .low = 1, .high = INT64_MAX},
+		{.name = "--lines", .text = &o->lines},
+		{.name = "--zone", .text = &o->zone_name},
+		{.name = "--csv", .text = &o->csv},
+		{.name = "--no-bulk", .given = &o->request.no_bulk},
+		{.name = "--dry-run", .given = &o->dry_run},
+		{.name = "--json", .given = &o->json},
+		{.name = "--publish", .take = replay_take_broker, .context = o},
+		{.name = "--speed", .take = replay_take_speed, .context = &o->publish.speed},
+		{.name = "--after", .number = &o->publish.after, .high = INT64_MAX},
+	};
+
 	*o = (struct cmd_replay){.request = {.filter = {.from_us = INT64_MIN, .to_us = INT64_MAX},
 					 .sources = o->names,
 					 .jobs = 1},
 		.publish.speed = 1};
+	if (!arguments_take("replay", arguments, sizeof(arguments) / sizeof(*arguments), INT_MAX,
+		    &argc, argv))
+		return false;
 	o->sources = argv;
-	for (int i = 0; i < argc; i++) {
-		*bad_out = argv[i];
-		if (strcmp(argv[i], "--dry-run") == 0) {
-			o->dry_run = true;
-		} else if (strcmp(argv[i], "--json") == 0) {
-			o->json = true;
-		} else if (strcmp(argv[i], "--no-bulk") == 0) {
-			o->request.no_bulk = true;
-		} else if (argv[i][0] != '-' || argv[i][1] == '\0') {
-			o->sources[o->sources_count++] = argv[i];
-		} else {
-			if (i + 1 == argc || !replay_option(o, argv[i], argv[i + 1]))
-				return false;
-			i++;
-		}
-	}
+	o->sources_count = (size_t)argc;
 	return true;
 }
 
@@ -147,12 +128,11 @@ static bool replay_options_parse(struct cmd_replay *o, struct error *err)
 
 bool cmd_replay_read(struct cmd_replay *o, int argc, char **argv, enum exit_code *code_out)
 {
-	const char *bad = "", *contradiction;
+	const char *contradiction;
 	struct error err;
 
-	if (!replay_arguments(o, argc, argv, &bad)) {
-		*code_out =
-			cli_usage("replay", "\"%s\" is not understood, or its value is not", bad);
+	if (!replay_arguments(o, argc, argv)) {
+		*code_out = EXIT_CODE_USAGE;
 		return false;
 	}
 	contradiction = replay_contradiction(o);

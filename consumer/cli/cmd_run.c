@@ -1,10 +1,10 @@
 #include "cli/cli.h"
 #include "cli/risks.h"
 
+#include "cli/arguments.h"
 #include "daemon/daemon.h"
 #include "daemon/signals.h"
 
-#include <string.h>
 #include <unistd.h>
 
 /* What may pass by itself is for whoever starts us again, whatever it is about. */
@@ -20,18 +20,16 @@ enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 	struct daemon_options options = {.config = config,
 		.pg = cli_pg_options(config),
 		.migrate = config->storage_postgres_run_migrations};
+	const struct argument arguments[] = {
+		{.name = "--migrate", .given = &options.migrate},
+		{.name = "--drain", .given = &options.drain},
+	};
 	enum exit_code code;
 	struct error err;
 	bool ok, hard = false;
 
-	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "--migrate") == 0)
-			options.migrate = true;
-		else if (strcmp(argv[i], "--drain") == 0)
-			options.drain = true;
-		else
-			return cli_usage("run", "\"%s\" is not understood", argv[i]);
-	}
+	if (!arguments_take("run", arguments, 2, 0, &argc, argv))
+		return EXIT_CODE_USAGE;
 	signals_hold();
 	if (!risks_check(config, &err))
 		return run_fail(&err);

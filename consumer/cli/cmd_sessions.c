@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "cli/arguments.h"
 #include "cli/period.h"
 #include "cli/report.h"
 #include "cli/stream.h"
@@ -193,8 +194,10 @@ static char *sessions_sql(const struct sessions_call *call)
 /* ---- the command ---- */
 
 /* "month,station": in that order, none twice. */
-static bool sessions_take_by(struct sessions_call *call, const char *text)
+static bool sessions_take_by(void *context, char *text)
 {
+	struct sessions_call *call = context;
+
 	while (true) {
 		size_t size = strcspn(text, ","), found = 0;
 
@@ -213,47 +216,6 @@ static bool sessions_take_by(struct sessions_call *call, const char *text)
 			return true;
 		text += size + 1;
 	}
-}
-
-/* An option that stands alone. False: it is not one. */
-static bool sessions_flag(struct sessions_call *call, const char *name)
-{
-	if (strcmp(name, "--suspicious") == 0)
-		call->suspicious = true;
-	else if (strcmp(name, "--csv") == 0 && call->form != REPORT_JSON)
-		call->form = REPORT_CSV;
-	else if (strcmp(name, "--json") == 0 && call->form != REPORT_CSV)
-		call->form = REPORT_JSON;
-	else
-		return false;
-	return true;
-}
-
-/* argv ends with NULL. *bad_out: the argument that is not understood; NULL if err says it all. */
-static bool sessions_options(struct sessions_call *call, char **argv, const char **bad_out,
-	struct error *err)
-{
-	for (int i = 0; argv[i] != NULL; i++) {
-		const char *name = argv[i], *value = argv[i + 1];
-		bool known;
-
-		*bad_out = NULL;
-		if (sessions_flag(call, name))
-			continue;
-		if (!period_option(&call->period, name, value, &known, err))
-			return false;
-		*bad_out = name;
-		if (value == NULL)
-			return false;
-		if (strcmp(name, "--station") == 0)
-			call->station = value;
-		else if (strcmp(name, "--token") == 0)
-			call->token = value;
-		else if (!known && (strcmp(name, "--by") != 0 || !sessions_take_by(call, value)))
-			return false;
-		i++;
-	}
-	return true;
 }
 
 static bool sessions_print(const struct sessions_call *call, PGconn *conn, struct error *err)
@@ -278,20 +240,29 @@ enum exit_code cmd_sessions(const struct config *config, int argc, char **argv)
 {
 	struct sessions_call call = {.form = REPORT_TABLE};
 	struct pg_options pg = cli_pg_options(config);
+	bool csv = false, json = false, ok;
+	const struct argument arguments[] = {
+		PERIOD_ARGUMENTS(call.period),
+		{.name = "--station", .text = &call.station},
+		{.name = "--token", .text = &call.token},
+		{.name = "--suspicious", .given = &call.suspicious},
+		{.name = "--by",
+			.take = sessions_take_by,
+			.context = &call,
+			.example = "month,station"},
+		{.name = "--csv", .given = &csv},
+		{.name = "--json", .given = &json},
+	};
 	struct error err;
-	const char *bad;
 	PGconn *conn;
-	bool ok;
 
-	(void)argc;
-	if (!sessions_options(&call, argv, &bad, &err)) {
-		if (bad == NULL)
-			return cli_fail(EXIT_CODE_USAGE, &err);
-		return cli_usage("sessions",
-			"\"%s\" is not understood, or lacks its value (--by month,station; --csv "
-			"or --json)",
-			bad);
-	}
+	if (!arguments_take("sessions", arguments, 9, 0, &argc, argv))
+		return EXIT_CODE_USAGE;
+	if (!period_read(&call.period, &err))
+		return cli_fail(EXIT_CODE_USAGE, &err);
+	if (csv && json)
+		return cli_usage("sessions", "say --csv or --json");
+	call.form = csv ? REPORT_CSV : json ? REPORT_JSON : REPORT_TABLE;
 	conn = pg_connect(&pg, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);

@@ -1,7 +1,7 @@
 #include "cli/export.h"
 #include "cli/spool.h"
 
-#include "base/iso8601.h"
+#include "cli/arguments.h"
 #include "daemon/options.h"
 
 #include <stdio.h>
@@ -63,46 +63,32 @@ static export_format *export_format_named(const char *name)
 	return NULL;
 }
 
-/* An option with its value. */
-static bool export_option(struct export *e, const char *name, const char *value)
+static bool export_take_station(void *context, char *value)
 {
-	if (value == NULL || *value == '\0')
-		return false;
-	if (strcmp(name, "--from") == 0)
-		return iso8601_parse(slice_from_cstr(value), &e->from_us) != ISO8601_INVALID;
-	if (strcmp(name, "--to") == 0)
-		return iso8601_parse(slice_from_cstr(value), &e->to_us) != ISO8601_INVALID;
-	if (strcmp(name, "--station") != 0 || e->stations_count == EXPORT_STATIONS_MAX)
+	struct export *e = context;
+
+	if (*value == '\0' || e->stations_count == EXPORT_STATIONS_MAX)
 		return false;
 	e->stations[e->stations_count++] = value;
 	return true;
-}
-
-/* argv ends with NULL. */
-static bool export_parse(struct export *e, int argc, char **argv)
-{
-	for (int i = 0; i < argc; i++) {
-		export_format *write = e->write == NULL ? export_format_named(argv[i]) : NULL;
-
-		if (write != NULL) {
-			e->write = write;
-			continue;
-		}
-		if (!export_option(e, argv[i], argv[i + 1]))
-			return false;
-		i++;
-	}
-	return e->write != NULL;
 }
 
 enum exit_code spool_export(const struct config *config, int argc, char **argv)
 {
 	struct export e = {.to.out = stdout, .from_us = INT64_MIN, .to_us = INT64_MAX};
 	struct spool_walk walk = {.record = export_record, .context = &e};
+	const struct argument arguments[] = {
+		{.name = "--from", .time = &e.from_us},
+		{.name = "--to", .time = &e.to_us},
+		{.name = "--station", .take = export_take_station, .context = &e},
+	};
 	struct error err;
 	bool ok;
 
-	if (!export_parse(&e, argc, argv))
+	if (!arguments_take("spool", arguments, 3, 1, &argc, argv))
+		return EXIT_CODE_USAGE;
+	e.write = argc == 1 ? export_format_named(argv[0]) : NULL;
+	if (e.write == NULL)
 		return cli_usage("spool", "say json, msgpack or maeve");
 	if (e.write == export_msgpack && isatty(STDOUT_FILENO))
 		return cli_usage("spool", "msgpack is not text: send it to a file or a pipe");

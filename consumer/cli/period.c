@@ -41,19 +41,11 @@ static bool period_time(const char *name, const char *text, char out[static PERI
 	return true;
 }
 
-bool period_option(struct period *p, const char *name, const char *value, bool *known_out,
-	struct error *err)
+bool period_read(struct period *p, struct error *err)
 {
-	bool from = strcmp(name, "--from") == 0, to = strcmp(name, "--to") == 0;
-
-	*known_out = from || to || strcmp(name, "--zone") == 0;
-	if (!*known_out)
-		return true;
-	if (value == NULL)
-		return error_set(err, ERROR_FATAL, REASON_bad_time, "%s needs a value", name);
-	if (from || to)
-		return period_time(name, value, from ? p->from : p->to, err);
-	return zone_parse(&p->zone, value, err);
+	return (p->given_from == NULL || period_time("--from", p->given_from, p->from, err)) &&
+	       (p->given_to == NULL || period_time("--to", p->given_to, p->to, err)) &&
+	       (p->given_zone == NULL || zone_parse(&p->zone, p->given_zone, err));
 }
 
 bool period_set_zone(const struct period *p, PGconn *conn, struct error *err)

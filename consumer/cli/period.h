@@ -16,17 +16,23 @@
 enum { PERIOD_TIME_BYTES = 48 };
 
 struct period {
-	struct zone zone;             /* UTC, unless --zone says otherwise */
+	const char *given_from, *given_to, *given_zone; /* NULL = not given */
+	struct zone zone;                               /* UTC, unless --zone says otherwise */
 	char from[PERIOD_TIME_BYTES]; /* for a session of the zone; "" = from the beginning */
 	char to[PERIOD_TIME_BYTES];   /* "" = to the end */
 };
 
-/*
- * *known_out: it is an option of a period. False with err (FATAL) if its value, which may be NULL,
- * is not a time ("bad_time") or not a zone ("bad_zone").
- */
-MUST_CHECK bool period_option(struct period *p, const char *name, const char *value,
-	bool *known_out, struct error *err);
+/* For arguments_take(). */
+#define PERIOD_ARGUMENTS(period)                                                                   \
+	{.name = "--from", .text = &(period).given_from},                                          \
+		{.name = "--to", .text = &(period).given_to},                                      \
+	{                                                                                          \
+		.name = "--zone", .text = &(period).given_zone                                     \
+	}
+
+/* What was given is read. False with err (FATAL) if it is not a time ("bad_time") or not a zone
+ * ("bad_zone"). */
+MUST_CHECK bool period_read(struct period *p, struct error *err);
 
 /* The session shows times in the zone, and reads them so. */
 MUST_CHECK bool period_set_zone(const struct period *p, PGconn *conn, struct error *err);

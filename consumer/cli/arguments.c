@@ -1,0 +1,90 @@
+#include "cli/arguments.h"
+
+#include "base/iso8601.h"
+#include "cli/cli.h"
+#include "cli/syntax.h"
+#include "config/config_value.h"
+
+#include <string.h>
+
+/* commands.def is what people and shells read: it has this option, in the same way. */
+static bool arguments_are_in_table(const char *command, const struct argument *a)
+{
+	const struct command *c = cli_find(command, &(size_t){0});
+	struct syntax syntax;
+
+	CHECK(c != NULL);
+	syntax_read(&syntax, c->arguments);
+	for (size_t i = 0; i < syntax.options_count; i++) {
+		if (strcmp(syntax.options[i].name, a->name) == 0)
+			return syntax.options[i].takes_value == (a->given == NULL);
+	}
+	return false;
+}
+
+static const struct argument *arguments_find(const struct argument *arguments, size_t count,
+	const char *name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(arguments[i].name, name) == 0)
+			return &arguments[i];
+	}
+	return NULL;
+}
+
+static bool arguments_set(const struct argument *a, char *value)
+{
+	if (a->text != NULL)
+		*a->text = value;
+	else if (a->number != NULL)
+		return config_parse_number(value, a->number) && *a->number >= a->low &&
+		       *a->number <= a->high;
+	else if (a->time != NULL)
+		return iso8601_parse(slice_from_cstr(value), a->time) != ISO8601_INVALID;
+	else
+		return a->take(a->context, value);
+	return true;
+}
+
+/* value: NULL if nothing follows. */
+static bool arguments_take_one(const char *command, const struct argument *a, char *value)
+{
+	CHECK(arguments_are_in_table(command, a));
+	if (a->given != NULL) {
+		*a->given = true;
+		return true;
+	}
+	if (value == NULL)
+		(void)cli_usage(command, "%s needs a value", a->name);
+	else if (arguments_set(a, value))
+		return true;
+	else
+		(void)cli_usage(command, "%s cannot be \"%s\"%s%s", a->name, value,
+			a->example != NULL ? ": as in " : "", a->example != NULL ? a->example : "");
+	return false;
+}
+
+bool arguments_take(const char *command, const struct argument *arguments, size_t count,
+	int words_max, int *argc, char **argv)
+{
+	int words = 0;
+
+	for (int i = 0; i < *argc; i++) {
+		const struct argument *a = arguments_find(arguments, count, argv[i]);
+		bool word = argv[i][0] != '-' || argv[i][1] == '\0';
+
+		if (a != NULL) {
+			if (!arguments_take_one(command, a, i + 1 < *argc ? argv[i + 1] : NULL))
+				return false;
+			i += a->given == NULL;
+		} else if (word && words < words_max) {
+			argv[words++] = argv[i];
+		} else {
+			(void)cli_usage(command, "\"%s\" is not understood", argv[i]);
+			return false;
+		}
+	}
+	argv[words] = NULL;
+	*argc = words;
+	return true;
+}
