@@ -110,13 +110,17 @@ static bool archive_read_columns(struct archive *a, struct error *err)
 	return ok;
 }
 
-/* Meter values mean nothing without their layouts. */
+/* What the rows refer to, if they do. */
 static bool archive_read_other(struct archive *a, struct error *err)
 {
 	const char *params[] = {a->request->retired};
+	size_t column = 0;
 	PGresult *r;
 
-	if (strcmp(a->request->parent, "meter_values") != 0)
+	while (column < a->header.columns_count &&
+		strcmp(a->header.columns[column].name, PART_OTHER_COLUMN) != 0)
+		column++;
+	if (column == a->header.columns_count)
 		return true;
 	r = retention_query(a->request->conn, "archive_layouts.sql", 1, params, err);
 	if (r == NULL)
@@ -253,7 +257,7 @@ static bool archive_write_other(struct archive *a, struct part_writer *w, struct
 
 	if (a->other_sql == NULL)
 		return true;
-	part_writer_begin_other(w, "meter_value_layouts", a->other_columns);
+	part_writer_begin_other(w, PART_OTHER_TABLE, a->other_columns);
 	return archive_copy(a, a->other_sql, part_writer_add_other, w, &rows, err) &&
 	       part_writer_end_other(w, err);
 }

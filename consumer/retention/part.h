@@ -36,6 +36,10 @@ enum {
 	PART_TIME_BYTES = 40,
 };
 
+/* Rows with this column mean nothing without those of that table. */
+#define PART_OTHER_COLUMN "layout_id"
+#define PART_OTHER_TABLE "meter_value_layouts"
+
 struct part_column {
 	char name[PART_NAME_BYTES];
 	char type[PART_TYPE_BYTES]; /* as format_type() writes it */

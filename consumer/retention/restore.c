@@ -230,7 +230,7 @@ static bool restore_other(struct restore *s, const struct part_piece *piece, str
 	PGresult *r;
 	bool ok;
 
-	if (strcmp(piece->table, "meter_value_layouts") != 0)
+	if (strcmp(piece->table, PART_OTHER_TABLE) != 0)
 		return error_set(err, ERROR_FOREIGN, REASON_file,
 			"\"%s\" has rows of table \"%s\", which cannot be restored here", s->path,
 			piece->table);
