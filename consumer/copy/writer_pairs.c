@@ -385,27 +385,12 @@ static bool authorize_on_detached(void *context, const PGresult *result, int num
 		partition_of(TABLE_authorizations, pair->cells[KEY_TIME].number), err);
 }
 
-static bool authorize_add(struct writer *w, enum statement_id statement, struct row *const *rows,
-	size_t count, request_on_result *on_result, struct error *err)
-{
-	return writer_add_rows(w,
-		&(struct request_rows){
-			.statement = &statements.all[statement],
-			.table = TABLE_exchange_pairs,
-			.rows = rows,
-			.count = count,
-			.on_result = on_result,
-			.context = w,
-		},
-		err);
-}
-
 bool writer_plan_authorize(struct writer *w, struct error *err)
 {
 	const struct writer_pairs *s = w->work.pairs;
 
-	return s == NULL || (authorize_add(w, STATEMENT_LOST_AUTHORIZE, s->lost_authorize,
+	return s == NULL || (writer_add_pairs(w, STATEMENT_LOST_AUTHORIZE, s->lost_authorize,
 				     s->lost_authorize_count, NULL, err) &&
-				    authorize_add(w, STATEMENT_AUTHORIZE, s->authorize,
+				    writer_add_pairs(w, STATEMENT_AUTHORIZE, s->authorize,
 					    s->authorize_count, authorize_on_detached, err));
 }

@@ -227,6 +227,22 @@ MUST_CHECK static inline bool writer_add_rows(struct writer *w, const struct req
 	return requests_add_rows(&w->requests, &w->work.batch->arena, rows, err);
 }
 
+/* The same of pairs. */
+MUST_CHECK static inline bool writer_add_pairs(struct writer *w, enum statement_id statement,
+	struct row *const *rows, size_t count, request_on_result *on_result, struct error *err)
+{
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &statements.all[statement],
+			.table = TABLE_exchange_pairs,
+			.rows = rows,
+			.count = count,
+			.on_result = on_result,
+			.context = w,
+		},
+		err);
+}
+
 /* ---- what the steps stand on ---- */
 
 /* writer_claim.c: the progress as the database has it (take_over.sql) ... */

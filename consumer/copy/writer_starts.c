@@ -193,21 +193,6 @@ static bool starts_unlink(struct batch *b, struct row *const *lost, size_t count
 	return true;
 }
 
-static bool starts_add(struct writer *w, enum statement_id statement, struct row *const *rows,
-	size_t count, request_on_result *on_result, struct error *err)
-{
-	return writer_add_rows(w,
-		&(struct request_rows){
-			.statement = &statements.all[statement],
-			.table = TABLE_exchange_pairs,
-			.rows = rows,
-			.count = count,
-			.on_result = on_result,
-			.context = w,
-		},
-		err);
-}
-
 bool writer_plan_starts(struct writer *w, struct error *err)
 {
 	const struct writer_pairs *s = w->work.pairs;
@@ -216,7 +201,8 @@ bool writer_plan_starts(struct writer *w, struct error *err)
 		return true;
 	if (!starts_unlink(w->work.batch, s->lost_starts, s->lost_starts_count))
 		return request_arena_full(err);
-	return starts_add(w, STATEMENT_LOST_STARTS, s->lost_starts, s->lost_starts_count, NULL,
-		       err) &&
-	       starts_add(w, STATEMENT_STARTS, s->starts, s->starts_count, starts_on_result, err);
+	return writer_add_pairs(w, STATEMENT_LOST_STARTS, s->lost_starts, s->lost_starts_count,
+		       NULL, err) &&
+	       writer_add_pairs(w, STATEMENT_STARTS, s->starts, s->starts_count, starts_on_result,
+		       err);
 }

@@ -1,5 +1,7 @@
 #include "mqtt/tls_check.h"
 
+#include "base/certificate.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
@@ -8,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TLS_NAME_BYTES = 120, TLS_DATE_BYTES = 16 };
+enum { TLS_HOSTS_BYTES = 120 };
 
 static struct {
 	pthread_mutex_t lock;
@@ -18,28 +20,8 @@ static struct {
 	char fault[TLS_CHECK_TEXT_BYTES];
 } tls = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT, .crl = ""};
 
-static void tls_name(const X509_NAME *name, char out[static TLS_NAME_BYTES])
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	int size = 0;
-
-	if (bio != NULL &&
-		X509_NAME_print_ex(bio, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB) >= 0)
-		size = BIO_read(bio, out, TLS_NAME_BYTES - 1);
-	out[size > 0 ? size : 0] = '\0';
-	BIO_free(bio);
-}
-
-static void tls_date(const ASN1_TIME *at, char out[static TLS_DATE_BYTES])
-{
-	struct tm tm;
-
-	if (ASN1_TIME_to_tm(at, &tm) != 1 || strftime(out, TLS_DATE_BYTES, "%Y-%m-%d", &tm) == 0)
-		snprintf(out, TLS_DATE_BYTES, "?");
-}
-
 /* Which hosts a certificate is for: "DNS:broker.example, IP Address:192.0.2.1". */
-static void tls_hosts(const X509 *certificate, char out[static TLS_NAME_BYTES])
+static void tls_hosts(const X509 *certificate, char out[static TLS_HOSTS_BYTES])
 {
 	int place = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
 	BIO *bio = BIO_new(BIO_s_mem());
@@ -47,7 +29,7 @@ static void tls_hosts(const X509 *certificate, char out[static TLS_NAME_BYTES])
 
 	if (bio != NULL && place >= 0 &&
 		X509V3_EXT_print(bio, X509_get_ext(certificate, place), 0, 0) == 1)
-		size = BIO_read(bio, out, TLS_NAME_BYTES - 1);
+		size = BIO_read(bio, out, TLS_HOSTS_BYTES - 1);
 	out[size > 0 ? size : 0] = '\0';
 	BIO_free(bio);
 }
@@ -60,14 +42,14 @@ static void tls_check_host(X509_STORE_CTX *context, X509 *certificate)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
 	const char *host = ssl == NULL ? NULL : SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	char hosts[TLS_NAME_BYTES], subject[TLS_NAME_BYTES];
+	char hosts[TLS_HOSTS_BYTES], subject[CERTIFICATE_NAME_BYTES];
 
 	if (host == NULL || certificate == NULL || X509_STORE_CTX_get_error_depth(context) != 0 ||
 		X509_check_host(certificate, host, 0, 0, NULL) == 1 ||
 		X509_check_ip_asc(certificate, host, 0) == 1)
 		return;
 	tls_hosts(certificate, hosts);
-	tls_name(X509_get_subject_name(certificate), subject);
+	certificate_name(X509_get_subject_name(certificate), subject);
 	pthread_mutex_lock(&tls.lock);
 	if (tls.fault[0] == '\0')
 		snprintf(tls.fault, sizeof(tls.fault),
@@ -79,26 +61,13 @@ static void tls_check_host(X509_STORE_CTX *context, X509 *certificate)
 /* OpenSSL's verdict stands; the first fault is written down. */
 static int tls_on_verdict(int ok, X509_STORE_CTX *context)
 {
-	X509 *certificate = X509_STORE_CTX_get_current_cert(context);
-	char subject[TLS_NAME_BYTES] = "?", issuer[TLS_NAME_BYTES] = "?";
-	char from[TLS_DATE_BYTES] = "?", to[TLS_DATE_BYTES] = "?";
-
 	if (ok) {
-		tls_check_host(context, certificate);
+		tls_check_host(context, X509_STORE_CTX_get_current_cert(context));
 		return ok;
-	}
-	if (certificate != NULL) {
-		tls_name(X509_get_subject_name(certificate), subject);
-		tls_name(X509_get_issuer_name(certificate), issuer);
-		tls_date(X509_get0_notBefore(certificate), from);
-		tls_date(X509_get0_notAfter(certificate), to);
 	}
 	pthread_mutex_lock(&tls.lock);
 	if (tls.fault[0] == '\0')
-		snprintf(tls.fault, sizeof(tls.fault),
-			"%s (certificate of \"%s\", issued by \"%s\", valid from %s to %s)",
-			X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)), subject,
-			issuer, from, to);
+		certificate_fault(context, tls.fault, sizeof(tls.fault));
 	pthread_mutex_unlock(&tls.lock);
 	return ok;
 }

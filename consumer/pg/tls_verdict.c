@@ -1,9 +1,9 @@
 #include "pg/tls_verdict.h"
 
 #include "base/bytes.h"
+#include "base/certificate.h"
 
 #include <netdb.h>
-#include <openssl/asn1.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -13,14 +13,14 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { VERDICT_TIMEOUT_S = 5, VERDICT_TEXT_BYTES = 256 };
+enum { VERDICT_TIMEOUT_S = 5, VERDICT_TEXT_BYTES = 512 };
 
 /* PostgreSQL documentation, "Message Formats", SSLRequest. */
 static const uint32_t verdict_ssl_request = 80877103;
 
 struct verdict {
 	long result;
-	char text[VERDICT_TEXT_BYTES * 4];
+	char text[VERDICT_TEXT_BYTES];
 };
 
 static int verdict_connect(const char *host, const char *port)
@@ -57,45 +57,17 @@ static bool verdict_ask_for_tls(int fd)
 	       recv(fd, &answer, 1, 0) == 1 && answer == 'S';
 }
 
-static void verdict_name(const X509_NAME *name, char out[static VERDICT_TEXT_BYTES])
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	int size = 0;
-
-	if (bio != NULL &&
-		X509_NAME_print_ex(bio, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB) >= 0)
-		size = BIO_read(bio, out, VERDICT_TEXT_BYTES - 1);
-	out[size > 0 ? size : 0] = '\0';
-	BIO_free(bio);
-}
-
-static void verdict_date(const ASN1_TIME *at, char out[static 16])
-{
-	struct tm tm;
-
-	if (ASN1_TIME_to_tm(at, &tm) != 1 || strftime(out, 16, "%Y-%m-%d", &tm) == 0)
-		snprintf(out, 16, "?");
-}
-
 /* OpenSSL calls this for each fault of the chain, and continues if it returns 1. The first fault
  * counts. */
 static int verdict_on_fault(int ok, X509_STORE_CTX *context)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct verdict *v = SSL_get_app_data(ssl);
-	X509 *certificate = X509_STORE_CTX_get_current_cert(context);
-	char subject[VERDICT_TEXT_BYTES], issuer[VERDICT_TEXT_BYTES], from[16], to[16];
 
-	if (ok || v->result != X509_V_OK || certificate == NULL)
+	if (ok || v->result != X509_V_OK || X509_STORE_CTX_get_current_cert(context) == NULL)
 		return 1;
 	v->result = X509_STORE_CTX_get_error(context);
-	verdict_name(X509_get_subject_name(certificate), subject);
-	verdict_name(X509_get_issuer_name(certificate), issuer);
-	verdict_date(X509_get0_notBefore(certificate), from);
-	verdict_date(X509_get0_notAfter(certificate), to);
-	snprintf(v->text, sizeof(v->text),
-		"%s (certificate of \"%s\", issued by \"%s\", valid from %s to %s)",
-		X509_verify_cert_error_string(v->result), subject, issuer, from, to);
+	certificate_fault(context, v->text, sizeof(v->text));
 	return 1;
 }
 

@@ -60,6 +60,18 @@ static size_t scan_value_size(struct slice s)
 	return depth == 0 ? s.size : 0;
 }
 
+/* The value that s begins with, and what follows it. */
+static bool scan_value(struct slice s, struct slice *rest, struct slice *value_out)
+{
+	size_t size = scan_value_size(s);
+
+	if (size == 0)
+		return false;
+	*value_out = slice_of(s.data, size);
+	*rest = slice_of(s.data + size, s.size - size);
+	return true;
+}
+
 bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *value_out,
 	bool *ok_out)
 {
@@ -86,11 +98,8 @@ bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *v
 	if (s.size == 0 || *s.data != ':')
 		return false;
 	s = scan_blanks(slice_of(s.data + 1, s.size - 1));
-	size = scan_value_size(s);
-	if (size == 0)
+	if (!scan_value(s, rest, value_out))
 		return false;
-	*value_out = slice_of(s.data, size);
-	*rest = slice_of(s.data + size, s.size - size);
 	*ok_out = true;
 	return true;
 }
@@ -98,17 +107,10 @@ bool json_scan_member(struct slice *rest, struct slice *key_out, struct slice *v
 bool json_scan_item(struct slice *rest, struct slice *value_out)
 {
 	struct slice s = scan_blanks(*rest);
-	size_t size;
 
 	if (s.size == 0 || (*s.data != '[' && *s.data != ','))
 		return false;
-	s = scan_blanks(slice_of(s.data + 1, s.size - 1));
-	size = scan_value_size(s);
-	if (size == 0)
-		return false;
-	*value_out = slice_of(s.data, size);
-	*rest = slice_of(s.data + size, s.size - size);
-	return true;
+	return scan_value(scan_blanks(slice_of(s.data + 1, s.size - 1)), rest, value_out);
 }
 
 /* A code point as UTF-8; a lone surrogate as the three bytes that it would have. */
