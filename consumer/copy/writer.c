@@ -175,7 +175,7 @@ static void writer_end_trial(struct writer *w)
 	struct error none;
 
 	error_set(&none, ERROR_TRANSIENT, REASON_trial, "it was only a trial");
-	w->work.accepted = true;
+	w->work.rollback = ROLLBACK_ACCEPTED;
 	writer_roll_back(w, &none);
 }
 
@@ -238,7 +238,6 @@ static void rollback_on_done(void *context, const struct error *err)
 	struct batch *b = w->work.batch;
 	struct error failure = w->work.failure;
 	int64_t poison = w->work.poison_message;
-	bool accepted = w->work.accepted && !w->work.owner_lost;
 
 	pg_session_forget_statements(w->session);
 	memset(w->careful_made, 0, sizeof(w->careful_made)); /* may be gone with the rollback */
@@ -250,14 +249,14 @@ static void rollback_on_done(void *context, const struct error *err)
 		writer_on_lost(w, err);
 		return;
 	}
-	if (w->work.owner_lost) {
+	if (w->work.rollback == ROLLBACK_FOREIGN) {
 		error_set(&failure, ERROR_FATAL, REASON_log_used_elsewhere,
 			"another process feeds a copy of this log (%s) into the same database",
 			w->spool_text);
 		error_hint(&failure, "`ocpp-persister spool new-identity` makes one of the copies "
 				     "a log of its own");
 	}
-	if (w->work.try_again) {
+	if (w->work.rollback == ROLLBACK_RETRIED) {
 		writer_begin_work(w, b);
 		writer_next_run(w);
 		return;
@@ -266,7 +265,8 @@ static void rollback_on_done(void *context, const struct error *err)
 		partitions_doubt(w->partitions);
 	w->work.batch = NULL;
 	writer_enter(w, WRITER_READY);
-	w->events.on_stored(w->events.context, b, accepted ? NULL : &failure, poison);
+	w->events.on_stored(w->events.context, b,
+		w->work.rollback == ROLLBACK_ACCEPTED ? NULL : &failure, poison);
 }
 
 static void writer_roll_back(struct writer *w, const struct error *err)

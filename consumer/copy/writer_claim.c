@@ -219,8 +219,9 @@ static bool rollback_on_owner(void *context, const PGresult *result, int number,
 	struct writer *w = context;
 
 	(void)err;
-	if (number == 2 && PQntuples(result) == 1)
-		w->work.owner_lost = *PQgetvalue(result, 0, 0) == 't';
+	if (number == 2 && PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) == 't' &&
+		w->work.rollback != ROLLBACK_RETRIED)
+		w->work.rollback = ROLLBACK_FOREIGN;
 	return true;
 }
 

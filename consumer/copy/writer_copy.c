@@ -290,7 +290,7 @@ void writer_copy_failed(struct writer *w)
 				w->halves_careful_left = CAREFUL_BATCHES;
 			else if (!c->stream.follows)
 				w->careful_left[c->table] = CAREFUL_BATCHES;
-			w->work.try_again = true;
+			w->work.rollback = ROLLBACK_RETRIED;
 		} else if (row > 0 && (size_t)row <= c->stream.count) {
 			writer_blame(w, c->stream.rows[row - 1]);
 		}

@@ -86,6 +86,14 @@ struct writer_merged {
 	size_t all_count;
 };
 
+/* What a batch that is rolled back comes to. */
+enum writer_rollback {
+	ROLLBACK_FAILED,   /* as work.failure says */
+	ROLLBACK_ACCEPTED, /* it was a trial */
+	ROLLBACK_RETRIED,  /* another way, at once */
+	ROLLBACK_FOREIGN,  /* another process has the log */
+};
+
 /* What the work on one batch needs to remember between runs. */
 struct writer_work {
 	struct batch *batch;   /* NULL = none */
@@ -121,9 +129,7 @@ struct writer_work {
 	struct error failure; /* kept while rolling back */
 	int64_t poison_message;
 	uint64_t loaded; /* rows of the batch that went into tables without an index */
-	bool owner_lost;
-	bool accepted; /* a trial, which is rolled back */
-	bool try_again;
+	enum writer_rollback rollback;
 };
 
 /* Messages by what became of them, since the log began; they commit with the rows. */
@@ -251,7 +257,7 @@ MUST_CHECK bool writer_read_progress(struct writer *w, const PGresult *result, s
 MUST_CHECK bool writer_plan_claim(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_constraints(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_commit(struct writer *w, struct error *err);
-/* ... and back. The results say whether another process has the log (work.owner_lost). */
+/* ... and back. The results say whether another process has the log (work.rollback). */
 void writer_plan_rollback(struct writer *w);
 
 /* writer_durable.c: ask how far the WAL is ... */

@@ -148,7 +148,7 @@ static bool start_has_place(struct writer *w, const PGresult *result, int i, str
 	}
 	if (!missing)
 		return true;
-	w->work.try_again = true;
+	w->work.rollback = ROLLBACK_RETRIED;
 	return error_set(err, ERROR_TRANSIENT, REASON_partition_missing,
 		"a result belongs to a start whose transaction has no partition yet");
 }

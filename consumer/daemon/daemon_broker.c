@@ -31,7 +31,7 @@ static void daemon_on_broker_timer(struct ev_loop *loop, ev_timer *w, int events
 	mqtt_status(d->mqtt, &status);
 	if (d->phase != DAEMON_RUNNING || status.state != MQTT_DOWN)
 		return;
-	if (d->drain == DRAIN_ENDING)
+	if (d->drain == DRAIN_FORGETTING) /* a connection for that alone */
 		mqtt_end_session(d->mqtt);
 	else
 		mqtt_connect(d->mqtt);
@@ -100,8 +100,8 @@ static void daemon_broker_down(struct daemon *d, const struct mqtt_status *statu
 		daemon_fail(d, &status->failure);
 		return;
 	}
-	if (d->drain == DRAIN_ENDING && !d->drain_disconnected) {
-		d->drain_disconnected = true; /* as asked: now for the session */
+	if (d->drain == DRAIN_DISCONNECTING) {
+		daemon_drain_enter(d, DRAIN_FORGETTING);
 		daemon_connect_later(d, 0);
 		return;
 	}
@@ -120,9 +120,9 @@ static void daemon_broker_down(struct daemon *d, const struct mqtt_status *statu
  * and with a long queue the answer comes late. */
 static void daemon_broker_hands_over(struct daemon *d)
 {
-	if (d->handing_over)
+	if (d->broker_logged != BROKER_LOGGED_DOWN)
 		return;
-	d->handing_over = true;
+	d->broker_logged = BROKER_LOGGED_HANDING_OVER;
 	log_info("broker_hands_over",
 		"the broker hands over what it has queued for us; its answer to the subscription "
 		"comes after that",
@@ -133,13 +133,14 @@ static void daemon_broker_changed(struct daemon *d, const struct mqtt_status *st
 {
 	if (status->state == MQTT_UP && !status->subscribed && d->drain == DRAIN_NONE)
 		daemon_broker_hands_over(d);
-	if (status->subscribed && !d->subscribed) {
-		d->subscribed = true;
+	if (status->subscribed && d->broker_logged != BROKER_LOGGED_SUBSCRIBED) {
+		d->broker_logged = BROKER_LOGGED_SUBSCRIBED;
 		daemon_broker_up(d, status);
 	} else if (status->state == MQTT_DOWN && status->failed &&
-		   (d->subscribed || !ev_is_active(&d->broker_timer) ||
+		   (d->broker_logged == BROKER_LOGGED_SUBSCRIBED ||
+			   !ev_is_active(&d->broker_timer) ||
 			   status->failure.kind == ERROR_FATAL)) {
-		d->subscribed = d->handing_over = false;
+		d->broker_logged = BROKER_LOGGED_DOWN;
 		if (d->phase == DAEMON_STOPPING_BROKER)
 			daemon_stop_pipeline(d);
 		else

@@ -22,7 +22,7 @@ static bool drain_is_stored(const struct daemon *d)
 /* Nothing is subscribed, and the queue is empty. */
 static void drain_took(struct daemon *d, const struct mqtt_status *status)
 {
-	d->drain = DRAIN_STORING;
+	daemon_drain_enter(d, DRAIN_STORING);
 	if (status->session_present)
 		log_info("drain_taken", "nothing is queued for us any more", "messages=%" PRIu64,
 			drain_taken(d));
@@ -37,7 +37,7 @@ static void drain_is_over(struct daemon *d)
 {
 	struct error err;
 
-	d->drain = DRAIN_OVER;
+	daemon_drain_enter(d, DRAIN_OVER);
 	if (!filters_forget(&d->filters, &err)) {
 		daemon_fail(d, &err);
 		return;
@@ -54,12 +54,13 @@ void daemon_drain(struct daemon *d, const struct mqtt_status *status)
 	if (d->drain == DRAIN_TAKING && status->drained)
 		drain_took(d, status);
 	if (d->drain == DRAIN_STORING && drain_is_stored(d)) {
-		d->drain = DRAIN_ENDING;
-		/* Down, it is connected once more, for that alone. */
+		daemon_drain_enter(d, DRAIN_DISCONNECTING);
 		if (status->state != MQTT_DOWN)
 			mqtt_disconnect(d->mqtt);
+		else
+			daemon_drain_enter(d, DRAIN_FORGETTING);
 	}
-	if (d->drain == DRAIN_ENDING && status->session_ended)
+	if (d->drain == DRAIN_FORGETTING && status->session_ended)
 		drain_is_over(d);
 }
 
@@ -68,7 +69,8 @@ void daemon_drain_tick(struct daemon *d)
 	static const char *const steps[] = {
 		[DRAIN_TAKING] = "taking what the broker has queued for us",
 		[DRAIN_STORING] = "waiting until the database has all of it",
-		[DRAIN_ENDING] = "ending the session at the broker",
+		[DRAIN_DISCONNECTING] = "ending the session at the broker",
+		[DRAIN_FORGETTING] = "ending the session at the broker",
 		[DRAIN_OVER] = "stopping",
 	};
 	int64_t now = clock_mono_us();

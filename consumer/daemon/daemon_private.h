@@ -53,14 +53,30 @@ enum daemon_trouble {
 };
 
 /*
- * run --drain:
+ * run --drain, while the service is RUNNING:
  *
- *	TAKING   unsubscribe, and take what the broker has queued for us
- *	STORING  until the database has all of it
- *	ENDING   the broker forgets our session
- *	OVER
+ *	Step           Until                                    Then
+ *	NONE           it is not asked for
+ *	TAKING         nothing is subscribed or queued for us   STORING
+ *	STORING        the database has all of it               DISCONNECTING
+ *	DISCONNECTING  there is no connection                   FORGETTING
+ *	FORGETTING     the broker has forgotten our session     OVER
  */
-enum drain_step { DRAIN_NONE, DRAIN_TAKING, DRAIN_STORING, DRAIN_ENDING, DRAIN_OVER };
+enum drain_step {
+	DRAIN_NONE,
+	DRAIN_TAKING,
+	DRAIN_STORING,
+	DRAIN_DISCONNECTING,
+	DRAIN_FORGETTING,
+	DRAIN_OVER,
+};
+
+/* What was logged last of the connection to the broker. */
+enum broker_logged {
+	BROKER_LOGGED_DOWN,
+	BROKER_LOGGED_HANDING_OVER, /* messages come before the subscription's answer */
+	BROKER_LOGGED_SUBSCRIBED,
+};
 
 struct daemon {
 	const struct daemon_options *options;
@@ -78,8 +94,7 @@ struct daemon {
 	struct mqtt *mqtt;
 	struct backoff broker_backoff;
 	struct log_repeat broker_trouble;
-	enum drain_step drain;
-	bool drain_disconnected;
+	enum drain_step drain; /* changed by daemon_drain_enter() alone */
 	int64_t drain_said_us;
 	struct filters filters;
 	char client_id[128];
@@ -97,8 +112,7 @@ struct daemon {
 	ev_timer stop_timer;   /* do not wait any longer */
 	ev_timer tick;
 	enum daemon_phase phase; /* changed by daemon_enter() alone */
-	bool subscribed;         /* as logged last */
-	bool handing_over; /* as logged last: messages come before the subscription's answer */
+	enum broker_logged broker_logged;
 	struct log_repeat subscribing;
 	int64_t subscribed_us;
 	uint32_t unsteady;
@@ -131,6 +145,17 @@ static inline void daemon_enter(struct daemon *d, enum daemon_phase phase)
 {
 	CHECK((daemon_next(d->phase) & STATE(phase)) != 0);
 	d->phase = phase;
+}
+
+static inline unsigned drain_next(enum drain_step step)
+{
+	return step == DRAIN_NONE || step == DRAIN_OVER ? 0 : STATE(step + 1);
+}
+
+static inline void daemon_drain_enter(struct daemon *d, enum drain_step step)
+{
+	CHECK((drain_next(d->drain) & STATE(step)) != 0);
+	d->drain = step;
 }
 
 /* ---- daemon_stop.c: first the broker, then the pipeline ---- */

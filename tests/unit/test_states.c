@@ -76,6 +76,19 @@ static void step_of_daemon(unsigned from, unsigned to)
 	daemon_enter(&d, (enum daemon_phase)to);
 }
 
+static unsigned next_of_drain(unsigned state)
+{
+	return drain_next((enum drain_step)state);
+}
+
+static void step_of_drain(unsigned from, unsigned to)
+{
+	static struct daemon d;
+
+	d.drain = (enum drain_step)from;
+	daemon_drain_enter(&d, (enum drain_step)to);
+}
+
 static const struct machine machines[] = {
 	{next_of_writer, step_of_writer,
 		{[WRITER_LOST] = {"LOST", "CONNECTING"},
@@ -110,6 +123,13 @@ static const struct machine machines[] = {
 			[DAEMON_STOPPING_BROKER] = {"STOPPING_BROKER", "STOPPING_PIPELINE"},
 			[DAEMON_STOPPING_PIPELINE] = {"STOPPING_PIPELINE", ""},
 			[DAEMON_STOPPED] = {"STOPPED", ""}}},
+	{next_of_drain, step_of_drain,
+		{[DRAIN_NONE] = {"NONE", ""},
+			[DRAIN_TAKING] = {"TAKING", "STORING"},
+			[DRAIN_STORING] = {"STORING", "DISCONNECTING"},
+			[DRAIN_DISCONNECTING] = {"DISCONNECTING", "FORGETTING"},
+			[DRAIN_FORGETTING] = {"FORGETTING", "OVER"},
+			[DRAIN_OVER] = {"OVER", ""}}},
 };
 
 /* Whether the process survives that step, which another process takes. */
