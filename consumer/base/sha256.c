@@ -1,6 +1,8 @@
 #include "base/sha256.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 
 struct sha256 {
@@ -50,4 +52,14 @@ void sha256_get(const struct sha256 *d, uint8_t out[static SHA256_BYTES])
 {
 	CHECK(EVP_MD_CTX_copy_ex(d->copy, d->running) == 1);
 	CHECK(EVP_DigestFinal_ex(d->copy, out, NULL) == 1);
+}
+
+void hmac_sha256(struct slice key, struct slice data, uint8_t out[static SHA256_BYTES])
+{
+	unsigned int size = 0;
+
+	CHECK(key.size <= INT_MAX &&
+		HMAC(EVP_sha256(), key.data, (int)key.size, data.data, data.size, out, &size) !=
+			NULL &&
+		size == SHA256_BYTES);
 }

@@ -2,6 +2,7 @@
 #define BASE_SHA256_H
 
 #include "base/check.h"
+#include "base/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +10,8 @@
 
 /*
  * SHA-256 of a stream of bytes, for content that must not be mistaken for other content: digest64()
- * is faster, but has collisions. One thread.
+ * is faster, but has collisions. One thread. And HMAC-SHA256 (RFC 2104) of a few bytes, which says
+ * nothing of them to whoever lacks the key; any thread.
  */
 enum { SHA256_BYTES = 32 };
 
@@ -25,5 +27,7 @@ void sha256_add(struct sha256 *digest, const void *data, size_t size);
 
 /* Of what was added so far; more may follow. */
 void sha256_get(const struct sha256 *digest, uint8_t out[static SHA256_BYTES]);
+
+void hmac_sha256(struct slice key, struct slice data, uint8_t out[static SHA256_BYTES]);
 
 #endif

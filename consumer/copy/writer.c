@@ -83,7 +83,7 @@ static void writer_on_lost(void *context, const struct error *err)
 
 bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_options *options,
 	struct writer_events events, struct partitions *partitions, struct layouts *layouts,
-	struct error *err)
+	struct pseudonyms *pseudonyms, struct error *err)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 	struct pg_options bare = options->pg;
@@ -97,6 +97,7 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 	w->events = events;
 	w->partitions = partitions;
 	w->layouts = layouts;
+	w->pseudonyms = pseudonyms;
 	uuid_format(&options->spool, w->spool_text);
 	if (!uuid_new(&owner)) {
 		error_set_errno(err, ERROR_FATAL, REASON_random, "could not make a random number");

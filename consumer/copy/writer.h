@@ -75,7 +75,8 @@ struct writer_events {
 	/* err == NULL: committed, or of a trial: accepted and rolled back. Else nothing of the
 	 * batch is stored; poison_message: the message that the database refused, if it said so,
 	 * else -1. If err is MOVED, the database's progress was moved by somebody
-	 * else: writer_reposition() reads it. */
+	 * else, or the forgotten tokens are others (batch.is_outdated):
+	 * writer_reposition() reads it. */
 	void (*on_stored)(void *context, struct batch *batch, const struct error *err,
 		int64_t poison_message);
 	/* All up to seq is on the database's disk. */
@@ -87,7 +88,8 @@ struct writer_events {
 
 MUST_CHECK bool writer_new(struct writer **out, struct ev_loop *loop,
 	const struct writer_options *options, struct writer_events events,
-	struct partitions *partitions, struct layouts *layouts, struct error *err);
+	struct partitions *partitions, struct layouts *layouts, struct pseudonyms *pseudonyms,
+	struct error *err);
 void writer_free(struct writer **writer);
 
 void writer_open(struct writer *w);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /*
  * What the database knows of the log, and how a batch moves it on: the first statement of a batch,
@@ -46,6 +47,7 @@ bool writer_read_progress(struct writer *w, const PGresult *result, struct error
 	if (PQntuples(result) != 1)
 		return error_set(err, ERROR_TRANSIENT, REASON_unexpected,
 			"no row of ingest_progress");
+	w->forgotten = result_int8(result, 0, 12);
 	progress_read(&at, result);
 	w->row_seq = at.seq;
 	was = PQgetisnull(result, 0, 11) ? at.seq : (uint64_t)result_int8(result, 0, 11);
@@ -80,13 +82,26 @@ void writer_recognised(struct writer *w, const struct position *log)
 	}
 }
 
+/* Rows that were made before a token was forgotten still have it. Whoever forgets waits for the
+ * batches under way, and changes this number; then the tables are searched. */
+static bool claim_is_current(struct writer *w, const PGresult *result, struct error *err)
+{
+	if (strtoll(PQgetvalue(result, 0, 0), NULL, 10) == w->forgotten)
+		return true;
+	w->work.batch->is_outdated = true;
+	return error_set(err, ERROR_MOVED, REASON_tokens_forgotten,
+		"tokens were forgotten meanwhile: the batch is made again without them");
+}
+
 static bool claim_on_result(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
 
 	/* BEGIN; UPDATE */
-	if (number != 1 || strcmp(PQcmdTuples((PGresult *)(uintptr_t)result), "1") == 0)
+	if (number != 1)
 		return true;
+	if (PQntuples(result) == 1)
+		return claim_is_current(w, result, err);
 	error_set(err, ERROR_MOVED, REASON_claim_refused,
 		"the progress of log %s in the database is not at record %" PRIu64
 		", where this process left it: the database was restored, or ingest_progress was "
@@ -170,7 +185,7 @@ bool writer_plan_claim(struct writer *w, struct error *err)
 		"UPDATE ingest_progress SET seq = %" PRIu64 ", updated_at = now(), "
 		"counted_seq = %" PRIu64 ", records = %s, digest = %s, digest_from = %s, "
 		"log_records = %s, log_digest = %s, segment_begun_us = %s "
-		"WHERE spool = '%s' AND seq = %" PRIu64 " AND owner = '%s'",
+		"WHERE spool = '%s' AND seq = %" PRIu64 " AND owner = '%s' RETURNING forgotten",
 		after.seq, after.seq, claim_number(after.counted, after.records).text,
 		claim_number(after.digested, after.digest).text,
 		claim_number(after.digested, after.digest_from).text,

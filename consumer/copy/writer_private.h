@@ -149,6 +149,8 @@ struct writer {
 	struct pg_session *session;
 	struct partitions *partitions;
 	struct layouts *layouts;
+	struct pseudonyms *pseudonyms; /* read with the progress */
+	int64_t forgotten;             /* ingest_progress.forgotten when they were read */
 	char spool_text[UUID_TEXT_BYTES];
 	char owner_text[UUID_TEXT_BYTES];
 	struct pg_pooler *pooler;

@@ -30,7 +30,7 @@ static const char rights_sql[] =
 	"'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers', "
 	"'certificates', 'ocpi_registrations', 'ocpi_parties', 'locations']) t "
 	"UNION ALL SELECT t, 'SELECT' FROM unnest(ARRAY['partitioned_tables', "
-	"'loading_partitions', 'schema_migrations']) t "
+	"'loading_partitions', 'schema_migrations', 'forgotten_tokens', 'forgotten_salt']) t "
 	"UNION ALL SELECT 'secret_keys', 'SELECT,INSERT'), "
 	"missing (rank, what, remedy) AS ("
 	"SELECT 1, 'USAGE on schema ' || o.name, format('GRANT USAGE ON SCHEMA %%s TO %%I', "

@@ -193,6 +193,23 @@ static bool setup_on_layouts(void *context, const PGresult *result, int number, 
 	return true;
 }
 
+static bool setup_on_forgotten(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer *w = context;
+
+	(void)number;
+	if (PQntuples(result) == 0)
+		return error_set(err, ERROR_REFUSED, REASON_unexpected, "forgotten_salt is empty");
+	if (!pseudonyms_begin(w->pseudonyms, result_text(result, 0, 0), err))
+		return false;
+	for (int i = 0; i < PQntuples(result) && !PQgetisnull(result, i, 1); i++) {
+		if (!pseudonyms_add(w->pseudonyms, result_text(result, i, 1),
+			    result_text(result, i, 2), err))
+			return false;
+	}
+	return true;
+}
+
 #define CLOCK_SQL "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 /* p: a partition; r: a table that has the name of one, whose time is taken by another; d: one whose
@@ -286,6 +303,8 @@ static bool setup_plan(struct writer *w, struct error *err)
 	       setup_plan_take_over(w, err) &&
 	       requests_add(r, &w->setup_arena, &statements.all[STATEMENT_KNOWN_LAYOUTS], NULL, 0,
 		       setup_on_layouts, w, err) &&
+	       requests_add(r, &w->setup_arena, &statements.all[STATEMENT_FORGOTTEN_TOKENS], NULL,
+		       0, setup_on_forgotten, w, err) &&
 	       writer_plan_positions(w, &w->setup_arena, err);
 }
 

@@ -520,6 +520,8 @@ static int64_t pipeline_settle(struct pipeline *p, struct batch *b, bool suspect
 				  : pipeline_trouble_too_large(p, b);
 		return changed ? 0 : PIPELINE_REFUSED_US;
 	}
+	if (b->is_outdated)
+		return 0; /* nothing failed */
 	pipeline_trouble_failed(p, b, err);
 	return err->kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
 }
@@ -648,7 +650,7 @@ static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg
 
 	return partitions_new(&p->partitions, (uint32_t)c->partitions_outside_max, err) &&
 	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->maker.layouts,
-		       err);
+		       p->maker.pseudonyms, err);
 }
 
 bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct config *config,

@@ -60,14 +60,18 @@ static enum fill_result fill_dead_letter(struct pipeline *p, const struct messag
 {
 	const struct poison *poison = poison_find(&p->poison, m->seq, m->index);
 	bool bare = poison != NULL && poison->bare;
+	struct message shown;
 
 	if (fill_is_left_out(p, m))
 		return FILL_TAKEN;
 	if (fill_is_unwanted(p, m))
 		return fill_unwanted(p, m);
 	fill_log_dead_letter(p, m, why);
-	return batch_add_dead_letter(p->filling, m, why, bytes, sha256, bare) ? FILL_TAKEN
-									      : FILL_FULL;
+	shown = *m;
+	if (!rows_keep_bytes(&p->maker.builder, &shown, &p->filling->arena) ||
+		!batch_add_dead_letter(p->filling, &shown, why, bytes, sha256, bare))
+		return FILL_FULL;
+	return FILL_TAKEN;
 }
 
 /* A record that is not a message as a whole: what is known of it without looking inside. */

@@ -12,12 +12,13 @@ bool row_maker_open(struct row_maker *maker, const struct config *config, size_t
 		!decoder_new(&maker->decoder, &maker->patterns, payload_bytes_max, err) ||
 		!schemas_new(&maker->schemas, schema_files, schema_count, err) ||
 		!layouts_new(&maker->layouts, (uint32_t)config->layouts_per_station_max, err) ||
-		!sequences_new(&maker->sequences, err))
+		!sequences_new(&maker->sequences, err) || !pseudonyms_new(&maker->pseudonyms, err))
 		return false;
 	maker->builder = (struct rows_builder){
 		.schemas = maker->schemas,
 		.layouts = maker->layouts,
 		.sequences = maker->sequences,
+		.pseudonyms = maker->pseudonyms,
 	};
 	if (!options_rows(config, &maker->builder.options, &maker->skip_actions, err))
 		return false;
@@ -30,6 +31,7 @@ void row_maker_close(struct row_maker *maker)
 	schemas_free(&maker->schemas);
 	layouts_free(&maker->layouts);
 	sequences_free(&maker->sequences);
+	pseudonyms_free(&maker->pseudonyms);
 	free(maker->skip_actions);
 	maker->skip_actions = NULL;
 }

@@ -15,6 +15,7 @@ struct row_maker {
 	struct schemas *schemas;
 	struct layouts *layouts;
 	struct sequences *sequences;
+	struct pseudonyms *pseudonyms;
 	struct slice *skip_actions; /* of the builder's options */
 	struct rows_builder builder;
 };

@@ -35,7 +35,8 @@ struct message {
 	struct slice topic;
 	struct slice topic_raw; /* as received, where topic is a readable copy of it; or absent */
 	struct slice trace;
-	struct slice raw; /* the bytes of this message, as received */
+	struct slice raw;  /* the bytes of this message, as received */
+	struct slice kept; /* the same as they are stored (base/pseudonyms.h); absent: raw */
 	bool retained; /* the broker had kept it: it may have been delivered before, at any time */
 
 	/* From the topic. */
@@ -60,6 +61,12 @@ struct message {
 
 	struct arena *scratch; /* for what lasts as long as payload and request do */
 };
+
+/* What is stored of its bytes. */
+static inline struct slice message_kept(const struct message *m)
+{
+	return slice_is_absent(m->kept) ? m->raw : m->kept;
+}
 
 /* "call", "result", "error", "result_error", "send". */
 const char *message_type_name(enum message_type type);

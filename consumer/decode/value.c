@@ -53,6 +53,22 @@ bool value_is_spent(const struct value *v)
 	return v->count > 0;
 }
 
+bool value_disguise(struct value *v, struct slice shown, struct arena *arena)
+{
+	uint8_t *both = arena_bytes(arena, shown.size + v->text.size);
+
+	if (both == NULL)
+		return false;
+	memcpy(both, shown.data, shown.size);
+	memcpy(both + shown.size, v->text.data, v->text.size);
+	v->boolean = v->kind == VALUE_NUMBER;
+	v->kind = VALUE_STRING;
+	v->disguised = true;
+	v->count = (uint32_t)v->text.size;
+	v->text = slice_of(both, shown.size);
+	return true;
+}
+
 void value_mark_used(struct value *v)
 {
 	v->used = true;
@@ -247,10 +263,22 @@ void value_put_canonical_unused(struct text *t, const struct value *v)
 	value_put_form(t, v, true);
 }
 
+/* What a disguised value stands for. */
+static struct value value_undisguised(const struct value *v)
+{
+	return (struct value){.kind = v->boolean ? VALUE_NUMBER : VALUE_STRING,
+		.text = slice_of(v->text.data + v->text.size, v->count)};
+}
+
 static void value_put_form(struct text *t, const struct value *v, bool unused_only)
 {
+	struct value original;
 	int64_t us;
 
+	if (v->disguised) {
+		original = value_undisguised(v);
+		v = &original;
+	}
 	switch ((enum value_kind)v->kind) {
 	case VALUE_NUMBER:
 		value_put_canonical_number(t, v->text);

@@ -34,6 +34,9 @@ struct value {
 	uint8_t kind; /* enum value_kind */
 	bool boolean : 1;
 	bool used : 1; /* rows/ has put it into a column */
+	/* A STRING that stands for a text of count bytes, which follows it in memory; boolean: for
+	 * a NUMBER. Identity is that of what it stands for (value_put_canonical()). */
+	bool disguised : 1;
 	/*
 	 * Maps of one decoder with the same form, other than 0, have the same members, in the same
 	 * order; only the member "value" may differ, and is a text or a number in all of them.
@@ -61,6 +64,9 @@ struct slice value_text(const struct value *v);
 
 /* True for null, and for maps and arrays in which everything is used or empty. */
 bool value_is_spent(const struct value *v);
+
+/* Of a string or number: what is shown is another text from now on. False if the arena is full. */
+MUST_CHECK bool value_disguise(struct value *v, struct slice shown, struct arena *arena);
 
 /* Mark a value and all below it. */
 void value_mark_used(struct value *v);

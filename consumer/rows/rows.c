@@ -547,6 +547,8 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	struct rows_work w = {.builder = b, .message = m, .arena = arena, .out = out};
 
 	*out = (struct rows_result){.first = NULL};
+	if (!rows_use_pseudonyms(&w))
+		return rows_full(err);
 	if (!slice_is_absent(m->entity))
 		return rows_store(&w, err);
 	if (!rows_settle_payload(&w) || !rows_settle_name(&w))

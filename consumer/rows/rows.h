@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/pseudonyms.h"
 #include "decode/message.h"
 #include "rows/layouts.h"
 #include "rows/recent_calls.h"
@@ -44,8 +45,9 @@ enum { ROWS_INDEX_BYTES_MAX = 2704 };
 struct rows_builder {
 	const struct schemas *schemas;
 	struct layouts *layouts;
-	struct sequences *sequences; /* or NULL; then its messages come from one decoder */
-	struct recent_calls *calls;  /* or NULL: answers that do not name their action stay so */
+	struct sequences *sequences;   /* or NULL; then its messages come from one decoder */
+	struct recent_calls *calls;    /* or NULL: answers that do not name their action stay so */
+	struct pseudonyms *pseudonyms; /* or NULL: none are known */
 	struct rows_options options;
 	int64_t expired_before_us[EVENT_TABLES]; /* rows_set_now() */
 };
@@ -70,6 +72,11 @@ struct rows_result {
  */
 MUST_CHECK bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *arena,
 	struct rows_result *out, struct error *err);
+
+/* For a message that is set aside: its bytes with pseudonyms (message.kept). False if the arena is
+ * full. */
+MUST_CHECK bool rows_keep_bytes(const struct rows_builder *b, struct message *m,
+	struct arena *arena);
 
 /*
  * A row for dead_letters; all of its texts can be stored. NULL if the arena is full. payload_bytes:

@@ -29,7 +29,7 @@ struct row *rows_dead_letter(struct arena *arena, const struct message *m, const
 		(int64_t)digest64(m->raw.data, m->raw.size));
 	cell_set_text(row, TABLE_dead_letters_reason, slice_from_cstr(why->reason));
 	cell_set_number(row, TABLE_dead_letters_payload_bytes, (int64_t)payload_bytes);
-	cell_set_text(row, TABLE_dead_letters_payload, m->raw);
+	cell_set_text(row, TABLE_dead_letters_payload, message_kept(m));
 	cell_set_text(row, TABLE_dead_letters_payload_sha256, sha256);
 	cell_set_text(row, TABLE_dead_letters_charge_station_id, m->station);
 	cell_set_text(row, TABLE_dead_letters_detail, detail);

@@ -37,6 +37,9 @@ void row_set_digest(const struct rows_work *w, struct row *row, struct slice con
 /* A half for exchange_halves, of the message's first row. False if the arena is full. */
 MUST_CHECK bool rows_add_half(struct rows_work *w, char kind, struct slice action);
 
+/* rows_pseudonyms.c: for tokens that are forgotten. False if the arena is full. */
+MUST_CHECK bool rows_use_pseudonyms(struct rows_work *w);
+
 /* rows_names.c: how answers that do not name their action get it, and what is absent in one shape
  * of a message and empty in another. Before there are rows, instead of them, and after them. */
 bool rows_is_answer(const struct message *m);

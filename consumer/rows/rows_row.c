@@ -49,7 +49,7 @@ void rows_set_flag(struct row *row, int64_t flag)
 static void rows_set_common(struct rows_work *w, struct row *row)
 {
 	const struct message *m = w->message;
-	struct slice raw = m->text_replaced ? m->raw : (struct slice){NULL, 0};
+	struct slice raw = m->text_replaced ? message_kept(m) : (struct slice){NULL, 0};
 
 	cell_set_text(row, KEY_STATION, m->station);
 	cell_set_number(row, KEY_TIME, m->received_us);

@@ -9,8 +9,8 @@ import re
 
 from lint import ROOT, files, finish, lines
 
-STAGES = ["config", "copy", "decode", "http", "metrics", "migrate", "mqtt", "pg", "replay/readers",
-          "retention", "rows", "spool", "store"]
+STAGES = ["config", "copy", "decode", "http", "metrics", "migrate", "mqtt", "pg", "privacy",
+          "replay/readers", "retention", "rows", "spool", "store"]
 
 # Folder of consumer/ -> what it may include: folders, or single headers of one.
 MAY_INCLUDE = {
@@ -27,12 +27,14 @@ MAY_INCLUDE["copy"] += ["rows", "pg", "store/kinds.def", "store/entities.h", "st
 MAY_INCLUDE["store"] += ["pg"]
 MAY_INCLUDE["replay/readers"] += ["spool/archive.h", "spool/record.h", "spool/segment.h"]
 MAY_INCLUDE["migrate"] += ["pg"]
+MAY_INCLUDE["privacy"] += ["pg"]
 MAY_INCLUDE["retention"] += ["pg"]
 
 # Foreign header -> folders or files of consumer/ (and bench) that may include it.
 HOMES = {
     r"MQTT\w*\.h": ["mqtt", "bench"],
-    r"libpq-fe\.h": ["pg", "copy", "store", "migrate", "replay", "retention", "cli", "bench"],
+    r"libpq-fe\.h": ["pg", "copy", "store", "migrate", "privacy", "replay", "retention", "cli",
+                      "bench"],
     r"msgpack(\.h|/.*)": ["decode"],
     r"yajl/.*": ["decode"],
     r"ini_\w+\.h": ["config"],

@@ -41,4 +41,5 @@ RETURNING p.seq, p.received, p.stored, p.duplicate, p.dead_lettered, p.skipped,
     CASE WHEN p.counted_seq = p.seq THEN p.digest END,
     CASE WHEN p.counted_seq = p.seq THEN p.digest_from END,
     CASE WHEN p.counted_seq = p.seq THEN p.segment_begun_us END,
-    (SELECT o.seq FROM ingest_progress o WHERE o.spool = p.spool) -- as it was
+    (SELECT o.seq FROM ingest_progress o WHERE o.spool = p.spool), -- as it was
+    p.forgotten

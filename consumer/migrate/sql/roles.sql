@@ -18,10 +18,10 @@ WITH ours AS (
         'charge_stations', 'charge_station_settings', 'charge_station_runtime',
         'charge_station_certificates', 'charge_station_triggers', 'certificates',
         'ocpi_registrations', 'ocpi_parties', 'locations', 'store_transactions',
-        'store_transaction_values']) name
+        'store_transaction_values', 'forgotten_tokens']) name
     -- Functions with their owner's rights trust these.
     UNION ALL SELECT name, 'SELECT' FROM unnest(ARRAY['partitioned_tables', 'loading_partitions',
-        'schema_migrations']) name
+        'schema_migrations', 'forgotten_salt']) name
     UNION ALL VALUES ('secret_keys', 'SELECT,INSERT')
 ), tables AS (
     SELECT c.oid, c.oid AS root, t.name AS parent, t.writer
@@ -43,7 +43,8 @@ WITH ours AS (
     SELECT t.*, c.relname, c.relowner, r.columns,
         cardinality(r.columns) = (SELECT count(*) FROM pg_attribute a
             WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped) AS is_whole,
-        t.parent IN ('charge_stations', 'ocpi_registrations', 'ocpi_parties', 'schema_migrations')
+        t.parent IN ('charge_stations', 'ocpi_registrations', 'ocpi_parties', 'schema_migrations',
+            'forgotten_tokens', 'forgotten_salt')
             AS is_withheld -- from readers: credentials
     FROM with_partitions t
     JOIN pg_class c ON c.oid = t.oid

@@ -1,0 +1,208 @@
+#include "base/pseudonyms.h"
+
+#include "base/digest.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+
+enum {
+	ENTRIES_BEGIN = 64,
+	/* Texts that were looked up lately and are not in the list: words such as "Accepted". */
+	REJECTED_SLOTS = 1024, /* a power of two */
+	MSGPACK_STR8 = 0xd9,
+	MSGPACK_FIXSTR = 0xa0,
+	MSGPACK_FIXSTR_MAX = 31,
+};
+
+struct pseudonym {
+	uint8_t hash[SHA256_BYTES];
+	uint8_t size;
+	uint8_t text[TOKEN_BYTES_MAX];
+};
+
+struct rejected {
+	uint8_t size; /* 0 = none */
+	uint8_t text[UINT8_MAX];
+};
+
+struct pseudonyms {
+	uint8_t *salt; /* malloc'ed */
+	size_t salt_size;
+	struct pseudonym *entries; /* malloc'ed, by hash */
+	size_t count;
+	size_t room;
+	bool sorted;
+	bool has_size[TOKEN_BYTES_MAX + 1];
+	struct rejected rejected[REJECTED_SLOTS];
+};
+
+static bool pseudonyms_no_memory(struct error *err)
+{
+	return error_set(err, ERROR_FATAL, REASON_memory,
+		"out of memory reading the forgotten tokens");
+}
+
+bool pseudonyms_new(struct pseudonyms **out, struct error *err)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out != NULL || pseudonyms_no_memory(err);
+}
+
+void pseudonyms_free(struct pseudonyms **pseudonyms)
+{
+	struct pseudonyms *p = *pseudonyms;
+
+	*pseudonyms = NULL;
+	if (p == NULL)
+		return;
+	free(p->salt);
+	free(p->entries);
+	free(p);
+}
+
+bool pseudonyms_begin(struct pseudonyms *p, struct slice salt, struct error *err)
+{
+	uint8_t *copy = malloc(salt.size + 1);
+
+	if (copy == NULL)
+		return pseudonyms_no_memory(err);
+	memcpy(copy, salt.data, salt.size);
+	free(p->salt);
+	p->salt = copy;
+	p->salt_size = salt.size;
+	p->count = 0;
+	memset(p->has_size, 0, sizeof(p->has_size));
+	memset(p->rejected, 0, sizeof(p->rejected));
+	return true;
+}
+
+bool pseudonyms_add(struct pseudonyms *p, struct slice token_hash, struct slice pseudonym,
+	struct error *err)
+{
+	struct pseudonym *entry;
+
+	if (token_hash.size != SHA256_BYTES || pseudonym.size == 0 ||
+		pseudonym.size > TOKEN_BYTES_MAX)
+		return error_set(err, ERROR_FATAL, REASON_unexpected,
+			"`forget` has not written this row of forgotten_tokens");
+	if (p->count == p->room) {
+		size_t room = p->room == 0 ? ENTRIES_BEGIN : 2 * p->room;
+		struct pseudonym *more = reallocarray(p->entries, room, sizeof(*more));
+
+		if (more == NULL)
+			return pseudonyms_no_memory(err);
+		p->entries = more;
+		p->room = room;
+	}
+	entry = &p->entries[p->count++];
+	memcpy(entry->hash, token_hash.data, SHA256_BYTES);
+	memcpy(entry->text, pseudonym.data, pseudonym.size);
+	entry->size = (uint8_t)pseudonym.size;
+	p->has_size[entry->size] = true;
+	p->sorted = false;
+	return true;
+}
+
+void pseudonyms_hash(struct slice salt, struct slice token, uint8_t out[static SHA256_BYTES])
+{
+	uint8_t lower[TOKEN_BYTES_MAX];
+
+	CHECK(token.size <= sizeof(lower));
+	for (size_t i = 0; i < token.size; i++) {
+		uint8_t c = token.data[i];
+
+		lower[i] = c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
+	}
+	hmac_sha256(salt, slice_of(lower, token.size), out);
+}
+
+bool pseudonyms_is_empty(const struct pseudonyms *p)
+{
+	return p->count == 0;
+}
+
+static int pseudonym_order(const void *a, const void *b)
+{
+	return memcmp(a, b, SHA256_BYTES); /* which begins with its hash */
+}
+
+struct slice pseudonyms_of(struct pseudonyms *p, struct slice text)
+{
+	struct rejected *rejected;
+	const struct pseudonym *found;
+	uint8_t hash[SHA256_BYTES];
+
+	if (text.size > TOKEN_BYTES_MAX || !p->has_size[text.size])
+		return (struct slice){NULL, 0};
+	rejected = &p->rejected[digest64(text.data, text.size) & (REJECTED_SLOTS - 1)];
+	if (slice_equal(text, slice_of(rejected->text, rejected->size)))
+		return (struct slice){NULL, 0};
+	if (!p->sorted)
+		qsort(p->entries, p->count, sizeof(*p->entries), pseudonym_order);
+	p->sorted = true;
+	pseudonyms_hash(slice_of(p->salt, p->salt_size), text, hash);
+	found = bsearch(hash, p->entries, p->count, sizeof(*p->entries), pseudonym_order);
+	if (found != NULL && found->size == text.size)
+		return slice_of(found->text, found->size);
+	rejected->size = (uint8_t)text.size;
+	memcpy(rejected->text, text.data, text.size);
+	return (struct slice){NULL, 0};
+}
+
+/* ---- bytes ---- */
+
+/* The bytes of the text of JSON that begins at from, if it may be a token; a quote within JSON that
+ * is a text itself has a backslash before it. 0: it may not. */
+static size_t bytes_quoted(struct slice bytes, size_t from)
+{
+	size_t end = from;
+
+	while (end < bytes.size && end - from <= TOKEN_BYTES_MAX && bytes.data[end] != '"' &&
+		bytes.data[end] != '\\')
+		end++;
+	if (end == bytes.size || end - from > TOKEN_BYTES_MAX)
+		return 0;
+	return end - from;
+}
+
+/* The bytes of the text whose head, of JSON or msgpack, is at *at, which moves on to its first
+ * byte; 0 if there is none. Not everything that looks like a head is one: a hash decides. */
+static size_t bytes_text(struct slice bytes, size_t *at)
+{
+	uint8_t head = bytes.data[(*at)++];
+
+	if (head == '"')
+		return bytes_quoted(bytes, *at);
+	if (head >= MSGPACK_FIXSTR && head <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX)
+		return head - MSGPACK_FIXSTR;
+	if (head == MSGPACK_STR8 && *at < bytes.size)
+		return bytes.data[(*at)++];
+	return 0;
+}
+
+bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes)
+{
+	uint8_t *copy = NULL;
+
+	if (pseudonyms_is_empty(p))
+		return true;
+	for (size_t head = 0; head < bytes->size; head++) {
+		size_t at = head, size = bytes_text(*bytes, &at);
+		struct slice shown;
+
+		if (size == 0 || size > bytes->size - at)
+			continue;
+		shown = pseudonyms_of(p, slice_of(bytes->data + at, size));
+		if (slice_is_absent(shown))
+			continue;
+		if (copy == NULL) {
+			copy = arena_bytes(arena, bytes->size);
+			if (copy == NULL)
+				return false;
+			memcpy(copy, bytes->data, bytes->size);
+			*bytes = slice_of(copy, bytes->size);
+		}
+		memcpy(copy + at, shown.data, size);
+	}
+	return true;
+}

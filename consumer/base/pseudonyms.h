@@ -1,0 +1,51 @@
+#ifndef BASE_PSEUDONYMS_H
+#define BASE_PSEUDONYMS_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/sha256.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+
+/*
+ * What stands for tokens (idTag, idToken) that somebody asked to forget. The tokens themselves are
+ * not known here, only HMAC-SHA256 of each with the database's salt: enough to recognise one that
+ * arrives once more (docs/privacy.md). Letters of ASCII are the same in either case, as in OCPP.
+ *
+ * A pseudonym is as long as its token, so that it takes its place in any bytes, whatever their
+ * format. Nothing is allocated but when the list is read. One thread.
+ */
+enum {
+	TOKEN_BYTES_MIN = 4, /* what is shorter occurs in messages as something else, too */
+	TOKEN_BYTES_MAX = 255,
+};
+
+struct pseudonyms;
+
+MUST_CHECK bool pseudonyms_new(struct pseudonyms **out, struct error *err);
+void pseudonyms_free(struct pseudonyms **pseudonyms);
+
+/* Another list: empty, with this salt. False: out of memory. */
+MUST_CHECK bool pseudonyms_begin(struct pseudonyms *p, struct slice salt, struct error *err);
+
+/* One of its tokens. The texts are copied. */
+MUST_CHECK bool pseudonyms_add(struct pseudonyms *p, struct slice token_hash,
+	struct slice pseudonym, struct error *err);
+
+/* What is in the list for a token. */
+void pseudonyms_hash(struct slice salt, struct slice token, uint8_t out[static SHA256_BYTES]);
+
+bool pseudonyms_is_empty(const struct pseudonyms *p);
+
+/* That of a text, borrowed until the list is read again; absent unless it is a forgotten token. */
+struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
+
+/*
+ * Bytes of a message, JSON or msgpack, whole or not: each text in them that is a forgotten token
+ * becomes its pseudonym. *bytes stay as they are if there is none; else they are a copy from the
+ * arena. False if it is full.
+ */
+MUST_CHECK bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes);
+
+#endif

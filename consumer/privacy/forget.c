@@ -1,0 +1,261 @@
+#include "privacy/forget.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/say.h"
+#include "base/utf8.h"
+#include "pg/connect.h"
+#include "pg/pg_error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum { FORGET_ROUNDS_MAX = 100, FORGET_HEX_BYTES = 2 * SHA256_BYTES + 3 };
+
+static const int64_t FORGET_AGAIN_US = 50 * US_PER_MS;
+static const int64_t FORGET_AGAIN_MAX_US = US_PER_SECOND;
+static const int64_t FORGET_SAY_US = 10 * US_PER_SECOND;
+
+bool forget_check(struct slice token, struct error *err)
+{
+	bool plain = utf8_is_storable(token);
+
+	for (size_t i = 0; plain && i < token.size; i++)
+		plain = token.data[i] >= ' ' && token.data[i] != 0x7f;
+	if (!plain)
+		return error_set(err, ERROR_POISON, REASON_usage,
+			"the token is no text without control characters");
+	if (token.size > TOKEN_BYTES_MAX)
+		return error_set(err, ERROR_POISON, REASON_usage,
+			"the token has more than %d bytes", TOKEN_BYTES_MAX);
+	if (token.size >= TOKEN_BYTES_MIN)
+		return true;
+	return error_set(err, ERROR_POISON, REASON_usage,
+		"the token has fewer than %d bytes: as short a text is in messages as other "
+		"things, too",
+		TOKEN_BYTES_MIN);
+}
+
+/* ---- one at a time ---- */
+
+struct forget_wait {
+	struct backoff backoff;
+	int64_t said_us;
+};
+
+static void wait_begin(struct forget_wait *w)
+{
+	*w = (struct forget_wait){.said_us = clock_mono_us()};
+	backoff_init(&w->backoff, FORGET_AGAIN_US, FORGET_AGAIN_MAX_US, (uint64_t)w->said_us);
+}
+
+static void wait_pause(struct forget_wait *w, const char *what)
+{
+	int64_t us = backoff_next_us(&w->backoff);
+	struct timespec t = {us / US_PER_SECOND, us % US_PER_SECOND * 1000};
+
+	if (clock_mono_us() - w->said_us >= FORGET_SAY_US) {
+		say_line("waiting", what);
+		w->said_us = clock_mono_us();
+	}
+	(void)nanosleep(&t, NULL);
+}
+
+static bool forget_lock(PGconn *conn, struct error *err)
+{
+	struct forget_wait wait;
+
+	wait_begin(&wait);
+	for (;;) {
+		PGresult *r = pg_query(conn,
+			"SELECT pg_try_advisory_lock(hashtext('ocpp-persister forget'), 0)", 0,
+			NULL, err);
+		bool got = r != NULL && *PQgetvalue(r, 0, 0) == 't';
+		bool failed = r == NULL;
+
+		PQclear(r);
+		if (got || failed)
+			return got;
+		wait_pause(&wait, "another process forgets a token");
+	}
+}
+
+/* ---- the pseudonym ---- */
+
+/* As bytea is written. */
+static void forget_hex(const uint8_t hash[static SHA256_BYTES], char out[static FORGET_HEX_BYTES])
+{
+	int at = snprintf(out, FORGET_HEX_BYTES, "\\x");
+
+	for (int i = 0; i < SHA256_BYTES; i++)
+		at += snprintf(out + at, (size_t)(FORGET_HEX_BYTES - at), "%02x", hash[i]);
+}
+
+static bool forget_hash(PGconn *conn, struct slice token, char out[static FORGET_HEX_BYTES],
+	struct error *err)
+{
+	PGresult *r = pg_query(conn, "SELECT salt FROM forgotten_salt", 0, NULL, err);
+	uint8_t hash[SHA256_BYTES];
+	unsigned char *salt = NULL;
+	size_t size = 0;
+
+	if (r == NULL)
+		return false;
+	if (PQntuples(r) == 1)
+		salt = PQunescapeBytea((const unsigned char *)PQgetvalue(r, 0, 0), &size);
+	PQclear(r);
+	if (salt == NULL)
+		return error_set(err, ERROR_FATAL, REASON_unexpected,
+			"forgotten_salt does not have one row");
+	pseudonyms_hash(slice_of(salt, size), token, hash);
+	PQfreemem(salt);
+	forget_hex(hash, out);
+	return true;
+}
+
+static bool forget_find(PGconn *conn, const char *hash, struct forget_result *out,
+	struct error *err)
+{
+	const char *params[] = {hash};
+	PGresult *r = pg_query(conn,
+		"SELECT pseudonym FROM forgotten_tokens WHERE token_hash = $1::bytea", 1, params,
+		err);
+
+	if (r == NULL)
+		return false;
+	out->was_known = PQntuples(r) == 1;
+	if (out->was_known)
+		snprintf(out->pseudonym, sizeof(out->pseudonym), "%s", PQgetvalue(r, 0, 0));
+	PQclear(r);
+	return true;
+}
+
+/* A letter first, then letters and digits that are not mistaken for each other. */
+static bool forget_make(size_t size, char out[static TOKEN_BYTES_MAX + 1], struct error *err)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+	uint8_t random[TOKEN_BYTES_MAX];
+
+	if (getrandom(random, size, 0) != (ssize_t)size)
+		return error_set_errno(err, ERROR_FATAL, REASON_random,
+			"could not make a random number");
+	for (size_t i = 0; i < size; i++)
+		out[i] = digits[i == 0 ? random[i] % 16 : random[i] % 32];
+	out[size] = '\0';
+	return true;
+}
+
+/*
+ * From the moment on that this is committed no worker stores the token: their claims wait for it,
+ * and it for the batches under way.
+ */
+static bool forget_announce(PGconn *conn, const char *hash, const char *pseudonym,
+	struct error *err)
+{
+	const char *params[] = {hash, pseudonym};
+	struct forget_wait wait;
+	struct error ignored;
+
+	wait_begin(&wait);
+	for (;;) {
+		PGresult *r;
+		bool ok = pg_exec(conn,
+			"SET lock_timeout = '50ms'; BEGIN; "
+			"LOCK TABLE ingest_progress IN SHARE ROW EXCLUSIVE MODE; "
+			"UPDATE ingest_progress SET forgotten = forgotten + 1",
+			err);
+
+		r = ok ? pg_query(conn, "INSERT INTO forgotten_tokens VALUES ($1::bytea, $2)", 2,
+				 params, err)
+		       : NULL;
+		ok = r != NULL && pg_exec(conn, "COMMIT", err);
+		PQclear(r);
+		if (ok)
+			return true;
+		if (!pg_exec(conn, "ROLLBACK", &ignored))
+			return false;
+		if (!pg_error_is_lock(err) && !pg_error_is_deadlock(err))
+			return false;
+		wait_pause(&wait, "for the batches that workers are storing");
+	}
+}
+
+static bool forget_settle(PGconn *conn, struct slice token, const char *hash,
+	struct forget_result *out, struct error *err)
+{
+	do { /* a short one can be taken */
+		if (!forget_make(token.size, out->pseudonym, err))
+			return false;
+		if (forget_announce(conn, hash, out->pseudonym, err))
+			return true;
+	} while (pg_error_is_duplicate(err));
+	return false;
+}
+
+/* ---- all of it ---- */
+
+/* What was committed before is on disk with this. */
+static bool forget_sync(PGconn *conn, const char *hash, struct error *err)
+{
+	const char *params[] = {hash};
+	PGresult *r;
+
+	if (!pg_exec(conn, "SET synchronous_commit = on", err))
+		return false;
+	r = pg_query(conn,
+		"UPDATE forgotten_tokens SET forgotten_at = forgotten_at "
+		"WHERE token_hash = $1::bytea",
+		1, params, err);
+	PQclear(r);
+	return r != NULL;
+}
+
+static bool forget_everywhere(PGconn *conn, const struct forget_words *words,
+	struct forget_result *out, struct error *err)
+{
+	struct forget_tables left;
+	struct forget_tables *done = &out->tables;
+
+	/* Otherwise a row is locked until its COMMIT is on disk. */
+	if (!pg_exec(conn, "SET synchronous_commit = off", err))
+		return false;
+	for (int round = 0; round < FORGET_ROUNDS_MAX; round++) {
+		if (!forget_tables_replace(conn, words, done, err) ||
+			!forget_tables_count(conn, words, &left, err))
+			return false;
+		if (left.rows > 0)
+			continue;
+		for (size_t i = 0; i < left.count; i++)
+			left.items[i].rows = forget_tables_at(done, left.items[i].name)->rows;
+		left.rows = done->rows;
+		*done = left;
+		return true;
+	}
+	error_set(err, ERROR_TRANSIENT, REASON_conflict,
+		"the token is still in %llu rows after %d rounds: somebody stores it again and "
+		"again",
+		(unsigned long long)left.rows, FORGET_ROUNDS_MAX);
+	return error_hint(err, "is an older version of the program running beside this one?");
+}
+
+bool forget_token(PGconn *conn, struct slice token, bool only_count, struct forget_result *out,
+	struct error *err)
+{
+	char hash[FORGET_HEX_BYTES];
+	struct forget_words words;
+
+	*out = (struct forget_result){.was_known = false};
+	if (!forget_lock(conn, err) || !forget_hash(conn, token, hash, err) ||
+		!forget_find(conn, hash, out, err))
+		return false;
+	if (!only_count && !out->was_known && !forget_settle(conn, token, hash, out, err))
+		return false;
+	forget_words_make(&words, token, out->pseudonym);
+	if (only_count)
+		return forget_tables_count(conn, &words, &out->tables, err);
+	return forget_everywhere(conn, &words, out, err) && forget_sync(conn, hash, err);
+}

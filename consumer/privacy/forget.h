@@ -1,0 +1,30 @@
+#ifndef PRIVACY_FORGET_H
+#define PRIVACY_FORGET_H
+
+#include "base/error.h"
+#include "base/pseudonyms.h"
+#include "privacy/forget_tables.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+/*
+ * A token is forgotten: a random pseudonym of the same length takes its place in every row, and
+ * forgotten_tokens keeps it with a hash of the token, so that workers store it instead of the token
+ * if it arrives once more. Beside running workers; interrupted, the same call continues with the
+ * same pseudonym; done again, it changes nothing. Blocking; one thread.
+ */
+struct forget_result {
+	char pseudonym[TOKEN_BYTES_MAX + 1]; /* "" if only counted and not known yet */
+	bool was_known;                      /* forgotten before */
+	struct forget_tables tables;
+};
+
+/* Whether it can be one: POISON (usage) if it is too short, too long, or no text. */
+MUST_CHECK bool forget_check(struct slice token, struct error *err);
+
+/* only_count: nothing is changed. */
+MUST_CHECK bool forget_token(PGconn *conn, struct slice token, bool only_count,
+	struct forget_result *out, struct error *err);
+
+#endif

@@ -1,0 +1,352 @@
+#include "privacy/forget_tables.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/embedded.h"
+#include "pg/connect.h"
+#include "pg/pg_error.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A transaction takes about FORGET_AIM_MS; beyond FORGET_PATIENCE_MS it is done in parts. */
+enum { FORGET_AIM_MS = 10, FORGET_PATIENCE_MS = 50, FORGET_LOCK_MS = 40 };
+enum { FORGET_PAGES_BEGIN = 8, FORGET_PAGES_MAX = 4096, FORGET_SQL_BYTES = 16384 };
+
+static const int64_t FORGET_AGAIN_US = 20 * US_PER_MS;
+static const int64_t FORGET_AGAIN_MAX_US = US_PER_SECOND;
+
+extern const struct embedded_file privacy_sql_files[];
+extern const size_t privacy_sql_count;
+
+/* Columns of the list of places. */
+enum { PLACE_PARENT, PLACE_TABLE, PLACE_COLUMN, PLACE_KIND, PLACE_RELKIND };
+
+/* One table of them: rows first to end of the list. */
+struct forget_leaf {
+	const PGresult *places;
+	int first;
+	int end;
+};
+
+static const char *leaf_text(const struct forget_leaf *leaf, int column)
+{
+	return PQgetvalue(leaf->places, leaf->first, column);
+}
+
+static bool leaf_is_foreign(const struct forget_leaf *leaf)
+{
+	return *leaf_text(leaf, PLACE_RELKIND) == 'f';
+}
+
+static PGresult *forget_places(PGconn *conn, struct error *err)
+{
+	CHECK(privacy_sql_count == 1);
+	return pg_query(conn, privacy_sql_files[0].text, 0, NULL, err);
+}
+
+/* The next table of the list; false after the last. */
+static bool leaf_next(struct forget_leaf *leaf, const PGresult *places)
+{
+	int rows = PQntuples(places);
+
+	leaf->places = places;
+	leaf->first = leaf->end;
+	while (leaf->end < rows && strcmp(PQgetvalue(places, leaf->end, PLACE_TABLE),
+					   PQgetvalue(places, leaf->first, PLACE_TABLE)) == 0)
+		leaf->end++;
+	return leaf->first < rows;
+}
+
+struct forget_table *forget_tables_at(struct forget_tables *tables, const char *name)
+{
+	struct forget_table *t = tables->items;
+
+	for (; t < tables->items + tables->count; t++) {
+		if (strcmp(t->name, name) == 0)
+			return t;
+	}
+	CHECK(tables->count++ < FORGET_TABLES_MAX);
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	return t;
+}
+
+/* ---- statements ---- */
+
+struct sql {
+	char text[FORGET_SQL_BYTES];
+	size_t size;
+};
+
+static void sql_put(struct sql *s, const char *text)
+{
+	int size = snprintf(s->text + s->size, sizeof(s->text) - s->size, "%s", text);
+
+	CHECK(size >= 0 && (size_t)size < sizeof(s->text) - s->size);
+	s->size += (size_t)size;
+}
+
+static void sql_put_template(struct sql *s, const char *template, const char *column)
+{
+	for (const char *at = template; *at != '\0'; at++) {
+		char c[2] = {*at, '\0'};
+
+		sql_put(s, *at == '@' ? column : c);
+	}
+}
+
+static const struct forget_kind *leaf_kind(const struct forget_leaf *leaf, int i)
+{
+	const struct forget_kind *kind = forget_kind(PQgetvalue(leaf->places, i, PLACE_KIND));
+
+	CHECK(kind != NULL);
+	return kind;
+}
+
+/* Any of its columns has it; mentions: also within longer texts. */
+static void sql_put_condition(struct sql *s, const struct forget_leaf *leaf, bool mentions)
+{
+	sql_put(s, "(");
+	for (int i = leaf->first; i < leaf->end; i++) {
+		const struct forget_kind *kind = leaf_kind(leaf, i);
+
+		sql_put(s, i > leaf->first ? " OR " : "");
+		sql_put_template(s,
+			mentions && kind->mentions != NULL ? kind->mentions : kind->holds,
+			PQgetvalue(leaf->places, i, PLACE_COLUMN));
+	}
+	sql_put(s, ")");
+}
+
+/* Of the pages from $8 on, before $9. */
+static void sql_put_update(struct sql *s, const struct forget_leaf *leaf)
+{
+	sql_put(s, "UPDATE ONLY ");
+	sql_put(s, leaf_text(leaf, PLACE_TABLE));
+	sql_put(s, " x SET ");
+	for (int i = leaf->first; i < leaf->end; i++) {
+		const struct forget_kind *kind = leaf_kind(leaf, i);
+		const char *column = PQgetvalue(leaf->places, i, PLACE_COLUMN);
+
+		sql_put(s, i > leaf->first ? ", " : "");
+		sql_put(s, column);
+		sql_put(s, " = CASE WHEN ");
+		sql_put_template(s, kind->holds, column);
+		sql_put(s, " THEN ");
+		sql_put_template(s, kind->becomes, column);
+		sql_put_template(s, " ELSE x.@ END", column);
+	}
+	sql_put(s, " FROM ");
+	sql_put(s, forget_words_sql);
+	sql_put(s, " WHERE x.ctid >= $8::tid AND x.ctid < $9::tid AND ");
+	sql_put_condition(s, leaf, false);
+}
+
+static void sql_put_count(struct sql *s, const struct forget_leaf *leaf)
+{
+	sql_put(s, "SELECT count(*) FILTER (WHERE ");
+	sql_put_condition(s, leaf, false);
+	sql_put(s, "), count(*) FROM ");
+	sql_put(s, leaf_text(leaf, PLACE_TABLE));
+	sql_put(s, " x, ");
+	sql_put(s, forget_words_sql);
+	sql_put(s, " WHERE ");
+	sql_put_condition(s, leaf, true);
+}
+
+/* ---- replacing ---- */
+
+struct forget_walk {
+	PGconn *conn;
+	const struct forget_words *words;
+	struct backoff backoff;
+	int64_t pages; /* at a time */
+	int64_t patience_ms;
+};
+
+static void walk_pause(struct forget_walk *walk)
+{
+	int64_t us = backoff_next_us(&walk->backoff);
+	struct timespec t = {us / US_PER_SECOND, us % US_PER_SECOND * 1000};
+
+	(void)nanosleep(&t, NULL);
+}
+
+static bool walk_set_patience(struct forget_walk *walk, int64_t ms, struct error *err)
+{
+	char sql[96];
+
+	walk->patience_ms = ms;
+	snprintf(sql, sizeof(sql), "SET statement_timeout = %" PRId64 "; SET lock_timeout = %d", ms,
+		FORGET_LOCK_MS);
+	return pg_exec(walk->conn, sql, err);
+}
+
+/* Some pages could not be done: fewer, or later. False if that cannot help. A single page with
+ * large documents gets the time that it needs. */
+static bool walk_again(struct forget_walk *walk, struct error *err)
+{
+	if (err->slow && err->sqlstate[0] != '\0') {
+		if (walk->pages == 1)
+			return walk_set_patience(walk, 2 * walk->patience_ms, err);
+		walk->pages = walk->pages > 8 ? walk->pages / 8 : 1;
+		return true;
+	}
+	if (!pg_error_is_lock(err) && !pg_error_is_deadlock(err))
+		return false;
+	walk_pause(walk);
+	return true;
+}
+
+static void walk_adapt(struct forget_walk *walk, int64_t took_us)
+{
+	if (took_us < FORGET_AIM_MS * US_PER_MS / 2 && walk->pages < FORGET_PAGES_MAX)
+		walk->pages *= 2;
+	else if (took_us > FORGET_AIM_MS * US_PER_MS && walk->pages > 1)
+		walk->pages /= 2;
+}
+
+/* From page on, walk->pages of them. */
+static bool walk_pages(struct forget_walk *walk, const char *sql, int64_t page, uint64_t *rows_out,
+	struct error *err)
+{
+	const char *params[FORGET_WORDS + 2];
+	char from[32], to[32];
+	int64_t began_us = clock_mono_us();
+	PGresult *done;
+
+	memcpy(params, walk->words->params, sizeof(walk->words->params));
+	snprintf(from, sizeof(from), "(%" PRId64 ",0)", page);
+	snprintf(to, sizeof(to), "(%" PRId64 ",0)", page + walk->pages);
+	params[FORGET_WORDS] = from;
+	params[FORGET_WORDS + 1] = to;
+	done = pg_query(walk->conn, sql, FORGET_WORDS + 2, params, err);
+	if (done == NULL)
+		return false;
+	*rows_out = strtoull(PQcmdTuples(done), NULL, 10);
+	PQclear(done);
+	backoff_reset(&walk->backoff);
+	walk_adapt(walk, clock_mono_us() - began_us);
+	return true;
+}
+
+static bool walk_count_pages(struct forget_walk *walk, const char *table, int64_t *out,
+	struct error *err)
+{
+	const char *params[] = {table};
+	PGresult *r = pg_query(walk->conn,
+		"SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint", 1,
+		params, err);
+
+	if (r == NULL)
+		return false;
+	*out = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+	PQclear(r);
+	return true;
+}
+
+/* A table that is dropped, renamed or attached meanwhile is found by the count that follows. */
+static bool walk_leaf(struct forget_walk *walk, const struct forget_leaf *leaf, uint64_t *rows,
+	struct error *err)
+{
+	struct sql sql = {.size = 0};
+	int64_t page = 0, pages = 0;
+
+	sql_put_update(&sql, leaf);
+	walk->pages = FORGET_PAGES_BEGIN;
+	if (!walk_set_patience(walk, FORGET_PATIENCE_MS, err) ||
+		!walk_count_pages(walk, leaf_text(leaf, PLACE_TABLE), &pages, err))
+		return pg_error_is_missing(err);
+	while (page < pages) {
+		int64_t taken = walk->pages;
+		uint64_t found;
+
+		if (walk_pages(walk, sql.text, page, &found, err)) {
+			*rows += found;
+			page += taken;
+		} else if (pg_error_is_missing(err)) {
+			return true;
+		} else if (!walk_again(walk, err)) {
+			return error_prefix(err, "%s", leaf_text(leaf, PLACE_TABLE));
+		}
+	}
+	return true;
+}
+
+bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
+	struct forget_tables *tables, struct error *err)
+{
+	struct forget_walk walk = {.conn = conn, .words = words};
+	struct forget_leaf leaf = {.end = 0};
+	PGresult *places = forget_places(conn, err);
+	bool ok = places != NULL;
+
+	backoff_init(&walk.backoff, FORGET_AGAIN_US, FORGET_AGAIN_MAX_US,
+		(uint64_t)clock_mono_us());
+	while (ok && leaf_next(&leaf, places)) {
+		uint64_t rows = 0;
+
+		if (leaf_is_foreign(&leaf))
+			continue;
+		ok = walk_leaf(&walk, &leaf, &rows, err);
+		forget_tables_at(tables, leaf_text(&leaf, PLACE_PARENT))->rows += rows;
+		tables->rows += rows;
+	}
+	PQclear(places);
+	return ok;
+}
+
+/* ---- counting ---- */
+
+static bool count_leaf(PGconn *conn, const struct forget_words *words,
+	const struct forget_leaf *leaf, struct forget_table *t, struct error *err)
+{
+	struct sql sql = {.size = 0};
+	uint64_t rows, all;
+	PGresult *r;
+
+	sql_put_count(&sql, leaf);
+	r = pg_query(conn, sql.text, FORGET_WORDS, words->params, err);
+	if (r == NULL)
+		return error_prefix(err, "%s", leaf_text(leaf, PLACE_TABLE));
+	rows = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
+	all = strtoull(PQgetvalue(r, 0, 1), NULL, 10);
+	PQclear(r);
+	t->rows += rows;
+	t->mentions += all - rows;
+	return true;
+}
+
+bool forget_tables_count(PGconn *conn, const struct forget_words *words, struct forget_tables *out,
+	struct error *err)
+{
+	struct forget_leaf leaf = {.end = 0};
+	struct error ignored;
+	PGresult *places;
+	bool ok;
+
+	memset(out, 0, sizeof(*out));
+	if (!pg_exec(conn,
+		    "SET statement_timeout = 0; SET lock_timeout = 0; "
+		    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		    err))
+		return false;
+	places = forget_places(conn, err);
+	ok = places != NULL;
+	while (ok && leaf_next(&leaf, places)) {
+		struct forget_table *t = forget_tables_at(out, leaf_text(&leaf, PLACE_PARENT));
+
+		if (leaf_is_foreign(&leaf))
+			t->foreign++;
+		else
+			ok = count_leaf(conn, words, &leaf, t, err);
+	}
+	PQclear(places);
+	for (size_t i = 0; i < out->count; i++)
+		out->rows += out->items[i].rows;
+	/* What was read stays as it is, whatever becomes of the transaction. */
+	return pg_exec(conn, "COMMIT", ok ? err : &ignored) && ok;
+}

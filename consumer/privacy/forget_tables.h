@@ -1,0 +1,45 @@
+#ifndef PRIVACY_FORGET_TABLES_H
+#define PRIVACY_FORGET_TABLES_H
+
+#include "base/error.h"
+#include "privacy/forget_words.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The rows that have a token, in all tables of sql/forget_places.sql. Blocking; one thread.
+ */
+enum { FORGET_TABLES_MAX = 64, FORGET_NAME_BYTES = 64 };
+
+/* Of a table with all of its partitions. */
+struct forget_table {
+	char name[FORGET_NAME_BYTES];
+	uint64_t rows;     /* that have it as a value */
+	uint64_t mentions; /* others, in which it is part of a longer text */
+	uint64_t foreign;  /* partitions that are foreign tables, which are left as they are */
+};
+
+struct forget_tables {
+	struct forget_table items[FORGET_TABLES_MAX];
+	size_t count;
+	uint64_t rows;
+};
+
+/* The one of that name, added if it is not there. */
+struct forget_table *forget_tables_at(struct forget_tables *tables, const char *name);
+
+/*
+ * Replace it, in transactions of a few pages: a writer that wants one of their rows waits for less
+ * than 100 ms. Adds up in rows. Interrupted, it is done as far as it came. What a worker moves to
+ * another page at the same moment can be passed over: count, and do it again if any are left.
+ */
+MUST_CHECK bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
+	struct forget_tables *tables, struct error *err);
+
+/* Count them, as of one moment: sets rows, mentions and foreign of each table. */
+MUST_CHECK bool forget_tables_count(PGconn *conn, const struct forget_words *words,
+	struct forget_tables *out, struct error *err);
+
+#endif

@@ -1,0 +1,3 @@
+ALTER TABLE ingest_progress DROP COLUMN forgotten;
+DROP TABLE forgotten_tokens;
+DROP TABLE forgotten_salt;

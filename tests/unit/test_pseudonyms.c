@@ -1,0 +1,158 @@
+#include "base/pseudonyms.h"
+#include "decode/value.h"
+#include "unit.h"
+
+/* What a list of forgotten tokens does to texts and bytes. */
+
+static struct arena arena;
+static struct pseudonyms *list;
+
+static void forget(const char *token, const char *pseudonym)
+{
+	uint8_t hash[SHA256_BYTES];
+	struct error err;
+
+	pseudonyms_hash(slice_from_cstr("salt"), slice_from_cstr(token), hash);
+	assert_true(pseudonyms_add(list, slice_of(hash, sizeof(hash)), slice_from_cstr(pseudonym),
+		&err));
+}
+
+static int begin(void **state)
+{
+	struct error err;
+
+	(void)state;
+	assert_true(arena_init(&arena, 1 << 20, 1 << 20));
+	assert_true(pseudonyms_new(&list, &err));
+	assert_true(pseudonyms_begin(list, slice_from_cstr("salt"), &err));
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	pseudonyms_free(&list);
+	arena_fini(&arena);
+	return 0;
+}
+
+static void assert_bytes(const char *bytes, size_t size, const char *wanted)
+{
+	struct slice s = slice_of(bytes, size);
+
+	assert_true(pseudonyms_in_bytes(list, &arena, &s));
+	assert_int_equal(s.size, size);
+	assert_memory_equal(s.data, wanted, size);
+}
+
+static void text_is_found_in_either_case(void **state)
+{
+	(void)state;
+	assert_true(pseudonyms_is_empty(list));
+	assert_true(slice_is_absent(pseudonyms_of(list, slice_from_cstr("04ab12"))));
+	forget("04AB12", "XYZXYZ");
+	forget("abcdefgh", "PPPPPPPP");
+	for (int twice = 0; twice < 2; twice++) {
+		assert_true(
+			slice_equal_cstr(pseudonyms_of(list, slice_from_cstr("04aB12")), "XYZXYZ"));
+		assert_true(slice_equal_cstr(pseudonyms_of(list, slice_from_cstr("ABCDEFGH")),
+			"PPPPPPPP"));
+		assert_true(slice_is_absent(pseudonyms_of(list, slice_from_cstr("Accepted"))));
+		assert_true(slice_is_absent(pseudonyms_of(list, slice_from_cstr("04AB1"))));
+		assert_true(slice_is_absent(pseudonyms_of(list, slice_from_cstr(""))));
+	}
+}
+
+static void another_list_forgets_the_first(void **state)
+{
+	struct error err;
+
+	(void)state;
+	forget("04AB12", "XYZXYZ");
+	assert_true(slice_is_absent(pseudonyms_of(list, slice_from_cstr("other1"))));
+	assert_true(pseudonyms_begin(list, slice_from_cstr("salt"), &err));
+	assert_true(slice_is_absent(pseudonyms_of(list, slice_from_cstr("04AB12"))));
+	forget("other1", "QQQQQQ");
+	assert_true(slice_equal_cstr(pseudonyms_of(list, slice_from_cstr("other1")), "QQQQQQ"));
+}
+
+static void bytes_keep_their_size_and_all_else(void **state)
+{
+	static const char json[] = "{\"a\":\"04AB12\",\"b\":\"x04AB12\",\"c\":\"{\\\"d\\\":"
+				   "\\\"04ab12\\\"}\",\"e\":\"04AB12";
+	static const char json_wanted[] = "{\"a\":\"XYZXYZ\",\"b\":\"x04AB12\",\"c\":\"{\\\"d\\\":"
+					  "\\\"XYZXYZ\\\"}\",\"e\":\"04AB12";
+	static const char msgpack[] = "\x81\xa1"
+				      "a\xa6"
+				      "04AB12\xd9\x06"
+				      "04AB12\xa7"
+				      "04AB12x\xa6"
+				      "04AB";
+	static const char msgpack_wanted[] = "\x81\xa1"
+					     "a\xa6"
+					     "XYZXYZ\xd9\x06"
+					     "XYZXYZ\xa7"
+					     "04AB12x\xa6"
+					     "04AB";
+	struct slice same = slice_from_cstr("{\"a\":\"b\"}"), before = same;
+
+	(void)state;
+	forget("04AB12", "XYZXYZ");
+	assert_bytes(json, sizeof(json) - 1, json_wanted);
+	assert_bytes(msgpack, sizeof(msgpack) - 1, msgpack_wanted);
+	assert_true(pseudonyms_in_bytes(list, &arena, &same));
+	assert_ptr_equal(same.data, before.data);
+}
+
+static void hash_is_that_of_the_database(void **state)
+{
+	/* HMAC-SHA256 of "04ab12" with the key "salt"; rows of forgotten_tokens have it. */
+	static const uint8_t wanted[] = {0xdb, 0x4f, 0x02, 0x47, 0xf6, 0x64, 0xe9, 0x76, 0xb6, 0x5d,
+		0xb0, 0xbe, 0x57, 0x9c, 0xd5, 0x15, 0x0b, 0x50, 0x39, 0x5f, 0x4e, 0x75, 0x74, 0xc8,
+		0xb8, 0x24, 0x8e, 0x78, 0x88, 0x6a, 0x29, 0x15};
+	uint8_t hash[SHA256_BYTES];
+
+	(void)state;
+	pseudonyms_hash(slice_from_cstr("salt"), slice_from_cstr("04AB12"), hash);
+	assert_memory_equal(hash, wanted, sizeof(hash));
+}
+
+static struct slice put(void (*how)(struct text *t, const struct value *v), const struct value *v)
+{
+	struct text t;
+
+	text_begin(&t, &arena);
+	how(&t, v);
+	return text_end(&t);
+}
+
+static void disguised_value_keeps_its_identity(void **state)
+{
+	struct value text = {.kind = VALUE_STRING, .text = SLICE("04AB12")};
+	struct value number = {.kind = VALUE_NUMBER, .text = SLICE("123400")};
+	struct value text_before = text, number_before = number;
+
+	(void)state;
+	assert_true(value_disguise(&text, slice_from_cstr("XYZXYZ"), &arena));
+	assert_true(value_disguise(&number, slice_from_cstr("ABCDEF"), &arena));
+	assert_true(slice_equal_cstr(value_text(&text), "XYZXYZ"));
+	assert_true(slice_equal_cstr(put(value_put_json, &text), "\"XYZXYZ\""));
+	assert_true(slice_equal_cstr(put(value_put_json, &number), "\"ABCDEF\""));
+	assert_true(slice_equal(put(value_put_canonical, &text),
+		put(value_put_canonical, &text_before)));
+	assert_true(slice_equal(put(value_put_canonical, &number),
+		put(value_put_canonical, &number_before)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(text_is_found_in_either_case, begin, end),
+		cmocka_unit_test_setup_teardown(another_list_forgets_the_first, begin, end),
+		cmocka_unit_test_setup_teardown(bytes_keep_their_size_and_all_else, begin, end),
+		cmocka_unit_test_setup_teardown(hash_is_that_of_the_database, begin, end),
+		cmocka_unit_test_setup_teardown(disguised_value_keeps_its_identity, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
