@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/text.h"
+#include "base/token_hash.h"
 
 #include <stdlib.h>
 
@@ -9,6 +10,8 @@ enum {
 	ENTRIES_BEGIN = 64,
 	/* Texts that were looked up lately and are not in the list: words such as "Accepted". */
 	REJECTED_SLOTS = 1024, /* a power of two */
+	HASHED_SLOTS = 4096,   /* likewise: tokens whose hashes are known */
+	HASHED_BYTES = 40,     /* longer ones are not remembered */
 	MSGPACK_STR8 = 0xd9,
 	MSGPACK_FIXSTR = 0xa0,
 	MSGPACK_FIXSTR_MAX = 31,
@@ -25,8 +28,17 @@ struct rejected {
 	uint8_t text[UINT8_MAX];
 };
 
+struct hashed {
+	uint8_t size; /* 0 = none */
+	uint8_t token[HASHED_BYTES];
+	char hash[TOKEN_HASH_BYTES];
+};
+
 struct pseudonyms {
-	uint8_t *salt; /* malloc'ed */
+	struct slice key;
+	struct hashed hashed[HASHED_SLOTS];
+	struct hashed other; /* a longer one */
+	uint8_t *salt;       /* malloc'ed */
 	size_t salt_size;
 	struct pseudonym *entries; /* malloc'ed, by hash */
 	size_t count;
@@ -118,7 +130,39 @@ void pseudonyms_hash(struct slice salt, struct slice token, uint8_t out[static S
 
 bool pseudonyms_is_empty(const struct pseudonyms *p)
 {
-	return p->count == 0;
+	return p->count == 0 && !pseudonyms_has_key(p);
+}
+
+void pseudonyms_set_key(struct pseudonyms *p, struct slice key)
+{
+	p->key = key;
+}
+
+bool pseudonyms_has_key(const struct pseudonyms *p)
+{
+	return p->key.size > 0;
+}
+
+struct slice pseudonyms_hashed(struct pseudonyms *p, struct slice token)
+{
+	struct hashed *h = &p->other;
+
+	if (token.size == 0 || token_is_hash(token))
+		return token;
+	if (token.size <= HASHED_BYTES) {
+		h = &p->hashed[digest64(token.data, token.size) & (HASHED_SLOTS - 1)];
+		if (slice_equal(token, slice_of(h->token, h->size)))
+			return slice_of(h->hash, sizeof(h->hash));
+		h->size = (uint8_t)token.size;
+		memcpy(h->token, token.data, token.size);
+	}
+	token_hash(p->key, token, h->hash);
+	return slice_of(h->hash, sizeof(h->hash));
+}
+
+bool pseudonyms_hash_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes)
+{
+	return token_hash_in_bytes(p->key, arena, bytes);
 }
 
 static int pseudonym_order(const void *a, const void *b)
@@ -184,9 +228,7 @@ bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice
 {
 	uint8_t *copy = NULL;
 
-	if (pseudonyms_is_empty(p))
-		return true;
-	for (size_t head = 0; head < bytes->size; head++) {
+	for (size_t head = 0; p->count > 0 && head < bytes->size; head++) {
 		size_t at = head, size = bytes_text(*bytes, &at);
 		struct slice shown;
 

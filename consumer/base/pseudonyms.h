@@ -9,9 +9,11 @@
 #include <stdbool.h>
 
 /*
- * What stands for tokens (idTag, idToken) that somebody asked to forget. The tokens themselves are
- * not known here, only HMAC-SHA256 of each with the database's salt: enough to recognise one that
- * arrives once more (docs/privacy.md). Letters of ASCII are the same in either case, as in OCPP.
+ * What stands for tokens (idTag, idToken) in what is stored: hashes, if there is a key for them
+ * (base/token_hash.h), and pseudonyms of those that somebody asked to forget. The tokens themselves
+ * are not known here, only HMAC-SHA256 of each with the database's salt: enough to recognise one
+ * that arrives once more (docs/privacy.md). Letters of ASCII are the same in either case, as in
+ * OCPP.
  *
  * A pseudonym is as long as its token, so that it takes its place in any bytes, whatever their
  * format. Nothing is allocated but when the list is read. One thread.
@@ -36,7 +38,17 @@ MUST_CHECK bool pseudonyms_add(struct pseudonyms *p, struct slice token_hash,
 /* What is in the list for a token. */
 void pseudonyms_hash(struct slice salt, struct slice token, uint8_t out[static SHA256_BYTES]);
 
+/* Tokens are stored as hashes from now on. The key is borrowed; before the first text. */
+void pseudonyms_set_key(struct pseudonyms *p, struct slice key);
+
+bool pseudonyms_has_key(const struct pseudonyms *p);
+
+/* Nothing stands for anything: no key, and no token is forgotten. */
 bool pseudonyms_is_empty(const struct pseudonyms *p);
+
+/* The hash of a token, borrowed until the next call; the token itself if it is one, or empty. Only
+ * with a key. */
+struct slice pseudonyms_hashed(struct pseudonyms *p, struct slice token);
 
 /* That of a text, borrowed until the list is read again; absent unless it is a forgotten token. */
 struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
@@ -47,5 +59,9 @@ struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
  * arena. False if it is full.
  */
 MUST_CHECK bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes);
+
+/* The same for hashes, of the members that have tokens. Only with a key. */
+MUST_CHECK bool pseudonyms_hash_bytes(struct pseudonyms *p, struct arena *arena,
+	struct slice *bytes);
 
 #endif

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
-#include "base/escape.h"
+#include "base/token_hash.h"
+#include "cli/arguments.h"
 #include "privacy/forget.h"
 
 #include <inttypes.h>
@@ -12,24 +13,6 @@ struct forget_call {
 	bool dry_run;
 	bool json;
 };
-
-static bool forget_options(struct forget_call *call, int argc, char **argv)
-{
-	const char *token = NULL;
-
-	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "--dry-run") == 0)
-			call->dry_run = true;
-		else if (strcmp(argv[i], "--json") == 0)
-			call->json = true;
-		else if (token == NULL && (argv[i][0] != '-' || argv[i][1] == '\0'))
-			token = argv[i];
-		else
-			return false;
-	}
-	call->token = slice_from_cstr(token);
-	return token != NULL;
-}
 
 /* The first line, which is cut at a length that no token has. */
 static bool forget_read(struct slice *token, char line[static TOKEN_BYTES_MAX + 3])
@@ -81,6 +64,24 @@ static void forget_print(const struct forget_call *call, const struct forget_res
 		printf("%" PRIu64 " rows changed; pseudonym %s\n", r->tables.rows, r->pseudonym);
 }
 
+/* With privacy.token_key the token is stored as its hash, and was stored as it is before the key
+ * was set; by the CSMS it still is. The pseudonym is that of the hash then. */
+static bool forget_forms(const struct config *config, const struct forget_call *call, PGconn *conn,
+	struct forget_result *out, struct error *err)
+{
+	char hash[TOKEN_HASH_BYTES];
+	struct forget_result clear;
+
+	if (config->privacy_token_key[0] == '\0')
+		return forget_token(conn, call->token, call->dry_run, out, err);
+	token_hash(slice_from_cstr(config->privacy_token_key), call->token, hash);
+	if (!forget_token(conn, call->token, call->dry_run, &clear, err) ||
+		!forget_token(conn, slice_of(hash, sizeof(hash)), call->dry_run, out, err))
+		return false;
+	forget_tables_add(&out->tables, &clear.tables);
+	return true;
+}
+
 static enum exit_code forget_run(const struct config *config, const struct forget_call *call)
 {
 	struct pg_options pg = cli_pg_options(config);
@@ -94,8 +95,7 @@ static enum exit_code forget_run(const struct config *config, const struct forge
 	conn = pg_connect(&pg, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	ok = pg_check_primary(conn, &err) &&
-	     forget_token(conn, call->token, call->dry_run, &result, &err);
+	ok = pg_check_primary(conn, &err) && forget_forms(config, call, conn, &result, &err);
 	PQfinish(conn);
 	if (!ok)
 		return cli_fail_database(&err);
@@ -110,10 +110,17 @@ enum exit_code cmd_forget(const struct config *config, int argc, char **argv)
 {
 	char line[TOKEN_BYTES_MAX + 3];
 	struct forget_call call = {.dry_run = false};
+	const struct argument arguments[] = {
+		{.name = "--dry-run", .given = &call.dry_run},
+		{.name = "--json", .given = &call.json},
+	};
 
-	if (!forget_options(&call, argc, argv))
+	if (!arguments_take("forget", arguments, 2, 1, &argc, argv))
+		return EXIT_CODE_USAGE;
+	if (argc == 0)
 		return cli_usage("forget", "say which token, or - to read it");
-	if (slice_equal_cstr(call.token, "-") && !forget_read(&call.token, line))
+	call.token = slice_from_cstr(argv[0]);
+	if (strcmp(argv[0], "-") == 0 && !forget_read(&call.token, line))
 		return cli_usage("forget", "there is no token on standard input");
 	return forget_run(config, &call);
 }

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "base/token_hash.h"
 #include "cli/arguments.h"
 #include "cli/period.h"
 #include "cli/report.h"
@@ -218,10 +219,24 @@ static bool sessions_take_by(void *context, char *text)
 	}
 }
 
-static bool sessions_print(const struct sessions_call *call, PGconn *conn, struct error *err)
+/* As it is stored with privacy.token_key; NULL without. */
+static const char *sessions_hash_token(const struct config *config, const char *token,
+	char out[static TOKEN_HASH_BYTES + 1])
 {
+	if (token == NULL || config->privacy_token_key[0] == '\0')
+		return NULL;
+	token_hash(slice_from_cstr(config->privacy_token_key), slice_from_cstr(token), out);
+	out[TOKEN_HASH_BYTES] = '\0';
+	return out;
+}
+
+static bool sessions_print(const struct config *config, const struct sessions_call *call,
+	PGconn *conn, struct error *err)
+{
+	char hash[TOKEN_HASH_BYTES + 1];
 	const char *params[] = {period_parameter(call->period.from),
-		period_parameter(call->period.to), call->station, call->token};
+		period_parameter(call->period.to), call->station, call->token,
+		sessions_hash_token(config, call->token, hash)};
 	struct report report = report_to_stdout(call->form);
 	char *sql;
 	bool ok;
@@ -231,7 +246,7 @@ static bool sessions_print(const struct sessions_call *call, PGconn *conn, struc
 	sql = sessions_sql(call);
 	if (sql == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
-	ok = report_query(&report, conn, sql, 4, params, err);
+	ok = report_query(&report, conn, sql, 5, params, err);
 	free(sql);
 	return ok;
 }
@@ -266,7 +281,7 @@ enum exit_code cmd_sessions(const struct config *config, int argc, char **argv)
 	conn = pg_connect(&pg, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	ok = sessions_print(&call, conn, &err);
+	ok = sessions_print(config, &call, conn, &err);
 	PQfinish(conn);
 	return ok ? EXIT_CODE_OK : cli_fail_database(&err);
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TOKEN_KEY_BYTES_MIN = 16 };
+
 /* MQTT 5, 4.7.1: # stands for all levels at the end, + for one. */
 static bool config_topic_is_filter(const char *topic)
 {
@@ -97,6 +99,18 @@ static bool config_check_retention(const struct config *c, struct error *err)
 		"a late event that is kept would create its transaction again; 0 = for ever");
 }
 
+static bool config_check_token_key(const struct config *c, struct error *err)
+{
+	size_t size = strlen(c->privacy_token_key);
+
+	if (size == 0 || size >= TOKEN_KEY_BYTES_MIN)
+		return true;
+	error_set(err, ERROR_FATAL, REASON_bad_setting,
+		"privacy.token_key has %zu characters; %d are the least", size,
+		TOKEN_KEY_BYTES_MIN);
+	return error_hint(err, "openssl rand -base64 32 makes one");
+}
+
 bool config_check(const struct config *c, struct error *err)
 {
 	if (c->spool_bytes_max < 2 * c->spool_segment_bytes) {
@@ -123,7 +137,7 @@ bool config_check(const struct config *c, struct error *err)
 	if ((c->mqtt_tls_certificate[0] == '\0') != (c->mqtt_tls_key[0] == '\0'))
 		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.tls_certificate and mqtt.tls_key go together");
-	return config_check_retention(c, err);
+	return config_check_token_key(c, err) && config_check_retention(c, err);
 }
 
 static bool config_load_options(struct config *c, struct error *err)

@@ -14,6 +14,7 @@ bool row_maker_open(struct row_maker *maker, const struct config *config, size_t
 		!layouts_new(&maker->layouts, (uint32_t)config->layouts_per_station_max, err) ||
 		!sequences_new(&maker->sequences, err) || !pseudonyms_new(&maker->pseudonyms, err))
 		return false;
+	pseudonyms_set_key(maker->pseudonyms, slice_from_cstr(config->privacy_token_key));
 	maker->builder = (struct rows_builder){
 		.schemas = maker->schemas,
 		.layouts = maker->layouts,

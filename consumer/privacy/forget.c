@@ -2,7 +2,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
-#include "base/fs.h"
+#include "base/hex.h"
 #include "base/say.h"
 #include "base/utf8.h"
 #include "pg/connect.h"
@@ -89,10 +89,9 @@ static bool forget_lock(PGconn *conn, struct error *err)
 /* As bytea is written. */
 static void forget_hex(const uint8_t hash[static SHA256_BYTES], char out[static FORGET_HEX_BYTES])
 {
-	int at = snprintf(out, FORGET_HEX_BYTES, "\\x");
-
-	for (int i = 0; i < SHA256_BYTES; i++)
-		at += snprintf(out + at, (size_t)(FORGET_HEX_BYTES - at), "%02x", hash[i]);
+	out[0] = '\\';
+	out[1] = 'x';
+	*hex_put(out + 2, hash, SHA256_BYTES) = '\0';
 }
 
 static bool forget_hash(PGconn *conn, struct slice token, char out[static FORGET_HEX_BYTES],

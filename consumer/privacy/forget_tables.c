@@ -74,6 +74,17 @@ struct forget_table *forget_tables_at(struct forget_tables *tables, const char *
 	return t;
 }
 
+void forget_tables_add(struct forget_tables *to, const struct forget_tables *from)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		struct forget_table *t = forget_tables_at(to, from->items[i].name);
+
+		t->rows += from->items[i].rows;
+		t->mentions += from->items[i].mentions;
+	}
+	to->rows += from->rows;
+}
+
 /* ---- statements ---- */
 
 struct sql {

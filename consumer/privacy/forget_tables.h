@@ -30,6 +30,9 @@ struct forget_tables {
 /* The one of that name, added if it is not there. */
 struct forget_table *forget_tables_at(struct forget_tables *tables, const char *name);
 
+/* What was found of another form of the token. */
+void forget_tables_add(struct forget_tables *to, const struct forget_tables *from);
+
 /*
  * Replace it, in transactions of a few pages: a writer that wants one of their rows waits for less
  * than 100 ms. Adds up in rows. Interrupted, it is done as far as it came. What a worker moves to

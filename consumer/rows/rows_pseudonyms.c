@@ -1,29 +1,17 @@
+#include "base/token_hash.h"
 #include "rows/rows_private.h"
 
 /*
- * Forgotten tokens in a message that arrives all the same: late, or from an old log. Whatever has
- * them as a text shows the pseudonym, in whichever field; identity stays that of the message as it
- * was sent, so a repeat of what was stored before the token was forgotten is still found.
+ * Tokens are stored as hashes, if there is a key for them. And forgotten tokens in a message that
+ * arrives all the same, late or from an old log: whatever has them as a text shows the pseudonym,
+ * in whichever field; identity stays that of the message as it was sent, so a repeat of what was
+ * stored before the token was forgotten is still found.
  */
 
-struct key_list {
-	struct slice keys[8];
-};
-
-/* Members whose value is a token even where a station writes it as a number. */
-static const struct key_list token_keys = {{SLICE("idTag"), SLICE("parentIdTag"), SLICE("idToken"),
-	SLICE("groupIdToken"), SLICE("additionalIdToken")}};
-
-/* Members that are never one, whatever they look like: readings of a meter are digits, too. */
-static const struct key_list other_keys = {{SLICE("sampledValue"), SLICE("transactionId")}};
-
-static bool key_is_of(struct slice key, const struct key_list *list)
+/* Members that are never a token, whatever they look like: readings of a meter are digits, too. */
+static bool pseudonyms_leaves_out(struct slice key)
 {
-	for (const struct slice *k = list->keys; k->size > 0; k++) {
-		if (slice_equal(key, *k))
-			return true;
-	}
-	return false;
+	return slice_equal_cstr(key, "sampledValue") || slice_equal_cstr(key, "transactionId");
 }
 
 static bool pseudonyms_is_document(struct slice text)
@@ -31,8 +19,26 @@ static bool pseudonyms_is_document(struct slice text)
 	return text.size > 0 && (text.data[0] == '{' || text.data[0] == '[');
 }
 
-/* A token, or a document within a text, as DataTransfer has them. */
-static bool pseudonyms_of_text(const struct rows_builder *b, struct value *v, struct arena *arena)
+/* A token, which is stored as its hash; identity is that of the hash, of which nobody can tell the
+ * token. Or a document within a text, as DataTransfer has them. */
+static bool pseudonyms_hash_text(const struct rows_builder *b, struct value *v, struct arena *arena,
+	bool is_token)
+{
+	struct slice hash;
+
+	if (is_token) {
+		hash = pseudonyms_hashed(b->pseudonyms, v->text);
+		if (hash.data != v->text.data)
+			v->text = arena_copy(arena, hash);
+		v->kind = VALUE_STRING;
+		return !slice_is_absent(v->text);
+	}
+	return !pseudonyms_is_document(v->text) ||
+	       pseudonyms_hash_bytes(b->pseudonyms, arena, &v->text);
+}
+
+/* A token that is forgotten, or a document with one. */
+static bool pseudonyms_hide_text(const struct rows_builder *b, struct value *v, struct arena *arena)
 {
 	struct slice shown = pseudonyms_of(b->pseudonyms, v->text);
 
@@ -46,41 +52,56 @@ static bool pseudonyms_of_text(const struct rows_builder *b, struct value *v, st
 	return slice_is_absent(shown) || value_disguise(v, shown, arena);
 }
 
+/* hash: hashes take the place of tokens. is_token: v is one, if it is a text, or a number as some
+ * stations write it. */
 static bool pseudonyms_of_value(const struct rows_builder *b, struct value *v, struct arena *arena,
-	bool is_token)
+	bool hash, bool is_token)
 {
 	if (v->kind == VALUE_STRING || (v->kind == VALUE_NUMBER && is_token))
-		return pseudonyms_of_text(b, v, arena);
+		return (!hash || pseudonyms_hash_text(b, v, arena, is_token)) &&
+		       pseudonyms_hide_text(b, v, arena);
 	if (v->kind != VALUE_ARRAY && v->kind != VALUE_MAP)
 		return true;
 	for (uint32_t i = 0; v->kind == VALUE_ARRAY && i < v->count; i++) {
-		if (!pseudonyms_of_value(b, &v->items[i], arena, false))
+		if (!pseudonyms_of_value(b, &v->items[i], arena, hash, false))
 			return false;
 	}
 	for (uint32_t i = 0; v->kind == VALUE_MAP && i < v->count; i++) {
 		struct member *m = &v->members[i];
 
-		if (!key_is_of(m->key, &other_keys) &&
-			!pseudonyms_of_value(b, &m->value, arena, key_is_of(m->key, &token_keys)))
+		if (!pseudonyms_leaves_out(m->key) &&
+			!pseudonyms_of_value(b, &m->value, arena, hash, token_is_key(m->key)))
 			return false;
 	}
 	return true;
 }
 
+/* What a CSMS stores it reads back, and asks for by its tokens. */
+static bool pseudonyms_hashes(const struct rows_builder *b, const struct message *m)
+{
+	return pseudonyms_has_key(b->pseudonyms) && slice_is_absent(m->entity);
+}
+
 bool rows_keep_bytes(const struct rows_builder *b, struct message *m, struct arena *arena)
 {
+	if (b->pseudonyms == NULL || pseudonyms_is_empty(b->pseudonyms))
+		return true;
+	if (pseudonyms_hashes(b, m) && !pseudonyms_hash_bytes(b->pseudonyms, arena, &m->raw))
+		return false;
 	m->kept = m->raw;
-	return b->pseudonyms == NULL || pseudonyms_in_bytes(b->pseudonyms, arena, &m->kept);
+	return pseudonyms_in_bytes(b->pseudonyms, arena, &m->kept);
 }
 
 bool rows_use_pseudonyms(struct rows_work *w)
 {
 	const struct rows_builder *b = w->builder;
 	struct message *m = w->message;
+	bool hash;
 
 	if (b->pseudonyms == NULL || pseudonyms_is_empty(b->pseudonyms))
 		return true;
-	return (m->payload == NULL || pseudonyms_of_value(b, m->payload, w->arena, false)) &&
-	       (m->request == NULL || pseudonyms_of_value(b, m->request, w->arena, false)) &&
+	hash = pseudonyms_hashes(b, m);
+	return (m->payload == NULL || pseudonyms_of_value(b, m->payload, w->arena, hash, false)) &&
+	       (m->request == NULL || pseudonyms_of_value(b, m->request, w->arena, hash, false)) &&
 	       (!m->text_replaced || rows_keep_bytes(b, m, w->arena));
 }

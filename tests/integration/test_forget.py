@@ -349,8 +349,8 @@ def test_interrupted_it_goes_on_with_the_same_pseudonym(migrated, forget):
 
 @pytest.mark.parametrize("arguments, says", [
     ([], "say which token"),
-    (["a", "b"], "say which token"),
-    (["--quiet", "abcd"], "say which token"),
+    (["abcd", "b"], "b"),
+    (["--quiet", "abcd"], "--quiet"),
     (["abc"], "fewer than 4 bytes"),
     (["a" * 256], "more than 255 bytes"),
     (["abc\ndef"], "no text without control characters"),

@@ -7,4 +7,5 @@ JOIN sessions s ON s.charge_station_id = x.charge_station_id
 WHERE ($1::timestamptz IS NULL OR (s.partition_time >= $1 AND x.partition_time >= $1))
   AND ($2::timestamptz IS NULL OR (s.partition_time < $2 AND x.partition_time < $2))
   AND ($3::text IS NULL OR (s.charge_station_id = $3 AND x.charge_station_id = $3))
-  AND ($4::text IS NULL OR (lower(s.id_token) = lower($4) AND lower(x.id_token) = lower($4)))
+  AND ($4::text IS NULL OR (lower(s.id_token) IN (lower($4), $5::text)
+      AND lower(x.id_token) IN (lower($4), $5::text)))

@@ -1,0 +1,199 @@
+#include "base/token_hash.h"
+
+#include "base/bytes.h"
+#include "base/sha256.h"
+#include "base/text.h"
+
+enum {
+	TOKEN_BASE = 36,
+	TOKEN_LOWER_BYTES =
+		255, /* what is longer is no token of any version, and stays in its case */
+	MSGPACK_FIXSTR = 0xa0,
+	MSGPACK_FIXSTR_MAX = 31,
+	MSGPACK_STR8 = 0xd9,
+	MSGPACK_STR16 = 0xda,
+	MSGPACK_STR32 = 0xdb,
+};
+
+static const struct slice token_keys[] = {SLICE("idTag"), SLICE("parentIdTag"), SLICE("idToken"),
+	SLICE("groupIdToken"), SLICE("additionalIdToken")};
+
+bool token_is_key(struct slice name)
+{
+	for (size_t i = 0; i < sizeof(token_keys) / sizeof(*token_keys); i++) {
+		if (slice_equal(name, token_keys[i]))
+			return true;
+	}
+	return false;
+}
+
+void token_hash(struct slice key, struct slice token, char out[static TOKEN_HASH_BYTES])
+{
+	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+	uint8_t lower[TOKEN_LOWER_BYTES], hash[SHA256_BYTES];
+	unsigned __int128 number;
+
+	for (size_t i = 0; token.size <= sizeof(lower) && i < token.size; i++) {
+		uint8_t c = token.data[i];
+
+		lower[i] = c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
+	}
+	hmac_sha256(key, token.size <= sizeof(lower) ? slice_of(lower, token.size) : token, hash);
+	number = (unsigned __int128)get_be64(hash) << 64 | get_be64(hash + 8);
+	out[0] = '#';
+	for (int i = TOKEN_HASH_BYTES - 1; i > 0; i--, number /= TOKEN_BASE)
+		out[i] = digits[number % TOKEN_BASE];
+}
+
+bool token_is_hash(struct slice text)
+{
+	if (text.size != TOKEN_HASH_BYTES || text.data[0] != '#')
+		return false;
+	for (size_t i = 1; i < text.size; i++) {
+		uint8_t c = text.data[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z'))
+			return false;
+	}
+	return true;
+}
+
+/* ---- bytes ---- */
+
+/* A token in bytes: what is before it is copied as it is, up to head; then comes a text. */
+struct token_place {
+	size_t head;        /* where the msgpack head of the text is; of JSON: after its quote */
+	struct slice token; /* cut off where the bytes are */
+	bool msgpack;
+};
+
+static size_t bytes_left(struct slice bytes, size_t at)
+{
+	return bytes.size - at;
+}
+
+/* How many backslashes are just before. */
+static size_t bytes_backslashes(struct slice bytes, size_t at)
+{
+	size_t count = 0;
+
+	while (count < at && bytes.data[at - 1 - count] == '\\')
+		count++;
+	return count;
+}
+
+static size_t bytes_skip(struct slice bytes, size_t at, const char *any)
+{
+	while (at < bytes.size && bytes.data[at] != '\0' && strchr(any, bytes.data[at]) != NULL)
+		at++;
+	return at;
+}
+
+/* After the key: the rest of its quote, a colon, and a text that ends with a quote as its own. */
+static bool place_in_json(struct slice bytes, size_t at, struct token_place *out)
+{
+	size_t quote = bytes_skip(bytes, at, "\\"), level, end;
+
+	if (quote == bytes.size || bytes.data[quote] != '"')
+		return false;
+	quote = bytes_skip(bytes, quote + 1, " \t\r\n");
+	if (quote == bytes.size || bytes.data[quote] != ':')
+		return false;
+	quote = bytes_skip(bytes, bytes_skip(bytes, quote + 1, " \t\r\n"), "\\");
+	if (quote == bytes.size || bytes.data[quote] != '"')
+		return false;
+	level = bytes_backslashes(bytes, quote);
+	end = quote + 1;
+	while (end < bytes.size &&
+		(bytes.data[end] != '"' || bytes_backslashes(bytes, end) != level))
+		end++;
+	if (end < bytes.size)
+		end -= level;
+	if (end < quote + 1)
+		return false;
+	*out = (struct token_place){.head = quote + 1,
+		.token = slice_of(bytes.data + quote + 1, end - quote - 1)};
+	return true;
+}
+
+/* After the key: the head of a text, and as much of the text as there is. */
+static bool place_in_msgpack(struct slice bytes, size_t at, struct token_place *out)
+{
+	static const size_t size_bytes[] = {1, 2, 4};
+	size_t head = at, size = 0, count;
+	uint8_t type;
+
+	if (at == bytes.size)
+		return false;
+	type = bytes.data[at++];
+	if (type >= MSGPACK_FIXSTR && type <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX) {
+		size = type - MSGPACK_FIXSTR;
+	} else if (type >= MSGPACK_STR8 && type <= MSGPACK_STR32) {
+		count = size_bytes[type - MSGPACK_STR8];
+		if (bytes_left(bytes, at) < count)
+			return false;
+		for (; count > 0; count--)
+			size = size << 8 | bytes.data[at++];
+	} else {
+		return false;
+	}
+	if (size > bytes_left(bytes, at))
+		size = bytes_left(bytes, at);
+	*out = (struct token_place){.head = head,
+		.token = slice_of(bytes.data + at, size),
+		.msgpack = true};
+	return true;
+}
+
+/* Whether a key begins at `at`, after a quote or the head of a text, and is followed by a text. */
+static bool place_at(struct slice bytes, size_t at, struct token_place *out)
+{
+	for (size_t i = 0; i < sizeof(token_keys) / sizeof(*token_keys); i++) {
+		struct slice name = token_keys[i];
+
+		if (bytes_left(bytes, at) < name.size ||
+			memcmp(bytes.data + at, name.data, name.size) != 0)
+			continue;
+		if (bytes.data[at - 1] == '"')
+			return place_in_json(bytes, at + name.size, out);
+		if (bytes.data[at - 1] == MSGPACK_FIXSTR + name.size ||
+			(bytes.data[at - 1] == name.size && at > 1 &&
+				bytes.data[at - 2] == MSGPACK_STR8))
+			return place_in_msgpack(bytes, at + name.size, out);
+	}
+	return false;
+}
+
+static void place_put(struct text *t, struct slice key, const struct token_place *p)
+{
+	char hash[TOKEN_HASH_BYTES];
+
+	token_hash(key, p->token, hash);
+	if (p->msgpack)
+		text_put_char(t, (char)(MSGPACK_FIXSTR + TOKEN_HASH_BYTES));
+	text_put(t, hash, sizeof(hash));
+}
+
+bool token_hash_in_bytes(struct slice key, struct arena *arena, struct slice *bytes)
+{
+	size_t done = 0;
+	struct text t;
+
+	text_begin(&t, arena);
+	for (size_t at = 1; at < bytes->size; at++) {
+		struct token_place p;
+
+		if (!place_at(*bytes, at, &p) || p.token.size == 0 || token_is_hash(p.token))
+			continue;
+		text_put(&t, bytes->data + done, p.head - done);
+		place_put(&t, key, &p);
+		done = (size_t)(p.token.data + p.token.size - bytes->data);
+		at = done - 1;
+	}
+	if (done > 0) {
+		text_put(&t, bytes->data + done, bytes->size - done);
+		*bytes = text_end(&t);
+		return !slice_is_absent(*bytes);
+	}
+	return true;
+}
