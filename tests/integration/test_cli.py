@@ -181,6 +181,30 @@ def test_wrong_words_are_answered_in_two_lines(arguments, says):
     assert says in lines[0] and lines[1].startswith("usage: ocpp-persister"), done
 
 
+@pytest.mark.parametrize("arguments, says", [
+    (["run", "--frobnicate"], '"--frobnicate" is not understood'),
+    (["history", "cs1", "cs2"], '"cs2" is not understood'),
+    (["replay", "--jobs", "0", "x"], '--jobs cannot be "0"'),
+    (["decode", "--received", "today", "x"], '--received cannot be "today"'),
+    (["partitions", "drop", "--older-than", "90"], "as in --older-than 90d: a day or more"),
+    (["sessions", "--by", "month,month"], "as in month,station"),
+    (["sessions", "--csv", "--json"], "say --csv or --json")])
+def test_wrong_options_are_answered_in_two_lines(arguments, says):
+    test_wrong_words_are_answered_in_two_lines(arguments, says)
+
+
+@pytest.mark.parametrize("words", [
+    ["dead-letters", "list"], ["decode"], ["history"], ["partitions", "list"], ["replay"],
+    ["sessions"], ["spool", "export", "json"]])
+def test_every_option_with_a_value_in_the_usage_is_known(words):
+    usage = run_cli({}, words[0], "--help").stdout.splitlines()[0]
+    options = set(re.findall(r"(--[a-z-]+) (?:[A-Z]|month)", usage))
+    assert options, usage
+    for option in options:
+        done = run_cli({}, *words, option)
+        assert done.returncode == 2 and f"{option} needs a value" in done.stderr, done
+
+
 @pytest.mark.parametrize("arguments", [
     ["--help"], ["config", "--help"], ["config", "check", "--help"], ["spool", "cat", "--help"],
     ["dead-letters", "list", "--help"], ["migrate", "maeve", "--help"]])
