@@ -1,13 +1,9 @@
 #include "unit.h"
+#include "unit_survives.h"
 
 #include "base/clock.h"
 #include "base/iso8601.h"
 #include "copy/partitions.h"
-
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static int64_t at(const char *text)
 {
@@ -199,24 +195,12 @@ static struct partitions *in_state(enum partition_state state)
 	return ps;
 }
 
-/* Whether the process survives that step, which a map in another process takes. */
-static bool survives(struct partitions *ps, enum partition_state to)
+static void step(void *context, unsigned to)
 {
-	static const struct rlimit no_core = {0, 0};
-	int status;
-	pid_t child = fork();
+	struct partitions *ps = context;
 
-	assert_true(child >= 0);
-	if (child == 0) {
-		(void)setrlimit(RLIMIT_CORE, &no_core);
-		if (freopen("/dev/null", "w", stderr) == NULL)
-			_exit(2);
-		partitions_enter(ps, some_day, to);
-		_exit(partitions_state(ps, some_day) == to ? 0 : 1);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGABRT);
-	return WIFEXITED(status);
+	partitions_enter(ps, some_day, (enum partition_state)to);
+	CHECK(partitions_state(ps, some_day) == (enum partition_state)to);
 }
 
 static void every_step_is_in_the_table_or_ends_the_process(void **state)
@@ -232,7 +216,7 @@ static void every_step_is_in_the_table_or_ends_the_process(void **state)
 						 (enum partition_state)to),
 				allowed);
 			/* A state may be entered again; UNKNOWN only by forgetting. */
-			assert_int_equal(survives(ps, (enum partition_state)to),
+			assert_int_equal(survives(step, ps, (unsigned)to),
 				from == to || (allowed && to != PARTITION_UNKNOWN));
 		}
 		partitions_free(&ps);
