@@ -322,7 +322,10 @@ enum exit_code cmd_partitions(const struct config *config, int argc, char **argv
 	const struct argument arguments[] = {
 		{.name = "--table", .text = &call.table},
 		{.name = "--json", .given = &call.json},
-		{.name = "--days", .number = &call.days, .high = PARTITIONS_AHEAD_DAYS_MAX},
+		{.name = "--days",
+			.number = &call.days,
+			.high = PARTITIONS_AHEAD_DAYS_MAX,
+			.example = "--days 7"},
 		{.name = "--older-than",
 			.take = partitions_take_age,
 			.context = &call,

@@ -99,7 +99,7 @@ def test_list_says_what_there_is(migrated, partitions):
 @pytest.mark.parametrize("arguments, code, says", [
     ([], 2, "say list, ensure, drop or archive"),
     (["drop"], 2, "drop needs --older-than"),
-    (["drop", "--older-than"], 2, "without its value"),
+    (["drop", "--older-than"], 2, "--older-than needs a value"),
     (["drop", "--older-than", "soon"], 2, "--older-than 90d"),
     (["drop", "--older-than", "-1d"], 2, "--older-than 90d"),
     (["drop", "--older-than", "90"], 2, "a day or more"),
