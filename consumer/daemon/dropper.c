@@ -25,11 +25,19 @@ static const int64_t DROPPER_TIMEOUT_US = 600 * US_PER_SECOND;
 static const double DROPPER_LOOK_S = 3600, DROPPER_START_S = 0.1;
 static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 10 * US_PER_SECOND;
 
+/* What a look at the database came to. */
+enum dropper_found {
+	DROPPER_OTHERS, /* are at it */
+	DROPPER_NOTHING,
+	DROPPER_PARTITION, /* to be retired */
+	DROPPER_RETIRED,   /* to be dropped */
+};
+
 /* What is being dropped. */
 struct dropper_table {
 	enum table_id parent;
 	char name[DROPPER_NAME_BYTES];    /* of the partition */
-	char retired[DROPPER_NAME_BYTES]; /* "" = not yet */
+	char retired[DROPPER_NAME_BYTES]; /* its name then */
 	int64_t rows, bytes;
 };
 
@@ -48,8 +56,7 @@ struct dropper {
 	int lengths[DROPPER_PARAMS_MAX];
 	struct pg_request requests[2];
 	struct dropper_table table;
-	bool allowed; /* nobody else is at it */
-	bool found;
+	enum dropper_found found;
 	struct log_repeat trouble, refusal;
 };
 
@@ -201,7 +208,7 @@ static bool dropper_on_lock(void *context, const PGresult *result, int number, s
 
 	(void)number;
 	(void)err;
-	d->allowed = *PQgetvalue(result, 0, 0) == 't';
+	d->found = *PQgetvalue(result, 0, 0) == 't' ? DROPPER_NOTHING : DROPPER_OTHERS;
 	return true;
 }
 
@@ -213,14 +220,14 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 	(void)number;
 	(void)err;
 	*t = (struct dropper_table){.rows = 0};
-	d->found = PQntuples(result) == 1;
-	if (!d->found)
+	if (d->found == DROPPER_OTHERS || PQntuples(result) == 0)
 		return true;
 	while (strcmp(PQgetvalue(result, 0, OLD_PARENT), tables[t->parent].name) != 0)
 		t->parent++; /* one of those that were asked for */
 	snprintf(t->name, sizeof(t->name), "%s", PQgetvalue(result, 0, OLD_NAME));
-	if (strcmp(PQgetvalue(result, 0, OLD_STATE), "retired") == 0)
-		snprintf(t->retired, sizeof(t->retired), "%s", t->name);
+	snprintf(t->retired, sizeof(t->retired), "%s", t->name);
+	d->found = strcmp(PQgetvalue(result, 0, OLD_STATE), "retired") == 0 ? DROPPER_RETIRED
+									    : DROPPER_PARTITION;
 	t->rows = strtoll(PQgetvalue(result, 0, OLD_ROWS), NULL, 10);
 	t->bytes = strtoll(PQgetvalue(result, 0, OLD_BYTES), NULL, 10);
 	return true;
@@ -261,16 +268,24 @@ static void dropper_on_looked(void *context, const struct error *err)
 {
 	struct dropper *d = context;
 
-	if (err != NULL)
+	if (err != NULL) {
 		dropper_failed(d, err);
-	else if (!d->allowed)
+		return;
+	}
+	switch (d->found) {
+	case DROPPER_OTHERS:
 		dropper_rest(d, dropper_again_s(d));
-	else if (!d->found)
+		break;
+	case DROPPER_NOTHING:
 		dropper_round_over(d);
-	else if (d->table.retired[0] != '\0')
-		dropper_drop(d);
-	else
+		break;
+	case DROPPER_PARTITION:
 		dropper_retire(d);
+		break;
+	case DROPPER_RETIRED:
+		dropper_drop(d);
+		break;
+	}
 }
 
 static void dropper_look(struct dropper *d)
