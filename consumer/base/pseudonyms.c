@@ -209,14 +209,25 @@ static size_t bytes_quoted(struct slice bytes, size_t from)
 	return end - from;
 }
 
-/* The bytes of the text whose head, of JSON or msgpack, is at *at, which moves on to its first
- * byte; 0 if there is none. Not everything that looks like a head is one: a hash decides. */
+/* Of COPY: a value of so many bytes follows its length, 32 bits. */
+static size_t bytes_of_copy(struct slice bytes, size_t *at)
+{
+	if (bytes.size - *at < 3 || bytes.data[*at] != 0 || bytes.data[*at + 1] != 0)
+		return 0;
+	*at += 3;
+	return bytes.data[*at - 1];
+}
+
+/* The bytes of the text whose head, of JSON, msgpack or COPY, is at *at, which moves on to its
+ * first byte; 0 if there is none. Not everything that looks like a head is one: a hash decides. */
 static size_t bytes_text(struct slice bytes, size_t *at)
 {
 	uint8_t head = bytes.data[(*at)++];
 
 	if (head == '"')
 		return bytes_quoted(bytes, *at);
+	if (head == 0)
+		return bytes_of_copy(bytes, at);
 	if (head >= MSGPACK_FIXSTR && head <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX)
 		return head - MSGPACK_FIXSTR;
 	if (head == MSGPACK_STR8 && *at < bytes.size)
@@ -224,17 +235,26 @@ static size_t bytes_text(struct slice bytes, size_t *at)
 	return 0;
 }
 
+/* The pseudonym of the text whose head is there, and where its bytes are; absent: none. */
+static struct slice bytes_pseudonym(struct pseudonyms *p, struct slice bytes, size_t head,
+	size_t *at_out)
+{
+	size_t at = head, size = bytes_text(bytes, &at);
+
+	*at_out = at;
+	if (size == 0 || size > bytes.size - at)
+		return (struct slice){NULL, 0};
+	return pseudonyms_of(p, slice_of(bytes.data + at, size));
+}
+
 bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes)
 {
 	uint8_t *copy = NULL;
 
 	for (size_t head = 0; p->count > 0 && head < bytes->size; head++) {
-		size_t at = head, size = bytes_text(*bytes, &at);
-		struct slice shown;
+		size_t at;
+		struct slice shown = bytes_pseudonym(p, *bytes, head, &at);
 
-		if (size == 0 || size > bytes->size - at)
-			continue;
-		shown = pseudonyms_of(p, slice_of(bytes->data + at, size));
 		if (slice_is_absent(shown))
 			continue;
 		if (copy == NULL) {
@@ -244,7 +264,73 @@ bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice
 			memcpy(copy, bytes->data, bytes->size);
 			*bytes = slice_of(copy, bytes->size);
 		}
-		memcpy(copy + at, shown.data, size);
+		memcpy(copy + at, shown.data, shown.size);
 	}
 	return true;
+}
+
+/* ---- bytes in pieces ---- */
+
+enum { STREAM_HELD_BYTES = 4 + TOKEN_BYTES_MAX + 1 }; /* a head, a token, and a quote */
+
+static void stream_replace(struct pseudonyms_stream *s, size_t size, size_t heads)
+{
+	struct slice bytes = slice_of(s->buffer, size);
+
+	for (size_t head = 0; head < heads; head++) {
+		size_t at;
+		struct slice shown = bytes_pseudonym(s->list, bytes, head, &at);
+
+		if (slice_is_absent(shown))
+			continue;
+		memcpy(s->buffer + at, shown.data, shown.size);
+		s->count++;
+	}
+}
+
+bool pseudonyms_stream_add(struct pseudonyms_stream *s, struct slice piece, struct slice *out,
+	struct error *err)
+{
+	size_t size = s->held + piece.size;
+
+	if (size > s->room) {
+		uint8_t *more = malloc(size);
+
+		if (more == NULL)
+			return pseudonyms_no_memory(err);
+		if (s->held > 0)
+			memcpy(more, s->buffer + s->given, s->held);
+		free(s->buffer);
+		s->buffer = more;
+		s->room = size;
+	} else if (s->held > 0) {
+		memmove(s->buffer, s->buffer + s->given, s->held);
+	}
+	if (piece.size > 0)
+		memcpy(s->buffer + s->held, piece.data, piece.size);
+	s->given = size > STREAM_HELD_BYTES ? size - STREAM_HELD_BYTES : 0;
+	s->held = size - s->given;
+	stream_replace(s, size, s->given);
+	*out = slice_of(s->buffer, s->given);
+	return true;
+}
+
+struct slice pseudonyms_stream_rest(struct pseudonyms_stream *s)
+{
+	struct slice rest;
+
+	if (s->held == 0)
+		return (struct slice){NULL, 0};
+	memmove(s->buffer, s->buffer + s->given, s->held);
+	stream_replace(s, s->held, s->held);
+	rest = slice_of(s->buffer, s->held);
+	s->held = 0;
+	return rest;
+}
+
+void pseudonyms_stream_free(struct pseudonyms_stream *s)
+{
+	free(s->buffer);
+	s->buffer = NULL;
+	s->room = s->held = s->given = 0;
 }

@@ -54,14 +54,32 @@ struct slice pseudonyms_hashed(struct pseudonyms *p, struct slice token);
 struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
 
 /*
- * Bytes of a message, JSON or msgpack, whole or not: each text in them that is a forgotten token
- * becomes its pseudonym. *bytes stay as they are if there is none; else they are a copy from the
- * arena. False if it is full.
+ * Bytes of a message, JSON or msgpack, whole or not, or of rows as COPY ... (FORMAT binary) writes
+ * them: each text in them that is a forgotten token becomes its pseudonym. *bytes stay as they are
+ * if there is none; else they are a copy from the arena. False if it is full.
  */
 MUST_CHECK bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes);
 
 /* The same for hashes, of the members that have tokens. Only with a key. */
 MUST_CHECK bool pseudonyms_hash_bytes(struct pseudonyms *p, struct arena *arena,
 	struct slice *bytes);
+
+/* The same for bytes that come in pieces of any size. Zeroed at first. */
+struct pseudonyms_stream {
+	struct pseudonyms *list; /* borrowed */
+	uint8_t *buffer;         /* malloc'ed */
+	size_t room;
+	size_t held; /* bytes at its beginning, of which the next piece may change some */
+	size_t given;
+	uint64_t count; /* of texts that became pseudonyms */
+};
+
+/* Out: the bytes that can change no more, borrowed until the next call. False: out of memory. */
+MUST_CHECK bool pseudonyms_stream_add(struct pseudonyms_stream *s, struct slice piece,
+	struct slice *out, struct error *err);
+
+/* After the last piece: the bytes that were held, borrowed until pseudonyms_stream_free(). */
+struct slice pseudonyms_stream_rest(struct pseudonyms_stream *s);
+void pseudonyms_stream_free(struct pseudonyms_stream *s);
 
 #endif

@@ -2,9 +2,11 @@
 
 #include "base/token_hash.h"
 #include "cli/arguments.h"
+#include "cli/forget_files.h"
 #include "privacy/forget.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +14,9 @@ struct forget_call {
 	struct slice token;
 	bool dry_run;
 	bool json;
+	bool log;
+	char **files;
+	int files_count;
 };
 
 /* The first line, which is cut at a length that no token has. */
@@ -64,46 +69,91 @@ static void forget_print(const struct forget_call *call, const struct forget_res
 		printf("%" PRIu64 " rows changed; pseudonym %s\n", r->tables.rows, r->pseudonym);
 }
 
+/* The list of one token. dry_run: of one that may have no pseudonym yet. */
+static bool forget_list_add(struct pseudonyms *list, struct slice token,
+	const struct forget_result *r, struct error *err)
+{
+	static const struct slice salt = SLICE("of this process");
+	struct slice name = slice_from_cstr(r->pseudonym);
+	uint8_t hash[SHA256_BYTES];
+
+	if (pseudonyms_is_empty(list) && !pseudonyms_begin(list, salt, err))
+		return false;
+	pseudonyms_hash(salt, token, hash);
+	return pseudonyms_add(list, slice_of(hash, sizeof(hash)), name.size > 0 ? name : token,
+		err);
+}
+
 /* With privacy.token_key the token is stored as its hash, and was stored as it is before the key
  * was set; by the CSMS it still is. The pseudonym is that of the hash then. */
 static bool forget_forms(const struct config *config, const struct forget_call *call, PGconn *conn,
-	struct forget_result *out, struct error *err)
+	struct pseudonyms *list, struct forget_result *out, struct error *err)
 {
 	char hash[TOKEN_HASH_BYTES];
 	struct forget_result clear;
 
 	if (config->privacy_token_key[0] == '\0')
-		return forget_token(conn, call->token, call->dry_run, out, err);
+		return forget_token(conn, call->token, call->dry_run, out, err) &&
+		       forget_list_add(list, call->token, out, err);
 	token_hash(slice_from_cstr(config->privacy_token_key), call->token, hash);
 	if (!forget_token(conn, call->token, call->dry_run, &clear, err) ||
 		!forget_token(conn, slice_of(hash, sizeof(hash)), call->dry_run, out, err))
 		return false;
 	forget_tables_add(&out->tables, &clear.tables);
-	return true;
+	return forget_list_add(list, call->token, &clear, err) &&
+	       forget_list_add(list, slice_of(hash, sizeof(hash)), out, err);
 }
 
-static enum exit_code forget_run(const struct config *config, const struct forget_call *call)
+/* A file that cannot be done keeps no other from being done. */
+static enum exit_code forget_files(const struct config *config, const struct forget_call *call,
+	struct pseudonyms *list)
 {
-	struct pg_options pg = cli_pg_options(config);
+	struct forget_files files = {.list = list, .dry_run = call->dry_run, .json = call->json};
+	enum exit_code code = EXIT_CODE_OK;
+	struct error err;
+
+	for (int i = 0; i < call->files_count; i++) {
+		if (!forget_part(&files, call->files[i], &err))
+			code = cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
+	}
+	if (call->log && !forget_look_at_log(&files, config->spool_dir, config->spool_retain, &err))
+		code = cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
+	return code;
+}
+
+static enum exit_code forget_all(const struct config *config, const struct forget_call *call,
+	PGconn *conn, struct pseudonyms *list)
+{
 	struct forget_result result;
 	struct error err;
-	PGconn *conn;
-	bool ok;
 
-	if (!forget_check(call->token, &err))
-		return cli_usage("forget", "%s", err.message);
-	conn = pg_connect(&pg, &err);
-	if (conn == NULL)
-		return cli_fail(EXIT_CODE_DATABASE, &err);
-	ok = pg_check_primary(conn, &err) && forget_forms(config, call, conn, &result, &err);
-	PQfinish(conn);
-	if (!ok)
+	if (!pg_check_primary(conn, &err) || !forget_forms(config, call, conn, list, &result, &err))
 		return cli_fail_database(&err);
 	if (call->json)
 		forget_print_json(call, &result);
 	else
 		forget_print(call, &result);
-	return EXIT_CODE_OK;
+	return forget_files(config, call, list);
+}
+
+static enum exit_code forget_run(const struct config *config, const struct forget_call *call)
+{
+	struct pg_options pg = cli_pg_options(config);
+	struct pseudonyms *list = NULL;
+	enum exit_code code;
+	struct error err;
+	PGconn *conn;
+
+	if (!forget_check(call->token, &err))
+		return cli_usage("forget", "%s", err.message);
+	if (!pseudonyms_new(&list, &err))
+		return cli_fail(EXIT_CODE_INTERNAL, &err);
+	conn = pg_connect(&pg, &err);
+	code = conn == NULL ? cli_fail(EXIT_CODE_DATABASE, &err)
+			    : forget_all(config, call, conn, list);
+	PQfinish(conn);
+	pseudonyms_free(&list);
+	return code;
 }
 
 enum exit_code cmd_forget(const struct config *config, int argc, char **argv)
@@ -113,13 +163,16 @@ enum exit_code cmd_forget(const struct config *config, int argc, char **argv)
 	const struct argument arguments[] = {
 		{.name = "--dry-run", .given = &call.dry_run},
 		{.name = "--json", .given = &call.json},
+		{.name = "--log", .given = &call.log},
 	};
 
-	if (!arguments_take("forget", arguments, 2, 1, &argc, argv))
+	if (!arguments_take("forget", arguments, 3, INT_MAX, &argc, argv))
 		return EXIT_CODE_USAGE;
 	if (argc == 0)
 		return cli_usage("forget", "say which token, or - to read it");
 	call.token = slice_from_cstr(argv[0]);
+	call.files = argv + 1;
+	call.files_count = argc - 1;
 	if (strcmp(argv[0], "-") == 0 && !forget_read(&call.token, line))
 		return cli_usage("forget", "there is no token on standard input");
 	return forget_run(config, &call);

@@ -1,6 +1,7 @@
 #include "retention/restore.h"
 
 #include "base/fs.h"
+#include "base/pseudonyms.h"
 #include "pg/connect.h"
 #include "pg/pg_error.h"
 #include "retention/copy_walk.h"
@@ -36,6 +37,8 @@ struct restore {
 	struct restore_result *result;
 	char *sql[SQL_COUNT];
 	struct copy_walk walk;
+	struct pseudonyms *forgotten; /* tokens that the rows may still have */
+	struct pseudonyms_stream stream;
 	bool copying;
 	bool held; /* a byte of the last piece: rows_step() */
 	uint8_t held_byte;
@@ -321,12 +324,59 @@ static bool restore_rows(struct restore *s, struct slice bytes, struct error *er
 	return true;
 }
 
+/* ---- forgotten tokens ---- */
+
+/* A value of type bytea, as text. */
+static bool forgotten_bytes(const PGresult *r, int row, int column, unsigned char **out,
+	size_t *size_out, struct error *err)
+{
+	*out = PQunescapeBytea((const unsigned char *)PQgetvalue(r, row, column), size_out);
+	return *out != NULL || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+}
+
+static bool forgotten_add(struct pseudonyms *list, const PGresult *r, int row, struct error *err)
+{
+	unsigned char *hash;
+	size_t size;
+	bool ok;
+
+	if (PQgetisnull(r, row, 1))
+		return true;
+	if (!forgotten_bytes(r, row, 1, &hash, &size, err))
+		return false;
+	ok = pseudonyms_add(list, slice_of(hash, size), slice_from_cstr(PQgetvalue(r, row, 2)),
+		err);
+	PQfreemem(hash);
+	return ok;
+}
+
+static bool forgotten_read(struct restore *s, struct error *err)
+{
+	PGresult *r = retention_query(s->conn, "restore_forgotten.sql", 0, NULL, err);
+	unsigned char *salt;
+	size_t size;
+	bool ok = r != NULL && (PQntuples(r) > 0 || error_set(err, ERROR_FATAL, REASON_unexpected,
+							    "forgotten_salt is empty"));
+
+	ok = ok && forgotten_bytes(r, 0, 0, &salt, &size, err);
+
+	if (ok) {
+		ok = pseudonyms_begin(s->forgotten, slice_of(salt, size), err);
+		PQfreemem(salt);
+	}
+	for (int i = 0; ok && i < PQntuples(r); i++)
+		ok = forgotten_add(s->forgotten, r, i, err);
+	PQclear(r);
+	return ok;
+}
+
 /* ---- the file ---- */
 
 static bool restore_read(struct restore *s, struct part_reader *reader, struct error *err)
 {
 	for (;;) {
 		struct part_piece piece;
+		struct slice bytes;
 
 		switch (part_reader_next(reader, &piece, err)) {
 		case PART_OTHER:
@@ -334,11 +384,13 @@ static bool restore_read(struct restore *s, struct part_reader *reader, struct e
 				return false;
 			break;
 		case PART_ROWS:
-			if (!restore_rows(s, piece.bytes, err))
+			if (!pseudonyms_stream_add(&s->stream, piece.bytes, &bytes, err) ||
+				!restore_rows(s, bytes, err))
 				return false;
 			break;
 		case PART_END:
-			return rows_store(s, err);
+			return restore_rows(s, pseudonyms_stream_rest(&s->stream), err) &&
+			       rows_store(s, err);
 		case PART_FAILED:
 			return false;
 		}
@@ -356,7 +408,12 @@ static bool restore_with(struct restore *s, struct part_reader *reader, struct e
 		restore_join(s->header, true, types);
 		copy_walk_init(&s->walk, s->header->columns_count);
 		ok = restore_check_schema(s, err) && restore_check_columns(s, params, err) &&
-		     restore_prepare(s, params, err) && restore_read(s, reader, err);
+		     restore_prepare(s, params, err) && pseudonyms_new(&s->forgotten, err) &&
+		     forgotten_read(s, err);
+		s->stream.list = s->forgotten;
+		ok = ok && restore_read(s, reader, err);
+		pseudonyms_stream_free(&s->stream);
+		pseudonyms_free(&s->forgotten);
 	} else {
 		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
