@@ -1,5 +1,7 @@
 #include "base/fs.h"
 
+#include "base/digest.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -10,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { FS_DIGEST_BYTES_MAX = 1 << 20 /* five times the authorities of a system */ };
 
 enum fs_fault { FS_FAULT_NONE, FS_FAULT_ERRNO, FS_FAULT_SHORT, FS_FAULT_KILL };
 
@@ -362,6 +366,27 @@ char *fs_read_file(const char *path, size_t size_max, size_t *size_out, struct e
 char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out, struct error *err)
 {
 	return fs_read_whole(path, FS_OWN, size_max, size_out, err);
+}
+
+/* None of the calls that fail on demand: nothing is lost where this fails. */
+uint64_t fs_digest(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *bytes = fd < 0 ? NULL : malloc(FS_DIGEST_BYTES_MAX);
+	uint64_t digest = 0;
+	ssize_t size;
+
+	if (bytes != NULL) {
+		size = read(fd, bytes, FS_DIGEST_BYTES_MAX);
+		if (size >= 0) {
+			digest = digest64(bytes, (size_t)size);
+			explicit_bzero(bytes, (size_t)size); /* it may be a key */
+		}
+		free(bytes);
+	}
+	if (fd >= 0)
+		close(fd);
+	return digest;
 }
 
 bool fs_replace_file(const char *path, struct slice bytes, struct error *err)

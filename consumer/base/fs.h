@@ -74,6 +74,9 @@ MUST_CHECK char *fs_read_file(const char *path, size_t size_max, size_t *size_ou
 MUST_CHECK char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out,
 	struct error *err);
 
+/* Of what is in a file, up to 1 MiB, to see whether that has changed; 0: it cannot be read. */
+uint64_t fs_digest(const char *path);
+
 /* Write path.tmp, sync, rename to path, sync the folder. If that fails, path is as it was. */
 MUST_CHECK bool fs_replace_file(const char *path, struct slice bytes, struct error *err);
 

@@ -1,9 +1,9 @@
 #include "cli/cli.h"
-#include "cli/risks.h"
 
 #include "base/log.h"
 #include "base/nearest.h"
 #include "base/redact.h"
+#include "pg/conninfo.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,7 +132,7 @@ enum exit_code cli_main(int argc, char **argv)
 	if (argc == 2 && strcmp(arguments[1], "--version") == 0)
 		return cmd_version(NULL, 0, NULL);
 	if (!cli_take_settings(&sources, &argc, arguments, &err) ||
-		!config_load(&config, &sources, &err) || !risks_check_database_url(&config, &err))
+		!config_load(&config, &sources, &err) || !pg_url_check(config.storage_url, &err))
 		return cli_fail(EXIT_CODE_CONFIG, &err);
 	if (argc < 2)
 		code = cli_help(stderr, EXIT_CODE_USAGE);

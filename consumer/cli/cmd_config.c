@@ -1,9 +1,16 @@
 #include "cli/cli.h"
-#include "cli/config_checks.h"
 #include "cli/connect_checks.h"
+
+#include "daemon/config_checks.h"
 
 #include <stdio.h>
 #include <string.h>
+
+static void config_say_fault(void *context, const struct error *err)
+{
+	(void)context;
+	(void)cli_fail(EXIT_CODE_CONFIG, err);
+}
 
 enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 {
@@ -11,7 +18,7 @@ enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 
 	if ((argc == 1 || connect) && strcmp(argv[0], "check") == 0) {
 		/* cli_main() has refused what cannot even be read. */
-		if (config_checks(config) > 0)
+		if (config_checks(config, config_say_fault, NULL) > 0)
 			return EXIT_CODE_CONFIG;
 		if (connect)
 			return connect_checks(config);

@@ -2,7 +2,7 @@
 
 #include "base/embedded.h"
 #include "base/say.h"
-#include "pg/conninfo.h"
+#include "daemon/options.h"
 #include "pg/pg_error.h"
 
 #include <stdarg.h>
@@ -117,33 +117,11 @@ enum exit_code cli_fail_database(struct error *err)
 	return cli_fail(code, err);
 }
 
-/* Settings of a pool are not for libpq, which would refuse the whole string. Of a string
- * that cannot be split it says itself what is wrong. */
-static const char *cli_url(const char *url)
-{
-	static char rest[PG_CONNINFO_BYTES_MAX];
-	struct pg_pool_settings settings = pg_pool_settings_default();
-
-	return url != NULL && pg_conninfo_split(url, rest, &settings, NULL) ? rest : url;
-}
-
 struct pg_options cli_pg_options(const struct config *c)
 {
-	return (struct pg_options){
-		.url = cli_url(c->storage_url),
-		.host = c->storage_postgres_host,
-		.database = c->storage_postgres_database,
-		.user = c->storage_postgres_user,
-		.password = c->storage_postgres_password,
-		.ssl_mode = c->storage_postgres_ssl_mode,
-		.ssl_root_cert = c->storage_postgres_ssl_root_cert,
-		.ssl_cert = c->storage_postgres_ssl_cert,
-		.ssl_key = c->storage_postgres_ssl_key,
-		.schema = c->storage_postgres_schema,
-		.port = c->storage_postgres_port,
-		.connect_timeout_us = c->storage_postgres_connect_timeout,
-		.application = "ocpp-persister",
-	};
+	static char url[PG_CONNINFO_BYTES_MAX];
+
+	return options_pg(c, url);
 }
 
 /* The folder sql/. */

@@ -124,58 +124,6 @@ static void risks_of_database(const struct config *c)
 				  "storage.postgres.ssl_mode to verify-full or require");
 }
 
-static bool risks_bad_url(struct error *err, const char *why)
-{
-	error_set(err, ERROR_FATAL, REASON_bad_setting, "%s", why);
-	return error_hint(err,
-		"as in postgres://user:password@host:5432/database?sslmode=verify-full; in a "
-		"password @ is %%40, / is %%2F, : is %%3A, ? is %%3F, # is %%23, %% is %%25");
-}
-
-/* Parts of a password that was not encoded stand where a host or a database should. */
-static bool risks_has_scraps(const PQconninfoOption *options)
-{
-	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
-		const char *value = o->val == NULL ? "" : o->val;
-		bool port = strcmp(o->keyword, "port") == 0;
-
-		if (port && strspn(value, "0123456789,") != strlen(value))
-			return true;
-		if ((strcmp(o->keyword, "host") == 0 || strcmp(o->keyword, "dbname") == 0) &&
-			value[0] != '@' && strchr(value, '@') != NULL)
-			return true;
-	}
-	return false;
-}
-
-bool risks_check_database_url(const struct config *config, struct error *err)
-{
-	static char url[PG_CONNINFO_BYTES_MAX];
-	struct pg_pool_settings pool = pg_pool_settings_default();
-	PQconninfoOption *options;
-	bool scraps;
-
-	if (config->storage_url[0] == '\0')
-		return true;
-	if (!pg_conninfo_split(config->storage_url, url, &pool, err))
-		return error_prefix(err, "storage.url (or DATABASE_URL)");
-	/* Fewer than are kept by default are fewer kept. */
-	if (pool.conns_min == pg_pool_settings_default().conns_min && pool.conns_max > 0 &&
-		pool.conns_max < pool.conns_min)
-		pool.conns_min = pool.conns_max;
-	if (!pg_pool_settings_check(&pool, err))
-		return error_prefix(err, "storage.url (or DATABASE_URL)");
-	options = PQconninfoParse(url, NULL); /* why not would quote it */
-	if (options == NULL)
-		return risks_bad_url(err,
-			"storage.url (or DATABASE_URL) is not a connection string");
-	scraps = strstr(url, "://") != NULL && risks_has_scraps(options);
-	PQconninfoFree(options);
-	return !scraps ||
-	       risks_bad_url(err,
-		       "storage.url (or DATABASE_URL) has a host, port or database that cannot be");
-}
-
 /* ---- files ---- */
 
 static bool risks_of_spool(const struct config *c, struct error *err)

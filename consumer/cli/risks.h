@@ -10,10 +10,4 @@
  */
 MUST_CHECK bool risks_check(const struct config *config, struct error *err);
 
-/*
- * For every command, once the settings are read: storage.url can be a connection string. What is
- * said of one that cannot does not quote it.
- */
-MUST_CHECK bool risks_check_database_url(const struct config *config, struct error *err);
-
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/escape.h"
+#include "base/fs.h"
 #include "base/nearest.h"
 #include "config/config_value.h"
 
@@ -13,6 +14,7 @@
 
 enum config_type {
 	CONFIG_TEXT,
+	CONFIG_FILE,
 	CONFIG_SECRET,
 	CONFIG_WORD,
 	CONFIG_CHOICE,
@@ -31,16 +33,19 @@ struct config_setting {
 	const char *help;
 	size_t offset;
 	enum config_type type;
+	enum config_reload reload;
 };
 
 struct config_origin {
 	char text[256];
 	unsigned source;
+	uint64_t content; /* of type FILE: digest of what was in it */
 };
 
 static const struct config_setting config_settings[] = {
-#define SETTING(field, name, type, default_text, low, high, help)                                  \
-	{name, default_text, low, high, help, offsetof(struct config, field), CONFIG_##type},
+#define SETTING(field, name, type, default_text, low, high, reload, help)                          \
+	{name, default_text, low, high, help, offsetof(struct config, field), CONFIG_##type,       \
+		CONFIG_RELOAD_##reload},
 #include "config/config.def"
 #undef SETTING
 };
@@ -52,6 +57,7 @@ enum {
 
 static const char *const config_type_names[] = {
 	[CONFIG_TEXT] = "text",
+	[CONFIG_FILE] = "text",
 	[CONFIG_SECRET] = "text (secret)",
 	[CONFIG_WORD] = "choice",
 	[CONFIG_CHOICE] = "choice",
@@ -60,6 +66,13 @@ static const char *const config_type_names[] = {
 	[CONFIG_NUMBER] = "number",
 	[CONFIG_BYTES] = "size (64KiB, 1GiB)",
 	[CONFIG_DURATION] = "duration (250ms, 10s, 5min, 24h, 7d)",
+};
+
+static const char *const config_reload_words[] = {
+	[CONFIG_RELOAD_NOW] = "at once",
+	[CONFIG_RELOAD_BROKER] = "broker",
+	[CONFIG_RELOAD_DATABASE] = "database",
+	[CONFIG_RELOAD_RESTART] = "restart",
 };
 
 static void *config_field(const struct config *c, const struct config_setting *s)
@@ -231,6 +244,7 @@ static bool config_parse_scalar(const struct config_setting *s, const char *text
 	case CONFIG_NUMBER:
 		return config_parse_number(text, out);
 	case CONFIG_TEXT:
+	case CONFIG_FILE:
 	case CONFIG_SECRET:
 	case CONFIG_WORD:
 	case CONFIG_CHOICE:
@@ -276,6 +290,7 @@ static bool config_set_value(struct config *c, const struct config_setting *s, c
 			done = config_set_text(field, value);
 		break;
 	case CONFIG_TEXT:
+	case CONFIG_FILE:
 	case CONFIG_SECRET:
 		done = config_set_text(field, value);
 		break;
@@ -373,6 +388,12 @@ bool config_init(struct config *c, struct error *err)
 	return true;
 }
 
+static bool config_is_text(const struct config_setting *s)
+{
+	return s->type == CONFIG_TEXT || s->type == CONFIG_FILE || s->type == CONFIG_SECRET ||
+	       s->type == CONFIG_WORD;
+}
+
 void config_fini(struct config *c)
 {
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
@@ -381,8 +402,7 @@ void config_fini(struct config *c)
 
 		if (s->type == CONFIG_LIST) {
 			config_list_free(field);
-		} else if (s->type == CONFIG_TEXT || s->type == CONFIG_SECRET ||
-			   s->type == CONFIG_WORD) {
+		} else if (config_is_text(s)) {
 			free(*(char **)field);
 			*(char **)field = NULL;
 		}
@@ -435,6 +455,10 @@ static bool config_is_equal(const struct config *a, const struct config *b,
 	const void *left = config_field(a, s), *right = config_field(b, s);
 
 	switch (s->type) {
+	case CONFIG_FILE:
+		return strcmp(*(char *const *)left, *(char *const *)right) == 0 &&
+		       a->origins[s - config_settings].content ==
+			       b->origins[s - config_settings].content;
 	case CONFIG_TEXT:
 	case CONFIG_SECRET:
 	case CONFIG_WORD:
@@ -465,7 +489,80 @@ void config_compare(const struct config *a, const struct config *b, config_diffe
 {
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
 		if (!config_is_equal(a, b, &config_settings[i]))
-			each(context, config_settings[i].name);
+			each(context, config_settings[i].name, config_settings[i].reload);
+	}
+}
+
+static bool config_list_copy(const struct config_list *from, struct config_list *to)
+{
+	struct config_list copy = {.items = calloc(from->count + 1, sizeof(*copy.items))};
+
+	for (; copy.items != NULL && copy.count < from->count; copy.count++) {
+		copy.items[copy.count] = strdup(from->items[copy.count]);
+		if (copy.items[copy.count] == NULL)
+			break;
+	}
+	if (copy.items == NULL || copy.count < from->count) {
+		config_list_free(&copy);
+		return false;
+	}
+	config_list_free(to);
+	*to = copy;
+	return true;
+}
+
+static bool config_copy(struct config *to, const struct config *from,
+	const struct config_setting *s)
+{
+	const void *value = config_field(from, s);
+	void *field = config_field(to, s);
+
+	to->origins[s - config_settings] = from->origins[s - config_settings];
+	switch (s->type) {
+	case CONFIG_TEXT:
+	case CONFIG_FILE:
+	case CONFIG_SECRET:
+	case CONFIG_WORD:
+		return config_set_text(field, *(char *const *)value);
+	case CONFIG_LIST:
+		return config_list_copy(value, field);
+	case CONFIG_CHOICE:
+		*(unsigned *)field = *(const unsigned *)value;
+		break;
+	case CONFIG_BOOLEAN:
+		*(bool *)field = *(const bool *)value;
+		break;
+	case CONFIG_NUMBER:
+	case CONFIG_BYTES:
+	case CONFIG_DURATION:
+		*(int64_t *)field = *(const int64_t *)value;
+		break;
+	}
+	return true;
+}
+
+bool config_keep(struct config *c, const struct config *running, struct error *err)
+{
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		const struct config_setting *s = &config_settings[i];
+
+		if (s->reload == CONFIG_RELOAD_RESTART && !config_copy(c, running, s))
+			return error_set(err, ERROR_FATAL, REASON_memory,
+				"out of memory reading settings");
+	}
+	return true;
+}
+
+void config_note_files(struct config *c)
+{
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		const struct config_setting *s = &config_settings[i];
+		const char *path;
+
+		if (s->type != CONFIG_FILE)
+			continue;
+		path = *(char *const *)config_field(c, s);
+		c->origins[i].content = *path == '\0' ? 0 : fs_digest(path);
 	}
 }
 
@@ -479,6 +576,7 @@ static void config_print_value(const struct config *c, const struct config_setti
 		printf("%s", **(char *const *)field == '\0' ? "" : "********");
 		break;
 	case CONFIG_TEXT:
+	case CONFIG_FILE:
 		printf("\"");
 		(void)escape_print(stdout, slice_from_cstr(*(char *const *)field));
 		printf("\"");
@@ -549,6 +647,7 @@ bool config_words(size_t index, struct config_words *out)
 		return false;
 	out->name = s->name;
 	out->default_text = s->default_text;
+	out->reload = config_reload_words[s->reload];
 	CHECK(strlen(s->help) + 2 * (strlen(s->low) + strlen(s->high)) + 16 < sizeof(out->help));
 	at = stpcpy(at, s->help);
 	if (s->type == CONFIG_CHOICE || s->type == CONFIG_WORD) {
@@ -565,12 +664,12 @@ void config_reference(void)
 {
 	struct config_words words;
 
-	printf("| setting | default | what it does |\n|---|---|---|\n");
+	printf("| setting | default | what it does | after SIGHUP |\n|---|---|---|---|\n");
 	for (size_t i = 0; config_words(i, &words); i++) {
 		printf("| `%s` | ", words.name);
 		if (words.default_text[0] != '\0')
 			printf("`%s` ", words.default_text);
-		printf("| %s |\n", words.help);
+		printf("| %s | %s |\n", words.help, words.reload);
 	}
 }
 

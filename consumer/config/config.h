@@ -18,7 +18,8 @@
  * counts, and both in one source are an error. A credential is a file with the name of a secret
  * ("storage.postgres.password") in the folder $CREDENTIALS_DIRECTORY.
  *
- * Loaded once at start, before threads; read only after that. Text belongs to the struct.
+ * Never changed once loaded: a process that reads the settings again has another struct for them.
+ * Text belongs to the struct.
  */
 
 /* A comma-separated list, split. */
@@ -44,6 +45,7 @@ enum config_commit { CONFIG_COMMIT_ASYNC, CONFIG_COMMIT_SYNC };
 
 /* One field per setting. */
 #define CONFIG_TYPE_TEXT(field) char *
+#define CONFIG_TYPE_FILE(field) char *
 #define CONFIG_TYPE_SECRET(field) char *
 #define CONFIG_TYPE_WORD(field) char *
 #define CONFIG_TYPE_CHOICE(field) CONFIG_CHOICE_##field
@@ -63,10 +65,12 @@ struct config_sources {
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of config.def */
 struct config {
 	struct config_sources sources;
-/* NOLINTNEXTLINE(bugprone-macro-parentheses): a field is declared */
-#define SETTING(field, name, type, default_text, low, high, help) CONFIG_TYPE_##type(field) field;
+/* NOLINTBEGIN(bugprone-macro-parentheses): a field is declared */
+#define SETTING(field, name, type, default_text, low, high, reload, help)                          \
+	CONFIG_TYPE_##type(field) field;
 #include "config/config.def"
 #undef SETTING
+	/* NOLINTEND(bugprone-macro-parentheses) */
 	struct config_origin *origins; /* where each value came from, for config print */
 	unsigned source;               /* number of the source that is read now, from 1 */
 };
@@ -77,10 +81,23 @@ struct config {
  */
 MUST_CHECK bool config_load(struct config *c, const struct config_sources *from, struct error *err);
 
-/* Calls back with the name of every setting that differs between the two. */
-typedef void config_difference(void *context, const char *name);
+/* What a change of a setting needs, by config.def, to take effect in a process that runs. */
+enum config_reload {
+	CONFIG_RELOAD_NOW,      /* nothing */
+	CONFIG_RELOAD_BROKER,   /* another connection to the broker ... */
+	CONFIG_RELOAD_DATABASE, /* ... or to the database */
+	CONFIG_RELOAD_RESTART,  /* another process */
+};
+
+/* Calls back with every setting that differs between the two; one that names a file differs also
+ * where the file had another content when it was loaded. */
+typedef void config_difference(void *context, const char *name, enum config_reload reload);
 void config_compare(const struct config *a, const struct config *b, config_difference *each,
 	void *context);
+
+/* Settings that need a restart are again as in the running process. The result is for
+ * config_check(): what goes together in the file may not go with those. */
+MUST_CHECK bool config_keep(struct config *c, const struct config *running, struct error *err);
 
 /* All defaults. */
 MUST_CHECK bool config_init(struct config *c, struct error *err);
@@ -128,7 +145,8 @@ void config_print(const struct config *c);
 /* A setting in words. */
 struct config_words {
 	const char *name, *default_text;
-	char help[512]; /* what it does, and what it may be */
+	char help[512];     /* what it does, and what it may be */
+	const char *reload; /* what a change needs, in a word or two */
 };
 
 /* The settings one by one, from 0. False after the last. */

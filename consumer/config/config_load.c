@@ -1,5 +1,5 @@
 #include "config/broker_url.h"
-#include "config/config.h"
+#include "config/config_private.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -162,8 +162,11 @@ bool config_load(struct config *c, const struct config_sources *from, struct err
 	c->sources = *from;
 	if ((from->file == NULL || config_load_file(c, from->file, err)) &&
 		config_load_credentials(c, err) && config_load_environment(c, err) &&
-		config_load_options(c, err) && config_read_secrets(c, err) && config_check(c, err))
+		config_load_options(c, err) && config_read_secrets(c, err) &&
+		config_check(c, err)) {
+		config_note_files(c);
 		return true;
+	}
 	config_fini(c);
 	return false;
 }

@@ -9,4 +9,7 @@
 MUST_CHECK bool config_set_read(struct config *c, const char *name, const char *value,
 	const char *path, struct error *err);
 
+/* What is in the files that settings of type FILE name: for config_compare(). */
+void config_note_files(struct config *c);
+
 #endif

@@ -70,6 +70,11 @@ bool partitions_new(struct partitions **out, uint32_t outside_max, struct error 
 	return true;
 }
 
+void partitions_set_outside_max(struct partitions *ps, uint32_t outside_max)
+{
+	ps->outside_max = outside_max;
+}
+
 void partitions_free(struct partitions **p)
 {
 	free(*p);

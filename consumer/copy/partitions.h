@@ -83,6 +83,9 @@ static inline bool partition_is_same(struct partition a, struct partition b)
 MUST_CHECK bool partitions_new(struct partitions **out, uint32_t outside_max, struct error *err);
 void partitions_free(struct partitions **p);
 
+/* Another limit of those outside the usual window, from the next one on; what is there stays. */
+void partitions_set_outside_max(struct partitions *ps, uint32_t outside_max);
+
 /* The partition that takes a time. */
 struct partition partition_of(enum table_id table, int64_t time_us);
 

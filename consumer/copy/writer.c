@@ -125,6 +125,33 @@ fail:
 	return false;
 }
 
+static void writer_close(struct writer *w)
+{
+	pg_pooler_stop(w->pooler);
+	pg_session_close(w->session);
+	if (w->state != WRITER_LOST)
+		writer_enter(w, WRITER_LOST);
+}
+
+bool writer_reload(struct writer *w, const struct writer_options *options, bool reconnect,
+	struct error *err)
+{
+	struct pg_options bare = options->pg;
+
+	CHECK(w->work.batch == NULL && w->attacher == NULL && options->loads == NULL);
+	bare.bare = true;
+	if (reconnect)
+		writer_close(w);
+	w->options = *options;
+	if (!pg_session_reload(w->session, &bare, err) ||
+		!pg_pooler_reload(w->pooler, &options->pg, err)) {
+		writer_close(w);
+		return false;
+	}
+	pg_session_set_timeout(w->session, options->timeout_us);
+	return true;
+}
+
 /* ---- storing ---- */
 
 static void writer_begin_work(struct writer *w, struct batch *b)

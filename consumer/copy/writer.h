@@ -92,6 +92,16 @@ MUST_CHECK bool writer_new(struct writer **out, struct ev_loop *loop,
 	struct error *err);
 void writer_free(struct writer **writer);
 
+/*
+ * Other options, while no batch is stored: limits and windows count from the next batch on. What is
+ * of the log and of the program stays (spool, client_id, begin, schema_version, missing_only,
+ * loads). reconnect: the connection is closed, without an event, and writer_open() makes the next
+ * one by these options; it must be so while one is made. Texts of the options before are not needed
+ * any more. FATAL: there is no connection then.
+ */
+MUST_CHECK bool writer_reload(struct writer *w, const struct writer_options *options,
+	bool reconnect, struct error *err);
+
 void writer_open(struct writer *w);
 bool writer_is_ready(const struct writer *w);
 

@@ -4,7 +4,6 @@
 #include "base/fs.h"
 #include "daemon/daemon_private.h"
 #include "daemon/options.h"
-#include "daemon/reload.h"
 #include "migrate/migrate.h"
 
 #include <inttypes.h>
@@ -184,8 +183,10 @@ static void daemon_on_reload(void *context)
 {
 	struct daemon *d = context;
 
+	if (d->phase != DAEMON_RUNNING && d->phase != DAEMON_NO_ROOM)
+		return; /* it is about to end */
 	service_reloading(&d->service);
-	d->not_reloaded = !reload_settings(d->config);
+	d->not_reloaded = !daemon_reload(d);
 	daemon_tell(d);
 }
 
@@ -224,7 +225,7 @@ static bool daemon_migrate(void *context, struct error *err)
 
 	log_info("migrating", "the schema is behind", "schema=%s", LOG_VALUE(options.schema));
 	service_is_busy(&d->service, MIGRATION_US, SERVICE_MIGRATING, "the schema is behind");
-	conn = pg_connect(&d->options->pg, err);
+	conn = pg_connect(&d->settings->pg, err);
 	ok = conn != NULL && migrate_up_all(conn, &options, err);
 	PQfinish(conn);
 	service_goes_on(&d->service);
@@ -336,7 +337,7 @@ static bool daemon_open_spool(struct daemon *d, struct error *err)
 static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
-	struct mqtt_options options = options_mqtt(c);
+	struct mqtt_options options;
 	struct mqtt_events events = {daemon_on_message, daemon_before_acknowledging, daemon_wake,
 		d};
 
@@ -351,12 +352,7 @@ static bool daemon_make_mqtt(struct daemon *d, struct error *err)
 		.context = d};
 	if (!heard_init(&d->heard, c, err) || !filters_init(&d->filters, c, err))
 		return false;
-	options.client_id = d->client_id;
-	options.filters = d->filters.wanted;
-	options.filters_count = d->filters.wanted_count;
-	options.old_filters = d->filters.old;
-	options.old_filters_count = d->filters.old_count;
-	options.drain = d->options->drain;
+	options = daemon_mqtt_options(d);
 	return mqtt_new(&d->mqtt, &options, events, err);
 }
 
@@ -439,24 +435,29 @@ static bool daemon_wait_for_log(struct daemon *d, struct error *err)
 
 static bool daemon_start(struct daemon *d, struct error *err)
 {
-	const struct config *c = d->config;
 	struct pipeline_events events = {daemon_on_fatal,
-		d->options->migrate ? daemon_migrate : NULL, daemon_on_drained, d};
+		d->options->migrate ? daemon_migrate : NULL, daemon_on_drained, daemon_on_reloaded,
+		d};
 	struct pipeline_options options = {.client_id = d->client_id};
 	int64_t retention_us[TABLE_COUNT] = {0};
+	const struct pg_options *pg;
 
-	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path),
+	if (!migrate_newest(migrate_path_setting(d->config->storage_postgres_migrations_path),
 		    &options.schema_version, err) ||
 		!daemon_wait_for_log(d, err))
 		return false;
 	if (d->phase == DAEMON_STOPPED)
 		return true;
-	if (c->retention_drop)
-		options_retention(c, retention_us);
+	/* Others may have come while the log was waited for. */
+	settings_hold(&d->pipeline_settings, d->settings);
+	settings_hold(&d->broker_settings, d->settings);
+	pg = &d->settings->pg;
+	if (d->config->retention_drop)
+		options_retention(d->config, retention_us);
 	if (!log_reader_of_spool(&d->log, d->spool, LOG_NOTHING_YET, err) ||
-		!pipeline_new(&d->pipeline, d->loop, c, &d->options->pg, &options, &d->log,
-			d->metrics, events, err) ||
-		!dropper_new(&d->dropper, d->loop, &d->options->pg, retention_us, err) ||
+		!pipeline_new(&d->pipeline, d->loop, d->config, pg, &options, &d->log, d->metrics,
+			events, err) ||
+		!dropper_new(&d->dropper, d->loop, pg, retention_us, err) ||
 		!daemon_make_mqtt(d, err))
 		return false;
 	pipeline_start(d->pipeline);
@@ -493,10 +494,24 @@ static bool daemon_finish(struct daemon *d)
 	spool_tail_close(&d->tail);
 	spool_close(&d->spool);
 	arena_fini(&d->pages);
+	settings_hold(&d->pipeline_settings, NULL);
+	settings_hold(&d->broker_settings, NULL);
 	free(d->metrics);
 	if (d->loop != NULL)
 		ev_loop_destroy(d->loop);
 	return true;
+}
+
+static bool daemon_use(struct daemon *d, const struct config *config, struct error *err)
+{
+	d->config = config;
+	return settings_first(&d->settings, config, err);
+}
+
+static void daemon_free(struct daemon *d)
+{
+	settings_hold(&d->settings, NULL);
+	free(d);
 }
 
 bool daemon_run(const struct daemon_options *options, bool *hard_out, struct error *err)
@@ -508,10 +523,10 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 	if (d == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	d->options = options;
-	d->config = options->config;
 	d->drain = options->drain ? DRAIN_TAKING : DRAIN_NONE;
 	d->began_us = clock_mono_us();
-	failed = !daemon_prepare(d, err) || !daemon_start(d, err);
+	failed = !daemon_use(d, options->config, err) || !daemon_prepare(d, err) ||
+		 !daemon_start(d, err);
 	if (failed)
 		service_stopping(&d->service, US_PER_SECOND, err->message);
 	if (!failed && d->phase == DAEMON_RUNNING) {
@@ -525,6 +540,6 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 	*hard_out = !daemon_finish(d);
 	log_info("stopped", "", "failed=%d", (int)failed);
 	if (!*hard_out)
-		free(d); /* else a thread still uses it */
+		daemon_free(d); /* else a thread still uses it */
 	return !failed;
 }

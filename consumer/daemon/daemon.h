@@ -3,7 +3,6 @@
 
 #include "base/error.h"
 #include "config/config.h"
-#include "pg/connect.h"
 
 #include <stdbool.h>
 
@@ -12,11 +11,11 @@
  * pipeline, broker; stop order: the reverse, so that nothing is received that cannot be kept.
  *
  * SIGTERM and SIGINT stop it cleanly: the connection to the broker ends, the batch under way is
- * committed, the log is closed. The broker keeps the session. daemon/signals.h has the others.
+ * committed, the log is closed. The broker keeps the session. SIGHUP reads the settings again
+ * (daemon/settings.h). daemon/signals.h has the others.
  */
 struct daemon_options {
 	const struct config *config;
-	struct pg_options pg;
 	bool migrate; /* bring the schema up to date if it is behind */
 	/* Take the worker out: subscribe to nothing, take what the broker has queued for its
 	 * session, store it, end the session, and stop. */

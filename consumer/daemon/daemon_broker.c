@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "daemon/options.h"
 
 #include <inttypes.h>
 
@@ -21,6 +22,65 @@ static void daemon_connect_later(struct daemon *d, int64_t us)
 	ev_timer_start(d->loop, &d->broker_timer);
 }
 
+struct mqtt_options daemon_mqtt_options(const struct daemon *d)
+{
+	struct mqtt_options options = options_mqtt(d->config);
+
+	options.client_id = d->client_id;
+	options.filters = d->filters.wanted;
+	options.filters_count = d->filters.wanted_count;
+	options.old_filters = d->filters.old;
+	options.old_filters_count = d->filters.old_count;
+	options.drain = d->options->drain;
+	return options;
+}
+
+static bool daemon_take_broker_settings(struct daemon *d, struct error *err)
+{
+	struct mqtt_options options;
+	struct filters before;
+
+	if (!filters_reload(&d->filters, d->config, &before, err))
+		return false;
+	options = daemon_mqtt_options(d);
+	if (!mqtt_renew(&d->mqtt, &options, err)) {
+		filters_fini(&d->filters);
+		d->filters = before;
+		return false;
+	}
+	filters_fini(&before);
+	spool_tail_widen(d->tail, (size_t)d->config->mqtt_receive_maximum);
+	settings_hold(&d->broker_settings, d->settings);
+	return true;
+}
+
+/* There is no connection, and the next one is by other settings. */
+static void daemon_catch_up(struct daemon *d)
+{
+	struct error err;
+
+	d->broker_behind = !daemon_take_broker_settings(d, &err);
+	if (!d->broker_behind)
+		return;
+	error_prefix(&err, "the previous settings of the broker stay in force for now");
+	log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
+}
+
+void daemon_renew_broker(struct daemon *d)
+{
+	struct mqtt_status status;
+
+	d->broker_behind = true;
+	mqtt_status(d->mqtt, &status);
+	/* What drains takes its connections as they come, and ends them itself. */
+	if (status.state == MQTT_DOWN && d->drain == DRAIN_NONE) {
+		daemon_connect_later(d, 0);
+	} else if (d->drain == DRAIN_NONE && !d->broker_renews) {
+		d->broker_renews = true;
+		mqtt_disconnect(d->mqtt);
+	}
+}
+
 static void daemon_on_broker_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct daemon *d = w->data;
@@ -31,6 +91,8 @@ static void daemon_on_broker_timer(struct ev_loop *loop, ev_timer *w, int events
 	mqtt_status(d->mqtt, &status);
 	if (d->phase != DAEMON_RUNNING || status.state != MQTT_DOWN)
 		return;
+	if (d->broker_behind)
+		daemon_catch_up(d);
 	if (d->drain == DRAIN_FORGETTING) /* a connection for that alone */
 		mqtt_end_session(d->mqtt);
 	else
@@ -98,6 +160,12 @@ static void daemon_broker_down(struct daemon *d, const struct mqtt_status *statu
 		return;
 	if (status->failure.kind == ERROR_FATAL) {
 		daemon_fail(d, &status->failure);
+		return;
+	}
+	if (d->broker_renews) {
+		d->broker_renews = false;
+		d->subscribed_us = 0;
+		daemon_connect_later(d, 0);
 		return;
 	}
 	if (d->drain == DRAIN_DISCONNECTING) {

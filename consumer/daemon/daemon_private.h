@@ -11,6 +11,7 @@
 #include "daemon/intake.h"
 #include "daemon/pipeline.h"
 #include "daemon/service.h"
+#include "daemon/settings.h"
 #include "daemon/signals.h"
 #include "http/http.h"
 #include "metrics/metrics.h"
@@ -80,7 +81,9 @@ enum broker_logged {
 
 struct daemon {
 	const struct daemon_options *options;
-	const struct config *config;
+	struct settings *settings;                            /* as read last */
+	const struct config *config;                          /* of these */
+	struct settings *pipeline_settings, *broker_settings; /* that they work by */
 	struct ev_loop *loop;
 	struct metrics *metrics;
 	struct spool *spool;
@@ -112,6 +115,8 @@ struct daemon {
 	ev_timer stop_timer;   /* do not wait any longer */
 	ev_timer tick;
 	enum daemon_phase phase; /* changed by daemon_enter() alone */
+	bool broker_behind; /* it is to be connected to by other settings */
+	bool broker_renews; /* the connection is ended for that */
 	enum broker_logged broker_logged;
 	struct log_repeat subscribing;
 	int64_t subscribed_us;
@@ -174,11 +179,25 @@ void daemon_init_broker(struct daemon *d);
 /* The connection may have changed. */
 void daemon_look_at_broker(struct daemon *d);
 
+/* By other settings from the next connection on, which is made at once. */
+void daemon_renew_broker(struct daemon *d);
+
+/* By these settings. */
+struct mqtt_options daemon_mqtt_options(const struct daemon *d);
+
 /* Now and then: says what is waited for. */
 void daemon_broker_tick(struct daemon *d);
 
 /* Why messages do not come. */
 enum daemon_trouble daemon_broker_trouble(struct daemon *d);
+
+/* ---- daemon_reload.c: SIGHUP ---- */
+
+/* False: they are wrong, which is logged, and the previous ones stay. */
+bool daemon_reload(struct daemon *d);
+
+/* The pipeline has gone over to the settings read last. */
+void daemon_on_reloaded(void *context);
 
 /* ---- daemon_drain.c: run --drain ---- */
 

@@ -323,12 +323,31 @@ static void dropper_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	pg_session_open(d->session);
 }
 
+/* Nothing is looked at where all tables keep their rows for ever. */
+static void dropper_begin(struct dropper *d)
+{
+	if (dropper_list_tables(d))
+		dropper_rest(d, DROPPER_START_S);
+}
+
+bool dropper_reload(struct dropper *d, const struct pg_options *pg,
+	const int64_t retention_us[static TABLE_COUNT], struct error *err)
+{
+	pg_session_close(d->session);
+	ev_timer_stop(d->loop, &d->timer);
+	memset(d->busy, 0, sizeof(d->busy));
+	memcpy(d->retention_us, retention_us, sizeof(d->retention_us));
+	if (!pg_session_reload(d->session, pg, err))
+		return false;
+	dropper_begin(d);
+	return true;
+}
+
 bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_options *pg,
 	const int64_t retention_us[static TABLE_COUNT], struct error *err)
 {
 	struct dropper *d = calloc(1, sizeof(*d));
 
-	*out = NULL;
 	if (d == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	d->loop = loop;
@@ -336,19 +355,15 @@ bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_opt
 	memcpy(d->retention_us, retention_us, sizeof(d->retention_us));
 	backoff_init(&d->backoff, DROPPER_AGAIN_US, DROPPER_AGAIN_MAX_US,
 		(uint64_t)clock_mono_us());
-	if (!dropper_list_tables(d)) {
-		free(d);
-		return true;
-	}
+	ev_init(&d->timer, dropper_on_timer);
+	d->timer.data = d;
 	if (!pg_session_new(&d->session, loop, pg,
 		    (struct pg_session_events){dropper_on_ready, dropper_on_lost, d}, err)) {
 		free(d);
 		return false;
 	}
 	pg_session_set_timeout(d->session, DROPPER_TIMEOUT_US);
-	ev_timer_init(&d->timer, dropper_on_timer, DROPPER_START_S, 0);
-	d->timer.data = d;
-	ev_timer_start(loop, &d->timer);
+	dropper_begin(d);
 	*out = d;
 	return true;
 }

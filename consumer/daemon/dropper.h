@@ -18,8 +18,12 @@
  */
 struct dropper;
 
-/* retention_us: by table; 0 = rows are kept for ever. *out is NULL if that holds for all tables. */
+/* retention_us: by table; 0 = rows are kept for ever. */
 MUST_CHECK bool dropper_new(struct dropper **out, struct ev_loop *loop, const struct pg_options *pg,
+	const int64_t retention_us[static TABLE_COUNT], struct error *err);
+/* Other ages, or another way to the database: it looks again at once, on another connection. What
+ * the server is at for the one before it ends by itself. FATAL. */
+MUST_CHECK bool dropper_reload(struct dropper *d, const struct pg_options *pg,
 	const int64_t retention_us[static TABLE_COUNT], struct error *err);
 void dropper_free(struct dropper **dropper);
 

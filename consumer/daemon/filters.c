@@ -79,6 +79,40 @@ bool filters_init(struct filters *f, const struct config *config, struct error *
 	return false;
 }
 
+static bool filters_leave(struct filters *f, char *const *filters, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (filters_wants(f, filters[i]))
+			continue;
+		f->old[f->old_count] = strdup(filters[i]);
+		if (f->old[f->old_count] == NULL)
+			return false;
+		f->old_count++;
+	}
+	return true;
+}
+
+bool filters_reload(struct filters *f, const struct config *config, struct filters *before_out,
+	struct error *err)
+{
+	struct filters fresh = {.wanted = NULL};
+	bool ok;
+
+	memcpy(fresh.path, f->path, sizeof(fresh.path));
+	fresh.old = calloc(f->wanted_count + f->old_count + 1, sizeof(*fresh.old));
+	ok = fresh.old != NULL ? filters_want(&fresh, config, err) : filters_memory(err);
+	if (ok && (!filters_leave(&fresh, f->wanted, f->wanted_count) ||
+			  !filters_leave(&fresh, f->old, f->old_count)))
+		ok = filters_memory(err);
+	if (!ok) {
+		filters_fini(&fresh);
+		return false;
+	}
+	*before_out = *f;
+	*f = fresh;
+	return true;
+}
+
 void filters_fini(struct filters *f)
 {
 	for (size_t i = 0; i < f->wanted_count; i++)

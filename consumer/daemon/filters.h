@@ -22,6 +22,14 @@ struct filters {
 MUST_CHECK bool filters_init(struct filters *f, const struct config *config, struct error *err);
 void filters_fini(struct filters *f);
 
+/*
+ * By other settings: what was wanted so far, and is not any more, is to be unsubscribed, as well as
+ * what still was. *f is another one then; the one before, in *before_out, is for the caller to end.
+ * False with err: nothing is changed.
+ */
+MUST_CHECK bool filters_reload(struct filters *f, const struct config *config,
+	struct filters *before_out, struct error *err);
+
 /* They are subscribed: remember them for the next run. */
 MUST_CHECK bool filters_save(const struct filters *f, struct error *err);
 

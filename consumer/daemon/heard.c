@@ -30,6 +30,18 @@ bool heard_init(struct heard *h, const struct config *config, struct error *err)
 	return true;
 }
 
+bool heard_reload(struct heard *h, const struct config *config, struct error *err)
+{
+	struct topic_patterns patterns;
+
+	if (!options_topics(config, &patterns, err))
+		return false;
+	pthread_mutex_lock(&h->lock);
+	h->patterns = patterns;
+	pthread_mutex_unlock(&h->lock);
+	return true;
+}
+
 void heard_fini(struct heard *h)
 {
 	if (!h->open)
@@ -113,13 +125,15 @@ void heard_note(struct heard *h, struct slice topic, int64_t now_us)
 {
 	struct topic said;
 	uint64_t digest;
+	bool counts; /* else it is for a station, or not about one */
 
-	if (!topic_match(&h->patterns, topic, &said) || slice_is_absent(said.station) ||
-		said.direction != TOPIC_IN)
-		return; /* for a station, or not about one */
-	digest = digest64(said.station.data, said.station.size);
 	pthread_mutex_lock(&h->lock);
-	heard_add(h, digest == 0 ? 1 : digest, now_us);
+	counts = topic_match(&h->patterns, topic, &said) && !slice_is_absent(said.station) &&
+		 said.direction == TOPIC_IN;
+	if (counts) {
+		digest = digest64(said.station.data, said.station.size);
+		heard_add(h, digest == 0 ? 1 : digest, now_us);
+	}
 	pthread_mutex_unlock(&h->lock);
 }
 

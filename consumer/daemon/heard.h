@@ -15,8 +15,8 @@
 enum { HEARD_STATIONS_MAX = 1 << 17 };
 
 struct heard {
-	struct topic_patterns patterns; /* their text is the settings' */
 	pthread_mutex_t lock;           /* for the fields below */
+	struct topic_patterns patterns; /* their text is the settings' */
 	struct heard_station *slots;    /* a hash table, at least half empty */
 	size_t room;
 	size_t used;
@@ -27,6 +27,9 @@ struct heard {
 /* config outlives it. FATAL. */
 MUST_CHECK bool heard_init(struct heard *h, const struct config *config, struct error *err);
 void heard_fini(struct heard *h);
+
+/* By other settings, which outlive it, from the next message on. FATAL, and nothing is changed. */
+MUST_CHECK bool heard_reload(struct heard *h, const struct config *config, struct error *err);
 
 /* Something was received on this topic, at this monotonic time; only what stations send counts. */
 void heard_note(struct heard *h, struct slice topic, int64_t now_us);

@@ -27,8 +27,8 @@ struct intake {
 	uint32_t session; /* as of the last message */
 	struct metrics *metrics;
 	struct heard *heard;
-	int64_t message_bytes_max;
-	void (*wake)(void *context); /* there is something to store, or something failed */
+	_Atomic int64_t message_bytes_max; /* for messages from now on; the loop may change it */
+	void (*wake)(void *context);       /* there is something to store, or something failed */
 	void *context;
 
 	_Atomic uint64_t shown_seq; /* the loop was woken for */

@@ -3,6 +3,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct pg_options options_pg(const struct config *c, char url[static PG_CONNINFO_BYTES_MAX])
+{
+	struct pg_pool_settings pool = pg_pool_settings_default();
+
+	/* Settings of a pool are no business of libpq, which would refuse the whole string. Of one
+	 * that cannot be split it says itself what is wrong. */
+	return (struct pg_options){
+		.url = pg_conninfo_split(c->storage_url, url, &pool, NULL) ? url : c->storage_url,
+		.host = c->storage_postgres_host,
+		.database = c->storage_postgres_database,
+		.user = c->storage_postgres_user,
+		.password = c->storage_postgres_password,
+		.ssl_mode = c->storage_postgres_ssl_mode,
+		.ssl_root_cert = c->storage_postgres_ssl_root_cert,
+		.ssl_cert = c->storage_postgres_ssl_cert,
+		.ssl_key = c->storage_postgres_ssl_key,
+		.schema = c->storage_postgres_schema,
+		.port = c->storage_postgres_port,
+		.connect_timeout_us = c->storage_postgres_connect_timeout,
+		.application = "ocpp-persister",
+	};
+}
+
 struct mqtt_options options_mqtt(const struct config *c)
 {
 	static const enum mqtt_version versions[] = {[CONFIG_MQTT_AUTO] = MQTT_VERSION_AUTO,
@@ -31,6 +54,7 @@ struct mqtt_options options_mqtt(const struct config *c)
 
 bool options_topics(const struct config *c, struct topic_patterns *patterns, struct error *err)
 {
+	patterns->count = 0;
 	for (size_t i = 0; i < c->mqtt_topic_patterns.count; i++) {
 		if (!topic_patterns_add(patterns, c->mqtt_topic_patterns.items[i], err))
 			return false;

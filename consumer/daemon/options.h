@@ -4,6 +4,8 @@
 #include "config/config.h"
 #include "decode/topic.h"
 #include "mqtt/mqtt.h"
+#include "pg/connect.h"
+#include "pg/conninfo.h"
 #include "rows/rows.h"
 
 /*
@@ -11,10 +13,13 @@
  * place, so that a setting counts for both. Text is borrowed from the settings.
  */
 
+/* The settings as libpq wants them; url is for the text of it. */
+struct pg_options options_pg(const struct config *c, char url[static PG_CONNINFO_BYTES_MAX]);
+
 /* All but the client id and the filters. */
 struct mqtt_options options_mqtt(const struct config *c);
 
-/* What the levels of topics mean; patterns has none yet. */
+/* What the levels of topics mean. FATAL. */
 MUST_CHECK bool options_topics(const struct config *c, struct topic_patterns *patterns,
 	struct error *err);
 

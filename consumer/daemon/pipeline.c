@@ -55,13 +55,18 @@ static void pipeline_fatal(struct pipeline *p, const struct error *err)
 		p->events.on_drained(p->events.context);
 }
 
+static void pipeline_retry_in(struct pipeline *p, int64_t us)
+{
+	ev_timer_stop(p->loop, &p->retry);
+	ev_timer_set(&p->retry, (double)us / (double)US_PER_SECOND, 0.);
+	ev_timer_start(p->loop, &p->retry);
+}
+
 /* In a state that pipeline_on_retry() ends. */
 static void pipeline_wait(struct pipeline *p, enum pipeline_state state, int64_t us)
 {
 	pipeline_enter(p, state);
-	ev_timer_stop(p->loop, &p->retry);
-	ev_timer_set(&p->retry, (double)us / (double)US_PER_SECOND, 0.);
-	ev_timer_start(p->loop, &p->retry);
+	pipeline_retry_in(p, us);
 }
 
 /* ---- going on ---- */
@@ -227,6 +232,64 @@ uint64_t pipeline_taken(const struct pipeline *p)
 	return p->taken;
 }
 
+/* ---- other settings ---- */
+
+/* What is too old to be stored is gone for good: of our clock and the database's the one that is
+ * later does not count. */
+static void pipeline_set_now(struct pipeline *p)
+{
+	int64_t now_us = clock_cautious_us(&p->begun);
+	int64_t database_ahead_us = writer_clock_offset_us(p->writer);
+
+	rows_set_now(&p->maker.builder,
+		database_ahead_us < 0 ? now_us + database_ahead_us : now_us);
+}
+
+/* Nothing of what was filled is left; what waits goes on at once. */
+static bool pipeline_resume(struct pipeline *p, bool reconnect, struct error *err)
+{
+	if (p->state == PIPELINE_NEW)
+		return true;
+	if (p->state == PIPELINE_LOST || p->state == PIPELINE_MIGRATING) {
+		pipeline_retry_in(p, 0);
+		return true;
+	}
+	if (reconnect) {
+		pipeline_wait(p, PIPELINE_LOST, 0);
+		return true;
+	}
+	layouts_forget(p->maker.layouts); /* some count as known that will not be written */
+	if (!pipeline_rewind(p, p->stored_seq, err))
+		return false;
+	if (p->state != PIPELINE_READY)
+		pipeline_retry_in(p, 0);
+	return true;
+}
+
+/* Those that wait, unless a batch is being stored. */
+static void pipeline_take_settings(struct pipeline *p)
+{
+	bool reconnect = p->next.reconnect || p->state == PIPELINE_CONNECTING;
+	struct error err;
+
+	if (p->next.config == NULL || p->storing != NULL || p->state == PIPELINE_ENDED)
+		return;
+	if (!pipeline_renew(p, reconnect, &err) || !pipeline_resume(p, reconnect, &err)) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	pipeline_set_now(p);
+	p->events.on_reloaded(p->events.context);
+}
+
+void pipeline_reload(struct pipeline *p, const struct config *config, const struct pg_options *pg,
+	bool reconnect)
+{
+	p->next = (struct pipeline_next){config, *pg, p->next.reconnect || reconnect};
+	pipeline_take_settings(p);
+	pipeline_wake(p);
+}
+
 /* ---- the connection ---- */
 
 /* If this is the log that the database has read up to there. lost: records that neither has any
@@ -243,17 +306,6 @@ static bool pipeline_position(struct pipeline *p, const struct position *at, uin
 		*lost_out = log.records - at->records;
 	writer_recognised(p->writer, &log);
 	return true;
-}
-
-/* What is too old to be stored is gone for good: of our clock and the database's the one that is
- * later does not count. */
-static void pipeline_set_now(struct pipeline *p)
-{
-	int64_t now_us = clock_cautious_us(&p->begun);
-	int64_t database_ahead_us = writer_clock_offset_us(p->writer);
-
-	rows_set_now(&p->maker.builder,
-		database_ahead_us < 0 ? now_us + database_ahead_us : now_us);
 }
 
 /*
@@ -363,6 +415,7 @@ static void pipeline_on_lost(void *context, const struct error *lost)
 		pipeline_wait(p, PIPELINE_MIGRATING, 0);
 	else
 		pipeline_wait_for_database(p, &err, records, dead_letters);
+	pipeline_take_settings(p);
 }
 
 static void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
@@ -408,6 +461,7 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 		return;
 	}
 	pipeline_enter(p, PIPELINE_READY);
+	pipeline_take_settings(p);
 	pipeline_wake(p);
 }
 
@@ -425,6 +479,7 @@ static void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us,
 		pipeline_drained(p);
 	else
 		pipeline_wait(p, unsure ? PIPELINE_UNSURE : PIPELINE_PAUSED, wait_us);
+	pipeline_take_settings(p);
 }
 
 static void pipeline_go_on_probing(struct pipeline *p)
@@ -615,7 +670,7 @@ static void pipeline_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 
 static bool pipeline_make_rows(struct pipeline *p, struct error *err)
 {
-	if (!row_maker_open(&p->maker, p->config, (size_t)p->config->mqtt_message_bytes_max, err) ||
+	if (!row_maker_open(&p->maker, p->config, PIPELINE_PAYLOAD_BYTES_MAX, err) ||
 		!recent_calls_new(&p->calls, p->config->pairing_window, err))
 		return false;
 	if (!p->options.missing_only) /* rows of a table ask for no answer */
@@ -625,30 +680,11 @@ static bool pipeline_make_rows(struct pipeline *p, struct error *err)
 
 static bool pipeline_make_writer(struct pipeline *p, const struct pg_options *pg, struct error *err)
 {
-	const struct config *c = p->config;
-	struct writer_options options = {
-		.pg = *pg,
-		.spool = p->log->identity,
-		.begin = p->log->begin,
-		.client_id = p->options.client_id,
-		.commit_sync = c->storage_commit == CONFIG_COMMIT_SYNC,
-		.timeout_us = c->storage_postgres_timeout,
-		.dedupe_window_us = c->dedupe_window,
-		.pairing_window_us = c->pairing_window,
-		.pairing_keep_us = c->pairing_keep,
-		.dead_letters_bytes_max = c->dead_letters_bytes_max,
-		.dead_letters_rows_max = c->dead_letters_rows_max,
-		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,
-		.schema_version = p->options.schema_version,
-		.missing_only = p->options.missing_only,
-		.secret_keys = (const char *const *)c->secrets_keys.items,
-		.secret_keys_count = c->secrets_keys.count,
-		.loads = p->options.loads,
-	};
+	struct writer_options options = pipeline_writer_options(p, pg);
 	struct writer_events events = {pipeline_on_ready, pipeline_on_lost, pipeline_on_stored,
 		pipeline_on_durable, pipeline_on_idle, p};
 
-	return partitions_new(&p->partitions, (uint32_t)c->partitions_outside_max, err) &&
+	return partitions_new(&p->partitions, (uint32_t)p->config->partitions_outside_max, err) &&
 	       writer_new(&p->writer, p->loop, &options, events, p->partitions, p->maker.layouts,
 		       p->maker.pseudonyms, err);
 }

@@ -30,6 +30,8 @@ struct pipeline_events {
 	bool (*migrate)(void *context, struct error *err);
 	/* Everything that is in the log is stored. */
 	void (*on_drained)(void *context);
+	/* The settings of pipeline_reload() are those it works by. */
+	void (*on_reloaded)(void *context);
 	void *context;
 };
 
@@ -59,6 +61,17 @@ void pipeline_free(struct pipeline **pipeline);
 
 /* Connect and begin. */
 void pipeline_start(struct pipeline *p);
+
+/*
+ * Other settings, and another way to the database, which are borrowed until later ones are taken
+ * over. They are taken over when no batch is being stored, as on_reloaded() tells. What was read of
+ * the log beyond that is dropped and made again by them. So their effect is that of a stop and a
+ * start in that place: no record is made by both, none is left out and none stored twice. What
+ * waits for its next try is tried at once. reconnect: the database is to be reached in that way
+ * from there on.
+ */
+void pipeline_reload(struct pipeline *p, const struct config *config, const struct pg_options *pg,
+	bool reconnect);
 
 /* There may be something new in the log. */
 void pipeline_wake(struct pipeline *p);

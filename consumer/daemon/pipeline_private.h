@@ -17,6 +17,8 @@ enum {
 	PIPELINE_ARENA_BYTES = 96 << 20,
 	/* A batch is closed when its rows have taken this much. */
 	PIPELINE_ARENA_FILLED = 18 << 20,
+	/* The largest mqtt.message_bytes_max: a log may hold what was taken when it was larger. */
+	PIPELINE_PAYLOAD_BYTES_MAX = 16 << 20,
 	/* Records taken between two looks at the connection while a batch is written: 0.5 ms. */
 	PIPELINE_SLICE_RECORDS = 32,
 };
@@ -40,7 +42,8 @@ enum {
  *	LAST         the batch is stored or failed         ENDED
  *	PAUSED       it is time for the next try           READY
  *	UNSURE       the same, from what the database has  CONNECTING
- *	any          the connection ends                   LOST; LAST: ENDED
+ *	any          the connection ends, or another one   LOST; LAST: ENDED
+ *	             is wanted (pipeline_reload())
  *	any          pipeline_stop(), but for STORING;     ENDED
  *	             a failure that no retry can help
  *
@@ -168,9 +171,17 @@ struct pipeline_probe {
 	struct error why;
 };
 
+/* Settings that wait until no batch is stored. */
+struct pipeline_next {
+	const struct config *config; /* NULL = none wait */
+	struct pg_options pg;
+	bool reconnect;
+};
+
 struct pipeline {
 	struct ev_loop *loop;
 	const struct config *config;
+	struct pipeline_next next;
 	struct pipeline_options options;
 	struct pipeline_events events;
 	const struct log_reader *log;
@@ -328,6 +339,13 @@ void pipeline_take_batch(struct pipeline *p);
 
 /* Drop what was filled and go back to just after seq. */
 MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err);
+
+/* pipeline_settings.c: the options of the writer, by the settings ... */
+struct writer_options pipeline_writer_options(const struct pipeline *p,
+	const struct pg_options *pg);
+/* ... and the next settings in place of those so far, while no batch is stored. The batch that is
+ * filled is to be made again. FATAL. */
+MUST_CHECK bool pipeline_renew(struct pipeline *p, bool reconnect, struct error *err);
 
 /* pipeline_measure.c: count what a batch had that was stored. */
 void pipeline_measure_stored(struct pipeline *p, const struct batch *b);

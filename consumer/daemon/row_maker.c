@@ -26,6 +26,23 @@ bool row_maker_open(struct row_maker *maker, const struct config *config, size_t
 	return true;
 }
 
+bool row_maker_reload(struct row_maker *maker, const struct config *config, struct error *err)
+{
+	struct topic_patterns patterns;
+	struct rows_options options;
+	struct slice *skip_actions;
+
+	if (!options_topics(config, &patterns, err) ||
+		!options_rows(config, &options, &skip_actions, err))
+		return false;
+	maker->patterns = patterns;
+	maker->builder.options = options;
+	free(maker->skip_actions);
+	maker->skip_actions = skip_actions;
+	layouts_set_max(maker->layouts, (uint32_t)config->layouts_per_station_max);
+	return true;
+}
+
 void row_maker_close(struct row_maker *maker)
 {
 	decoder_free(&maker->decoder);

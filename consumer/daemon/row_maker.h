@@ -25,6 +25,13 @@ struct row_maker {
 MUST_CHECK bool row_maker_open(struct row_maker *maker, const struct config *config,
 	size_t payload_bytes_max, struct error *err);
 
+/*
+ * From the next message on by these settings, which outlive the maker from here on. What it has
+ * learned stays: layouts, sequences, recent calls. FATAL, and nothing is changed then.
+ */
+MUST_CHECK bool row_maker_reload(struct row_maker *maker, const struct config *config,
+	struct error *err);
+
 void row_maker_close(struct row_maker *maker);
 
 #endif

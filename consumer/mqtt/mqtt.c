@@ -307,7 +307,6 @@ static void mqtt_connected(struct mqtt *m, bool session_present)
 	}
 	/* Also with a session: a filter may be new, and a broker that lost its memory may not
 	 * know. Subscribing again changes nothing where it is there. */
-	mqtt_unsubscribe_old(m);
 	mqtt_subscribe(m);
 }
 
@@ -578,6 +577,24 @@ void mqtt_end_session(struct mqtt *m)
 void mqtt_connect(struct mqtt *m)
 {
 	mqtt_connect_for(m, false);
+}
+
+/* The new one is there before the old one goes: paho ends its threads with the last client, and
+ * waits for them. */
+bool mqtt_renew(struct mqtt **mqtt, const struct mqtt_options *options, struct error *err)
+{
+	struct mqtt *old = *mqtt, *m;
+
+	CHECK(old->status.state == MQTT_DOWN);
+	if (!mqtt_new(&m, options, old->events, err))
+		return false;
+	m->session = old->session;
+	m->status.connects = old->status.connects;
+	if (options->version == MQTT_VERSION_AUTO && old->version == MQTTVERSION_3_1_1)
+		m->fall_back = true; /* it was found out already */
+	mqtt_free(&old);
+	*mqtt = m;
+	return true;
 }
 
 bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt_events events,

@@ -117,6 +117,14 @@ struct mqtt_status {
 MUST_CHECK bool mqtt_new(struct mqtt **out, const struct mqtt_options *options,
 	struct mqtt_events events, struct error *err);
 
+/*
+ * Another client in its place, by other options, which goes on with the session that the broker
+ * keeps. Only when down. Texts of the options before are not needed any more. False with err:
+ * nothing is changed.
+ */
+MUST_CHECK bool mqtt_renew(struct mqtt **mqtt, const struct mqtt_options *options,
+	struct error *err);
+
 /* Only when down, or after mqtt_disconnect() has come to its end. */
 void mqtt_free(struct mqtt **mqtt);
 

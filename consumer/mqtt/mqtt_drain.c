@@ -26,8 +26,7 @@ static void drain_failed(struct mqtt *m, bool answered, const char *why)
 		error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
 		error_needs_person(&err);
 	}
-	mqtt_set_down(m, &err);
-	mqtt_disconnect(m);
+	mqtt_end_because(m, &err);
 }
 
 /* On the receive thread, as messages are: none is under way. */

@@ -49,6 +49,9 @@ void mqtt_set_drained(struct mqtt *m);
 void mqtt_set_handing_over(struct mqtt *m); /* a message came */
 void mqtt_set_down(struct mqtt *m, const struct error *why);
 
+/* There is a connection, and it is of no use: it ends, and is down then because of that. */
+void mqtt_end_because(struct mqtt *m, const struct error *why);
+
 /* As paho spells it, with its port; malloc'ed. NULL if it is not an address of a broker. */
 char *mqtt_uri(const char *url);
 
@@ -59,9 +62,9 @@ void mqtt_ignore_proxies(void);
 void mqtt_connect_options(const struct mqtt_options *o, int version, MQTTAsync_connectOptions *c,
 	MQTTAsync_SSLOptions *tls);
 
-/* mqtt_subscribe.c; both answer through mqtt_set_subscribed() and mqtt_set_down(). */
+/* mqtt_subscribe.c: to the filters that are wanted, and then no more to those that are not; answers
+ * by mqtt_set_subscribed(), or mqtt_set_down(). */
 void mqtt_subscribe(struct mqtt *m);
-void mqtt_unsubscribe_old(struct mqtt *m);
 
 /* mqtt_drain.c: unsubscribe everything and take what is queued; answers by mqtt_set_drained(). */
 void mqtt_drain(struct mqtt *m);

@@ -49,8 +49,10 @@ void mqtt_set_drained(struct mqtt *m)
 
 void mqtt_set_down(struct mqtt *m, const struct error *why)
 {
+	struct mqtt_events events = m->events; /* once it is down, m may be gone */
+
 	pthread_mutex_lock(&m->lock);
-	if (m->status.state != MQTT_DOWN || !m->status.failed || why->kind == ERROR_FATAL) {
+	if (!m->status.failed || why->kind == ERROR_FATAL) {
 		m->status.failed = true;
 		m->status.failure = *why;
 	}
@@ -58,7 +60,7 @@ void mqtt_set_down(struct mqtt *m, const struct error *why)
 	m->status.subscribed = false;
 	m->status.connecting_us = clock_mono_us();
 	pthread_mutex_unlock(&m->lock);
-	m->events.on_change(m->events.context);
+	events.on_change(events.context);
 }
 
 void mqtt_status(struct mqtt *m, struct mqtt_status *out)
@@ -66,6 +68,17 @@ void mqtt_status(struct mqtt *m, struct mqtt_status *out)
 	pthread_mutex_lock(&m->lock);
 	*out = m->status;
 	pthread_mutex_unlock(&m->lock);
+}
+
+void mqtt_end_because(struct mqtt *m, const struct error *why)
+{
+	pthread_mutex_lock(&m->lock);
+	if (!m->status.failed) {
+		m->status.failed = true;
+		m->status.failure = *why;
+	}
+	pthread_mutex_unlock(&m->lock);
+	mqtt_disconnect(m);
 }
 
 /* ---- ending it ---- */

@@ -16,10 +16,100 @@ static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *top
 		error_hint(&err, "see mqtt.topics, mqtt.group and the broker's access rules");
 		error_needs_person(&err);
 	}
-	mqtt_set_down(m, &err);
-	if (!m->options.probe)
-		mqtt_disconnect(m);
+	if (m->options.probe)
+		mqtt_set_down(m, &err);
+	else
+		mqtt_end_because(m, &err);
 }
+
+/* ---- what is not wanted any more ---- */
+
+/*
+ * The broker keeps subscriptions of earlier settings in the session until they are taken back. That
+ * comes after the new ones are there: what both match comes without a gap, and what comes twice
+ * meanwhile is a duplicate.
+ */
+static void mqtt_unsubscribe_failed(struct mqtt *m, bool answered, const char *why)
+{
+	struct error err;
+
+	if (answered) {
+		log_warn("unsubscribe_failed",
+			"the broker does not end a subscription that is not wanted any more, "
+			"ignoring",
+			"why=%s", LOG_VALUE(why));
+		mqtt_set_subscribed(m);
+		return;
+	}
+	error_set(&err, ERROR_TRANSIENT, REASON_subscription,
+		"the broker did not answer the end of the subscription to \"%s\": %s",
+		m->options.old_filters[0], why);
+	mqtt_end_because(m, &err);
+}
+
+static void mqtt_on_unsubscribe5(void *context, MQTTAsync_successData5 *data)
+{
+	struct mqtt *m = context;
+	int count = data->alt.unsub.reasonCodeCount;
+
+	for (int i = 0; i < (int)m->options.old_filters_count; i++) {
+		enum MQTTReasonCodes code =
+			count > 1 && i < count ? data->alt.unsub.reasonCodes[i] : data->reasonCode;
+
+		if ((int)code >= REASON_FAILURE) {
+			mqtt_unsubscribe_failed(m, true, MQTTReasonCode_toString(code));
+			return;
+		}
+	}
+	mqtt_set_subscribed(m);
+}
+
+static void mqtt_on_unsubscribe(void *context, MQTTAsync_successData *data)
+{
+	(void)data;
+	mqtt_set_subscribed(context);
+}
+
+static void mqtt_on_unsubscribe_failure5(void *context, MQTTAsync_failureData5 *data)
+{
+	bool answered = (int)data->reasonCode >= REASON_FAILURE;
+
+	mqtt_unsubscribe_failed(context, answered,
+		answered                ? MQTTReasonCode_toString(data->reasonCode)
+		: data->message != NULL ? data->message
+					: MQTTAsync_strerror(data->code));
+}
+
+static void mqtt_on_unsubscribe_failure(void *context, MQTTAsync_failureData *data)
+{
+	mqtt_unsubscribe_failed(context, data->code > 0,
+		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
+}
+
+static void mqtt_unsubscribe_old(struct mqtt *m)
+{
+	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
+	int code;
+
+	if (m->options.old_filters_count == 0) {
+		mqtt_set_subscribed(m);
+		return;
+	}
+	r.context = m;
+	if (m->version == MQTTVERSION_5) {
+		r.onSuccess5 = mqtt_on_unsubscribe5;
+		r.onFailure5 = mqtt_on_unsubscribe_failure5;
+	} else {
+		r.onSuccess = mqtt_on_unsubscribe;
+		r.onFailure = mqtt_on_unsubscribe_failure;
+	}
+	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_filters_count,
+		(char *const *)m->options.old_filters, &r);
+	if (code != MQTTASYNC_SUCCESS)
+		mqtt_unsubscribe_failed(m, false, MQTTAsync_strerror(code));
+}
+
+/* ---- what is wanted ---- */
 
 static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 {
@@ -37,7 +127,7 @@ static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 			return;
 		}
 	}
-	mqtt_set_subscribed(m);
+	mqtt_unsubscribe_old(m);
 }
 
 static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
@@ -52,7 +142,7 @@ static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
 			return;
 		}
 	}
-	mqtt_set_subscribed(m);
+	mqtt_unsubscribe_old(m);
 }
 
 static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *data)
@@ -95,19 +185,4 @@ void mqtt_subscribe(struct mqtt *m)
 		m->qos, &r);
 	if (code != MQTTASYNC_SUCCESS)
 		mqtt_subscribe_failed(m, false, m->options.filters[0], MQTTAsync_strerror(code));
-}
-
-/* The broker keeps subscriptions of an earlier run in the session until they are taken back. */
-void mqtt_unsubscribe_old(struct mqtt *m)
-{
-	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
-	int code;
-
-	if (m->options.old_filters_count == 0)
-		return;
-	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_filters_count,
-		(char *const *)m->options.old_filters, &r);
-	if (code != MQTTASYNC_SUCCESS)
-		log_warn("unsubscribe_failed", "could not end old subscriptions, ignoring",
-			"code=%d", code);
 }

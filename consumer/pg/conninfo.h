@@ -37,4 +37,8 @@ MUST_CHECK bool pg_conninfo_split(const char *text, char out[static PG_CONNINFO_
 /* What is wrong between the settings, however they came to be. FATAL. */
 MUST_CHECK bool pg_pool_settings_check(const struct pg_pool_settings *s, struct error *err);
 
+/* Whether storage.url, settings of a pool included, can be one; "" can. What is said of one that
+ * cannot does not quote it. FATAL. */
+MUST_CHECK bool pg_url_check(const char *text, struct error *err);
+
 #endif

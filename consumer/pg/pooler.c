@@ -137,17 +137,32 @@ static void pooler_on_probe_lost(void *context, const struct error *err)
 	pooler_without_probe(context, err);
 }
 
+static struct pg_options pooler_options(const struct pg_options *options)
+{
+	struct pg_options own = *options;
+
+	own.bare = true;
+	if (own.connect_timeout_us > POOLER_CONNECT_US_MAX)
+		own.connect_timeout_us = POOLER_CONNECT_US_MAX;
+	return own;
+}
+
+bool pg_pooler_reload(struct pg_pooler *p, const struct pg_options *options, struct error *err)
+{
+	struct pg_options own = pooler_options(options);
+
+	pg_session_set_timeout(p->probe, own.connect_timeout_us);
+	return pg_session_reload(p->probe, &own, err);
+}
+
 bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop, const struct pg_options *options,
 	struct error *err)
 {
 	struct pg_pooler *p = calloc(1, sizeof(*p));
-	struct pg_options own = *options;
+	struct pg_options own = pooler_options(options);
 
 	if (p == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
-	own.bare = true;
-	if (own.connect_timeout_us > POOLER_CONNECT_US_MAX)
-		own.connect_timeout_us = POOLER_CONNECT_US_MAX;
 	p->ask = (struct pg_request){.sql = "SELECT pg_backend_pid(), pg_backend_pid() || ' ' || "
 					    "pg_postmaster_start_time()",
 		.on_result = pooler_on_pid,

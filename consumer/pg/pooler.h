@@ -21,6 +21,10 @@ MUST_CHECK bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop,
 	const struct pg_options *options, struct error *err);
 void pg_pooler_free(struct pg_pooler **pooler);
 
+/* As pg_session_reload(), while nothing is asked. */
+MUST_CHECK bool pg_pooler_reload(struct pg_pooler *p, const struct pg_options *options,
+	struct error *err);
+
 /*
  * Ask, on a session that is ready, bare, and does nothing else until on_done. err: NULL = it is a
  * session; FATAL "database_pooling"; or what went wrong. If the session is lost meanwhile, the

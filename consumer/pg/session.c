@@ -580,6 +580,20 @@ static void session_on_io(struct ev_loop *loop, ev_io *w, int events)
 	session_progress(s);
 }
 
+bool pg_session_reload(struct pg_session *s, const struct pg_options *options, struct error *err)
+{
+	struct pg_hosts *hosts;
+
+	CHECK(s->state != SESSION_CONNECTING && s->state != SESSION_SETUP);
+	if (!pg_hosts_new(&hosts, options, err))
+		return false;
+	pg_hosts_free(&s->hosts);
+	s->hosts = hosts;
+	s->options = *options;
+	pg_setup_sql(options, s->setup_sql);
+	return true;
+}
+
 bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct pg_options *options,
 	struct pg_session_events events, struct error *err)
 {

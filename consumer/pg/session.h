@@ -67,6 +67,11 @@ MUST_CHECK bool pg_session_new(struct pg_session **out, struct ev_loop *loop,
 	const struct pg_options *options, struct pg_session_events events, struct error *err);
 void pg_session_free(struct pg_session **session);
 
+/* For the next connection; one that is there stays. Not while one is being made. Texts of the
+ * options before are not needed any more. FATAL, and nothing is changed then. */
+MUST_CHECK bool pg_session_reload(struct pg_session *s, const struct pg_options *options,
+	struct error *err);
+
 /* Begin to connect. The outcome comes by an event, also if it fails at once. */
 void pg_session_open(struct pg_session *s);
 

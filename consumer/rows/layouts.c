@@ -24,6 +24,11 @@ struct layouts {
 	size_t known_count;
 };
 
+void layouts_set_max(struct layouts *l, uint32_t per_station_max)
+{
+	l->per_station_max = per_station_max;
+}
+
 bool layouts_new(struct layouts **out, uint32_t per_station_max, struct error *err)
 {
 	struct layouts *l = calloc(1, sizeof(*l));

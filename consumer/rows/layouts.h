@@ -22,6 +22,9 @@ struct layouts;
 MUST_CHECK bool layouts_new(struct layouts **out, uint32_t per_station_max, struct error *err);
 void layouts_free(struct layouts **layouts);
 
+/* Another limit, from the next layout on; what is known stays so. */
+void layouts_set_max(struct layouts *l, uint32_t per_station_max);
+
 enum layouts_admission {
 	LAYOUT_KNOWN,
 	LAYOUT_NEW,     /* known from here on; the caller stores it before the row, if it is

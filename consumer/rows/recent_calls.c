@@ -42,6 +42,11 @@ struct recent_calls {
 	struct recent_answer waiting[WAITING_SLOTS];
 };
 
+void recent_calls_set_window(struct recent_calls *r, int64_t window_us)
+{
+	r->window_us = window_us;
+}
+
 bool recent_calls_new(struct recent_calls **out, int64_t window_us, struct error *err)
 {
 	struct recent_calls *r = calloc(1, sizeof(*r));

@@ -34,6 +34,9 @@ struct exchange_id {
 MUST_CHECK bool recent_calls_new(struct recent_calls **out, int64_t window_us, struct error *err);
 void recent_calls_free(struct recent_calls **calls);
 
+/* Another window, from the next answer on. */
+void recent_calls_set_window(struct recent_calls *r, int64_t window_us);
+
 /* True if the call should leave a half. */
 bool recent_calls_add(struct recent_calls *r, const struct exchange_id *call, struct slice action);
 

@@ -368,6 +368,17 @@ void spool_rotate(struct spool *s)
 	s->rotate = true;
 }
 
+void spool_set_limits(struct spool *s, int64_t bytes_max, int64_t retain_us,
+	int64_t sync_interval_us)
+{
+	pthread_mutex_lock(&s->lock);
+	s->options.bytes_max = bytes_max;
+	s->options.retain_us = retain_us;
+	s->options.sync_interval_us = sync_interval_us;
+	pthread_cond_broadcast(&s->changed); /* there may be room, or something to remove */
+	pthread_mutex_unlock(&s->lock);
+}
+
 uint64_t spool_last_seq(const struct spool *s)
 {
 	return s->last_seq;

@@ -126,6 +126,11 @@ void spool_stop_waiting(struct spool *spool);
  * thread. */
 void spool_rotate(struct spool *spool);
 
+/* Other limits from here on: a log that is larger than the new one gets no new segment until enough
+ * of it is released and removed. Any thread. */
+void spool_set_limits(struct spool *spool, int64_t bytes_max, int64_t retain_us,
+	int64_t sync_interval_us);
+
 /* Number of the last record that a cursor can read. Any thread. */
 uint64_t spool_last_seq(const struct spool *spool);
 

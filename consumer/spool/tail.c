@@ -186,6 +186,12 @@ void spool_tail_close(struct spool_tail **tail)
 	*tail = NULL;
 }
 
+void spool_tail_widen(struct spool_tail *t, size_t window)
+{
+	if (window > t->window)
+		t->window = window;
+}
+
 void spool_tail_forget(struct spool_tail *t)
 {
 	memset(t->packets, 0, sizeof(t->packets));

@@ -28,6 +28,9 @@ MUST_CHECK bool spool_tail_open(struct spool_tail **out, struct spool *spool, si
 /* NULL is fine. */
 void spool_tail_close(struct spool_tail **tail);
 
+/* The broker may have so many under way from here on; what it had before stays known. */
+void spool_tail_widen(struct spool_tail *tail, size_t window);
+
 /* The broker began a new session: packet ids of the old one mean nothing any more. */
 void spool_tail_forget(struct spool_tail *tail);
 

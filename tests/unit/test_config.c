@@ -134,6 +134,82 @@ static void config_errors_name_file_and_line(void **state)
 	}
 }
 
+struct differences {
+	char names[512];
+	unsigned kinds; /* a bit for each */
+};
+
+static void note_difference(void *context, const char *name, enum config_reload reload)
+{
+	struct differences *d = context;
+	size_t used = strlen(d->names);
+
+	snprintf(d->names + used, sizeof(d->names) - used, "%s ", name);
+	d->kinds |= 1U << reload;
+}
+
+static void assert_differs(const struct config *a, const struct config *b, const char *names)
+{
+	struct differences d = {.names = ""};
+
+	config_compare(a, b, note_difference, &d);
+	assert_string_equal(d.names, names);
+}
+
+static void config_keeps_what_needs_a_restart(void **state)
+{
+	struct config running, c;
+	struct error err;
+
+	(void)state;
+	assert_true(load(&running, "[mqtt]\nuser = a\n[spool]\ndir = /a\nsegment_bytes = 8MiB\n",
+		&err));
+	assert_true(load(&c,
+		"[mqtt]\nuser = b\ntopics = x/#, y/#\nmessage_bytes_max = 8MiB\n"
+		"[spool]\ndir = /b\nsync = none\n[storage]\ntype = postgres\n",
+		&err));
+	assert_differs(&running, &c,
+		"mqtt.message_bytes_max mqtt.topics mqtt.user spool.dir spool.segment_bytes "
+		"spool.sync ");
+	assert_true(config_check(&c, &err));
+	assert_true(config_keep(&c, &running, &err));
+	assert_differs(&running, &c, "mqtt.message_bytes_max mqtt.topics mqtt.user ");
+	assert_string_equal(c.spool_dir, "/a");
+	assert_int_equal(c.spool_sync, CONFIG_SYNC_MESSAGE);
+	/* What fitted the segments of the file does not fit those that stay. */
+	assert_false(config_check(&c, &err));
+	config_fini(&running);
+	assert_string_equal(c.spool_dir, "/a");
+	config_fini(&c);
+}
+
+static void config_sees_what_is_in_a_file(void **state)
+{
+	struct config_sources from = {.file = path};
+	struct config first, same, other;
+	struct error err;
+	char text[512], file[] = "/tmp/ocpp-persister-ca.XXXXXX";
+	int fd = mkstemp(file);
+
+	(void)state;
+	assert_true(fd >= 0);
+	snprintf(text, sizeof(text),
+		"[mqtt]\ntls_ca = %s\n[storage.postgres]\nssl_root_cert = %s\n", file, file);
+	write_file(text);
+	assert_true(config_load(&first, &from, &err));
+	assert_true(config_load(&same, &from, &err));
+	assert_differs(&first, &same, "");
+	assert_int_equal(write(fd, "x", 1), 1);
+	close(fd);
+	assert_true(config_load(&other, &from, &err));
+	assert_differs(&first, &other, "mqtt.tls_ca storage.postgres.ssl_root_cert ");
+	assert_int_equal(unlink(file), 0);
+	unlink(path);
+	config_fini(&first);
+	config_fini(&same);
+	config_fini(&other);
+}
+
 static void config_environment_goes_before_the_file(void **state)
 {
 	struct config c;
@@ -368,6 +444,8 @@ int main(void)
 		cmocka_unit_test(config_connection_string_of_maeve_is_storage_url),
 		cmocka_unit_test(config_inline_form_and_long_values_work),
 		cmocka_unit_test(config_errors_name_file_and_line),
+		cmocka_unit_test(config_keeps_what_needs_a_restart),
+		cmocka_unit_test(config_sees_what_is_in_a_file),
 		cmocka_unit_test(config_environment_goes_before_the_file),
 		cmocka_unit_test(config_check_sees_settings_that_do_not_fit),
 		cmocka_unit_test(config_secrets_are_read_from_their_files),

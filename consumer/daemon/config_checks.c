@@ -1,0 +1,110 @@
+#include "daemon/config_checks.h"
+
+#include "decode/topic.h"
+#include "http/http.h"
+#include "pg/conninfo.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+struct checks {
+	config_fault *each;
+	void *context;
+	unsigned faults;
+};
+
+static void checks_note(struct checks *k, bool ok, const struct error *err)
+{
+	if (ok)
+		return;
+	k->faults++;
+	k->each(k->context, err);
+}
+
+static void checks_patterns(struct checks *k, const struct config *c)
+{
+	struct topic_patterns patterns = {.count = 0};
+	struct error err;
+
+	for (size_t i = 0; i < c->mqtt_topic_patterns.count; i++)
+		checks_note(k, topic_patterns_add(&patterns, c->mqtt_topic_patterns.items[i], &err),
+			&err);
+}
+
+static void checks_file(struct checks *k, const char *name, const char *path)
+{
+	struct error err;
+
+	if (path[0] == '\0' || access(path, R_OK) == 0)
+		return;
+	error_set_errno(&err, ERROR_FATAL, REASON_bad_setting, "%s: could not read \"%s\"", name,
+		path);
+	checks_note(k, false, &err);
+}
+
+static void checks_files(struct checks *k, const struct config *c)
+{
+	checks_file(k, "mqtt.tls_ca", c->mqtt_tls_ca);
+	checks_file(k, "mqtt.tls_crl", c->mqtt_tls_crl);
+	checks_file(k, "mqtt.tls_certificate", c->mqtt_tls_certificate);
+	checks_file(k, "mqtt.tls_key", c->mqtt_tls_key);
+	/* libpq takes this word for the authorities of the system. */
+	if (strcmp(c->storage_postgres_ssl_root_cert, "system") != 0)
+		checks_file(k, "storage.postgres.ssl_root_cert", c->storage_postgres_ssl_root_cert);
+	checks_file(k, "storage.postgres.ssl_cert", c->storage_postgres_ssl_cert);
+	checks_file(k, "storage.postgres.ssl_key", c->storage_postgres_ssl_key);
+}
+
+/* The folder of the log, or the first above it that is there. */
+static bool checks_stat_disk(const char *dir, struct statvfs *out)
+{
+	char path[4096];
+
+	if ((size_t)snprintf(path, sizeof(path), "%s", dir) >= sizeof(path))
+		return false;
+	while (statvfs(path, out) != 0) {
+		char *slash = strrchr(path, '/');
+
+		if (slash == NULL)
+			return statvfs(".", out) == 0;
+		if (slash == path)
+			return statvfs("/", out) == 0;
+		*slash = '\0';
+	}
+	return true;
+}
+
+static void checks_room(struct checks *k, const struct config *c)
+{
+	struct statvfs disk;
+	struct error err;
+	double holds;
+
+	if (!checks_stat_disk(c->spool_dir, &disk))
+		return;
+	holds = (double)disk.f_blocks * (double)disk.f_frsize;
+	if ((double)c->spool_bytes_max <= holds)
+		return;
+	error_set(&err, ERROR_FATAL, REASON_bad_setting,
+		"spool.bytes_max is more than the file system of \"%s\" has: %.0f MiB",
+		c->spool_dir, holds / (1 << 20));
+	error_hint(&err,
+		"a log that fills the disk waits for room, too, but so does all else there");
+	checks_note(k, false, &err);
+}
+
+unsigned config_checks(const struct config *c, config_fault *each, void *context)
+{
+	struct checks k = {.each = each, .context = context};
+	struct error err;
+
+	checks_patterns(&k, c);
+	checks_files(&k, c);
+	checks_room(&k, c);
+	if (c->http_listen[0] != '\0')
+		checks_note(&k, http_check(c->http_listen, &err), &err);
+	checks_note(&k, pg_url_check(c->storage_url, &err), &err);
+	return k.faults;
+}
