@@ -21,4 +21,7 @@ MUST_CHECK bool writer_check_rights(PGconn *conn, const char *schema, int64_t ti
 MUST_CHECK bool writer_check_schema(PGconn *conn, const char *schema, int64_t version,
 	int64_t timeout_us, struct error *err);
 
+/* A word of secrets.keys. FATAL. Any thread. */
+MUST_CHECK bool writer_check_secret_key(const char *word, struct error *err);
+
 #endif

@@ -4,6 +4,7 @@
 #include "copy/writer_private.h"
 #include "pg/wait.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,20 +107,28 @@ static const char *rights_literal(struct writer *w, const char *value)
 
 enum { SECRET_WORD_BYTES_MIN = 3, SECRET_WORD_BYTES_MAX = 64 }; /* as the table has it */
 
-/* Its letters, in lower case, and digits. Returns how many. */
-static int rights_put_word(struct text *t, const char *word)
+/* Its letters, in lower case, and digits. */
+static void rights_put_word(struct text *t, const char *word)
 {
-	int size = 0;
-
 	for (const char *at = word; *at != '\0'; at++) {
 		char c = (char)(*at >= 'A' && *at <= 'Z' ? *at - 'A' + 'a' : *at);
 
-		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')) {
+		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'))
 			text_put_char(t, c);
-			size++;
-		}
 	}
-	return size;
+}
+
+bool writer_check_secret_key(const char *word, struct error *err)
+{
+	size_t size = 0;
+
+	for (const char *at = word; *at != '\0'; at++)
+		size += isascii((unsigned char)*at) && isalnum((unsigned char)*at);
+	if (size >= SECRET_WORD_BYTES_MIN && size <= SECRET_WORD_BYTES_MAX)
+		return true;
+	return error_set(err, ERROR_FATAL, REASON_bad_setting,
+		"secrets.keys: \"%.60s\" does not have %d to %d letters and digits", word,
+		SECRET_WORD_BYTES_MIN, SECRET_WORD_BYTES_MAX);
 }
 
 /* All of them as the table keeps them: {portalcode,totpseed}. */
@@ -132,17 +141,12 @@ static const char *rights_words(struct writer *w, struct error *err)
 	text_put_char(&t, '{');
 	for (size_t i = 0; i < w->options.secret_keys_count; i++) {
 		const char *word = w->options.secret_keys[i];
-		int size;
 
+		if (!writer_check_secret_key(word, err))
+			return NULL;
 		if (i > 0)
 			text_put_char(&t, ',');
-		size = rights_put_word(&t, word);
-		if (size < SECRET_WORD_BYTES_MIN || size > SECRET_WORD_BYTES_MAX) {
-			error_set(err, ERROR_FATAL, REASON_bad_setting,
-				"secrets.keys: \"%.60s\" does not have %d to %d letters and digits",
-				word, SECRET_WORD_BYTES_MIN, SECRET_WORD_BYTES_MAX);
-			return NULL;
-		}
+		rights_put_word(&t, word);
 	}
 	text_put(&t, "}", 2); /* with its terminator */
 	made = text_end(&t);

@@ -1,8 +1,11 @@
 #include "daemon/config_checks.h"
 
+#include "copy/writer_checks.h"
+#include "daemon/options.h"
 #include "decode/topic.h"
 #include "http/http.h"
 #include "pg/conninfo.h"
+#include "pg/hosts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,6 +98,33 @@ static void checks_room(struct checks *k, const struct config *c)
 	checks_note(k, false, &err);
 }
 
+/* What a connection would be refused for by ourselves. */
+static void checks_database(struct checks *k, const struct config *c)
+{
+	char url[PG_CONNINFO_BYTES_MAX];
+	struct pg_options pg;
+	struct pg_hosts *hosts;
+	struct error err;
+
+	if (!pg_url_check(c->storage_url, &err)) {
+		checks_note(k, false, &err);
+		return;
+	}
+	pg = options_pg(c, url);
+	if (pg_hosts_new(&hosts, &pg, &err))
+		pg_hosts_free(&hosts);
+	else
+		checks_note(k, false, &err);
+}
+
+static void checks_secret_keys(struct checks *k, const struct config *c)
+{
+	struct error err;
+
+	for (size_t i = 0; i < c->secrets_keys.count; i++)
+		checks_note(k, writer_check_secret_key(c->secrets_keys.items[i], &err), &err);
+}
+
 unsigned config_checks(const struct config *c, config_fault *each, void *context)
 {
 	struct checks k = {.each = each, .context = context};
@@ -105,6 +135,7 @@ unsigned config_checks(const struct config *c, config_fault *each, void *context
 	checks_room(&k, c);
 	if (c->http_listen[0] != '\0')
 		checks_note(&k, http_check(c->http_listen, &err), &err);
-	checks_note(&k, pg_url_check(c->storage_url, &err), &err);
+	checks_database(&k, c);
+	checks_secret_keys(&k, c);
 	return k.faults;
 }

@@ -40,6 +40,7 @@ bool row_maker_reload(struct row_maker *maker, const struct config *config, stru
 	free(maker->skip_actions);
 	maker->skip_actions = skip_actions;
 	layouts_set_max(maker->layouts, (uint32_t)config->layouts_per_station_max);
+	pseudonyms_set_key(maker->pseudonyms, slice_from_cstr(config->privacy_token_key));
 	return true;
 }
 

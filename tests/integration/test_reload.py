@@ -193,6 +193,12 @@ def test_wrong_settings_change_nothing_and_each_fault_is_named(reloadable, publi
     assert len(said) == 3 and all(text.startswith("the previous settings") for text in said)
     assert "{nothing}" in said[0] and "mqtt.tls_ca: could not read" in said[1]
     assert "storage.url" in said[2] and "b:c" not in said[2]
+    # What would only be found when the connection is made, and ends the process then.
+    r.write("[secrets]\nkeys = pin, no\n[storage]\nurl = postgres://" +
+            ",".join(f"h{n}" for n in range(33)) + "/x\n")
+    said = r.refused()
+    assert len(said) == 2
+    assert "more than 32 hosts" in said[0] and 'secrets.keys: "no"' in said[1]
     r.path.unlink()
     assert "could not open" in r.refused()[0]
     # A right one after all of that.
