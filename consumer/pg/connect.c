@@ -27,6 +27,35 @@ static void pg_target_parsed(struct pg_keywords *k, const PQconninfoOption *pars
 	}
 }
 
+static const char *target_value(const PQconninfoOption *options, const char *keyword)
+{
+	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+		if (strcmp(o->keyword, keyword) == 0 && o->val != NULL)
+			return o->val;
+	}
+	return "";
+}
+
+/* Several hosts, of which libpq is to find the right one, and nobody says which that is. */
+static bool target_is_any_of_several(const struct pg_options *o)
+{
+	bool has_url = o->url != NULL && o->url[0] != '\0';
+	PQconninfoOption *url = has_url ? PQconninfoParse(o->url, NULL) : NULL;
+	PQconninfoOption *defaults = PQconndefaults();
+	const char *host = has_url ? target_value(url, "host") : o->host;
+	const char *hostaddr = target_value(url, "hostaddr");
+	bool several;
+
+	if (host[0] == '\0' && hostaddr[0] == '\0')
+		host = target_value(defaults, "host");
+	several = (strchr(host, ',') != NULL || strchr(hostaddr, ',') != NULL) &&
+		  target_value(url, "target_session_attrs")[0] == '\0' &&
+		  strcmp(target_value(defaults, "target_session_attrs"), PG_DEFAULT_ATTRS) == 0;
+	PQconninfoFree(url);
+	PQconninfoFree(defaults);
+	return several;
+}
+
 void pg_target_init(struct pg_target *t, const struct pg_options *o, const PQconninfoOption *parsed)
 {
 	struct pg_keywords *k = &t->keywords;
@@ -47,6 +76,8 @@ void pg_target_init(struct pg_target *t, const struct pg_options *o, const PQcon
 		pg_target_parsed(k, parsed);
 		return;
 	}
+	if (target_is_any_of_several(o))
+		pg_keyword(k, "target_session_attrs", PG_SEVERAL_ATTRS);
 	if (o->url != NULL && o->url[0] != '\0') {
 		pg_keyword(k, "dbname", o->url); /* expanded; what it says overrides the above */
 		return;
@@ -162,8 +193,8 @@ bool pg_judge_primary(const PGresult *result, struct error *err)
 	error_set(err, ERROR_TRANSIENT, REASON_read_only,
 		"this server is a standby: it takes no rows, and may not have all of its "
 		"primary's");
-	return error_hint(err, "connect to the primary; where several hosts are named, with "
-			       "target_session_attrs=read-write");
+	return error_hint(err, "connect to the primary; of several hosts named in storage.url it "
+			       "is found, unless target_session_attrs says otherwise");
 }
 
 void pg_notice_ignored(void *context, const char *message)

@@ -19,6 +19,11 @@ struct pg_target {
 	char timeout[16];
 };
 
+/* target_session_attrs of one of several hosts or addresses, where neither the URL nor the
+ * environment says which is wanted: a standby takes no rows, and would be tried first each time. */
+#define PG_SEVERAL_ATTRS "primary"
+#define PG_DEFAULT_ATTRS "any" /* libpq's, where the environment says nothing */
+
 /* Nothing for NULL or ""; a later one of a name counts. */
 void pg_keyword(struct pg_keywords *k, const char *name, const char *value);
 

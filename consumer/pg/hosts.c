@@ -22,6 +22,7 @@ struct pg_hosts {
 	struct pg_host items[PG_HOSTS_MAX];
 	size_t count; /* 0: which they are is left to libpq */
 	bool prefer_standby;
+	bool says_which; /* target_session_attrs is set, by the URL or the environment */
 
 	/* The round: hosts from number first on, of which so many had their turn. */
 	size_t first;
@@ -94,13 +95,23 @@ static bool hosts_fill(struct pg_hosts *h, const char *host, const char *hostadd
 	return true;
 }
 
+static void hosts_read_attrs(struct pg_hosts *h, PQconninfoOption *defaults)
+{
+	const char *attrs = hosts_value(h->parsed, "target_session_attrs");
+
+	h->says_which = *attrs != '\0';
+	if (!h->says_which) {
+		attrs = hosts_value(defaults, "target_session_attrs");
+		h->says_which = strcmp(attrs, PG_DEFAULT_ATTRS) != 0;
+	}
+	h->prefer_standby = strcmp(attrs, "prefer-standby") == 0;
+}
+
 /* What the URL says; else what the environment does, as libpq has it. */
-static bool hosts_fill_url(struct pg_hosts *h, struct error *err)
+static bool hosts_fill_url(struct pg_hosts *h, PQconninfoOption *defaults, struct error *err)
 {
 	char *message = NULL;
-	PQconninfoOption *defaults;
-	const char *host, *hostaddr, *port, *attrs;
-	bool ok;
+	const char *host, *hostaddr, *port;
 
 	h->parsed = PQconninfoParse(h->options.url, &message);
 	if (h->parsed == NULL) {
@@ -111,38 +122,35 @@ static bool hosts_fill_url(struct pg_hosts *h, struct error *err)
 	/* A service names hosts in a file of its own. */
 	if (*hosts_value(h->parsed, "service") != '\0')
 		return true;
-	defaults = PQconndefaults();
 	host = hosts_value(h->parsed, "host");
 	hostaddr = hosts_value(h->parsed, "hostaddr");
 	port = hosts_value(h->parsed, "port");
-	attrs = hosts_value(h->parsed, "target_session_attrs");
 	if (*host == '\0' && *hostaddr == '\0')
 		host = hosts_value(defaults, "host");
 	if (*hostaddr == '\0')
 		hostaddr = hosts_value(defaults, "hostaddr");
 	if (*port == '\0')
 		port = hosts_value(defaults, "port");
-	if (*attrs == '\0')
-		attrs = hosts_value(defaults, "target_session_attrs");
-	h->prefer_standby = strcmp(attrs, "prefer-standby") == 0;
-	ok = hosts_fill(h, host, hostaddr, port, err);
-	PQconninfoFree(defaults);
-	return ok;
+	return hosts_fill(h, host, hostaddr, port, err);
 }
 
 bool pg_hosts_new(struct pg_hosts **out, const struct pg_options *options, struct error *err)
 {
 	struct pg_hosts *h = calloc(1, sizeof(*h));
+	PQconninfoOption *defaults;
 	char port[16];
 	bool ok;
 
 	if (h == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+	defaults = PQconndefaults();
 	h->options = *options;
 	snprintf(port, sizeof(port), "%lld", (long long)options->port);
 	ok = options->url != NULL && *options->url != '\0'
-		     ? hosts_fill_url(h, err)
+		     ? hosts_fill_url(h, defaults, err)
 		     : hosts_fill(h, options->host, "", port, err);
+	hosts_read_attrs(h, defaults);
+	PQconninfoFree(defaults);
 	if (!ok)
 		pg_hosts_free(&h);
 	*out = h;
@@ -252,6 +260,8 @@ PGconn *pg_hosts_start(struct pg_hosts *h, struct error *err)
 	if (h->prefer_standby)
 		pg_keyword(k, "target_session_attrs",
 			h->hosts_tried < h->count ? "standby" : "any");
+	else if (!h->says_which && (h->count > 1 || h->addresses_count > 1))
+		pg_keyword(k, "target_session_attrs", PG_SEVERAL_ATTRS);
 	return pg_connect_checked(PQconnectStartParams(k->names, k->values, 0), err);
 }
 

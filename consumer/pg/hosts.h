@@ -13,7 +13,8 @@
  * A round tries all of them: the hosts in turn, from the one that took us last or else the next one
  * to that of the round before; names are looked up when it is their turn, which may block.
  * target_session_attrs holds for each address: one that is not what is asked for is one that
- * failed. For prefer-standby all are tried as standby first, and then as they are.
+ * failed. For prefer-standby all are tried as standby first, and then as they are. Where several
+ * are tried and nothing is asked for, it is the primary.
  *
  * Of one thread; borrows the texts of the options.
  */

@@ -190,6 +190,53 @@ def demoted(workspace):
     cluster.stop()
 
 
+@pytest.fixture
+def standby(workspace, migrated):
+    """A standby that knows the same database and password, as a replica does."""
+    cluster = rig.Postgres(workspace, fast=True, name=f"standby_of_{migrated.name}").start()
+    cluster.psql(f"CREATE DATABASE {migrated.name}")
+    cluster.psql(f"ALTER ROLE postgres PASSWORD '{migrated.cluster.password}'")
+    cluster.password = migrated.cluster.password
+    cluster.stop()
+    path = pathlib.Path(cluster.data, "standby.signal")
+    path.touch()
+    shutil.chown(path, path.parent.owner())
+    yield cluster.start()
+    cluster.stop()
+
+
+def test_of_several_hosts_the_primary_is_found(persister, migrated, broker, publish, standby):
+    """Without target_session_attrs, whichever is named first."""
+    both = url(migrated, standby.port, migrated.cluster.port)
+    p = start(persister, broker, both)
+    p.wait_event("database_connected")
+    publish.call("cs1", "Heartbeat", {})
+    stored(migrated, 1)
+    assert not p.events("database_lost")  # all in one round
+    settings = {"storage.url": both, "spool.dir": p.settings["spool.dir"]}
+    for command in (["verify"], ["migrate", "status"], ["store", "token", "list"]):
+        done = run_cli(settings, *command)
+        assert done.returncode == 0, (command, done.stderr)
+
+
+def test_of_several_hosts_one_that_is_asked_for_is_found(migrated, standby):
+    """Reports do with a standby, if somebody says so."""
+    both = url(migrated, standby.port, migrated.cluster.port, more="&target_session_attrs=any")
+    done = run_cli({"storage.url": both}, "verify")
+    assert done.returncode == 4 and "is a standby" in done.stderr
+
+
+def test_several_hosts_without_a_primary_are_waited_for(persister, migrated, broker, standby):
+    door = url(migrated, standby.port, standby.port)
+    p = start(persister, broker, door)
+    lost = p.wait_event("database_lost")
+    assert lost["msg"].count("hot standby mode") == 2 and lost["heals"] == "by_itself"
+    with psycopg.connect(standby.dsn(), autocommit=True) as admin:
+        admin.execute("SELECT pg_promote()")
+    # It has no schema: but it is connected to.
+    assert p.wait_exit() == 5
+
+
 def promote(database):
     database.cluster.psql("SELECT pg_promote()")
 
