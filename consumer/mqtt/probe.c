@@ -163,3 +163,43 @@ bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe_result *ou
 	}
 	return in_time && out->subscribed;
 }
+
+/* One try; false with err. */
+static bool probe_try_end_session(struct probe *p, struct error *err)
+{
+	const struct mqtt_options *o = &p->mqtt->options;
+	int64_t until_us = clock_mono_us() + o->connect_timeout_us + PROBE_GRACE_US;
+	bool in_time = true, ended;
+
+	mqtt_end_session(p->mqtt);
+	pthread_mutex_lock(&p->lock);
+	while (in_time && p->downs == 0)
+		in_time = probe_wait(p, until_us);
+	ended = p->status.session_ended;
+	if (!in_time)
+		(void)probe_is_late(p, err);
+	else if (!ended)
+		*err = p->status.failure;
+	p->downs = 0;
+	pthread_mutex_unlock(&p->lock);
+	return in_time && ended;
+}
+
+bool mqtt_probe_end_session(const struct mqtt_options *options, struct error *err)
+{
+	struct probe *p = probe_new(options, err);
+	bool ended;
+
+	if (p == NULL)
+		return false;
+	ended = probe_try_end_session(p, err);
+	/* A broker that does not speak MQTT 5. */
+	if (!ended && p->mqtt->fall_back)
+		ended = probe_try_end_session(p, err);
+	/* What is still under way uses both: then they stay until the process ends. */
+	if (ended) {
+		mqtt_free(&p->mqtt);
+		free(p);
+	}
+	return ended;
+}

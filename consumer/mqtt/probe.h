@@ -4,7 +4,9 @@
 #include "mqtt/mqtt.h"
 
 /*
- * Does the broker take us, and may we subscribe? For `config check --connect`: the connection is
+ * What the command line asks a broker for, without a daemon.
+ *
+ * Does it take us, and may we subscribe? For `config check --connect`: the connection is
  * made as mqtt.h makes it for `run`, by the same code and with the same words for what is wrong,
  * but with a clean session that ends with it. Subscriptions are at QoS 0, without what the broker
  * keeps (RETAIN); messages that come meanwhile are copies and are thrown away. So the client id
@@ -23,5 +25,13 @@ struct mqtt_probe_result {
 /* False with err: not connected, or the subscription was refused. */
 MUST_CHECK bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe_result *out,
 	struct error *err);
+
+/*
+ * Makes the broker forget the session of options->client_id, with its subscriptions and all that is
+ * queued for it: connects with that id and a clean session that ends with the connection. Whoever
+ * is connected with the id is disconnected. True also if there was no session: MQTT does not say. No
+ * message is taken. Blocking, for connect_timeout_us and a few seconds.
+ */
+MUST_CHECK bool mqtt_probe_end_session(const struct mqtt_options *options, struct error *err);
 
 #endif

@@ -1,0 +1,93 @@
+#include "cli/cli.h"
+
+#include "base/escape.h"
+#include "daemon/options.h"
+#include "mqtt/probe.h"
+#include "pg/wait.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* UTF-8 strings of MQTT have a length of 16 bits. */
+enum { BROKER_CLIENT_ID_MAX = 65535 };
+
+static bool broker_is_connected(PGconn *conn, const char *client_id, bool *out, struct error *err)
+{
+	const char *params[] = {client_id};
+	PGresult *result = pg_query(conn, cli_sql("worker_is_connected.sql"), 1, params, err);
+
+	if (result == NULL)
+		return false;
+	*out = *PQgetvalue(result, 0, 0) == 't';
+	PQclear(result);
+	return true;
+}
+
+/* False with err: a worker of that id is at work, or nobody can say whether one is. */
+static bool broker_is_idle(const struct config *config, const char *client_id, struct error *err)
+{
+	static const char force[] = "--force ends the session without asking";
+	struct pg_options options = cli_pg_options(config);
+	PGconn *conn = pg_connect(&options, err);
+	bool connected, known;
+
+	known = conn != NULL && broker_is_connected(conn, client_id, &connected, err);
+	PQfinish(conn);
+	if (!known) {
+		error_prefix(err, "could not ask the database whether a worker with this client "
+				  "id is running");
+		return error_hint(err, force);
+	}
+	if (!connected)
+		return true;
+	error_set(err, ERROR_REFUSED, REASON_client_id_used_twice,
+		"the worker with client id \"%s\" is running", client_id);
+	return error_hint(err, "stop it; `run --drain` with its settings then takes what is queued "
+			       "for it, and ends its session");
+}
+
+static enum exit_code broker_end_session(const struct config *config, const char *client_id)
+{
+	struct mqtt_options options = options_mqtt(config);
+	enum exit_code code = EXIT_CODE_OK;
+
+	options.client_id = client_id;
+	options.urls_count = 1;
+	for (size_t i = 0; i < config->mqtt_url.count; i++) {
+		struct error err;
+
+		options.urls = &config->mqtt_url.items[i];
+		if (!mqtt_probe_end_session(&options, &err)) {
+			code = cli_fail(EXIT_CODE_BROKER, &err);
+			continue;
+		}
+		(void)escape_print(stdout, slice_from_cstr(config->mqtt_url.items[i]));
+		printf(": has no session of \"");
+		(void)escape_print(stdout, slice_from_cstr(client_id));
+		printf("\" any more\n");
+	}
+	return code;
+}
+
+enum exit_code cmd_broker(const struct config *config, int argc, char **argv)
+{
+	const char *client_id = NULL;
+	bool force = false;
+	struct error err;
+
+	if (argc == 0 || strcmp(argv[0], "end-session") != 0)
+		return cli_usage("broker", "say end-session");
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--force") == 0)
+			force = true;
+		else if (argv[i][0] == '-' || client_id != NULL)
+			return cli_usage("broker", "\"%s\" is not understood", argv[i]);
+		else
+			client_id = argv[i];
+	}
+	if (client_id == NULL || client_id[0] == '\0' || strlen(client_id) > BROKER_CLIENT_ID_MAX)
+		return cli_usage("broker", "name the client id whose session is to end");
+	if (!force && !broker_is_idle(config, client_id, &err))
+		return cli_fail(cli_exit_code(&err, EXIT_CODE_DATABASE), &err);
+	return broker_end_session(config, client_id);
+}
