@@ -56,7 +56,8 @@ def _row(table, row):
 class Audit:
     """The counts of one round, and up to ten examples of each kind of fault."""
 
-    FAULTS = ["lost", "doubled", "altered", "invented", "disorder", "imbalance", "leftover"]
+    FAULTS = ["lost", "doubled", "altered", "invented", "disorder", "undelivered", "imbalance",
+              "leftover"]
 
     def __init__(self):
         self.counts = collections.Counter()

@@ -173,6 +173,8 @@ class Faults:
             rig.wait_until(lambda: len(tap.deliveries) >= come, 1, lambda: len(tap.deliveries))
 
     def restart_broker(self, n):
+        """With several workers it forgets that they are subscribed: broker_lost."""
+        self.world.broker_was_restarted = True
         self.world.broker.stop()
         seconds(n[0], 2)
         self.world.broker.start()

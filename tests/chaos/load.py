@@ -192,7 +192,8 @@ class Publisher(threading.Thread):
         super().__init__(daemon=True)
         self.made, self.rate = made, rate
         self.sent, self.error = [], None
-        self.client = mqtt.Client(f"load{port}", clean_session=False, protocol=mqtt.MQTTv311)
+        self.client_id = f"load{port}"
+        self.client = mqtt.Client(self.client_id, clean_session=False, protocol=mqtt.MQTTv311)
         self.client.max_inflight_messages_set(1000)
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", port)

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import broker_log
 import conftest
 import load
 import psycopg
@@ -105,7 +106,7 @@ class Round:
         self.ended = False  # before its time: there is no audit
         self.disks, self.holds, self.replays = {}, {}, []
         self.totals, self.broker_lost = {}, 0
-        self.broker_was_killed = self.partition_was_detached = False
+        self.broker_was_killed = self.broker_was_restarted = self.partition_was_detached = False
         self.damaged = set()  # workers whose log was
         self.fed_again = 0  # messages that a log had already fed, at most
         self.begun = time.monotonic()
@@ -198,7 +199,7 @@ class Round:
         self.folder = workspace.folder(f"round{number}")
         self.database = conftest.make_database(self.postgres, template=self.servers.template.name)
         self.broker = rig.Broker(workspace, name=f"mosquitto{number}", settings=[
-            "max_keepalive 60"]).start()
+            "max_keepalive 60", *broker_log.SETTINGS]).start()
         self.taps, self.workers, self.broker_doors, self.database_doors = [], [], [], []
         rng = random.Random(self.seed)
         for i in range(self.plan["workers"]):
@@ -315,7 +316,7 @@ class Round:
         published = len(self.made) + self.summary["mqtt_messages"]
 
         def come():
-            return self._nothing_is_queued() if self.broker_was_killed \
+            return self._nothing_is_queued() if self._broker_may_lose() \
                 else self.acknowledged() >= published
 
         def quiet():
@@ -323,7 +324,7 @@ class Round:
                     and all(w.metric(BACKLOG) == 0 for w in self.workers)
                     and all(not r.is_alive() for r in self.replays))
 
-        if self.broker_was_killed:
+        if self._broker_may_lose():
             self._publish_last()
         self._wait_until(quiet, lambda: (
             f"{self.acknowledged()} of {published} acknowledged, pending"
@@ -334,9 +335,12 @@ class Round:
         if self.partition_was_detached:
             self._requeue()
 
+    def _broker_may_lose(self):
+        return self.broker_was_killed or (self.broker_was_restarted and len(self.workers) > 1)
+
     def _publish_last(self):
-        """A broker that was killed does not say what it has lost. But it keeps the order: once a
-        worker has the last one, it has had all that the broker has for it."""
+        """The broker does not say what it has lost. But it keeps the order: once a worker has the
+        last one, it has had all that the broker has for it."""
         self._wait_until(lambda: all(w.metric(BROKER_UP) == 1 for w in self.workers),
                          lambda: "\n".join(rig.tail(w.log, 6) for w in self.workers))
         payload = json.dumps([2, "last", "Heartbeat", {}])
@@ -382,10 +386,19 @@ class Round:
         self._count_broker(taken)
 
     def _count_broker(self, taken):
-        """What the broker had acknowledged and never handed over is its loss, and counted apart."""
+        """What the broker had acknowledged and never handed over is its loss, and counted apart.
+        Unless it was killed it has to account for it: messages that it says it had no subscriber
+        for (broker_log.py). Anything else that is missing was lost by somebody, and is a fault."""
         sent = zip(self.made, list(self.publisher.sent))
-        self.broker_lost = sum(load.is_published(info) and p.payload not in taken[p.topic]
-                               for p, info in sent)
+        lost = [(self.publisher.client_id, info.mid, p.topic) for p, info in sent
+                if load.is_published(info) and p.payload not in taken[p.topic]]
+        self.broker_lost = len(lost)
+        if self.broker_was_killed:
+            return
+        accounted = broker_log.dropped(self.broker.log) if len(self.workers) > 1 else set()
+        for message in lost:
+            if message not in accounted:
+                self.audit.add("undelivered", f"{message}, of {len(lost)} lost by the broker")
 
     def _end(self):
         self.publisher.close()

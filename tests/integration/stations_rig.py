@@ -181,3 +181,13 @@ def ledger_identities(ledger, numbers=None):
     return collections.Counter((line["topic"], line["kind"], line["id"])
                                for number, line in ledger.messages.items()
                                if numbers is None or number in numbers)
+
+
+def undelivered(path, taps):
+    """What the broker had acknowledged to ocpp-stations, by its ledger, and gave to no worker, by
+    what chaos/tap.py saw of each: its own loss, which is not to be taken for ours."""
+    given = {identity(d.topic, element) for tap in taps for d in tap.deliveries
+             for element in elements(d.payload)}
+    ledger = Ledger(pathlib.Path(path))
+    return [m for number, m in ledger.messages.items() if number in ledger.acknowledged
+            and (m["topic"], m["kind"], str(m["id"])) not in given]

@@ -25,7 +25,8 @@ def test_two_rounds_of_all_faults_lose_and_double_nothing():
     totals, = [line for line in lines if line.startswith("rounds=")]
     counts = {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", totals)}
     assert counts.pop("rounds") == ROUNDS and counts.pop("faults") == ROUNDS * FAULTS
-    assert set(counts) >= {"lost", "doubled", "altered", "leftover", "stuck", "crashed"}
+    assert set(counts) >= {"lost", "doubled", "altered", "undelivered", "leftover", "stuck",
+                           "crashed"}
     assert not any(counts.values()), done.stdout
     # The load is not empty: what was acknowledged has been stored.
     for stored in re.findall(r" stored=(\d+)", done.stdout):

@@ -5,12 +5,18 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, STATIONS, Database, make_database, stored, verify_ledger
+from conftest import BINARY, ROOT, STATIONS, Database, make_database, stored, verify_ledger
+from stations_rig import undelivered
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "chaos"))
+
+from tap import Tap  # noqa: E402
 
 
 @pytest.fixture
@@ -68,9 +74,11 @@ def drained(p):
 
 
 def test_each_of_the_three_killed_once_loses_and_doubles_nothing(
-        own_postgres, broker, persister, tmp_path):
+        own_postgres, broker, persister, proxy, tmp_path):
     database = make_database(own_postgres)
-    p = persister({**database.settings(), **broker.settings()}).start("--migrate")
+    tap = Tap()
+    door = proxy(broker.port, observe=tap.observe)
+    p = persister({**database.settings(), **broker.settings(door.port)}).start("--migrate")
     p.wait_event("broker_connected")
     p.wait_event("database_connected")
     fleet = Fleet(tmp_path, broker, "--seed", 11, "--rate", 1500, "--messages", 20000,
@@ -86,6 +94,8 @@ def test_each_of_the_three_killed_once_loses_and_doubles_nothing(
     broker.start()
     summary = fleet.finish()
     assert summary["acknowledged"] == summary["published"] > 19000
+    # Counted apart: stopped like this it has to have delivered all of it (test_broker.py).
+    rig.wait_until(lambda: not undelivered(fleet.ledger, [tap]), what=lambda: len(tap.deliveries))
     drained(p)
     assert "lost 0, doubled 0, altered 0" in verify(database, fleet.ledger)
 
