@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+import broker_figures
 import format_figures
 import mqtt_probe
 import one_figures
@@ -28,8 +29,8 @@ PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
 SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside",
-            "one", "queue", "rates", "peers", "formats")
-NAMED = ("peers", "formats")  # only where they are asked for
+            "one", "queue", "rates", "peers", "formats", "broker")
+NAMED = ("peers", "formats", "broker")  # only where they are asked for
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -42,6 +43,13 @@ def arguments():
     parser.add_argument("--only", choices=SECTIONS, action="append",
                         help="this section (may be given again)")
     return parser.parse_args()
+
+
+def stations(broker, mix, *options, **kwargs):
+    return subprocess.Popen(
+        [STATIONS, "--broker", broker.url, "--quiet", "--seed", "1", "--stations", "2000",
+         "--mix", mix, "--republish-seconds", "0", *map(str, options)],
+        stdout=subprocess.PIPE, text=True, **kwargs)
 
 
 class Bench:
@@ -85,10 +93,7 @@ class Bench:
         return self
 
     def fleet(self, *options):
-        return subprocess.Popen(
-            [STATIONS, "--broker", self.broker.url, "--quiet", "--seed", "1", "--stations", "2000",
-             "--mix", self.mix, "--republish-seconds", "0", *map(str, options)],
-            stdout=subprocess.PIPE, text=True)
+        return stations(self.broker, self.mix, *options)
 
     def cpu(self):
         return {"mosquitto": rig.cpu_seconds(self.broker.pid),
@@ -257,6 +262,18 @@ def peers(messages, runs):
         return {**figures, "rss_peak_mib": figures["ours"]["rss_peak_mib"]}
 
 
+def broker(runs, seconds):
+    def fleet(to, *options):
+        return stations(to, "meter", *options, stderr=subprocess.DEVNULL)
+
+    def persister(workspace, to):
+        return rig.Persister(workspace, PERSISTER, {
+            **to.settings(), "storage.postgres.port": rig.free_port(), "log.level": "warn"})
+
+    figures = broker_figures.measure(persister, fleet, runs, seconds)
+    return {**figures, "rss_peak_mib": max(f["rss_peak_mib"] for f in figures.values())}
+
+
 # ---- the table ----
 
 def medians(runs):
@@ -282,6 +299,7 @@ def measure(options):
         "rates": lambda: rates(runs, 10),
         "peers": lambda: peers(options.messages or messages // 4, runs),
         "queue": lambda: queue(options.messages or messages // 4, runs),
+        "broker": lambda: broker(runs, 5),
     }
     figures = {}
     for name in options.only or [name for name in SECTIONS if name not in NAMED]:
@@ -316,6 +334,8 @@ def table(figures):
                            if name != "rss_peak_mib"})
     if "queue" in figures:
         queue_figures.tell({mode: figures["queue"][mode] for mode in queue_figures.MODES})
+    if "broker" in figures:
+        broker_figures.tell({way: figures["broker"][way] for way in broker_figures.WAYS})
     peak = max(f["rss_peak_mib"] for f in figures.values())
     print(f"\npeak RSS of the persister, all of the above: {peak:.1f} MiB")
 

@@ -211,8 +211,9 @@ class Postgres(_Server):
 class Broker(_Server):
     """mosquitto. passwords: {user: password}; tls: a Certificates, for a second listener.
 
-    Stopped by SIGTERM it loses nothing. What a killed one had acknowledged and not written yet is
-    lost; autosave makes that little, and costs a write of its whole memory for every change.
+    Stopped by SIGTERM it loses nothing, but for its shared subscriptions (docs/broker.md). What a
+    killed one had acknowledged and not written yet is lost; autosave makes that little, and costs a
+    write of its whole memory for every change.
     """
 
     def __init__(self, workspace, passwords=None, tls=None, client_certificates=False,
