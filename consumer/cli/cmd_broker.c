@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/escape.h"
+#include "cli/arguments.h"
 #include "daemon/options.h"
 #include "mqtt/probe.h"
 #include "pg/wait.h"
@@ -71,21 +72,17 @@ static enum exit_code broker_end_session(const struct config *config, const char
 
 enum exit_code cmd_broker(const struct config *config, int argc, char **argv)
 {
-	const char *client_id = NULL;
 	bool force = false;
+	const struct argument arguments[] = {{.name = "--force", .given = &force}};
+	const char *client_id;
 	struct error err;
 
+	if (!arguments_take("broker", arguments, 1, 2, &argc, argv))
+		return EXIT_CODE_USAGE;
 	if (argc == 0 || strcmp(argv[0], "end-session") != 0)
 		return cli_usage("broker", "say end-session");
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--force") == 0)
-			force = true;
-		else if (argv[i][0] == '-' || client_id != NULL)
-			return cli_usage("broker", "\"%s\" is not understood", argv[i]);
-		else
-			client_id = argv[i];
-	}
-	if (client_id == NULL || client_id[0] == '\0' || strlen(client_id) > BROKER_CLIENT_ID_MAX)
+	client_id = argc > 1 ? argv[1] : "";
+	if (client_id[0] == '\0' || strlen(client_id) > BROKER_CLIENT_ID_MAX)
 		return cli_usage("broker", "name the client id whose session is to end");
 	if (!force && !broker_is_idle(config, client_id, &err))
 		return cli_fail(cli_exit_code(&err, EXIT_CODE_DATABASE), &err);

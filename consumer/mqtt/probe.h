@@ -29,8 +29,8 @@ MUST_CHECK bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe
 /*
  * Makes the broker forget the session of options->client_id, with its subscriptions and all that is
  * queued for it: connects with that id and a clean session that ends with the connection. Whoever
- * is connected with the id is disconnected. True also if there was no session: MQTT does not say. No
- * message is taken. Blocking, for connect_timeout_us and a few seconds.
+ * is connected with the id is disconnected. True also if there was no session: MQTT does not say.
+ * No message is taken. Blocking, for connect_timeout_us and a few seconds.
  */
 MUST_CHECK bool mqtt_probe_end_session(const struct mqtt_options *options, struct error *err);
 

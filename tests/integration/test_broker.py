@@ -1,5 +1,5 @@
-"""What docs/broker.md says of mosquitto, tried without our program: what it loses when it is stopped
-and started, and when it refuses a message; and the settings that deploy/mosquitto.conf recommends.
+"""What docs/broker.md says of mosquitto, tried without our program: what it loses when it is
+stopped and started, or refuses a message; and the settings that deploy/mosquitto.conf recommends.
 Then `broker end-session`."""
 
 import itertools
