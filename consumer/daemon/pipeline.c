@@ -55,10 +55,24 @@ static void pipeline_fatal(struct pipeline *p, const struct error *err)
 		p->events.on_drained(p->events.context);
 }
 
+/* FAILPOINT_HASTE=20: pauses are a twentieth, for tests of what comes after many of them. */
+static double pipeline_pause_s(int64_t us)
+{
+	long haste = 1;
+#ifdef FAILPOINTS
+	const char *text =
+		getenv("FAILPOINT_HASTE"); /* NOLINT(concurrency-mt-unsafe): as in fs.c */
+
+	if (text != NULL)
+		haste = strtol(text, NULL, 10);
+#endif
+	return (double)us / (double)US_PER_SECOND / (double)(haste > 1 ? haste : 1);
+}
+
 static void pipeline_retry_in(struct pipeline *p, int64_t us)
 {
 	ev_timer_stop(p->loop, &p->retry);
-	ev_timer_set(&p->retry, (double)us / (double)US_PER_SECOND, 0.);
+	ev_timer_set(&p->retry, pipeline_pause_s(us), 0.);
 	ev_timer_start(p->loop, &p->retry);
 }
 

@@ -31,6 +31,16 @@ ACTIONS = {table: action for table, (action, _) in TOLD.items()}
 ACTIONS["exchange_halves"] = "Authorize"
 
 
+# A case is a row of pauses, which grow up to 30 s: they are this part of that, in a build with
+# failpoints. Nothing here is about how long they are.
+HASTE = "20"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setenv("FAILPOINT_HASTE", HASTE)
+
+
 def tell(publish, stations=range(STATIONS), tables=TOLD):
     sent = 0
     for n in stations:
