@@ -86,6 +86,19 @@ static enum exit_code checks_topic(const struct mqtt_options *options, const str
 	return EXIT_CODE_OK;
 }
 
+/* Larger messages would be no dead letters: nobody could publish them. */
+static void checks_packet_size(const struct config *c, const char *url,
+	const struct mqtt_probe_result *found)
+{
+	if (found->packet_bytes_max == 0 ||
+		(int64_t)found->packet_bytes_max >= c->mqtt_message_bytes_max)
+		return;
+	checks_begin("broker", url);
+	printf("note: it takes packets of at most %lld bytes, less than mqtt.message_bytes_max "
+	       "(%lld); to do: mosquitto: raise max_packet_size\n",
+		(long long)found->packet_bytes_max, (long long)c->mqtt_message_bytes_max);
+}
+
 /* Topics one by one, so that each has its own outcome: a connection is cheap. */
 static enum exit_code checks_broker(const struct config *c, char *const *url, const char *client_id)
 {
@@ -113,6 +126,7 @@ static enum exit_code checks_broker(const struct config *c, char *const *url, co
 		if (!said) {
 			checks_begin("broker", *url);
 			printf("ok, MQTT %s\n", found.speaks_5 ? "5" : "3.1.1");
+			checks_packet_size(c, *url, &found);
 			said = true;
 		}
 		code = checks_first(code, checks_topic(&options, ok ? NULL : &err));

@@ -312,6 +312,13 @@ static void mqtt_connected(struct mqtt *m, bool session_present)
 
 static void mqtt_on_connect5(void *context, MQTTAsync_successData5 *data)
 {
+	struct mqtt *m = context;
+	MQTTProperty *limit = MQTTProperties_getProperty(&data->properties,
+		MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE);
+
+	pthread_mutex_lock(&m->lock);
+	m->status.packet_bytes_max = limit != NULL ? (uint32_t)limit->value.integer4 : 0;
+	pthread_mutex_unlock(&m->lock);
 	mqtt_connected(context, data->alt.connect.sessionPresent != 0);
 }
 

@@ -107,6 +107,7 @@ struct mqtt_status {
 	bool drained;         /* nothing is subscribed, and nothing is queued for us any more */
 	bool session_ended;   /* after mqtt_end_session() */
 	bool speaks_5;
+	uint32_t packet_bytes_max; /* what it takes from a publisher; 0: it did not say */
 	/* Why it is down: TRANSIENT, or FATAL if trying again cannot help. Valid if failed. */
 	bool failed;
 	struct error failure;

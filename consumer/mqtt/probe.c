@@ -97,7 +97,8 @@ static bool probe_try(struct probe *p, struct mqtt_probe_result *out, struct err
 		(void)probe_is_late(p, err);
 	else if (!p->status.subscribed)
 		*err = p->status.failure;
-	*out = (struct mqtt_probe_result){p->connected, p->status.subscribed, p->status.speaks_5};
+	*out = (struct mqtt_probe_result){p->connected, p->status.subscribed, p->status.speaks_5,
+		p->status.packet_bytes_max};
 	p->downs = 0;
 	pthread_mutex_unlock(&p->lock);
 	return in_time;

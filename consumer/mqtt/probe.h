@@ -20,6 +20,7 @@ struct mqtt_probe_result {
 	bool connected; /* the broker took us, whatever became of the subscription */
 	bool subscribed;
 	bool speaks_5;
+	uint32_t packet_bytes_max; /* that it takes from a publisher; 0: it did not say */
 };
 
 /* False with err: not connected, or the subscription was refused. */

@@ -46,6 +46,8 @@ class Brokers:
         self.strict = rig.Broker(workspace, name="connect_strict", settings=(
             "plugin /usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so",
             f"plugin_opt_config_file {config}")).start()
+        self.narrow = rig.Broker(workspace, name="connect_narrow",
+                                 settings=["max_packet_size 100000"]).start()
         self.silent = rig.Proxy(workspace, self.good.port)
         self.silent.stall()
         self.old = rig.Proxy(workspace, self.good.port)
@@ -85,6 +87,12 @@ BROKERS = {
                      r"^broker {url}: ok, MQTT 3\.1\.1$"),
     "does not speak 5": (lambda b: {"mqtt.url": b.speaks_3_1_1(), **US}, 0,
                          r"^broker {url}: ok, MQTT 3\.1\.1$"),
+    "takes small packets only": (lambda b: {"mqtt.url": b.narrow.url}, 0,
+                                 r"^broker {url}: note: it takes packets of at most 100000 bytes, "
+                                 r"less than mqtt\.message_bytes_max \(1048576\); to do: "),
+    "takes no less than we do": (lambda b: {"mqtt.url": b.narrow.url,
+                                            "mqtt.message_bytes_max": "50KiB"}, 0,
+                                 r"^broker {url}: ok, MQTT 5\ntopic"),
     "right, TLS": (lambda b: {"mqtt.url": b.good.tls_url, "mqtt.tls_ca": b.tls.ca, **US}, 0,
                    r'^topic "cs/in/\+/\+" at {url}: ok$'),
     "wrong password": (lambda b: {"mqtt.url": b.good.url, **US, "mqtt.password": "no"}, 7,
