@@ -28,6 +28,7 @@ struct partitions_call {
 	int64_t days;
 	bool dry_run;
 	bool json;
+	bool trust_clock;
 	const char *to; /* folder of archives */
 	struct retire retire;
 	enum exit_code code; /* of the first partition that was left as it is */
@@ -133,8 +134,10 @@ static PGresult *partitions_find_old(struct partitions_call *call, bool retired_
 	struct error *err)
 {
 	char tables[PARTITIONS_TABLE_BYTES], ages[PARTITIONS_TEXT_BYTES + 2];
-	const char *params[] = {tables, ages, NULL, retired_of_any_age ? "t" : "f", NULL, "0"};
+	char now[PARTITIONS_TEXT_BYTES];
+	const char *params[] = {tables, ages, now, retired_of_any_age ? "t" : "f", NULL, "0"};
 
+	snprintf(now, sizeof(now), "%" PRId64, clock_wall_us());
 	snprintf(tables, sizeof(tables), "{%s}", call->table != NULL ? call->table : "NULL");
 	snprintf(ages, sizeof(ages), "{%s}", call->older_us);
 	return pg_query(call->conn, retire_statements[RETIRE_FIND_OLD].sql, 6, params, err);
@@ -165,7 +168,9 @@ static bool partitions_each_old(struct partitions_call *call, bool retired_of_an
 	struct error *err)
 {
 	PGresult *r;
-	bool ok = call->dry_run || retire_begin(&call->retire, call->conn, err);
+	bool ok = (call->trust_clock ||
+			  retire_check_clock(call->conn, strtoll(call->older_us, NULL, 10), err)) &&
+		  (call->dry_run || retire_begin(&call->retire, call->conn, err));
 
 	r = ok ? partitions_find_old(call, retired_of_any_age, err) : NULL;
 	ok = r != NULL;
@@ -232,6 +237,11 @@ static bool partitions_archive_retired(struct partitions_call *call, const PGres
 	if (!archive_partition(&request, &done, err) ||
 		!retire_drop(&call->retire, request.parent, retired, err))
 		return false;
+	if (done.path[0] == '\0') {
+		partitions_say_old("dropped", found, i);
+		printf(" (0 rows: no file)\n");
+		return true;
+	}
 	partitions_say_old("archived", found, i);
 	printf(" (%" PRIu64 " rows, %" PRId64 " bytes) %s ", done.rows, done.bytes,
 		done.found ? "was in" : "to");
@@ -332,10 +342,11 @@ enum exit_code cmd_partitions(const struct config *config, int argc, char **argv
 			.example = "--older-than 90d: a day or more"},
 		{.name = "--to", .text = &call.to},
 		{.name = "--dry-run", .given = &call.dry_run},
+		{.name = "--trust-clock", .given = &call.trust_clock},
 	};
 	const char *what;
 
-	if (!arguments_take("partitions", arguments, 6, 1, &argc, argv))
+	if (!arguments_take("partitions", arguments, 7, 1, &argc, argv))
 		return EXIT_CODE_USAGE;
 	what = argc == 1 ? argv[0] : "";
 	if (strcmp(what, "list") == 0)

@@ -1,10 +1,14 @@
 #include "cli/cmd_replay.h"
 
 #include "base/escape.h"
+#include "retention/part.h"
 #include "retention/restore.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Partition files among the files: their rows go back into the tables as they were. */
 
@@ -45,6 +49,54 @@ static void parts_show(const struct cmd_replay *o, const char *path, const struc
 static const char *parts_path(const char *path)
 {
 	return strcmp(path, "-") == 0 ? "/dev/stdin" : path;
+}
+
+/* The descriptor that the path stands for; -1: another file. */
+static int parts_descriptor(const char *path)
+{
+	int fd = -1, end = 0;
+
+	if (strcmp(parts_path(path), "/dev/stdin") == 0)
+		return STDIN_FILENO;
+	if (sscanf(path, "/dev/fd/%d%n", &fd, &end) == 1 && path[end] == '\0')
+		return fd;
+	return -1;
+}
+
+/* Looks at the first bytes in a pipe, which stay there. It waits for them. */
+static bool parts_is_piped(const char *path)
+{
+	uint8_t start[PART_MAGIC_BYTES];
+	int fd = parts_descriptor(path), copy[2];
+	struct stat status;
+	bool is = false;
+
+	if (fd < 0 || fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode) ||
+		pipe2(copy, O_CLOEXEC) != 0)
+		return false;
+	if (tee(fd, copy[1], sizeof(start), 0) == (ssize_t)sizeof(start))
+		is = read(copy[0], start, sizeof(start)) == (ssize_t)sizeof(start) &&
+		     part_is(start);
+	close(copy[0]);
+	close(copy[1]);
+	return is;
+}
+
+static enum exit_code parts_refuse_pipes(const struct replay_files *files)
+{
+	struct error err;
+
+	for (size_t i = 0; i < files->count; i++) {
+		if (!parts_is_piped(files->paths[i]))
+			continue;
+		error_set(&err, ERROR_FOREIGN, REASON_file,
+			"\"%s\" is a partition file in a pipe; it is checked as a whole before "
+			"anything is stored, and then read again",
+			files->paths[i]);
+		error_hint(&err, "name the file, or give it as input: replay - < FILE");
+		return cli_fail(EXIT_CODE_FAILED, &err);
+	}
+	return EXIT_CODE_OK;
 }
 
 /* Whether the next file can be tried: only this one was at fault. */
@@ -102,6 +154,10 @@ enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_re
 	struct error err;
 	PGconn *conn = NULL;
 
+	*count_out = 0;
+	code = parts_refuse_pipes(files);
+	if (code != EXIT_CODE_OK)
+		return code;
 	*count_out = parts.count = parts_first(files);
 	if (parts.count == 0)
 		return EXIT_CODE_OK;

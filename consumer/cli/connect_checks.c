@@ -8,6 +8,7 @@
 #include "migrate/migrate.h"
 #include "mqtt/probe.h"
 #include "pg/wait.h"
+#include "retention/retire.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -221,6 +222,18 @@ static bool checks_takes_writes(PGconn *conn, int64_t timeout_us, struct error *
 	return true;
 }
 
+static bool checks_drops_partitions(const struct config *c)
+{
+	int64_t retention_us[TABLE_COUNT];
+
+	options_retention(c, retention_us);
+	for (int i = 0; c->retention_drop && i < TABLE_COUNT; i++) {
+		if (retention_us[i] > 0)
+			return true;
+	}
+	return false;
+}
+
 static enum exit_code checks_schema(const struct config *c, PGconn *conn, const char *where)
 {
 	static const char hint[] = "see `ocpp-persister migrate status`";
@@ -240,6 +253,9 @@ static enum exit_code checks_schema(const struct config *c, PGconn *conn, const 
 		return checks_failed("schema", schema, &err, hint,
 			code == EXIT_CODE_FAILED ? EXIT_CODE_DATABASE : code);
 	}
+	if (checks_drops_partitions(c) && !retire_check_rights(conn, schema, timeout_us, &err))
+		return checks_failed("rights in database", where, &err,
+			"see the rights of storage.postgres.user", EXIT_CODE_DATABASE);
 	checks_begin("schema", schema);
 	printf("ok, version %lld\n", (long long)version);
 	checks_begin("rights in database", where);

@@ -60,7 +60,9 @@ static const char rights_sql[] =
 	"concat_ws('; ', CASE WHEN t.lacks THEN t.remedy END, "
 	"CASE WHEN m.count > 0 AND NOT pg_has_role(r.oid, 'MEMBER') "
 	"THEN format('GRANT ocpp_writer TO %%I', current_user) "
-	"ELSE nullif(array_to_string(m.remedy[1:3], '; '), '') END) "
+	"ELSE nullif(array_to_string(m.remedy[1:3], '; '), '') END), "
+	/* What the role lacks that we are in: one command gives it all. */
+	"m.count > 0 AND pg_has_role(r.oid, 'MEMBER') "
 	"FROM (SELECT NOT has_database_privilege(current_database(), 'TEMPORARY') AS lacks, "
 	"'TEMPORARY on database ' || quote_ident(current_database()) AS what, "
 	"format('GRANT TEMPORARY ON DATABASE %%I TO %%I', current_database(), current_user) AS "
@@ -80,7 +82,11 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 	error_set(err, ERROR_REFUSED, REASON_refused, "role \"%s\" lacks rights that it needs: %s",
 		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
 	error_needs_person(err);
-	return error_hint(err, "%s", PQgetvalue(result, 0, 2));
+	return error_hint(err, "%s%s",
+		*PQgetvalue(result, 0, 3) == 't'
+			? "`ocpp-persister migrate roles`, as the owner, or: "
+			: "",
+		PQgetvalue(result, 0, 2));
 }
 
 /* A literal whatever standard_conforming_strings says. */

@@ -309,7 +309,9 @@ bool archive_partition(const struct archive_request *request, struct archive_res
 	a->request = request;
 	a->fd = -1;
 	ok = archive_in_transaction(a, err) && archive_read_back(a, err);
-	if (ok) {
+	if (ok && a->trailer.rows == 0) {
+		ok = fs_unlink(a->temporary, err) && fs_sync_dir(request->dir, err);
+	} else if (ok) {
 		out->rows = a->trailer.rows;
 		out->bytes = fs_size(a->fd, a->temporary, err);
 		ok = out->bytes >= 0 && archive_place(a, out, err);

@@ -25,7 +25,7 @@ struct archive_request {
 };
 
 struct archive_result {
-	char path[PATH_MAX];
+	char path[PATH_MAX]; /* "" = without rows no file is kept */
 	uint64_t rows;
 	int64_t bytes;
 	bool found; /* the file existed */

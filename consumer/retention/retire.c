@@ -4,14 +4,19 @@
 #include "base/say.h"
 #include "pg/connect.h"
 #include "pg/pg_error.h"
+#include "pg/wait.h"
 #include "retention/query.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 static const int64_t RETIRE_AGAIN_US = 200 * US_PER_MS;
 static const int64_t RETIRE_AGAIN_MAX_US = 2 * US_PER_SECOND;
 static const int64_t RETIRE_SAY_US = 10 * US_PER_SECOND;
+/* Partitions are days at least; clocks that are set at all differ by less. */
+static const int64_t RETIRE_CLOCK_US = 3600 * US_PER_SECOND;
 
 const struct pg_statement retire_statements[RETIRE_STATEMENTS] = {
 	[RETIRE_LOCK] = {"retire_lock",
@@ -67,6 +72,79 @@ static void retire_pause(struct retire *r)
 	struct timespec t = {us / US_PER_SECOND, us % US_PER_SECOND * 1000};
 
 	(void)nanosleep(&t, NULL);
+}
+
+bool retire_check_rights(PGconn *conn, const char *schema, int64_t timeout_us, struct error *err)
+{
+	static const char sql[] =
+		"SELECT string_agg(format('%%I.%%I(%%s)', n.nspname, f.proname, "
+		"oidvectortypes(f.proargtypes)), ', '), quote_ident(current_user), "
+		"current_user "
+		"FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = %s "
+		"AND f.proname IN ('partition_list', 'retire_partition', 'drop_retired') "
+		"AND NOT has_function_privilege(f.oid, 'EXECUTE')";
+	char *literal = PQescapeLiteral(conn, schema, strlen(schema)), *text = NULL;
+	PGresult *found = NULL;
+	const char *missing, *role;
+	bool ok;
+
+	if (literal == NULL || asprintf(&text, sql, literal) < 0) {
+		PQfreemem(literal);
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+	}
+	PQfreemem(literal);
+	found = pg_wait_query(conn, text, clock_mono_us() + timeout_us, err);
+	free(text);
+	if (found == NULL)
+		return false;
+	ok = PQgetisnull(found, 0, 0);
+	missing = PQgetvalue(found, 0, 0);
+	role = PQgetvalue(found, 0, 1);
+	if (!ok) {
+		error_set(err, ERROR_REFUSED, REASON_refused,
+			"role \"%s\" lacks rights that it needs for [retention]: EXECUTE on %s",
+			PQgetvalue(found, 0, 2), missing);
+		error_hint(err,
+			"`ocpp-persister migrate roles`, as the owner, or: GRANT EXECUTE ON "
+			"FUNCTION %s TO %s",
+			missing, role);
+		error_needs_person(err);
+	}
+	PQclear(found);
+	return ok;
+}
+
+bool retire_check_clock(PGconn *conn, int64_t older_us, struct error *err)
+{
+	PGresult *r = pg_query(conn,
+		"SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, "
+		"(SELECT (extract(epoch FROM max(updated_at)) * 1000000)::bigint "
+		"FROM ingest_progress), (SELECT max(updated_at)::text FROM ingest_progress)",
+		0, NULL, err);
+	int64_t ahead_us, now_us;
+	bool ok = true;
+
+	if (r == NULL)
+		return false;
+	now_us = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+	ahead_us = now_us - clock_wall_us();
+	if (ahead_us > RETIRE_CLOCK_US || ahead_us < -RETIRE_CLOCK_US) {
+		ok = error_set(err, ERROR_REFUSED, REASON_clock,
+			"the database's clock is %" PRId64 " minutes %s ours: which partitions are "
+			"too old is not certain",
+			(ahead_us < 0 ? -ahead_us : ahead_us) / (60 * US_PER_SECOND),
+			ahead_us < 0 ? "behind" : "ahead of");
+		error_hint(err, "set the clocks by NTP; --trust-clock goes by the earlier one");
+	} else if (!PQgetisnull(r, 0, 1) &&
+		   now_us - strtoll(PQgetvalue(r, 0, 1), NULL, 10) > older_us) {
+		ok = error_set(err, ERROR_REFUSED, REASON_clock,
+			"nothing was stored since %s, by the database's clock: then all there is "
+			"is too old, or the clock is far ahead",
+			PQgetvalue(r, 0, 2));
+		error_hint(err, "if the clock is right, use --trust-clock");
+	}
+	PQclear(r);
+	return ok;
 }
 
 bool retire_begin(struct retire *r, PGconn *conn, struct error *err)

@@ -46,6 +46,20 @@ extern const struct pg_statement retire_statements[RETIRE_STATEMENTS];
 enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_BYTES, OLD_SIZE, OLD_FROM, OLD_TO };
 
 /*
+ * False with err (REFUSED) if the role may not call the functions of these statements in that
+ * schema, with the statement that lets it as the hint. conn is one of pg_wait_connect().
+ */
+MUST_CHECK bool retire_check_rights(PGconn *conn, const char *schema, int64_t timeout_us,
+	struct error *err);
+
+/*
+ * What is dropped is dropped by the clock. False with err if that of the database and ours differ
+ * by more than an hour, or if nothing was stored for as long as rows are to be kept, so that all of
+ * them would be too old: a clock that is far ahead looks like that.
+ */
+MUST_CHECK bool retire_check_clock(PGconn *conn, int64_t older_us, struct error *err);
+
+/*
  * Nobody else retires, archives or drops until conn ends: a table must not be dropped while its
  * rows are being read. False with err (from the database).
  */

@@ -273,10 +273,23 @@ DATABASES = {
                          NO_RIGHTS + r".*USAGE on schema ocpp.*; to do: .*GRANT ocpp_writer TO "),
     "no schema is not no rights": (
         lambda d, _: admin(d, "REVOKE ALL ON SCHEMA ocpp FROM ocpp_writer") or {}, 4,
-        NO_RIGHTS + r"that it needs: USAGE on schema ocpp.*; to do: GRANT USAGE ON SCHEMA ocpp"),
+        NO_RIGHTS + r"that it needs: USAGE on schema ocpp.*; to do: "
+        "`ocpp-persister migrate roles`, as the owner, or: GRANT USAGE ON SCHEMA ocpp"),
     "one right is missing": (sql("REVOKE UPDATE ON tokens FROM ocpp_writer"), 4,
-                             NO_RIGHTS + r"that it needs: UPDATE on ocpp\.tokens; to do: GRANT "
-                             r"UPDATE ON ocpp\.tokens TO persister$"),
+                             NO_RIGHTS + r"that it needs: UPDATE on ocpp\.tokens; to do: "
+                             r"`ocpp-persister migrate roles`, as the owner, or: GRANT UPDATE "
+                             r"ON ocpp\.tokens TO persister$"),
+    "partitions that are too old may not be dropped": (
+        lambda d, _: admin(d, "REVOKE EXECUTE ON FUNCTION drop_retired FROM ocpp_writer") or {
+            "retention.meter_values": "90d"}, 4,
+        NO_RIGHTS + r"that it needs for \[retention\]: EXECUTE on ocpp\.drop_retired\(text\); "
+        r"to do: "
+        r"`ocpp-persister migrate roles`, as the owner, or: GRANT EXECUTE ON FUNCTION "
+        r"ocpp\.drop_retired\(text\) TO persister"),
+    "partitions that are left to a command": (
+        lambda d, _: admin(d, "REVOKE EXECUTE ON FUNCTION drop_retired FROM ocpp_writer") or {
+            "retention.meter_values": "90d", "retention.drop": "false"}, 0,
+        r"^rights in database .*: ok$"),
     "no temporary tables": (
         lambda d, _: admin(d, f"REVOKE TEMPORARY ON DATABASE {d.name} FROM ocpp_writer") or {}, 4,
         NO_RIGHTS + r"that it needs: TEMPORARY on database \w+; to do: GRANT TEMPORARY ON DATA"),

@@ -170,6 +170,30 @@ def test_file_is_read_by_zstd_and_psql_alone(migrated, archive):
         assert "of which 0 were missing" in replay(migrated, "-", stdin=file).stdout
 
 
+def test_file_in_a_pipe_is_recognised_and_refused(migrated, archive):
+    """It is read twice. Other input from a pipe is read as before."""
+    fill(migrated)
+    archive("--table", "meter_values")
+    path = str(archive.folder / archive.files()[0])
+    for way in ("-", "/dev/stdin", "/dev/fd/0"):
+        with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat:
+            done = replay(migrated, way, code=1, stdin=cat.stdout)
+        assert f'"{way}" is a partition file in a pipe' in done.stderr, done
+        assert "replay - < FILE" in done.stderr and done.stdout == ""
+    with open(path, "rb") as file:
+        assert "of which 0 were missing" not in replay(migrated, "/dev/stdin", stdin=file).stdout
+
+
+def test_partition_without_rows_makes_no_file(migrated, archive):
+    session = migrated.connect()
+    session.execute("SELECT ensure_partition('meter_values', %s)", (DAY,))
+    name = f"meter_values_{DAY:%Y_%m_%d}"
+    done = archive("--table", "meter_values")
+    assert done.stdout == f"dropped {name} (0 rows: no file)\n"
+    assert archive.files() == []
+    assert migrated.rows("SELECT name FROM partition_list() WHERE name LIKE %s", name + "%") == []
+
+
 @needs_failpoints
 def test_interrupted_anywhere_it_goes_on(migrated, archive):
     """Killed at each file operation in turn, of one table and then of the next. Keys that an

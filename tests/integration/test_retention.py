@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import os
+import re
 import threading
 import time
 
@@ -496,6 +498,43 @@ def test_wrong_clock_expires_and_drops_nothing(migrated, broker, publish, persis
     assert p.stop() == 0  # it looks for what is old at the start
     assert p.events("partition_dropped") == []
     assert {name: rows for name, rows in facts(migrated).items() if name in before} == before
+
+
+@needs_failpoints
+@pytest.mark.parametrize("command", ["drop", "archive"])
+def test_commands_are_careful_about_clocks(migrated, partitions, tmp_path, command):
+    fill(migrated, [0, 40, 400])
+    arguments = [command, "--older-than", "90d", "--table", "meter_values"]
+    if command == "archive":
+        arguments += ["--to", tmp_path]
+    before = facts(migrated)
+
+    def run(*more, wrong_by_days=0, code=0):
+        done = partitions(*map(str, arguments), *more, env={
+            **os.environ, "CLOCK_WRONG_BY": str(wrong_by_days * 86400)})
+        assert done.returncode == code, done
+        return done
+
+    for days, word in ((365, "behind"), (-365, "ahead of")):
+        for more in ([], ["--dry-run"]):
+            said = run(*more, wrong_by_days=days, code=1).stderr
+            assert re.search(rf"the database's clock is 5\d{{5}} minutes {word} ", said), said
+            assert "--trust-clock" in said
+    # By the earlier one of the two, also where that is trusted.
+    assert run("--trust-clock", wrong_by_days=-365).stdout == ""
+    assert facts(migrated) == before
+    # Nothing was stored for as long: all that is there would be too old.
+    session = migrated.connect()
+    session.execute("INSERT INTO ingest_progress (spool, seq, owner, updated_at) "
+                    "VALUES (gen_random_uuid(), 1, gen_random_uuid(), now() - interval '91 days')")
+    said = run(code=1).stderr
+    assert "nothing was stored since" in said and "--trust-clock" in said
+    assert facts(migrated) == before
+    run("--trust-clock")
+    assert sorted(facts(migrated)) == sorted(name for name in before
+                                             if name != name_of(ago(400)))
+    session.execute("UPDATE ingest_progress SET updated_at = now() - interval '89 days'")
+    run()
 
 
 def test_replay_skips_what_is_expired(migrated):
