@@ -107,10 +107,8 @@ static bool cursor_read_position(struct spool *s, const struct spool_segment *se
 		*out = reader.header.follows;
 		ok = segment_reader_pass(&reader, seq, &arena, out, &(int64_t){0}, err);
 	}
-	if (ok && out->seq < seq) {
-		position_skip(out, seq - out->seq); /* it is damaged */
-		out->seq = seq;
-	}
+	if (ok)
+		segment_pass_damaged(&reader.header, seq, out);
 	(void)fs_close(&fd, path, NULL);
 	arena_fini(&arena);
 	return ok;
@@ -134,19 +132,21 @@ static bool cursor_is_elsewhere(const struct position *log, const struct positio
 static bool cursor_has_segment(const struct spool_cursor *c, const struct position *at)
 {
 	const struct spool *s = c->spool;
-	const struct spool_segment *x;
+	bool aside = s->aside_found && s->aside_first_seq <= at->seq;
 
 	/* It was recognised while the segment was still here. */
 	if (c->known.seq == at->seq && c->known.segment_us == at->segment_us)
 		return true;
 	for (size_t i = s->segments_count; i-- > 0;) {
-		x = &s->segments[i];
-		if (x->begun_us == at->segment_us && x->first_seq <= at->seq)
+		const struct spool_segment *x = &s->segments[i];
+
+		/* Or it had no records left, and this one came in its place. */
+		if (x->begun_us == at->segment_us)
 			return true;
+		if (x->first_seq > s->aside_first_seq && x->first_seq <= at->seq)
+			aside = false;
 	}
-	/* Or this start found it without records, and has removed it since; or without a header. */
-	return s->empty_begun_us == at->segment_us ||
-	       (s->aside_found && s->aside_first_seq <= at->seq);
+	return s->empty_begun_us == at->segment_us || aside;
 }
 
 bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, struct position *out,

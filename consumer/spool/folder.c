@@ -332,10 +332,8 @@ static bool folder_pass(const struct folder *f, size_t i, uint64_t seq, struct f
 		ok = segment_reader_pass(&r.reader, seq, &arena, out, &(int64_t){0}, err);
 		arena_fini(&arena);
 	}
-	if (ok && seq != UINT64_MAX && out->seq < seq) {
-		position_skip(out, seq - out->seq); /* it is damaged */
-		out->seq = seq;
-	}
+	if (ok && seq != UINT64_MAX)
+		segment_pass_damaged(&r.reader.header, seq, out);
 	folder_close(&r);
 	return ok;
 }

@@ -221,6 +221,16 @@ bool segment_reader_pass(struct segment_reader *r, uint64_t stop_seq, struct are
 	}
 }
 
+void segment_pass_damaged(const struct segment_header *header, uint64_t seq, struct position *at)
+{
+	uint64_t known = at->seq >= header->first_seq ? at->seq : header->first_seq - 1;
+
+	if (at->seq >= seq)
+		return;
+	position_skip(at, seq - known);
+	at->seq = seq;
+}
+
 /* The record seq, if it begins between two offsets; *found_out. */
 static bool segment_reader_scan(struct segment_reader *r, uint64_t seq, int64_t from, int64_t to,
 	struct arena *arena, struct record *out, bool *found_out, struct error *err)

@@ -112,4 +112,8 @@ MUST_CHECK bool segment_reader_last(struct segment_reader *r, uint64_t seq, stru
 MUST_CHECK bool segment_reader_pass(struct segment_reader *r, uint64_t stop_seq,
 	struct arena *arena, struct position *at, int64_t *received_us, struct error *err);
 
+/* The segment had a record seq, but what could be read of it ends before: count what is between.
+ * Numbers that were left out before the segment were no records. */
+void segment_pass_damaged(const struct segment_header *header, uint64_t seq, struct position *at);
+
 #endif

@@ -102,15 +102,20 @@ static bool spool_put_header(struct spool *s, const struct segment_header *h,
 /*
  * The spare, which is ready, becomes the next segment: header on disk, then the rename, then the
  * folder. A crash between leaves a spare.
+ *
+ * In place of one without records it has the time of that one: the database may have read what the
+ * disk has lost, and that time is what it knows their segment by (spool_cursor_recognise()), also
+ * after further starts.
  */
 static bool spool_begin_segment(struct spool *s, struct error *err)
 {
-	struct segment_header h = {.spool = s->identity, .begun_us = clock_wall_us()};
+	struct segment_header h = {.spool = s->identity};
 	char path[SPOOL_PATH_BYTES];
 	int fd = -1, old_fd;
 	bool ok;
 
 	pthread_mutex_lock(&s->lock);
+	h.begun_us = s->empty_found ? s->empty_begun_us : clock_wall_us();
 	h.first_seq = s->next_seq;
 	h.follows = s->end;
 	pthread_mutex_unlock(&s->lock);

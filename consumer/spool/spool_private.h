@@ -38,9 +38,9 @@ struct spool {
 	/* Recovery: the last segment if it has no records, to be removed once the next one, which
 	 * says how far the numbers are, is there. */
 	uint64_t empty_first_seq;
-	int64_t empty_begun_us; /* also once it is removed */
+	int64_t empty_begun_us; /* the next one has it, too: spool_begin_segment() */
 	bool empty_found;
-	bool aside_found;         /* a segment without a header that can be read; */
+	bool aside_found;         /* a segment was set aside, by this start or an earlier one; */
 	uint64_t aside_first_seq; /* the last of them, by its name */
 	bool identity_found;      /* by this start, not made */
 	bool left_out;       /* numbers were skipped, and no segment was begun after them yet */

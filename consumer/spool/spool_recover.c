@@ -89,6 +89,26 @@ static bool recover_twins(struct spool *s, struct error *err)
 	return true;
 }
 
+static void recover_note_aside(struct spool *s, uint64_t first_seq)
+{
+	if (!s->aside_found || first_seq > s->aside_first_seq)
+		s->aside_first_seq = first_seq;
+	s->aside_found = true;
+}
+
+/* A segment that an earlier start has set aside: its name says what it was, if nothing else does. */
+static bool recover_is_aside(const char *name, uint64_t *first_seq_out)
+{
+	char segment[SEGMENT_NAME_BYTES + 4];
+	size_t size = strlen(name);
+
+	if (size < 4 || size - 4 >= sizeof(segment) || strcmp(name + size - 4, ".bad") != 0)
+		return false;
+	snprintf(segment, sizeof(segment), "%.*s", (int)(size - 4), name);
+	return segment_name_parse(segment, first_seq_out) ||
+	       archive_name_parse(segment, first_seq_out);
+}
+
 static bool recover_list(struct spool *s, struct error *err)
 {
 	DIR *dir = opendir(s->dir);
@@ -103,6 +123,8 @@ static bool recover_list(struct spool *s, struct error *err)
 
 		bool archived = archive_name_parse(entry->d_name, &first_seq);
 
+		if (recover_is_aside(entry->d_name, &first_seq))
+			recover_note_aside(s, first_seq);
 		if (!archived && !segment_name_parse(entry->d_name, &first_seq))
 			continue;
 		ok = spool_segments_reserve(s, err);
@@ -163,8 +185,7 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 		if (err->kind != ERROR_DAMAGED)
 			return false;
 		log_failure(LOG_LEVEL_ERROR, "spool_segment_set_aside", err);
-		s->aside_found = true;
-		s->aside_first_seq = segment->first_seq;
+		recover_note_aside(s, segment->first_seq);
 		snprintf(bad, sizeof(bad), "%s.bad", path);
 		return fs_rename(path, bad, err);
 	}

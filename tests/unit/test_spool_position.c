@@ -341,28 +341,88 @@ static void spool_does_not_take_another_log_for_what_the_disk_lost(void **state)
 	spool_close(&s);
 }
 
-/* All records of the last segment are lost: what is left of it says whose they were. */
-static void spool_knows_the_segment_whose_records_are_all_lost(void **state)
+/* Two segments of 30 records; where the database is: at the end of the second. */
+static struct position two_segments(void)
 {
 	static struct position_link links[60];
-	struct position at, found;
 	struct spool *s;
-	struct error err;
 
-	(void)state;
 	for (uint64_t from = 0; from < 60; from += 30) {
 		s = open_with(options());
 		append_all(s, from, from + 30);
 		assert_int_equal(links_after(s, from, links + from, 30), 30);
 		spool_close(&s);
 	}
-	at = links[59].log;
-	assert_true(links[29].log.segment_us != at.segment_us);
+	assert_true(links[29].log.segment_us != links[59].log.segment_us);
+	return links[59].log;
+}
+
+/* However often it is started, killed or stopped, until the database has more. */
+static void assert_known_at_each_start(const struct position *at)
+{
+	struct position found;
+	struct spool *s;
+	struct error err;
+
+	for (int start = 0; start < 5; start++) {
+		s = open_with(options());
+		if (!recognises(s, at, &found, &err))
+			fail_msg("start %d: %s", start, err.message);
+		assert_int_equal(found.seq, 30);
+		spool_close(&s);
+		if (start % 2 == 0)
+			remove_file("closed");
+	}
+}
+
+/* All records of the last segment are lost: what is left of it says whose they were. */
+static void spool_knows_the_segment_whose_records_are_all_lost(void **state)
+{
+	struct position at = two_segments();
+
+	(void)state;
 	lose_after(31, 0);
 	remove_file("closed");
+	assert_known_at_each_start(&at);
+}
+
+/* What cannot be read of it is set aside: that its name is there says whose they were. */
+static void spool_knows_the_segment_that_was_set_aside(void **state)
+{
+	struct position at = two_segments();
+
+	(void)state;
+	overwrite(31, 0, "?", 1);
+	remove_file("closed");
+	assert_known_at_each_start(&at);
+}
+
+/* Numbers that were left out before them are not damaged records. */
+static void spool_knows_its_records_though_they_are_damaged(void **state)
+{
+	static struct position_link links[60];
+	struct position found;
+	struct spool *s;
+	struct error err;
+	uint64_t skipped = UINT64_C(1) << 32;
+
+	(void)state;
+	assert_int_equal(append_until_killed(0, 30), 30);
 	s = open_with(options());
-	assert_true(recognises(s, &at, &found, &err));
-	assert_int_equal(found.seq, 30);
+	append_all(s, 30, 60);
+	assert_int_equal(links_after(s, 0, links, 60), 60);
+	assert_int_equal(links[30].log.seq, 31 + skipped);
+	spool_close(&s);
+	s = open_with(options());
+	append_all(s, 60, 61);
+	spool_close(&s);
+	lose_after(31 + skipped, 0);
+	s = open_with(options());
+	for (size_t i = 30; i < 60; i++) {
+		if (!recognises(s, &links[i].log, &found, &err))
+			fail_msg("record %zu: %s", i, err.message);
+		assert_int_equal(found.records, i + 1);
+	}
 	spool_close(&s);
 }
 
@@ -377,6 +437,8 @@ int main(void)
 		SPOOL_TEST(spool_damage_is_a_gap_that_is_said_once),
 		SPOOL_TEST(spool_does_not_take_another_log_for_what_the_disk_lost),
 		SPOOL_TEST(spool_knows_the_segment_whose_records_are_all_lost),
+		SPOOL_TEST(spool_knows_the_segment_that_was_set_aside),
+		SPOOL_TEST(spool_knows_its_records_though_they_are_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
