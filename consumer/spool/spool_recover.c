@@ -96,7 +96,7 @@ static void recover_note_aside(struct spool *s, uint64_t first_seq)
 	s->aside_found = true;
 }
 
-/* A segment that an earlier start has set aside: its name says what it was, if nothing else does. */
+/* A segment that an earlier start has set aside: its name says whose its records were. */
 static bool recover_is_aside(const char *name, uint64_t *first_seq_out)
 {
 	char segment[SEGMENT_NAME_BYTES + 4];
@@ -163,6 +163,42 @@ static bool recover_read_header(struct spool_segment *segment, int fd, const cha
 	return *bytes_out >= 0;
 }
 
+static bool recover_has_records(int fd, const char *path, bool *has_out, struct error *err)
+{
+	struct segment_reader reader;
+	struct arena arena;
+	struct record record;
+	enum segment_next next = SEGMENT_ERROR;
+
+	if (!arena_init(&arena, RECOVER_ARENA_BYTES, 0))
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"",
+			path);
+	if (segment_reader_init(&reader, fd, path, err))
+		next = segment_reader_next(&reader, UINT64_MAX, &arena, &record, err);
+	*has_out = next == SEGMENT_RECORD;
+	arena_fini(&arena);
+	return next != SEGMENT_ERROR;
+}
+
+/*
+ * A segment that was released, and used again for a later one: its new header is on disk, the
+ * renames are not. It has no records yet, and goes, as it would have. What has some was renamed by
+ * somebody.
+ */
+static bool recover_misnamed(int fd, const char *path, bool *removed_out, struct error *err)
+{
+	bool has = false;
+
+	*removed_out = false;
+	if (!recover_has_records(fd, path, &has, err))
+		return false;
+	if (has)
+		return error_set(err, ERROR_DAMAGED, REASON_spool_damaged,
+			"\"%s\" has records of another segment than its name says", path);
+	*removed_out = true;
+	return fs_unlink(path, err);
+}
+
 /* A header that cannot be read takes its segment out of the log, not the log out of use. */
 static bool recover_header(struct spool *s, struct spool_segment *segment, bool *usable_out,
 	struct error *err)
@@ -171,7 +207,7 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 	struct segment_header header;
 	int64_t bytes;
 	int fd;
-	bool ok;
+	bool ok, removed = false;
 
 	spool_file_path(s, segment, path);
 	fd = fs_open(path, FS_OWN, err);
@@ -179,8 +215,12 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 		return false;
 	ok = recover_read_header(segment, fd, path, &header, &bytes, &segment->first_received_us,
 		err);
+	if (ok && header.first_seq != segment->first_seq)
+		ok = recover_misnamed(fd, path, &removed, err);
 	(void)fs_close(&fd, path, NULL);
-	*usable_out = ok;
+	*usable_out = ok && !removed;
+	if (removed)
+		return true;
 	if (!ok) {
 		if (err->kind != ERROR_DAMAGED)
 			return false;

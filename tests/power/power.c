@@ -7,7 +7,7 @@
  * closed or not, given another identity, while disk.h writes down what it does to its files. Then
  * the power is cut at any of these calls, in any way that a disk may, and what was left is opened:
  *
- *	opens      a log always opens; if all was acknowledged, nothing of it is set aside as damaged
+ *	opens      a log always opens; if all was acknowledged, nothing is set aside as damaged
  *	kept       what was acknowledged and not released is there, in its order, as it was
  *	invented   and nothing that was never appended
  *	known      the database's position in it is recognised, and nothing after it is lost
@@ -62,8 +62,8 @@ struct power_truth {
 	size_t count, lived; /* lived: those of lives before this one */
 	struct power_step steps[POWER_RECORDS_MAX];
 	size_t steps_count;
-	size_t identified; /* moment since which the identity is known to somebody; SIZE_MAX: not yet */
-	size_t renewing; /* since then it may be another one; SIZE_MAX: not */
+	size_t identified; /* since then the identity is known to somebody; SIZE_MAX: not yet */
+	size_t renewing;   /* since then it may be another one; SIZE_MAX: not */
 	struct uuid identity;
 	uint64_t next_number;
 };

@@ -426,6 +426,38 @@ static void spool_knows_its_records_though_they_are_damaged(void **state)
 	spool_close(&s);
 }
 
+/* A power cut while a released segment becomes the next one: it has its header, not its name. */
+static void spool_passes_a_segment_that_was_to_be_another(void **state)
+{
+	struct position at = two_segments(), found;
+	struct segment_header h = {.first_seq = 61, .follows = at, .begun_us = 1};
+	uint8_t bytes[SEGMENT_HEADER_BYTES];
+	struct spool_cursor *c;
+	struct spool *s = open_with(options());
+	struct error err;
+	uint64_t lost;
+	char path[512];
+
+	(void)state;
+	h.spool = spool_identity(s);
+	spool_close(&s);
+	segment_header_put(&h, bytes);
+	overwrite(1, 0, bytes, sizeof(bytes));
+	remove_file("closed");
+	at.seq -= 10; /* in the second */
+	at.counted = at.digested = false;
+	s = open_with(options());
+	assert_true(spool_cursor_open(&c, s, &err));
+	assert_true(spool_cursor_recognise(c, &at, &found, &err));
+	assert_true(spool_cursor_seek(c, at.seq, &lost, &err));
+	assert_int_equal(lost, 0);
+	assert_int_equal(read_from(s, at.seq, at.seq, NULL), 10);
+	spool_cursor_close(&c);
+	spool_close(&s);
+	path_of(1, path);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +470,7 @@ int main(void)
 		SPOOL_TEST(spool_does_not_take_another_log_for_what_the_disk_lost),
 		SPOOL_TEST(spool_knows_the_segment_whose_records_are_all_lost),
 		SPOOL_TEST(spool_knows_the_segment_that_was_set_aside),
+		SPOOL_TEST(spool_passes_a_segment_that_was_to_be_another),
 		SPOOL_TEST(spool_knows_its_records_though_they_are_damaged),
 	};
 
