@@ -35,7 +35,7 @@ MUST_CHECK bool pseudonyms_begin(struct pseudonyms *p, struct slice salt, struct
 MUST_CHECK bool pseudonyms_add(struct pseudonyms *p, struct slice token_hash,
 	struct slice pseudonym, struct error *err);
 
-/* What is in the list for a token. */
+/* The hash under which a token is listed. */
 void pseudonyms_hash(struct slice salt, struct slice token, uint8_t out[static SHA256_BYTES]);
 
 /* Tokens are stored as hashes from now on. The key is borrowed; before the first text. */
@@ -43,14 +43,15 @@ void pseudonyms_set_key(struct pseudonyms *p, struct slice key);
 
 bool pseudonyms_has_key(const struct pseudonyms *p);
 
-/* Nothing stands for anything: no key, and no token is forgotten. */
+/* No key is set, and no token is forgotten. */
 bool pseudonyms_is_empty(const struct pseudonyms *p);
 
-/* The hash of a token, borrowed until the next call; the token itself if it is one, or empty. Only
- * with a key. */
+/* The hash of a token, borrowed until the next call; what is a hash already, or empty, is returned
+ * unchanged. Only with a key. */
 struct slice pseudonyms_hashed(struct pseudonyms *p, struct slice token);
 
-/* That of a text, borrowed until the list is read again; absent unless it is a forgotten token. */
+/* The pseudonym of a forgotten token, borrowed until the list is read again; absent for any other
+ * text. */
 struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
 
 /*

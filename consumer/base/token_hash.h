@@ -9,8 +9,8 @@
 /*
  * What is stored instead of a token (idTag, idToken) with the setting privacy.token_key: "#" and 19
  * digits of base 36, of HMAC-SHA256 of the token, in which letters of ASCII are lower case: 98 bits
- * in as many characters as an idTag may have. What looks like that is taken for one and stays as it
- * is, so that doing it again changes nothing. It is stored, and can never change:
+ * in as many characters as an idTag may have. A text of that form is treated as a hash and left
+ * alone, so that doing it again changes nothing. It is stored, and can never change:
  * tests/unit/test_token_hash.c pins it. Pure; any thread.
  */
 enum { TOKEN_HASH_BYTES = 20 };

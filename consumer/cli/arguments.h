@@ -25,7 +25,7 @@ struct argument {
 
 /*
  * Takes the options and their values out of argv; *argc counts the words that stay, words_max
- * at most, and NULL follows them. False once it was said what is wrong: EXIT_CODE_USAGE.
+ * at most, and NULL follows them. False after reporting the error: EXIT_CODE_USAGE.
  */
 MUST_CHECK bool arguments_take(const char *command, const struct argument *arguments, size_t count,
 	int words_max, int *argc, char **argv);

@@ -23,7 +23,7 @@ struct cmd_replay {
 	char names[512]; /* of the sources */
 };
 
-/* cmd_replay_options.c: the arguments. False once it was said what is wrong with them. */
+/* cmd_replay_options.c: the arguments. False after reporting what is wrong with them. */
 MUST_CHECK bool cmd_replay_read(struct cmd_replay *o, int argc, char **argv,
 	enum exit_code *code_out);
 

@@ -92,7 +92,7 @@ static const char *replay_contradiction(const struct cmd_replay *o)
 	if (o->sources_count == 0)
 		return "say what to replay";
 	if (o->publish.broker == NULL && o->publish.after > 0)
-		return "--after goes with --publish; else a replay knows";
+		return "--after needs --publish; any other replay finds its position by itself";
 	if (o->publish.broker != NULL && (o->dry_run || o->request.jobs > 1))
 		return "--publish goes with neither --jobs nor --dry-run";
 	if (o->lines != NULL && o->csv != NULL)

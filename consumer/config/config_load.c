@@ -106,7 +106,7 @@ static bool config_check_token_key(const struct config *c, struct error *err)
 	if (size == 0 || size >= TOKEN_KEY_BYTES_MIN)
 		return true;
 	error_set(err, ERROR_FATAL, REASON_bad_setting,
-		"privacy.token_key has %zu characters; %d are the least", size,
+		"privacy.token_key has %zu characters; it must have at least %d", size,
 		TOKEN_KEY_BYTES_MIN);
 	return error_hint(err, "openssl rand -base64 32 makes one");
 }

@@ -122,8 +122,8 @@ void writer_store(struct writer *w, struct batch *batch);
 void writer_set_timeout(struct writer *w, int64_t timeout_us);
 
 /* How long the server lets a statement wait for a lock, and run, and when it looks for a deadlock;
- * 0 = without end. A shorter wait cannot have been one. A statement that waits for a lock always
- * fails of that, never of its own time. */
+ * 0 = without end. A wait that ended sooner was not cut off by it. A statement that waits for a
+ * lock fails by lock_timeout, never by statement_timeout. */
 struct writer_patience {
 	int64_t lock_us, statement_us, deadlock_us;
 };

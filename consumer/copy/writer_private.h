@@ -117,7 +117,7 @@ struct writer_work {
 	struct row **halves;        /* of the batch: by what was read, those that were not there */
 	size_t halves_new;
 	bool halves_asked; /* they are not copied: the database says which were there */
-	bool pairs_differ; /* by what was stored they are others */
+	bool pairs_differ; /* stored halves changed the pairs */
 
 	struct transaction **known; /* per transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */

@@ -94,7 +94,7 @@ static void checks_room(struct checks *k, const struct config *c)
 		"spool.bytes_max is more than the file system of \"%s\" has: %.0f MiB",
 		c->spool_dir, holds / (1 << 20));
 	error_hint(&err,
-		"a log that fills the disk waits for room, too, but so does all else there");
+		"set it below that: a log that fills the disk stops everything else on it");
 	checks_note(k, false, &err);
 }
 

@@ -115,7 +115,7 @@ struct daemon {
 	ev_timer stop_timer;   /* do not wait any longer */
 	ev_timer tick;
 	enum daemon_phase phase; /* changed by daemon_enter() alone */
-	bool broker_behind;      /* it is to be connected to by other settings */
+	bool broker_behind;      /* new settings wait for the next connection */
 	bool broker_renews;      /* the connection is ended for that */
 	enum broker_logged broker_logged;
 	struct log_repeat subscribing;

@@ -16,7 +16,7 @@ static bool reload_dropper(struct daemon *d, struct error *err)
 	return dropper_reload(d->dropper, &d->settings->pg, retention_us, err);
 }
 
-/* False with err: memory is short, and not all of us are of one mind. */
+/* False with err: out of memory. Some parts have the new settings then, others do not. */
 static bool reload_parts(struct daemon *d, const struct settings_changes *changes,
 	struct error *err)
 {

@@ -27,7 +27,7 @@ static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 10
 
 /* What a look at the database came to. */
 enum dropper_found {
-	DROPPER_OTHERS, /* are at it */
+	DROPPER_OTHERS, /* are dropping */
 	DROPPER_NOTHING,
 	DROPPER_PARTITION, /* to be retired */
 	DROPPER_RETIRED,   /* to be dropped */

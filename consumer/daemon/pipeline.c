@@ -19,7 +19,7 @@
  *	MOVED      a claim was refused: as TRANSIENT, after the progress row was read again.
  *	UNCERTAIN  a COMMIT without an answer: connect again, the progress row says how it ended.
  *	OUTDATED   the schema: bring it up to date, if the settings allow it, else stop.
- *	FATAL      stop, as for every other kind that ends reading the log.
+ *	FATAL      stop; so does any kind not listed.
  *
  * Every way back leads through the progress that the database has: the batch is made again from
  * the log from there on, never from memory.

@@ -93,7 +93,7 @@ static bool settings_fit(struct settings *s, const struct settings *running, str
 		return false;
 	if (config_check(&s->own, err))
 		return true;
-	error_prefix(err, "together with what needs a restart and is as before");
+	error_prefix(err, "conflicts with a setting that only a restart changes");
 	return error_hint(err, "start the program again: a restart takes all settings");
 }
 

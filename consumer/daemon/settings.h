@@ -6,14 +6,14 @@
 #include "pg/conninfo.h"
 
 /*
- * The settings as they were read once. They are never changed: SIGHUP reads others, and whoever
- * works with these goes over to those at a time that suits him, and holds these until then, for the
- * options of stages borrow their texts. All on the loop's thread.
+ * The settings as they were read once. They are never changed: SIGHUP reads a new set, and each
+ * owner switches to it when it can. Until then it keeps the old one alive, since options of stages
+ * borrow its texts. All on the loop's thread.
  *
- * Who goes over when (each says in its header what it takes over, and how):
+ * Who switches when (each says in its header what it takes over, and how):
  *
  *	logging              at once
- *	intake.h, heard.h    at once, under their locks; so does the log (spool.h)
+ *	intake.h, heard.h    at once, by an atomic or under a lock; so does the log (spool.h)
  *	pipeline.h           when no batch is being stored
  *	dropper.h            at once, with another connection
  *	mqtt.h, filters.h    when there is no connection to the broker; one is ended only for

@@ -27,16 +27,16 @@ bool forget_check(struct slice token, struct error *err)
 	for (size_t i = 0; plain && i < token.size; i++)
 		plain = token.data[i] >= ' ' && token.data[i] != 0x7f;
 	if (!plain)
-		return error_set(err, ERROR_POISON, REASON_usage,
-			"the token is no text without control characters");
+		return error_set(err, ERROR_FATAL, REASON_usage,
+			"the token is not UTF-8, or has control characters");
 	if (token.size > TOKEN_BYTES_MAX)
-		return error_set(err, ERROR_POISON, REASON_usage,
-			"the token has more than %d bytes", TOKEN_BYTES_MAX);
+		return error_set(err, ERROR_FATAL, REASON_usage, "the token has more than %d bytes",
+			TOKEN_BYTES_MAX);
 	if (token.size >= TOKEN_BYTES_MIN)
 		return true;
-	return error_set(err, ERROR_POISON, REASON_usage,
-		"the token has fewer than %d bytes: as short a text is in messages as other "
-		"things, too",
+	return error_set(err, ERROR_FATAL, REASON_usage,
+		"the token has fewer than %d bytes: a text that short has other meanings in "
+		"messages",
 		TOKEN_BYTES_MIN);
 }
 
@@ -235,10 +235,9 @@ static bool forget_everywhere(PGconn *conn, const struct forget_words *words,
 		return true;
 	}
 	error_set(err, ERROR_TRANSIENT, REASON_conflict,
-		"the token is still in %llu rows after %d rounds: somebody stores it again and "
-		"again",
+		"the token is still in %llu rows after %d rounds: something keeps storing it",
 		(unsigned long long)left.rows, FORGET_ROUNDS_MAX);
-	return error_hint(err, "is an older version of the program running beside this one?");
+	return error_hint(err, "stop any older version of the program that runs beside this one");
 }
 
 bool forget_token(PGconn *conn, struct slice token, bool only_count, struct forget_result *out,

@@ -19,8 +19,8 @@ static bool pseudonyms_is_document(struct slice text)
 	return text.size > 0 && (text.data[0] == '{' || text.data[0] == '[');
 }
 
-/* A token, which is stored as its hash; identity is that of the hash, of which nobody can tell the
- * token. Or a document within a text, as DataTransfer has them. */
+/* A token is stored as its hash, and its identity is computed from the hash, so that it does not
+ * reveal the token. Or a document within a text, as DataTransfer has them. */
 static bool pseudonyms_hash_text(const struct rows_builder *b, struct value *v, struct arena *arena,
 	bool is_token)
 {

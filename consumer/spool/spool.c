@@ -216,7 +216,7 @@ fail:
 }
 
 /*
- * The next segment, if there is one to be had. The keeper makes it ready; while he is at it, it is
+ * The next segment, if there is one to be had. The keeper makes it ready; while it does, it is
  * waited for here.
  */
 static enum spool_append spool_next_segment(struct spool *s, struct error *err)

@@ -439,7 +439,7 @@ def test_log_is_looked_through(running, migrated, publish, forget):
     (["--quiet", "abcd"], "--quiet"),
     (["abc"], "fewer than 4 bytes"),
     (["a" * 256], "more than 255 bytes"),
-    (["abc\ndef"], "no text without control characters"),
+    (["abc\ndef"], "has control characters"),
 ])
 def test_wrong_words_are_answered(migrated, arguments, says):
     done = run_cli(migrated.settings(), "forget", *arguments)

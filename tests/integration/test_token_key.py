@@ -86,7 +86,7 @@ def test_commands_hash_by_themselves(running, migrated, publish):
 
 def test_wrong_keys_are_named(migrated, tmp_path):
     short = run_cli({**migrated.settings(), "privacy.token_key": "short"}, "token-hash", TOKEN)
-    assert short.returncode == 3 and "16 are the least" in short.stderr
+    assert short.returncode == 3 and "at least 16" in short.stderr
     none = run_cli(migrated.settings(), "token-hash", TOKEN)
     assert none.returncode == 3 and "privacy.token_key is not set" in none.stderr
     (tmp_path / "key").write_text(KEY + "\n")

@@ -1,5 +1,5 @@
 -- Where tokens can be, a row for each column of each table that has rows: those of partitions, attached
--- or not. kind: how the column has them (forget.c). test_forget.py compares the list with the catalog.
+-- or not. kind: how the column has them (forget_words.c). test_forget.py compares the list with the catalog.
 WITH places (table_name, column_name, kind) AS (VALUES
     ('authorizations', 'id_token', 'name'),
     ('authorizations', 'group_id_token', 'name'),

@@ -1,0 +1,1 @@
+COMMENT ON COLUMN dead_letters.topic_raw IS 'The topic as received, where it is no text that PostgreSQL takes: then topic is a readable form of it';
