@@ -289,6 +289,26 @@ bool fs_truncate(int fd, int64_t size, const char *path, struct error *err)
 	return true;
 }
 
+bool fs_real_path(const char *path, char out[static PATH_MAX], struct error *err)
+{
+	return realpath(path, out) != NULL || fs_error(err, "open", path);
+}
+
+/* The owner first: a change of it clears the bits for programs. */
+bool fs_copy_rights(int from, int to, const char *path, struct error *err)
+{
+	struct stat wanted, has;
+
+	if (fstat(from, &wanted) != 0 || fstat(to, &has) != 0)
+		return fs_error(err, "look at", path);
+	if ((wanted.st_uid != has.st_uid || wanted.st_gid != has.st_gid) &&
+		fchown(to, wanted.st_uid, wanted.st_gid) != 0) {
+		fs_error(err, "set the owner of", path);
+		return error_hint(err, "run this as the owner of the old file, or as root");
+	}
+	return fchmod(to, wanted.st_mode & 07777) == 0 || fs_error(err, "set the mode of", path);
+}
+
 int64_t fs_size(int fd, const char *path, struct error *err)
 {
 	struct stat st;

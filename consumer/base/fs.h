@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,13 @@ MUST_CHECK bool fs_rename_new(const char *from, const char *to, bool *taken_out,
 
 MUST_CHECK bool fs_unlink(const char *path, struct error *err);
 MUST_CHECK bool fs_truncate(int fd, int64_t size, const char *path, struct error *err);
+
+/* The path of the file itself, without symbolic links: what is renamed to it replaces the file, and
+ * no link. */
+MUST_CHECK bool fs_real_path(const char *path, char out[static PATH_MAX], struct error *err);
+
+/* Give the open file `to` the owner, the group and the mode of another one. path: that of `to`. */
+MUST_CHECK bool fs_copy_rights(int from, int to, const char *path, struct error *err);
 
 /* Size of an open file, or -1 with err. */
 MUST_CHECK int64_t fs_size(int fd, const char *path, struct error *err);

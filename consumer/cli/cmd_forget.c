@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 #include "cli/forget_files.h"
 #include "privacy/forget.h"
+#include "privacy/forget_ocpp.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -15,6 +16,7 @@ struct forget_call {
 	bool dry_run;
 	bool json;
 	bool log;
+	bool force;
 	char **files;
 	int files_count;
 };
@@ -42,8 +44,8 @@ static void forget_print_json(const struct forget_call *call, const struct forge
 		const struct forget_table *t = &r->tables.items[i];
 
 		printf("%s\"%s\":{\"rows\":%" PRIu64 ",\"mentions\":%" PRIu64
-		       ",\"foreign\":%" PRIu64 "}",
-			separator, t->name, t->rows, t->mentions, t->foreign);
+		       ",\"foreign\":%" PRIu64 ",\"moved\":%" PRIu64 "}",
+			separator, t->name, t->rows, t->mentions, t->foreign, t->moved);
 		separator = ",";
 	}
 	printf("}}\n");
@@ -62,6 +64,12 @@ static void forget_print(const struct forget_call *call, const struct forget_res
 			printf("%s: %" PRIu64
 			       " of its partitions are foreign tables: forget it there, too\n",
 				t->name, t->foreign);
+		if (t->moved > 0)
+			printf("%s: %" PRIu64
+			       " tables that were its partitions are in other schemas, as %s is: "
+			       "they are left as they are; move each back (ALTER TABLE ... SET "
+			       "SCHEMA) and do it again, or drop it\n",
+				t->name, t->moved, t->moved_name);
 	}
 	if (call->dry_run)
 		printf("%" PRIu64 " rows have it; nothing was changed\n", r->tables.rows);
@@ -116,7 +124,9 @@ static enum exit_code forget_files(const struct config *config, const struct for
 		if (!forget_part(&files, call->files[i], &err))
 			code = cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
 	}
-	if (call->log && !forget_look_at_log(&files, config->spool_dir, config->spool_retain, &err))
+	if (call->log &&
+		(!forget_look_at_log(&files, config->spool_dir, config->spool_retain, &err) ||
+			!forget_look_at_requeued(&files, config->spool_dir, &err)))
 		code = cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
 	return code;
 }
@@ -146,6 +156,10 @@ static enum exit_code forget_run(const struct config *config, const struct forge
 
 	if (!forget_check(call->token, &err))
 		return cli_usage("forget", "%s", err.message);
+	if (!call->force && forget_is_ocpp(call->token))
+		return cli_usage("forget",
+			"that is a word of OCPP, which is stored of other things, too; with "
+			"--force all of them are replaced");
 	if (!pseudonyms_new(&list, &err))
 		return cli_fail(EXIT_CODE_INTERNAL, &err);
 	conn = pg_connect(&pg, &err);
@@ -164,9 +178,10 @@ enum exit_code cmd_forget(const struct config *config, int argc, char **argv)
 		{.name = "--dry-run", .given = &call.dry_run},
 		{.name = "--json", .given = &call.json},
 		{.name = "--log", .given = &call.log},
+		{.name = "--force", .given = &call.force},
 	};
 
-	if (!arguments_take("forget", arguments, 3, INT_MAX, &argc, argv))
+	if (!arguments_take("forget", arguments, 4, INT_MAX, &argc, argv))
 		return EXIT_CODE_USAGE;
 	if (argc == 0)
 		return cli_usage("forget", "say which token, or - to read it");

@@ -7,7 +7,9 @@
 #include "retention/rewrite.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* ---- partition files ---- */
 
@@ -53,6 +55,7 @@ struct log_look {
 	const struct forget_files *files;
 	const char *dir;
 	int64_t kept_us;
+	bool requeued;    /* it is that of `dead-letters requeue` */
 	uint64_t records; /* of the file, with the token */
 };
 
@@ -70,36 +73,64 @@ static bool log_on_record(void *context, const struct record *record,
 	return true;
 }
 
+static void log_print_json(const struct log_look *look, const char *path, struct slice until)
+{
+	files_begin_json(path);
+	printf(",\"records\":%" PRIu64 ",\"rewritten\":false,\"kept_until\":", look->records);
+	printf(look->requeued ? "null}\n" : "\"%.*s\"}\n", SLICE_ARG(until));
+}
+
+static void log_print(const struct log_look *look, const char *path, struct slice until)
+{
+	(void)escape_print(stdout, slice_from_cstr(path));
+	printf(": %" PRIu64 " records have it; left as it is, ", look->records);
+	if (look->requeued)
+		printf("kept until you delete the folder, which is of `dead-letters requeue`: run "
+		       "that to its end first\n");
+	else
+		printf("removed after %.*s by the worker\n", SLICE_ARG(until));
+}
+
 static void log_after_file(void *context, const struct folder_file *file,
 	const struct folder_reader *from)
 {
 	struct log_look *look = context;
-	char until[ISO8601_BYTES], path[PATH_MAX];
-	size_t size = iso8601_format(from->last_received_us + look->kept_us, until);
+	char text[ISO8601_BYTES], path[PATH_MAX];
+	struct slice until =
+		slice_of(text, iso8601_format(from->last_received_us + look->kept_us, text));
 
 	if (look->records == 0)
 		return;
 	snprintf(path, sizeof(path), "%s/%s", look->dir, file->name);
-	if (look->files->json) {
-		files_begin_json(path);
-		printf(",\"records\":%" PRIu64 ",\"rewritten\":false,\"kept_until\":\"%.*s\"}\n",
-			look->records, (int)size, until);
-	} else {
-		(void)escape_print(stdout, slice_from_cstr(path));
-		printf(": %" PRIu64 " records have it; left as it is, removed after %.*s by the "
-		       "worker\n",
-			look->records, (int)size, until);
-	}
+	if (look->files->json)
+		log_print_json(look, path, until);
+	else
+		log_print(look, path, until);
 	look->records = 0;
+}
+
+static bool log_look_through(struct log_look *look, struct error *err)
+{
+	struct spool_walk walk = {.record = log_on_record,
+		.after = log_after_file,
+		.context = look};
+
+	return spool_walk(look->dir, &walk, err);
 }
 
 bool forget_look_at_log(const struct forget_files *f, const char *dir, int64_t kept_us,
 	struct error *err)
 {
 	struct log_look look = {.files = f, .dir = dir, .kept_us = kept_us};
-	struct spool_walk walk = {.record = log_on_record,
-		.after = log_after_file,
-		.context = &look};
 
-	return spool_walk(dir, &walk, err);
+	return log_look_through(&look, err);
+}
+
+bool forget_look_at_requeued(const struct forget_files *f, const char *spool_dir, struct error *err)
+{
+	char dir[PATH_MAX];
+	struct log_look look = {.files = f, .dir = dir, .requeued = true};
+
+	snprintf(dir, sizeof(dir), "%s.requeue", spool_dir);
+	return access(dir, F_OK) != 0 || log_look_through(&look, err);
 }

@@ -24,4 +24,8 @@ MUST_CHECK bool forget_part(const struct forget_files *f, const char *path, stru
 MUST_CHECK bool forget_look_at_log(const struct forget_files *f, const char *dir, int64_t kept_us,
 	struct error *err);
 
+/* The log beside it, in which `dead-letters requeue` keeps what it feeds, if there is one. */
+MUST_CHECK bool forget_look_at_requeued(const struct forget_files *f, const char *spool_dir,
+	struct error *err);
+
 #endif

@@ -42,6 +42,12 @@ static bool leaf_is_foreign(const struct forget_leaf *leaf)
 	return *leaf_text(leaf, PLACE_RELKIND) == 'f';
 }
 
+/* A table in another schema, which was a partition. */
+static bool leaf_is_moved(const struct forget_leaf *leaf)
+{
+	return *leaf_text(leaf, PLACE_RELKIND) == 'm';
+}
+
 static PGresult *forget_places(PGconn *conn, struct error *err)
 {
 	CHECK(privacy_sql_count == 1);
@@ -300,7 +306,7 @@ bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
 	while (ok && leaf_next(&leaf, places)) {
 		uint64_t rows = 0;
 
-		if (leaf_is_foreign(&leaf))
+		if (leaf_is_foreign(&leaf) || leaf_is_moved(&leaf))
 			continue;
 		ok = walk_leaf(&walk, &leaf, &rows, err);
 		forget_tables_at(tables, leaf_text(&leaf, PLACE_PARENT))->rows += rows;
@@ -311,6 +317,12 @@ bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
 }
 
 /* ---- counting ---- */
+
+static void table_add_moved(struct forget_table *t, const char *name)
+{
+	if (t->moved++ == 0)
+		snprintf(t->moved_name, sizeof(t->moved_name), "%s", name);
+}
 
 static bool count_leaf(PGconn *conn, const struct forget_words *words,
 	const struct forget_leaf *leaf, struct forget_table *t, struct error *err)
@@ -352,6 +364,8 @@ bool forget_tables_count(PGconn *conn, const struct forget_words *words, struct 
 
 		if (leaf_is_foreign(&leaf))
 			t->foreign++;
+		else if (leaf_is_moved(&leaf))
+			table_add_moved(t, leaf_text(&leaf, PLACE_TABLE));
 		else
 			ok = count_leaf(conn, words, &leaf, t, err);
 	}

@@ -19,6 +19,8 @@ struct forget_table {
 	uint64_t rows;     /* that have it as a value */
 	uint64_t mentions; /* others, in which it is part of a longer text */
 	uint64_t foreign;  /* partitions that are foreign tables, which are left as they are */
+	uint64_t moved;    /* tables in other schemas that were partitions: likewise */
+	char moved_name[2 * FORGET_NAME_BYTES + 8]; /* of one of them, with its schema */
 };
 
 struct forget_tables {

@@ -17,6 +17,10 @@ const char forget_words_sql[] =
 	"(SELECT $1::text AS token, $2::text AS pseudonym, $3::text AS plain, $4::text AS quoted, "
 	"$5::text AS instead, $6::text AS bytes_plain, $7::text AS bytes_quoted) f";
 
+/* Of a sampled value: digits are its reading. */
+#define WORD_OF_READINGS                                                                           \
+	"(CASE WHEN f.token ~ '^[0-9.]+$' THEN '(?<!\"value\": )' ELSE '' END || f.quoted)"
+
 /* COLLATE "C": only letters of ASCII are the same in either case. */
 static const struct forget_kind kinds[] = {
 	{"name", "lower(x.@ COLLATE \"C\") = lower(f.token COLLATE \"C\")", "f.pseudonym", NULL},
@@ -25,6 +29,10 @@ static const struct forget_kind kinds[] = {
 		"x.@ COLLATE \"C\" ~* f.plain"},
 	{"json", "x.@::text COLLATE \"C\" ~* f.quoted",
 		"regexp_replace(x.@::text COLLATE \"C\", f.quoted, f.instead, 'gi')::jsonb",
+		"x.@::text COLLATE \"C\" ~* f.plain"},
+	{"readings", "x.@::text COLLATE \"C\" ~* " WORD_OF_READINGS,
+		"regexp_replace(x.@::text COLLATE \"C\", " WORD_OF_READINGS
+		", f.instead, 'gi')::jsonb",
 		"x.@::text COLLATE \"C\" ~* f.plain"},
 	{"bytes", "encode(x.@, 'escape') COLLATE \"C\" ~* f.bytes_quoted",
 		"decode(regexp_replace(encode(x.@, 'escape') COLLATE \"C\", f.bytes_quoted, "
@@ -79,36 +87,105 @@ static void word_put_byte(struct word *w, uint8_t c)
 		word_put_literal(w, c);
 }
 
-/* As JSON writes it within quotes; a token has no control characters. */
-static void word_put_json(struct word *w, struct slice token)
+/* The character that begins at *from, which moves on to the next. */
+static uint32_t word_next(struct slice token, size_t *from)
 {
-	for (size_t i = 0; i < token.size; i++) {
-		if (token.data[i] == '"' || token.data[i] == '\\')
-			word_put_literal(w, '\\');
-		word_put_literal(w, token.data[i]);
+	uint8_t first = token.data[(*from)++];
+	uint32_t c = first < 0x80   ? first
+		     : first < 0xe0 ? first & 0x1f
+		     : first < 0xf0 ? first & 0xf
+				    : first & 7;
+
+	for (; *from < token.size && (token.data[*from] & 0xc0) == 0x80; (*from)++)
+		c = c << 6 | (token.data[*from] & 0x3f);
+	return c;
+}
+
+/* As \uXXXX. JSON within JSON has more backslashes, and so has encode(bytes, 'escape'). */
+static void word_put_escaped(struct word *w, uint32_t c)
+{
+	enum { BEYOND = 0x10000, HIGH = 0xd800, LOW = 0xdc00, HALF_BITS = 10, HALF = 0x3ff };
+	char text[32];
+	bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+
+	if (c >= BEYOND)
+		snprintf(text, sizeof(text), "\\\\+u%04x\\\\+u%04x",
+			(unsigned int)(HIGH + ((c - BEYOND) >> HALF_BITS)),
+			(unsigned int)(LOW + (c & HALF)));
+	else if (letter)
+		snprintf(text, sizeof(text), "\\\\+u00(?:%02x|%02x)", (unsigned int)(c & ~0x20U),
+			(unsigned int)(c | 0x20U));
+	else
+		snprintf(text, sizeof(text), "\\\\+u%04x", (unsigned int)c);
+	word_put(w, text);
+}
+
+enum word_form {
+	FORM_TEXT,  /* of a column of text or JSON */
+	FORM_BYTES, /* as encode(bytes, 'escape') writes them */
+};
+
+static void word_put_as(struct word *w, uint8_t c, enum word_form form)
+{
+	if (form == FORM_TEXT)
+		word_put_literal(w, c);
+	else
+		word_put_byte(w, c);
+}
+
+/* As JSON may write it within quotes; a token has no control characters. */
+static void word_put_json(struct word *w, struct slice token, enum word_form form)
+{
+	for (size_t at = 0, next = 0; at < token.size; at = next) {
+		uint32_t c = word_next(token, &next);
+
+		word_put(w, "(?:");
+		if (c == '"' || c == '\\')
+			word_put_as(w, '\\', form);
+		if (c == '/')
+			word_put(w, "\\\\*");
+		for (; at < next; at++)
+			word_put_as(w, token.data[at], form);
+		word_put(w, "|");
+		word_put_escaped(w, c);
+		word_put(w, ")");
 	}
 }
 
-/* json: as JSON has it within quotes. */
-static void word_put_bytes(struct word *w, struct slice token, bool json)
+static void word_put_plain(struct word *w, struct slice token)
 {
-	for (size_t i = 0; i < token.size; i++) {
-		if (json && (token.data[i] == '"' || token.data[i] == '\\'))
-			word_put_byte(w, '\\');
+	for (size_t i = 0; i < token.size; i++)
 		word_put_byte(w, token.data[i]);
-	}
 }
 
-/* The head of a text of msgpack of that size. */
+/* What stands before a text is not the name of a member that has no token as its value, as workers
+ * leave it, too (rows/rows_pseudonyms.c): transaction ids, and readings, which are digits. */
+static void word_put_not_after(struct word *w, struct slice token)
+{
+	bool number = true;
+
+	for (size_t i = 0; number && i < token.size; i++)
+		number = token.data[i] == '.' || (token.data[i] >= '0' && token.data[i] <= '9');
+	word_put(w, "(?<!\"transactionId\\\\*\"\\s*:\\s*\\\\*");
+	if (number)
+		word_put(w, "|\"sampledValue\\\\*\"\\s*:\\s*[[{][^]]*\"value\\\\*\"\\s*:\\s*\\\\*");
+	word_put(w, ")");
+}
+
+/* The head of a text of msgpack of that size: there is more than one way to write it. */
 static void word_put_head(struct word *w, size_t size)
 {
-	enum { FIXSTR = 0xa0, FIXSTR_MAX = 31, STR8 = 0xd9 };
+	enum { FIXSTR = 0xa0, FIXSTR_MAX = 31, STR8 = 0xd9, STR16 = 0xda };
 
 	if (size <= FIXSTR_MAX) {
 		word_put_byte(w, (uint8_t)(FIXSTR + size));
-		return;
+		word_put(w, "|");
 	}
 	word_put_byte(w, STR8);
+	word_put_byte(w, (uint8_t)size);
+	word_put(w, "|");
+	word_put_byte(w, STR16);
+	word_put_byte(w, 0);
 	word_put_byte(w, (uint8_t)size);
 }
 
@@ -128,18 +205,22 @@ void forget_words_make(struct forget_words *w, struct slice token, const char *p
 	snprintf(w->text[WORD_PSEUDONYM], FORGET_WORD_BYTES, "%s", pseudonym);
 	snprintf(w->text[WORD_INSTEAD], FORGET_WORD_BYTES, "\\1\\2%s", pseudonym);
 	at = word_begin(w, WORD_PLAIN);
-	word_put_json(&at, token);
+	word_put_json(&at, token, FORM_TEXT);
 	at = word_begin(w, WORD_QUOTED);
+	word_put_not_after(&at, token);
 	word_put(&at, "(^|\")");
-	word_put_json(&at, token);
+	word_put_json(&at, token, FORM_TEXT);
 	word_put(&at, "(?:$|(?=\\\\*\"))");
 	at = word_begin(w, WORD_BYTES_PLAIN);
-	word_put_bytes(&at, token, false);
+	word_put_json(&at, token, FORM_BYTES);
+	word_put(&at, "|");
+	word_put_plain(&at, token);
 	at = word_begin(w, WORD_BYTES_QUOTED);
+	word_put_not_after(&at, token);
 	word_put(&at, "(\")");
-	word_put_bytes(&at, token, true);
+	word_put_json(&at, token, FORM_BYTES);
 	word_put(&at, "(?=\\\\*\")|(");
 	word_put_head(&at, token.size);
 	word_put(&at, ")");
-	word_put_bytes(&at, token, false);
+	word_put_plain(&at, token);
 }

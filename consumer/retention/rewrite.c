@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct rewrite {
-	const char *path;
+	char path[PATH_MAX]; /* of the file itself, also if a symbolic link was named */
 	char temporary[PATH_MAX];
 	struct part_reader *reader;
 	struct part_writer *writer; /* NULL: only counting */
@@ -84,7 +84,8 @@ static bool rewrite_from(struct rewrite *r, int fd, int to, struct part_trailer 
 static bool rewrite_once(struct rewrite *r, int to, struct part_trailer *out, struct error *err)
 {
 	int fd = fs_open(r->path, FS_READ, err);
-	bool ok = fd >= 0 && rewrite_from(r, fd, to, out, err);
+	bool ok = fd >= 0 && (to < 0 || fs_copy_rights(fd, to, r->temporary, err)) &&
+		  rewrite_from(r, fd, to, out, err);
 
 	(void)fs_close(&fd, r->path, NULL);
 	return ok;
@@ -145,10 +146,13 @@ static bool rewrite_replace(struct rewrite *r, struct error *err)
 bool part_rewrite(const char *path, struct pseudonyms *list, bool only_count, uint64_t *count_out,
 	struct error *err)
 {
-	struct rewrite r = {.path = path, .stream = {.list = list}};
+	struct rewrite r = {.stream = {.list = list}};
 	struct part_trailer ignored;
 
-	if (snprintf(r.temporary, sizeof(r.temporary), "%s.tmp", path) >= (int)sizeof(r.temporary))
+	if (!fs_real_path(path, r.path, err))
+		return false;
+	if (snprintf(r.temporary, sizeof(r.temporary), "%s.tmp", r.path) >=
+		(int)sizeof(r.temporary))
 		return error_set(err, ERROR_FATAL, REASON_file, "\"%s\" is too long a path", path);
 	if (!rewrite_once(&r, -1, &ignored, err))
 		return false;

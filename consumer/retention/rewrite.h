@@ -10,8 +10,9 @@
 /*
  * A partition file (part.h) with pseudonyms in the place of forgotten tokens: all else, and the
  * order of the rows, stays. It is written beside the old one, synced, read back and renamed, so
- * that at any moment one of the two is there. A file without any of the tokens stays as it is.
- * Blocking; one thread.
+ * that at any moment one of the two is there, with the owner, group and mode of the old one; a
+ * symbolic link stays and the file that it leads to is written. A file without any of the tokens
+ * stays as it is. Blocking; one thread.
  */
 
 /* only_count: nothing is written. *count_out: the places that had one. False with err: DAMAGED or

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -417,6 +418,106 @@ def test_partition_files_are_written_again(migrated, forget, tmp_path):
     assert rows[path] == rows[old]
 
 
+def test_file_behind_a_link_is_written_with_its_rights(migrated, forget, tmp_path):
+    fill_old_month(migrated, rows=10)
+    archived = run_cli(migrated.writer_settings(), "partitions", "archive", "--older-than", "30d",
+                       "--table", "transaction_events", "--to", str(tmp_path))
+    assert archived.returncode == 0, archived.stderr
+    path = tmp_path / "transaction_events_2025_06.copy.zst"
+    link = tmp_path / "links" / "june"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 1234, 1235)
+    before = path.stat()
+    done = run_cli(migrated.writer_settings(), "forget", TOKEN, link)
+    assert done.returncode == 0 and "changed" in done.stdout, done
+    assert link.is_symlink() and TOKEN.lower().encode() not in unpacked(path).lower()
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode, before.st_uid, before.st_gid)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["links", path.name]
+
+
+def test_words_of_ocpp_are_those_of_the_schemas():
+    """Actions, members and constants; what has a dot in schemas/ is a path, or a measurand."""
+    with open(os.path.join(ROOT, "consumer", "privacy", "ocpp_words.txt")) as f:
+        known = {w.lower() for line in f if line[0] != "#" for w in line.split()}
+    folder, words = os.path.join(ROOT, "schemas"), set()
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name)) as f:
+            lines = [line.split() for line in f if line[0] != "#"]
+        if name == "generic.txt":
+            words.update(w for line in lines for w in line if w[0].isalpha())
+        elif name.endswith(".schema"):
+            words.add(re.sub(r".*-(\w+)(\.result)?\.schema$", r"\1", name))
+            words.update(part for line in lines if len(line) > 2 and line[0] not in (
+                "message", "rows") for part in line[1].strip("/").split(".") if part.isalnum())
+            words.update(line[i + 1] for line in lines for i, w in enumerate(line)
+                         if w == "default")
+    assert len(words) > 150
+    assert {w for w in words if len(w) >= 4 and w.lower() not in known} == set()
+
+
+def test_readings_and_transaction_ids_are_left(migrated, forget):
+    samples = [{"value": "1234", "unit": "Wh", "card": "1234"}]
+    data = json.dumps({"meterValue": [{"sampledValue": samples}], "card": "1234",
+                       "transactionId": "1234"})
+    setting = {"key": "FreeChargeTag", "value": "1234"}
+    migrated.rows("SELECT ensure_partition('meter_values', '2026-01-15')")
+    migrated.rows("""INSERT INTO meter_values (charge_station_id, event_time, evse_id, digest,
+        received_at, time_source, flags, source, layout_id,
+        sampled, raw)
+        VALUES ('cs', '2026-01-15', 1, 1, now(), 's', 0, 'M', 0, '{}', %s::jsonb)""",
+                  json.dumps(samples))
+    migrated.rows("""INSERT INTO ocpp_events (charge_station_id, event_time, evse_id, digest,
+        received_at, time_source, flags, ocpp_version, direction, kind, action, payload,
+        payload_raw) VALUES ('cs', '-infinity', -1, 1, now(), 'i', 0, '1.6', 'in', 'call', 'X',
+        jsonb_build_object('data', %s::text, 'setting', %s::jsonb), convert_to(%s, 'UTF8'))""",
+                  data, json.dumps(setting), data)
+    name = forget("1234")["pseudonym"]
+    hidden = data.replace('"card": "1234"', f'"card": "{name}"')
+    assert migrated.value("SELECT raw FROM meter_values") == [{**samples[0], "card": name}]
+    payload, raw = migrated.rows(
+        "SELECT payload, convert_from(payload_raw, 'UTF8') FROM ocpp_events")[0]
+    assert raw == hidden
+    assert payload == {"data": hidden, "setting": {**setting, "value": name}}
+
+
+def test_moved_partitions_are_named(migrated, forget):
+    fill_old_month(migrated, rows=10)
+    with migrated.connect() as session:
+        session.execute("ALTER TABLE transaction_events DETACH PARTITION"
+                        " transaction_events_2025_06")
+        session.execute("CREATE SCHEMA archive")
+        session.execute("ALTER TABLE transaction_events_2025_06 SET SCHEMA archive")
+        session.execute("CREATE TABLE archive.transaction_events_2025_07 (other integer)")
+    settings = migrated.writer_settings()
+    done = run_cli(settings, "forget", TOKEN)
+    assert "transaction_events: 1 tables that were its partitions are in other schemas, as " \
+        "archive.transaction_events_2025_06 is" in done.stdout, done
+    assert forget(TOKEN, "--dry-run")["tables"]["transaction_events"]["moved"] == 1
+    migrated.rows("ALTER TABLE archive.transaction_events_2025_06 SET SCHEMA ocpp")
+    assert forget(TOKEN)["tables"]["transaction_events"]["moved"] == 0
+    assert found(migrated) == {}
+
+
+def test_log_of_requeued_is_looked_through(running, migrated, publish):
+    p = running()
+    publish.raw("cs/in/ocpp1.6/cs1", f'{{"type":2,"request":{{"idTag":"{TOKEN}"}}')
+    stored(migrated, 1)
+    assert run_cli(p.settings, "dead-letters", "requeue", "--all").returncode == 0
+    folder = p.settings["spool.dir"] + ".requeue"
+    text = run_cli(p.settings, "forget", TOKEN, "--log").stdout
+    assert f"{folder}/" in text and "1 records have it; left as it is, kept until you " in text
+    said = run_cli(p.settings, "forget", TOKEN, "--log", "--json").stdout.splitlines()
+    assert [json.loads(s)["kept_until"] for s in said if ".requeue/" in s] == [None]
+    shutil.rmtree(folder)
+    done = run_cli(p.settings, "dead-letters", "requeue", "--all")
+    assert done.returncode == 0 and "requeued 1:" in done.stdout, done
+
+
 def test_log_is_looked_through(running, migrated, publish, forget):
     p = running({"spool.retain": "1h"})
     for n in range(3):
@@ -440,6 +541,9 @@ def test_log_is_looked_through(running, migrated, publish, forget):
     (["abc"], "fewer than 4 bytes"),
     (["a" * 256], "more than 255 bytes"),
     (["abc\ndef"], "has control characters"),
+    (["remote"], "a word of OCPP"),
+    (["parentIdTag", "--dry-run"], "a word of OCPP"),
+    (["Energy.Active.Import.Register"], "a word of OCPP"),
 ])
 def test_wrong_words_are_answered(migrated, arguments, says):
     done = run_cli(migrated.settings(), "forget", *arguments)
@@ -461,4 +565,29 @@ def test_odd_characters_are_found(migrated, forget):
         assert migrated.rows("SELECT payload, convert_from(payload_raw, 'UTF8') FROM ocpp_events"
                              ) == [({"a": name, "b": "axc*(x)"},
                                     json.dumps({"a": name, "b": "axc*(x)"}))]
+        migrated.rows("DELETE FROM ocpp_events")
+
+
+def test_escapes_and_wide_heads_are_found(migrated, forget):
+    """As JSON and msgpack may write it, and seldom do."""
+    for token, spelled in (("tökén1", "t\\u00f6k\\u00E9n1"), ("A/BCD1", "A\\/BCD1"),
+                           ("abcd", "\\u0061b\\u0043d"), ("ab😀cd", "ab\\ud83d\\uDE00cd")):
+        inner = f'{{"card":"{spelled}","more":"x{spelled}"}}'
+        packed = [bytes([0xd9, len(token.encode())]), bytes([0xda, 0, len(token.encode())])]
+        migrated.rows("""INSERT INTO ocpp_events (charge_station_id, event_time, evse_id, digest,
+            received_at, time_source, flags, ocpp_version, direction, kind, action, payload,
+            payload_raw)
+            SELECT 'cs', '-infinity', -1, n, now(), 'i', 0, '1.6', 'in', 'call', 'X',
+                jsonb_build_object('data', %s::text), b
+            FROM unnest(%s::bytea[]) WITH ORDINALITY u (b, n)""", inner, [
+                inner.encode(), *(head + token.encode() for head in packed)])
+        name = forget(token)["pseudonym"]
+        hidden = inner.replace(f'"{spelled}"', f'"{name}"')
+        assert hidden != inner
+        assert {p["data"] for p, in migrated.rows("SELECT payload FROM ocpp_events")} == {hidden}
+        assert [bytes(b) for b, in migrated.rows(
+            "SELECT payload_raw FROM ocpp_events ORDER BY digest")] == [
+                hidden.encode(), *(head + name.encode() for head in packed)]
+        assert forget(token)["tables"]["ocpp_events"] == {
+            "rows": 0, "mentions": 3, "foreign": 0, "moved": 0}
         migrated.rows("DELETE FROM ocpp_events")

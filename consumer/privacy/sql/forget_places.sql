@@ -12,14 +12,14 @@ WITH places (table_name, column_name, kind) AS (VALUES
     ('dead_letters', 'payload', 'bytes'),
     ('exchange_halves', 'group_id_token', 'name'),
     ('locations', 'location', 'json'),
-    ('meter_values', 'raw', 'json'),
+    ('meter_values', 'raw', 'readings'),
     ('meter_values', 'payload_raw', 'bytes'),
     ('ocpp_events', 'payload', 'json'),
     ('ocpp_events', 'request', 'json'),
     ('ocpp_events', 'error_description', 'words'),
     ('ocpp_events', 'payload_raw', 'bytes'),
     ('store_transactions', 'id_token', 'name'),
-    ('store_transaction_values', 'sampled_value', 'json'),
+    ('store_transaction_values', 'sampled_value', 'readings'),
     ('tokens', 'uid', 'name'),
     ('tokens', 'contract_id', 'name'),
     ('tokens', 'visual_number', 'name'),
@@ -37,17 +37,31 @@ WITH places (table_name, column_name, kind) AS (VALUES
     WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p')
       AND c.relname IN (SELECT table_name FROM places)
 ), leaves AS (
-    SELECT relname AS table_name, oid FROM parents WHERE relkind = 'r'
+    SELECT relname AS table_name, oid, false AS moved FROM parents WHERE relkind = 'r'
     UNION
-    SELECT p.relname, t.relid FROM parents p, pg_partition_tree(p.oid) t WHERE t.isleaf
+    SELECT p.relname, t.relid, false FROM parents p, pg_partition_tree(p.oid) t WHERE t.isleaf
     UNION
-    SELECT l.parent, c.oid
+    SELECT l.parent, c.oid, false
     FROM partition_list() l
     JOIN pg_class c ON c.relname = l.name
         AND c.relnamespace = quote_ident(current_schema())::regnamespace
     WHERE l.state IN ('detached', 'retired', 'loading')
+    UNION
+    -- Moved out of the way after they were detached; of another installation, the parent is beside it.
+    SELECT p.relname, c.oid, true
+    FROM parents p
+    JOIN pg_class c ON starts_with(c.relname, p.relname || '_20')
+        AND c.relname ~ '_20\d\d_\d\d(_|$)' AND c.relkind = 'r' AND NOT c.relispartition
+        AND c.relnamespace <> quote_ident(current_schema())::regnamespace
+    WHERE p.relkind = 'p'
+      AND NOT EXISTS (SELECT FROM pg_class o
+          WHERE o.relnamespace = c.relnamespace AND o.relname = p.relname)
+      AND NOT EXISTS (SELECT FROM places w
+          WHERE w.table_name = p.relname AND NOT EXISTS (SELECT FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attname = w.column_name AND NOT a.attisdropped))
 )
-SELECT l.table_name, l.oid::regclass, quote_ident(a.attname), p.kind, c.relkind
+SELECT l.table_name, l.oid::regclass, quote_ident(a.attname), p.kind,
+    CASE WHEN l.moved THEN 'm' ELSE c.relkind::text END
 FROM leaves l
 JOIN pg_class c ON c.oid = l.oid
 JOIN places p ON p.table_name = l.table_name
