@@ -126,6 +126,34 @@ def test_limits_and_filters_count_from_the_next_batch(reloadable, publish, migra
     assert r.p.stop() == 0
 
 
+def test_what_the_log_keeps_of_a_token_can_go_at_once(reloadable, publish, migrated):
+    """As docs/privacy.md says; and it is kept again afterwards."""
+    r = reloadable({"spool.retain": "1h"})
+
+    def files():
+        settings = {**r.settings, "spool.dir": r.p.settings["spool.dir"]}
+        done = run_cli(settings, "forget", "TOKENOFMINE", "--log", "--json")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line)["file"] for line in done.stdout.splitlines()[1:]]
+
+    publish.call("cs1", "Authorize", {"idTag": "TOKENOFMINE"}, id="1")
+    stored(migrated, 1)
+    assert len(files()) == 1
+    os.kill(r.p.pid, signal.SIGUSR1)
+    r.reload({"spool.retain": "0s"})  # when that is said, both signals were taken
+    # Until there is a spare, messages go into the old segment.
+    spare = pathlib.Path(r.p.settings["spool.dir"], "spare.tmp")
+    rig.wait_until(spare.exists, what="the spare")
+    publish.call("cs1", "Heartbeat", {}, id="2")
+    stored(migrated, 2)
+    rig.wait_until(lambda: not files(), what=lambda: rig.tail(r.p.log))
+    r.reload({"spool.retain": "1h"})
+    publish.call("cs1", "Authorize", {"idTag": "TOKENOFMINE"}, id="3")
+    stored(migrated, 3)
+    assert len(files()) == 1
+    assert r.p.stop() == 0
+
+
 def test_old_rows_go_once_the_settings_say_so(reloadable, publish, migrated):
     r = reloadable()
     publish.call("cs1", "StatusNotification", {
