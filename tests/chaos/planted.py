@@ -47,7 +47,7 @@ POSITION = mutations_log.POSITION
 ATTACH = "consumer/replay/attach.c"
 
 _AGAIN = "if (!pipeline_rewind(p, p->stored_seq, &err))"
-_CLAIMED = """" AND owner = '%s'","""
+_CLAIMED = """ AND owner = '%s' RETURNING forgotten","""
 
 # file, what stands there once, what is to stand there
 Bug = collections.namedtuple("Bug", "edits kinds settings options", defaults=((), {}))
@@ -95,8 +95,9 @@ BUGS = {
         [(CLAIM, _CLAIMED, _CLAIMED[:-2] + '; COMMIT; BEGIN",')], "terminate,kill_backend"),
     # ---- the pipeline ----
     "dead letter dropped": Bug(
-        [(FILL, "return batch_add_dead_letter(p->filling",
-          "return m != NULL || batch_add_dead_letter(p->filling")], "kill_worker"),
+        [(FILL, "!batch_add_dead_letter(p->filling, &shown, why, bytes, sha256, bare))",
+          "(m == NULL && !batch_add_dead_letter(p->filling, &shown, why, bytes, sha256, bare)))")],
+        "kill_worker"),
     "second message of a payload dropped": Bug(
         [(FILL, "\t\t\tresult = fill_message(p, &m);",
           "\t\t\tresult = m.index == 1 ? FILL_TAKEN : fill_message(p, &m);")], "kill_worker"),
@@ -106,7 +107,7 @@ BUGS = {
         [(PIPELINE, _AGAIN, "if (p->state == PIPELINE_ENDED)"), mutations_log.ORDER_GUARD],
         "cancel,rights"),
     "half of a halved batch is lost": Bug(
-        _again_from("p->stored_seq + (p->limit.on ? p->limit.records : 0)"), "rights"),
+        _again_from("p->stored_seq + p->limit.records"), "rights"),
     "rewind leaves one out": Bug(_again_from("p->stored_seq + 1"), "cancel,rights"),
     "rewind goes one too far back": Bug(
         _again_from("p->stored_seq - (p->stored_seq > 0)"), "cancel,rights"),
