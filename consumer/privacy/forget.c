@@ -1,24 +1,21 @@
 #include "privacy/forget.h"
 
-#include "base/backoff.h"
-#include "base/clock.h"
 #include "base/hex.h"
-#include "base/say.h"
 #include "base/utf8.h"
 #include "pg/connect.h"
 #include "pg/pg_error.h"
+#include "privacy/forget_wait.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 enum { FORGET_ROUNDS_MAX = 100, FORGET_HEX_BYTES = 2 * SHA256_BYTES + 3 };
 
-static const int64_t FORGET_AGAIN_US = 50 * US_PER_MS;
-static const int64_t FORGET_AGAIN_MAX_US = US_PER_SECOND;
-static const int64_t FORGET_SAY_US = 10 * US_PER_SECOND;
+/* While it waits for the batches under way, no worker begins another one. */
+enum { FORGET_LOCK_MS = 50, FORGET_LOCK_MAX_MS = 5000 };
 
 bool forget_check(struct slice token, struct error *err)
 {
@@ -42,34 +39,11 @@ bool forget_check(struct slice token, struct error *err)
 
 /* ---- one at a time ---- */
 
-struct forget_wait {
-	struct backoff backoff;
-	int64_t said_us;
-};
-
-static void wait_begin(struct forget_wait *w)
-{
-	*w = (struct forget_wait){.said_us = clock_mono_us()};
-	backoff_init(&w->backoff, FORGET_AGAIN_US, FORGET_AGAIN_MAX_US, (uint64_t)w->said_us);
-}
-
-static void wait_pause(struct forget_wait *w, const char *what)
-{
-	int64_t us = backoff_next_us(&w->backoff);
-	struct timespec t = {us / US_PER_SECOND, us % US_PER_SECOND * 1000};
-
-	if (clock_mono_us() - w->said_us >= FORGET_SAY_US) {
-		say_line("waiting", what);
-		w->said_us = clock_mono_us();
-	}
-	(void)nanosleep(&t, NULL);
-}
-
 static bool forget_lock(PGconn *conn, struct error *err)
 {
 	struct forget_wait wait;
 
-	wait_begin(&wait);
+	forget_wait_begin(&wait, FORGET_LOCK_MS, FORGET_LOCK_MS);
 	for (;;) {
 		PGresult *r = pg_query(conn,
 			"SELECT pg_try_advisory_lock(hashtext('ocpp-persister forget'), 0)", 0,
@@ -80,7 +54,7 @@ static bool forget_lock(PGconn *conn, struct error *err)
 		PQclear(r);
 		if (got || failed)
 			return got;
-		wait_pause(&wait, "another process forgets a token");
+		forget_wait_pause(&wait, "another process forgets a token");
 	}
 }
 
@@ -159,15 +133,18 @@ static bool forget_announce(PGconn *conn, const char *hash, const char *pseudony
 	struct forget_wait wait;
 	struct error ignored;
 
-	wait_begin(&wait);
+	forget_wait_begin(&wait, FORGET_LOCK_MS, FORGET_LOCK_MAX_MS);
 	for (;;) {
+		char sql[256];
 		PGresult *r;
-		bool ok = pg_exec(conn,
-			"SET lock_timeout = '50ms'; BEGIN; "
+		bool ok;
+
+		snprintf(sql, sizeof(sql),
+			"SET lock_timeout = %" PRId64 "; BEGIN; "
 			"LOCK TABLE ingest_progress IN SHARE ROW EXCLUSIVE MODE; "
 			"UPDATE ingest_progress SET forgotten = forgotten + 1",
-			err);
-
+			wait.lock_ms);
+		ok = pg_exec(conn, sql, err);
 		r = ok ? pg_query(conn, "INSERT INTO forgotten_tokens VALUES ($1::bytea, $2)", 2,
 				 params, err)
 		       : NULL;
@@ -179,7 +156,9 @@ static bool forget_announce(PGconn *conn, const char *hash, const char *pseudony
 			return false;
 		if (!pg_error_is_lock(err) && !pg_error_is_deadlock(err))
 			return false;
-		wait_pause(&wait, "for the batches that workers are storing");
+		forget_wait_pause(&wait,
+			"for the batches and files that workers and replays are storing, up to 5 s "
+			"at a time, in which they begin nothing else");
 	}
 }
 

@@ -1,29 +1,27 @@
 #include "privacy/forget_tables.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/embedded.h"
 #include "pg/connect.h"
 #include "pg/pg_error.h"
+#include "privacy/forget_wait.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A transaction takes about FORGET_AIM_MS; beyond FORGET_PATIENCE_MS it is done in parts. */
-enum { FORGET_AIM_MS = 10, FORGET_PATIENCE_MS = 50, FORGET_LOCK_MS = 40 };
+enum { FORGET_AIM_MS = 10, FORGET_PATIENCE_MS = 50 };
+/* Less than deadlock_timeout (1 s): whoever wants our rows is not ended for it. */
+enum { FORGET_LOCK_MS = 40, FORGET_LOCK_MAX_MS = 800 };
 enum { FORGET_PAGES_BEGIN = 8, FORGET_PAGES_MAX = 4096, FORGET_SQL_BYTES = 16384 };
-
-static const int64_t FORGET_AGAIN_US = 20 * US_PER_MS;
-static const int64_t FORGET_AGAIN_MAX_US = US_PER_SECOND;
 
 extern const struct embedded_file privacy_sql_files[];
 extern const size_t privacy_sql_count;
 
 /* Columns of the list of places. */
-enum { PLACE_PARENT, PLACE_TABLE, PLACE_COLUMN, PLACE_KIND, PLACE_RELKIND };
+enum { PLACE_PARENT, PLACE_TABLE, PLACE_COLUMN, PLACE_KIND, PLACE_RELKIND, PLACE_IS_KEY };
 
 /* One table of them: rows first to end of the list. */
 struct forget_leaf {
@@ -138,7 +136,23 @@ static void sql_put_condition(struct sql *s, const struct forget_leaf *leaf, boo
 	sql_put(s, ")");
 }
 
-/* Of the pages from $8 on, before $9. */
+/* Any column of its key has it; none, if it has no such key. */
+static void sql_put_key_condition(struct sql *s, const struct forget_leaf *leaf)
+{
+	sql_put(s, "(false");
+	for (int i = leaf->first; i < leaf->end; i++) {
+		if (*PQgetvalue(leaf->places, i, PLACE_IS_KEY) != 't')
+			continue;
+		sql_put(s, " OR ");
+		sql_put_template(s, leaf_kind(leaf, i)->holds,
+			PQgetvalue(leaf->places, i, PLACE_COLUMN));
+	}
+	sql_put(s, ")");
+}
+
+/* Of the rows from $8 to $9. */
+static const char sql_range[] = " WHERE x.ctid >= $8::tid AND x.ctid <= $9::tid AND ";
+
 static void sql_put_update(struct sql *s, const struct forget_leaf *leaf)
 {
 	sql_put(s, "UPDATE ONLY ");
@@ -158,8 +172,28 @@ static void sql_put_update(struct sql *s, const struct forget_leaf *leaf)
 	}
 	sql_put(s, " FROM ");
 	sql_put(s, forget_words_sql);
-	sql_put(s, " WHERE x.ctid >= $8::tid AND x.ctid < $9::tid AND ");
+	sql_put(s, sql_range);
 	sql_put_condition(s, leaf, false);
+}
+
+static void sql_put_find(struct sql *s, const struct forget_leaf *leaf)
+{
+	sql_put(s, "SELECT x.ctid FROM ONLY ");
+	sql_put(s, leaf_text(leaf, PLACE_TABLE));
+	sql_put(s, " x, ");
+	sql_put(s, forget_words_sql);
+	sql_put(s, sql_range);
+	sql_put_condition(s, leaf, false);
+}
+
+static void sql_put_delete(struct sql *s, const struct forget_leaf *leaf)
+{
+	sql_put(s, "DELETE FROM ONLY ");
+	sql_put(s, leaf_text(leaf, PLACE_TABLE));
+	sql_put(s, " x USING ");
+	sql_put(s, forget_words_sql);
+	sql_put(s, sql_range);
+	sql_put_key_condition(s, leaf);
 }
 
 static void sql_put_count(struct sql *s, const struct forget_leaf *leaf)
@@ -179,27 +213,41 @@ static void sql_put_count(struct sql *s, const struct forget_leaf *leaf)
 struct forget_walk {
 	PGconn *conn;
 	const struct forget_words *words;
-	struct backoff backoff;
+	const struct forget_leaf *leaf;
+	struct forget_wait wait;
 	int64_t pages; /* at a time */
 	int64_t patience_ms;
+	int64_t lock_ms; /* as they are set */
+	struct sql replace, find, remove;
 };
 
-static void walk_pause(struct forget_walk *walk)
-{
-	int64_t us = backoff_next_us(&walk->backoff);
-	struct timespec t = {us / US_PER_SECOND, us % US_PER_SECOND * 1000};
-
-	(void)nanosleep(&t, NULL);
-}
-
-static bool walk_set_patience(struct forget_walk *walk, int64_t ms, struct error *err)
+static bool walk_set_patience(struct forget_walk *walk, int64_t ms, int64_t lock_ms,
+	struct error *err)
 {
 	char sql[96];
 
 	walk->patience_ms = ms;
-	snprintf(sql, sizeof(sql), "SET statement_timeout = %" PRId64 "; SET lock_timeout = %d", ms,
-		FORGET_LOCK_MS);
+	walk->lock_ms = lock_ms;
+	snprintf(sql, sizeof(sql),
+		"SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64,
+		ms + lock_ms - FORGET_LOCK_MS, lock_ms);
 	return pg_exec(walk->conn, sql, err);
+}
+
+/* Somebody has one of the rows, or the table. Rows are waited for longer only where few others are
+ * locked meanwhile. */
+static bool walk_wait(struct forget_walk *walk, struct error *err)
+{
+	char what[FORGET_NAME_BYTES + 64];
+
+	snprintf(what, sizeof(what), "for somebody who has locked rows of %s, or all of it",
+		leaf_text(walk->leaf, PLACE_TABLE));
+	forget_wait_pause(&walk->wait, what);
+	if (walk->pages > 1) {
+		walk->pages = walk->pages > 8 ? walk->pages / 8 : 1;
+		return true;
+	}
+	return walk_set_patience(walk, walk->patience_ms, walk->wait.lock_ms, err);
 }
 
 /* Some pages could not be done: fewer, or later. False if that cannot help. A single page with
@@ -208,14 +256,19 @@ static bool walk_again(struct forget_walk *walk, struct error *err)
 {
 	if (err->slow && err->sqlstate[0] != '\0') {
 		if (walk->pages == 1)
-			return walk_set_patience(walk, 2 * walk->patience_ms, err);
+			return walk_set_patience(walk, 2 * walk->patience_ms, walk->lock_ms, err);
 		walk->pages = walk->pages > 8 ? walk->pages / 8 : 1;
 		return true;
 	}
-	if (!pg_error_is_lock(err) && !pg_error_is_deadlock(err))
-		return false;
-	walk_pause(walk);
-	return true;
+	if (pg_error_is_duplicate(err)) {
+		bool fewer = walk->pages > 1;
+
+		walk->pages = 1;
+		return fewer ||
+		       error_hint(err, "rows that differ only in the token are one, to a unique "
+				       "index: delete one of them, or drop the index");
+	}
+	return (pg_error_is_lock(err) || pg_error_is_deadlock(err)) && walk_wait(walk, err);
 }
 
 static void walk_adapt(struct forget_walk *walk, int64_t took_us)
@@ -226,28 +279,77 @@ static void walk_adapt(struct forget_walk *walk, int64_t took_us)
 		walk->pages /= 2;
 }
 
-/* From page on, walk->pages of them. */
-static bool walk_pages(struct forget_walk *walk, const char *sql, int64_t page, uint64_t *rows_out,
-	struct error *err)
+/* Of the rows from one place to another. */
+static PGresult *walk_query(struct forget_walk *walk, const struct sql *sql, const char *from,
+	const char *to, struct error *err)
 {
 	const char *params[FORGET_WORDS + 2];
+
+	memcpy(params, walk->words->params, sizeof(walk->words->params));
+	params[FORGET_WORDS] = from;
+	params[FORGET_WORDS + 1] = to;
+	return pg_query(walk->conn, sql->text, FORGET_WORDS + 2, params, err);
+}
+
+/* Where the pseudonym has a row already, the one of the token is deleted: it is of the same token,
+ * which was set once more, or in another case. */
+static bool walk_row(struct forget_walk *walk, const char *place, uint64_t *rows, struct error *err)
+{
+	PGresult *done = walk_query(walk, &walk->replace, place, place, err);
+	uint64_t count;
+	struct error why;
+
+	if (done == NULL) {
+		if (!pg_error_is_duplicate(err))
+			return false;
+		why = *err;
+		done = walk_query(walk, &walk->remove, place, place, err);
+		if (done == NULL)
+			return false;
+		if (strcmp(PQcmdTuples(done), "0") == 0) {
+			PQclear(done);
+			*err = why;
+			return false;
+		}
+	}
+	count = strtoull(PQcmdTuples(done), NULL, 10);
+	PQclear(done);
+	*rows += count;
+	return true;
+}
+
+static bool walk_rows(struct forget_walk *walk, const char *from, const char *to, uint64_t *rows,
+	struct error *err)
+{
+	PGresult *found = walk_query(walk, &walk->find, from, to, err);
+	bool ok = found != NULL;
+
+	for (int i = 0; ok && i < PQntuples(found); i++)
+		ok = walk_row(walk, PQgetvalue(found, i, 0), rows, err);
+	PQclear(found);
+	return ok;
+}
+
+/* From page on, walk->pages of them. */
+static bool walk_pages(struct forget_walk *walk, int64_t page, uint64_t *rows, struct error *err)
+{
 	char from[32], to[32];
 	int64_t began_us = clock_mono_us();
 	PGresult *done;
 
-	memcpy(params, walk->words->params, sizeof(walk->words->params));
 	snprintf(from, sizeof(from), "(%" PRId64 ",0)", page);
-	snprintf(to, sizeof(to), "(%" PRId64 ",0)", page + walk->pages);
-	params[FORGET_WORDS] = from;
-	params[FORGET_WORDS + 1] = to;
-	done = pg_query(walk->conn, sql, FORGET_WORDS + 2, params, err);
-	if (done == NULL)
+	snprintf(to, sizeof(to), "(%" PRId64 ",%d)", page + walk->pages - 1, UINT16_MAX);
+	done = walk_query(walk, &walk->replace, from, to, err);
+	if (done != NULL)
+		*rows += strtoull(PQcmdTuples(done), NULL, 10);
+	else if (walk->pages > 1 || !pg_error_is_duplicate(err) ||
+		 !walk_rows(walk, from, to, rows, err))
 		return false;
-	*rows_out = strtoull(PQcmdTuples(done), NULL, 10);
 	PQclear(done);
-	backoff_reset(&walk->backoff);
 	walk_adapt(walk, clock_mono_us() - began_us);
-	return true;
+	forget_wait_over(&walk->wait);
+	return walk->lock_ms == walk->wait.lock_ms ||
+	       walk_set_patience(walk, walk->patience_ms, walk->wait.lock_ms, err);
 }
 
 static bool walk_count_pages(struct forget_walk *walk, const char *table, int64_t *out,
@@ -269,20 +371,22 @@ static bool walk_count_pages(struct forget_walk *walk, const char *table, int64_
 static bool walk_leaf(struct forget_walk *walk, const struct forget_leaf *leaf, uint64_t *rows,
 	struct error *err)
 {
-	struct sql sql = {.size = 0};
 	int64_t page = 0, pages = 0;
 
-	sql_put_update(&sql, leaf);
+	walk->leaf = leaf;
+	walk->replace.size = walk->find.size = walk->remove.size = 0;
+	sql_put_update(&walk->replace, leaf);
+	sql_put_find(&walk->find, leaf);
+	sql_put_delete(&walk->remove, leaf);
 	walk->pages = FORGET_PAGES_BEGIN;
-	if (!walk_set_patience(walk, FORGET_PATIENCE_MS, err) ||
+	forget_wait_begin(&walk->wait, FORGET_LOCK_MS, FORGET_LOCK_MAX_MS);
+	if (!walk_set_patience(walk, FORGET_PATIENCE_MS, FORGET_LOCK_MS, err) ||
 		!walk_count_pages(walk, leaf_text(leaf, PLACE_TABLE), &pages, err))
 		return pg_error_is_missing(err);
 	while (page < pages) {
 		int64_t taken = walk->pages;
-		uint64_t found;
 
-		if (walk_pages(walk, sql.text, page, &found, err)) {
-			*rows += found;
+		if (walk_pages(walk, page, rows, err)) {
 			page += taken;
 		} else if (pg_error_is_missing(err)) {
 			return true;
@@ -301,8 +405,6 @@ bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
 	PGresult *places = forget_places(conn, err);
 	bool ok = places != NULL;
 
-	backoff_init(&walk.backoff, FORGET_AGAIN_US, FORGET_AGAIN_MAX_US,
-		(uint64_t)clock_mono_us());
 	while (ok && leaf_next(&leaf, places)) {
 		uint64_t rows = 0;
 

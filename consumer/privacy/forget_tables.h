@@ -37,9 +37,11 @@ void forget_tables_add(struct forget_tables *to, const struct forget_tables *fro
 
 /*
  * Replace it, in transactions of a few pages: a writer that wants one of their rows waits for less
- * than 100 ms. Adds up in rows. If it is interrupted, what was done stays done.
- * What a worker moves to another page at the same moment can be passed over: count, and do it again
- * if any are left.
+ * than 100 ms, and for less than 1 s where somebody else has locked rows of the same page. Where a
+ * table's primary key has the token, and the pseudonym has a row already, the token's row is
+ * deleted. Waits for locks for as long as it takes, and says so on stderr. Adds up in rows. If it
+ * is interrupted, what was done stays done. What a worker moves to another page at the same moment
+ * can be passed over: count, and do it again if any are left.
  */
 MUST_CHECK bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
 	struct forget_tables *tables, struct error *err);

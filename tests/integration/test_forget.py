@@ -591,3 +591,84 @@ def test_escapes_and_wide_heads_are_found(migrated, forget):
         assert forget(token)["tables"]["ocpp_events"] == {
             "rows": 0, "mentions": 3, "foreign": 0, "moved": 0}
         migrated.rows("DELETE FROM ocpp_events")
+
+
+def set_token(database, uid, contract="c", at="2026-01-01"):
+    """As a CSMS does it with the library."""
+    database.rows("""INSERT INTO ocpp.tokens (uid, type, country_code, party_id, contract_id, issuer,
+        valid, cache_mode, last_updated) VALUES (%s, 'RFID', 'GB', 'TWK', %s, 'i', true, 'ALWAYS',
+        %s)""", uid, contract, at)
+
+
+def authorized(database, token=TOKEN):
+    database.rows("SELECT ocpp.ensure_partition('authorizations', '2026-01-15')")
+    database.rows("""INSERT INTO ocpp.authorizations (charge_station_id, event_time, evse_id, digest,
+        received_at, time_source, flags, ocpp_version, id_token)
+        VALUES ('cs', '2026-01-15', -1, 1, now(), 's', 0, '1.6', %s)""", token)
+
+
+def test_token_that_is_set_again_is_forgotten_again(migrated, forget):
+    """Also in rows that differ only in case, of which the pseudonym can have but one."""
+    migrated.rows("SELECT ocpp.ensure_partition('transaction_events', '2026-01-15')")
+    for n, uids in enumerate([(TOKEN, TOKEN.lower(), "other"), (TOKEN.upper(),)]):
+        for uid in uids:
+            set_token(migrated, uid, contract=uid)
+        # Of a table that is searched later.
+        migrated.rows("""INSERT INTO ocpp.transaction_events (charge_station_id, event_time, evse_id,
+            digest, received_at, time_source, flags, ocpp_version, event_type, id_token)
+            VALUES ('cs', '2026-01-15', 1, %s, now(), 's', 0, '1.6', 'Updated', %s)""", n, TOKEN)
+        done = forget(TOKEN)
+        assert done["tables"]["tokens"]["rows"] == len(set(uids) - {"other"})
+        assert done["tables"]["transaction_events"]["rows"] == 1
+        assert found(migrated) == {}
+        name = done["pseudonym"]
+        assert migrated.rows("SELECT uid, contract_id FROM tokens ORDER BY uid = 'other'") == [
+            (name, name), ("other", "other")]
+
+
+def test_row_that_only_mentions_it_is_not_deleted(migrated, forget):
+    """A unique index of somebody else: the command fails, and says why."""
+    set_token(migrated, "one", contract=TOKEN)
+    set_token(migrated, "two", contract=TOKEN.lower())
+    migrated.rows("CREATE UNIQUE INDEX ON ocpp.tokens (contract_id)")
+    failed = run_cli(migrated.writer_settings(), "forget", TOKEN)
+    assert failed.returncode != 0 and "unique index" in failed.stderr, failed
+    assert migrated.value("SELECT count(*) FROM tokens") == 2
+
+
+def test_workers_that_are_always_busy_are_waited_for(migrated, forget):
+    """At each moment one of them stores a batch, which takes longer than the first tries wait."""
+    over = threading.Event()
+    begun = []
+
+    def batches():
+        with migrated.connect(autocommit=False) as session:
+            while not over.is_set():
+                session.execute("LOCK TABLE ingest_progress IN ROW EXCLUSIVE MODE")
+                begun.append(1)
+                session.execute("SELECT pg_sleep(0.3 + 0.3 * random())")
+                session.commit()
+
+    threads = [threading.Thread(target=batches) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        rig.wait_until(lambda: len(begun) >= 6)
+        assert forget(TOKEN, timeout=20)["rows"] == 0
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_it_says_whose_lock_it_waits_for(migrated):
+    authorized(migrated)
+    blocker = migrated.connect(autocommit=False)
+    blocker.execute("SELECT FROM authorizations FOR UPDATE")
+    options = [f"--{key}={value}" for key, value in migrated.writer_settings().items()]
+    with subprocess.Popen([BINARY, *options, "forget", TOKEN], stderr=subprocess.PIPE,
+                          text=True) as process:
+        assert "locked rows of authorizations_2026_01" in process.stderr.readline()
+        blocker.rollback()
+        assert process.wait(30) == 0
+    assert found(migrated) == {}

@@ -1,5 +1,6 @@
 -- Where tokens can be, a row for each column of each table that has rows: those of partitions, attached
--- or not. kind: how the column has them (forget_words.c). test_forget.py compares the list with the catalog.
+-- or not. kind: how the column has them (forget_words.c). The last column: whether it is in the table's
+-- primary key. test_forget.py compares the list with the catalog.
 WITH places (table_name, column_name, kind) AS (VALUES
     ('authorizations', 'id_token', 'name'),
     ('authorizations', 'group_id_token', 'name'),
@@ -61,7 +62,9 @@ WITH places (table_name, column_name, kind) AS (VALUES
               WHERE a.attrelid = c.oid AND a.attname = w.column_name AND NOT a.attisdropped))
 )
 SELECT l.table_name, l.oid::regclass, quote_ident(a.attname), p.kind,
-    CASE WHEN l.moved THEN 'm' ELSE c.relkind::text END
+    CASE WHEN l.moved THEN 'm' ELSE c.relkind::text END,
+    EXISTS (SELECT FROM pg_index i
+        WHERE i.indrelid = l.oid AND i.indisprimary AND a.attnum = ANY (i.indkey))
 FROM leaves l
 JOIN pg_class c ON c.oid = l.oid
 JOIN places p ON p.table_name = l.table_name
