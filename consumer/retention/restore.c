@@ -15,6 +15,7 @@
 
 /* Rows and bytes of one transaction: some 100 ms. */
 enum { RESTORE_ROWS = 5000, RESTORE_BYTES = 8 << 20, RESTORE_NAMES_BYTES = 64 << 10 };
+enum { RESTORE_VERSION_BYTES = 64 };
 
 static const uint8_t copy_begin[19] = "PGCOPY\n\xff\r\n";
 static const uint8_t copy_end[2] = {0xff, 0xff};
@@ -37,7 +38,9 @@ struct restore {
 	struct restore_result *result;
 	char *sql[SQL_COUNT];
 	struct copy_walk walk;
-	struct pseudonyms *forgotten; /* tokens that the rows may still have */
+	struct pseudonyms *forgotten;        /* tokens that the rows may still have */
+	char version[RESTORE_VERSION_BYTES]; /* of that list */
+	bool is_outdated;                    /* the list is another one now */
 	struct pseudonyms_stream stream;
 	bool copying;
 	bool held; /* a byte of the last piece: rows_step() */
@@ -249,6 +252,89 @@ static bool restore_other(struct restore *s, const struct part_piece *piece, str
 	return ok;
 }
 
+/* ---- forgotten tokens ---- */
+
+/* A value of type bytea, as text. */
+static bool forgotten_bytes(const PGresult *r, int row, int column, unsigned char **out,
+	size_t *size_out, struct error *err)
+{
+	*out = PQunescapeBytea((const unsigned char *)PQgetvalue(r, row, column), size_out);
+	return *out != NULL || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+}
+
+static bool forgotten_add(struct pseudonyms *list, const PGresult *r, int row, struct error *err)
+{
+	unsigned char *hash;
+	size_t size;
+	bool ok;
+
+	if (PQgetisnull(r, row, 1))
+		return true;
+	if (!forgotten_bytes(r, row, 1, &hash, &size, err))
+		return false;
+	ok = pseudonyms_add(list, slice_of(hash, size), slice_from_cstr(PQgetvalue(r, row, 2)),
+		err);
+	PQfreemem(hash);
+	return ok;
+}
+
+/* What tells this list from the one before or after. */
+static bool forgotten_version(struct restore *s, char out[static RESTORE_VERSION_BYTES],
+	struct error *err)
+{
+	PGresult *r = retention_query(s->conn, "restore_forgotten_version.sql", 0, NULL, err);
+
+	if (r == NULL)
+		return false;
+	snprintf(out, RESTORE_VERSION_BYTES, "%s", PQgetvalue(r, 0, 0));
+	PQclear(r);
+	return true;
+}
+
+/*
+ * From here to the COMMIT nobody forgets a token: `forget` waits for this lock, as workers' claims
+ * take it, before its token is in the list; then it searches the tables. What was read with
+ * another list may still have that token.
+ */
+static bool forgotten_begin(struct restore *s, struct error *err)
+{
+	char version[RESTORE_VERSION_BYTES];
+
+	if (!pg_exec(s->conn,
+		    "BEGIN ISOLATION LEVEL READ COMMITTED; "
+		    "LOCK TABLE ingest_progress IN ROW EXCLUSIVE MODE",
+		    err) ||
+		!forgotten_version(s, version, err))
+		return false;
+	if (strcmp(version, s->version) == 0)
+		return true;
+	if (!pg_exec(s->conn, "ROLLBACK", err))
+		return false;
+	s->is_outdated = true;
+	return error_set(err, ERROR_MOVED, REASON_tokens_forgotten,
+		"tokens were forgotten meanwhile: \"%s\" is read again without them", s->path);
+}
+
+static bool forgotten_read(struct restore *s, struct error *err)
+{
+	PGresult *r = retention_query(s->conn, "restore_forgotten.sql", 0, NULL, err);
+	unsigned char *salt;
+	size_t size;
+	bool ok = r != NULL && (PQntuples(r) > 0 || error_set(err, ERROR_FATAL, REASON_unexpected,
+							    "forgotten_salt is empty"));
+
+	ok = ok && forgotten_bytes(r, 0, 0, &salt, &size, err);
+
+	if (ok) {
+		ok = pseudonyms_begin(s->forgotten, slice_of(salt, size), err);
+		PQfreemem(salt);
+	}
+	for (int i = 0; ok && i < PQntuples(r); i++)
+		ok = forgotten_add(s->forgotten, r, i, err);
+	PQclear(r);
+	return ok;
+}
+
 /* ---- rows ---- */
 
 static bool rows_begin(struct restore *s, struct error *err)
@@ -270,7 +356,7 @@ static bool rows_store(struct restore *s, struct error *err)
 		return true;
 	s->copying = false;
 	if (!copy_put(s, slice_of(copy_end, sizeof(copy_end)), err) || !copy_finish(s, err) ||
-		!restore_run(s, SQL_ENSURE, &ignored, err) || !pg_exec(s->conn, "BEGIN", err) ||
+		!restore_run(s, SQL_ENSURE, &ignored, err) || !forgotten_begin(s, err) ||
 		(s->sql[SQL_KEYS][0] != '\0' && !restore_run(s, SQL_KEYS, &ignored, err)) ||
 		!restore_run(s, SQL_INSERT, &stored, err) ||
 		(s->sql[SQL_LEFT][0] != '\0' && !restore_run(s, SQL_LEFT, &left, err)) ||
@@ -324,52 +410,6 @@ static bool restore_rows(struct restore *s, struct slice bytes, struct error *er
 	return true;
 }
 
-/* ---- forgotten tokens ---- */
-
-/* A value of type bytea, as text. */
-static bool forgotten_bytes(const PGresult *r, int row, int column, unsigned char **out,
-	size_t *size_out, struct error *err)
-{
-	*out = PQunescapeBytea((const unsigned char *)PQgetvalue(r, row, column), size_out);
-	return *out != NULL || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
-}
-
-static bool forgotten_add(struct pseudonyms *list, const PGresult *r, int row, struct error *err)
-{
-	unsigned char *hash;
-	size_t size;
-	bool ok;
-
-	if (PQgetisnull(r, row, 1))
-		return true;
-	if (!forgotten_bytes(r, row, 1, &hash, &size, err))
-		return false;
-	ok = pseudonyms_add(list, slice_of(hash, size), slice_from_cstr(PQgetvalue(r, row, 2)),
-		err);
-	PQfreemem(hash);
-	return ok;
-}
-
-static bool forgotten_read(struct restore *s, struct error *err)
-{
-	PGresult *r = retention_query(s->conn, "restore_forgotten.sql", 0, NULL, err);
-	unsigned char *salt;
-	size_t size;
-	bool ok = r != NULL && (PQntuples(r) > 0 || error_set(err, ERROR_FATAL, REASON_unexpected,
-							    "forgotten_salt is empty"));
-
-	ok = ok && forgotten_bytes(r, 0, 0, &salt, &size, err);
-
-	if (ok) {
-		ok = pseudonyms_begin(s->forgotten, slice_of(salt, size), err);
-		PQfreemem(salt);
-	}
-	for (int i = 0; ok && i < PQntuples(r); i++)
-		ok = forgotten_add(s->forgotten, r, i, err);
-	PQclear(r);
-	return ok;
-}
-
 /* ---- the file ---- */
 
 static bool restore_read(struct restore *s, struct part_reader *reader, struct error *err)
@@ -409,7 +449,7 @@ static bool restore_with(struct restore *s, struct part_reader *reader, struct e
 		copy_walk_init(&s->walk, s->header->columns_count);
 		ok = restore_check_schema(s, err) && restore_check_columns(s, params, err) &&
 		     restore_prepare(s, params, err) && pseudonyms_new(&s->forgotten, err) &&
-		     forgotten_read(s, err);
+		     forgotten_version(s, s->version, err) && forgotten_read(s, err);
 		s->stream.list = s->forgotten;
 		ok = ok && restore_read(s, reader, err);
 		pseudonyms_stream_free(&s->stream);
@@ -457,22 +497,39 @@ bool restore_check(const char *path, struct restore_result *out, struct error *e
 	return ok;
 }
 
-bool restore_file(PGconn *conn, const char *path, struct restore_result *out, struct error *err)
+/* All of it; is_outdated_out: it is to be done again. */
+static bool restore_once(PGconn *conn, int fd, const char *path, struct restore_result *out,
+	bool *is_outdated_out, struct error *err)
 {
 	struct restore s = {.conn = conn, .path = path, .result = out};
 	struct part_reader *reader = NULL;
+	bool ok = part_reader_open(&reader, fd, path, err);
+
+	out->left_out = 0; /* they are met again */
+	if (ok) {
+		s.header = part_reader_header(reader);
+		ok = restore_with(&s, reader, err);
+	}
+	part_reader_close(&reader);
+	*is_outdated_out = s.is_outdated;
+	return ok;
+}
+
+bool restore_file(PGconn *conn, const char *path, struct restore_result *out, struct error *err)
+{
+	bool is_outdated = false;
 	int fd = fs_open(path, FS_READ, err);
 	bool ok;
 
 	*out = (struct restore_result){.rows = 0};
 	if (fd < 0)
 		return false;
-	ok = restore_check_open(fd, path, out, err) && part_reader_open(&reader, fd, path, err);
+	ok = restore_check_open(fd, path, out, err);
 	if (ok) {
-		s.header = part_reader_header(reader);
-		ok = restore_with(&s, reader, err);
+		do
+			ok = restore_once(conn, fd, path, out, &is_outdated, err);
+		while (!ok && is_outdated);
 	}
-	part_reader_close(&reader);
 	(void)fs_close(&fd, path, NULL);
 	return ok;
 }

@@ -672,3 +672,35 @@ def test_it_says_whose_lock_it_waits_for(migrated):
         blocker.rollback()
         assert process.wait(30) == 0
     assert found(migrated) == {}
+
+
+def test_file_that_is_being_restored_is_waited_for(migrated, forget, tmp_path):
+    """It began before the token was forgotten, and has it in rows that it stores later."""
+    settings = migrated.writer_settings()
+    fill_old_month(migrated)
+    archived = run_cli(settings, "partitions", "archive", "--older-than", "30d", "--table",
+                       "transaction_events", "--to", str(tmp_path))
+    assert archived.returncode == 0, archived.stderr
+    session = migrated.connect()
+    session.execute("SELECT ensure_partition('transaction_events', '2025-06-15')")
+    blocker = migrated.connect(autocommit=False)
+    # It stops what inserts into the table, not what changes a partition.
+    blocker.execute("LOCK TABLE ONLY transaction_events IN SHARE MODE")
+    options = [f"--{key}={value}" for key, value in settings.items()]
+
+    def waits(table):
+        return session.execute("SELECT count(*) FROM pg_locks WHERE NOT granted"
+                               " AND relation = %s::regclass", (table,)).fetchone()[0]
+
+    with subprocess.Popen([BINARY, *options, "replay", tmp_path / next(iter(os.listdir(tmp_path)))],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as replay:
+        rig.wait_until(lambda: waits("transaction_events"))
+        with subprocess.Popen([BINARY, *options, "forget", TOKEN], stdout=subprocess.DEVNULL
+                              ) as process:
+            rig.wait_until(lambda: process.poll() is not None or waits("ingest_progress"))
+            blocker.rollback()
+            assert process.wait(60) == 0
+        said = replay.communicate(timeout=60)
+        assert replay.returncode == 0, said
+    assert migrated.value("SELECT count(*) FROM transaction_events") == 20000
+    assert found(migrated) == {}
