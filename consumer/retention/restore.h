@@ -16,8 +16,8 @@
  * have been added to the table since get their default; a column that the table no longer has, or
  * that has another type there, is an error.
  *
- * Tokens that are forgotten (docs/privacy.md) are stored as their pseudonyms; if one is while the file
- * is read, it is read again from the beginning.
+ * Tokens that are forgotten (docs/privacy.md) are stored as their pseudonyms. If one is forgotten
+ * while the file is read, it is read again from the beginning.
  *
  * For transactions, their keys (transaction_keys) are restored, too. Where a key stands for a row
  * with another time, because the id was used again or a late event created the transaction again,

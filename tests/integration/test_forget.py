@@ -595,15 +595,15 @@ def test_escapes_and_wide_heads_are_found(migrated, forget):
 
 def set_token(database, uid, contract="c", at="2026-01-01"):
     """As a CSMS does it with the library."""
-    database.rows("""INSERT INTO ocpp.tokens (uid, type, country_code, party_id, contract_id, issuer,
-        valid, cache_mode, last_updated) VALUES (%s, 'RFID', 'GB', 'TWK', %s, 'i', true, 'ALWAYS',
-        %s)""", uid, contract, at)
+    database.rows("""INSERT INTO ocpp.tokens (uid, type, country_code, party_id, contract_id,
+        issuer, valid, cache_mode, last_updated)
+        VALUES (%s, 'RFID', 'GB', 'TWK', %s, 'i', true, 'ALWAYS', %s)""", uid, contract, at)
 
 
 def authorized(database, token=TOKEN):
     database.rows("SELECT ocpp.ensure_partition('authorizations', '2026-01-15')")
-    database.rows("""INSERT INTO ocpp.authorizations (charge_station_id, event_time, evse_id, digest,
-        received_at, time_source, flags, ocpp_version, id_token)
+    database.rows("""INSERT INTO ocpp.authorizations (charge_station_id, event_time, evse_id,
+        digest, received_at, time_source, flags, ocpp_version, id_token)
         VALUES ('cs', '2026-01-15', -1, 1, now(), 's', 0, '1.6', %s)""", token)
 
 
@@ -614,8 +614,8 @@ def test_token_that_is_set_again_is_forgotten_again(migrated, forget):
         for uid in uids:
             set_token(migrated, uid, contract=uid)
         # Of a table that is searched later.
-        migrated.rows("""INSERT INTO ocpp.transaction_events (charge_station_id, event_time, evse_id,
-            digest, received_at, time_source, flags, ocpp_version, event_type, id_token)
+        migrated.rows("""INSERT INTO ocpp.transaction_events (charge_station_id, event_time,
+            evse_id, digest, received_at, time_source, flags, ocpp_version, event_type, id_token)
             VALUES ('cs', '2026-01-15', 1, %s, now(), 's', 0, '1.6', 'Updated', %s)""", n, TOKEN)
         done = forget(TOKEN)
         assert done["tables"]["tokens"]["rows"] == len(set(uids) - {"other"})
