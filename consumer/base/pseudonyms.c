@@ -1,8 +1,10 @@
 #include "base/pseudonyms.h"
 
 #include "base/digest.h"
+#include "base/hex.h"
 #include "base/text.h"
 #include "base/token_hash.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 
@@ -15,6 +17,9 @@ enum {
 	MSGPACK_STR8 = 0xd9,
 	MSGPACK_FIXSTR = 0xa0,
 	MSGPACK_FIXSTR_MAX = 31,
+	MSGPACK_STR16 = 0xda,
+	JSON_BACKSLASHES_MAX = 8,
+	JSON_TOKEN_BYTES_MAX = 2048, /* a token with escapes */
 };
 
 struct pseudonym {
@@ -195,56 +200,172 @@ struct slice pseudonyms_of(struct pseudonyms *p, struct slice text)
 
 /* ---- bytes ---- */
 
-/* The bytes of the text of JSON that begins at from, if it may be a token; a quote within JSON that
- * is a text itself has a backslash before it. 0: it may not. */
-static size_t bytes_quoted(struct slice bytes, size_t from)
-{
-	size_t end = from;
+/* A text within bytes that may be a token. Not all that looks like one is: a hash decides. */
+struct bytes_text {
+	size_t at;
+	size_t size; /* in the bytes; 0 = there is none */
+	/* If JSON spells it with escapes: what it is, and the bytes of the quote that ends it, with
+	 * the backslashes before that. */
+	size_t close;
+	size_t plain_size;
+	uint8_t plain[TOKEN_BYTES_MAX];
+};
 
-	while (end < bytes.size && end - from <= TOKEN_BYTES_MAX && bytes.data[end] != '"' &&
+static size_t bytes_backslashes(struct slice bytes, size_t at)
+{
+	size_t count = 0;
+
+	while (at + count < bytes.size && count <= JSON_BACKSLASHES_MAX &&
+		bytes.data[at + count] == '\\')
+		count++;
+	return count;
+}
+
+/* \uXXXX, with as many backslashes as there are; *at moves on past it. */
+static int32_t bytes_unit(struct slice bytes, size_t *at)
+{
+	size_t u = *at + bytes_backslashes(bytes, *at);
+	int32_t unit;
+
+	if (u == *at || u >= bytes.size || bytes.data[u] != 'u')
+		return -1;
+	unit = bytes.size - u > 4 ? hex_get(bytes.data + u + 1, 4) : -1;
+	if (unit >= 0)
+		*at = u + 5;
+	return unit;
+}
+
+/* The character of an escape at *at, which moves on past it; -1: none that a token has. */
+static int32_t bytes_escaped(struct slice bytes, size_t *at)
+{
+	size_t end = *at + bytes_backslashes(bytes, *at);
+	int32_t high, low;
+
+	if (end < bytes.size && bytes.data[end] == '/') {
+		*at = end + 1;
+		return '/';
+	}
+	high = bytes_unit(bytes, at);
+	if (high < 0xd800 || high > 0xdfff)
+		return high;
+	low = bytes_unit(bytes, at);
+	if (high > 0xdbff || low < 0xdc00 || low > 0xdfff)
+		return -1;
+	return 0x10000 + ((high - 0xd800) << 10 | (low - 0xdc00));
+}
+
+static void bytes_put(struct bytes_text *t, int32_t c)
+{
+	uint8_t text[4];
+	size_t size = (size_t)(utf8_put(text, (uint32_t)c) - text);
+
+	if (size <= sizeof(t->plain) - t->plain_size)
+		memcpy(t->plain + t->plain_size, text, size);
+	t->plain_size += size;
+}
+
+/* The same text, from its first escape at `at` on. */
+static void bytes_unescape(struct slice bytes, size_t at, struct bytes_text *t)
+{
+	t->plain_size = at - t->at;
+	memcpy(t->plain, bytes.data + t->at, t->plain_size);
+	while (at < bytes.size && at - t->at <= JSON_TOKEN_BYTES_MAX &&
+		t->plain_size <= sizeof(t->plain)) {
+		size_t quote = at + bytes_backslashes(bytes, at);
+		int32_t c = bytes.data[at];
+
+		if (quote < bytes.size && bytes.data[quote] == '"') {
+			t->size = at - t->at;
+			t->close = quote + 1 - at;
+			return;
+		}
+		if (c == '\\') {
+			c = bytes_escaped(bytes, &at);
+			if (c < 0)
+				return;
+			bytes_put(t, c);
+		} else if (t->plain_size++ < sizeof(t->plain)) {
+			t->plain[t->plain_size - 1] = bytes.data[at++];
+		}
+	}
+}
+
+/* The text of JSON that begins at t->at, if it may be a token; a quote within JSON that is a text
+ * itself has a backslash before it. */
+static void bytes_quoted(struct slice bytes, struct bytes_text *t)
+{
+	size_t end = t->at, quote;
+
+	while (end < bytes.size && end - t->at <= TOKEN_BYTES_MAX && bytes.data[end] != '"' &&
 		bytes.data[end] != '\\')
 		end++;
-	if (end == bytes.size || end - from > TOKEN_BYTES_MAX)
+	if (end == bytes.size || end - t->at > TOKEN_BYTES_MAX)
+		return;
+	quote = end + bytes_backslashes(bytes, end);
+	if (quote < bytes.size && (bytes.data[quote] == 'u' || bytes.data[quote] == '/'))
+		bytes_unescape(bytes, end, t);
+	else
+		t->size = end - t->at;
+}
+
+/* A text whose size is in two bytes: of which the first is 0, or the token would be longer. */
+static size_t bytes_of_two(struct slice bytes, size_t *at)
+{
+	if (bytes.size - *at < 2 || bytes.data[*at] != 0)
 		return 0;
-	return end - from;
+	*at += 2;
+	return bytes.data[*at - 1];
 }
 
 /* Of COPY: a value of so many bytes follows its length, 32 bits. */
 static size_t bytes_of_copy(struct slice bytes, size_t *at)
 {
-	if (bytes.size - *at < 3 || bytes.data[*at] != 0 || bytes.data[*at + 1] != 0)
+	if (bytes.size - *at < 3 || bytes.data[*at] != 0)
 		return 0;
-	*at += 3;
-	return bytes.data[*at - 1];
+	(*at)++;
+	return bytes_of_two(bytes, at);
 }
 
-/* The bytes of the text whose head, of JSON, msgpack or COPY, is at *at, which moves on to its
- * first byte; 0 if there is none. Not everything that looks like a head is one: a hash decides. */
-static size_t bytes_text(struct slice bytes, size_t *at)
+/* The text whose head, of JSON, msgpack or COPY, is there. */
+static void bytes_text(struct slice bytes, size_t head, struct bytes_text *t)
 {
-	uint8_t head = bytes.data[(*at)++];
+	uint8_t first = bytes.data[head];
 
-	if (head == '"')
-		return bytes_quoted(bytes, *at);
-	if (head == 0)
-		return bytes_of_copy(bytes, at);
-	if (head >= MSGPACK_FIXSTR && head <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX)
-		return head - MSGPACK_FIXSTR;
-	if (head == MSGPACK_STR8 && *at < bytes.size)
-		return bytes.data[(*at)++];
-	return 0;
+	t->at = head + 1;
+	t->size = t->close = t->plain_size = 0;
+	if (first == '"')
+		bytes_quoted(bytes, t);
+	else if (first == 0)
+		t->size = bytes_of_copy(bytes, &t->at);
+	else if (first >= MSGPACK_FIXSTR && first <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX)
+		t->size = first - MSGPACK_FIXSTR;
+	else if (first == MSGPACK_STR8 && t->at < bytes.size)
+		t->size = bytes.data[t->at++];
+	else if (first == MSGPACK_STR16)
+		t->size = bytes_of_two(bytes, &t->at);
 }
 
-/* The pseudonym of the text whose head is there, and where its bytes are; absent: none. */
+/* The pseudonym of the text whose head is there; absent: none. */
 static struct slice bytes_pseudonym(struct pseudonyms *p, struct slice bytes, size_t head,
-	size_t *at_out)
+	struct bytes_text *t)
 {
-	size_t at = head, size = bytes_text(bytes, &at);
-
-	*at_out = at;
-	if (size == 0 || size > bytes.size - at)
+	bytes_text(bytes, head, t);
+	if (t->size == 0 || t->size > bytes.size - t->at)
 		return (struct slice){NULL, 0};
-	return pseudonyms_of(p, slice_of(bytes.data + at, size));
+	return pseudonyms_of(p, t->close > 0 ? slice_of(t->plain, t->plain_size)
+					     : slice_of(bytes.data + t->at, t->size));
+}
+
+/* Bytes keep their size: after the quote of what was spelled with escapes come spaces. */
+static void bytes_replace(uint8_t *bytes, const struct bytes_text *t, struct slice shown)
+{
+	uint8_t *at = bytes + t->at;
+
+	memcpy(at, shown.data, shown.size);
+	if (t->close == 0)
+		return;
+	memmove(at + shown.size, at + t->size, t->close);
+	memset(at + shown.size + t->close, ' ', t->size - shown.size);
 }
 
 bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes)
@@ -252,8 +373,8 @@ bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice
 	uint8_t *copy = NULL;
 
 	for (size_t head = 0; p->count > 0 && head < bytes->size; head++) {
-		size_t at;
-		struct slice shown = bytes_pseudonym(p, *bytes, head, &at);
+		struct bytes_text t;
+		struct slice shown = bytes_pseudonym(p, *bytes, head, &t);
 
 		if (slice_is_absent(shown))
 			continue;
@@ -264,26 +385,27 @@ bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice
 			memcpy(copy, bytes->data, bytes->size);
 			*bytes = slice_of(copy, bytes->size);
 		}
-		memcpy(copy + at, shown.data, shown.size);
+		bytes_replace(copy, &t, shown);
 	}
 	return true;
 }
 
 /* ---- bytes in pieces ---- */
 
-enum { STREAM_HELD_BYTES = 4 + TOKEN_BYTES_MAX + 1 }; /* a head, a token, and a quote */
+/* A head, a token with an escape more, and a quote. */
+enum { STREAM_HELD_BYTES = 4 + JSON_TOKEN_BYTES_MAX + 4 * (JSON_BACKSLASHES_MAX + 8) };
 
 static void stream_replace(struct pseudonyms_stream *s, size_t size, size_t heads)
 {
 	struct slice bytes = slice_of(s->buffer, size);
 
 	for (size_t head = 0; head < heads; head++) {
-		size_t at;
-		struct slice shown = bytes_pseudonym(s->list, bytes, head, &at);
+		struct bytes_text t;
+		struct slice shown = bytes_pseudonym(s->list, bytes, head, &t);
 
 		if (slice_is_absent(shown))
 			continue;
-		memcpy(s->buffer + at, shown.data, shown.size);
+		bytes_replace(s->buffer, &t, shown);
 		s->count++;
 	}
 }

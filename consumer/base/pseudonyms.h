@@ -57,7 +57,8 @@ struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
 /*
  * Bytes of a message, JSON or msgpack, whole or not, or of rows as COPY ... (FORMAT binary) writes
  * them: each text in them that is a forgotten token becomes its pseudonym. *bytes stay as they are
- * if there is none; else they are a copy from the arena. False if it is full.
+ * if there is none; else they are a copy of the same size from the arena: after a text that JSON
+ * spelled with escapes come spaces. False if it is full.
  */
 MUST_CHECK bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes);
 

@@ -1,6 +1,7 @@
 #include "base/token_hash.h"
 
 #include "base/bytes.h"
+#include "base/hex.h"
 #include "base/sha256.h"
 #include "base/text.h"
 
@@ -65,6 +66,9 @@ struct token_place {
 	size_t head;        /* where the msgpack head of the text is; of JSON: after its quote */
 	struct slice token; /* cut off where the bytes are */
 	bool msgpack;
+	bool number;  /* of JSON: it gets quotes, with so many backslashes */
+	size_t level; /* of JSON: backslashes before each quote */
+	bool list;    /* of JSON: others may follow after a comma */
 };
 
 static size_t bytes_left(struct slice bytes, size_t at)
@@ -89,17 +93,18 @@ static size_t bytes_skip(struct slice bytes, size_t at, const char *any)
 	return at;
 }
 
-/* After the key: the rest of its quote, a colon, and a text that ends with a quote as its own. */
-static bool place_in_json(struct slice bytes, size_t at, struct token_place *out)
+/* A text, or a number, that begins at `at`; a text ends with a quote as its own. */
+static bool place_json_value(struct slice bytes, size_t at, size_t level, struct token_place *out)
 {
-	size_t quote = bytes_skip(bytes, at, "\\"), level, end;
+	size_t quote = bytes_skip(bytes, at, "\\"), end = bytes_skip(bytes, at, "0123456789");
 
-	if (quote == bytes.size || bytes.data[quote] != '"')
-		return false;
-	quote = bytes_skip(bytes, quote + 1, " \t\r\n");
-	if (quote == bytes.size || bytes.data[quote] != ':')
-		return false;
-	quote = bytes_skip(bytes, bytes_skip(bytes, quote + 1, " \t\r\n"), "\\");
+	if (end > at) {
+		*out = (struct token_place){.head = at,
+			.token = slice_of(bytes.data + at, end - at),
+			.number = true,
+			.level = level};
+		return end == bytes.size || strchr(".eE", bytes.data[end]) == NULL;
+	}
 	if (quote == bytes.size || bytes.data[quote] != '"')
 		return false;
 	level = bytes_backslashes(bytes, quote);
@@ -112,7 +117,46 @@ static bool place_in_json(struct slice bytes, size_t at, struct token_place *out
 	if (end < quote + 1)
 		return false;
 	*out = (struct token_place){.head = quote + 1,
-		.token = slice_of(bytes.data + quote + 1, end - quote - 1)};
+		.token = slice_of(bytes.data + quote + 1, end - quote - 1),
+		.level = level};
+	return true;
+}
+
+/* After the key: the rest of its quote, a colon, and a value or a list of them. */
+static bool place_in_json(struct slice bytes, size_t at, struct token_place *out)
+{
+	size_t quote = bytes_skip(bytes, at, "\\");
+	bool list;
+
+	if (quote == bytes.size || bytes.data[quote] != '"')
+		return false;
+	at = bytes_skip(bytes, quote + 1, " \t\r\n");
+	if (at == bytes.size || bytes.data[at] != ':')
+		return false;
+	at = bytes_skip(bytes, at + 1, " \t\r\n");
+	list = at < bytes.size && bytes.data[at] == '[';
+	if (list)
+		at = bytes_skip(bytes, at + 1, " \t\r\n");
+	if (!place_json_value(bytes, at, bytes_backslashes(bytes, quote), out))
+		return false;
+	out->list = list;
+	return true;
+}
+
+/* The next of a list, after the one that is *p. */
+static bool place_next(struct slice bytes, struct token_place *p)
+{
+	size_t at = (size_t)(p->token.data + p->token.size - bytes.data);
+
+	if (!p->list || at == bytes.size)
+		return false;
+	if (!p->number)
+		at = bytes_skip(bytes, at, "\\") + 1;
+	at = at < bytes.size ? bytes_skip(bytes, at, " \t\r\n") : bytes.size;
+	if (at == bytes.size || bytes.data[at] != ',' ||
+		!place_json_value(bytes, bytes_skip(bytes, at + 1, " \t\r\n"), p->level, p))
+		return false;
+	p->list = true;
 	return true;
 }
 
@@ -145,23 +189,54 @@ static bool place_in_msgpack(struct slice bytes, size_t at, struct token_place *
 	return true;
 }
 
+/* Where the key ends that begins at `at`, letters of which may be written as \uXXXX; 0: it is not
+ * that key. */
+static size_t place_after_key(struct slice bytes, size_t at, struct slice name, bool json)
+{
+	for (size_t i = 0; i < name.size; i++) {
+		size_t u = json ? bytes_skip(bytes, at, "\\") : at;
+
+		if (at == bytes.size)
+			return 0;
+		if (bytes.data[at] == name.data[i])
+			at++;
+		else if (u > at && bytes_left(bytes, u) > 4 && bytes.data[u] == 'u' &&
+			 hex_get(bytes.data + u + 1, 4) == name.data[i])
+			at = u + 5;
+		else
+			return 0;
+	}
+	return at;
+}
+
 /* Whether a key begins at `at`, after a quote or the head of a text, and is followed by a text. */
 static bool place_at(struct slice bytes, size_t at, struct token_place *out)
 {
+	bool json = bytes.data[at - 1] == '"';
+
 	for (size_t i = 0; i < sizeof(token_keys) / sizeof(*token_keys); i++) {
 		struct slice name = token_keys[i];
+		size_t after = place_after_key(bytes, at, name, json);
 
-		if (bytes_left(bytes, at) < name.size ||
-			memcmp(bytes.data + at, name.data, name.size) != 0)
+		if (after == 0)
 			continue;
-		if (bytes.data[at - 1] == '"')
-			return place_in_json(bytes, at + name.size, out);
+		if (json)
+			return place_in_json(bytes, after, out);
 		if (bytes.data[at - 1] == MSGPACK_FIXSTR + name.size ||
 			(bytes.data[at - 1] == name.size && at > 1 &&
 				bytes.data[at - 2] == MSGPACK_STR8))
-			return place_in_msgpack(bytes, at + name.size, out);
+			return place_in_msgpack(bytes, after, out);
 	}
 	return false;
+}
+
+static void place_put_quote(struct text *t, const struct token_place *p)
+{
+	if (!p->number)
+		return;
+	for (size_t i = 0; i < p->level; i++)
+		text_put_char(t, '\\');
+	text_put_char(t, '"');
 }
 
 static void place_put(struct text *t, struct slice key, const struct token_place *p)
@@ -171,7 +246,23 @@ static void place_put(struct text *t, struct slice key, const struct token_place
 	token_hash(key, p->token, hash);
 	if (p->msgpack)
 		text_put_char(t, (char)(MSGPACK_FIXSTR + TOKEN_HASH_BYTES));
+	place_put_quote(t, p);
 	text_put(t, hash, sizeof(hash));
+	place_put_quote(t, p);
+}
+
+/* Of the one that is *p, and all others of its list; returns what is done with them. */
+static size_t place_put_all(struct text *t, struct slice key, struct slice bytes, size_t done,
+	struct token_place *p)
+{
+	do {
+		if (p->token.size == 0 || token_is_hash(p->token))
+			continue;
+		text_put(t, bytes.data + done, p->head - done);
+		place_put(t, key, p);
+		done = (size_t)(p->token.data + p->token.size - bytes.data);
+	} while (place_next(bytes, p));
+	return done;
 }
 
 bool token_hash_in_bytes(struct slice key, struct arena *arena, struct slice *bytes)
@@ -183,12 +274,9 @@ bool token_hash_in_bytes(struct slice key, struct arena *arena, struct slice *by
 	for (size_t at = 1; at < bytes->size; at++) {
 		struct token_place p;
 
-		if (!place_at(*bytes, at, &p) || p.token.size == 0 || token_is_hash(p.token))
+		if (at < done || !place_at(*bytes, at, &p))
 			continue;
-		text_put(&t, bytes->data + done, p.head - done);
-		place_put(&t, key, &p);
-		done = (size_t)(p.token.data + p.token.size - bytes->data);
-		at = done - 1;
+		done = place_put_all(&t, key, *bytes, done, &p);
 	}
 	if (done > 0) {
 		text_put(&t, bytes->data + done, bytes->size - done);

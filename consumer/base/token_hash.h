@@ -24,8 +24,8 @@ bool token_is_key(struct slice name);
 
 /*
  * Bytes of a message, JSON or msgpack, whole or not: the values of such members become their
- * hashes. *bytes stay as they are if there are none, else they are a copy from the arena. False if
- * it is full.
+ * hashes; of JSON also whole numbers, and what is in a list. *bytes stay as they are if there are
+ * none, else they are a copy from the arena. False if it is full.
  */
 MUST_CHECK bool token_hash_in_bytes(struct slice key, struct arena *arena, struct slice *bytes);
 

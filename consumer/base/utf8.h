@@ -20,7 +20,7 @@ MUST_CHECK struct slice utf8_replace(struct arena *arena, struct slice text);
  * not empty. */
 size_t utf8_get(struct slice text, uint32_t *code_point_out);
 
-/* For tests: write one code point (at most 4 bytes); returns the address after it. */
+/* Write one code point (at most 4 bytes); returns the address after it. */
 uint8_t *utf8_put(uint8_t *at, uint32_t code_point);
 
 #endif

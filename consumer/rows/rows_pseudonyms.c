@@ -63,7 +63,7 @@ static bool pseudonyms_of_value(const struct rows_builder *b, struct value *v, s
 	if (v->kind != VALUE_ARRAY && v->kind != VALUE_MAP)
 		return true;
 	for (uint32_t i = 0; v->kind == VALUE_ARRAY && i < v->count; i++) {
-		if (!pseudonyms_of_value(b, &v->items[i], arena, hash, false))
+		if (!pseudonyms_of_value(b, &v->items[i], arena, hash, is_token))
 			return false;
 	}
 	for (uint32_t i = 0; v->kind == VALUE_MAP && i < v->count; i++) {

@@ -261,10 +261,14 @@ def test_what_comes_late_has_the_pseudonym(running, migrated, publish, forget):
     publish.call("cs1", "Authorize", {"idToken": {"idToken": long, "type": "eMAID"}}, id="4",
                  version="2.0.1")
     publish.call("cs1", "Authorize", {"idTag": "other2"}, id="5")
+    publish.call("cs1", "DataTransfer", {
+        "vendorId": "v", "data": f'{{"card":"\\u0030{TOKEN[1:]}"}}'}, id="d")
     # A reading of a meter is no token.
     publish.call("cs1", "MeterValues", {"connectorId": 1, "meterValue": [
         {"timestamp": DAY + "10:00:00Z", "sampledValue": [{"value": digits}]}]}, id="6")
-    stored(migrated, 6)
+    stored(migrated, 7)
+    assert migrated.value("SELECT payload->>'data' FROM ocpp_events").split() == [
+        f'{{"card":"{names[TOKEN]}"', "}"]
     assert migrated.rows("SELECT id_token FROM authorizations ORDER BY message_id") == [
         ("other",), (names[TOKEN],), (names[digits],), (names[long],), ("other2",)]
     assert migrated.value("SELECT sampled[1] FROM meter_values") == 12345678

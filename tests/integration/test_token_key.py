@@ -56,6 +56,21 @@ def test_token_is_nowhere_but_where_the_csms_reads_it(running, migrated, publish
     assert found(migrated, hashed(hashed(TOKEN))) == {}
 
 
+def test_numbers_lists_and_escaped_names_are_hashed(running, migrated, publish):
+    running(KEYED)
+    texts = ['{"idTag":44556677}', '{"idTag":["44556677", "KEYARR01"]}',
+             '{"\\u0069dTag":"KEYARR01"}']
+    for n, text in enumerate(texts):
+        publish.raw("cs/in/ocpp1.6/cs1", f'{{"type":2,"id":"{n}","request":{text}')
+        publish.call("cs1", "DataTransfer", {"vendorId": "v", "data": text}, id=f"d{n}")
+        publish.call("cs1", "DataTransfer", {"vendorId": "v", **json.loads(text)}, id=f"m{n}")
+    stored(migrated, 3 * len(texts))
+    assert found(migrated, "44556677") == {} and found(migrated, "KEYARR01") == {}
+    for token in ("44556677", "KEYARR01"):
+        assert found(migrated, hashed(token)) == {
+            "dead_letters.payload": 2, "ocpp_events.payload": 4}
+
+
 def test_commands_hash_by_themselves(running, migrated, publish):
     p = running(KEYED)
     publish.call("cs1", "StartTransaction", {"connectorId": 1, "idTag": TOKEN, "meterStart": 0,

@@ -104,6 +104,37 @@ static void bytes_keep_their_size_and_all_else(void **state)
 	assert_ptr_equal(same.data, before.data);
 }
 
+static void text_is_found_however_it_is_spelled(void **state)
+{
+	static const struct {
+		const char *bytes, *wanted;
+	} texts[] = {
+		{"{\"a\":\"\\u00304AB12\",\"b\":1}", "{\"a\":\"XYZXYZ\"     ,\"b\":1}"},
+		{"\"{\\\"a\\\":\\\"04\\\\u0041B12\\\"}\"", "\"{\\\"a\\\":\\\"XYZXYZ\\\"      }\""},
+		{"[\"t\\u00f6k\\u00E9n1\"]", "[\"PPPPPPPP\"        ]"},
+		{"[\"A\\/BCD1\"]", "[\"QQQQQQ\" ]"},
+		{"[\"ab\\ud83d\\uDE00\"]", "[\"RRRRRR\"        ]"},
+		{"[\"ab\\ud83d\\u0041\"]", "[\"ab\\ud83d\\u0041\"]"},
+		{"[\"\\u00304AB12", "[\"\\u00304AB12"},
+		{"[\"\\u00304AB12x\"]", "[\"\\u00304AB12x\"]"},
+		{"[\"\\u003", "[\"\\u003"},
+		{"[\"\\", "[\"\\"},
+	};
+
+	(void)state;
+	forget("04AB12", "XYZXYZ");
+	forget("t\303\266k\303\251n1", "PPPPPPPP");
+	forget("A/BCD1", "QQQQQQ");
+	forget("ab\360\237\230\200", "RRRRRR");
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		assert_bytes(texts[i].bytes, strlen(texts[i].bytes), texts[i].wanted);
+	assert_bytes("\xda\x00\x06"
+		     "04AB12",
+		9,
+		"\xda\x00\x06"
+		"XYZXYZ");
+}
+
 static void hash_is_that_of_the_database(void **state)
 {
 	/* HMAC-SHA256 of "04ab12" with the key "salt"; rows of forgotten_tokens have it. */
@@ -150,6 +181,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(text_is_found_in_either_case, begin, end),
 		cmocka_unit_test_setup_teardown(another_list_forgets_the_first, begin, end),
 		cmocka_unit_test_setup_teardown(bytes_keep_their_size_and_all_else, begin, end),
+		cmocka_unit_test_setup_teardown(text_is_found_however_it_is_spelled, begin, end),
 		cmocka_unit_test_setup_teardown(hash_is_that_of_the_database, begin, end),
 		cmocka_unit_test_setup_teardown(disguised_value_keeps_its_identity, begin, end),
 	};

@@ -24,6 +24,8 @@ static int end(void **state)
 
 #define HASH "#2y7tqxljjy6per0umpk" /* of 04ab12 */
 
+#define NUMBER "#uq4cvkbrr2wr4z9v8ti" /* of 44556677 */
+
 static void hash_never_changes(void **state)
 {
 	char hash[TOKEN_HASH_BYTES];
@@ -74,6 +76,19 @@ static void values_of_bytes_become_hashes(void **state)
 			"{\"idToken\":{\"idToken\":\"" HASH "\",\"type\":\"x\"}}"},
 		{"{\"data\":\"{\\\"idTag\\\":\\\"04ab12\\\"}\"}",
 			"{\"data\":\"{\\\"idTag\\\":\\\"" HASH "\\\"}\"}"},
+		/* Numbers, lists, names with escapes. */
+		{"{\"idTag\":44556677,\"a\":1}", "{\"idTag\":\"" NUMBER "\",\"a\":1}"},
+		{"\"{\\\"idTag\\\": 44556677}\"", "\"{\\\"idTag\\\": \\\"" NUMBER "\\\"}\""},
+		{"{\"idTag\":44556677", "{\"idTag\":\"" NUMBER "\""},
+		{"{\"idTag\":4.5}", "{\"idTag\":4.5}"},
+		{"{\"idTag\":[\"04ab12\", \"04AB12\",44556677],\"a\":\"04ab12\"}",
+			"{\"idTag\":[\"" HASH "\", \"" HASH "\",\"" NUMBER "\"],\"a\":\"04ab12\"}"},
+		{"{\"\\u0069dTa\\u0067\":\"04ab12\"}", "{\"\\u0069dTa\\u0067\":\"" HASH "\"}"},
+		{"\"{\\\"\\\\u0069dTag\\\":\\\"04ab12\\\"}\"",
+			"\"{\\\"\\\\u0069dTag\\\":\\\"" HASH "\\\"}\""},
+		{"{\"idTag\":[", "{\"idTag\":["},
+		{"{\"idTag\":[\"\",", "{\"idTag\":[\"\","},
+		{"{\"\\u0069dTa", "{\"\\u0069dTa"},
 		/* Cut off. */
 		{"{\"idTag\":\"04ab12", "{\"idTag\":\"" HASH},
 		/* Nothing to do. */
