@@ -123,7 +123,7 @@ bool fs_is_full(const struct error *err)
 }
 
 /* O_NONBLOCK: to open a pipe would wait for whoever writes to it. */
-static bool fs_is_file(int fd, const char *path, struct error *err)
+static bool fs_is_file(int fd, const char *path, enum fs_mode mode, struct error *err)
 {
 	struct stat st;
 
@@ -132,6 +132,8 @@ static bool fs_is_file(int fd, const char *path, struct error *err)
 	if (S_ISREG(st.st_mode))
 		return true;
 	error_set(err, ERROR_FATAL, REASON_disk, "\"%s\" is not a regular file", path);
+	if (mode == FS_WHOLE)
+		return error_hint(err, "name a file: a pipe or a folder cannot be read here");
 	return error_hint(err, "somebody put it there: check who may write to the folder");
 }
 
@@ -140,6 +142,7 @@ int fs_open(const char *path, enum fs_mode mode, struct error *err)
 	static const int own = O_NOFOLLOW | O_NONBLOCK;
 	static const int flags[] = {
 		[FS_READ] = O_RDONLY,
+		[FS_WHOLE] = O_RDONLY | O_NONBLOCK,
 		[FS_OWN] = O_RDONLY | own,
 		[FS_CREATE] = O_RDWR | O_CREAT | O_EXCL | own,
 		[FS_UPDATE] = O_RDWR | own,
@@ -147,12 +150,12 @@ int fs_open(const char *path, enum fs_mode mode, struct error *err)
 	};
 	int fd = fs_fault() != FS_FAULT_NONE ? -1 : open(path, flags[mode] | O_CLOEXEC, 0600);
 
-	if (fd < 0 && errno == ELOOP && mode != FS_READ) {
+	if (fd < 0 && errno == ELOOP && mode != FS_READ && mode != FS_WHOLE) {
 		error_set(err, ERROR_FATAL, REASON_disk, "\"%s\" is a symbolic link", path);
 		error_hint(err, "somebody put it there: check who may write to the folder");
 	} else if (fd < 0) {
 		fs_error(err, mode == FS_CREATE ? "create" : "open", path);
-	} else if (mode != FS_READ && !fs_is_file(fd, path, err)) {
+	} else if (mode != FS_READ && !fs_is_file(fd, path, mode, err)) {
 		(void)fs_close(&fd, path, NULL);
 	}
 	return fd;
@@ -380,7 +383,7 @@ out:
 
 char *fs_read_file(const char *path, size_t size_max, size_t *size_out, struct error *err)
 {
-	return fs_read_whole(path, FS_READ, size_max, size_out, err);
+	return fs_read_whole(path, FS_WHOLE, size_max, size_out, err);
 }
 
 char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out, struct error *err)
@@ -391,8 +394,9 @@ char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out, stru
 /* None of the calls that fail on demand: nothing is lost where this fails. */
 uint64_t fs_digest(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *bytes = fd < 0 ? NULL : malloc(FS_DIGEST_BYTES_MAX);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	bool readable = fd >= 0 && fs_is_file(fd, path, FS_WHOLE, NULL);
+	char *bytes = readable ? malloc(FS_DIGEST_BYTES_MAX) : NULL;
 	uint64_t digest = 0;
 	ssize_t size;
 

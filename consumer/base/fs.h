@@ -22,6 +22,7 @@
  */
 enum fs_mode {
 	FS_READ,   /* what somebody names to us; may be a symbolic link */
+	FS_WHOLE,  /* the same, but only a regular file: no pipe is waited for */
 	FS_OWN,    /* to read a file of our own */
 	FS_CREATE, /* a new file of our own: an existing one is refused */
 	FS_UPDATE, /* to read and write a file of our own */
@@ -75,14 +76,15 @@ MUST_CHECK int64_t fs_size(int fd, const char *path, struct error *err);
 /* The folder and its parents, mode 0700; an existing one is fine. */
 MUST_CHECK bool fs_make_dir(const char *path, struct error *err);
 
-/* A small whole file, FS_READ or FS_OWN. The bytes are malloc'ed and terminated; NULL with err on
+/* A small whole file, FS_WHOLE or FS_OWN. The bytes are malloc'ed and terminated; NULL with err on
  * failure. */
 MUST_CHECK char *fs_read_file(const char *path, size_t size_max, size_t *size_out,
 	struct error *err);
 MUST_CHECK char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out,
 	struct error *err);
 
-/* Of what is in a file, up to 1 MiB, to see whether that has changed; 0: it cannot be read. */
+/* Of what is in a file, up to 1 MiB, to see whether that has changed; 0: it cannot be read, or is
+ * no regular file. */
 uint64_t fs_digest(const char *path);
 
 /* Write path.tmp, sync, rename to path, sync the folder. If that fails, path is as it was. */

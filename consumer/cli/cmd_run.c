@@ -18,6 +18,7 @@ static enum exit_code run_fail(const struct error *err)
 enum exit_code cmd_run(const struct config *config, int argc, char **argv)
 {
 	struct daemon_options options = {.config = config,
+		.on_reloaded = risks_say,
 		.migrate = config->storage_postgres_run_migrations};
 	const struct argument arguments[] = {
 		{.name = "--migrate", .given = &options.migrate},

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum config_type {
 	CONFIG_TEXT,
@@ -553,7 +554,21 @@ bool config_keep(struct config *c, const struct config *running, struct error *e
 	return true;
 }
 
-void config_note_files(struct config *c)
+/* Whoever opens a pipe waits for its writer, and a second time there is nothing in it. One that is
+ * not there is a fault of its own. */
+static bool config_file_can_be_read_again(const char *name, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (*path == '\0' || stat(path, &st) != 0 || S_ISREG(st.st_mode))
+		return true;
+	error_set(err, ERROR_FATAL, REASON_bad_setting, "%s: \"%s\" is not a regular file", name,
+		path);
+	return error_hint(err,
+		"name a file: it is read again for new connections and after SIGHUP");
+}
+
+bool config_note_files(struct config *c, struct error *err)
 {
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
 		const struct config_setting *s = &config_settings[i];
@@ -562,8 +577,11 @@ void config_note_files(struct config *c)
 		if (s->type != CONFIG_FILE)
 			continue;
 		path = *(char *const *)config_field(c, s);
+		if (!config_file_can_be_read_again(s->name, path, err))
+			return false;
 		c->origins[i].content = *path == '\0' ? 0 : fs_digest(path);
 	}
+	return true;
 }
 
 static void config_print_value(const struct config *c, const struct config_setting *s)

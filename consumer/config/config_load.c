@@ -163,10 +163,8 @@ bool config_load(struct config *c, const struct config_sources *from, struct err
 	if ((from->file == NULL || config_load_file(c, from->file, err)) &&
 		config_load_credentials(c, err) && config_load_environment(c, err) &&
 		config_load_options(c, err) && config_read_secrets(c, err) &&
-		config_check(c, err)) {
-		config_note_files(c);
+		config_check(c, err) && config_note_files(c, err))
 		return true;
-	}
 	config_fini(c);
 	return false;
 }

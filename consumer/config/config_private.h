@@ -10,6 +10,6 @@ MUST_CHECK bool config_set_read(struct config *c, const char *name, const char *
 	const char *path, struct error *err);
 
 /* What is in the files that settings of type FILE name: for config_compare(). */
-void config_note_files(struct config *c);
+MUST_CHECK bool config_note_files(struct config *c, struct error *err);
 
 #endif

@@ -20,6 +20,7 @@ struct daemon_options {
 	/* Take the worker out: subscribe to nothing, take what the broker has queued for its
 	 * session, store it, end the session, and stop. */
 	bool drain;
+	void (*on_reloaded)(const struct config *config); /* other settings are in force */
 };
 
 /*

@@ -67,6 +67,8 @@ bool daemon_reload(struct daemon *d)
 	if (changes.taken[0] != '\0')
 		reload_take(d, fresh, &changes);
 	settings_say(d->settings, &changes);
+	if (changes.taken[0] != '\0')
+		d->options->on_reloaded(d->config);
 	settings_hold(&fresh, NULL);
 	return true;
 }

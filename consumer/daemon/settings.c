@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool settings_new(struct settings **out, struct error *err)
 {
@@ -86,6 +87,19 @@ static void settings_log_fault(void *context, const struct error *fault)
 	log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
 }
 
+/* At the start it may be one: `OCPP_PERSISTER_CONFIG=<(...)`. Read again it would be waited for, or
+ * be empty, which is as good as all defaults. */
+static bool settings_file_is_no_pipe(const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (path == NULL || stat(path, &st) != 0 || S_ISREG(st.st_mode))
+		return true; /* opening it reports that */
+	error_set(err, ERROR_FATAL, REASON_bad_settings_file,
+		"\"%s\" is not a regular file: it cannot be read a second time", path);
+	return error_hint(err, "start the program again: with a file, if SIGHUP is to work");
+}
+
 /* What is in force must go together, too. */
 static bool settings_fit(struct settings *s, const struct settings *running, struct error *err)
 {
@@ -108,7 +122,8 @@ bool settings_read(const struct settings *running, struct settings **out,
 		settings_log_fault(NULL, &err);
 		return false;
 	}
-	if (!config_load(&s->own, &running->config->sources, &err)) {
+	if (!settings_file_is_no_pipe(running->config->sources.file, &err) ||
+		!config_load(&s->own, &running->config->sources, &err)) {
 		settings_log_fault(NULL, &err);
 		settings_release(s);
 		return false;

@@ -2,6 +2,7 @@
 
 #include <libpq-fe.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool conninfo_is_bad(struct error *err, const char *why)
 {
@@ -27,12 +28,41 @@ static bool conninfo_has_scraps(const PQconninfoOption *options)
 	return false;
 }
 
+static bool conninfo_names_file(const char *keyword)
+{
+	static const char *const files[] = {"sslcert", "sslkey", "sslrootcert", "sslcrl"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		if (strcmp(keyword, files[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* libpq opens them for each connection, and would wait for the writer of a pipe. */
+static bool conninfo_files_are_files(const PQconninfoOption *options, struct error *err)
+{
+	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		struct stat st;
+
+		if (o->val == NULL || !conninfo_names_file(o->keyword) || stat(o->val, &st) != 0 ||
+			S_ISREG(st.st_mode))
+			continue;
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"storage.url (or DATABASE_URL): the file that %s names is not a regular "
+			"file",
+			o->keyword);
+		return error_hint(err, "name a file: it is read again for each connection");
+	}
+	return true;
+}
+
 bool pg_url_check(const char *text, struct error *err)
 {
 	char url[PG_CONNINFO_BYTES_MAX];
 	struct pg_pool_settings pool = pg_pool_settings_default();
 	PQconninfoOption *options;
-	bool scraps;
+	bool scraps, files;
 
 	if (text[0] == '\0')
 		return true;
@@ -49,8 +79,9 @@ bool pg_url_check(const char *text, struct error *err)
 		return conninfo_is_bad(err,
 			"storage.url (or DATABASE_URL) is no connection string");
 	scraps = strstr(url, "://") != NULL && conninfo_has_scraps(options);
+	files = scraps || conninfo_files_are_files(options, err);
 	PQconninfoFree(options);
-	return !scraps ||
-	       conninfo_is_bad(err,
-		       "storage.url (or DATABASE_URL) has a host, port or database that cannot be");
+	return scraps ? conninfo_is_bad(err, "storage.url (or DATABASE_URL) has a host, port or "
+					     "database that cannot be")
+		      : files;
 }

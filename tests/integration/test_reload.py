@@ -260,6 +260,36 @@ def test_what_needs_a_restart_is_named_and_stays(reloadable, publish, migrated):
     assert r.p.stop() == 0
 
 
+def test_pipes_are_named_and_not_waited_for(reloadable, tmp_path):
+    r = reloadable()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    good = r.path.read_text()
+    for name, value in (("mqtt.password_file", pipe), ("mqtt.tls_ca", pipe),
+                        ("storage.url", f"postgres://127.0.0.1/x?sslrootcert={pipe}")):
+        r.settings[name] = value
+        r.write()
+        said = r.refused()
+        assert len(said) == 1 and name in said[0] and "is not a regular file" in said[0], said
+        del r.settings[name]
+    r.path.unlink()
+    os.mkfifo(r.path)
+    said = r.refused()
+    assert len(said) == 1 and "cannot be read a second time" in said[0], said
+    r.path.unlink()
+    r.path.write_text(good)
+    assert r.hangup()["changed"] == "nothing"
+    assert r.p.stop() == 0
+
+
+def test_what_has_become_risky_is_said(reloadable):
+    r = reloadable()
+    assert r.p.events("risky", choice="tls_verify") == []
+    r.reload({"mqtt.tls_verify": "false"})
+    assert "mqtt.tls_verify is false" in r.p.wait_event("risky", choice="tls_verify")["msg"]
+    assert r.p.stop() == 0
+
+
 # ---- topics ----
 
 def test_topics_are_subscribed_and_unsubscribed(reloadable, publish, migrated):

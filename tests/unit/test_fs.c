@@ -103,6 +103,18 @@ static void fs_read_file_refuses_what_is_too_large(void **state)
 	assert_null(fs_read_file(path_of("not-there"), 3, &size, &err));
 }
 
+static void fs_pipe_that_is_named_is_not_waited_for(void **state)
+{
+	struct error err;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(mkfifo(path_of("named-pipe"), 0600), 0);
+	assert_null(fs_read_file(path_of("named-pipe"), 10, &size, &err));
+	assert_non_null(strstr(err.message, "is not a regular file"));
+	assert_int_equal(fs_digest(path_of("named-pipe")), 0);
+}
+
 /* Whoever may write to the folder must not choose what we write to, or make us wait. */
 static void fs_files_of_our_own_are_no_links_and_no_pipes(void **state)
 {
@@ -166,6 +178,7 @@ int main(void)
 		cmocka_unit_test(fs_rename_new_leaves_what_is_there),
 		cmocka_unit_test(fs_make_dir_makes_parents),
 		cmocka_unit_test(fs_read_file_refuses_what_is_too_large),
+		cmocka_unit_test(fs_pipe_that_is_named_is_not_waited_for),
 		cmocka_unit_test(fs_files_of_our_own_are_no_links_and_no_pipes),
 	};
 

@@ -60,20 +60,27 @@ static void risks_take(struct risks_database *d, const PQconninfoOption *options
 	}
 }
 
-/* What service=NAME stands for is in a file that libpq reads for its defaults only. */
+/* What service=NAME stands for is in a file that libpq reads for its defaults only. Before there
+ * are threads: it sets a variable. */
 static void risks_take_service(struct risks_database *d, const PQconninfoOption *options)
 {
+	const char *found = getenv("PGSERVICE"); /* NOLINT: as below */
+	char *before = found == NULL ? NULL : strdup(found);
 	PQconninfoOption *defaults;
 
 	while (options != NULL && options->keyword != NULL &&
 		(strcmp(options->keyword, "service") != 0 || options->val == NULL))
 		options++;
-	if (options == NULL || options->keyword == NULL ||
-		setenv("PGSERVICE", options->val, 1) != 0) /* NOLINT: before threads */
-		return;
-	defaults = PQconndefaults();
-	risks_take(d, defaults);
-	PQconninfoFree(defaults);
+	if (options != NULL && options->keyword != NULL &&
+		setenv("PGSERVICE", options->val, 1) == 0) { /* NOLINT: before threads */
+		defaults = PQconndefaults();
+		risks_take(d, defaults);
+		PQconninfoFree(defaults);
+		/* No connection that names no service is to take this one. */
+		if (before == NULL || setenv("PGSERVICE", before, 1) != 0) /* NOLINT: as above */
+			(void)unsetenv("PGSERVICE");                       /* NOLINT: as above */
+	}
+	free(before);
 }
 
 static bool risks_all_local(char *hosts)
@@ -87,7 +94,7 @@ static bool risks_all_local(char *hosts)
 	return true;
 }
 
-static void risks_of_database(const struct config *c)
+static void risks_of_database(const struct config *c, bool threads)
 {
 	struct risks_database d = {.password = c->storage_postgres_password[0] != '\0'};
 	static char url[PG_CONNINFO_BYTES_MAX];
@@ -103,7 +110,8 @@ static void risks_of_database(const struct config *c)
 	} else if (pg_conninfo_split(c->storage_url, url, &pool, NULL)) {
 		d.password = false;
 		options = PQconninfoParse(url, NULL);
-		risks_take_service(&d, options);
+		if (!threads)
+			risks_take_service(&d, options);
 		risks_take(&d, options);
 		PQconninfoFree(options);
 	}
@@ -168,10 +176,18 @@ static void risks_of_secrets(const struct config *c)
 	}
 }
 
+void risks_say(const struct config *config)
+{
+	risks_of_broker(config);
+	risks_of_database(config, true);
+	risks_of_settings(config);
+	risks_of_secrets(config);
+}
+
 bool risks_check(const struct config *config, struct error *err)
 {
 	risks_of_broker(config);
-	risks_of_database(config);
+	risks_of_database(config, false);
 	risks_of_settings(config);
 	risks_of_secrets(config);
 	if (geteuid() == 0)

@@ -10,4 +10,8 @@
  */
 MUST_CHECK bool risks_check(const struct config *config, struct error *err);
 
+/* The same for settings that are read again: what they have made dangerous, logged only. A service
+ * that storage.url names is not looked up. */
+void risks_say(const struct config *config);
+
 #endif
