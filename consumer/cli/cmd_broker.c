@@ -12,14 +12,21 @@
 /* UTF-8 strings of MQTT have a length of 16 bits. */
 enum { BROKER_CLIENT_ID_MAX = 65535 };
 
-static bool broker_is_connected(PGconn *conn, const char *client_id, bool *out, struct error *err)
+struct broker_worker {
+	bool connected; /* to the database */
+	bool recent;    /* it has stored something just now */
+};
+
+static bool broker_ask_worker(PGconn *conn, const char *client_id, struct broker_worker *out,
+	struct error *err)
 {
 	const char *params[] = {client_id};
 	PGresult *result = pg_query(conn, cli_sql("worker_is_connected.sql"), 1, params, err);
 
 	if (result == NULL)
 		return false;
-	*out = *PQgetvalue(result, 0, 0) == 't';
+	out->connected = *PQgetvalue(result, 0, 0) == 't';
+	out->recent = *PQgetvalue(result, 0, 1) == 't';
 	PQclear(result);
 	return true;
 }
@@ -30,17 +37,26 @@ static bool broker_is_idle(const struct config *config, const char *client_id, s
 	static const char force[] = "--force ends the session without asking";
 	struct pg_options options = cli_pg_options(config);
 	PGconn *conn = pg_connect(&options, err);
-	bool connected, known;
+	struct broker_worker worker;
+	bool known;
 
-	known = conn != NULL && broker_is_connected(conn, client_id, &connected, err);
+	known = conn != NULL && broker_ask_worker(conn, client_id, &worker, err);
 	PQfinish(conn);
 	if (!known) {
 		error_prefix(err, "could not ask the database whether a worker with this client "
 				  "id is running");
 		return error_hint(err, force);
 	}
-	if (!connected)
+	if (!worker.connected && !worker.recent)
 		return true;
+	if (!worker.connected) {
+		error_set(err, ERROR_REFUSED, REASON_client_id_used_twice,
+			"the worker with client id \"%s\" has stored something within the last "
+			"minute: it may be running and connecting to the database again",
+			client_id);
+		return error_hint(err, "if it is stopped for good, try again in a minute; %s",
+			force);
+	}
 	error_set(err, ERROR_REFUSED, REASON_client_id_used_twice,
 		"the worker with client id \"%s\" is running", client_id);
 	return error_hint(err, "stop it; `run --drain` with its settings then takes what is queued "

@@ -245,7 +245,8 @@ static bool setup_on_take_over(void *context, const PGresult *result, int number
 	return true;
 }
 
-/* A half-dead connection of an earlier run may still hold the row of our progress. */
+/* A half-dead connection of an earlier run may still hold the row of our progress. That of another
+ * role is not ours to end, and when it began is hidden: then the server's keepalives end it. */
 static bool setup_plan_terminate(struct writer *w, struct error *err)
 {
 	return requests_add_sql(&w->requests,

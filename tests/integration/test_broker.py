@@ -15,6 +15,7 @@ import rig
 from broker_figures import Subscriber
 from conftest import run_cli
 from test_drain import has_session
+from test_rights import login  # noqa: F401
 
 sys.path.insert(0, os.path.join(conftest.ROOT, "tests", "chaos"))
 
@@ -195,7 +196,26 @@ def test_end_session_leaves_a_running_worker_alone(running, migrated, broker):
     assert not p.events("broker_lost")
     p.stop()
     done = run_cli(settings, "broker", "end-session", client_id)
+    assert done.returncode == 7 and "within the last minute" in done.stderr
+    assert has_session(broker, client_id)
+    with migrated.connect() as admin:
+        admin.execute("UPDATE ingest_progress SET updated_at = now() - interval '2 minutes'")
+    done = run_cli(settings, "broker", "end-session", client_id)
     assert done.returncode == 0 and not has_session(broker, client_id), done.stderr
+
+
+def test_end_session_sees_a_worker_of_another_role(
+        running, migrated, broker, login):  # noqa: F811
+    """When its connection began is hidden then."""
+    p = running()
+    with migrated.connect() as admin:
+        admin.execute("UPDATE ingest_progress SET updated_at = now() - interval '2 minutes'")
+    role = login("writer").info.user
+    done = run_cli({**migrated.cluster.settings(migrated.name, role, "secret"),
+                    **broker.settings()},
+                   "broker", "end-session", p.settings["mqtt.client_id"])
+    assert done.returncode == 7 and "is running" in done.stderr, done
+    assert p.metric("ocpp_persister_broker_connects_total") == 1
 
 
 def test_end_session_asks_the_database_unless_forced(broker):
