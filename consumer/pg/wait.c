@@ -153,6 +153,9 @@ PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
 
 /* ---- poolers ---- */
 
+/* Others may be served between two questions of ours, so one answer proves nothing. */
+enum { POOLER_ROUNDS = 5 };
+
 /* A pooler that has a process to give gives it at once. */
 static const int64_t POOLER_CONNECT_US = 5 * US_PER_SECOND;
 
@@ -173,14 +176,35 @@ static long wait_process(PGconn *conn, int64_t deadline_us, struct error *err)
 	return pid;
 }
 
+/* Asks both by turns. *second_out: its last answer, 0 with why if there was none. False with err:
+ * the first is served by another process each time, or by that of the second; or it is lost. */
+static bool wait_compare(PGconn *conn, PGconn *second, long pid, int64_t timeout_us,
+	long *second_out, struct error *why, struct error *err)
+{
+	for (int i = 0; i < POOLER_ROUNDS; i++) {
+		long again;
+
+		*second_out = wait_process(second, clock_mono_us() + timeout_us, why);
+		if (*second_out == 0)
+			return true;
+		again = wait_process(conn, clock_mono_us() + timeout_us, err);
+		if (again == 0)
+			return false;
+		if (again != pid || *second_out == pid)
+			return pg_pooling_error(err);
+	}
+	return true;
+}
+
 bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options, int64_t timeout_us,
 	int cancel_fd, struct error *err)
 {
 	int64_t second_us = timeout_us < POOLER_CONNECT_US ? timeout_us : POOLER_CONNECT_US;
-	long pid = wait_process(conn, clock_mono_us() + timeout_us, err), other;
+	long pid = wait_process(conn, clock_mono_us() + timeout_us, err), other = 0;
 	struct pg_options bare = *options;
 	struct error why;
 	PGconn *second;
+	bool own;
 
 	if (pid == 0)
 		return false;
@@ -188,12 +212,12 @@ bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options, int64
 		return true;
 	bare.bare = true;
 	second = pg_wait_connect(&bare, NULL, second_us, cancel_fd, &why);
-	other = second == NULL ? 0 : wait_process(second, clock_mono_us() + second_us, &why);
+	own = second == NULL || wait_compare(conn, second, pid, second_us, &other, &why, err);
 	PQfinish(second);
+	if (!own)
+		return false;
 	/* None to be had in time: each is kept for its client. */
-	if (other == 0)
-		return why.slow || pg_pooling_unknown(err, &why);
-	return other != pid || pg_pooling_error(err);
+	return other != 0 || why.slow || pg_pooling_unknown(err, &why);
 }
 
 /* ---- answers ---- */

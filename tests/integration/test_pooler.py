@@ -209,10 +209,26 @@ def test_second_connection_that_is_cut_needs_nobody(
 
 def test_commands_refuse_it_too(migrated, bouncer):
     through = bouncer("transaction")
-    for command in (("migrate", "up"), ("verify",), ("dead-letters", "list")):
+    for command in (("migrate", "up"), ("migrate", "roles"), ("verify",), ("dead-letters", "list"),
+                    ("forget", "TOKEN1"), ("partitions", "list"), ("sessions",),
+                    ("broker", "end-session", "x")):
         done = run_cli(migrated.settings(through.port), *command)
         assert done.returncode == 4, done.stderr
         assert "transaction pooling cannot be used" in done.stderr
+
+
+def test_commands_see_it_where_the_pooler_has_several_processes(migrated, bouncer):
+    """Two clients that ask one after the other are not served by the same one then."""
+    through = bouncer("transaction", server_round_robin=1)
+    clients = [psycopg.connect(migrated.dsn(through.port)) for _ in range(4)]
+    pids = {c.execute("SELECT pg_backend_pid()").fetchone() for c in clients}
+    assert len(pids) == 4
+    for c in clients:
+        c.rollback()
+        c.close()
+    done = run_cli(migrated.settings(through.port), "verify")
+    assert done.returncode == 4, done
+    assert "transaction pooling cannot be used" in done.stderr
 
 
 @pytest.mark.parametrize("pool_size", [20, 1])
