@@ -253,7 +253,7 @@ def test_what_needs_a_restart_is_named_and_stays(reloadable, publish, migrated):
     r.settings.update({"spool.segment_bytes": "64MiB", "mqtt.message_bytes_max": "16MiB"})
     r.write()
     said = r.refused()
-    assert len(said) == 1 and "together with what needs a restart" in said[0]
+    assert len(said) == 1 and "a setting that only a restart changes" in said[0]
     assert "less than twice mqtt.message_bytes_max" in said[0]
     publish.call("cs1", "Heartbeat", {}, id="2")
     stored(migrated, 2)
