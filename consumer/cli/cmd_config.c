@@ -18,7 +18,9 @@ enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 
 	if ((argc == 1 || connect) && strcmp(argv[0], "check") == 0) {
 		/* cli_main() has refused what cannot even be read. */
-		if (config_checks(config, config_say_fault, NULL) > 0)
+		if (config_checks(config, config_say_fault, NULL) +
+				config_checks_room(config, config_say_fault, NULL) >
+			0)
 			return EXIT_CODE_CONFIG;
 		if (connect)
 			return connect_checks(config);

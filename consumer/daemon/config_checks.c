@@ -132,10 +132,17 @@ unsigned config_checks(const struct config *c, config_fault *each, void *context
 
 	checks_patterns(&k, c);
 	checks_files(&k, c);
-	checks_room(&k, c);
 	if (c->http_listen[0] != '\0')
 		checks_note(&k, http_check(c->http_listen, &err), &err);
 	checks_database(&k, c);
 	checks_secret_keys(&k, c);
+	return k.faults;
+}
+
+unsigned config_checks_room(const struct config *c, config_fault *each, void *context)
+{
+	struct checks k = {.each = each, .context = context};
+
+	checks_room(&k, c);
 	return k.faults;
 }

@@ -11,4 +11,8 @@
 typedef void config_fault(void *context, const struct error *err);
 unsigned config_checks(const struct config *config, config_fault *each, void *context);
 
+/* The same of the disk that the log is on. For `config check` alone: a start on a disk that is too
+ * small works, and so must SIGHUP. */
+unsigned config_checks_room(const struct config *config, config_fault *each, void *context);
+
 #endif
