@@ -62,7 +62,8 @@ static void daemon_catch_up(struct daemon *d)
 	d->broker_behind = !daemon_take_broker_settings(d, &err);
 	if (!d->broker_behind)
 		return;
-	error_prefix(&err, "the previous settings of the broker stay in force for now");
+	error_prefix(&err,
+		"the previous settings of the broker stay in force until the next connection");
 	log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
 }
 
