@@ -32,6 +32,7 @@ class Bare:
                     shutil.copytree(here, there, dirs_exist_ok=True)
                 elif here.exists():
                     shutil.copy(here, there)
+            CACHE.parent.mkdir(exist_ok=True)
             subprocess.run(["tar", "-cf", f"{CACHE}.new", "-C", made, "."], check=True)
             os.rename(f"{CACHE}.new", CACHE)
             shutil.rmtree(made)
