@@ -15,7 +15,7 @@
  * nothing. Going up, only error_prefix() adds to it.
  */
 enum error_kind {
-	/* Of messages and batches; daemon/pipeline.c holds the policy. */
+	/* Of messages and batches; daemon/pipeline_outcome.c holds the policy. */
 	ERROR_POISON,    /* this message can never succeed: dead letter, go on */
 	ERROR_FULL,      /* an arena has no room: less at a time; for one message alone: POISON */
 	ERROR_TRANSIENT, /* the same may work later: back off, make the batch again */

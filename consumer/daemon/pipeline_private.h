@@ -10,7 +10,21 @@
 #include "daemon/poison.h"
 #include "daemon/row_maker.h"
 
-/* Shared by pipeline*.c only. */
+/*
+ * Shared by pipeline*.c only. They lie in layers; a file uses those below its own
+ * (tests/lint/circles.py):
+ *
+ *	pipeline.c             made, started, stopped; what others ask
+ *	pipeline_connection.c  the connection comes and goes
+ *	pipeline_outcome.c     what becomes of a batch that was sent
+ *	pipeline_send.c        when a batch is sent, and made again
+ *	pipeline_settings.c    other settings
+ *	pipeline_measure.c     counts
+ *	pipeline_probe.c       is it this record that is refused, or all?
+ *	pipeline_fill.c        records into a batch
+ *	pipeline_trouble.c     smaller batches; the message that is at fault
+ *	pipeline_wait.c        until the next try, or for good
+ */
 
 enum {
 	/* Address space of a batch; what is used of it follows the load. */
@@ -21,6 +35,8 @@ enum {
 	PIPELINE_PAYLOAD_BYTES_MAX = 16 << 20,
 	/* Records taken between two looks at the connection while a batch is written: 0.5 ms. */
 	PIPELINE_SLICE_RECORDS = 32,
+	/* Batches that a mean is of, about. */
+	PIPELINE_RECENT = 8,
 };
 
 /*
@@ -321,7 +337,9 @@ static inline bool pipeline_is_hunting(const struct pipeline *p)
 	return p->search != SEARCH_NONE && !pipeline_is_probing(p);
 }
 
-/* pipeline_fill.c: take up to so many records into the batch that is filled, within its limits:
+/* ---- pipeline_fill.c ---- */
+
+/* Take up to so many records into the batch that is filled, within its limits:
  * fewer if it is closed or the log has no more. False with err FATAL if the log cannot
  * be read. */
 MUST_CHECK bool pipeline_fill(struct pipeline *p, size_t records, struct error *err);
@@ -340,17 +358,65 @@ void pipeline_take_batch(struct pipeline *p);
 /* Drop what was filled and go back to just after seq. */
 MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err);
 
-/* pipeline_settings.c: the options of the writer, by the settings ... */
+/* ---- pipeline_wait.c ---- */
+
+/* pipeline_on_retry() is called after this long, and not when it was to be before. */
+void pipeline_retry_in(struct pipeline *p, int64_t us);
+
+/* Until then in this state, which that call ends. */
+void pipeline_wait(struct pipeline *p, enum pipeline_state state, int64_t us);
+
+/* It ENDED: everything that was to be stored is; or no try can help. Both tell the owner. */
+void pipeline_drained(struct pipeline *p);
+void pipeline_fatal(struct pipeline *p, const struct error *err);
+
+/* What is tried again in wait_us: logged now and then, and known to pipeline_trouble(). */
+void pipeline_log_trouble(struct pipeline *p, enum pipeline_trouble trouble, const char *event,
+	const struct error *err, int64_t wait_us);
+
+/* ---- pipeline_settings.c ---- */
+
+/* The options of the writer. */
 struct writer_options pipeline_writer_options(const struct pipeline *p,
 	const struct pg_options *pg);
-/* ... and the next settings in place of those so far, while no batch is stored. The batch that is
- * filled is to be made again. FATAL. */
-MUST_CHECK bool pipeline_renew(struct pipeline *p, bool reconnect, struct error *err);
 
-/* pipeline_measure.c: count what a batch had that was stored. */
+/* What is too old to be stored, by now. */
+void pipeline_set_now(struct pipeline *p);
+
+/* The next settings in place of those so far, if there are any and no batch is being stored: the
+ * batch that is filled is made again by them, and what waits goes on at once. Called whenever a
+ * batch is over. It may end in pipeline_fatal(). */
+void pipeline_take_settings(struct pipeline *p);
+
+/* ---- pipeline_send.c ---- */
+
+/* Partitions and pruning, when they are due: true if the writer is busy with it now. */
+bool pipeline_maintain(struct pipeline *p);
+
+/* The batch is dropped and, after a while, made again from what is stored on. unsure: from what
+ * the database says then. */
+void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us, bool unsure);
+
+/* Watchers: the connection has nothing for us while a batch is written; a small one has waited. */
+void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events);
+void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events);
+
+/* ---- pipeline_outcome.c, pipeline_connection.c: what the writer and the timer call ---- */
+
+void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
+	int64_t poison_message);
+void pipeline_on_ready(void *context, const struct position *at);
+void pipeline_on_lost(void *context, const struct error *lost);
+void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events);
+
+/* ---- pipeline_measure.c ---- */
+
+/* Count what a batch had that was stored. */
 void pipeline_measure_stored(struct pipeline *p, const struct batch *b);
 
-/* pipeline_trouble.c: a batch was stored, and took so long. */
+/* ---- pipeline_trouble.c ---- */
+
+/* A batch was stored, and took so long. */
 void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t us);
 
 /* A trial was accepted and rolled back. */
@@ -376,7 +442,18 @@ MUST_CHECK bool pipeline_trouble_refused(struct pipeline *p, const struct batch 
 /* The next batch has half as many records, one at least. */
 void pipeline_trouble_shrink(struct pipeline *p, size_t records);
 
-/* pipeline_probe.c: whether an error may be about rows of the batch, whatever it says. */
+/* There is no room to store the batch. False as above. */
+MUST_CHECK bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b);
+
+/* What is wrong with a message for which even a batch of its own has no room. */
+void pipeline_too_large(struct error *err);
+
+/* The batch being filled takes no more. */
+void pipeline_trouble_full(struct pipeline *p);
+
+/* ---- pipeline_probe.c ---- */
+
+/* Whether an error may be about rows of the batch, whatever it says. */
 bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
 	const struct error *err);
 
@@ -398,14 +475,5 @@ bool pipeline_probe_is_over(const struct pipeline *p);
 
 /* ... and go on with the hunt (0), or wait so long, for what err says. */
 int64_t pipeline_probe_end(struct pipeline *p, struct error *err);
-
-/* There is no room to store the batch. False as above. */
-MUST_CHECK bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b);
-
-/* What is wrong with a message for which even a batch of its own has no room. */
-void pipeline_too_large(struct error *err);
-
-/* The batch being filled takes no more. */
-void pipeline_trouble_full(struct pipeline *p);
 
 #endif

@@ -27,7 +27,7 @@ struct writer_options pipeline_writer_options(const struct pipeline *p, const st
 	};
 }
 
-bool pipeline_renew(struct pipeline *p, bool reconnect, struct error *err)
+static bool pipeline_renew(struct pipeline *p, bool reconnect, struct error *err)
 {
 	const struct config *c = p->next.config;
 	struct writer_options options;
@@ -50,4 +50,52 @@ bool pipeline_renew(struct pipeline *p, bool reconnect, struct error *err)
 	p->partitions_made_us = p->pruned_us = INT64_MIN / 2; /* due */
 	backoff_reset(&p->backoff);
 	return true;
+}
+
+/* What is too old to be stored is gone for good: of our clock and the database's the one that is
+ * later does not count. */
+void pipeline_set_now(struct pipeline *p)
+{
+	int64_t now_us = clock_cautious_us(&p->begun);
+	int64_t database_ahead_us = writer_clock_offset_us(p->writer);
+
+	rows_set_now(&p->maker.builder,
+		database_ahead_us < 0 ? now_us + database_ahead_us : now_us);
+}
+
+/* Nothing of what was filled is left; what waits goes on at once. */
+static bool pipeline_resume(struct pipeline *p, bool reconnect, struct error *err)
+{
+	if (p->state == PIPELINE_NEW)
+		return true;
+	if (p->state == PIPELINE_LOST || p->state == PIPELINE_MIGRATING) {
+		pipeline_retry_in(p, 0);
+		return true;
+	}
+	if (reconnect) {
+		pipeline_wait(p, PIPELINE_LOST, 0);
+		return true;
+	}
+	layouts_forget(p->maker.layouts); /* some count as known that will not be written */
+	if (!pipeline_rewind(p, p->stored_seq, err))
+		return false;
+	if (p->state != PIPELINE_READY)
+		pipeline_retry_in(p, 0);
+	return true;
+}
+
+/* Those that wait, unless a batch is being stored. */
+void pipeline_take_settings(struct pipeline *p)
+{
+	bool reconnect = p->next.reconnect || p->state == PIPELINE_CONNECTING;
+	struct error err;
+
+	if (p->next.config == NULL || p->storing != NULL || p->state == PIPELINE_ENDED)
+		return;
+	if (!pipeline_renew(p, reconnect, &err) || !pipeline_resume(p, reconnect, &err)) {
+		pipeline_fatal(p, &err);
+		return;
+	}
+	pipeline_set_now(p);
+	p->events.on_reloaded(p->events.context);
 }

@@ -35,7 +35,8 @@ RECOVER = mutations_log.RECOVER
 SEGMENT = "consumer/spool/segment.c"
 INTAKE = "consumer/daemon/intake.c"
 DAEMON = "consumer/daemon/daemon.c"
-PIPELINE = "consumer/daemon/pipeline.c"
+SEND = "consumer/daemon/pipeline_send.c"
+CONNECTION = "consumer/daemon/pipeline_connection.c"
 FILL = mutations_log.FILL
 CLAIM = mutations_log.CLAIM
 PLAN = "consumer/copy/writer_plan.c"
@@ -56,7 +57,7 @@ SMALL = ("batch.messages_max=20",)
 
 def _again_from(seq):
     """The batch that failed is made again from elsewhere; what would refuse that is left out."""
-    return [(PIPELINE, _AGAIN, f"if (!pipeline_rewind(p, {seq}, &err))"),
+    return [(SEND, _AGAIN, f"if (!pipeline_rewind(p, {seq}, &err))"),
             mutations_log.ORDER_GUARD]
 
 
@@ -102,9 +103,9 @@ BUGS = {
         [(FILL, "\t\t\tresult = fill_message(p, &m);",
           "\t\t\tresult = m.index == 1 ? FILL_TAKEN : fill_message(p, &m);")], "kill_worker"),
     "batch that failed is not made again": Bug(
-        [(PIPELINE, _AGAIN, "if (p->state == PIPELINE_ENDED)")], "cancel,rights"),
+        [(SEND, _AGAIN, "if (p->state == PIPELINE_ENDED)")], "cancel,rights"),
     "batch that failed is lost": Bug(
-        [(PIPELINE, _AGAIN, "if (p->state == PIPELINE_ENDED)"), mutations_log.ORDER_GUARD],
+        [(SEND, _AGAIN, "if (p->state == PIPELINE_ENDED)"), mutations_log.ORDER_GUARD],
         "cancel,rights"),
     "half of a halved batch is lost": Bug(
         _again_from("p->stored_seq + p->limit.records"), "rights"),
@@ -112,15 +113,15 @@ BUGS = {
     "rewind goes one too far back": Bug(
         _again_from("p->stored_seq - (p->stored_seq > 0)"), "cancel,rights"),
     "connection goes on by one": Bug(
-        [(PIPELINE, "!p->log->seek(p->log->context, at->seq, lost_out, err)",
+        [(CONNECTION, "!p->log->seek(p->log->context, at->seq, lost_out, err)",
           "!p->log->seek(p->log->context, at->seq + (at->seq > 0), lost_out, err)"),
          mutations_log.ORDER_GUARD], "terminate"),
     "what was swallowed is stored again": Bug(
-        [(PIPELINE, "!p->log->seek(p->log->context, at->seq, lost_out, err)",
+        [(CONNECTION, "!p->log->seek(p->log->context, at->seq, lost_out, err)",
           "!p->log->seek(p->log->context, p->stored_known ? p->stored_seq : at->seq, lost_out,"
           " err)"), mutations_log.ORDER_GUARD], "swallow_commit"),
     "lost connection is not made again": Bug(
-        [(PIPELINE, "pipeline_wait(p, PIPELINE_LOST, wait_us);",
+        [(CONNECTION, "pipeline_wait(p, PIPELINE_LOST, wait_us);",
           "pipeline_wait(p, PIPELINE_LOST, wait_us * 1000000);")], "terminate"),
     # ---- the writer ----
     "known rows written again": Bug(

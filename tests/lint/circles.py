@@ -31,6 +31,13 @@ LAYERS = [
     ["consumer/copy/writer_setup.c"],
     ["consumer/copy/writer_maintenance.c"],
     ["consumer/copy/writer.c"],
+    ["consumer/daemon/pipeline_trouble.c", "consumer/daemon/pipeline_wait.c"],
+    ["consumer/daemon/pipeline_fill.c"],
+    ["consumer/daemon/pipeline_probe.c"],
+    ["consumer/daemon/pipeline_settings.c", "consumer/daemon/pipeline_measure.c"],
+    ["consumer/daemon/pipeline_send.c"],
+    ["consumer/daemon/pipeline_outcome.c", "consumer/daemon/pipeline_connection.c"],
+    ["consumer/daemon/pipeline.c"],
 ]
 
 
