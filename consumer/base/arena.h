@@ -5,12 +5,12 @@
 #include "base/slice.h"
 
 /*
- * Memory with the lifetime of one batch: everything from decoding to the COPY bytes comes from one
- * arena and goes with one arena_reset(). The size is fixed when it is made; address space is
- * reserved at once, pages are only used when touched. After a reset the pages used last, and the
- * first keep_bytes, are kept, and the rest goes back to the system: several large batches in a row
- * do not fetch their pages again, and a single one does not make the process large for good. One
- * thread. Under ASan memory that was reset is poisoned, so a stale pointer is found at once.
+ * Memory with the lifetime of one batch: everything from decoding to the COPY bytes is allocated
+ * from one arena and freed by one arena_reset(). The arena reserves its whole size as address space
+ * when it is made; pages are only used when touched. A reset keeps the first keep_bytes and the
+ * pages used last, and returns the rest to the system, so a series of large batches does not fault
+ * its pages in again, and a single one does not make the process large for good. One thread. Under
+ * ASan, memory that was reset is poisoned, so a stale pointer is caught immediately.
  */
 struct arena {
 	uint8_t *base;
@@ -18,7 +18,7 @@ struct arena {
 	size_t touched; /* high water mark since the last give-back */
 	size_t bytes_max;
 	size_t keep_bytes;
-	size_t page_bytes; /* what is given back are whole ones */
+	size_t page_bytes; /* only whole pages are given back */
 };
 
 /* A position to fall back to. */
@@ -26,18 +26,19 @@ struct arena_mark {
 	size_t used;
 };
 
-/* False only if the address space cannot be had. */
+/* False only if the address space cannot be reserved. */
 MUST_CHECK bool arena_init(struct arena *a, size_t bytes_max, size_t keep_bytes);
 void arena_fini(struct arena *a);
 
 /*
- * Ask for pages of 2 MiB, before anything is in it. Where tens of MiB are read in another order
- * than they were written in, the processor spends a tenth of its time on looking up small ones.
- * Costs up to one page of memory; has no effect where the kernel has none.
+ * Ask for pages of 2 MiB; call it before anything is allocated. Where tens of MiB are read in a
+ * different order from the one they were written in, the processor spends a tenth of its time
+ * looking up small pages. Costs up to one page of memory; has no effect where the kernel has none.
  */
 void arena_use_large_pages(struct arena *a);
 
-/* Aligned for any type, not cleared. NULL if it does not fit: close the batch, or reject. */
+/* Aligned for any type, not cleared. NULL if it does not fit: the caller closes the batch or
+ * rejects the message. */
 MUST_CHECK void *arena_alloc(struct arena *a, size_t size);
 
 /* Cleared. */

@@ -4,9 +4,9 @@
 #include <stdint.h>
 
 /*
- * Waiting times between tries: exponential with "decorrelated jitter" (each wait is random between
- * the base and three times the last one, up to a cap), so that many workers that lost the same
- * server do not come back in step. Embedded in the caller's memory; one thread.
+ * Delays between retries: exponential with "decorrelated jitter" (each wait is random between the
+ * base and three times the last one, up to a cap), so that many workers that lost the same server
+ * do not return in step. Embedded in the caller's memory; one thread.
  */
 struct backoff {
 	int64_t base_us;

@@ -9,16 +9,16 @@
 #define US_PER_SECOND INT64_C(1000000)
 #define US_PER_DAY (INT64_C(86400) * US_PER_SECOND)
 
-/* Since 1970-01-01 UTC, as the machine believes it to be. */
+/* Since 1970-01-01 UTC, by the system clock. */
 int64_t clock_wall_us(void);
 
 /* Since some moment before start; never goes back. For durations and deadlines. */
 int64_t clock_mono_us(void);
 
 /*
- * For what must never be done too early: the time as the clock said it at the beginning, and as
- * much later as has passed since, or what the clock says now if that is less. A clock that is set
- * forward meanwhile does not count.
+ * For what must never be done too early: the wall clock at the beginning plus the time that has
+ * passed since, or the wall clock now if that is less. So setting the clock forward meanwhile has
+ * no effect.
  */
 struct clock_cautious {
 	int64_t wall_us, mono_us;

@@ -11,7 +11,7 @@
 /* PostgreSQL's numeric.c */
 enum { NUMERIC_NEGATIVE = 0x4000, NUMERIC_BASE_DIGITS = 4, NUMERIC_HEADER_BYTES = 8 };
 
-/* What one pass over the text finds out. */
+/* The result of one pass over the text. */
 struct decimal_scan {
 	size_t before; /* digits before the point */
 	size_t after;
@@ -76,7 +76,8 @@ static const uint8_t *decimal_skip_digits(const uint8_t *at, const uint8_t *end)
 	return at;
 }
 
-/* Nearly all numbers are plain. False also for some that are, "-0.5": the other way finds out. */
+/* Nearly all numbers are plain. False for a few that are too ("-0.5"): decimal_parse() handles
+ * those. */
 static bool decimal_parse_plain(struct slice text, struct decimal *out)
 {
 	const uint8_t *at = text.data, *end = text.data + text.size, *digits, *point;
@@ -97,7 +98,7 @@ static bool decimal_parse_plain(struct slice text, struct decimal *out)
 	return at == end && out->digits_size <= PLAIN_DIGITS_MAX;
 }
 
-/* Without the blanks around it; whether there were some. */
+/* Strips the blanks around it; true if there were any. */
 static bool decimal_trim(const uint8_t **begin, const uint8_t **end)
 {
 	const uint8_t *at = *begin, *last = *end;
@@ -161,7 +162,7 @@ size_t decimal_numeric_bytes_max(const struct decimal *d)
 	return NUMERIC_HEADER_BYTES + 2 * (d->digits_size / NUMERIC_BASE_DIGITS + 2);
 }
 
-/* Floor of a / 4, also below zero. */
+/* Floor of a / 4, for negative numbers too. */
 static int64_t decimal_group(int64_t position)
 {
 	return position >= 0 ? position / NUMERIC_BASE_DIGITS
@@ -214,7 +215,7 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out)
 	return (size_t)(last - out);
 }
 
-/* A number as digits at powers of ten: what is between the first and last digit that is not 0. */
+/* A number as digits at powers of ten, from its first to its last digit that is not 0. */
 struct decimal_digits {
 	const uint8_t *at;
 	const uint8_t *end;
@@ -264,7 +265,7 @@ int decimal_compare(struct slice a, struct slice b)
 	return x.negative ? -decimal_compare_magnitude(&x, &y) : decimal_compare_magnitude(&x, &y);
 }
 
-/* The digits of a whole number with a point before the last of them: 5 with two is 0.05. */
+/* A whole number with a point before the last of its digits: 5 with two decimals is 0.05. */
 static size_t decimal_put_point(bool negative, uint64_t whole, int decimals, char *out)
 {
 	char digits[DECIMAL_FLOAT_BYTES], *end = digits + sizeof(digits), *at = end;
@@ -283,7 +284,7 @@ static size_t decimal_put_point(bool negative, uint64_t whole, int decimals, cha
 
 /*
  * Most measured values have few decimals. If round(v * 10^k) / 10^k gives v again, then that
- * decimal reads back to v, and the smallest such k makes it the shortest. Both operands are exact
+ * decimal reads back as v, and the smallest such k makes it the shortest. Both operands are exact
  * doubles (below 2^53 and 10^22), so the division rounds correctly.
  */
 static size_t decimal_from_short(double value, bool single, char *out)
@@ -355,7 +356,7 @@ double decimal_to_double(struct slice text)
 	return d.negative ? -value : value;
 }
 
-/* Below zero, where there is one value more. False if it is not a whole number, or too large. */
+/* Accumulates below zero, where there is one value more. False if it is not whole, or too large. */
 static bool decimal_sum_down(const struct decimal *d, int64_t *value_out)
 {
 	int64_t value = 0, power = d->exponent;
@@ -366,7 +367,7 @@ static bool decimal_sum_down(const struct decimal *d, int64_t *value_out)
 		left--;
 		power -= d->digits + d->digits_size - point - 1;
 	}
-	/* power is that of the last digit. Take digits while they are whole. */
+	/* power is that of the last digit. Take digits while they are whole numbers. */
 	for (size_t i = 0; i < d->digits_size; i++) {
 		int digit = d->digits[i] - '0';
 

@@ -39,8 +39,8 @@ size_t decimal_to_numeric(const struct decimal *d, uint8_t *out);
  * numbers. */
 int decimal_compare(struct slice a, struct slice b);
 
-/* Shortest decimal that reads back to the same double (float): at most 32 bytes, no terminator.
- * The value must be finite. */
+/* The shortest decimal that reads back as the same double (float): at most 32 bytes, not
+ * terminated. The value must be finite. */
 enum { DECIMAL_FLOAT_BYTES = 40 };
 size_t decimal_from_double(double value, char out[static DECIMAL_FLOAT_BYTES]);
 size_t decimal_from_float(float value, char out[static DECIMAL_FLOAT_BYTES]);

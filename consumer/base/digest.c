@@ -1,6 +1,6 @@
 #include "base/digest.h"
 
-/* Inlined: the record checksum and the row digest are on the path of every message. */
+/* Inlined: every message needs a record checksum and a row digest. */
 #define XXH_INLINE_ALL
 #include <string.h>
 #include <xxhash.h>

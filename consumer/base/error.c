@@ -32,7 +32,7 @@ static bool error_ends_by_a_person(enum error_kind kind)
 	case ERROR_POISON:
 	case ERROR_FULL:
 	case ERROR_TRANSIENT:
-	case ERROR_REFUSED: /* its maker says */
+	case ERROR_REFUSED: /* whoever reports it decides */
 	case ERROR_UNCERTAIN:
 	case ERROR_MOVED:
 	case ERROR_ROUTE:
@@ -90,7 +90,7 @@ bool error_set_errno(struct error *err, enum error_kind kind, enum error_reason 
 	error_fill(err, kind, code, format, args);
 	va_end(args);
 	used = strlen(err->message);
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): of its own thread since glibc 2.32 */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): thread-safe since glibc 2.32 */
 	snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerror(number));
 	return false;
 }

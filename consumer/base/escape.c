@@ -5,9 +5,9 @@
 #include <string.h>
 
 /*
- * Code points above ASCII that are obeyed or not shown, in order: of Unicode 15.1 the general
- * categories Cc, Cf, Zl and Zp (UnicodeData.txt) and the property Default_Ignorable_Code_Point
- * (DerivedCoreProperties.txt), and the noncharacters but for the last two of each plane.
+ * Code points above ASCII that a terminal obeys or does not show, in order: the general categories
+ * Cc, Cf, Zl and Zp of Unicode 15.1 (UnicodeData.txt), the property Default_Ignorable_Code_Point
+ * (DerivedCoreProperties.txt), and the noncharacters except the last two of each plane.
  */
 static const struct {
 	uint32_t first, last;
@@ -77,7 +77,7 @@ size_t escape_harmless(struct slice text)
 	return i;
 }
 
-/* The first character of text, which is hostile. Returns how many bytes of text it is. */
+/* The first character of text needs an escape. Returns its size in text. */
 static size_t escape_one(struct slice text, char out[static ESCAPE_BYTES])
 {
 	uint32_t c;
@@ -91,7 +91,7 @@ static size_t escape_one(struct slice text, char out[static ESCAPE_BYTES])
 	return n;
 }
 
-/* As JSON has it. Bytes that are not UTF-8 are in no valid JSON, NUL neither. */
+/* In JSON's notation. Valid JSON has no bytes that are not UTF-8, and no NUL. */
 static size_t escape_one_json(struct slice text, char out[static ESCAPE_BYTES])
 {
 	uint32_t c;
@@ -102,7 +102,7 @@ static size_t escape_one_json(struct slice text, char out[static ESCAPE_BYTES])
 		return 1;
 	}
 	if (c == '\n' || c == '\r' ||
-		c == '\t') /* between values: within strings they are escaped */
+		c == '\t') /* only between values: within strings they are escaped */
 		snprintf(out, ESCAPE_BYTES, "%c", (int)c);
 	else if (c > 0xffff)
 		snprintf(out, ESCAPE_BYTES, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10),

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FS_DIGEST_BYTES_MAX = 1 << 20 /* five times the authorities of a system */ };
+enum { FS_DIGEST_BYTES_MAX = 1 << 20 /* five times a system's bundle of authorities */ };
 
 enum fs_fault { FS_FAULT_NONE, FS_FAULT_ERRNO, FS_FAULT_SHORT, FS_FAULT_KILL };
 
@@ -55,7 +55,7 @@ static enum fs_fault fs_fault(void)
 	return strcmp(fs_fail_what, "short") == 0 ? FS_FAULT_SHORT : FS_FAULT_ERRNO;
 }
 
-/* A disk that takes its time, for as long as a test wants. */
+/* A disk that is as slow as a test wants. */
 static void fs_hold(void)
 {
 	const char *path = getenv("FAILPOINT_HOLD"); /* NOLINT(concurrency-mt-unsafe): as above */
@@ -109,7 +109,7 @@ static bool fs_error(struct error *err, const char *verb, const char *path)
 	return error_hint(err, "free space on this disk and try again");
 }
 
-/* What of it is on disk nobody knows, whatever the reason. */
+/* After a failed sync, whatever the reason, nobody knows what is on disk. */
 static bool fs_sync_error(struct error *err, const char *verb, const char *path)
 {
 	error_set_errno(err, ERROR_FATAL, REASON_disk, "could not %s \"%s\"", verb, path);
@@ -122,7 +122,7 @@ bool fs_is_full(const struct error *err)
 	return err->kind == ERROR_NO_SPACE;
 }
 
-/* O_NONBLOCK: to open a pipe would wait for whoever writes to it. */
+/* O_NONBLOCK, because opening a pipe would wait for its writer. */
 static bool fs_is_file(int fd, const char *path, enum fs_mode mode, struct error *err)
 {
 	struct stat st;
@@ -268,7 +268,7 @@ bool fs_rename_new(const char *from, const char *to, bool *taken_out, struct err
 	if (fs_fault() != FS_FAULT_NONE)
 		return fs_error(err, "rename", from);
 	failed = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
-	/* A file system that cannot do that (NFS) can do this, in two steps. */
+	/* A file system without RENAME_NOREPLACE (NFS) can do it in two steps. */
 	if (failed != 0 && errno == EINVAL) {
 		failed = link(from, to);
 		if (failed == 0)
@@ -297,7 +297,7 @@ bool fs_real_path(const char *path, char out[static PATH_MAX], struct error *err
 	return realpath(path, out) != NULL || fs_error(err, "open", path);
 }
 
-/* The owner first: a change of it clears the bits for programs. */
+/* The owner first: changing it clears the set-user-id and set-group-id bits. */
 bool fs_copy_rights(int from, int to, const char *path, struct error *err)
 {
 	struct stat wanted, has;
@@ -391,7 +391,7 @@ char *fs_read_own_file(const char *path, size_t size_max, size_t *size_out, stru
 	return fs_read_whole(path, FS_OWN, size_max, size_out, err);
 }
 
-/* None of the calls that fail on demand: nothing is lost where this fails. */
+/* Not one of the calls that fail on demand: nothing is lost if this fails. */
 uint64_t fs_digest(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -422,7 +422,7 @@ bool fs_replace_file(const char *path, struct slice bytes, struct error *err)
 	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
 		return error_set(err, ERROR_FATAL, REASON_disk, "file name \"%.64s\" is too long",
 			path);
-	(void)unlink(tmp); /* left over from a crash, if there at all */
+	(void)unlink(tmp); /* a crash may have left one */
 	fd = fs_open(tmp, FS_CREATE, err);
 	if (fd < 0)
 		return false;
@@ -431,7 +431,7 @@ bool fs_replace_file(const char *path, struct slice bytes, struct error *err)
 		ok = false;
 	ok = ok && fs_rename(tmp, path, err);
 	if (!ok) {
-		(void)unlink(tmp); /* on a full disk what it takes is missing elsewhere */
+		(void)unlink(tmp); /* on a full disk its room is needed elsewhere */
 		return false;
 	}
 	memcpy(dir, tmp, sizeof(dir));

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Hexadecimal, in lower case where it is written. Pure; any thread. */
+/* Hexadecimal; written in lower case. Pure; any thread. */
 
 /* Two digits for each byte, and no NUL; returns the address after them. */
 static inline char *hex_put(char *at, const uint8_t *bytes, size_t size)
@@ -18,7 +18,7 @@ static inline char *hex_put(char *at, const uint8_t *bytes, size_t size)
 	return at;
 }
 
-/* The number that so many digits (seven at most) are, in either case; -1 if they are not. */
+/* The number in so many digits (seven at most), in either case; -1 if they are not hexadecimal. */
 static inline int32_t hex_get(const uint8_t *at, size_t digits)
 {
 	int32_t value = 0;

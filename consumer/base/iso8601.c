@@ -91,7 +91,7 @@ static bool iso8601_read_date(struct iso8601_reader *r, int64_t *days_out)
 	return true;
 }
 
-/* Decimals after a point or (ISO 8601 allows it) a comma. True if no decimal was lost. */
+/* Decimals after a point or (ISO 8601 allows it) a comma. *exact_out: no decimal was lost. */
 static bool iso8601_read_fraction(struct iso8601_reader *r, int64_t *us_out, bool *exact_out)
 {
 	int64_t scale = 100000;
@@ -173,7 +173,7 @@ enum iso8601_kind iso8601_parse(struct slice text, int64_t *us_out)
 		!iso8601_read_zone(&r, &offset_us, &zone_given))
 		return ISO8601_INVALID;
 	us = days * US_PER_DAY + time_us - offset_us;
-	/* The zone, or second 60, may lead out of the years that can be written. */
+	/* The zone, or second 60, may lead outside the years that can be written. */
 	if (us < iso8601_days(0, 1, 1) * US_PER_DAY || us >= iso8601_days(10000, 1, 1) * US_PER_DAY)
 		return ISO8601_INVALID;
 	*us_out = us;

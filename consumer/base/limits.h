@@ -9,7 +9,7 @@
 /* MQTT 5 section 1.5.4: a UTF-8 string carries a two byte length. */
 #define TOPIC_BYTES_MAX 65535
 
-/* What of an oversized message goes into its dead letter; the rest is named by its SHA-256. */
+/* How much of an oversized message its dead letter keeps; a SHA-256 identifies the whole. */
 #define OVERSIZED_KEPT_BYTES (64 * 1024)
 
 /* Nesting of a payload. OCPP 2.1 needs 9 levels; customData may add some. */
@@ -24,7 +24,8 @@
 /* Sampled values in one meter value. OCPP 2.1 names 56 measurands; with phases a few hundred. */
 #define SAMPLED_VALUES_MAX 1024
 
-/* PostgreSQL's numeric: 131072 digits before, 16383 after the point. Beyond it is not a number. */
+/* PostgreSQL's numeric: 131072 digits before, 16383 after the point. What exceeds them is not
+ * treated as a number. */
 #define NUMERIC_DIGITS_BEFORE_MAX 131072
 #define NUMERIC_DIGITS_AFTER_MAX 16383
 

@@ -12,11 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A line, which is one write; and a text in it before it is quoted. */
+/* The size of a line, which is one write; and of a text in it before it is quoted. */
 enum { LOG_LINE_BYTES = 4096, LOG_TEXT_BYTES = 1024 };
 static const int64_t LOG_REPEAT_US = 30 * US_PER_SECOND;
 
-/* The only globals of the program besides failpoints; written at start and on reload. */
+/* The program's only globals besides failpoints; written at start and on reload. */
 static _Atomic int log_level_now = LOG_LEVEL_INFO;
 static _Atomic int log_format_now = LOG_FORMAT_LOGFMT;
 static bool log_to_journal;
@@ -44,8 +44,8 @@ static void log_put(struct log_text *t, const char *format, ...)
 
 void log_open(void)
 {
-	/* systemd.exec(5): device and inode of the journal's socket, which stderr may no longer be.
-	 * NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
+	/* systemd.exec(5): device and inode of the journal's socket; stderr may have been
+	 * redirected since. NOLINTNEXTLINE(concurrency-mt-unsafe): before threads */
 	const char *journal = getenv("JOURNAL_STREAM");
 	char ours[64];
 	struct stat st;
@@ -84,7 +84,7 @@ static void log_put(struct log_text *t, const char *format, ...)
 	int n;
 
 	va_start(args, format);
-	/* The analyzer takes va_start() for a call it does not know, in this file. */
+	/* In this file the analyzer does not recognise va_start(). */
 	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
 	n = vsnprintf(t->bytes + t->size, left, format, args);
 	va_end(args);
@@ -92,13 +92,13 @@ static void log_put(struct log_text *t, const char *format, ...)
 		t->size += (size_t)n < left ? (size_t)n : left - 1;
 }
 
-/* Whether an escape (base/escape.h) means the same in JSON: \n and \u202e do, \x1b does not. */
+/* Whether an escape (base/escape.h) is also valid in JSON: \n and \u202e are, \x1b is not. */
 static bool log_is_json_escape(const char *one)
 {
 	return one[1] == 'n' || one[1] == 'u';
 }
 
-/* "text" with quotes and what a terminal obeys escaped, so a line stays a line. */
+/* "text", with quotes and control characters escaped, so that a line stays one line. */
 static size_t log_quote_into(char *out, size_t room, const char *text, bool json)
 {
 	struct slice left = slice_from_cstr(text);
@@ -108,7 +108,7 @@ static size_t log_quote_into(char *out, size_t room, const char *text, bool json
 	while (left.size > 0) {
 		char one[ESCAPE_BYTES];
 		size_t n = escape_first(left, one), size = strlen(one);
-		bool itself = size == n; /* no escape of something else */
+		bool itself = size == n; /* not an escape */
 		bool escaped = one[0] == '"' ||
 			       (one[0] == '\\' && (itself || (json && !log_is_json_escape(one))));
 
@@ -125,7 +125,7 @@ static size_t log_quote_into(char *out, size_t room, const char *text, bool json
 	return used;
 }
 
-/* As JSON has numbers (RFC 8259, section 6), without exponents. */
+/* A JSON number (RFC 8259, section 6) without an exponent. */
 static bool log_is_number(const char *text)
 {
 	size_t at = text[0] == '-', digits = strspn(text + at, "0123456789");
@@ -184,7 +184,7 @@ static void log_put_text(struct log_text *t, const char *key, const char *text)
 	log_put_field(t, key, LOG_QUOTED, hidden);
 }
 
-/* A value of logfmt, up to its end: quotes and what was escaped for them taken away. */
+/* One logfmt value: without its quotes, and unescaped. Returns its end. */
 static const char *log_take_value(const char *from, char out[static LOG_TEXT_BYTES], bool *quoted)
 {
 	size_t used = 0;
@@ -251,7 +251,7 @@ static void log_begin(struct log_text *t, enum log_level level, const char *even
 	if (log_bar)
 		log_put(t, "\r\033[K");
 	log_put(t, "%s%s", log_to_journal ? log_levels[level].journal : "", t->json ? "{" : "");
-	if (!log_to_journal) /* which has a time of its own */
+	if (!log_to_journal) /* the journal adds its own */
 		log_put_time(t);
 	log_put_field(t, "level", LOG_BARE, log_levels[level].name);
 	log_put_field(t, "event", LOG_BARE, event);

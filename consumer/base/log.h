@@ -10,13 +10,13 @@
  * Logging on stderr, one write per line, so lines of several threads never mix; logfmt or JSON,
  * with the same fields, times in UTC:
  *
- *	ts=2026-01-31T10:00:00.123Z level=error event=copy_failed kind=transient msg="could not ..."
- *	{"ts":"2026-01-31T10:00:00.123Z","level":"error","event":"copy_failed",...}
+ * 	ts=2026-01-31T10:00:00.123Z level=error event=copy_failed kind=transient msg="could not ..."
+ * 	{"ts":"2026-01-31T10:00:00.123Z","level":"error","event":"copy_failed",...}
  *
  * Levels have a fixed meaning. error: someone should look. warn: the program coped. info: start,
  * stop, connect, reload, first success after failure. debug: per batch. Nothing per message, and
- * never a payload: ids and sizes only. If stderr is the journal of systemd, lines carry its
- * "<3>" priority and no time. What a terminal obeys is escaped in both formats (base/escape.h).
+ * never a payload: ids and sizes only. If stderr is the journal of systemd, lines carry its "<3>"
+ * priority and no time. Both formats escape what a terminal would obey (base/escape.h).
  *
  * Text follows PostgreSQL's rules: lower case, no full stop, "could not ...". Any thread.
  */
@@ -25,20 +25,19 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 /* Once, before threads start. */
 void log_open(void);
 
-/* The terminal shows a line that has not ended, a progress bar: from here on lines wipe it out
+/* The terminal shows an unfinished line, a progress bar, which the next lines must wipe out
  * first. */
 void log_set_bar(bool shown);
 
-/* From here on lines above this level are not written. Default info. */
+/* Lines above this level are not written. Default info. */
 void log_set_level(enum log_level level);
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 void log_set_format(enum log_format format);
 
 /*
- * event is a short literal. fields is more logfmt ("seq=12 rows=3"), made by the caller with its
- * arguments, or "". Text from outside (a path, a name from the settings or the database) goes
- * through LOG_VALUE(), which quotes it where a reader could mistake it for more than a value, or
- * for a number.
+ * event is a short literal. fields is more logfmt ("seq=12 rows=3"), formatted with the arguments,
+ * or "". Text from outside (a path, a name from the settings or the database) goes through
+ * LOG_VALUE(), which quotes it where it could be mistaken for a number or for several values.
  */
 enum { LOG_VALUE_BYTES = 512 };
 const char *log_quote(char out[static LOG_VALUE_BYTES], const char *text);
@@ -52,22 +51,19 @@ void log_line(enum log_level level, const char *event, const char *message, cons
 #define log_info(event, message, ...) log_line(LOG_LEVEL_INFO, event, message, __VA_ARGS__)
 #define log_debug(event, message, ...) log_line(LOG_LEVEL_DEBUG, event, message, __VA_ARGS__)
 
-/*
- * An error struct as one line: kind, reason, sqlstate, message, hint, and who ends it:
- * heals=by_itself means that the program recovers alone, heals=by_a_person that somebody has to
- * act.
- */
+/* An error struct as one line: kind, reason, sqlstate, message, hint, and who ends it:
+ * heals=by_itself if the program recovers alone, heals=by_a_person if somebody has to act. */
 void log_failure(enum log_level level, const char *event, const struct error *err);
 
-/* The line after that: when it is retried, how many such lines were left out, and what it waits
+/* The line that follows: when it is retried, how many such lines were suppressed, and what it waits
  * for. */
 void log_will_retry(const struct error *err, const char *waits_for, int64_t wait_us,
 	uint64_t suppressed);
 
 /*
- * At most one line per cause in 30 s: log_repeat_due() says whether to log now and how many were
- * left out since the last one; log_repeat_over() is true once, when a cause that was logged has
- * ended.
+ * Logs at most one line per cause every 30 s: log_repeat_due() says whether to log now, and how
+ * many were suppressed since the last one; log_repeat_over() is true once, when a cause that was
+ * logged has ended.
  */
 struct log_repeat {
 	int64_t last_us;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* No name of ours is longer; longer words are compared up to here. */
+/* None of our names is longer; longer words are compared up to here. */
 enum { NEAREST_BYTES = 64 };
 
 static unsigned least(unsigned a, unsigned b)
@@ -10,7 +10,7 @@ static unsigned least(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* Optimal string alignment: each letter is touched once. */
+/* Optimal string alignment distance: no letter is edited twice. */
 static unsigned nearest_distance(const char *a, const char *b)
 {
 	size_t rows = strnlen(a, NEAREST_BYTES), columns = strnlen(b, NEAREST_BYTES);

@@ -6,9 +6,9 @@
 
 /*
  * A place in a log: after the record with the number seq, or before the first one (0). A number
- * alone does not say which record it is: a copy of a log that was written to has another record of
- * that number. So a position also says how many records the log took up to there, and the sum of
- * their checksums: the same number in another history differs in one of them.
+ * alone does not identify the record: if a log was copied and both were written to, each has its
+ * own record with that number. So a position also has the count of records that the log took up to
+ * there, and the sum of their checksums: in another history at least one of them differs.
  *
  * What is unknown is marked as unknown; no value stands for it. Older logs and databases have
  * neither; damage that takes a record with its checksum leaves the sum unknown, and a new sum

@@ -10,7 +10,7 @@
 
 enum {
 	ENTRIES_BEGIN = 64,
-	/* Texts that were looked up lately and are not in the list: words such as "Accepted". */
+	/* Texts that were looked up recently and are not in the list: words such as "Accepted". */
 	REJECTED_SLOTS = 1024, /* a power of two */
 	HASHED_SLOTS = 4096,   /* likewise: tokens whose hashes are known */
 	HASHED_BYTES = 40,     /* longer ones are not remembered */
@@ -172,7 +172,7 @@ bool pseudonyms_hash_bytes(struct pseudonyms *p, struct arena *arena, struct sli
 
 static int pseudonym_order(const void *a, const void *b)
 {
-	return memcmp(a, b, SHA256_BYTES); /* which begins with its hash */
+	return memcmp(a, b, SHA256_BYTES); /* an entry begins with its hash */
 }
 
 struct slice pseudonyms_of(struct pseudonyms *p, struct slice text)
@@ -200,12 +200,13 @@ struct slice pseudonyms_of(struct pseudonyms *p, struct slice text)
 
 /* ---- bytes ---- */
 
-/* A text within bytes that may be a token. Not all that looks like one is: a hash decides. */
+/* A text within bytes that may be a token. Not everything that looks like one is: its hash
+ * decides. */
 struct bytes_text {
 	size_t at;
 	size_t size; /* in the bytes; 0 = there is none */
-	/* If JSON spells it with escapes: what it is, and the bytes of the quote that ends it, with
-	 * the backslashes before that. */
+	/* If JSON spells it with escapes: the unescaped text, and how many bytes the closing quote
+	 * has, including the backslashes before it. */
 	size_t close;
 	size_t plain_size;
 	uint8_t plain[TOKEN_BYTES_MAX];
@@ -221,7 +222,7 @@ static size_t bytes_backslashes(struct slice bytes, size_t at)
 	return count;
 }
 
-/* \uXXXX, with as many backslashes as there are; *at moves on past it. */
+/* \uXXXX, with any number of backslashes; *at moves past it. */
 static int32_t bytes_unit(struct slice bytes, size_t *at)
 {
 	size_t u = *at + bytes_backslashes(bytes, *at);
@@ -235,7 +236,7 @@ static int32_t bytes_unit(struct slice bytes, size_t *at)
 	return unit;
 }
 
-/* The character of an escape at *at, which moves on past it; -1: none that a token has. */
+/* The character of the escape at *at, which moves past it; -1 if no token has it. */
 static int32_t bytes_escaped(struct slice bytes, size_t *at)
 {
 	size_t end = *at + bytes_backslashes(bytes, *at);
@@ -264,7 +265,7 @@ static void bytes_put(struct bytes_text *t, int32_t c)
 	t->plain_size += size;
 }
 
-/* The same text, from its first escape at `at` on. */
+/* The same text, from its first escape at `at` on, unescaped. */
 static void bytes_unescape(struct slice bytes, size_t at, struct bytes_text *t)
 {
 	t->plain_size = at - t->at;
@@ -290,8 +291,8 @@ static void bytes_unescape(struct slice bytes, size_t at, struct bytes_text *t)
 	}
 }
 
-/* The text of JSON that begins at t->at, if it may be a token; a quote within JSON that is a text
- * itself has a backslash before it. */
+/* The JSON text that begins at t->at, if it may be a token; within JSON that is itself a text, a
+ * quote has backslashes before it. */
 static void bytes_quoted(struct slice bytes, struct bytes_text *t)
 {
 	size_t end = t->at, quote;
@@ -308,7 +309,7 @@ static void bytes_quoted(struct slice bytes, struct bytes_text *t)
 		t->size = end - t->at;
 }
 
-/* A text whose size is in two bytes: of which the first is 0, or the token would be longer. */
+/* A text with a size of two bytes; the first is 0, or the token would be too long. */
 static size_t bytes_of_two(struct slice bytes, size_t *at)
 {
 	if (bytes.size - *at < 2 || bytes.data[*at] != 0)
@@ -317,7 +318,7 @@ static size_t bytes_of_two(struct slice bytes, size_t *at)
 	return bytes.data[*at - 1];
 }
 
-/* Of COPY: a value of so many bytes follows its length, 32 bits. */
+/* In COPY, a 32-bit length comes before each value. */
 static size_t bytes_of_copy(struct slice bytes, size_t *at)
 {
 	if (bytes.size - *at < 3 || bytes.data[*at] != 0)
@@ -326,7 +327,7 @@ static size_t bytes_of_copy(struct slice bytes, size_t *at)
 	return bytes_of_two(bytes, at);
 }
 
-/* The text whose head, of JSON, msgpack or COPY, is there. */
+/* The text whose head (of JSON, msgpack or COPY) is at `head`. */
 static void bytes_text(struct slice bytes, size_t head, struct bytes_text *t)
 {
 	uint8_t first = bytes.data[head];
@@ -345,7 +346,7 @@ static void bytes_text(struct slice bytes, size_t head, struct bytes_text *t)
 		t->size = bytes_of_two(bytes, &t->at);
 }
 
-/* The pseudonym of the text whose head is there; absent: none. */
+/* The pseudonym of the text whose head is there; absent if it has none. */
 static struct slice bytes_pseudonym(struct pseudonyms *p, struct slice bytes, size_t head,
 	struct bytes_text *t)
 {
@@ -356,7 +357,8 @@ static struct slice bytes_pseudonym(struct pseudonyms *p, struct slice bytes, si
 					     : slice_of(bytes.data + t->at, t->size));
 }
 
-/* Bytes keep their size: after the quote of what was spelled with escapes come spaces. */
+/* The size stays the same: blanks follow the closing quote of a text that was spelled with
+ * escapes. */
 static void bytes_replace(uint8_t *bytes, const struct bytes_text *t, struct slice shown)
 {
 	uint8_t *at = bytes + t->at;
@@ -392,7 +394,7 @@ bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice
 
 /* ---- bytes in pieces ---- */
 
-/* A head, a token with an escape more, and a quote. */
+/* A head, a token plus one more escape, and a quote. */
 enum { STREAM_HELD_BYTES = 4 + JSON_TOKEN_BYTES_MAX + 4 * (JSON_BACKSLASHES_MAX + 8) };
 
 static void stream_replace(struct pseudonyms_stream *s, size_t size, size_t heads)

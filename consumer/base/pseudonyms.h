@@ -9,17 +9,17 @@
 #include <stdbool.h>
 
 /*
- * What stands for tokens (idTag, idToken) in what is stored: hashes, if there is a key for them
- * (base/token_hash.h), and pseudonyms of those that somebody asked to forget. The tokens themselves
- * are not known here, only HMAC-SHA256 of each with the database's salt: enough to recognise one
- * that arrives once more (docs/privacy.md). Letters of ASCII are the same in either case, as in
- * OCPP.
+ * What is stored in place of tokens (idTag, idToken): hashes, if there is a key for them
+ * (base/token_hash.h), and pseudonyms for those that somebody asked to forget. The forgotten tokens
+ * themselves are not known here, only HMAC-SHA256 of each with the database's salt: enough to
+ * recognise one when it arrives again (docs/privacy.md). ASCII letters are compared without regard
+ * to case, as in OCPP.
  *
- * A pseudonym is as long as its token, so that it takes its place in any bytes, whatever their
- * format. Nothing is allocated but when the list is read. One thread.
+ * A pseudonym is as long as its token, so it can replace it in any bytes, whatever their format.
+ * Memory is allocated only when the list is read. One thread.
  */
 enum {
-	TOKEN_BYTES_MIN = 4, /* what is shorter occurs in messages as something else, too */
+	TOKEN_BYTES_MIN = 4, /* shorter texts also occur in messages as something else */
 	TOKEN_BYTES_MAX = 255,
 };
 
@@ -28,17 +28,17 @@ struct pseudonyms;
 MUST_CHECK bool pseudonyms_new(struct pseudonyms **out, struct error *err);
 void pseudonyms_free(struct pseudonyms **pseudonyms);
 
-/* Another list: empty, with this salt. False: out of memory. */
+/* Start a new list: empty, with this salt. False: out of memory. */
 MUST_CHECK bool pseudonyms_begin(struct pseudonyms *p, struct slice salt, struct error *err);
 
-/* One of its tokens. The texts are copied. */
+/* Add a token to it. The texts are copied. */
 MUST_CHECK bool pseudonyms_add(struct pseudonyms *p, struct slice token_hash,
 	struct slice pseudonym, struct error *err);
 
 /* The hash under which a token is listed. */
 void pseudonyms_hash(struct slice salt, struct slice token, uint8_t out[static SHA256_BYTES]);
 
-/* Tokens are stored as hashes from now on. The key is borrowed; before the first text. */
+/* From now on tokens are stored as hashes. The key is borrowed. Call it before the first text. */
 void pseudonyms_set_key(struct pseudonyms *p, struct slice key);
 
 bool pseudonyms_has_key(const struct pseudonyms *p);
@@ -46,8 +46,8 @@ bool pseudonyms_has_key(const struct pseudonyms *p);
 /* No key is set, and no token is forgotten. */
 bool pseudonyms_is_empty(const struct pseudonyms *p);
 
-/* The hash of a token, borrowed until the next call; what is a hash already, or empty, is returned
- * unchanged. Only with a key. */
+/* The hash of a token, borrowed until the next call; a hash or an empty text is returned unchanged.
+ * Only with a key. */
 struct slice pseudonyms_hashed(struct pseudonyms *p, struct slice token);
 
 /* The pseudonym of a forgotten token, borrowed until the list is read again; absent for any other
@@ -55,32 +55,32 @@ struct slice pseudonyms_hashed(struct pseudonyms *p, struct slice token);
 struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
 
 /*
- * Bytes of a message, JSON or msgpack, whole or not, or of rows as COPY ... (FORMAT binary) writes
- * them: each text in them that is a forgotten token becomes its pseudonym. *bytes stay as they are
- * if there is none; else they are a copy of the same size from the arena: after a text that JSON
- * spelled with escapes come spaces. False if it is full.
+ * Replaces each forgotten token by its pseudonym, in bytes of a message (JSON or msgpack, possibly
+ * cut off) or of rows as COPY ... (FORMAT binary) writes them. If there is none, *bytes stay as
+ * they are; otherwise they become a copy of the same size from the arena: where JSON spelled a
+ * token with escapes, blanks follow it. False if the arena is full.
  */
 MUST_CHECK bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes);
 
-/* The same for hashes, of the members that have tokens. Only with a key. */
+/* The same for hashes, in the members that have tokens. Only with a key. */
 MUST_CHECK bool pseudonyms_hash_bytes(struct pseudonyms *p, struct arena *arena,
 	struct slice *bytes);
 
-/* The same for bytes that come in pieces of any size. Zeroed at first. */
+/* The same for bytes that come in pieces of any size. Zero it first. */
 struct pseudonyms_stream {
 	struct pseudonyms *list; /* borrowed */
 	uint8_t *buffer;         /* malloc'ed */
 	size_t room;
-	size_t held; /* bytes at its beginning, of which the next piece may change some */
+	size_t held; /* bytes at the beginning of buffer that the next piece may still change */
 	size_t given;
-	uint64_t count; /* of texts that became pseudonyms */
+	uint64_t count; /* tokens replaced */
 };
 
-/* Out: the bytes that can change no more, borrowed until the next call. False: out of memory. */
+/* *out: bytes that cannot change any more, borrowed until the next call. False: out of memory. */
 MUST_CHECK bool pseudonyms_stream_add(struct pseudonyms_stream *s, struct slice piece,
 	struct slice *out, struct error *err);
 
-/* After the last piece: the bytes that were held, borrowed until pseudonyms_stream_free(). */
+/* After the last piece: the bytes that were still held, borrowed until pseudonyms_stream_free(). */
 struct slice pseudonyms_stream_rest(struct pseudonyms_stream *s);
 void pseudonyms_stream_free(struct pseudonyms_stream *s);
 

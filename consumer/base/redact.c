@@ -63,7 +63,8 @@ static char *redact_url(char *text)
 
 /* ---- name=value ---- */
 
-/* How far it is from a word that names a password to its value; 0 if text is not such a word. */
+/* The distance from a word that names a password to its value; 0 if text does not begin with
+ * one. */
 static size_t redact_value_at(const char *text)
 {
 	static const char *const words[] = {"password", "passwd", "passphrase", "secret", "pwd"};

@@ -7,7 +7,7 @@
 
 struct sha256 {
 	EVP_MD_CTX *running;
-	EVP_MD_CTX *copy; /* finished in place of the one that runs on */
+	EVP_MD_CTX *copy; /* finished instead of the running one */
 };
 
 struct sha256 *sha256_new(void)
@@ -36,7 +36,7 @@ void sha256_free(struct sha256 **digest)
 	free(d);
 }
 
-/* Of an algorithm that was initialised once, these do not fail: there is nothing to allocate. */
+/* Once an algorithm is initialised these cannot fail: they allocate nothing. */
 
 void sha256_reset(struct sha256 *d)
 {

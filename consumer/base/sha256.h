@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 /*
- * SHA-256 of a stream of bytes, for content that must not be mistaken for other content: digest64()
- * is faster, but has collisions. One thread. And HMAC-SHA256 (RFC 2104) of a few bytes, which says
- * nothing of them to whoever lacks the key; any thread.
+ * SHA-256 of a stream of bytes, where content must not be mistaken for other content: digest64() is
+ * faster, but has collisions. One thread. And HMAC-SHA256 (RFC 2104) of a few bytes, which reveals
+ * nothing about them without the key; any thread.
  */
 enum { SHA256_BYTES = 32 };
 
@@ -21,11 +21,10 @@ struct sha256;
 struct sha256 *sha256_new(void);
 void sha256_free(struct sha256 **digest);
 
-/* Begin again. */
 void sha256_reset(struct sha256 *digest);
 void sha256_add(struct sha256 *digest, const void *data, size_t size);
 
-/* Of what was added so far; more may follow. */
+/* The digest of what was added so far; more may follow. */
 void sha256_get(const struct sha256 *digest, uint8_t out[static SHA256_BYTES]);
 
 void hmac_sha256(struct slice key, struct slice data, uint8_t out[static SHA256_BYTES]);

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /*
- * Borrowed bytes: a pointer and a length, never terminated, never owned. Whoever hands one out
- * says until when it is valid. { NULL, 0 } is "absent"; { "", 0 } is "present and empty".
+ * Borrowed bytes: a pointer and a length, never terminated, never owned. Whoever hands one out says
+ * how long it is valid. { NULL, 0 } is "absent"; { "", 0 } is "present and empty".
  */
 struct slice {
 	const uint8_t *data;

@@ -11,7 +11,7 @@ void text_begin(struct text *t, struct arena *arena)
 	t->failed = false;
 }
 
-/* The arena grows by steps, so it must give what follows. */
+/* The arena grows in steps, so the new piece must follow the old one. */
 uint8_t *text_reserve(struct text *t, size_t size)
 {
 	if ((size_t)(t->end - t->at) < size) {
@@ -38,7 +38,7 @@ void text_put_int(struct text *t, int64_t value)
 
 	if (value < 0)
 		text_put_char(t, '-');
-	if (rest < 10) { /* as most are */
+	if (rest < 10) { /* the common case */
 		text_put_char(t, (char)('0' + rest));
 		return;
 	}
@@ -49,7 +49,7 @@ void text_put_int(struct text *t, int64_t value)
 	text_put(t, at, (size_t)(digits + sizeof(digits) - at));
 }
 
-/* Bytes up to the first that JSON does not take as it is, eight at a time. */
+/* Length of the run of bytes that JSON can hold unescaped, eight at a time. */
 static size_t text_plain_run(const uint8_t *p, size_t size)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
@@ -61,7 +61,7 @@ static size_t text_plain_run(const uint8_t *p, size_t size)
 		memcpy(&word, p + i, 8);
 		quote = word ^ ones * '"';
 		backslash = word ^ ones * '\\';
-		/* Exact where no byte is above 0x7f; such bytes may end the run of eight early. */
+		/* Exact if no byte is above 0x7f; otherwise the run of eight may end early. */
 		if ((((word - ones * 0x20) | (quote - ones) | (backslash - ones)) & high) != 0)
 			break;
 	}
@@ -93,7 +93,7 @@ void text_put_json_string(struct text *t, struct slice s)
 	text_put_char(t, '"');
 }
 
-/* The arena is as before text_begin(). */
+/* Leaves the arena as it was before text_begin(). */
 static void text_cancel(struct text *t)
 {
 	arena_trim(t->arena, t->start);

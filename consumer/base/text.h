@@ -5,9 +5,9 @@
 #include "base/slice.h"
 
 /*
- * Text built up at the end of an arena. put never fails at once: after the arena is full, further
- * text is dropped and text_end() says so, so the caller checks once. Nothing else may be taken
- * from the arena between text_begin() and text_end(). One thread.
+ * Text built at the end of an arena. put does not report an error: once the arena is full, further
+ * text is dropped and text_end() reports it, so the caller checks once. Nothing else may be
+ * allocated from the arena between text_begin() and text_end(). One thread.
  */
 struct text {
 	struct arena *arena;

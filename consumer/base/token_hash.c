@@ -7,8 +7,7 @@
 
 enum {
 	TOKEN_BASE = 36,
-	TOKEN_LOWER_BYTES =
-		255, /* what is longer is no token of any version, and stays in its case */
+	TOKEN_LOWER_BYTES = 255, /* longer than a token of any version; keeps its case */
 	MSGPACK_FIXSTR = 0xa0,
 	MSGPACK_FIXSTR_MAX = 31,
 	MSGPACK_STR8 = 0xd9,
@@ -61,14 +60,14 @@ bool token_is_hash(struct slice text)
 
 /* ---- bytes ---- */
 
-/* A token in bytes: what is before it is copied as it is, up to head; then comes a text. */
+/* A token in bytes: everything before head is copied as it is; then comes a text. */
 struct token_place {
-	size_t head;        /* where the msgpack head of the text is; of JSON: after its quote */
-	struct slice token; /* cut off where the bytes are */
+	size_t head;        /* the msgpack head of the text; in JSON, after its quote */
+	struct slice token; /* possibly cut off */
 	bool msgpack;
-	bool number;  /* of JSON: it gets quotes, with so many backslashes */
-	size_t level; /* of JSON: backslashes before each quote */
-	bool list;    /* of JSON: others may follow after a comma */
+	bool number;  /* in JSON: it gets quotes, with `level` backslashes */
+	size_t level; /* in JSON: backslashes before each quote */
+	bool list;    /* in JSON: others may follow after a comma */
 };
 
 static size_t bytes_left(struct slice bytes, size_t at)
@@ -76,7 +75,7 @@ static size_t bytes_left(struct slice bytes, size_t at)
 	return bytes.size - at;
 }
 
-/* How many backslashes are just before. */
+/* How many backslashes precede `at`. */
 static size_t bytes_backslashes(struct slice bytes, size_t at)
 {
 	size_t count = 0;
@@ -93,7 +92,7 @@ static size_t bytes_skip(struct slice bytes, size_t at, const char *any)
 	return at;
 }
 
-/* A text, or a number, that begins at `at`; a text ends with a quote as its own. */
+/* A text or a number that begins at `at`; a text ends with the same quote as it began. */
 static bool place_json_value(struct slice bytes, size_t at, size_t level, struct token_place *out)
 {
 	size_t quote = bytes_skip(bytes, at, "\\"), end = bytes_skip(bytes, at, "0123456789");
@@ -143,7 +142,7 @@ static bool place_in_json(struct slice bytes, size_t at, struct token_place *out
 	return true;
 }
 
-/* The next of a list, after the one that is *p. */
+/* The next item of the list after *p. */
 static bool place_next(struct slice bytes, struct token_place *p)
 {
 	size_t at = (size_t)(p->token.data + p->token.size - bytes.data);
@@ -189,8 +188,8 @@ static bool place_in_msgpack(struct slice bytes, size_t at, struct token_place *
 	return true;
 }
 
-/* Where the key ends that begins at `at`, letters of which may be written as \uXXXX; 0: it is not
- * that key. */
+/* Where the key that begins at `at` ends; its letters may be written as \uXXXX. 0 if it is another
+ * key. */
 static size_t place_after_key(struct slice bytes, size_t at, struct slice name, bool json)
 {
 	for (size_t i = 0; i < name.size; i++) {
@@ -251,7 +250,7 @@ static void place_put(struct text *t, struct slice key, const struct token_place
 	place_put_quote(t, p);
 }
 
-/* Of the one that is *p, and all others of its list; returns what is done with them. */
+/* Puts *p and all other items of its list; returns how many bytes are consumed. */
 static size_t place_put_all(struct text *t, struct slice key, struct slice bytes, size_t done,
 	struct token_place *p)
 {

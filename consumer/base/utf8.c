@@ -3,9 +3,9 @@
 #include "base/bytes.h"
 
 /*
- * Length of the well-formed sequence at p, or 0 with the length of the ill-formed part. The
- * second byte's bounds are what rules out overlong forms, surrogates and values beyond U+10FFFF
- * (Unicode 15, table 3-7).
+ * Length of the well-formed sequence at p, or 0 with the length of the ill-formed part. The bounds
+ * of the second byte rule out overlong forms, surrogates and values beyond U+10FFFF (Unicode 15,
+ * table 3-7).
  */
 static size_t utf8_sequence(const uint8_t *p, size_t left, size_t *bad_out)
 {
@@ -122,7 +122,7 @@ struct slice utf8_replace(struct arena *arena, struct slice text)
 size_t utf8_get(struct slice text, uint32_t *code_point_out)
 {
 	size_t bad, size = utf8_sequence(text.data, text.size, &bad);
-	/* The bits of the first byte that are of the code point. */
+	/* The first byte's share of the code point. */
 	uint32_t c = size == 0 ? 0 : size == 1 ? text.data[0] : text.data[0] & (0x7fu >> size);
 
 	for (size_t i = 1; i < size; i++)

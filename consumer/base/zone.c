@@ -30,7 +30,7 @@ static bool zone_parse_offset(struct zone *out, const char *text)
 	return true;
 }
 
-/* A name leads nowhere but to a file below the folder of zones. */
+/* A zone's name must not lead anywhere but to a file in the folder of zones. */
 bool zone_exists(const char *name)
 {
 	static const char signs[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -75,7 +75,7 @@ bool zone_parse(struct zone *out, const char *text, struct error *err)
 	return true;
 }
 
-/* What clocks in the zone show is ahead of UTC by so much then. */
+/* How far clocks in the zone are ahead of UTC at that time. */
 static bool zone_offset_s(int64_t utc_s, int64_t *offset_s_out)
 {
 	time_t t = (time_t)utc_s;
@@ -87,7 +87,7 @@ static bool zone_offset_s(int64_t utc_s, int64_t *offset_s_out)
 	return true;
 }
 
-/* Time does not go back from line to line, but for a little disorder. */
+/* Lines are in order of time, apart from a little disorder. */
 static bool zone_is_second(int64_t first_us, int64_t near_us)
 {
 	return near_us != INT64_MIN && first_us < near_us - ZONE_DISORDER_US;
@@ -103,7 +103,7 @@ bool zone_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us, int
 		*utc_us_out = local_us - zone->offset_us;
 		return true;
 	}
-	/* The offsets on both sides of a change that may be near; the one before it comes first. */
+	/* The offsets on both sides of a change that may be near; the earlier one first. */
 	if (!zone_offset_s(local_s - ZONE_DAY_S, &offsets[0]) ||
 		!zone_offset_s(local_s + ZONE_DAY_S, &offsets[1]))
 		return false;
@@ -123,7 +123,7 @@ bool zone_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us, int
 	return true;
 }
 
-/* Whether the zone calls itself that at an instant. */
+/* Whether that is the zone's abbreviation at an instant. */
 static bool zone_is_called(const char *word, int64_t utc_us)
 {
 	time_t t = (time_t)(utc_us / US_PER_SECOND - (utc_us % US_PER_SECOND < 0));

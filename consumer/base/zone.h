@@ -7,15 +7,15 @@
 #include <stdint.h>
 
 /*
- * A time zone for times that have none: an offset from UTC ("Z", "UTC", "+01:00"), or a name of the
- * IANA database with its daylight saving ("Europe/Berlin"). The C library knows one named zone a
- * process (TZ): the last one parsed counts, so there is one a program. One thread.
+ * A time zone for times written without one: an offset from UTC ("Z", "UTC", "+01:00"), or a name
+ * from the IANA database with its daylight saving ("Europe/Berlin"). The C library knows one named
+ * zone per process (TZ): the last one parsed counts, so there is one per program. One thread.
  */
 enum { ZONE_NAME_BYTES = 64 };
 
 struct zone {
 	bool named;
-	int64_t offset_us; /* of one that has no name */
+	int64_t offset_us; /* if it has no name */
 	char name[ZONE_NAME_BYTES];
 };
 
@@ -23,18 +23,18 @@ struct zone {
 MUST_CHECK bool zone_parse(struct zone *out, const char *text, struct error *err);
 
 /*
- * local_us: what clocks in the zone show, as if it were UTC. Where clocks are put back they show an
- * hour twice: then the result is the first instant that is not before near_us, the time of the
- * message before; if that is INT64_MIN (unknown), the first of the two. False: clocks were put
- * forward and never showed that time.
+ * local_us: what clocks in the zone show, as if it were UTC. When clocks are put back they show one
+ * hour twice: then the result is the first of the two instants that is not before near_us, the time
+ * of the previous message; if near_us is INT64_MIN (unknown), simply the first. False: clocks were
+ * put forward and never showed that time.
  */
 MUST_CHECK bool zone_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us,
 	int64_t *utc_us_out);
 
 /*
- * The same for a time with a word for its zone beside it: the name of the zone, or what the zone
- * calls itself at that time ("CEST"), which also decides between the two hours. False if the word
- * is not that, or the zone has no name.
+ * The same for a time with a word for its zone beside it: the zone's name, or its abbreviation at
+ * that time ("CEST"), which also decides between the two hours. False if the word is something
+ * else, or the zone has no name.
  */
 MUST_CHECK bool zone_word_to_utc(const struct zone *zone, int64_t local_us, int64_t near_us,
 	const char *word, int64_t *utc_us_out);
