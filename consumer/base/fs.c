@@ -232,13 +232,13 @@ bool fs_allocate(int fd, int64_t size, const char *path, struct error *err)
 	int failed = 0;
 
 	if (fs_fault() != FS_FAULT_NONE)
-		return fs_error(err, "take room for", path);
+		return fs_error(err, "reserve room for", path);
 	do
 		failed = fallocate(fd, 0, 0, size);
 	while (failed != 0 && errno == EINTR);
 	if (failed == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
 		return true;
-	return fs_error(err, "take room for", path);
+	return fs_error(err, "reserve room for", path);
 }
 
 bool fs_sync_dir(const char *path, struct error *err)
@@ -359,8 +359,8 @@ static char *fs_read_whole(const char *path, enum fs_mode mode, size_t size_max,
 		goto out;
 	if ((uint64_t)size > size_max) {
 		error_set(err, ERROR_FATAL, REASON_file_too_large,
-			"\"%s\" has %lld bytes, more than the %zu that are read", path,
-			(long long)size, size_max);
+			"\"%s\" has %lld bytes, more than the limit of %zu", path, (long long)size,
+			size_max);
 		goto out;
 	}
 	text = malloc((size_t)size + 1);

@@ -43,7 +43,7 @@ static bool broker_port_fits(const char *text)
 	return text[*text == '/'] == '\0';
 }
 
-/* Returns what follows the host, or NULL if there is none. */
+/* Returns what follows the host, or NULL if there is no host. */
 static const char *broker_host(const char *url, char host[static BROKER_HOST_BYTES])
 {
 	bool encrypted;
@@ -71,7 +71,7 @@ bool broker_url_check(const char *name, const char *url, struct error *err)
 
 	if (port != NULL && broker_port_fits(port))
 		return true;
-	/* Not quoted: whoever writes a user into it writes a password too. */
+	/* Not quoted: an address with a user usually has a password, too. */
 	if (strchr(url, '@') != NULL)
 		error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"%s is not an address of a broker: there is an @ in it", name);

@@ -5,15 +5,13 @@
 
 #include <stdbool.h>
 
-/*
- * The address of a broker: [mqtt://|mqtts://|tcp://|ssl://]host[:port]. One that cannot be is
- * refused before anything quotes it: a password may be in it.
- */
+/* The address of a broker: [mqtt://|mqtts://|tcp://|ssl://]host[:port]. An invalid one is refused
+ * without quoting it: it may contain a password. */
 
-/* False with err (FATAL). name: of the setting or option, for the error. */
+/* False with err (FATAL). name: the setting or option, for the error. */
 MUST_CHECK bool broker_url_check(const char *name, const char *url, struct error *err);
 
-/* Of one that was checked: is what goes there encrypted, and does it stay on this machine? */
+/* For a checked address: is the connection encrypted, and does it stay on this machine? */
 bool broker_url_is_encrypted(const char *url);
 bool broker_url_is_local(const char *url);
 

@@ -29,7 +29,7 @@ enum config_type {
 struct config_setting {
 	const char *name;
 	const char *default_text;
-	const char *low; /* of a CHOICE or WORD: its words */
+	const char *low; /* for CHOICE and WORD: its words */
 	const char *high;
 	const char *help;
 	size_t offset;
@@ -40,7 +40,7 @@ struct config_setting {
 struct config_origin {
 	char text[256];
 	unsigned source;
-	uint64_t content; /* of type FILE: digest of what was in it */
+	uint64_t content; /* for FILE: digest of the file's content */
 };
 
 static const struct config_setting config_settings[] = {
@@ -82,7 +82,7 @@ static void *config_field(const struct config *c, const struct config_setting *s
 	return (char *)(uintptr_t)c + s->offset;
 }
 
-/* The name that the CSMS MaEVE has for storage.url. */
+/* MaEVE's name for storage.url. */
 static const char config_alias[] = "storage.postgres.connection_string";
 
 static const struct config_setting *config_find(const char *name)
@@ -111,7 +111,7 @@ bool config_is_secret(const char *name, size_t size)
 
 static const char config_file_suffix[] = "_file";
 
-/* Of a secret, the setting that names its file, and the other way round; else NULL. */
+/* For a secret, the setting that names its file, and the other way round; otherwise NULL. */
 static const struct config_setting *config_counterpart(const struct config_setting *s)
 {
 	char name[CONFIG_NAME_BYTES + sizeof(config_file_suffix)];
@@ -155,7 +155,7 @@ static void config_list_free(struct config_list *list)
 	*list = (struct config_list){NULL, 0};
 }
 
-/* Split at commas, blanks around the items cut off, empty items left out. */
+/* Split at commas; blanks around items are cut off, and empty items dropped. */
 static bool config_list_split(const char *text, struct config_list *out)
 {
 	struct config_list list = {NULL, 0};
@@ -193,7 +193,7 @@ static bool config_list_split(const char *text, struct config_list *out)
 	return true;
 }
 
-/* Which of the words it is. */
+/* Which of the words the value is. */
 static bool config_choice_find(const char *words, const char *value, unsigned *index_out)
 {
 	size_t size = strlen(value);
@@ -328,7 +328,7 @@ static bool config_put(struct config *c, const struct config_setting *s, const c
 	struct config_origin *o = &c->origins[s - config_settings];
 
 	if (!config_set_value(c, s, value, err)) {
-		/* A secret must not appear in an error text; none of those is checked here. */
+		/* A secret must not appear in an error text; secrets are not checked here. */
 		return error_prefix(err, "%s", origin);
 	}
 	snprintf(o->text, sizeof(o->text), "%s", origin);
@@ -336,7 +336,7 @@ static bool config_put(struct config *c, const struct config_setting *s, const c
 	return true;
 }
 
-/* A secret takes the place of its file, and the other way round. */
+/* A secret replaces its file's setting, and the other way round. */
 static bool config_displace(struct config *c, const struct config_setting *s, const char *value,
 	const char *origin, struct error *err)
 {
@@ -554,8 +554,8 @@ bool config_keep(struct config *c, const struct config *running, struct error *e
 	return true;
 }
 
-/* Whoever opens a pipe waits for its writer, and a second time there is nothing in it. One that is
- * not there is a fault of its own. */
+/* Opening a pipe waits for its writer, and the second time it is empty. A file that does not exist
+ * is reported elsewhere. */
 static bool config_file_can_be_read_again(const char *name, const char *path, struct error *err)
 {
 	struct stat st;
@@ -691,7 +691,7 @@ void config_reference(void)
 	}
 }
 
-/* Of settings in one section, which others may stand between. */
+/* The settings of one section, even if others stand between them. */
 static void config_sample_section(const char *section, size_t size)
 {
 	struct config_words words;

@@ -11,14 +11,14 @@
 /*
  * The settings, from weakest to strongest: the defaults in config.def, an INI file, credentials of
  * systemd, the environment, the command line. A key that is not in config.def is an error with file
- * and line, so that a typing error cannot pass for a setting. Sections of MaEVE's own configuration
- * that are not for us are passed over, so that both programs can share a file.
+ * and line, so a typing error is never silently ignored. Sections of MaEVE's own configuration that
+ * are not for us are skipped, so that both programs can share a file.
  *
- * A secret may also stand in a file of its own, which X_file names; the stronger of X and X_file
+ * A secret X may also be in a file of its own, named by X_file; the stronger of X and X_file
  * counts, and both in one source are an error. A credential is a file with the name of a secret
  * ("storage.postgres.password") in the folder $CREDENTIALS_DIRECTORY.
  *
- * Never changed once loaded: a process that reads the settings again has another struct for them.
+ * Never changed once loaded: a process that reads the settings again uses another struct for them.
  * Text belongs to the struct.
  */
 
@@ -28,7 +28,7 @@ struct config_list {
 	size_t count;
 };
 
-/* Of settings of type CHOICE: the words of config.def, in their order. */
+/* For settings of type CHOICE: the words of config.def, in their order. */
 enum config_results { CONFIG_RESULTS_CONTENT, CONFIG_RESULTS_ALL };
 enum config_mqtt_version { CONFIG_MQTT_AUTO, CONFIG_MQTT_5, CONFIG_MQTT_311 };
 enum config_archive { CONFIG_ARCHIVE_ZSTD, CONFIG_ARCHIVE_NONE };
@@ -58,7 +58,7 @@ enum config_commit { CONFIG_COMMIT_ASYNC, CONFIG_COMMIT_SYNC };
 /* Where settings come from besides the defaults and the environment. Borrowed. */
 struct config_sources {
 	const char *file;           /* NULL = none */
-	const char *const *options; /* "section.name=value" of the command line */
+	const char *const *options; /* "section.name=value" from the command line */
 	size_t options_count;
 };
 
@@ -72,31 +72,29 @@ struct config {
 #undef SETTING
 	/* NOLINTEND(bugprone-macro-parentheses) */
 	struct config_origin *origins; /* where each value came from, for config print */
-	unsigned source;               /* number of the source that is read now, from 1 */
+	unsigned source;               /* number of the source being read, from 1 */
 };
 
-/*
- * All of the above, checked. False with err and nothing to free. Reading it again later needs no
- * other thread that changes the environment.
- */
+/* Everything above, checked. False with err and nothing to free. Loading again later requires that
+ * no other thread changes the environment. */
 MUST_CHECK bool config_load(struct config *c, const struct config_sources *from, struct error *err);
 
-/* What a change of a setting needs, by config.def, to take effect in a process that runs. */
+/* What a running process needs for a changed setting to take effect, from config.def. */
 enum config_reload {
 	CONFIG_RELOAD_NOW,      /* nothing */
-	CONFIG_RELOAD_BROKER,   /* another connection to the broker ... */
+	CONFIG_RELOAD_BROKER,   /* a new connection to the broker ... */
 	CONFIG_RELOAD_DATABASE, /* ... or to the database */
-	CONFIG_RELOAD_RESTART,  /* another process */
+	CONFIG_RELOAD_RESTART,  /* a restart */
 };
 
-/* Calls back with every setting that differs between the two; one that names a file differs also
- * where the file had another content when it was loaded. */
+/* Called with every setting that differs between the two; one that names a file also differs if the
+ * file's content was different when it was loaded. */
 typedef void config_difference(void *context, const char *name, enum config_reload reload);
 void config_compare(const struct config *a, const struct config *b, config_difference *each,
 	void *context);
 
-/* Settings that need a restart are again as in the running process. The result is for
- * config_check(): what goes together in the file may not go with those. */
+/* Set the settings that need a restart back to the values of the running process. Then call
+ * config_check(): what is consistent in the file may not be with those values. */
 MUST_CHECK bool config_keep(struct config *c, const struct config *running, struct error *err);
 
 /* All defaults. */
@@ -106,10 +104,10 @@ void config_fini(struct config *c);
 /* The file must exist. */
 MUST_CHECK bool config_load_file(struct config *c, const char *path, struct error *err);
 
-/* Each secret of which there is a credential is in that file. */
+/* Every secret for which there is a credential is read from that file. */
 MUST_CHECK bool config_load_credentials(struct config *c, struct error *err);
 
-/* Reads the files that secrets stand in. Last, once it is known which ones count. */
+/* Reads the files of secrets. Last, once it is known which ones count. */
 MUST_CHECK bool config_read_secrets(struct config *c, struct error *err);
 
 /* STORAGE_POSTGRES_HOST and so on; DATABASE_URL and STORAGE_POSTGRES_CONNECTION_STRING for
@@ -120,33 +118,33 @@ MUST_CHECK bool config_load_environment(struct config *c, struct error *err);
 MUST_CHECK bool config_set(struct config *c, const char *name, const char *value,
 	const char *origin, struct error *err);
 
-/* The word of a setting of type CHOICE; returns out. */
+/* The word for the value of a CHOICE; returns out. */
 enum { CONFIG_CHOICE_BYTES = 32 };
 const char *config_choice(const struct config *c, const char *name,
 	char out[static CONFIG_CHOICE_BYTES]);
 
-/* What is wrong between settings that are right each for itself. */
+/* Checks settings against each other, each of which is valid on its own. */
 MUST_CHECK bool config_check(const struct config *c, struct error *err);
 
-/* Whether the name, of so many bytes, is that of a setting that is never shown. */
+/* Whether the name, of size bytes, is that of a setting that is never shown. */
 bool config_is_secret(const char *name, size_t size);
 
-/* The files that secrets stand in, one by one, from 0. False after the last. */
+/* The files of secrets, one by one, from 0. False after the last. */
 struct config_secret {
 	const char *name;      /* storage.postgres.password */
 	const char *file_name; /* storage.postgres.password_file */
-	const char *path;      /* what that is set to, or "" */
+	const char *path;      /* its value, or "" */
 };
 bool config_secret(const struct config *c, size_t index, struct config_secret *out);
 
-/* INI text of every setting with its origin; secrets as ********. */
+/* Every setting as INI text with its origin; secrets as ********. */
 void config_print(const struct config *c);
 
-/* A setting in words. */
+/* The description of a setting. */
 struct config_words {
 	const char *name, *default_text;
-	char help[512];     /* what it does, and what it may be */
-	const char *reload; /* what a change needs, in a word or two */
+	char help[512];     /* what it does, and its valid values */
+	const char *reload; /* what a change requires, in a word or two */
 };
 
 /* The settings one by one, from 0. False after the last. */
@@ -155,7 +153,7 @@ bool config_words(size_t index, struct config_words *out);
 /* A Markdown table of all settings, for docs/settings.md. */
 void config_reference(void);
 
-/* A file of settings in which all are there as comments, with their defaults. */
+/* A sample file with all settings as comments, with their defaults. */
 void config_sample(void);
 
 #endif

@@ -16,10 +16,8 @@
  * On top of INI, values may be written as in MaEVE's TOML: in quotes, followed by a comment.
  */
 
-/*
- * Sections of MaEVE's configuration that say nothing to us, with all below them. The read replica
- * is for MaEVE's REST API.
- */
+/* Sections of MaEVE's configuration that mean nothing to us, with their subsections. The read
+ * replica is for MaEVE's REST API. */
 static const char *const config_file_foreign[] = {"api", "charge_station_cert_provider",
 	"contract_cert_provider", "contract_cert_validator", "observability", "ocpi", "ocpp",
 	"root_certificate_provider", "storage.firestore", "storage.postgres_read_only",
@@ -58,8 +56,8 @@ static void config_file_cut_comment(char *value)
 }
 
 /*
- * "text" # comment, text ; comment, text. A # or ; inside quotes belongs to the value.
- * Within quotes \" and \\ are known. In place; false if quotes do not close.
+ * "text" # comment, text ; comment, text. A # or ; inside quotes belongs to the value. Within
+ * quotes \" and \\ are escapes. In place; false if quotes do not close.
  */
 static bool config_file_unquote(char *value)
 {
@@ -83,7 +81,7 @@ static bool config_file_unquote(char *value)
 	return *at == '\0' || *at == '#' || *at == ';';
 }
 
-/* libini_config reports as "Error (10) on line 7: Duplicate key is not allowed." */
+/* libini_config reports errors as "Error (10) on line 7: Duplicate key is not allowed." */
 static bool config_file_syntax_error(struct config_file *f, struct error *err)
 {
 	char **texts = NULL;
@@ -147,8 +145,8 @@ static bool config_file_section(struct config_file *f, const char *section, stru
 	return ok;
 }
 
-/* libini_config puts a setting before the first section into one that it makes up, and shows none
- * in that. */
+/* libini_config puts a setting that precedes the first section into a section it makes up, and does
+ * not list it there. */
 static bool config_file_is_stray(const struct config_file *f, const char *section)
 {
 	int count = 0, failed = 0;
@@ -184,13 +182,13 @@ static bool config_file_sections(struct config_file *f, struct error *err)
 	return ok;
 }
 
-/* Whoever may write to it chooses where messages go. */
+/* Whoever can write to it decides where messages go. */
 static bool config_file_is_ours(const char *path, struct error *err)
 {
 	struct stat st;
 
 	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0)
-		return true; /* opening it reports that */
+		return true; /* opening it reports the error */
 	error_set(err, ERROR_FATAL, REASON_bad_settings_file, "everybody may write to \"%s\"",
 		path);
 	return error_hint(err, "chmod 600 it, and check that its content is yours");

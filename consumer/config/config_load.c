@@ -59,8 +59,8 @@ static bool config_check_topics(const struct config *c, struct error *err)
 	return true;
 }
 
-/* What is dropped must not be needed any more: to recognise a copy, to pair an answer with its
- * call, or by a table that is kept for longer. */
+/* Data must not be dropped while it is still needed: to recognise a copy, to pair an answer with
+ * its call, or by a table with a longer retention. */
 static bool config_check_age(const struct config *c, const char *table, int64_t age_us, bool paired,
 	struct error *err)
 {

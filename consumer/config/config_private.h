@@ -5,11 +5,11 @@
 
 /* Shared by config*.c only. */
 
-/* A secret as it stands in its file, which stays the one that counts. */
+/* A secret as read from its file; the file's setting stays the one that counts. */
 MUST_CHECK bool config_set_read(struct config *c, const char *name, const char *value,
 	const char *path, struct error *err);
 
-/* What is in the files that settings of type FILE name: for config_compare(). */
+/* Digests the content of the files that settings of type FILE name, for config_compare(). */
 MUST_CHECK bool config_note_files(struct config *c, struct error *err);
 
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SECRET_BYTES_MAX = 64 * 1024 /* a URL, at most */ };
+enum { SECRET_BYTES_MAX = 64 * 1024 /* more than any URL needs */ };
 
 bool config_load_credentials(struct config *c, struct error *err)
 {
@@ -33,7 +33,7 @@ bool config_load_credentials(struct config *c, struct error *err)
 	return true;
 }
 
-/* A newline at the end is the editor's. */
+/* Editors put a newline at the end. */
 static void secrets_cut_newline(char *text, size_t *size)
 {
 	if (*size > 0 && text[*size - 1] == '\n')

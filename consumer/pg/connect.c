@@ -36,7 +36,7 @@ static const char *target_value(const PQconninfoOption *options, const char *key
 	return "";
 }
 
-/* Several hosts, of which libpq is to find the right one, and nobody says which that is. */
+/* Several hosts, and nothing says which kind is wanted: libpq is to find the right one. */
 static bool target_is_any_of_several(const struct pg_options *o)
 {
 	bool has_url = o->url != NULL && o->url[0] != '\0';
@@ -66,7 +66,7 @@ void pg_target_init(struct pg_target *t, const struct pg_options *o, const PQcon
 		(long long)(o->connect_timeout_us / US_PER_SECOND));
 	pg_keyword(k, "fallback_application_name", o->application);
 	pg_keyword(k, "connect_timeout", t->timeout);
-	/* A peer that is gone is noticed within a minute, also in the middle of a batch. */
+	/* Notices within a minute that the peer is gone, even in the middle of a batch. */
 	pg_keyword(k, "keepalives_idle", "10");
 	pg_keyword(k, "keepalives_interval", "5");
 	pg_keyword(k, "keepalives_count", "3");
@@ -79,7 +79,7 @@ void pg_target_init(struct pg_target *t, const struct pg_options *o, const PQcon
 	if (target_is_any_of_several(o))
 		pg_keyword(k, "target_session_attrs", PG_SEVERAL_ATTRS);
 	if (o->url != NULL && o->url[0] != '\0') {
-		pg_keyword(k, "dbname", o->url); /* expanded; what it says overrides the above */
+		pg_keyword(k, "dbname", o->url); /* expanded; overrides what is above */
 		return;
 	}
 	pg_keyword(k, "host", o->host);
@@ -159,8 +159,8 @@ void pg_setup_sql(const struct pg_options *o, char out[static PG_SETUP_BYTES])
 {
 	char quoted[PG_SCHEMA_BYTES];
 
-	/* Commits of ours are read committed whatever the role's default says: the claim waits for
-	 * the row lock of another transaction and must then see what that one committed. */
+	/* Our commits need read committed whatever the role's default is: the claim waits for
+	 * another transaction's row lock, and must then see what that one committed. */
 	snprintf(out, PG_SETUP_BYTES,
 		"SET search_path = %s; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; "
 		"SET client_min_messages = warning; "
@@ -180,8 +180,8 @@ bool pg_check_encoding(const PGconn *conn, struct error *err)
 		"UTF8 is needed",
 		name == NULL ? "" : name, encoding);
 	return error_hint(err,
-		"CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0; what is in this one goes "
-		"there by pg_dump --encoding=UTF8");
+		"CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0; move what is in this one "
+		"there with pg_dump --encoding=UTF8");
 }
 
 const char pg_primary_sql[] = "SELECT pg_is_in_recovery()";
@@ -193,7 +193,7 @@ bool pg_judge_primary(const PGresult *result, struct error *err)
 	error_set(err, ERROR_TRANSIENT, REASON_read_only,
 		"this server is a standby: it takes no rows, and may not have all of its "
 		"primary's");
-	return error_hint(err, "connect to the primary; of several hosts named in storage.url it "
+	return error_hint(err, "connect to the primary; if storage.url names several hosts, it "
 			       "is found, unless target_session_attrs says otherwise");
 }
 

@@ -3,7 +3,7 @@
 
 #include "pg/connect.h"
 
-/* For pg/ alone: what libpq is given for a connection. */
+/* For pg/ only: the connection parameters for libpq. */
 
 enum { PG_KEYWORDS_MAX = 64 };
 
@@ -19,19 +19,19 @@ struct pg_target {
 	char timeout[16];
 };
 
-/* target_session_attrs of one of several hosts or addresses, where neither the URL nor the
- * environment says which is wanted: a standby takes no rows, and would be tried first each time. */
+/* target_session_attrs for one of several hosts or addresses, if neither the URL nor the
+ * environment sets it: a standby accepts no rows, and would be tried first each time. */
 #define PG_SEVERAL_ATTRS "primary"
-#define PG_DEFAULT_ATTRS "any" /* libpq's, where the environment says nothing */
+#define PG_DEFAULT_ATTRS "any" /* libpq's default */
 
-/* Nothing for NULL or ""; a later one of a name counts. */
+/* Ignores NULL and ""; of several values for a name the last one counts. */
 void pg_keyword(struct pg_keywords *k, const char *name, const char *value);
 
-/* parsed: what the URL says, without its hosts; NULL: the URL as a whole, or the single fields. */
+/* parsed: the URL's parameters without its hosts; NULL: the whole URL, or the single fields. */
 void pg_target_init(struct pg_target *t, const struct pg_options *o,
 	const PQconninfoOption *parsed);
 
-/* NULL with err, and nothing left open, if the connection is bad already. */
+/* NULL with err, and nothing left open, if the connection has already failed. */
 PGconn *pg_connect_checked(PGconn *conn, struct error *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Far beyond what one PostgreSQL serves; a typing error is more likely. */
+/* Far more than one PostgreSQL serves; probably a typing error. */
 enum { POOL_CONNS_LIMIT = 10000 };
 
 struct pg_pool_settings pg_pool_settings_default(void)
@@ -154,8 +154,8 @@ static const char *conninfo_spaces(const char *at)
 	return at;
 }
 
-/* The end of a value as libpq reads it; *inner_out is what stands between the quotes. NULL: no
- * closing quote. */
+/* The end of a value by libpq's rules; *inner_out is the text between the quotes. NULL: no closing
+ * quote. */
 static const char *conninfo_value_end(const char *at, struct slice *inner_out)
 {
 	const char *start = at;
@@ -185,7 +185,7 @@ static bool conninfo_split_words(const char *text, char *out, struct pg_pool_set
 
 		at = conninfo_spaces(at + key_size);
 		if (*at != '=')
-			/* Not which: it may be the second word of a password. */
+			/* Not quoted: it may be the second word of a password. */
 			return error_set(err, ERROR_FATAL, REASON_bad_setting,
 				"missing \"=\" after a word of the connection string");
 		end = conninfo_value_end(conninfo_spaces(at + 1), &value);
@@ -209,7 +209,7 @@ static bool conninfo_split_words(const char *text, char *out, struct pg_pool_set
 bool pg_conninfo_split(const char *text, char out[static PG_CONNINFO_BYTES_MAX],
 	struct pg_pool_settings *io, struct error *err)
 {
-	/* Neither way makes it longer. */
+	/* Neither format makes it longer. */
 	if (strlen(text) >= PG_CONNINFO_BYTES_MAX)
 		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"the connection string is longer than %d bytes", PG_CONNINFO_BYTES_MAX - 1);

@@ -12,7 +12,8 @@ static bool conninfo_is_bad(struct error *err, const char *why)
 		"password @ is %%40, / is %%2F, : is %%3A, ? is %%3F, # is %%23, %% is %%25");
 }
 
-/* Parts of a password that was not encoded stand where a host or a database should. */
+/* A password that was not percent-encoded leaves parts of it where a host or a database should
+ * be. */
 static bool conninfo_has_scraps(const PQconninfoOption *options)
 {
 	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
@@ -39,7 +40,7 @@ static bool conninfo_names_file(const char *keyword)
 	return false;
 }
 
-/* libpq opens them for each connection, and would wait for the writer of a pipe. */
+/* libpq opens them for each connection, and a pipe would block until somebody writes to it. */
 static bool conninfo_files_are_files(const PQconninfoOption *options, struct error *err)
 {
 	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
@@ -68,16 +69,16 @@ bool pg_url_check(const char *text, struct error *err)
 		return true;
 	if (!pg_conninfo_split(text, url, &pool, err))
 		return error_prefix(err, "storage.url (or DATABASE_URL)");
-	/* Fewer than are kept by default are fewer kept. */
+	/* A maximum below the default minimum lowers the minimum. */
 	if (pool.conns_min == pg_pool_settings_default().conns_min && pool.conns_max > 0 &&
 		pool.conns_max < pool.conns_min)
 		pool.conns_min = pool.conns_max;
 	if (!pg_pool_settings_check(&pool, err))
 		return error_prefix(err, "storage.url (or DATABASE_URL)");
-	options = PQconninfoParse(url, NULL); /* why not would quote it */
+	options = PQconninfoParse(url, NULL); /* its own error would quote the URL */
 	if (options == NULL)
 		return conninfo_is_bad(err,
-			"storage.url (or DATABASE_URL) is no connection string");
+			"storage.url (or DATABASE_URL) is not a connection string");
 	scraps = strstr(url, "://") != NULL && conninfo_has_scraps(options);
 	files = scraps || conninfo_files_are_files(options, err);
 	PQconninfoFree(options);

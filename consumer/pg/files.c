@@ -11,7 +11,7 @@
 /* PostgreSQL's manual, "Database Connection Control Functions" and "SSL Support". */
 static const struct {
 	const char *keyword;
-	const char *home; /* the file in the home folder, where nobody names another */
+	const char *home; /* the default file in the home folder */
 } files_all[] = {
 	{"passfile", ".pgpass"},
 	{"sslcert", ".postgresql/postgresql.crt"},
@@ -31,7 +31,7 @@ static const char *files_value(const PQconninfoOption *options, const char *keyw
 	return NULL;
 }
 
-/* In the home folder; 0: there is none. */
+/* Of a file in the home folder; 0 if there is none. */
 static uint64_t files_home_digest(const char *name)
 {
 	const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe): nobody sets it */

@@ -11,7 +11,7 @@
 enum { PG_HOSTS_MAX = 32, PG_ADDRESSES_MAX = 64, PG_ADDRESS_BYTES = 80 };
 
 struct pg_host {
-	char *host; /* "" = libpq's own */
+	char *host; /* "" = libpq's default */
 	char *hostaddr;
 	char *port;
 };
@@ -20,22 +20,22 @@ struct pg_hosts {
 	struct pg_options options;
 	PQconninfoOption *parsed; /* of the URL, NULL without one */
 	struct pg_host items[PG_HOSTS_MAX];
-	size_t count; /* 0: which they are is left to libpq */
+	size_t count; /* 0: left to libpq */
 	bool prefer_standby;
 	bool says_which; /* target_session_attrs is set, by the URL or the environment */
 
-	/* The round: hosts from number first on, of which so many had their turn. */
+	/* The round: which host it began with, and how many had their turn. */
 	size_t first;
 	size_t hosts_tried;
-	struct error errors; /* its message: what was wrong with each try so far */
+	struct error errors; /* its message: what was wrong with each attempt so far */
 
-	/* Of the host whose turn it is, from one on; none: what libpq makes of it. */
+	/* Of the current host, in order; none: libpq resolves the name. */
 	char addresses[PG_ADDRESSES_MAX][PG_ADDRESS_BYTES];
 	size_t addresses_count;
 	size_t addresses_first;
 	size_t addresses_tried;
 	bool looked_up;
-	char taken[PG_ADDRESS_BYTES]; /* the address that took us last, or "" */
+	char taken[PG_ADDRESS_BYTES]; /* the address that accepted us last, or "" */
 };
 
 static const char *hosts_value(PQconninfoOption *options, const char *keyword)
@@ -47,7 +47,7 @@ static const char *hosts_value(PQconninfoOption *options, const char *keyword)
 	return "";
 }
 
-/* Element i of a list with commas; the last one for all, as libpq takes a single port. */
+/* Element i of a list with commas; a list of one is for all, as libpq treats a single port. */
 static char *hosts_element(const char *list, size_t i)
 {
 	const char *end;
@@ -78,7 +78,7 @@ static bool hosts_fill(struct pg_hosts *h, const char *host, const char *hostadd
 	if (count > PG_HOSTS_MAX)
 		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"more than %d hosts in storage.url", PG_HOSTS_MAX);
-	/* Lists that do not fit: libpq says it best. */
+	/* Lists of different lengths: libpq's own error says it best. */
 	if ((ports != 1 && ports != count) ||
 		(*host != '\0' && *hostaddr != '\0' && hosts_elements(host) != count))
 		return true;
@@ -107,7 +107,7 @@ static void hosts_read_attrs(struct pg_hosts *h, PQconninfoOption *defaults)
 	h->prefer_standby = strcmp(attrs, "prefer-standby") == 0;
 }
 
-/* What the URL says; else what the environment does, as libpq has it. */
+/* What the URL says, otherwise what the environment says, as libpq does. */
 static bool hosts_fill_url(struct pg_hosts *h, PQconninfoOption *defaults, struct error *err)
 {
 	char *message = NULL;
@@ -115,11 +115,11 @@ static bool hosts_fill_url(struct pg_hosts *h, PQconninfoOption *defaults, struc
 
 	h->parsed = PQconninfoParse(h->options.url, &message);
 	if (h->parsed == NULL) {
-		/* Not ours to say, and it may quote a password. */
+		/* Dropped, because it may quote a password. */
 		PQfreemem(message);
 		return true;
 	}
-	/* A service names hosts in a file of its own. */
+	/* A service names its hosts in a file of its own. */
 	if (*hosts_value(h->parsed, "service") != '\0')
 		return true;
 	host = hosts_value(h->parsed, "host");
@@ -213,7 +213,7 @@ static void hosts_keep_address(struct pg_hosts *h, const struct addrinfo *found)
 	h->addresses_count++;
 }
 
-/* Sockets of Unix and hosts whose address is given need no look. */
+/* Unix sockets and hosts with a given address need no lookup. */
 static bool hosts_look_up(struct pg_hosts *h, const struct pg_host *item, struct error *err)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -229,7 +229,7 @@ static bool hosts_look_up(struct pg_hosts *h, const struct pg_host *item, struct
 		error_set(err, ERROR_TRANSIENT, REASON_connection,
 			"could not translate host name \"%s\" to address: %s", item->host,
 			gai_strerror(failed));
-		if (failed == EAI_NONAME) { /* EAI_AGAIN: whoever knows does not answer */
+		if (failed == EAI_NONAME) { /* not EAI_AGAIN: a name server that does not answer */
 			error_needs_person(err);
 			error_hint(err, "see storage.postgres.host: no such host is known");
 		}
@@ -265,7 +265,7 @@ PGconn *pg_hosts_start(struct pg_hosts *h, struct error *err)
 	return pg_connect_checked(PQconnectStartParams(k->names, k->values, 0), err);
 }
 
-/* Which of several it was. */
+/* Says which of several hosts it was. */
 static void hosts_note_error(struct pg_hosts *h, const struct error *err)
 {
 	const struct pg_host *item = hosts_item(h);

@@ -4,19 +4,19 @@
 #include "pg/connect.h"
 
 /*
- * A database that may be at one of several hosts (host=a,b in the connection string), each of which
- * may have several addresses, tried one after the other. libpq does that too, but when it does not
- * block it knows no timeout: an address that takes the connection and never answers would be waited
- * for until the whole try is given up, and the next try would begin with it again. Here each
- * address is a try of its own, so its caller can give each a time of its own.
+ * A database that may be on one of several hosts (host=a,b in the connection string), each of which
+ * may have several addresses, tried in turn. libpq can do that too, but its non-blocking connect
+ * has no timeout per address: an address that accepts the connection and never answers would use up
+ * the whole attempt, and the next attempt would begin with it again. Here each address is an
+ * attempt of its own, so the caller can give each its own timeout.
  *
- * A round tries all of them: the hosts in turn, from the one that took us last or else the next one
- * to that of the round before; names are looked up when it is their turn, which may block.
- * target_session_attrs holds for each address: one that is not what is asked for is one that
- * failed. For prefer-standby all are tried as standby first, and then as they are. Where several
- * are tried and nothing is asked for, it is the primary.
+ * A round tries all of them, beginning with the host that accepted us last, or else with the one
+ * after the host that the previous round began with; a name is looked up when its turn comes, which
+ * may block. target_session_attrs applies to each address: a server of the wrong kind counts as
+ * failed. With prefer-standby, all are first tried as standbys and then as any. With several and no
+ * such setting, we look for the primary.
  *
- * Of one thread; borrows the texts of the options.
+ * One thread; borrows the texts of the options.
  */
 struct pg_hosts;
 
@@ -26,16 +26,14 @@ void pg_hosts_free(struct pg_hosts **hosts);
 
 void pg_hosts_begin_round(struct pg_hosts *hosts);
 
-/* The try whose turn it is. As pg_connect_start(). */
+/* The next attempt. Same contract as pg_connect_start(). */
 PGconn *pg_hosts_start(struct pg_hosts *hosts, struct error *err);
 
-/*
- * It failed because of err: true if there is another one in this round. Else the round is over, and
- * err says what was wrong with each.
- */
+/* The attempt failed with err: true if this round has another one. Otherwise the round is over, and
+ * err lists what was wrong with each. */
 bool pg_hosts_failed(struct pg_hosts *hosts, struct error *err);
 
-/* It took us: the next round begins with it. */
+/* The attempt succeeded: the next round begins with this host. */
 void pg_hosts_taken(struct pg_hosts *hosts);
 
 #endif

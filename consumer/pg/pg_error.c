@@ -4,32 +4,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is known of a class beyond its kind. */
+/* What else is known about a class. */
 enum pg_trait {
 	PG_PLAIN,
-	PG_PASSES, /* a call of its own may succeed a moment later */
-	PG_MUCH,   /* it was too much at a time */
+	PG_PASSES, /* repeating the call may succeed a moment later */
+	PG_MUCH,   /* too much at once */
 	PG_SLOW,   /* it took too long */
-	PG_OTHER,  /* not in the table: passes, too, as far as anybody knows */
+	PG_OTHER,  /* not in the table: may pass, too */
 };
 
 struct pg_class {
-	const char *prefix; /* of the SQLSTATE; the first line that fits counts */
+	const char *prefix; /* of the SQLSTATE; the first line that matches counts */
 	enum error_kind kind;
 	enum pg_trait trait;
 	enum error_reason code;
 };
 
 /*
- * https://www.postgresql.org/docs/15/errcodes-appendix.html. What is not listed is transient: a
- * batch that is tried again later costs nothing, a batch thrown away does.
+ * https://www.postgresql.org/docs/15/errcodes-appendix.html. Codes that are not listed are
+ * transient: retrying a batch later costs nothing, discarding it does.
  */
 static const struct pg_class pg_classes[] = {
 	{"08", ERROR_TRANSIENT, PG_PASSES, REASON_connection},
 	{"22", ERROR_POISON, PG_PLAIN, REASON_data_refused},
 	{"23505", ERROR_TRANSIENT, PG_PLAIN, REASON_duplicate},
 	{"23", ERROR_POISON, PG_PLAIN, REASON_constraint},
-	{"21", ERROR_POISON, PG_PLAIN, REASON_data_refused}, /* two of a batch for one row */
+	{"21", ERROR_POISON, PG_PLAIN, REASON_data_refused}, /* a batch changes one row twice */
 	{"25006", ERROR_TRANSIENT, PG_PASSES,
 		REASON_read_only},                           /* an old primary, after a failover */
 	{"28", ERROR_REFUSED, PG_PLAIN, REASON_refused},     /* password rotated, pg_hba.conf */
@@ -38,11 +38,11 @@ static const struct pg_class pg_classes[] = {
 	{"42P01", ERROR_ROUTE, PG_PLAIN,
 		REASON_no_table}, /* a partition that was dropped or detached */
 	{"42", ERROR_REFUSED, PG_PLAIN,
-		REASON_refused}, /* a missing right, another schema than expected */
+		REASON_refused}, /* a missing privilege, an unexpected schema */
 	{"53200", ERROR_TRANSIENT, PG_MUCH, REASON_too_much}, /* out of memory */
 	{"53400", ERROR_TRANSIENT, PG_MUCH, REASON_too_much}, /* temp_file_limit */
 	{"53", ERROR_TRANSIENT, PG_PLAIN, REASON_resources},  /* disk full, too many connections */
-	{"54", ERROR_POISON, PG_PLAIN, REASON_limit},         /* longer than an index takes */
+	{"54", ERROR_POISON, PG_PLAIN, REASON_limit},         /* too long for an index */
 	{"55P03", ERROR_TRANSIENT, PG_PASSES, REASON_locked}, /* lock_timeout */
 	{"57014", ERROR_TRANSIENT, PG_SLOW,
 		REASON_timeout}, /* statement_timeout, or somebody cancelled it */
@@ -55,10 +55,8 @@ static const struct pg_class pg_classes[] = {
 	{"", ERROR_TRANSIENT, PG_OTHER, REASON_unexpected},
 };
 
-/*
- * What the server keeps answering until a person has acted. Everything else ends by itself: a
- * server that is starting, a lock, a failover.
- */
+/* What the server keeps answering until a person has acted. Everything else passes: a server that
+ * is starting, a lock, a failover. */
 static const struct {
 	const char *prefix;
 	const char *hint; /* if the server has none */
@@ -81,15 +79,17 @@ static const struct pg_class *pg_class_of(const char *sqlstate)
 
 enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint, bool has_table)
 {
-	/* "violates partition constraint" names a table but no constraint: the row went to a table
-	 * that is not what we believed it to be. A real CHECK has a name, and a trigger that raises
-	 * this code names neither. */
+	/*
+	 * "violates partition constraint" names a table but no constraint: the row went to a table
+	 * that is not what we assumed. A real CHECK has a name, and a trigger that raises this code
+	 * names neither.
+	 */
 	if (strcmp(sqlstate, "23514") == 0 && !has_constraint && has_table)
 		return ERROR_ROUTE;
 	return pg_class_of(sqlstate)->kind;
 }
 
-/* server: a hint of its own, or NULL. */
+/* server: the server's own hint, or NULL. */
 static void pg_add_remedy(struct error *err, const char *sqlstate, const char *server)
 {
 	if (server != NULL)
@@ -150,8 +150,8 @@ bool pg_error_from_connection(struct error *err, const PGconn *conn)
 	return false;
 }
 
-/* "... FATAL:  28P01: password authentication failed\nLOCATION:  ...": the words around it may be
- * in any language, the five characters are the same in all. */
+/* "... FATAL: 28P01: password authentication failed\nLOCATION: ...": the words may be in any
+ * language, but the five characters are the same in all. */
 static const char *pg_verbose_state(const char *message)
 {
 	static const char signs[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -169,7 +169,7 @@ bool pg_error_from_verbose(struct error *err, const char *message)
 	char code[6];
 
 	if (state == NULL) {
-		/* Of a server that listens on several addresses each has a line of its own. */
+		/* A server with several addresses gets a line for each. */
 		error_set(err, ERROR_TRANSIENT, REASON_connection, "%.*s",
 			(int)(strlen(message) -
 				(message[0] != '\0' && message[strlen(message) - 1] == '\n')),
@@ -240,7 +240,7 @@ bool pg_error_may_be_a_row(const struct error *err)
 bool pg_error_may_be_the_server(const struct error *err)
 {
 	if (err->sqlstate[0] == '\0' && err->slow)
-		return false; /* our own patience ended */
+		return false; /* our own timeout */
 	if (err->kind == ERROR_UNCERTAIN)
 		return true;
 	if ((err->kind != ERROR_TRANSIENT && err->kind != ERROR_REFUSED) ||

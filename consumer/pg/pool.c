@@ -13,14 +13,15 @@
 #include <unistd.h>
 
 /*
- * One mutex over everything but the connections on loan. A place is EMPTY, OPENING (the keeper is
- * connecting), IDLE, BUSY (on loan) or CHECKING (the keeper looks whether it lives, or ends it). A
- * free connection goes to the waiter that came first; only without waiters does it become idle.
+ * One mutex guards everything except the connections on loan. A place is EMPTY, OPENING (the keeper
+ * is connecting), IDLE, BUSY (on loan) or CHECKING (the keeper checks whether it is alive, or
+ * closes it). A free connection goes to the waiter that came first; it becomes idle only if nobody
+ * waits.
  */
 enum place_state { PLACE_EMPTY, PLACE_OPENING, PLACE_IDLE, PLACE_BUSY, PLACE_CHECKING };
 
 struct pool_place {
-	struct pg_pool_conn loan; /* first: the borrower's pointer is the place's */
+	struct pg_pool_conn loan; /* first, so that the borrower's pointer is also the place's */
 	enum place_state state;
 	int64_t idle_since_us;
 };
@@ -40,21 +41,21 @@ struct pg_pool {
 	pthread_cond_t keeper_wake;
 	pthread_condattr_t monotonic;
 	pthread_t keeper;
-	int cancel_fd; /* readable when the pool is closing: ends a try to connect */
+	int cancel_fd; /* readable when the pool is closing: aborts an attempt to connect */
 	bool closing;
 
 	struct pool_waiter *first, **last;
 	struct backoff backoff;
 	int64_t next_try_us; /* to connect */
 	struct error last_error;
-	bool failing; /* the last try to connect failed: last_error says why */
+	bool failing; /* the last attempt to connect failed: last_error says why */
 	struct pg_pool_stats stats;
 
 	size_t places_count;
 	struct pool_place places[];
 };
 
-/* How often the keeper looks whether idle connections live; borrowers look for themselves too. */
+/* How often the keeper checks that idle connections are alive; borrowers check, too. */
 static const int64_t pool_check_us = 30 * US_PER_SECOND;
 
 /* ---- closing ---- */
@@ -99,7 +100,7 @@ void pg_pool_get_stats(struct pg_pool *p, struct pg_pool_stats *out)
 
 /* ---- lending; the lock is held ---- */
 
-/* A connection that is free: to the first who waits, else it becomes idle. */
+/* Give a free connection to the first waiter; without one it becomes idle. */
 static void pool_offer(struct pg_pool *p, struct pool_place *place)
 {
 	struct pool_waiter *w = p->first;
@@ -135,7 +136,7 @@ static void pool_discard(struct pg_pool *p, struct pool_place *place)
 	pthread_cond_signal(&p->keeper_wake);
 }
 
-/* The one that became idle last, so that the others can grow old and be closed. */
+/* The one that became idle last, so that the others can age and be closed. */
 static struct pool_place *pool_newest_idle(struct pg_pool *p)
 {
 	struct pool_place *newest = NULL;
@@ -150,7 +151,7 @@ static struct pool_place *pool_newest_idle(struct pg_pool *p)
 	return newest;
 }
 
-/* An idle connection that lives, or NULL. */
+/* An idle connection that is alive, or NULL. */
 static struct pool_place *pool_take_idle(struct pg_pool *p)
 {
 	struct pool_place *place;
@@ -186,7 +187,7 @@ static struct timespec pool_timespec(int64_t us)
 	return (struct timespec){us / US_PER_SECOND, us % US_PER_SECOND * 1000};
 }
 
-/* Queue up. Served, refused, or taken out of the queue at the deadline. */
+/* Queue up until served, refused, or taken out of the queue at the deadline. */
 static void pool_wait(struct pg_pool *p, struct pool_waiter *w, int64_t deadline_us)
 {
 	struct timespec until = pool_timespec(deadline_us);
@@ -218,7 +219,7 @@ static bool pool_none(struct pg_pool *p, bool refused, struct error *err)
 	}
 	error_set(err, ERROR_TRANSIENT, REASON_pool_exhausted,
 		"no connection became free in time: all %zu are busy", p->places_count);
-	return error_hint(err, "pool_max_conns, or statements that take too long");
+	return error_hint(err, "raise pool_max_conns, or find the statements that take too long");
 }
 
 bool pg_pool_take(struct pg_pool *p, int64_t deadline_us, struct pg_pool_conn **out,
@@ -263,7 +264,7 @@ void pg_pool_give(struct pg_pool *p, struct pg_pool_conn *loan)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- the keeper's thread; the lock is held but where it says so ---- */
+/* ---- the keeper's thread; the lock is held except where stated ---- */
 
 static struct pool_place *pool_empty_place(struct pg_pool *p)
 {
@@ -274,7 +275,7 @@ static struct pool_place *pool_empty_place(struct pg_pool *p)
 	return NULL;
 }
 
-/* Those who wait learn at once of an error that waiting does not cure. */
+/* Waiting does not cure this error, so all waiters get it immediately. */
 static void pool_refuse_all(struct pg_pool *p)
 {
 	while (p->first != NULL) {
@@ -317,7 +318,7 @@ static void pool_connect_one(struct pg_pool *p, struct pool_place *place)
 		pool_refuse_all(p);
 }
 
-/* True if something was done, so that there may be more to do. */
+/* True if it did something, so there may be more to do. */
 static bool pool_connect(struct pg_pool *p, int64_t now_us)
 {
 	struct pool_place *place;
@@ -333,7 +334,7 @@ static bool pool_connect(struct pg_pool *p, int64_t now_us)
 	return true;
 }
 
-/* Idle for too long, or ended by the server. */
+/* Idle for too long, or closed by the server. */
 static void pool_check_idle(struct pg_pool *p, int64_t now_us)
 {
 	for (size_t i = 0; i < p->places_count; i++) {
@@ -354,7 +355,7 @@ static void pool_check_idle(struct pg_pool *p, int64_t now_us)
 	}
 }
 
-/* When there is something to do without being woken. */
+/* When the keeper has work to do even if nobody wakes it. */
 static int64_t pool_next_us(const struct pg_pool *p, int64_t now_us)
 {
 	int64_t period = p->options.settings.idle_timeout_us / 2;
@@ -362,7 +363,7 @@ static int64_t pool_next_us(const struct pg_pool *p, int64_t now_us)
 
 	if (p->failing && p->next_try_us < next)
 		next = p->next_try_us;
-	/* A busy loop would help nobody. */
+	/* Never a busy loop. */
 	return next < now_us + US_PER_MS ? now_us + US_PER_MS : next;
 }
 

@@ -13,22 +13,22 @@
 /*
  * Connections to one PostgreSQL, lent to any number of threads. Promises:
  *
- * - Never more than conns_max are open, and conns_min are kept open. - Whoever waits is served in
- * the order of arrival, or gets an error by its deadline. - A connection that the server has ended
- * is not lent, unless it was in use a moment ago
- *   (PG_POOL_FRESH_US: looking would cost each call of a busy pool a system call).
- * - One that is given back broken, late or inside a transaction is closed, and its place is free.
- * - After a failure the next try to connect comes after a wait with jitter, by one thread alone:
- *   a server that comes back is not met by everybody at once.
+ * - Never more than conns_max are open, and conns_min are kept open.
+ * - Waiters are served in order of arrival, or get an error by their deadline.
+ * - A connection that the server has ended is not lent, unless it was in use a moment ago
+ *   (PG_POOL_FRESH_US: checking would cost each call of a busy pool a system call).
+ * - One that is given back broken, late or inside a transaction is closed, which frees its place.
+ * - After a failure the next attempt to connect is made after a delay with jitter, by one thread: a
+ *   server that comes back is not swamped.
  *
  * All functions from any thread. A thread of the pool's own makes, checks and ends connections.
  */
 struct pg_pool;
 
-/* Statements of the caller that are prepared on a connection: one bit each. */
+/* Statements that the caller has prepared on a connection: one bit each. */
 enum { PG_POOL_STATEMENTS_MAX = 128 };
 
-/* Idle for less, a connection is lent without a look at its socket. */
+/* A connection that was idle for less is lent without checking its socket. */
 #define PG_POOL_FRESH_US INT64_C(5000)
 
 /* A connection on loan. */
@@ -52,7 +52,7 @@ struct pg_pool_stats {
 	uint64_t waiting;
 	uint64_t taken_total;
 	uint64_t waits_total;    /* of those taken: had to wait */
-	int64_t wait_us_total;   /* for how long all together */
+	int64_t wait_us_total;   /* total time waited */
 	uint64_t timeouts_total; /* got none by their deadline */
 	uint64_t connects_total;
 	uint64_t connect_failures_total;
@@ -68,9 +68,9 @@ MUST_CHECK bool pg_pool_open(struct pg_pool **out, const struct pg_pool_options 
 void pg_pool_close(struct pg_pool **pool);
 
 /*
- * Borrow one until pg_pool_give(). TRANSIENT if there is none by deadline_us (clock_mono_us()): the
- * message has the reason of the last failure to connect, if that is why. A refusal by the server
- * (password, database, rights) is reported at once.
+ * Borrow one until pg_pool_give(). TRANSIENT if none is available by deadline_us (clock_mono_us()):
+ * the message has the reason of the last failure to connect, if that is why. A refusal by the
+ * server (password, database, privileges) is reported immediately.
  */
 MUST_CHECK bool pg_pool_take(struct pg_pool *pool, int64_t deadline_us, struct pg_pool_conn **out,
 	struct error *err);

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Others may be served between two questions of ours, so one answer proves nothing. */
+/* The pooler may serve others between two of our questions, so one answer proves nothing. */
 enum { POOLER_ROUNDS = 5 };
 
-/* A pooler that has a free process gives it at once. */
+/* A pooler with a free process assigns it without delay. */
 static const int64_t POOLER_CONNECT_US_MAX = 5 * US_PER_SECOND;
 
 enum { PROCESS_BYTES = 64 };
@@ -18,9 +18,9 @@ struct pg_pooler {
 	struct pg_session *probe;
 	struct pg_session *session;
 	struct pg_request ask;
-	int pid;                      /* as answered last */
-	char process[PROCESS_BYTES];  /* the same, unlike any of another server */
-	char expected[PROCESS_BYTES]; /* that the session had before */
+	int pid;                      /* from the last answer */
+	char process[PROCESS_BYTES];  /* the same, but unique among servers */
+	char expected[PROCESS_BYTES]; /* what the session had before */
 	int rounds;
 	void (*on_done)(void *context, const struct error *err);
 	void *context;
@@ -62,7 +62,7 @@ static void pooler_ask(struct pg_pooler *p, struct pg_session *whom,
 	void (*on_answer)(void *context, const struct error *err))
 {
 	p->pid = 0;
-	p->process[0] = '\0'; /* a connection that breaks may end without an answer */
+	p->process[0] = '\0'; /* a broken connection may end without an answer */
 	pg_session_run(whom, &p->ask, 1, on_answer, p);
 }
 
@@ -75,7 +75,7 @@ static void pooler_broke(struct pg_pooler *p)
 	pooler_done(p, &err);
 }
 
-/* Silence: there is no process left for it. Anything else is no answer to the question. */
+/* Silence means that no process is left for it. Any other failure answers nothing. */
 static void pooler_without_probe(struct pg_pooler *p, const struct error *why)
 {
 	struct error unknown;
@@ -107,7 +107,7 @@ static void pooler_on_session(void *context, const struct error *err)
 		pooler_done(p, err);
 		return;
 	}
-	/* Neither the answer nor what the connection knows of itself is there. */
+	/* Either the server did not answer, or the connection does not know its own process. */
 	if (p->process[0] == '\0' || pg_session_backend_pid(p->session) == 0) {
 		pooler_broke(p);
 		return;

@@ -4,14 +4,15 @@
 #include "pg/session.h"
 
 /*
- * Is a connection a session of the server? A pooler that hands each transaction to another server
- * process (PgBouncer's pool_mode = transaction or statement) is not: settings, temporary tables,
- * prepared statements and locks of ours would be left behind in sessions of others.
+ * Is a connection a session of the server? With a pooler that may give each transaction to another
+ * server process (PgBouncer's pool_mode = transaction or statement) it is not: our settings,
+ * temporary tables, prepared statements and locks would be left behind in other clients' sessions.
  *
- * Behind a pooler the server's process is not the one that the connection began with. Then a second
- * connection shows it: if it is given the process of the first, that belongs to neither. If that
- * waits in vain, the pooler has none left, and each is kept for its client. If it is refused, since
- * the pooler takes no more clients, or cut, nothing is known, and the first is not used.
+ * Behind a pooler the server process differs from the one that the connection was made with. Then a
+ * second connection decides: if it gets the same process as the first, the process belongs to
+ * neither. If it waits in vain, the pooler has no free process, so each is reserved for its client.
+ * If it is refused, because the pooler accepts no more clients, or cut off, nothing is known, and
+ * the first connection is not used.
  *
  * All on the loop's thread.
  */
@@ -21,14 +22,14 @@ MUST_CHECK bool pg_pooler_new(struct pg_pooler **out, struct ev_loop *loop,
 	const struct pg_options *options, struct error *err);
 void pg_pooler_free(struct pg_pooler **pooler);
 
-/* As pg_session_reload(), while nothing is asked. */
+/* As pg_session_reload(), while no check is running. */
 MUST_CHECK bool pg_pooler_reload(struct pg_pooler *p, const struct pg_options *options,
 	struct error *err);
 
 /*
- * Ask, on a session that is ready, bare, and does nothing else until on_done. err: NULL = it is a
- * session; FATAL "database_pooling"; or what went wrong. If the session is lost meanwhile, the
- * owner hears of that alone, and calls pg_pooler_stop().
+ * Check a session that is ready and bare, and does nothing else until on_done. err: NULL = it is a
+ * session; FATAL "database_pooling"; or what went wrong. If the session is lost meanwhile, only its
+ * own on_lost is called, and the owner calls pg_pooler_stop().
  */
 void pg_pooler_check(struct pg_pooler *p, struct pg_session *session,
 	void (*on_done)(void *context, const struct error *err), void *context);

@@ -42,10 +42,10 @@ struct pg_session {
 	size_t pipeline; /* requests sent as a pipeline */
 	int result_number;
 	uint64_t prepares; /* pipeline: bit i = request i was sent with its preparation before it */
-	bool preparing;    /* the next result is that of such a preparation */
+	bool preparing;    /* the next result belongs to such a preparation */
 	bool copying;
 	bool commit_sent;
-	size_t commit_at; /* the request that commits, once it was sent */
+	size_t commit_at; /* the request that commits, once it is sent */
 	bool failed;
 	struct error failure;
 	size_t failed_request;
@@ -124,10 +124,8 @@ static void session_refused(const struct pg_session *s, struct error *err)
 	pg_tls_note(err);
 }
 
-/*
- * COMMIT is on its way, and may succeed. If it has not begun when our patience ends, what comes
- * before it is too slow; whoever connects next ends that process, or reads that it was done.
- */
+/* COMMIT is on its way, and may succeed. But if it has not begun by our timeout, a statement before
+ * it is too slow; the next connection ends that process, or reads that it committed. */
 static bool session_is_uncertain(const struct pg_session *s, const struct error *err)
 {
 	return s->state == SESSION_RUNNING && s->commit_sent &&
@@ -146,7 +144,7 @@ static void session_watch(struct pg_session *s, int events)
 	ev_io_start(s->loop, &s->io);
 }
 
-/* The next host, each with a time of its own. */
+/* The next host, each with its own timeout. */
 static void session_try_host(struct pg_session *s)
 {
 	s->state = SESSION_CONNECTING;
@@ -158,10 +156,10 @@ static void session_try_host(struct pg_session *s)
 	PQsetNoticeProcessor(s->conn, pg_notice_ignored, NULL);
 	(void)PQsetErrorVerbosity(s->conn, PQERRORS_VERBOSE); /* pg_error_from_connecting() */
 	session_start_timer(s, s->options.connect_timeout_us);
-	session_watch(s, EV_WRITE); /* libpq: as if PQconnectPoll() had said WRITING */
+	session_watch(s, EV_WRITE); /* libpq: as if PQconnectPoll() had returned WRITING */
 }
 
-/* why: NULL = what libpq says. */
+/* why: NULL = libpq's error. */
 static void session_lost(struct pg_session *s, const struct error *why)
 {
 	bool connecting = s->state == SESSION_CONNECTING || s->state == SESSION_SETUP;
@@ -206,7 +204,7 @@ static void session_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	session_lost(s, s->conn == NULL ? NULL : &err);
 }
 
-/* Events are delivered from the loop, never from within the caller's own call. */
+/* Events come from the loop, never from within the caller's own call. */
 void pg_session_open(struct pg_session *s)
 {
 	CHECK(s->state == SESSION_CLOSED);
@@ -318,7 +316,7 @@ static void session_note_commit(struct pg_session *s, const struct pg_request *r
 	s->commit_at = index;
 }
 
-/* One statement into the pipeline, prepared before if this connection does not know it yet. */
+/* Adds one statement to the pipeline, and before it its preparation if this connection lacks it. */
 static bool session_send_statement(struct pg_session *s, const struct pg_request *r, size_t index)
 {
 	int formats[PG_SESSION_PARAMS_MAX];
@@ -326,7 +324,7 @@ static bool session_send_statement(struct pg_session *s, const struct pg_request
 	CHECK(r->params.count <= PG_SESSION_PARAMS_MAX && index < PG_SESSION_REQUESTS_MAX);
 	for (int i = 0; i < r->params.count; i++)
 		formats[i] = 1;
-	/* The server else keeps answers until the end of the pipeline. */
+	/* Otherwise the server holds back answers until the end of the pipeline. */
 	if (s->pipeline > 0 && (r->marked || r->commits || s->requests[index - 1].marked) &&
 		PQsendFlushRequest(s->conn) != 1)
 		return false;
@@ -342,14 +340,14 @@ static bool session_send_statement(struct pg_session *s, const struct pg_request
 		       r->params.lengths, formats, 1) == 1;
 }
 
-/* The result to come next is that of preparing the request, or of the request itself. */
+/* The next result is that of preparing the request, or of the request itself. */
 static void session_expect(struct pg_session *s)
 {
 	s->preparing = (s->prepares >> s->at & 1) != 0;
 	s->result_number = 0;
 }
 
-/* All requests from here on that are statements, in one go. */
+/* All requests from here on that are statements, together. */
 static bool session_send_pipeline(struct pg_session *s)
 {
 	if (PQenterPipelineMode(s->conn) != 1)
@@ -376,7 +374,7 @@ static void session_start_next(struct pg_session *s)
 		return;
 	}
 	r = &s->requests[s->at];
-	s->preparing = false; /* a connection that was lost may have left it */
+	s->preparing = false; /* a lost connection may have left it set */
 	s->result_number = 0;
 	s->pipeline = 0;
 	if (r->statement != NULL) {
@@ -440,14 +438,14 @@ static void session_take_result(struct pg_session *s, PGresult *result)
 		break;
 	case PGRES_COPY_IN:
 		CHECK(r->copy_next != NULL);
-		/* A result before it may have been refused by on_result(). */
+		/* on_result() may have refused an earlier result. */
 		if (s->failed)
 			(void)PQputCopyEnd(s->conn, "cancelled");
 		else
 			s->copying = true;
 		break;
 	case PGRES_PIPELINE_ABORTED:
-		break; /* follows a failure */
+		break; /* after a failure */
 	case PGRES_BAD_RESPONSE:
 	case PGRES_NONFATAL_ERROR:
 	case PGRES_FATAL_ERROR:
@@ -497,7 +495,7 @@ static bool session_read(struct pg_session *s)
 	return false;
 }
 
-/* The answers of a pipeline that came with the end of the connection say how far it was. */
+/* Answers that came before the connection ended say how far the pipeline got. */
 static void session_read_last(struct pg_session *s)
 {
 	bool answered = false;
@@ -569,7 +567,7 @@ static void session_on_io(struct ev_loop *loop, ev_io *w, int events)
 	if ((events & EV_READ) && s->state == SESSION_RUNNING)
 		session_start_timer(s, s->timeout_us);
 	if (s->state == SESSION_READY) {
-		/* Nothing was asked for: a notice, or the end of the connection. */
+		/* Not an answer: a notice, or the end of the connection. */
 		PGresult *result = PQisBusy(s->conn) ? NULL : PQgetResult(s->conn);
 
 		PQclear(result);

@@ -13,16 +13,16 @@
 
 /*
  * One connection to PostgreSQL on the event loop: never waits. It is opened, is given one run of
- * requests at a time, and reports the outcome; when the connection is lost it says so once and is
- * closed, and the owner decides when to open it again. All on the loop's thread.
+ * requests at a time, and reports the outcome; when the connection is lost it reports that once and
+ * closes, and the owner decides when to open it again. All on the loop's thread.
  */
 struct pg_session;
 
 struct pg_session_events {
 	/* Connected and, unless the options say bare, set up. */
 	void (*on_ready)(void *context);
-	/* Not connected any more, or never was. A run that was under way is over with it; err is
-	 * UNCERTAIN if a COMMIT was on its way, unless a statement before it took too long. */
+	/* Connection lost or never made. A run in progress is over; err is UNCERTAIN if a COMMIT
+	 * was on its way, unless a statement before it took too long. */
 	void (*on_lost)(void *context, const struct error *err);
 	void *context;
 };
@@ -47,18 +47,24 @@ struct pg_request {
 	const struct pg_statement *statement;
 	struct pg_params params;
 
-	bool commits; /* if the connection is lost during this one, the outcome is uncertain */
+	bool commits; /* if the connection is lost during this request, the outcome is uncertain */
 
-	/* If nothing is heard of the run, it should be known whether this one is under way, so its
-	 * answer and those before it are asked for at once. The latter also where one commits. */
+	/*
+	 * If the run stalls, we need to know whether this request has begun, so the server is made
+	 * to send its answer, and those before it, without delay. The same goes for the answers
+	 * before a commit.
+	 */
 	bool marked;
 
 	/* COPY data: the next chunk, valid until the next call; false at the end. */
 	bool (*copy_next)(void *copy_context, struct slice *chunk_out);
 	void *copy_context;
 
-	/* Each successful result; number counts from 0 within the request. The result is cleared
-	 * afterwards. False with err ends the run like an answer of the server. May be NULL. */
+	/*
+	 * Called for each successful result; number counts from 0 within the request. The result is
+	 * cleared afterwards. Returning false with err ends the run like an error from the server.
+	 * May be NULL.
+	 */
 	bool (*on_result)(void *context, const PGresult *result, int number, struct error *err);
 	void *context;
 };
@@ -67,12 +73,12 @@ MUST_CHECK bool pg_session_new(struct pg_session **out, struct ev_loop *loop,
 	const struct pg_options *options, struct pg_session_events events, struct error *err);
 void pg_session_free(struct pg_session **session);
 
-/* For the next connection; one that is there stays. Not while one is being made. Texts of the
- * options before are not needed any more. FATAL, and nothing is changed then. */
+/* Takes effect with the next connection; an existing one stays. Not while connecting. The texts of
+ * the previous options are no longer needed. FATAL; then nothing is changed. */
 MUST_CHECK bool pg_session_reload(struct pg_session *s, const struct pg_options *options,
 	struct error *err);
 
-/* Begin to connect. The outcome comes by an event, also if it fails at once. */
+/* Begin to connect. The outcome is always an event, even after an immediate failure. */
 void pg_session_open(struct pg_session *s);
 
 /* Close without an event. */
@@ -81,24 +87,24 @@ void pg_session_close(struct pg_session *s);
 bool pg_session_is_ready(const struct pg_session *s);
 
 /*
- * Do requests[0 .. count) in order; neighbours that are statements go in one round trip. Ends with
- * one call of on_done, with err == NULL if all succeeded; after a failure the rest is not done,
- * and if a transaction was open it is for the caller to roll back. Not called if the connection is
- * lost: then on_lost is. The requests must live until then.
+ * Do requests[0 .. count) in order; adjacent statements share one round trip. Ends with one call of
+ * on_done, with err == NULL if all succeeded; after a failure the rest is not done, and the caller
+ * has to roll back an open transaction. Not called if the connection is lost: then on_lost is. The
+ * requests must live until then.
  */
 void pg_session_run(struct pg_session *s, const struct pg_request *requests, size_t count,
 	void (*on_done)(void *context, const struct error *err), void *context);
 
-/* After a failed run: which request failed, and of a COPY the row, from 1 (0 = not said). If the
- * connection was lost: the one that was under way, as far as answers came. */
+/* After a failed run: which request failed, and for a COPY the row, from 1 (0 = unknown). If the
+ * connection was lost: the request in progress, as far as answers came. */
 size_t pg_session_failed_request(const struct pg_session *s);
 int64_t pg_session_failed_row(const struct pg_session *s);
 
-/* After a failed run: starts again with nothing prepared. The caller has run PG_RECOVER_SQL. */
+/* After a failed run: treats no statement as prepared. The caller has run PG_RECOVER_SQL. */
 void pg_session_forget_statements(struct pg_session *s);
 #define PG_RECOVER_SQL "ROLLBACK; DEALLOCATE ALL"
 
-/* If nothing comes from the server for this long during a run, the connection counts as lost. */
+/* If the server sends nothing for this long during a run, the connection counts as lost. */
 void pg_session_set_timeout(struct pg_session *s, int64_t timeout_us);
 
 /* Of the server process; 0 if not connected. */

@@ -36,7 +36,7 @@ static int verdict_connect(const char *host, const char *port)
 		fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
 		if (fd < 0)
 			continue;
-		/* The time to send also bounds connect(). */
+		/* The send timeout also bounds connect(). */
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 		if (connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
@@ -57,7 +57,7 @@ static bool verdict_ask_for_tls(int fd)
 	       recv(fd, &answer, 1, 0) == 1 && answer == 'S';
 }
 
-/* OpenSSL calls this for each fault of the chain, and continues if it returns 1. The first fault
+/* OpenSSL calls this for each fault in the chain, and continues if it returns 1. The first fault
  * counts. */
 static int verdict_on_fault(int ok, X509_STORE_CTX *context)
 {
@@ -88,7 +88,7 @@ static void verdict_handshake(int fd, const char *ca_file, struct verdict *v)
 	SSL_CTX_free(context);
 }
 
-/* The file of authorities that libpq used: as set, or its default. */
+/* The file of authorities that libpq used: the one set, or its default. */
 static void verdict_ca_file(const PGconn *conn, char *out, size_t size)
 {
 	PQconninfoOption *options = PQconninfo((PGconn *)(uintptr_t)conn);
@@ -105,10 +105,10 @@ static void verdict_ca_file(const PGconn *conn, char *out, size_t size)
 enum tls_refusal { TLS_NOT_REFUSED, TLS_REFUSED, TLS_CERTIFICATE_REFUSED };
 
 /*
- * libpq's words decide, since nothing else is left of a try that failed: it has freed its SSL, so
- * PQgetssl() and PQsslAttribute() return NULL, and has emptied OpenSSL's queue of errors into this
- * text; errno is that of the last system call, and without an answer of the server there is no
- * SQLSTATE. The words are English, since nobody sets a locale.
+ * Only libpq's words can decide: after a failed attempt it has freed its SSL, so PQgetssl() and
+ * PQsslAttribute() return NULL; it has moved OpenSSL's error queue into this text; errno belongs to
+ * the last system call; and without an answer from the server there is no SQLSTATE. The words are
+ * English, since nobody sets a locale.
  */
 static enum tls_refusal tls_refusal(const struct error *err)
 {

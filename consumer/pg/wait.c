@@ -60,8 +60,7 @@ static bool wait_failed(PGconn *conn, enum wait_end end, const char *late, struc
 
 static bool wait_poll_connect(PGconn *conn, int64_t deadline_us, int cancel_fd, struct error *err)
 {
-	PostgresPollingStatusType status =
-		PGRES_POLLING_WRITING; /* what libpq says to begin with */
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING; /* where libpq says to begin */
 
 	while (status != PGRES_POLLING_OK) {
 		enum wait_end end;
@@ -116,7 +115,7 @@ static PGconn *wait_connect_host(PGconn *conn, int64_t deadline_us, int cancel_f
 	return conn;
 }
 
-/* Of one that was checked. */
+/* The connection has been checked. */
 static bool wait_set_up(PGconn *conn, const struct pg_options *options, const char *setup_sql,
 	int64_t deadline_us, struct error *err)
 {
@@ -153,13 +152,13 @@ PGconn *pg_wait_connect(const struct pg_options *options, const char *setup_sql,
 
 /* ---- poolers ---- */
 
-/* Others may be served between two questions of ours, so one answer proves nothing. */
+/* The pooler may serve others between two of our questions, so one answer proves nothing. */
 enum { POOLER_ROUNDS = 5 };
 
-/* A pooler that has a process to give gives it at once. */
+/* A pooler with a free process assigns it without delay. */
 static const int64_t POOLER_CONNECT_US = 5 * US_PER_SECOND;
 
-/* The server's process that serves us now; 0 with err if it does not say. */
+/* The server process that serves us now; 0 with err if it does not say. */
 static long wait_process(PGconn *conn, int64_t deadline_us, struct error *err)
 {
 	bool broken = false;
@@ -176,8 +175,11 @@ static long wait_process(PGconn *conn, int64_t deadline_us, struct error *err)
 	return pid;
 }
 
-/* Asks both by turns. *second_out: its last answer, 0 with why if there was none. False with err:
- * the first is served by another process each time, or by that of the second; or it is lost. */
+/*
+ * Asks both in turn. *second_out: the second's last answer, or 0 with why if it gave none. False
+ * with err: another process answers on the first each time, or the process of the second does, or
+ * the first is lost.
+ */
 static bool wait_compare(PGconn *conn, PGconn *second, long pid, int64_t timeout_us,
 	long *second_out, struct error *why, struct error *err)
 {
@@ -216,13 +218,13 @@ bool pg_wait_check_pooling(PGconn *conn, const struct pg_options *options, int64
 	PQfinish(second);
 	if (!own)
 		return false;
-	/* None to be had in time: each is kept for its client. */
+	/* No process in time: each is reserved for its client. */
 	return other != 0 || why.slow || pg_pooling_unknown(err, &why);
 }
 
 /* ---- answers ---- */
 
-/* Until the next result can be had without waiting. */
+/* Until the next result is available without waiting. */
 static bool wait_answer(PGconn *conn, int64_t deadline_us, struct error *err)
 {
 	for (;;) {
@@ -280,7 +282,7 @@ bool pg_wait_is_alive(PGconn *conn)
 {
 	struct pollfd fd = {PQsocket(conn), POLLIN, 0};
 
-	/* Nothing was asked for. What comes nevertheless is nearly always the last word of a server
-	 * that is ending the connection, and the end itself may still be on its way. */
+	/* Nothing was asked for, so input is nearly always the last word of a server that is
+	 * closing the connection, whose end may still be on its way. */
 	return PQstatus(conn) == CONNECTION_OK && poll(&fd, 1, 0) == 0;
 }
