@@ -44,8 +44,8 @@ static void forget_print_json(const struct forget_call *call, const struct forge
 		const struct forget_table *t = &r->tables.items[i];
 
 		printf("%s\"%s\":{\"rows\":%" PRIu64 ",\"mentions\":%" PRIu64
-		       ",\"foreign\":%" PRIu64 ",\"moved\":%" PRIu64 "}",
-			separator, t->name, t->rows, t->mentions, t->foreign, t->moved);
+		       ",\"foreign\":%" PRIu64 ",\"moved\":%" PRIu64 ",\"refused\":%" PRIu64 "}",
+			separator, t->name, t->rows, t->mentions, t->foreign, t->moved, t->refused);
 		separator = ",";
 	}
 	printf("}}\n");
@@ -70,6 +70,9 @@ static void forget_print(const struct forget_call *call, const struct forget_res
 			       "they are left as they are; move each back (ALTER TABLE ... SET "
 			       "SCHEMA) and do it again, or drop it\n",
 				t->name, t->moved, t->moved_name);
+		if (call->dry_run && t->rows > 0 && strcmp(t->name, "dead_letters") == 0)
+			printf("dead_letters: requeue or discard these before: later they are no "
+			       "repeats any more of what is stored\n");
 	}
 	if (call->dry_run)
 		printf("%" PRIu64 " rows have it; nothing was changed\n", r->tables.rows);
@@ -112,6 +115,28 @@ static bool forget_forms(const struct config *config, const struct forget_call *
 	       forget_list_add(list, slice_of(hash, sizeof(hash)), out, err);
 }
 
+/* By what somebody else has added to a table: nothing of ours does that. */
+static enum exit_code forget_refused(const struct forget_tables *tables)
+{
+	enum exit_code code = EXIT_CODE_OK;
+	struct error err;
+
+	for (size_t i = 0; i < tables->count; i++) {
+		const struct forget_table *t = &tables->items[i];
+
+		if (t->refused == 0)
+			continue;
+		error_set(&err, ERROR_FATAL, REASON_conflict,
+			"%" PRIu64 " rows of %s still have the token, since a unique index or a "
+			"constraint does not let them have the pseudonym: %s",
+			t->refused, t->name, t->refusal);
+		error_hint(&err, "all other rows are changed; drop the index or the constraint, or "
+				 "delete these rows, and run it again: it goes on with them");
+		code = cli_fail(EXIT_CODE_FAILED, &err);
+	}
+	return code;
+}
+
 /* A file that cannot be done keeps no other from being done. */
 static enum exit_code forget_files(const struct config *config, const struct forget_call *call,
 	struct pseudonyms *list)
@@ -135,6 +160,7 @@ static enum exit_code forget_all(const struct config *config, const struct forge
 	PGconn *conn, struct pseudonyms *list)
 {
 	struct forget_result result;
+	enum exit_code code;
 	struct error err;
 
 	if (!pg_check_primary(conn, &err) || !forget_forms(config, call, conn, list, &result, &err))
@@ -143,7 +169,8 @@ static enum exit_code forget_all(const struct config *config, const struct forge
 		forget_print_json(call, &result);
 	else
 		forget_print(call, &result);
-	return forget_files(config, call, list);
+	code = forget_files(config, call, list);
+	return result.tables.refused > 0 ? forget_refused(&result.tables) : code;
 }
 
 static enum exit_code forget_run(const struct config *config, const struct forget_call *call)

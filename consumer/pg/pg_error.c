@@ -206,6 +206,11 @@ bool pg_error_is_duplicate(const struct error *err)
 	return strcmp(err->sqlstate, "23505") == 0;
 }
 
+bool pg_error_is_constraint(const struct error *err)
+{
+	return strncmp(err->sqlstate, "23", 2) == 0;
+}
+
 bool pg_error_is_too_much(const struct error *err)
 {
 	return pg_class_of(err->sqlstate)->trait == PG_MUCH;

@@ -39,6 +39,9 @@ enum error_kind pg_error_kind(const char *sqlstate, bool has_constraint, bool ha
 /* 23505: a row exists already. Not poison: the batch takes the careful path. */
 bool pg_error_is_duplicate(const struct error *err);
 
+/* A row breaks a constraint or a unique index: 23505 and its like. */
+bool pg_error_is_constraint(const struct error *err);
+
 /* Too much at once: memory, temporary files. */
 bool pg_error_is_too_much(const struct error *err);
 

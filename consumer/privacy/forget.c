@@ -192,6 +192,22 @@ static bool forget_sync(PGconn *conn, const char *hash, struct error *err)
 	return r != NULL;
 }
 
+/* What was changed, and what was counted when all of it was. */
+static void forget_add_up(struct forget_tables *done, struct forget_tables *counted)
+{
+	for (size_t i = 0; i < counted->count; i++) {
+		struct forget_table *t = &counted->items[i];
+		const struct forget_table *of = forget_tables_at(done, t->name);
+
+		t->rows = of->rows;
+		t->refused = of->refused;
+		memcpy(t->refusal, of->refusal, sizeof(t->refusal));
+	}
+	counted->rows = done->rows;
+	counted->refused = done->refused;
+	*done = *counted;
+}
+
 static bool forget_everywhere(PGconn *conn, const struct forget_words *words,
 	struct forget_result *out, struct error *err)
 {
@@ -205,12 +221,9 @@ static bool forget_everywhere(PGconn *conn, const struct forget_words *words,
 		if (!forget_tables_replace(conn, words, done, err) ||
 			!forget_tables_count(conn, words, &left, err))
 			return false;
-		if (left.rows > 0)
+		if (left.rows > done->refused)
 			continue;
-		for (size_t i = 0; i < left.count; i++)
-			left.items[i].rows = forget_tables_at(done, left.items[i].name)->rows;
-		left.rows = done->rows;
-		*done = left;
+		forget_add_up(done, &left);
 		return true;
 	}
 	error_set(err, ERROR_TRANSIENT, REASON_conflict,

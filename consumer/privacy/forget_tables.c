@@ -78,6 +78,12 @@ struct forget_table *forget_tables_at(struct forget_tables *tables, const char *
 	return t;
 }
 
+static void table_refuse(struct forget_table *t, uint64_t rows, const char *refusal)
+{
+	t->refused += rows;
+	snprintf(t->refusal, sizeof(t->refusal), "%s", refusal);
+}
+
 void forget_tables_add(struct forget_tables *to, const struct forget_tables *from)
 {
 	for (size_t i = 0; i < from->count; i++) {
@@ -85,8 +91,11 @@ void forget_tables_add(struct forget_tables *to, const struct forget_tables *fro
 
 		t->rows += from->items[i].rows;
 		t->mentions += from->items[i].mentions;
+		if (from->items[i].refused > 0)
+			table_refuse(t, from->items[i].refused, from->items[i].refusal);
 	}
 	to->rows += from->rows;
+	to->refused += from->refused;
 }
 
 /* ---- statements ---- */
@@ -219,6 +228,8 @@ struct forget_walk {
 	int64_t patience_ms;
 	int64_t lock_ms; /* as they are set */
 	struct sql replace, find, remove;
+	uint64_t refused; /* rows of the table, by an index or a constraint */
+	struct error refusal;
 };
 
 static bool walk_set_patience(struct forget_walk *walk, int64_t ms, int64_t lock_ms,
@@ -260,13 +271,9 @@ static bool walk_again(struct forget_walk *walk, struct error *err)
 		walk->pages = walk->pages > 8 ? walk->pages / 8 : 1;
 		return true;
 	}
-	if (pg_error_is_duplicate(err)) {
-		bool fewer = walk->pages > 1;
-
-		walk->pages = 1;
-		return fewer ||
-		       error_hint(err, "rows that differ only in the token are one, to a unique "
-				       "index: delete one of them, or drop the index");
+	if (pg_error_is_constraint(err)) {
+		walk->pages = 1; /* row by row */
+		return true;
 	}
 	return (pg_error_is_lock(err) || pg_error_is_deadlock(err)) && walk_wait(walk, err);
 }
@@ -318,15 +325,24 @@ static bool walk_row(struct forget_walk *walk, const char *place, uint64_t *rows
 	return true;
 }
 
+/* What an index or a constraint refuses keeps no other row from being done. */
 static bool walk_rows(struct forget_walk *walk, const char *from, const char *to, uint64_t *rows,
 	struct error *err)
 {
 	PGresult *found = walk_query(walk, &walk->find, from, to, err);
+	uint64_t refused = 0;
 	bool ok = found != NULL;
 
-	for (int i = 0; ok && i < PQntuples(found); i++)
+	for (int i = 0; ok && i < PQntuples(found); i++) {
 		ok = walk_row(walk, PQgetvalue(found, i, 0), rows, err);
+		if (ok || !pg_error_is_constraint(err))
+			continue;
+		walk->refusal = *err;
+		refused++;
+		ok = true;
+	}
 	PQclear(found);
+	walk->refused += ok ? refused : 0; /* else the page is done again */
 	return ok;
 }
 
@@ -342,7 +358,7 @@ static bool walk_pages(struct forget_walk *walk, int64_t page, uint64_t *rows, s
 	done = walk_query(walk, &walk->replace, from, to, err);
 	if (done != NULL)
 		*rows += strtoull(PQcmdTuples(done), NULL, 10);
-	else if (walk->pages > 1 || !pg_error_is_duplicate(err) ||
+	else if (walk->pages > 1 || !pg_error_is_constraint(err) ||
 		 !walk_rows(walk, from, to, rows, err))
 		return false;
 	PQclear(done);
@@ -374,6 +390,7 @@ static bool walk_leaf(struct forget_walk *walk, const struct forget_leaf *leaf, 
 	int64_t page = 0, pages = 0;
 
 	walk->leaf = leaf;
+	walk->refused = 0;
 	walk->replace.size = walk->find.size = walk->remove.size = 0;
 	sql_put_update(&walk->replace, leaf);
 	sql_put_find(&walk->find, leaf);
@@ -405,14 +422,21 @@ bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
 	PGresult *places = forget_places(conn, err);
 	bool ok = places != NULL;
 
+	tables->refused = 0;
+	for (size_t i = 0; i < tables->count; i++)
+		tables->items[i].refused = 0;
 	while (ok && leaf_next(&leaf, places)) {
+		struct forget_table *t = forget_tables_at(tables, leaf_text(&leaf, PLACE_PARENT));
 		uint64_t rows = 0;
 
 		if (leaf_is_foreign(&leaf) || leaf_is_moved(&leaf))
 			continue;
 		ok = walk_leaf(&walk, &leaf, &rows, err);
-		forget_tables_at(tables, leaf_text(&leaf, PLACE_PARENT))->rows += rows;
+		t->rows += rows;
 		tables->rows += rows;
+		if (walk.refused > 0)
+			table_refuse(t, walk.refused, walk.refusal.message);
+		tables->refused += walk.refused;
 	}
 	PQclear(places);
 	return ok;

@@ -11,7 +11,7 @@
 /*
  * The rows that have a token, in all tables of sql/forget_places.sql. Blocking; one thread.
  */
-enum { FORGET_TABLES_MAX = 64, FORGET_NAME_BYTES = 64 };
+enum { FORGET_TABLES_MAX = 64, FORGET_NAME_BYTES = 64, FORGET_REFUSAL_BYTES = 256 };
 
 /* Of a table with all of its partitions. */
 struct forget_table {
@@ -21,12 +21,15 @@ struct forget_table {
 	uint64_t foreign;  /* partitions that are foreign tables, which are left as they are */
 	uint64_t moved;    /* tables in other schemas that were partitions: likewise */
 	char moved_name[2 * FORGET_NAME_BYTES + 8]; /* of one of them, with its schema */
+	uint64_t refused; /* rows that keep the token: a unique index or a constraint insists */
+	char refusal[FORGET_REFUSAL_BYTES]; /* which one, as the server says it of one row */
 };
 
 struct forget_tables {
 	struct forget_table items[FORGET_TABLES_MAX];
 	size_t count;
 	uint64_t rows;
+	uint64_t refused;
 };
 
 /* The one of that name, added if it is not there. */
@@ -39,8 +42,10 @@ void forget_tables_add(struct forget_tables *to, const struct forget_tables *fro
  * Replace it, in transactions of a few pages: a writer that wants one of their rows waits for less
  * than 100 ms, and for less than 1 s where somebody else has locked rows of the same page. Where a
  * table's primary key has the token, and the pseudonym has a row already, the token's row is
- * deleted. Waits for locks for as long as it takes, and says so on stderr. Adds up in rows. If it
- * is interrupted, what was done stays done. What a worker moves to another page at the same moment
+ * deleted. A row that any other index or a constraint
+ * refuses to change stays as it is. Waits for locks for as long as
+ * it takes, and says so on stderr. Adds up in rows, and sets refused. If it is interrupted, what was
+ * done stays done. What a worker moves to another page at the same moment
  * can be passed over: count, and do it again if any are left.
  */
 MUST_CHECK bool forget_tables_replace(PGconn *conn, const struct forget_words *words,

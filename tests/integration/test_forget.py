@@ -511,6 +511,8 @@ def test_log_of_requeued_is_looked_through(running, migrated, publish):
     p = running()
     publish.raw("cs/in/ocpp1.6/cs1", f'{{"type":2,"request":{{"idTag":"{TOKEN}"}}')
     stored(migrated, 1)
+    would = run_cli(p.settings, "forget", TOKEN, "--dry-run").stdout
+    assert "dead_letters: requeue or discard these before" in would, would
     assert run_cli(p.settings, "dead-letters", "requeue", "--all").returncode == 0
     folder = p.settings["spool.dir"] + ".requeue"
     text = run_cli(p.settings, "forget", TOKEN, "--log").stdout
@@ -530,6 +532,7 @@ def test_log_is_looked_through(running, migrated, publish, forget):
     stored(migrated, 4)
     done = run_cli(p.settings, "forget", TOKEN, "--log", "--json")
     assert done.returncode == 0, done.stderr
+    assert "requeue or discard" not in done.stdout
     said, file = (json.loads(line) for line in done.stdout.splitlines())
     assert said["rows"] == 3 and file["records"] == 3 and not file["rewritten"]
     assert os.path.exists(file["file"]) and file["kept_until"].endswith("Z")
@@ -593,7 +596,7 @@ def test_escapes_and_wide_heads_are_found(migrated, forget):
             "SELECT payload_raw FROM ocpp_events ORDER BY digest")] == [
                 hidden.encode(), *(head + name.encode() for head in packed)]
         assert forget(token)["tables"]["ocpp_events"] == {
-            "rows": 0, "mentions": 3, "foreign": 0, "moved": 0}
+            "rows": 0, "mentions": 3, "foreign": 0, "moved": 0, "refused": 0}
         migrated.rows("DELETE FROM ocpp_events")
 
 
@@ -630,14 +633,26 @@ def test_token_that_is_set_again_is_forgotten_again(migrated, forget):
             (name, name), ("other", "other")]
 
 
-def test_row_that_only_mentions_it_is_not_deleted(migrated, forget):
-    """A unique index of somebody else: the command fails, and says why."""
-    set_token(migrated, "one", contract=TOKEN)
-    set_token(migrated, "two", contract=TOKEN.lower())
-    migrated.rows("CREATE UNIQUE INDEX ON ocpp.tokens (contract_id)")
+def test_unique_index_of_somebody_else_keeps_its_rows_and_no_others(migrated, forget):
+    """The command says which index, does all the rest, and goes on once the index is gone."""
+    for name in ("one", "two", "three"):
+        set_token(migrated, name, contract={"one": TOKEN, "two": TOKEN.lower()}.get(name, name))
+    authorized(migrated)  # of a table that is searched before
+    fill_old_month(migrated, rows=10)  # and one after
+    migrated.rows("CREATE UNIQUE INDEX somebodys ON ocpp.tokens (contract_id)")
+    migrated.rows("""ALTER TABLE ocpp.authorizations ADD CONSTRAINT lower_case
+        CHECK (id_token = lower(id_token)) NOT VALID""")
     failed = run_cli(migrated.writer_settings(), "forget", TOKEN)
-    assert failed.returncode != 0 and "unique index" in failed.stderr, failed
-    assert migrated.value("SELECT count(*) FROM tokens") == 2
+    assert failed.returncode == 1 and "pseudonym" in failed.stdout, failed
+    assert "1 rows of tokens still have the token" in failed.stderr, failed
+    assert '"somebodys"' in failed.stderr and "drop the index" in failed.stderr, failed
+    assert "1 rows of authorizations" in failed.stderr and '"lower_case"' in failed.stderr, failed
+    assert found(migrated) == {"authorizations.id_token": 1, "tokens.contract_id": 1}
+    assert migrated.value("SELECT count(*) FROM tokens") == 3
+    migrated.rows("DROP INDEX ocpp.somebodys")
+    migrated.rows("ALTER TABLE ocpp.authorizations DROP CONSTRAINT lower_case")
+    assert forget(TOKEN)["rows"] == 2 and found(migrated) == {}
+    assert migrated.value("SELECT count(DISTINCT contract_id) FROM tokens") == 2
 
 
 def test_workers_that_are_always_busy_are_waited_for(migrated, forget):
