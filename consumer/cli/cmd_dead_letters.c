@@ -16,7 +16,7 @@
  * Messages set aside. What is requeued goes through a log of its own beside spool.dir and the same
  * pipeline as messages from the broker. It is on disk there before its dead letter is removed, and
  * the folder is looked at first next time: interrupted anywhere, nothing is lost, and what is fed
- * twice is found to be a duplicate.
+ * twice is found to be a duplicate. Once all of it is stored, no message stays there.
  */
 enum { DEAD_LETTERS_AT_ONCE = 50, DEAD_LETTERS_IDS_MAX = 1000 };
 
@@ -225,7 +225,7 @@ static bool requeue_open(const struct config *config, struct spool **out, struct
 		.sync = SPOOL_SYNC_MESSAGE,
 		.segment_bytes = config->spool_segment_bytes,
 		.bytes_max = INT64_MAX / 2,
-		.retain_us = 0};
+		.clear = true};
 
 	snprintf(dir, sizeof(dir), "%s.requeue", config->spool_dir);
 	return spool_open(out, &options, err);
@@ -317,6 +317,25 @@ static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, lo
 	return true;
 }
 
+/*
+ * What was fed is committed. A later commit that writes something and waits for the disk has it all
+ * there: the log need not keep any of it. By another connection: that of the command may have been
+ * lost since, which the feed outlasts.
+ */
+static bool requeue_settle(const struct pg_options *pg, struct spool *spool, struct error *err)
+{
+	PGconn *conn = pg_connect(pg, err);
+	bool ok = conn != NULL &&
+		  pg_exec(conn, "SET synchronous_commit = on; CREATE TEMPORARY TABLE settled ()",
+			  err);
+
+	PQfinish(conn);
+	if (!ok)
+		return error_prefix(err, "all is stored, but its log is kept until the next time");
+	spool_release(spool, spool_last_seq(spool));
+	return true;
+}
+
 static bool dead_letters_requeue(const struct config *config, const struct pg_options *pg,
 	PGconn *conn, const struct dead_letters_choice *c, struct error *err)
 {
@@ -333,7 +352,7 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	for (; ok && moved < chosen && some > 0; moved += some)
 		ok = requeue_some(conn, spool, &some, err);
 	ok = ok && log_reader_of_spool(&log, spool, LOG_END, err) &&
-	     feed_log(config, pg, &log, &options, &metrics, err);
+	     feed_log(config, pg, &log, &options, &metrics, err) && requeue_settle(pg, spool, err);
 	log_reader_close(&log);
 	spool_close(&spool);
 	if (ok)

@@ -85,8 +85,8 @@ static void log_print(const struct log_look *look, const char *path, struct slic
 	(void)escape_print(stdout, slice_from_cstr(path));
 	printf(": %" PRIu64 " records have it; left as it is, ", look->records);
 	if (look->requeued)
-		printf("kept until you delete the folder, which is of `dead-letters requeue`: run "
-		       "that to its end first\n");
+		printf("kept until `dead-letters requeue --all`, which was interrupted, is run "
+		       "again\n");
 	else
 		printf("removed after %.*s by the worker\n", SLICE_ARG(until));
 }

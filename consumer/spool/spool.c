@@ -24,23 +24,43 @@ static bool spool_remove_empty(struct spool *s, struct error *err)
 }
 
 /* Only after all records are on disk: the next start takes it as a promise that none is missing. */
-static void spool_write_closed(struct spool *s)
+static bool spool_write_closed(struct spool *s)
 {
 	char path[SPOOL_PATH_BYTES], text[96];
 	struct error err;
+	bool written;
 	int n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 		s->end.seq, s->end.records, s->end.digest_from, s->end.digest);
 
 	/* No segment says yet which numbers were left out: the next start has to leave them out. */
 	if (s->left_out)
-		return;
+		return false;
 	spool_path(s, "closed", path);
 	spool_reserve_take(s->dir);
-	if ((s->active_fd >= 0 && !fs_sync_data(s->active_fd, s->active_path, &err)) ||
-		!fs_replace_file(path, slice_of(text, (size_t)n), &err))
+	written = (s->active_fd < 0 || fs_sync_data(s->active_fd, s->active_path, &err)) &&
+		  fs_replace_file(path, slice_of(text, (size_t)n), &err);
+	if (!written)
 		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
 	/* Of what is left of it, for spool_new_identity(). */
 	if (!spool_reserve_make(s->dir, &err))
+		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
+	return written;
+}
+
+/* After `closed` is there, which says how far the numbers are. The spare may have been a segment. */
+static void spool_clear(struct spool *s)
+{
+	char path[SPOOL_PATH_BYTES];
+	struct error err;
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < s->segments_count; i++) {
+		spool_file_path(s, &s->segments[i], path);
+		ok = fs_unlink(path, &err);
+	}
+	spool_path(s, "spare.tmp", path);
+	ok = ok && (access(path, F_OK) != 0 || fs_unlink(path, &err)) && fs_sync_dir(s->dir, &err);
+	if (!ok)
 		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
 }
 
@@ -53,8 +73,9 @@ void spool_close(struct spool **spool)
 		return;
 	spool_archiver_stop(s);
 	spool_keeper_stop(s);
-	if (!s->broken && !s->failed)
-		spool_write_closed(s);
+	if (!s->broken && !s->failed && spool_write_closed(s) && s->options.clear &&
+		s->released_seq >= s->end.seq)
+		spool_clear(s);
 	(void)fs_close(&s->active_fd, s->active_path, NULL);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);

@@ -59,6 +59,7 @@ struct spool_options {
 	int64_t bytes_max;
 	int64_t retain_us;
 	bool archive; /* pack what is kept */
+	bool clear; /* at spool_close(), once all is released: no record stays, the numbers go on */
 };
 
 /* Numbers for metrics and for spool ls; one consistent picture. */

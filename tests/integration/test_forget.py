@@ -2,9 +2,9 @@
 
 import json
 import os
+import pathlib
 import random
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -507,21 +507,38 @@ def test_moved_partitions_are_named(migrated, forget):
     assert found(migrated) == {}
 
 
+def bytes_of(folder):
+    """All that is in its files."""
+    return b"".join(p.read_bytes() for p in sorted(pathlib.Path(folder).iterdir()))
+
+
 def test_log_of_requeued_is_looked_through(running, migrated, publish):
+    """Of a run that did not come to its end; once one does, nothing is left there."""
     p = running()
     publish.raw("cs/in/ocpp1.6/cs1", f'{{"type":2,"request":{{"idTag":"{TOKEN}"}}')
     stored(migrated, 1)
     would = run_cli(p.settings, "forget", TOKEN, "--dry-run").stdout
     assert "dead_letters: requeue or discard these before" in would, would
-    assert run_cli(p.settings, "dead-letters", "requeue", "--all").returncode == 0
     folder = p.settings["spool.dir"] + ".requeue"
+    options = [f"--{key}={value}" for key, value in p.settings.items()]
+    blocker = migrated.connect(autocommit=False)
+    blocker.execute("LOCK TABLE ocpp.ingest_progress IN SHARE ROW EXCLUSIVE MODE")
+    with subprocess.Popen([BINARY, *options, "dead-letters", "requeue", "--all"]) as process:
+        rig.wait_until(lambda: not migrated.value("SELECT count(*) FROM dead_letters"))
+        process.kill()
+    blocker.rollback()
     text = run_cli(p.settings, "forget", TOKEN, "--log").stdout
-    assert f"{folder}/" in text and "1 records have it; left as it is, kept until you " in text
+    assert f"{folder}/" in text and "1 records have it; left as it is, kept until " in text
     said = run_cli(p.settings, "forget", TOKEN, "--log", "--json").stdout.splitlines()
     assert [json.loads(s)["kept_until"] for s in said if ".requeue/" in s] == [None]
-    shutil.rmtree(folder)
-    done = run_cli(p.settings, "dead-letters", "requeue", "--all")
-    assert done.returncode == 0 and "requeued 1:" in done.stdout, done
+    for kept in (1, 0, 0):
+        assert (TOKEN.encode() in bytes_of(folder)) == kept
+        done = run_cli(p.settings, "dead-letters", "requeue", "--all")
+        assert done.returncode == 0 and "requeued " in done.stdout, done
+    assert migrated.value("SELECT sum(count) FROM dead_letters") == 1
+    # All of them are of one log, whose numbers go on.
+    assert migrated.rows("SELECT count(*), sum(dead_lettered) FROM ingest_progress"
+                         " WHERE client_id = 'dead-letters requeue'") == [(1, 3)]
 
 
 def test_log_is_looked_through(running, migrated, publish, forget):

@@ -12,6 +12,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* 0, or what the shell says. */
+static int run_in_dir(const char *command)
+{
+	char text[512];
+	int status;
+
+	snprintf(text, sizeof(text), "cd '%s' && %s", dir, command);
+	status = system(text);
+	return WEXITSTATUS(status);
+}
+
 static void spool_records_come_back_in_order_across_segments(void **state)
 {
 	struct spool *s = open_with(options());
@@ -48,6 +59,32 @@ static void spool_after_proper_close_numbers_go_on(void **state)
 	assert_int_equal(seq, 11);
 	assert_int_equal(read_from(s, 0, 0, NULL), 11);
 	spool_close(&s);
+}
+
+/* 500 records more; all of the log is released, or all but one. */
+static void clear_after(uint64_t first, bool all)
+{
+	struct spool_options cleared = options();
+	struct spool *s;
+	uint64_t seq = 0;
+
+	cleared.clear = true;
+	s = open_with(cleared);
+	for (uint64_t i = first; i < first + 500; i++) {
+		assert_int_equal(append(s, i, &seq), SPOOL_APPENDED);
+		assert_int_equal(seq, i + 1);
+	}
+	spool_release(s, all ? seq : seq - 1);
+	spool_close(&s);
+	assert_int_equal(run_in_dir("cat *.seg *.tmp 2>/dev/null | grep -q ."), all);
+}
+
+static void spool_that_is_cleared_keeps_no_record_and_its_numbers(void **state)
+{
+	(void)state;
+	clear_after(0, false);
+	clear_after(500, true);
+	clear_after(1000, true);
 }
 
 static void spool_after_kill_nothing_is_missing_and_numbers_skip(void **state)
@@ -478,6 +515,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SPOOL_TEST(spool_records_come_back_in_order_across_segments),
 		SPOOL_TEST(spool_after_proper_close_numbers_go_on),
+		SPOOL_TEST(spool_that_is_cleared_keeps_no_record_and_its_numbers),
 		SPOOL_TEST(spool_after_kill_nothing_is_missing_and_numbers_skip),
 		SPOOL_TEST(spool_open_drops_torn_last_record),
 		SPOOL_TEST(spool_damage_costs_only_the_damaged_record),
