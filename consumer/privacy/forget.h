@@ -13,7 +13,8 @@
  * forgotten_tokens keeps it with a hash of the token, so that workers store it instead of the token
  * if it arrives once more. Beside running workers; interrupted, the same call continues with the
  * same pseudonym; done again, it changes nothing. Rows that an index or a constraint keeps from
- * being changed are left (tables.refused), and done by the same call once somebody has acted. Blocking; one thread.
+ * being changed are left (tables.refused); the same call does them once somebody has acted.
+ * Blocking; one thread.
  */
 struct forget_result {
 	char pseudonym[TOKEN_BYTES_MAX + 1]; /* "" if only counted and not known yet */

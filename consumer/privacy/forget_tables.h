@@ -42,11 +42,10 @@ void forget_tables_add(struct forget_tables *to, const struct forget_tables *fro
  * Replace it, in transactions of a few pages: a writer that wants one of their rows waits for less
  * than 100 ms, and for less than 1 s where somebody else has locked rows of the same page. Where a
  * table's primary key has the token, and the pseudonym has a row already, the token's row is
- * deleted. A row that any other index or a constraint
- * refuses to change stays as it is. Waits for locks for as long as
- * it takes, and says so on stderr. Adds up in rows, and sets refused. If it is interrupted, what was
- * done stays done. What a worker moves to another page at the same moment
- * can be passed over: count, and do it again if any are left.
+ * deleted. A row that another index or a constraint refuses to change stays as it is. Waits for
+ * locks for as long as it takes, and says so on stderr. Adds up in rows, and sets refused. If it is
+ * interrupted, what was done stays done. What a worker moves to another page at the same moment can
+ * be passed over: count, and do it again if any are left.
  */
 MUST_CHECK bool forget_tables_replace(PGconn *conn, const struct forget_words *words,
 	struct forget_tables *tables, struct error *err);

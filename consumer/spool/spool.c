@@ -47,7 +47,7 @@ static bool spool_write_closed(struct spool *s)
 	return written;
 }
 
-/* After `closed` is there, which says how far the numbers are. The spare may have been a segment. */
+/* After `closed` is there: it says how far the numbers are. The spare may have been a segment. */
 static void spool_clear(struct spool *s)
 {
 	char path[SPOOL_PATH_BYTES];
