@@ -138,7 +138,7 @@ BUGS = {
           "sampled->numerics_count = v->samples_count - (v->samples_count > 4);")],
         "kill_worker"),
     "lost preparation blocks the next connection": Bug(
-        [(SESSION, "s->preparing = false; /* a connection that was lost may have left it */", ";")],
+        [(SESSION, "s->preparing = false; /*", "/*")],
         "cut_prepare", SMALL),
     # ---- replays ----
     "replay leaves its tables": Bug(
