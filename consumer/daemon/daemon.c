@@ -39,6 +39,8 @@ static enum daemon_trouble daemon_trouble(struct daemon *d)
 
 	if (!daemon_is_started(d))
 		return d->phase == DAEMON_NO_ROOM ? DAEMON_HAS_NO_ROOM : DAEMON_IS_STARTING;
+	if (migration_is_running(&d->migration))
+		return DAEMON_IS_MIGRATING;
 	spool_stats(d->spool, &stats);
 	if (stats.segments == 0 && stats.full)
 		return DAEMON_HAS_NO_ROOM;
@@ -57,6 +59,7 @@ static const char *daemon_describe_trouble(struct daemon *d, enum daemon_trouble
 	static const char *const texts[] = {
 		[DAEMON_NO_TROUBLE] = "ready",
 		[DAEMON_IS_STARTING] = "starting",
+		[DAEMON_IS_MIGRATING] = "the schema is being brought up to date",
 		[DAEMON_HAS_NO_ROOM] = "no room on the disk of the log",
 		[DAEMON_IS_NOT_SUBSCRIBED] = "the broker has not answered our subscription yet",
 		[DAEMON_HAS_NO_BROKER] = "no broker",
@@ -82,6 +85,8 @@ static bool daemon_is_up(struct daemon *d)
 
 	if (!daemon_is_started(d))
 		return d->phase == DAEMON_NO_ROOM;
+	if (migration_is_running(&d->migration))
+		return false;
 	if (clock_mono_us() - d->began_us > ANSWERS_US)
 		return true;
 	mqtt_status(d->mqtt, &status);
@@ -123,7 +128,10 @@ static void daemon_tell(struct daemon *d)
 	trouble = daemon_trouble(d);
 	daemon_describe(d, trouble, line);
 	service_status(&d->service,
-		trouble == DAEMON_NO_TROUBLE ? SERVICE_WORKING : SERVICE_WAITING, line);
+		trouble == DAEMON_NO_TROUBLE     ? SERVICE_WORKING
+		: trouble == DAEMON_IS_MIGRATING ? SERVICE_MIGRATING
+						 : SERVICE_WAITING,
+		line);
 	if (daemon_is_up(d))
 		service_ready(&d->service);
 }
@@ -215,21 +223,36 @@ static void daemon_on_fatal(void *context, const struct error *err)
 
 /* ---- the schema ---- */
 
-static bool daemon_migrate(void *context, struct error *err)
+/* Partitions are not dropped while tables may be rewritten. */
+static void daemon_set_migrating(struct daemon *d, bool migrating)
+{
+	dropper_hold(d->dropper, migrating);
+	if (d->phase != DAEMON_RUNNING)
+		return;
+	service_starts_within(&d->service, migrating ? MIGRATION_US : SERVICE_START_US);
+	daemon_tell(d);
+}
+
+static void daemon_migrate(void *context)
 {
 	struct daemon *d = context;
-	struct migrate_options options = {.schema = d->config->storage_postgres_schema,
-		.path = migrate_path_setting(d->config->storage_postgres_migrations_path)};
-	PGconn *conn;
-	bool ok;
+	struct error err;
 
-	log_info("migrating", "the schema is behind", "schema=%s", LOG_VALUE(options.schema));
-	service_is_busy(&d->service, MIGRATION_US, SERVICE_MIGRATING, "the schema is behind");
-	conn = pg_connect(&d->settings->pg, err);
-	ok = conn != NULL && migrate_up_all(conn, &options, err);
-	PQfinish(conn);
-	service_goes_on(&d->service);
-	return ok;
+	if (migration_start(&d->migration, d->settings, &err))
+		daemon_set_migrating(d, true);
+	else
+		pipeline_migrated(d->pipeline, &err);
+}
+
+static void daemon_on_migrated(void *context, const struct error *err)
+{
+	struct daemon *d = context;
+
+	daemon_set_migrating(d, false);
+	if (d->phase == DAEMON_STOPPING_PIPELINE)
+		pipeline_stop(d->pipeline);
+	else
+		pipeline_migrated(d->pipeline, err);
 }
 
 /* ---- pages ---- */
@@ -366,6 +389,7 @@ static void daemon_init_watchers(struct daemon *d)
 	d->wake.data = d->tick.data = d;
 	daemon_init_stop(d);
 	daemon_init_broker(d);
+	migration_init(&d->migration, d->loop, (struct migration_events){daemon_on_migrated, d});
 	ev_async_start(d->loop, &d->wake);
 	ev_timer_start(d->loop, &d->tick);
 	signals_start(&d->signals, d->loop, signals);
@@ -468,21 +492,22 @@ static bool daemon_start(struct daemon *d, struct error *err)
 
 /*
  * In the reverse order. A receive thread that is parked, or a connection that did not end in time,
- * still uses the log: then nothing is freed and the process ends as it is, which is a crash for the
- * log. False then.
+ * still uses the log, and a migration that did not end uses the settings: then nothing is freed and
+ * the process ends as it is, which is a crash for the log. False then.
  */
 static bool daemon_finish(struct daemon *d)
 {
 	struct mqtt_status status = {.state = MQTT_DOWN};
+	bool migrating = migration_is_running(&d->migration);
 
 	signals_stop(&d->signals);
 	service_close(&d->service);
 	http_stop(&d->http);
 	if (d->mqtt != NULL)
 		mqtt_status(d->mqtt, &status);
-	if (d->intake.parked || status.state != MQTT_DOWN) {
-		log_warn("stopped_hard", "the connection to the broker did not end in time",
-			"parked=%d", (int)d->intake.parked);
+	if (d->intake.parked || status.state != MQTT_DOWN || migrating) {
+		log_warn("stopped_hard", "a connection did not end in time",
+			"parked=%d migrating=%d", (int)d->intake.parked, (int)migrating);
 		return false;
 	}
 	mqtt_free(&d->mqtt);

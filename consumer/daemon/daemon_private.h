@@ -9,6 +9,7 @@
 #include "daemon/filters.h"
 #include "daemon/heard.h"
 #include "daemon/intake.h"
+#include "daemon/migration.h"
 #include "daemon/pipeline.h"
 #include "daemon/service.h"
 #include "daemon/settings.h"
@@ -46,6 +47,7 @@ enum daemon_phase {
 enum daemon_trouble {
 	DAEMON_NO_TROUBLE,
 	DAEMON_IS_STARTING,
+	DAEMON_IS_MIGRATING,
 	DAEMON_HAS_NO_ROOM,
 	DAEMON_IS_NOT_SUBSCRIBED,
 	DAEMON_HAS_NO_BROKER,
@@ -90,6 +92,7 @@ struct daemon {
 	struct spool_tail *tail;
 	struct log_reader log;
 	struct pipeline *pipeline;
+	struct migration migration;
 	struct dropper *dropper;
 	struct http *http;
 	struct intake intake;

@@ -52,7 +52,10 @@ void daemon_stop_pipeline(struct daemon *d)
 		return;
 	daemon_enter(d, DAEMON_STOPPING_PIPELINE);
 	daemon_wait_at_most(d, STOP_PIPELINE_S);
-	pipeline_stop(d->pipeline);
+	if (migration_is_running(&d->migration))
+		migration_stop(&d->migration); /* its end stops the pipeline */
+	else
+		pipeline_stop(d->pipeline);
 }
 
 static void daemon_on_stop_timer(struct ev_loop *loop, ev_timer *w, int events)
@@ -63,7 +66,7 @@ static void daemon_on_stop_timer(struct ev_loop *loop, ev_timer *w, int events)
 	if (d->phase == DAEMON_STOPPING_BROKER) {
 		daemon_stop_pipeline(d);
 	} else { /* what is not committed stays in the log */
-		log_warn("stop_cut_short", "the batch under way did not end in time",
+		log_warn("stop_cut_short", "what is under way at the database did not end in time",
 			"seconds=%.0f", STOP_PIPELINE_S);
 		ev_break(loop, EVBREAK_ALL);
 	}

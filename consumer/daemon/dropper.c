@@ -48,6 +48,7 @@ struct dropper {
 	ev_timer timer;
 	struct backoff backoff;
 	int64_t retention_us[TABLE_COUNT];
+	bool held;              /* by dropper_hold() */
 	bool busy[TABLE_COUNT]; /* somebody has it, in this round */
 	int refused_count;      /* in this round: the first ones of those that are old */
 	char parents[DROPPER_LIST_BYTES], ages[DROPPER_LIST_BYTES];
@@ -326,16 +327,28 @@ static void dropper_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 /* Nothing is looked at where all tables keep their rows for ever. */
 static void dropper_begin(struct dropper *d)
 {
-	if (dropper_list_tables(d))
+	memset(d->busy, 0, sizeof(d->busy));
+	if (!d->held && dropper_list_tables(d))
 		dropper_rest(d, DROPPER_START_S);
+}
+
+static void dropper_stop(struct dropper *d)
+{
+	pg_session_close(d->session);
+	ev_timer_stop(d->loop, &d->timer);
+}
+
+void dropper_hold(struct dropper *d, bool held)
+{
+	d->held = held;
+	dropper_stop(d);
+	dropper_begin(d);
 }
 
 bool dropper_reload(struct dropper *d, const struct pg_options *pg,
 	const int64_t retention_us[static TABLE_COUNT], struct error *err)
 {
-	pg_session_close(d->session);
-	ev_timer_stop(d->loop, &d->timer);
-	memset(d->busy, 0, sizeof(d->busy));
+	dropper_stop(d);
 	memcpy(d->retention_us, retention_us, sizeof(d->retention_us));
 	if (!pg_session_reload(d->session, pg, err))
 		return false;

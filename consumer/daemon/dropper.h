@@ -25,6 +25,8 @@ MUST_CHECK bool dropper_new(struct dropper **out, struct ev_loop *loop, const st
  * the server is at for the one before it ends by itself. FATAL. */
 MUST_CHECK bool dropper_reload(struct dropper *d, const struct pg_options *pg,
 	const int64_t retention_us[static TABLE_COUNT], struct error *err);
+/* It leaves the database alone while it is held; after that it looks again at once. */
+void dropper_hold(struct dropper *d, bool held);
 void dropper_free(struct dropper **dropper);
 
 #endif

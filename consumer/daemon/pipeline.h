@@ -26,8 +26,9 @@ struct pipeline;
 struct pipeline_events {
 	/* Trying again cannot help: the program should stop. */
 	void (*on_fatal)(void *context, const struct error *err);
-	/* The schema is behind: bring it up to date, however long it takes. NULL = not allowed. */
-	bool (*migrate)(void *context, struct error *err);
+	/* The schema is behind: bring it up to date, however long it takes, and call
+	 * pipeline_migrated(), from here or later. NULL = not allowed. */
+	void (*migrate)(void *context);
 	/* Everything that is in the log is stored. */
 	void (*on_drained)(void *context);
 	/* The settings of pipeline_reload() are those it works by. */
@@ -72,6 +73,9 @@ void pipeline_start(struct pipeline *p);
  */
 void pipeline_reload(struct pipeline *p, const struct config *config, const struct pg_options *pg,
 	bool reconnect);
+
+/* migrate() is over; err == NULL: the schema is up to date. */
+void pipeline_migrated(struct pipeline *p, const struct error *err);
 
 /* There may be something new in the log. */
 void pipeline_wake(struct pipeline *p);

@@ -96,6 +96,32 @@ static void pipeline_wait_for_database(struct pipeline *p, struct error *err, si
 	pipeline_wait(p, PIPELINE_LOST, wait_us);
 }
 
+static void pipeline_connect(struct pipeline *p)
+{
+	pipeline_enter(p, PIPELINE_CONNECTING);
+	writer_open(p->writer);
+}
+
+static void pipeline_migrate(struct pipeline *p)
+{
+	pipeline_enter(p, PIPELINE_MIGRATING);
+	p->events.migrate(p->events.context);
+}
+
+void pipeline_migrated(struct pipeline *p, const struct error *err)
+{
+	struct error copy;
+
+	if (p->state != PIPELINE_MIGRATING) /* it ended meanwhile */
+		return;
+	if (err == NULL) {
+		pipeline_connect(p);
+		return;
+	}
+	copy = *err;
+	pipeline_wait_for_database(p, &copy, 0, false);
+}
+
 void pipeline_on_lost(void *context, const struct error *lost)
 {
 	struct pipeline *p = context;
@@ -111,7 +137,7 @@ void pipeline_on_lost(void *context, const struct error *lost)
 	if (p->state == PIPELINE_LAST)
 		pipeline_drained(p);
 	else if (err.kind == ERROR_OUTDATED && p->events.migrate != NULL)
-		pipeline_wait(p, PIPELINE_MIGRATING, 0);
+		pipeline_migrate(p);
 	else
 		pipeline_wait_for_database(p, &err, records, dead_letters);
 	pipeline_take_settings(p);
@@ -120,15 +146,11 @@ void pipeline_on_lost(void *context, const struct error *lost)
 void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct pipeline *p = w->data;
-	struct error err;
 
 	(void)loop;
 	(void)events;
-	if (p->state == PIPELINE_MIGRATING && !p->events.migrate(p->events.context, &err)) {
-		pipeline_wait_for_database(p, &err, 0, false);
-	} else if (p->state == PIPELINE_LOST || p->state == PIPELINE_MIGRATING) {
-		pipeline_enter(p, PIPELINE_CONNECTING);
-		writer_open(p->writer);
+	if (p->state == PIPELINE_LOST) {
+		pipeline_connect(p);
 	} else if (p->state == PIPELINE_UNSURE) {
 		pipeline_enter(p, PIPELINE_CONNECTING);
 		writer_reposition(p->writer);

@@ -66,9 +66,9 @@ void pipeline_set_now(struct pipeline *p)
 /* Nothing of what was filled is left; what waits goes on at once. */
 static bool pipeline_resume(struct pipeline *p, bool reconnect, struct error *err)
 {
-	if (p->state == PIPELINE_NEW)
+	if (p->state == PIPELINE_NEW || p->state == PIPELINE_MIGRATING)
 		return true;
-	if (p->state == PIPELINE_LOST || p->state == PIPELINE_MIGRATING) {
+	if (p->state == PIPELINE_LOST) {
 		pipeline_retry_in(p, 0);
 		return true;
 	}

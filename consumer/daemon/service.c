@@ -7,8 +7,6 @@
 #include <string.h>
 
 static const int64_t SERVICE_REPEAT_US = 10 * US_PER_SECOND;
-/* What a start may still take after something slow. */
-static const int64_t SERVICE_START_US = 60 * US_PER_SECOND;
 
 static const char *const service_names[] = {
 	[SERVICE_STARTING] = "starting",
@@ -115,13 +113,19 @@ void service_stopping(struct service *s, int64_t within_us, const char *why)
 			service_names[SERVICE_STOPPING], service_line(why, line));
 }
 
+void service_starts_within(struct service *s, int64_t at_most_us)
+{
+	if (service_is_watched(s))
+		(void)notify_send(&s->notify, "EXTEND_TIMEOUT_USEC=%" PRId64, at_most_us);
+}
+
 void service_is_busy(struct service *s, int64_t at_most_us, enum service_state state,
 	const char *line)
 {
 	if (!service_is_watched(s))
 		return;
 	service_status(s, state, line);
-	(void)notify_send(&s->notify, "EXTEND_TIMEOUT_USEC=%" PRId64, at_most_us);
+	service_starts_within(s, at_most_us);
 	if (s->watchdog_us > 0)
 		(void)notify_send(&s->notify, "WATCHDOG_USEC=%" PRId64, at_most_us);
 }
@@ -130,7 +134,7 @@ void service_goes_on(struct service *s)
 {
 	if (!service_is_watched(s))
 		return;
-	(void)notify_send(&s->notify, "EXTEND_TIMEOUT_USEC=%" PRId64, SERVICE_START_US);
+	service_starts_within(s, SERVICE_START_US);
 	if (s->watchdog_us > 0)
 		(void)notify_send(&s->notify, "WATCHDOG=1\nWATCHDOG_USEC=%" PRId64, s->watchdog_us);
 }

@@ -1,6 +1,7 @@
 #ifndef DAEMON_SERVICE_H
 #define DAEMON_SERVICE_H
 
+#include "base/clock.h"
 #include "daemon/notify.h"
 
 #include <ev.h>
@@ -55,6 +56,12 @@ void service_reloading(struct service *s);
 
 /* We end within this time. why: a line for people. */
 void service_stopping(struct service *s, int64_t within_us, const char *why);
+
+/* What a start may still take after something slow. */
+#define SERVICE_START_US (60 * US_PER_SECOND)
+
+/* A start under way takes at most this long from here on. */
+void service_starts_within(struct service *s, int64_t at_most_us);
 
 /* From here to service_goes_on() the loop does not run, for at most this long. */
 void service_is_busy(struct service *s, int64_t at_most_us, enum service_state state,

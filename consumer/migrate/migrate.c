@@ -147,14 +147,16 @@ static bool migrate_move(struct migrate *m, size_t applied, size_t wanted, struc
 	const struct migration *items = m->files.items;
 
 	while (applied < wanted) {
-		if (!migrate_apply(m, &items[applied], true, items[applied].version, err))
+		if (!migrate_goes_on(m, err) ||
+			!migrate_apply(m, &items[applied], true, items[applied].version, err))
 			return false;
 		applied++;
 	}
 	while (applied > wanted) {
 		int64_t target = applied >= 2 ? items[applied - 2].version : 0;
 
-		if (!migrate_apply(m, &items[applied - 1], false, target, err))
+		if (!migrate_goes_on(m, err) ||
+			!migrate_apply(m, &items[applied - 1], false, target, err))
 			return false;
 		applied--;
 	}

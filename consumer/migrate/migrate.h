@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <libpq-fe.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,7 @@
  * A group of migrations is a schema of its own beside ours, with a version of its own, that an
  * operator may want or not. There is one, "maeve": our tables as MaEVE's (migrations/maeve/).
  *
- * Blocking, one thread: for the command line, and for `run` before its loop does. Errors: FATAL
+ * Blocking, one thread: for the command line, and for a thread of `run`'s own. Errors: FATAL
  * "bad_migrations" (the files), "migration_failed" (file, line and PostgreSQL's message),
  * "schema_behind", "schema_ahead", "schema_dirty", "schema_foreign" (the database; the hint names
  * the command that fixes it); whatever pg/ says for a connection that is gone.
@@ -32,6 +33,9 @@ struct migrate_options {
 	const char *path;  /* folder of migrations, also as file://...; "" = those compiled in */
 	void (*say)(void *context, const char *text); /* a line for people; or NULL */
 	void *context;
+	/* Set by another thread: it ends with STOPPED before the next migration, and the one under
+	 * way is rolled back, unless it has no transaction. NULL = never. */
+	const atomic_bool *stop;
 };
 
 /* version 0: no migration has been applied. */

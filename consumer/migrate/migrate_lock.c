@@ -83,6 +83,10 @@ bool migrate_lock(struct migrate *m, struct error *err)
 			return false;
 		if (done)
 			continue;
+		if (!migrate_goes_on(m, err)) {
+			migrate_unlock(m);
+			return false;
+		}
 		if (clock_mono_us() > deadline) {
 			migrate_unlock(m);
 			error_set(err, ERROR_TRANSIENT, REASON_locked,

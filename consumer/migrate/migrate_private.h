@@ -18,6 +18,15 @@ struct migrate {
 void migrate_say(const struct migrate *m, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* False with err STOPPED: somebody asked for the end. */
+MUST_CHECK static inline bool migrate_goes_on(const struct migrate *m, struct error *err)
+{
+	if (m->options.stop == NULL || !atomic_load(m->options.stop))
+		return true;
+	return error_set(err, ERROR_STOPPED, REASON_stopped,
+		"stopped: not all migrations have run");
+}
+
 /* What to do if a schema turns out to be another program's. */
 const char *migrate_elsewhere(const struct migrate *m);
 

@@ -4,8 +4,12 @@
 #include "pg/connect.h"
 #include "pg/pg_error.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* How often a statement that takes its time looks whether it is to end. */
+enum { RUN_LOOK_MS = 100 };
 
 static const char NO_TRANSACTION[] = "-- no-transaction";
 
@@ -65,8 +69,42 @@ static bool run_error(struct migrate *m, const struct migration_file *file,
 	return error_prefix(err, "%s:%d", file->path, line);
 }
 
+static void run_cancel(PGconn *conn)
+{
+	PGcancel *cancel = PQgetCancel(conn);
+	char why[256];
+
+	if (cancel != NULL)
+		(void)PQcancel(cancel, why, sizeof(why)); /* if it failed: the next time */
+	PQfreeCancel(cancel);
+}
+
+/* As PQexec(), but that it is cancelled if somebody asks for the end: again and again, since the
+ * server drops a request that comes before the statement. */
+static PGresult *run_exec(const struct migrate *m, const char *sql, bool may_stop)
+{
+	PGresult *last = NULL, *result;
+	bool lost = PQsendQuery(m->conn, sql) != 1;
+
+	while (!lost && PQisBusy(m->conn)) {
+		struct pollfd fd = {PQsocket(m->conn), POLLIN, 0};
+
+		if (poll(&fd, 1, RUN_LOOK_MS) > 0)
+			lost = PQconsumeInput(m->conn) != 1;
+		else if (may_stop && !migrate_goes_on(m, NULL))
+			run_cancel(m->conn);
+	}
+	while ((result = PQgetResult(m->conn)) != NULL) {
+		PQclear(last);
+		last = result;
+		if (PQresultStatus(last) == PGRES_COPY_IN || PQresultStatus(last) == PGRES_COPY_OUT)
+			break;
+	}
+	return last;
+}
+
 static bool run_statement(struct migrate *m, const struct migration_file *file,
-	const struct sql_statement *statement, struct error *err)
+	const struct sql_statement *statement, bool may_stop, struct error *err)
 {
 	char *sql = strndup((const char *)statement->text.data, statement->text.size);
 	PGresult *result;
@@ -74,10 +112,10 @@ static bool run_statement(struct migrate *m, const struct migration_file *file,
 
 	if (sql == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory migrating");
-	result = PQexec(m->conn, sql);
+	result = run_exec(m, sql, may_stop);
 	ok = PQresultStatus(result) == PGRES_COMMAND_OK ||
 	     PQresultStatus(result) == PGRES_TUPLES_OK;
-	if (!ok)
+	if (!ok && (!may_stop || migrate_goes_on(m, err)))
 		run_error(m, file, statement, result, err);
 	PQclear(result);
 	free(sql);
@@ -101,7 +139,8 @@ static bool run_statements(struct migrate *m, const struct migration_file *file,
 				"its first line is \"%s\"",
 				NO_TRANSACTION);
 		}
-		if (!run_statement(m, file, &statement, err))
+		if ((in_transaction && !migrate_goes_on(m, err)) ||
+			!run_statement(m, file, &statement, in_transaction, err))
 			return false;
 	}
 	return true;

@@ -377,6 +377,22 @@ def test_run_waits_for_a_lock_that_keeps_a_migration(migrated, migrate, broker, 
     assert p.stop() == 0
 
 
+def test_stop_rolls_back_the_migration_under_way(migrated, migrate, broker, persister):
+    assert migrate("goto", "39").returncode == 0
+    somebody = migrated.connect(autocommit=False)
+    somebody.execute("LOCK TABLE ocpp.tokens IN ACCESS EXCLUSIVE MODE")
+    p = persister({**migrated.settings(), **broker.settings()}).start("--migrate")
+    waiting = ("SELECT count(*) FROM pg_locks "
+               "WHERE relation = 'ocpp.tokens'::regclass AND NOT granted")
+    rig.wait_until(lambda: migrated.value(waiting) == 1)
+    assert p.http("/healthz") == (200, "ok\n")
+    assert p.stop() == 0
+    assert not p.events("stop_cut_short") and not p.events("stopped_hard")
+    assert migrated.value(waiting) == 0, "the statement was cancelled"
+    somebody.rollback()
+    assert migrated.value("SELECT version FROM ocpp.schema_migrations WHERE NOT dirty") == 39
+
+
 def test_open_reader_of_the_version_holds_up_no_migration(migrated, migrate, tmp_path):
     """The reason for DELETE + INSERT where golang-migrate uses TRUNCATE."""
     folder = own_migrations(tmp_path, **{f"{NEXT}_more.up": "CREATE TABLE more ();"})

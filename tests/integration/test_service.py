@@ -14,7 +14,7 @@ import time
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, ROOT, run_cli
+from conftest import BINARY, ROOT, run_cli, stored
 from test_migrate import golang_migrate_lock_id
 
 WATCHDOG_US = 400_000
@@ -147,22 +147,31 @@ def test_what_cannot_run_is_never_ready_and_says_why(listening, persister, datab
     assert "schema" in listening.wait("STATUS", lambda text: text.startswith("stopping: "))
 
 
-def test_watchdog_is_fed_by_the_loop_and_waits_for_a_migration(listening, persister, database,
-                                                               broker):
-    """Another migration holds the lock: until it ends, the loop of `run --migrate` stands still."""
+def test_loop_runs_while_a_migration_waits(listening, persister, database, broker, publish,
+                                             tmp_path):
+    """Another migration holds the lock: until it ends, that of `run --migrate` waits."""
+    settings = tmp_path / "ocpp.ini"
+    settings.write_text("[log]\nlevel = info\n")
+    settings.chmod(0o600)
+    environment = {"OCPP_PERSISTER_CONFIG": str(settings), **listening.environment(WATCHDOG_US)}
     with psycopg.connect(database.dsn(), autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", (golang_migrate_lock_id(database.name),))
         p = persister({**database.settings(), **broker.settings()},
-                      environment=listening.environment(WATCHDOG_US)).start("--migrate")
+                      environment=environment).start("--migrate")
         listening.wait("STATUS", lambda text: text.startswith("migrating: "))
-        listening.wait("WATCHDOG_USEC", lambda us: int(us) > 3600_000_000)
-        before, begun = len(listening.named("WATCHDOG")), time.monotonic()
-        rig.wait_until(lambda: time.monotonic() - begun > 4 * WATCHDOG_US / 1e6)
+        listening.wait("EXTEND_TIMEOUT_USEC", lambda us: int(us) > 3600_000_000)
+        p.wait_event("broker_connected")
+        publish.call("cs1", "Heartbeat", {})
+        p.wait_metric("ocpp_persister_mqtt_messages_received_total", 1)
+        listening.wait("WATCHDOG", count=len(listening.named("WATCHDOG")) + 5)
+        assert p.http("/healthz") == (200, "ok\n")
+        assert p.http("/readyz") == (503, "the schema is being brought up to date\n")
+        settings.write_text("[pairing]\nwindow = 30min\n")
+        os.kill(p.pid, signal.SIGHUP)
+        p.wait_event("reloaded")
         assert listening.named("READY") == []
-        assert len(listening.named("WATCHDOG")) == before, "it is not the loop that says it"
     listening.wait("READY")
-    assert listening.named("WATCHDOG_USEC")[-1] == str(WATCHDOG_US)
-    listening.wait("WATCHDOG", count=before + 3)
+    stored(database, 1)
     assert p.stop() == 0
 
 

@@ -1,0 +1,49 @@
+#ifndef DAEMON_MIGRATION_H
+#define DAEMON_MIGRATION_H
+
+#include "daemon/settings.h"
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/*
+ * Brings the schema up to date on a thread of its own, however long it takes: a migration may
+ * rewrite large tables, and waits for locks. The loop serves everything else meanwhile. The thread
+ * has a connection of its own, and shares with the loop only `stop` and, once it has ended, its
+ * result.
+ *
+ * Embedded in the caller's memory; all calls on the loop. If migration_is_running() when the
+ * program ends, nothing of the settings may be freed.
+ */
+struct migration_events {
+	/* It has ended; err == NULL: the schema is up to date. STOPPED: it was asked to end. */
+	void (*on_end)(void *context, const struct error *err);
+	void *context;
+};
+
+struct migration {
+	struct ev_loop *loop;
+	struct migration_events events;
+	ev_async ended;
+	pthread_t thread;
+	bool running;
+	atomic_bool stop;
+	struct settings *settings; /* that it works by; held while it runs */
+	bool ok;
+	struct error err;
+};
+
+void migration_init(struct migration *m, struct ev_loop *loop, struct migration_events events);
+
+/* One at a time. False with err (TRANSIENT) if there is no thread to be had: on_end is not
+ * called. */
+MUST_CHECK bool migration_start(struct migration *m, struct settings *settings, struct error *err);
+
+bool migration_is_running(const struct migration *m);
+
+/* The migration under way is rolled back; those before it stay. on_end says when: within moments,
+ * if the server answers. A file without a transaction is ended first. */
+void migration_stop(struct migration *m);
+
+#endif
