@@ -24,11 +24,11 @@ enum {
 	GATE_SECRET_BYTES = 16,
 	GATE_TEXT_BYTES = 128,
 	GATE_BACKLOG = 16,
-	GATE_GUESTS = 16,      /* who have not sent a request yet */
-	GATE_LINGER_MS = 2000, /* for the broker, once paho has gone */
-	GATE_RETRY_MS = 100,   /* without a descriptor */
-	GATE_PACE_US = 500,    /* between two sends of one direction, at least */
-	GATE_JOIN_S = 5,       /* a name that is being looked up cannot be interrupted */
+	GATE_GUESTS = 16,      /* connections that have not sent a request yet */
+	GATE_LINGER_MS = 2000, /* for the broker, after paho has left */
+	GATE_RETRY_MS = 100,   /* when out of descriptors */
+	GATE_PACE_US = 500,    /* minimum between two sends in one direction */
+	GATE_JOIN_S = 5,       /* a name lookup cannot be interrupted */
 };
 
 static const int64_t GATE_GUEST_US = 30 * US_PER_SECOND;
@@ -52,7 +52,7 @@ struct gate {
 	struct gate_guest guests[GATE_GUESTS]; /* oldest first */
 	size_t guests_count;
 
-	pthread_mutex_t lock; /* of the sockets, to end them, of the fault and the target */
+	pthread_mutex_t lock; /* for the sockets (to end them), the fault and the target */
 	int client, broker;   /* -1: none */
 	char fault[GATE_FAULT_BYTES];
 	char target[GATE_TARGET_BYTES];
@@ -63,10 +63,8 @@ struct gate {
 
 /* ---- moving bytes ---- */
 
-/*
- * All of it. False: the receiver is gone, or does not take it although the sender has gone. Sender:
- * -1 if it does not matter whether he is there.
- */
+/* Send all of it. False: the receiver is gone, or does not read and the sender is gone. Sender: -1
+ * if it does not matter whether it is there. */
 static bool gate_send(int to, int sender, const uint8_t *bytes, size_t size)
 {
 	struct pollfd fds[] = {{.fd = to, .events = POLLOUT}, {.fd = sender, .events = POLLRDHUP}};
@@ -104,9 +102,9 @@ static ssize_t gate_receive(int from, uint8_t *out, size_t size)
 }
 
 /*
- * What follows the first bytes until it is time to send again. Where there is much traffic, bytes
- * that travel alone cost more than what is in them: each wakes a thread here, paho's, and the
- * broker. Returns how many there are then.
+ * Collects more bytes until it is time to send again. Under heavy traffic, sending each piece alone
+ * costs more than its content: it wakes a thread here, one in paho, and the broker. Returns how
+ * many bytes there are then.
  */
 static size_t gate_gather(int from, uint8_t *bytes, size_t have, size_t size, int64_t sent_us)
 {
@@ -135,15 +133,15 @@ static void *gate_down(void *context)
 		have = gate_gather(g->broker, g->down, (size_t)n, sizeof(g->down), sent_us);
 		sent_us = clock_mono_us();
 	} while (gate_send(g->client, -1, g->down, have));
-	shutdown(g->client, SHUT_WR); /* paho takes what is on its way, and ends it */
+	shutdown(g->client, SHUT_WR); /* paho reads what is on its way, and closes */
 	return NULL;
 }
 
-/* From paho to the broker, beginning with what came with its request. */
+/* From paho to the broker, beginning with the bytes that came with its request. */
 static void gate_up(struct gate *g, size_t size)
 {
 	ssize_t n = (ssize_t)size;
-	int64_t sent_us = 0; /* or a little earlier: a sync counts, too */
+	int64_t sent_us = 0; /* or a little earlier: the time of the sync counts, too */
 
 	if (n == 0)
 		n = gate_receive(g->client, g->up, sizeof(g->up));
@@ -170,7 +168,7 @@ static void gate_set(struct gate *g, int *fd, int value)
 	if (value < 0 && *fd >= 0)
 		close(*fd);
 	*fd = value;
-	/* gate_close() has ended those that were there. */
+	/* gate_close() has ended the connections that existed. */
 	if (value >= 0 && g->stopping)
 		shutdown(value, SHUT_RDWR);
 	pthread_mutex_unlock(&g->lock);
@@ -203,7 +201,8 @@ static void gate_carry(struct gate *g, size_t size)
 	g->carries = false;
 }
 
-/* To the broker that the request names, which takes the first bytes of `up`; size: all of them. */
+/* Connects to the broker that the request names, and forwards the bytes in `up` after the request;
+ * size: all of them. */
 static void gate_serve(struct gate *g, const struct gate_target *target, size_t head, size_t size)
 {
 	char why[GATE_FAULT_BYTES];
@@ -223,9 +222,9 @@ static void gate_serve(struct gate *g, const struct gate_target *target, size_t 
 	gate_carry(g, size - head);
 }
 
-/* ---- who comes ---- */
+/* ---- new connections ---- */
 
-/* The i-th guest leaves, or is somebody else's concern now. */
+/* The i-th guest leaves, or is served. */
 static int gate_take_guest(struct gate *g, size_t i)
 {
 	int fd = g->guests[i].fd;
@@ -236,9 +235,9 @@ static int gate_take_guest(struct gate *g, size_t i)
 }
 
 /*
- * The answer comes before there is a connection to the broker, even before the request: until it is
- * there paho would hold its lock and sleep a quarter of a second at a time. What it sends waits
- * here meanwhile; if there is no broker it finds the connection closed.
+ * The answer is sent before there is a connection to the broker, even before the request: while
+ * waiting for it, paho would hold its lock and sleep a quarter of a second at a time. What paho
+ * sends meanwhile waits here; if no broker is reached, its connection is closed.
  */
 static void gate_welcome(struct gate *g)
 {
@@ -246,7 +245,7 @@ static void gate_welcome(struct gate *g)
 	int fd = accept4(g->listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0) {
-		/* Without a descriptor or memory: nothing tells when there is one. */
+		/* Out of descriptors or memory: nothing signals when that ends. */
 		if (!g->stopping && errno != EINTR && errno != ECONNABORTED && errno != EAGAIN)
 			(void)poll(NULL, 0, GATE_RETRY_MS);
 		return;
@@ -261,7 +260,7 @@ static void gate_welcome(struct gate *g)
 	g->guests[g->guests_count++] = (struct gate_guest){fd, clock_mono_us() + GATE_GUEST_US};
 }
 
-/* Somebody has sent something: paho sends its request in one piece. Who else comes leaves. */
+/* A guest has sent something. paho sends its request in one piece; anybody else is disconnected. */
 static void gate_hear(struct gate *g, size_t i)
 {
 	int fd = gate_take_guest(g, i);
@@ -287,7 +286,7 @@ static int gate_patience_ms(const struct gate *g)
 	return left_us > 0 ? (int)(left_us / US_PER_MS) + 1 : 0;
 }
 
-/* Whoever says nothing keeps nobody else waiting. */
+/* A silent guest keeps nobody else waiting. */
 static void *gate_main(void *context)
 {
 	struct gate *g = context;
@@ -377,7 +376,8 @@ bool gate_open(struct gate **out, struct gate_events events, int64_t connect_tim
 	return false;
 }
 
-/* Without the thread. It may be looking up a name, which nothing can end: then it is left alone. */
+/* Gives up waiting for the thread if it is looking up a name, which nothing can interrupt: then it
+ * is left alone. */
 static bool gate_join(struct gate *g)
 {
 	struct timespec until;

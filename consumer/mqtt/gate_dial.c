@@ -95,7 +95,7 @@ static int gate_dial_address(const struct addrinfo *address, int client, int64_t
 	*failed_out = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
 	if (*failed_out == EINPROGRESS)
 		*failed_out = gate_wait_connected(fd, client, until_us);
-	/* From here on whoever reads waits. */
+	/* From here on reads block. */
 	if (*failed_out == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0)
 		return fd;
 	close(fd);
@@ -142,7 +142,7 @@ int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
 	failed = 0;
 	for (const struct addrinfo *a = found; a != NULL && fd < 0 && failed != ECANCELED;
 		a = a->ai_next, left--) {
-		/* A silent one must not use up the time of those after it. */
+		/* A silent address must not use up the time of those after it. */
 		now = clock_mono_us();
 		fd = gate_dial_address(a, client, now + (end_us - now) / left, &failed);
 		if (fd < 0 && failed != ECANCELED)

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* Shared by the files of the gate only. */
+/* Shared by the gate's files only. */
 
 enum { GATE_HOST_BYTES = 256, GATE_PORT_BYTES = 6 };
 
@@ -20,14 +20,12 @@ struct gate_target {
  * "Proxy-authorization: Basic <authorization>". */
 bool gate_parse(struct slice head, const char *authorization, struct gate_target *out);
 
-/*
- * Connect to one of its addresses; for no longer than client, whose connection it is for, is there.
- * A socket, or -1 with why.
- */
+/* Connect to one of its addresses, for no longer than client, the connection that it is for, stays
+ * open. A socket, or -1 with why. */
 int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
 	char why[static GATE_FAULT_BYTES]);
 
-/* Small packets leave at once. */
+/* Send small packets without delay. */
 void gate_no_delay(int fd);
 
 #endif

@@ -21,7 +21,7 @@ enum {
 	RETURN_BAD_CREDENTIALS = 4,
 	RETURN_NOT_AUTHORIZED = 5,
 
-	MQTT_PACKET_BYTES_MAX = 17 << 20, /* the largest mqtt.message_bytes_max, and its topic */
+	MQTT_PACKET_BYTES_MAX = 17 << 20, /* the largest mqtt.message_bytes_max plus a topic */
 };
 
 /* ---- addresses and lists ---- */
@@ -119,7 +119,7 @@ void mqtt_free(struct mqtt **mqtt)
 
 /* ---- connecting ---- */
 
-/* What a refusal says, by its code: paho's own text is "CONNACK return code". */
+/* The reason of a refusal by its code: paho's own text is only "CONNACK return code". */
 static const char *mqtt_refusal(bool v5, int code, const char *message)
 {
 	static const char *const v3[] = {
@@ -137,7 +137,7 @@ static const char *mqtt_refusal(bool v5, int code, const char *message)
 	return message != NULL ? message : MQTTAsync_strerror(code);
 }
 
-/* Whether the broker has answered, and with no. */
+/* Whether the broker has answered, with a refusal. */
 static bool mqtt_was_answered(bool v5, int code)
 {
 	return v5 ? code >= REASON_FAILURE
@@ -158,7 +158,7 @@ static bool mqtt_was_unreached(struct mqtt *m, int code)
 	return true;
 }
 
-/* paho gave up before there was any TLS: a file of ours cannot be used. */
+/* paho gave up before TLS began: one of our files is unusable. */
 static bool mqtt_has_bad_file(struct mqtt *m)
 {
 	const struct mqtt_options *o = &m->options;
@@ -174,12 +174,12 @@ static bool mqtt_has_bad_file(struct mqtt *m)
 	return true;
 }
 
-/* What to do about it, by the answer; and whether an older version is tried next. */
+/* A hint that fits the answer; also decides whether an older version is tried next. */
 static void mqtt_hint_refusal(struct mqtt *m, int code, struct error *err)
 {
 	bool v5 = m->version == MQTTVERSION_5;
 
-	/* mosquitto answers a version it does not speak with code 1 also to MQTT 5. */
+	/* If mosquitto does not speak a version, it answers with code 1 even to MQTT 5. */
 	if (code == REASON_UNSUPPORTED_VERSION || code == RETURN_UNSUPPORTED_VERSION) {
 		if (v5 && m->options.version == MQTT_VERSION_AUTO) {
 			m->fall_back = true;
@@ -247,7 +247,7 @@ static void mqtt_on_connect_failure(void *context, MQTTAsync_failureData *data)
 	mqtt_refused(context, data->code, data->message);
 }
 
-/* With a library that we cannot look into a revoked certificate would pass: then nothing may. */
+/* With a library that we cannot hook into, a revoked certificate would pass: refuse to connect. */
 static bool mqtt_was_checked(struct mqtt *m)
 {
 	struct error err;
@@ -264,7 +264,7 @@ static bool mqtt_was_checked(struct mqtt *m)
 	return false;
 }
 
-/* What does not pass through the gate would be acknowledged before it is on disk. */
+/* Messages that bypass the gate would be acknowledged before they are on disk. */
 static bool mqtt_has_gate(struct mqtt *m)
 {
 	struct error err;
@@ -297,7 +297,7 @@ static void mqtt_connected(struct mqtt *m, bool session_present)
 	pthread_mutex_unlock(&m->lock);
 	mqtt_set_subscribing(m);
 	if (ending) {
-		/* It was too early for that when it was asked for, or all is done. */
+		/* It was too early to disconnect when asked to, or everything is done. */
 		mqtt_disconnect(m);
 		return;
 	}
@@ -305,8 +305,8 @@ static void mqtt_connected(struct mqtt *m, bool session_present)
 		mqtt_drain(m);
 		return;
 	}
-	/* Also with a session: a filter may be new, and a broker that lost its memory may not
-	 * know. Subscribing again changes nothing where it is there. */
+	/* Even with a session: a filter may be new, and a broker that lost its memory may not know
+	 * it. Subscribing again changes nothing if the subscription exists. */
 	mqtt_subscribe(m);
 }
 
@@ -327,7 +327,7 @@ static void mqtt_on_connect(void *context, MQTTAsync_successData *data)
 	mqtt_connected(context, data->alt.connect.sessionPresent != 0);
 }
 
-/* OpenSSL says why, one line a call; the last says most. */
+/* OpenSSL explains it in one line per call; the last says most. */
 static int mqtt_on_tls_error(const char *text, size_t size, void *context)
 {
 	struct mqtt *m = context;
@@ -395,7 +395,7 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 		c->onFailure = mqtt_on_connect_failure;
 	}
 	if (!m->client_has_gate) {
-		/* Once for a client: each time it would keep another copy. */
+		/* Only once per client: each time it would keep another copy. */
 		m->client_has_gate = true;
 		c->httpProxy = gate_proxy(m->gate, false);
 		c->httpsProxy = gate_proxy(m->gate, true);
@@ -438,7 +438,8 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 
 /* ---- messages ---- */
 
-/* Of MaEVE's correlation data, {"traceparent":"00-<32 hex>-<16 hex>-01"}; "" if there is none. */
+/* The trace id in MaEVE's correlation data, {"traceparent":"00-<32 hex>-<16 hex>-01"}; "" if there
+ * is none. */
 static struct slice mqtt_trace_id(struct slice data)
 {
 	static const char key[] = "\"traceparent\"";
@@ -506,7 +507,7 @@ static int mqtt_on_message(void *context, char *topic, int topic_size, MQTTAsync
 	m->messages++;
 	MQTTAsync_freeMessage(&message);
 	MQTTAsync_free(topic);
-	return 1; /* 0 would park it in memory, acknowledged all the same */
+	return 1; /* 0 would keep it in memory, acknowledged all the same */
 }
 
 /* ---- the client ---- */
@@ -586,7 +587,7 @@ void mqtt_connect(struct mqtt *m)
 	mqtt_connect_for(m, false);
 }
 
-/* The new one is there before the old one goes: paho ends its threads with the last client, and
+/* Make the new client before freeing the old one: with the last client, paho ends its threads and
  * waits for them. */
 bool mqtt_renew(struct mqtt **mqtt, const struct mqtt_options *options, struct error *err)
 {
@@ -598,7 +599,7 @@ bool mqtt_renew(struct mqtt **mqtt, const struct mqtt_options *options, struct e
 	m->session = old->session;
 	m->status.connects = old->status.connects;
 	if (options->version == MQTT_VERSION_AUTO && old->version == MQTTVERSION_3_1_1)
-		m->fall_back = true; /* it was found out already */
+		m->fall_back = true; /* already found out */
 	mqtt_free(&old);
 	*mqtt = m;
 	return true;
@@ -616,7 +617,7 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 	pthread_mutex_init(&m->lock, NULL);
 	m->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
 	mqtt_ignore_proxies();
-	/* Debian's build traces every call otherwise: a third of its CPU time. */
+	/* Otherwise Debian's build traces every call: a third of its CPU time. */
 	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
 	if (!mqtt_make_lists(m)) {
 		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");

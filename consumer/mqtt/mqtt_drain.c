@@ -1,21 +1,21 @@
 #include "mqtt/mqtt_private.h"
 
 /*
- * Taking a worker out. A broker keeps its session, and in a shared group keeps giving it a share,
- * until the filters are unsubscribed. What was queued before stays queued for the session and is
- * still delivered.
+ * Taking a worker out of service. A broker keeps its session, and in a shared group keeps giving it
+ * a share, until the filters are unsubscribed. Messages queued before that stay queued for the
+ * session and are still delivered.
  *
  * MQTT does not say when a queue is empty, but packets keep their order: a broker reads our PUBACKs
- * before the request that follows them, each PUBACK makes room for the next queued message, and
- * what it sends for that goes out before its answer to the request. So a request to unsubscribe
- * that is answered without a message in between has seen an empty queue. Brokers that read and send
- * in different threads may be less strict: so the request is sent several times.
+ * before the request that follows them, each PUBACK makes room for the next queued message, and the
+ * broker sends that message before its answer to the request. So if an unsubscribe request is
+ * answered with no message in between, the queue was empty. Brokers that read and send in different
+ * threads may be less strict, so the request is sent several times.
  */
 enum { DRAIN_QUIET_ROUNDS = 5 };
 
 static void drain_ask(struct mqtt *m);
 
-/* answered: by the broker, with no; else the connection broke before it could. */
+/* answered: the broker refused; otherwise the connection broke before it answered. */
 static void drain_failed(struct mqtt *m, bool answered, const char *why)
 {
 	struct error err;
@@ -29,7 +29,7 @@ static void drain_failed(struct mqtt *m, bool answered, const char *why)
 	mqtt_end_because(m, &err);
 }
 
-/* On the receive thread, as messages are: none is under way. */
+/* On the receive thread, like messages: none is in progress. */
 static void drain_answered(struct mqtt *m)
 {
 	m->quiet_rounds = m->messages == m->messages_before ? m->quiet_rounds + 1 : 0;
@@ -39,7 +39,7 @@ static void drain_answered(struct mqtt *m)
 		drain_ask(m);
 }
 
-/* 0x11, no subscription existed, is what all but the first request should hear. */
+/* 0x11, "no subscription existed", is the expected answer to all but the first request. */
 static void drain_on_answer5(void *context, MQTTAsync_successData5 *data)
 {
 	struct mqtt *m = context;

@@ -9,16 +9,17 @@
 
 /* Shared by the files of mqtt/ only. */
 
-/* OASIS MQTT 5.0, section 2.4, and what 3.1.1 answers to a subscription: this and above. */
+/* OASIS MQTT 5.0, section 2.4, and 3.1.1's answer to a subscription: failures are this and
+ * above. */
 enum { REASON_FAILURE = 0x80 };
 
 struct mqtt {
 	struct mqtt_options options;
 	struct mqtt_events events;
 	MQTTAsync client;
-	bool client_has_gate; /* it knows the gate, and keeps that */
+	bool client_has_gate; /* the client has been given the gate, for good */
 	struct gate *gate;
-	int version;    /* MQTTVERSION_5 or MQTTVERSION_3_1_1 that the client is made for */
+	int version;    /* of the client: MQTTVERSION_5 or MQTTVERSION_3_1_1 */
 	bool fall_back; /* make the next client for 3.1.1 */
 	char **uris;    /* as paho spells them */
 	int *qos;
@@ -26,9 +27,9 @@ struct mqtt {
 	char **all_filters; /* wanted and old ones */
 	size_t all_filters_count;
 
-	/* Of this connection; receive thread. */
+	/* For this connection; receive thread. */
 	uint64_t messages;
-	uint64_t messages_before; /* the request to unsubscribe that is under way */
+	uint64_t messages_before; /* the unsubscribe request in progress */
 	unsigned quiet_rounds;
 	bool seen_message;
 
@@ -41,32 +42,33 @@ struct mqtt {
 	char tls_error[256];
 };
 
-/* mqtt_state.c: tell the daemon. Of several reasons for being down the first counts, since what
- * follows from it says less, unless it is final. */
+/* mqtt_state.c: reports to the daemon. Of several reasons for being down the first one counts,
+ * because the rest follow from it, unless a later one is final. */
 void mqtt_set_subscribing(struct mqtt *m);
 void mqtt_set_subscribed(struct mqtt *m);
 void mqtt_set_drained(struct mqtt *m);
 void mqtt_set_handing_over(struct mqtt *m); /* a message came */
 void mqtt_set_down(struct mqtt *m, const struct error *why);
 
-/* There is a connection, and it is of no use: it ends, and is down then because of that. */
+/* The connection is useless: end it, and report it as down for this reason. */
 void mqtt_end_because(struct mqtt *m, const struct error *why);
 
-/* As paho spells it, with its port; malloc'ed. NULL if it is not an address of a broker. */
+/* In paho's spelling, with its port; malloc'ed. NULL if it is not a broker's address. */
 char *mqtt_uri(const char *url);
 
-/* http_proxy and https_proxy of the environment are not for MQTT, but paho would follow them. */
+/* http_proxy and https_proxy in the environment are not meant for MQTT, but paho would follow
+ * them. */
 void mqtt_ignore_proxies(void);
 
-/* What the settings say of a connection; c gets tls. Borrows from the options. */
+/* Connection options from the settings; c gets tls. Borrows from the options. */
 void mqtt_connect_options(const struct mqtt_options *o, int version, MQTTAsync_connectOptions *c,
 	MQTTAsync_SSLOptions *tls);
 
-/* mqtt_subscribe.c: to the filters that are wanted, and then no more to those that are not; answers
- * by mqtt_set_subscribed(), or mqtt_set_down(). */
+/* mqtt_subscribe.c: subscribe to the wanted filters, then unsubscribe the others; ends in
+ * mqtt_set_subscribed() or mqtt_set_down(). */
 void mqtt_subscribe(struct mqtt *m);
 
-/* mqtt_drain.c: unsubscribe everything and take what is queued; answers by mqtt_set_drained(). */
+/* mqtt_drain.c: unsubscribe everything and take what is queued; ends in mqtt_set_drained(). */
 void mqtt_drain(struct mqtt *m);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 
-/* What a connection is at, for whoever asks, and its end: below all that makes one and uses it. */
+/* The state of a connection, and its end: below everything that makes and uses connections. */
 enum { MQTT_DISCONNECT_MS = 2000 };
 
 void mqtt_set_subscribing(struct mqtt *m)
@@ -49,7 +49,7 @@ void mqtt_set_drained(struct mqtt *m)
 
 void mqtt_set_down(struct mqtt *m, const struct error *why)
 {
-	struct mqtt_events events = m->events; /* once it is down, m may be gone */
+	struct mqtt_events events = m->events; /* once it is down, m may be freed */
 
 	pthread_mutex_lock(&m->lock);
 	if (!m->status.failed || why->kind == ERROR_FATAL) {
@@ -115,7 +115,7 @@ static void mqtt_on_disconnect_failure(void *context, MQTTAsync_failureData *dat
 	mqtt_on_disconnect_done(context);
 }
 
-/* May wait for a callback that does not return: so not on the loop. */
+/* May wait for a callback that does not return, so it does not run on the loop. */
 static void *mqtt_disconnect_main(void *context)
 {
 	struct mqtt *m = context;
@@ -138,7 +138,7 @@ static void *mqtt_disconnect_main(void *context)
 	pthread_mutex_lock(&m->lock);
 	connecting = m->status.state == MQTT_CONNECTING;
 	pthread_mutex_unlock(&m->lock);
-	/* While it connects there is nothing to end yet: the outcome of that comes first. */
+	/* While connecting there is nothing to end yet: the outcome of that comes first. */
 	if (!connecting)
 		mqtt_on_disconnect_done(m);
 	return NULL;

@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 
-/* answered: by the broker, with no; else the connection broke before it could. */
+/* answered: the broker refused; otherwise the connection broke before it answered. */
 static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *topic, const char *why)
 {
 	struct error err;
@@ -22,12 +22,12 @@ static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *top
 		mqtt_end_because(m, &err);
 }
 
-/* ---- what is not wanted any more ---- */
+/* ---- unsubscribing ---- */
 
 /*
- * The broker keeps subscriptions of earlier settings in the session until they are taken back. That
- * comes after the new ones are there: what both match comes without a gap, and what comes twice
- * meanwhile is a duplicate.
+ * The broker keeps subscriptions of earlier settings in the session until they are unsubscribed.
+ * That is done after the new ones exist: a topic that both match has no gap, and messages that come
+ * twice meanwhile are duplicates.
  */
 static void mqtt_unsubscribe_failed(struct mqtt *m, bool answered, const char *why)
 {
@@ -109,7 +109,7 @@ static void mqtt_unsubscribe_old(struct mqtt *m)
 		mqtt_unsubscribe_failed(m, false, MQTTAsync_strerror(code));
 }
 
-/* ---- what is wanted ---- */
+/* ---- subscribing ---- */
 
 static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 {
@@ -117,7 +117,7 @@ static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 	int count = data->alt.sub.reasonCodeCount;
 
 	for (int i = 0; i < (int)m->options.filters_count; i++) {
-		/* With one filter paho gives the code in another place. */
+		/* With a single filter paho returns the code in another place. */
 		enum MQTTReasonCodes code =
 			count > 1 && i < count ? data->alt.sub.reasonCodes[i] : data->reasonCode;
 
@@ -161,7 +161,7 @@ static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data
 
 	mqtt_subscribe_failed(m, data->code > 0, m->options.filters[0],
 		data->message != NULL          ? data->message
-		: data->code >= REASON_FAILURE ? "not allowed" /* 3.1.1 says no more */
+		: data->code >= REASON_FAILURE ? "not allowed" /* all that 3.1.1 says */
 					       : MQTTAsync_strerror(data->code));
 }
 

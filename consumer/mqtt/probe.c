@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* What ends in time by itself says better why it did. */
+/* An attempt that times out by itself explains better why. */
 static const int64_t PROBE_GRACE_US = 2 * US_PER_SECOND;
 static const int64_t PROBE_DISCONNECT_US = 5 * US_PER_SECOND;
 
@@ -14,9 +14,9 @@ struct probe {
 	struct mqtt *mqtt;
 	pthread_mutex_t lock; /* guards the fields below */
 	pthread_cond_t changed;
-	struct mqtt_status status; /* when it changed last */
+	struct mqtt_status status; /* as of its last change */
 	bool connected;
-	unsigned downs; /* since the outcome was looked at last */
+	unsigned downs; /* since the outcome was last looked at */
 };
 
 static void probe_on_message(void *context, const struct mqtt_message *m)
@@ -25,7 +25,7 @@ static void probe_on_message(void *context, const struct mqtt_message *m)
 	(void)m;
 }
 
-/* QoS 0 only: there is nothing to acknowledge. */
+/* At QoS 0 there is nothing to acknowledge. */
 static bool probe_before_acknowledging(void *context)
 {
 	(void)context;
@@ -49,7 +49,7 @@ static bool probe_is_settled(const struct probe *p)
 	return p->status.subscribed || (p->status.state == MQTT_DOWN && p->status.failed);
 }
 
-/* Under the lock: once more to look at, until then at most. False: it is too late. */
+/* Under the lock: wait for a change, at most until then. False: too late. */
 static bool probe_wait(struct probe *p, int64_t until_us)
 {
 	struct timespec until = {until_us / US_PER_SECOND, until_us % US_PER_SECOND * 1000};
@@ -74,7 +74,7 @@ static bool probe_is_late(const struct probe *p, struct error *err)
 	return error_took_too_long(err);
 }
 
-/* One try; true also if the broker refused something, with err. False with err: it is too late. */
+/* One attempt; true even if the broker refused something, with err. False with err: too late. */
 static bool probe_try(struct probe *p, struct mqtt_probe_result *out, struct error *err)
 {
 	int64_t patience_us = p->mqtt->options.connect_timeout_us + PROBE_GRACE_US;
@@ -104,7 +104,7 @@ static bool probe_try(struct probe *p, struct mqtt_probe_result *out, struct err
 	return in_time;
 }
 
-/* Whether the connection has come to its end. */
+/* Whether the connection has ended. */
 static bool probe_end(struct probe *p)
 {
 	int64_t until_us = clock_mono_us() + PROBE_DISCONNECT_US;
@@ -154,10 +154,10 @@ bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe_result *ou
 	if (p == NULL)
 		return false;
 	in_time = probe_try(p, out, err);
-	/* A broker that does not speak MQTT 5. */
+	/* The broker does not speak MQTT 5. */
 	if (in_time && p->mqtt->fall_back)
 		in_time = probe_try(p, out, err);
-	/* What is still under way uses both: then they stay until the process ends. */
+	/* Otherwise something may still use both, so they stay until the process ends. */
 	if (in_time && (!out->connected || probe_end(p))) {
 		mqtt_free(&p->mqtt);
 		free(p);
@@ -165,7 +165,7 @@ bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe_result *ou
 	return in_time && out->subscribed;
 }
 
-/* One try; false with err. */
+/* One attempt; false with err. */
 static bool probe_try_end_session(struct probe *p, struct error *err)
 {
 	const struct mqtt_options *o = &p->mqtt->options;
@@ -194,10 +194,10 @@ bool mqtt_probe_end_session(const struct mqtt_options *options, struct error *er
 	if (p == NULL)
 		return false;
 	ended = probe_try_end_session(p, err);
-	/* A broker that does not speak MQTT 5. */
+	/* The broker does not speak MQTT 5. */
 	if (!ended && p->mqtt->fall_back)
 		ended = probe_try_end_session(p, err);
-	/* What is still under way uses both: then they stay until the process ends. */
+	/* Otherwise something may still use both, so they stay until the process ends. */
 	if (ended) {
 		mqtt_free(&p->mqtt);
 		free(p);

@@ -12,11 +12,11 @@
 #include <time.h>
 
 enum {
-	/* Brokers take at least 65,535 at once unless they say otherwise; paho sees to that. */
+	/* Brokers accept 65,535 in flight unless they say otherwise; paho takes care of that. */
 	PUBLISH_IN_FLIGHT_MAX = 500,
 	PUBLISH_ATTEMPTS = 16 * PUBLISH_IN_FLIGHT_MAX,
-	PUBLISH_IN_FLIGHT_BYTES = 32 << 20, /* beyond it one at a time */
-	PUBLISH_KEEP_BYTES = 64 * 1024,     /* of memory, by a place that is free */
+	PUBLISH_IN_FLIGHT_BYTES = 32 << 20, /* above that, one at a time */
+	PUBLISH_KEEP_BYTES = 64 * 1024,     /* memory that a free slot keeps */
 	PUBLISH_DISCONNECT_MS = 2000,
 	PUBLISH_SPAN_BYTES = 16,
 	PUBLISH_CORRELATION_BYTES = 96,
@@ -24,14 +24,15 @@ enum {
 	REFUSED_VERSION_311 = 1,
 };
 
-/* How long the broker may take to acknowledge anything. */
+/* How long the broker may stay without acknowledging anything. */
 static const int64_t PUBLISH_PATIENCE_US = 60 * US_PER_SECOND;
-static const int64_t PUBLISH_LOOK_US = 200 * US_PER_MS; /* whether to stop */
+static const int64_t PUBLISH_LOOK_US = 200 * US_PER_MS; /* how often to check for a stop */
 static const int64_t PUBLISH_RETRY_US = 100 * US_PER_MS, PUBLISH_RETRY_MAX_US = 5 * US_PER_SECOND;
 
 /*
- * A message until the broker has it. What message borrows is in bytes; the topic is terminated. It
- * is kept as a message, not as a packet as in the simulator's window, since paho makes the packets.
+ * A message until the broker has it. bytes holds what message borrows; the topic is terminated. It
+ * is kept as a message, and not as a packet as in the simulator's window, because paho makes the
+ * packets.
  */
 struct publish_slot {
 	struct mqtt_message message;
@@ -41,9 +42,9 @@ struct publish_slot {
 };
 
 /*
- * A message handed to paho. What paho had queued when a connection broke it sends through the next,
- * beside what we send again: the answer to one copy may come when the other has been answered and
- * the place is another message's. These are used again much later than places are.
+ * A message handed to paho. When a connection breaks, paho sends what it had queued over the next
+ * one, beside the copies that we send again: the answer to one copy may come when the other has
+ * been answered and its slot holds another message. Attempts are reused much later than slots.
  */
 struct publish_attempt {
 	struct mqtt_publisher *publisher;
@@ -57,14 +58,14 @@ struct mqtt_publisher {
 	char *uri;
 	int version;
 	struct backoff backoff;
-	uint64_t settled_before; /* when it was connected last */
+	uint64_t settled_before; /* at the last connect */
 	uint64_t resent;
 
 	pthread_mutex_t lock; /* for the fields below */
 	pthread_cond_t changed;
 	bool connected;
 	bool refused_version;
-	bool dropping; /* what paho says now is about messages that will be sent again */
+	bool dropping; /* paho's callbacks now concern messages that will be sent again */
 	bool failed;
 	struct error failure;
 	/* Messages are numbered from 0; those from settled on are in slots, by number. */
@@ -74,9 +75,9 @@ struct mqtt_publisher {
 	struct publish_attempt attempts[PUBLISH_ATTEMPTS];
 };
 
-/* ---- what paho says ---- */
+/* ---- paho's callbacks ---- */
 
-/* kind: TRANSIENT if another connection may help. */
+/* kind: TRANSIENT if a new connection may help. */
 static void publish_fail(struct mqtt_publisher *p, enum error_kind kind, int code, const char *what,
 	const char *why)
 {
@@ -182,7 +183,7 @@ static void publish_on_sent(void *context, MQTTAsync_successData *data)
 	publish_acknowledged(context);
 }
 
-/* The broker says no, or the connection broke before it said anything. */
+/* The broker refused, or the connection broke before it answered. */
 static void publish_on_unsent5(void *context, MQTTAsync_failureData5 *data)
 {
 	const struct publish_attempt *attempt = context;
@@ -207,7 +208,7 @@ static int publish_on_message(void *context, char *topic, int size, MQTTAsync_me
 {
 	(void)context;
 	(void)size;
-	MQTTAsync_freeMessage(&message); /* nothing is subscribed to */
+	MQTTAsync_freeMessage(&message); /* we subscribe to nothing */
 	MQTTAsync_free(topic);
 	return 1;
 }
@@ -221,7 +222,7 @@ static bool publish_is_stopped(const struct mqtt_publisher *p, struct error *err
 		       (int)*p->stop);
 }
 
-/* Under the lock: until it is done, a failure, a signal, or the broker has said nothing for too
+/* Under the lock: wait until done, a failure, a signal, or the broker has been silent for too
  * long. */
 static bool publish_wait(struct mqtt_publisher *p, bool (*done)(const struct mqtt_publisher *p),
 	struct error *err)
@@ -293,7 +294,7 @@ static int publish_make_client(struct mqtt_publisher *p)
 	int code;
 
 	create.MQTTVersion = p->version;
-	create.maxBufferedMessages = PUBLISH_IN_FLIGHT_MAX; /* 100 otherwise */
+	create.maxBufferedMessages = PUBLISH_IN_FLIGHT_MAX; /* the default is 100 */
 	code = MQTTAsync_createWithOptions(&p->client, p->uri, p->options->client_id,
 		MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
 	if (code == MQTTASYNC_SUCCESS)
@@ -302,10 +303,8 @@ static int publish_make_client(struct mqtt_publisher *p)
 	return code;
 }
 
-/*
- * Whatever paho still has to say about the messages under way does not count. The client is used
- * again where it can be: one that is destroyed with messages under way leaks them (1.3.12).
- */
+/* paho's further callbacks about the messages in flight are ignored. The client is reused if
+ * possible: destroying one with messages in flight leaks them (1.3.12). */
 static void publish_drop(struct mqtt_publisher *p, bool for_good)
 {
 	pthread_mutex_lock(&p->lock);
@@ -404,7 +403,7 @@ static bool publish_add(MQTTProperties *properties, enum MQTTPropertyCodes code,
 	return MQTTProperties_add(properties, &p) == 0;
 }
 
-/* As MaEVE writes them; a span of which only the trace id is known is called by it. */
+/* In MaEVE's format; if only the trace id is known, the span gets an id made from it. */
 static bool publish_properties(const struct mqtt_message *m, MQTTProperties *properties)
 {
 	static const char *const types[] = {
@@ -454,7 +453,7 @@ static int publish_to_paho(struct publish_attempt *attempt)
 	return code;
 }
 
-/* If it does not take it, the connection is of no use. */
+/* If paho does not accept it, the connection is useless. */
 static void publish_hand_over(struct mqtt_publisher *p, uint64_t number)
 {
 	struct publish_attempt *attempt = &p->attempts[number % PUBLISH_ATTEMPTS];
@@ -466,7 +465,7 @@ static void publish_hand_over(struct mqtt_publisher *p, uint64_t number)
 		publish_fail(p, ERROR_TRANSIENT, code, "could not publish", NULL);
 }
 
-/* ---- and again ---- */
+/* ---- reconnecting ---- */
 
 static bool publish_pause(struct mqtt_publisher *p, int64_t us, struct error *err)
 {
@@ -483,11 +482,11 @@ static bool publish_pause(struct mqtt_publisher *p, int64_t us, struct error *er
 	return true;
 }
 
-/* What the broker has not acknowledged; it may have some of it. */
+/* Send again what the broker has not acknowledged; it may have some of it. */
 static void publish_resend(struct mqtt_publisher *p, uint64_t settled)
 {
 	for (uint64_t i = settled; i < p->sent; i++) {
-		/* It stays so until we have sent it. */
+		/* Cannot change before we have sent it. */
 		if (p->slots[i % PUBLISH_IN_FLIGHT_MAX].acknowledged)
 			continue;
 		p->resent++;
@@ -495,7 +494,7 @@ static void publish_resend(struct mqtt_publisher *p, uint64_t settled)
 	}
 }
 
-/* Another connection, however long it takes. */
+/* A new connection, however long it takes. */
 static bool publish_again(struct mqtt_publisher *p, struct error *err)
 {
 	struct mqtt_publisher_progress now;
@@ -536,7 +535,7 @@ static bool publish_until(struct mqtt_publisher *p, bool (*done)(const struct mq
 	}
 }
 
-/* ---- for the caller ---- */
+/* ---- the interface ---- */
 
 static bool publish_keep(struct publish_slot *slot, const struct mqtt_message *m, struct error *err)
 {

@@ -20,7 +20,7 @@ static struct {
 	char fault[TLS_CHECK_TEXT_BYTES];
 } tls = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT, .crl = ""};
 
-/* Which hosts a certificate is for: "DNS:broker.example, IP Address:192.0.2.1". */
+/* The hosts that a certificate is for: "DNS:broker.example, IP Address:192.0.2.1". */
 static void tls_hosts(const X509 *certificate, char out[static TLS_HOSTS_BYTES])
 {
 	int place = X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1);
@@ -34,10 +34,8 @@ static void tls_hosts(const X509 *certificate, char out[static TLS_HOSTS_BYTES])
 	BIO_free(bio);
 }
 
-/*
- * paho compares the names itself, after the handshake, and then does not say that this was it. So
- * the same comparison is made here, to write it down; the refusal is paho's.
- */
+/* paho compares the names itself after the handshake, but does not report that this was the reason.
+ * So we make the same comparison here only to report it; the refusal is paho's. */
 static void tls_check_host(X509_STORE_CTX *context, X509 *certificate)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -58,7 +56,7 @@ static void tls_check_host(X509_STORE_CTX *context, X509 *certificate)
 	pthread_mutex_unlock(&tls.lock);
 }
 
-/* OpenSSL's verdict stands; the first fault is written down. */
+/* Does not change OpenSSL's verdict; notes the first fault. */
 static int tls_on_verdict(int ok, X509_STORE_CTX *context)
 {
 	if (ok) {
@@ -72,7 +70,8 @@ static int tls_on_verdict(int ok, X509_STORE_CTX *context)
 	return ok;
 }
 
-/* Under the lock. If the file cannot be read no certificate is accepted: there is no list then. */
+/* Under the lock. If the file cannot be read, no certificate is accepted, because then there is no
+ * list. */
 static void tls_add_crl(SSL *ssl, SSL_CTX *context)
 {
 	X509_LOOKUP *files =
@@ -97,7 +96,7 @@ static void tls_on_new(void *parent, void *unused, CRYPTO_EX_DATA *data, int ind
 	(void)number;
 	(void)pointer;
 	if (context == NULL || SSL_CTX_get_info_callback(context) == NULL)
-		return; /* PostgreSQL's */
+		return; /* belongs to PostgreSQL's connection */
 	if (SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
 		SSL_set_verify(ssl, SSL_get_verify_mode(ssl), tls_on_verdict);
 	pthread_mutex_lock(&tls.lock);
@@ -141,7 +140,7 @@ bool tls_check_took_part(void)
 
 /* ---- files ---- */
 
-/* For OpenSSL: the password of a key, or none; it never asks anybody. */
+/* For OpenSSL: a key's password, or none; it never prompts anybody. */
 static int tls_on_password(char *out, int size, int writing, void *context)
 {
 	const char *password = context;
@@ -168,7 +167,7 @@ static bool tls_load_files(SSL_CTX *context, const struct tls_files *files, stru
 	union {
 		const char *text;
 		char *data;
-	} borrowed = {files->key_password}; /* it is only read */
+	} borrowed = {files->key_password}; /* only read */
 
 	SSL_CTX_set_default_passwd_cb(context, tls_on_password);
 	SSL_CTX_set_default_passwd_cb_userdata(context, borrowed.data);
