@@ -438,8 +438,7 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 
 /* ---- messages ---- */
 
-/* The trace id in MaEVE's correlation data, {"traceparent":"00-<32 hex>-<16 hex>-01"}; "" if there
- * is none. */
+/* The trace id in MaEVE's correlation data, {"traceparent":"00-<32 hex>-<16 hex>-01"}; or "". */
 static struct slice mqtt_trace_id(struct slice data)
 {
 	static const char key[] = "\"traceparent\"";

@@ -16,7 +16,9 @@
  * tests/integration/test_mqtt.py:
  *
  *   - For a QoS 1 message it calls us first and sends PUBACK after we return, whatever we return.
- *     So a message is acknowledged when on_message() returns, and never before. There is no other way to acknowledge or to refuse: for a message that cannot be kept, on_message() must never return.
+ *     So a message is acknowledged when on_message() returns, and never before. There is no other
+ *     way to acknowledge or to refuse: for a message that cannot be kept, on_message() must never
+ *     return.
  *   - What it sends passes through a gate (mqtt/gate.h), which calls before_acknowledging() first.
  *     So one sync serves all messages whose acknowledgements are sent together.
  *   - It calls us with its global mutex held: while on_message() blocks, every other call into

@@ -34,7 +34,7 @@ void archive_summary_put(const struct archive_summary *s, uint8_t *out)
 	struct segment_header h = s->header;
 	uint8_t header[SEGMENT_HEADER_BYTES], *at;
 
-	h.follows.counted = false; /* that stands in the first frame alone */
+	h.follows.counted = false; /* only the first frame has those */
 	segment_header_put(&h, header);
 	at = put_bytes(out, header, ARCHIVE_HEADER_BYTES);
 	at = put_u8(at, 0x96);
@@ -67,7 +67,7 @@ bool archive_summary_get(const uint8_t *in, const char *path, struct archive_sum
 	return true;
 }
 
-/* Whether the sizes are possible, and make up the file: one changed byte cannot pass. */
+/* Whether the sizes are possible and add up to the file's: a single changed byte is caught. */
 static bool archive_table_fits(const struct archive_table *table, int64_t size)
 {
 	int64_t packed = ARCHIVE_SKIPPABLE_BYTES + ARCHIVE_TABLE_FOOTER_BYTES +
@@ -127,7 +127,7 @@ out:
 	return ok;
 }
 
-/* The header page alone, from the first frame. */
+/* Only the header page, from the first frame. */
 static bool archive_first_frame(int fd, const char *path, struct archive_summary *out,
 	struct error *err)
 {
@@ -146,8 +146,7 @@ static bool archive_first_frame(int fd, const char *path, struct archive_summary
 	return segment_header_get(page, path, &out->header, err);
 }
 
-/* Of the header page the summary has the beginning; what was counted before it is in the first
- * frame. */
+/* The summary has only the beginning of the header page; the counts are in the first frame. */
 static void archive_read_counts(int fd, const char *path, struct archive_summary *s)
 {
 	struct archive_summary first;

@@ -4,13 +4,11 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-/*
- * zstd's default: on messages about a tenth of the size at some 300 MB/s; the levels above take
- * three times as long for a few percent.
- */
+/* zstd's default: packs messages to about a tenth at some 300 MB/s; higher levels take three times
+ * as long for a few percent. */
 enum {
 	PACK_LEVEL = 3,
-	/* Of address space: a window and the largest record, and more. */
+	/* Address space: more than a window and the largest record. */
 	PACK_ARENA_BYTES = 64 << 20,
 	PACK_FRAMES_MAX = 1 << 20,
 };
@@ -21,7 +19,7 @@ struct packer {
 	const _Atomic bool *stop;
 	ZSTD_CCtx *zstd;
 	uint8_t *in;  /* ARCHIVE_FRAME_BYTES */
-	uint8_t *out; /* what that takes packed, at worst */
+	uint8_t *out; /* a packed frame at worst */
 	int64_t written;
 	struct archive_table table;
 	size_t frames_room;
@@ -58,7 +56,7 @@ static bool pack_count_frame(struct packer *p, size_t packed, size_t unpacked, s
 	return true;
 }
 
-/* Bytes [at, end) of the segment, as one frame or, where one record is larger, several. */
+/* Bytes [at, end) of the segment, as one frame, or as several if a single record is larger. */
 static bool pack_range(struct packer *p, int64_t at, int64_t end, struct error *err)
 {
 	while (at < end) {
@@ -94,7 +92,7 @@ static void pack_sum_up(struct archive_summary *s, const struct record *r)
 	s->last_seq = r->seq;
 }
 
-/* Cuts between records, so that a frame that is lost takes no part of a neighbour's record. */
+/* Cuts between records, so that a lost frame damages no neighbour's record. */
 static bool pack_records(struct packer *p, struct segment_reader *reader, struct arena *arena,
 	struct archive_summary *s, struct error *err)
 {
@@ -196,7 +194,7 @@ bool archive_pack(int from, const char *from_path, int to, const char *to_path,
 	if (!ok)
 		pack_memory(err);
 	if (ok) {
-		/* Neither can fail: both are within the bounds that zstd has documented. */
+		/* Neither can fail: both are within zstd's documented bounds. */
 		(void)ZSTD_CCtx_setParameter(p.zstd, ZSTD_c_compressionLevel, PACK_LEVEL);
 		(void)ZSTD_CCtx_setParameter(p.zstd, ZSTD_c_checksumFlag, 1);
 		ok = pack_all(&p, out, err);

@@ -8,7 +8,8 @@
 
 /* Shared by archive*.c only. zstd's own numbers are little-endian. */
 enum {
-	ARCHIVE_HEADER_BYTES = 64,   /* of the header page that are not zero, and a few */
+	ARCHIVE_HEADER_BYTES =
+		64, /* the part of the header page that is not zero, and a few more */
 	ARCHIVE_SUMMARY_BYTES = 119, /* archive.h */
 	ARCHIVE_SKIPPABLE_BYTES = 8, /* magic and size of a skippable frame */
 	ARCHIVE_TABLE_ENTRY_BYTES = 8,
@@ -54,7 +55,7 @@ void archive_summary_put(const struct archive_summary *s, uint8_t *out);
 MUST_CHECK bool archive_summary_get(const uint8_t *in, const char *path,
 	struct archive_summary *out);
 
-/* False if there is none that fits the file's size; err is set only if the file cannot be read. */
+/* False if no table fits the file's size; err is set only if the file cannot be read. */
 MUST_CHECK bool archive_table_read(int fd, const char *path, int64_t size,
 	struct archive_table *out, bool *found_out, struct error *err);
 

@@ -22,10 +22,8 @@ struct archive_reader {
 	bool loaded;
 };
 
-/*
- * One changed byte in the table is found here: the summary has a checksum. Without it a wrong size
- * would shift all that follows.
- */
+/* The summary has a checksum, so a changed byte in the table is caught here. Otherwise a wrong size
+ * would shift everything after it. */
 static bool reader_fits(const struct archive_table *table, const struct archive_summary *summary)
 {
 	int64_t bytes = 0;
@@ -101,7 +99,7 @@ int64_t archive_reader_size(const struct archive_reader *r)
 	return r->size;
 }
 
-/* To the frame that holds an offset of the segment, or past the last. */
+/* To the frame that holds an offset of the segment, or past the last one. */
 static void reader_seek(struct archive_reader *r, int64_t offset)
 {
 	if (offset < r->offset) {
@@ -117,7 +115,7 @@ static void reader_seek(struct archive_reader *r, int64_t offset)
 	}
 }
 
-/* What cannot be read of it is zeros, as in a file with a hole. */
+/* Unreadable parts become zeros, as in a file with a hole. */
 static bool reader_load(struct archive_reader *r, struct error *err)
 {
 	const struct archive_frame *f = &r->table.frames[r->at];

@@ -14,7 +14,7 @@ struct unpacker {
 	uint8_t *in;  /* UNPACK_IN_BYTES */
 	uint8_t *out; /* ARCHIVE_FRAME_BYTES */
 	int64_t size; /* of the archive */
-	int64_t end;  /* of what is made of it */
+	int64_t end;  /* of the unpacked segment so far */
 	struct archive_summary summary;
 	bool header_read;
 };
@@ -24,7 +24,7 @@ static void unpack_damage(struct unpacker *u, int64_t offset, int64_t bytes, con
 	u->events.on_damage(u->events.context, offset, bytes, why);
 }
 
-/* The frame at the beginning of in; expected: unpacked bytes, or -1 if that is not known. */
+/* The frame at the beginning of in; expected: unpacked bytes, or -1 if unknown. */
 static bool unpack_frame(struct unpacker *u, int64_t offset, size_t packed, int64_t expected,
 	struct error *err)
 {
@@ -35,7 +35,8 @@ static bool unpack_frame(struct unpacker *u, int64_t offset, size_t packed, int6
 		u->end += expected > 0 ? expected : 0;
 		return true;
 	}
-	/* Frames of a few bytes can make a megabyte each: no more than the archive says it has. */
+	/* A frame of a few bytes can unpack to a megabyte: allow no more than the archive's own
+	 * total. */
 	if (u->summary.whole && u->end + (int64_t)size > u->summary.bytes) {
 		unpack_damage(u, offset, 0, "it holds more than its summary says");
 		return true;
@@ -43,7 +44,7 @@ static bool unpack_frame(struct unpacker *u, int64_t offset, size_t packed, int6
 	if (offset == 0)
 		u->header_read = size == SEGMENT_HEADER_BYTES;
 	else if (u->end < SEGMENT_HEADER_BYTES)
-		u->end = SEGMENT_HEADER_BYTES; /* the header's room stays its own */
+		u->end = SEGMENT_HEADER_BYTES; /* the header keeps its room */
 	if (!fs_pwrite(u->to, slice_of(u->out, size), u->end, u->to_path, err))
 		return false;
 	u->end += (int64_t)size;
@@ -59,11 +60,11 @@ static void unpack_skippable(struct unpacker *u, int64_t offset, size_t size)
 		return;
 	if (!archive_summary_get(u->in + ARCHIVE_SKIPPABLE_BYTES, u->from_path, &summary))
 		unpack_damage(u, offset, 0, "the summary is damaged");
-	else if (!u->summary.whole) /* else it is known, with what the first frame adds */
+	else if (!u->summary.whole) /* otherwise already read, with the counts of the first frame */
 		u->summary = summary;
 }
 
-/* By the seek table: each frame is where it says, whatever became of the others. */
+/* By the seek table: each frame is where it says, whatever happened to the others. */
 static bool unpack_by_table(struct unpacker *u, const struct archive_table *table,
 	struct error *err)
 {
@@ -86,7 +87,7 @@ static bool unpack_by_table(struct unpacker *u, const struct archive_table *tabl
 	return true;
 }
 
-/* Bytes up to the next place, after the first byte, that begins like a frame of ours. */
+/* Bytes to the next place, after the first byte, that begins like one of our frames. */
 static size_t unpack_next_frame(const uint8_t *in, size_t size)
 {
 	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd},
@@ -101,7 +102,7 @@ static size_t unpack_next_frame(const uint8_t *in, size_t size)
 	return size > sizeof(frame) ? size - sizeof(frame) + 1 : size;
 }
 
-/* Without a seek table: frame after frame, and after damage whatever looks like one. */
+/* Without a seek table: frame after frame, and after damage the next thing that looks like one. */
 static bool unpack_by_walking(struct unpacker *u, struct error *err)
 {
 	int64_t offset = 0;
@@ -134,7 +135,7 @@ static bool unpack_by_walking(struct unpacker *u, struct error *err)
 	return true;
 }
 
-/* The summary has the header that counts: a new identity is written only there. */
+/* The summary has the authoritative header: a new identity is written only there. */
 static bool unpack_header(struct unpacker *u, struct error *err)
 {
 	uint8_t page[SEGMENT_HEADER_BYTES];
@@ -154,7 +155,7 @@ static bool unpack_all(struct unpacker *u, struct error *err)
 	struct archive_table table;
 	bool found, ok;
 
-	/* Where it should be, even if the way there is damaged. */
+	/* Where it should be, even if the path to it is damaged. */
 	if (archive_summary_read(u->from, u->from_path, &summary, NULL) && summary.whole)
 		u->summary = summary;
 	u->size = fs_size(u->from, u->from_path, err);

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Bytes of records passed over on the way to the position, until their room is used again. */
+/* Arenas for records skipped on the way to the position, until they are reset. */
 enum {
 	CURSOR_SKIP_BYTES = 512 * 1024,
-	CURSOR_PEEK_BYTES = 64 << 20, /* of address space: the largest record, twice, and more */
+	CURSOR_PEEK_BYTES = 64 << 20, /* address space: more than twice the largest record */
 };
 
 #define CURSOR_COPIED_HINT                                                                         \
@@ -20,18 +20,18 @@ enum {
 
 struct spool_cursor {
 	struct spool *spool;
-	bool peeks; /* whoever really reads will report what is damaged */
+	bool peeks; /* the main cursor will report damage */
 	struct segment_reader reader;
 	int fd; /* -1: no segment is open */
 	char path[SPOOL_PATH_BYTES];
-	uint64_t position;      /* of the record read last, or sought */
-	uint64_t follows;       /* the same, but not moved on past damage */
+	uint64_t position;      /* the last record read, or the one sought */
+	uint64_t follows;       /* the same, but not advanced past damage */
 	struct position had;    /* the log's own position at follows, if it is known (counted) */
 	struct position log;    /* the log's own position in the open segment */
-	uint64_t log_missing;   /* of reader.missing, what that has seen */
-	struct position known;  /* recognised last, if counted: what was let go of counts from it */
+	uint64_t log_missing;   /* how much of reader.missing is counted in log */
+	struct position known;  /* recognised last, if counted: removed records count from here */
 	uint64_t stop_seq;      /* readable in the open segment */
-	uint64_t missing_known; /* of reader.missing, what is reported */
+	uint64_t missing_known; /* how much of reader.missing is reported */
 };
 
 bool spool_cursor_open(struct spool_cursor **out, struct spool *spool, struct error *err)
@@ -67,7 +67,7 @@ static bool cursor_is_beyond(uint64_t seq, uint64_t highest, struct error *err)
 	return true;
 }
 
-/* Under the lock: the log's own position at seq, as its headers have it. False: it is within that
+/* Under the lock: the log's own position at seq, from its headers. False: seq is inside that
  * segment. */
 static bool cursor_find(const struct spool *s, uint64_t seq, struct position *out,
 	struct spool_segment *within)
@@ -80,7 +80,7 @@ static bool cursor_find(const struct spool *s, uint64_t seq, struct position *ou
 
 		if (segment->last_seq >= segment->first_seq && seq >= segment->first_seq) {
 			*within = *segment;
-			/* What was closed before its end was written is missing there. */
+			/* A segment that ended early lacks the numbers after its last record. */
 			return seq > segment->last_seq;
 		}
 		*out = segment->follows;
@@ -115,9 +115,9 @@ static bool cursor_read_position(struct spool *s, const struct spool_segment *se
 }
 
 /*
- * A number that was left out is of a record that the disk has lost and the database has: then the
- * segment that had it is here, and the database has counted more than the log. If not, it has read
- * another log, and lacks what is in this one.
+ * A skipped number belongs to a record that the disk has lost and the database has: then its
+ * segment is here, and the database has counted more than the log. Otherwise the database has read
+ * a different log, and lacks what is in this one.
  */
 static bool cursor_is_elsewhere(const struct position *log, const struct position *at,
 	bool segment_is_here)
@@ -128,19 +128,19 @@ static bool cursor_is_elsewhere(const struct position *log, const struct positio
 	       (log->counted && at->counted && at->records <= log->records);
 }
 
-/* With the lock held. */
+/* Under the lock. */
 static bool cursor_has_segment(const struct spool_cursor *c, const struct position *at)
 {
 	const struct spool *s = c->spool;
 	bool aside = s->aside_found && s->aside_first_seq <= at->seq;
 
-	/* It was recognised while the segment was still here. */
+	/* Recognised earlier, while the segment still existed. */
 	if (c->known.seq == at->seq && c->known.segment_us == at->segment_us)
 		return true;
 	for (size_t i = s->segments_count; i-- > 0;) {
 		const struct spool_segment *x = &s->segments[i];
 
-		/* Or it had no records left, and this one came in its place. */
+		/* Or it had no records left, and this one replaced it. */
 		if (x->begun_us == at->segment_us)
 			return true;
 		if (x->first_seq > s->aside_first_seq && x->first_seq <= at->seq)
@@ -161,7 +161,7 @@ bool spool_cursor_recognise(struct spool_cursor *c, const struct position *at, s
 	highest = s->next_seq - 1;
 	found = cursor_find(s, at->seq, out, &segment);
 	here = cursor_has_segment(c, at);
-	/* It must not be removed while it is read. */
+	/* Keep the segment from being removed while it is read. */
 	if (at->seq < s->released_seq)
 		s->released_seq = at->seq;
 	pthread_mutex_unlock(&s->lock);
@@ -185,10 +185,8 @@ void spool_cursor_drop_window(struct spool_cursor *c)
 	segment_reader_drop_window(&c->reader);
 }
 
-/*
- * A record was read, on the way or to be returned: how does it follow the one returned last? By
- * counts where they are known, since not all numbers that were passed need have been records.
- */
+/* A record was read, to skip or to return: how does it follow the last one returned? By the counts
+ * if they are known, since not every number in between need be a record. */
 static void cursor_count(struct spool_cursor *c, struct record *r)
 {
 	uint64_t damaged = c->reader.missing - c->log_missing;
@@ -224,7 +222,8 @@ uint64_t spool_count_newer(struct spool *s, uint64_t seq)
 	return count;
 }
 
-/* Unpacking a segment for one time of receipt is not worth it: that of its first record will do. */
+/* It is not worth unpacking a segment for one time of receipt: that of its first record is
+ * enough. */
 static bool cursor_peek_archive(struct spool *s, uint64_t seq, int64_t *received_us_out)
 {
 	bool found = false;
@@ -242,8 +241,8 @@ static bool cursor_peek_archive(struct spool *s, uint64_t seq, int64_t *received
 	return found;
 }
 
-/* Under the lock: up to here the segment may be read. What waits for a sync is not shown: the
- * database must never have what the log may yet lose. */
+/* Under the lock: how far the segment may be read. Records that wait for a sync are not shown: the
+ * database must never have what the log may still lose. */
 static uint64_t cursor_readable(const struct spool *s, const struct spool_segment *segment)
 {
 	return segment->last_seq < s->last_seq ? segment->last_seq : s->last_seq;
@@ -255,7 +254,7 @@ static void cursor_close_segment(struct spool_cursor *c)
 	(void)fs_close(&c->fd, c->path, NULL);
 }
 
-/* All that was readable is read: more may be there by now, or the segment is done with. */
+/* Everything readable has been read: there may be more by now, or the segment is finished. */
 static void cursor_refresh(struct spool_cursor *c)
 {
 	struct spool *s = c->spool;
@@ -276,7 +275,7 @@ static void cursor_refresh(struct spool_cursor *c)
 		cursor_close_segment(c);
 }
 
-/* The first segment that holds something newer than the position. */
+/* The first segment that has something newer than the position. */
 static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error *err)
 {
 	struct spool *s = c->spool;
@@ -303,10 +302,10 @@ static enum spool_next cursor_open_segment(struct spool_cursor *c, struct error 
 		return SPOOL_ERROR;
 	}
 	c->log = c->reader.header.follows;
-	/* Just before the segment, perhaps at a number that was left out. */
+	/* Just before the segment, perhaps at a skipped number. */
 	if (c->log.seq <= c->follows && c->follows < c->reader.header.first_seq)
 		c->had = c->log;
-	/* Reading ahead of the writer would be for nothing. */
+	/* Reading ahead of the writer would be wasted. */
 	if (!segment.archived)
 		c->reader.size = segment.end_offset;
 	return SPOOL_RECORD;
@@ -339,7 +338,7 @@ bool spool_cursor_seek(struct spool_cursor *c, uint64_t seq, uint64_t *lost_out,
 	cursor_close_segment(c);
 	pthread_mutex_lock(&s->lock);
 	highest = s->next_seq - 1;
-	/* What is to be read again must not be removed meanwhile. */
+	/* Keep what will be read again from being removed. */
 	if (seq < s->released_seq)
 		s->released_seq = seq;
 	oldest = s->segments_count > 0 ? s->segments[0].follows.seq : s->end.seq;
@@ -362,7 +361,7 @@ void spool_cursor_close(struct spool_cursor **cursor)
 	*cursor = NULL;
 }
 
-/* Once per segment and find; the file gets a second name, under which nothing removes it. */
+/* Once per segment and find; the file gets a second name, so that nothing removes it. */
 static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
 {
 	struct spool *s = c->spool;
@@ -409,7 +408,7 @@ enum spool_next spool_cursor_next(struct spool_cursor *c, struct arena *arena, s
 		if (c->reader.missing > c->missing_known)
 			cursor_report_damage(c, c->reader.missing - c->missing_known);
 		if (next == SEGMENT_RECORD) {
-			/* On the way to where we were sent. */
+			/* Still on the way to the position sought. */
 			if (out->seq <= c->position) {
 				if (arena->used - mark.used > CURSOR_SKIP_BYTES) {
 					segment_reader_drop_window(&c->reader);

@@ -53,7 +53,7 @@ static bool folder_read(struct folder *f, DIR *dir, struct error *err)
 		if (!file.archived && !segment_name_parse(entry->d_name, &file.first_seq))
 			continue;
 		if (fstatat(dirfd(dir), entry->d_name, &status, 0) != 0)
-			continue; /* gone meanwhile */
+			continue; /* it has gone meanwhile */
 		file.bytes = status.st_size;
 		snprintf(file.name, sizeof(file.name), "%s", entry->d_name);
 		if (!folder_add(f, &room, &file, err))
@@ -82,7 +82,7 @@ bool folder_list(struct folder *out, const char *dir, struct error *err)
 		return false;
 	}
 	qsort(out->files, out->count, sizeof(*out->files), folder_order);
-	/* A segment beside its archive: packed in this moment. */
+	/* A segment beside its archive is being packed right now. */
 	for (size_t i = 0; i < out->count; i++) {
 		if (kept == 0 || out->files[kept - 1].first_seq != out->files[i].first_seq)
 			out->files[kept++] = out->files[i];
@@ -125,7 +125,7 @@ static int folder_temporary(char path[static PATH_MAX], struct error *err)
 	return fd;
 }
 
-/* Whether it is not there; to open a link or a pipe in its place is an error. */
+/* Whether it is absent; a link or a pipe in its place is an error. */
 static bool folder_open_file(struct folder_reader *r, struct error *err)
 {
 	struct stat status;
@@ -134,7 +134,8 @@ static bool folder_open_file(struct folder_reader *r, struct error *err)
 	return r->fd < 0 && lstat(r->path, &status) != 0 && errno == ENOENT;
 }
 
-/* In its other form, if the log has packed it since it was listed. GONE, FAILED or OPENED. */
+/* Finds it in its other form if the log has packed it since it was listed. GONE, FAILED or
+ * OPENED. */
 static enum folder_opened folder_find(struct folder_reader *r, const struct folder *folder,
 	const struct folder_file *file, struct error *err)
 {
@@ -282,7 +283,7 @@ enum segment_next folder_next(struct folder_reader *r, struct arena *arena, stru
 	int64_t before = r->reader.offset;
 	enum segment_next next = segment_reader_next(&r->reader, UINT64_MAX, arena, out, err);
 
-	/* Offsets in an archive are those of its frames, and were said. */
+	/* Damage in an archive is per frame, and has been reported. */
 	if (r->reader.missing > r->missing_reported && !r->archived)
 		r->events.on_damage(r->events.context, r->path, before, "damaged records");
 	r->missing_reported = r->reader.missing;
@@ -296,7 +297,7 @@ enum segment_next folder_next(struct folder_reader *r, struct arena *arena, stru
 	return next;
 }
 
-/* ---- where it stands ---- */
+/* ---- positions ---- */
 
 enum { FOLDER_ARENA_BYTES = 64 << 20 };
 
@@ -356,7 +357,7 @@ bool folder_positions(const struct folder *f, uint64_t seq, struct folder_events
 	struct folder_positions *out, struct error *err)
 {
 	struct segment_header h;
-	uint64_t last_seq; /* of the file that is looked at */
+	uint64_t last_seq; /* of the current file */
 	char path[PATH_MAX];
 
 	CHECK(f->count > 0);

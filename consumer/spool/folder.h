@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 /*
- * A log looked at from outside: its files, read only, whether a process uses it or not. What the
- * process removes or packs meanwhile is passed over, or found in its new form. Blocking; one
- * thread.
+ * A log seen from outside: reads its files, whether a process uses it or not. Files that the
+ * process removes meanwhile are skipped; those that it packs are found in their new form. Blocking;
+ * one thread.
  */
 struct folder_file {
 	char name[ARCHIVE_NAME_BYTES];
@@ -25,7 +25,7 @@ struct folder_file {
 struct folder {
 	const char *dir; /* borrowed */
 	struct folder_file *files;
-	size_t count;     /* by first_seq, each once */
+	size_t count;     /* sorted by first_seq, each once */
 	size_t set_aside; /* files that end in .bad */
 };
 
@@ -34,7 +34,7 @@ MUST_CHECK bool folder_list(struct folder *out, const char *dir, struct error *e
 void folder_free(struct folder *folder);
 
 struct folder_events {
-	/* A place in a file cannot be read. */
+	/* A part of a file cannot be read. */
 	void (*on_damage)(void *context, const char *path, int64_t offset, const char *why);
 	void *context;
 };
@@ -43,7 +43,7 @@ struct folder_events {
 struct folder_reader {
 	struct folder_events events;
 	char path[PATH_MAX];
-	int fd; /* of the segment, unpacked; -1 = closed */
+	int fd; /* the segment, unpacked; -1 = closed */
 	bool archived;
 	struct segment_reader reader;
 	uint64_t records;
@@ -53,33 +53,34 @@ struct folder_reader {
 
 enum folder_opened { FOLDER_OPENED, FOLDER_GONE, FOLDER_UNREADABLE, FOLDER_FAILED };
 
-/* GONE: the log has let go of it. UNREADABLE: no header; it was reported. FAILED sets err. */
+/* GONE: the log has removed it. UNREADABLE: it has no header; reported already. FAILED sets err. */
 enum folder_opened folder_open(struct folder_reader *r, const struct folder *folder, size_t i,
 	struct folder_events events, struct error *err);
 void folder_close(struct folder_reader *r);
 
 /*
- * Fills in what is known of a file without reading all of it; *r cannot be read from. An archive
- * says it at its end. Of a segment the header of the next one says how many records it has, and the
- * first and the last one are read, into the arena, which is reset; damage between them does not
- * show. Without an arena: archives only. False if that is not possible, and it has to be opened.
+ * Fills in what is known about a file without reading all of it; *r cannot be read from. An archive
+ * has that at its end. For a segment, the next one's header says how many records it has, and its
+ * first and last record are read into the arena, which is reset; damage between them goes
+ * unnoticed. Without an arena: archives only. False if that is not possible, and the file has to be
+ * opened.
  */
 bool folder_peek(struct folder_reader *r, const struct folder *folder, size_t i,
 	struct arena *arena);
 
-/* Where a log stands, and where it stood at a record. */
+/* Where a log ends, and its position at a record. */
 struct folder_positions {
 	struct uuid identity;
 	struct position end;
-	struct position at; /* as of spool_cursor_recognise() */
-	bool closed;        /* properly: nothing comes after end without saying so */
+	struct position at; /* as from spool_cursor_recognise() */
+	bool closed;        /* properly: end is really the end */
 };
 
-/* Reads two files at most. False with err, ABSENT if they are gone meanwhile. */
+/* Reads two files at most. False with err; ABSENT if they have gone meanwhile. */
 MUST_CHECK bool folder_positions(const struct folder *folder, uint64_t seq,
 	struct folder_events events, struct folder_positions *out, struct error *err);
 
-/* As segment_reader_next(); damage is reported. */
+/* As segment_reader_next(); reports damage. */
 enum segment_next folder_next(struct folder_reader *r, struct arena *arena, struct record *out,
 	struct error *err);
 

@@ -52,7 +52,7 @@ uint64_t record_checksum(const uint8_t *end)
 	return get_be64(end - sizeof(uint64_t));
 }
 
-/* Everything of a record but its size and content: 20 bytes with the size left out. */
+/* Checks everything in a record's prefix except its size: 20 bytes. */
 static bool record_prefix_is(const uint8_t *at, uint64_t generation)
 {
 	return at[0] == RECORD_ARRAY_10 && at[1] == RECORD_UINT32 &&
@@ -60,7 +60,7 @@ static bool record_prefix_is(const uint8_t *at, uint64_t generation)
 	       at[11] == RECORD_UINT64 && get_be64(at + 12) == generation;
 }
 
-/* Lengths are checked against the size before they are followed. */
+/* Lengths are checked against the size before they are used. */
 static bool record_get_fields(const uint8_t *start, size_t size, struct record *out)
 {
 	const uint8_t *at = start + RECORD_TOPIC_OFFSET;
@@ -85,7 +85,7 @@ static bool record_get_fields(const uint8_t *start, size_t size, struct record *
 		return false;
 	out->payload = slice_of(at + 5, payload_size);
 	out->link.checksum = get_be64(end + 1);
-	/* The type byte of the checksum is the one byte outside of it. */
+	/* The type byte of the checksum is the one byte that it does not cover. */
 	return end[0] == RECORD_UINT64 &&
 	       get_be64(end + 1) == digest64(start, (size_t)(end - start));
 }
@@ -102,7 +102,7 @@ enum record_status record_get(struct slice bytes, uint64_t generation, struct re
 	if (!record_prefix_is(bytes.data, generation))
 		return RECORD_END;
 	size = get_be32(bytes.data + 7);
-	/* Nobody waits for what cannot come, or makes room for it. */
+	/* An impossible size: do not wait for that much, or allocate it. */
 	if (size < RECORD_FIXED_BYTES || size > RECORD_BYTES_MAX)
 		return RECORD_DAMAGED;
 	if (size > bytes.size) {

@@ -9,7 +9,8 @@
 
 /*
  * One MQTT message in the log. On disk it is a msgpack array of fixed-width fields, so that any
- * msgpack reader can read a log, written and read here without a msgpack library. Big-endian.
+ * msgpack reader can read a log. This code writes and reads it without a msgpack library.
+ * Big-endian.
  *
  *	offset  bytes     content
  *	0       1         0x9a         array of 10
@@ -25,7 +26,7 @@
  *	..      1 + 8     0xcf uint64  XXH3-64 of all bytes before this field
  *
  * Segments are filled with zeros before use and used again after release, so after the last record
- * there may be zeros or records of an older generation: neither is a record here.
+ * there may be zeros or records of an older generation, which do not count.
  *
  * Pure; any thread.
  */
@@ -35,7 +36,7 @@ enum {
 	RECORD_FIXED_BYTES = 44 + 2 + 5 + 9,
 	RECORD_TRACE_BYTES_MAX = 255,
 	RECORD_BYTES_MAX = 17 << 20, /* mqtt.message_bytes_max is 16 MiB at most */
-	RECORD_PREFIX_BYTES = 20,    /* what tells a record of a generation from anything else */
+	RECORD_PREFIX_BYTES = 20,    /* enough to recognise a record of a generation */
 	/* Payload of a RECORD_OVERSIZED record: full size (8), SHA-256 (32), first bytes. */
 	RECORD_OVERSIZED_HEADER_BYTES = 8 + 32,
 };
@@ -59,13 +60,14 @@ struct record {
 	struct slice topic;
 	struct slice trace;
 	struct slice payload;
-	struct position_link link; /* set by whoever reads a log; checksum also by record_get() */
+	struct position_link
+		link; /* set by readers of a log; record_get() sets only the checksum */
 };
 
 enum record_status {
 	RECORD_OK,
-	RECORD_END,     /* zeros, or of another generation: nothing was written here */
-	RECORD_PARTIAL, /* *bytes_out bytes are needed to tell */
+	RECORD_END,     /* zeros, or another generation: nothing was written here */
+	RECORD_PARTIAL, /* *bytes_out bytes are needed to decide */
 	RECORD_DAMAGED, /* begins like a record of this generation, but is not whole */
 };
 
@@ -75,23 +77,19 @@ size_t record_bytes(const struct record *r);
 /* Write record_bytes() bytes; returns the address after them. */
 uint8_t *record_put(uint8_t *start, const struct record *r, uint64_t generation);
 
-/* The checksum that record_put() has written before that address. */
+/* The checksum that record_put() has written just before end. */
 uint64_t record_checksum(const uint8_t *end);
 
-/*
- * The record at the beginning of bytes. On RECORD_OK *out borrows from bytes and *bytes_out is its
- * size. Its seq is not checked: the caller knows which one may come.
- */
+/* Decode the record at the beginning of bytes. On RECORD_OK *out borrows from bytes and *bytes_out
+ * is its size. Its seq is not checked: the caller knows which one to expect. */
 enum record_status record_get(struct slice bytes, uint64_t generation, struct record *out,
 	size_t *bytes_out);
 
-/* The generation that a record says it has. bytes: RECORD_PREFIX_BYTES at least. */
+/* The generation that a record claims. bytes: RECORD_PREFIX_BYTES at least. */
 uint64_t record_generation(struct slice bytes);
 
-/*
- * Offset of the first place that begins like a record of this generation, or bytes.size: how
- * reading continues after damage. Places closer to the end than RECORD_PREFIX_BYTES are not seen.
- */
+/* Offset of the first place that begins like a record of this generation, or bytes.size: where
+ * reading continues after damage. The last RECORD_PREFIX_BYTES are not searched. */
 size_t record_candidate(struct slice bytes, uint64_t generation);
 
 #endif

@@ -7,9 +7,9 @@
 #include <inttypes.h>
 
 enum {
-	/* One read feeds about 200 records; a quiet log reads what there is. */
+	/* One read has about 200 records; a quiet log reads what there is. */
 	SEGMENT_WINDOW_BYTES = 128 * 1024,
-	/* Of an arena for more than the largest record twice, until its room is used again. */
+	/* An arena for more than twice the largest record, until it is reset. */
 	SEGMENT_PASS_BYTES = 16 << 20,
 };
 
@@ -61,7 +61,7 @@ void segment_reader_drop_window(struct segment_reader *r)
 	r->window = (struct slice){NULL, 0};
 }
 
-/* At least size bytes from an offset, fewer only at the end of the file. */
+/* At least size bytes from an offset; fewer only at the end of the file. */
 static bool segment_reader_load(struct segment_reader *r, int64_t offset, size_t size,
 	struct arena *arena, struct error *err)
 {
@@ -80,14 +80,14 @@ static bool segment_reader_load(struct segment_reader *r, int64_t offset, size_t
 	if (got < 0)
 		return false;
 	if ((size_t)got < size)
-		r->size = offset + got; /* shorter than it was */
+		r->size = offset + got; /* it became shorter */
 	arena_trim(arena, bytes + got);
 	r->window = slice_of(bytes, (size_t)got);
 	r->window_offset = offset;
 	return true;
 }
 
-/* What is in the window from an offset on. */
+/* The window's content from an offset on. */
 static struct slice segment_reader_rest(const struct segment_reader *r, int64_t offset)
 {
 	size_t skip = (size_t)(offset - r->window_offset);
@@ -97,7 +97,7 @@ static struct slice segment_reader_rest(const struct segment_reader *r, int64_t 
 	return slice_of(r->window.data + skip, r->window.size - skip);
 }
 
-/* The record at an offset, whole, whatever its number; bytes are read as needed. */
+/* The whole record at an offset, whatever its number; reads more bytes as needed. */
 static bool segment_reader_get(struct segment_reader *r, int64_t offset, struct arena *arena,
 	struct record *out, size_t *size_out, enum record_status *status_out, struct error *err)
 {
@@ -115,7 +115,7 @@ static bool segment_reader_get(struct segment_reader *r, int64_t offset, struct 
 			*size_out = need;
 			return true;
 		}
-		/* What was read ahead may be older than what was written there since. */
+		/* What was read ahead may be out of date: it may have been written since. */
 		fresh = true;
 		if ((int64_t)need > r->size - offset || offset >= r->size) {
 			*status_out = RECORD_END;
@@ -127,8 +127,8 @@ static bool segment_reader_get(struct segment_reader *r, int64_t offset, struct 
 }
 
 /*
- * After damage: the offset of the next whole record with a number above the last one, or the file's
- * size. Windows overlap by one byte less than a record's prefix; they are given back.
+ * After damage: the offset of the next whole record with a higher number than the last, or the
+ * file's size. Windows overlap by one byte less than a record's prefix; their memory is given back.
  */
 static bool segment_reader_resync(struct segment_reader *r, struct arena *arena,
 	int64_t *offset_out, struct error *err)
@@ -183,7 +183,7 @@ enum segment_next segment_reader_next(struct segment_reader *r, uint64_t stop_se
 			return SEGMENT_ERROR;
 		if (status == RECORD_OK && out->seq > r->last_seq)
 			break;
-		/* The end, or damage with more after it. */
+		/* The end, or damage followed by more records. */
 		if (!segment_reader_resync(r, arena, &next, err))
 			return SEGMENT_ERROR;
 		if (next >= r->size)
@@ -231,7 +231,7 @@ void segment_pass_damaged(const struct segment_header *header, uint64_t seq, str
 	at->seq = seq;
 }
 
-/* The record seq, if it begins between two offsets; *found_out. */
+/* Record seq, if it begins between two offsets; sets *found_out. */
 static bool segment_reader_scan(struct segment_reader *r, uint64_t seq, int64_t from, int64_t to,
 	struct arena *arena, struct record *out, bool *found_out, struct error *err)
 {

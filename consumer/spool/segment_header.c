@@ -53,7 +53,7 @@ void segment_header_put(const struct segment_header *h, uint8_t out[static SEGME
 		segment_counts_put(&h->follows, at);
 }
 
-/* Zeros, or anything else than a whole array: not known. */
+/* Anything but a whole array (such as zeros) means unknown. */
 static void segment_counts_get(const uint8_t *in, struct position *out)
 {
 	struct position p = {.seq = out->seq, .counted = true, .digested = true};

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The segment at the end that had no records: the one that was begun says what it said. */
+/* An empty segment at the end: its successor has the same information. */
 static bool spool_remove_empty(struct spool *s, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES];
@@ -18,12 +18,12 @@ static bool spool_remove_empty(struct spool *s, struct error *err)
 		return true;
 	s->empty_found = false;
 	if (s->empty_first_seq == s->segments[s->segments_count - 1].first_seq)
-		return true; /* it was replaced */
+		return true; /* already replaced */
 	spool_segment_path(s, s->empty_first_seq, path);
 	return fs_unlink(path, err);
 }
 
-/* Only after all records are on disk: the next start takes it as a promise that none is missing. */
+/* Only after all records are on disk: the next start relies on none missing. */
 static bool spool_write_closed(struct spool *s)
 {
 	char path[SPOOL_PATH_BYTES], text[96];
@@ -32,7 +32,7 @@ static bool spool_write_closed(struct spool *s)
 	int n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 		s->end.seq, s->end.records, s->end.digest_from, s->end.digest);
 
-	/* No segment says yet which numbers were left out: the next start has to leave them out. */
+	/* No segment records the skipped numbers yet: the next start has to skip them again. */
 	if (s->left_out)
 		return false;
 	spool_path(s, "closed", path);
@@ -41,13 +41,14 @@ static bool spool_write_closed(struct spool *s)
 		  fs_replace_file(path, slice_of(text, (size_t)n), &err);
 	if (!written)
 		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
-	/* Of what is left of it, for spool_new_identity(). */
+	/* Make up for what was used, for spool_new_identity(). */
 	if (!spool_reserve_make(s->dir, &err))
 		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
 	return written;
 }
 
-/* After `closed` is there: it says how far the numbers are. The spare may have been a segment. */
+/* Only once `closed` exists, which says where the numbers continue. The spare may have been a
+ * segment. */
 static void spool_clear(struct spool *s)
 {
 	char path[SPOOL_PATH_BYTES];
@@ -121,12 +122,12 @@ static bool spool_put_header(struct spool *s, const struct segment_header *h,
 }
 
 /*
- * The spare, which is ready, becomes the next segment: header on disk, then the rename, then the
- * folder. A crash between leaves a spare.
+ * The spare, which is ready, becomes the next segment: first its header is synced, then it is
+ * renamed, then the folder is synced. A crash in between leaves a spare.
  *
- * In place of one without records it has the time of that one: the database may have read what the
- * disk has lost, and that time is what it knows their segment by (spool_cursor_recognise()), also
- * after further starts.
+ * If it replaces an empty segment, it keeps that one's time: the database may have records that the
+ * disk has lost, and recognises their segment by its time (spool_cursor_recognise()), even after
+ * further starts.
  */
 static bool spool_begin_segment(struct spool *s, struct error *err)
 {
@@ -183,7 +184,7 @@ static enum spool_append spool_out_of_room(struct spool *s, bool waits_for_spare
 	return SPOOL_FULL;
 }
 
-/* At the start, before threads. Without room the log is opened all the same. */
+/* At start, before threads. Without room, the log opens all the same. */
 static bool spool_begin_first(struct spool *s, struct error *err)
 {
 	struct error failure;
@@ -231,15 +232,12 @@ bool spool_open(struct spool **out, const struct spool_options *options, struct 
 	*out = s;
 	return true;
 fail:
-	s->broken = true; /* nothing was appended: there is nothing to close properly */
+	s->broken = true; /* nothing was appended, so there is nothing to close properly */
 	spool_close(&s);
 	return false;
 }
 
-/*
- * The next segment, if there is one to be had. The keeper makes it ready; while it does, it is
- * waited for here.
- */
+/* The next segment, if available. While the keeper is preparing it, this waits. */
 static enum spool_append spool_next_segment(struct spool *s, struct error *err)
 {
 	bool ready, failed;
@@ -261,7 +259,7 @@ static enum spool_append spool_next_segment(struct spool *s, struct error *err)
 		return SPOOL_FULL;
 	if (spool_begin_segment(s, err))
 		return SPOOL_APPENDED;
-	/* The spare is there: what is waited for is the disk. */
+	/* The spare exists, so the wait is for the disk. */
 	return fs_is_full(err) ? spool_out_of_room(s, false, err) : SPOOL_FAILED;
 }
 
@@ -280,7 +278,7 @@ static bool spool_buffer_reserve(struct spool *s, size_t size, struct error *err
 	return true;
 }
 
-/* A new segment was asked for. It never makes the log full: it waits for the spare. */
+/* A new segment was asked for. That never makes the log full: it waits for the spare. */
 static bool spool_takes_rotation(struct spool *s)
 {
 	bool ready;
@@ -296,7 +294,7 @@ static bool spool_takes_rotation(struct spool *s)
 	return s->active_offset > SEGMENT_HEADER_BYTES;
 }
 
-/* Where to write the record: the segment it fits into. */
+/* Chooses the segment that the record fits into. */
 static enum spool_append spool_turn(struct spool *s, size_t size, struct error *err)
 {
 	if (s->active_offset + (int64_t)size > s->active_size)
@@ -305,12 +303,12 @@ static enum spool_append spool_turn(struct spool *s, size_t size, struct error *
 		return SPOOL_APPENDED;
 	if (!fs_is_full(err))
 		return SPOOL_FAILED;
-	s->rotate = true; /* when there is room; this record fits where we are */
+	s->rotate = true; /* later, when there is room; this record still fits */
 	return SPOOL_APPENDED;
 }
 
-/* Into the segment that is being written, where there is room for it. Until it is written whole,
- * what comes next is written over it. */
+/* Write into the current segment, which has room. If the write fails halfway, the next record
+ * overwrites it. */
 static enum spool_append spool_append_write(struct spool *s, struct record *r, size_t size,
 	bool durable, struct error *err)
 {
@@ -401,7 +399,7 @@ void spool_set_limits(struct spool *s, int64_t bytes_max, int64_t retain_us,
 	s->options.bytes_max = bytes_max;
 	s->options.retain_us = retain_us;
 	s->options.sync_interval_us = sync_interval_us;
-	pthread_cond_broadcast(&s->changed); /* there may be room, or something to remove */
+	pthread_cond_broadcast(&s->changed); /* there may be room now, or something to remove */
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 /*
- * The archiver: while released segments are kept, they are packed, oldest first. It has a thread of
- * its own, since packing takes long, and gets the processor only when nobody else wants it: the log
- * is not smaller for a while, which costs nothing but room.
+ * The archiver packs released segments while they are kept, oldest first. It has its own thread,
+ * since packing takes long, and gets the processor only when nobody else wants it: until then the
+ * log is larger, which costs only room.
  *
  * Order of a change, so that a crash anywhere leaves one whole file: pack into archive.tmp, sync,
  * rename to .seg.zst, sync the folder, only then remove the .seg (recovery prefers it).
@@ -23,7 +23,7 @@ static const int64_t ARCHIVE_BEAT_US = 10 * US_PER_SECOND;
 
 enum { ARCHIVE_NICE = 19 };
 
-/* ---- out of an archive ---- */
+/* ---- reading archives ---- */
 
 static void archive_on_damage(void *context, int64_t offset, int64_t bytes, const char *why)
 {
@@ -34,7 +34,7 @@ static void archive_on_damage(void *context, int64_t offset, int64_t bytes, cons
 		bytes, LOG_VALUE(why));
 }
 
-/* A file without a name: gone when it is closed, also by a kill -9. */
+/* A file without a name: it vanishes when closed, even by a kill -9. */
 static int archive_temporary(const struct spool *s, char path[static SPOOL_PATH_BYTES],
 	struct error *err)
 {
@@ -72,9 +72,9 @@ int spool_open_segment(const struct spool *s, const struct spool_segment *segmen
 	return fd;
 }
 
-/* ---- into an archive ---- */
+/* ---- packing ---- */
 
-/* Under the lock. What retention removes anyway in a moment is not worth it. */
+/* Under the lock. Segments that retention is about to remove are not worth packing. */
 static struct spool_segment *archive_next(struct spool *s)
 {
 	int64_t now_us = clock_wall_us();
@@ -137,10 +137,8 @@ static bool archive_make(struct spool *s, const struct spool_segment *segment, i
 	return ok;
 }
 
-/*
- * Under the lock: the archive is there; is it still wanted? The segment may have been removed
- * meanwhile, or be open because it is to be read again (spool_cursor_seek()).
- */
+/* Under the lock: the archive exists; is it still wanted? The segment may have been removed
+ * meanwhile, or be open because it is being read again (spool_cursor_seek()). */
 static bool archive_settle(struct spool *s, uint64_t first_seq, int64_t bytes,
 	const struct archive_summary *summary)
 {
@@ -159,12 +157,12 @@ static void archive_remove(const char *path)
 {
 	struct error err;
 
-	/* Found again, and settled, by the next start. */
+	/* The next start finds and resolves it. */
 	if (!fs_unlink(path, &err))
 		log_failure(LOG_LEVEL_WARN, "spool_archive_failed", &err);
 }
 
-/* Under the lock, given up meanwhile. False if there was nothing to do, or it did not work. */
+/* Under the lock, released meanwhile. False if there was nothing to do, or it failed. */
 static bool archive_one(struct spool *s)
 {
 	struct spool_segment *next = archive_next(s), before, after;
@@ -186,7 +184,7 @@ static bool archive_one(struct spool *s)
 		kept = archive_settle(s, before.first_seq, bytes, &summary);
 	else if (next != NULL)
 		next->plain = err.kind == ERROR_DAMAGED;
-	pthread_cond_broadcast(&s->changed); /* there may be room now */
+	pthread_cond_broadcast(&s->changed); /* packing may have made room */
 	pthread_mutex_unlock(&s->lock);
 	if (ok) {
 		spool_file_path(s, kept ? &before : &after, path);
@@ -204,14 +202,14 @@ static void *archiver_main(void *context)
 	struct spool *s = context;
 	struct timespec until;
 
-	/* Of this thread alone, on Linux. Without it, it works as well. */
+	/* On Linux this applies to the calling thread only. Works without it, too. */
 	(void)setpriority(PRIO_PROCESS, 0, ARCHIVE_NICE);
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop_archiver && !s->failed) {
-		/* A full disk: what it would take is needed to go on. */
+		/* On a full disk its room is needed for new records. */
 		if ((!s->disk_full && archive_one(s)) || s->stop_archiver)
 			continue;
-		/* After a failure the beat is also the time until the next try. */
+		/* After a failure the beat is also the delay until the next attempt. */
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec += ARCHIVE_BEAT_US / US_PER_SECOND;
 		pthread_cond_timedwait(&s->archiver_wake, &s->lock, &until);

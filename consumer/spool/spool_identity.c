@@ -92,7 +92,7 @@ bool spool_load_identity(struct spool *s, struct error *err)
 	return access(path, F_OK) != 0 || identity_read(path, &s->session, err);
 }
 
-/* The session first: a crash between leaves a log whose session is its own, as it was. */
+/* The session first: after a crash in between, the log's session is what it was. */
 bool spool_change_identity(struct spool *s, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES], was[UUID_TEXT_BYTES], now[UUID_TEXT_BYTES];
@@ -113,7 +113,7 @@ bool spool_change_identity(struct spool *s, struct error *err)
 	return true;
 }
 
-/* A segment whose header is damaged stays as it is: the next start sets it aside. */
+/* A segment with a damaged header is left alone: the next start sets it aside. */
 static bool identity_put(const char *path, const struct uuid *identity, struct error *err)
 {
 	int fd = fs_open(path, FS_UPDATE, err);
@@ -134,7 +134,8 @@ static bool identity_put(const char *path, const struct uuid *identity, struct e
 	return fs_close(&fd, path, ok ? err : NULL) && ok;
 }
 
-/* One without a whole summary, which has the identity, is set aside, as a segment would be. */
+/* An archive without a whole summary, which has the identity, is set aside, as a segment would
+ * be. */
 static bool identity_put_archive(const char *path, const struct uuid *identity, struct error *err)
 {
 	int fd = fs_open(path, FS_UPDATE, err);
@@ -201,7 +202,7 @@ bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 	}
 	if (spool_lock_folder(dir, &lock_fd, err)) {
 		spool_reserve_take(dir);
-		/* An interrupted one goes on with the identity it has begun to write. */
+		/* After an interruption, continue with the identity that it began to write. */
 		ok = access(path_new, F_OK) == 0 ? identity_read(path_new, out, err)
 						 : identity_make(path_new, out, err);
 		ok = ok && identity_put_all(dir, out, err) && identity_drop_session(dir, err) &&

@@ -9,12 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/*
- * The spool's own thread: whatever of the log's work may take long and need not be done before a
- * message is acknowledged.
- */
+/* The keeper's thread: everything in the log's work that may take long and need not be done before
+ * a message is acknowledged. */
 static const int64_t KEEPER_BEAT_US = 10 * US_PER_SECOND;
-static const int64_t KEEPER_FULL_BEAT_US = US_PER_SECOND; /* whether there is room by now */
+static const int64_t KEEPER_FULL_BEAT_US = US_PER_SECOND; /* to check for room */
 static const int64_t KEEPER_LEFT_OVER_US = US_PER_SECOND;
 
 void spool_keeper_stop(struct spool *s)
@@ -29,7 +27,7 @@ void spool_keeper_stop(struct spool *s)
 	s->keeper_runs = false;
 }
 
-/* A disk that was full is looked at again now and then: nobody tells when there is room. */
+/* Nothing signals that a full disk has room, so try again now and then. */
 static bool keeper_may_try(const struct spool *s)
 {
 	return !s->disk_full || clock_mono_us() - s->disk_full_us >= KEEPER_FULL_BEAT_US;
@@ -56,7 +54,8 @@ static bool keeper_spare(struct spool *s)
 	return true;
 }
 
-/* It was a record that found no room, with the spare there already: only the intake can tell. */
+/* A record found no room although the spare exists: only the intake can find out whether it fits
+ * now. */
 static bool keeper_try_again(struct spool *s)
 {
 	if (!s->disk_full || s->spare == SPOOL_SPARE_WANTED || !keeper_may_try(s))
@@ -67,9 +66,9 @@ static bool keeper_try_again(struct spool *s)
 }
 
 /*
- * Oldest first, never the one being written. What is stored is kept for the retention time, unless
- * the room is needed for what is not. The last one says how far the numbers are: it goes only where
- * the room is needed, after a start that found none for another.
+ * Oldest first, never the one being written. Stored records are kept for the retention time, unless
+ * their room is needed for new ones. The last segment says where the numbers continue: it is
+ * removed only if its room is needed, after a start that had no room for another.
  */
 static bool keeper_removable(const struct spool *s)
 {
@@ -84,8 +83,8 @@ static bool keeper_removable(const struct spool *s)
 }
 
 /*
- * In place of the last segment: one without records, which says how far the numbers are, as a start
- * finds it after a crash. It takes no more than the reserve has. Nobody appends meanwhile: there is
+ * Replaces the last segment by one without records, which says where the numbers continue, just as
+ * after a crash. It needs no more room than the reserve has. Nobody appends meanwhile: there is
  * nothing to append to.
  */
 static bool keeper_keep_numbers(struct spool *s, struct error *err)
@@ -93,7 +92,7 @@ static bool keeper_keep_numbers(struct spool *s, struct error *err)
 	uint8_t bytes[SEGMENT_HEADER_BYTES];
 	char path[SPOOL_PATH_BYTES];
 	struct segment_header h = {.spool = s->identity,
-		.begun_us = s->segments[0].begun_us, /* the database may know it */
+		.begun_us = s->segments[0].begun_us, /* the database may have it */
 		.first_seq = s->next_seq,
 		.follows = s->end};
 	bool ok;
@@ -123,7 +122,7 @@ static bool keeper_remove(struct spool *s)
 		return false;
 	if (s->segments_count == 1 && !keeper_keep_numbers(s, &err)) {
 		if (fs_is_full(&err))
-			spool_note_full(s, &err); /* looked at again in a moment */
+			spool_note_full(s, &err); /* retried soon */
 		else
 			spool_fail(s, &err);
 		return false;
@@ -139,7 +138,7 @@ static bool keeper_remove(struct spool *s)
 	pthread_mutex_lock(&s->lock);
 	if (ok && s->disk_full) {
 		spool_note_let_go(s, &oldest);
-		s->disk_full = false; /* to be seen, by who tries next */
+		s->disk_full = false; /* the next attempt will tell */
 	}
 	if (!ok)
 		spool_fail(s, &err);
@@ -160,7 +159,7 @@ static bool keeper_sync(struct spool *s, int64_t *synced_us)
 	if (s->options.sync != SPOOL_SYNC_INTERVAL || !s->unsynced ||
 		clock_mono_us() - *synced_us < s->options.sync_interval_us)
 		return false;
-	fd = dup(s->active_fd); /* intake may change to the next segment meanwhile */
+	fd = dup(s->active_fd); /* intake may switch to the next segment meanwhile */
 	s->unsynced = false;
 	pthread_mutex_unlock(&s->lock);
 	ok = fd >= 0 ? fs_sync_data(fd, s->dir, &err)
@@ -175,7 +174,7 @@ static bool keeper_sync(struct spool *s, int64_t *synced_us)
 }
 
 /* Records are synced before they are acknowledged. If the connection was lost before that, nobody
- * asks for it, but they are to be stored all the same. */
+ * asks for a sync, but they must be stored all the same. */
 static bool keeper_sync_left_over(struct spool *s, int64_t *synced_us)
 {
 	if (s->durable_seq <= s->synced_seq || s->syncing ||
@@ -205,7 +204,7 @@ static void keeper_wait(struct spool *s)
 	pthread_cond_timedwait(&s->changed, &s->lock, &until);
 }
 
-/* Each step is called under the lock, gives it up for I/O, and says whether it did something. */
+/* Each step is called under the lock, releases it for I/O, and returns whether it did something. */
 static void *keeper_main(void *context)
 {
 	struct spool *s = context;

@@ -11,22 +11,22 @@
 #include <unistd.h>
 
 /*
- * What a crash leaves: the last segment without a proper end. It is read through, cut after its
- * last whole record and closed for good; writing goes on in a new one. A torn last record is normal
- * (its sender was never told that we have it); damage before whole records is not, and is reported.
- * Numbers then leave out RECOVER_SKIP: the disk may have lost records that were never synced but
- * are in the database already, and their numbers must not come again.
+ * A crash leaves the last segment without a proper end. It is read, cut after its last whole record
+ * and closed for good; writing continues in a new one. A torn last record is normal (it was never
+ * acknowledged); damage before whole records is not, and is reported. Then RECOVER_SKIP numbers are
+ * skipped: the disk may have lost records that were never synced but are already in the database,
+ * and their numbers must not be used again.
  *
- * How far the numbers are is said by the last segment, also if it has no records: by what it
- * follows. Without any segment the mark of a proper shutdown says it, and without that nothing
- * does: then the numbers begin again, under another identity.
+ * The last segment says where the numbers continue, even if it has no records, by what it follows.
+ * Without any segment, the mark of a proper shutdown says it. Without that nothing does, and the
+ * numbers begin again under a new identity.
  */
 static const uint64_t RECOVER_SKIP = UINT64_C(1) << 32;
 
 /* A window and the largest record. */
 enum { RECOVER_ARENA_BYTES = 64 * 1024 * 1024 };
 
-/* Records at the end of a log that was closed properly are gone. */
+/* A log that was closed properly has lost records at its end. */
 static void recover_lost(struct spool *s, const struct position *closed)
 {
 	log_error("spool_records_lost", "the log ends before the record it was closed at",
@@ -40,7 +40,7 @@ static void recover_lost(struct spool *s, const struct position *closed)
 	s->next_seq = closed->seq + 1;
 }
 
-/* How far the numbers are, and where they go on. */
+/* Where the numbers end, and where they continue. */
 static bool recover_numbers(struct spool *s, bool clean, const struct position *closed,
 	struct error *err)
 {
@@ -69,8 +69,8 @@ static int recover_order(const void *a, const void *b)
 	return x->first_seq > y->first_seq ? 1 : -1;
 }
 
-/* A segment beside its archive: the crash came before it was removed. The archive can be made
- * again, the segment cannot. */
+/* A segment beside its archive: the crash came before its removal. The archive can be made again,
+ * the segment cannot. */
 static bool recover_twins(struct spool *s, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES];
@@ -96,7 +96,7 @@ static void recover_note_aside(struct spool *s, uint64_t first_seq)
 	s->aside_found = true;
 }
 
-/* A segment that an earlier start has set aside: its name says whose its records were. */
+/* A segment that an earlier start set aside: its name says which records it had. */
 static bool recover_is_aside(const char *name, uint64_t *first_seq_out)
 {
 	char segment[SEGMENT_NAME_BYTES + 4];
@@ -181,9 +181,9 @@ static bool recover_has_records(int fd, const char *path, bool *has_out, struct 
 }
 
 /*
- * A segment that was released, and used again for a later one: its new header is on disk, the
- * renames are not. It has no records yet, and goes, as it would have. What has some was renamed by
- * somebody.
+ * A released segment was being reused for a later one: its new header is on disk, the rename is
+ * not. It has no records yet and is removed, as it would have been. If it has some, somebody
+ * renamed it.
  */
 static bool recover_misnamed(int fd, const char *path, bool *removed_out, struct error *err)
 {
@@ -199,7 +199,7 @@ static bool recover_misnamed(int fd, const char *path, bool *removed_out, struct
 	return fs_unlink(path, err);
 }
 
-/* A header that cannot be read takes its segment out of the log, not the log out of use. */
+/* An unreadable header takes its segment out of the log, but not the log out of use. */
 static bool recover_header(struct spool *s, struct spool_segment *segment, bool *usable_out,
 	struct error *err)
 {
@@ -258,7 +258,7 @@ static bool recover_headers(struct spool *s, struct error *err)
 	for (size_t i = 0; i + 1 < kept; i++) {
 		s->segments[i].last_seq = s->segments[i + 1].follows.seq;
 		s->segments[i].last_received_us = s->segments[i + 1].last_received_us;
-		/* The next one was set aside: what this one ends with is unknown. */
+		/* The next one was set aside, so where this one ends is unknown. */
 		if (s->segments[i].last_seq >= s->segments[i + 1].first_seq ||
 			s->segments[i].last_seq + 1 < s->segments[i].first_seq)
 			s->segments[i].last_seq = s->segments[i + 1].first_seq - 1;
@@ -266,13 +266,13 @@ static bool recover_headers(struct spool *s, struct error *err)
 	return true;
 }
 
-/* The last segment was read through: it ends where its last whole record does. */
+/* The last segment was read: it ends where its last whole record does. */
 static bool recover_cut(struct spool *s, struct spool_segment *last,
 	const struct segment_reader *reader, struct error *err)
 {
 	uint64_t missing = reader->missing;
 
-	/* An archive says what it had at its end, too. */
+	/* An archive also says where it ended. */
 	if (last->archived && last->last_seq > reader->last_seq) {
 		missing += last->last_seq - reader->last_seq;
 		position_skip(&s->end, last->last_seq - reader->last_seq);
@@ -294,7 +294,7 @@ static bool recover_cut(struct spool *s, struct spool_segment *last,
 		s->empty_found = true;
 		s->empty_first_seq = last->first_seq;
 		s->empty_begun_us = last->begun_us;
-		/* Its room may be what the next one needs; what it says is needed until then. */
+		/* The next one may need its room; until then its header is needed. */
 		return fs_truncate(reader->fd, SEGMENT_HEADER_BYTES, reader->path, err) &&
 		       fs_sync_data(reader->fd, reader->path, err);
 	}
@@ -304,7 +304,7 @@ static bool recover_cut(struct spool *s, struct spool_segment *last,
 	       fs_sync_data(reader->fd, reader->path, err);
 }
 
-/* Whole records of the last segment; what follows the last of them is cut off. */
+/* Keeps the whole records of the last segment; cuts off what follows. */
 static bool recover_last(struct spool *s, struct error *err)
 {
 	struct spool_segment *last;
@@ -338,7 +338,7 @@ out:
 	return ok;
 }
 
-/* The seq alone, as older programs wrote it, or the whole position. */
+/* Only the seq, as older programs wrote it, or the whole position. */
 static bool recover_parse_closed(const char *text, struct position *out)
 {
 	int fields = sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &out->seq,
@@ -348,7 +348,7 @@ static bool recover_parse_closed(const char *text, struct position *out)
 	return fields >= 1;
 }
 
-/* The mark of a proper shutdown counts once. */
+/* The mark of a proper shutdown is valid once. */
 static bool recover_closed(struct spool *s, bool *clean_out, struct position *closed_out,
 	struct error *err)
 {
@@ -386,7 +386,7 @@ bool spool_recover(struct spool *s, struct error *err)
 		!recover_closed(s, &clean, &closed, err) ||
 		!recover_numbers(s, clean, &closed, err))
 		return false;
-	/* What is not known of what was is counted from here on. */
+	/* What was unknown before is counted from here on. */
 	if (!s->end.counted)
 		s->end = (struct position){.seq = s->end.seq, .counted = true};
 	if (!s->end.digested) {

@@ -6,10 +6,8 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-/*
- * Room on the disk for what comes. All of a segment is allocated before it is used, so that a full
- * disk is noticed while there is still time to wait, and not in the middle of a record.
- */
+/* Reserves room on the disk in advance. All of a segment is allocated before it is used, so that a
+ * full disk shows up while there is still time to wait, and not in the middle of a record. */
 enum { ROOM_ZEROS_BYTES = 256 * 1024, ROOM_RESERVE_BYTES = 16 * 1024 };
 
 static const char spare_file[] = "spare.tmp";
@@ -18,9 +16,9 @@ static const char reserve_file[] = "reserve";
 /* ---- the spare ---- */
 
 /*
- * Where every message is synced, the file is written full of zeros first: overwriting what is
- * allocated and written needs no change of the file system's own data, so each sync is one write
- * to the disk and not two or three.
+ * If every message is synced, the file is first written full of zeros: overwriting allocated,
+ * written blocks changes no file system metadata, so each sync is one write to the disk instead of
+ * two or three.
  */
 static bool room_fill(const struct spool *s, int fd, const char *path, struct error *err)
 {
@@ -65,7 +63,7 @@ bool spool_make_spare(struct spool *s, struct error *err)
 	if (ok)
 		room_spare_is_ready(s);
 	else
-		(void)unlink(path); /* what it takes may be all that is left */
+		(void)unlink(path); /* its room may be all that is left */
 	return ok;
 }
 
@@ -84,7 +82,7 @@ bool spool_adopt_spare(struct spool *s, struct error *err)
 	if (fd < 0)
 		return false;
 	size = fs_size(fd, path, &failure);
-	/* Whether it has holes, nobody knows. */
+	/* It may have holes. */
 	ok = size == s->options.segment_bytes && fs_allocate(fd, size, path, &failure);
 	(void)fs_close(&fd, path, NULL);
 	if (ok) {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The list of the log's files and their paths: below all that works with them. */
+/* The list of the log's files, and their paths: below everything that uses them. */
 
 void spool_path(const struct spool *s, const char *name, char out[static SPOOL_PATH_BYTES])
 {
@@ -33,7 +33,7 @@ void spool_file_path(const struct spool *s, const struct spool_segment *segment,
 	spool_path(s, name, out);
 }
 
-/* The table grows with the log: it is small beside what it describes, a line per file. */
+/* The table grows with the log, but is small in comparison: an entry per file. */
 bool spool_segments_reserve(struct spool *s, struct error *err)
 {
 	size_t gone = s->segments_base == NULL ? 0 : (size_t)(s->segments - s->segments_base);

@@ -1,10 +1,8 @@
 #include "base/fs.h"
 #include "spool/spool_private.h"
 
-/*
- * One sync for many records: the first who needs his on disk syncs for all, and those who come
- * meanwhile wait for the end of that, and look whether theirs were among them.
- */
+/* One sync for many records: the first thread that needs its record on disk syncs for all. Threads
+ * that come meanwhile wait for that sync to end, and check whether it covered theirs. */
 
 void spool_show_readable(struct spool *s)
 {

@@ -8,14 +8,15 @@
 
 enum {
 	TAIL_PACKETS = 65536,
-	/* Of address space: a window and the largest record, twice, and more. */
+	/* Address space: more than a window and twice the largest record. */
 	TAIL_ARENA_BYTES = 64 << 20,
-	TAIL_ARENA_USED = 16 << 20, /* then it is used again */
-	/* Records read at most for each of the window: a log without QoS may be of any size. */
+	TAIL_ARENA_USED = 16 << 20, /* then it is reset */
+	/* How many records to read at most per message of the window: a log without QoS may have
+	 * any size. */
 	TAIL_SPARSE = 64,
 };
 
-/* Records are counted from 1, those of an earlier run first; 0 = there is none. */
+/* Records are counted from 1, those of the earlier run first; 0 = none. */
 struct tail_entry {
 	uint64_t digest;
 	uint64_t number;
@@ -32,13 +33,13 @@ struct tail_old {
 struct spool_tail {
 	size_t window;
 	uint64_t count;
-	struct tail_entry packets[TAIL_PACKETS]; /* the newest of each packet id */
+	struct tail_entry packets[TAIL_PACKETS]; /* the newest for each packet id */
 	struct tail_old *old;
 	size_t old_count;
-	size_t old_next; /* messages come again in their order: where the next is likely to be */
+	size_t old_next; /* redeliveries come in order, so the next match is likely here */
 };
 
-/* Of what a redelivery has in common with the message it repeats. */
+/* Digest of what a redelivery has in common with its original. */
 static uint64_t tail_digest(const struct record *r)
 {
 	const uint16_t same =
@@ -50,7 +51,7 @@ static uint64_t tail_digest(const struct record *r)
 	return digest64(parts, sizeof(parts));
 }
 
-/* ---- the run before ---- */
+/* ---- the previous run ---- */
 
 static void tail_old_add(struct spool_tail *t, const struct record *r)
 {
@@ -61,7 +62,7 @@ static void tail_old_add(struct spool_tail *t, const struct record *r)
 		.packet_known = (r->flags & RECORD_PACKET_KNOWN) != 0};
 }
 
-/* Everything newer than seq, in order; of the records with a QoS the last ones are kept. */
+/* Reads everything newer than seq, in order, and keeps the last records with a QoS. */
 static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struct error *err)
 {
 	struct spool_cursor *c = NULL;
@@ -89,7 +90,7 @@ static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struc
 	return next == SPOOL_EMPTY;
 }
 
-/* The number after which there are that many records, or all of the log, or all that is not
+/* The number after which there are that many records, or the whole log, or everything that is not
  * packed. */
 static uint64_t tail_seq(struct spool *s, uint64_t records, bool packed)
 {
@@ -112,7 +113,7 @@ static uint64_t tail_seq(struct spool *s, uint64_t records, bool packed)
 	return seq;
 }
 
-/* In the order of the list, from the oldest on. */
+/* In the order of the list, oldest first. */
 static bool tail_settle(struct spool_tail *t, struct error *err)
 {
 	struct tail_old *ordered;
@@ -131,10 +132,8 @@ static bool tail_settle(struct spool_tail *t, struct error *err)
 	return true;
 }
 
-/*
- * Records without a QoS do not count, so more may have to be read than there are messages. What is
- * packed cannot be read without room on the disk; a start needs none.
- */
+/* Records without a QoS do not count, so more records than messages may have to be read. Reading
+ * packed segments needs room on the disk, which a start must not need. */
 static bool tail_load(struct spool_tail *t, struct spool *s, struct error *err)
 {
 	uint64_t records = t->window;
