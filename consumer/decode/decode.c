@@ -8,29 +8,29 @@
 #include <stdlib.h>
 
 enum {
-	/* A value is in an array or map, and rows/ may remember something of it. */
+	/* Per value: its place in an array or map, and what rows/ may remember about it. */
 	NODE_BYTES_MAX = 256,
 	NODES_KEEP_BYTES = 128 << 10,
 };
 
 struct decoder {
-	struct arena nodes; /* of the current tree: so small that they stay in the cache */
+	struct arena nodes; /* the current tree: small enough to stay in the cache */
 	const struct topic_patterns *patterns;
 	struct decode_msgpack *msgpack;
 	struct decode_json *json;
 
 	/* Of the current record. */
 	struct decode_input input;
-	struct message common; /* what all its messages share */
+	struct message common; /* what all its messages have in common */
 	struct decode_tree tree;
 	struct value *items;
 	uint32_t items_count;
 	uint32_t next;
-	uint32_t raw_at; /* where the next item of a batch may begin */
+	uint32_t raw_at; /* where the next item of a batch begins, or a separator before it */
 };
 
 static const struct {
-	struct slice text; /* last part of the topic level; "ocpp" before it is optional */
+	struct slice text; /* last part of the topic level; an "ocpp" before it is optional */
 	enum message_version version;
 } decode_versions[] = {
 	{SLICE("1.6"), VERSION_16},
@@ -109,7 +109,7 @@ static void decode_version(struct message *m, struct slice text)
 		m->version_text = slice_from_cstr("2.1");
 }
 
-/* What the topic says, as text that can be stored. */
+/* The topic as text that can be stored. */
 static bool decode_topic(struct decoder *d, struct arena *arena, struct error *err)
 {
 	struct message *m = &d->common;
@@ -173,7 +173,8 @@ static bool decode_payload(struct decoder *d, struct arena *arena, struct error 
 		at++;
 	if (at == p.size)
 		return error_set(err, ERROR_POISON, REASON_empty, "the message is empty");
-	/* In msgpack these bytes would be the small numbers 0x7b and 0x5b: no message. */
+	/* In msgpack these bytes would be the small numbers 0x7b and 0x5b, which are not
+	 * messages. */
 	if (p.data[at] == '{' || p.data[at] == '[') {
 		d->raw_at = (uint32_t)at;
 		d->input.payload = slice_of(p.data + at, p.size - at);
@@ -216,7 +217,7 @@ bool decode_begin(struct decoder *d, const struct decode_input *input, struct ar
 	return true;
 }
 
-/* The bytes of the current item; of a JSON item without the comma and blanks before it. */
+/* The bytes of the current item; for JSON, without the comma and blanks before it. */
 static struct slice decode_raw(struct decoder *d)
 {
 	struct slice p = d->input.payload;
@@ -235,7 +236,7 @@ static struct slice decode_raw(struct decoder *d)
 	return slice_of(p.data + from, to - from);
 }
 
-/* A text field of the envelope; "" if it is not there. */
+/* A text field of the envelope; "" if it is absent. */
 static bool decode_envelope_text(const struct value *v, const char *name, struct slice *out,
 	struct error *err)
 {

@@ -10,17 +10,16 @@
 #include <stdint.h>
 
 /*
- * Record -> OCPP messages. Nothing here knows where a record comes from or what becomes of a
+ * Record -> OCPP messages. This code does not know where a record comes from or what becomes of a
  * message. A decoder keeps scratch memory between records; one thread uses it.
  *
- * Hostile input is expected: lengths are checked against the bytes before they are believed,
- * nesting and the number of values are limited (base/limits.h).
+ * Input is hostile: lengths are checked against the bytes before they are used, and depth and the
+ * number of values are limited (base/limits.h).
  */
 struct decoder;
 
-/* One MQTT message to decode. Everything is borrowed and must live as long as the arena, of which
- * come the texts of its messages. Trees (message.payload) are there until the next one is
- * decoded. */
+/* One MQTT message to decode. Everything is borrowed and must live as long as the arena, which
+ * holds the texts of its messages. Trees (message.payload) last until the next input is decoded. */
 struct decode_input {
 	uint64_t seq;
 	int64_t received_us;
@@ -30,32 +29,28 @@ struct decode_input {
 	bool retained; /* delivered with the RETAIN flag */
 };
 
-/* patterns must outlive the decoder. payload_bytes_max: larger payloads are never given to it. */
+/* patterns must outlive the decoder. payload_bytes_max: no larger payload is ever passed in. */
 MUST_CHECK bool decoder_new(struct decoder **out, const struct topic_patterns *patterns,
 	size_t payload_bytes_max, struct error *err);
 void decoder_free(struct decoder **decoder);
 
-/*
- * Parse a record; decode_next() then gives its messages. False with err: POISON if the record is
- * no message at all, FULL if the arena is (close the batch, try with a new one).
- */
+/* Parse a record; decode_next() then returns its messages. False with err: POISON if the record is
+ * not a message at all, FULL if the arena is (close the batch, continue with a new one). */
 MUST_CHECK bool decode_begin(struct decoder *d, const struct decode_input *input,
 	struct arena *arena, struct error *err);
 
 /*
- * What all messages of a record share, without looking at its payload: for records that are set
- * aside. *out is filled as far as possible also on failure: POISON if the topic says nothing,
- * FULL (then out->topic is absent).
+ * What all messages of a record have in common, without looking at the payload: for records that
+ * are set aside. *out is filled as far as possible even on failure: POISON if the topic says
+ * nothing, FULL (then out->topic is absent).
  */
 bool decode_common(struct decoder *d, const struct decode_input *input, struct arena *arena,
 	struct message *out, struct error *err);
 
 enum decode_next { DECODE_MESSAGE, DECODE_BAD, DECODE_END };
 
-/*
- * The next message. BAD: this one is malformed, err says why (POISON); out->raw, ->index and what
- * the topic says are set; the others are not affected.
- */
+/* The next message. BAD: this one is malformed, err says why (POISON); out->raw, ->index and what
+ * the topic says are set; the other messages are not affected. */
 enum decode_next decode_next(struct decoder *d, struct message *out, struct error *err);
 
 #endif

@@ -8,31 +8,31 @@
 #include <yajl/yajl_parse.h>
 
 /*
- * JSON through yajl, the one C library in Debian that hands over the text of numbers unchanged
+ * JSON through yajl, the only C library in Debian that passes on the text of numbers unchanged
  * (json-c turns 30 digits into 18446744073709551615, jansson 1.10 into 1.1000000000000001, cJSON
  * keeps doubles).
  *
- * Strings that cannot be stored: yajl's own check would refuse the whole message, and it replaces
- * lone surrogates by "?" silently. So its check is off, bytes are checked here, and \u0000 and lone
- * surrogates become \ufffd in a copy before yajl sees them.
+ * About strings that cannot be stored: yajl's own check would refuse the whole message, and it
+ * silently replaces lone surrogates by "?". So its check is off, bytes are checked here, and \u0000
+ * and lone surrogates become \ufffd in a copy before yajl sees them.
  *
  * yajl allocates a handle per parse, from a scratch arena of ours that is reset each time.
  */
 struct decode_json {
 	struct arena scratch;
 	struct arena pending_arena;
-	struct member *pending; /* values of containers not yet closed, in a fixed room */
+	struct member *pending; /* values of containers not yet closed; fixed capacity */
 	uint32_t pending_count;
 	uint32_t pending_peak;
 
-	/* Of the current parse. */
+	/* The current parse. */
 	yajl_handle yajl;
 	struct decode_room room;
 	struct slice payload;
 	struct slice key;
 	struct {
 		uint32_t first;   /* in pending */
-		struct slice key; /* that the container itself goes under */
+		struct slice key; /* the container's own key */
 	} open[DECODE_DEPTH_MAX];
 	size_t depth;
 	uint32_t values;
@@ -48,9 +48,9 @@ struct decode_json {
 };
 
 /*
- * What yajl asks for beside its handle: a buffer for unescaping that doubles, and one byte per
- * level of nesting. It does not look whether it got memory, so there must be enough for the worst
- * payload: the sum of a doubling series is below four times its last.
+ * What yajl allocates besides its handle: an unescaping buffer that doubles, and one byte per level
+ * of nesting. It does not check for failure, so there must be enough for the worst payload: the sum
+ * of a doubling series is below four times what is needed.
  */
 enum {
 	JSON_SCRATCH_FACTOR = 8,
@@ -86,7 +86,7 @@ static void json_free(void *context, void *memory)
 	(void)memory;
 }
 
-/* Give back what a very large payload took of it. */
+/* Give back what a very large payload used of it. */
 static void json_pending_reset(struct decode_json *p)
 {
 	arena_reset(&p->pending_arena);
@@ -135,7 +135,7 @@ static int json_stop_full(struct decode_json *p)
 	return 0;
 }
 
-/* Room for a value where the parse stands. */
+/* A new value at the current position of the parse. */
 static struct value *json_add(struct decode_json *p)
 {
 	struct member *m;
@@ -185,7 +185,7 @@ static int json_number(void *context, const char *text, size_t size)
 	return 1;
 }
 
-/* Text without escapes is handed over in place; unescaped text is in a buffer that will change. */
+/* Text without escapes is passed in place; unescaped text is in a buffer that will change. */
 static bool json_text(struct decode_json *p, const unsigned char *text, size_t size,
 	struct slice *out)
 {
@@ -244,7 +244,7 @@ static int json_open_array(void *context)
 	return json_open(context, true);
 }
 
-/* Where each item of a batch ends. The list is at the end of the scratch arena's own block. */
+/* Where each item of a batch ends. The list is a block at the end of the scratch arena. */
 static bool json_note_end(struct decode_json *p)
 {
 	if (p->ends_count == p->ends_room) {
@@ -334,7 +334,7 @@ static bool json_mend_escapes(struct slice *payload, struct arena *arena, bool *
 		at = (size_t)(found - s.data);
 		unit = json_escape_at(s, at);
 		if (unit < 0) {
-			at += 2; /* another escape, two bytes as in \\ and \" */
+			at += 2; /* another escape, of two bytes like \\ and \" */
 			continue;
 		}
 		next = unit >= 0xd800 && unit < 0xdc00 ? json_escape_at(s, at + 6) : -1;
@@ -359,7 +359,7 @@ static bool json_mend_escapes(struct slice *payload, struct arena *arena, bool *
 	return true;
 }
 
-/* at_end: all of it was taken, and that was not enough. */
+/* at_end: the whole payload was consumed, and was not enough. */
 static bool json_error(struct decode_json *p, struct slice payload, bool at_end, struct error *err)
 {
 	size_t at = at_end ? payload.size : yajl_get_bytes_consumed(p->yajl);

@@ -14,20 +14,20 @@
 /*
  * msgpack-c behind a guard. msgpack-c 4.0.0 allocates an array of as many objects as the input
  * declares before it has seen one (the five bytes dd ff ff ff ff ask for 100 GB), and reports
- * nesting over 32 as "out of memory". So every payload is first walked through by
- * msgpack_guard(): types, lengths, counts and depth are right before msgpack-c sees them.
+ * nesting over 32 as "out of memory". So msgpack_guard() walks through every payload first: types,
+ * lengths, counts and depth are right before msgpack-c sees them.
  *
- * The guard also notices items of arrays whose form is known (forms.h). In what msgpack-c is given
- * such a map is replaced by its value, and the map is put around it again afterwards.
+ * The guard also recognises array items whose form is known (forms.h). For msgpack-c such a map is
+ * replaced by its value, and the map is put around it again afterwards.
  */
 struct decode_msgpack {
 	msgpack_zone zone; /* keeps its first chunk from parse to parse */
 	struct forms *forms;
-	struct known_map *known; /* of the current payload */
-	uint16_t *hints;         /* by sender and place: the form that was there the last time */
+	struct known_map *known; /* in the current payload */
+	uint16_t *hints;         /* by sender and place: the form that was last there */
 };
 
-/* A map whose form is known, and where it is. */
+/* A map whose form is known, and its place. */
 struct known_map {
 	struct form_map map;
 	uint32_t array; /* arrays that are not empty are counted from 1 */
@@ -37,7 +37,7 @@ struct known_map {
 
 enum {
 	MSGPACK_ZONE_CHUNK_BYTES = 16 * 1024,
-	MSGPACK_KNOWN_MAX = 4096,   /* in one payload; what is beyond is decoded as it is */
+	MSGPACK_KNOWN_MAX = 4096,   /* per payload; the rest is decoded in full */
 	MSGPACK_HINTS = 128 * 1024, /* ten thousand stations with a dozen samples each */
 	MSGPACK_EXT_TIMESTAMP = -1, /* msgpack specification, "Timestamp extension type" */
 };
@@ -97,7 +97,7 @@ void decode_msgpack_free(struct decode_msgpack **parser)
 struct convert {
 	struct decode_room room;
 	const struct forms *forms;
-	const struct known_map *known; /* that come next, in the order of the payload */
+	const struct known_map *known; /* the next ones, in the order of the payload */
 	uint32_t known_count;
 	uint32_t arrays; /* so far */
 	bool replaced;
@@ -139,7 +139,7 @@ static bool convert_float(struct convert *c, const msgpack_object *from, struct 
 {
 	char digits[DECIMAL_FLOAT_BYTES];
 
-	if (!isfinite(from->via.f64)) { /* no decimal can say it: kept as the word */
+	if (!isfinite(from->via.f64)) { /* has no decimal text: kept as a word */
 		to->kind = VALUE_STRING;
 		to->text = slice_from_cstr(isnan(from->via.f64) ? "NaN"
 					   : from->via.f64 > 0  ? "Infinity"
@@ -152,7 +152,7 @@ static bool convert_float(struct convert *c, const msgpack_object *from, struct 
 	return convert_number(c, digits, decimal_from_double(from->via.f64, digits), to);
 }
 
-/* Bytes that are text are taken as text (old writers know no other type); others as base64. */
+/* Bytes that are text become text (old writers have no other type); others become base64. */
 static bool convert_bytes(struct convert *c, const char *data, size_t size, struct value *to)
 {
 	uint8_t *out;
@@ -161,7 +161,7 @@ static bool convert_bytes(struct convert *c, const char *data, size_t size, stru
 	if (utf8_is_storable(slice_of(data, size)))
 		return convert_text(c, data, size, &to->text);
 	c->replaced = true;
-	out = arena_bytes(c->room.texts, (size + 2) / 3 * 4 + 1); /* it ends with a NUL */
+	out = arena_bytes(c->room.texts, (size + 2) / 3 * 4 + 1); /* terminated with a NUL */
 	c->full = out == NULL;
 	if (c->full)
 		return false;
@@ -244,7 +244,7 @@ static bool convert_map(struct convert *c, const msgpack_object_map *map, struct
 	return true;
 }
 
-/* A map of which msgpack-c got the value only. */
+/* A map that msgpack-c saw only the value of. */
 static bool convert_known(struct convert *c, const msgpack_object *value, struct value *to)
 {
 	struct value *place = forms_make(c->forms, c->known->form, c->room.nodes, to);
@@ -274,7 +274,7 @@ static bool convert_array(struct convert *c, const msgpack_object_array *array, 
 	return true;
 }
 
-/* Recursion is as deep as the guard let pass. */
+/* The guard has limited the depth of recursion. */
 static bool convert_object(struct convert *c, const msgpack_object *from, struct value *to)
 {
 	*to = (struct value){.kind = VALUE_NULL};
@@ -308,7 +308,7 @@ static bool convert_object(struct convert *c, const msgpack_object *from, struct
 	return false;
 }
 
-/* A map by itself, as it would come out of the payload. 0 if it cannot have a form. */
+/* Decode a map on its own, exactly as in the payload. 0 if it cannot have a form. */
 static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *map,
 	struct decode_room room)
 {
@@ -329,7 +329,7 @@ static uint16_t msgpack_learn(struct decode_msgpack *p, const struct form_map *m
 	return form;
 }
 
-/* ---- before msgpack-c sees it ---- */
+/* ---- the guard ---- */
 
 static bool guard_error(const struct guard *g, struct error *err, enum error_reason code,
 	const char *what)
@@ -340,10 +340,8 @@ static bool guard_error(const struct guard *g, struct error *err, enum error_rea
 	return false;
 }
 
-/*
- * The msgpack format by first byte. head: bytes of the head after the first; body: length field
- * follows in the head (1, 2 or 4 bytes); extra: fixed bytes of the body.
- */
+/* The extent of the value that begins here, by its first byte: *head_out bytes of head, *body_out
+ * bytes of body, *elements_out values inside. */
 static bool guard_head(const struct guard *g, uint64_t *body_out, uint64_t *elements_out,
 	size_t *head_out)
 {
@@ -436,7 +434,7 @@ static bool guard_value(struct guard *g, struct error *err)
 	return true;
 }
 
-/* The map that comes next, cut, and its form; 0 if it has none that is known. */
+/* The map that comes next, cut, and its form; 0 if it has no known form. */
 static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, struct decode_room room,
 	struct form_map *out)
 {
@@ -457,10 +455,8 @@ static uint16_t guard_form(struct decode_msgpack *p, const struct guard *g, stru
 	return form;
 }
 
-/*
- * A whole item of an array, level, whose form is known. Anything else, and a map that would exceed
- * a limit, is left to guard_value().
- */
+/* Consumes a whole array item of known form. Anything else, and a map that would exceed a limit, is
+ * left to guard_value(). */
 static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct guard_level *level,
 	struct decode_room room)
 {
@@ -479,10 +475,8 @@ static bool guard_known(struct decode_msgpack *p, struct guard *g, const struct 
 	return true;
 }
 
-/*
- * Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
- * the array is dropped again if the payload turns out to be something else.
- */
+/* Walk through the whole payload. If it is an array of containers, *ends_out gets the end of each;
+ * the list is dropped again if the payload turns out to be something else. */
 static bool msgpack_guard(struct decode_msgpack *p, struct guard *g, struct decode_room room,
 	uint32_t **ends_out, struct error *err)
 {

@@ -5,23 +5,23 @@
 #include <stdlib.h>
 
 enum {
-	FORMS_MAX = 2048, /* a few hundred are what a fleet of many makes sends */
+	FORMS_MAX = 2048, /* a fleet of many makes sends a few hundred */
 	FORMS_SLOTS = 2 * FORMS_MAX,
-	FORMS_SEEN = 4096,         /* digests of what came lately */
+	FORMS_SEEN = 4096,         /* digests of recent maps */
 	FORMS_BYTES = 1024 * 1024, /* bytes and members of all forms, some 500 bytes each */
-	FORM_BYTES_MAX = 1024,     /* of one map: more is not a sample */
-	FORM_KEY_BYTES = 6,        /* of "value" with its head */
+	FORM_BYTES_MAX = 1024,     /* per map: larger ones are not samples */
+	FORM_KEY_BYTES = 6,        /* "value" with its head */
 };
 
 struct form {
 	uint64_t digest;
-	const uint8_t *bytes; /* what is before the value, and what is after it */
+	const uint8_t *bytes; /* the bytes before the value, then those after it */
 	uint32_t before;
 	uint32_t after;
-	struct member *members; /* those of nested maps follow in the same array */
+	struct member *members; /* followed by those of nested maps */
 	uint32_t members_count;
 	uint32_t members_all;
-	uint32_t value;  /* which member it is */
+	uint32_t value;  /* index of the member */
 	uint32_t values; /* form_map.values */
 };
 
@@ -55,10 +55,10 @@ void forms_free(struct forms **forms)
 
 /* ---- cutting ---- */
 
-/* Bytes of the text or number at p; 0 if it is something else or cut off. */
+/* Size of the text or number at p; 0 if it is something else or cut off. */
 static size_t form_scalar_bytes(const uint8_t *p, const uint8_t *end)
 {
-	/* From 0xca to 0xd3: floats, unsigned and signed whole numbers. */
+	/* 0xca to 0xd3: floats, unsigned and signed integers. */
 	static const uint8_t numbers[] = {5, 9, 2, 3, 5, 9, 2, 3, 5, 9};
 	size_t size = 0;
 
@@ -75,7 +75,7 @@ static size_t form_scalar_bytes(const uint8_t *p, const uint8_t *end)
 	return size <= (size_t)(end - p) ? size : 0;
 }
 
-/* As many in a row; NULL if there is anything else. */
+/* Skips that many in a row; NULL if there is anything else. */
 static const uint8_t *form_skip_scalars(const uint8_t *p, const uint8_t *end, size_t count)
 {
 	for (; count > 0; count--) {
@@ -178,7 +178,7 @@ bool forms_cut_as(const struct forms *f, uint16_t number, struct slice bytes, st
 	return true;
 }
 
-/* The slot that has the form, or the empty one where it would go. */
+/* The slot that has the form, or the empty slot where it belongs. */
 static uint16_t *forms_slot(struct forms *f, const struct form_map *map, uint64_t digest)
 {
 	size_t slot = digest & (FORMS_SLOTS - 1);
@@ -215,7 +215,7 @@ static uint32_t form_members_all(const struct value *map)
 	return count;
 }
 
-/* Members and, of those that are not containers, the texts; they are used by nobody yet. */
+/* Copies members, and the texts of those that are not containers; all are marked unused. */
 static bool form_copy_members(struct arena *arena, const struct member *from, uint32_t count,
 	struct member *to)
 {
@@ -256,7 +256,7 @@ static bool form_set_members(struct form *form, struct arena *arena, const struc
 		v->members = next;
 		next += v->count;
 	}
-	/* Nobody may take the value of the message it was learned from for that of another. */
+	/* The value of the first message must never show up in another. */
 	form->members[form->value].value = (struct value){.kind = VALUE_NULL};
 	return true;
 }

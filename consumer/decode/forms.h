@@ -10,20 +10,20 @@
 
 /*
  * Maps that repeat. A station sends the same samples with every message, and a sample differs from
- * the one before only in its member "value". A form is such a map with that one value cut out: its
- * bytes in msgpack, and the members they decode to. Where the bytes repeat, only the value has to
- * be decoded.
+ * the previous one only in its member "value". A form is such a map with that value cut out: its
+ * msgpack bytes, and the members they decode to. When the same bytes come again, only the value has
+ * to be decoded.
  *
- * Forms have numbers from 1; 0 means no form. Memory is fixed: a form stays, at its address, as
- * long as the store does, and a full store learns nothing more. A form gets its place when its
- * bytes are seen a second time, so that maps that never repeat do not fill the store. One thread.
+ * Forms are numbered from 1; 0 means no form. Memory is fixed: a form stays at its address as long
+ * as the store exists, and a full store learns nothing more. A form is stored when its bytes are
+ * seen a second time, so that maps that never repeat do not fill the store. One thread.
  */
 struct forms;
 
 MUST_CHECK bool forms_new(struct forms **out);
 void forms_free(struct forms **forms);
 
-/* How deep such a map nests, itself included. */
+/* How deep such a map nests, including itself. */
 enum { FORM_DEPTH_MAX = 2 };
 
 /* A map in msgpack, cut at its value. */
@@ -32,10 +32,10 @@ struct form_map {
 	const uint8_t *value; /* text or a number */
 	const uint8_t *value_end;
 	const uint8_t *end;
-	uint32_t values; /* scalars and maps in it, itself and keys included */
+	uint32_t values; /* number of scalars and maps, including itself and keys */
 };
 
-/* The map that bytes begin with; false if it is not one that can have a form. */
+/* Cut the map that bytes begin with; false if it cannot have a form. */
 bool forms_cut(struct slice bytes, struct form_map *out);
 
 /* The same for a map that probably has this form; false if it does not. */
@@ -44,12 +44,12 @@ bool forms_cut_as(const struct forms *f, uint16_t form, struct slice bytes, stru
 /* Its form, or 0; *learn_out: it is worth learning. */
 uint16_t forms_find(struct forms *f, const struct form_map *map, bool *learn_out);
 
-/* Its form from now on, or 0 if the store is full. decoded: the whole map; no key twice, no text
- * that was replaced. */
+/* Gives it a form, or 0 if the store is full. decoded: the whole map, without a repeated key or a
+ * replaced text. */
 uint16_t forms_learn(struct forms *f, const struct form_map *map, const struct value *decoded);
 
-/* A map of that form into *to. Returns where its value belongs, or NULL if the arena is full. Texts
- * borrow from the store. */
+/* Make a map of that form in *to. Returns the place for its value, or NULL if the arena is full.
+ * Texts borrow from the store. */
 MUST_CHECK struct value *forms_make(const struct forms *f, uint16_t form, struct arena *arena,
 	struct value *to);
 

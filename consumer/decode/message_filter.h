@@ -3,7 +3,7 @@
 
 #include "decode/message.h"
 
-/* Which messages are asked for. Texts are borrowed. Pure; any thread. */
+/* Selects messages. Texts are borrowed. Pure; any thread. */
 enum { MESSAGE_FILTER_MAX = 256 };
 
 struct message_filter {

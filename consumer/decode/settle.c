@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 enum {
-	SHORT_NUMBER_BYTES = 1000, /* without an exponent, far within what numeric holds */
-	FEW_KEYS = 12,             /* compared each with each */
+	SHORT_NUMBER_BYTES = 1000, /* without an exponent, well within numeric's limits */
+	FEW_KEYS = 12,             /* compared pairwise */
 	SORTED_KEYS_MAX = 1024,
 };
 
@@ -51,7 +51,7 @@ void decode_settle_map(const struct value *map, bool *replaced)
 	if (*replaced)
 		return;
 	if (map->count > SORTED_KEYS_MAX) {
-		*replaced = true; /* no OCPP message has as many: kept whole without looking */
+		*replaced = true; /* more than any OCPP message has: kept whole, unchecked */
 		return;
 	}
 	if (map->count > FEW_KEYS) {

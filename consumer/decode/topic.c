@@ -12,7 +12,7 @@ static const struct {
 	{"{entity}", TOPIC_ENTITY},
 };
 
-/* The part up to the next slash; *rest is what follows it, absent after the last level. */
+/* The part up to the next slash; *rest is what follows, absent after the last level. */
 static struct slice topic_next_level(struct slice *rest)
 {
 	const uint8_t *slash = rest->size == 0 ? NULL : memchr(rest->data, '/', rest->size);

@@ -5,7 +5,7 @@
 #include "base/slice.h"
 
 /*
- * What the levels of a topic mean, by patterns such as
+ * What the levels of a topic mean, given by patterns such as
  *
  *	+/{direction}/{version}/{station}
  *	+/store/{entity}
@@ -28,7 +28,7 @@ enum topic_level {
 struct topic_pattern {
 	struct {
 		enum topic_level kind;
-		struct slice text; /* of TOPIC_TEXT; borrowed from the pattern's text */
+		struct slice text; /* for TOPIC_TEXT; borrowed from the pattern's text */
 	} levels[TOPIC_LEVELS_MAX];
 	size_t count;
 };
@@ -41,7 +41,7 @@ struct topic_patterns {
 /* IN if the topic does not say. */
 enum topic_direction { TOPIC_IN, TOPIC_OUT, TOPIC_NEITHER };
 
-/* What a topic says; absent where it does not. Borrows from the topic. */
+/* The parts of a topic; absent if it does not have them. Borrows from the topic. */
 struct topic {
 	enum topic_direction direction;
 	struct slice version;
@@ -52,7 +52,7 @@ struct topic {
 /* text must outlive the patterns. */
 MUST_CHECK bool topic_patterns_add(struct topic_patterns *p, const char *text, struct error *err);
 
-/* By the first pattern that fits. */
+/* By the first pattern that matches. */
 bool topic_match(const struct topic_patterns *p, struct slice topic, struct topic *out);
 
 #endif

@@ -42,14 +42,14 @@ bool value_is_spent(const struct value *v)
 		return true;
 	if (v->kind != VALUE_MAP && v->kind != VALUE_ARRAY)
 		return false;
-	/* A null member is an absent one; a null in a list is a place in it. */
+	/* A null member counts as absent; a null in a list keeps its place. */
 	if (v->kind == VALUE_ARRAY && !value_is_touched(v))
 		return false;
 	for (uint32_t i = 0; i < v->count; i++) {
 		if (!value_is_spent(v->kind == VALUE_MAP ? &v->members[i].value : &v->items[i]))
 			return false;
 	}
-	/* An empty map that nobody asked for is content; one that became empty is not. */
+	/* An empty map that was never used is content; one that became empty is not. */
 	return v->count > 0;
 }
 
@@ -109,7 +109,7 @@ static void value_put(struct text *t, const struct value *v, bool unused_only)
 		value_put_scalar(t, v);
 		return;
 	}
-	/* A value of which nothing was used is put whole. */
+	/* An untouched value is put whole. */
 	unused_only = unused_only && value_is_touched(v);
 	text_put_char(t, v->kind == VALUE_MAP ? '{' : '[');
 	for (uint32_t i = 0; i < v->count; i++) {
@@ -188,7 +188,7 @@ static void value_put_canonical_number(struct text *t, struct slice number)
 		value_put_canonical_decimal(t, &d);
 }
 
-/* Text that is an instant and nothing more: 10:00:00Z and 12:00:00.000+02:00 are the same. */
+/* Whether the text is exactly an instant: 10:00:00Z and 12:00:00.000+02:00 are the same. */
 static bool value_text_is_instant(struct slice text, int64_t *us_out)
 {
 	return text.size >= 16 && text.size <= 40 && text.data[4] == '-' && text.data[7] == '-' &&
@@ -206,7 +206,7 @@ static int value_order_members(const void *a, const void *b)
 	const struct member *const *x = a, *const *y = b;
 	int order = slice_compare((*x)->key, (*y)->key);
 
-	/* Members of one map are in one array: the address is the position. */
+	/* Members of one map are in one array, so the address is the position. */
 	return order != 0 ? order : (*x > *y) - (*x < *y);
 }
 
@@ -263,7 +263,7 @@ void value_put_canonical_unused(struct text *t, const struct value *v)
 	value_put_form(t, v, true);
 }
 
-/* What a disguised value stands for. */
+/* The original of a disguised value. */
 static struct value value_undisguised(const struct value *v)
 {
 	return (struct value){.kind = v->boolean ? VALUE_NUMBER : VALUE_STRING,

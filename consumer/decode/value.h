@@ -12,11 +12,11 @@
 /*
  * A decoded payload: the same tree whether it came as msgpack or as JSON. Numbers are kept as the
  * text they were written in (msgpack: the shortest that reads back), so nothing passes through a
- * binary float. Strings are well-formed UTF-8 without NUL; where the message had something else,
- * the value is a readable copy and the message is marked (message.text_replaced).
+ * binary float. Strings are well-formed UTF-8 without NUL; if the message had something else, the
+ * value is a readable copy and the message is marked (message.text_replaced).
  *
- * The texts live in the arena of the batch, or borrow from the record and from what the decoder
- * keeps; the tree is there until the next record is decoded. Pure; any thread.
+ * The texts live in the batch's arena, or borrow from the record and from the decoder's memory; the
+ * tree lasts until the next record is decoded. Pure; any thread.
  */
 enum value_kind {
 	VALUE_NULL,
@@ -34,15 +34,13 @@ struct value {
 	uint8_t kind; /* enum value_kind */
 	bool boolean : 1;
 	bool used : 1; /* rows/ has put it into a column */
-	/* A STRING that stands for a text of count bytes, which follows it in memory; boolean: for
-	 * a NUMBER. Identity is that of what it stands for (value_put_canonical()). */
+	/* A STRING (boolean: a NUMBER) shown instead of another text of count bytes, which follows
+	 * it in memory. Its identity is that of the original (value_put_canonical()). */
 	bool disguised : 1;
-	/*
-	 * Maps of one decoder with the same form, other than 0, have the same members, in the same
-	 * order; only the member "value" may differ, and is a text or a number in all of them.
-	 */
+	/* If not 0: maps from one decoder with the same form have the same members in the same
+	 * order; only the member "value" may differ, and is always a text or a number. */
 	uint16_t form;
-	uint32_t count; /* of items or members */
+	uint32_t count; /* number of items or members */
 	union {
 		struct slice text; /* NUMBER, STRING */
 		int64_t time_us;
@@ -56,7 +54,8 @@ struct member {
 	struct value value;
 };
 
-/* The member of a map, or NULL. Of equal keys the last counts, as in Go and PostgreSQL's jsonb. */
+/* The member of a map, or NULL. Of repeated keys the last counts, as in Go and PostgreSQL's
+ * jsonb. */
 struct value *value_get(const struct value *map, struct slice key);
 
 /* The text of a string or number, else absent. */
@@ -65,26 +64,26 @@ struct slice value_text(const struct value *v);
 /* True for null, and for maps and arrays in which everything is used or empty. */
 bool value_is_spent(const struct value *v);
 
-/* Of a string or number: what is shown is another text from now on. False if the arena is full. */
+/* Show another text instead of a string or number from now on. False if the arena is full. */
 MUST_CHECK bool value_disguise(struct value *v, struct slice shown, struct arena *arena);
 
-/* Mark a value and all below it. */
+/* Mark a value and everything below it. */
 void value_mark_used(struct value *v);
 
-/* JSON text as the message had it, without blanks. */
+/* JSON text as in the message, without blanks. */
 void value_put_json(struct text *t, const struct value *v);
 
-/* The same without what is used; "null" if nothing is left. */
+/* The same without used parts; "null" if nothing is left. */
 void value_put_json_unused(struct text *t, const struct value *v);
 
 /*
- * The canonical text: the same for equal content, whatever the encoding: keys sorted, nulls left
- * out, numbers by value, times by instant. Digests are made of it, so it can never change:
+ * The canonical text, the same for equal content whatever the encoding: keys sorted, nulls left
+ * out, numbers by value, times by instant. Digests are made from it, so it can never change:
  * tests/unit/test_value.c pins it.
  */
 void value_put_canonical(struct text *t, const struct value *v);
 
-/* The same without what is used. */
+/* The same without used parts. */
 void value_put_canonical_unused(struct text *t, const struct value *v);
 
 /* The canonical text of a number. */

@@ -7,15 +7,15 @@
 
 enum {
 	LAYOUTS_SLOTS = 1 << 17,         /* a power of two; 1 MiB */
-	LAYOUTS_MAX = LAYOUTS_SLOTS / 2, /* counted at a time; beyond it counting begins again */
-	STATIONS_SLOTS = 1 << 16,        /* counters; stations that share one share the limit */
+	LAYOUTS_MAX = LAYOUTS_SLOTS / 2, /* counted at a time; then counting starts over */
+	STATIONS_SLOTS = 1 << 16,        /* counters; stations with the same slot share the limit */
 };
 
 struct layouts {
 	uint64_t ids[LAYOUTS_SLOTS]; /* counted; 0 = empty */
 	bool known[LAYOUTS_SLOTS];
 	bool differs[LAYOUTS_SLOTS];   /* two texts have it */
-	uint64_t texts[LAYOUTS_SLOTS]; /* digest of the text that has the id; 0 = none was seen */
+	uint64_t texts[LAYOUTS_SLOTS]; /* digest of the text that has the id; 0 = none seen yet */
 	uint64_t key;
 	uint64_t others;
 	uint32_t per_station[STATIONS_SLOTS];
@@ -53,7 +53,7 @@ void layouts_free(struct layouts **layouts)
 	*layouts = NULL;
 }
 
-/* The slot that has the id, or the empty one where it would go. */
+/* The slot that has the id, or the empty slot where it belongs. */
 static size_t layouts_slot(const struct layouts *l, uint64_t id)
 {
 	size_t slot = id & (LAYOUTS_SLOTS - 1);
@@ -84,7 +84,7 @@ static uint32_t *layouts_station(struct layouts *l, struct slice station)
 	return &l->per_station[digest64(station.data, station.size) & (STATIONS_SLOTS - 1)];
 }
 
-/* The slot that the id has from here on. */
+/* Gives the id a slot. */
 static size_t layouts_count(struct layouts *l, uint64_t id, struct slice station)
 {
 	size_t slot;

@@ -7,25 +7,25 @@
 enum {
 	CALLS_SETS = 8192, /* 2.5 MB: ten seconds of 3,000 calls a second */
 	CALLS_OF_SET = 4,
-	CALL_ACTION_BYTES = 54, /* the longest of OCPP has 33 */
+	CALL_ACTION_BYTES = 54, /* OCPP's longest has 33 */
 	WAITING_SLOTS = 16384,
-	WATCH_AT_START = 500,       /* calls: a moment, which costs no replay anything */
-	WATCH_AFTER_A_MISS = 10000, /* calls: answers that go another way come all the time */
+	WATCH_AT_START = 500,       /* calls: so few that they cost a replay nothing */
+	WATCH_AFTER_A_MISS = 10000, /* calls: answers that take another way keep coming */
 };
 
-/* Apart from what it is found by: each is a line of the processor's cache, and most of a set are
- * looked at only to see that they are others. */
+/* Kept apart from the search keys: each is a cache line, and most entries of a set are only
+ * compared. */
 struct recent_call {
 	uint64_t trace; /* 0 = none */
 	bool used;
-	uint8_t action_size; /* 0 = longer than there is room for: it names nothing */
+	uint8_t action_size; /* 0 = too long to keep: it names nothing */
 	char action[CALL_ACTION_BYTES];
 };
 
 struct recent_set {
 	uint64_t keys[CALLS_OF_SET];
 	int64_t received_us
-		[CALLS_OF_SET]; /* at first INT64_MIN: what is unused is older than all */
+		[CALLS_OF_SET]; /* INT64_MIN at first, so that unused entries are the oldest */
 };
 
 struct recent_answer {
@@ -35,8 +35,8 @@ struct recent_answer {
 
 struct recent_calls {
 	int64_t window_us;
-	uint32_t watch; /* so many more calls leave a half */
-	bool missed;    /* some answer waits */
+	uint32_t watch; /* how many more calls leave a half */
+	bool missed;    /* some answer is waiting */
 	struct recent_set sets[CALLS_SETS];
 	struct recent_call calls[CALLS_SETS][CALLS_OF_SET];
 	struct recent_answer waiting[WAITING_SLOTS];
@@ -90,7 +90,7 @@ static struct recent_answer *waiting_slot(struct recent_calls *r, uint64_t key)
 	return &r->waiting[(key ^ key >> 32) & (WAITING_SLOTS - 1)];
 }
 
-/* Where the same call is, of a batch that is made again; else the place of the oldest. */
+/* The slot of the same call, if its batch is made again; otherwise the oldest slot. */
 static size_t calls_place(const struct recent_set *set, uint64_t key, int64_t received_us)
 {
 	size_t place = 0;

@@ -3,8 +3,8 @@
 #include "rows/flags.h"
 #include "rows/rows_private.h"
 
-/* Of the names of station and transaction: as much as fits into an index beside time, EVSE and
- * flags. */
+/* The station and transaction names of reported flags: as much as fits into an index beside time,
+ * EVSE and flags. */
 enum { FLAGS_NAMES_MAX = ROWS_INDEX_BYTES_MAX - 64 };
 
 static bool rows_full(struct error *err)
@@ -12,7 +12,7 @@ static bool rows_full(struct error *err)
 	return error_set(err, ERROR_FULL, REASON_arena_full, "no room for the rows of a message");
 }
 
-/* An answer that says nothing belongs to its call, which is stored. */
+/* An empty answer belongs to its call, which is stored. */
 static bool rows_is_empty_result(const struct message *m)
 {
 	return m->type == MESSAGE_RESULT &&
@@ -29,7 +29,7 @@ static const char *rows_skip(const struct rows_work *w)
 		if (slice_equal(action, b->options.skip_actions[i]))
 			return "action";
 	}
-	/* The gateway's copy of a request that we may not have seen is content. */
+	/* A request repeated by the gateway is content: we may not have seen it. */
 	if (!b->options.results_all && rows_is_empty_result(m) && m->request == NULL)
 		return "empty_result";
 	return NULL;
@@ -37,7 +37,7 @@ static const char *rows_skip(const struct rows_work *w)
 
 /* ---- identity ---- */
 
-/* former: as versions before this one had it, in which an answer had its action. */
+/* former: as in earlier versions, in which an answer's digest included its action. */
 static void rows_put_identity(struct text *t, const struct row *row, const struct rows_work *w,
 	bool former)
 {
@@ -82,7 +82,8 @@ static bool rows_set_digest_of(struct rows_work *w, struct row *row, bool former
 	return true;
 }
 
-/* What older versions stored is recognised, too: a log may be replayed that they have stored. */
+/* The digests of earlier versions are recognised, too, because a log that they stored may be
+ * replayed. */
 static bool rows_set_digest(struct rows_work *w, struct row *row)
 {
 	const struct message *m = w->message;
@@ -117,13 +118,13 @@ static bool rows_lacks_details(const struct message *m)
 	       m->payload->kind == VALUE_MAP && m->payload->count == 0;
 }
 
-/* Lists of messages that have no table of their own, as far as views or the store read them. An
- * object in their place is a list of one (json_items()), and the payload stays as it was sent. */
+/* Lists of messages without a table of their own that views or the store read. An object in place
+ * of a list counts as a list of one (json_items()); the payload stays as it was sent. */
 static bool rows_has_object_for_list(const struct message *m, const struct value *payload)
 {
 	static const struct {
 		struct slice field;
-		const char *action; /* where others have an object of that name; or NULL */
+		const char *action; /* if others have an object of that name; or NULL */
 	} lists[] = {
 		{SLICE("configurationKey"), NULL},
 		{SLICE("setVariableData"), NULL},
@@ -165,20 +166,20 @@ static bool rows_set_event_columns(struct rows_work *w, struct row *row)
 	cell_set_text(row, TABLE_ocpp_events_action,
 		slice_is_absent(w->named) ? m->action : w->named);
 	row->named_by_call = !slice_is_absent(w->named);
-	/* Of a message with a time of its own every copy may have another. */
+	/* Copies of a message with its own time may differ in their trace. */
 	if (m->trace.size > 0 && row_is_timeless(row))
 		cell_set_text(row, TABLE_ocpp_events_trace_id, m->trace);
 	if (m->error_code.size > 0)
 		cell_set_text(row, TABLE_ocpp_events_error_code, m->error_code);
 	if (m->error_description.size > 0)
 		cell_set_text(row, TABLE_ocpp_events_error_description, m->error_description);
-	/* An error without details has none, whether it came with {} or not. */
+	/* Empty error details ({}) count as none. */
 	return rows_set_json(w, row, TABLE_ocpp_events_payload,
 		       rows_lacks_details(m) ? NULL : m->payload) &&
 	       rows_set_json(w, row, TABLE_ocpp_events_request, m->request);
 }
 
-/* A message that no schema describes, or of which nothing could be made. */
+/* A message without a schema, or one that yielded no row. */
 static bool rows_generic(struct rows_work *w)
 {
 	struct row *row = rows_add(w, TABLE_ocpp_events);
@@ -196,7 +197,7 @@ static bool rows_single(struct rows_work *w, const struct schema_block *block)
 	rows_fill(w, row, block, w->message->payload);
 	if (row->table->id == TABLE_ocpp_events && !rows_set_event_columns(w, row))
 		return false;
-	/* State tables have the digest of the event they come from, to decide between equals. */
+	/* State tables have the digest of their event, to decide between equal times. */
 	if (row != w->out->first) {
 		row->cells[KEY_DIGEST] = w->out->first->cells[KEY_DIGEST];
 		return true;
@@ -204,7 +205,7 @@ static bool rows_single(struct rows_work *w, const struct schema_block *block)
 	return rows_set_digest(w, row);
 }
 
-/* What no column took, of the rows that do not keep the whole payload. */
+/* Everything that no column took, for rows that do not keep the whole payload. */
 static bool rows_set_extra(struct rows_work *w)
 {
 	struct row *row = w->out->first;
@@ -245,8 +246,8 @@ static bool rows_events(struct rows_work *w)
 
 /* ---- halves ---- */
 
-/* For an answer that does not name its action: of the messages it may be, the one whose required
- * fields match best those that it has. */
+/* For an answer that does not name its action: among the possible messages, the one whose required
+ * fields match best. */
 static const struct schema_message *rows_guess_result(struct rows_work *w)
 {
 	const struct message *m = w->message;
@@ -289,20 +290,20 @@ void row_settle_half(struct row *half)
 	half->cells[TABLE_exchange_halves_digest] = half->refers->cells[KEY_DIGEST];
 }
 
-/* A call whose result matters, or could be mistaken for that of another call with the same message
- * id. */
+/* A call whose result matters, or could be mistaken for the result of another call with the same
+ * message id. */
 static bool rows_is_paired(const struct rows_work *w)
 {
 	const struct row *first = w->out->first;
 
 	if (!w->schema->paired || first->table->id == TABLE_ocpp_events)
 		return false;
-	/* 2.x: only the answer to an event with a token has something to say of a token. */
+	/* 2.x: the answer matters only if the event has a token. */
 	return first->table->id != TABLE_transaction_events || w->message->version == VERSION_16 ||
 	       first->cells[TABLE_transaction_events_id_token].present;
 }
 
-/* The schema by which a result has something for its call; NULL if it has not. */
+/* The schema by which a result has something for its call, or NULL. */
 static const struct schema_message *rows_half_of_result(struct rows_work *w)
 {
 	const struct message *m = w->message;
@@ -315,8 +316,8 @@ static const struct schema_message *rows_half_of_result(struct rows_work *w)
 	return schema != NULL && schema->blocks_count > 0 ? schema : NULL;
 }
 
-/* A call whose result matters, or a result that a call may wait for. One that does not name its
- * action leaves it open. */
+/* A half for a call whose result matters, or for a result that a call may wait for. A result that
+ * does not name its action may be either. */
 static bool rows_half(struct rows_work *w)
 {
 	const struct message *m = w->message;
@@ -333,16 +334,16 @@ static bool rows_half(struct rows_work *w)
 	if (!rows_add_half(w, 'r', m->action))
 		return false;
 	rows_fill(w, w->out->halves, &schema->blocks[0], m->payload);
-	/* Without what its call waits for it says nothing, whether it names its action or not. */
+	/* Without the field that its call waits for, a half is useless. */
 	if (!w->out->halves->cells[TABLE_exchange_halves_transaction_id].present &&
 		!w->out->halves->cells[TABLE_exchange_halves_id_token_status].present)
 		w->out->halves = w->out->halves->next;
 	return true;
 }
 
-/* ---- answers that tell the store something ---- */
+/* ---- answers that change the store ---- */
 
-/* Calls of the CSMS after which the store changes; to the last two the answer says all of it. */
+/* Calls from the CSMS that change the store; for the last two, the answer has all the data. */
 static bool rows_tells_store(struct slice action)
 {
 	static const char *const actions[] = {"ChangeConfiguration", "SetVariables",
@@ -369,7 +370,7 @@ static bool rows_may_tell_store(const struct value *payload)
 	return false;
 }
 
-/* Either half of such an exchange. */
+/* Keep the call or the answer of such an exchange. */
 static bool rows_answer(struct rows_work *w)
 {
 	const struct message *m = w->message;
@@ -387,7 +388,7 @@ static bool rows_answer(struct rows_work *w)
 
 /* ---- transactions ---- */
 
-/* What a message says about a transaction without being an event of it. */
+/* What a message that is not an event of a transaction says about it. */
 static bool rows_fact(struct rows_work *w, const struct schema_block *block)
 {
 	struct row *row = row_new(w->arena, TABLE_transactions), *waiting;
@@ -434,8 +435,8 @@ static void rows_put_reading(struct text *t, const char *name, const struct read
 	text_put_char(t, ']');
 }
 
-/* What the samples say of start and end, and what is odd about them, for sessions that are rebuilt
- * from their events. */
+/* What the samples say about start and end, and what is odd about them, for sessions that are
+ * rebuilt from their events. */
 static bool rows_set_readings(struct rows_work *w, struct row *event, int64_t flags)
 {
 	struct text t;
@@ -461,7 +462,7 @@ static bool rows_set_readings(struct rows_work *w, struct row *event, int64_t fl
 	return event->cells[TABLE_transaction_events_readings].present;
 }
 
-/* What is odd about a row of meter values; not what the program made of it (layout_in_row). */
+/* What is odd about a row of meter values, without the program's own layout_in_row. */
 static int64_t rows_value_flags(const struct row *row)
 {
 	return row->table->id != TABLE_meter_values
@@ -470,8 +471,8 @@ static int64_t rows_value_flags(const struct row *row)
 }
 
 /*
- * Flags of the meter values of a message that is not an event, for the transaction that they name.
- * Nothing for most: they have none. Longer names are of no transaction (rows_limits.c).
+ * Flags of meter values that name a transaction without being an event of it. Most have none. Names
+ * that are too long belong to no transaction (rows_limits.c).
  */
 static bool rows_reported_flags(struct rows_work *w)
 {
@@ -561,7 +562,7 @@ bool rows_from_message(struct rows_builder *b, struct message *m, struct arena *
 	w.schema = schemas_find(b->schemas, m->version, m->type, m->action);
 	if (!rows_events(&w))
 		return rows_full(err);
-	/* No description, or it found nothing to make a row of: the message as it is. */
+	/* No schema, or it yielded no row: store the message as it is. */
 	if (out->first == NULL && !rows_generic(&w))
 		return rows_full(err);
 	if (!rows_transaction(&w) || !rows_half(&w) || !rows_answer(&w) || !rows_name_answer(&w) ||

@@ -18,7 +18,7 @@ struct row *rows_dead_letter(struct arena *arena, const struct message *m, const
 	struct row *row = row_new(arena, TABLE_dead_letters);
 	struct slice detail;
 
-	/* A message of the server's, or one that was cut within a character. */
+	/* It may come from the server, or be cut within a character. */
 	if (row == NULL || !rows_storable(arena, slice_from_cstr(why->message), &detail))
 		return NULL;
 	cell_set_number(row, TABLE_dead_letters_topic_digest,

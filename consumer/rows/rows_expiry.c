@@ -2,10 +2,8 @@
 #include "base/iso8601.h"
 #include "rows/rows_private.h"
 
-/*
- * What is older than its table keeps rows. Partitions are dropped whole, so the limit is a time at
- * which one begins: a row before it would create a partition that is dropped again.
- */
+/* Rows older than their table keeps. Partitions are dropped whole, so the limit is the beginning of
+ * one: an earlier row would create a partition that is dropped again. */
 static int64_t expiry_floor(enum table_step step, int64_t time_us)
 {
 	int64_t day = time_us / US_PER_DAY, year;
@@ -23,7 +21,7 @@ void rows_set_now(struct rows_builder *b, int64_t now_us)
 	for (int i = 0; i < EVENT_TABLES; i++) {
 		int64_t age_us = b->options.retention_us[i];
 
-		/* Event times begin with 2010, so that nothing is before 0. */
+		/* Event times begin in 2010, so none is before 0. */
 		b->expired_before_us[i] = age_us == 0 || age_us > now_us
 						  ? 0
 						  : expiry_floor(tables[i].step, now_us - age_us);
@@ -45,7 +43,8 @@ static bool expiry_is_over(const struct rows_builder *b, const struct row *row)
 	return time_us != TIME_UNDATED && time_us < b->expired_before_us[row->table->id];
 }
 
-/* Rows that may stay without those of the message: from here on, a layout counts as known. */
+/* A row that stays even if the message's rows expire: a layout, which counts as known from now
+ * on. */
 static bool expiry_is_apart(const struct row *row)
 {
 	return row->table->id == TABLE_meter_value_layouts;
@@ -83,7 +82,7 @@ void rows_expire(const struct rows_builder *b, struct rows_result *out)
 		return;
 	expiry_filter(b, out, left == 0);
 	if (own_is_over || left == 0) {
-		/* They belong to the message's own row. */
+		/* Halves belong to the message's own row. */
 		out->halves = NULL;
 		out->transaction = NULL;
 	}

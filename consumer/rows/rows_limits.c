@@ -1,27 +1,28 @@
 #include "rows/rows_private.h"
 
 /*
- * Names that no index has room for are refused before anything is sent: PostgreSQL would refuse
- * the batch (54000), and of a merge it does not say which row it was. Whether the name would be
- * short enough once compressed does not count: that depends on its letters, and on settings.
+ * Refuses names that are too long for an index before anything is sent: PostgreSQL would refuse the
+ * whole batch (54000), and for a merge it does not say which row it was. Compression is not
+ * considered: it depends on the letters, and on settings.
  */
 enum {
 	INDEX_COLUMNS_MAX = 5,
 	INDEX_HEAD_BYTES = 8, /* IndexTupleData; all columns are NOT NULL */
 	INDEX_ALIGN = 8,
 	SHORT_TEXT_BYTES = 126, /* has a header of one byte, without alignment */
-	/* An id that stands for no transaction is followed by a digest (transaction_key()). */
+	/* A shared id is followed by a digest (transaction_key()). */
 	TRANSACTION_KEY_MORE = 24,
 };
 
-/* What an entry takes: a text of a column, or so many bytes of a fixed size aligned to it. */
+/* The parts of an entry: the text of a column, or a number of bytes of fixed size, aligned to
+ * it. */
 #define FIXED(bytes) (-(bytes))
 #define LAST INT32_MIN
 
 static const struct limit {
-	enum table_id table; /* whose rows make such an entry */
+	enum table_id table; /* whose rows create such an entry */
 	const char *what;
-	size_t more; /* bytes that the last text may get beside */
+	size_t more; /* bytes that may be added to the last text */
 	int32_t columns[INDEX_COLUMNS_MAX + 1];
 } limits[] = {
 #define EVENT(table)                                                                               \
@@ -43,7 +44,7 @@ static const struct limit {
 	{TABLE_exchange_halves, "the message id with the name of the station", 0,
 		{TABLE_exchange_halves_charge_station_id, TABLE_exchange_halves_message_id,
 			FIXED(1), FIXED(8), FIXED(8), LAST}},
-	/* transaction_starts, for the start that an answer gives its id to */
+	/* transaction_starts: an answer gives a start its id */
 	{TABLE_exchange_halves, "the transaction id with the name of the station",
 		TRANSACTION_KEY_MORE,
 		{TABLE_exchange_halves_charge_station_id, FIXED(8), FIXED(4), FIXED(8),
@@ -62,7 +63,7 @@ static size_t limit_align(size_t size, size_t to)
 	return (size + to - 1) / to * to;
 }
 
-/* As index_form_tuple() lays it out. */
+/* The layout of index_form_tuple(). */
 static size_t limit_entry_bytes(const struct limit *l, const struct row *row)
 {
 	size_t size = INDEX_HEAD_BYTES;

@@ -4,22 +4,22 @@
 #include "rows/rows_meter_private.h"
 
 /*
- * One OCPP MeterValue -> one row: the values in an array, what they measure in a layout that is
- * stored once. A layout is the list of what its positions state, in the order of enum sample_part:
+ * One OCPP MeterValue -> one row: the values in an array, their meaning in a layout that is stored
+ * once. A layout lists what each position states, in the order of enum sample_part:
  *
  *	[["Energy.Active.Import.Register",null,"Sample.Periodic","Outlet","Wh",null,null],...]
  *
- * Its id is the digest of that text. What neither array nor layout can say goes into raw.
+ * Its id is the digest of that text. What neither array nor layout can express goes into raw.
  */
 enum {
-	MULTIPLIER_MAX = 15, /* beyond it views do not apply a multiplier */
+	MULTIPLIER_MAX = 15, /* views ignore larger multipliers */
 	UNIT_KILO = 3,
 	UNIT_MEGA = 6,
 };
 
 static const struct slice no_text = {NULL, 0};
 
-/* The text of a part of the layout, taken; absent if it is not stated or is not text. */
+/* The text of a part of the layout, marked as used; absent if it is not stated or not text. */
 static struct slice sample_text(const struct sample *sample, enum sample_part part)
 {
 	struct value *p = sample->parts[part];
@@ -55,7 +55,7 @@ static void sample_resolve(const struct meter *v, struct value *value, struct nu
 		out->parts[part] = path->count == 0 ? NULL : schema_get(path, value, value);
 	}
 	text = sample_value(out);
-	/* Signed data may look like a number, but is not one. */
+	/* Signed data may look like a number without being one. */
 	if (slice_is_absent(text) || sample_is_signed(out))
 		out->number_kind = DECIMAL_NONE;
 	else
@@ -64,7 +64,7 @@ static void sample_resolve(const struct meter *v, struct value *value, struct nu
 		number->text = text;
 }
 
-/* One object where a list of them belongs is a list of one: the same content as with brackets. */
+/* One object in place of a list is a list of one: the same content as with brackets. */
 static bool meter_make_list(struct rows_work *w, struct value *v, bool *changed)
 {
 	struct value *item;
@@ -122,14 +122,15 @@ static bool layout_store(struct meter *v, struct slice layout)
 	cell_set_text(row, TABLE_meter_value_layouts_layout, layout);
 	cell_set_text(row, TABLE_meter_value_layouts_first_charge_station_id,
 		v->work->message->station);
-	/* After the row that needs it; tables are written in their own order. */
+	/* Listed after the row that needs it; the order of tables decides which is written
+	 * first. */
 	row->next = NULL;
 	out->last->next = row;
 	out->last = row;
 	return true;
 }
 
-/* True if the layout is to be stored, or compared with the one that is. */
+/* True if the layout must be stored, or compared with the stored one. */
 static bool meter_admit_layout(struct meter *v, struct slice layout)
 {
 	struct layouts *layouts = v->work->builder->layouts;
@@ -170,7 +171,7 @@ static bool meter_layout(struct meter *v)
 		return false;
 	v->layout_id = digest64(layout.data, layout.size);
 	if (v->layout_id == 0)
-		v->layout_id = 1; /* 0 says that the row has its own */
+		v->layout_id = 1; /* 0 means that the row has its own */
 	if (meter_admit_layout(v, layout))
 		return layout_store(v, layout);
 	arena_rewind(arena, mark);
@@ -220,9 +221,8 @@ static void identity_put_number(struct text *t, const struct row *row, int colum
 		text_put_int(t, row->cells[column].number);
 }
 
-/*
- * Of the content, not of how it is stored: the same whether the layout is known, new or refused.
- */
+/* Digest of the content, not of its storage: the same whether the layout is known, new or
+ * refused. */
 static bool meter_digest(struct meter *v, const struct value *message_rest)
 {
 	struct arena *arena = v->work->arena;
@@ -276,9 +276,11 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 
 /* ---- readings for the transaction ---- */
 
-/* A sample that does not say what it measures is an energy register, unless it says something that
- * nobody understands, which may be just that ("mesurand"). The view meter_samples has this rule,
- * too (says_no_more()). */
+/*
+ * A sample that does not say what it measures is an energy register, unless it has an unknown
+ * member, which may say just that ("mesurand"). The view meter_samples has the same rule
+ * (says_no_more()).
+ */
 static bool sample_is_energy_by_default(const struct sample *sample)
 {
 	static const struct slice known[] = {SLICE("value"), SLICE("context"), SLICE("format"),
@@ -300,7 +302,8 @@ static bool sample_is_energy_by_default(const struct sample *sample)
 	return true;
 }
 
-/* The value of an energy register of all phases in Wh, as text; absent if it is something else. */
+/* The reading of an energy register over all phases in Wh, as text; absent if it is something
+ * else. */
 static struct slice sample_energy(const struct meter *v, const struct sample *sample)
 {
 	struct slice measurand = value_text(sample->parts[SAMPLE_MEASURAND]);
@@ -341,7 +344,7 @@ static struct slice sample_energy(const struct meter *v, const struct sample *sa
 										    : scaled;
 }
 
-/* Where it was measured: 0 = at the outlet. */
+/* The place of measurement: 0 = the outlet. */
 static int64_t sample_place(const struct sample *sample)
 {
 	struct slice location = value_text(sample->parts[SAMPLE_LOCATION]);
@@ -351,8 +354,8 @@ static int64_t sample_place(const struct sample *sample)
 	return (int64_t)(digest64(location.data, location.size) & INT64_MAX) | 1;
 }
 
-/* Of two readings of one message: at the outlet, else at the only place there is; marked; then the
- * first of starts and the last of ends. */
+/* Chooses between two readings of one message: the outlet's first, otherwise the only place there
+ * is; then a marked one; then the first for a start and the last for an end. */
 static void reading_take(struct reading *kept, const struct reading *r, bool first)
 {
 	bool both_elsewhere =
@@ -393,7 +396,7 @@ static void meter_reading(struct meter *v, const struct sample *sample, bool sta
 		reading_take(&v->work->reading_stop, &r, false);
 }
 
-/* Only what an event of the transaction itself brings: the first and the last reading. */
+/* Only from an event of the transaction itself: the first and the last reading. */
 static void meter_readings(struct meter *v, struct slice event_type)
 {
 	bool started = slice_equal_cstr(event_type, "Started");
@@ -403,7 +406,7 @@ static void meter_readings(struct meter *v, struct slice event_type)
 		meter_reading(v, &v->samples[i], started, ended);
 }
 
-/* ---- what is known by the forms of the samples ---- */
+/* ---- known sequences of samples ---- */
 
 static bool sample_is_marked(const struct sample *sample)
 {
@@ -413,7 +416,7 @@ static bool sample_is_marked(const struct sample *sample)
 	       slice_equal_cstr(context, "Transaction.End");
 }
 
-/* What the samples are found by; false if one of them has no form, or there are too many. */
+/* The search key of the samples; false if one of them has no form, or there are too many. */
 static bool meter_key(const struct meter *v, struct sequence *out)
 {
 	if (v->work->builder->sequences == NULL || v->samples_count == 0 ||
@@ -429,7 +432,7 @@ static bool meter_key(const struct meter *v, struct sequence *out)
 	return true;
 }
 
-/* Whether some samples may be the first or last reading of the transaction. */
+/* Whether a sample may be the first or last reading of the transaction. */
 static bool meter_has_readings(const struct row *event, const struct sequence *known)
 {
 	struct slice type;
@@ -440,7 +443,7 @@ static bool meter_has_readings(const struct row *event, const struct sequence *k
 	return slice_equal_cstr(type, "Started") || slice_equal_cstr(type, "Ended");
 }
 
-/* False, and nothing is done, if more is asked for than values that are plain numbers. */
+/* False, without any effect, unless all values are plain numbers and nothing else is needed. */
 static bool meter_take_known(struct meter *v, const struct sequence *key, const struct row *event)
 {
 	const struct rows_builder *b = v->work->builder;
@@ -465,7 +468,7 @@ static bool meter_take_known(struct meter *v, const struct sequence *key, const 
 	return true;
 }
 
-/* The member of the map that differs between maps of its form, if that is the value. */
+/* Which member is the value, the one that differs between maps of a form. */
 static bool sample_value_member(const struct sample *sample, uint8_t *out)
 {
 	for (uint32_t i = 0; i < sample->value->count && i <= UINT8_MAX; i++) {
@@ -541,7 +544,7 @@ static bool meter_finish(struct meter *v, const struct value *message_rest)
 	return true;
 }
 
-/* Otherwise they are not as their schema says: kept in extra, or as an event. */
+/* Otherwise they contradict their schema, and are kept in extra or as an event. */
 static bool meter_are_maps(const struct value *each)
 {
 	if (each == NULL || each->kind != VALUE_ARRAY || each->count == 0)
@@ -556,7 +559,7 @@ static bool meter_are_maps(const struct value *each)
 bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 {
 	struct value *each = schema_get(&block->each, w->message->payload, w->message->payload);
-	struct row *event = w->out->first; /* of the transaction, if the message has one */
+	struct row *event = w->out->first; /* the transaction's event, if the message is one */
 	struct meter *all;
 	bool changed = false;
 
@@ -577,7 +580,7 @@ bool rows_meter_values(struct rows_work *w, const struct schema_block *block)
 				cell_text(event, TABLE_transaction_events_event_type));
 	}
 	value_mark_used(each);
-	/* What is left of the message goes with its first row. */
+	/* The rest of the message goes with its first row. */
 	for (uint32_t i = 0; i < each->count; i++) {
 		if (!meter_finish(&all[i], event == NULL && i == 0 ? w->message->payload : NULL))
 			return false;

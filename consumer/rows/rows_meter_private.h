@@ -6,14 +6,14 @@
 
 #include <strings.h>
 
-/* Shared by the files of rows/ that make rows of meter values. */
+/* Shared by the files of rows/ that handle meter values. */
 
-/* A position of a MeterValue, looked up once. */
+/* A sample of a MeterValue, looked up once. */
 struct sample {
 	struct value *value;
 	struct value *parts[SAMPLE_PARTS]; /* NULL = not stated */
-	enum decimal_kind number_kind;     /* of the text of SAMPLE_VALUE; NONE also if signed */
-	struct numeric *number;            /* in the row; absent if NONE */
+	enum decimal_kind number_kind;     /* kind of SAMPLE_VALUE's text; NONE also if signed */
+	struct numeric *number;            /* the number in the row; absent if NONE */
 };
 
 /* The current MeterValue. */
@@ -23,22 +23,22 @@ struct meter {
 	struct value *element;
 	struct sample *samples;
 	uint32_t samples_count;
-	struct value *list; /* of the samples, or NULL */
+	struct value *list; /* the samples, or NULL */
 	struct row *row;
-	struct numeric *numbers; /* of sampled */
+	struct numeric *numbers; /* the array `sampled` */
 	bool has_raw;
 	uint64_t layout_id;
 	bool layout_in_row;
-	bool known; /* by the forms of the samples, which have no parts then */
+	bool known; /* recognised by forms; then samples have no parts */
 };
 
-/* The text of the value itself, number or not. */
+/* The text of the value, whether a number or not. */
 static inline struct slice sample_value(const struct sample *sample)
 {
 	return value_text(sample->parts[SAMPLE_VALUE]);
 }
 
-/* Signed data may look like a number, and is not one. Stations write the format in any case. */
+/* Signed data may look like a number without being one. Stations vary the case of the format. */
 static inline bool sample_is_signed(const struct sample *sample)
 {
 	static const char format[] = "SignedData";
@@ -55,8 +55,8 @@ static inline bool sample_has_signed(const struct sample *sample)
 	return is_signed != NULL && is_signed->kind != VALUE_NULL;
 }
 
-/* rows_meter_raw.c: what neither array nor layout can say. message_rest: what is left of the whole
- * message, or NULL where another row keeps it. False if the arena is full. */
+/* rows_meter_raw.c: what neither array nor layout can express. message_rest: the rest of the whole
+ * message, or NULL if another row keeps it. False if the arena is full. */
 MUST_CHECK bool meter_raw(struct meter *v, const struct value *message_rest);
 
 #endif

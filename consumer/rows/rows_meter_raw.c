@@ -1,14 +1,14 @@
 #include "rows/rows_meter_private.h"
 
-/* A member {"<name>":{...}} whose inner members are put on demand. */
+/* A member {"<name>":{...}} that is opened when its first inner member is written. */
 struct raw_section {
 	struct text *t;
 	const char *name;
-	bool *any; /* of the whole object: a comma is due */
+	bool *any; /* the whole object has members: a comma is due */
 	bool open;
 };
 
-/* The key of position i, from 1 as PostgreSQL counts. */
+/* The key of position i, counted from 1 as in PostgreSQL. */
 static void raw_key(struct raw_section *s, uint32_t i)
 {
 	if (!s->open) {
@@ -91,7 +91,7 @@ bool meter_raw(struct meter *v, const struct value *message_rest)
 	struct text t;
 
 	if (samples != NULL)
-		samples->used = true; /* each sample has been dealt with for itself */
+		samples->used = true; /* each sample has been handled */
 	if (!v->has_raw && value_is_spent(v->element) &&
 		(message_rest == NULL || value_is_spent(message_rest)))
 		return true;

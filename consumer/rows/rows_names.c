@@ -1,10 +1,10 @@
 #include "rows/rows_private.h"
 
 /*
- * An answer belongs to the call of its message id, and has its action. As an envelope it names the
- * action itself, as an OCPP-J array it does not; the two are one message and one row. Whoever knows
- * the action names the row: a copy, the call if it was here just before (rows/recent_calls.h), or
- * else the pairing in the database, for which both leave a half.
+ * An answer belongs to the call with its message id, and has that call's action. An envelope names
+ * the action, an OCPP-J array does not, yet the two are one message and one row. Whoever knows the
+ * action names the row: a copy, the call if it passed through here just before
+ * (rows/recent_calls.h), or else pairing in the database, for which both leave a half.
  */
 
 bool rows_is_answer(const struct message *m)
@@ -13,7 +13,8 @@ bool rows_is_answer(const struct message *m)
 	       m->type == MESSAGE_RESULT_ERROR;
 }
 
-/* Who made the call: a result or an error goes the other way, CALLRESULTERROR the same way. */
+/* Whether the CSMS made the call: a result or an error goes the other way, CALLRESULTERROR the same
+ * way. */
 static bool message_is_of_csms(const struct message *m)
 {
 	bool out = m->direction == DIRECTION_OUT;
@@ -37,8 +38,7 @@ static bool message_is_unnamed(const struct message *m)
 	return rows_is_answer(m) && m->action.size == 0 && m->id.size > 0;
 }
 
-/* One shape of a message leaves out what is empty in another: a request, a response, the details of
- * an error. */
+/* One shape of a message omits what is empty in another: a request, a response, error details. */
 bool rows_settle_payload(struct rows_work *w)
 {
 	struct message *m = w->message;
@@ -69,7 +69,7 @@ bool rows_settle_name(struct rows_work *w)
 	return !slice_is_absent(w->named);
 }
 
-/* A call that is not stored names its answer all the same, which is not to be stored either. */
+/* A call that is not stored still names its answer, which must not be stored either. */
 void rows_note_skipped(struct rows_work *w)
 {
 	struct exchange_id exchange = message_exchange(w->message);
@@ -88,7 +88,7 @@ static bool rows_has_half(const struct rows_work *w, char kind)
 	return false;
 }
 
-/* A half that is there for nothing but a name is not worth a dead letter. */
+/* A half that exists only for its name is not worth a dead letter. */
 static bool rows_half_has_room(const struct message *m)
 {
 	enum { HALF_MORE_BYTES = 64 };
@@ -103,7 +103,7 @@ static bool rows_add_name_half(struct rows_work *w, char kind)
 	return rows_add_half(w, kind, w->message->action);
 }
 
-/* Of a call, and of an answer that nobody could name yet. */
+/* For a call, and for an answer without a name so far. */
 bool rows_name_answer(struct rows_work *w)
 {
 	const struct message *m = w->message;

@@ -12,36 +12,38 @@ struct rows_work {
 	const struct schema_message *schema;
 	struct arena *arena;
 	struct rows_result *out;
-	bool was_absent;    /* the payload: it counts as {} */
-	bool full;          /* the arena, where nobody could say so yet */
-	struct slice named; /* of an answer that names no action: that of its call; or absent */
+	bool was_absent;    /* there was no payload: it counts as {} */
+	bool full;          /* the arena ran full in a function that could not report it */
+	struct slice named; /* for an answer without an action: its call's; or absent */
 	/* Readings for the transaction, from the samples of its own events. */
 	struct reading reading_start, reading_stop;
 };
 
-/* A row of the message, with station, time of receipt and what all rows have; NULL if full. */
+/* A new row for the message, with station, time of receipt and common columns; NULL if full. */
 struct row *rows_add(struct rows_work *w, enum table_id table);
 
-/* Columns from the fields of a block; used fields are marked. */
+/* Set columns from the fields of a block; marks the fields as used. */
 void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *block,
 	struct value *element);
 
-/* event_time, time_source, time_text and flags from a station's time; NULL = none given. */
+/* Set event_time, time_source, time_text and flags from a station's time; NULL = none given. */
 void rows_set_time(struct rows_work *w, struct row *row, struct value *v);
 
 void rows_set_flag(struct row *row, int64_t flag);
 
-/* The digest of an event: of the canonical text of its content. */
+/* Set an event's digest, from the canonical text of its content. */
 void row_set_digest(const struct rows_work *w, struct row *row, struct slice content);
 
-/* A half for exchange_halves, of the message's first row. False if the arena is full. */
+/* Add a half for exchange_halves, for the message's first row. False if the arena is full. */
 MUST_CHECK bool rows_add_half(struct rows_work *w, char kind, struct slice action);
 
-/* rows_pseudonyms.c: for tokens that are forgotten. False if the arena is full. */
+/* rows_pseudonyms.c: replaces forgotten tokens. False if the arena is full. */
 MUST_CHECK bool rows_use_pseudonyms(struct rows_work *w);
 
-/* rows_names.c: how answers that do not name their action get it, and what is absent in one shape
- * of a message and empty in another. Before there are rows, instead of them, and after them. */
+/*
+ * rows_names.c: gives answers without an action their name, and evens out what one shape of a
+ * message omits and another has empty. Called before rows are made, instead of that, and after it.
+ */
 bool rows_is_answer(const struct message *m);
 MUST_CHECK bool rows_settle_payload(struct rows_work *w);
 MUST_CHECK bool rows_settle_name(struct rows_work *w);
@@ -51,16 +53,16 @@ MUST_CHECK bool rows_name_answer(struct rows_work *w);
 /* rows_meter.c: one row per meter value. False if the arena is full. */
 MUST_CHECK bool rows_meter_values(struct rows_work *w, const struct schema_block *block);
 
-/* rows_store.c: one row for a message to the store. POISON if it breaks its contract; TRANSIENT. */
+/* rows_store.c: one row for a message to the store. POISON if it breaks its contract; FULL. */
 MUST_CHECK bool rows_store(struct rows_work *w, struct error *err);
 
-/* rows_limits.c: every name is short enough for the indexes it goes into; else POISON "limit". */
+/* rows_limits.c: checks that every name fits into its indexes; otherwise POISON "limit". */
 MUST_CHECK bool rows_fit_indexes(const struct rows_result *rows, struct error *err);
 
-/* rows_expiry.c: without rows that are older than their table keeps them; skipped if all are. */
+/* rows_expiry.c: removes rows that are older than their table keeps; skipped if none is left. */
 void rows_expire(const struct rows_builder *b, struct rows_result *out);
 
-/* Position of a column that most event tables have, by its usual name; -1 if the table has none. */
+/* Position of a common column of event tables; -1 if the table lacks it. */
 int rows_column(const struct row *row, const char *name);
 
 #endif

@@ -2,13 +2,13 @@
 #include "rows/rows_private.h"
 
 /*
- * Tokens are stored as hashes, if there is a key for them. And forgotten tokens in a message that
- * arrives all the same, late or from an old log: whatever has them as a text shows the pseudonym,
- * in whichever field; identity stays that of the message as it was sent, so a repeat of what was
- * stored before the token was forgotten is still found.
+ * If there is a key, tokens are stored as hashes. A forgotten token may still arrive in a message,
+ * late or from an old log: every text that has it then shows the pseudonym, in any field. The
+ * identity stays that of the message as it was sent, so a repeat of something stored before the
+ * token was forgotten is still found.
  */
 
-/* Members that are never a token, whatever they look like: readings of a meter are digits, too. */
+/* Members that are never tokens, whatever they look like: meter readings are digits, too. */
 static bool pseudonyms_leaves_out(struct slice key)
 {
 	return slice_equal_cstr(key, "sampledValue") || slice_equal_cstr(key, "transactionId");
@@ -20,7 +20,7 @@ static bool pseudonyms_is_document(struct slice text)
 }
 
 /* A token is stored as its hash, and its identity is computed from the hash, so that it does not
- * reveal the token. Or a document within a text, as DataTransfer has them. */
+ * reveal the token. Also handles a document within a text, as in DataTransfer. */
 static bool pseudonyms_hash_text(const struct rows_builder *b, struct value *v, struct arena *arena,
 	bool is_token)
 {
@@ -37,7 +37,7 @@ static bool pseudonyms_hash_text(const struct rows_builder *b, struct value *v, 
 	       pseudonyms_hash_bytes(b->pseudonyms, arena, &v->text);
 }
 
-/* A token that is forgotten, or a document with one. */
+/* Hides a forgotten token, or a document that contains one. */
 static bool pseudonyms_hide_text(const struct rows_builder *b, struct value *v, struct arena *arena)
 {
 	struct slice shown = pseudonyms_of(b->pseudonyms, v->text);
@@ -52,7 +52,7 @@ static bool pseudonyms_hide_text(const struct rows_builder *b, struct value *v, 
 	return slice_is_absent(shown) || value_disguise(v, shown, arena);
 }
 
-/* hash: hashes take the place of tokens. is_token: v is one, if it is a text, or a number as some
+/* hash: replace tokens by hashes. is_token: v is a token if it is a text, or a number, as some
  * stations write it. */
 static bool pseudonyms_of_value(const struct rows_builder *b, struct value *v, struct arena *arena,
 	bool hash, bool is_token)
@@ -76,7 +76,7 @@ static bool pseudonyms_of_value(const struct rows_builder *b, struct value *v, s
 	return true;
 }
 
-/* What a CSMS stores it reads back, and asks for by its tokens. */
+/* A CSMS reads back what it stores, and queries it by tokens: so those are not hashed. */
 static bool pseudonyms_hashes(const struct rows_builder *b, const struct message *m)
 {
 	return pseudonyms_has_key(b->pseudonyms) && slice_is_absent(m->entity);

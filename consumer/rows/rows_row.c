@@ -1,6 +1,4 @@
-/*
- * One row of a message: what every row has, its time, and columns from fields by a schema.
- */
+/* One row of a message: the common columns, its time, and columns from fields by a schema. */
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/decimal.h"
@@ -13,7 +11,7 @@
 #define TIME_FROM_US (INT64_C(1262304000) * US_PER_SECOND) /* 2010-01-01 */
 #define TIME_TO_US (INT64_C(4102444800) * US_PER_SECOND)   /* 2100-01-01 */
 
-/* A clock that is this much ahead of ours is flagged. */
+/* A clock that is further ahead of ours is flagged. */
 #define TIME_FUTURE_US (5 * 60 * US_PER_SECOND)
 
 int rows_column(const struct row *row, const char *name)
@@ -45,7 +43,7 @@ void rows_set_flag(struct row *row, int64_t flag)
 		row->cells[at].number |= flag;
 }
 
-/* What every row has, and what every row of its table has. */
+/* Columns that every row has, and those that every row of its table has. */
 static void rows_set_common(struct rows_work *w, struct row *row)
 {
 	const struct message *m = w->message;
@@ -112,7 +110,7 @@ struct rows_time {
 
 static struct rows_time rows_time(const struct message *m, struct value *v)
 {
-	/* Our own clock may be wrong, too, and no partition takes such a time. */
+	/* Our own clock may be wrong, too, and no partition has room for such a time. */
 	bool dated = m->received_us >= TIME_FROM_US && m->received_us < TIME_TO_US;
 	struct rows_time t = {.us = dated ? m->received_us : TIME_UNDATED, .source = 'r'};
 	enum iso8601_kind kind = ISO8601_EXACT;
@@ -138,7 +136,7 @@ static struct rows_time rows_time(const struct message *m, struct value *v)
 	else if (kind == ISO8601_ADJUSTED)
 		t.flags |= FLAG_time_adjusted;
 	else
-		t.text = (struct slice){NULL, 0}; /* the instant says it all */
+		t.text = (struct slice){NULL, 0}; /* the instant says everything */
 	if (us > m->received_us + TIME_FUTURE_US)
 		t.flags |= FLAG_time_future;
 	t.us = us;
@@ -149,8 +147,8 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 {
 	struct rows_time t = rows_time(w->message, v);
 
-	/* Where the newest wins, a station whose clock is wrong is heard all the same, and what is
-	 * dated ahead does not outlast what is said later. */
+	/* Where the newest row wins, a station with a wrong clock still counts, and a row dated
+	 * ahead does not outlast later ones. */
 	if (row->table->merge != MERGE_COPY &&
 		(t.source == 'i' || (t.flags & FLAG_time_future) != 0))
 		t.us = w->message->received_us;
@@ -158,12 +156,12 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 	rows_set_flag(row, t.flags);
 	row_set_common(row, COMMON_time_source, t.source);
 	row_set_common_text(row, COMMON_time_text, t.text);
-	/* A time that is neither text nor a timestamp (a map, say) stays where it is, unused. */
+	/* A time that is neither text nor a timestamp (a map, say) is left unused. */
 	if (v != NULL && (v->kind == VALUE_TIME || !slice_is_absent(value_text(v))))
 		value_mark_used(v);
 }
 
-/* time_source of an event, 0 for rows of other tables. */
+/* time_source of an event; 0 for rows of other tables. */
 static int64_t row_time_source(const struct row *row)
 {
 	int at = table_common(row->table, COMMON_time_source);
@@ -208,17 +206,15 @@ void row_set_digest(const struct rows_work *w, struct row *row, struct slice con
 	cell_set_number(row, KEY_DIGEST, (int64_t)digest64(content.data, content.size) ^ window);
 }
 
-/* Within the years that text can say, 0 to 9999; msgpack has others. */
+/* Within the years that text can express, 0 to 9999; msgpack has others. */
 static bool rows_is_writable_time(int64_t us)
 {
 	return us >= iso8601_days(0, 1, 1) * US_PER_DAY &&
 	       us < iso8601_days(10000, 1, 1) * US_PER_DAY;
 }
 
-/*
- * A value into a column. What does not fit the column's type is left unused, so it will be found in
- * extra as the station wrote it. True if the column says all of it.
- */
+/* Put a value into a column. A value that does not fit the column's type is left unused, so it ends
+ * up in extra as the station wrote it. True if the column says everything. */
 static bool rows_set_cell(struct row *row, const struct schema_field *f, struct value *v)
 {
 	struct slice text = value_text(v);
@@ -267,10 +263,10 @@ static bool rows_set_cell(struct row *row, const struct schema_field *f, struct 
 	return false;
 }
 
-/* Of the digits of an id; more than that is not a number that anybody counts with. */
+/* Digits of a numeric id; nobody counts with more. */
 enum { ID_DIGITS_MAX = 64 };
 
-/* Digits without zeros around them, and how many zeros follow; 0 is one zero. */
+/* Digits without leading and trailing zeros, and how many zeros follow; 0 is a single zero. */
 struct id_digits {
 	char digits[ID_DIGITS_MAX];
 	size_t count;
@@ -301,10 +297,8 @@ static bool id_digits_of(const struct decimal *d, struct id_digits *out)
 	return out->zeros >= 0 && out->zeros <= ID_DIGITS_MAX;
 }
 
-/*
- * A whole number that is an id, in the one way to write it: 9.0 and 9e0 are 9, -0.0 is 0. Texts are
- * ids as they are, and so is what is not a whole number.
- */
+/* The one way to write a whole number that is an id: 9.0 and 9e0 are 9, -0.0 is 0. Texts are ids as
+ * they are, and so are numbers that are not whole. */
 static struct slice rows_id_text(struct rows_work *w, struct slice number)
 {
 	struct decimal d;

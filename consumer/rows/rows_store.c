@@ -5,13 +5,11 @@
 #include "rows/rows_private.h"
 #include "store/roaming.h"
 
-/*
- * A message to the store -> one row. Unlike a station's message, which is taken as it is, this is
- * an order: whatever breaks the contract in docs/store.md is refused, and becomes a dead letter.
- */
+/* A message to the store -> one row. A station's message is accepted as it is; this is an order:
+ * whatever breaks the contract in docs/store.md is refused, and becomes a dead letter. */
 enum { STORE_KEY_BYTES_MAX = 255 };
 
-/* How far the sender's clock may be ahead of ours. A time beyond that is not believed: it would
+/* How far the sender's clock may be ahead of ours. A later time is not believed, since it would
  * outlast every later message. */
 static const int64_t STORE_AHEAD_US_MAX = 60 * US_PER_SECOND;
 
@@ -32,7 +30,7 @@ static const struct store_kind {
 #undef KIND
 };
 
-/* Of the columns before "deleted". */
+/* Types of the columns before "deleted". */
 static const struct {
 	enum table_id table;
 	enum store_null null;
@@ -66,7 +64,7 @@ static const struct store_kind *store_kind(struct slice name)
 	return NULL;
 }
 
-/* Years 1 to 9999: the store writes times into settings as text, and reads them from there. */
+/* Years 1 to 9999: the store writes times to settings as text, and reads them back. */
 static bool store_set_time(struct cell *c, const struct value *v)
 {
 	if (v->kind == VALUE_TIME)
@@ -77,7 +75,7 @@ static bool store_set_time(struct cell *c, const struct value *v)
 	       c->number < iso8601_days(10000, 1, 1) * US_PER_DAY;
 }
 
-/* False if the column takes another kind of value, or with *full if the arena is full. */
+/* False if the column needs another kind of value; also with *full if the arena is full. */
 static bool store_set_cell(struct rows_work *w, struct cell *c, enum column_type type,
 	const struct value *v, bool *full)
 {
@@ -112,13 +110,13 @@ static bool store_full(struct error *err)
 	return error_set(err, ERROR_FULL, REASON_arena_full, "no room for the rows of a message");
 }
 
-/* How much of a name is shown, as a precision. */
+/* How much of a name an error shows, as a precision. */
 static int store_shown(struct slice name)
 {
 	return (int)(name.size > 60 ? 60 : name.size);
 }
 
-/* The fields that the message has, but for what says what it is. */
+/* Takes the message's fields, except those that say what it is. */
 static bool store_take_fields(struct rows_work *w, const struct store_kind *kind, struct row *row,
 	struct error *err)
 {
@@ -149,7 +147,7 @@ static bool store_take_fields(struct rows_work *w, const struct store_kind *kind
 	return true;
 }
 
-/* What is left out and has a value all the same, as the library has it. */
+/* Defaults of omitted fields, the same as in the library. */
 static void store_fill_location(const struct message *m, struct row *row)
 {
 	const struct value *location = value_get(m->payload, slice_from_cstr("location"));
@@ -214,7 +212,7 @@ static bool store_check_keys(const struct store_kind *kind, const struct row *ro
 	return true;
 }
 
-/* A delete keeps only the key; the other columns cannot be NULL. */
+/* A delete keeps only the key; the other columns cannot be NULL, so they are empty. */
 static void store_empty(struct row *row, int from, int last_updated)
 {
 	for (int i = from; i < last_updated; i++) {
@@ -240,7 +238,7 @@ static bool store_check_complete(const struct row *row, int last_updated, struct
 	return true;
 }
 
-/* When it was said: the sender's time, but never later than the time of receipt. */
+/* When it was said: the sender's time, but no later than the time of receipt. */
 static void store_set_said(const struct message *m, const struct store_kind *kind, struct row *row)
 {
 	const struct cell *stated = &row->cells[kind->last_updated];

@@ -21,7 +21,7 @@ struct schema_reader {
 	struct schemas *schemas;
 	const struct embedded_file *file;
 	int line;
-	size_t first_message; /* of the messages that this file's header made */
+	size_t first_message; /* the first message of this file's header */
 	struct schema_block *block;
 	bool in_samples;
 	struct slice words[SCHEMA_WORDS_MAX];
@@ -46,7 +46,7 @@ static bool schema_error(const struct schema_reader *r, struct error *err, const
 		what);
 }
 
-/* Separated by blanks; a # begins a comment. */
+/* Words are separated by blanks; # begins a comment. */
 static bool schema_split(struct schema_reader *r, struct slice line, struct error *err)
 {
 	size_t at = 0;
@@ -276,7 +276,7 @@ static bool schema_file(struct schemas *s, const struct embedded_file *file, str
 	}
 	if (s->count == r.first_message)
 		return schema_error(&r, err, "there is no message line");
-	/* The same blocks for every version of the message line. */
+	/* Every version of the message line gets the same blocks. */
 	for (size_t i = r.first_message; i < s->count; i++) {
 		enum message_version version = s->messages[i].version;
 

@@ -10,13 +10,13 @@
 #include <stdbool.h>
 
 /*
- * The files of schemas/ as tables to walk: which field of which message goes into which column.
- * They are compiled into the program as text and read once at start; after that read only. What a
- * file may say is in schemas/README.md.
+ * The files of schemas/ as tables: which field of which message goes into which column. They are
+ * compiled into the program as text and read once at start; read-only after that. Their syntax is
+ * in schemas/README.md.
  */
 enum { SCHEMA_PATH_MAX = 5, SCHEMA_FIELDS_MAX = 32, SCHEMA_BLOCKS_MAX = 4 };
 
-/* What one position of a layout consists of; the first seven are the layout itself. */
+/* The parts of a sample; the first seven make up its position in a layout. */
 enum sample_part {
 	SAMPLE_MEASURAND,
 	SAMPLE_PHASE,
@@ -34,7 +34,7 @@ enum sample_part {
 struct schema_path {
 	struct slice names[SCHEMA_PATH_MAX];
 	size_t count;
-	bool from_root; /* of the payload, not of the current element */
+	bool from_root; /* starts at the payload, not at the current element */
 };
 
 struct schema_field {
@@ -50,8 +50,8 @@ struct schema_field {
 enum schema_block_kind {
 	SCHEMA_ROW,  /* one row */
 	SCHEMA_ROWS, /* one row per element of an array, with samples */
-	SCHEMA_HALF, /* fields of a result that its call waits for */
-	SCHEMA_FACT, /* what a message that is not an event of it says about a transaction */
+	SCHEMA_HALF, /* fields of a result that its call is waiting for */
+	SCHEMA_FACT, /* what a message says about a transaction without being its event */
 };
 
 struct schema_block {
@@ -59,7 +59,7 @@ struct schema_block {
 	const struct table *table;
 	struct schema_path each;                       /* ROWS: the array */
 	struct schema_path samples;                    /* ROWS: the array within an element */
-	struct schema_path sample_parts[SAMPLE_PARTS]; /* count 0 = this version has none */
+	struct schema_path sample_parts[SAMPLE_PARTS]; /* count 0 = not in this version */
 	struct schema_field fields[SCHEMA_FIELDS_MAX];
 	size_t fields_count;
 };
@@ -81,7 +81,7 @@ MUST_CHECK bool schemas_new(struct schemas **out, const struct embedded_file *fi
 	struct error *err);
 void schemas_free(struct schemas **schemas);
 
-/* The files compiled in. */
+/* The embedded files. */
 extern const struct embedded_file schema_files[];
 extern const size_t schema_count;
 
@@ -89,7 +89,7 @@ extern const size_t schema_count;
 const struct schema_message *schemas_find(const struct schemas *s, enum message_version version,
 	enum message_type type, struct slice action);
 
-/* For listings and tests: all of them, NULL after the last. */
+/* For listings and tests: all of them; NULL after the last. */
 const struct schema_message *schemas_at(const struct schemas *s, size_t index);
 
 /* Follow a path; NULL if it leads nowhere. */

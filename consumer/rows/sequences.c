@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 enum {
-	SEQUENCES_MAX = 2048, /* 260 KiB; stations of one make and setting share them */
+	SEQUENCES_MAX = 2048, /* 260 KiB; stations of the same make and setup share them */
 	SEQUENCES_SLOTS = 2 * SEQUENCES_MAX,
 };
 
@@ -33,7 +33,7 @@ static bool sequence_fits(const struct sequence *s, const struct sequence *key)
 	       memcmp(s->forms, key->forms, key->count * sizeof(*key->forms)) == 0;
 }
 
-/* The slot that has it, or the empty one where it would go. */
+/* The slot that has it, or the empty slot where it belongs. */
 static size_t sequences_slot(const struct sequences *s, const struct sequence *key)
 {
 	size_t slot =

@@ -6,15 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What is known while going through the events in their order. */
+/* The state of going through the events in order. */
 struct sweep {
 	struct arena *arena;
 	const struct sessions_options *options;
 	struct sessions *sessions;
-	struct session **open; /* in the order they began */
+	struct session **open; /* in the order in which they began */
 	size_t open_count;
-	struct session **room; /* for as many */
-	size_t ambiguous;      /* ends since, which must have closed some of the open sessions */
+	struct session **room; /* scratch, of the same size */
+	size_t ambiguous;      /* ambiguous ends so far; each has closed one of the open sessions */
 };
 
 static uint64_t fact_digest(const struct session_fact *f)
@@ -48,9 +48,9 @@ static int order_digests(const struct session_fact *a, const struct session_fact
 	return (x > y) - (x < y);
 }
 
-/* ---- which starts there are ---- */
+/* ---- the starts ---- */
 
-/* Answers of one content and message id that were received at two times are two: both count. */
+/* Answers with the same content and message id but two times of receipt are two, and both count. */
 static int order_results(const struct session_fact *x, const struct session_fact *y)
 {
 	if (x->link.result_digest != y->link.result_digest)
@@ -58,7 +58,7 @@ static int order_results(const struct session_fact *x, const struct session_fact
 	return order_numbers(x->link.received_us, y->link.received_us);
 }
 
-/* By result, the start it fits best first; what is not a start of 1.6 comes last. */
+/* By result, best-fitting start first; anything but a 1.6 start comes last. */
 static int order_links(const void *a, const void *b)
 {
 	const struct session_fact *x = a, *y = b;
@@ -71,7 +71,7 @@ static int order_links(const void *a, const void *b)
 	return order != 0 ? order : order_digests(x, y);
 }
 
-/* Leaves out what a result says of starts that it fits less well. */
+/* Drops what a result says about starts that it fits less well. */
 static size_t links_of_best(struct session_fact *facts, size_t count)
 {
 	size_t kept = 0;
@@ -95,7 +95,7 @@ static bool fact_is_accepted(const struct session_fact *f)
 		"Accepted");
 }
 
-/* One start, sent again. Without a time of its own it has another digest each time. */
+/* The same start, sent again. Without a time of its own its digest differs each time. */
 static bool facts_are_one_start(const struct session_fact *a, const struct session_fact *b)
 {
 	return a->t->ranks[GROUP_START].digest == b->t->ranks[GROUP_START].digest;
@@ -116,7 +116,7 @@ static int order_facts(const void *a, const void *b)
 	return order != 0 ? order : order_links(a, b);
 }
 
-/* The answers of a start are merged into its first fact. */
+/* Merges the answers of a start into its first fact. */
 static bool join_answers(struct session_fact *facts, size_t *count, bool shared_id,
 	struct arena *arena)
 {
@@ -139,7 +139,7 @@ static bool join_answers(struct session_fact *facts, size_t *count, bool shared_
 	return true;
 }
 
-/* ---- which session an event is of ---- */
+/* ---- which session an event belongs to ---- */
 
 static struct session *session_new(struct sweep *s, struct session_fact *f)
 {
@@ -158,7 +158,7 @@ static struct session *session_new(struct sweep *s, struct session_fact *f)
 	return session;
 }
 
-/* Forgets those that are not open any more. */
+/* Forgets sessions that have ended. */
 static void sweep_forget(struct sweep *s)
 {
 	size_t kept = 0;
@@ -211,7 +211,7 @@ static bool token_fits(const struct session_fact *start, const struct session_fa
 
 typedef bool fact_fits(const struct session_fact *start, const struct session_fact *f);
 
-/* Keeps those that fit, if any does. */
+/* Keeps those that fit, if any do. */
 static size_t keep_fitting(struct session **found, size_t count, const struct session_fact *f,
 	fact_fits *fits)
 {
@@ -226,7 +226,7 @@ static size_t keep_fitting(struct session **found, size_t count, const struct se
 	return fitting > 0 ? kept : count;
 }
 
-/* Into s->room: all since the last that is fresh, the last first. Others may be absent. */
+/* Fills s->room with all sessions since the last fresh one, latest first. May be empty. */
 static size_t sweep_recent(const struct sweep *s)
 {
 	size_t count = 0;
@@ -242,7 +242,7 @@ static size_t sweep_recent(const struct sweep *s)
 	return count;
 }
 
-/* Into s->room: of those at the event's place and with its token those that began last. */
+/* Fills s->room with those that began last among sessions at the event's place with its token. */
 static size_t sweep_last(const struct sweep *s, const struct session_fact *f)
 {
 	size_t count = sweep_recent(s), kept = 0;
@@ -254,8 +254,8 @@ static size_t sweep_last(const struct sweep *s, const struct session_fact *f)
 	return kept;
 }
 
-/* The end of a session that has ended, sent again while others are open: with a token that is not
- * that of any of those. NULL if it is not. */
+/* Recognises a repeated end of an ended session while others are open: its token is not that of any
+ * open session. NULL if it is not one. */
 static struct session *sweep_ended(const struct sweep *s, const struct session_fact *f)
 {
 	size_t count;
@@ -288,7 +288,7 @@ static bool session_take(struct sweep *s, struct session *session, struct sessio
 	return transaction_merge(session->t, f->t, s->arena);
 }
 
-/* As many ends as there are open sessions have come, if nobody can say of which: all have ended. */
+/* Once there have been as many ambiguous ends as open sessions, all have ended. */
 static void sweep_close(struct sweep *s)
 {
 	if (s->ambiguous == 0 || s->ambiguous < s->open_count)
@@ -333,7 +333,7 @@ static bool sweep_assign(struct sweep *s, struct session_fact *f)
 
 /* ---- starts ---- */
 
-/* The open session that this is another start of, or NULL. */
+/* The open session that this start repeats, or NULL. */
 static struct session *sweep_continued(const struct sweep *s, const struct session_fact *f)
 {
 	for (size_t i = 0; i < s->open_count; i++) {
@@ -359,13 +359,14 @@ static bool sweep_start(struct sweep *s, struct session_fact *f, bool alone)
 	if (continued != NULL) {
 		if (fact_seq(f) > continued->seq)
 			continued->seq = fact_seq(f);
-		/* Which of them came first says nothing. */
+		/* Their order means nothing, so the lowest digest counts. */
 		if (facts_are_one_start(continued->fact, f) && fact_digest(f) < continued->key)
 			continued->key = fact_digest(f);
 		return session_take(s, continued, f);
 	}
 	for (size_t i = 0; i < s->open_count; i++) {
-		/* What began at the same time at the same place is beside it, not before it. */
+		/* A session that began at the same time and place is beside this one, not before
+		 * it. */
 		if (same_place(s->open[i]->fact, f) && s->open[i]->fact->time_us < f->time_us)
 			s->open[i]->open = false;
 	}
@@ -379,8 +380,8 @@ static bool sweep_start(struct sweep *s, struct session_fact *f, bool alone)
 
 /* ---- all of it ---- */
 
-/* At one time: first what is of a session that is open already, then starts, then the rest. A start
- * comes before what its seqNo says is later. */
+/* At the same time: first events of a session that is already open, then starts, then the rest. A
+ * start comes before events whose seqNo is higher. */
 static bool is_after_starts(const struct session_fact *facts, size_t from,
 	const struct session_fact *f)
 {
@@ -411,8 +412,8 @@ static bool sweep_instant(struct sweep *s, struct session_fact *facts, size_t fr
 	return true;
 }
 
-/* What came before the first start, and is not a session of its own because it has no end, belongs
- * to the first one: clocks and the order of messages are not that exact. */
+/* Events before the first start that do not make a session of their own, because they have no end,
+ * belong to the first session: clocks and the order of messages are not that exact. */
 static bool join_early(struct sessions *sessions, struct arena *arena)
 {
 	struct session *early = &sessions->all[0], *first = NULL;
@@ -433,9 +434,11 @@ static bool join_early(struct sessions *sessions, struct arena *arena)
 	return true;
 }
 
-/* The first start, if all of them are that one: sent again without a time, or left of several that
- * a result was tried with. A station does not send it again once it has ended: then it is another
- * start that looks the same. */
+/*
+ * The first start, if all others are repeats of it: sent again without a time, or left from several
+ * that one result was tried with. But a station does not repeat a start whose session has ended:
+ * then it is another start that looks the same.
+ */
 static struct session_fact *only_start(struct session_fact *facts, size_t count)
 {
 	struct session_fact *only = NULL;
@@ -455,7 +458,7 @@ static struct session_fact *only_start(struct session_fact *facts, size_t count)
 	return only;
 }
 
-/* Then the id was not used again, and all events are of one session, whatever their times. */
+/* The id was not reused: all events belong to one session, whatever their times. */
 static bool make_one(struct sweep *s, struct session_fact *facts, size_t count,
 	struct session_fact *start)
 {
@@ -468,10 +471,8 @@ static bool make_one(struct sweep *s, struct session_fact *facts, size_t count,
 	return true;
 }
 
-/*
- * Where only_start() found none: several starts, or for a shared id one that was accepted. Without
- * a start all is of one session, in whatever order it comes.
- */
+/* Where only_start() found none: several starts, or an accepted one for a shared id. Without any
+ * start, everything belongs to one session, in whatever order it comes. */
 static bool is_split(const struct session_fact *facts, size_t count, bool whole)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -545,7 +546,7 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 
 /* ---- flags of meter values ---- */
 
-/* Of the sessions from one to another (exclusive) the last at the connector, or the first. */
+/* The last of the sessions [from, to) at the connector, or the first. */
 static struct session *flags_session(const struct sessions *sessions, size_t from, size_t to,
 	int64_t evse, bool first)
 {

@@ -8,83 +8,82 @@
 #include <stdint.h>
 
 /*
- * Sessions of an id that was used more than once at its station: a CSMS that gives 0, or any other
- * id, to several sessions in turn, or to two connectors at once; a 2.x station that starts counting
- * again after a restart. The result depends on the set of events alone, not on their order. Pure;
- * any thread.
+ * Splits the events of an id that its station used more than once into sessions: a CSMS that gives
+ * 0, or any other id, to several sessions in turn or to two connectors at the same time; a 2.x
+ * station that starts counting again after a restart. The result depends only on the set of events,
+ * not on their order. Pure; any thread.
  *
- * Events count in the order of the station's own times; one without a time counts at its receipt. A
- * start begins a session, and the one that was open at the same connector gets nothing more. (2.x:
- * a start whose seqNo continues that of the start before it is another start of the same session.)
- * Any other event belongs to an open session: of several, to the one at its connector; of several
- * still, to the one with its token. If none is open it belongs to the one that began last; to one
- * at its place and with its token, if there was one since the last time that none was open. An end
- * with the token of a session that has ended, and of none that is open, repeats that end. An end
- * that could belong to several sessions belongs to none, and all of those are flagged
- * end_ambiguous.
+ * Events are ordered by the station's own times; one without a time by its receipt. A start begins
+ * a session, and the session that was open at the same connector gets nothing more. (2.x: a start
+ * whose seqNo continues that of the previous start is another start of the same session.) Any other
+ * event belongs to an open session: if several are open, to the one at its connector; if there are
+ * still several, to the one with its token. If none is open, it belongs to the session that began
+ * last; but to one at its place with its token, if there has been one since the last time that no
+ * session was open. An end with the token of an ended session, but of no open one, repeats that
+ * session's end. An end that could belong to several sessions belongs to none, and all of those are
+ * flagged end_ambiguous.
  */
 struct session_fact {
-	struct transaction *t; /* what this event says; of a start with one of its answers */
+	struct transaction *t; /* what this event says; a start's includes one of its answers */
 	const struct row *event;
-	int64_t time_us;              /* the station's, or of receipt if the station's is invalid */
-	struct transaction_link link; /* of a 1.6 start */
+	int64_t time_us;              /* the station's, or that of receipt if it is invalid */
+	struct transaction_link link; /* for a 1.6 start */
 	bool linked;
 
-	/* For sessions_make() itself. */
+	/* Used by sessions_make() itself. */
 	struct session *session;
 	bool start;
 	bool end;
-	bool apart; /* a start that got a shared id with a refusal */
+	bool apart; /* a refused start that got a shared id */
 	bool done;
 };
 
-/* What is odd about meter values of 1.6 that name the id. evse: their connector. */
+/* What is odd about 1.6 meter values that name the id. evse: their connector. */
 struct session_flags {
-	int64_t time_us; /* the station's, or of receipt if the station's is invalid */
+	int64_t time_us; /* the station's, or that of receipt if it is invalid */
 	int64_t evse;
 	int64_t flags;
 };
 
-/* t == NULL: the event stands for itself, which only events of shared ids do; fact says which. */
+/* t == NULL: the event stands for itself, which only events with shared ids do; fact is that
+ * event. */
 struct session {
 	struct transaction *t;
-	const struct session_fact *fact; /* the start; the first event, where no start was seen */
-	bool fresh; /* nothing before it matters to it, nor to what comes after it */
+	const struct session_fact *fact; /* the start, or the first event if no start was seen */
+	bool fresh;                      /* nothing before it matters to it or to anything later */
 
-	uint64_t key; /* the digest of that event; of a start that was sent again the lowest */
+	uint64_t key; /* the digest of that event; the lowest if the start was repeated */
 	bool started;
 	bool open;
-	int64_t seq; /* 2.x: of its last start */
+	int64_t seq; /* 2.x: seqNo of its last start */
 };
 
 struct sessions {
 	struct session *all;
 	size_t count;
 	/*
-	 * The id has several starts, or is a shared one that a start was accepted with. Otherwise
-	 * what comes next is merged into its row, where transaction_merge() sees another start, or
-	 * stands for itself.
+	 * The id has several starts, or is shared and a start with it was accepted. Otherwise a
+	 * later event is merged into the one row, where transaction_merge() notices another start,
+	 * or (for a shared id) stands for itself.
 	 */
 	bool split;
 };
 
 struct sessions_options {
-	bool shared_id; /* an id of 0 or below: only starts that were accepted have it */
-	bool whole;     /* all events of the id are there, not only those since a fresh session */
+	bool shared_id; /* an id of 0 or below: only accepted starts have it */
+	bool whole;     /* all events of the id, not only those since a fresh session */
 };
 
-/*
- * facts are sorted and written to, their transactions merged into those of the sessions. Results of
- * 1.6 that fit several starts count for the one they fit best. False if the arena is full.
- */
+/* Sorts and changes facts, and merges their transactions into those of the sessions. A 1.6 result
+ * that fits several starts counts for the one it fits best. False if the arena is full. */
 MUST_CHECK bool sessions_make(struct session_fact *facts, size_t count,
 	const struct sessions_options *options, struct arena *arena, struct sessions *out);
 
 /*
- * After sessions_make(), with the same options: the flags are of the session that began last before
- * them, at their connector if there is one since the last that is fresh; before all sessions, of
- * the first. Those of a shared id after the end of a session are of none: a station sends such an
- * id when it has no transaction.
+ * After sessions_make(), with the same options: flags belong to the session that began last before
+ * them, at their connector if there is one since the last fresh session; before all sessions, to
+ * the first. Those of a shared id after the end of a session belong to none: a station sends such
+ * an id when it has no transaction.
  */
 void sessions_add_flags(const struct sessions *sessions, const struct sessions_options *options,
 	const struct session_flags *flags);

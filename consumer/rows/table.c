@@ -26,7 +26,7 @@ const struct table tables[TABLE_COUNT] = {
 #undef END
 };
 
-/* The key is read by position in all of these tables alike, and event tables by number. */
+/* All of these tables have the key in the same columns, and event tables are found by number. */
 #define KEY_OWN(name) 1
 #define KEY_COPY(name)                                                                             \
 	((int)TABLE_##name##_charge_station_id == (int)KEY_STATION &&                              \

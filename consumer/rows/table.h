@@ -13,12 +13,12 @@
  */
 enum column_type {
 	COLUMN_TEXT,
-	COLUMN_TIME, /* timestamptz; int64 microseconds since 1970, TIME_UNDATED = -infinity */
+	COLUMN_TIME, /* timestamptz: int64 microseconds since 1970, TIME_UNDATED = -infinity */
 	COLUMN_INT4,
 	COLUMN_INT8,
 	COLUMN_CHAR, /* "char": one byte */
 	COLUMN_BOOL,
-	COLUMN_NUMERIC,  /* the text of a decimal, exponent allowed */
+	COLUMN_NUMERIC,  /* a decimal as text, exponent allowed */
 	COLUMN_NUMERICS, /* numeric[] */
 	COLUMN_JSONB,    /* JSON text */
 	COLUMN_BYTEA,
@@ -29,7 +29,7 @@ enum table_step { STEP_NONE, STEP_DAY, STEP_MONTH };
 /* How rows get into their table; see tables.def. */
 enum table_merge { MERGE_OWN, MERGE_COPY, MERGE_STATE };
 
-/* The columns that tables have in common; see tables.def. */
+/* Columns that tables have in common; see tables.def. */
 enum table_common {
 	COMMON_received_at,
 	COMMON_flags,
@@ -41,7 +41,7 @@ enum table_common {
 	COMMON_COUNT,
 };
 
-/* TABLE_meter_values_event_time and so on: the position of each column in its table. */
+/* TABLE_meter_values_event_time and so on: each column's position in its table. */
 enum {
 #define TABLE(name, step, merge)
 #define COLUMN(table, column, type) TABLE_##table##_##column,
@@ -65,7 +65,7 @@ enum table_id {
 	TABLE_COUNT,
 };
 
-/* The first of them are the event tables. */
+/* The first ones are the event tables. */
 enum {
 	EVENT_TABLES = 0
 #define TABLE(name, step, merge) +(MERGE_##merge == MERGE_COPY) /* NOLINT: a term of a sum */
@@ -77,12 +77,12 @@ enum {
 #undef END
 };
 
-/* Of the event tables and those of states. */
+/* The key of event tables and state tables. */
 enum { KEY_STATION, KEY_TIME, KEY_EVSE, KEY_DIGEST, KEY_COLUMNS };
 
 #define TIME_UNDATED INT64_MIN
 
-/* evse_id and connector_id where a message states none. */
+/* For evse_id and connector_id if a message states none. */
 enum { EVSE_NOT_STATED = -1 };
 
 struct column {
@@ -97,16 +97,17 @@ struct table {
 	enum table_step step;
 	enum table_merge merge;
 	enum table_id id;
-	/* Position + 1; 0 = it has none; see table_common(). The last one is not used. */
+	/* Position + 1 of each common column, 0 = absent; see table_common(). The last one is
+	 * unused. */
 	int8_t common[COMMON_COUNT + 1];
 };
 
 extern const struct table tables[TABLE_COUNT];
 
-/* An element of NUMERICS, read once. */
+/* An element of NUMERICS, parsed once. */
 struct numeric {
 	struct slice text;      /* absent = NULL */
-	struct decimal decimal; /* what the text says */
+	struct decimal decimal; /* the parsed text */
 };
 
 struct cell {
@@ -121,37 +122,37 @@ struct cell {
 	};
 };
 
-/* row.message of a row that stands for none of the batch. */
+/* row.message of a row that belongs to no message of the batch. */
 #define ROW_OF_NO_MESSAGE UINT32_MAX
 
-/* A row for a table. Everything borrows from the arena it was made in. */
+/* A row for a table. Everything borrows from the arena in which it was made. */
 struct row {
 	const struct table *table;
-	struct row *next;      /* of the list it is in */
-	uint32_t message;      /* of the batch: which message it belongs to */
-	int32_t partition;     /* of an event in a batch: number of the partition it goes to */
-	uint32_t copy_bytes;   /* of an event in a batch: what it takes in COPY at most */
+	struct row *next;      /* next in its list */
+	uint32_t message;      /* the message it belongs to: its index in the batch */
+	int32_t partition;     /* for an event in a batch: number of its partition */
+	uint32_t copy_bytes;   /* for an event in a batch: its maximum size in COPY */
 	bool first;            /* the message's own row: decides whether it is a duplicate */
-	bool dropped;          /* found to be in the database */
-	bool retained;         /* of a message that the broker had kept: copies may be of any age */
-	bool named_by_call;    /* of an answer whose action is that of its call; it named none */
-	int64_t former_digest; /* of an event: in the key that older versions gave it, if another */
-	/* Of a half of an exchange: the row it belongs to, whose key it carries. */
+	bool dropped;          /* already in the database */
+	bool retained;         /* its message was retained: copies may have any age */
+	bool named_by_call;    /* an answer that got its action from its call */
+	int64_t former_digest; /* for an event: its digest in older versions, if different */
+	/* For a half of an exchange: the row whose key it carries. */
 	struct row *refers;
 	struct cell cells[];
 };
 
-/* All cells NULL; NULL if the arena is full. */
+/* All cells are NULL. Returns NULL if the arena is full. */
 MUST_CHECK struct row *row_new(struct arena *arena, enum table_id table);
 
-/* As SQL names it: "integer". */
+/* SQL's name: "integer". */
 const char *column_type_name(enum column_type type);
 
 /* Position of a column by name, or -1. */
 int table_column(const struct table *t, struct slice name);
 const struct table *table_by_name(struct slice name);
 
-/* Position of a column that tables have in common, or -1. */
+/* Position of a common column, or -1. */
 static inline int table_common(const struct table *t, enum table_common column)
 {
 	return t->common[column] - 1;
@@ -163,7 +164,7 @@ static inline void cell_set_number(struct row *r, int column, int64_t value)
 	r->cells[column].number = value;
 }
 
-/* An absent slice makes a NULL. */
+/* An absent slice becomes NULL. */
 static inline void cell_set_text(struct row *r, int column, struct slice text)
 {
 	r->cells[column].present = !slice_is_absent(text);

@@ -10,19 +10,20 @@
 #include <stdio.h>
 
 enum {
-	/* Follow from what is merged. All others are those of its events, or of the merge. */
+	/* Derived from what is merged. All others come from events or from merging. */
 	DERIVED_FLAGS = FLAG_stop_before_start | FLAG_meter_backwards | FLAG_energy_implausible,
-	/* The strongest connectors that cars have give 350 to 400 kW. */
+	/* The strongest connectors for cars deliver 350 to 400 kW. */
 	ENERGY_POWER_MAX_W = 500000,
 };
 
-static const int64_t ENERGY_DURATION_MIN_US = 60 * US_PER_SECOND; /* clocks of whole minutes */
+static const int64_t ENERGY_DURATION_MIN_US =
+	60 * US_PER_SECOND; /* some clocks have whole minutes only */
 
-/* Which column belongs to which group, and where an event has its value. */
+/* The group of each column, and where an event has its value. */
 static const struct {
 	int column;
 	enum transaction_group group;
-	int event_column; /* -1: it does not come from an event's column */
+	int event_column; /* -1: not from an event's column */
 } transaction_facts[] = {
 #define TABLE_transaction_events_NONE (-1)
 #define FACT(column, group, event_column)                                                          \
@@ -31,7 +32,7 @@ static const struct {
 #undef FACT
 };
 
-/* More than two times of receipt can lie apart. */
+/* More than any two times of receipt are apart. */
 static const int64_t LINK_DISTANCES = INT64_C(1) << 60;
 
 enum { FACTS_COUNT = sizeof(transaction_facts) / sizeof(transaction_facts[0]) };
@@ -64,7 +65,7 @@ struct transaction *transaction_new(struct arena *arena, struct slice station, s
 	return t;
 }
 
-/* 0 or a number below it. Texts that look like one (00, -0) are ids of their own. */
+/* 0 or negative. Texts that look like that (00, -0) are ids of their own. */
 static bool id_is_shared(struct slice id, int64_t *number)
 {
 	char text[32];
@@ -128,10 +129,8 @@ bool transaction_has_events(const struct transaction *t)
 	return t->ranks[GROUP_VERSION].kind > 0;
 }
 
-/*
- * What tells the event from others of its kind: its digest. That of an event without a valid time
- * has its message id in it, so that copies of it, sent again, would be different events.
- */
+/* Distinguishes events of the same kind: the digest. The digest of an event without a valid time
+ * includes its message id, so its repeats would be different events. */
 static uint64_t event_identity(const struct row *event)
 {
 	static const int meters[] = {TABLE_transaction_events_meter_start,
@@ -157,7 +156,7 @@ static uint64_t event_identity(const struct row *event)
 	return identity;
 }
 
-/* An event that states one column of a group has the group. */
+/* An event has a group if it states any of its columns. */
 static bool group_is_stated(enum transaction_group group, const struct row *event)
 {
 	for (size_t i = 0; i < FACTS_COUNT; i++) {
@@ -206,7 +205,7 @@ int transaction_link_compare(const struct transaction_link *a, const struct tran
 	return (link_fit(a) > link_fit(b)) - (link_fit(a) < link_fit(b));
 }
 
-/* The result received last, then the one that fits better. */
+/* The result received last wins, then the better fit. */
 static struct rank link_rank(const struct transaction_link *link, uint64_t digest)
 {
 	return (struct rank){.kind = RANK_LINKED,
@@ -215,7 +214,7 @@ static struct rank link_rank(const struct transaction_link *link, uint64_t diges
 		.digest = digest};
 }
 
-/* The rank of a start; without a link the event itself says which transaction it starts. */
+/* The rank of a start; without a link, the event itself says which transaction it starts. */
 static struct rank start_rank(const struct rank *event, const struct row *row,
 	const struct transaction_link *link)
 {
@@ -223,16 +222,14 @@ static struct rank start_rank(const struct rank *event, const struct row *row,
 
 	if (link != NULL)
 		return link_rank(link, event->digest);
-	/* Still before all times; which of several that look the same. */
+	/* Still before all times; orders several that look the same. */
 	if (r.time_us == TIME_UNDATED)
 		r.time_us += (int64_t)((uint64_t)row->cells[KEY_DIGEST].number >> 2);
 	return r;
 }
 
-/*
- * Who charges where is what the first event says, not the last, so the order is reversed. A start
- * says it best, an end worst.
- */
+/* Who charges where is decided by the first event, not the last, so the order is reversed. A start
+ * is the best source, an end the worst. */
 static struct rank first_rank(const struct rank *event, bool start, bool stop,
 	const struct transaction_link *link)
 {
@@ -321,7 +318,7 @@ void transaction_add_reading(struct transaction *t, bool at_start, const struct 
 	cell_set_text(t->row, column, reading->wh);
 }
 
-/* It is one of several places. */
+/* The reading is at one of several places. */
 static void reading_drop(struct transaction *t, enum transaction_group group)
 {
 	t->ranks[group] = (struct rank){.kind = READING_PLACES};
@@ -332,9 +329,9 @@ static void reading_drop(struct transaction *t, enum transaction_group group)
 }
 
 /*
- * Start and end are readings of one place, or one of them does not count. A reading that is dropped
- * here could never count again: what is at the outlet, and that there were two other places, stays
- * true. Where 1.6 states meterStart or meterStop the place is unknown.
+ * Start and end must be readings at the same place; otherwise one of them is dropped. It could
+ * never count again: that there is a reading at the outlet, or that there were two other places,
+ * stays true. For 1.6's meterStart and meterStop the place is unknown.
  */
 static void readings_of_one_place(struct transaction *t)
 {
@@ -386,7 +383,7 @@ void transaction_add_answer(struct transaction *t, struct slice status, struct s
 	cell_set_text(t->row, TABLE_transactions_group_id_token, group_id_token);
 }
 
-/* Union of two ascending lists, ranges that touch joined. */
+/* Union of two ascending lists; touching ranges are joined. */
 static uint32_t ranges_union(const struct seq_range *a, uint32_t a_count, const struct seq_range *b,
 	uint32_t b_count, struct seq_range *out)
 {
@@ -439,22 +436,23 @@ static bool transaction_merge_ranges(struct transaction *into, const struct tran
 	return true;
 }
 
-/* Two events of the same kind that differ. */
+/* Two different events of the same kind. */
 static bool ranks_conflict(const struct rank *a, const struct rank *b)
 {
 	return a->kind != 0 && b->kind != 0 && a->digest != b->digest;
 }
 
 /*
- * A start without a time, sent again, looks like another start without one: only ends between them
- * tell, for which all events of the id are needed. That there may be two stays in the rank for what
- * comes later. Prepares the ranks to be compared; true if there may be two.
+ * A repeated start without a time looks like another start without one: only an end between them
+ * tells, which needs all events of the id. The rank remembers that there may be two. Prepares the
+ * ranks for comparison; true if there may be two.
  */
 static bool merge_starts(struct transaction *into, const struct transaction *from,
 	struct rank *from_start)
 {
 	struct rank *start = &into->ranks[GROUP_START];
-	/* An event that stands for itself is found again with another answer, and has no other. */
+	/* An event that stands for itself is found again with another answer; it has no other
+	 * start. */
 	bool alone = !slice_is_absent(into->shared_id) || !slice_is_absent(from->shared_id);
 	bool again = !alone && ((start->kind | from->ranks[GROUP_START].kind) & RANK_AGAIN) != 0;
 
@@ -529,7 +527,7 @@ static bool meter_is_backwards(const struct transaction *t)
 	       decimal_compare(stop, start) < 0;
 }
 
-/* No connector gives more: then the meter's unit or decimal point is not what the station says. */
+/* No connector delivers more, so the meter's unit or decimal point must be wrong. */
 static bool energy_is_implausible(const struct transaction *t)
 {
 	const struct cell *start = &t->row->cells[TABLE_transactions_started_at];

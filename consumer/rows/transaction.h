@@ -11,8 +11,8 @@
 /*
  * One transaction, merged from facts that may come in any order, any number of times, through
  * several workers. transaction_merge() is commutative, associative and idempotent: each group of
- * columns (rows/transaction.def) comes from the fact that ranks highest, never from the one that
- * came last. Ranks travel with the row in its column merge_state. Pure; any thread.
+ * columns (rows/transaction.def) comes from the fact with the highest rank, never simply from the
+ * last one. Ranks are stored with the row, in column merge_state. Pure; any thread.
  */
 enum transaction_group {
 	GROUP_START,
@@ -29,7 +29,7 @@ enum transaction_group {
 	GROUP_COUNT,
 };
 
-/* Compared in this order; kind 0 = the group is not known. */
+/* Compared in this order; kind 0 = the group is unknown. */
 struct rank {
 	int32_t kind;
 	int64_t seq;
@@ -37,26 +37,26 @@ struct rank {
 	uint64_t digest;
 };
 
-/* Numbers that were seen, as ranges [low, high], ascending and apart. */
+/* Numbers seen so far, as disjoint ranges [low, high] in ascending order. */
 struct seq_range {
 	int32_t low;
 	int32_t high;
 };
 
-/* Beyond this many ranges the two that are closest become one: a limit for hostile input, far
- * from what a station can lose. */
+/* Beyond this many ranges the two closest are joined: a limit for hostile input, far more than a
+ * station can lose. */
 enum { SEQ_RANGES_MAX = 256 };
 
 struct transaction {
-	struct row *row; /* of the table transactions; merge_state is made by transaction_pack() */
+	struct row *row; /* for the table transactions; transaction_pack() fills merge_state */
 	struct rank ranks[GROUP_COUNT];
 	struct seq_range *ranges;
 	uint32_t ranges_count;
 	/*
-	 * Not stored. resplit: the id has several starts, or turned out to be an id; its sessions
-	 * are built from all of its events (rows/sessions.h). earliest_us: of what was merged,
-	 * TIME_UNDATED if something has no time. shared: of 1.6, and its id is 0 or below.
-	 * shared_id: of an event that stands for itself, the id it states.
+	 * Not stored. resplit: the id has several starts, or turned out to be a real id; its
+	 * sessions are rebuilt from all of its events (rows/sessions.h). earliest_us: the earliest
+	 * time merged, TIME_UNDATED if a fact has no time. shared: 1.6, and the id is 0 or below.
+	 * shared_id: for an event that stands for itself, the id that it states.
 	 */
 	bool resplit;
 	bool shared;
@@ -64,21 +64,18 @@ struct transaction {
 	struct slice shared_id;
 };
 
-/* Kinds of ranks: what makes a fact better than another before its seqNo and time count. */
+/* Kinds of ranks: what makes a fact better than another, before seqNo and time are compared. */
 enum {
 	RANK_STATED = 1,
 	RANK_UPDATED = 2,
 	RANK_STARTED = 3,
 	RANK_LINKED = 10,
-	/* Beside another: of several starts without a time that look the same. */
+	/* Added to another: one of several starts without a time that look the same. */
 	RANK_AGAIN = 0x100,
 };
 
-/*
- * Kinds of readings. Those at the outlet are better than all others. Another place counts only
- * while it is the only one: readings at two other places do not count, whatever else comes
- * (PLACES).
- */
+/* Kinds of readings. Those at the outlet beat all others. Another place counts only while it is the
+ * only one: readings at two other places do not count, whatever else comes (PLACES). */
 enum {
 	READING_ELSEWHERE = 1,
 	READING_ELSEWHERE_MARKED = 2,
@@ -92,21 +89,21 @@ enum {
 /* A reading of the energy register in Wh, as decimal text. kind 0: none. */
 struct reading {
 	int32_t kind;
-	int64_t place; /* digest of the location, positive; 0 = outlet */
+	int64_t place; /* positive digest of the location; 0 = the outlet */
 	int64_t time_us;
 	struct slice wh; /* absent: READING_PLACES */
 };
 
 /*
- * How well a 1.6 result, which has the id, fits the call, which has the start. Where message ids
- * repeat, one result may fit several calls; the best counts. Of several results for one start the
- * one received last counts.
+ * How well a 1.6 result, which has the id, fits a call, which has the start. If message ids repeat,
+ * one result may fit several calls; the best fit counts. Of several results for one start, the one
+ * received last counts.
  */
 enum link_kind { LINK_BEFORE = 1, LINK_AFTER = 2, LINK_TRACED = 3 };
 
 struct transaction_link {
-	enum link_kind kind; /* result received before the call, after it, or of the same trace */
-	int64_t distance_us; /* between the two times of receipt */
+	enum link_kind kind; /* result received before the call, after it, or with the same trace */
+	int64_t distance_us; /* between the times of receipt */
 	int64_t received_us; /* of the result */
 	uint64_t result_digest;
 };
@@ -119,45 +116,43 @@ MUST_CHECK struct transaction *transaction_new(struct arena *arena, struct slice
 	struct slice id);
 
 /*
- * An empty transaction of a 1.6 event. Ids of 0 and below are ids only where the CSMS has given
- * them to a start that it accepts: a station uses them when it never got one, for any number of
- * sessions (OCPP 1.6 errata 3.18), and a CSMS sends them with a refusal. So each event that has one
- * stands for itself, with its digest after the id, until such a start is known (shared_id,
+ * An empty transaction for a 1.6 event. An id of 0 or below is a real id only if the CSMS has given
+ * it to a start that it accepted: a station uses such ids when it never got one, for any number of
+ * sessions (OCPP 1.6 errata 3.18), and a CSMS sends them with a refusal. So each event with such an
+ * id stands for itself, with its digest after the id, until such a start is known (shared_id,
  * resplit).
  */
 MUST_CHECK struct transaction *transaction_new_16(struct arena *arena, struct slice station,
 	struct slice id, uint64_t event_digest);
 
-/* What locks the events of a shared_id, and knows whether it is one; NULL if the arena is full. */
+/* The transaction whose row locks the events of a shared_id, and knows whether it is a real id;
+ * NULL if the arena is full. */
 MUST_CHECK struct transaction *transaction_of_shared_id(const struct transaction *t,
 	struct arena *arena);
 
-/* A start of 1.6 had this id and no longer has it: what was made from it must be rebuilt. */
+/* A 1.6 start had this id and lost it: what was made from it must be rebuilt. */
 struct transaction *transaction_without_start(struct arena *arena, struct slice station,
 	struct slice id, int64_t start_us);
 
-/* False for shared ids, and while only costs and flags are known: that is not a transaction yet. */
+/* False for shared ids, and while only costs and flags are known: those are not a transaction
+ * yet. */
 bool transaction_has_events(const struct transaction *t);
 
-/*
- * What an event says about its transaction: fills t from a row of transaction_events. link: how a
- * 1.6 start got its id; NULL for all others. False if the arena is full.
- */
+/* Add an event: fills t from a row of transaction_events. link: how a 1.6 start got its id; NULL
+ * for others. False if the arena is full. */
 MUST_CHECK bool transaction_add_event(struct transaction *t, const struct row *event,
 	const struct transaction_link *link, struct arena *arena);
 
-/* A meter reading at the start (lowest time wins) or the end (highest). */
+/* Add a meter reading at the start (the lowest time wins) or at the end (the highest). */
 void transaction_add_reading(struct transaction *t, bool at_start, const struct reading *reading,
 	uint64_t digest);
 
-/* The cost so far; of several the one received last. It is not an event: it waits for one. */
+/* Add the cost so far; the one received last counts. A cost is not an event: it waits for one. */
 void transaction_add_cost(struct transaction *t, struct slice cost, int64_t received_us,
 	uint64_t digest);
 
-/*
- * What looks odd about meter values of 1.6 that name the transaction. They are not events either.
- * NULL if the arena is full.
- */
+/* A transaction that only has flags: what looks odd about 1.6 meter values that name it. They are
+ * not events either. NULL if the arena is full. */
 MUST_CHECK struct transaction *transaction_new_flags(struct arena *arena, struct slice station,
 	struct slice id, int64_t flags, int64_t at_us);
 
@@ -165,14 +160,14 @@ MUST_CHECK struct transaction *transaction_new_flags(struct arena *arena, struct
 void transaction_add_answer(struct transaction *t, struct slice status, struct slice group_id_token,
 	const struct transaction_link *link);
 
-/* Put what from knows into into. Text is borrowed from from. False if the arena is full. */
+/* Merge from into into. Text stays borrowed. False if the arena is full. */
 MUST_CHECK bool transaction_merge(struct transaction *into, const struct transaction *from,
 	struct arena *arena);
 
-/* Compute what follows from the rest (partition_time, flags, counts) and pack merge_state. */
+/* Compute derived columns (partition_time, flags, counts) and pack merge_state. */
 MUST_CHECK bool transaction_pack(struct transaction *t, struct arena *arena);
 
-/* The inverse: ranks and ranges from the row's merge_state. FATAL if it is not ours. */
+/* The inverse: reads ranks and ranges from the row's merge_state. FATAL if we did not write it. */
 MUST_CHECK bool transaction_unpack(struct transaction *t, struct arena *arena, struct error *err);
 
 #endif

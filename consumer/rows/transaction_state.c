@@ -8,7 +8,8 @@
  */
 enum {
 	STATE_VERSION = 2,
-	/* Readings had no places, and of several answers the one of the highest digest counted. */
+	/* Readings had no places, and of several answers the one with the highest digest
+	 * counted. */
 	STATE_VERSION_BEFORE = 1,
 	STATE_READINGS_MOVED = 10,
 	STATE_RANK_BYTES = 1 + 4 + 8 + 8 + 8,
