@@ -318,16 +318,7 @@ static size_t bytes_of_two(struct slice bytes, size_t *at)
 	return bytes.data[*at - 1];
 }
 
-/* In COPY, a 32-bit length comes before each value. */
-static size_t bytes_of_copy(struct slice bytes, size_t *at)
-{
-	if (bytes.size - *at < 3 || bytes.data[*at] != 0)
-		return 0;
-	(*at)++;
-	return bytes_of_two(bytes, at);
-}
-
-/* The text whose head (of JSON, msgpack or COPY) is at `head`. */
+/* The text whose head (of JSON or msgpack) is at `head`. */
 static void bytes_text(struct slice bytes, size_t head, struct bytes_text *t)
 {
 	uint8_t first = bytes.data[head];
@@ -336,8 +327,6 @@ static void bytes_text(struct slice bytes, size_t head, struct bytes_text *t)
 	t->size = t->close = t->plain_size = 0;
 	if (first == '"')
 		bytes_quoted(bytes, t);
-	else if (first == 0)
-		t->size = bytes_of_copy(bytes, &t->at);
 	else if (first >= MSGPACK_FIXSTR && first <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX)
 		t->size = first - MSGPACK_FIXSTR;
 	else if (first == MSGPACK_STR8 && t->at < bytes.size)
@@ -348,13 +337,20 @@ static void bytes_text(struct slice bytes, size_t head, struct bytes_text *t)
 
 /* The pseudonym of the text whose head is there; absent if it has none. */
 static struct slice bytes_pseudonym(struct pseudonyms *p, struct slice bytes, size_t head,
-	struct bytes_text *t)
+	enum token_kind kind, struct bytes_text *t)
 {
+	static const struct slice none = {NULL, 0};
+	struct slice text, shown;
+
 	bytes_text(bytes, head, t);
 	if (t->size == 0 || t->size > bytes.size - t->at)
-		return (struct slice){NULL, 0};
-	return pseudonyms_of(p, t->close > 0 ? slice_of(t->plain, t->plain_size)
-					     : slice_of(bytes.data + t->at, t->size));
+		return none;
+	text = t->close > 0 ? slice_of(t->plain, t->plain_size)
+			    : slice_of(bytes.data + t->at, t->size);
+	shown = pseudonyms_of(p, text);
+	if (slice_is_absent(shown) || !token_may_be_at(bytes, head, text, kind))
+		return none;
+	return shown;
 }
 
 /* The size stays the same: blanks follow the closing quote of a text that was spelled with
@@ -370,13 +366,14 @@ static void bytes_replace(uint8_t *bytes, const struct bytes_text *t, struct sli
 	memset(at + shown.size + t->close, ' ', t->size - shown.size);
 }
 
-bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes)
+bool pseudonyms_in_bytes(struct pseudonyms *p, enum token_kind kind, struct arena *arena,
+	struct slice *bytes)
 {
 	uint8_t *copy = NULL;
 
 	for (size_t head = 0; p->count > 0 && head < bytes->size; head++) {
 		struct bytes_text t;
-		struct slice shown = bytes_pseudonym(p, *bytes, head, &t);
+		struct slice shown = bytes_pseudonym(p, *bytes, head, kind, &t);
 
 		if (slice_is_absent(shown))
 			continue;
@@ -392,69 +389,37 @@ bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice
 	return true;
 }
 
-/* ---- bytes in pieces ---- */
+/* ---- values of columns ---- */
 
-/* A head, a token plus one more escape, and a quote. */
-enum { STREAM_HELD_BYTES = 4 + JSON_TOKEN_BYTES_MAX + 4 * (JSON_BACKSLASHES_MAX + 8) };
-
-static void stream_replace(struct pseudonyms_stream *s, size_t size, size_t heads)
+static uint64_t value_replace(struct pseudonyms *p, enum token_kind kind, uint8_t *bytes,
+	size_t size)
 {
-	struct slice bytes = slice_of(s->buffer, size);
+	uint64_t count = 0;
 
-	for (size_t head = 0; head < heads; head++) {
+	for (size_t head = 0; head < size; head++) {
 		struct bytes_text t;
-		struct slice shown = bytes_pseudonym(s->list, bytes, head, &t);
+		struct slice shown = bytes_pseudonym(p, slice_of(bytes, size), head, kind, &t);
 
 		if (slice_is_absent(shown))
 			continue;
-		bytes_replace(s->buffer, &t, shown);
-		s->count++;
+		bytes_replace(bytes, &t, shown);
+		count++;
 	}
+	return count;
 }
 
-bool pseudonyms_stream_add(struct pseudonyms_stream *s, struct slice piece, struct slice *out,
-	struct error *err)
+uint64_t pseudonyms_in_value(struct pseudonyms *p, enum token_kind kind, uint8_t *bytes,
+	size_t size)
 {
-	size_t size = s->held + piece.size;
+	struct slice shown = {NULL, 0};
 
-	if (size > s->room) {
-		uint8_t *more = malloc(size);
-
-		if (more == NULL)
-			return pseudonyms_no_memory(err);
-		if (s->held > 0)
-			memcpy(more, s->buffer + s->given, s->held);
-		free(s->buffer);
-		s->buffer = more;
-		s->room = size;
-	} else if (s->held > 0) {
-		memmove(s->buffer, s->buffer + s->given, s->held);
+	if (kind == TOKEN_NAME || kind == TOKEN_WORDS)
+		shown = pseudonyms_of(p, slice_of(bytes, size));
+	if (!slice_is_absent(shown)) {
+		memcpy(bytes, shown.data, shown.size);
+		return 1;
 	}
-	if (piece.size > 0)
-		memcpy(s->buffer + s->held, piece.data, piece.size);
-	s->given = size > STREAM_HELD_BYTES ? size - STREAM_HELD_BYTES : 0;
-	s->held = size - s->given;
-	stream_replace(s, size, s->given);
-	*out = slice_of(s->buffer, s->given);
-	return true;
-}
-
-struct slice pseudonyms_stream_rest(struct pseudonyms_stream *s)
-{
-	struct slice rest;
-
-	if (s->held == 0)
-		return (struct slice){NULL, 0};
-	memmove(s->buffer, s->buffer + s->given, s->held);
-	stream_replace(s, s->held, s->held);
-	rest = slice_of(s->buffer, s->held);
-	s->held = 0;
-	return rest;
-}
-
-void pseudonyms_stream_free(struct pseudonyms_stream *s)
-{
-	free(s->buffer);
-	s->buffer = NULL;
-	s->room = s->held = s->given = 0;
+	if (kind == TOKEN_NONE || kind == TOKEN_NAME || p->count == 0)
+		return 0;
+	return value_replace(p, kind, bytes, size);
 }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/slice.h"
+#include "base/token_places.h"
 
 #include <stdbool.h>
 
@@ -55,33 +56,21 @@ struct slice pseudonyms_hashed(struct pseudonyms *p, struct slice token);
 struct slice pseudonyms_of(struct pseudonyms *p, struct slice text);
 
 /*
- * Replaces each forgotten token by its pseudonym, in bytes of a message (JSON or msgpack, possibly
- * cut off) or of rows as COPY ... (FORMAT binary) writes them. If there is none, *bytes stay as
- * they are; otherwise they become a copy of the same size from the arena: where JSON spelled a
+ * Replaces each forgotten token by its pseudonym, in a text or in the bytes of a message (JSON or
+ * msgpack, possibly cut off), where one may be (base/token_places.h). If there is none, *bytes stay
+ * as they are; otherwise they become a copy of the same size from the arena: where JSON spelled a
  * token with escapes, blanks follow it. False if the arena is full.
  */
-MUST_CHECK bool pseudonyms_in_bytes(struct pseudonyms *p, struct arena *arena, struct slice *bytes);
+MUST_CHECK bool pseudonyms_in_bytes(struct pseudonyms *p, enum token_kind kind, struct arena *arena,
+	struct slice *bytes);
+
+/* The same in the value of a column, as COPY ... (FORMAT binary) writes it, in place. Returns how
+ * many were replaced. */
+uint64_t pseudonyms_in_value(struct pseudonyms *p, enum token_kind kind, uint8_t *bytes,
+	size_t size);
 
 /* The same for hashes, in the members that have tokens. Only with a key. */
 MUST_CHECK bool pseudonyms_hash_bytes(struct pseudonyms *p, struct arena *arena,
 	struct slice *bytes);
-
-/* The same for bytes that come in pieces of any size. Zero it first. */
-struct pseudonyms_stream {
-	struct pseudonyms *list; /* borrowed */
-	uint8_t *buffer;         /* malloc'ed */
-	size_t room;
-	size_t held; /* bytes at the beginning of buffer that the next piece may still change */
-	size_t given;
-	uint64_t count; /* tokens replaced */
-};
-
-/* *out: bytes that cannot change any more, borrowed until the next call. False: out of memory. */
-MUST_CHECK bool pseudonyms_stream_add(struct pseudonyms_stream *s, struct slice piece,
-	struct slice *out, struct error *err);
-
-/* After the last piece: the bytes that were still held, borrowed until pseudonyms_stream_free(). */
-struct slice pseudonyms_stream_rest(struct pseudonyms_stream *s);
-void pseudonyms_stream_free(struct pseudonyms_stream *s);
 
 #endif

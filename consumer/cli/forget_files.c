@@ -66,7 +66,7 @@ static bool log_on_record(void *context, const struct record *record,
 	struct slice payload = record->payload;
 
 	(void)from;
-	if (!pseudonyms_in_bytes(look->files->list, arena, &payload))
+	if (!pseudonyms_in_bytes(look->files->list, TOKEN_BYTES, arena, &payload))
 		return error_set(err, ERROR_FATAL, REASON_memory,
 			"a record is too large to be looked at");
 	look->records += payload.data != record->payload.data;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/embedded.h"
+#include "base/token_places.h"
 #include "pg/connect.h"
 #include "pg/pg_error.h"
 #include "privacy/forget_wait.h"
@@ -16,6 +17,7 @@ enum { FORGET_AIM_MS = 10, FORGET_PATIENCE_MS = 50 };
 /* Less than deadlock_timeout (1 s): whoever wants our rows is not ended for it. */
 enum { FORGET_LOCK_MS = 40, FORGET_LOCK_MAX_MS = 800 };
 enum { FORGET_PAGES_BEGIN = 8, FORGET_PAGES_MAX = 4096, FORGET_SQL_BYTES = 16384 };
+enum { FORGET_PLACES_BYTES = 4096 };
 
 extern const struct embedded_file privacy_sql_files[];
 extern const size_t privacy_sql_count;
@@ -46,10 +48,27 @@ static bool leaf_is_moved(const struct forget_leaf *leaf)
 	return *leaf_text(leaf, PLACE_RELKIND) == 'm';
 }
 
+/* The list of places as three arrays, whose texts need no quotes. */
 static PGresult *forget_places(PGconn *conn, struct error *err)
 {
+	char arrays[3][FORGET_PLACES_BYTES];
+	const char *params[] = {arrays[0], arrays[1], arrays[2]};
+	size_t used[3] = {0};
+
 	CHECK(privacy_sql_count == 1);
-	return pg_query(conn, privacy_sql_files[0].text, 0, NULL, err);
+	for (size_t i = 0; i < token_places_count; i++) {
+		const struct token_place *p = &token_places[i];
+		const char *texts[] = {p->table, p->column, token_kind_name(p->kind)};
+
+		for (int a = 0; a < 3; a++) {
+			used[a] += (size_t)snprintf(arrays[a] + used[a],
+				sizeof(arrays[a]) - used[a], "%s%s", i == 0 ? "{" : ",", texts[a]);
+			CHECK(used[a] + 2 < sizeof(arrays[a]));
+		}
+	}
+	for (int a = 0; a < 3; a++)
+		snprintf(arrays[a] + used[a], sizeof(arrays[a]) - used[a], "}");
+	return pg_query(conn, privacy_sql_files[0].text, 3, params, err);
 }
 
 /* The next table of the list; false after the last. */

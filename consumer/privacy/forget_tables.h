@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /*
- * The rows that have a token, in all tables of sql/forget_places.sql. Blocking; one thread.
+ * The rows that have a token, in all tables of base/token_places.def. Blocking; one thread.
  */
 enum { FORGET_TABLES_MAX = 64, FORGET_NAME_BYTES = 64, FORGET_REFUSAL_BYTES = 256 };
 

@@ -13,6 +13,8 @@ enum forget_word {
 	WORD_BYTES_QUOTED, /* as a value of bytes; instead of it: WORD_INSTEAD */
 };
 
+enum { FIXSTR = 0xa0, FIXSTR_MAX = 31, STR8 = 0xd9, STR16 = 0xda };
+
 const char forget_words_sql[] =
 	"(SELECT $1::text AS token, $2::text AS pseudonym, $3::text AS plain, $4::text AS quoted, "
 	"$5::text AS instead, $6::text AS bytes_plain, $7::text AS bytes_quoted) f";
@@ -158,25 +160,68 @@ static void word_put_plain(struct word *w, struct slice token)
 		word_put_byte(w, token.data[i]);
 }
 
-/* What stands before a text is not the name of a member that has no token as its value, as workers
- * leave it, too (rows/rows_pseudonyms.c): transaction ids, and readings, which are digits. */
-static void word_put_not_after(struct word *w, struct slice token)
+static bool word_is_stranger(const struct token_stranger *s, bool number)
 {
-	bool number = true;
+	return number || !s->number;
+}
 
-	for (size_t i = 0; number && i < token.size; i++)
-		number = token.data[i] == '.' || (token.data[i] >= '0' && token.data[i] <= '9');
-	word_put(w, "(?<!\"transactionId\\\\*\"\\s*:\\s*\\\\*");
+/* What stands before a text is not the name of a member that has no token as its value, nor, of a
+ * message, where its id follows: as base/token_places.c finds it. */
+static void word_put_not_after(struct word *w, bool number, enum word_form form)
+{
+	const char *separator = "(?<!\"(?:";
+
+	for (size_t i = 0; i < token_strangers_count; i++) {
+		if (!word_is_stranger(&token_strangers[i], number))
+			continue;
+		word_put(w, separator);
+		word_put(w, (const char *)token_strangers[i].name.data);
+		separator = "|";
+	}
+	word_put(w, ")\\\\*\"\\s*:\\s*\\\\*");
 	if (number)
 		word_put(w, "|\"sampledValue\\\\*\"\\s*:\\s*[[{][^]]*\"value\\\\*\"\\s*:\\s*\\\\*");
+	if (form == FORM_BYTES)
+		word_put(w, "|^\\s*(?:\\[\\s*){1,2}[2-6]\\s*,\\s*|^\\s*\\{[^{}]*\"id\"\\s*:\\s*");
+	word_put(w, ")");
+}
+
+/* A name as msgpack has it, shorter than 32 bytes. */
+static void word_put_packed(struct word *w, struct slice name)
+{
+	word_put_byte(w, (uint8_t)(FIXSTR + name.size));
+	word_put(w, (const char *)name.data);
+}
+
+/* The same for msgpack, in which a message is an array, or a map with nothing but texts and numbers
+ * before its id. */
+static void word_put_not_packed_after(struct word *w, bool number)
+{
+	const char *separator = "(?<!";
+
+	for (size_t i = 0; i < token_strangers_count; i++) {
+		if (!word_is_stranger(&token_strangers[i], number))
+			continue;
+		word_put(w, separator);
+		word_put_packed(w, token_strangers[i].name);
+		separator = "|";
+	}
+	if (number) {
+		word_put(w, "|");
+		word_put_packed(w, slice_from_cstr("sampledValue"));
+		word_put(w, ".*");
+		word_put_packed(w, slice_from_cstr("value"));
+	}
+	word_put(w, "|^\\\\22[3-6][\\x02-\\x06]|^\\\\2[01][0-7](?:[^\\\\]|\\\\{2}|\\\\(?:000|2[4-7]"
+		    "[0-7]|3[0-2]"
+		    "[0-7]|33[0-3]|3[4-7][0-7]))*");
+	word_put_packed(w, slice_from_cstr("id"));
 	word_put(w, ")");
 }
 
 /* The head of a text of msgpack of that size: there is more than one way to write it. */
 static void word_put_head(struct word *w, size_t size)
 {
-	enum { FIXSTR = 0xa0, FIXSTR_MAX = 31, STR8 = 0xd9, STR16 = 0xda };
-
 	if (size <= FIXSTR_MAX) {
 		word_put_byte(w, (uint8_t)(FIXSTR + size));
 		word_put(w, "|");
@@ -196,6 +241,7 @@ static struct word word_begin(struct forget_words *w, enum forget_word i)
 
 void forget_words_make(struct forget_words *w, struct slice token, const char *pseudonym)
 {
+	bool number = token_is_number(token);
 	struct word at;
 
 	CHECK(token.size <= TOKEN_BYTES_MAX);
@@ -207,7 +253,7 @@ void forget_words_make(struct forget_words *w, struct slice token, const char *p
 	at = word_begin(w, WORD_PLAIN);
 	word_put_json(&at, token, FORM_TEXT);
 	at = word_begin(w, WORD_QUOTED);
-	word_put_not_after(&at, token);
+	word_put_not_after(&at, number, FORM_TEXT);
 	word_put(&at, "(^|\")");
 	word_put_json(&at, token, FORM_TEXT);
 	word_put(&at, "(?:$|(?=\\\\*\"))");
@@ -216,10 +262,12 @@ void forget_words_make(struct forget_words *w, struct slice token, const char *p
 	word_put(&at, "|");
 	word_put_plain(&at, token);
 	at = word_begin(w, WORD_BYTES_QUOTED);
-	word_put_not_after(&at, token);
+	word_put_not_after(&at, number, FORM_BYTES);
 	word_put(&at, "(\")");
 	word_put_json(&at, token, FORM_BYTES);
-	word_put(&at, "(?=\\\\*\")|(");
+	word_put(&at, "(?=\\\\*\")|");
+	word_put_not_packed_after(&at, number);
+	word_put(&at, "(");
 	word_put_head(&at, token.size);
 	word_put(&at, ")");
 	word_put_plain(&at, token);

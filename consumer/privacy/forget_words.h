@@ -11,11 +11,11 @@
  * of PostgreSQL. A text has the token as a value if it is the token, or has it within quotes, as
  * JSON does, also JSON within a text of JSON, with escapes or without. Bytes have it within
  * quotes, or after the head of a text of msgpack; they are searched as encode(bytes, 'escape')
- * writes them. Transaction ids and readings of meters are no tokens. Pure; any thread.
+ * writes them. What can be none stays (base/token_places.h). Pure; any thread.
  */
 enum {
 	/* A byte of the token takes 32 of a pattern at most as JSON, 8 as it is. */
-	FORGET_WORD_BYTES = (32 + 8) * TOKEN_BYTES_MAX + 256,
+	FORGET_WORD_BYTES = (32 + 8) * TOKEN_BYTES_MAX + 2048,
 	FORGET_WORDS = 7,
 };
 

@@ -100,8 +100,7 @@ static size_t walk_pass(struct copy_walk *w, struct slice bytes)
 	return take;
 }
 
-/* One number or value, or what there is of it; 0 with *why_out. */
-static size_t walk_once(struct copy_walk *w, struct slice bytes, const char **why_out)
+size_t copy_walk_part(struct copy_walk *w, struct slice bytes, const char **why_out)
 {
 	static const struct {
 		size_t bytes;
@@ -132,7 +131,7 @@ size_t copy_walk_step(struct copy_walk *w, struct slice bytes, const char **why_
 	size_t passed = 0;
 
 	while (passed < bytes.size) {
-		size_t more = walk_once(w, slice_skip(bytes, passed), why_out);
+		size_t more = copy_walk_part(w, slice_skip(bytes, passed), why_out);
 
 		if (more == 0)
 			return 0;

@@ -41,6 +41,9 @@ void copy_walk_init(struct copy_walk *w, size_t columns);
  */
 size_t copy_walk_step(struct copy_walk *w, struct slice bytes, const char **why_out);
 
+/* The same, but to the end of one number or value, or of what there is of it. */
+size_t copy_walk_part(struct copy_walk *w, struct slice bytes, const char **why_out);
+
 /* Between two rows, or before the first: the bytes passed so far are whole rows. */
 bool copy_walk_is_between(const struct copy_walk *w);
 

@@ -4,6 +4,7 @@
 #include "base/pseudonyms.h"
 #include "pg/connect.h"
 #include "pg/pg_error.h"
+#include "retention/copy_hide.h"
 #include "retention/copy_walk.h"
 #include "retention/query.h"
 
@@ -41,7 +42,7 @@ struct restore {
 	struct pseudonyms *forgotten;        /* tokens that the rows may still have */
 	char version[RESTORE_VERSION_BYTES]; /* of that list */
 	bool is_outdated;                    /* the list is another one now */
-	struct pseudonyms_stream stream;
+	struct copy_hide hide;
 	bool copying;
 	bool held; /* a byte of the last piece: rows_step() */
 	uint8_t held_byte;
@@ -424,13 +425,12 @@ static bool restore_read(struct restore *s, struct part_reader *reader, struct e
 				return false;
 			break;
 		case PART_ROWS:
-			if (!pseudonyms_stream_add(&s->stream, piece.bytes, &bytes, err) ||
+			if (!copy_hide_add(&s->hide, piece.bytes, s->path, &bytes, err) ||
 				!restore_rows(s, bytes, err))
 				return false;
 			break;
 		case PART_END:
-			return restore_rows(s, pseudonyms_stream_rest(&s->stream), err) &&
-			       rows_store(s, err);
+			return rows_store(s, err);
 		case PART_FAILED:
 			return false;
 		}
@@ -450,9 +450,9 @@ static bool restore_with(struct restore *s, struct part_reader *reader, struct e
 		ok = restore_check_schema(s, err) && restore_check_columns(s, params, err) &&
 		     restore_prepare(s, params, err) && pseudonyms_new(&s->forgotten, err) &&
 		     forgotten_version(s, s->version, err) && forgotten_read(s, err);
-		s->stream.list = s->forgotten;
+		copy_hide_init(&s->hide, s->header, s->forgotten);
 		ok = ok && restore_read(s, reader, err);
-		pseudonyms_stream_free(&s->stream);
+		copy_hide_free(&s->hide);
 		pseudonyms_free(&s->forgotten);
 	} else {
 		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");

@@ -1,6 +1,7 @@
 #include "retention/rewrite.h"
 
 #include "base/fs.h"
+#include "retention/copy_hide.h"
 #include "retention/part.h"
 
 #include <limits.h>
@@ -12,7 +13,8 @@ struct rewrite {
 	char temporary[PATH_MAX];
 	struct part_reader *reader;
 	struct part_writer *writer; /* NULL: only counting */
-	struct pseudonyms_stream stream;
+	struct pseudonyms *list;
+	struct copy_hide hide;
 };
 
 /* Line by line, as they were added. */
@@ -51,12 +53,12 @@ static bool rewrite_read(struct rewrite *r, struct error *err)
 				return false;
 			break;
 		case PART_ROWS:
-			if (!pseudonyms_stream_add(&r->stream, piece.bytes, &bytes, err) ||
+			if (!copy_hide_add(&r->hide, piece.bytes, r->path, &bytes, err) ||
 				!rewrite_rows(r, bytes, err))
 				return false;
 			break;
 		case PART_END:
-			return rewrite_rows(r, pseudonyms_stream_rest(&r->stream), err);
+			return true;
 		case PART_FAILED:
 			return false;
 		}
@@ -67,15 +69,19 @@ static bool rewrite_read(struct rewrite *r, struct error *err)
 static bool rewrite_from(struct rewrite *r, int fd, int to, struct part_trailer *out,
 	struct error *err)
 {
-	bool ok = part_reader_open(&r->reader, fd, r->path, err) &&
-		  (to < 0 || part_writer_open(&r->writer, to, r->temporary,
-				     part_reader_header(r->reader), err)) &&
-		  rewrite_read(r, err) &&
-		  (to < 0 || (part_writer_finish(r->writer, part_reader_trailer(r->reader)->rows,
-				      out, err) &&
-				     fs_sync_data(to, r->temporary, err)));
+	bool ok = part_reader_open(&r->reader, fd, r->path, err);
 
-	pseudonyms_stream_free(&r->stream);
+	if (ok)
+		copy_hide_init(&r->hide, part_reader_header(r->reader), r->list);
+	ok = ok &&
+	     (to < 0 || part_writer_open(&r->writer, to, r->temporary,
+				part_reader_header(r->reader), err)) &&
+	     rewrite_read(r, err) &&
+	     (to < 0 || (part_writer_finish(r->writer, part_reader_trailer(r->reader)->rows, out,
+				 err) &&
+				fs_sync_data(to, r->temporary, err)));
+
+	copy_hide_free(&r->hide);
 	part_writer_close(&r->writer);
 	part_reader_close(&r->reader);
 	return ok;
@@ -146,7 +152,7 @@ static bool rewrite_replace(struct rewrite *r, struct error *err)
 bool part_rewrite(const char *path, struct pseudonyms *list, bool only_count, uint64_t *count_out,
 	struct error *err)
 {
-	struct rewrite r = {.stream = {.list = list}};
+	struct rewrite r = {.list = list};
 	struct part_trailer ignored;
 
 	if (!fs_real_path(path, r.path, err))
@@ -156,6 +162,6 @@ bool part_rewrite(const char *path, struct pseudonyms *list, bool only_count, ui
 		return error_set(err, ERROR_FATAL, REASON_file, "\"%s\" is too long a path", path);
 	if (!rewrite_once(&r, -1, &ignored, err))
 		return false;
-	*count_out = r.stream.count;
-	return only_count || r.stream.count == 0 || rewrite_replace(&r, err);
+	*count_out = r.hide.count;
+	return only_count || r.hide.count == 0 || rewrite_replace(&r, err);
 }

@@ -17,7 +17,7 @@ from world import DAY
 
 TOKEN = "04A2b8C1"
 STORE = {"mqtt.topics": "cs/in/+/+, cs/out/+/+, cs/store/+"}
-PLACES = os.path.join(ROOT, "consumer", "privacy", "sql", "forget_places.sql")
+PLACES = os.path.join(ROOT, "consumer", "base", "token_places.def")
 
 # Columns of JSON and bytes that cannot have a token, with the reason.
 ELSEWHERE = {
@@ -39,7 +39,7 @@ def places():
     """{"table.column"} of the program's list."""
     with open(PLACES) as f:
         return {f"{table}.{column}" for table, column in
-                re.findall(r"^    \('(\w+)', '(\w+)', '\w+'\)", f.read(), re.MULTILINE)}
+                re.findall(r"^PLACE\((\w+), (\w+), \w+\)", f.read(), re.MULTILINE)}
 
 
 def found(database, token=TOKEN):
@@ -372,78 +372,6 @@ def fill_old_month(database, rows=20000):
                         (TOKEN, TOKEN, TOKEN, rows))
 
 
-EVENTS = "SELECT e::text FROM transaction_events e WHERE event_time < '2025-07-01' ORDER BY digest"
-
-
-def unpacked(path):
-    return subprocess.run(["zstd", "-dc", path], capture_output=True, check=True).stdout
-
-
-def test_partition_files_are_written_again(migrated, forget, tmp_path):
-    settings = migrated.writer_settings()
-    fill_old_month(migrated)
-    archived = run_cli(settings, "partitions", "archive", "--older-than", "30d", "--table",
-                       "transaction_events", "--to", str(tmp_path))
-    assert archived.returncode == 0, archived.stderr
-    path = tmp_path / "transaction_events_2025_06.copy.zst"
-    old = tmp_path / "old.copy.zst"
-    old.write_bytes(path.read_bytes())
-    places = unpacked(path).lower().count(TOKEN.lower().encode())
-    assert places > 20000 and len(unpacked(path)) > 3 << 20
-
-    def forget_files(*arguments):
-        done = run_cli(settings, "forget", TOKEN, "--json", *arguments)
-        return done, [json.loads(line) for line in done.stdout.splitlines()]
-
-    # A file that cannot be read keeps no other from being written.
-    other = tmp_path / "other"
-    other.write_text("not a partition file")
-    done, (_, would) = forget_files(path, "--dry-run")
-    assert would == {"file": str(path), "places": places, "rewritten": False}
-    assert path.read_bytes() == old.read_bytes()
-    done, (said, wrote) = forget_files(other, path)
-    assert done.returncode == 1 and "is not a partition file" in done.stderr
-    assert wrote == {"file": str(path), "places": places, "rewritten": True}
-    name = said["pseudonym"]
-    assert unpacked(path).lower().count(TOKEN.lower().encode()) == 0
-    assert unpacked(path) == unpacked(old).replace(TOKEN.encode(), name.encode())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["old.copy.zst", "other", path.name]
-    before = path.read_bytes()
-    done, (_, again) = forget_files(path)
-    assert done.returncode == 0 and again["places"] == 0 and path.read_bytes() == before
-    # Restored, from the new file or the old one, the rows are the same.
-    rows = {}
-    for file in (path, old):
-        restored = run_cli(settings, "replay", str(file))
-        assert restored.returncode == 0, restored.stderr
-        rows[file] = migrated.rows(EVENTS)
-        assert len(rows[file]) == 20000 and found(migrated) == {}
-        migrated.rows("DELETE FROM transaction_events")
-    assert rows[path] == rows[old]
-
-
-def test_file_behind_a_link_is_written_with_its_rights(migrated, forget, tmp_path):
-    fill_old_month(migrated, rows=10)
-    archived = run_cli(migrated.writer_settings(), "partitions", "archive", "--older-than", "30d",
-                       "--table", "transaction_events", "--to", str(tmp_path))
-    assert archived.returncode == 0, archived.stderr
-    path = tmp_path / "transaction_events_2025_06.copy.zst"
-    link = tmp_path / "links" / "june"
-    link.parent.mkdir()
-    link.symlink_to(path)
-    path.chmod(0o640)
-    if os.geteuid() == 0:
-        os.chown(path, 1234, 1235)
-    before = path.stat()
-    done = run_cli(migrated.writer_settings(), "forget", TOKEN, link)
-    assert done.returncode == 0 and "changed" in done.stdout, done
-    assert link.is_symlink() and TOKEN.lower().encode() not in unpacked(path).lower()
-    after = path.stat()
-    assert (after.st_mode, after.st_uid, after.st_gid) == (
-        before.st_mode, before.st_uid, before.st_gid)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["links", path.name]
-
-
 def test_words_of_ocpp_are_those_of_the_schemas():
     """Actions, members and constants; what has a dot in schemas/ is a path, or a measurand."""
     with open(os.path.join(ROOT, "consumer", "privacy", "ocpp_words.txt")) as f:
@@ -462,31 +390,6 @@ def test_words_of_ocpp_are_those_of_the_schemas():
                          if w == "default")
     assert len(words) > 150
     assert {w for w in words if len(w) >= 4 and w.lower() not in known} == set()
-
-
-def test_readings_and_transaction_ids_are_left(migrated, forget):
-    samples = [{"value": "1234", "unit": "Wh", "card": "1234"}]
-    data = json.dumps({"meterValue": [{"sampledValue": samples}], "card": "1234",
-                       "transactionId": "1234"})
-    setting = {"key": "FreeChargeTag", "value": "1234"}
-    migrated.rows("SELECT ensure_partition('meter_values', '2026-01-15')")
-    migrated.rows("""INSERT INTO meter_values (charge_station_id, event_time, evse_id, digest,
-        received_at, time_source, flags, source, layout_id,
-        sampled, raw)
-        VALUES ('cs', '2026-01-15', 1, 1, now(), 's', 0, 'M', 0, '{}', %s::jsonb)""",
-                  json.dumps(samples))
-    migrated.rows("""INSERT INTO ocpp_events (charge_station_id, event_time, evse_id, digest,
-        received_at, time_source, flags, ocpp_version, direction, kind, action, payload,
-        payload_raw) VALUES ('cs', '-infinity', -1, 1, now(), 'i', 0, '1.6', 'in', 'call', 'X',
-        jsonb_build_object('data', %s::text, 'setting', %s::jsonb), convert_to(%s, 'UTF8'))""",
-                  data, json.dumps(setting), data)
-    name = forget("1234")["pseudonym"]
-    hidden = data.replace('"card": "1234"', f'"card": "{name}"')
-    assert migrated.value("SELECT raw FROM meter_values") == [{**samples[0], "card": name}]
-    payload, raw = migrated.rows(
-        "SELECT payload, convert_from(payload_raw, 'UTF8') FROM ocpp_events")[0]
-    assert raw == hidden
-    assert payload == {"data": hidden, "setting": {**setting, "value": name}}
 
 
 def test_moved_partitions_are_named(migrated, forget):
@@ -707,36 +610,4 @@ def test_it_says_whose_lock_it_waits_for(migrated):
         assert "locked rows of authorizations_2026_01" in process.stderr.readline()
         blocker.rollback()
         assert process.wait(30) == 0
-    assert found(migrated) == {}
-
-
-def test_file_that_is_being_restored_is_waited_for(migrated, forget, tmp_path):
-    """It began before the token was forgotten, and has it in rows that it stores later."""
-    settings = migrated.writer_settings()
-    fill_old_month(migrated)
-    archived = run_cli(settings, "partitions", "archive", "--older-than", "30d", "--table",
-                       "transaction_events", "--to", str(tmp_path))
-    assert archived.returncode == 0, archived.stderr
-    session = migrated.connect()
-    session.execute("SELECT ensure_partition('transaction_events', '2025-06-15')")
-    blocker = migrated.connect(autocommit=False)
-    # It stops what inserts into the table, not what changes a partition.
-    blocker.execute("LOCK TABLE ONLY transaction_events IN SHARE MODE")
-    options = [f"--{key}={value}" for key, value in settings.items()]
-
-    def waits(table):
-        return session.execute("SELECT count(*) FROM pg_locks WHERE NOT granted"
-                               " AND relation = %s::regclass", (table,)).fetchone()[0]
-
-    with subprocess.Popen([BINARY, *options, "replay", tmp_path / next(iter(os.listdir(tmp_path)))],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as replay:
-        rig.wait_until(lambda: waits("transaction_events"))
-        with subprocess.Popen([BINARY, *options, "forget", TOKEN], stdout=subprocess.DEVNULL
-                              ) as process:
-            rig.wait_until(lambda: process.poll() is not None or waits("ingest_progress"))
-            blocker.rollback()
-            assert process.wait(60) == 0
-        said = replay.communicate(timeout=60)
-        assert replay.returncode == 0, said
-    assert migrated.value("SELECT count(*) FROM transaction_events") == 20000
     assert found(migrated) == {}

@@ -40,7 +40,7 @@ static void assert_bytes(const char *bytes, size_t size, const char *wanted)
 {
 	struct slice s = slice_of(bytes, size);
 
-	assert_true(pseudonyms_in_bytes(list, &arena, &s));
+	assert_true(pseudonyms_in_bytes(list, TOKEN_BYTES, &arena, &s));
 	assert_int_equal(s.size, size);
 	assert_memory_equal(s.data, wanted, size);
 }
@@ -100,7 +100,7 @@ static void bytes_keep_their_size_and_all_else(void **state)
 	forget("04AB12", "XYZXYZ");
 	assert_bytes(json, sizeof(json) - 1, json_wanted);
 	assert_bytes(msgpack, sizeof(msgpack) - 1, msgpack_wanted);
-	assert_true(pseudonyms_in_bytes(list, &arena, &same));
+	assert_true(pseudonyms_in_bytes(list, TOKEN_BYTES, &arena, &same));
 	assert_ptr_equal(same.data, before.data);
 }
 
@@ -133,6 +133,113 @@ static void text_is_found_however_it_is_spelled(void **state)
 		9,
 		"\xda\x00\x06"
 		"XYZXYZ");
+}
+
+/* Tokens of digits and of letters: what stays of them, and as what the others are shown. */
+static const char *const strangers[] = {
+	"[2,\"1234567\",\"A\",{\"idTag\":\"QQQQQQQ\"}]",
+	" [ [ 3 , \"1234567\", {\"transactionId\" : \"1234567\"}],[3,\"QQQQQQQ\",{}]]",
+	"{\"type\":2,\"id\":\"1234567\",\"request\":{\"id\":\"QQQQQQQ\"}}",
+	"{\"x\":{},\"a\":[\"QQQQQQQ\"],\"meterStart\":\"1234567\",\"c\":\"QQQQQQQ\"}",
+	"{\"sampledValue\":[{\"value\":\"1\"},{\"value\":\"1234567\"}],\"value\":"
+	"\"QQQQQQQ\"}",
+	"{\"sampledValue\":[{\"value\":\"XYZXYZ\",\"a\":\"QQQQQQQ\"}]}",
+	"{\"data\":\"{\\\"sampledValue\\\":[{\\\"value\\\":\\\"1234567\\\"}],"
+	"\\\"connectorId\\\":\\\"1234567\\\",\\\"b\\\":\\\"QQQQQQQ\\\"}\"}",
+	"{\"connectorId\":\"XYZXYZ\",\"transactionId\":\"04AB12\"}",
+	"\x93\x02\xa7"
+	"1234567"
+	"\xa7"
+	"QQQQQQQ",
+	"\x83\xa4"
+	"type"
+	"\x02\xa1"
+	"f"
+	"\xca\x01\x02\x03\x04\xa2"
+	"id"
+	"\xa7"
+	"1234567",
+	"\x83\xa1"
+	"x"
+	"\x81\xa2"
+	"id"
+	"\xa7"
+	"QQQQQQQ",
+	"\x83\xa2"
+	"ab"
+	"\xa7"
+	"QQQQQQQ"
+	"\xad"
+	"transactionId"
+	"\xa7"
+	"1234567",
+	"\xac"
+	"sampledValue"
+	"\x91\x82\xa5"
+	"value"
+	"\xa7"
+	"1234567"
+	"\xa1"
+	"a\xa7"
+	"QQQQQQQ",
+	"\xa5"
+	"value"
+	"\xa7"
+	"QQQQQQQ"
+	"\xaa"
+	"meterStart"
+	"\xa7"
+	"1234567",
+};
+
+static void what_can_be_no_token_stays(void **state)
+{
+	(void)state;
+	forget("1234567", "QQQQQQQ");
+	forget("04AB12", "XYZXYZ");
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(*strangers); i++) {
+		char sent[256];
+		char *at;
+
+		snprintf(sent, sizeof(sent), "%s", strangers[i]);
+		while ((at = strstr(sent, "QQQQQQQ")) != NULL)
+			memcpy(at, "1234567", 7);
+		while ((at = strstr(sent, "XYZXYZ")) != NULL)
+			memcpy(at, "04ab12", 6);
+		assert_bytes(sent, strlen(sent), strangers[i]);
+	}
+}
+
+static void values_of_columns_have_their_kind(void **state)
+{
+	static const struct {
+		enum token_kind kind;
+		const char *before, *after;
+	} values[] = {
+		{TOKEN_NONE, "1234567", "1234567"},
+		{TOKEN_NAME, "1234567", "QQQQQQQ"},
+		{TOKEN_NAME, "\"1234567\"", "\"1234567\""},
+		{TOKEN_WORDS, "1234567", "QQQQQQQ"},
+		{TOKEN_WORDS, "card 1234567", "card 1234567"},
+		{TOKEN_WORDS, "{\"id\":\"1234567\"}", "{\"id\":\"QQQQQQQ\"}"},
+		{TOKEN_JSON, "\1{\"id\": \"1234567\"}", "\1{\"id\": \"QQQQQQQ\"}"},
+		{TOKEN_BYTES, "{\"id\":\"1234567\"}", "{\"id\":\"1234567\"}"},
+		{TOKEN_JSON, "\1[{\"value\": \"1234567\"}]", "\1[{\"value\": \"QQQQQQQ\"}]"},
+		{TOKEN_READINGS, "\1[{\"value\": \"1234567\"}]", "\1[{\"value\": \"1234567\"}]"},
+		{TOKEN_READINGS, "\1[{\"x\": \"1234567\"}]", "\1[{\"x\": \"QQQQQQQ\"}]"},
+	};
+
+	(void)state;
+	forget("1234567", "QQQQQQQ");
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		uint8_t value[64];
+		size_t size = strlen(values[i].before);
+
+		memcpy(value, values[i].before, size);
+		assert_int_equal(pseudonyms_in_value(list, values[i].kind, value, size),
+			strcmp(values[i].before, values[i].after) != 0);
+		assert_memory_equal(value, values[i].after, size);
+	}
 }
 
 static void hash_is_that_of_the_database(void **state)
@@ -182,6 +289,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_list_forgets_the_first, begin, end),
 		cmocka_unit_test_setup_teardown(bytes_keep_their_size_and_all_else, begin, end),
 		cmocka_unit_test_setup_teardown(text_is_found_however_it_is_spelled, begin, end),
+		cmocka_unit_test_setup_teardown(what_can_be_no_token_stays, begin, end),
+		cmocka_unit_test_setup_teardown(values_of_columns_have_their_kind, begin, end),
 		cmocka_unit_test_setup_teardown(hash_is_that_of_the_database, begin, end),
 		cmocka_unit_test_setup_teardown(disguised_value_keeps_its_identity, begin, end),
 	};

@@ -1,37 +1,8 @@
 -- Where tokens can be, a row for each column of each table that has rows: those of partitions, attached
--- or not. kind: how the column has them (forget_words.c). The last column: whether it is in the table's
--- primary key. test_forget.py compares the list with the catalog.
-WITH places (table_name, column_name, kind) AS (VALUES
-    ('authorizations', 'id_token', 'name'),
-    ('authorizations', 'group_id_token', 'name'),
-    ('authorizations', 'extra', 'json'),
-    ('authorizations', 'payload_raw', 'bytes'),
-    ('charge_station_settings', 'settings', 'json'),
-    ('connector_status', 'info', 'words'),
-    ('connector_status', 'vendor_error_code', 'words'),
-    ('dead_letters', 'detail', 'words'),
-    ('dead_letters', 'payload', 'bytes'),
-    ('exchange_halves', 'group_id_token', 'name'),
-    ('locations', 'location', 'json'),
-    ('meter_values', 'raw', 'readings'),
-    ('meter_values', 'payload_raw', 'bytes'),
-    ('ocpp_events', 'payload', 'json'),
-    ('ocpp_events', 'request', 'json'),
-    ('ocpp_events', 'error_description', 'words'),
-    ('ocpp_events', 'payload_raw', 'bytes'),
-    ('store_transactions', 'id_token', 'name'),
-    ('store_transaction_values', 'sampled_value', 'readings'),
-    ('tokens', 'uid', 'name'),
-    ('tokens', 'contract_id', 'name'),
-    ('tokens', 'visual_number', 'name'),
-    ('tokens', 'group_id', 'name'),
-    ('transaction_events', 'id_token', 'name'),
-    ('transaction_events', 'extra', 'json'),
-    ('transaction_events', 'payload_raw', 'bytes'),
-    ('transaction_starts', 'group_id_token', 'name'),
-    ('transactions', 'id_token', 'name'),
-    ('transactions', 'group_id_token', 'name'),
-    ('transactions', 'stop_id_token', 'name')
+-- or not. $1, $2, $3: tables, columns, kinds (base/token_places.def). The last column: whether it is in the
+-- table's primary key.
+WITH places (table_name, column_name, kind) AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
 ), parents AS (
     SELECT c.oid, c.relname, c.relkind
     FROM pg_class c
