@@ -46,7 +46,7 @@ struct ledger *ledger_open(const char *path, struct error *err)
 	l->size = l->ranges_count = 0;
 	l->ranges_us = 0;
 	if (l->fd < 0 || l->path == NULL) {
-		error_set_errno(err, ERROR_FATAL, REASON_ledger, "could not create \"%s\"", path);
+		error_set_errno(err, ERROR_FATAL, REASON_io, "could not create \"%s\"", path);
 		ledger_close(&l);
 	}
 	return l;
@@ -218,6 +218,5 @@ bool ledger_flush(struct ledger *l, int64_t now_us, struct error *err)
 	if (!l->failed)
 		return true;
 	errno = l->failure;
-	return error_set_errno(err, ERROR_FATAL, REASON_ledger, "could not write to \"%s\"",
-		l->path);
+	return error_set_errno(err, ERROR_FATAL, REASON_io, "could not write to \"%s\"", l->path);
 }

@@ -291,7 +291,7 @@ bool options_settle(struct options *o, int64_t wall_us, struct error *err)
 		uint32_t seed; /* short enough to be typed again */
 
 		if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-			return error_set_errno(err, ERROR_FATAL, REASON_seed,
+			return error_set_errno(err, ERROR_FATAL, REASON_random,
 				"could not get a seed");
 		o->seed = seed;
 	}

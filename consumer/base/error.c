@@ -35,6 +35,7 @@ static bool error_ends_by_a_person(enum error_kind kind)
 	case ERROR_REFUSED: /* whoever reports it decides */
 	case ERROR_UNCERTAIN:
 	case ERROR_MOVED:
+	case ERROR_STALE:
 	case ERROR_ROUTE:
 	case ERROR_STOPPED:
 	case ERROR_NO_SPACE:
@@ -170,6 +171,8 @@ const char *error_kind_name(enum error_kind kind)
 		return "uncertain";
 	case ERROR_MOVED:
 		return "moved";
+	case ERROR_STALE:
+		return "stale";
 	case ERROR_ROUTE:
 		return "route";
 	case ERROR_OUTDATED:

@@ -22,12 +22,19 @@ static bool arguments_are_in_table(const char *command, const struct argument *a
 	return false;
 }
 
+/* *value_out: what follows "=", or NULL. */
 static const struct argument *arguments_find(const struct argument *arguments, size_t count,
-	const char *name)
+	char *word, char **value_out)
 {
+	size_t size = strcspn(word, "=");
+
+	*value_out = word[size] == '=' ? word + size + 1 : NULL;
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(arguments[i].name, name) == 0)
-			return &arguments[i];
+		const struct argument *a = &arguments[i];
+
+		if (strlen(a->name) == size && memcmp(a->name, word, size) == 0 &&
+			(*value_out == NULL || a->given == NULL))
+			return a;
 	}
 	return NULL;
 }
@@ -67,16 +74,22 @@ static bool arguments_take_one(const char *command, const struct argument *a, ch
 bool arguments_take(const char *command, const struct argument *arguments, size_t count,
 	int words_max, int *argc, char **argv)
 {
+	bool options = true;
 	int words = 0;
 
 	for (int i = 0; i < *argc; i++) {
-		const struct argument *a = arguments_find(arguments, count, argv[i]);
-		bool word = argv[i][0] != '-' || argv[i][1] == '\0';
+		char *value = NULL;
+		const struct argument *a =
+			options ? arguments_find(arguments, count, argv[i], &value) : NULL;
+		bool word = !options || argv[i][0] != '-' || argv[i][1] == '\0';
 
 		if (a != NULL) {
-			if (!arguments_take_one(command, a, i + 1 < *argc ? argv[i + 1] : NULL))
+			if (a->given == NULL && value == NULL)
+				value = argv[++i]; /* NULL at the end */
+			if (!arguments_take_one(command, a, value))
 				return false;
-			i += a->given == NULL;
+		} else if (options && strcmp(argv[i], "--") == 0) {
+			options = false;
 		} else if (word && words < words_max) {
 			argv[words++] = argv[i];
 		} else {

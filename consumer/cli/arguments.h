@@ -24,8 +24,9 @@ struct argument {
 };
 
 /*
- * Takes the options and their values out of argv; *argc counts the words that stay, words_max
- * at most, and NULL follows them. False after reporting the error: EXIT_CODE_USAGE.
+ * Takes the options and their values (--name VALUE, --name=VALUE) out of argv; *argc counts the
+ * words that stay, words_max at most, and NULL follows them. After "--" there are only words. False
+ * after reporting the error: EXIT_CODE_USAGE.
  */
 MUST_CHECK bool arguments_take(const char *command, const struct argument *arguments, size_t count,
 	int words_max, int *argc, char **argv);

@@ -1,3 +1,4 @@
+#include "cli/arguments.h"
 #include "cli/cli.h"
 #include "cli/connect_checks.h"
 
@@ -12,32 +13,35 @@ static void config_say_fault(void *context, const struct error *err)
 	(void)cli_fail(EXIT_CODE_CONFIG, err);
 }
 
+/* cli_main() has refused what cannot even be read. */
+static enum exit_code config_cmd_check(const struct config *config, bool connect)
+{
+	if (config_checks(config, config_say_fault, NULL) +
+			config_checks_room(config, config_say_fault, NULL) >
+		0)
+		return EXIT_CODE_CONFIG;
+	if (connect)
+		return connect_checks(config);
+	printf("ok\n");
+	return EXIT_CODE_OK;
+}
+
 enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 {
-	bool connect = argc == 2 && strcmp(argv[1], "--connect") == 0;
+	bool connect = false;
+	const struct argument arguments[] = {{.name = "--connect", .given = &connect}};
 
-	if ((argc == 1 || connect) && strcmp(argv[0], "check") == 0) {
-		/* cli_main() has refused what cannot even be read. */
-		if (config_checks(config, config_say_fault, NULL) +
-				config_checks_room(config, config_say_fault, NULL) >
-			0)
-			return EXIT_CODE_CONFIG;
-		if (connect)
-			return connect_checks(config);
-		printf("ok\n");
-		return EXIT_CODE_OK;
-	}
-	if (argc == 1 && strcmp(argv[0], "print") == 0) {
+	if (!arguments_take("config", arguments, 1, 1, &argc, argv))
+		return EXIT_CODE_USAGE;
+	if (argc == 1 && strcmp(argv[0], "check") == 0)
+		return config_cmd_check(config, connect);
+	if (argc == 1 && !connect && strcmp(argv[0], "print") == 0)
 		config_print(config);
-		return EXIT_CODE_OK;
-	}
-	if (argc == 1 && strcmp(argv[0], "reference") == 0) {
+	else if (argc == 1 && !connect && strcmp(argv[0], "reference") == 0)
 		config_reference();
-		return EXIT_CODE_OK;
-	}
-	if (argc == 1 && strcmp(argv[0], "sample") == 0) {
+	else if (argc == 1 && !connect && strcmp(argv[0], "sample") == 0)
 		config_sample();
-		return EXIT_CODE_OK;
-	}
-	return cli_usage("config", "say check [--connect], print, reference or sample");
+	else
+		return cli_usage("config", "say check [--connect], print, reference or sample");
+	return EXIT_CODE_OK;
 }

@@ -1,3 +1,4 @@
+#include "cli/arguments.h"
 #include "cli/cli.h"
 
 #include "base/escape.h"
@@ -8,11 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MIGRATE_WORDS_MAX = 3 /* maeve goto V */ };
+
 /* What a subcommand works with. */
 struct migrate_call {
 	struct migrate *migrate;
 	const char *group; /* as in migrate_options */
 	const char *path;
+	bool all;
 	int argc; /* after the subcommand */
 	char **argv;
 };
@@ -70,11 +74,10 @@ static enum exit_code migrate_do_down(struct migrate_call *call)
 
 	if (call->argc == 0 && call->group != NULL) /* views: nothing is lost */
 		return migrate_done(call, migrate_down(call->migrate, MIGRATE_ALL, &err), &err);
-	if (call->argc == 0)
+	if (call->argc == 0 && !call->all)
 		return cli_usage("migrate", "down drops tables with what is in them: say how many "
 					    "migrations, or --all");
-	if ((call->argc != 1 || strcmp(call->argv[0], "--all") != 0) &&
-		!migrate_number(call, 1, &steps))
+	if (call->argc > 0 && !migrate_number(call, 1, &steps))
 		return EXIT_CODE_USAGE;
 	return migrate_done(call, migrate_down(call->migrate, steps, &err), &err);
 }
@@ -191,26 +194,6 @@ static enum exit_code migrate_do_create(const struct migrate_call *call)
 	return EXIT_CODE_OK;
 }
 
-/* Takes --path out of the arguments. False if it stands alone. */
-static bool migrate_take_path(const char **path, int *argc, char **argv)
-{
-	int left = 0;
-
-	for (int i = 0; i < *argc; i++) {
-		if (strcmp(argv[i], "--path") == 0) {
-			if (++i == *argc)
-				return false;
-			*path = argv[i];
-		} else if (strncmp(argv[i], "--path=", 7) == 0) {
-			*path = argv[i] + 7;
-		} else {
-			argv[left++] = argv[i];
-		}
-	}
-	*argc = left;
-	return true;
-}
-
 /* The views are made of tables that must be there, under the name that the files have. */
 static bool migrate_group_fits(const struct config *config, const struct migrate_call *call,
 	PGconn *conn, struct error *err)
@@ -255,9 +238,13 @@ static enum exit_code migrate_connected(const struct config *config,
 enum exit_code cmd_migrate(const struct config *config, int argc, char **argv)
 {
 	struct migrate_call call = {0};
+	const struct argument arguments[] = {
+		{.name = "--path", .text = &call.path},
+		{.name = "--all", .given = &call.all},
+	};
 
-	if (!migrate_take_path(&call.path, &argc, argv))
-		return cli_usage("migrate", "--path needs a folder");
+	if (!arguments_take("migrate", arguments, 2, MIGRATE_WORDS_MAX, &argc, argv))
+		return EXIT_CODE_USAGE;
 	if (argc > 0 && strcmp(argv[0], "maeve") == 0) {
 		call.group = "maeve";
 		call.path = call.path == NULL ? "" : call.path;
@@ -268,6 +255,8 @@ enum exit_code cmd_migrate(const struct config *config, int argc, char **argv)
 		call.path = migrate_path_setting(config->storage_postgres_migrations_path);
 	if (argc == 0)
 		return cli_usage("migrate", "say what to do");
+	if (call.all && (argc > 1 || strcmp(argv[0], "down") != 0))
+		return cli_usage("migrate", "--all goes with down alone");
 	call.argc = argc - 1;
 	call.argv = argv + 1;
 	if (strcmp(argv[0], "create") == 0)

@@ -1,3 +1,4 @@
+#include "cli/arguments.h"
 #include "cli/spool.h"
 
 #include "base/escape.h"
@@ -155,12 +156,13 @@ static void ls_file(void *context, const struct folder_file *file, const struct 
 
 enum exit_code spool_ls(const struct config *config, int argc, char **argv)
 {
-	struct listing l = {.json = argc == 1 && strcmp(argv[0], "--json") == 0};
+	struct listing l = {.json = false};
+	const struct argument arguments[] = {{.name = "--json", .given = &l.json}};
 	struct spool_walk walk = {.after = ls_file, .context = &l, .quick = true};
 	struct error err;
 
-	if (argc > 1 || (argc == 1 && !l.json))
-		return cli_usage("spool", "\"%s\" is not understood", argv[argc - 1]);
+	if (!arguments_take("spool", arguments, 1, 0, &argc, argv))
+		return EXIT_CODE_USAGE;
 	if (!l.json)
 		printf("%-28s  %12s  %9s  %-27s  %-27s  %11s\n", "file", "last record", "records",
 			"received from", "to", "bytes");
@@ -183,8 +185,8 @@ enum exit_code spool_verify(const struct config *config, int argc, char **argv)
 	struct error err;
 	size_t set_aside;
 
-	if (argc > 0)
-		return cli_usage("spool", "\"%s\" is not understood", argv[0]);
+	if (!arguments_take("spool", NULL, 0, 0, &argc, argv))
+		return EXIT_CODE_USAGE;
 	if (!folder_list(&folder, config->spool_dir, &err))
 		return cli_fail(EXIT_CODE_SPOOL, &err);
 	set_aside = folder.set_aside;

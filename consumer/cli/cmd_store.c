@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
-#include "base/iso8601.h"
+#include "cli/arguments.h"
 #include "cli/store_rows.h"
 #include "decode/document.h"
 #include "pg/conninfo.h"
@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ struct store_tool {
 	bool json;
 	int64_t at;
 	const char *after;
-	int32_t limit;
+	int64_t limit; /* 0 = none */
 };
 
 /* ---- connecting ---- */
@@ -314,7 +315,7 @@ static bool tool_list(struct store_tool *t, const struct store_entity *e, const 
 {
 	const void *rows = NULL, *before = NULL, *after = NULL;
 	uint8_t first[sizeof(struct ocpp_transaction)] = {0};
-	int32_t left = t->limit;
+	int64_t left = t->limit;
 	size_t count = 1;
 	bool ok = true;
 
@@ -324,7 +325,8 @@ static bool tool_list(struct store_tool *t, const struct store_entity *e, const 
 		after = first;
 	}
 	while (ok && count > 0 && (t->limit == 0 || left > 0)) {
-		int32_t some = t->limit != 0 && left < STORE_PAGE_ROWS ? left : STORE_PAGE_ROWS;
+		int32_t some =
+			t->limit != 0 && left < STORE_PAGE_ROWS ? (int32_t)left : STORE_PAGE_ROWS;
 
 		ok = store_entity_list(t->store, e, after, some, &rows, &count, err);
 		if (!ok)
@@ -354,39 +356,6 @@ static bool tool_export(struct store_tool *t, struct error *err)
 }
 
 /* ---- the command ---- */
-
-/* Options are taken out of argv. False: an unknown one. */
-static bool tool_options(struct store_tool *t, int *argc, char **argv)
-{
-	int left = 0;
-
-	for (int i = 0; i < *argc; i++) {
-		bool value = i + 1 < *argc;
-
-		if (strcmp(argv[i], "--json") == 0) {
-			t->json = true;
-		} else if (strcmp(argv[i], "--after") == 0 && value) {
-			t->after = argv[++i];
-		} else if (strcmp(argv[i], "--limit") == 0 && value) {
-			char *end;
-			long limit = strtol(argv[++i], &end, 10);
-
-			if (*end != '\0' || limit < 1 || limit > INT32_MAX)
-				return false;
-			t->limit = (int32_t)limit;
-		} else if (strcmp(argv[i], "--at") == 0 && value) {
-			if (iso8601_parse(slice_from_cstr(argv[++i]), &t->at) == ISO8601_INVALID)
-				return false;
-		} else if (strncmp(argv[i], "--", 2) == 0) {
-			return false;
-		} else {
-			argv[left++] = argv[i];
-		}
-	}
-	argv[left] = NULL;
-	*argc = left;
-	return true;
-}
 
 static enum exit_code tool_entity(struct store_tool *t, const struct store_entity *e, int argc,
 	char **argv, struct error *err)
@@ -433,12 +402,18 @@ static bool tool_reaches(const struct config *config, struct error *err)
 enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 {
 	struct store_tool t = {.store = NULL};
+	const struct argument arguments[] = {
+		{.name = "--json", .given = &t.json},
+		{.name = "--after", .text = &t.after},
+		{.name = "--limit", .number = &t.limit, .low = 1, .high = INT32_MAX},
+		{.name = "--at", .time = &t.at},
+	};
 	const struct store_entity *e;
 	enum exit_code code = EXIT_CODE_OK;
 	struct error err;
 
-	if (!tool_options(&t, &argc, argv))
-		return cli_usage("store", "an unknown option, or one without its value");
+	if (!arguments_take("store", arguments, 4, INT_MAX, &argc, argv))
+		return EXIT_CODE_USAGE;
 	e = argc > 0 ? store_entity_by_name(argv[0]) : NULL;
 	if (e == NULL ? argc != 1 || !tool_is_whole(argv[0]) : argc < 2)
 		return cli_usage("store", "say ENTITY and what to do, or check, export, import");

@@ -1,4 +1,5 @@
 #include "base/escape.h"
+#include "cli/arguments.h"
 #include "cli/spool.h"
 
 #include <inttypes.h>
@@ -208,8 +209,8 @@ enum exit_code cmd_verify(const struct config *config, int argc, char **argv)
 	struct error err;
 	PGconn *conn;
 
-	if (argc > 0)
-		return cli_usage("verify", "\"%s\" is not understood", argv[0]);
+	if (!arguments_take("verify", NULL, 0, 0, &argc, argv))
+		return EXIT_CODE_USAGE;
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);

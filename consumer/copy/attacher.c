@@ -21,7 +21,7 @@ struct attacher {
 	struct partition current;
 	char name[PARTITION_NAME_BYTES]; /* of its table */
 	char sql[ATTACHER_SQL_BYTES];
-	enum attacher_state state; /* that the last step ended in */
+	enum attacher_result result; /* that the last step ended in */
 	uint64_t duplicates;
 	bool opening;
 	bool running;
@@ -32,29 +32,29 @@ static void attacher_next(struct attacher *a);
 
 static const struct {
 	const char *name;
-	enum attacher_state state;
-} attacher_states[] = {{"indexed", ATTACHER_STEPPED}, {"moving", ATTACHER_STEPPED},
+	enum attacher_result result;
+} attacher_results[] = {{"indexed", ATTACHER_STEPPED}, {"moving", ATTACHER_STEPPED},
 	{"stepping", ATTACHER_STEPPING}, {"busy", ATTACHER_BUSY}, {"attached", ATTACHER_ATTACHED},
 	{"moved", ATTACHER_MOVED}, {"gone", ATTACHER_GONE}};
 
-enum { ATTACHER_STATES = sizeof(attacher_states) / sizeof(attacher_states[0]) };
+enum { ATTACHER_RESULTS = sizeof(attacher_results) / sizeof(attacher_results[0]) };
 
-enum attacher_state attacher_state(const char *text)
+enum attacher_result attacher_result(const char *text)
 {
-	for (size_t i = 0; i < ATTACHER_STATES; i++) {
-		if (strcmp(text, attacher_states[i].name) == 0)
-			return attacher_states[i].state;
+	for (size_t i = 0; i < ATTACHER_RESULTS; i++) {
+		if (strcmp(text, attacher_results[i].name) == 0)
+			return attacher_results[i].result;
 	}
 	return ATTACHER_GONE;
 }
 
-const char *attacher_state_name(enum attacher_state state)
+const char *attacher_result_name(enum attacher_result result)
 {
 	size_t i = 0;
 
-	while (attacher_states[i].state != state)
+	while (attacher_results[i].result != result)
 		i++;
-	return attacher_states[i].name;
+	return attacher_results[i].name;
 }
 
 static bool attacher_on_result(void *context, const PGresult *result, int number, struct error *err)
@@ -65,7 +65,7 @@ static bool attacher_on_result(void *context, const PGresult *result, int number
 	if (PQntuples(result) != 1 || PQnfields(result) != 2)
 		return error_set(err, ERROR_TRANSIENT, REASON_unexpected,
 			"finish_loading returned nothing");
-	a->state = attacher_state(PQgetvalue(result, 0, 0));
+	a->result = attacher_result(PQgetvalue(result, 0, 0));
 	a->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	return true;
@@ -85,17 +85,17 @@ static void attacher_on_done(void *context, const struct error *err)
 	a->running = false;
 	if (err != NULL) {
 		attacher_left(a, err);
-	} else if (a->state != ATTACHER_STEPPED) {
-		bool over = a->state == ATTACHER_ATTACHED || a->state == ATTACHER_MOVED;
+	} else if (a->result != ATTACHER_STEPPED) {
+		bool over = a->result == ATTACHER_ATTACHED || a->result == ATTACHER_MOVED;
 
 		a->loads->tables += over;
 		log_info(over ? "loaded" : "loaded_rows_wait", "",
 			"table=%s state=%s duplicates=%" PRIu64, LOG_VALUE(a->name),
-			attacher_state_name(a->state), a->duplicates);
+			attacher_result_name(a->result), a->duplicates);
 	}
-	if (err != NULL || a->state != ATTACHER_STEPPED) {
+	if (err != NULL || a->result != ATTACHER_STEPPED) {
 		partitions_end_attaching(a->partitions, a->current,
-			err == NULL && a->state == ATTACHER_ATTACHED);
+			err == NULL && a->result == ATTACHER_ATTACHED);
 		a->duplicates = 0;
 	}
 	attacher_next(a);

@@ -52,7 +52,7 @@ bool attacher_is_busy(const struct attacher *a);
 #define ATTACHER_STEP_SQL(table) "SELECT state, duplicates FROM finish_loading(" table ")"
 
 /* What a step came to. */
-enum attacher_state {
+enum attacher_result {
 	ATTACHER_STEPPED,  /* another step follows: it is indexed, or rows are being moved */
 	ATTACHER_STEPPING, /* somebody else is at it */
 	ATTACHER_BUSY,     /* a session still fills it */
@@ -60,7 +60,7 @@ enum attacher_state {
 	ATTACHER_MOVED,    /* its rows are in another partition, and visible */
 	ATTACHER_GONE,     /* there is no such table any more, or what is said is not known */
 };
-enum attacher_state attacher_state(const char *text);
-const char *attacher_state_name(enum attacher_state state);
+enum attacher_result attacher_result(const char *text);
+const char *attacher_result_name(enum attacher_result result);
 
 #endif

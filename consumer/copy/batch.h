@@ -75,7 +75,6 @@ struct batch {
 	/* For whoever asks where it failed: at a partition that had to be made for it, before any
 	 * row was sent; what it did to transactions, as far as it came. */
 	bool preparing;
-	bool is_outdated; /* tokens were forgotten since it was filled: it is to be made again */
 	bool dead_letters_refused; /* by their table, whatever the other tables say */
 	bool inserts_transactions, updates_transactions;
 

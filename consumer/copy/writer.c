@@ -12,7 +12,7 @@ enum { WRITER_SETUP_ARENA_BYTES = 64 * 1024 };
 
 static void writer_next_run(struct writer *w);
 static void writer_on_run(void *context, const struct error *err);
-static void writer_roll_back(struct writer *w, const struct error *err);
+static void writer_roll_back(struct writer *w);
 
 void writer_free(struct writer **writer)
 {
@@ -171,12 +171,10 @@ void writer_store(struct writer *w, struct batch *b)
 
 static void writer_next_run(struct writer *w)
 {
-	struct error err;
-
-	if (writer_plan(w, &err))
+	if (writer_plan(w, &w->work.failure))
 		requests_run(&w->requests, w->session, writer_on_run, w);
 	else
-		writer_roll_back(w, &err);
+		writer_roll_back(w);
 }
 
 static void writer_stored(struct writer *w)
@@ -200,11 +198,8 @@ static void writer_stored(struct writer *w)
 
 static void writer_end_trial(struct writer *w)
 {
-	struct error none;
-
-	error_set(&none, ERROR_TRANSIENT, REASON_trial, "it was only a trial");
 	w->work.rollback = ROLLBACK_ACCEPTED;
-	writer_roll_back(w, &none);
+	writer_roll_back(w);
 }
 
 static void committed_on_done(void *context, const struct error *err)
@@ -243,7 +238,7 @@ static void writer_on_run(void *context, const struct error *err)
 	if (err != NULL) {
 		w->work.failure = *err;
 		writer_run_failed(w);
-		writer_roll_back(w, err);
+		writer_roll_back(w);
 		return;
 	}
 	writer_run_done(w);
@@ -297,12 +292,13 @@ static void rollback_on_done(void *context, const struct error *err)
 		w->work.rollback == ROLLBACK_ACCEPTED ? NULL : &failure, poison);
 }
 
-static void writer_roll_back(struct writer *w, const struct error *err)
+/* It was a trial that was accepted, or as work.failure says. */
+static void writer_roll_back(struct writer *w)
 {
 	log_debug("batch_rolled_back", "", "first=%" PRIu64 " last_step=\"%s\" reason=%s",
-		w->work.batch->first_seq, w->work.step_name, err->reason);
+		w->work.batch->first_seq, w->work.step_name,
+		w->work.rollback == ROLLBACK_ACCEPTED ? "trial" : w->work.failure.reason);
 	writer_enter(w, WRITER_ROLLING_BACK);
-	w->work.failure = *err;
 	writer_plan_rollback(w);
 	requests_run(&w->requests, w->session, rollback_on_done, w);
 }

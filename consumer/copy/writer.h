@@ -74,9 +74,9 @@ struct writer_events {
 	void (*on_lost)(void *context, const struct error *err);
 	/* err == NULL: committed, or of a trial: accepted and rolled back. Else nothing of the
 	 * batch is stored; poison_message: the message that the database refused, if it said so,
-	 * else -1. If err is MOVED, the database's progress was moved by somebody
-	 * else, or the forgotten tokens are others (batch.is_outdated):
-	 * writer_reposition() reads it. */
+	 * else -1. If err is MOVED or STALE, the database's
+	 * progress was moved, or tokens were forgotten, by somebody else:
+	 * writer_reposition() reads what is so now. */
 	void (*on_stored)(void *context, struct batch *batch, const struct error *err,
 		int64_t poison_message);
 	/* All up to seq is on the database's disk. */

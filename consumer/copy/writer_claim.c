@@ -88,8 +88,7 @@ static bool claim_is_current(struct writer *w, const PGresult *result, struct er
 {
 	if (strtoll(PQgetvalue(result, 0, 0), NULL, 10) == w->forgotten)
 		return true;
-	w->work.batch->is_outdated = true;
-	return error_set(err, ERROR_MOVED, REASON_tokens_forgotten,
+	return error_set(err, ERROR_STALE, REASON_tokens_forgotten,
 		"tokens were forgotten meanwhile: the batch is made again without them");
 }
 

@@ -59,9 +59,10 @@ static void daemon_catch_up(struct daemon *d)
 {
 	struct error err;
 
-	d->broker_behind = !daemon_take_broker_settings(d, &err);
-	if (!d->broker_behind)
+	if (daemon_take_broker_settings(d, &err)) {
+		d->broker_renewal = RENEWAL_NONE;
 		return;
+	}
 	error_prefix(&err,
 		"the previous settings of the broker stay in force until the next connection");
 	log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
@@ -71,13 +72,16 @@ void daemon_renew_broker(struct daemon *d)
 {
 	struct mqtt_status status;
 
-	d->broker_behind = true;
+	if (d->broker_renewal == RENEWAL_NONE)
+		d->broker_renewal = RENEWAL_WAITS;
 	mqtt_status(d->mqtt, &status);
 	/* What drains takes its connections as they come, and ends them itself. */
-	if (status.state == MQTT_DOWN && d->drain == DRAIN_NONE) {
+	if (d->drain != DRAIN_NONE)
+		return;
+	if (status.state == MQTT_DOWN) {
 		daemon_connect_later(d, 0);
-	} else if (d->drain == DRAIN_NONE && !d->broker_renews) {
-		d->broker_renews = true;
+	} else if (d->broker_renewal != RENEWAL_ENDS) {
+		d->broker_renewal = RENEWAL_ENDS;
 		mqtt_disconnect(d->mqtt);
 	}
 }
@@ -92,7 +96,7 @@ static void daemon_on_broker_timer(struct ev_loop *loop, ev_timer *w, int events
 	mqtt_status(d->mqtt, &status);
 	if (d->phase != DAEMON_RUNNING || status.state != MQTT_DOWN)
 		return;
-	if (d->broker_behind)
+	if (d->broker_renewal != RENEWAL_NONE)
 		daemon_catch_up(d);
 	if (d->drain == DRAIN_FORGETTING) /* a connection for that alone */
 		mqtt_end_session(d->mqtt);
@@ -163,8 +167,8 @@ static void daemon_broker_down(struct daemon *d, const struct mqtt_status *statu
 		daemon_fail(d, &status->failure);
 		return;
 	}
-	if (d->broker_renews) {
-		d->broker_renews = false;
+	if (d->broker_renewal == RENEWAL_ENDS) {
+		d->broker_renewal = RENEWAL_WAITS;
 		d->subscribed_us = 0;
 		daemon_connect_later(d, 0);
 		return;

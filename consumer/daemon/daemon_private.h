@@ -81,6 +81,13 @@ enum broker_logged {
 	BROKER_LOGGED_SUBSCRIBED,
 };
 
+/* New settings of the connection to the broker. */
+enum broker_renewal {
+	RENEWAL_NONE,
+	RENEWAL_WAITS, /* for the next connection */
+	RENEWAL_ENDS,  /* the connection, so that the next one has them */
+};
+
 struct daemon {
 	const struct daemon_options *options;
 	struct settings *settings;                            /* as read last */
@@ -118,8 +125,7 @@ struct daemon {
 	ev_timer stop_timer;   /* do not wait any longer */
 	ev_timer tick;
 	enum daemon_phase phase; /* changed by daemon_enter() alone */
-	bool broker_behind;      /* new settings wait for the next connection */
-	bool broker_renews;      /* the connection is ended for that */
+	enum broker_renewal broker_renewal;
 	enum broker_logged broker_logged;
 	struct log_repeat subscribing;
 	int64_t subscribed_us;

@@ -42,7 +42,7 @@ void daemon_stop(struct daemon *d)
 	mqtt_status(d->mqtt, &status);
 	if (status.state == MQTT_DOWN)
 		daemon_stop_pipeline(d);
-	else if (!d->broker_renews) /* else it ends already */
+	else if (d->broker_renewal != RENEWAL_ENDS) /* else it ends already */
 		mqtt_disconnect(d->mqtt);
 }
 

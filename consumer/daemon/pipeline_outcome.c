@@ -14,6 +14,7 @@
  *	TRANSIENT  wait, longer each time, and try again; the log grows meanwhile.
  *	REFUSED    somebody has to change a right or a setting: as TRANSIENT, every 30 s.
  *	MOVED      a claim was refused: as TRANSIENT, after the progress row was read again.
+ *	STALE      tokens were forgotten meanwhile: at once, after the progress row was read again.
  *	UNCERTAIN  a COMMIT without an answer: connect again, the progress row says how it ended.
  *	OUTDATED   the schema: bring it up to date, if the settings allow it, else stop.
  *	FATAL      stop; so does any kind not listed.
@@ -66,6 +67,7 @@ static bool pipeline_tries_again(enum error_kind kind)
 	case ERROR_REFUSED:
 	case ERROR_UNCERTAIN:
 	case ERROR_MOVED:
+	case ERROR_STALE:
 	case ERROR_ROUTE:
 		return true;
 	case ERROR_OUTDATED:
@@ -94,7 +96,7 @@ static int64_t pipeline_settle(struct pipeline *p, struct batch *b, bool suspect
 				  : pipeline_trouble_too_large(p, b);
 		return changed ? 0 : PIPELINE_REFUSED_US;
 	}
-	if (b->is_outdated)
+	if (err->kind == ERROR_STALE)
 		return 0; /* nothing failed */
 	pipeline_trouble_failed(p, b, err);
 	return err->kind == ERROR_REFUSED ? PIPELINE_REFUSED_US : backoff_next_us(&p->backoff);
@@ -105,7 +107,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 {
 	struct error err = *failure;
 	int64_t wait_us;
-	bool moved; /* the progress, by somebody else */
+	bool unsure; /* the progress is read again */
 	bool suspect = pipeline_probe_suspects(p, b, failure);
 
 	metrics_add(&p->metrics->batches_failed, 1);
@@ -123,16 +125,16 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 	if (pipeline_is_probing(p))
 		pipeline_enter_search(p, SEARCH_NONE);
 	wait_us = pipeline_settle(p, b, suspect, poison_message, &err);
-	moved = err.kind == ERROR_MOVED;
 	if (wait_us > 0) {
 		(void)pipeline_trouble_dead_letters(p, b->dead_letters_refused, b->records, wait_us,
 			&err);
 		pipeline_log_trouble(p, PIPELINE_BATCH_REFUSED,
-			moved ? "claim_refused" : "batch_failed", &err, wait_us);
+			err.kind == ERROR_MOVED ? "claim_refused" : "batch_failed", &err, wait_us);
 	}
 	/* Rights that are missing are named when the progress is read. */
-	moved |= wait_us > 0 && b->records == 1 && err.kind == ERROR_REFUSED;
-	pipeline_again(p, b, wait_us, moved);
+	unsure = err.kind == ERROR_MOVED || err.kind == ERROR_STALE ||
+		 (wait_us > 0 && b->records == 1 && err.kind == ERROR_REFUSED);
+	pipeline_again(p, b, wait_us, unsure);
 }
 
 void pipeline_on_stored(void *context, struct batch *b, const struct error *err,

@@ -24,9 +24,9 @@ struct attach {
 
 enum attach_step { ATTACH_OVER, ATTACH_AGAIN, ATTACH_WAIT, ATTACH_LEFT, ATTACH_FAILED };
 
-static enum attach_step attach_after(const struct attach *a, enum attacher_state state)
+static enum attach_step attach_after(const struct attach *a, enum attacher_result result)
 {
-	switch (state) {
+	switch (result) {
 	case ATTACHER_STEPPED:
 		return ATTACH_AGAIN;
 	case ATTACHER_STEPPING:
@@ -44,21 +44,21 @@ static enum attach_step attach_after(const struct attach *a, enum attacher_state
 static enum attach_step attach_step(struct attach *a, const char *table, struct error *err)
 {
 	const char *params[] = {table};
-	PGresult *result = pg_query(a->conn, ATTACHER_STEP_SQL("$1"), 1, params, err);
-	enum attacher_state state;
+	PGresult *answer = pg_query(a->conn, ATTACHER_STEP_SQL("$1"), 1, params, err);
+	enum attacher_result result;
 	enum attach_step step;
 
 	/* lock_timeout: somebody reads it, a backup perhaps. */
-	if (result == NULL)
+	if (answer == NULL)
 		return a->patient && pg_error_is_lock(err) ? ATTACH_WAIT : ATTACH_FAILED;
-	state = attacher_state(PQgetvalue(result, 0, 0));
-	step = attach_after(a, state);
-	a->loads->duplicates += strtoull(PQgetvalue(result, 0, 1), NULL, 10);
-	a->loads->tables += state == ATTACHER_ATTACHED || state == ATTACHER_MOVED;
+	result = attacher_result(PQgetvalue(answer, 0, 0));
+	step = attach_after(a, result);
+	a->loads->duplicates += strtoull(PQgetvalue(answer, 0, 1), NULL, 10);
+	a->loads->tables += result == ATTACHER_ATTACHED || result == ATTACHER_MOVED;
 	if (step == ATTACH_OVER)
 		log_info("loaded", "", "table=%s state=%s", LOG_VALUE(table),
-			attacher_state_name(state));
-	PQclear(result);
+			attacher_result_name(result));
+	PQclear(answer);
 	return step;
 }
 

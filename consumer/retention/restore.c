@@ -41,7 +41,6 @@ struct restore {
 	struct copy_walk walk;
 	struct pseudonyms *forgotten;        /* tokens that the rows may still have */
 	char version[RESTORE_VERSION_BYTES]; /* of that list */
-	bool is_outdated;                    /* the list is another one now */
 	struct copy_hide hide;
 	bool copying;
 	bool held; /* a byte of the last piece: rows_step() */
@@ -311,8 +310,7 @@ static bool forgotten_begin(struct restore *s, struct error *err)
 		return true;
 	if (!pg_exec(s->conn, "ROLLBACK", err))
 		return false;
-	s->is_outdated = true;
-	return error_set(err, ERROR_MOVED, REASON_tokens_forgotten,
+	return error_set(err, ERROR_STALE, REASON_tokens_forgotten,
 		"tokens were forgotten meanwhile: \"%s\" is read again without them", s->path);
 }
 
@@ -497,9 +495,9 @@ bool restore_check(const char *path, struct restore_result *out, struct error *e
 	return ok;
 }
 
-/* All of it; is_outdated_out: it is to be done again. */
+/* All of it. STALE: it is to be done again. */
 static bool restore_once(PGconn *conn, int fd, const char *path, struct restore_result *out,
-	bool *is_outdated_out, struct error *err)
+	struct error *err)
 {
 	struct restore s = {.conn = conn, .path = path, .result = out};
 	struct part_reader *reader = NULL;
@@ -511,13 +509,11 @@ static bool restore_once(PGconn *conn, int fd, const char *path, struct restore_
 		ok = restore_with(&s, reader, err);
 	}
 	part_reader_close(&reader);
-	*is_outdated_out = s.is_outdated;
 	return ok;
 }
 
 bool restore_file(PGconn *conn, const char *path, struct restore_result *out, struct error *err)
 {
-	bool is_outdated = false;
 	int fd = fs_open(path, FS_READ, err);
 	bool ok;
 
@@ -527,8 +523,8 @@ bool restore_file(PGconn *conn, const char *path, struct restore_result *out, st
 	ok = restore_check_open(fd, path, out, err);
 	if (ok) {
 		do
-			ok = restore_once(conn, fd, path, out, &is_outdated, err);
-		while (!ok && is_outdated);
+			ok = restore_once(conn, fd, path, out, err);
+		while (!ok && err->kind == ERROR_STALE);
 	}
 	(void)fs_close(&fd, path, NULL);
 	return ok;

@@ -188,14 +188,20 @@ def test_wrong_words_are_answered_in_two_lines(arguments, says):
     (["decode", "--received", "today", "x"], '--received cannot be "today"'),
     (["partitions", "drop", "--older-than", "90"], "as in --older-than 90d: a day or more"),
     (["sessions", "--by", "month,month"], "as in month,station"),
-    (["sessions", "--csv", "--json"], "say --csv or --json")])
+    (["sessions", "--csv", "--json"], "say --csv or --json"),
+    (["sessions", "--csv=yes"], '"--csv=yes" is not understood'),
+    (["sessions", "--by=month,month"], "as in month,station"),
+    (["store", "token", "list", "--limit", "0"], '--limit cannot be "0"'),
+    (["migrate", "up", "--all"], "--all goes with down"),
+    (["migrate", "--path"], "--path needs a value"),
+    (["spool", "verify", "--", "--json"], '"--json" is not understood')])
 def test_wrong_options_are_answered_in_two_lines(arguments, says):
     test_wrong_words_are_answered_in_two_lines(arguments, says)
 
 
 @pytest.mark.parametrize("words", [
     ["dead-letters", "list"], ["decode"], ["history"], ["partitions", "list"], ["replay"],
-    ["sessions"], ["spool", "export", "json"]])
+    ["sessions"], ["spool", "export", "json"], ["store"]])
 def test_every_option_with_a_value_in_the_usage_is_known(words):
     usage = run_cli({}, words[0], "--help").stdout.splitlines()[0]
     options = set(re.findall(r"(--[a-z-]+) (?:[A-Z]|month)", usage))

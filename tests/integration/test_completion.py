@@ -79,6 +79,7 @@ def test_every_option_of_a_command_is_offered(offered):
     (["spool", "--from", "x", "export", "m"], "maeve msgpack"),
     (["store", "to"], "token"),
     (["store", "token", ""], "set get list delete"),
+    (["store", "token", "list", "--li"], "--limit"),
     (["completion", ""], "bash zsh"),
     (["manual", ""], "1 5"),
     (["run", "--mqtt.qo"], "--mqtt.qos="),

@@ -34,6 +34,7 @@ static void who_ends_it_follows_from_the_kind(void **state)
 		{ERROR_REFUSED, "refused", false},
 		{ERROR_UNCERTAIN, "uncertain", false},
 		{ERROR_MOVED, "moved", false},
+		{ERROR_STALE, "stale", false},
 		{ERROR_ROUTE, "route", false},
 		{ERROR_OUTDATED, "outdated", true},
 		{ERROR_FATAL, "fatal", true},
