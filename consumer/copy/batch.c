@@ -42,11 +42,12 @@ void batch_clear(struct batch *b)
 {
 	struct arena arena = b->arena;
 	int64_t window_us = b->dedupe_window_us;
-	bool missing_only = b->missing_only;
+	bool missing_only = b->missing_only, live = b->live;
 
 	*b = (struct batch){.arena = arena,
 		.dedupe_window_us = window_us,
-		.missing_only = missing_only};
+		.missing_only = missing_only,
+		.live = live};
 }
 
 /* An array of the arena with room for one more; it moves when it grows. array: the address of the
@@ -509,6 +510,40 @@ static bool batch_add_rows(struct batch *b, struct batch_message *message, struc
 	return true;
 }
 
+/* The latest of the message's own times. A station says of some that they are old. */
+static int64_t batch_own_time(const struct rows_result *rows)
+{
+	int64_t latest_us = TIME_UNDATED;
+
+	for (const struct row *row = rows->first; row != NULL; row = row->next) {
+		if (!row_is_event(row) || row_is_timeless(row))
+			continue;
+		if (row->table->id == TABLE_transaction_events &&
+			row->cells[TABLE_transaction_events_offline].present &&
+			row->cells[TABLE_transaction_events_offline].number != 0)
+			return TIME_UNDATED;
+		if (row->cells[KEY_TIME].number > latest_us)
+			latest_us = row->cells[KEY_TIME].number;
+	}
+	return latest_us;
+}
+
+/* What the message says about the station that sent it. */
+static void batch_note_station(const struct batch *b, struct batch_message *message,
+	const struct message *m, const struct rows_result *rows)
+{
+	if (m->direction != DIRECTION_IN || !slice_is_absent(m->entity))
+		return;
+	message->station = m->station;
+	message->received_us = m->received_us;
+	message->retained = m->retained;
+	message->own_us = b->live && !m->retained ? batch_own_time(rows) : TIME_UNDATED;
+	message->begins =
+		rows->first != NULL && rows->first->table->id == TABLE_transaction_events &&
+		slice_equal_cstr(cell_text(rows->first, TABLE_transaction_events_event_type),
+			"Started");
+}
+
 bool batch_add(struct batch *b, const struct message *m, const struct rows_result *rows,
 	struct partitions *partitions, struct error *err)
 {
@@ -525,6 +560,7 @@ bool batch_add(struct batch *b, const struct message *m, const struct rows_resul
 		message->outcome = OUTCOME_SKIPPED;
 		message->reason = rows->skipped;
 	}
+	batch_note_station(b, message, m, rows);
 	if (!batch_add_rows(b, message, rows->first, rows->halves, err))
 		return false;
 	if (rows->transaction != NULL && !batch_add_transaction(b, rows->transaction))

@@ -24,6 +24,13 @@ struct batch_message {
 	uint32_t index;
 	enum batch_outcome outcome;
 	const char *reason; /* of DEAD_LETTERED and SKIPPED */
+
+	/* Of a message from a station; absent: it is another one. */
+	struct slice station;
+	int64_t received_us;
+	int64_t own_us; /* its own time, if it is live; TIME_UNDATED = not known */
+	bool retained;  /* as row.retained */
+	bool begins;    /* it is the start of a transaction */
 };
 
 /* A partition that rows go to. */
@@ -70,6 +77,7 @@ struct batch {
 	int64_t oldest_received_us;
 	int64_t dedupe_window_us;
 	bool missing_only; /* meter values of one station, time and EVSE are equal; stays */
+	bool live;         /* the broker delivered its messages, now or lately; stays */
 	bool trial;        /* to be rolled back: would its content be accepted? */
 	bool apart;        /* a trial of records that do not come next: it claims nothing */
 	/* For whoever asks where it failed: at a partition that had to be made for it, before any

@@ -24,6 +24,7 @@ void writer_free(struct writer **writer)
 	pg_session_free(&w->session);
 	pg_pooler_free(&w->pooler);
 	attacher_free(&w->attacher);
+	collector_free(&w->collector);
 	arena_fini(&w->setup_arena);
 	free(w->copy_buffer);
 	free(w);
@@ -112,7 +113,8 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 	if (!pg_session_new(&w->session, loop, &bare,
 		    (struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
 		goto fail;
-	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err))
+	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err) ||
+		!collector_new(&w->collector, loop, &w->options.pg, err))
 		goto fail;
 	if (options->loads != NULL &&
 		!attacher_new(&w->attacher, loop, &w->options.pg, partitions, options->loads, err))
@@ -144,7 +146,8 @@ bool writer_reload(struct writer *w, const struct writer_options *options, bool 
 		writer_close(w);
 	w->options = *options;
 	if (!pg_session_reload(w->session, &bare, err) ||
-		!pg_pooler_reload(w->pooler, &options->pg, err)) {
+		!pg_pooler_reload(w->pooler, &options->pg, err) ||
+		!collector_reload(w->collector, &options->pg, err)) {
 		writer_close(w);
 		return false;
 	}

@@ -137,7 +137,7 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days);
 
 /* Remove calls and results that were stored longer ago than keep_us: nothing will be paired with
  * them. And what the store remembers of deletes that were stored longer ago than tombstones_us.
- * Some thousands at a time. Only when ready and idle. */
+ * Some thousands at a time. Meanwhile collector.h is at it, too. Only when ready and idle. */
 void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us);
 
 /* How far the database's clock is ahead of ours (below 0: behind), at least, as it was when last

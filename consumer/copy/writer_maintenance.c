@@ -104,6 +104,7 @@ void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us)
 		" * interval '1 microsecond', %d)",
 		PAIRING_REACH * keep_us, PRUNE_ROWS, PRUNE_ROWS, tombstones_us, PRUNE_ROWS);
 	requests_begin(&w->requests);
+	collector_wake(w->collector);
 	if (writer_plan_clock(w, &err) && requests_add_sql(&w->requests, sql, NULL, NULL, &err))
 		maintenance_run(w);
 }

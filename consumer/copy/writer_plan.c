@@ -48,6 +48,7 @@ static const struct {
 	{"transactions", writer_plan_transactions, NEEDS_NOTHING},
 	{"resent", writer_plan_resent, NEEDS_NOTHING},
 	{"states", writer_plan_states, NEEDS_NOTHING},
+	{"stations", writer_plan_stations, NEEDS_NOTHING},
 	{"constraints", writer_plan_constraints, NEEDS_NOTHING},
 	{"dead letters", writer_plan_dead_letters, NEEDS_NOTHING},
 	{"totals", writer_plan_totals, NEEDS_NOTHING},

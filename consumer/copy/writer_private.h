@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/state.h"
+#include "copy/collector.h"
 #include "copy/encode.h"
 #include "copy/pairing.h"
 #include "copy/requests.h"
@@ -173,7 +174,8 @@ struct writer {
 	bool dead_table_made;            /* likewise */
 	int64_t dead_letters_room;       /* rows that there is room for, as far as is known */
 
-	struct attacher *attacher; /* NULL = no day is loaded before it is a partition */
+	struct collector *collector; /* of station_changes */
+	struct attacher *attacher;   /* NULL = no day is loaded before it is a partition */
 
 	struct writer_work work;
 	struct requests requests; /* of the current run */
@@ -339,6 +341,9 @@ MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
 /* writer_states.c: rows that one statement merges. Layouts are compared before they are used. */
 MUST_CHECK bool writer_plan_layouts(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_states(struct writer *w, struct error *err);
+
+/* writer_stations.c: when each station was heard from, and how much it has sent. */
+MUST_CHECK bool writer_plan_stations(struct writer *w, struct error *err);
 
 /* writer_transactions.c: locked and read, merged, written. */
 MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);

@@ -26,6 +26,7 @@ static const char rights_sql[] =
 	"'transactions', 'transaction_keys', 'transaction_starts', 'transaction_costs', "
 	"'transaction_flags', 'exchange_halves', "
 	"'charge_station_status', 'connector_status', 'operation_status', 'ingest_progress', "
+	"'station_activity', 'station_changes', "
 	"'dead_letters', 'dead_letters_beyond', 'tokens', 'charge_stations', "
 	"'charge_station_settings', "
 	"'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers', "
@@ -51,7 +52,7 @@ static const char rights_sql[] =
 	"'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached', "
 	"'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int', "
 	"'prune_transaction_keys', 'has_transactions', 'partition_list', 'prune_tombstones', "
-	"'store_tables') "
+	"'store_tables', 'fold_station_changes') "
 	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
 	/* One grant for all of it, where there is the role made for it. */
 	"SELECT current_user, concat_ws(', ', CASE WHEN t.lacks THEN t.what END, "

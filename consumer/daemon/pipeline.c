@@ -163,6 +163,7 @@ bool pipeline_new(struct pipeline **out, struct ev_loop *loop, const struct conf
 		return false;
 	}
 	p->batches[0].missing_only = p->batches[1].missing_only = options->missing_only;
+	p->batches[0].live = p->batches[1].live = options->live;
 	*out = p;
 	return true;
 }

@@ -48,6 +48,9 @@ struct pipeline_options {
 	 * meter value already is a duplicate of it, whatever else it says. */
 	bool missing_only;
 
+	/* The broker delivers them: their own times tell how far the clocks of stations are off. */
+	bool live;
+
 	/* It is history: days that have no partition may be loaded before they are partitions
 	 * (copy/writer.h). NULL = never. */
 	struct loads *loads;

@@ -44,7 +44,7 @@ ARRIVAL = {"received_at", "first_received_at", "last_received_at", "result_recei
 # Not about stations, or work tables: halves of exchanges, and flags of values without a valid time,
 # are kept with each time they came.
 SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress", "meter_value_layouts",
-           "exchange_halves", "transaction_flags"}
+           "exchange_halves", "transaction_flags", "station_activity", "station_changes"}
 
 
 def energies(histories):
@@ -171,6 +171,8 @@ def contents(database, hidden=()):
           AND NOT c.relispartition AND NOT a.attisdropped
         GROUP BY 1 ORDER BY 1""")
     found = {}
+    tables.append(("stations", ["charge_station_id", "messages", "transactions", "counted_from",
+                                "vendor", "model", "serial_number"]))
     with psycopg.connect(database.dsn(), options="-c search_path=ocpp") as connection:
         for table, columns in tables:
             # What is not about stations (the store) comes from elsewhere.

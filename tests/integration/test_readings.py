@@ -12,14 +12,9 @@ NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 
 STATUS = """INSERT INTO charge_station_status (charge_station_id, last_heartbeat_at)
     VALUES (%s, %s)"""
-CONNECTOR = """INSERT INTO connector_status (charge_station_id, evse_id, connector_id, event_time,
-    digest, received_at) VALUES (%s, 1, 1, %s, 0, %s)"""
 VALUE = """INSERT INTO meter_values (charge_station_id, event_time, received_at, digest, layout_id,
     evse_id, flags, time_source, source, transaction_id, sampled)
     VALUES (%s, %s, %s, %s, %s, %s, 0, 's', 'M', %s, %s)"""
-EVENT = """INSERT INTO ocpp_events (charge_station_id, event_time, received_at, digest, evse_id,
-    flags, time_source, ocpp_version, direction, kind, action)
-    VALUES (%s, %s, %s, %s, -1, 0, 'r', '1.6', %s, 'call', 'DataTransfer')"""
 
 
 def ago(**delta):
@@ -59,20 +54,25 @@ def silent(reader, interval="1 hour"):
                                " ocpp.silent_stations(%s)", (interval,)).fetchall())
 
 
+ACTIVITY = """INSERT INTO station_activity (charge_station_id, first_message_at, last_message_at)
+    VALUES (%s, %s, %s)"""
+CHANGES = """INSERT INTO station_changes (stations, charge_station_id, first_at, last_at, messages,
+        transactions, clock_offset_us, firmware_version, firmware_at)
+    VALUES (1, ARRAY[%(station)s], ARRAY[%(at)s], ARRAY[%(at)s], '{1}', '{0}', '{NULL}', '{NULL}',
+        '{NULL}')"""
+
+
 def test_stations_that_were_heard_are_not_silent(session, reader):
-    for station in ("beats", "silent", "meters", "talks", "only told", "dated back"):
-        session.execute(STATUS, (station, ago(minutes=5 if station == "beats" else 120)))
-    session.execute(CONNECTOR, ("no beat", ago(days=3), ago(minutes=90)))
-    session.execute(CONNECTOR, ("silent", ago(days=3), ago(minutes=100)))
-    session.execute(VALUE, ("meters", ago(minutes=9), ago(minutes=9), 1, 2, 1, None, [230]))
-    session.execute(VALUE, ("dated back", ago(hours=20), ago(minutes=9), 1, 2, 1, None, [230]))
-    session.execute(EVENT, ("talks", ago(minutes=10), ago(minutes=10), 1, "in"))
-    session.execute(EVENT, ("only told", ago(minutes=10), ago(minutes=10), 1, "out"))
-    assert silent(reader) == {"silent": ago(minutes=100), "no beat": ago(minutes=90),
-                              "only told": ago(minutes=120)}
-    assert set(silent(reader, "95 minutes")) == {"silent", "only told"}
-    assert set(silent(reader, "4 minutes")) == {
-        "silent", "no beat", "only told", "beats", "meters", "talks", "dated back"}
+    for station, minutes in ("heard", 5), ("silent", 120), ("batched", 200), ("older", 70):
+        session.execute(ACTIVITY, (station, ago(days=9), ago(minutes=minutes)))
+    # What is not folded yet counts as well, of stations that are known and of others.
+    for station, minutes in ("batched", 9), ("new", 8), ("new and silent", 90), ("older", 80):
+        session.execute(CHANGES, {"station": station, "at": ago(minutes=minutes)})
+    assert silent(reader) == {"silent": ago(minutes=120), "new and silent": ago(minutes=90),
+                              "older": ago(minutes=70)}
+    assert set(silent(reader, "95 minutes")) == {"silent"}
+    assert set(silent(reader, "4 minutes")) == {"heard", "silent", "batched", "older", "new",
+                                                "new and silent"}
 
 
 NEWEST = """SELECT DISTINCT ON (charge_station_id, evse_id, connector_id, measurand, phase,

@@ -130,6 +130,7 @@ STATES = {
     "connector_status": "to_jsonb(t) - 'updated_at' - 'received_at'",
     # What it says of connectors is the table's.
     "availability": "to_jsonb(t)",
+    "stations": "to_jsonb(t) - 'silent_for'",
 }
 
 

@@ -18,7 +18,8 @@ WITH ours AS (
         'charge_stations', 'charge_station_settings', 'charge_station_runtime',
         'charge_station_certificates', 'charge_station_triggers', 'certificates',
         'ocpi_registrations', 'ocpi_parties', 'locations', 'store_transactions',
-        'store_transaction_values', 'forgotten_tokens']) name
+        'store_transaction_values', 'forgotten_tokens', 'station_activity',
+        'station_changes', 'station_backfill']) name
     -- Functions with their owner's rights trust these.
     UNION ALL SELECT name, 'SELECT' FROM unnest(ARRAY['partitioned_tables', 'loading_partitions',
         'schema_migrations', 'forgotten_salt']) name
@@ -66,7 +67,7 @@ WITH ours AS (
             'local_list_entries', 'local_lists', 'locations_masked', 'meter_gaps',
             'meter_samples', 'meter_values_json', 'meter_values_masked', 'monitoring_reports',
             'ocpp_events_masked', 'operations', 'refused_results', 'reservations',
-            'security_events', 'sessions', 'store_transaction_values_masked',
+            'security_events', 'sessions', 'stations', 'store_transaction_values_masked',
             'store_transactions_masked', 'suspicious_sessions', 'transaction_events_masked',
             'transactions_masked', 'unmatched_events'])
         OR o.name <> $1 AND c.relname = ANY (ARRAY['answered_calls', 'certificates',

@@ -1,0 +1,123 @@
+#include "copy/collector.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* A step has a million elements at most, which takes some seconds. */
+static const int64_t COLLECTOR_TIMEOUT_US = 600 * US_PER_SECOND;
+
+/* Whether there may be more. */
+static const char collector_sql[] = "SELECT fold_station_changes(1000000) >= 1000000";
+
+struct collector {
+	struct pg_session *session;
+	struct pg_request request;
+	struct log_repeat trouble;
+	bool busy;
+	bool more;
+};
+
+static void collector_rest(struct collector *c)
+{
+	pg_session_close(c->session);
+	c->busy = false;
+}
+
+static void collector_failed(struct collector *c, const struct error *err)
+{
+	uint64_t suppressed;
+
+	if (log_repeat_due(&c->trouble, &suppressed))
+		log_failure(LOG_LEVEL_WARN, "maintenance_failed", err);
+	collector_rest(c);
+}
+
+static bool collector_on_result(void *context, const PGresult *result, int number,
+	struct error *err)
+{
+	struct collector *c = context;
+
+	(void)number;
+	(void)err;
+	c->more = *PQgetvalue(result, 0, 0) == 't';
+	return true;
+}
+
+static void collector_step(struct collector *c);
+
+static void collector_on_done(void *context, const struct error *err)
+{
+	struct collector *c = context;
+
+	if (err != NULL) {
+		collector_failed(c, err);
+		return;
+	}
+	(void)log_repeat_over(&c->trouble);
+	if (c->more)
+		collector_step(c);
+	else
+		collector_rest(c);
+}
+
+static void collector_step(struct collector *c)
+{
+	c->request = (struct pg_request){.sql = collector_sql,
+		.on_result = collector_on_result,
+		.context = c};
+	pg_session_run(c->session, &c->request, 1, collector_on_done, c);
+}
+
+static void collector_on_ready(void *context)
+{
+	collector_step(context);
+}
+
+static void collector_on_lost(void *context, const struct error *err)
+{
+	collector_failed(context, err);
+}
+
+bool collector_new(struct collector **out, struct ev_loop *loop, const struct pg_options *pg,
+	struct error *err)
+{
+	struct collector *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+	if (!pg_session_new(&c->session, loop, pg,
+		    (struct pg_session_events){collector_on_ready, collector_on_lost, c}, err)) {
+		free(c);
+		return false;
+	}
+	pg_session_set_timeout(c->session, COLLECTOR_TIMEOUT_US);
+	*out = c;
+	return true;
+}
+
+void collector_free(struct collector **collector)
+{
+	struct collector *c = *collector;
+
+	*collector = NULL;
+	if (c == NULL)
+		return;
+	pg_session_free(&c->session);
+	free(c);
+}
+
+bool collector_reload(struct collector *c, const struct pg_options *pg, struct error *err)
+{
+	collector_rest(c);
+	return pg_session_reload(c->session, pg, err);
+}
+
+void collector_wake(struct collector *c)
+{
+	if (c->busy)
+		return;
+	c->busy = true;
+	pg_session_open(c->session);
+}

@@ -1,0 +1,29 @@
+#ifndef COPY_COLLECTOR_H
+#define COPY_COLLECTOR_H
+
+#include "base/error.h"
+#include "pg/session.h"
+
+#include <ev.h>
+#include <stdbool.h>
+
+/*
+ * Takes what batches have added to station_changes into station_activity (writer_stations.c), on a
+ * connection of its own: it takes a second where there are many stations, for which no batch should
+ * wait. The connection is open only meanwhile. Of several workers one does it, the others find
+ * nothing to do. What fails is left for the next time. All on the loop's thread.
+ */
+struct collector;
+
+MUST_CHECK bool collector_new(struct collector **out, struct ev_loop *loop,
+	const struct pg_options *pg, struct error *err);
+void collector_free(struct collector **collector);
+
+/* Another way to the database, from the next time on. What is under way is given up. FATAL. */
+MUST_CHECK bool collector_reload(struct collector *c, const struct pg_options *pg,
+	struct error *err);
+
+/* Do it, unless it is under way. */
+void collector_wake(struct collector *c);
+
+#endif

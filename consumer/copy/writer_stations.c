@@ -1,0 +1,181 @@
+#include "base/clock.h"
+#include "base/digest.h"
+#include "copy/writer_private.h"
+
+/*
+ * What a batch has of each station: when it was heard from, how many of its messages are stored,
+ * how far its clock is off. It becomes one row with arrays. To update a row for each station would
+ * cost more than to store the messages: a batch has messages of thousands of stations, and few of
+ * each.
+ *
+ * What is merged is the same in whatever order and batches the messages come: of all copies of a
+ * message the earliest and the latest receipt, of those that are stored the number, and of each
+ * hour the most that a message's own time was after its receipt. Whatever delays a message makes
+ * that less, so those that came late do not count where one came at once.
+ */
+static const int64_t HOUR_US = 3600 * US_PER_SECOND;
+
+/* As for the rows of an event: a longer name does not go into the index. */
+enum { STATION_BYTES_MAX = ROWS_INDEX_BYTES_MAX - 64 };
+
+struct changes {
+	const struct batch *batch;
+	struct arena *arena;
+	struct row **rows; /* of station_changes */
+	size_t count;
+	uint32_t *slots; /* hash table: number of a row + 1; 0 = free */
+	size_t slots_count;
+};
+
+static bool changes_init(struct changes *c, struct batch *b)
+{
+	*c = (struct changes){.batch = b, .arena = &b->arena, .slots_count = 64};
+	while (c->slots_count < b->messages_count * 2)
+		c->slots_count *= 2;
+	c->slots = arena_zalloc(c->arena, c->slots_count * sizeof(*c->slots));
+	c->rows = arena_alloc(c->arena, (b->messages_count + 1) * sizeof(struct row *));
+	return c->slots != NULL && c->rows != NULL;
+}
+
+/* Whether the message says that its station was there at the time. */
+static bool changes_has(const struct changes *c, const struct batch_message *m)
+{
+	if (m->station.size == 0 || m->station.size > STATION_BYTES_MAX)
+		return false;
+	switch (m->outcome) {
+	case OUTCOME_STORED:
+		return true;
+	case OUTCOME_DUPLICATE:
+		return !m->retained;
+	case OUTCOME_SKIPPED:
+		return c->batch->live; /* others were to be left out of a replay */
+	case OUTCOME_DEAD_LETTERED:
+		break;
+	}
+	return false;
+}
+
+/* Each hour has a row of its own, where that is of use. */
+static int64_t changes_hour(const struct changes *c, int64_t received_us)
+{
+	return c->batch->live ? received_us / HOUR_US : 0;
+}
+
+static bool changes_is_of(const struct changes *c, const struct row *row,
+	const struct batch_message *m)
+{
+	return slice_equal(row->cells[TABLE_station_changes_charge_station_id].text, m->station) &&
+	       changes_hour(c, row->cells[TABLE_station_changes_last_at].number) ==
+		       changes_hour(c, m->received_us);
+}
+
+/* The row that a message belongs to; NULL if the arena is full. */
+static struct row *changes_row(struct changes *c, const struct batch_message *m)
+{
+	uint64_t hash = digest64(m->station.data, m->station.size) +
+			(uint64_t)changes_hour(c, m->received_us);
+	size_t slot = hash & (c->slots_count - 1);
+	struct row *row;
+
+	for (; c->slots[slot] != 0; slot = (slot + 1) & (c->slots_count - 1)) {
+		if (changes_is_of(c, c->rows[c->slots[slot] - 1], m))
+			return c->rows[c->slots[slot] - 1];
+	}
+	row = row_new(c->arena, TABLE_station_changes);
+	if (row == NULL)
+		return NULL;
+	row->message = ROW_OF_NO_MESSAGE;
+	cell_set_text(row, TABLE_station_changes_charge_station_id, m->station);
+	cell_set_number(row, TABLE_station_changes_first_at, m->received_us);
+	cell_set_number(row, TABLE_station_changes_last_at, m->received_us);
+	cell_set_number(row, TABLE_station_changes_messages, 0);
+	cell_set_number(row, TABLE_station_changes_transactions, 0);
+	c->rows[c->count++] = row;
+	c->slots[slot] = (uint32_t)c->count;
+	return row;
+}
+
+static void changes_note_clock(struct row *row, const struct batch_message *m)
+{
+	struct cell *offset = &row->cells[TABLE_station_changes_clock_offset_us];
+	int64_t offset_us = m->own_us - m->received_us;
+
+	if (m->own_us != TIME_UNDATED && (!offset->present || offset_us > offset->number))
+		cell_set_number(row, TABLE_station_changes_clock_offset_us, offset_us);
+}
+
+static bool changes_add(struct changes *c, const struct batch_message *m)
+{
+	struct row *row = changes_row(c, m);
+
+	if (row == NULL)
+		return false;
+	if (m->received_us < row->cells[TABLE_station_changes_first_at].number)
+		row->cells[TABLE_station_changes_first_at].number = m->received_us;
+	if (m->received_us > row->cells[TABLE_station_changes_last_at].number)
+		row->cells[TABLE_station_changes_last_at].number = m->received_us;
+	if (m->outcome == OUTCOME_STORED) {
+		row->cells[TABLE_station_changes_messages].number++;
+		row->cells[TABLE_station_changes_transactions].number += m->begins;
+	}
+	changes_note_clock(row, m);
+	return true;
+}
+
+/* The newest; of two of the same time the greater text. */
+static bool changes_add_firmware(struct changes *c, const struct row *boot)
+{
+	const struct batch_message *m = &c->batch->messages[boot->message];
+	struct slice version = cell_text(boot, TABLE_station_boots_firmware_version);
+	struct row *row;
+	struct cell *at;
+
+	if (version.size == 0 || !changes_has(c, m))
+		return true;
+	row = changes_row(c, m);
+	if (row == NULL)
+		return false;
+	at = &row->cells[TABLE_station_changes_firmware_at];
+	if (at->present &&
+		(at->number > m->received_us ||
+			(at->number == m->received_us &&
+				slice_compare(
+					cell_text(row, TABLE_station_changes_firmware_version),
+					version) >= 0)))
+		return true;
+	cell_set_text(row, TABLE_station_changes_firmware_version, version);
+	cell_set_number(row, TABLE_station_changes_firmware_at, m->received_us);
+	return true;
+}
+
+static bool changes_of_batch(struct changes *c)
+{
+	const struct batch *b = c->batch;
+	const struct batch_rows *boots = &b->rows[TABLE_station_boots];
+
+	for (size_t i = 0; i < b->messages_count; i++) {
+		if (changes_has(c, &b->messages[i]) && !changes_add(c, &b->messages[i]))
+			return false;
+	}
+	for (size_t i = 0; i < boots->count; i++) {
+		if (!changes_add_firmware(c, boots->rows[i]))
+			return false;
+	}
+	return true;
+}
+
+bool writer_plan_stations(struct writer *w, struct error *err)
+{
+	struct changes c;
+
+	if (!changes_init(&c, w->work.batch) || !changes_of_batch(&c))
+		return request_arena_full(err);
+	return writer_add_rows(w,
+		&(struct request_rows){
+			.statement = &statements.all[STATEMENT_STATION_CHANGES],
+			.table = TABLE_station_changes,
+			.rows = c.rows,
+			.count = c.count,
+		},
+		err);
+}
