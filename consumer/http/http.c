@@ -14,26 +14,26 @@
 #include <unistd.h>
 
 /*
- * We accept connections, libmicrohttpd serves them. So it is we who decide which one goes when
- * there are too many: the oldest of the address that has its share of them, else of all. A client
- * that asks and reads is done long before it is the oldest; one that only holds on makes room for
- * it. A connection is for one request, and ends at its deadline whatever state it is in.
+ * We accept connections, libmicrohttpd serves them. So we decide which one goes when there are too
+ * many: the oldest of an address that has its full share, otherwise the oldest of all. A client
+ * that asks and reads is done long before it is the oldest; one that only hangs on makes room for
+ * it. A connection serves one request, and ends at its deadline whatever its state.
  */
 enum {
 	HTTP_CONNECTIONS_MAX = 512,
 	HTTP_PER_ADDRESS_MAX = 128,
 	HTTP_ACCEPT_AT_ONCE =
-		32, /* fewer than the share of an address: none is pushed out unseen */
-	HTTP_MEMORY_BYTES = 8192, /* of a connection: the request with all its headers */
+		32, /* less than an address's share: none is pushed out before it is seen */
+	HTTP_MEMORY_BYTES = 8192, /* per connection: the request with all its headers */
 	HTTP_ADDRESS_BYTES = 256,
 	HTTP_BACKLOG = 256,
 };
 
 static const int64_t HTTP_DEADLINE_US = 5 * US_PER_SECOND;
-/* libmicrohttpd is driven this often also if nothing seems to happen. */
+/* libmicrohttpd runs at least this often, even if nothing seems to happen. */
 static const double HTTP_TICK_S = 0.25;
 
-/* Who it is, as far as limits go: an IPv4 address, or the 64 bits of IPv6 that a site has. */
+/* A client's identity for limits: an IPv4 address, or the 64-bit prefix of an IPv6 site. */
 struct http_address {
 	uint8_t bytes[8];
 };
@@ -41,7 +41,7 @@ struct http_address {
 struct http_connection {
 	int fd; /* libmicrohttpd closes it */
 	bool used;
-	bool cut; /* shut down by us; it goes when libmicrohttpd sees it */
+	bool cut; /* shut down by us; removed when libmicrohttpd notices */
 	int64_t since_us;
 	struct http_address address;
 };
@@ -56,7 +56,7 @@ struct http {
 	ev_io io;
 	ev_timer tick;
 	struct http_connection connections[HTTP_CONNECTIONS_MAX];
-	struct http_connection *adding; /* while libmicrohttpd takes it */
+	struct http_connection *adding; /* the one being handed to libmicrohttpd */
 };
 
 /* ---- connections ---- */
@@ -82,7 +82,8 @@ static void http_cut(struct http_connection *c)
 	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
-/* The oldest that is not cut yet; address: of those, or NULL. *count_out: how many there are. */
+/* The oldest that is not cut yet; address: only from there, or NULL. *count_out: how many there
+ * are. */
 static struct http_connection *http_oldest(struct http *h, const struct http_address *address,
 	size_t *count_out)
 {
@@ -112,13 +113,13 @@ static struct http_connection *http_free_slot(struct http *h)
 	return NULL;
 }
 
-/* libmicrohttpd has an epoll set of its own, whose descriptor says when there is work. */
+/* libmicrohttpd has an epoll set, whose descriptor says when there is work. */
 static void http_work(struct http *h)
 {
 	(void)MHD_run(h->daemon);
 }
 
-/* NULL if even cutting one has not helped. */
+/* NULL if even cutting one did not help. */
 static struct http_connection *http_make_room(struct http *h, const struct http_address *address)
 {
 	struct http_connection *slot, *oldest;
@@ -166,7 +167,7 @@ static void http_add(struct http *h, int fd, const struct sockaddr_storage *from
 	h->adding = NULL;
 }
 
-/* Out of descriptors, say: the connections that wait stay in the queue until the next tick. */
+/* Out of descriptors, for example: waiting connections stay in the queue until the next tick. */
 static void http_pause(struct http *h)
 {
 	size_t count;
@@ -224,7 +225,7 @@ static void http_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 
 /* ---- starting and stopping ---- */
 
-/* "host:port" to an address. */
+/* Resolves "host:port". */
 static bool http_resolve(const char *listen, struct addrinfo **out, struct error *err)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC,
@@ -240,7 +241,8 @@ static bool http_resolve(const char *listen, struct addrinfo **out, struct error
 			"http.listen is \"%s\", not HOST:PORT", listen);
 		return error_hint(err, "for example 127.0.0.1:9464, or :9464 for all addresses");
 	}
-	if (strtoul(colon + 1, NULL, 10) > UINT16_MAX) /* getaddrinfo() takes it modulo 65536 */
+	if (strtoul(colon + 1, NULL, 10) >
+		UINT16_MAX) /* getaddrinfo() would take it modulo 65536 */
 		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"http.listen is \"%s\": a port is 0 to 65535", listen);
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
@@ -321,7 +323,7 @@ void http_stop(struct http **http)
 
 static enum MHD_Result http_send(struct MHD_Connection *connection, const struct http_answer *a)
 {
-	/* libmicrohttpd does not write to it: it makes a copy. */
+	/* libmicrohttpd copies it, and does not write to it. */
 	struct MHD_Response *response = MHD_create_response_from_buffer(a->body.size,
 		(void *)(uintptr_t)a->body.data, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result result;

@@ -9,8 +9,8 @@
 
 /*
  * A small HTTP server on the loop, for machines that watch us: /metrics, /healthz, /readyz. The
- * only code that knows libmicrohttpd. Requests are answered at once from memory; there is nothing
- * to post. A connection is for one request. Slow clients, of whatever number, delay no other: the
+ * only code that knows libmicrohttpd. Requests are answered immediately from memory; nothing can be
+ * posted. A connection serves one request. Slow clients, however many, delay nobody else: the
  * oldest connection makes room, and each has a deadline.
  */
 struct http;
@@ -24,8 +24,8 @@ struct http_answer {
 /* path: "/metrics"; false = there is no such page. */
 typedef bool http_handler(void *context, const char *path, struct http_answer *out);
 
-/* listen: "127.0.0.1:9464", "[::1]:9464" or ":9464" (all addresses). FATAL if it cannot be had. */
-MUST_CHECK bool http_check(const char *listen, struct error *err); /* nothing is opened */
+/* listen: "127.0.0.1:9464", "[::1]:9464" or ":9464" (all addresses). FATAL if unavailable. */
+MUST_CHECK bool http_check(const char *listen, struct error *err); /* opens nothing */
 MUST_CHECK bool http_start(struct http **out, struct ev_loop *loop, const char *listen,
 	http_handler *handler, void *context, struct error *err);
 void http_stop(struct http **http);

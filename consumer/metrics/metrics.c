@@ -83,7 +83,7 @@ static void put_printf(struct text *t, const char *format, ...)
 static void put_help(struct text *t, const char *name, const char *kind, const char *help)
 {
 	if (help[0] == '\0')
-		return; /* follows another of the same name */
+		return; /* not the first with this name */
 	put_printf(t, "# HELP %s %s\n", name, help);
 	put_printf(t, "# TYPE %s %s\n", name, kind);
 }
@@ -129,7 +129,8 @@ static void put_family(struct text *t, const char *name, const char *label,
 	put_help(t, name, "counter", help);
 	for (const char *const *k = known; *k != NULL; k++)
 		put_member(t, name, label, *k, family_value(f, *k));
-	/* The lint finds one that is not known; to an operator it must not be lost. */
+	/* The lint finds labels that are missing here; an operator must not lose them either
+	 * way. */
 	for (size_t i = 0; i < f->count; i++) {
 		if (!family_is_known(known, f->members[i].label))
 			put_member(t, name, label, f->members[i].label, f->members[i].value);

@@ -7,10 +7,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/*
- * What the program counts. Counters may be added to from any thread; families and histograms from
- * the loop only. Read by http/ on the loop.
- */
+/* What the program counts. Any thread may add to counters; families and histograms are for the loop
+ * only. http/ reads them on the loop. */
 enum { METRICS_FAMILY_MAX = 64, METRICS_BUCKETS = 12 };
 
 struct metrics_family {
@@ -52,7 +50,7 @@ static inline void metrics_set(_Atomic uint64_t *metric, uint64_t value)
 void metrics_family_add(struct metrics_family *f, const char *label, uint64_t n);
 void metrics_histogram_add(struct metrics_histogram *h, int64_t us);
 
-/* process.c: what the operating system says of this process, now. Any thread. */
+/* process.c: the operating system's figures for this process, now. Any thread. */
 void metrics_measure_process(struct metrics *m);
 
 /* Prometheus text format 0.0.4, from the arena; absent if it is full. */

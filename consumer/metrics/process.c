@@ -48,7 +48,8 @@ static void process_measure_files(struct metrics *m)
 	while ((entry = readdir(dir)) != NULL) /* NOLINT: the stream is ours alone */
 		count += entry->d_name[0] != '.';
 	closedir(dir);
-	metrics_set(&m->process_open_fds, count > 0 ? count - 1 : 0); /* without the folder's */
+	metrics_set(&m->process_open_fds,
+		count > 0 ? count - 1 : 0); /* without that of the folder */
 }
 
 void metrics_measure_process(struct metrics *m)

@@ -110,7 +110,7 @@ static bool migrate_position(const struct migrate *m, const struct migrate_state
 		m->command, m->schema, migrate_elsewhere(m));
 }
 
-/* The state under the lock, with what every change needs to be true. */
+/* The state under the lock, with what every change requires. */
 static bool migrate_begin(struct migrate *m, size_t *applied_out, struct error *err)
 {
 	struct migrate_state state;
@@ -231,10 +231,8 @@ bool migrate_force(struct migrate *m, int64_t version, struct error *err)
 	return ok;
 }
 
-/*
- * A version alone does not say whose it is: a folder with another program's migrations, named by
- * storage.postgres.migrations_path of a configuration shared with it, has versions too.
- */
+/* A version alone does not say whose it is: if storage.postgres.migrations_path, in a configuration
+ * shared with another program, names that program's migrations, those have versions, too. */
 static bool migrate_check_tables(struct migrate *m, struct error *err)
 {
 	const char *params[] = {m->schema};

@@ -9,29 +9,29 @@
 #include <stdint.h>
 
 /*
- * Brings the schema from one version to another by numbered SQL files. The version is kept as
- * golang-migrate keeps it (table schema_migrations, same columns, same advisory lock), in the
- * schema of our own, so that either tool can continue where the other stopped.
+ * Brings the schema from one version to another by numbered SQL files. The version is stored the
+ * way golang-migrate does it (table schema_migrations, same columns, same advisory lock), in our
+ * own schema, so that either tool can continue where the other stopped.
  *
- * A migration and its version change are one transaction: one that fails leaves nothing behind and
- * never leaves the schema dirty. Only a file whose first line is "-- no-transaction" runs
- * statement by statement (for CREATE INDEX CONCURRENTLY and the like) and may end dirty.
+ * A migration and its version change are one transaction: if it fails, it leaves nothing behind,
+ * and the schema is never dirty. Only a file whose first line is "-- no-transaction" runs statement
+ * by statement (for CREATE INDEX CONCURRENTLY and the like) and may leave it dirty.
  *
- * A group of migrations is a schema of its own beside ours, with a version of its own, that an
- * operator may want or not. There is one, "maeve": our tables as MaEVE's (migrations/maeve/).
+ * A group of migrations is an optional schema beside ours, with its own version. There is one,
+ * "maeve": our tables as MaEVE's (migrations/maeve/).
  *
- * Blocking, one thread: for the command line, and for a thread of `run`'s own. Errors: FATAL
+ * Blocking; one thread: for the command line, and for a thread of `run`'s own. Errors: FATAL
  * "bad_migrations" (the files), "migration_failed" (file, line and PostgreSQL's message),
  * "schema_behind", "schema_ahead", "schema_dirty", "schema_foreign" (the database; the hint names
- * the command that fixes it); whatever pg/ says for a connection that is gone.
+ * the command that fixes it); and those of pg/ for a lost connection.
  */
 struct migrate;
 
 struct migrate_options {
 	const char *schema;
-	const char *group; /* "maeve", which is also its schema; NULL = the tables themselves */
+	const char *group; /* "maeve", also the name of its schema; NULL = our tables */
 	const char *path;  /* folder of migrations, also as file://...; "" = those compiled in */
-	void (*say)(void *context, const char *text); /* a line for people; or NULL */
+	void (*say)(void *context, const char *text); /* prints a line for people; or NULL */
 	void *context;
 	/* Set by another thread: it ends with STOPPED before the next migration, and the one under
 	 * way is rolled back, unless it has no transaction. NULL = never. */
@@ -46,22 +46,20 @@ struct migrate_state {
 
 enum { MIGRATE_ALL = 0 };
 
-/*
- * For `run`: true if the schema is what this program needs. conn as pg_connect() made it; a role
- * that may only read schema_migrations is enough.
- */
+/* For `run`: true if the schema is what this program needs. conn is from pg_connect(); a role that
+ * can only read schema_migrations is enough. */
 MUST_CHECK bool migrate_check(PGconn *conn, const struct migrate_options *options,
 	struct error *err);
 
-/* For `run --migrate`: everything that is pending. */
+/* For `run --migrate`: applies everything that is pending. */
 MUST_CHECK bool migrate_up_all(PGconn *conn, const struct migrate_options *options,
 	struct error *err);
 
 /*
- * What the setting storage.postgres.migrations_path means as a path: a folder that has our first
- * migration, else "", with a warning in the logging. A block of settings shared with MaEVE names
- * its migrations there, which are not our business. --path of the command line means what it
- * says.
+ * The path that the setting storage.postgres.migrations_path stands for: a folder that has our
+ * first migration, or else "", with a warning in the logging. A block of settings shared with MaEVE
+ * names its migrations there, which do not concern us. --path on the command line is taken
+ * literally.
  */
 const char *migrate_path_setting(const char *path);
 
@@ -81,29 +79,29 @@ MUST_CHECK bool migrate_up(struct migrate *m, int64_t steps, struct error *err);
 MUST_CHECK bool migrate_down(struct migrate *m, int64_t steps, struct error *err);
 MUST_CHECK bool migrate_goto(struct migrate *m, int64_t version, struct error *err);
 
-/* Says that the schema is at this version and clean; 0 = nothing applied. Runs no file. */
+/* Record that the schema is at this version and clean; 0 = nothing applied. Runs no file. */
 MUST_CHECK bool migrate_force(struct migrate *m, int64_t version, struct error *err);
 
 /*
- * Says, as `say` of the options takes it, which rights let a role become the owner of the schema,
- * and how to take them back: a migration takes back only what its own role gave. Says nothing where
- * the database does not know yet how to look. False with err if it could not be asked.
+ * Report, through `say` of the options, which rights let a role become the owner of the schema, and
+ * how to revoke them: a migration revokes only what its own role granted. Silent if the database's
+ * schema is too old to find out. False with err if the query failed.
  */
 MUST_CHECK bool migrate_say_rights(struct migrate *m, struct error *err);
 
 /*
- * Makes the roles ocpp_writer and ocpp_reader if they are not there, and gives them what they lack
- * of the rights that migrations give on our schema, its partitions and schema maeve; says each
- * statement that it ran. All or nothing. Takes nothing away: says what ocpp_reader may read beyond
- * that. REFUSED if this role may not, after saying the statements for whoever may.
+ * Creates the roles ocpp_writer and ocpp_reader if they do not exist, and grants them what they
+ * lack of the rights that migrations grant on our schema, its partitions and schema maeve; reports
+ * each statement. All or nothing. Revokes nothing, but reports what ocpp_reader may read beyond
+ * that. REFUSED if this role may not, after printing the statements for a role that may.
  */
 MUST_CHECK bool migrate_roles(struct migrate *m, struct error *err);
 
-/* The migrations there are, ascending. The name is valid until migrate_close(). */
+/* The existing migrations, ascending. The name is valid until migrate_close(). */
 size_t migrate_count(const struct migrate *m);
 int64_t migrate_entry(const struct migrate *m, size_t i, const char **name_out);
 
-/* Two new files with the next number in a folder; out paths are PATH_MAX bytes. */
+/* Create two new files with the next number in a folder; the out paths have PATH_MAX bytes. */
 MUST_CHECK bool migrate_create(const char *folder, const char *name, char *up_out, char *down_out,
 	struct error *err);
 

@@ -18,7 +18,7 @@ static bool create_name_is_good(const char *name)
 
 static bool create_file(const char *path, const char *text, struct error *err)
 {
-	FILE *f = fopen(path, "wx"); /* x: never write over a file */
+	FILE *f = fopen(path, "wx"); /* x: never overwrite a file */
 	bool ok;
 
 	if (f == NULL)

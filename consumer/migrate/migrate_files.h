@@ -6,12 +6,10 @@
 
 #include <stdint.h>
 
-/*
- * The numbered migrations: those compiled in from migrations/, or those of a folder. File names
- * are golang-migrate's: <number>_<name>.up.sql and .down.sql. One thread.
- */
+/* The numbered migrations: those compiled in from migrations/, or those in a folder. File names are
+ * golang-migrate's: <number>_<name>.up.sql and .down.sql. One thread. */
 struct migration_file {
-	char *path; /* for messages; NULL = there is no such file */
+	char *path; /* for messages; NULL = no such file */
 	char *text;
 	size_t size;
 };
@@ -20,7 +18,7 @@ struct migration {
 	int64_t version;
 	char *name; /* "000003_state" */
 	struct migration_file up;
-	struct migration_file down; /* may be missing until it is needed */
+	struct migration_file down; /* may be missing until needed */
 };
 
 /* Ascending by version. */
@@ -36,7 +34,7 @@ MUST_CHECK bool migration_files_load(struct migration_files *out, const char *gr
 	const char *path, struct error *err);
 void migration_files_free(struct migration_files *files);
 
-/* Position of a version, or count if there is none. */
+/* Position of a version, or count if absent. */
 size_t migration_files_find(const struct migration_files *files, int64_t version);
 
 /* What follows "file://", or path itself. */

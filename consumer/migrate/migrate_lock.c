@@ -11,10 +11,10 @@
  * golang-migrate's advisory lock (database/util.go, database/postgres/postgres.go of v4): the
  * CRC-32 of schema, table and database, joined by NUL bytes, times a salt.
  *
- * What it takes for the name of the database depends on how it was opened: given a URL (its command
- * line, and most programs), it is the URL's path, with the slash; given an open connection, it is
- * current_database(). So we take the locks of both names, in this order. It takes only one of
- * them, so nobody can wait for the other in a circle.
+ * What it uses as the database's name depends on how it was opened: with a URL (its command line,
+ * and most programs), it is the URL's path, with the slash; with an open connection, it is
+ * current_database(). So we take the locks of both names. It takes only one of them, so a deadlock
+ * is impossible.
  */
 static const uint32_t LOCK_SALT = 1486364155;
 static const int64_t LOCK_WAIT_US = 600 * US_PER_SECOND;
@@ -23,7 +23,7 @@ static const char LOCK_TABLE[] = "schema_migrations";
 
 enum { LOCK_NAMES = 2, LOCK_NAME_BYTES = 80 };
 
-/* IEEE 802.3, bit by bit: a few names per run are not worth a table. */
+/* IEEE 802.3, bit by bit: a table is not worth it for a few names per run. */
 static uint32_t lock_crc32(uint32_t crc, const char *bytes, size_t size)
 {
 	crc = ~crc;
@@ -44,7 +44,7 @@ uint32_t migrate_lock_id(const char *schema, const char *table, const char *data
 	return crc * LOCK_SALT;
 }
 
-/* One statement about the lock number i, "pg_try_advisory_lock" or "pg_advisory_unlock". */
+/* One statement about lock number i: "pg_try_advisory_lock" or "pg_advisory_unlock". */
 static bool lock_call(struct migrate *m, const char *function, int i, bool *done_out,
 	struct error *err)
 {
@@ -74,10 +74,8 @@ bool migrate_lock(struct migrate *m, struct error *err)
 	int64_t deadline = clock_mono_us() + LOCK_WAIT_US;
 	bool said = false, done;
 
-	/*
-	 * Trying again and again, instead of waiting in the server: a waiting statement holds a
-	 * snapshot, and the other's CREATE INDEX CONCURRENTLY waits for all older snapshots to go.
-	 */
+	/* Poll instead of waiting in the server: a waiting statement holds a snapshot, and the
+	 * other migration's CREATE INDEX CONCURRENTLY waits for all older snapshots to go. */
 	for (int held = 0; held < LOCK_NAMES; held += done) {
 		if (!lock_call(m, "pg_try_advisory_lock", held, &done, err))
 			return false;
@@ -109,7 +107,7 @@ void migrate_unlock(struct migrate *m)
 {
 	bool done;
 
-	/* A connection that is gone has let go of its locks; a lock not held is not an error. */
+	/* A lost connection has released its locks; a lock that is not held is not an error. */
 	for (int i = LOCK_NAMES - 1; i >= 0; i--)
 		(void)lock_call(m, "pg_advisory_unlock", i, &done, NULL);
 }

@@ -7,9 +7,9 @@
 #include <stdio.h>
 
 /*
- * Migrations grant rights to those of the two roles that exist, and ensure_partition() does so for
- * the partitions that it creates. What was created later, or revoked, is found here by comparing
- * what is there with what should be (sql/roles.sql): all of it is granted, or nothing.
+ * Migrations grant rights to those of the two roles that exist, and ensure_partition() does the
+ * same for partitions that it creates. This finds what was created later, or revoked, by comparing
+ * what is there with what should be (sql/roles.sql): everything is granted, or nothing.
  */
 
 extern const struct embedded_file migrate_sql_files[];
@@ -58,7 +58,7 @@ static const char *roles_text(const PGresult *result, int row, const char *colum
 	return PQgetisnull(result, row, at) ? NULL : PQgetvalue(result, row, at);
 }
 
-/* Names all that is missing, whoever may grant it: the owner runs it in one go. */
+/* Lists everything that is missing, whoever may grant it: the owner runs it all together. */
 static bool roles_refuse(struct migrate *m, const PGresult *missing, int row, struct error *err)
 {
 	for (int i = 0; i < PQntuples(missing); i++) {
@@ -79,7 +79,7 @@ static bool roles_refuse(struct migrate *m, const PGresult *missing, int row, st
 			       "nothing was changed");
 }
 
-/* What ocpp_reader has beyond its rights may be intended: it is named, and left. */
+/* What ocpp_reader has beyond its rights may be intended: it is reported, and left alone. */
 static bool roles_give(struct migrate *m, const PGresult *missing, int *given_out,
 	struct error *err)
 {
@@ -133,7 +133,7 @@ bool migrate_roles(struct migrate *m, struct error *err)
 	if (!migrate_check(m->conn, &m->options, err) || !migrate_lock(m, err))
 		return false;
 	ok = pg_exec(m->conn, "BEGIN", err) && roles_repair(m, err);
-	/* If it fails the connection is gone, and the transaction with it. */
+	/* If this fails, the connection is lost, and the transaction with it. */
 	if (!ok)
 		PQclear(PQexec(m->conn, "ROLLBACK"));
 	migrate_unlock(m);

@@ -21,7 +21,7 @@ static bool run_has_transaction(const struct migration_file *file)
 	       strcspn(file->text + size, " \t\r\n") != 0;
 }
 
-/* What a migration says with RAISE WARNING is for the person who runs it. */
+/* A migration's RAISE WARNING is for the person who runs it. */
 static void run_notice(void *context, const PGresult *result)
 {
 	const struct migrate *m = context;
@@ -31,7 +31,8 @@ static void run_notice(void *context, const PGresult *result)
 		migrate_say(m, "warning: %s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 }
 
-/* PostgreSQL's hint, to cascade, would leave the other group's version as if all were there. */
+/* PostgreSQL's own hint, to use CASCADE, would leave the other group's version as if its views
+ * existed. */
 static void run_hint_dependents(const struct migrate *m, const PGresult *result, struct error *err)
 {
 	const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
@@ -43,7 +44,7 @@ static void run_hint_dependents(const struct migrate *m, const PGresult *result,
 			"down`, then this, then `migrate maeve up`; nothing is lost by it");
 }
 
-/* PostgreSQL's answer, with file and line before it. Returns false. */
+/* PostgreSQL's error, with file and line in front. Returns false. */
 static bool run_error(struct migrate *m, const struct migration_file *file,
 	const struct sql_statement *statement, const PGresult *result, struct error *err)
 {
@@ -57,7 +58,7 @@ static bool run_error(struct migrate *m, const struct migration_file *file,
 	} else {
 		pg_error_from_result_or_connection(err, result, m->conn);
 	}
-	/* A lock that somebody holds ends, as a lost connection does: it may be tried again. */
+	/* A lock is released at some time, a lost connection comes back: retrying may help. */
 	if (err != NULL && PQstatus(m->conn) != CONNECTION_BAD)
 		error_becomes(err,
 			pg_error_is_lock(err) || pg_error_is_deadlock(err) ? ERROR_TRANSIENT
@@ -148,11 +149,12 @@ static bool run_statements(struct migrate *m, const struct migration_file *file,
 
 static void run_rollback(struct migrate *m)
 {
-	/* No reply to look at: if it fails the connection is gone, and the transaction with it. */
+	/* The reply does not matter: if this fails, the connection is lost, and the transaction
+	 * with it. */
 	PQclear(PQexec(m->conn, "ROLLBACK"));
 }
 
-/* Hints of PostgreSQL are about the statement; without one, say what is left to do. */
+/* PostgreSQL's hints are about the statement; without one, say what to do next. */
 static bool run_failed(struct error *err)
 {
 	if (err != NULL && err->hint[0] == '\0')

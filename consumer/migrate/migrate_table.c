@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 /*
- * schema_migrations as golang-migrate's postgres driver keeps it: one row, or none if nothing has
- * been applied. It empties the table with TRUNCATE, which takes an ACCESS EXCLUSIVE lock: it would
- * wait for everybody who has read the version in a transaction that is still open, with our
- * migration's own locks held, and hold up all who come after. So: DELETE.
+ * schema_migrations in the format of golang-migrate's postgres driver: one row, or none if nothing
+ * has been applied. That driver empties the table with TRUNCATE, which takes an ACCESS EXCLUSIVE
+ * lock: it would wait for everybody who has read the version in a transaction that is still open,
+ * while holding our migration's own locks, and block everybody who comes later. So we use DELETE.
  */
 enum { TABLE_SQL_BYTES = 1024 };
 
@@ -19,7 +19,7 @@ enum table_state { TABLE_MISSING, TABLE_OURS, TABLE_FOREIGN, TABLE_ERROR };
 static enum table_state table_look(struct migrate *m, struct error *err)
 {
 	const char *params[] = {m->table};
-	/* Columns in order, dropped ones left out; nothing if the table is not there. */
+	/* Columns in order, without dropped ones; nothing if the table does not exist. */
 	PGresult *result = pg_query(m->conn,
 		"SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' "
 		"ORDER BY attnum) FROM pg_catalog.pg_attribute "
@@ -46,7 +46,7 @@ static enum table_state table_look(struct migrate *m, struct error *err)
 	return state;
 }
 
-/* How the role gets the right to create that it lacks, if that was it. */
+/* How the role gets the right to create that it lacks, if that was the error. */
 static void table_hint_create(const struct migrate *m, bool schema_is_there, struct error *err)
 {
 	if (err == NULL || err->kind != ERROR_REFUSED || !pg_error_is_access(err))
@@ -73,8 +73,8 @@ bool migrate_ensure_table(struct migrate *m, struct error *err)
 
 	if (state != TABLE_MISSING)
 		return state == TABLE_OURS;
-	/* Looked up first: CREATE SCHEMA IF NOT EXISTS wants the right to create one even if it is
-	 * there, and an administrator may have made it for a role that has not. */
+	/* Check first: CREATE SCHEMA IF NOT EXISTS needs the right to create one even if it exists,
+	 * and an administrator may have created it for a role without that right. */
 	result = pg_query(m->conn, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1", 1,
 		params, err);
 	if (result == NULL)
@@ -117,7 +117,7 @@ bool migrate_read(struct migrate *m, struct migrate_state *out, struct error *er
 		out->version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 		out->dirty = PQgetvalue(result, 0, 1)[0] == 't';
 	}
-	/* -1 dirty: golang-migrate failed on the way down from the first migration. */
+	/* -1, dirty: golang-migrate failed while reverting the first migration. */
 	if (out->version < 0)
 		out->version = 0;
 	PQclear(result);
@@ -129,7 +129,7 @@ bool migrate_write(struct migrate *m, const struct migrate_state *state, struct 
 	char sql[TABLE_SQL_BYTES];
 	int used = snprintf(sql, sizeof(sql), "DELETE FROM %s;", m->table);
 
-	/* golang-migrate's sign for "dirty, nothing applied" is -1; clean, it is not a row. */
+	/* golang-migrate writes "dirty, nothing applied" as -1; if clean, there is no row. */
 	if (state->version > 0 || state->dirty)
 		snprintf(sql + used, sizeof(sql) - (size_t)used,
 			"INSERT INTO %s (version, dirty) VALUES (%lld, %s)", m->table,

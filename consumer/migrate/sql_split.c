@@ -2,7 +2,7 @@
 
 #include <strings.h>
 
-/* Where one statement is being read. Positions are offsets in text. */
+/* The state of reading one statement. Positions are offsets in text. */
 struct sql_reader {
 	struct slice text;
 	size_t at;
@@ -31,7 +31,7 @@ static bool is_blank(int c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Bytes above 0x7f belong to identifiers, as in PostgreSQL's own scanner. */
+/* Bytes above 0x7f belong to identifiers, as in PostgreSQL's scanner. */
 static bool is_word_start(int c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
@@ -71,7 +71,8 @@ static void skip_block_comment(struct sql_reader *r)
 	} while (depth > 0 && reader_peek(r, 0) != -1);
 }
 
-/* A doubled quote reads as one string that ends and another that begins: no case of its own. */
+/* A doubled quote reads as one string that ends and another that begins, so it needs no special
+ * case. */
 static void skip_quoted(struct sql_reader *r, int quote, bool backslashes)
 {
 	reader_skip(r, 1);
@@ -80,7 +81,7 @@ static void skip_quoted(struct sql_reader *r, int quote, bool backslashes)
 	reader_skip(r, 1);
 }
 
-/* Bytes of the "$tag$" at the reader, or 0 if it is not one. */
+/* Size of the "$tag$" at the reader, or 0 if there is none. */
 static size_t dollar_tag_bytes(const struct sql_reader *r)
 {
 	size_t size = 1;
@@ -107,10 +108,8 @@ static void skip_dollar_quoted(struct sql_reader *r)
 	reader_skip(r, r->text.size - r->at >= size ? size : r->text.size - r->at);
 }
 
-/*
- * Words matter for two things: E before a quote switches backslashes on, and BEGIN ATOMIC opens a
- * body whose statements end with semicolons of their own; CASE within it has an END too.
- */
+/* Two kinds of words matter: E before a quote enables backslashes, and BEGIN ATOMIC opens a body
+ * whose statements end with their own semicolons; a CASE within it has an END, too. */
 static void read_word(struct sql_reader *r)
 {
 	const uint8_t *start = r->text.data + r->at;
@@ -129,7 +128,7 @@ static void read_word(struct sql_reader *r)
 	r->was_begin = word_is(word, "begin");
 }
 
-/* Blanks and comments. False if something else is here. */
+/* Skips blanks and comments. False if there is something else. */
 static bool skip_nothing(struct sql_reader *r)
 {
 	if (is_blank(reader_peek(r, 0)))
@@ -143,7 +142,7 @@ static bool skip_nothing(struct sql_reader *r)
 	return true;
 }
 
-/* One step of a statement. False at the semicolon that ends it and at the end of the file. */
+/* One step within a statement. False at the semicolon that ends it, and at the end of the file. */
 static bool read_step(struct sql_reader *r)
 {
 	int c = reader_peek(r, 0);

@@ -14,7 +14,7 @@
 
 enum { FORGET_ROUNDS_MAX = 100, FORGET_HEX_BYTES = 2 * SHA256_BYTES + 3 };
 
-/* While it waits for the batches under way, no worker begins another one. */
+/* While it waits for the batches in progress, no worker begins another. */
 enum { FORGET_LOCK_MS = 50, FORGET_LOCK_MAX_MS = 5000 };
 
 bool forget_check(struct slice token, struct error *err)
@@ -60,7 +60,7 @@ static bool forget_lock(PGconn *conn, struct error *err)
 
 /* ---- the pseudonym ---- */
 
-/* As bytea is written. */
+/* In PostgreSQL's notation for bytea. */
 static void forget_hex(const uint8_t hash[static SHA256_BYTES], char out[static FORGET_HEX_BYTES])
 {
 	out[0] = '\\';
@@ -107,7 +107,7 @@ static bool forget_find(PGconn *conn, const char *hash, struct forget_result *ou
 	return true;
 }
 
-/* A letter first, then letters and digits that are not mistaken for each other. */
+/* A letter first, then letters and digits that are hard to confuse. */
 static bool forget_make(size_t size, char out[static TOKEN_BYTES_MAX + 1], struct error *err)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -122,10 +122,8 @@ static bool forget_make(size_t size, char out[static TOKEN_BYTES_MAX + 1], struc
 	return true;
 }
 
-/*
- * From the moment on that this is committed no worker stores the token: their claims wait for it,
- * and it for the batches under way.
- */
+/* Once this is committed, no worker stores the token: their claims wait for it, and it waits for
+ * the batches in progress. */
 static bool forget_announce(PGconn *conn, const char *hash, const char *pseudonym,
 	struct error *err)
 {
@@ -165,7 +163,7 @@ static bool forget_announce(PGconn *conn, const char *hash, const char *pseudony
 static bool forget_settle(PGconn *conn, struct slice token, const char *hash,
 	struct forget_result *out, struct error *err)
 {
-	do { /* a short one can be taken */
+	do { /* a short one may already be in use */
 		if (!forget_make(token.size, out->pseudonym, err))
 			return false;
 		if (forget_announce(conn, hash, out->pseudonym, err))
@@ -176,7 +174,7 @@ static bool forget_settle(PGconn *conn, struct slice token, const char *hash,
 
 /* ---- all of it ---- */
 
-/* What was committed before is on disk with this. */
+/* Once this commits, everything committed before it is on disk, too. */
 static bool forget_sync(PGconn *conn, const char *hash, struct error *err)
 {
 	const char *params[] = {hash};
@@ -192,7 +190,7 @@ static bool forget_sync(PGconn *conn, const char *hash, struct error *err)
 	return r != NULL;
 }
 
-/* What was changed, and what was counted when all of it was. */
+/* What was changed, plus what was counted when everything was done. */
 static void forget_add_up(struct forget_tables *done, struct forget_tables *counted)
 {
 	for (size_t i = 0; i < counted->count; i++) {
@@ -214,7 +212,7 @@ static bool forget_everywhere(PGconn *conn, const struct forget_words *words,
 	struct forget_tables left;
 	struct forget_tables *done = &out->tables;
 
-	/* Otherwise a row is locked until its COMMIT is on disk. */
+	/* Otherwise rows stay locked until the COMMIT is on disk. */
 	if (!pg_exec(conn, "SET synchronous_commit = off", err))
 		return false;
 	for (int round = 0; round < FORGET_ROUNDS_MAX; round++) {

@@ -7,8 +7,8 @@
 
 /*
  * Whether a text is a word of OCPP (ocpp_words.txt): an action, the name of a member, a value such
- * as "Remote". To replace it would damage what is stored of other things. Letters of ASCII are the
- * same in either case. Pure; any thread.
+ * as "Remote". Replacing it would damage unrelated data. ASCII letters are compared without regard
+ * to case. Pure; any thread.
  */
 bool forget_is_ocpp(struct slice text);
 

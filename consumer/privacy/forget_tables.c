@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A transaction takes about FORGET_AIM_MS; beyond FORGET_PATIENCE_MS it is done in parts. */
+/* A transaction should take about FORGET_AIM_MS; beyond FORGET_PATIENCE_MS it is split. */
 enum { FORGET_AIM_MS = 10, FORGET_PATIENCE_MS = 50 };
-/* Less than deadlock_timeout (1 s): whoever wants our rows is not ended for it. */
+/* Less than deadlock_timeout (1 s), so that nobody who wants our rows is cancelled. */
 enum { FORGET_LOCK_MS = 40, FORGET_LOCK_MAX_MS = 800 };
 enum { FORGET_PAGES_BEGIN = 8, FORGET_PAGES_MAX = 4096, FORGET_SQL_BYTES = 16384 };
 enum { FORGET_PLACES_BYTES = 4096 };
@@ -25,7 +25,7 @@ extern const size_t privacy_sql_count;
 /* Columns of the list of places. */
 enum { PLACE_PARENT, PLACE_TABLE, PLACE_COLUMN, PLACE_KIND, PLACE_RELKIND, PLACE_IS_KEY };
 
-/* One table of them: rows first to end of the list. */
+/* One table in the list of places: rows first to end. */
 struct forget_leaf {
 	const PGresult *places;
 	int first;
@@ -42,7 +42,7 @@ static bool leaf_is_foreign(const struct forget_leaf *leaf)
 	return *leaf_text(leaf, PLACE_RELKIND) == 'f';
 }
 
-/* A table in another schema, which was a partition. */
+/* A former partition that is now in another schema. */
 static bool leaf_is_moved(const struct forget_leaf *leaf)
 {
 	return *leaf_text(leaf, PLACE_RELKIND) == 'm';
@@ -149,7 +149,7 @@ static const struct forget_kind *leaf_kind(const struct forget_leaf *leaf, int i
 	return kind;
 }
 
-/* Any of its columns has it; mentions: also within longer texts. */
+/* True if any of its columns has the token; mentions: also within longer texts. */
 static void sql_put_condition(struct sql *s, const struct forget_leaf *leaf, bool mentions)
 {
 	sql_put(s, "(");
@@ -164,7 +164,7 @@ static void sql_put_condition(struct sql *s, const struct forget_leaf *leaf, boo
 	sql_put(s, ")");
 }
 
-/* Any column of its key has it; none, if it has no such key. */
+/* True if any column of its primary key has it; false without such a key. */
 static void sql_put_key_condition(struct sql *s, const struct forget_leaf *leaf)
 {
 	sql_put(s, "(false");
@@ -178,7 +178,7 @@ static void sql_put_key_condition(struct sql *s, const struct forget_leaf *leaf)
 	sql_put(s, ")");
 }
 
-/* Of the rows from $8 to $9. */
+/* The rows from $8 to $9. */
 static const char sql_range[] = " WHERE x.ctid >= $8::tid AND x.ctid <= $9::tid AND ";
 
 static void sql_put_update(struct sql *s, const struct forget_leaf *leaf)
@@ -245,9 +245,9 @@ struct forget_walk {
 	struct forget_wait wait;
 	int64_t pages; /* at a time */
 	int64_t patience_ms;
-	int64_t lock_ms; /* as they are set */
+	int64_t lock_ms; /* the current settings of the session */
 	struct sql replace, find, remove;
-	uint64_t refused; /* rows of the table, by an index or a constraint */
+	uint64_t refused; /* rows that an index or a constraint refused */
 	struct error refusal;
 };
 
@@ -264,8 +264,8 @@ static bool walk_set_patience(struct forget_walk *walk, int64_t ms, int64_t lock
 	return pg_exec(walk->conn, sql, err);
 }
 
-/* Somebody has one of the rows, or the table. Rows are waited for longer only where few others are
- * locked meanwhile. */
+/* Somebody holds a lock on one of the rows, or on the table. A longer wait for row locks is only
+ * allowed while few others are locked. */
 static bool walk_wait(struct forget_walk *walk, struct error *err)
 {
 	char what[FORGET_NAME_BYTES + 64];
@@ -280,8 +280,8 @@ static bool walk_wait(struct forget_walk *walk, struct error *err)
 	return walk_set_patience(walk, walk->patience_ms, walk->wait.lock_ms, err);
 }
 
-/* Some pages could not be done: fewer, or later. False if that cannot help. A single page with
- * large documents gets the time that it needs. */
+/* Some pages failed: try fewer, or later. False if that cannot help. A single page with large
+ * documents gets the time that it needs. */
 static bool walk_again(struct forget_walk *walk, struct error *err)
 {
 	if (err->slow && err->sqlstate[0] != '\0') {
@@ -305,7 +305,7 @@ static void walk_adapt(struct forget_walk *walk, int64_t took_us)
 		walk->pages /= 2;
 }
 
-/* Of the rows from one place to another. */
+/* Runs it for the rows from one place to another. */
 static PGresult *walk_query(struct forget_walk *walk, const struct sql *sql, const char *from,
 	const char *to, struct error *err)
 {
@@ -317,8 +317,8 @@ static PGresult *walk_query(struct forget_walk *walk, const struct sql *sql, con
 	return pg_query(walk->conn, sql->text, FORGET_WORDS + 2, params, err);
 }
 
-/* Where the pseudonym has a row already, the one of the token is deleted: it is of the same token,
- * which was set once more, or in another case. */
+/* If the pseudonym already has a row, the token's row is deleted: it is the same token, set again
+ * or in another case. */
 static bool walk_row(struct forget_walk *walk, const char *place, uint64_t *rows, struct error *err)
 {
 	PGresult *done = walk_query(walk, &walk->replace, place, place, err);
@@ -344,7 +344,7 @@ static bool walk_row(struct forget_walk *walk, const char *place, uint64_t *rows
 	return true;
 }
 
-/* What an index or a constraint refuses keeps no other row from being done. */
+/* A row that an index or a constraint refuses does not keep the others from being changed. */
 static bool walk_rows(struct forget_walk *walk, const char *from, const char *to, uint64_t *rows,
 	struct error *err)
 {
@@ -361,11 +361,11 @@ static bool walk_rows(struct forget_walk *walk, const char *from, const char *to
 		ok = true;
 	}
 	PQclear(found);
-	walk->refused += ok ? refused : 0; /* else the page is done again */
+	walk->refused += ok ? refused : 0; /* otherwise the page is done again */
 	return ok;
 }
 
-/* From page on, walk->pages of them. */
+/* walk->pages pages, beginning with `page`. */
 static bool walk_pages(struct forget_walk *walk, int64_t page, uint64_t *rows, struct error *err)
 {
 	char from[32], to[32];
@@ -402,7 +402,7 @@ static bool walk_count_pages(struct forget_walk *walk, const char *table, int64_
 	return true;
 }
 
-/* A table that is dropped, renamed or attached meanwhile is found by the count that follows. */
+/* A table that is dropped, renamed or attached meanwhile is caught by the count that follows. */
 static bool walk_leaf(struct forget_walk *walk, const struct forget_leaf *leaf, uint64_t *rows,
 	struct error *err)
 {
@@ -517,6 +517,6 @@ bool forget_tables_count(PGconn *conn, const struct forget_words *words, struct 
 	PQclear(places);
 	for (size_t i = 0; i < out->count; i++)
 		out->rows += out->items[i].rows;
-	/* What was read stays as it is, whatever becomes of the transaction. */
+	/* The result is valid whatever becomes of the transaction. */
 	return pg_exec(conn, "COMMIT", ok ? err : &ignored) && ok;
 }

@@ -5,13 +5,11 @@
 
 #include <stdint.h>
 
-/*
- * Trying again until a lock is there: each try waits for it longer than the one before, and after
- * some seconds a line on stderr says what it waits for. Blocking; one thread.
- */
+/* Retries until a lock is free: each attempt waits longer than the one before, and after some
+ * seconds a line on stderr says what it waits for. Blocking; one thread. */
 struct forget_wait {
-	struct backoff backoff; /* between tries */
-	int64_t lock_ms;        /* lock_timeout of the next try */
+	struct backoff backoff; /* between attempts */
+	int64_t lock_ms;        /* lock_timeout of the next attempt */
 	int64_t lock_first_ms;
 	int64_t lock_max_ms;
 	int64_t said_us;
@@ -19,10 +17,10 @@ struct forget_wait {
 
 void forget_wait_begin(struct forget_wait *w, int64_t lock_ms, int64_t lock_max_ms);
 
-/* After a try that failed. what: completes "waiting: ...". */
+/* After a failed attempt. what: completes "waiting: ...". */
 void forget_wait_pause(struct forget_wait *w, const char *what);
 
-/* After one that succeeded. */
+/* After a successful attempt. */
 void forget_wait_over(struct forget_wait *w);
 
 #endif

@@ -7,10 +7,10 @@ enum forget_word {
 	WORD_TOKEN,
 	WORD_PSEUDONYM,
 	WORD_PLAIN,        /* anywhere in a text */
-	WORD_QUOTED,       /* as a value of a text */
-	WORD_INSTEAD,      /* of that */
+	WORD_QUOTED,       /* as a value in a text */
+	WORD_INSTEAD,      /* the replacement for that */
 	WORD_BYTES_PLAIN,  /* anywhere in bytes */
-	WORD_BYTES_QUOTED, /* as a value of bytes; instead of it: WORD_INSTEAD */
+	WORD_BYTES_QUOTED, /* as a value in bytes; the replacement is WORD_INSTEAD */
 };
 
 enum { FIXSTR = 0xa0, FIXSTR_MAX = 31, STR8 = 0xd9, STR16 = 0xda };
@@ -19,11 +19,11 @@ const char forget_words_sql[] =
 	"(SELECT $1::text AS token, $2::text AS pseudonym, $3::text AS plain, $4::text AS quoted, "
 	"$5::text AS instead, $6::text AS bytes_plain, $7::text AS bytes_quoted) f";
 
-/* Of a sampled value: digits are its reading. */
+/* For sampled values, where digits are the reading. */
 #define WORD_OF_READINGS                                                                           \
 	"(CASE WHEN f.token ~ '^[0-9.]+$' THEN '(?<!\"value\": )' ELSE '' END || f.quoted)"
 
-/* COLLATE "C": only letters of ASCII are the same in either case. */
+/* COLLATE "C": only ASCII letters are compared without regard to case. */
 static const struct forget_kind kinds[] = {
 	{"name", "lower(x.@ COLLATE \"C\") = lower(f.token COLLATE \"C\")", "f.pseudonym", NULL},
 	{"words", "x.@ COLLATE \"C\" ~* f.quoted",
@@ -64,7 +64,7 @@ static void word_put(struct word *w, const char *text)
 	w->at += size;
 }
 
-/* A character as itself, whatever it means to regular expressions. */
+/* A literal character, whatever it means in regular expressions. */
 static void word_put_literal(struct word *w, uint8_t c)
 {
 	char text[3] = {'\\', (char)c, '\0'};
@@ -74,7 +74,7 @@ static void word_put_literal(struct word *w, uint8_t c)
 	word_put(w, plain ? text + 1 : text);
 }
 
-/* As encode(bytes, 'escape') writes it. */
+/* In the notation of encode(bytes, 'escape'). */
 static void word_put_byte(struct word *w, uint8_t c)
 {
 	char text[8];
@@ -89,7 +89,7 @@ static void word_put_byte(struct word *w, uint8_t c)
 		word_put_literal(w, c);
 }
 
-/* The character that begins at *from, which moves on to the next. */
+/* The character at *from, which advances to the next. */
 static uint32_t word_next(struct slice token, size_t *from)
 {
 	uint8_t first = token.data[(*from)++];
@@ -103,7 +103,7 @@ static uint32_t word_next(struct slice token, size_t *from)
 	return c;
 }
 
-/* As \uXXXX. JSON within JSON has more backslashes, and so has encode(bytes, 'escape'). */
+/* \uXXXX. JSON within JSON has more backslashes, and so does encode(bytes, 'escape'). */
 static void word_put_escaped(struct word *w, uint32_t c)
 {
 	enum { BEYOND = 0x10000, HIGH = 0xd800, LOW = 0xdc00, HALF_BITS = 10, HALF = 0x3ff };
@@ -123,8 +123,8 @@ static void word_put_escaped(struct word *w, uint32_t c)
 }
 
 enum word_form {
-	FORM_TEXT,  /* of a column of text or JSON */
-	FORM_BYTES, /* as encode(bytes, 'escape') writes them */
+	FORM_TEXT,  /* in a column of text or JSON */
+	FORM_BYTES, /* in the output of encode(bytes, 'escape') */
 };
 
 static void word_put_as(struct word *w, uint8_t c, enum word_form form)
@@ -135,7 +135,7 @@ static void word_put_as(struct word *w, uint8_t c, enum word_form form)
 		word_put_byte(w, c);
 }
 
-/* As JSON may write it within quotes; a token has no control characters. */
+/* All ways in which JSON may write it within quotes; a token has no control characters. */
 static void word_put_json(struct word *w, struct slice token, enum word_form form)
 {
 	for (size_t at = 0, next = 0; at < token.size; at = next) {
@@ -219,7 +219,7 @@ static void word_put_not_packed_after(struct word *w, bool number)
 	word_put(w, ")");
 }
 
-/* The head of a text of msgpack of that size: there is more than one way to write it. */
+/* The head of a msgpack text of that size: it can be written in more than one way. */
 static void word_put_head(struct word *w, size_t size)
 {
 	if (size <= FIXSTR_MAX) {

@@ -24,18 +24,18 @@ struct forget_words {
 	const char *params[FORGET_WORDS];
 };
 
-/* FROM: one row, f, with the parameters from $1 on. */
+/* FROM: a single row, f, with the parameters from $1 on. */
 extern const char forget_words_sql[];
 
-/* pseudonym: "" where nothing is to be replaced. The words must not be moved. */
+/* pseudonym: "" if nothing is replaced. The struct must not be moved. */
 void forget_words_make(struct forget_words *w, struct slice token, const char *pseudonym);
 
-/* A column as a condition or a value; "@" stands for its name. */
+/* A column in a condition or a value; "@" stands for its name. */
 struct forget_kind {
 	const char *name;
-	const char *holds;    /* the token as a value */
-	const char *becomes;  /* the column without it */
-	const char *mentions; /* the token, anywhere within the text; or NULL */
+	const char *holds;    /* condition: has the token as a value */
+	const char *becomes;  /* the column with the token replaced */
+	const char *mentions; /* condition: has the token anywhere in a text; or NULL */
 };
 
 /* NULL: no such kind. */

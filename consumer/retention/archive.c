@@ -23,9 +23,9 @@ struct archive {
 	struct part_header header;
 	struct part_trailer trailer;
 	char temporary[PATH_MAX];
-	int fd; /* of it, locked */
+	int fd; /* the temporary file, locked */
 	char *copy_sql;
-	char *other_sql, *other_columns; /* NULL: the rows refer to no others */
+	char *other_sql, *other_columns; /* NULL: the rows do not refer to other rows */
 };
 
 bool archive_check_dir(const char *dir, struct error *err)
@@ -43,7 +43,7 @@ bool archive_check_dir(const char *dir, struct error *err)
 	return true;
 }
 
-/* ---- what the table is ---- */
+/* ---- the table's properties ---- */
 
 static char *archive_text(const PGresult *r, int column, struct error *err)
 {
@@ -54,7 +54,7 @@ static char *archive_text(const PGresult *r, int column, struct error *err)
 	return text;
 }
 
-/* The name that the partition had, its time, and the version of the schema. */
+/* The partition's original name, its time, and the version of the schema. */
 static bool archive_read_table(struct archive *a, struct error *err)
 {
 	const struct archive_request *q = a->request;
@@ -93,7 +93,7 @@ static bool archive_add_column(struct archive *a, const char *name, const char *
 	return true;
 }
 
-/* And the statement that copies them. */
+/* The columns, and the statement that copies them. */
 static bool archive_read_columns(struct archive *a, struct error *err)
 {
 	const char *params[] = {a->request->retired, a->request->parent};
@@ -110,7 +110,7 @@ static bool archive_read_columns(struct archive *a, struct error *err)
 	return ok;
 }
 
-/* What the rows refer to, if they do. */
+/* The rows that these refer to, if any. */
 static bool archive_read_other(struct archive *a, struct error *err)
 {
 	const char *params[] = {a->request->retired};
@@ -134,8 +134,9 @@ static bool archive_read_other(struct archive *a, struct error *err)
 /* ---- the file ---- */
 
 /*
- * The temporary file, ours alone: without the lock, a second process would truncate what the first
- * is writing. It is locked and then looked at again, since the other may have renamed it meanwhile.
+ * Opens the temporary file for us alone: without the lock, a second process would truncate what the
+ * first is writing. After locking, check again, since the other process may have renamed it
+ * meanwhile.
  */
 static bool archive_open_temporary(struct archive *a, struct error *err)
 {
@@ -164,13 +165,13 @@ static void archive_file_name(const struct archive *a, int number, char out[stat
 	snprintf(out, PATH_MAX, "%s/%s%s.copy.zst", a->request->dir, a->header.name, suffix);
 }
 
-/* Whether what is there is what would be written: an earlier call ended before the drop. */
+/* Whether an existing file has what would be written: an earlier call ended before the drop. */
 static bool archive_is_there(const struct archive *a, const char *path)
 {
 	struct part_header header;
 	struct part_trailer trailer;
 	struct stat status;
-	/* To open a pipe is to wait for whoever writes into it. */
+	/* Opening a pipe would wait for its writer. */
 	int fd = stat(path, &status) == 0 && S_ISREG(status.st_mode) ? fs_open(path, FS_READ, NULL)
 								     : -1;
 	bool same = fd >= 0 && part_check(fd, path, &header, &trailer, NULL) &&
@@ -201,7 +202,7 @@ static bool archive_place(struct archive *a, struct archive_result *out, struct 
 		"\"%s\" and all names with a number are taken", out->path);
 }
 
-/* From the disk, if the kernel drops what it has cached. */
+/* Reads it from the disk, if the kernel agrees to drop its cache. */
 static bool archive_read_back(const struct archive *a, struct error *err)
 {
 	struct part_trailer found;
@@ -218,7 +219,7 @@ static bool archive_read_back(const struct archive *a, struct error *err)
 
 /* ---- the rows ---- */
 
-/* Each row as the server sends it, then how many there were. */
+/* Each row as the server sends it; then checks how many there were. */
 static bool archive_copy(struct archive *a, const char *sql,
 	bool (*add)(struct part_writer *w, struct slice bytes, struct error *err),
 	struct part_writer *w, uint64_t *rows_out, struct error *err)
@@ -237,7 +238,7 @@ static bool archive_copy(struct archive *a, const char *sql,
 		PQfreemem(bytes);
 	}
 	if (!ok)
-		return false; /* the connection has more to say, and is of no use any more */
+		return false; /* the connection still has data, and is unusable */
 	if (size == -2)
 		return pg_error_from_connection(err, conn);
 	r = PQgetResult(conn);
@@ -276,8 +277,8 @@ static bool archive_write(struct archive *a, struct error *err)
 	return ok;
 }
 
-/* In one snapshot, and in the order of the table; all rows or none, where a policy hides some of
- * them or the role has a limit for statements. */
+/* In one snapshot, and in the order of the table. All rows or an error, even if a policy hides some
+ * of them or the role has a statement timeout. */
 static bool archive_in_transaction(struct archive *a, struct error *err)
 {
 	PGconn *conn = a->request->conn;
@@ -293,7 +294,7 @@ static bool archive_in_transaction(struct archive *a, struct error *err)
 		  archive_write(a, err) && pg_exec(conn, "COMMIT", err);
 
 	if (!ok && PQtransactionStatus(conn) == PQTRANS_INERROR)
-		PQclear(PQexec(conn, "ROLLBACK")); /* others may be archived */
+		PQclear(PQexec(conn, "ROLLBACK")); /* other partitions may still be archived */
 	return ok;
 }
 

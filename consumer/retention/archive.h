@@ -12,26 +12,26 @@
  * Writes the rows of a retired partition (retire.h) to a partition file (part.h). The file is
  * written under a temporary name, synced, read back and checked before it gets its own name. An
  * existing file is never replaced: if it has the same content, an interrupted call left it;
- * otherwise the new file gets a number after its name. So a caller that drops the table after true
- * loses nothing, wherever an earlier call ended. Blocking; one thread; memory does not grow with
- * the rows.
+ * otherwise the new file gets a number after its name. So a caller that drops the table after
+ * success loses nothing, wherever an earlier call ended. Blocking; one thread; memory does not grow
+ * with the rows.
  */
 struct archive_request {
 	PGconn *conn;
 	const char *dir;
 	const char *parent;
 	const char *retired;             /* the table */
-	const char *from_time, *to_time; /* the time it covered, as PostgreSQL writes it */
+	const char *from_time, *to_time; /* the time it covered, in PostgreSQL's notation */
 };
 
 struct archive_result {
-	char path[PATH_MAX]; /* "" = without rows no file is kept */
+	char path[PATH_MAX]; /* "" = no rows, so no file */
 	uint64_t rows;
 	int64_t bytes;
-	bool found; /* the file existed */
+	bool found; /* the file already existed */
 };
 
-/* False with err: from the database; NO_SPACE; FATAL from the disk. The table is as it was. */
+/* False with err: a database error; NO_SPACE; FATAL from the disk. The table is unchanged. */
 MUST_CHECK bool archive_partition(const struct archive_request *request, struct archive_result *out,
 	struct error *err);
 

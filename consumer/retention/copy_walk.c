@@ -18,7 +18,8 @@ bool copy_walk_is_between(const struct copy_walk *w)
 	return w->state == COPY_WALK_ROW && w->part_size == 0;
 }
 
-/* Up to need bytes of a number, which may come in two pieces. Returns how many it took. */
+/* Collects up to need bytes of a number, which may come in two pieces. Returns how many it
+ * consumed. */
 static size_t walk_collect(struct copy_walk *w, struct slice bytes, size_t need)
 {
 	size_t take = need - w->part_size;
@@ -32,7 +33,7 @@ static size_t walk_collect(struct copy_walk *w, struct slice bytes, size_t need)
 
 static bool walk_header(struct copy_walk *w, const char **why_out)
 {
-	/* After the signature: flags, of which none is set, and the bytes of the extension. */
+	/* After the signature: flags, all of which must be 0, and the size of the extension. */
 	if (memcmp(w->part, copy_signature, sizeof(copy_signature)) != 0 ||
 		get_be32(w->part + sizeof(copy_signature)) != 0) {
 		*why_out = "it does not begin with a header of COPY";
@@ -85,7 +86,7 @@ static bool walk_length(struct copy_walk *w, const char **why_out)
 	return true;
 }
 
-/* Bytes that need not be looked at. */
+/* Bytes that need no inspection. */
 static size_t walk_pass(struct copy_walk *w, struct slice bytes)
 {
 	size_t take = (int64_t)bytes.size < w->left ? bytes.size : (size_t)w->left;

@@ -10,10 +10,9 @@
 #include <stdint.h>
 
 /*
- * A partition file: the rows of one partition, <partition>.copy.zst. It is a zstd file like any
- * other: `zstd -d` turns it into what COPY ... (FORMAT binary) gave, and psql can read that without
- * this program. Everything else there is to know is in skippable frames ("notes"), as lines of text
- * that `strings` shows:
+ * A partition file: the rows of one partition, <partition>.copy.zst. It is an ordinary zstd file:
+ * `zstd -d` turns it into the output of COPY ... (FORMAT binary), which psql can read without this
+ * program. Everything else is in skippable frames ("notes"), as lines of text that `strings` shows:
  *
  *	note       "ocpp-persister partition 1", then the header: a word, a tab and a value per line
  *	note ...   "ocpp-persister rows 1", then rows of another table that these rows refer to: its
@@ -22,42 +21,44 @@
  *	           can be read without the others
  *	note       "ocpp-persister end 1", then the trailer: rows, rows of notes, bytes, SHA-256
  *
- * A note is: 0x184d2a53 and its size (both little-endian, as zstd has them), the text, and its last
- * line "xxh3 <16 hexadecimal digits>\n", of the text before. A version other than 1 is refused.
+ * A note is: 0x184d2a53 and its size (both little-endian, as in zstd), the text, and as its last
+ * line "xxh3 <16 hexadecimal digits>\n", the digest of the text before that line. A version other
+ * than 1 is refused.
  *
- * Blocking; one thread; memory: a frame and a note, packed and unpacked, and what zstd needs.
+ * Blocking; one thread; memory: a frame and a note, packed and unpacked, plus what zstd needs.
  */
 enum {
 	PART_FRAME_BYTES = 1 << 20,
 	PART_NOTE_BYTES_MAX = 1 << 20,
 	PART_COLUMNS_MAX = 256,
-	PART_NAME_BYTES = 64, /* of tables and columns: PostgreSQL's, terminated */
+	PART_NAME_BYTES = 64, /* PostgreSQL's limit for names, terminated */
 	PART_TYPE_BYTES = 64,
 	PART_TIME_BYTES = 40,
 };
 
-/* Rows with this column mean nothing without those of that table. */
+/* Rows with this column are meaningless without the rows it refers to. */
 #define PART_OTHER_COLUMN "layout_id"
 #define PART_OTHER_TABLE "meter_value_layouts"
 
 struct part_column {
 	char name[PART_NAME_BYTES];
-	char type[PART_TYPE_BYTES]; /* as format_type() writes it */
+	char type[PART_TYPE_BYTES]; /* in the notation of format_type() */
 };
 
 struct part_header {
 	char table[PART_NAME_BYTES];
-	char name[PART_NAME_BYTES];                                /* of the partition */
-	char from_time[PART_TIME_BYTES], to_time[PART_TIME_BYTES]; /* its time, half-open */
+	char name[PART_NAME_BYTES]; /* the partition's name */
+	char from_time[PART_TIME_BYTES],
+		to_time[PART_TIME_BYTES]; /* the time it covers, half-open */
 	int64_t schema_version;
-	struct part_column columns[PART_COLUMNS_MAX]; /* of the rows, in their order */
+	struct part_column columns[PART_COLUMNS_MAX]; /* columns of the rows, in order */
 	size_t columns_count;
 };
 
 struct part_trailer {
 	uint64_t rows;
 	uint64_t other_rows; /* in notes */
-	int64_t bytes;       /* of COPY, unpacked */
+	int64_t bytes;       /* of the COPY data, unpacked */
 	uint8_t sha256[SHA256_BYTES];
 };
 
@@ -70,33 +71,29 @@ MUST_CHECK bool part_writer_open(struct part_writer **out, int fd, const char *p
 	const struct part_header *header, struct error *err);
 void part_writer_close(struct part_writer **writer);
 
-/*
- * Rows of another table that the rows refer to, before any of those: first the table, then the rows
- * line by line, as COPY gave them.
- */
+/* Rows of another table that the rows refer to; they come before the rows: first the table, then
+ * its rows line by line, as COPY returned them. */
 void part_writer_begin_other(struct part_writer *w, const char *table, const char *columns);
 MUST_CHECK bool part_writer_add_other(struct part_writer *w, struct slice line, struct error *err);
 MUST_CHECK bool part_writer_end_other(struct part_writer *w, struct error *err);
 
-/* Bytes of COPY, in pieces of any size. */
+/* COPY data, in pieces of any size. */
 MUST_CHECK bool part_writer_add(struct part_writer *w, struct slice bytes, struct error *err);
 
-/* The end. The file is not synced. */
+/* The end. Does not sync the file. */
 MUST_CHECK bool part_writer_finish(struct part_writer *w, uint64_t rows, struct part_trailer *out,
 	struct error *err);
 
 /* ---- reading ---- */
 
-/* Whether a file begins like a partition file; it may be damaged after that. */
+/* Whether a file begins like a partition file; it may be damaged further on. */
 enum { PART_MAGIC_BYTES = 4 + 4 + 24 };
 bool part_is(const uint8_t start[static PART_MAGIC_BYTES]);
 
 struct part_reader;
 
-/*
- * Everything is checked while it is read. False with err: DAMAGED with the place, FOREIGN for a
- * version that is not ours, or that of a file operation. fd and path are borrowed.
- */
+/* Checks everything while reading. False with err: DAMAGED with the place, FOREIGN for an unknown
+ * version, or the error of a file operation. fd and path are borrowed. */
 MUST_CHECK bool part_reader_open(struct part_reader **out, int fd, const char *path,
 	struct error *err);
 void part_reader_close(struct part_reader **reader);
@@ -105,14 +102,14 @@ const struct part_header *part_reader_header(const struct part_reader *r);
 
 enum part_next {
 	PART_OTHER,  /* rows of another table: table_out, columns_out and lines */
-	PART_ROWS,   /* bytes of COPY */
-	PART_END,    /* everything is there, and correct */
+	PART_ROWS,   /* COPY data */
+	PART_END,    /* complete and correct */
 	PART_FAILED, /* err says why */
 };
 
 struct part_piece {
-	struct slice bytes; /* lines, or bytes of COPY */
-	const char *table;  /* of PART_OTHER */
+	struct slice bytes; /* lines, or COPY data */
+	const char *table;  /* for PART_OTHER */
 	const char *columns;
 };
 
@@ -120,13 +117,13 @@ struct part_piece {
 MUST_CHECK enum part_next part_reader_next(struct part_reader *r, struct part_piece *out,
 	struct error *err);
 
-/* Where the piece begins in the file, for errors. */
+/* The offset of the piece in the file, for errors. */
 int64_t part_reader_offset(const struct part_reader *r);
 
 /* After PART_END. */
 const struct part_trailer *part_reader_trailer(const struct part_reader *r);
 
-/* Reads all of a file; false with err as above. header_out may be NULL. */
+/* Reads a whole file; false with err as above. header_out may be NULL. */
 MUST_CHECK bool part_check(int fd, const char *path, struct part_header *header_out,
 	struct part_trailer *out, struct error *err);
 

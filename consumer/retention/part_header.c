@@ -10,7 +10,7 @@
 /* Header and trailer are lines: a word, a tab, a value; for columns also a second value. */
 enum { PART_LINE_BYTES = 256, PART_HEX_BYTES = 2 * SHA256_BYTES };
 
-/* As it is in the file, not terminated. */
+/* As in the file: not terminated. */
 void part_sum(struct slice text, char out[static PART_SUM_BYTES])
 {
 	char line[PART_SUM_BYTES + 1];
@@ -21,7 +21,7 @@ void part_sum(struct slice text, char out[static PART_SUM_BYTES])
 
 bool part_is(const uint8_t start[static PART_MAGIC_BYTES])
 {
-	/* Without the version: an unknown one is reported as such. */
+	/* The version is left out: an unknown one is reported as such. */
 	return part_get_le32(start) == PART_NOTE_MAGIC &&
 	       memcmp(start + PART_SKIPPABLE_BYTES, PART_HEADER_LINE,
 		       PART_MAGIC_BYTES - PART_SKIPPABLE_BYTES) == 0;
@@ -42,7 +42,7 @@ size_t part_header_format(const struct part_header *h, char *out, size_t room)
 
 /* ---- reading ---- */
 
-/* A line of text as word and value, both terminated; false at the end, or if it has no tab. */
+/* A line of text as word and value, both terminated; false at the end, or without a tab. */
 struct part_line {
 	char text[PART_LINE_BYTES];
 	const char *value;
@@ -72,7 +72,7 @@ static bool line_copy(char *out, size_t room, const char *value)
 	return (size_t)snprintf(out, room, "%s", value) < room && *value != '\0';
 }
 
-/* Tables that are archived have plain names, which need no quotes anywhere. */
+/* Tables that can be archived have plain names, which never need quotes. */
 static bool header_is_plain(const char *name)
 {
 	return *name != '\0' && name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
@@ -100,7 +100,7 @@ static bool header_column(struct part_header *h, const char *value)
 	return c->name[0] != '\0' && line_copy(c->type, sizeof(c->type), tab + 1);
 }
 
-/* Unknown words are skipped: a later version may have more of them. */
+/* Unknown words are skipped: a later version may add some. */
 static bool header_line(struct part_header *h, const struct part_line *line)
 {
 	const struct {

@@ -35,10 +35,10 @@ static inline void part_put_le32(uint8_t *at, uint32_t value)
 	memcpy(at, &le, sizeof(le));
 }
 
-/* The last line of a note, of the text before it: not terminated. */
+/* The last line of a note, the digest of the text before it: not terminated. */
 void part_sum(struct slice text, char out[static PART_SUM_BYTES]);
 
-/* The text of a header; returns its size, 0 if it does not fit. */
+/* The text of a header; returns its size, or 0 if it does not fit. */
 size_t part_header_format(const struct part_header *h, char *out, size_t room);
 
 /* False with *why_out. text is the note without its first line and its checksum. */

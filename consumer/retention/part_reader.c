@@ -12,18 +12,18 @@ struct part_reader {
 	int fd;
 	const char *path;
 	int64_t size;
-	int64_t offset; /* of the piece that was read last */
+	int64_t offset; /* of the last piece */
 	int64_t next;   /* of the one after it */
 	struct part_header header;
 	struct part_trailer trailer;
-	struct part_trailer found; /* what there was, to be compared with it */
+	struct part_trailer found; /* what was read, to compare with the trailer */
 	struct copy_walk walk;
 	struct sha256 *sha256;
 	ZSTD_DCtx *zstd;
-	uint8_t *in;       /* READER_PACKED_BYTES: of a frame, or a note with its head */
+	uint8_t *in;       /* READER_PACKED_BYTES: a frame, or a note with its head */
 	uint8_t *unpacked; /* PART_FRAME_BYTES */
 	char table[PART_NAME_BYTES];
-	char *columns; /* of rows of another table; in in */
+	char *columns; /* of rows of another table; points into in */
 };
 
 static bool reader_damaged(const struct part_reader *r, struct error *err, const char *why)
@@ -37,7 +37,7 @@ static bool reader_damaged(const struct part_reader *r, struct error *err, const
 
 /* ---- notes ---- */
 
-/* What is at the next place: up to size bytes of it, in r->in. */
+/* Reads up to size bytes from the next place into r->in. */
 static bool reader_load(struct part_reader *r, size_t size, size_t *got_out, struct error *err)
 {
 	int64_t got = fs_pread(r->fd, r->in, size, r->next, r->path, err);
@@ -49,7 +49,8 @@ static bool reader_load(struct part_reader *r, size_t size, size_t *got_out, str
 	return true;
 }
 
-/* A note whose head is in r->in, with the bytes that are there. Its text without its sum. */
+/* A note whose head is in r->in, along with the bytes available. Returns its text without the
+ * digest. */
 static bool reader_note(struct part_reader *r, size_t got, struct slice *text_out,
 	struct error *err)
 {
@@ -69,7 +70,7 @@ static bool reader_note(struct part_reader *r, size_t got, struct slice *text_ou
 	return true;
 }
 
-/* Takes the first line off; false if it is a different one. */
+/* Removes the first line; false if it is a different one. */
 static bool note_begins(struct slice *text, const char *line)
 {
 	size_t size = strlen(line);
@@ -100,7 +101,7 @@ static bool reader_header(struct part_reader *r, struct error *err)
 			r->path);
 		return error_hint(err, "`partitions archive` writes them");
 	}
-	/* The version first: nobody knows what else may have changed with it. */
+	/* The version first: anything else may have changed with it. */
 	text = slice_of(r->in + PART_SKIPPABLE_BYTES, got - PART_SKIPPABLE_BYTES);
 	if (!note_begins(&text, PART_HEADER_LINE))
 		return reader_foreign(r, err);
@@ -154,7 +155,7 @@ static bool reader_make(struct part_reader *r, struct error *err)
 	return r->size >= 0;
 }
 
-/* A note fits where a frame does. */
+/* A note fits into the buffer for a frame. */
 _Static_assert(PART_SKIPPABLE_BYTES + PART_NOTE_BYTES_MAX <= READER_PACKED_BYTES,
 	"a note does not fit");
 

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-/* zstd's default, as for the log: the levels above take three times as long for a few percent. */
+/* zstd's default, the same as for the log: higher levels take three times as long for a few
+ * percent. */
 enum { PART_LEVEL = 3 };
 
 struct part_writer {
@@ -15,14 +16,14 @@ struct part_writer {
 	struct part_trailer trailer;
 	struct sha256 *sha256;
 	ZSTD_CCtx *zstd;
-	uint8_t *in; /* PART_FRAME_BYTES of COPY */
+	uint8_t *in; /* PART_FRAME_BYTES of COPY data */
 	size_t in_size;
 	uint8_t *packed; /* ZSTD_COMPRESSBOUND(PART_FRAME_BYTES) */
 
-	/* The note that is being made: room for its frame's head before its text, and its sum. */
+	/* The current note: room for its frame's head before the text, and for its digest. */
 	uint8_t *note; /* PART_SKIPPABLE_BYTES + PART_NOTE_BYTES_MAX */
 	size_t text_size;
-	size_t text_begin; /* how every note of this table begins: its size */
+	size_t text_begin; /* size of the beginning that all notes of this table share */
 };
 
 static bool writer_memory(struct error *err)
@@ -71,7 +72,7 @@ static bool writer_make(struct part_writer *w, struct error *err)
 	if (w->zstd == NULL || w->sha256 == NULL || w->in == NULL || w->packed == NULL ||
 		w->note == NULL)
 		return writer_memory(err);
-	/* Neither can fail: both are within the bounds that zstd has documented. */
+	/* Neither can fail: both are within zstd's documented bounds. */
 	(void)ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, PART_LEVEL);
 	(void)ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_checksumFlag, 1);
 	return true;

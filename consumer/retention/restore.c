@@ -21,14 +21,14 @@ enum { RESTORE_VERSION_BYTES = 64 };
 static const uint8_t copy_begin[19] = "PGCOPY\n\xff\r\n";
 static const uint8_t copy_end[2] = {0xff, 0xff};
 
-/* Statements for the file's table, made by the server, which quotes the names. */
+/* Statements for the file's table; the server makes them, because it quotes the names. */
 enum restore_sql {
 	SQL_CREATE, /* pg_temp.restored: the rows of the file */
 	SQL_COPY,   /* into it */
 	SQL_ENSURE, /* partitions for the rows in it */
-	SQL_KEYS,   /* of transactions; "" = none */
+	SQL_KEYS,   /* for transactions; "" = none */
 	SQL_INSERT, /* from it into the table */
-	SQL_LEFT,   /* counts rows that no key stands for; "" = none */
+	SQL_LEFT,   /* counts rows without a key; "" = none */
 	SQL_COUNT,
 };
 
@@ -43,9 +43,9 @@ struct restore {
 	char version[RESTORE_VERSION_BYTES]; /* of that list */
 	struct copy_hide hide;
 	bool copying;
-	bool held; /* a byte of the last piece: rows_step() */
+	bool held; /* held_byte is set: rows_step() */
 	uint8_t held_byte;
-	size_t rows, bytes; /* of the current transaction */
+	size_t rows, bytes; /* in the current transaction */
 };
 
 bool restore_is_part(const char *path)
@@ -55,7 +55,7 @@ bool restore_is_part(const char *path)
 	bool is = false;
 	int fd;
 
-	/* A pipe would be opened, and read, only once. */
+	/* The file is opened twice, which a pipe does not survive. */
 	if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
 		return false;
 	fd = fs_open(path, FS_READ, NULL);
@@ -66,9 +66,9 @@ bool restore_is_part(const char *path)
 	return is;
 }
 
-/* ---- what the table is now ---- */
+/* ---- the table today ---- */
 
-/* Names or types of the columns, with tabs between them: none has one in it. */
+/* Names or types of the columns, separated by tabs; none of them has a tab. */
 static void restore_join(const struct part_header *h, bool types, char *out)
 {
 	size_t used = 0;
@@ -106,7 +106,7 @@ static bool restore_check_schema(struct restore *s, struct error *err)
 		       s->path, s->header->table);
 }
 
-/* The first thing that does not fit; none = no row. */
+/* The first thing that does not fit; no row means that all fits. */
 static bool restore_check_columns(struct restore *s, const char *const *params, struct error *err)
 {
 	PGresult *r = retention_query(s->conn, "restore_columns.sql", 3, params, err);
@@ -134,7 +134,7 @@ static bool restore_prepare(struct restore *s, const char *const *params, struct
 		     error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	}
 	PQclear(r);
-	/* Left by the file before this one, which may have ended in an error. */
+	/* Left by the previous file, which may have ended in an error. */
 	return ok &&
 	       pg_exec(s->conn, "DROP TABLE IF EXISTS pg_temp.restored, pg_temp.restored_layouts",
 		       err) &&
@@ -176,7 +176,7 @@ static bool copy_finish(struct restore *s, struct error *err)
 	return ok;
 }
 
-/* Runs one statement; of a query, the number it answers; else the rows it changed. */
+/* Runs one statement; *count_out: a query's number, otherwise the rows it changed. */
 static bool restore_run(struct restore *s, enum restore_sql which, uint64_t *count_out,
 	struct error *err)
 {
@@ -213,7 +213,7 @@ static bool other_copy(struct restore *s, const struct part_piece *piece, const 
 	       pg_exec(s->conn, insert, err);
 }
 
-/* What is already there must be the same. */
+/* Rows that already exist must be the same. */
 static bool other_agrees(struct restore *s, struct error *err)
 {
 	PGresult *r = pg_query(s->conn,
@@ -278,7 +278,7 @@ static bool forgotten_add(struct pseudonyms *list, const PGresult *r, int row, s
 	return ok;
 }
 
-/* What tells this list from the one before or after. */
+/* Identifies the state of the list. */
 static bool forgotten_version(struct restore *s, char out[static RESTORE_VERSION_BYTES],
 	struct error *err)
 {
@@ -292,9 +292,9 @@ static bool forgotten_version(struct restore *s, char out[static RESTORE_VERSION
 }
 
 /*
- * From here to the COMMIT nobody forgets a token: `forget` waits for this lock, as workers' claims
- * take it, before its token is in the list; then it searches the tables. What was read with
- * another list may still have that token.
+ * From here to COMMIT nobody forgets a token: `forget` waits for this lock, as it does for workers'
+ * claims, before its token is in the list; then it searches the tables. Rows read with an earlier
+ * list may still have that token.
  */
 static bool forgotten_begin(struct restore *s, struct error *err)
 {
@@ -345,8 +345,10 @@ static bool rows_begin(struct restore *s, struct error *err)
 	return s->copying;
 }
 
-/* What was copied goes where it belongs. Each partition is created in a transaction of its own,
- * before the rows are stored: whoever creates another one at that moment waits for it. */
+/*
+ * Moves the copied rows into the table. Each partition is created in its own transaction, before
+ * the rows are stored, because somebody else who creates a partition at that moment waits for it.
+ */
 static bool rows_store(struct restore *s, struct error *err)
 {
 	uint64_t ignored, stored = 0, left = 0;
@@ -367,10 +369,8 @@ static bool rows_store(struct restore *s, struct error *err)
 	return true;
 }
 
-/*
- * One step of the walk: bytes of a row, or the end of all. Of the two bytes that begin either, a
- * piece may have only the first, which is held back until the second says which.
- */
+/* One step of the walk: bytes of a row, or the end of the data. Two bytes decide which it is; if a
+ * piece has only the first of them, it is held back until the second comes. */
 static bool rows_step(struct restore *s, struct slice bytes, struct error *err)
 {
 	bool ends = s->walk.state == COPY_WALK_END;
@@ -503,7 +503,7 @@ static bool restore_once(PGconn *conn, int fd, const char *path, struct restore_
 	struct part_reader *reader = NULL;
 	bool ok = part_reader_open(&reader, fd, path, err);
 
-	out->left_out = 0; /* they are met again */
+	out->left_out = 0; /* they are counted again */
 	if (ok) {
 		s.header = part_reader_header(reader);
 		ok = restore_with(&s, reader, err);

@@ -19,24 +19,25 @@
  * Tokens that are forgotten (docs/privacy.md) are stored as their pseudonyms. If one is forgotten
  * while the file is read, it is read again from the beginning.
  *
- * For transactions, their keys (transaction_keys) are restored, too. Where a key stands for a row
- * with another time, because the id was used again or a late event created the transaction again,
- * that row stays and the one in the file is left out: both would count twice what was charged once.
+ * For transactions, their keys (transaction_keys) are restored, too. If a key already belongs to a
+ * row with another time, because the id was reused or a late event created the transaction again,
+ * that row stays and the one in the file is left out: with both, what was charged once would count
+ * twice.
  *
  * Blocking; one thread; memory does not grow with the rows.
  */
 struct restore_result {
 	char table[PART_NAME_BYTES];
-	char name[PART_NAME_BYTES]; /* of the partition, as it was */
+	char name[PART_NAME_BYTES]; /* the partition's original name */
 	uint64_t rows;              /* in the file */
-	uint64_t stored;            /* that were missing */
+	uint64_t stored;            /* rows that were missing */
 	uint64_t left_out;          /* see above */
 };
 
 /* Whether a path is a file that begins like a partition file; false if it cannot be opened. */
 bool restore_is_part(const char *path);
 
-/* False with err: from the database; FOREIGN, DAMAGED; OUTDATED if the schema is older than the
+/* False with err: a database error; FOREIGN, DAMAGED; OUTDATED if the schema is older than the
  * file. out says how far it got. */
 MUST_CHECK bool restore_file(PGconn *conn, const char *path, struct restore_result *out,
 	struct error *err);

@@ -15,7 +15,7 @@
 static const int64_t RETIRE_AGAIN_US = 200 * US_PER_MS;
 static const int64_t RETIRE_AGAIN_MAX_US = 2 * US_PER_SECOND;
 static const int64_t RETIRE_SAY_US = 10 * US_PER_SECOND;
-/* Partitions are days at least; clocks that are set at all differ by less. */
+/* Partitions cover at least a day; clocks that are set at all differ by less. */
 static const int64_t RETIRE_CLOCK_US = 3600 * US_PER_SECOND;
 
 const struct pg_statement retire_statements[RETIRE_STATEMENTS] = {
@@ -44,7 +44,7 @@ static bool retire_say_is_due(struct retire *r)
 	return true;
 }
 
-/* Who has one of the two tables: the transaction that is the oldest. */
+/* Who holds locks on one of the two tables: the oldest transaction. */
 static void retire_say_waiting(struct retire *r, const char *parent, const char *name)
 {
 	const char *params[] = {parent, name};
@@ -164,7 +164,8 @@ bool retire_begin(struct retire *r, PGconn *conn, struct error *err)
 	}
 }
 
-/* Until nobody is in the way: a transaction ends at some time, and it is said which. */
+/* Retries until nobody is in the way: every transaction ends, and a line names the one to wait
+ * for. */
 static PGresult *retire_insist(struct retire *r, enum retire_statement statement,
 	const char *parent, const char *name, int count, const char *const *params,
 	struct error *err)

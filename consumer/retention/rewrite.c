@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct rewrite {
-	char path[PATH_MAX]; /* of the file itself, also if a symbolic link was named */
+	char path[PATH_MAX]; /* without symbolic links */
 	char temporary[PATH_MAX];
 	struct part_reader *reader;
 	struct part_writer *writer; /* NULL: only counting */
@@ -65,7 +65,7 @@ static bool rewrite_read(struct rewrite *r, struct error *err)
 	}
 }
 
-/* All of it, checked, with the old file in fd; to: the new one, or -1. */
+/* The whole file, checked; fd: the old one; to: the new one, or -1. */
 static bool rewrite_from(struct rewrite *r, int fd, int to, struct part_trailer *out,
 	struct error *err)
 {
@@ -110,7 +110,7 @@ static bool rewrite_is_right(const struct rewrite *r, int to, const struct part_
 		       "\"%s\" does not hold what was written to it", r->temporary);
 }
 
-/* The folder that the file is in. */
+/* The file's folder. */
 static void rewrite_folder(const struct rewrite *r, char out[static PATH_MAX])
 {
 	const char *slash = strrchr(r->path, '/');
@@ -121,7 +121,7 @@ static void rewrite_folder(const struct rewrite *r, char out[static PATH_MAX])
 		snprintf(out, PATH_MAX, "%.*s", (int)(slash - r->path) + 1, r->path);
 }
 
-/* What there is beside the file, if an earlier run was interrupted, or this one failed. */
+/* Removes what an interrupted or failed run left beside the file. */
 static void rewrite_clear(const struct rewrite *r)
 {
 	bool removed = fs_unlink(r->temporary, NULL);
@@ -136,7 +136,7 @@ static bool rewrite_replace(struct rewrite *r, struct error *err)
 	bool ok;
 	int to;
 
-	rewrite_clear(r); /* only one forgets at a time */
+	rewrite_clear(r); /* only one process forgets at a time */
 	to = fs_open(r->temporary, FS_CREATE, err);
 	if (to < 0)
 		return false;

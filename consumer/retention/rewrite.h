@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 /*
- * A partition file (part.h) with pseudonyms in the place of forgotten tokens: all else, and the
- * order of the rows, stays. It is written beside the old one, synced, read back and renamed, so
- * that at any moment one of the two is there, with the owner, group and mode of the old one; a
- * symbolic link stays and the file that it leads to is written. A file without any of the tokens
- * stays as it is. Blocking; one thread.
+ * Replaces forgotten tokens in a partition file (part.h) by pseudonyms: everything else, and the
+ * order of the rows, stays. The new file is written beside the old one, synced, read back and
+ * renamed, so that at any moment one of the two exists, with the owner, group and mode of the old
+ * one; if path is a symbolic link, the link stays and its target is replaced. A file without any of
+ * the tokens is not touched. Blocking; one thread.
  */
 
-/* only_count: nothing is written. *count_out: the places that had one. False with err: DAMAGED or
- * FOREIGN as part_reader_open(), or that of a file operation. */
+/* only_count: writes nothing. *count_out: the number of places that had a token. False with err:
+ * DAMAGED or FOREIGN as from part_reader_open(), or the error of a file operation. */
 MUST_CHECK bool part_rewrite(const char *path, struct pseudonyms *list, bool only_count,
 	uint64_t *count_out, struct error *err);
 

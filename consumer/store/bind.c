@@ -11,7 +11,7 @@
 
 enum {
 	BIND_LENGTH_BYTES = 4,
-	BIND_ARRAY_HEADER_BYTES = 20, /* of one dimension */
+	BIND_ARRAY_HEADER_BYTES = 20, /* for one dimension */
 	BIND_JSONB_VERSION = 1,
 	BIND_FIXED_BYTES_MAX = 8,
 };
@@ -96,11 +96,11 @@ static bool bind_size(const struct store_query *q, const uint8_t *rows, size_t c
 
 static int64_t bind_time(int64_t us)
 {
-	/* The lowest number is -infinity on both sides. */
+	/* The lowest number means -infinity on both sides. */
 	return us < INT64_MIN + PG_EPOCH_US ? INT64_MIN : us - PG_EPOCH_US;
 }
 
-/* The value without its length; NULL for SQL's NULL. */
+/* Writes the value without its length; returns NULL for SQL's NULL. */
 static uint8_t *bind_put(uint8_t *at, const struct store_field *f, union bind_value v)
 {
 	if (bind_is_null(f, v))
@@ -179,9 +179,9 @@ void bind_free(struct store_bound *bound)
 
 /* ---- results ---- */
 
-/* What stands before the rows that are handed out. */
+/* Precedes the rows that are returned. */
 struct bind_block {
-	PGresult *result; /* has the text */
+	PGresult *result; /* owns the text */
 	max_align_t rows[];
 };
 

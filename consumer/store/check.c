@@ -3,12 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Does what is declared in the .def files fit the database? What a generator of code would find out
- * when it compiles, this finds out when it is asked, and a test asks on every build.
- */
+/* Do the declarations in the .def files fit the database? A code generator would find out at
+ * compile time; this finds out when asked, and a test asks on every build. */
 
-/* One column of a table: is it NOT NULL? Columns of views and expressions are not listed. */
+/* Is a column of a table NOT NULL? Columns of views and expressions are not listed. */
 static const char check_columns_sql[] =
 	"SELECT a.attrelid::bigint, a.attnum, a.attnotnull FROM pg_attribute a "
 	"JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') "
@@ -73,7 +71,7 @@ static bool check_query(const struct store_query *q, const PGresult *d, const PG
 	if (!check_params(q, d, err))
 		return false;
 	if (q->result->count == 0)
-		return true; /* whatever it gives is not looked at */
+		return true; /* its results are ignored */
 	if (PQnfields(d) != (int)q->result->count)
 		return error_set(err, ERROR_FATAL, REASON_schema, "%s gives %d columns, not %zu",
 			q->name, PQnfields(d), q->result->count);

@@ -7,9 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * What the store keeps, as C structs, and what its calls have in common. Callers include store.h.
- */
+/* What the store keeps, as C structs, and the common parts of its calls. Callers include
+ * store.h. */
 #if defined(__GNUC__)
 #define OCPP_API __attribute__((visibility("default")))
 #else
@@ -21,10 +20,10 @@ struct ocpp_store;
 /* An integer that is not given. */
 #define OCPP_NONE INT32_MIN
 
-/* A time that a station reported and that is invalid. */
+/* A time that a station reported, but that is invalid. */
 #define OCPP_TIME_INVALID INT64_MIN
 
-/* Rows in one call, and bytes in all their text together. */
+/* Limits of one call: rows, and the total size of their text. */
 enum { OCPP_ROWS_MAX = 10000, OCPP_TEXT_BYTES_MAX = 64 * 1024 * 1024 };
 
 #define OCPP_FIELD_TEXT const char *
@@ -46,9 +45,9 @@ enum { OCPP_ROWS_MAX = 10000, OCPP_TEXT_BYTES_MAX = 64 * 1024 * 1024 };
 
 enum ocpp_outcome { OCPP_FOUND, OCPP_ABSENT, OCPP_ERROR };
 
-/* One page of a list, in the order of its keys: those after this key, so many at most. */
+/* One page of a list in key order: at most `limit` entries after this key. */
 struct ocpp_page {
-	const char *after; /* key of the last one seen; NULL = from the beginning */
+	const char *after; /* key of the last entry seen; NULL = from the beginning */
 	int32_t limit;     /* 1 to OCPP_ROWS_MAX; 0 = 100 */
 };
 

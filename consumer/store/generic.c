@@ -34,7 +34,7 @@ bool store_entity_set(struct ocpp_store *store, const struct store_entity *e, co
 	return store_set(store, (enum store_query_id)e->set, rows, count, err);
 }
 
-/* The params of look-ups are their keys as texts, one after the other. */
+/* The params of look-ups are their keys, as texts in order. */
 enum ocpp_outcome store_entity_lookup(struct ocpp_store *store, const struct store_entity *e,
 	const char *const keys[STORE_KEYS_MAX], const void **out, size_t *count_out,
 	struct error *err)

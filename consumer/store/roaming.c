@@ -120,9 +120,9 @@ bool ocpp_party_list(struct ocpp_store *store, const struct ocpp_party_page *pag
 	       store_run(store, &r, 1, (const void **)out, count_out, err);
 }
 
-/* ---- certificates: keyed by their fingerprint ---- */
+/* ---- certificates: the key is their fingerprint ---- */
 
-/* Copies with their fingerprints filled in; text[] is where these live. */
+/* Copies the rows and fills in their fingerprints, which live in text[]. */
 static bool certificate_fill(const struct ocpp_certificate *given, struct ocpp_certificate *out,
 	char text[OCPP_CERTIFICATE_HASH_BYTES], struct error *err)
 {

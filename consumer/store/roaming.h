@@ -7,21 +7,19 @@
 
 /*
  * The key of a certificate: SHA-256 of its DER encoding in base64url without padding, so that it
- * does not change with how the PEM is wrapped. POISON if pem holds no certificate.
+ * does not depend on how the PEM is wrapped. POISON if pem has no certificate.
  */
 enum { OCPP_CERTIFICATE_HASH_BYTES = 44 };
 OCPP_API MUST_CHECK bool ocpp_certificate_hash(const char *pem,
 	char out[OCPP_CERTIFICATE_HASH_BYTES], struct error *err);
 
-/*
- * The id that MaEVE gives a certificate to be installed: SHA-256 of the DER encoding of the first
- * one in pem, in hexadecimal. POISON if pem holds no certificate.
- */
+/* MaEVE's id for a certificate to be installed: SHA-256 of the DER encoding of the first
+ * certificate in pem, in hexadecimal. POISON if pem has no certificate. */
 enum { OCPP_CERTIFICATE_ID_BYTES = 65 };
 OCPP_API MUST_CHECK bool ocpp_certificate_id(const char *pem, char out[OCPP_CERTIFICATE_ID_BYTES],
 	struct error *err);
 
-/* certificate_hash is computed; if it is given it must be right. */
+/* certificate_hash is computed; if given, it must match. */
 OCPP_API MUST_CHECK bool ocpp_certificate_set(struct ocpp_store *store,
 	const struct ocpp_certificate *certificates, size_t count, struct error *err);
 
@@ -58,9 +56,9 @@ OCPP_API MUST_CHECK enum ocpp_outcome ocpp_party_lookup(struct ocpp_store *store
 OCPP_API MUST_CHECK bool ocpp_party_delete(struct ocpp_store *store, const char *role,
 	const char *country_code, const char *party_id, int64_t last_updated, struct error *err);
 
-/* Those after a key; all NULL = from the beginning. */
+/* Entries after a key; all NULL = from the beginning. */
 struct ocpp_party_page {
-	const char *role; /* of this role only; NULL = all */
+	const char *role; /* only this role; NULL = all */
 	const char *after_role;
 	const char *after_country_code;
 	const char *after_party_id;
@@ -71,7 +69,7 @@ OCPP_API MUST_CHECK bool ocpp_party_list(struct ocpp_store *store,
 	const struct ocpp_party_page *page, const struct ocpp_party **out, size_t *count_out,
 	struct error *err);
 
-/* Without country_code: that of the location ("Country"), else XX; without party_id: XXX. */
+/* Without country_code: that of the location ("Country"), otherwise XX; without party_id: XXX. */
 OCPP_API MUST_CHECK bool ocpp_location_set(struct ocpp_store *store,
 	const struct ocpp_location *locations, size_t count, struct error *err);
 

@@ -1,6 +1,6 @@
 #include "store/shapes.h"
 
-/* A struct without fields is GNU C; nothing is ever read from it. */
+/* A struct without fields is GNU C; nothing ever reads from it. */
 #define ENTITY(entity) static const struct store_field entity##_fields[] = {
 #define FIELD(entity, type, field, null)                                                           \
 	{#field, STORE_##type, STORE_##null, offsetof(struct ocpp_##entity, field)},

@@ -3,10 +3,8 @@
 
 #include "store/entities.h"
 
-/*
- * The declarations of entities.def, params.def and queries.def as data, for whoever binds, prints
- * or checks them. Static; any thread.
- */
+/* The declarations of entities.def, params.def and queries.def as data, for code that binds, prints
+ * or checks them. Static; any thread. */
 enum store_type { STORE_TEXT, STORE_INT, STORE_BOOL, STORE_TIME, STORE_JSON, STORE_TYPES };
 enum store_null { STORE_NOT_NULL, STORE_NULLABLE, STORE_FILLED };
 
@@ -69,7 +67,7 @@ enum store_query_id {
 
 extern const struct store_query store_queries[QUERY_COUNT];
 
-/* PostgreSQL's numbers of a type and of its arrays (pg_type.dat), and its name. */
+/* PostgreSQL's OIDs of a type and of its array type (pg_type.dat), and its name. */
 uint32_t store_type_oid(enum store_type type);
 uint32_t store_type_array_oid(enum store_type type);
 const char *store_type_name(enum store_type type);

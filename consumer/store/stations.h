@@ -4,9 +4,9 @@
 #include "store/entities.h"
 
 /*
- * Charge stations: how they log in, their settings, what they are, certificates to install and
- * messages to ask for. Nothing here needs the station to be registered: messages about it may come
- * first. See store.h for what all calls have in common.
+ * Charge stations: how they log in, their settings, their software and protocol, certificates to
+ * install and messages to trigger. No call requires that the station is registered: messages about
+ * it may come first. See store.h for what all calls have in common.
  */
 
 /* ---- how they log in ---- */
@@ -27,26 +27,26 @@ OCPP_API MUST_CHECK bool ocpp_station_auth_delete(struct ocpp_store *store,
 
 /* ---- settings ---- */
 
-/* Key by key: keys of a station that are not named stay as they are. */
+/* Sets each given key; other keys of the station keep their values. */
 OCPP_API MUST_CHECK bool ocpp_setting_set(struct ocpp_store *store,
 	const struct ocpp_setting *settings, size_t count, struct error *err);
 
-/* All of one station, in the order of keys. */
+/* All settings of one station, in the order of keys. */
 OCPP_API MUST_CHECK enum ocpp_outcome ocpp_setting_lookup(struct ocpp_store *store,
 	const char *charge_station_id, const struct ocpp_setting **out, size_t *count_out,
 	struct error *err);
 
-/* after and limit are about stations: a page has all settings of each. */
+/* after and limit count stations: a page has all settings of each. */
 OCPP_API MUST_CHECK bool ocpp_setting_list(struct ocpp_store *store, const struct ocpp_page *page,
 	const struct ocpp_setting **out, size_t *count_out, struct error *err);
 
-/* All of a station that were said by then. */
+/* Deletes all settings of a station that were set by then. */
 OCPP_API MUST_CHECK bool ocpp_setting_delete(struct ocpp_store *store,
 	const char *charge_station_id, int64_t last_updated, struct error *err);
 
-/* ---- what they are ---- */
+/* ---- software and protocol ---- */
 
-/* The row as a whole: what is not given is not known any more. */
+/* Replaces the whole row: a field that is not given becomes unknown. */
 OCPP_API MUST_CHECK bool ocpp_runtime_set(struct ocpp_store *store,
 	const struct ocpp_runtime *details, size_t count, struct error *err);
 
@@ -61,26 +61,26 @@ OCPP_API MUST_CHECK bool ocpp_runtime_delete(struct ocpp_store *store,
 
 /* ---- certificates to install ---- */
 
-/* By station and certificate_id: others of the station stay. */
+/* By station and certificate_id: the station's other certificates stay. */
 OCPP_API MUST_CHECK bool ocpp_install_certificate_set(struct ocpp_store *store,
 	const struct ocpp_install_certificate *certificates, size_t count, struct error *err);
 
-/* All of one station, newest first. */
+/* All certificates of one station, newest first. */
 OCPP_API MUST_CHECK enum ocpp_outcome ocpp_install_certificate_lookup(struct ocpp_store *store,
 	const char *charge_station_id, const struct ocpp_install_certificate **out,
 	size_t *count_out, struct error *err);
 
-/* after and limit are about stations: a page has all certificates of each. */
+/* after and limit count stations: a page has all certificates of each. */
 OCPP_API MUST_CHECK bool ocpp_install_certificate_list(struct ocpp_store *store,
 	const struct ocpp_page *page, const struct ocpp_install_certificate **out,
 	size_t *count_out, struct error *err);
 
-/* certificate_id: NULL = all of the station. */
+/* certificate_id: NULL = all certificates of the station. */
 OCPP_API MUST_CHECK bool ocpp_install_certificate_delete(struct ocpp_store *store,
 	const char *charge_station_id, const char *certificate_id, int64_t last_updated,
 	struct error *err);
 
-/* ---- messages to ask for: one per station ---- */
+/* ---- messages to trigger: one per station ---- */
 
 OCPP_API MUST_CHECK bool ocpp_trigger_set(struct ocpp_store *store,
 	const struct ocpp_trigger *triggers, size_t count, struct error *err);

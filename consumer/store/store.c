@@ -19,18 +19,18 @@ extern const size_t store_sql_count;
 _Static_assert((int)QUERY_COUNT <= (int)PG_POOL_STATEMENTS_MAX,
 	"a connection has no room for the queries");
 
-/* Of that one list page; more is a typing error. */
+/* The default size of a list's page. */
 enum { STORE_LIMIT_DEFAULT = 100 };
 
 static const int64_t store_deadline_us = 30 * US_PER_SECOND;
 
-/* A list waits no longer for the replica, then it goes to the primary. */
+/* How long a list waits for the replica before it asks the primary. */
 static const int64_t store_replica_patience_us = 2 * US_PER_SECOND;
 
 struct store_end {
 	struct pg_pool *pool;
 	struct pg_options pg;
-	char url[PG_CONNINFO_BYTES_MAX]; /* without what is for the pool */
+	char url[PG_CONNINFO_BYTES_MAX]; /* without the pool's settings */
 };
 
 struct ocpp_store {
@@ -53,11 +53,11 @@ static bool store_open_end(struct ocpp_store *s, struct store_end *end, const ch
 
 	if (!pg_conninfo_split(url, end->url, &o.settings, err))
 		return false;
-	/* Who asks for four connections at most does not ask for five at least. */
+	/* With at most four connections, the default minimum of five cannot apply. */
 	if (o.settings.conns_min > o.settings.conns_max)
 		o.settings.conns_min = o.settings.conns_max;
 	end->pg = (struct pg_options){
-		/* An empty string is one too: everything from the environment. */
+		/* An empty string is valid, too: everything comes from the environment. */
 		.url = end->url[0] == '\0' ? "dbname=" : end->url,
 		.schema = s->schema,
 		.application = s->application,
@@ -141,7 +141,7 @@ const char *store_sql(enum store_query_id query)
 	return store_sql_files[query].text;
 }
 
-/* ---- one try on one connection ---- */
+/* ---- one attempt on one connection ---- */
 
 static PGresult *store_answer(struct pg_pool_conn *c, bool sent, int64_t deadline_us,
 	struct error *err)
@@ -213,7 +213,7 @@ static PGresult *store_try(struct pg_pool_conn *c, const struct store_request *r
 	return result;
 }
 
-/* ---- until it works, or the deadline ---- */
+/* ---- until it succeeds, or the deadline ---- */
 
 static void store_pause(struct backoff *b, int64_t deadline_us)
 {
@@ -226,7 +226,7 @@ static void store_pause(struct backoff *b, int64_t deadline_us)
 	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
-/* Every call may be repeated, so also a COMMIT whose answer never came. */
+/* Every call may be repeated, even after a COMMIT that was never answered. */
 static PGresult *store_attempts(struct pg_pool *pool, const struct store_request *requests,
 	const struct store_bound *bounds, size_t count, int64_t deadline_us, struct error *err)
 {
@@ -240,7 +240,7 @@ static PGresult *store_attempts(struct pg_pool *pool, const struct store_request
 		if (!pg_pool_take(pool, deadline_us, &c, err))
 			return NULL;
 		result = store_try(c, requests, bounds, count, deadline_us, err);
-		/* What a connection has prepared may not fit the tables any more. */
+		/* The connection's prepared statements may no longer fit the tables. */
 		if (result == NULL && pg_error_is_other(err))
 			c->broken = true;
 		pg_pool_give(pool, c);
@@ -304,7 +304,7 @@ bool store_run(struct ocpp_store *s, const struct store_request *requests, size_
 	return true;
 }
 
-/* ---- for looking at the queries themselves ---- */
+/* ---- describing the queries ---- */
 
 PGresult *store_describe(struct ocpp_store *s, enum store_query_id query, struct error *err)
 {
@@ -335,7 +335,7 @@ PGresult *store_ask(struct ocpp_store *s, const char *sql, struct error *err)
 	return result;
 }
 
-/* ---- what the calls are made of ---- */
+/* ---- building blocks of the calls ---- */
 
 bool store_limit(int32_t given, int32_t *out, struct error *err)
 {

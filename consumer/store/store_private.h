@@ -17,14 +17,12 @@ struct store_request {
 	size_t count;
 };
 
-/*
- * Do requests[0 .. count), in one transaction if they are several. out and count_out: the rows of
- * the last one, if it has any; NULL = not wanted.
- */
+/* Do requests[0 .. count), in one transaction if there are several. out and count_out: the rows of
+ * the last one, if it has any; NULL = not wanted. */
 MUST_CHECK bool store_run(struct ocpp_store *s, const struct store_request *requests, size_t count,
 	const void **out, size_t *count_out, struct error *err);
 
-/* What the calls are built from. A set of 0 rows is fine. */
+/* The building blocks of calls. A set of 0 rows is fine. */
 MUST_CHECK bool store_set(struct ocpp_store *s, enum store_query_id query, const void *rows,
 	size_t count, struct error *err);
 MUST_CHECK enum ocpp_outcome store_lookup(struct ocpp_store *s, enum store_query_id query,
@@ -34,16 +32,16 @@ MUST_CHECK bool store_list(struct ocpp_store *s, enum store_query_id query,
 MUST_CHECK bool store_delete(struct ocpp_store *s, enum store_query_id query, const char *id,
 	int64_t last_updated, struct error *err);
 
-/* limit as the caller gave it; POISON if it is out of range. */
+/* given: the caller's limit; POISON if it is out of range. */
 MUST_CHECK bool store_limit(int32_t given, int32_t *out, struct error *err);
 
-/* What the server says of a query after preparing it; NULL with err. PQclear() it. */
+/* The server's description of a prepared query; NULL with err. PQclear() it. */
 PGresult *store_describe(struct ocpp_store *s, enum store_query_id query, struct error *err);
 
-/* A query of no parameters, with results as text; NULL with err. PQclear() it. */
+/* Runs a query without parameters, with results as text; NULL with err. PQclear() it. */
 PGresult *store_ask(struct ocpp_store *s, const char *sql, struct error *err);
 
-/* Text of the query's file. */
+/* The text of the query's file. */
 const char *store_sql(enum store_query_id query);
 
 #endif

@@ -8,7 +8,7 @@
 OCPP_API MUST_CHECK bool ocpp_token_set(struct ocpp_store *store, const struct ocpp_token *tokens,
 	size_t count, struct error *err);
 
-/* Also one that is not valid: what that means is for the caller. */
+/* Also finds tokens that are not valid: the caller decides what that means. */
 OCPP_API MUST_CHECK enum ocpp_outcome ocpp_token_lookup(struct ocpp_store *store, const char *uid,
 	const struct ocpp_token **out, struct error *err);
 

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/* The meter values as rows of their own; NULL with err without memory or beyond the limit. */
+/* The meter values as rows; NULL with err if out of memory or beyond the limit. */
 static struct store_report_value *report_values(const struct ocpp_transaction_report *t,
 	struct error *err)
 {
@@ -22,7 +22,7 @@ static struct store_report_value *report_values(const struct ocpp_transaction_re
 	return rows;
 }
 
-/* The meter values and the report, in one transaction: the query looks at the values. */
+/* The meter values and the report, in one transaction: the report's query reads the values. */
 static bool transaction_report(struct ocpp_store *store, enum store_query_id query,
 	const struct ocpp_transaction_report *t, struct error *err)
 {

@@ -4,9 +4,9 @@
 #include "store/entities.h"
 
 /*
- * Transactions. Read are those that stations reported (table transactions, merged from events) and,
- * where they reported nothing, those reported here. Reports may come in any order and repeat: an
- * end or an update without a start makes the transaction, and of two starts or two ends the first
+ * Transactions. Calls read what stations reported (table transactions, merged from events) and,
+ * where they reported nothing, what was reported here. Reports may come in any order and repeat: an
+ * end or an update without a start creates the transaction, and of two starts or two ends the first
  * counts. Each call is one transaction of the database. See store.h for the rest.
  */
 
@@ -16,12 +16,12 @@ struct ocpp_transaction_report {
 	const char *transaction_id;
 	const char *id_token; /* create */
 	const char *id_token_type;
-	int64_t time;       /* of the start or end; 0 = first or last meter value, else now */
+	int64_t time; /* of the start or end; 0 = that of the first or last meter value, else now */
 	const char *reason; /* end */
 	const char *meter;  /* register in Wh as decimal text; NULL = from the meter values */
 	int32_t seq_no;     /* OCPP_NONE = not stated */
 	bool offline;       /* create */
-	const struct ocpp_meter_value *meter_values; /* sampled_value: array as OCPP 2.x has it */
+	const struct ocpp_meter_value *meter_values; /* sampled_value: an array as in OCPP 2.x */
 	size_t meter_values_count;
 };
 
@@ -32,19 +32,19 @@ OCPP_API MUST_CHECK bool ocpp_transaction_update(struct ocpp_store *store,
 OCPP_API MUST_CHECK bool ocpp_transaction_end(struct ocpp_store *store,
 	const struct ocpp_transaction_report *report, struct error *err);
 
-/* What it costs so far, as decimal text. */
+/* The cost so far, as decimal text. */
 OCPP_API MUST_CHECK bool ocpp_transaction_set_cost(struct ocpp_store *store,
 	const char *charge_station_id, const char *transaction_id, const char *total_cost,
 	struct error *err);
 
-/* With its meter values. */
+/* Includes its meter values. */
 OCPP_API MUST_CHECK enum ocpp_outcome ocpp_transaction_find(struct ocpp_store *store,
 	const char *charge_station_id, const char *transaction_id,
 	const struct ocpp_transaction **out, struct error *err);
 
-/* Those that started last first, then by station and id. after: the last one of the page before. */
+/* Latest start first, then by station and id. after: the last one of the previous page. */
 struct ocpp_transaction_page {
-	const char *charge_station_id; /* of this station only; NULL = all */
+	const char *charge_station_id; /* only this station; NULL = all */
 	const struct ocpp_transaction *after;
 	int32_t limit; /* as in struct ocpp_page */
 	bool with_values;
