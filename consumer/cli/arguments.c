@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-/* commands.def is what people and shells read: it has this option, in the same way. */
+/* commands.def is what people and shells see: it must have the same option, with or without a
+ * value. */
 static bool arguments_are_in_table(const char *command, const struct argument *a)
 {
 	const struct command *c = cli_find(command, &(size_t){0});
@@ -53,7 +54,7 @@ static bool arguments_set(const struct argument *a, char *value)
 	return true;
 }
 
-/* value: NULL if nothing follows. */
+/* value: NULL if nothing follows the option. */
 static bool arguments_take_one(const char *command, const struct argument *a, char *value)
 {
 	CHECK(arguments_are_in_table(command, a));

@@ -8,24 +8,25 @@
 #include <stdint.h>
 
 /*
- * What becomes of the options of a command. Which ones there are, and which take a value, is in
- * commands.def (cli/syntax.h): a command says for each only where it goes. One of these is set:
+ * Where the options of a command go. commands.def says which options there are, and which take a
+ * value (cli/syntax.h); a command only says for each where its value goes. Exactly one of these is
+ * set:
  */
 struct argument {
 	const char *name;
-	bool *given;       /* it takes no value */
-	const char **text; /* the value as it is */
-	int64_t *number;   /* from low to high */
+	bool *given;       /* an option without a value */
+	const char **text; /* the value, unchanged */
+	int64_t *number;   /* within low to high */
 	int64_t low, high;
-	int64_t *time;                            /* RFC 3339, in microseconds */
-	bool (*take)(void *context, char *value); /* false: not that value */
+	int64_t *time;                            /* RFC 3339, converted to microseconds */
+	bool (*take)(void *context, char *value); /* false: invalid value */
 	void *context;
-	const char *example; /* of a value, for whoever gave another one; may be NULL */
+	const char *example; /* shown if the value is invalid; may be NULL */
 };
 
 /*
- * Takes the options and their values (--name VALUE, --name=VALUE) out of argv; *argc counts the
- * words that stay, words_max at most, and NULL follows them. After "--" there are only words. False
+ * Removes the options and their values (--name VALUE, --name=VALUE) from argv; *argc counts the
+ * remaining words, at most words_max, and NULL follows them. After "--" there are only words. False
  * after reporting the error: EXIT_CODE_USAGE.
  */
 MUST_CHECK bool arguments_take(const char *command, const struct argument *arguments, size_t count,

@@ -15,7 +15,7 @@ static enum exit_code (*const cli_runs[])(const struct config *config, int argc,
 #undef COMMAND
 };
 
-/* --section.name=value: where the name ends, else NULL. */
+/* --section.name=value: where the name ends, otherwise NULL. */
 static const char *cli_setting_end(const char *argument)
 {
 	const char *equals = strchr(argument, '='), *dot = strchr(argument, '.');
@@ -25,10 +25,8 @@ static const char *cli_setting_end(const char *argument)
 		       : NULL;
 }
 
-/*
- * --config FILE and --section.name=value, anywhere, are taken out of the arguments. False with err.
- * The list of options lives as long as the process.
- */
+/* Removes --config FILE and --section.name=value from the arguments, wherever they are. False with
+ * err. The list of options lives as long as the process. */
 static bool cli_take_settings(struct config_sources *out, int *argc, char **argv, struct error *err)
 {
 	const char **options = calloc((size_t)*argc + 1, sizeof(*options));
@@ -88,13 +86,11 @@ static enum exit_code cli_run(const struct config *config, int argc, char **argv
 	return cli_runs[index](config, argc - 2, argv + 2);
 }
 
-/*
- * What we were called with is shown to everybody in the list of processes: we work with a copy, and
- * passwords are struck out of the original. NULL: out of memory.
- */
+/* Everybody can see our arguments in the process list: so we work with a copy, and strike passwords
+ * out of the original. NULL: out of memory. */
 static char **cli_hide_arguments(int argc, char **argv)
 {
-	/* All texts in one piece, and the list of them before it. */
+	/* All texts in one block, with the list of them in front. */
 	size_t list = ((size_t)argc + 1) * sizeof(char *), size = list;
 	char **copy, *to;
 

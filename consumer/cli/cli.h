@@ -8,61 +8,61 @@
 #include <stdio.h>
 
 /*
- * The command line. stdout is data, stderr is talk. Commands are the rows of commands.def; one file
- * per command group. cli_main() loads the settings and calls the command with what is left of the
- * arguments. Commands use what is below, of command.c, and never cli.c.
+ * The command line. stdout is for data, stderr for messages. Commands are the rows of commands.def;
+ * one file per command group. cli_main() loads the settings and calls the command with the
+ * remaining arguments. Commands use the functions below, from command.c, and never cli.c.
  */
 enum exit_code {
 	EXIT_CODE_OK = 0,
 	EXIT_CODE_FAILED = 1,    /* it ran, and the answer is no: verify found a loss */
 	EXIT_CODE_USAGE = 2,     /* wrong arguments */
 	EXIT_CODE_CONFIG = 3,    /* wrong settings */
-	EXIT_CODE_DATABASE = 4,  /* PostgreSQL cannot be reached or refused */
+	EXIT_CODE_DATABASE = 4,  /* PostgreSQL is unreachable or refused us */
 	EXIT_CODE_SCHEMA = 5,    /* the schema is behind, ahead or dirty */
 	EXIT_CODE_SPOOL = 6,     /* the log on disk */
 	EXIT_CODE_BROKER = 7,    /* the broker refuses us for good */
-	EXIT_CODE_INTERNAL = 70, /* an error of ours */
+	EXIT_CODE_INTERNAL = 70, /* an internal error */
 };
 
 struct command {
 	const char *name;
 	const char *arguments; /* for the usage line */
 	const char *summary;
-	const char *help; /* options of this command, or NULL */
+	const char *help; /* the command's options, or NULL */
 };
 
-/* The commands one by one, from 0; NULL after the last. */
+/* The commands, from 0; NULL after the last. */
 const struct command *cli_command(size_t index);
 
-/* The one of that name, and its place in the table, or NULL. */
+/* The command with that name, and its index, or NULL. */
 const struct command *cli_find(const char *name, size_t *index_out);
 
-/* What --help prints: of all commands (returns code), and of one. */
+/* Print --help: for all commands (returns code), or for one. */
 enum exit_code cli_help(FILE *out, enum exit_code code);
 void cli_command_help(FILE *out, const struct command *c);
 
-/* For commands: say what is wrong with the arguments, with the usage. EXIT_CODE_USAGE. */
+/* For commands: report what is wrong with the arguments, with the usage. EXIT_CODE_USAGE. */
 enum exit_code cli_usage(const char *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Print an error for a person ("error: ...", "hint: ..."); returns code. */
 enum exit_code cli_fail(enum exit_code code, const struct error *err);
 
-/* The exit code for what the error is about; otherwise: for what has none of its own. */
+/* The exit code for what the error is about; otherwise: for errors without a code of their own. */
 enum exit_code cli_exit_code(const struct error *err, enum exit_code otherwise);
 
 /*
- * The same for a command that worked with the database: EXIT_CODE_SCHEMA where the schema or
- * something in it is missing or of another version, EXIT_CODE_DATABASE where the server went away
- * or refused us, else EXIT_CODE_FAILED. The error gets a hint where the schema is what is missing.
+ * The same for a command that used the database: EXIT_CODE_SCHEMA if the schema or something in it
+ * is missing or has another version, EXIT_CODE_DATABASE if the server went away or refused us,
+ * otherwise EXIT_CODE_FAILED. If the schema is missing, the error gets a hint.
  */
 enum exit_code cli_database_code(struct error *err);
 enum exit_code cli_fail_database(struct error *err);
 
-/* The settings as libpq wants them. */
+/* The database settings as connection options. */
 struct pg_options cli_pg_options(const struct config *config);
 
-/* The text of a file in cli/sql/, which is compiled in. */
+/* The text of an embedded file of cli/sql/. */
 const char *cli_sql(const char *name);
 
 /* The commands; argv[0] is the first word after the command's name, and
@@ -72,7 +72,7 @@ const char *cli_sql(const char *name);
 #include "cli/commands.def"
 #undef COMMAND
 
-/* cli.c, everything: argv as main() got it. */
+/* cli.c, the whole program: argv from main(). */
 enum exit_code cli_main(int argc, char **argv);
 
 #endif

@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* UTF-8 strings of MQTT have a length of 16 bits. */
+/* MQTT strings have a 16-bit length. */
 enum { BROKER_CLIENT_ID_MAX = 65535 };
 
 struct broker_worker {
 	bool connected; /* to the database */
-	bool recent;    /* it has stored something just now */
+	bool recent;    /* it has stored something recently */
 };
 
 static bool broker_ask_worker(PGconn *conn, const char *client_id, struct broker_worker *out,
@@ -31,7 +31,7 @@ static bool broker_ask_worker(PGconn *conn, const char *client_id, struct broker
 	return true;
 }
 
-/* False with err: a worker of that id is at work, or nobody can say whether one is. */
+/* False with err: a worker with that id is running, or that cannot be found out. */
 static bool broker_is_idle(const struct config *config, const char *client_id, struct error *err)
 {
 	static const char force[] = "--force ends the session without asking";

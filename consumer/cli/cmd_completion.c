@@ -7,10 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * What a shell has to know to complete our command line: a table as a shell function, from what
- * --help and `config reference` print, and the functions of cli/shell/ that look things up in it.
- */
+/* What a shell needs to complete our command line: a table as a shell function, from the same data
+ * as --help and `config reference`, and the functions of cli/shell/ that use it. */
 extern const struct embedded_file completion_files[];
 extern const size_t completion_count;
 
@@ -25,7 +23,7 @@ static void completion_print_file(const char *name)
 	CHECK(false);
 }
 
-/* Between single quotes in a shell. */
+/* In single quotes for a shell. */
 static void completion_quoted(const char *text)
 {
 	for (; *text != '\0'; text++) {
@@ -51,7 +49,7 @@ static void completion_commands(void)
 	printf("'\n        ;;\n    'options ') echo '--config --help --version' ;;\n");
 }
 
-/* 'next COMMAND WORDS', for each of the words; each a pattern of the table. */
+/* 'next COMMAND WORDS' for each of the words; each is a pattern of the table. */
 static void completion_patterns(const char *command, const char *words)
 {
 	const char *word;
@@ -64,7 +62,7 @@ static void completion_patterns(const char *command, const char *words)
 static void completion_words(const char *command, const struct syntax *s)
 {
 	printf("    'next %s'%s) echo '%s' ;;\n", command,
-		strchr(s->first, '@') != NULL ? "*" : "", /* files, as many as one likes */
+		strchr(s->first, '@') != NULL ? "*" : "", /* any number of files */
 		s->first);
 	if (s->again[0] != '\0') {
 		completion_patterns(command, s->again);

@@ -13,14 +13,14 @@
 #include <string.h>
 
 /*
- * Messages set aside. What is requeued goes through a log of its own beside spool.dir and the same
- * pipeline as messages from the broker. It is on disk there before its dead letter is removed, and
- * the folder is looked at first next time: interrupted anywhere, nothing is lost, and what is fed
- * twice is found to be a duplicate. Once all of it is stored, no message stays there.
+ * Messages set aside. Requeued messages go through a log of their own beside spool.dir, and the
+ * same pipeline as messages from the broker. A message is on disk there before its dead letter is
+ * removed, and the next run looks at that folder first: whenever it is interrupted, nothing is
+ * lost, and what is fed twice is a duplicate. Once everything is stored, no message stays there.
  */
 enum { DEAD_LETTERS_AT_ONCE = 50, DEAD_LETTERS_IDS_MAX = 1000 };
 
-/* Which ones. Numbers as text, the way libpq takes parameters. */
+/* The selection. Numbers are text, for libpq's parameters. */
 struct dead_letters_choice {
 	const char *ids[DEAD_LETTERS_IDS_MAX];
 	int ids_count;
@@ -45,14 +45,14 @@ static bool choice_parse(struct dead_letters_choice *c, int argc, char **argv)
 	return true;
 }
 
-/* An id is the digest in hexadecimal; letters of equal bytes share it. */
+/* An id is the digest in hexadecimal; dead letters with equal bytes share it. */
 #define CHOICE_ID "to_hex(payload_digest)"
 #define CHOICE_SQL                                                                                 \
 	"(cardinality($1::text[]) = 0 OR lpad(" CHOICE_ID ", 16, '0') = ANY ($1)) "                \
 	"AND ($2::text IS NULL OR reason = $2) "                                                   \
 	"AND ($3::text IS NULL OR charge_station_id = $3)"
 
-/* Of those that are only counted. */
+/* Dead letters that were only counted. */
 #define BEYOND_SQL                                                                                 \
 	"cardinality($1::text[]) = 0 AND ($2::text IS NULL OR reason = $2) AND $3::text IS NULL"
 
@@ -70,8 +70,8 @@ static PGresult *choice_query(PGconn *conn, const char *sql, const struct dead_l
 	return pg_query(conn, sql, 3, params, err);
 }
 
-/* Says which of the ids there are not, and that there is nothing at all where nothing fits.
- * *found_out is false if an id is unknown: whoever names one wants that one. */
+/* Reports ids that do not exist, and a selection that matches nothing. *found_out is false if an id
+ * is unknown: whoever gives an id wants exactly that one. */
 static bool choice_find(PGconn *conn, const struct dead_letters_choice *c, bool *found_out,
 	struct error *err)
 {
@@ -100,7 +100,7 @@ static bool choice_find(PGconn *conn, const struct dead_letters_choice *c, bool 
 
 /* ---- looking ---- */
 
-/* What the table had no room for; it has neither ids nor stations. */
+/* Dead letters that the table had no room for; they have neither ids nor stations. */
 static bool dead_letters_list_beyond(PGconn *conn, const struct dead_letters_choice *c,
 	struct error *err)
 {
@@ -146,7 +146,7 @@ static bool dead_letters_list(PGconn *conn, const struct dead_letters_choice *c,
 	return dead_letters_list_beyond(conn, c, err);
 }
 
-/* Text as it is, other bytes as \xNN; the position of the fault is counted in bytes. */
+/* Text unchanged, other bytes as \xNN; the position of the fault counts bytes. */
 static void dead_letters_print_payload(const char *escaped)
 {
 	size_t size = 0;
@@ -216,7 +216,7 @@ static bool dead_letters_discard(PGconn *conn, const struct dead_letters_choice 
 	return true;
 }
 
-/* ---- again ---- */
+/* ---- requeue ---- */
 
 static bool requeue_open(const struct config *config, struct spool **out, struct error *err)
 {
@@ -267,7 +267,7 @@ static bool requeue_append(struct spool *spool, const PGresult *r, int row, stru
 	return ok;
 }
 
-/* The next few of those chosen, from the table into the log, in one transaction. */
+/* Moves the next few of the selection from the table to the log, in one transaction. */
 static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, struct error *err)
 {
 	static const char sql[] =
@@ -298,7 +298,7 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 	return ok && spool_sync(spool, err) && pg_exec(conn, "COMMIT", err);
 }
 
-/* Those whose payload or topic was left out or cut have nothing to store. */
+/* Dead letters whose payload or topic was left out or cut cannot be stored. */
 static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, long *chosen_out,
 	struct error *err)
 {
@@ -318,9 +318,9 @@ static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, lo
 }
 
 /*
- * What was fed is committed. A later commit that writes something and waits for the disk has it all
- * there: the log need not keep any of it. By another connection: that of the command may have been
- * lost since, which the feed outlasts.
+ * What was fed is committed. A later commit that writes something and waits for the disk means that
+ * everything is there, so the log can drop all of it. Uses another connection: the command's may
+ * have been lost while the feed went on.
  */
 static bool requeue_settle(const struct pg_options *pg, struct spool *spool, struct error *err)
 {
@@ -348,7 +348,7 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	bool ok;
 
 	ok = requeue_open(config, &spool, err) && requeue_choose(conn, c, &chosen, err);
-	/* What an interrupted run has left is fed with the rest. */
+	/* Messages that an interrupted run has left are fed with the rest. */
 	for (; ok && moved < chosen && some > 0; moved += some)
 		ok = requeue_some(conn, spool, &some, err);
 	ok = ok && log_reader_of_spool(&log, spool, LOG_END, err) &&

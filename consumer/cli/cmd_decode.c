@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the program would make of a message: for people who wonder, and for golden files. */
+/* Shows what the program makes of a message: for the curious, and for golden files. */
 struct decode_tool {
 	struct decode_kit kit;
 	struct decode_input input;

@@ -21,7 +21,7 @@ struct forget_call {
 	int files_count;
 };
 
-/* The first line, which is cut at a length that no token has. */
+/* Reads the first line, up to a length that no token has. */
 static bool forget_read(struct slice *token, char line[static TOKEN_BYTES_MAX + 3])
 {
 	if (fgets(line, TOKEN_BYTES_MAX + 3, stdin) == NULL)
@@ -35,7 +35,7 @@ static void forget_print_json(const struct forget_call *call, const struct forge
 {
 	const char *separator = "";
 
-	/* Names of ours, and letters and digits: nothing to escape. */
+	/* Only our own names, letters and digits: nothing to escape. */
 	printf("{\"pseudonym\":");
 	printf(r->pseudonym[0] == '\0' ? "null" : "\"%s\"", r->pseudonym);
 	printf(",\"was_known\":%s,\"dry_run\":%s,\"rows\":%" PRIu64 ",\"tables\":{",
@@ -80,7 +80,7 @@ static void forget_print(const struct forget_call *call, const struct forget_res
 		printf("%" PRIu64 " rows changed; pseudonym %s\n", r->tables.rows, r->pseudonym);
 }
 
-/* The list of one token. dry_run: of one that may have no pseudonym yet. */
+/* Adds one token to the list. dry_run: it may not have a pseudonym yet. */
 static bool forget_list_add(struct pseudonyms *list, struct slice token,
 	const struct forget_result *r, struct error *err)
 {
@@ -95,8 +95,8 @@ static bool forget_list_add(struct pseudonyms *list, struct slice token,
 		err);
 }
 
-/* With privacy.token_key the token is stored as its hash, and was stored as it is before the key
- * was set; by the CSMS it still is. The pseudonym is that of the hash then. */
+/* With privacy.token_key, the token is stored as its hash; before the key was set, it was stored as
+ * it is, and what the CSMS stores still is. Then the pseudonym is that of the hash. */
 static bool forget_forms(const struct config *config, const struct forget_call *call, PGconn *conn,
 	struct pseudonyms *list, struct forget_result *out, struct error *err)
 {
@@ -115,7 +115,7 @@ static bool forget_forms(const struct config *config, const struct forget_call *
 	       forget_list_add(list, slice_of(hash, sizeof(hash)), out, err);
 }
 
-/* By what somebody else has added to a table: nothing of ours does that. */
+/* Something that somebody added to a table refused: nothing of ours does that. */
 static enum exit_code forget_refused(const struct forget_tables *tables)
 {
 	enum exit_code code = EXIT_CODE_OK;
@@ -137,7 +137,7 @@ static enum exit_code forget_refused(const struct forget_tables *tables)
 	return code;
 }
 
-/* A file that cannot be done keeps no other from being done. */
+/* A file that fails does not keep the others from being done. */
 static enum exit_code forget_files(const struct config *config, const struct forget_call *call,
 	struct pseudonyms *list)
 {

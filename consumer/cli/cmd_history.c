@@ -16,15 +16,15 @@
 #include <unistd.h>
 
 /*
- * The conversation of one station. It is read day by day, so that neither side holds more than a
- * day of one station, and each query reads a few partitions by their keys.
+ * The conversation of one station. It is read day by day, so that neither side holds more than one
+ * station's day, and each query reads a few partitions by their keys.
  *
- * --follow asks every two seconds for what was received since, less ten minutes: what is stored
- * later than what was received after it (two workers, one of which lags) is found as long as it is
- * not later than that. What was printed is known by its key.
+ * Every two seconds --follow asks for what was received since, minus ten minutes: a message that is
+ * stored after others that were received later (two workers, one of which lags) is found if it is
+ * no later than that. What was already printed is recognised by its key.
  */
 enum {
-	HISTORY_SEEN = 65536, /* a power of two; half of it is used */
+	HISTORY_SEEN = 65536, /* a power of two; at most half full */
 	HISTORY_TIME_BYTES = 64,
 	HISTORY_PARAMETERS = 6,
 };
@@ -48,10 +48,10 @@ struct history_call {
 	bool follow;
 	bool json;
 	bool colour;
-	char *sql;                         /* the messages of a piece, in order */
-	char fresh[HISTORY_TIME_BYTES];    /* what is received after it is remembered */
-	struct history_set *seen, *seeing; /* of the poll before, and of this one */
-	bool quiet;                        /* only remember */
+	char *sql;                         /* selects the messages of a piece, in order */
+	char fresh[HISTORY_TIME_BYTES];    /* remember what was received after this */
+	struct history_set *seen, *seeing; /* keys of the previous poll, and of this one */
+	bool quiet;                        /* only remember, do not print */
 	int64_t rows;
 };
 
@@ -63,7 +63,7 @@ static void history_on_signal(int number)
 	history_stopped = 1;
 }
 
-/* ---- what was seen ---- */
+/* ---- what was printed ---- */
 
 static bool history_has(const struct history_set *set, uint64_t key)
 {
@@ -74,7 +74,7 @@ static bool history_has(const struct history_set *set, uint64_t key)
 	return set->keys[at] == key;
 }
 
-/* Beyond its size it forgets: better shown twice than not at all. */
+/* Forgets when it is full: better print twice than not at all. */
 static void history_add(struct history_set *set, uint64_t key)
 {
 	size_t at = key % HISTORY_SEEN;
@@ -190,7 +190,7 @@ static bool history_prepare(struct history_call *call, struct error *err)
 	return fclose(sql) == 0 || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 }
 
-/* only_fresh: not what was received before. */
+/* only_fresh: leave out what was received earlier. */
 static bool history_piece(struct history_call *call, const char *from, const char *to,
 	bool only_fresh, struct error *err)
 {
@@ -201,7 +201,7 @@ static bool history_piece(struct history_call *call, const char *from, const cha
 		err);
 }
 
-/* Day by day; days without a message are passed over. */
+/* Day by day; skips days without a message. */
 static bool history_past(struct history_call *call, struct error *err)
 {
 	char from[HISTORY_TIME_BYTES], until[HISTORY_TIME_BYTES];
@@ -236,7 +236,7 @@ static void history_swap(struct history_call *call)
 	memset(seen, 0, sizeof(*seen));
 }
 
-/* What to ask for from now on, by the server's clock. */
+/* Where to poll from next, by the server's clock. */
 static bool history_now(struct history_call *call, char from[static HISTORY_TIME_BYTES],
 	char to[static HISTORY_TIME_BYTES], struct error *err)
 {
@@ -298,7 +298,7 @@ static bool history_begin(struct history_call *call, struct error *err)
 		snprintf(call->period.from, sizeof(call->period.from), "%s", from);
 	if (!call->follow)
 		return true;
-	/* What is already there and was not asked for is not new. */
+	/* What exists already and is outside the period is not new. */
 	call->quiet = true;
 	if (!history_piece(call, from, to, true, err))
 		return false;
@@ -352,7 +352,7 @@ enum exit_code cmd_history(const struct config *config, int argc, char **argv)
 	if (call.follow && call.period.to[0] != '\0')
 		return cli_usage("history", "--follow has no end: leave out --to");
 	if (call.follow) {
-		/* A query is not interrupted by them, a pause is. */
+		/* They interrupt a pause, but not a query. */
 		(void)sigaction(SIGINT, &stop, NULL);
 		(void)sigaction(SIGTERM, &stop, NULL);
 	}

@@ -3,13 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * The manual pages, man(7), from the tables that --help and `config reference` print: what is
- * installed says what the program does.
- */
+/* The manual pages, man(7), from the same tables as --help and `config reference`, so the installed
+ * pages always match the program. */
 
-/* Text as it stands: a backslash, and a point or quote at the beginning of a line, mean something
- * to troff, and a hyphen is not a minus. */
+/* Literal text: a backslash, and a point or quote at the beginning of a line, mean something to
+ * troff, and a hyphen is not a minus. */
 static void manual_text(const char *text)
 {
 	for (const char *p = text; *p != '\0'; p++) {
@@ -28,7 +26,7 @@ static void manual_head(const char *section, const char *what)
 {
 	bool of_file = section[0] == '5';
 
-	/* Without hyphens that nobody typed, and ragged. */
+	/* No hyphenation, not justified. */
 	printf(".TH OCPP\\-PERSISTER%s %s \"\" \"ocpp\\-persister %s\"\n.nh\n.ad l\n"
 	       ".SH NAME\nocpp\\-persister%s \\- %s\n",
 		of_file ? ".INI" : "", section, OCPP_PERSISTER_VERSION, of_file ? ".ini" : "",

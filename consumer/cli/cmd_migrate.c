@@ -11,7 +11,7 @@
 
 enum { MIGRATE_WORDS_MAX = 3 /* maeve goto V */ };
 
-/* What a subcommand works with. */
+/* The arguments of a subcommand. */
 struct migrate_call {
 	struct migrate *migrate;
 	const char *group; /* as in migrate_options */
@@ -45,7 +45,7 @@ static enum exit_code migrate_done(struct migrate_call *call, bool ok, struct er
 	return EXIT_CODE_OK;
 }
 
-/* The only argument as a number from low on; cli_usage() has been called if it is not one. */
+/* The only argument, as a number of at least low; calls cli_usage() if it is not one. */
 static bool migrate_number(struct migrate_call *call, int64_t low, int64_t *out)
 {
 	if (call->argc == 1 && config_parse_number(call->argv[0], out) && *out >= low)
@@ -194,7 +194,7 @@ static enum exit_code migrate_do_create(const struct migrate_call *call)
 	return EXIT_CODE_OK;
 }
 
-/* The views are made of tables that must be there, under the name that the files have. */
+/* The views need our tables, in the schema that the files name. */
 static bool migrate_group_fits(const struct config *config, const struct migrate_call *call,
 	PGconn *conn, struct error *err)
 {

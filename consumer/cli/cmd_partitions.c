@@ -13,10 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Partitions by age. A partition is retired first (retention/retire.h) and dropped after that: what
- * was interrupted between the two is found and finished by the next run.
- */
+/* Partitions by age. A partition is first retired (retention/retire.h) and then dropped: if that is
+ * interrupted in between, the next run finds and finishes it. */
 enum { PARTITIONS_TEXT_BYTES = 24, PARTITIONS_TABLE_BYTES = 80, PARTITIONS_AHEAD_DAYS_MAX = 3660 };
 
 static const int64_t PARTITIONS_AGE_MAX_US = 36500 * US_PER_DAY;
@@ -24,14 +22,14 @@ static const int64_t PARTITIONS_AGE_MAX_US = 36500 * US_PER_DAY;
 struct partitions_call {
 	PGconn *conn;
 	const char *table;                    /* NULL = all */
-	char older_us[PARTITIONS_TEXT_BYTES]; /* as libpq takes it; "" = not given */
+	char older_us[PARTITIONS_TEXT_BYTES]; /* for libpq; "" = not given */
 	int64_t days;
 	bool dry_run;
 	bool json;
 	bool trust_clock;
-	const char *to; /* folder of archives */
+	const char *to; /* folder for archives */
 	struct retire retire;
-	enum exit_code code; /* of the first partition that was left as it is */
+	enum exit_code code; /* for the first partition that was left alone */
 };
 
 /* ---- list ---- */
@@ -126,10 +124,10 @@ static bool partitions_ensure(struct partitions_call *call, struct error *err)
 	return ok;
 }
 
-/* ---- what is old ---- */
+/* ---- old partitions ---- */
 
-/* Attached ones whose time ended before the given age. Retired ones of that age were left by a run
- * that was interrupted; younger ones, perhaps by an archive, whose rows are nowhere else. */
+/* Attached partitions that ended longer ago than the given age. Retired ones of that age were left
+ * by an interrupted run; younger ones, perhaps by an archive, have rows that exist nowhere else. */
 static PGresult *partitions_find_old(struct partitions_call *call, bool retired_of_any_age,
 	struct error *err)
 {
@@ -143,7 +141,7 @@ static PGresult *partitions_find_old(struct partitions_call *call, bool retired_
 	return pg_query(call->conn, retire_statements[RETIRE_FIND_OLD].sql, 6, params, err);
 }
 
-/* The name of the table once it is retired, which the caller frees; NULL with err. */
+/* The name of the table once retired, which the caller frees; NULL with err. */
 static char *partitions_retire(struct partitions_call *call, const PGresult *found, int i,
 	struct error *err)
 {
@@ -177,7 +175,8 @@ static bool partitions_each_old(struct partitions_call *call, bool retired_of_an
 	for (int i = 0; ok && i < PQntuples(r); i++) {
 		ok = each(call, r, i, err) || error_prefix(err, "%s", PQgetvalue(r, i, OLD_NAME));
 		(void)fflush(stdout);
-		/* This one, for example because others need it or a right is missing. */
+		/* Only this one failed, for example because others need it or a right is
+		 * missing. */
 		if (!ok && pg_error_is_of_statement(err)) {
 			enum exit_code code = cli_fail_database(err);
 
@@ -281,7 +280,8 @@ static bool partitions_take_age(void *context, char *text)
 	struct partitions_call *call = context;
 	int64_t us;
 
-	/* No partition is younger than a day: 90 without its unit would be seconds, 3m minutes. */
+	/* No partition is shorter than a day. This also catches 90 without a unit (seconds) and 3m
+	 * (minutes). */
 	if (!config_parse_duration(text, &us) || us < US_PER_DAY || us > PARTITIONS_AGE_MAX_US)
 		return false;
 	snprintf(call->older_us, sizeof(call->older_us), "%" PRId64, us);
@@ -319,7 +319,7 @@ static enum exit_code partitions_run(const struct config *config, struct partiti
 	call->conn = pg_connect(&pg, &err);
 	if (call->conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
-	/* A lock is held until its COMMIT is on disk, otherwise. */
+	/* Otherwise locks are held until the COMMIT is on disk. */
 	ok = pg_exec(call->conn, "SET synchronous_commit = off; SET lock_timeout = '2s'", &err) &&
 	     partitions_has_table(call, &err) && what(call, &err);
 	PQfinish(call->conn);

@@ -52,7 +52,7 @@ static bool replay_take_broker(void *context, char *value)
 	return true;
 }
 
-/* The sources are what is left of argv. */
+/* The sources are the remaining arguments. */
 static bool replay_arguments(struct cmd_replay *o, int argc, char **argv)
 {
 	struct message_filter *f = &o->request.filter;
@@ -86,7 +86,7 @@ static bool replay_arguments(struct cmd_replay *o, int argc, char **argv)
 	return true;
 }
 
-/* What goes together. NULL if all does. */
+/* Which options exclude each other. NULL if none do. */
 static const char *replay_contradiction(const struct cmd_replay *o)
 {
 	if (o->sources_count == 0)
@@ -110,7 +110,7 @@ static void replay_name_sources(struct cmd_replay *o)
 			i > 0 ? " " : "", o->sources[i]);
 }
 
-/* What texts among the options mean. False with err. */
+/* Parses the options that are texts. False with err. */
 static bool replay_options_parse(struct cmd_replay *o, struct error *err)
 {
 	if ((o->publish.broker != NULL && !broker_url_check("--publish", o->publish.broker, err)) ||

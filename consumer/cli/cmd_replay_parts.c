@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Partition files among the files: their rows go back into the tables as they were. */
+/* Partition files among the files: their rows go back into the tables unchanged. */
 
-/* What chooses among messages, or says how they are to be read or sent. */
+/* Without options that select messages, or say how to read or send them. */
 static bool parts_may_be(const struct cmd_replay *o)
 {
 	const struct message_filter *f = &o->request.filter;
@@ -45,13 +45,13 @@ static void parts_show(const struct cmd_replay *o, const char *path, const struc
 			r->left_out);
 }
 
-/* Standard input may be one if it is a file: a pipe cannot be read twice. */
+/* Standard input can be one if it is a file: a pipe cannot be read twice. */
 static const char *parts_path(const char *path)
 {
 	return strcmp(path, "-") == 0 ? "/dev/stdin" : path;
 }
 
-/* The descriptor that the path stands for; -1: another file. */
+/* The descriptor that the path stands for; -1 for any other file. */
 static int parts_descriptor(const char *path)
 {
 	int fd = -1, end = 0;
@@ -63,7 +63,7 @@ static int parts_descriptor(const char *path)
 	return -1;
 }
 
-/* Looks at the first bytes in a pipe, which stay there. It waits for them. */
+/* Peeks at the first bytes in a pipe, waiting for them. */
 static bool parts_is_piped(const char *path)
 {
 	uint8_t start[PART_MAGIC_BYTES];
@@ -99,7 +99,7 @@ static enum exit_code parts_refuse_pipes(const struct replay_files *files)
 	return EXIT_CODE_OK;
 }
 
-/* Whether the next file can be tried: only this one was at fault. */
+/* Whether to continue with the next file: only this one was at fault. */
 static bool parts_may_go_on(const struct error *err)
 {
 	return err->kind == ERROR_DAMAGED || err->kind == ERROR_FOREIGN;
@@ -127,7 +127,7 @@ static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
 	return code;
 }
 
-/* Moves those that are partition files to the front; returns how many. The others keep their
+/* Moves the partition files to the front; returns how many there are. The others keep their
  * order. */
 static size_t parts_first(struct replay_files *files)
 {

@@ -116,7 +116,7 @@ static void show_text(const struct replay_report *sum)
 			sum->loads.waiting);
 }
 
-/* What went wrong with each job. The exit code of the first that failed. */
+/* Reports what went wrong with each job. Returns the exit code of the first that failed. */
 static enum exit_code show_failures(const struct replay_reports *reports)
 {
 	enum exit_code first = EXIT_CODE_OK;

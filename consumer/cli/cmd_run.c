@@ -7,7 +7,7 @@
 
 #include <unistd.h>
 
-/* What may pass by itself is for whoever starts us again, whatever it is about. */
+/* Errors that may pass by themselves are for whoever restarts us, whatever they are about. */
 static enum exit_code run_fail(const struct error *err)
 {
 	return cli_fail(err->kind == ERROR_TRANSIENT ? EXIT_CODE_FAILED

@@ -10,13 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Reports of sessions, each or summed up. All of it is one query over the views sessions and
- * suspicious_sessions, which a reader may read: sums are the server's, over exact decimals.
- */
+/* Reports of sessions, one by one or summed up. Each is a single query over the views sessions and
+ * suspicious_sessions, which a reader may read: the server computes sums, over exact decimals. */
 enum { SESSIONS_GROUPS_MAX = 3 };
 
-/* A column in each form of report; NULL = not in it. */
+/* A column, with its expression for each form of report; NULL = not included. */
 struct sessions_column {
 	const char *name;
 	const char *in[REPORT_JSON + 1]; /* by enum report_form */
@@ -30,7 +28,7 @@ struct sessions_column {
 	{                                                                                          \
 		NULL, csv, json                                                                    \
 	}
-/* RFC 3339, as in JSON: the server's own text lacks the T and the minutes of the zone. */
+/* RFC 3339, as in JSON: the server's text lacks the T and the minutes of the zone. */
 #define TIME(column)                                                                               \
 	{                                                                                          \
 		"date_trunc('second', " column ")", "to_json(" column ") #>> '{}'", column         \
@@ -75,11 +73,11 @@ static const struct sessions_column sessions_sums[] = {
 		FOR_PROGRAMS("count(*) - count(total_cost)", "count(*) - count(total_cost)")},
 };
 
-/* What sums may be grouped by. A token is the same in upper and lower case. */
+/* What sums can be grouped by. Tokens are compared without regard to case. */
 static const struct sessions_group {
 	const char *option;
 	const char *name;
-	const char *group; /* what is equal in all of a group */
+	const char *group; /* the expression to group by */
 	const char *shown;
 } sessions_groups[SESSIONS_GROUPS_MAX] = {
 #define MONTH "CASE WHEN isfinite(partition_time) THEN to_char(partition_time, 'YYYY-MM') END"
@@ -114,7 +112,7 @@ static void sessions_put_column(FILE *sql, const struct sessions_call *call,
 
 #define SESSIONS_COUNT(columns) (sizeof(columns) / sizeof((columns)[0]))
 
-/* The sums of all rows, in each row: that of the last is the line below the table. */
+/* The grand total, repeated in each row: the last row's is printed below the table. */
 static void sessions_put_footer(FILE *sql, const struct sessions_call *call)
 {
 	bool each = call->by_count == 0;
@@ -219,7 +217,7 @@ static bool sessions_take_by(void *context, char *text)
 	}
 }
 
-/* As it is stored with privacy.token_key; NULL without. */
+/* The token as stored with privacy.token_key; NULL without a key. */
 static const char *sessions_hash_token(const struct config *config, const char *token,
 	char out[static TOKEN_HASH_BYTES + 1])
 {

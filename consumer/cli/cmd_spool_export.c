@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The messages of a log for other programs, in the order they came. */
+/* Exports the messages of a log for other programs, in order of receipt. */
 enum { EXPORT_STATIONS_MAX = 64 };
 
 struct export

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Address space for a window, the largest record, and what is made of it. */
+/* Address space for a window, the largest record, and what is made from it. */
 enum { WALK_ARENA_BYTES = 512 << 20 };
 
 void spool_say_damage(void *context, const char *path, int64_t offset, const char *why)
@@ -46,7 +46,7 @@ static bool walk_records(struct spool_walk *w, struct folder_reader *r, struct a
 	return next == SEGMENT_END;
 }
 
-/* Numbers between two files, unless they were left out on purpose. */
+/* Counts numbers missing between two files, unless they were skipped on purpose. */
 static void walk_count_lost(struct spool_walk *w, const struct folder_reader *r, uint64_t last_seq,
 	bool first)
 {
@@ -73,7 +73,7 @@ static bool walk_files(struct spool_walk *w, const struct folder *folder, struct
 		case FOLDER_OPENED:
 			break;
 		case FOLDER_GONE:
-			first = true; /* and what is missing with it is not a loss */
+			first = true; /* and what is missing before the first file is not a loss */
 			continue;
 		case FOLDER_UNREADABLE:
 			continue;

@@ -14,14 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * The store by hand and by the line. Import is safe to repeat: rows carry their last_updated, and
- * what is stored is newer or the same.
- */
+/* The store on the command line, row by row or by JSON lines. Import is safe to repeat: rows carry
+ * their last_updated, so what is stored is newer or the same. */
 enum {
 	STORE_LINE_BYTES_MAX = 1 << 20,
 	STORE_ROWS_AT_ONCE = 500,
-	/* The trees and texts of one batch: the tree of a line may take forty times its size. */
+	/* Trees and texts of one batch: the tree of a line may be forty times its size. */
 	STORE_ARENA_BYTES = 256 << 20,
 	STORE_ARENA_KEEP_BYTES = 4 << 20,
 	STORE_PAGE_ROWS = 500,
@@ -32,7 +30,7 @@ struct store_tool {
 	struct arena arena;
 	struct document_reader *reader;
 	char *line;
-	/* Rows read but not stored yet, all of one entity. */
+	/* Rows read but not stored yet, all of the same entity. */
 	const struct store_entity *entity;
 	uint8_t *rows;
 	size_t count;
@@ -64,7 +62,7 @@ static char *tool_keyword(char *at, const char *end, const char *name, const cha
 	return at;
 }
 
-/* The settings as a connection string: what the library takes. */
+/* The settings as a connection string, which the library expects. */
 static void tool_conninfo(const struct pg_options *o, char *out, size_t size)
 {
 	const char *end = out + size - 1;
@@ -177,8 +175,8 @@ static bool tool_line(struct store_tool *t, const struct store_entity *given, st
 	e = tool_line_entity(given, &object, err);
 	if (e == NULL)
 		return false;
-	/* The tree of the line has to live as long as what is stored, so it is read again after
-	 * that. */
+	/* The tree of a line has to live as long as its row, so after storing, the line is read
+	 * again. */
 	if (t->count == STORE_ROWS_AT_ONCE || (t->count > 0 && e != t->entity) ||
 		t->arena.used > STORE_ARENA_BYTES / 2) {
 		if (!tool_flush(t, err) || !tool_document(t, line, &object, err))
@@ -309,7 +307,8 @@ static enum exit_code tool_get(struct store_tool *t, const struct store_entity *
 	return cli_fail_database(err);
 }
 
-/* All of them, page by page; a table has a head per page. entity: NULL = not said in each line. */
+/* Lists all rows, page by page; a table has a head per page. entity: written in each line; NULL =
+ * not. */
 static bool tool_list(struct store_tool *t, const struct store_entity *e, const char *entity,
 	struct error *err)
 {
@@ -319,7 +318,7 @@ static bool tool_list(struct store_tool *t, const struct store_entity *e, const 
 	size_t count = 1;
 	bool ok = true;
 
-	/* --after is a key: the first field of a row that is not there. */
+	/* --after is a key: the first field of an otherwise empty row. */
 	if (t->after != NULL) {
 		memcpy(first + e->shape->fields[0].offset, &t->after, sizeof(t->after));
 		after = first;
@@ -389,7 +388,7 @@ static bool tool_is_whole(const char *what)
 	       strcmp(what, "import") == 0;
 }
 
-/* The store would try again until its deadline; a person wants to know at once. */
+/* The store would retry until its deadline; a person wants to know immediately. */
 static bool tool_reaches(const struct config *config, struct error *err)
 {
 	struct pg_options pg = cli_pg_options(config);

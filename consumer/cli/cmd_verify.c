@@ -9,15 +9,15 @@
 #include <string.h>
 
 /*
- * Does the database hold what was received? Do its totals balance, is what rows refer to there, and
- * did it take what the log acknowledged? The log counts what it appends, in the headers of its
- * segments, and the database counts what it claims: neither knows the other's count, so records
- * that fell between the two are found whatever lost them. *right_out becomes false, and it is said,
- * if something is wrong.
+ * Does the database have what was received? Do its totals balance, do the rows that others refer to
+ * exist, and did it store what the log acknowledged? The log counts what it appends, in the headers
+ * of its segments, and the database counts what it claims: neither knows the other's count, so
+ * records that fell between the two are found, whatever lost them. If something is wrong, it is
+ * reported and *right_out becomes false.
  */
 enum { VERIFY_LOG_TRIES = 20 };
 
-/* received = stored + duplicate + dead-lettered + skipped, and what the rows refer to is there. */
+/* received = stored + duplicate + dead-lettered + skipped, and rows that others refer to exist. */
 static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 {
 	PGresult *r = pg_query(conn, cli_sql("verify_balance.sql"), 0, NULL, err);
@@ -42,7 +42,7 @@ static bool verify_balance(PGconn *conn, bool *right_out, struct error *err)
 	return true;
 }
 
-/* For every log: what the database counted against what the log counted, as of its last claim. */
+/* For every log: the database's count against the log's count, as of its last claim. */
 static bool verify_claims(PGconn *conn, bool *right_out, struct error *err)
 {
 	PGresult *r = pg_query(conn, cli_sql("verify_claims.sql"), 0, NULL, err);
@@ -71,7 +71,7 @@ static bool verify_claims(PGconn *conn, bool *right_out, struct error *err)
 	return true;
 }
 
-/* False in *known_out: the database has no progress of that log. */
+/* *known_out is false if the database has no progress for that log. */
 static bool verify_read_progress(PGconn *conn, const struct uuid *identity, struct position *out,
 	bool *known_out, struct error *err)
 {
@@ -100,7 +100,7 @@ static bool verify_read_progress(PGconn *conn, const struct uuid *identity, stru
 struct verify_finding {
 	struct folder_positions log;
 	struct position database;
-	bool known; /* the database has progress of it */
+	bool known; /* the database has its progress */
 	bool right;
 };
 
@@ -112,14 +112,14 @@ static void verify_judge(struct verify_finding *f)
 	if (!f->known || !db->counted)
 		return;
 	if (db->seq > f->log.end.seq)
-		f->right = !f->log.closed; /* else its numbers will be left out at the next start */
+		f->right = !f->log.closed; /* otherwise the next start skips its numbers */
 	else if (at->seq == db->seq)
 		f->right = !position_differs(at, db);
 	else if (at->seq > db->seq && at->counted)
 		f->right = at->records == db->records;
 }
 
-/* What is not known is not said. */
+/* Only reports what is known. */
 static void verify_say(const struct verify_finding *f)
 {
 	const struct position *end = &f->log.end, *at = &f->log.at, *db = &f->database;
@@ -154,7 +154,7 @@ static void verify_say(const struct verify_finding *f)
 	}
 }
 
-/* The process that uses the log goes on meanwhile: only what stays so is a finding. */
+/* The process that uses the log continues meanwhile: only a lasting difference is a finding. */
 static bool verify_look(PGconn *conn, const char *dir, struct verify_finding *out, bool *again_out,
 	struct error *err)
 {
@@ -178,7 +178,7 @@ static bool verify_look(PGconn *conn, const char *dir, struct verify_finding *ou
 	return true;
 }
 
-/* The log in dir, as it is now. Nothing if there is none. */
+/* Checks the log in dir as it is now. Does nothing if there is none. */
 static bool verify_log(PGconn *conn, const char *dir, bool *right_out, struct error *err)
 {
 	struct verify_finding f;

@@ -17,7 +17,7 @@ enum { CHECKS_WHERE_BYTES = 512, CHECKS_ID_BYTES = 160, CHECKS_ID_END = 8 };
 
 /* ---- lines ---- */
 
-/* Of libpq's errors each line is about another address. */
+/* Each line of a libpq error is about another address. */
 static void checks_put(const char *text)
 {
 	char line[sizeof(((struct error *)NULL)->message)];
@@ -38,7 +38,7 @@ static void checks_begin(const char *what, const char *where)
 	printf(": ");
 }
 
-/* hint: if the error has none. */
+/* hint: used if the error has none. */
 static enum exit_code checks_failed(const char *what, const char *where, const struct error *err,
 	const char *hint, enum exit_code code)
 {
@@ -58,7 +58,7 @@ static enum exit_code checks_first(enum exit_code first, enum exit_code next)
 
 /* ---- the broker ---- */
 
-/* Nobody's, and alike to that of `run`, by which a broker may choose. */
+/* A client id that nobody uses, but similar to that of `run`, since a broker may decide by it. */
 static bool checks_client_id(const struct config *c, char out[static CHECKS_ID_BYTES],
 	struct error *err)
 {
@@ -87,7 +87,7 @@ static enum exit_code checks_topic(const struct mqtt_options *options, const str
 	return EXIT_CODE_OK;
 }
 
-/* Larger messages would be no dead letters: nobody could publish them. */
+/* Larger messages would not even become dead letters: nobody could publish them. */
 static void checks_packet_size(const struct config *c, const char *url,
 	const struct mqtt_probe_result *found)
 {
@@ -100,7 +100,7 @@ static void checks_packet_size(const struct config *c, const char *url,
 		(long long)found->packet_bytes_max, (long long)c->mqtt_message_bytes_max);
 }
 
-/* Topics one by one, so that each has its own outcome: a connection is cheap. */
+/* One topic at a time, so that each has its own outcome: a connection is cheap. */
 static enum exit_code checks_broker(const struct config *c, char *const *url, const char *client_id)
 {
 	struct mqtt_options options = options_mqtt(c);
@@ -159,7 +159,7 @@ static const char *checks_value(const PQconninfoOption *options, const char *key
 	return NULL;
 }
 
-/* As the URL says, else as libpq's defaults are. */
+/* What the URL says, otherwise libpq's default. */
 static const char *checks_option(const PQconninfoOption *url, const PQconninfoOption *defaults,
 	const char *keyword, const char *otherwise)
 {
@@ -197,7 +197,7 @@ static void checks_database_where(const struct pg_options *o, char out[static CH
 	PQconninfoFree(defaults);
 }
 
-/* A standby and a database that is read only take the connection, and not one row. */
+/* A standby, or a read-only database, accepts the connection but not a single row. */
 static bool checks_takes_writes(PGconn *conn, int64_t timeout_us, struct error *err)
 {
 	PGresult *result = pg_wait_query(conn,

@@ -13,7 +13,7 @@ static bool export_failed(struct error *err)
 	return error_set_errno(err, ERROR_FATAL, REASON_output, "could not write a message");
 }
 
-/* ---- msgpack: the records themselves, one after the other ---- */
+/* ---- msgpack: the records themselves ---- */
 
 bool export_msgpack(struct exporter *e, const struct record *r, uint64_t generation,
 	struct arena *arena, struct error *err)
@@ -29,7 +29,7 @@ bool export_msgpack(struct exporter *e, const struct record *r, uint64_t generat
 
 /* ---- lines ---- */
 
-/* A broker that lets text through that is not UTF-8 breaks MQTT's rules. */
+/* Only a broker that breaks MQTT's rules passes on text that is not UTF-8. */
 static void export_text(struct text *t, struct slice s, struct slice replaced)
 {
 	text_put_json_string(t, slice_is_absent(replaced) ? s : replaced);
@@ -42,7 +42,7 @@ static struct slice export_replaced(struct slice s, struct arena *arena)
 
 static void export_line_begin(struct text *t, const struct record *r, struct arena *arena)
 {
-	/* Nothing else may be taken from the arena once the text has begun. */
+	/* Once the text has begun, nothing else may be allocated from the arena. */
 	struct slice topic = export_replaced(r->topic, arena);
 	struct slice trace = export_replaced(r->trace, arena);
 	char time[ISO8601_BYTES];
@@ -149,7 +149,7 @@ static bool export_envelope(struct exporter *e, const struct record *r, const st
 	return export_line_end(e, &t, err);
 }
 
-/* A message to the store has neither type nor id: the payload is all of it. */
+/* A message to the store has neither type nor id: the payload is all there is. */
 static bool export_store(struct exporter *e, const struct record *r, const struct message *m,
 	struct arena *arena, struct error *err)
 {
@@ -205,7 +205,7 @@ bool export_maeve(struct exporter *e, const struct record *r, uint64_t generatio
 	}
 }
 
-/* ---- json: payloads as they came ---- */
+/* ---- json: unchanged payloads ---- */
 
 /* Whether the text is one JSON value. */
 static bool export_is_json(struct exporter *e, const struct record *r, struct slice json,
@@ -224,7 +224,7 @@ static bool export_is_blank(uint8_t c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Without what may stand around a JSON text, as decoding takes it. */
+/* Without what may surround a JSON text, as in decoding. */
 static struct slice export_trim(struct slice s)
 {
 	if (s.size >= 3 && memcmp(s.data, "\xef\xbb\xbf", 3) == 0)
@@ -236,7 +236,7 @@ static struct slice export_trim(struct slice s)
 	return s;
 }
 
-/* In one line: a newline in JSON is white space, since within strings there can be none. */
+/* On one line: a newline in JSON is white space, since strings cannot contain one. */
 static void export_put_json(struct text *t, struct slice json)
 {
 	for (size_t i = 0; i < json.size; i++) {

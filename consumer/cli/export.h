@@ -7,11 +7,11 @@
 #include <stdio.h>
 
 /*
- * A record of the log in a form for other programs. What has no place in a form is not bent into
- * it: it goes out as the bytes it is, so that nothing is lost on the way. One thread.
+ * A record of the log in a format for other programs. What a format cannot express is not forced
+ * into it, but written as raw bytes, so that nothing is lost. One thread.
  *
  *	msgpack  the record as it is
- *	json     a line with the payload as JSON, or payload_hex where it is not JSON
+ *	json     a line with the payload as JSON, or payload_hex if it is not JSON
  *	maeve    a line for each message in it: OCPP in the JSON envelope of MaEVE, messages to
  *		 the store as the JSON objects they are
  */
@@ -20,7 +20,7 @@ struct exporter {
 	FILE *out;
 };
 
-/* generation: of the segment that the record is from. FATAL with err if it cannot be written. */
+/* generation: that of the record's segment. FATAL with err if it cannot be written. */
 typedef bool export_format(struct exporter *e, const struct record *r, uint64_t generation,
 	struct arena *arena, struct error *err);
 

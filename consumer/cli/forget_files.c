@@ -55,8 +55,8 @@ struct log_look {
 	const struct forget_files *files;
 	const char *dir;
 	int64_t kept_us;
-	bool requeued;    /* it is that of `dead-letters requeue` */
-	uint64_t records; /* of the file, with the token */
+	bool requeued;    /* it is the log of `dead-letters requeue` */
+	uint64_t records; /* records of the file that have the token */
 };
 
 static bool log_on_record(void *context, const struct record *record,

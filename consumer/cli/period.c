@@ -20,7 +20,7 @@ static bool period_bad_time(const char *name, const char *text, struct error *er
 static bool period_time(const char *name, const char *text, char out[static PERIOD_TIME_BYTES],
 	struct error *err)
 {
-	/* What a month or a day leaves out. */
+	/* The part that a month or a day leaves out. */
 	static const char least[] = "0001-01-01T00:00:00";
 	char whole[PERIOD_TIME_BYTES], formatted[ISO8601_BYTES];
 	size_t size = strlen(text);
@@ -31,12 +31,12 @@ static bool period_time(const char *name, const char *text, char out[static PERI
 		return period_bad_time(name, text, err);
 	snprintf(whole, sizeof(whole), "%s%s", text, size == 7 || size == 10 ? least + size : "");
 	form = iso8601_parse(slice_from_cstr(whole), &us);
-	/* The server has no year 0. */
+	/* PostgreSQL has no year 0. */
 	if (form == ISO8601_INVALID || us < iso8601_days(1, 1, 2) * US_PER_DAY)
 		return period_bad_time(name, text, err);
 	size = iso8601_format(us, formatted);
 	if (form == ISO8601_ZONELESS)
-		formatted[size - 1] = '\0'; /* the Z: the session's zone decides */
+		formatted[size - 1] = '\0'; /* remove the Z: the session's zone decides */
 	snprintf(out, PERIOD_TIME_BYTES, "%s", formatted);
 	return true;
 }
@@ -53,7 +53,7 @@ bool period_set_zone(const struct period *p, PGconn *conn, struct error *err)
 	int64_t minutes = llabs(p->zone.offset_us) / US_PER_SECOND / 60;
 	char sql[128];
 
-	/* Nothing in a name would need quoting: zone_parse() sees to that. */
+	/* No name needs quoting: zone_parse() makes sure of that. */
 	if (p->zone.named)
 		snprintf(sql, sizeof(sql), "SET TIME ZONE '%s'", p->zone.name);
 	else

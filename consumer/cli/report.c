@@ -26,7 +26,7 @@ struct report report_to_stdout(enum report_form form)
 
 /* ---- csv ---- */
 
-/* What is only digits and a sign is a number to a spreadsheet, too. */
+/* Digits with a sign are a number to a spreadsheet, too. */
 static bool report_reads_as_number(const char *text)
 {
 	const char *digits = text + (*text == '-' || *text == '+');
@@ -37,7 +37,7 @@ static bool report_reads_as_number(const char *text)
 static void report_put_quoted(FILE *out, const char *text)
 {
 	struct slice left = slice_from_cstr(text);
-	bool starts = !report_reads_as_number(text); /* a formula might */
+	bool starts = !report_reads_as_number(text); /* a formula might start here */
 	char one[ESCAPE_BYTES];
 
 	putc('"', out);
@@ -49,8 +49,8 @@ static void report_put_quoted(FILE *out, const char *text)
 		if (one[0] == '"')
 			putc('"', out);
 		fputs(one, out);
-		/* Which character separates depends on the spreadsheet and its language. Blanks may
-		 * follow it. */
+		/* Which character separates cells depends on the spreadsheet and its language.
+		 * Blanks may follow it. */
 		starts = strchr(",;|\"", one[0]) != NULL || (starts && one[0] == ' ');
 		left = slice_skip(left, n);
 	}
@@ -80,7 +80,7 @@ static void report_put_csv_head(FILE *out, const PGresult *r)
 		fprintf(out, "%s%s", PQfname(r, c), c + 1 < columns ? "," : "\r\n");
 }
 
-/* ---- all forms ---- */
+/* ---- all formats ---- */
 
 static void report_begin(struct report_run *run, const PGresult *r)
 {
@@ -93,7 +93,7 @@ static void report_begin(struct report_run *run, const PGresult *r)
 		report_table_begin(&run->table, run->report, r);
 }
 
-/* Takes the row over. */
+/* Takes ownership of the row. */
 static void report_row(struct report_run *run, PGresult *row)
 {
 	switch (run->report->form) {

@@ -3,11 +3,11 @@
 
 #include "cli/report.h"
 
-/* Of report*.c only. */
+/* Shared by report*.c only. */
 
 enum { REPORT_COLUMNS_MAX = 24, REPORT_AHEAD_ROWS = 200 };
 
-/* A table in progress. The first rows wait until there are enough to choose widths. */
+/* A table in progress. The first rows wait until there are enough of them to choose widths. */
 struct report_table {
 	const struct report *report;
 	int columns;
@@ -15,16 +15,16 @@ struct report_table {
 	bool numbers[REPORT_COLUMNS_MAX];
 	PGresult *ahead[REPORT_AHEAD_ROWS];
 	int ahead_count;
-	bool begun; /* the header is printed, rows follow at once */
+	bool begun; /* the header is printed; rows are printed immediately */
 	PGresult *last;
 };
 
-/* r, names: any result of the query, for its columns. Takes the row over. */
+/* r, names: any result of the query, for its columns. Takes ownership of the row. */
 void report_table_begin(struct report_table *t, const struct report *report, const PGresult *r);
 void report_table_row(struct report_table *t, PGresult *row);
 void report_table_end(struct report_table *t, const PGresult *names);
 
-/* After an error: nothing more is written. */
+/* After an error: writes nothing more. */
 void report_table_drop(struct report_table *t);
 
 #endif

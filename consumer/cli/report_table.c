@@ -12,7 +12,7 @@ static const char *report_text(const PGresult *row, int column)
 	return PQgetisnull(row, 0, column) ? "-" : PQgetvalue(row, 0, column);
 }
 
-/* Columns of a screen, one a character; an escape is as long as it is written. */
+/* Columns on a screen, one per character; an escape is as wide as its text. */
 static int report_width(const char *text)
 {
 	struct slice left = slice_from_cstr(text);
@@ -28,7 +28,7 @@ static int report_width(const char *text)
 	return width;
 }
 
-/* Cut to width columns; 0 = whole. Returns the columns it took. */
+/* Cut to width columns; 0 = whole. Returns the columns used. */
 static int report_put_text(FILE *out, const char *text, int width)
 {
 	bool cut = width > 0 && report_width(text) > width;
@@ -81,7 +81,7 @@ static void report_put_cell(struct report_table *t, int column, const char *text
 		putc('\n', out);
 }
 
-/* The widest text shrinks first. What does not fit even then is wider than the terminal. */
+/* The widest text shrinks first. If that is not enough, the table is wider than the terminal. */
 static void report_fit(struct report_table *t)
 {
 	int total = -CELL_GAP;

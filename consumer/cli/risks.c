@@ -38,7 +38,7 @@ static void risks_of_broker(const struct config *c)
 
 /* ---- the database ---- */
 
-/* What counts for a connection, wherever it was said. */
+/* What applies to a connection, wherever it was set. */
 struct risks_database {
 	char hosts[1024];
 	char mode[32];
@@ -60,8 +60,8 @@ static void risks_take(struct risks_database *d, const PQconninfoOption *options
 	}
 }
 
-/* What service=NAME stands for is in a file that libpq reads for its defaults only. Before there
- * are threads: it sets a variable. */
+/* service=NAME is defined in a file that libpq reads only for its defaults. Sets a variable, so
+ * call it before there are threads. */
 static void risks_take_service(struct risks_database *d, const PQconninfoOption *options)
 {
 	const char *found = getenv("PGSERVICE"); /* NOLINT: as below */
@@ -76,7 +76,7 @@ static void risks_take_service(struct risks_database *d, const PQconninfoOption 
 		defaults = PQconndefaults();
 		risks_take(d, defaults);
 		PQconninfoFree(defaults);
-		/* No connection that names no service is to take this one. */
+		/* Connections that name no service must not use this one. */
 		if (before == NULL || setenv("PGSERVICE", before, 1) != 0) /* NOLINT: as above */
 			(void)unsetenv("PGSERVICE");                       /* NOLINT: as above */
 	}
@@ -139,7 +139,7 @@ static bool risks_of_spool(const struct config *c, struct error *err)
 	struct stat st;
 
 	if (stat(c->spool_dir, &st) != 0)
-		return true; /* it is made, for us alone */
+		return true; /* it will be created, for us only */
 	if ((st.st_mode & S_IWOTH) != 0) {
 		error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"everybody may write to spool.dir, \"%s\"", c->spool_dir);

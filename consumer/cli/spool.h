@@ -9,18 +9,18 @@
 /* The segments, one line each. */
 enum exit_code spool_ls(const struct config *config, int argc, char **argv);
 
-/* Reads everything and says what cannot be read, and where. */
+/* Reads everything and reports what cannot be read, and where. */
 enum exit_code spool_verify(const struct config *config, int argc, char **argv);
 
-/* The messages, in another form, to stdout. */
+/* Prints the messages in another format on stdout. */
 enum exit_code spool_export(const struct config *config, int argc, char **argv);
 
-/* Says it on stderr, and sets the bool that is the context. */
+/* Reports it on stderr, and sets the bool that context points to. */
 void spool_say_damage(void *context, const char *path, int64_t offset, const char *why);
 
 /*
- * All records of a log, in order. record: false ends it, with err. after: after each file; NULL =
- * nothing. *damaged says whether anything could not be read. False with err (FATAL).
+ * Visits all records of a log, in order. record: returning false ends the walk, with err. after:
+ * called after each file; or NULL. damaged: something could not be read. False with err (FATAL).
  */
 struct spool_walk {
 	bool (*record)(void *context, const struct record *r, const struct folder_reader *from,
@@ -28,9 +28,9 @@ struct spool_walk {
 	void (*after)(void *context, const struct folder_file *file,
 		const struct folder_reader *from);
 	void *context;
-	bool quick; /* record is NULL; archives need not be unpacked */
+	bool quick; /* record is NULL, so archives need not be unpacked */
 	bool damaged;
-	uint64_t lost; /* numbers that are gone between records that are there */
+	uint64_t lost; /* numbers missing between existing records */
 };
 
 MUST_CHECK bool spool_walk(const char *dir, struct spool_walk *walk, struct error *err);

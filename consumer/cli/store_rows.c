@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A column of a table is not wider: a certificate would push everything else off the screen. */
+/* Columns of a table are no wider than this: a certificate would push everything else off the
+ * screen. */
 enum { CELL_WIDTH_MAX = 40, CELL_BYTES = CELL_WIDTH_MAX + ESCAPE_BYTES + 2, COLUMNS_MAX = 24 };
 
 /* ---- writing ---- */
@@ -68,7 +69,7 @@ static void rows_put_string(FILE *out, const char *text)
 	putc('"', out);
 }
 
-/* False if the field is NULL, and nothing was written. */
+/* False if the field is NULL, so nothing was written. */
 static bool rows_put_member(FILE *out, const struct store_field *f, const void *row,
 	const char *before)
 {
@@ -114,7 +115,7 @@ void store_rows_json(FILE *out, const struct store_shape *shape, const void *row
 	FILE *made = open_memstream(&json, &size);
 
 	if (made == NULL)
-		return; /* out of memory: the caller sees what was written in ferror(out) */
+		return; /* out of memory: the caller checks ferror(out) */
 	if (entity != NULL) {
 		fprintf(made, "{\"entity\": \"%s\"", entity);
 		before = ", ";
@@ -129,7 +130,7 @@ void store_rows_json(FILE *out, const struct store_shape *shape, const void *row
 	free(json);
 }
 
-/* Text of one line, cut at a character's end; returns its width on a screen. */
+/* Text for one line, cut between characters; returns its width on a screen. */
 static size_t rows_cell(char out[static CELL_BYTES], const struct store_field *f, const void *row)
 {
 	char time[ISO8601_BYTES], number[16], one[ESCAPE_BYTES];
@@ -157,7 +158,7 @@ static size_t rows_cell(char out[static CELL_BYTES], const struct store_field *f
 		size_t n = escape_first(left, one);
 
 		to = stpcpy(to, one);
-		width += strlen(one) == n ? 1 : strlen(one); /* itself, or its escape */
+		width += strlen(one) == n ? 1 : strlen(one); /* the character, or its escape */
 		left = slice_skip(left, n);
 	}
 	if (left.size > 0) {
@@ -235,7 +236,7 @@ static bool rows_parse_int(struct slice s, int32_t *out)
 		number = number * 10 + (s.data[i] - '0');
 	}
 	number = negative ? -number : number;
-	if (number <= INT32_MIN || number > INT32_MAX) /* the lowest says that there is none */
+	if (number <= INT32_MIN || number > INT32_MAX) /* the lowest means "not given" */
 		return false;
 	*out = (int32_t)number;
 	return true;
@@ -247,7 +248,7 @@ static bool rows_parse_bool(struct slice s, bool *out)
 	return *out || slice_equal_cstr(s, "false") || slice_equal_cstr(s, "no");
 }
 
-/* Terminated, in the arena; NULL if that is full or the text has a NUL. */
+/* Terminated, in the arena; NULL if the arena is full or the text has a NUL. */
 static const char *rows_copy(struct slice s, struct arena *arena)
 {
 	uint8_t *copy = arena_bytes(arena, s.size + 1);
@@ -325,7 +326,7 @@ bool store_rows_set_text(const struct store_shape *shape, void *row, struct slic
 	return rows_set_field(f, row, text, arena) || rows_misfit(f, err);
 }
 
-/* As text; absent if the field does not take a value of that kind. */
+/* The value as text; absent if the field does not accept that kind of value. */
 static struct slice rows_member_text(const struct store_field *f, const struct value *v,
 	struct arena *arena)
 {
@@ -345,7 +346,7 @@ static struct slice rows_member_text(const struct store_field *f, const struct v
 	return (struct slice){NULL, 0};
 }
 
-/* A bool has no value that says "not given", so that is found out here. */
+/* A bool cannot represent "not given", so that is checked here. */
 static bool rows_has_bools(const struct store_shape *shape, const struct value *object,
 	struct error *err)
 {

@@ -7,25 +7,21 @@
 
 #include <stdio.h>
 
-/*
- * Rows of the store as people and programs write and read them: a JSON object per line, or a table.
- * Times are RFC 3339. One thread.
- */
+/* Rows of the store in text form, for people and programs: a JSON object per line, or a table.
+ * Times are RFC 3339. One thread. */
 
-/* One row as a JSON object; what is NULL is left out. entity: also as its first member, or NULL. */
+/* Prints one row as a JSON object without NULLs. entity: added as the first member, unless NULL. */
 void store_rows_json(FILE *out, const struct store_shape *shape, const void *row,
 	const char *entity);
 
-/* A table with a head; long texts are cut. */
+/* Prints a table with a header; long texts are cut. */
 void store_rows_table(FILE *out, const struct store_shape *shape, const void *rows, size_t count);
 
-/* All fields absent. */
+/* Makes all fields absent. */
 void store_rows_clear(const struct store_shape *shape, void *row);
 
-/*
- * A field from text ("valid=false"), or all from a JSON object; text lives in the arena. POISON if
- * there is no such field or it does not take the value.
- */
+/* Sets a field from text ("valid=false"), or all fields from a JSON object; text lives in the
+ * arena. POISON if there is no such field, or the value is not valid for it. */
 MUST_CHECK bool store_rows_set_text(const struct store_shape *shape, void *row, struct slice name,
 	struct slice text, struct arena *arena, struct error *err);
 MUST_CHECK bool store_rows_set_object(const struct store_shape *shape, void *row,

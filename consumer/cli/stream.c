@@ -2,7 +2,7 @@
 
 #include "pg/pg_error.h"
 
-/* Types of PostgreSQL (pg_type.dat), which are the same in all versions. */
+/* PostgreSQL's type OIDs (pg_type.dat), the same in all versions. */
 enum {
 	STREAM_TYPE_INT8 = 20,
 	STREAM_TYPE_INT2 = 21,

@@ -10,18 +10,16 @@
  * The rows of a query, one at a time as the server sends them: memory does not grow with them. One
  * thread.
  *
- * on_row gets a result with one row, and owns it; after the last, one without rows, which has the
- * columns. False from it, with err, ends the query: then conn is good for PQfinish() only, as it is
- * after an error of the server.
+ * on_row gets a result with one row, and owns it; after the last one, a result without rows, which
+ * has the columns. If it returns false, with err, the query ends: then, as after a server error,
+ * conn is only good for PQfinish().
  */
 MUST_CHECK bool stream_query(PGconn *conn, const char *sql, int count, const char *const *params,
 	bool (*on_row)(void *context, PGresult *r, struct error *err), void *context,
 	struct error *err);
 
-/*
- * For a session that only reads. Compiling a query of many partitions takes seconds, which the few
- * rows of each never give back.
- */
+/* For a session that only reads. JIT compilation of a query over many partitions takes seconds,
+ * which the few rows of each never repay. */
 #define STREAM_SETUP "SET default_transaction_read_only = on; SET jit = off"
 
 /* Whether the values of a column are numbers. */

@@ -6,13 +6,13 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Where the reading stands. */
+/* The state of the parser. */
 struct syntax_reader {
 	struct syntax *out;
-	size_t level; /* words of this alternative so far, those in brackets left out */
-	struct syntax_option *open; /* the last token; this one may be its value */
-	struct syntax_option seen;  /* stands for one that was read before */
-	const char *at;             /* in the arguments */
+	size_t level; /* words of this alternative so far, without those in brackets */
+	struct syntax_option *open; /* the last option; this token may be its value */
+	struct syntax_option seen;  /* used for an option that was read before */
+	const char *at;             /* position in the arguments */
 	const char *token;          /* without brackets, dots and commas */
 	size_t token_size;
 	bool optional, closed; /* it began, or ended, with a bracket */
@@ -43,7 +43,7 @@ static bool syntax_is(const char *word, size_t size, const char *name)
 	return size == strlen(name) && memcmp(word, name, size) == 0;
 }
 
-/* A word as it stands, or what stands for a word in capitals, if that is known. */
+/* A word as it is, or what a word in capitals stands for, if known. */
 static void syntax_add_known(char *list, const char *word, size_t size)
 {
 	if (!isupper((unsigned char)word[0])) {
@@ -101,7 +101,7 @@ static bool syntax_is_option(const char *word, size_t size)
 	return size > 2 && memcmp(word, "--", 2) == 0;
 }
 
-/* A word, at its place in the order of words. */
+/* Puts a word at its place in the order of words. */
 static void syntax_place(struct syntax_reader *r, const char *word, size_t size)
 {
 	struct syntax_alternative *a = &r->out->alternatives[r->out->alternatives_count - 1];
@@ -114,7 +114,7 @@ static void syntax_place(struct syntax_reader *r, const char *word, size_t size)
 	}
 }
 
-/* What is between "|" in a token: options, values of the option before it, or words. */
+/* The parts of a token between "|": options, values of the option before it, or words. */
 static void syntax_parts(struct syntax_reader *r)
 {
 	const char *part = r->token, *end = r->token + r->token_size;

@@ -5,11 +5,10 @@
 #include <stddef.h>
 
 /*
- * The arguments of a command, as commands.def writes them for people, taken apart for those who
- * complete them: alternatives between " | ", words between "|", what may be left out in brackets,
- * capitals for what the user fills in. An option's value follows it. Words of a list are each
- * followed by a blank but for the last one. Our own table is read, nothing else: what does not
- * fit the arrays is a bug (CHECK).
+ * Parses the arguments of a command, which commands.def writes for people, for shell completion:
+ * alternatives separated by " | ", words by "|", optional parts in brackets, capitals for what the
+ * user fills in. An option's value follows it. Words of a list are separated by a blank. Only our
+ * own table is parsed: what does not fit the arrays is a bug (CHECK).
  */
 enum {
 	SYNTAX_WORDS_BYTES = 512,
@@ -19,19 +18,19 @@ enum {
 };
 
 struct syntax_alternative {
-	char heads[SYNTAX_WORDS_BYTES]; /* what it begins with: "up" */
-	char next[SYNTAX_WORDS_BYTES];  /* what comes then */
+	char heads[SYNTAX_WORDS_BYTES]; /* its first words: "up" */
+	char next[SYNTAX_WORDS_BYTES];  /* the words after that */
 };
 
 struct syntax_option {
 	char name[SYNTAX_NAME_BYTES]; /* "--path" */
 	bool takes_value;
-	char values[SYNTAX_WORDS_BYTES]; /* those that are known */
+	char values[SYNTAX_WORDS_BYTES]; /* the known values */
 };
 
 struct syntax {
-	char first[SYNTAX_WORDS_BYTES]; /* what may follow the command's name */
-	char again[SYNTAX_WORDS_BYTES]; /* of these, what all of first may follow: "maeve" */
+	char first[SYNTAX_WORDS_BYTES]; /* words that may follow the command's name */
+	char again[SYNTAX_WORDS_BYTES]; /* those of them that any of first may follow: "maeve" */
 	struct syntax_alternative alternatives[SYNTAX_ALTERNATIVES_MAX];
 	size_t alternatives_count;
 	struct syntax_option options[SYNTAX_OPTIONS_MAX]; /* each once */
@@ -41,7 +40,7 @@ struct syntax {
 /* FILE and DIR become the words @files and @folders, ENTITY the names of the store's entities. */
 void syntax_read(struct syntax *out, const char *arguments);
 
-/* The next word of a list, and its size; 0 after the last. *list moves on. */
+/* The next word of a list, and its size; 0 after the last. Advances *list. */
 int syntax_word(const char **list, const char **word_out);
 
 #endif

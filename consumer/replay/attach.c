@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Connections of ours that have just been closed may still count as some that fill a table. */
+/* Connections of ours that were just closed may still look as if they fill a table. */
 static const int64_t ATTACH_BUSY_US = 10 * US_PER_SECOND;
 enum { ATTACH_POLL_MS = 50 };
 
@@ -17,8 +17,8 @@ enum { ATTACH_POLL_MS = 50 };
 struct attach {
 	PGconn *conn;
 	struct loads *loads;
-	bool patient;     /* else nobody is waited for */
-	int64_t until_us; /* how long to wait for those who fill a table */
+	bool patient;     /* otherwise waits for nobody */
+	int64_t until_us; /* how long to wait for sessions that fill a table */
 	struct log_repeat waits;
 };
 
@@ -48,7 +48,7 @@ static enum attach_step attach_step(struct attach *a, const char *table, struct 
 	enum attacher_result result;
 	enum attach_step step;
 
-	/* lock_timeout: somebody reads it, a backup perhaps. */
+	/* lock_timeout: somebody reads it, perhaps a backup. */
 	if (answer == NULL)
 		return a->patient && pg_error_is_lock(err) ? ATTACH_WAIT : ATTACH_FAILED;
 	result = attacher_result(PQgetvalue(answer, 0, 0));
@@ -128,7 +128,7 @@ uint64_t replay_attach_left(const struct pg_options *pg)
 	struct loads loads = {.rows = 0};
 	struct error err;
 
-	/* Whatever is in the way, the end of the replay will say so. */
+	/* Whatever is in the way, the end of the replay will report it. */
 	if (!attach(pg, false, &loads, &err))
 		log_failure(LOG_LEVEL_WARN, "not_attached", &err);
 	return loads.tables;

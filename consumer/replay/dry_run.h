@@ -4,7 +4,7 @@
 #include "replay/replay.h"
 #include "rows/table.h"
 
-/* What a replay would store, and why not what it would not, without a database. Blocking. */
+/* What a replay would store, and why it would not store the rest, without a database. Blocking. */
 struct replay_dry_run {
 	uint64_t records, messages, unwanted, unreadable;
 	uint64_t rows[TABLE_COUNT];

@@ -8,9 +8,11 @@
 
 static const int64_t REPLAY_PROGRESS_US = US_PER_SECOND / 2;
 
-/* Nobody waits for the rows of a replay: batches so many times as large as those of live messages
- * take PostgreSQL less time for each row. With twice as many again the parameters of statements for
- * a log of many small messages bring a job to 68 MiB. */
+/*
+ * Nobody waits for the rows of a replay: batches that much larger than for live messages take less
+ * of PostgreSQL's time per row. With twice that again, the parameters of statements for a log of
+ * many small messages would bring a job to 68 MiB.
+ */
 enum { REPLAY_BATCH_FACTOR = 2 };
 
 /* ---- the files as a log ---- */
@@ -25,7 +27,8 @@ static bool job_seek(void *context, uint64_t seq, uint64_t *lost_out, struct err
 	return replay_source_seek(job->source, seq, err);
 }
 
-/* A capture may have what is over the limit here: as if it had come from the broker. */
+/* A capture may contain messages over the limit: they are treated as if the broker had sent
+ * them. */
 static bool job_cut(struct replay_job *job, struct arena *arena, struct record *r,
 	struct error *err)
 {
@@ -90,7 +93,7 @@ static void job_on_unreadable(void *context, const char *path, const char *unit,
 	job->report.unreadable = job->unreadable.count;
 }
 
-/* ---- what became of it ---- */
+/* ---- results ---- */
 
 static void job_take_reasons(struct replay_reasons *out, const struct metrics_family *family)
 {

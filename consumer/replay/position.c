@@ -14,21 +14,21 @@
 #include <string.h>
 
 /*
- * Where a replay goes on. Each run keeps its progress in a row of its own, under a random identity:
- * two that run at once never share one. Beside the number of the last message the row has what the
- * messages up to there were (a digest, moved on by each batch in its transaction), and what was
- * asked for. A run that reads the same messages finds it, whatever their files are called by then,
- * and takes it over; for any other it means nothing.
+ * Where a replay continues. Each run keeps its progress in a row of its own, under a random
+ * identity, so two runs at the same time never share one. Besides the number of the last message,
+ * the row has a digest of the messages up to there, which each batch updates in its transaction,
+ * and the options. A run that reads the same messages finds it, whatever their files are called by
+ * then, and takes it over; to any other run it means nothing.
  */
 enum {
-	POSITION_ROWS_MAX = 100, /* of replays that did not end */
+	POSITION_ROWS_MAX = 100, /* of unfinished replays */
 	POSITION_ARENA_BYTES = 96 << 20,
 };
 
 static const int64_t POSITION_RETRY_US = 100 * US_PER_MS;
 static const int64_t POSITION_RETRY_CAP_US = 10 * US_PER_SECOND;
 
-/* A session that can only be of a run that goes on. backend_start is hidden from other roles. */
+/* A session that can only belong to a running replay. Other roles cannot see backend_start. */
 #define POSITION_ALIVE                                                                             \
 	"EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.backend_pid "                      \
 	"AND (a.backend_start = p.backend_start OR a.backend_start IS NULL))"
@@ -45,7 +45,7 @@ struct finder {
 	PGconn *conn;
 	struct arena arena;
 	char identity[UUID_TEXT_BYTES];
-	char begins[2 * SHA256_BYTES + 1]; /* of the first message; "" = there is none */
+	char begins[2 * SHA256_BYTES + 1]; /* of the first message; "" = none */
 	struct replay_position candidates[POSITION_ROWS_MAX];
 	size_t candidates_count;
 	const struct replay_position *found;
@@ -56,7 +56,7 @@ static void position_hex(const uint8_t digest[SHA256_BYTES], char out[2 * SHA256
 	*hex_put(out, digest, SHA256_BYTES) = '\0';
 }
 
-/* ---- what was asked for ---- */
+/* ---- the options ---- */
 
 static void asked_add(struct sha256 *digest, const char *text)
 {
@@ -71,10 +71,8 @@ static void asked_add_list(struct sha256 *digest, const char *name, const char *
 		asked_add(digest, items[i]);
 }
 
-/*
- * Everything that decides what becomes of a message: with another filter, or a topic pattern that
- * was corrected meanwhile, what was passed over then is not done.
- */
+/* Everything that decides what becomes of a message: with another filter, or a corrected topic
+ * pattern, messages that were left out then still have to be stored. */
 static bool position_asked(struct replay_job *job, struct error *err)
 {
 	const struct message_filter *f = &job->request.filter;
@@ -104,7 +102,7 @@ static bool position_asked(struct replay_job *job, struct error *err)
 
 /* ---- reading ahead ---- */
 
-/* Go to just after message seq; *there_out: there is one. */
+/* Go to just after message seq; *there_out: it exists. */
 static bool finder_read(struct finder *f, uint64_t seq, bool *there_out, struct error *err)
 {
 	struct replay_source *source = f->job->source;
@@ -115,7 +113,7 @@ static bool finder_read(struct finder *f, uint64_t seq, bool *there_out, struct 
 	for (;;) {
 		struct record r;
 		enum replay_next next = replay_source_next(source, &f->arena, &r, err);
-		/* Where the arena was full of what was passed over, one message has room. */
+		/* If skipped messages have filled the arena, rewinding it makes room for one. */
 		bool again = next == REPLAY_ERROR && err->kind == ERROR_FULL && !retried;
 
 		replay_source_drop_window(source);
@@ -152,7 +150,7 @@ static bool finder_compare(struct finder *f, struct error *err)
 		if (!finder_content(f, c->seq, content, &there, err))
 			return false;
 		if (!there)
-			break; /* there are not so many, and they come in order */
+			break; /* the source is shorter; candidates are in order */
 		if (strcmp(content, c->content) == 0)
 			f->found = c;
 	}
@@ -170,7 +168,7 @@ static bool finder_run(struct finder *f, const char *sql, int count, const char 
 	return result != NULL;
 }
 
-/* Those of runs that ended are gone; of what did not end so many are kept, and so long. */
+/* Finished runs have no row; this many rows of unfinished runs are kept, for this long. */
 static bool finder_tidy(struct finder *f, struct error *err)
 {
 	char sql[1024];
@@ -207,8 +205,8 @@ static bool finder_look(struct finder *f, struct error *err)
 	return true;
 }
 
-/* Its row becomes ours, unless somebody else has it now: then we begin at the beginning, as he may
- * be slower than we are. */
+/* Takes over its row, unless somebody else has done so: then we start from the beginning, because
+ * the other may be slower than we are. */
 static bool finder_take_over(struct finder *f, bool *taken_out, struct error *err)
 {
 	const char *params[] = {f->identity, f->found->spool, f->found->content};
@@ -234,7 +232,7 @@ static bool finder_begin(struct finder *f, const char *sources, struct error *er
 		4, params, err);
 }
 
-/* A replay of files with these names was interrupted, and they hold something else by now. */
+/* A replay of files with these names was interrupted, and their content has changed since. */
 static bool finder_say_other(struct finder *f, const char *sources, struct error *err)
 {
 	const char *params[] = {f->job->asked, sources};
@@ -258,7 +256,7 @@ static bool finder_say_other(struct finder *f, const char *sources, struct error
 
 /* ---- finding ---- */
 
-/* A database that is away, or a standby for now, is waited for, as by the pipeline. */
+/* Waits for a database that is down, or a standby for now, as the pipeline does. */
 static bool position_connect(const struct pg_options *pg, PGconn **out, struct error *err)
 {
 	struct log_repeat trouble = {.active = false};
@@ -327,8 +325,9 @@ bool replay_position_find(struct replay_job *job, struct error *err)
 }
 
 /*
- * All was read and nothing failed: did the database claim just that? What it claimed comes from the
- * batches, and this from the files. If it did not, the row stays as it is and `verify` tells of it.
+ * Everything was read and nothing failed: did the database claim exactly that? What it claimed
+ * comes from the batches, the comparison from the files. If they differ, the row stays, and
+ * `verify` reports it.
  */
 bool replay_position_settle(struct replay_job *job, struct error *err)
 {
@@ -340,13 +339,13 @@ bool replay_position_settle(struct replay_job *job, struct error *err)
 	bool whole;
 
 	if (!replay_source_content(job->source, job->seq, digest))
-		return true; /* there was not one message */
+		return true; /* there were no messages */
 	uuid_format(&job->report.identity, identity);
 	position_hex(digest, content);
 	snprintf(records, sizeof(records), "%" PRIu64, job->seq);
 	if (!position_connect(job->pg, &conn, err))
 		return false;
-	/* ~digest: what the sum would be is not known, but it is another one. */
+	/* ~digest: the right sum is unknown, but it is a different one. */
 	result = pg_query(conn,
 		"UPDATE ingest_progress SET log_records = $2::bigint, log_digest = CASE WHEN "
 		"content <> decode($3, 'hex') THEN ~digest ELSE log_digest END "

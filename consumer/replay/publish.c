@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PUBLISHING_REMEMBERED = 1024 }; /* more than can be on their way */
+enum { PUBLISHING_REMEMBERED = 1024 }; /* more than can be in flight */
 
 struct publishing {
 	struct decode_kit kit;
@@ -25,20 +25,20 @@ struct publishing {
 	struct mqtt_options broker;
 	char *urls[1];
 	char client_id[64];
-	uint64_t seq;                         /* of the record done with last */
-	uint64_t seqs[PUBLISHING_REMEMBERED]; /* of the messages published last */
+	uint64_t seq;                         /* of the last record finished */
+	uint64_t seqs[PUBLISHING_REMEMBERED]; /* of the last messages published */
 	struct replay_unreadable unreadable;
-	int64_t first_received_us; /* of the first message that is published */
-	int64_t begun_us;          /* monotonic, when that was */
+	int64_t first_received_us; /* of the first message published */
+	int64_t begun_us;          /* monotonic: when it was published */
 	int64_t said_us;
 };
 
 static volatile sig_atomic_t publishing_stop;
 
-static const int64_t PUBLISHING_LOOK_US = 200 * US_PER_MS; /* whether to stop */
+static const int64_t PUBLISHING_LOOK_US = 200 * US_PER_MS; /* how often to check for a stop */
 static const int64_t PUBLISHING_LOG_US = 10 * US_PER_SECOND;
 
-/* A record goes whole or not at all: if any message in it is asked for. */
+/* A record is published whole if any message in it is wanted. */
 static bool publishing_wants(struct publishing *p, const struct record *r)
 {
 	struct decode_input input = {.seq = r->seq,
@@ -68,7 +68,7 @@ static bool publishing_wants(struct publishing *p, const struct record *r)
 	}
 }
 
-/* Until the message is due: by its time of receipt, and by --rate. */
+/* Waits until the message is due: by its time of receipt, and by --rate. */
 static void publishing_wait(struct publishing *p, const struct record *r)
 {
 	int64_t now_us = clock_mono_us(), due_us = 0;
@@ -98,7 +98,7 @@ static void publishing_wait(struct publishing *p, const struct record *r)
 	}
 }
 
-/* A signal, which ends the waiting, too. */
+/* A signal also ends waiting. */
 static void publishing_on_signal(int number)
 {
 	publishing_stop = number;
@@ -122,7 +122,7 @@ static bool publishing_record(struct publishing *p, const struct record *r, stru
 	struct mqtt_publisher_progress progress;
 
 	p->out->records++;
-	/* Of what was too large only the beginning is there. */
+	/* Only the beginning of an oversized message is available. */
 	if ((r->flags & RECORD_OVERSIZED) != 0 || !publishing_wants(p, r)) {
 		p->out->unwanted++;
 		p->seq = r->seq;
@@ -188,7 +188,7 @@ static bool publishing_open(struct publishing *p, const struct config *c, struct
 	       replay_source_seek(p->source, (uint64_t)p->options->after, err);
 }
 
-/* Up to this record nothing is missing: continuing after it loses nothing. */
+/* Nothing is missing up to this record: continuing after it loses nothing. */
 static uint64_t publishing_settled(const struct publishing *p,
 	const struct mqtt_publisher_progress *now)
 {
@@ -197,7 +197,7 @@ static uint64_t publishing_settled(const struct publishing *p,
 	return p->seqs[now->settled % PUBLISHING_REMEMBERED] - 1;
 }
 
-/* What came of it; err gets where to continue. */
+/* The outcome; err gets where to continue. */
 static void publishing_end(struct publishing *p, bool ok, struct error *err)
 {
 	struct mqtt_publisher_progress now = {.acknowledged = 0};

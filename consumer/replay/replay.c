@@ -13,7 +13,7 @@
 struct replay {
 	struct replay_events events;
 	struct replay_reports *reports;
-	int pipe_fds[2]; /* of the reports of processes */
+	int pipe_fds[2]; /* for the reports of processes */
 };
 
 /* ---- reports ---- */
@@ -26,7 +26,7 @@ static void replay_take(void *context, const struct replay_report *r)
 	replay->events.on_progress(replay->events.context, replay->reports);
 }
 
-/* A report is smaller than what a pipe takes in one piece. */
+/* A pipe transfers a report atomically. */
 _Static_assert(sizeof(struct replay_report) <= 4096, "a report does not fit into a pipe");
 
 static void replay_send(void *context, const struct replay_report *r)
@@ -61,7 +61,7 @@ static pid_t replay_start(struct replay *replay, struct replay_job *job)
 
 	if (child != 0)
 		return child;
-	/* Ctrl-C reaches all of us; a killed parent takes its jobs with it. */
+	/* Ctrl-C reaches all processes; a killed parent takes its jobs with it. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	close(replay->pipe_fds[0]);
 	job->send = replay_send;
@@ -69,7 +69,7 @@ static pid_t replay_start(struct replay *replay, struct replay_job *job)
 	_exit(0);
 }
 
-/* A job whose process ended without a word, or that has none, has failed. */
+/* A job whose process ended without a final report, or could not be started, has failed. */
 static void replay_reap(struct replay *replay, const pid_t *children, size_t started)
 {
 	for (size_t i = 0; i < replay->reports->count; i++) {
@@ -102,7 +102,7 @@ static bool replay_fork(struct replay *replay, struct replay_job *jobs, struct e
 			break;
 	}
 	close(replay->pipe_fds[1]);
-	signal(SIGINT, SIG_IGN); /* until the jobs have ended by it */
+	signal(SIGINT, SIG_IGN); /* until the jobs have ended because of it */
 	replay_receive(replay);
 	close(replay->pipe_fds[0]);
 	replay_reap(replay, children, started);
@@ -110,9 +110,9 @@ static bool replay_fork(struct replay *replay, struct replay_job *jobs, struct e
 	return true;
 }
 
-/* ---- all of it ---- */
+/* ---- the whole replay ---- */
 
-/* Files go round: job 2 of 3 has the second, the fifth and so on. */
+/* Files are dealt out in turn: job 2 of 3 gets the second, the fifth and so on. */
 static bool replay_share(const struct replay_files *all, struct replay_job *job)
 {
 	struct replay_files *share = &job->request.files;
@@ -125,7 +125,8 @@ static bool replay_share(const struct replay_files *all, struct replay_job *job)
 	return true;
 }
 
-/* What was loaded becomes visible, unless the same command is to go on. The first report has it. */
+/* Makes loaded rows visible, unless the same command has to continue. The first report has the
+ * result. */
 static void replay_finish(const struct pg_options *pg, struct replay_reports *reports)
 {
 	struct replay_report *first = &reports->jobs[0];

@@ -24,7 +24,7 @@ static void report_add_reasons(struct replay_reasons *sum, const struct replay_r
 		replay_reasons_add(sum, part->items[i].label, part->items[i].count);
 }
 
-/* Those that were found when loaded tables got their index were counted as stored until then. */
+/* Duplicates that were found when loaded tables got their index had been counted as stored. */
 static void report_take_duplicates(struct replay_report *sum)
 {
 	uint64_t count = sum->loads.duplicates < sum->stored ? sum->loads.duplicates : sum->stored;

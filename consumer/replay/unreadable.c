@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where a reason is counted: its own place, or the last one. */
+/* The slot for a reason: its own, or the last one. */
 static size_t unreadable_reason(struct replay_unreadable *u, const char *why)
 {
 	char shown[UNREADABLE_WHY_BYTES];

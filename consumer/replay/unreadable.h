@@ -3,23 +3,23 @@
 
 #include <stdint.h>
 
-/* What a source could not read: some places of each reason are logged, and in the end how many
- * there were. Zeros at first. */
+/* What a source could not read: the first places for each reason are logged, and at the end how
+ * many there were. Zero it first. */
 enum { UNREADABLE_SHOWN = 10, UNREADABLE_REASONS = 16, UNREADABLE_WHY_BYTES = 128 };
 
 struct replay_unreadable {
-	uint64_t count; /* places, or records where they can be counted */
+	uint64_t count; /* places, or records if they can be counted */
 	struct {
 		char why[UNREADABLE_WHY_BYTES];
 		uint64_t places;
-	} reasons[UNREADABLE_REASONS]; /* the last one: all others */
+	} reasons[UNREADABLE_REASONS]; /* the last one is for all others */
 };
 
 /* For struct replay_source_events; context: a struct replay_unreadable. */
 void replay_on_unreadable(void *context, const char *path, const char *unit, int64_t position,
 	uint64_t count, const char *why);
 
-/* At the end: the reasons of which not every place was logged. */
+/* At the end: the reasons for which not every place was logged. */
 void replay_unreadable_end(const struct replay_unreadable *unreadable);
 
 #endif

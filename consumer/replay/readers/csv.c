@@ -8,10 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/*
- * Meter values could not be found by a time outside of this (rows_row.c); as numbers, times in
- * seconds, milliseconds and microseconds cannot be mistaken for each other.
- */
+/* Rows outside this time could not be found (rows_row.c); within it, numbers of seconds,
+ * milliseconds and microseconds cannot be confused. */
 #define CSV_FROM_S INT64_C(1262304000) /* 2010-01-01 */
 #define CSV_TO_S INT64_C(4102444800)   /* 2100-01-01 */
 
@@ -21,7 +19,7 @@ static const struct slice not_stated = {NULL, 0};
 
 /* ---- rows ---- */
 
-/* How far a row was read: to the beginning of a cell, or to just after its end. */
+/* How far a row is read: to the beginning of a cell, or to just after its end. */
 struct row_cursor {
 	const uint8_t *data;
 	size_t size;
@@ -51,7 +49,7 @@ static enum csv_status row_quoted(struct row_cursor *r, struct slice *out)
 			return r->last ? row_bad(r, "a quote is not closed") : CSV_PARTIAL;
 		found = (size_t)(quote - r->data);
 		if (found + 1 == r->size && !r->last)
-			return CSV_PARTIAL; /* it may be doubled */
+			return CSV_PARTIAL; /* the quote may be doubled */
 		if (found + 1 < r->size && r->data[found + 1] == '"') {
 			at = found + 2;
 			continue;
@@ -78,7 +76,7 @@ static enum csv_status row_plain(struct row_cursor *r, struct slice *out)
 	}
 	if (r->at == r->size && !r->last)
 		return CSV_PARTIAL;
-	/* "\r\n", or a file that was cut before the "\n" */
+	/* "\r\n", or a file that ends before the "\n" */
 	if (r->at > from && r->data[r->at - 1] == '\r' &&
 		(r->at == r->size || r->data[r->at] == '\n'))
 		r->at--;
@@ -155,8 +153,8 @@ enum csv_status csv_row(struct slice bytes, bool last, char separator, struct cs
 	return status;
 }
 
-/* The text of a cell; copied to at if it has doubled quotes. *at_out is after what was written,
- * which is never more than the cell. */
+/* The text of a cell; copied to `at` if it has doubled quotes. *at_out is after the copy, which is
+ * never longer than the cell. */
 static struct slice row_text(struct slice cell, uint8_t *at, uint8_t **at_out)
 {
 	uint8_t *from = at;
@@ -173,7 +171,7 @@ static struct slice row_text(struct slice cell, uint8_t *at, uint8_t **at_out)
 
 /* ---- the header ---- */
 
-/* The columns of the row that have this name; *at_out: the last one. */
+/* How many columns have this name; *at_out: the last one. */
 static size_t header_find(struct csv_reader *c, struct slice name, size_t *at_out)
 {
 	size_t found = 0;
@@ -190,7 +188,7 @@ static size_t header_find(struct csv_reader *c, struct slice name, size_t *at_ou
 	return found;
 }
 
-/* Which column each role has. Returns how many names are not there, or not once. */
+/* Finds each role's column. Returns how many names are missing or not unique. */
 static size_t header_columns(struct csv_reader *c)
 {
 	size_t wrong = 0;
@@ -218,7 +216,7 @@ __attribute__((format(printf, 3, 4))) static size_t header_say(struct csv_reader
 	return at + (size_t)n < sizeof(c->why) ? at + (size_t)n : sizeof(c->why) - 1;
 }
 
-/* What is wrong with the names, from what header_columns() saw last. */
+/* What is wrong with the names, from the last header_columns(). */
 static void header_why(struct csv_reader *c)
 {
 	const char *comma = "";
@@ -294,9 +292,9 @@ enum csv_status csv_header(struct csv_reader *c, struct slice bytes, bool last,
 	return CSV_BAD;
 }
 
-/* ---- what a row says ---- */
+/* ---- the content of a row ---- */
 
-/* Seconds, milliseconds or microseconds since 1970, whichever is in our time. */
+/* Seconds, milliseconds or microseconds since 1970, whichever is plausible. */
 static bool read_epoch(struct slice text, int64_t *us_out)
 {
 	const uint8_t *point = memchr(text.data, '.', text.size);
@@ -316,7 +314,7 @@ static bool read_epoch(struct slice text, int64_t *us_out)
 	for (size_t i = whole + 1; i < text.size; i++) {
 		unit_us /= 10;
 		if (unit_us == 0 && text.data[i] != '0')
-			return false; /* finer than an instant is kept */
+			return false; /* more precise than a microsecond */
 		*us_out += unit_us * (text.data[i] - '0');
 	}
 	return true;
@@ -353,7 +351,7 @@ static const char *read_time(struct csv_reader *c)
 	return NULL;
 }
 
-/* 1,5 as 1.5, at at; what has a point as well is not understood. */
+/* Copies 1,5 as 1.5 to `at`; a value that also has a point is refused. */
 static const char *read_comma(struct slice *value, uint8_t *at)
 {
 	for (size_t i = 0; i < value->size; i++) {
@@ -548,7 +546,7 @@ bool csv_end(struct csv_reader *c, struct record *out)
 {
 	text_put_cstr(&c->text, "]}]}]");
 	*out = (struct record){.received_us = c->begun_us,
-		.flags = 1 | RECORD_JSON, /* QoS 1, as stations have it */
+		.flags = 1 | RECORD_JSON, /* QoS 1, like stations */
 		.topic = c->topic,
 		.trace = SLICE(""),
 		.payload = text_end(&c->text)};

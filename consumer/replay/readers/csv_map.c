@@ -2,10 +2,8 @@
 
 #include <stdio.h>
 
-/*
- * station=id,time=ts,unit='kWh',zone=+01:00: names, then a column, or in single quotes a constant.
- * Double quotes hold a column's name that has a comma.
- */
+/* station=id,time=ts,unit='kWh',zone=+01:00: a name, then a column, or a constant in single quotes.
+ * Double quotes enclose a column name that has a comma. */
 static const char *const map_names[CSV_ROLES] = {
 	[CSV_STATION] = "station",
 	[CSV_TIME] = "time",
@@ -30,7 +28,7 @@ static bool map_bad(struct error *err, struct slice at, const char *what)
 		"or zone=Europe/Berlin, decimal=comma, version=2.0.1");
 }
 
-/* The text up to the next comma, or in quotes; what follows it stays in *rest. */
+/* The text up to the next comma, or in quotes; *rest is what follows. */
 static bool map_value(struct slice *rest, struct slice *out, char *quote_out)
 {
 	const uint8_t *end;
@@ -71,7 +69,7 @@ static bool map_zone(struct csv_map *map, struct slice zone)
 	return zone_parse(&map->zone, text, NULL);
 }
 
-/* Not a column, but how to read the columns. False if it is neither. */
+/* A setting for reading, not a column. False if it is not a setting either. */
 static bool map_setting(struct csv_map *map, struct slice name, struct slice value)
 {
 	if (slice_equal_cstr(name, "zone")) {
@@ -124,7 +122,7 @@ bool csv_map_parse(const char *text, struct csv_map *out, struct error *err)
 		if (slice_is_absent(out->roles[role].text))
 			return map_bad(err, all, "station, time and value are required");
 	}
-	/* MeterValues of 2.x are outside of transactions. */
+	/* In 2.x, MeterValues do not belong to transactions. */
 	if (!slice_is_absent(out->roles[CSV_TRANSACTION].text) &&
 		!slice_equal_cstr(out->version, "1.6"))
 		return map_bad(err, all, "meter values have a transaction only in 1.6");

@@ -10,7 +10,7 @@ static struct slice scan_blanks(struct slice s)
 	return s;
 }
 
-/* Bytes of the string at the beginning, quotes included; 0 if there is no complete one. */
+/* Size of the string at the beginning, including quotes; 0 if it is incomplete. */
 static size_t scan_string_size(struct slice s)
 {
 	if (s.size == 0 || *s.data != '"')
@@ -24,13 +24,13 @@ static size_t scan_string_size(struct slice s)
 	return 0;
 }
 
-/* Whether a number or word ends before it. */
+/* Whether c ends a number or word. */
 static bool scan_ends_word(uint8_t c)
 {
 	return c == ',' || c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Bytes of the value at the beginning, whatever it is. */
+/* Size of the value at the beginning, whatever it is. */
 static size_t scan_value_size(struct slice s)
 {
 	size_t depth = 0;
@@ -50,7 +50,7 @@ static size_t scan_value_size(struct slice s)
 			depth++;
 		} else if (c == '}' || c == ']') {
 			if (depth == 0)
-				return i; /* of a number or word before it */
+				return i; /* the end of a number or word */
 			if (--depth == 0)
 				return i + 1;
 		} else if (depth == 0 && scan_ends_word(c)) {
@@ -60,7 +60,7 @@ static size_t scan_value_size(struct slice s)
 	return depth == 0 ? s.size : 0;
 }
 
-/* The value that s begins with, and what follows it. */
+/* The value at the beginning of s, and what follows it. */
 static bool scan_value(struct slice s, struct slice *rest, struct slice *value_out)
 {
 	size_t size = scan_value_size(s);
@@ -113,7 +113,7 @@ bool json_scan_item(struct slice *rest, struct slice *value_out)
 	return scan_value(scan_blanks(slice_of(s.data + 1, s.size - 1)), rest, value_out);
 }
 
-/* A code point as UTF-8; a lone surrogate as the three bytes that it would have. */
+/* A code point as UTF-8; a lone surrogate becomes the three bytes that it would have. */
 static size_t scan_put_utf8(uint8_t *out, int32_t c)
 {
 	if (c < 0x80) {
@@ -138,7 +138,8 @@ static size_t scan_put_utf8(uint8_t *out, int32_t c)
 	return 4;
 }
 
-/* "\u" and its digits at p, perhaps followed by the second half of a pair. Bytes read, 0 if bad. */
+/* "\u" and its digits at p, possibly followed by the second half of a pair. Returns the bytes
+ * consumed, 0 if bad. */
 static size_t scan_unicode(const uint8_t *p, size_t left, int32_t *code_out)
 {
 	int32_t c, low;

@@ -61,7 +61,7 @@ static bool lines_time_seconds(struct slice text, int64_t *us_out)
 	return true;
 }
 
-/* Words for Z at the end, with the blank before them. */
+/* Size of a trailing word for Z, including the blank before it. */
 static size_t lines_utc_size(struct slice text)
 {
 	static const char *const words[] = {" UTC", " GMT"};
@@ -74,7 +74,7 @@ static size_t lines_utc_size(struct slice text)
 	return 0;
 }
 
-/* RFC 3339 as logs write it: 2026/01/31 06:32:25,038 +01:00, or with UTC for Z. */
+/* RFC 3339 in the way logs write it: 2026/01/31 06:32:25,038 +01:00, or with UTC for Z. */
 static enum iso8601_kind lines_time_iso(struct slice text, int64_t *us_out)
 {
 	enum { DATE = 10, SLASH1 = 4, SLASH2 = 7 };
@@ -86,7 +86,7 @@ static enum iso8601_kind lines_time_iso(struct slice text, int64_t *us_out)
 	text.size -= utc;
 	for (size_t i = 0; i < text.size; i++) {
 		if (text.data[i] == ' ' && i != DATE)
-			continue; /* before the zone */
+			continue; /* the blank before the zone */
 		fixed[size++] = text.data[i] == '/' && (i == SLASH1 || i == SLASH2)
 					? '-'
 					: (char)text.data[i];
@@ -96,13 +96,13 @@ static enum iso8601_kind lines_time_iso(struct slice text, int64_t *us_out)
 	return iso8601_parse(slice_of(fixed, size), us_out);
 }
 
-/* What a record can hold. */
+/* Whether a record can hold the time. */
 static bool lines_time_fits(int64_t us)
 {
 	return us >= 0 && us < iso8601_days(10000, 1, 1) * US_PER_DAY;
 }
 
-/* Whatever it takes to be one; *kind_out says whether it has a zone. */
+/* Any notation of a time; *kind_out says whether it has a zone. */
 static bool lines_is_time(struct slice text, enum iso8601_kind *kind_out, int64_t *us_out)
 {
 	*kind_out = lines_time_iso(text, us_out);
@@ -112,7 +112,7 @@ static bool lines_is_time(struct slice text, enum iso8601_kind *kind_out, int64_
 	return *kind_out != ISO8601_INVALID && lines_time_fits(*us_out);
 }
 
-/* A time with a word for its zone beside it: the time, what kind it is, and the word. */
+/* Splits a time and a word for its zone: the time, its kind, and the word. */
 static bool lines_split_zone(struct slice text, struct slice *time_out, enum iso8601_kind *kind_out,
 	int64_t *us_out, char word[static LINES_ZONE_WORD_BYTES])
 {
@@ -126,10 +126,8 @@ static bool lines_split_zone(struct slice text, struct slice *time_out, enum iso
 	       lines_zone_word(slice_skip(text, time_out->size + 1), word);
 }
 
-/*
- * "CST" is UTC less six hours, or plus eight: a word for a zone counts only beside an offset,
- * which decides, or as what the zone of --zone calls itself at that time.
- */
+/* "CST" is UTC minus six hours, or plus eight: a word for a zone counts only beside an offset,
+ * which decides, or if it is what the zone of --zone calls itself at that time. */
 static bool lines_time_of_word(struct slice text, const struct lines_pattern *p, int64_t *us_out,
 	struct error *err)
 {
@@ -206,8 +204,7 @@ static bool lines_hex(struct slice text, struct arena *arena, struct slice *out,
 	return true;
 }
 
-/* The trace id in a traceparent of W3C, wherever it stands: "00-<32 hex>-". Absent if there is
- * none. */
+/* The trace id in a W3C traceparent, wherever it is: "00-<32 hex>-"; or absent. */
 static struct slice lines_trace(struct slice text)
 {
 	for (size_t i = 0; i + LINES_TRACE_AT + LINES_TRACE_BYTES < text.size; i++) {
@@ -225,7 +222,7 @@ static struct slice lines_trace(struct slice text)
 	return slice_of("", 0);
 }
 
-/* The text before the first blank; what follows it stays in *rest. */
+/* The text before the first blank; *rest is what follows. */
 static struct slice lines_word(struct slice *rest)
 {
 	const uint8_t *blank = memchr(rest->data, ' ', rest->size);
@@ -247,7 +244,7 @@ static bool lines_plain(struct slice line, const struct lines_pattern *p, struct
 	if (qos.size != 1 || *qos.data < '0' || *qos.data > '2')
 		return lines_bad(err, "it is neither JSON nor \"time qos topic payload\"");
 	while (topic > 0 && line.data[topic - 1] != ' ')
-		topic--; /* topics may have blanks, payloads have none */
+		topic--; /* topics may have blanks, payloads may not */
 	if (topic == 0)
 		return lines_bad(err, "it has no topic");
 	out->flags = (uint16_t)(*qos.data - '0');
@@ -264,7 +261,7 @@ static bool lines_plain(struct slice line, const struct lines_pattern *p, struct
 			arena_copy(arena, lines_trace(slice_of(correlation, line.size - before)));
 		line = slice_of(line.data, before);
 	} else if (line.size > 0 && line.data[line.size - 1] == ' ') {
-		line = slice_of(line.data, line.size - 1); /* %D of a message without */
+		line = slice_of(line.data, line.size - 1); /* from %D of a message without any */
 	}
 	out->topic = arena_copy(arena, line);
 	if (slice_is_absent(out->topic) || slice_is_absent(out->trace))
@@ -333,12 +330,12 @@ static bool lines_json_payload(const struct lines_json *j, struct arena *arena, 
 	if (slice_is_absent(j->payload))
 		return lines_bad(err, "it has no payload");
 	if (*j->payload.data != '"') {
-		out->payload = arena_copy(arena, j->payload); /* %J: JSON as it is */
+		out->payload = arena_copy(arena, j->payload); /* %J: unchanged JSON */
 		return !slice_is_absent(out->payload) || lines_full(err);
 	}
 	if (!lines_json_text(j->payload, arena, "its payload is not text", &out->payload, err))
 		return false;
-	/* %j ends at the first NUL byte of a payload. */
+	/* %j stops at the first NUL byte of a payload. */
 	if (!slice_is_absent(j->payload_size) &&
 		(!decimal_to_int64(j->payload_size, 0, INT64_MAX, &size) ||
 			(size_t)size != out->payload.size))
@@ -346,7 +343,7 @@ static bool lines_json_payload(const struct lines_json *j, struct arena *arena, 
 	return true;
 }
 
-/* mosquitto_sub before 2.0 says it as a number. */
+/* mosquitto_sub before 2.0 writes a number. */
 static bool lines_json_time(struct slice value, struct arena *arena, struct slice *out,
 	struct error *err)
 {
@@ -371,7 +368,7 @@ static bool lines_json(struct slice line, const struct lines_pattern *p, struct 
 		return false;
 	if (!slice_is_absent(j.qos) && decimal_to_int64(j.qos, 0, 2, &qos))
 		out->flags = (uint16_t)qos;
-	/* mosquitto_sub has 1; what the broker had kept is not a new event at each capture. */
+	/* mosquitto_sub writes 1. A retained message is not a new event in each capture. */
 	if (slice_equal_cstr(j.retain, "1") || slice_equal_cstr(j.retain, "true"))
 		out->flags |= RECORD_RETAIN;
 	if (slice_equal_cstr(j.oversized, "true"))
@@ -430,7 +427,7 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 			       "{direction}, {version} and {skip}");
 }
 
-/* Without a character that is in no time. */
+/* Without a character that no time has. */
 static bool lines_may_be_time(struct slice text)
 {
 	for (size_t i = 0; i < text.size; i++) {
@@ -441,13 +438,11 @@ static bool lines_may_be_time(struct slice text)
 	return text.size < LINES_TIME_BYTES;
 }
 
-/*
- * Where a field ends: at the text that follows it. A time may contain that text, a blank: it
- * extends as far as it is a time. NULL: the text is not there.
- */
+/* Where a field ends: at the text that follows it. A time may contain that text, for example a
+ * blank: it extends as far as it is a time. NULL: the text is not found. */
 static const uint8_t *lines_field_end(struct slice line, enum lines_field field, struct slice after)
 {
-	enum { TIME_PIECES = 4 }; /* date, time, zone, and what may follow */
+	enum { TIME_PIECES = 4 }; /* date, time, zone, and a possible word */
 	const uint8_t *found, *longest = NULL, *first = NULL;
 	struct slice rest = line;
 
@@ -486,8 +481,8 @@ static bool lines_has_offset(struct slice time)
 }
 
 /*
- * A time that ends at a blank is followed by a word. If that is a zone, and the time needs one or
- * has it as an offset ("+0100 CET"), it is part of the time: never a station, nor passed over.
+ * A time that ends at a blank is followed by a word. If that word is a zone, and the time needs one
+ * or has it as an offset ("+0100 CET"), it is part of the time: never a station, and never skipped.
  */
 static const uint8_t *lines_zone_end(struct slice line, const uint8_t *end, struct slice after)
 {
@@ -531,7 +526,8 @@ static bool lines_match(struct slice line, const struct lines_pattern *p, struct
 	return true;
 }
 
-/* From its bracket on; what precedes it ("message") and blanks after it are not part of it. */
+/* The frame begins at its bracket; text before it ("message") and blanks after it are not part of
+ * it. */
 static bool lines_trim_frame(struct slice *frame, struct error *err)
 {
 	while (frame->size > 0 && *frame->data != '[' && *frame->data != '{')

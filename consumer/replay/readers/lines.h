@@ -14,8 +14,8 @@
  *	1769853600.04 1 cs/in/.. 7b7d   mosquitto_sub -F '%U %q %t %x' or '%U %q %t %D %x'
  *	whatever the pattern says       frames of OCPP-J as a gateway logs them
  *
- * Correlation data (%D, or properties in '%j' with MQTT 5) has the trace id that is part of the
- * identity of messages without a time of their own: without it they are other messages than those
+ * Correlation data (%D, or properties in '%j' with MQTT 5) has the trace id, which is part of the
+ * identity of messages without a time of their own: without it they are not recognised as those
  * received live.
  *
  * Times: seconds since 1970 (%U), RFC 3339, also with a blank, a comma or slashes in it, or
@@ -23,9 +23,9 @@
  * before the real offset. A time without a zone needs one (lines_pattern.zone): nothing is guessed.
  *
  * A pattern is text with {time}, {station}, {direction}, {version}, {skip} and {frame} in it, each
- * extending to the text that follows it; {frame} is the last, and begins with its bracket: blanks
- * and words before it do not matter. {time} may have blanks in it. Without {direction} the frame
- * decides (lines_direction.h). Pure but for lines_memory; one thread.
+ * extending to the text that follows it; {frame} comes last, and begins at its bracket: blanks and
+ * words before that are ignored. {time} may have blanks in it. Without {direction} the frame
+ * decides (lines_direction.h). Pure except for lines_memory; one thread.
  */
 enum { LINES_FIELDS_MAX = 12 };
 
@@ -38,15 +38,15 @@ enum lines_field {
 	LINES_SKIP,
 };
 
-/* Of the lines before; belongs to whoever reads them. */
+/* State from earlier lines; belongs to the reader. */
 struct lines_memory {
-	int64_t time_us; /* of the last one; INT64_MIN = there was none */
+	int64_t time_us; /* of the last line; INT64_MIN = none yet */
 	struct lines_calls calls;
 };
 
 struct lines_pattern {
-	const struct zone *zone;     /* of times that have none; NULL = they are refused */
-	struct lines_memory *memory; /* NULL = each line for itself */
+	const struct zone *zone;     /* for times without one; NULL = those are refused */
+	struct lines_memory *memory; /* NULL = each line on its own */
 	bool has_direction;
 	struct slice before; /* the first field */
 	struct {

@@ -58,7 +58,7 @@ const char *lines_direction_of_word(struct slice word)
 	return NULL;
 }
 
-/* OCPP 1.6 (with the security whitepaper), 2.0.1, 2.1: calls of a central system alone. */
+/* OCPP 1.6 (with the security whitepaper), 2.0.1, 2.1: calls that only a central system makes. */
 static const char *const direction_out[] = {
 	"AFRRSignal",
 	"AdjustPeriodicEventStream",
@@ -126,16 +126,16 @@ static const char *const direction_out[] = {
 
 enum { FRAME_ID_BYTES = 256 };
 
-/* What a frame says, whatever its shape. */
+/* The parts of a frame, whatever its shape. */
 struct frame {
-	uint8_t type; /* its digit; 0 = it has none */
+	uint8_t type; /* its digit; 0 = none */
 	struct slice id;
-	struct slice action; /* of an envelope: of an answer, too */
+	struct slice action; /* in an envelope, answers have it, too */
 	struct slice content;
-	uint8_t room[FRAME_ID_BYTES]; /* for an id with escapes in it */
+	uint8_t room[FRAME_ID_BYTES]; /* for an id with escapes */
 };
 
-/* Without quotes; a number is an id as well. Escapes are undone if there is room. */
+/* Without quotes; a number is an id, too. Escapes are decoded if there is room. */
 static struct slice frame_text(struct slice value, uint8_t *room, size_t room_size)
 {
 	int64_t size;
@@ -165,7 +165,7 @@ static void frame_read_envelope(struct slice text, struct frame *out)
 	}
 }
 
-/* Of an array of frames the first. */
+/* For an array of frames, the first. */
 static void frame_read(struct slice text, struct frame *out)
 {
 	struct slice rest = text, value;
@@ -191,7 +191,7 @@ static void frame_read(struct slice text, struct frame *out)
 		out->action = frame_text(value, NULL, 0);
 }
 
-/* ---- calls that wait for their answers ---- */
+/* ---- calls that wait for an answer ---- */
 
 static uint64_t direction_key(struct slice station, struct slice id)
 {
@@ -200,7 +200,7 @@ static uint64_t direction_key(struct slice station, struct slice id)
 	return digest64(parts, sizeof(parts)) | 1;
 }
 
-/* Where a call with this key may be. */
+/* The set in which a call with this key may be. */
 static struct lines_call *direction_set(struct lines_call *calls, uint64_t key)
 {
 	return &calls[(key >> 1) % (LINES_CALLS / LINES_CALLS_SET) * LINES_CALLS_SET];
@@ -218,7 +218,7 @@ static struct lines_call *direction_find(struct lines_call *calls, uint64_t key)
 	return NULL;
 }
 
-/* The place of the call before with this key, else the one that was not used for longest. */
+/* The slot of an earlier call with this key, otherwise the least recently used one. */
 static struct lines_call *direction_place(struct lines_call *calls, uint64_t key, uint32_t number)
 {
 	struct lines_call *found = direction_find(calls, key);
@@ -241,7 +241,7 @@ static struct lines_call *direction_place(struct lines_call *calls, uint64_t key
 static bool direction_is_one(struct slice action, const char *const *actions, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		/* Most differ in the first letter: that is all that is looked at. */
+		/* Most differ in the first letter, so compare that first. */
 		if (action.size > 0 && *action.data == (uint8_t)*actions[i] &&
 			slice_equal_cstr(action, actions[i]))
 			return true;
@@ -255,12 +255,10 @@ static bool direction_is_out(struct slice action)
 		sizeof(direction_out) / sizeof(*direction_out));
 }
 
-/* ---- what answers look like ---- */
+/* ---- the shape of answers ---- */
 
-/*
- * Of calls whose answers are not the usual: a status from a station, nothing from a central system.
- * Keys of which an answer has one at least, unless it may be empty.
- */
+/* Calls with unusual answers (the usual ones: a status from a station, nothing from a central
+ * system). Keys of which an answer has at least one, unless it may be empty. */
 static const struct direction_shape {
 	const char *action;
 	bool may_be_empty;
@@ -300,7 +298,7 @@ static const struct direction_shape {
 	{"VatNumberValidation", false, {"vatNumber"}},
 };
 
-/* Calls of a station that are answered with nothing. */
+/* Calls from a station whose answers are empty. */
 static const char *const direction_nothing[] = {
 	"BatterySwap",
 	"ClearedChargingLimit",
@@ -331,7 +329,7 @@ static const char *const direction_nothing[] = {
 static const struct direction_shape direction_status = {NULL, false, {"status"}};
 static const struct direction_shape direction_empty = {NULL, true, {NULL}};
 
-/* NULL for an action that nobody knows: its answers may look like anything. */
+/* NULL for an unknown action: its answers may have any shape. */
 static const struct direction_shape *direction_shape_of(struct slice action, bool out)
 {
 	for (size_t i = 0; i < sizeof(direction_shapes) / sizeof(*direction_shapes); i++) {
@@ -356,7 +354,7 @@ static bool direction_is_empty(struct slice result)
 	return at < end && *at == '}';
 }
 
-/* Whether a result has one of the keys of a shape at its top. */
+/* Whether a result has one of the shape's keys at the top level. */
 static bool direction_has_key(const struct direction_shape *shape, struct slice result)
 {
 	enum { KEYS = sizeof(shape->keys) / sizeof(*shape->keys) };
@@ -399,9 +397,9 @@ static const char *direction_of_call(struct lines_calls *calls, uint64_t key, st
 }
 
 /*
- * Of the calls with the key of an answer, either of which may be NULL, the one that it answers.
- * NULL if it cannot be the answer to the only one: its own call was not seen then. A central system
- * that answers nothing at all is believed.
+ * Of the two calls with an answer's key, either of which may be NULL, the one that it answers. NULL
+ * if it cannot be the answer to the only one: then its own call was not seen. A central system that
+ * answers everything with nothing is believed.
  */
 static struct lines_call *direction_answered(struct lines_call *in, struct lines_call *out,
 	const struct frame *frame)
@@ -439,13 +437,13 @@ const char *lines_direction_of_frame(struct lines_calls *calls, struct slice sta
 	call = direction_answered(in, out, &frame);
 	if (frame.type != '5' && call != NULL)
 		call->answered = true;
-	/* Of an answer whose call was not seen its name may tell, or whose call it is not. */
+	/* If an answer's call was not seen, its action may decide, or whose call it cannot be. */
 	if (call != NULL)
 		to_station = call == out;
 	else if (frame.action.size > 0 || (in == NULL && out == NULL))
 		to_station = direction_is_out(frame.action);
 	else
 		to_station = in != NULL;
-	/* A refusal of a result goes the way of the call. */
+	/* A refused result goes the same way as the call. */
 	return to_station == (frame.type == '5') ? "out" : "in";
 }

@@ -7,26 +7,26 @@
 #include <stdint.h>
 
 /*
- * Which way a frame of OCPP-J went: "in" from the station, "out" to it. From the word that a log of
- * a central system has for it, or, where it has none, from the frames: calls that only a central
- * system makes go out, other calls come in, and a result goes the other way than its call. Pure.
+ * The direction of an OCPP-J frame: "in" from the station, "out" to it. Taken from the word that a
+ * central system's log has for it, or, without one, from the frames: calls that only a central
+ * system makes go out, other calls come in, and a result goes the opposite way of its call. Pure.
  */
 
 /* "in", "out", or NULL: receive, received, recv, in, <-; send, sent, sending, out, ->, in any case;
  * what follows the word does not matter. */
 const char *lines_direction_of_word(struct slice word);
 
-/* Calls of either side; their results go the other way. A later call takes the place of an earlier
- * one: in a full set that of the earliest, after some 16,000 calls of all stations. */
+/* Calls from both sides; their results go the opposite way. A new call replaces an earlier one with
+ * the same key, or in a full set the earliest one, after some 16,000 calls from all stations. */
 enum { LINES_CALLS = 16384, LINES_CALLS_SET = 16 };
 
 struct direction_shape;
 
 struct lines_call {
-	uint64_t key;    /* of station and message id; never 0, which is not a call */
-	uint32_t number; /* the later of two calls has the higher one */
+	uint64_t key;    /* of station and message id; 0 = no call */
+	uint32_t number; /* later calls have higher numbers */
 	bool answered;
-	const struct direction_shape *shape; /* of its answer; NULL = not known */
+	const struct direction_shape *shape; /* of its answer; NULL = unknown */
 };
 
 struct lines_calls {
@@ -36,10 +36,10 @@ struct lines_calls {
 };
 
 /*
- * "in" or "out". Both sides may count from 1: where both have a call with the id of an answer, that
- * is of the one whose answers look like it, else of the one without one yet, else of the later one.
- * A result that cannot be the answer to the only call with its id goes the way of that call: it is
- * the answer to one that was not seen, and stays without a call.
+ * "in" or "out". Both sides may count from 1: if both have a call with the answer's id, the answer
+ * belongs to the call whose answers look like it, or else to the unanswered one, or else to the
+ * later one. A result that cannot be the answer to the only call with its id goes the same way as
+ * that call: its own call was not seen, and it stays without one.
  */
 const char *lines_direction_of_frame(struct lines_calls *calls, struct slice station,
 	struct slice text);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* In order. Those of the IANA database (tz 2024a: of today and of backward names), MEZ and MESZ. */
+/* Sorted. The abbreviations of the IANA database (tz 2024a: current ones and those in backward),
+ * MEZ and MESZ. */
 static const char *const zone_abbreviations[] = {
 	"ACDT",
 	"ACST",

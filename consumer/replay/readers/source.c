@@ -11,12 +11,11 @@
 
 enum {
 	SOURCE_BUFFER_BYTES = 256 * 1024,
-	SOURCE_SKIP_BYTES =
-		512 * 1024,       /* of messages passed over, until their room is used again */
-	SOURCE_CHECKPOINT = 4096, /* messages */
+	SOURCE_SKIP_BYTES = 512 * 1024, /* for skipped messages, until the arena is reset */
+	SOURCE_CHECKPOINT = 4096,       /* messages */
 };
 
-/* How each record begins; the last byte is the version. */
+/* The beginning of each record; the last byte is the version. */
 static const uint8_t stream_magic[] = {0x9a, 0xce, 'O', 'P', 'R', RECORD_MAGIC & 0xff};
 
 bool replay_source_open(struct replay_source **out, const struct replay_files *files,
@@ -86,7 +85,7 @@ static void source_on_frame(void *context, int64_t offset, int64_t bytes, const 
 	source_on_damage(context, offset, why);
 }
 
-/* A log in use packs its segments, and lets go of them. */
+/* A log in use packs and removes its segments meanwhile. */
 static int source_open(const char *path, struct error *err)
 {
 	size_t size = strlen(path);
@@ -98,8 +97,8 @@ static int source_open(const char *path, struct error *err)
 	return fs_open(packed, FS_READ, err);
 }
 
-/* An archive of a log is read as it is. Standard input may be none, and is kept unpacked; CSV is
- * text, whatever it looks like. */
+/* An archive of a log is read directly. Standard input may be anything, and is kept unpacked; CSV
+ * is text, whatever it looks like. */
 static bool source_unpack_from(struct replay_source *s, int fd, struct error *err)
 {
 	struct archive_events frames = {source_on_frame, s};
@@ -114,9 +113,11 @@ static bool source_unpack_from(struct replay_source *s, int fd, struct error *er
 	return true;
 }
 
-/* What was read of it before must be what is read again: a log that is rotated meanwhile leaves
- * its name to another file. (A log in use packs its segments into new ones, which say themselves
- * what they hold.) */
+/*
+ * A file that is read again must be the same one: a log rotated meanwhile leaves its name to
+ * another file. (A log in use packs its segments into new files, which say themselves what they
+ * contain.)
+ */
 static bool source_recognise(struct replay_source *s, int fd, struct error *err)
 {
 	struct source_opened *o = &s->opened[s->file];
@@ -180,7 +181,8 @@ static void source_open_segment(struct replay_source *s)
 	source_close_file(s);
 }
 
-/* At the beginning of the open file. True also if it has nothing to read: s->fd is -1 then. */
+/* Starts at the beginning of the open file. True even if it has nothing to read: then s->fd is
+ * -1. */
 static bool source_begin_file(struct replay_source *s, struct error *err)
 {
 	static const uint8_t segment[] = {0x96, 0xce, 'O', 'P', 'S'};
@@ -265,7 +267,8 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 		}
 		arena_rewind(arena, mark);
 		if (why.kind != ERROR_POISON) {
-			/* Again, into another arena. The buffer may have moved meanwhile. */
+			/* Read it again, into another arena. The buffer may have moved
+			 * meanwhile. */
 			s->buffer_at = at - (size_t)(s->buffer_offset - offset);
 			s->lines--;
 			*err = why;
@@ -289,7 +292,7 @@ static size_t stream_next_place(const uint8_t *from, size_t size)
 	return size > sizeof(stream_magic) ? size - sizeof(stream_magic) + 1 : 1;
 }
 
-/* What is at the beginning of the buffer. Records of any segment may follow each other. */
+/* The record at the beginning of the buffer. Records from any segments may follow each other. */
 static enum record_status stream_get(const struct replay_source *s, struct record *out,
 	size_t *bytes_out)
 {
@@ -338,7 +341,7 @@ static enum replay_next stream_next(struct replay_source *s, struct arena *arena
 			}
 			if (s->buffer_at == s->buffer_size)
 				return REPLAY_END;
-			break; /* cut off, or its length is damaged */
+			break; /* cut off, or its size is damaged */
 		case RECORD_DAMAGED:
 		case RECORD_END:
 			break;
@@ -382,7 +385,7 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 	source_content_begin(s, content);
 	if (s->checkpoints_count > 0 && s->checkpoints[s->checkpoints_count - 1].seq >= s->seq)
 		return true;
-	/* Where frames themselves say which way they went, all before them must be read again. */
+	/* If frames decide their own direction, all frames before them must be read again. */
 	if (s->pattern.count > 0 && !s->pattern.has_direction)
 		return true;
 	if (s->checkpoints_count == s->checkpoints_room) {
@@ -406,7 +409,7 @@ static bool source_checkpoint(struct replay_source *s, struct error *err)
 static bool source_go_to(struct replay_source *s, const struct source_checkpoint *c,
 	struct error *err)
 {
-	/* An open file is not opened again: its name may belong to another file by now. */
+	/* Do not reopen an open file: its name may belong to another file by now. */
 	bool open = c->file == s->file && s->fd >= 0;
 
 	source_content_begin(s, c->content);
@@ -423,7 +426,7 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 		s->disk_bytes = 0;
 	}
 	if (!open && c->offset == 0)
-		return true; /* opened when it is read */
+		return true; /* opened later */
 	segment_reader_drop_window(&s->reader);
 	if (!(open ? source_begin_file(s, err) : source_open_file(s, err)))
 		return false;
@@ -436,7 +439,7 @@ static bool source_go_to(struct replay_source *s, const struct source_checkpoint
 		s->buffer_offset = c->offset;
 		s->buffer_size = s->buffer_at = 0;
 		s->lines = c->inner;
-		s->understood = true; /* it follows a message */
+		s->understood = true; /* a message has been read from it */
 	}
 	return true;
 }

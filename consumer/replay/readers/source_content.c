@@ -8,10 +8,8 @@ void source_content_begin(struct replay_source *s, const uint8_t before[static S
 	sha256_add(s->content, before, SHA256_BYTES);
 }
 
-/*
- * Each part has a size of its own, so that nothing can move from one to the next. Of what is long
- * there is a digest: SHA-256 of all bytes would be a tenth of the work of a replay.
- */
+/* Each part has its own size, so that nothing can shift from one to the next. Long parts are
+ * represented by a digest: SHA-256 over all bytes would be a tenth of the work of a replay. */
 void source_content_add(struct replay_source *s, struct record *r)
 {
 	uint8_t parts[5 * 8 + DIGEST128_BYTES], *at = parts;

@@ -42,8 +42,8 @@ bool source_csv_open(struct replay_source *s, bool *ok_out, struct error *err)
 	return true;
 }
 
-/* To just after a bad row, or, if its end is unknown, after its first line: one quote too many does
- * not cost what follows. */
+/* Skips a bad row or, if its end is unknown, its first line: one quote too many does not cost the
+ * rest. */
 static bool csv_pass(struct replay_source *s, struct error *err)
 {
 	struct slice line;
@@ -55,8 +55,8 @@ static bool csv_pass(struct replay_source *s, struct error *err)
 }
 
 /*
- * The rows of one meter value into the arena, up to one that is of another. *begun_out: there were
- * some; else nothing more of this file is read. False with err: TRANSIENT if the arena is full.
+ * Collects the rows of one meter value in the arena, up to a row of another. *begun_out: there were
+ * some; otherwise nothing more of this file is read. False with err: FULL if the arena is.
  */
 static bool csv_collect(struct replay_source *s, struct arena *arena, bool *begun_out,
 	struct error *err)
@@ -106,7 +106,7 @@ enum replay_next source_csv_next(struct replay_source *s, struct arena *arena, s
 			return REPLAY_RECORD;
 		error_set(err, ERROR_FULL, REASON_arena_full, "no room for a meter value");
 	}
-	/* Again, into another arena, and from the file: what was used has left the buffer. */
+	/* Read them again, into another arena, and from the file: the buffer has dropped them. */
 	arena_rewind(arena, mark);
 	s->buffer_offset = offset;
 	s->buffer_size = s->buffer_at = 0;

@@ -39,7 +39,7 @@ static bool files_is_segment(const char *name)
 	return dot != NULL && (dot[4] == '\0' || strcmp(dot + 4, ".zst") == 0);
 }
 
-/* A folder of a log also holds what is not a message: then only segments count. */
+/* The folder of a log also has files that are not messages: then only segments count. */
 static bool files_add_entries(struct replay_files *files, const char *path, DIR *dir, bool segments,
 	struct error *err)
 {

@@ -24,8 +24,8 @@ void source_report(struct replay_source *s, const char *unit, int64_t position, 
 	s->events.on_unreadable(s->events.context, source_path(s), unit, position, count, why);
 }
 
-/* After so many lines of which none was understood the rest is left out. A log of frames may begin
- * with much else; the rows of a table are all alike. */
+/* If none of so many lines was understood, the rest is left out. A log of frames may begin with
+ * much else; the rows of a table are all alike. */
 enum { LINES_PATIENT = 100000, ROWS_PATIENT = 1000 };
 
 bool source_go_on(struct replay_source *s, int64_t line, const char *why)

@@ -22,9 +22,9 @@ struct unpacker {
 	int from, to;
 	const char *path;
 	struct unpack_events events;
-	int64_t offset; /* of the end of in, in the packed file */
+	int64_t offset; /* where `in` ends in the packed file */
 	int64_t written;
-	int64_t checked; /* of that, when the room was looked at last */
+	int64_t checked; /* value of written at the last check for room */
 	size_t in_size;
 	uint8_t in[UNPACK_BYTES];
 	uint8_t out[UNPACK_BYTES];
@@ -63,14 +63,14 @@ static bool unpack_read(struct unpacker *u, struct error *err)
 	return true;
 }
 
-/* FATAL also where the disk is full: nobody makes room while we wait. */
+/* FATAL even if the disk is full: nobody makes room while we wait. */
 static bool unpack_no_room(struct error *err)
 {
 	err->kind = ERROR_FATAL;
 	return error_hint(err, "TMPDIR says where it is; it holds what is unpacked");
 }
 
-/* Nobody packs messages that well, but somebody may want to fill the disk. */
+/* No real messages pack that well, but somebody may want to fill the disk. */
 static bool unpack_ratio_is_fine(const struct unpacker *u, int64_t packed, int64_t unpacked,
 	struct error *err)
 {
@@ -84,7 +84,7 @@ static bool unpack_ratio_is_fine(const struct unpacker *u, int64_t packed, int64
 		"if you trust it, unpack it with zstd -d or gzip -d, and replay the result");
 }
 
-/* Others need the file system too. */
+/* Others need the file system, too. */
 static bool unpack_room_is_left(struct unpacker *u, struct error *err)
 {
 	struct statvfs fs;
@@ -130,7 +130,7 @@ static bool unpack_copy(struct unpacker *u, struct error *err)
 	return true;
 }
 
-/* Several gzip files one after the other are one, as gzip -d takes them. */
+/* Several gzip files in a row are one, as for gzip -d. */
 static bool unpack_gzip_stream(struct unpacker *u, z_stream *z, struct error *err)
 {
 	int status = Z_OK;
@@ -166,14 +166,14 @@ static bool unpack_gzip(struct unpacker *u, struct error *err)
 	z_stream z = {.next_in = NULL};
 	bool ok;
 
-	if (inflateInit2(&z, 15 + 16) != Z_OK) /* 16: with a header of gzip */
+	if (inflateInit2(&z, 15 + 16) != Z_OK) /* 16: with a gzip header */
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	ok = unpack_gzip_stream(u, &z, err);
 	inflateEnd(&z);
 	return ok;
 }
 
-/* The next place in what is read that begins like a frame, from position at on. */
+/* The next place in the input, from position `at` on, that begins like a frame. */
 static size_t unpack_zstd_frame(const struct unpacker *u, size_t at)
 {
 	const uint8_t *found = memmem(u->in + at, u->in_size - at, zstd_magic, ZSTD_MAGIC_BYTES);
@@ -181,12 +181,12 @@ static size_t unpack_zstd_frame(const struct unpacker *u, size_t at)
 	return found == NULL ? u->in_size : (size_t)(found - u->in);
 }
 
-/* Frames are independent: after a damaged one the next is looked for. (One whose beginning lies
- * across two reads is not found, which costs one more frame.) */
+/* Frames are independent: after a damaged one, looks for the next. (One whose beginning is split
+ * between two reads is not found, which costs one more frame.) */
 static bool unpack_zstd_stream(struct unpacker *u, ZSTD_DCtx *z, struct error *err)
 {
 	size_t status = 0;
-	bool lost = false; /* on the way to the next frame */
+	bool lost = false; /* looking for the next frame */
 
 	while (u->in_size > 0) {
 		ZSTD_inBuffer in = {u->in, u->in_size, lost ? unpack_zstd_frame(u, 0) : 0};
@@ -205,7 +205,7 @@ static bool unpack_zstd_stream(struct unpacker *u, ZSTD_DCtx *z, struct error *e
 				u->offset - (int64_t)(in.size - in.pos), ZSTD_getErrorName(status));
 			ZSTD_DCtx_reset(z, ZSTD_reset_session_only);
 			status = 0;
-			/* A damaged beginning is not passed by zstd itself. */
+			/* zstd does not skip a damaged beginning itself. */
 			in.pos = unpack_zstd_frame(u, in.pos > before ? in.pos : before + 1);
 			lost = in.pos == in.size;
 		}
@@ -229,7 +229,7 @@ static bool unpack_zstd(struct unpacker *u, struct error *err)
 	return ok;
 }
 
-/* An archive of a log says itself where its frames are, and has its header twice. */
+/* A log's archive says where its frames are, and has its header twice. */
 static void unpack_on_damage(void *context, int64_t offset, int64_t bytes, const char *why)
 {
 	struct unpacker *u = context;
