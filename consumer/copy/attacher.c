@@ -11,7 +11,7 @@
 
 enum { ATTACHER_SQL_BYTES = 160 };
 
-/* The server says nothing while it builds the index of a large day. */
+/* The server is silent while it builds the index of a large day. */
 static const int64_t ATTACHER_TIMEOUT_US = 24 * 3600 * US_PER_SECOND;
 
 struct attacher {
@@ -19,9 +19,9 @@ struct attacher {
 	struct partitions *partitions;
 	struct loads *loads;
 	struct partition current;
-	char name[PARTITION_NAME_BYTES]; /* of its table */
+	char name[PARTITION_NAME_BYTES]; /* name of its table */
 	char sql[ATTACHER_SQL_BYTES];
-	enum attacher_result result; /* that the last step ended in */
+	enum attacher_result result; /* of the last step */
 	uint64_t duplicates;
 	bool opening;
 	bool running;
@@ -108,7 +108,7 @@ static void attacher_next(struct attacher *a)
 	if (a->running || !partitions_find_attaching(a->partitions, &p))
 		return;
 	if (!partition_is_same(p, a->current))
-		a->duplicates = 0; /* the one before is not attached any more */
+		a->duplicates = 0; /* they belong to the previous table */
 	a->current = p;
 	partition_loading_name(p, a->name);
 	snprintf(a->sql, sizeof(a->sql), ATTACHER_STEP_SQL("'%s'"), a->name);

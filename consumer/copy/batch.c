@@ -12,7 +12,7 @@ enum {
 	BATCH_SLOTS_MIN = 1024, /* of hash tables; powers of two */
 	BATCH_SLOTS_GROWTH = 4,
 	BATCH_ARENA_KEEP_BYTES = 8 << 20,
-	/* Bytes. Longer ones may be more than an index takes (2,704 bytes a key with all its
+	/* Bytes. With longer names a key may exceed an index entry (2,704 bytes for all its
 	 * columns), which a table without an index does not notice. */
 	BATCH_STATION_LOADED_MAX = 1000,
 };
@@ -22,7 +22,7 @@ bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_window_us, s
 	*b = (struct batch){.dedupe_window_us = dedupe_window_us};
 	if (!arena_init(&b->arena, arena_bytes, BATCH_ARENA_KEEP_BYTES))
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory making a batch");
-	/* Rows are written in the order of the log, and read in that of their keys. */
+	/* Rows are written in the order of the log, and read in the order of their keys. */
 	arena_use_large_pages(&b->arena);
 	return true;
 }
@@ -50,8 +50,8 @@ void batch_clear(struct batch *b)
 		.live = live};
 }
 
-/* An array of the arena with room for one more; it moves when it grows. array: the address of the
- * pointer to it, of whatever type. */
+/* Makes room for one more item in an array from the arena; the array moves when it grows. array:
+ * the address of the pointer to it, whatever its type. */
 static bool batch_grow(struct batch *b, void *array, size_t *room, size_t count, size_t item)
 {
 	size_t more = *room == 0 ? 64 : *room * 2;
@@ -131,7 +131,7 @@ bool batch_add_row(struct batch *b, struct row *row)
 
 static struct batch_need *batch_find_need(const struct batch *b, struct partition p)
 {
-	/* Most rows go where the one before went. */
+	/* Most rows go to the same partition as the previous one. */
 	for (size_t i = b->needs_count; i-- > 0;) {
 		if (partition_is_same(b->needs[i].partition, p))
 			return &b->needs[i];
@@ -178,17 +178,15 @@ bool batch_need_for_result(struct batch *b, struct partition p, uint32_t message
 	return true;
 }
 
-/*
- * Copies of a message without a time of its own are found by looking into the partition. And what
- * no index takes has to be found out when it is stored.
- */
+/* Copies of a message without a time of its own are found by looking into the partition. And what
+ * may be too long for an index must be found out when it is stored. */
 static bool batch_is_at_once(const struct row *row)
 {
 	return row_is_timeless(row) || row->cells[KEY_STATION].text.size > BATCH_STATION_LOADED_MAX;
 }
 
-/* Tables of a day are loaded in bulk. A start may be needed where transactions and their links go,
- * too. */
+/* Days of meter values may be loaded in bulk. The partition of a start also needs those of
+ * transactions and of their links. */
 static bool batch_need_for(struct batch *b, struct row *row, struct partitions *known,
 	struct error *err)
 {
@@ -205,20 +203,20 @@ static bool batch_need_for(struct batch *b, struct row *row, struct partitions *
 			       err));
 }
 
-/* ---- rows that are equal ---- */
+/* ---- equal rows ---- */
 
 static bool row_is_known_by_time(const struct batch *b, const struct row *row)
 {
 	return b->missing_only && row->table->id == TABLE_meter_values;
 }
 
-/* Of a row that may be equal to others at any time. */
+/* The span of a row that may equal others at any time. */
 #define SPAN_ANY INT64_MAX
 
 /*
- * Copies of a message without a time of its own are equal within the window. Time is cut into spans
- * that are as long: all equal rows are in the same span or in its neighbours, and of those in one
- * span one is kept, so that a message that comes again all day is compared with few others.
+ * Copies of a message without a time of its own are equal within the window. Time is divided into
+ * spans of that length: equal rows are in the same span or in adjacent ones, and of those within a
+ * span only one is kept, so a message that repeats all day is compared with few others.
  */
 static int64_t row_span(const struct batch *b, const struct row *row)
 {
@@ -227,7 +225,7 @@ static int64_t row_span(const struct batch *b, const struct row *row)
 	return row_received_us(row) / (b->dedupe_window_us > 0 ? b->dedupe_window_us : 1);
 }
 
-/* Of all but the time. */
+/* Hash of everything except the time. */
 static uint64_t row_hash(const struct batch *b, const struct row *row)
 {
 	struct slice station = row->cells[KEY_STATION].text;
@@ -241,12 +239,12 @@ static uint64_t row_hash(const struct batch *b, const struct row *row)
 static uint64_t row_hash_at(uint64_t hash, int64_t span)
 {
 	hash ^= (uint64_t)span * UINT64_C(0x9e3779b97f4a7c15);
-	/* The slot is made of the low bits, and round times differ in the others. */
+	/* The slot comes from the low bits, and round times differ in the others. */
 	hash = (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
 	return hash ^ hash >> 32;
 }
 
-/* All but the time. */
+/* Compares everything except the time. */
 static bool rows_are_alike(const struct batch *b, const struct row *x, const struct row *y)
 {
 	return x->table == y->table && !row_names_differ(x, y) &&
@@ -299,7 +297,7 @@ static bool batch_grow_slots(struct batch *b)
 	return true;
 }
 
-/* The slot of an equal row, or the free one where it would be. of_row: row_hash(). */
+/* The slot of an equal row, or the free slot where it belongs. of_row: row_hash(). */
 static size_t batch_find_row(const struct batch *b, const struct row *row, uint64_t of_row,
 	int64_t span)
 {
@@ -322,7 +320,7 @@ static void batch_take_slot(struct batch *b, size_t slot, struct row *row, uint6
 	b->rows_hashed++;
 }
 
-/* Of a message that the broker had kept copies may be of any age: the first that is like it. */
+/* Copies of a retained message may have any age: finds the first similar row. */
 static struct row *batch_find_kept(struct batch *b, struct row *row, uint64_t of_row)
 {
 	size_t slot = batch_find_row(b, row, of_row, SPAN_ANY);
@@ -333,7 +331,7 @@ static struct row *batch_find_kept(struct batch *b, struct row *row, uint64_t of
 	return first != NULL && (first->retained || row->retained) ? first : NULL;
 }
 
-/* The equal row that was there, or row itself. False if the arena is full. */
+/* Finds an equal row, or adds row itself. False if the arena is full. */
 static bool batch_note_row(struct batch *b, struct row *row, struct row **kept_out)
 {
 	uint64_t of_row = row_hash(b, row);
@@ -470,7 +468,7 @@ static void batch_adopt(struct row *kept, const struct row *copy)
 	kept->copy_bytes = encode_row_bytes_max(kept);
 }
 
-/* A copy within the batch; those that the database has are found when it is stored. */
+/* A copy within the batch; copies in the database are found when it is stored. */
 static bool batch_note_resent(struct batch *b, const struct row *copy)
 {
 	struct row *resent;
@@ -586,7 +584,7 @@ static int order_transactions(const void *a, const void *b)
 
 void batch_sort_transactions(struct batch *b)
 {
-	/* Their hash table is by pointer and stays right. */
+	/* Their hash table holds pointers and stays valid. */
 	if (b->transactions_count > 1)
 		qsort(b->transactions, b->transactions_count, sizeof(*b->transactions),
 			order_transactions);

@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 /*
- * Messages that are stored in one transaction: their rows by table, without those that are equal
- * within the batch, and what is to become of each message. Everything lives in the batch's arena
- * and goes with batch_reset(). One thread.
+ * Messages that are stored in one transaction: their rows by table, equal rows of the batch only
+ * once, and the outcome of each message. Everything lives in the batch's arena and is freed by
+ * batch_reset(). One thread.
  */
 enum batch_outcome { OUTCOME_STORED, OUTCOME_DUPLICATE, OUTCOME_DEAD_LETTERED, OUTCOME_SKIPPED };
 
@@ -36,9 +36,10 @@ struct batch_message {
 /* A partition that rows go to. */
 struct batch_need {
 	struct partition partition;
-	/* It must be one: no table that becomes one later (writer_loading.c) takes these rows. */
+	/* Only a real partition will do: a table that becomes one later (writer_loading.c) does not
+	 * accept these rows. */
 	bool at_once;
-	/* A message that needs it, where no row of the batch says so; else BATCH_NO_MESSAGE. */
+	/* A message that needs it, if no row of the batch shows which; or BATCH_NO_MESSAGE. */
 	uint32_t message;
 };
 
@@ -51,8 +52,8 @@ struct batch_rows {
 	size_t room;
 };
 
-/* row == NULL: free. The hash is here since most rows that are not equal differ in it, and neither
- * they nor those that only move are fetched then. */
+/* row == NULL: free. The hash is stored here because most unequal rows differ in it; then neither
+ * they nor rows that only move have to be fetched. */
 struct batch_slot {
 	uint64_t hash;
 	struct row *row;
@@ -60,19 +61,19 @@ struct batch_slot {
 
 struct batch {
 	struct arena arena;
-	uint64_t first_seq; /* known once a record was begun, with follows */
-	uint64_t follows;   /* number of the record read before the first */
+	uint64_t first_seq; /* known, like follows, once a record was begun */
+	uint64_t follows;   /* number of the record before the first */
 	uint64_t last_seq;  /* known once records > 0 */
 	/* Digest of all records of the log up to last_seq, written with the progress. */
 	bool has_content;
 	uint8_t content[SHA256_BYTES];
 	size_t records;
-	/* What the claim needs (base/position.h); link is that of the record begun last. */
+	/* What the claim needs (base/position.h); link is that of the last record begun. */
 	struct position_link link;
 	uint64_t digest;  /* sum of the checksums of its records */
-	uint64_t missing; /* records gone before or between them; the last of them are in the gap */
+	uint64_t missing; /* records lost before or between them; the last such range is the gap */
 	uint64_t gap_first, gap_last; /* if missing > 0 */
-	bool torn;                    /* its records do not follow each other */
+	bool torn;                    /* its records are not consecutive */
 	size_t payload_bytes;
 	int64_t oldest_received_us;
 	int64_t dedupe_window_us;
@@ -83,7 +84,7 @@ struct batch {
 	/* For whoever asks where it failed: at a partition that had to be made for it, before any
 	 * row was sent; what it did to transactions, as far as it came. */
 	bool preparing;
-	bool dead_letters_refused; /* by their table, whatever the other tables say */
+	bool dead_letters_refused; /* their own table refused them */
 	bool inserts_transactions, updates_transactions;
 
 	struct batch_message *messages;
@@ -91,8 +92,8 @@ struct batch {
 	size_t messages_room;
 
 	struct batch_rows rows[TABLE_COUNT];
-	struct batch_rows timeless[EVENT_TABLES]; /* rows whose time is only that of receipt */
-	struct transaction **transactions;        /* merged, one per key */
+	struct batch_rows timeless[EVENT_TABLES]; /* rows that only have a time of receipt */
+	struct transaction **transactions;        /* merged, one for each key */
 	size_t transactions_count;
 	size_t transactions_room;
 
@@ -100,11 +101,11 @@ struct batch {
 	size_t needs_count;
 	size_t needs_room;
 
-	/* Hash tables: of rows by key, of transactions by key. */
+	/* Hash tables: rows by key, transactions by key. */
 	struct batch_slot *row_slots;
 	size_t row_slots_count;
 	size_t rows_hashed;
-	struct row **dead_buckets; /* batch_dead.c; NULL = there are no dead letters yet */
+	struct row **dead_buckets; /* batch_dead.c; NULL = no dead letters yet */
 	struct transaction **transaction_slots;
 	size_t transaction_slots_count;
 };
@@ -114,53 +115,51 @@ MUST_CHECK bool batch_init(struct batch *b, size_t arena_bytes, int64_t dedupe_w
 void batch_fini(struct batch *b);
 void batch_reset(struct batch *b);
 
-/* Empty again, without its arena, which somebody else uses, too: it must be reset some time. */
+/* Empty it without resetting the arena, which somebody else uses, too: reset it at some time. */
 void batch_clear(struct batch *b);
 
-/* A record: begin, its messages, end. If a record does not fit, a part of it stays in the batch,
- * which must be reset and made again without it. */
+/* A record: begin, its messages, end. If a record does not fit, part of it stays in the batch,
+ * which must be reset and built again without it. */
 void batch_begin_record(struct batch *b, uint64_t seq, const struct position_link *link);
 void batch_end_record(struct batch *b, uint64_t seq, size_t payload_bytes, int64_t received_us);
 
-/* For batch*.c: room for what becomes of a message; NULL if the arena is full. */
+/* For batch*.c: makes the entry for a message's outcome; NULL if the arena is full. */
 MUST_CHECK struct batch_message *batch_new_message(struct batch *b, const struct message *m);
 
-/*
- * A message with its rows. False with err: FULL, or POISON "partition_limit"
- * (nothing was taken).
- */
+/* Add a message with its rows. False with err: FULL, or POISON "partition_limit" (nothing was
+ * added). */
 MUST_CHECK bool batch_add(struct batch *b, const struct message *m, const struct rows_result *rows,
 	struct partitions *partitions, struct error *err);
 
-/* A message that is set aside. payload_bytes: its size as received; bare: as little of it as cannot
+/* Add a message that is set aside. payload_bytes: its size as received; bare: keep only what cannot
  * be refused. False if the arena is full. */
 MUST_CHECK bool batch_add_dead_letter(struct batch *b, const struct message *m,
 	const struct error *why, uint64_t payload_bytes, struct slice sha256, bool bare);
 
-/* A result belongs to a call whose row, or what follows from it, is in that partition. False as
- * batch_add(). */
+/* A result belongs to a call whose row, or what follows from it, is in that partition. Returns the
+ * same as batch_add(). */
 MUST_CHECK bool batch_need_for_result(struct batch *b, struct partition p, uint32_t message,
 	struct partitions *partitions, struct error *err);
 
-/* A transaction that became known while storing. False if the arena is full. */
+/* Add a transaction that was discovered while storing. False if the arena is full. */
 MUST_CHECK bool batch_add_transaction(struct batch *b, struct transaction *t);
 
-/* One more row for a table that is not an event table. False if the arena is full. */
+/* Add a row for a table that is not an event table. False if the arena is full. */
 MUST_CHECK bool batch_add_row(struct batch *b, struct row *row);
 
-/* A row of transaction_events that was there, as one of resent_events; NULL: the arena is full. */
+/* A stored row of transaction_events as a row of resent_events; NULL if the arena is full. */
 MUST_CHECK struct row *batch_resent(struct batch *b, const struct row *event);
 
-/* The message of a row was stored before. */
+/* The message of this row was already stored. */
 void batch_note_duplicate(struct batch *b, struct row *row);
 
 /* It was not, after all. */
 void batch_note_stored(struct batch *b, struct row *row);
 
-/* Order all rows by their keys, so that workers never wait for each other in a circle. */
+/* Sort all rows by their keys, so that workers never deadlock. */
 void batch_sort(struct batch *b);
 
-/* Only the transactions: some came while storing. */
+/* Sort only the transactions: some were added while storing. */
 void batch_sort_transactions(struct batch *b);
 
 #endif

@@ -1,10 +1,8 @@
 #include "copy/batch.h"
 
-/*
- * Dead letters of a batch. The same bytes on the same topic for the same reason are one row with a
- * count, here as in the table: a publisher that repeats itself costs one row a batch.
- */
-enum { DEAD_BUCKETS = 4096 }; /* a power of two; rows of one are a list */
+/* Dead letters of a batch. The same bytes on the same topic for the same reason are one row with a
+ * count, just as in the table: a publisher that repeats itself costs one row per batch. */
+enum { DEAD_BUCKETS = 4096 }; /* a power of two; each bucket is a list of rows */
 
 static struct row **dead_bucket(struct batch *b, const struct row *row)
 {
@@ -28,7 +26,7 @@ static bool dead_is_same(const struct row *x, const struct row *y)
 		y->cells[TABLE_dead_letters_reason].text);
 }
 
-/* One more of the kind of row into, which came before it. */
+/* Counts one more dead letter in `into`, which came first. */
 static void dead_merge(struct row *into, const struct row *from)
 {
 	struct cell *first = &into->cells[TABLE_dead_letters_first_received_at];

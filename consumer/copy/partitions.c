@@ -19,7 +19,7 @@ enum {
 /* Who works at the table that will be a partition. */
 enum holder { HOLDER_NONE, HOLDER_WRITER, HOLDER_ATTACHER };
 
-/* Of each state: that, and the states that may follow, as bits. */
+/* For each state, as bits: itself and the states that may follow. */
 #define AFTER(state) (1U << PARTITION_##state)
 static const struct {
 	enum holder holder;

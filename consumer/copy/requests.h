@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 /*
- * One run of requests: what is sent to PostgreSQL without waiting for an answer between them. A
- * request is complete when it is added: its text or statement, its parameters, and who reads its
- * results. Knows nothing of batches. All on the loop's thread.
+ * One run of requests: sent to PostgreSQL without waiting for answers in between. A request is
+ * complete when it is added: its text or statement, its parameters, and who reads its results.
+ * Knows nothing about batches. All on the loop's thread.
  *
- * Texts and parameters are in an arena of the caller and must live as long as the run. Where a
- * function returns false, the arena is full.
+ * Texts and parameters are in the caller's arena and must live as long as the run. A function that
+ * returns false has found the arena full.
  */
 enum { REQUESTS_MAX = 48 };
 
@@ -26,79 +26,80 @@ typedef bool request_on_result(void *context, const PGresult *result, int number
 struct requests {
 	struct pg_request list[REQUESTS_MAX];
 	size_t count;
-	bool asked; /* a statement of the run has results that somebody reads */
+	bool asked; /* a statement of the run has results that are read */
 };
 
-/* A statement whose parameters are rows, then more. */
+/* A statement with rows as parameters, followed by further ones. */
 struct request_rows {
 	const struct pg_statement *statement;
 	enum table_id table;
-	size_t columns; /* the first of the table's; 0 = all */
+	size_t columns; /* how many of the table's, from the first; 0 = all */
 	struct row *const *rows;
 	size_t count;
 	const struct slice *more;
 	size_t more_count;
-	request_on_result *on_result; /* NULL = nobody reads its results */
+	request_on_result *on_result; /* NULL = results are not read */
 	void *context;
 };
 
 /* Begin a run: the list is empty. */
 void requests_begin(struct requests *r);
 
-/* Whether so many more fit into the first half of the list: the second is for what ends the run. */
+/* Whether that many more fit into the first half of the list: the second half is for the end of the
+ * run. */
 bool requests_have_room(const struct requests *r, size_t count);
 
-/* Do them in order; on_done as for pg_session_run(). */
+/* Run them in order; on_done as for pg_session_run(). */
 void requests_run(struct requests *r, struct pg_session *session,
 	void (*on_done)(void *context, const struct error *err), void *context);
 
-/* SQL without parameters, one or several statements. sql == NULL: the arena was full. */
+/* Add SQL without parameters, one or several statements. sql == NULL: the arena was full. */
 MUST_CHECK bool requests_add_sql(struct requests *r, const char *sql, request_on_result *on_result,
 	void *context, struct error *err);
 
-/* The same, of a text that is there for good. */
+/* The same with a text that lives forever. */
 void requests_add_literal(struct requests *r, const char *sql);
 
-/* A statement with binary parameters. */
+/* Add a statement with binary parameters. */
 MUST_CHECK bool requests_add(struct requests *r, struct arena *arena,
 	const struct pg_statement *statement, const struct slice *params, size_t count,
 	request_on_result *on_result, void *context, struct error *err);
 
-/* The same with rows as parameters. No rows: no request. */
+/* The same with rows as parameters. Without rows it adds nothing. */
 MUST_CHECK bool requests_add_rows(struct requests *r, struct arena *arena,
 	const struct request_rows *rows, struct error *err);
 
-/* A statement that is, or ends in, COMMIT: if the connection is lost during it, the outcome is
+/* Add a statement that is, or ends in, COMMIT: if the connection is lost during it, the outcome is
  * uncertain. */
 MUST_CHECK bool requests_add_commit(struct requests *r, struct arena *arena,
 	const struct pg_statement *statement, request_on_result *on_result, void *context,
 	struct error *err);
 
-/* The same; if the run hangs, it should be known whether it does in this one. */
+/* The same; if the run hangs, it should be known whether this statement has begun. */
 MUST_CHECK bool requests_add_marked(struct requests *r, struct arena *arena,
 	const struct pg_statement *statement, const struct slice *params, size_t count,
 	request_on_result *on_result, void *context, struct error *err);
 
-/* The statement of a request of the run; NULL if it has none, or there is no such request. */
+/* The statement of a request of the run; NULL if it has none, or does not exist. */
 const struct pg_statement *requests_statement(const struct requests *r, size_t number);
 
 /*
- * COPY into a table, of which columns is "(a, b) FROM STDIN (FORMAT binary)"; next as
- * pg_request.copy_next. After SQL without a COPY of its own it becomes part of that request, which
- * saves a round trip. In *request_out: its place in the list.
+ * Add a COPY into a table. columns is "(a, b) FROM STDIN (FORMAT binary)"; next as
+ * pg_request.copy_next. After SQL without a COPY of its own, it joins that request, which saves a
+ * round trip. *request_out: its place in the list.
  */
 MUST_CHECK bool requests_add_copy(struct requests *r, struct arena *arena, const char *table,
 	const char *columns, bool (*next)(void *context, struct slice *chunk_out), void *context,
 	size_t *request_out, struct error *err);
 
-/* Always false. */
+/* Sets FULL. Always false. */
 bool request_arena_full(struct error *err);
 
-/* SQL text from an arena; NULL if it is full. */
+/* Formats SQL in an arena; NULL if the arena is full. */
 char *request_sql(struct arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Binary parameters from an arena; absent if it is full. */
+/* Binary parameters in an arena; absent if the arena is full. */
 struct slice param_int4(struct arena *arena, int64_t value);
 struct slice param_int8(struct arena *arena, int64_t value);
 struct slice param_text(const char *text);

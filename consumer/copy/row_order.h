@@ -5,9 +5,9 @@
 #include "rows/table.h"
 
 /*
- * Puts rows of one event table into the order of its key, partition by partition: each is one COPY,
- * in the order of its index, and workers never wait for each other in a circle. What it needs of
- * the arena it gives back; without room there it is slower. Pure.
+ * Sorts rows of one event table by key, partition by partition: each partition is one COPY, in the
+ * order of its index, and workers never deadlock. Gives back what it uses of the arena; without
+ * room there it is slower. Pure.
  */
 void row_order(struct arena *arena, struct row **rows, size_t count);
 

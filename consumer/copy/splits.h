@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 /*
- * Ids of transactions of a batch that were used more than once: found while transactions are merged
+ * Transaction ids of a batch that were used more than once: found while transactions are merged
  * (writer_transactions.c), turned into sessions after that (writer_sessions.c). Pure; everything is
  * in the batch's arena.
  */
@@ -16,11 +16,11 @@ struct split {
 	struct slice station;
 	struct slice id;
 	bool shared_id;
-	int64_t earliest_us; /* of what is new */
-	int64_t since_us;    /* what is known begins there; TIME_UNDATED = all of it */
+	int64_t earliest_us; /* the earliest new fact */
+	int64_t since_us;    /* facts are known from here on; TIME_UNDATED = all facts */
 	struct session_fact *facts;
 	size_t facts_count;
-	struct transaction **costs; /* in the order of their receipt */
+	struct transaction **costs; /* in order of receipt */
 	size_t costs_count;
 	struct session_flags *flags;
 	size_t flags_count;
@@ -28,15 +28,15 @@ struct split {
 };
 
 struct splits {
-	struct split *all; /* by station and id: the order in which they are added */
+	struct split *all; /* sorted by station and id, which is how they are added */
 	size_t count;
 };
 
-/* *splits == NULL: none yet; room for max is made then. False if the arena is full. */
+/* *splits == NULL: none yet; then room for max is made. False if the arena is full. */
 MUST_CHECK bool splits_add(struct splits **splits, struct arena *arena, size_t max,
 	const struct transaction *t, bool shared_id);
 
-/* Whether an event that stood for itself now belongs to the sessions of its id. */
+/* Whether an event that stood for itself now belongs to a session of its id. */
 bool splits_take(const struct splits *splits, const struct transaction *t);
 
 #endif

@@ -5,8 +5,8 @@
 #include "rows/table.h"
 
 /*
- * The statements of copy/sql. They are SQL files with the lists of columns left out, which come
- * from rows/tables.def while the program is built (expand_statements.c):
+ * The statements of copy/sql. They are SQL files with placeholders for lists of columns, which come
+ * from rows/tables.def at build time (expand_statements.c):
  *
  *	{columns:T}       a, b
  *	{x_columns:T}     x.a, x.b
@@ -29,7 +29,7 @@ enum statement_id {
 	STATEMENT_COUNT,
 };
 
-/* Entities of the store, by the rows that are parameters of their statements. */
+/* Entities of the store, numbered by the rows that are their statements' parameters. */
 enum {
 #define KIND(entity, name, table, keys, lookup_keys) STATEMENT_KIND_##entity,
 #include "store/kinds.def"
@@ -39,20 +39,20 @@ enum {
 
 struct statements {
 	struct pg_statement all[STATEMENT_COUNT];
-	struct pg_statement states[TABLE_COUNT]; /* of tables that merge as STATE */
+	struct pg_statement states[TABLE_COUNT]; /* for tables that merge as STATE */
 	struct pg_statement store[STATEMENT_KINDS];
 	enum table_id store_tables[STATEMENT_KINDS];
 	struct pg_statement seen[EVENT_TABLES];
 	struct pg_statement seen_odd[EVENT_TABLES];
 	struct pg_statement careful[EVENT_TABLES];
-	struct pg_statement not_missing;        /* meter values that are not missing */
-	struct pg_statement missing;            /* careful, of meter values */
+	struct pg_statement not_missing;        /* finds meter values that are not missing */
+	struct pg_statement missing;            /* the careful path for missing meter values */
 	const char *copy_columns[EVENT_TABLES]; /* "(a, b) FROM STDIN (FORMAT binary)" */
 	const char
-		*load_columns[EVENT_TABLES]; /* and with the column that only a loading table has */
-	const char *halves_columns;          /* of halves of exchanges */
-	const char *dead_columns;            /* of dead letters */
-	const char *dead_table;              /* makes the table they are copied into */
+		*load_columns[EVENT_TABLES]; /* the same plus the extra column of a loading table */
+	const char *halves_columns;          /* for halves of exchanges */
+	const char *dead_columns;            /* for dead letters */
+	const char *dead_table;              /* creates the table that they are copied into */
 };
 
 extern const struct statements statements;

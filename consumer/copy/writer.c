@@ -212,7 +212,7 @@ static void committed_on_done(void *context, const struct error *err)
 	pg_session_forget_statements(w->session);
 	memset(w->careful_made, 0, sizeof(w->careful_made));
 	if (err != NULL) {
-		/* It is stored all the same: the next connection will say so. */
+		/* It is stored all the same: the next connection will find out. */
 		pg_session_close(w->session);
 		writer_on_lost(w, err);
 		return;
@@ -220,7 +220,7 @@ static void committed_on_done(void *context, const struct error *err)
 	writer_stored(w);
 }
 
-/* What failed is only the question how far the WAL is on disk: it is asked again later. */
+/* Only the query for the WAL's position failed: it is repeated later. */
 static void writer_committed(struct writer *w)
 {
 	w->undated = true;
@@ -257,7 +257,7 @@ static void writer_on_run(void *context, const struct error *err)
 
 /* ---- failing ---- */
 
-/* The batch is not stored: say so, or, where a row was there already, take the careful path. */
+/* The batch is not stored: reports that or, if a row already existed, takes the careful path. */
 static void rollback_on_done(void *context, const struct error *err)
 {
 	struct writer *w = context;
@@ -266,11 +266,12 @@ static void rollback_on_done(void *context, const struct error *err)
 	int64_t poison = w->work.poison_message;
 
 	pg_session_forget_statements(w->session);
-	memset(w->careful_made, 0, sizeof(w->careful_made)); /* may be gone with the rollback */
+	memset(w->careful_made, 0,
+		sizeof(w->careful_made)); /* the rollback may have dropped them */
 	w->dead_table_made = false;
 	layouts_forget(w->layouts);
 	if (err != NULL) {
-		/* A connection on which nothing can be rolled back is of no use. */
+		/* A connection that cannot roll back is useless. */
 		pg_session_close(w->session);
 		writer_on_lost(w, err);
 		return;
@@ -295,7 +296,7 @@ static void rollback_on_done(void *context, const struct error *err)
 		w->work.rollback == ROLLBACK_ACCEPTED ? NULL : &failure, poison);
 }
 
-/* It was a trial that was accepted, or as work.failure says. */
+/* After an accepted trial, or because of work.failure. */
 static void writer_roll_back(struct writer *w)
 {
 	log_debug("batch_rolled_back", "", "first=%" PRIu64 " last_step=\"%s\" reason=%s",

@@ -2,10 +2,10 @@
 #include "store/roaming.h"
 
 /*
- * What stations answer to the CSMS is for the store, too: a setting was taken or refused, a message
- * was asked for, a certificate installed. answers.sql finds what belongs together; rows are made of
- * it as if the CSMS had sent them to the store at the time the answer was received, and they take
- * the same way.
+ * A station's answers to the CSMS concern the store, too: a setting was accepted or refused, a
+ * message was triggered, a certificate installed. answers.sql finds what belongs together; then
+ * rows are made as if the CSMS had sent them to the store at the time the answer was received, and
+ * they are handled the same way.
  */
 enum { ANSWERS_KEY_BYTES_MAX = 255 };
 
@@ -73,7 +73,7 @@ static struct row *answer_setting(const struct answer *a)
 	return row;
 }
 
-/* What was accepted is done. */
+/* An accepted trigger is done. */
 static struct row *answer_trigger(const struct answer *a)
 {
 	struct row *row = answer_row(a, TABLE_store_trigger);
@@ -90,7 +90,7 @@ static struct row *answer_trigger(const struct answer *a)
 	return row;
 }
 
-/* False if the arena is full. Without a certificate there is no row. */
+/* False if the arena is full. Without a certificate it makes no row. */
 static bool answer_certificate(const struct answer *a, struct row **out)
 {
 	char *pem = (char *)arena_bytes(a->arena, a->value.size + 1);
@@ -157,7 +157,7 @@ static bool answers_on_result(void *context, const PGresult *result, int number,
 	return true;
 }
 
-/* Rows that an earlier attempt to store this batch has made. */
+/* Drops rows made in an earlier attempt to store this batch. */
 static void answers_forget(struct batch_rows *rows)
 {
 	size_t kept = 0;

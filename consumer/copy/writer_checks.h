@@ -7,21 +7,21 @@
 #include <stdint.h>
 
 /*
- * What the writer asks each new connection before its first batch, for a command that only wants to
- * know: the same questions, the same words for what is wrong. Nothing is changed. conn is one of
- * pg_wait_connect(). Blocking, for no longer than timeout_us each; one thread.
+ * The checks that the writer makes on each new connection before its first batch, for a command
+ * that only wants to know: the same queries and the same error texts. Changes nothing. conn is from
+ * pg_wait_connect(). Blocking, for at most timeout_us each; one thread.
  */
 
-/* False with err: rights that the role lacks, with the statements that give them as its hint. True
- * of a schema that is not there. */
+/* False with err: rights that the role lacks; the hint has the statements that grant them. True if
+ * the schema does not exist. */
 MUST_CHECK bool writer_check_rights(PGconn *conn, const char *schema, int64_t timeout_us,
 	struct error *err);
 
-/* False with err, OUTDATED or FATAL, unless the schema is there, clean and of this version. */
+/* False with err, OUTDATED or FATAL, unless the schema exists, is clean and has this version. */
 MUST_CHECK bool writer_check_schema(PGconn *conn, const char *schema, int64_t version,
 	int64_t timeout_us, struct error *err);
 
-/* A word of secrets.keys. FATAL. Any thread. */
+/* Checks a word of secrets.keys. FATAL. Any thread. */
 MUST_CHECK bool writer_check_secret_key(const char *word, struct error *err);
 
 #endif

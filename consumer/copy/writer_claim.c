@@ -5,10 +5,9 @@
 #include <stdlib.h>
 
 /*
- * What the database knows of the log, and how a batch moves it on: the first statement of a batch,
- * and the last; or the way back.
- * Two counts meet here, that of the log, which comes with its records, and that of the database,
- * which adds up the batches; each goes into the row by itself.
+ * What the database knows about the log, and how a batch advances it: the first statement of a
+ * batch and the last, or the rollback. Two counts meet here: the log's, which comes with its
+ * records, and the database's, which adds up the batches; each is written to the row separately.
  */
 
 static void progress_read(struct position *at, const PGresult *result)
@@ -35,9 +34,9 @@ static void progress_log_ahead(const struct writer *w, uint64_t seq)
 }
 
 /*
- * The database may be ahead of us only by the batch that we have sent last, and then by all of it:
- * nobody else claims records of this log. What else it says is either checked against the log, by
- * its counts, or taken for nothing.
+ * The database can be ahead of us only by the last batch that we sent, and then by all of it:
+ * nobody else claims records of this log. Anything else it says is either checked against the log,
+ * by its counts, or treated as unknown.
  */
 bool writer_read_progress(struct writer *w, const PGresult *result, struct error *err)
 {
@@ -53,23 +52,23 @@ bool writer_read_progress(struct writer *w, const PGresult *result, struct error
 	was = PQgetisnull(result, 0, 11) ? at.seq : (uint64_t)result_int8(result, 0, 11);
 	if (w->sent_known && at.seq > w->at.seq && at.seq != w->sent_seq &&
 		!(at.counted && at.digested))
-		was = at.seq; /* we stay where we are */
+		was = at.seq; /* keep our position */
 	else
 		w->at = at;
 	if (was > w->at.seq)
 		progress_log_ahead(w, was);
-	w->sent_seq = w->at.seq; /* what was under way has ended, this way or that */
+	w->sent_seq = w->at.seq; /* whatever was in progress has ended, one way or the other */
 	w->sent_known = true;
 	return true;
 }
 
 void writer_recognised(struct writer *w, const struct position *log)
 {
-	/* Its numbers were left out: what had them is not in the log any more. */
+	/* Those numbers were skipped: their records are no longer in the log. */
 	bool left_out = log->seq < w->at.seq;
 
 	if (log->seq > w->at.seq)
-		return; /* what is between will be a gap */
+		return; /* what lies between will be a gap */
 	if (log->counted && (left_out || !w->at.counted)) {
 		w->at.counted = true;
 		w->at.records = log->records;
@@ -82,8 +81,8 @@ void writer_recognised(struct writer *w, const struct position *log)
 	}
 }
 
-/* Rows that were made before a token was forgotten still have it. Whoever forgets waits for the
- * batches under way, and changes this number; then the tables are searched. */
+/* Rows made before a token was forgotten still have it. `forget` waits for the batches in progress,
+ * and changes this number; then it searches the tables. */
 static bool claim_is_current(struct writer *w, const PGresult *result, struct error *err)
 {
 	if (strtoll(PQgetvalue(result, 0, 0), NULL, 10) == w->forgotten)
@@ -111,10 +110,8 @@ static bool claim_on_result(void *context, const PGresult *result, int number, s
 			       "changes ingest_progress (a trigger?)");
 }
 
-/*
- * The batch must be what comes in the log after what is stored. Nothing else may be claimed:
- * records in between would count as stored.
- */
+/* The batch must be exactly what follows the stored records in the log. Nothing else may be
+ * claimed: records in between would count as stored. */
 static bool claim_follows(const struct writer *w, const struct batch *b, struct error *err)
 {
 	if (!b->torn && b->follows == w->at.seq)
@@ -128,8 +125,8 @@ static bool claim_follows(const struct writer *w, const struct batch *b, struct 
 		"lost: the log has it. Start it again, and please report this");
 }
 
-/* Where the database is after the batch, by its own count. What it does not know is taken over from
- * the log as soon as that knows it. */
+/* The database's position after the batch, by its own count. What it does not know is taken from
+ * the log as soon as the log knows it. */
 static struct position claim_after(const struct writer *w, const struct batch *b)
 {
 	const struct position *log = &b->link.log;
@@ -153,7 +150,7 @@ struct claim_number {
 	char text[24];
 };
 
-/* What is not known is NULL; sums of 64 bits are signed there. */
+/* NULL if unknown; 64-bit sums are signed in PostgreSQL. */
 static struct claim_number claim_number(bool known, uint64_t number)
 {
 	struct claim_number n = {"NULL"};
@@ -211,7 +208,7 @@ static bool commit_on_result(void *context, const PGresult *result, int number, 
 }
 
 /* Deferred constraint triggers run here rather than in COMMIT, so that their errors and their time
- * are not taken for those of COMMIT. Those of later statements run with their statement. */
+ * are not mistaken for those of COMMIT. Those of later statements run with their statement. */
 bool writer_plan_constraints(struct writer *w, struct error *err)
 {
 	return requests_add(&w->requests, &w->work.batch->arena,
@@ -245,8 +242,8 @@ void writer_plan_rollback(struct writer *w)
 	const char *sql;
 
 	arena_reset(&w->setup_arena);
-	/* Another process has the log if it lives: a restore brings back the names of dead ones.
-	 * When the connection of another role began is hidden from us. */
+	/* Another process has the log only if it is alive: a restore brings back the names of dead
+	 * ones. We cannot see when another role's connection began. */
 	sql = request_sql(&w->setup_arena,
 		PG_RECOVER_SQL "; SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "
 			       "pg_stat_activity a WHERE a.pid = p.backend_pid "
@@ -255,6 +252,6 @@ void writer_plan_rollback(struct writer *w)
 			       "FROM ingest_progress p WHERE p.spool = '%s'",
 		w->owner_text, w->spool_text);
 	requests_begin(&w->requests);
-	/* The arena holds nothing else. */
+	/* The arena is otherwise empty. */
 	CHECK(requests_add_sql(&w->requests, sql, rollback_on_owner, w, &err));
 }

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 
 /*
- * Rows into the event tables. Normally by COPY straight into the partition: nothing is looked up,
- * and a row that is there already makes the whole batch fail. Then, and for some batches after, the
- * careful path is taken: COPY into a temporary table, and from there what is not there yet. Rows of
- * a partition that is not there yet may be loaded instead (writer_loading.c).
+ * Copies rows into the event tables. Normally by COPY straight into the partition: nothing is
+ * looked up, and a row that already exists makes the whole batch fail. Then, and for some batches
+ * after that, it takes the careful path: COPY into a temporary table, and from there whatever is
+ * not stored yet. Rows for a partition that does not exist yet may be loaded instead
+ * (writer_loading.c).
  */
 enum { CAREFUL_BATCHES = 100 };
 
@@ -22,7 +23,7 @@ static bool copy_reserve_buffer(struct writer *w, size_t size, struct error *err
 	if (grown == NULL)
 		return error_set(err, ERROR_TRANSIENT, REASON_memory,
 			"out of memory encoding rows");
-	/* Streams of this run that were begun before point into it. */
+	/* Earlier streams of this run point into it. */
 	for (size_t i = 0; i < w->copies_count; i++)
 		w->copies[i].stream.buffer = grown;
 	w->copy_buffer = grown;
@@ -50,7 +51,7 @@ static int copy_order_keys(const void *a, const void *b)
 	return slice_compare(x->station, y->station);
 }
 
-/* The keys that the careful path stored come back; what is missing was there before. */
+/* The careful path returns the keys that it stored; the missing ones were already there. */
 static bool copy_careful_result(void *context, const PGresult *result, int number,
 	struct error *err)
 {
@@ -97,7 +98,7 @@ bool writer_plan_copy_tables(struct writer *w, struct error *err)
 			tables[t].name, tables[t].name);
 		if (!requests_add_sql(&w->requests, sql, NULL, NULL, err))
 			return false;
-		w->careful_made[t] = true; /* forgotten again if the run fails */
+		w->careful_made[t] = true; /* undone if the run fails */
 	}
 	if (w->work.batch->rows[TABLE_dead_letters].count > 0 && !w->dead_table_made) {
 		requests_add_literal(&w->requests, statements.dead_table);
@@ -136,7 +137,7 @@ static bool copy_request(struct writer *w, struct writer_copy *c, const char *ta
 		encode_stream_next, &c->stream, &c->request, err);
 }
 
-/* The rows [from, to), some of which may be there. */
+/* The rows [from, to), some of which may already be stored. */
 static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, size_t from,
 	size_t to, struct error *err)
 {
@@ -156,7 +157,7 @@ static bool copy_careful(struct writer *w, int table, struct batch_rows *rows, s
 		copy_careful_result, c, err);
 }
 
-/* The rows [from, to), all of one partition, which takes them or is loaded. */
+/* The rows [from, to), all for one partition, which exists or is loaded. */
 static bool copy_leaf(struct writer *w, int table, struct batch_rows *rows, size_t from, size_t to,
 	struct error *err)
 {
@@ -184,8 +185,8 @@ static bool copy_has_room(const struct writer *w)
 	return w->copies_count < WRITER_COPIES_MAX && requests_have_room(&w->requests, 2);
 }
 
-/* The rows from one on that go to the same place: one partition, or on the careful path all that
- * are there. A table that is loaded has no key that could refuse them. */
+/* The rows from one on that go to the same place: one partition, or on the careful path all
+ * existing ones. A table being loaded has no key that could refuse them. */
 static bool copy_some(struct writer *w, int table, struct batch_rows *rows, struct error *err)
 {
 	size_t from = w->work.copy_row, to = from + 1;
@@ -205,7 +206,7 @@ static bool copy_some(struct writer *w, int table, struct batch_rows *rows, stru
 		       : copy_leaf(w, table, rows, from, to, err);
 }
 
-/* Those of all event tables, as far as the run has room for them. */
+/* The rows of all event tables, as far as the run has room. */
 static bool copy_rows(struct writer *w, struct batch_rows *all, struct error *err)
 {
 	struct writer_work *work = &w->work;
@@ -236,7 +237,7 @@ bool writer_copy_timeless(struct writer *w, struct error *err)
 	return copy_rows(w, w->work.batch->timeless, err);
 }
 
-/* They are merged at the end of the batch: whoever waits for a row of theirs waits less. */
+/* They are merged at the end of the batch, so that others wait less for their rows. */
 bool writer_copy_dead_letters(struct writer *w, struct error *err)
 {
 	struct batch_rows *rows = &w->work.batch->rows[TABLE_dead_letters];
@@ -269,7 +270,7 @@ void writer_copy_begin_run(struct writer *w)
 	w->copies_count = 0;
 }
 
-/* What the failed run says about rows: which message it was, or that a row was there already. */
+/* What the failed run says about rows: which message failed, or that a row already existed. */
 void writer_copy_failed(struct writer *w)
 {
 	size_t request = pg_session_failed_request(w->session);
@@ -282,7 +283,7 @@ void writer_copy_failed(struct writer *w)
 
 		if (c->request != request)
 			continue;
-		/* Somebody indexed or dropped its table: what to do has to be asked again. */
+		/* Somebody indexed or dropped its table: ask again what to do. */
 		if (c->stream.follows && (there || w->work.failure.kind == ERROR_ROUTE))
 			partitions_enter(w->partitions, p, PARTITION_ADMITTED);
 		if (there && !c->careful) {

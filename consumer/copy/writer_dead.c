@@ -1,9 +1,7 @@
 #include "copy/writer_private.h"
 
-/*
- * A worker reckons with only a part of the room there was when it counted: so others, which count
- * for themselves, cannot make the table much larger than dead_letters.rows_max.
- */
+/* A worker uses only a part of the room that it last counted: so other workers, which count for
+ * themselves, cannot make the table much larger than dead_letters.rows_max. */
 enum { ROOM_SHARE = 8 };
 
 static bool dead_on_room(void *context, const PGresult *result, int number, struct error *err)

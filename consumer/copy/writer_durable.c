@@ -2,10 +2,8 @@
 
 #include <inttypes.h>
 
-/*
- * What is committed need not be on the database's disk yet: where each commit is in the WAL, and
- * how far that is on disk, says what the log may let go of.
- */
+/* A commit need not be on the database's disk yet: each commit's place in the WAL, and how far the
+ * WAL is on disk, say what the log may release. */
 
 static bool durable_on_positions(void *context, const PGresult *result, int number,
 	struct error *err)
@@ -14,7 +12,7 @@ static bool durable_on_positions(void *context, const PGresult *result, int numb
 
 	(void)number;
 	(void)err;
-	/* numeric, sent as text by the cast in the statement */
+	/* numeric; the statement casts it to text */
 	w->lsn_insert = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
 	w->lsn_flush = strtoull(PQgetvalue(result, 0, 1), NULL, 10);
 	return true;
@@ -35,13 +33,13 @@ bool writer_plan_commit_position(struct writer *w, struct error *err)
 
 void writer_durable_add(struct writer *w, uint64_t seq)
 {
-	/* Full: the last two become one, which is on disk no earlier than either. */
+	/* Full: merge the last two into one that is on disk when both are. */
 	if (w->durable_count == WRITER_DURABLE_MAX)
 		w->durable_count--;
 	w->durable[w->durable_count++] = (struct writer_durable){w->lsn_insert, seq};
 }
 
-/* Commits whose place was not known come before the place that is known now. */
+/* Commits without a known place precede the place just read. */
 void writer_durable_date(struct writer *w)
 {
 	if (w->undated)

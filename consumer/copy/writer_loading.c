@@ -1,14 +1,14 @@
 #include "copy/writer_private.h"
 
 /*
- * Days of meter values that have no partition yet: their rows go into a table without an index,
- * which becomes the partition when the log has moved on to other days. Like all rows they are
- * stored in the transaction that claims their records. The server's part, and what it promises to
- * others, is in migrations/000012_loading.up.sql.
+ * Days of meter values without a partition: their rows go into a table without an index, which
+ * becomes the partition when the log has moved on to other days. Like all rows they are stored in
+ * the transaction that claims their records. The server's part, and what it promises to others, is
+ * in migrations/000012_loading.up.sql.
  */
 enum {
-	/* A day is over when so many batches had no row of it. One that comes later finds the
-	 * partition there, and takes the way of all rows. */
+	/* A day is over when this many batches had no row for it. A later row finds the partition,
+	 * and is stored like any other. */
 	LOADING_IDLE_BATCHES = 16,
 };
 
@@ -36,7 +36,7 @@ bool writer_plan_loading(struct writer *w, struct error *err)
 	char name[PARTITION_NAME_BYTES];
 	struct partition p;
 
-	/* One at a time will do. */
+	/* One at a time is enough. */
 	if (!partitions_find_idle(w->partitions, LOADING_IDLE_BATCHES, &p))
 		return true;
 	partition_loading_name(p, name);

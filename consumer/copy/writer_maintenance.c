@@ -3,8 +3,8 @@
 
 #include <inttypes.h>
 
-/* What the connection is used for between batches. Each ends in on_idle: ready again. */
-enum { PRUNE_ROWS = 20000 }; /* removed at once: some 50 ms */
+/* What the connection does between batches. Each task ends in on_idle: ready again. */
+enum { PRUNE_ROWS = 20000 }; /* per statement: some 50 ms */
 
 static void maintenance_over(void *context, const struct error *err)
 {
@@ -15,7 +15,7 @@ static void maintenance_over(void *context, const struct error *err)
 	w->events.on_idle(w->events.context);
 }
 
-/* Whatever was begun is undone; the next batch finds the session as it should be. */
+/* Undo whatever was begun; the next batch finds the session as it should be. */
 static void maintenance_failed(struct writer *w)
 {
 	pg_session_forget_statements(w->session);
@@ -58,7 +58,8 @@ static void maintenance_on_done(void *context, const struct error *err)
 	struct writer *w = context;
 
 	if (err != NULL) {
-		/* Not urgent: a batch makes the partitions it needs, and old rows may wait. */
+		/* Not urgent: a batch creates the partitions that it needs, and old rows can
+		 * wait. */
 		log_failure(LOG_LEVEL_WARN, "maintenance_failed", err);
 		maintenance_failed(w);
 		return;
@@ -89,7 +90,7 @@ void writer_make_partitions_ahead(struct writer *w, int64_t days)
 		maintenance_run(w);
 }
 
-/* Rows that another worker removes are left to it. */
+/* Leaves rows that another worker is removing to that worker. */
 void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us)
 {
 	struct error err;

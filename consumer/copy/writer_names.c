@@ -1,10 +1,8 @@
 #include "copy/pairing.h"
 #include "copy/writer_private.h"
 
-/*
- * Answers whose row does not have the name of their action, and what is found out of it: by a copy
- * that names it, or by the call, once the two are paired.
- */
+/* Answers whose row lacks the name of their action, and how it is found: from a copy that names it,
+ * or from the call, once the two are paired. */
 
 static struct row *name_row(struct arena *arena, const struct cell *key, struct slice action,
 	struct slice former)
@@ -65,8 +63,8 @@ static struct slice name_of(const struct half *call)
 			    : cell_text(call->row, TABLE_exchange_halves_action);
 }
 
-/* A row of the batch, still to be copied, that has the name by which it is paired: as a rule its
- * call was here just before (rows/recent_calls.h). */
+/* A row of the batch, not copied yet, that already has the name from its call: usually that call
+ * was here just before (rows/recent_calls.h). */
 static bool names_has(const struct pair *p)
 {
 	const struct row *row = p->result->row->refers;
@@ -76,7 +74,8 @@ static bool names_has(const struct pair *p)
 	       slice_equal(cell_text(row, TABLE_ocpp_events_action), name_of(p->call));
 }
 
-/* Of copies of one answer the nearest decides: if one of them loses its call, all are asked. */
+/* The nearest of several copies of an answer decides: if one of them loses its call, ask for
+ * all. */
 static bool names_move(const struct pairs *pairs)
 {
 	for (size_t i = 0; i < pairs->count; i++) {
@@ -86,7 +85,7 @@ static bool names_move(const struct pairs *pairs)
 	return false;
 }
 
-/* Of one id. False if the arena is full. */
+/* For one id. False if the arena is full. */
 static bool names_take(struct batch_rows *names, struct arena *arena, const struct pairs *pairs)
 {
 	static const int key[KEY_COLUMNS] = {TABLE_exchange_halves_charge_station_id,
@@ -99,7 +98,7 @@ static bool names_take(struct batch_rows *names, struct arena *arena, const stru
 		struct cell cells[KEY_COLUMNS];
 		struct row *row;
 
-		/* Halves of older versions do not have the key of their row. */
+		/* Halves from older versions lack the key of their row. */
 		if (!half_wants_name(p->result) || (!move && names_has(p)) ||
 			!p->result->row->cells[TABLE_exchange_halves_event_time].present)
 			continue;
@@ -134,7 +133,7 @@ bool writer_plan_names(struct writer *w, struct error *err)
 	return names_statement(w, names.rows, names.count, err);
 }
 
-/* ---- events that were sent again ---- */
+/* ---- repeated events ---- */
 
 bool writer_plan_resent(struct writer *w, struct error *err)
 {

@@ -2,11 +2,9 @@
 #include "copy/pairing.h"
 #include "copy/writer_private.h"
 
-/*
- * Halves of the same message ids that lie near the batch's own are read, before those are stored:
- * the database has both halves of an exchange, whichever came first and through whichever worker.
- */
-static const int64_t NEAR_RUN_US = US_PER_SECOND; /* halves that are this near are read at once */
+/* Reads stored halves with the same message ids near the batch's own, before those are stored: the
+ * database has both halves of an exchange, whichever came first and through whichever worker. */
+static const int64_t NEAR_RUN_US = US_PER_SECOND; /* halves this close are read together */
 
 /* A row of halves_near.sql. */
 static struct row *near_read(struct arena *arena, const PGresult *result, int i)
@@ -95,7 +93,7 @@ static struct row *run_new(struct arena *arena, const struct row *half)
 	return run;
 }
 
-/* Halves in order, to runs of one id each. NULL if the arena is full. */
+/* Groups sorted halves into runs of one id each. NULL if the arena is full. */
 static struct row **near_runs(struct arena *arena, const struct half *halves, size_t count,
 	size_t *runs_out)
 {

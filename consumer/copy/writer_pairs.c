@@ -5,22 +5,23 @@
 #include <stdlib.h>
 
 /*
- * Halves of exchanges, to their pairs. Which result belongs to which call is decided here
- * (copy/pairing.h), while rows without a time of their own are still to be copied: the outcome of
- * an Authorize that is one of them is in its row then, and costs no statement.
+ * From halves of exchanges to pairs. Which result belongs to which call is decided here
+ * (copy/pairing.h), before rows without a time of their own are copied: if an Authorize is one of
+ * them, its row can include the outcome, which saves a statement.
  */
-static const int64_t PAIRS_RANK_OF_KIND = INT64_C(1000000000000000); /* as authorize.sql has it */
+static const int64_t PAIRS_RANK_OF_KIND =
+	INT64_C(1000000000000000); /* the same as in authorize.sql */
 
-/* ---- halves are stored ---- */
+/* ---- storing halves ---- */
 
-/* Whether they were there. */
+/* Sets whether they were already stored. */
 static void halves_mark(const struct batch_rows *own, bool known)
 {
 	for (size_t i = 0; i < own->count; i++)
 		own->rows[i]->dropped = known;
 }
 
-/* A row of halves.sql, into a row that is there. */
+/* Fills an existing row from a row of halves.sql. */
 static struct half halves_read_key(struct row *row, const PGresult *result, int i)
 {
 	cell_set_text(row, TABLE_exchange_halves_charge_station_id, result_text(result, i, 0));
@@ -44,15 +45,17 @@ static void halves_mark_new(struct half *halves, size_t count, size_t at)
 		halves[i].row->dropped = false;
 }
 
-/* Rows of the batch may have been there, which nobody knew when the pairs were found. */
+/* Rows of the batch may already be stored, which was not known when the pairs were found. */
 static bool halves_are_careful(const struct writer *w)
 {
 	return w->work.careful[TABLE_authorizations] || w->work.careful[TABLE_ocpp_events];
 }
 
-/* halves.sql: those of the batch that were not there. The others are copies of some that were: as
- * a rule the same that were read near them, and then the pairs are right, and the halves are copied
- * without asking. */
+/*
+ * halves.sql: the batch's halves that were not stored. The others are copies of stored ones:
+ * usually the same that were read near them; then the pairs are right, and the halves are copied
+ * without asking.
+ */
 static bool halves_on_stored(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -85,7 +88,7 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 	const struct batch_rows *own = &w->work.batch->rows[TABLE_exchange_halves];
 
 	if (own->count == 0 || (w->halves_careful_left == 0 && !halves_are_careful(w)))
-		return true; /* they are copied */
+		return true; /* they will be copied */
 	w->work.halves_asked = true;
 	return writer_add_rows(w,
 		&(struct request_rows){
@@ -101,7 +104,7 @@ bool writer_plan_halves(struct writer *w, struct error *err)
 
 /* ---- pairs ---- */
 
-/* A pair as parameters; of the call that the result belongs to, or belonged to. */
+/* A pair as parameters, for the call that the result belongs to, or belonged to. */
 static struct row *pair_row(struct arena *arena, const struct pair *p, const struct half *call)
 {
 	static const int same[][2] = {
@@ -145,7 +148,7 @@ static bool pairs_take(struct row ***rows, size_t *count, struct arena *arena, c
 	return (*rows)[(*count)++] != NULL;
 }
 
-/* Of several answers to one call the one that was received last, as authorize.sql has it. */
+/* The last received of several answers to a call wins, the same as in authorize.sql. */
 static bool outcome_is_better(const struct row *call, const struct row *pair, int64_t rank)
 {
 	static const int by[][2] = {
@@ -185,7 +188,7 @@ static void outcome_put(struct row *call, const struct row *pair)
 	call->copy_bytes = encode_row_bytes_max(call);
 }
 
-/* The row of a call, if it is still to be copied. */
+/* The row of a call, if it is not copied yet. */
 static struct row *pairs_row_of(const struct half *call)
 {
 	struct row *row = call->row->refers;
@@ -230,7 +233,7 @@ static bool pairs_have_unnamed(const struct half *halves, size_t count)
 	return false;
 }
 
-/* Halves of one id. */
+/* The halves of one id. */
 static bool pairs_of_id(struct writer *w, struct half *halves, size_t count, struct writer_pairs *s)
 {
 	struct pairing_limits limits = {w->options.pairing_window_us, w->options.pairing_keep_us};
@@ -256,8 +259,8 @@ static bool pairs_of_id(struct writer *w, struct half *halves, size_t count, str
 	return true;
 }
 
-/* All halves in order, each once. One of the batch that was read near it was there; unless what
- * was there is known already. NULL if the arena is full. */
+/* All halves in order, each once. A half of the batch that was also read nearby was already stored,
+ * unless that is known already. NULL if the arena is full. */
 static struct half *pairs_halves(struct writer *w, bool by_near, size_t *count_out)
 {
 	const struct batch_rows *own = &w->work.batch->rows[TABLE_exchange_halves];
@@ -282,7 +285,7 @@ static struct half *pairs_halves(struct writer *w, bool by_near, size_t *count_o
 	return halves;
 }
 
-/* Those of the batch that were not there. */
+/* The batch's halves that were not stored. */
 static bool halves_note_new(struct writer *w, const struct half *halves, size_t count)
 {
 	struct writer_work *work = &w->work;
@@ -299,7 +302,7 @@ static bool halves_note_new(struct writer *w, const struct half *halves, size_t 
 
 static bool sorted_make(struct writer_pairs *s, struct arena *arena, size_t halves)
 {
-	/* Of each half two pairs at most, but for answers. */
+	/* At most two pairs for each half, except answers. */
 	size_t size = (2 * halves + 1) * sizeof(*s->starts);
 	size_t answers = ((size_t)PAIRING_ALL_MAX * halves + 1) * sizeof(*s->answers);
 
@@ -337,7 +340,7 @@ static struct writer_pairs *pairs_find(struct writer *w, bool fill)
 	return s;
 }
 
-/* What an earlier attempt to store this batch has found. */
+/* Drops what an earlier attempt to store this batch has found. */
 static void outcomes_forget(const struct batch_rows *calls)
 {
 	for (size_t i = 0; i < calls->count; i++) {

@@ -3,10 +3,8 @@
 
 #include <stdio.h>
 
-/*
- * Partitions that a batch needs and that are not there, or tables that become them
- * (writer_loading.c): each is made in a short transaction of its own, before the batch's.
- */
+/* Partitions that a batch needs and that do not exist, or tables that become them
+ * (writer_loading.c): each is created in a short transaction of its own, before the batch's. */
 enum { PARTITIONS_IN_RUN = 16 };
 
 static bool partition_on_answer(void *context, const PGresult *result, int number,
@@ -15,14 +13,14 @@ static bool partition_on_answer(void *context, const PGresult *result, int numbe
 	struct writer_asked *asked = context;
 
 	(void)err;
-	if (number == 2) /* after BEGIN and SET */
+	if (number == 2) /* the one after BEGIN and SET */
 		asked->loading = asked->loading && *PQgetvalue(result, 0, 0) == 't';
 	if (number == 3)
 		asked->renamed = *PQgetvalue(result, 0, 0) == 'f';
 	return true;
 }
 
-/* As PostgreSQL reads it. */
+/* In PostgreSQL's notation. */
 static void partition_time_text(struct partition p, char out[static ISO8601_BYTES])
 {
 	if (p.number == PARTITION_UNDATED)
@@ -35,7 +33,7 @@ static bool plan_partition(struct writer *w, const struct batch_need *need, stru
 {
 	struct writer_asked *asked = &w->work.asked[w->work.asked_count++];
 	struct partition p = need->partition;
-	/* The rows loaded for it are moved there by the attacher. */
+	/* The attacher moves the rows loaded for it there. */
 	bool gives_up = partitions_is_loading(w->partitions, p);
 	char time[ISO8601_BYTES], name[PARTITION_NAME_BYTES], loading_name[PARTITION_NAME_BYTES];
 	const char *sql;
@@ -85,12 +83,12 @@ bool writer_plan_partitions(struct writer *w, struct error *err)
 	return true;
 }
 
-/* A message of the batch that needs the partition; -1 if none says so itself. */
+/* A message of the batch that needs the partition; -1 if none is known. */
 static int64_t partition_message_of(const struct batch *b, struct partition p)
 {
 	enum table_id table = p.table;
 
-	/* A start may be needed where transactions and their links go. */
+	/* The partition of a start also needs those of transactions and of their links. */
 	if (table == TABLE_transactions || table == TABLE_transaction_starts)
 		table = TABLE_transaction_events;
 	for (int timeless = 0; timeless < 2; timeless++) {
@@ -158,7 +156,7 @@ bool writer_plan_attached(struct writer *w, struct error *err)
 		char name[PARTITION_NAME_BYTES];
 		struct slice copy;
 
-		/* Where PostgreSQL looks for the partition, it looks for one that is attached. */
+		/* PostgreSQL routes rows only to attached partitions. */
 		if (partitions_is_loading(w->partitions, p) ||
 			partitions_is_renamed(w->partitions, p))
 			continue;

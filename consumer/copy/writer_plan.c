@@ -1,14 +1,14 @@
 #include "copy/writer_private.h"
 
 /*
- * The steps of a batch, in order. Each adds requests to the run, or none. A run goes as far as no
- * answer is needed: a step that needs one begins the next run, if there is anything to wait for.
- * Here alone is known what follows what.
+ * The steps of a batch, in order. Each adds requests to the run, or none. A run continues as long
+ * as no answer is needed: a step that needs one begins the next run, if there is anything to wait
+ * for. Only this file knows the order.
  */
 enum step_needs {
-	NEEDS_NOTHING, /* shares the run with what is in it */
-	NEEDS_ANSWERS, /* is planned from answers: to all that was asked for */
-	NEEDS_DONE,    /* whatever comes before must have succeeded */
+	NEEDS_NOTHING, /* joins the run */
+	NEEDS_ANSWERS, /* is planned from the answers to everything asked so far */
+	NEEDS_DONE,    /* everything before must have succeeded */
 };
 
 static const struct {
@@ -25,7 +25,7 @@ static const struct {
 	{"dead letters' rows", writer_copy_dead_letters, NEEDS_NOTHING},
 	{"seen", writer_plan_seen, NEEDS_NOTHING},
 	{"near", writer_plan_near, NEEDS_NOTHING},
-	/* Rows that are there already are known, and halves of exchanges. */
+	/* Stored rows and halves of exchanges are known. */
 	{"names of copies", writer_plan_copies, NEEDS_ANSWERS},
 	{"drop seen", writer_drop_seen, NEEDS_NOTHING},
 	{"pairs", writer_pair_halves, NEEDS_NOTHING},
@@ -43,7 +43,7 @@ static const struct {
 	{"keys", writer_plan_keys, NEEDS_NOTHING},
 	{"merge", writer_merge_transactions, NEEDS_ANSWERS},
 	{"splits", writer_plan_splits, NEEDS_NOTHING},
-	/* Nothing is asked any more. */
+	/* No more questions. */
 	{"sessions", writer_plan_sessions, NEEDS_ANSWERS},
 	{"transactions", writer_plan_transactions, NEEDS_NOTHING},
 	{"resent", writer_plan_resent, NEEDS_NOTHING},

@@ -12,7 +12,7 @@
 #include "pg/pooler.h"
 
 /*
- * Shared by writer*.c only. They lie in layers; a file uses those below its own
+ * Shared by writer*.c only. The files form layers; a file uses only those below its own
  * (tests/lint/circles.py):
  *
  *	writer.c                                  batches begin, end and fail
@@ -26,7 +26,7 @@
 /* copy/writer.h has the transitions. */
 enum writer_state {
 	WRITER_LOST,
-	WRITER_CONNECTING, /* and being set up, or reading the progress again */
+	WRITER_CONNECTING, /* also while setting up, and while reading the progress again */
 	WRITER_READY,
 	WRITER_STORING,
 	WRITER_COMMITTED, /* stored, whatever else fails */
@@ -35,16 +35,16 @@ enum writer_state {
 };
 
 enum {
-	WRITER_COPIES_MAX = 16,    /* leaves in one run; more are done in further runs */
+	WRITER_COPIES_MAX = 16,    /* leaves in one run; the others follow in further runs */
 	WRITER_DURABLE_MAX = 1024, /* commits whose place in the WAL is remembered */
 	WRITER_REASONS_MAX = 64,
 };
 
-/* Rows of one table under way: a COPY into one leaf, or into the table of the careful path. */
+/* A COPY in progress: rows of one table into one leaf, or into the table of the careful path. */
 struct writer_copy {
 	struct encode_stream stream;
 	struct writer *writer;
-	size_t request; /* of the run */
+	size_t request; /* its request in the run */
 	int table;
 	bool careful;
 };
@@ -57,8 +57,8 @@ struct writer_durable {
 /* A partition that the current run asks for, and the answer: valid once the run has succeeded. */
 struct writer_asked {
 	struct partition partition;
-	bool loading; /* it is a table that will be one, and we fill it */
-	bool renamed; /* its time is taken by a partition of another name */
+	bool loading; /* it is a table that will become one, and we fill it */
+	bool renamed; /* a partition with another name covers its time */
 };
 
 struct writer_reason {
@@ -66,20 +66,20 @@ struct writer_reason {
 	int64_t count;
 };
 
-/* Pairs of calls and results, by what is done with them. */
+/* Pairs of calls and results, by what they are used for. */
 struct writer_pairs {
 	struct row **starts, **lost_starts, **authorize, **lost_authorize, **answers;
 	size_t starts_count, lost_starts_count, authorize_count, lost_authorize_count;
 	size_t answers_count;
-	struct pairs *named; /* of each id with answers that do not name their action */
+	struct pairs *named; /* for each id with answers that do not name their action */
 	size_t named_count;
-	bool fill; /* rows of the batch are still to be copied, and take their outcome along */
+	bool fill; /* rows of the batch are not copied yet, so they can include their outcome */
 };
 
-/* Transactions of the batch as they are to be written. */
+/* Transactions of the batch, ready to be written. */
 struct writer_merged {
 	struct row **updates;
-	struct row **old; /* partition_time as read, in a row of its own */
+	struct row **old; /* partition_time as read, each in a row of its own */
 	size_t updates_count;
 	struct row **inserts;
 	size_t inserts_count;
@@ -87,53 +87,54 @@ struct writer_merged {
 	size_t all_count;
 };
 
-/* What a batch that is rolled back comes to. */
+/* Why a batch is rolled back. */
 enum writer_rollback {
-	ROLLBACK_FAILED,   /* as work.failure says */
+	ROLLBACK_FAILED,   /* see work.failure */
 	ROLLBACK_ACCEPTED, /* it was a trial */
-	ROLLBACK_RETRIED,  /* another way, at once */
+	ROLLBACK_RETRIED,  /* it is retried another way */
 	ROLLBACK_FOREIGN,  /* another process has the log */
 };
 
-/* What the work on one batch needs to remember between runs. */
+/* What the work on one batch has to remember between runs. */
 struct writer_work {
 	struct batch *batch;   /* NULL = none */
-	size_t step;           /* the next one of the table in writer_plan.c */
-	const char *step_name; /* of the one that was planned last */
-	bool full;             /* the run has no room for all of the step: it goes on in the next */
-	struct position after; /* of the database, once it is */
+	size_t step;           /* index of the next step in writer_plan.c */
+	const char *step_name; /* name of the last step planned */
+	bool full; /* the run had no room for all of the step: it continues in the next */
+	struct position after; /* the database's position after the commit */
 	size_t partitions_next;
-	struct writer_asked *asked; /* by the current run, in the order of its requests */
+	struct writer_asked
+		*asked; /* partitions asked for in the current run, in the order of its requests */
 	size_t asked_count;
 
-	/* Copying continues at this row of this table; timeless: of the rows without a time. */
+	/* Copying continues at this row of this table; timeless: among the rows without a time. */
 	int copy_table;
 	size_t copy_row;
 
-	/* Halves of exchanges near those of this batch. */
+	/* Stored halves of exchanges near those of this batch. */
 	struct row **near;
 	size_t near_count;
 	size_t near_room;
 	struct writer_pairs *pairs; /* NULL = no halves */
-	struct row **halves;        /* of the batch: by what was read, those that were not there */
+	struct row **halves; /* halves of the batch; by what was read, those not stored yet */
 	size_t halves_new;
-	bool halves_asked; /* they are not copied: the database says which were there */
+	bool halves_asked; /* they are not copied: the database says which already existed */
 	bool pairs_differ; /* stored halves changed the pairs */
 
-	struct transaction **known; /* per transaction of the batch: as read, or NULL */
+	struct transaction **known; /* for each transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */
-	bool *split;                /* per transaction: its id is known to have several sessions */
+	bool *split; /* for each transaction: its id is known to have several sessions */
 	struct writer_merged *merged;
 	struct splits *splits; /* NULL = none */
 
 	bool careful[EVENT_TABLES];
 	struct error failure; /* kept while rolling back */
 	int64_t poison_message;
-	uint64_t loaded; /* rows of the batch that went into tables without an index */
+	uint64_t loaded; /* rows of the batch in tables without an index */
 	enum writer_rollback rollback;
 };
 
-/* Messages by what became of them, since the log began; they commit with the rows. */
+/* Messages by outcome, since the log began; they commit with the rows. */
 struct writer_totals {
 	int64_t received;
 	int64_t stored;
@@ -142,7 +143,7 @@ struct writer_totals {
 	int64_t skipped;
 };
 
-/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): what belongs together is together */
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by meaning */
 struct writer {
 	struct ev_loop *loop;
 	struct writer_options options;
@@ -150,35 +151,35 @@ struct writer {
 	struct pg_session *session;
 	struct partitions *partitions;
 	struct layouts *layouts;
-	struct pseudonyms *pseudonyms; /* read with the progress */
+	struct pseudonyms *pseudonyms; /* read along with the progress */
 	int64_t forgotten;             /* ingest_progress.forgotten when they were read */
 	char spool_text[UUID_TEXT_BYTES];
 	char owner_text[UUID_TEXT_BYTES];
 	struct pg_pooler *pooler;
-	char session_sql[PG_SETUP_BYTES]; /* once it is known to be a session */
-	struct arena setup_arena;         /* parameters outside of batches */
+	char session_sql[PG_SETUP_BYTES]; /* run once it is known to be a session */
+	struct arena setup_arena;         /* for parameters outside of batches */
 
-	enum writer_state state; /* changed by writer_enter() alone */
-	struct position at;      /* last record that the database has */
-	uint64_t row_seq;  /* what ingest_progress says; another number only if somebody set it */
-	uint64_t sent_seq; /* last record of the batch sent last; else as at */
+	enum writer_state state; /* only writer_enter() changes it */
+	struct position at;      /* the last record that the database has */
+	uint64_t row_seq;  /* from ingest_progress; differs from at.seq only if somebody set it */
+	uint64_t sent_seq; /* last record of the last batch sent; otherwise the same as at */
 	bool sent_known;
 	struct writer_totals totals;
 	struct writer_reason reasons[WRITER_REASONS_MAX];
 	size_t reasons_count;
 
-	/* How many batches still take the careful path at once. */
+	/* How many more batches take the careful path right away. */
 	uint32_t careful_left[EVENT_TABLES];
 	uint32_t halves_careful_left;
 	bool careful_made[EVENT_TABLES]; /* its temporary table exists in this session */
 	bool dead_table_made;            /* likewise */
-	int64_t dead_letters_room;       /* rows that there is room for, as far as is known */
+	int64_t dead_letters_room;       /* how many more rows fit, as far as is known */
 
 	struct collector *collector; /* of station_changes */
 	struct attacher *attacher;   /* NULL = no day is loaded before it is a partition */
 
 	struct writer_work work;
-	struct requests requests; /* of the current run */
+	struct requests requests; /* the current run */
 	struct writer_copy copies[WRITER_COPIES_MAX];
 	size_t copies_count;
 	uint8_t *copy_buffer;
@@ -187,13 +188,13 @@ struct writer {
 	/* Commits whose LSN is not yet known to be on disk, oldest first. */
 	struct writer_durable durable[WRITER_DURABLE_MAX];
 	size_t durable_count;
-	bool undated; /* the commits after them are not among them: their LSN could not be asked */
+	bool undated; /* later commits are missing here: their LSN could not be read */
 	struct log_repeat durable_trouble;
-	uint64_t lsn_insert, lsn_flush; /* as read last */
+	uint64_t lsn_insert, lsn_flush; /* as last read */
 
 	struct writer_patience patience;
-	int64_t clock_asked_us; /* ours, before the database was asked for its own */
-	/* the database's clock is ahead by at least this much; below 0: behind */
+	int64_t clock_asked_us; /* our clock before the database was asked for its own */
+	/* the database's clock is ahead by at least this much; it lags if negative */
 	int64_t clock_offset_us;
 	bool clock_differs;
 };
@@ -224,20 +225,21 @@ static inline void writer_enter(struct writer *w, enum writer_state state)
 	w->state = state;
 }
 
-/* The message of a row is what the database refuses; of a row that was stored before, none is. */
+/* The database refused the message of this row; none if the row was already stored. */
 static inline void writer_blame(struct writer *w, const struct row *row)
 {
 	w->work.poison_message = row->message == ROW_OF_NO_MESSAGE ? -1 : (int64_t)row->message;
 }
 
-/* A statement with rows of the batch, or made for it, as parameters. No rows: no request. */
+/* Add a statement with rows of the batch, or made for it, as parameters. Without rows it adds
+ * nothing. */
 MUST_CHECK static inline bool writer_add_rows(struct writer *w, const struct request_rows *rows,
 	struct error *err)
 {
 	return requests_add_rows(&w->requests, &w->work.batch->arena, rows, err);
 }
 
-/* The same of pairs. */
+/* The same for pairs. */
 MUST_CHECK static inline bool writer_add_pairs(struct writer *w, enum statement_id statement,
 	struct row *const *rows, size_t count, request_on_result *on_result, struct error *err)
 {
@@ -253,92 +255,97 @@ MUST_CHECK static inline bool writer_add_pairs(struct writer *w, enum statement_
 		err);
 }
 
-/* ---- what the steps stand on ---- */
+/* ---- what the steps are built on ---- */
 
-/* writer_claim.c: the progress as the database has it (take_over.sql) ... */
+/* writer_claim.c: the progress in the database (take_over.sql) ... */
 MUST_CHECK bool writer_read_progress(struct writer *w, const PGresult *result, struct error *err);
-/* ... how a batch moves it on ... */
+/* ... how a batch advances it ... */
 MUST_CHECK bool writer_plan_claim(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_constraints(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_commit(struct writer *w, struct error *err);
-/* ... and back. The results say whether another process has the log (work.rollback). */
+/* ... and the rollback. Its results say whether another process has the log (work.rollback). */
 void writer_plan_rollback(struct writer *w);
 
-/* writer_durable.c: ask how far the WAL is ... */
+/* writer_durable.c: ask how far the WAL is on disk ... */
 MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err);
 /* ... in the batch's own run, after its commit ... */
 MUST_CHECK bool writer_plan_commit_position(struct writer *w, struct error *err);
-/* ... a commit whose place was read just now ... */
+/* ... a commit whose LSN was just read ... */
 void writer_durable_add(struct writer *w, uint64_t seq);
-/* ... those before it whose place could not be read ... */
+/* ... earlier ones whose LSN could not be read ... */
 void writer_durable_date(struct writer *w);
 void writer_durable_failed(struct writer *w, const struct error *err);
-/* ... and what of them is on disk. */
+/* ... and report which of them are on disk. */
 void writer_durable_report(struct writer *w);
 
-/* writer_loading.c: whether the rows of a partition that is not there are to be loaded first. */
+/* writer_loading.c: whether rows of a partition that does not exist yet are loaded first. */
 bool writer_loads(const struct writer *w, struct partition p);
 /* Rows of the current batch go into that table. */
 void writer_loading_used(struct writer *w, struct partition p, size_t rows);
-/* A table that gets no more rows is ended with the current batch ... */
+/* A table that gets no more rows ends with the current batch ... */
 MUST_CHECK bool writer_plan_loading(struct writer *w, struct error *err);
-/* ... which is stored. */
+/* ... which is now stored. */
 void writer_loading_stored(struct writer *w);
 
-/* ---- steps: each adds requests of its own to the run, or none ---- */
+/* ---- steps: each adds requests to the run, or none ---- */
 
-/* writer_partitions.c: what the batch needs and is not there, each in a short transaction. */
+/* writer_partitions.c: partitions that the batch needs and that do not exist, each in a short
+ * transaction. */
 MUST_CHECK bool writer_plan_partitions(struct writer *w, struct error *err);
-/* They are made; or one of them could not be. */
+/* They are created; or one of them could not be. */
 void writer_partitions_made(struct writer *w);
 void writer_partition_failed(struct writer *w);
 /* At the end: nobody reads rows in a table that is no longer a partition. */
 MUST_CHECK bool writer_plan_attached(struct writer *w, struct error *err);
 
-/* writer_copy.c: rows into tables. Before the batch's transaction: tables of the careful path. */
+/* writer_copy.c: rows into tables. Before the batch's transaction: the tables of the careful
+ * path. */
 MUST_CHECK bool writer_plan_copy_tables(struct writer *w, struct error *err);
 MUST_CHECK bool writer_copy_events(struct writer *w, struct error *err);
 MUST_CHECK bool writer_copy_dead_letters(struct writer *w, struct error *err);
-/* Rows without a time of their own that are not there yet. */
+/* Rows without a time of their own that are not stored yet. */
 MUST_CHECK bool writer_copy_timeless(struct writer *w, struct error *err);
-/* Halves of exchanges, none of which is there. */
+/* Halves of exchanges, none of which is stored yet. */
 MUST_CHECK bool writer_copy_halves(struct writer *w, struct error *err);
 void writer_copy_begin_run(struct writer *w);
 void writer_copy_failed(struct writer *w);
 
-/* writer_seen.c: locks against other workers; which rows are there already. */
+/* writer_seen.c: locks against other workers; which rows are already stored. */
 MUST_CHECK bool writer_plan_missing(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_seen(struct writer *w, struct error *err);
 MUST_CHECK bool writer_drop_seen(struct writer *w, struct error *err);
 
-/* writer_near.c: the halves of exchanges near those of the batch are read. */
+/* writer_near.c: reads the halves of exchanges near those of the batch. */
 MUST_CHECK bool writer_plan_near(struct writer *w, struct error *err);
 
-/* writer_pairs.c: pairs are made, of which rows that are to be copied take what they say; the
- * halves are stored, unless they are to be copied; by what was there, pairs are made again. A batch
- * without halves plans nothing. */
+/*
+ * writer_pairs.c: makes pairs, whose outcome goes into rows that are not copied yet; stores the
+ * halves, unless they will be copied; and makes pairs again with those that turned out to be
+ * stored. Plans nothing for a batch without halves.
+ */
 MUST_CHECK bool writer_pair_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_halves(struct writer *w, struct error *err);
 MUST_CHECK bool writer_pair_again(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_authorize(struct writer *w, struct error *err);
 
-/* writer_names.c: names of answers that came without one. From stored copies ... */
+/* writer_names.c: names for answers that came without one. From stored copies ... */
 MUST_CHECK bool writer_plan_copies(struct writer *w, struct error *err);
 /* ... and from their calls. */
 MUST_CHECK bool writer_plan_names(struct writer *w, struct error *err);
-/* Message ids of events of transactions that were there already. */
+/* Message ids of transaction events that were already stored. */
 MUST_CHECK bool writer_plan_resent(struct writer *w, struct error *err);
 
-/* writer_starts.c: transactions of 1.6, which begin with a pair. */
+/* writer_starts.c: 1.6 transactions, which begin with a pair. */
 MUST_CHECK bool writer_plan_starts(struct writer *w, struct error *err);
 
-/* writer_answers.c: makes rows of what stations answered, which writer_plan_store() merges. */
+/* writer_answers.c: makes rows from stations' answers, which writer_plan_store() merges. */
 MUST_CHECK bool writer_plan_answers(struct writer *w, struct error *err);
 
 /* writer_store.c: merges messages to the store. */
 MUST_CHECK bool writer_plan_store(struct writer *w, struct error *err);
 
-/* writer_states.c: rows that one statement merges. Layouts are compared before they are used. */
+/* writer_states.c: rows that a single statement merges. Layouts are compared before they are
+ * used. */
 MUST_CHECK bool writer_plan_layouts(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_states(struct writer *w, struct error *err);
 
@@ -350,14 +357,14 @@ MUST_CHECK bool writer_plan_keys(struct writer *w, struct error *err);
 MUST_CHECK bool writer_merge_transactions(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_transactions(struct writer *w, struct error *err);
 
-/* writer_sessions.c: ids that were used again. Asks for what is known of those in the batch ... */
+/* writer_sessions.c: reused ids. Reads what is known about those in the batch ... */
 MUST_CHECK bool writer_plan_splits(struct writer *w, struct error *err);
-/* ... and puts sessions in place of the rows that were there. */
+/* ... and replaces the stored rows by sessions. */
 MUST_CHECK bool writer_plan_sessions(struct writer *w, struct error *err);
 
-/* writer_dead.c: dead letters that were copied become rows, or are only counted. */
+/* writer_dead.c: copied dead letters become rows, or are only counted. */
 MUST_CHECK bool writer_plan_dead_letters(struct writer *w, struct error *err);
-/* The run failed, or the connection was lost during it: was it over them? */
+/* The run failed, or the connection was lost during it: were dead letters the reason? */
 void writer_dead_letters_failed(struct writer *w);
 
 /* writer_totals.c */
@@ -365,14 +372,14 @@ MUST_CHECK bool writer_plan_totals(struct writer *w, struct error *err);
 void writer_totals_commit(struct writer *w, const struct batch *b);
 void writer_totals_read(struct writer *w, const PGresult *result);
 
-/* writer_rights.c: a role without the rights it needs is refused, with the GRANTs. */
+/* writer_rights.c: refuses a role without the rights it needs, with the GRANTs as a hint. */
 MUST_CHECK bool writer_plan_rights(struct writer *w, struct error *err);
-/* The words from the settings by which secrets are known. */
+/* The words from the settings that identify secrets. */
 MUST_CHECK bool writer_plan_secret_keys(struct writer *w, struct error *err);
 
 /* ---- writer_plan.c ---- */
 
-/* The next run of the batch: as much as can be sent without waiting for an answer. */
+/* Plans the next run of the batch: as much as can be sent without waiting for an answer. */
 MUST_CHECK bool writer_plan(struct writer *w, struct error *err);
 /* All of its steps are planned, the last of which is COMMIT. */
 bool writer_is_planned(const struct writer *w);
@@ -380,11 +387,11 @@ bool writer_is_planned(const struct writer *w);
 void writer_run_done(struct writer *w);
 void writer_run_failed(struct writer *w);
 
-/* ---- above it ---- */
+/* ---- above the plan ---- */
 
-/* writer_setup.c: prepare the connection and read the progress; ends in on_ready or on_lost. */
+/* writer_setup.c: prepares the connection and reads the progress; ends in on_ready or on_lost. */
 void writer_set_up(struct writer *w);
-/* Which partitions there are; how far the clocks differ. */
+/* Reads the list of partitions, and how far the clocks differ. */
 MUST_CHECK bool writer_plan_partition_list(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_clock(struct writer *w, struct error *err);
 

@@ -9,14 +9,13 @@
 #include <stdlib.h>
 
 /*
- * What a connection needs before anything is stored, asked for and said at once: the rights of its
- * role, and the words that tell secrets. Part of setting the connection up (writer.c).
+ * What a connection needs before anything is stored, checked and reported together: the rights of
+ * its role, and the words that identify secrets. Part of setting up the connection
+ * (writer_setup.c).
  */
 
-/*
- * Rights that are missing, in words, and the statements that give them. The schema is named:
- * without USAGE it is not the current one. A missing schema is reported elsewhere.
- */
+/* Missing rights, in words, and the statements that grant them. The schema is named explicitly:
+ * without USAGE it is not the current one. A missing schema is reported elsewhere. */
 static const char rights_sql[] =
 	"WITH ours AS (SELECT oid, quote_ident(nspname) AS name FROM pg_namespace WHERE nspname = "
 	"%s), "
@@ -48,13 +47,13 @@ static const char rights_sql[] =
 	"format('GRANT EXECUTE ON FUNCTION %%s.%%I TO %%I', o.name, f.proname, current_user) "
 	"FROM ours o, pg_proc f WHERE f.pronamespace = o.oid AND f.proname IN ('ensure_partition', "
 	"'forbid_loading', 'load_partition', 'end_loading', 'finish_loading', "
-	/* Everybody's, unless the database takes that from PUBLIC. */
+	/* Everybody has this one, unless it was revoked from PUBLIC. */
 	"'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached', "
 	"'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int', "
 	"'prune_transaction_keys', 'has_transactions', 'partition_list', 'prune_tombstones', "
 	"'store_tables', 'fold_station_changes') "
 	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
-	/* One grant for all of it, where there is the role made for it. */
+	/* One grant for everything, if the role made for it exists. */
 	"SELECT current_user, concat_ws(', ', CASE WHEN t.lacks THEN t.what END, "
 	"nullif(array_to_string(m.what[1:5], ', '), ''), "
 	"CASE WHEN m.count > 5 THEN format('and %%s more', m.count - 5) END), "
@@ -62,7 +61,7 @@ static const char rights_sql[] =
 	"CASE WHEN m.count > 0 AND NOT pg_has_role(r.oid, 'MEMBER') "
 	"THEN format('GRANT ocpp_writer TO %%I', current_user) "
 	"ELSE nullif(array_to_string(m.remedy[1:3], '; '), '') END), "
-	/* What the role lacks that we are in: one command gives it all. */
+	/* A role that we are a member of lacks it: one command grants everything. */
 	"m.count > 0 AND pg_has_role(r.oid, 'MEMBER') "
 	"FROM (SELECT NOT has_database_privilege(current_database(), 'TEMPORARY') AS lacks, "
 	"'TEMPORARY on database ' || quote_ident(current_database()) AS what, "
@@ -79,7 +78,7 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 	(void)number;
 	if (PQntuples(result) == 0)
 		return true;
-	/* Whoever grants them need not start us again. */
+	/* After they are granted, no restart is needed. */
 	error_set(err, ERROR_REFUSED, REASON_refused, "role \"%s\" lacks rights that it needs: %s",
 		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
 	error_needs_person(err);
@@ -90,7 +89,7 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 		PQgetvalue(result, 0, 2));
 }
 
-/* A literal whatever standard_conforming_strings says. */
+/* A literal, whatever standard_conforming_strings is. */
 static void rights_put_literal(struct text *t, const char *value)
 {
 	text_put_cstr(t, " E'");
@@ -112,9 +111,9 @@ static const char *rights_literal(struct writer *w, const char *value)
 	return (const char *)text_end(&t).data;
 }
 
-enum { SECRET_WORD_BYTES_MIN = 3, SECRET_WORD_BYTES_MAX = 64 }; /* as the table has it */
+enum { SECRET_WORD_BYTES_MIN = 3, SECRET_WORD_BYTES_MAX = 64 }; /* the table's limits */
 
-/* Its letters, in lower case, and digits. */
+/* Only its letters, in lower case, and digits. */
 static void rights_put_word(struct text *t, const char *word)
 {
 	for (const char *at = word; *at != '\0'; at++) {
@@ -138,7 +137,7 @@ bool writer_check_secret_key(const char *word, struct error *err)
 		SECRET_WORD_BYTES_MIN, SECRET_WORD_BYTES_MAX);
 }
 
-/* All of them as the table keeps them: {portalcode,totpseed}. */
+/* All of them in the table's format: {portalcode,totpseed}. */
 static const char *rights_words(struct writer *w, struct error *err)
 {
 	struct slice made;
@@ -155,7 +154,7 @@ static const char *rights_words(struct writer *w, struct error *err)
 			text_put_char(&t, ',');
 		rights_put_word(&t, word);
 	}
-	text_put(&t, "}", 2); /* with its terminator */
+	text_put(&t, "}", 2); /* including its terminator */
 	made = text_end(&t);
 	if (slice_is_absent(made))
 		(void)request_arena_full(err);

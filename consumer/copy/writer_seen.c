@@ -2,12 +2,10 @@
 #include "base/digest.h"
 #include "copy/writer_private.h"
 
-/*
- * Which rows are there already: of those without a time of their own, which may be stored with
- * another one, and of meter values that are not missing.
- */
+/* Which rows are already stored: among those without a time of their own, which may be stored with
+ * a different one, and among meter values that are not missing. */
 enum {
-	SEEN_LOCKS = 512,             /* buckets; each is one of the server's lock table */
+	SEEN_LOCKS = 512,             /* buckets; each takes an entry in the server's lock table */
 	SEEN_LOCK_CLASS = 0x6f637070, /* "ocpp" */
 };
 
@@ -26,8 +24,8 @@ static void seen_bucket(bool *buckets, struct slice station, uint64_t what)
 }
 
 /*
- * Copies of one message at two workers, and the two halves of an exchange at two workers, wait for
- * each other from here on, so that each sees what the other has stored. In buckets, because the
+ * From here on, copies of one message at two workers, and the two halves of an exchange at two
+ * workers, wait for each other, so that each sees what the other has stored. By bucket, because the
  * server's lock table is small.
  */
 static bool seen_lock(struct writer *w, struct error *err)
@@ -50,7 +48,7 @@ static bool seen_lock(struct writer *w, struct error *err)
 			seen_bucket(buckets, b->timeless[t].rows[i]->cells[KEY_STATION].text,
 				(uint64_t)row_content(b->timeless[t].rows[i], b->dedupe_window_us));
 	}
-	/* Nor may two of us find the same value missing. */
+	/* Nor may two workers find the same value missing. */
 	for (size_t i = 0; w->options.missing_only && i < b->rows[TABLE_meter_values].count; i++)
 		seen_bucket(buckets, b->rows[TABLE_meter_values].rows[i]->cells[KEY_STATION].text,
 			0);
@@ -79,7 +77,7 @@ static bool seen_lock(struct writer *w, struct error *err)
 		NULL, NULL, err);
 }
 
-/* seen.sql, seen_odd.sql: rows that are stored already, by number, and their stored keys. */
+/* seen.sql, seen_odd.sql: numbers of rows that are already stored, and their stored keys. */
 static bool seen_on_result(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct batch_rows *rows = context;
@@ -91,14 +89,14 @@ static bool seen_on_result(void *context, const PGresult *result, int number, st
 
 		CHECK(n >= 0 && (size_t)n < rows->count);
 		rows->rows[n]->dropped = true;
-		/* References to this row mean the stored one. */
+		/* References to this row now mean the stored one. */
 		cell_set_number(rows->rows[n], KEY_TIME, result_time(result, i, 1));
 		cell_set_number(rows->rows[n], KEY_DIGEST, result_int8(result, i, 2));
 	}
 	return true;
 }
 
-/* What seen.sql and seen_odd.sql need beside the keys of rows. */
+/* What seen.sql and seen_odd.sql need besides the keys of rows. */
 static bool seen_beside(struct batch *b, const struct batch_rows *rows, bool all,
 	struct slice *params)
 {
@@ -181,7 +179,7 @@ bool writer_plan_seen(struct writer *w, struct error *err)
 	return true;
 }
 
-/* Drop the rows that are stored already. */
+/* Drop rows that are already stored. */
 bool writer_drop_seen(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
@@ -202,7 +200,7 @@ bool writer_drop_seen(struct writer *w, struct error *err)
 	return true;
 }
 
-/* ---- meter values that are missing ---- */
+/* ---- missing meter values ---- */
 
 static bool missing_on_found(void *context, const PGresult *result, int number, struct error *err)
 {
@@ -226,8 +224,8 @@ static bool missing_on_found(void *context, const PGresult *result, int number, 
 	return true;
 }
 
-/* Known before they are copied, so that the others need not go the careful way, which has a
- * statement of its own for it. */
+/* Decided before copying, so that the other rows need not take the careful path, which has its own
+ * statement for this. */
 bool writer_plan_missing(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;

@@ -1,7 +1,7 @@
 /*
  * Ids that were used more than once. Their sessions are not merged row by row, but rebuilt from all
- * events in the database, those of the batch included, since the last moment at which none of them
- * was open (rows/sessions.h). The row of the id in transaction_keys is locked meanwhile.
+ * events in the database, including those of the batch, since the last moment at which none of them
+ * was open (rows/sessions.h). The id's row in transaction_keys is locked meanwhile.
  */
 #include "copy/writer_private.h"
 
@@ -10,7 +10,7 @@ enum found_column {
 	FOUND_NUMBER,
 	FOUND_SINCE,
 	FOUND_KIND,
-	FOUND_EVENT, /* those of found_columns */
+	FOUND_EVENT, /* the columns in found_columns */
 	FOUND_RECEIVED = 7,
 	FOUND_FLAGS = 8,
 	FOUND_READING_START = 23,
@@ -22,7 +22,7 @@ enum found_column {
 	FOUND_LINK,
 	FOUND_DISTANCE,
 	FOUND_COST,
-	FOUND_VALUE_FLAGS, /* of the meter values within the event */
+	FOUND_VALUE_FLAGS, /* flags of the meter values in the event */
 };
 
 static const int found_columns[] = {KEY_STATION, KEY_TIME, KEY_EVSE, KEY_DIGEST,
@@ -40,7 +40,7 @@ enum { FOUND_EVENT_COLUMNS = sizeof(found_columns) / sizeof(found_columns[0]) };
 _Static_assert(FOUND_EVENT + FOUND_EVENT_COLUMNS == FOUND_READING_START,
 	"sessions_read.sql has the columns in this order");
 
-/* ---- what is known of them ---- */
+/* ---- reading ---- */
 
 static bool found_set_cell(struct arena *arena, const PGresult *result, int i, int column,
 	struct row *event, int cell)
@@ -149,7 +149,8 @@ static struct transaction *found_cost(struct arena *arena, const PGresult *resul
 	return t;
 }
 
-/* To the session that began last before it; of the whole id, else to the first. */
+/* A cost goes to the session that began last before it, otherwise, if the whole id is known, to the
+ * first. */
 static bool split_add_costs(struct split *split, struct arena *arena)
 {
 	struct session *at = NULL;
@@ -211,7 +212,7 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 	(void)number;
 	if (facts == NULL || costs == NULL || flags == NULL)
 		return request_arena_full(err);
-	for (int i = 0; i < (int)count; i++) { /* those of one id follow each other */
+	for (int i = 0; i < (int)count; i++) { /* rows of one id are adjacent */
 		int32_t n = result_int4(result, i, FOUND_NUMBER);
 		struct split *split = &splits->all[n];
 
@@ -293,7 +294,7 @@ bool writer_plan_splits(struct writer *w, struct error *err)
 /* What is written for all of them. */
 struct written {
 	struct row *
-		*ids; /* split_ids; first those with sessions, then events that are of one now */
+		*ids; /* split_ids; first those with sessions, then events that now belong to one */
 	size_t splits_count;
 	size_t ids_count;
 	struct row **keys;
@@ -316,7 +317,7 @@ static bool written_session(struct written *out, struct arena *arena, const stru
 	for (size_t i = 0; i < sizeof(copied) / sizeof(*copied); i++)
 		key->cells[copied[i][0]] = t->row->cells[copied[i][1]];
 	cell_set_number(key, TABLE_session_keys_begins_at, session->fact->time_us);
-	/* The only session so far may yet get one before it. */
+	/* The only session so far may still get an earlier one. */
 	cell_set_number(key, TABLE_session_keys_fresh,
 		session->fresh && cell_text(key, TABLE_session_keys_start_key).size > 0);
 	out->keys[out->sessions_count] = key;
@@ -324,7 +325,7 @@ static bool written_session(struct written *out, struct arena *arena, const stru
 	return true;
 }
 
-/* An event of a shared id: for itself, or no longer. */
+/* An event of a shared id: it stands for itself, or no longer does. */
 static bool written_event(struct written *out, struct arena *arena, const struct split *split,
 	const struct session_fact *fact)
 {

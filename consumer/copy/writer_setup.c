@@ -7,13 +7,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/*
- * What is done with a new connection before batches: is the schema the right one, has our role its
- * rights, which partitions are there, and where is the log?
- */
-static const int64_t CLOCK_DIFFERS_US = 5 * US_PER_SECOND; /* logged beyond it */
+/* Set-up of a new connection before batches: is the schema the right one, does our role have its
+ * rights, which partitions exist, and how far has the log been stored? */
+static const int64_t CLOCK_DIFFERS_US = 5 * US_PER_SECOND; /* logged if larger */
 
-/* Every statement of ours looks keys up in a few rows of large tables: other plans are mistakes. */
+/* All our statements look up keys of a few rows in large tables: other plans are mistakes. */
 static const char setup_sql[] =
 	"SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; "
 	"SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
@@ -66,7 +64,7 @@ static bool setup_on_schema(void *context, const PGresult *result, int number, s
 	return setup_judge_schema(result, w->options.schema_version, err);
 }
 
-/* The table that says which version it has is not there. */
+/* The table that has the version does not exist. */
 static void setup_name_missing_schema(const char *schema, struct error *err)
 {
 	if (err->kind != ERROR_ROUTE)
@@ -101,7 +99,7 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 	for (int i = 0; i < PQntuples(result); i++) {
 		struct partition p;
 
-		/* A table that we fill is not attached by anybody else: nothing to learn. */
+		/* Nobody else attaches a table that we fill, so there is nothing to learn. */
 		if (!partition_name_parse(PQgetvalue(result, i, 0), &p) ||
 			partitions_is_filled(w->partitions, p))
 			continue;
@@ -122,10 +120,8 @@ static bool setup_on_partitions(void *context, const PGresult *result, int numbe
 	return true;
 }
 
-/*
- * The database read its clock at some time between our question and its answer: by so much the two
- * clocks differ at least. What is within that time is not a difference that we can know of.
- */
+/* The database read its clock at some time between our question and its answer, which gives the
+ * minimum by which the clocks differ. A smaller difference cannot be detected. */
 static bool setup_on_clock(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -150,8 +146,8 @@ static bool setup_on_clock(void *context, const PGresult *result, int number, st
 	return true;
 }
 
-/* A statement that waits for a lock ends by lock_timeout, so that the other errors are about
- * something else: half of statement_timeout, if the role has one, and of our own patience. */
+/* A statement that waits for a lock ends by lock_timeout, so that other errors have other causes:
+ * half of statement_timeout, if the role has one, and of our own timeout. */
 static const char patience_sql[] =
 	"SELECT set_config('lock_timeout', lock::text, false), lock, statement, deadlock FROM ("
 	"SELECT statement, deadlock, greatest(1, least(nullif(lock, 0), nullif(statement, 0) / 2, "
@@ -212,8 +208,8 @@ static bool setup_on_forgotten(void *context, const PGresult *result, int number
 
 #define CLOCK_SQL "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-/* p: a partition; r: a table that has the name of one, whose time is taken by another; d: one whose
- * time is taken by none; l: a table that is to become one. */
+/* p: a partition; r: a table with the name of one whose time another one covers; d: one whose time
+ * none covers; l: a table that will become one. */
 static const char partitions_sql[] =
 	"SELECT c.relname, CASE "
 	"WHEN EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) THEN 'p' "
@@ -245,8 +241,11 @@ static bool setup_on_take_over(void *context, const PGresult *result, int number
 	return true;
 }
 
-/* A half-dead connection of an earlier run may still hold the row of our progress. That of another
- * role is not ours to end, and when it began is hidden: then the server's keepalives end it. */
+/*
+ * A half-dead connection of an earlier run may still hold the lock on our progress row. We may not
+ * terminate another role's connection, and cannot see when it began: then the server's keepalives
+ * end it.
+ */
 static bool setup_plan_terminate(struct writer *w, struct error *err)
 {
 	return requests_add_sql(&w->requests,
@@ -297,7 +296,7 @@ static bool setup_plan(struct writer *w, struct error *err)
 		!requests_add_sql(r, schema_sql, setup_on_schema, w, err) ||
 		!setup_plan_terminate(w, err))
 		return false;
-	/* What is missing shows only where every row is seen. */
+	/* Whether something is missing can be seen only if every row is visible. */
 	if (w->options.missing_only)
 		requests_add_literal(r, "SELECT forbid_loading()");
 	return writer_plan_secret_keys(w, err) && writer_plan_partition_list(w, err) &&
@@ -322,7 +321,7 @@ static void setup_on_done(void *context, const struct error *err)
 		w->events.on_lost(w->events.context, &failure);
 		return;
 	}
-	/* What was noted before the connection was lost may be of another history. */
+	/* What was noted before the connection was lost may belong to another history. */
 	w->durable_count = 0;
 	w->undated = false;
 	writer_durable_add(w, w->at.seq);

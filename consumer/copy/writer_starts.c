@@ -1,9 +1,9 @@
 #include "copy/writer_private.h"
 
 /*
- * A transaction of OCPP 1.6 begins with a pair: its id is in the answer to StartTransaction. What
- * such a pair says is stored as a link to the start's row, and makes a transaction of the batch. A
- * start that has lost its answer to another one is unlinked again.
+ * An OCPP 1.6 transaction begins with a pair: its id is in the answer to StartTransaction. Such a
+ * pair is stored as a link to the start's row, and makes a transaction of the batch. A start that
+ * loses its answer to another one is unlinked again.
  */
 
 /* Columns of starts.sql. */
@@ -37,7 +37,7 @@ static struct slice start_text(struct arena *arena, const PGresult *result, int 
 	return slice_is_absent(text) ? text : arena_copy(arena, text);
 }
 
-/* The start as a row of transaction_events, as far as a transaction is made of it. */
+/* The start as a row of transaction_events, with what a transaction needs of it. */
 static struct row *start_event(struct arena *arena, const PGresult *result, int i)
 {
 	struct row *e = row_new(arena, TABLE_transaction_events);
@@ -121,8 +121,8 @@ static bool start_refuse(struct writer *w, const struct row *pair, struct partit
 	return partition_refuse_result(p, err);
 }
 
-/* A row of starts.sql: false with err if what follows from it has no partition to go to. Then the
- * batch begins again and makes it, or the result is a dead letter. */
+/* For a row of starts.sql: false with err if what follows from it has no partition to go to. Then
+ * the batch begins again and creates it, or the result becomes a dead letter. */
 static bool start_has_place(struct writer *w, const PGresult *result, int i, struct error *err)
 {
 	static const enum table_id needed[] = {TABLE_transactions, TABLE_transaction_starts};
@@ -130,7 +130,7 @@ static bool start_has_place(struct writer *w, const PGresult *result, int i, str
 	int64_t time_us = pair->cells[KEY_TIME].number;
 	bool missing = false;
 
-	if (!PQgetisnull(result, i, START_DETACHED)) /* the start is not there */
+	if (!PQgetisnull(result, i, START_DETACHED)) /* the start is not stored */
 		return *PQgetvalue(result, i, START_DETACHED) == 0 ||
 		       start_refuse(w, pair, partition_of(TABLE_transaction_events, time_us), err);
 	for (size_t t = 0; t < sizeof(needed) / sizeof(*needed); t++) {
@@ -166,7 +166,7 @@ static bool starts_on_result(void *context, const PGresult *result, int number, 
 		if (!start_has_place(w, result, i, err))
 			return false;
 		if (PQgetisnull(result, i, START_STATION))
-			continue; /* it was dropped with its partition */
+			continue; /* dropped with its partition */
 		event = start_event(&b->arena, result, i);
 		if (event == NULL)
 			return request_arena_full(err);
@@ -178,7 +178,7 @@ static bool starts_on_result(void *context, const PGresult *result, int number, 
 	return true;
 }
 
-/* The transactions that had the starts are rebuilt. */
+/* Rebuilds the transactions that had the starts. */
 static bool starts_unlink(struct batch *b, struct row *const *lost, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

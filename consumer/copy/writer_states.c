@@ -3,8 +3,8 @@
 
 #include <inttypes.h>
 
-/* Rows that one statement merges: layouts of meter values, and what a station or connector was last
- * known to be. */
+/* Rows that a single statement merges: layouts of meter values, and the last known state of a
+ * station or connector. */
 
 static bool states_add(struct writer *w, const struct pg_statement *statement, enum table_id table,
 	request_on_result *on_result, struct error *err)
@@ -23,7 +23,7 @@ static bool states_add(struct writer *w, const struct pg_statement *statement, e
 		err);
 }
 
-/* The row has the id of another layout and must not be read by it: it has to describe itself. */
+/* The row has the id of another layout and must not be read with it: it has to describe itself. */
 static bool layouts_on_differ(void *context, const PGresult *result, int number, struct error *err)
 {
 	struct writer *w = context;
@@ -54,7 +54,7 @@ bool writer_plan_layouts(struct writer *w, struct error *err)
 		       layouts_on_differ, err);
 }
 
-/* A retained message says nothing new about a state if it was stored before. */
+/* A retained message that was already stored says nothing new about a state. */
 static void states_drop_retained(struct batch *b, struct batch_rows *rows)
 {
 	size_t kept = 0;

@@ -1,12 +1,12 @@
 #include "copy/writer_private.h"
 
-/* Rows of one entity under way. */
+/* Rows of one entity being merged. */
 struct writer_store_rows {
 	struct batch *batch;
 	struct batch_rows *rows;
 };
 
-/* Numbers of rows that are news; the others say nothing newer than what is there. */
+/* Numbers of rows that changed something; the others are no newer than what is stored. */
 static bool store_on_news(void *context, const PGresult *result, int number, struct error *err)
 {
 	const struct writer_store_rows *sent = context;

@@ -13,7 +13,7 @@ static struct writer_reason *totals_reason(struct writer *w, const char *name)
 			return &w->reasons[i];
 	}
 	if (w->reasons_count == WRITER_REASONS_MAX)
-		return NULL; /* reasons are literals of this program: there are fewer */
+		return NULL; /* cannot happen: the program has fewer reasons */
 	snprintf(w->reasons[w->reasons_count].name, sizeof(w->reasons[0].name), "%s", name);
 	w->reasons[w->reasons_count].count = 0;
 	return &w->reasons[w->reasons_count++];
@@ -47,7 +47,7 @@ static void totals_of(const struct writer *w, const struct batch *b, struct writ
 	}
 }
 
-/* Reasons are counted before the commit and taken back if it does not come: they are few. */
+/* Reasons are counted before the commit, and taken back if it fails: they are few. */
 static void totals_add_reasons(struct writer *w, const struct batch *b, int64_t sign)
 {
 	for (size_t i = 0; i < b->messages_count; i++) {

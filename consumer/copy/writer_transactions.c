@@ -1,6 +1,6 @@
 #include "copy/writer_private.h"
 
-/* The rows of transactions that the batch touches are locked, read, merged and written back. */
+/* Locks the rows of transactions that the batch touches, and reads, merges and writes them. */
 
 /* ---- keys ---- */
 
@@ -24,7 +24,7 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 	if (t != NULL)
 		t->row = row_new(arena, TABLE_transactions);
 	if (t != NULL)
-		t->earliest_us = TIME_UNDATED; /* of all it has */
+		t->earliest_us = TIME_UNDATED; /* everything it has */
 	if (t == NULL || t->row == NULL) {
 		request_arena_full(err);
 		return NULL;
@@ -65,7 +65,7 @@ static struct transaction *keys_read(struct arena *arena, const PGresult *result
 	return transaction_unpack(t, arena, err) ? t : NULL;
 }
 
-/* The cost that came before its transaction, into that. */
+/* Adds a cost that came before its transaction. */
 static bool keys_take_cost(struct batch *b, struct transaction *t, const PGresult *result, int i)
 {
 	struct slice cost;
@@ -84,7 +84,7 @@ static bool keys_take_cost(struct batch *b, struct transaction *t, const PGresul
 	return transaction_merge(t, cost_only, &b->arena) && transaction_pack(t, &b->arena);
 }
 
-/* The same with the flags of meter values. */
+/* The same for the flags of meter values. */
 static bool keys_take_flags(struct batch *b, struct transaction *t, const PGresult *result, int i)
 {
 	if (PQgetisnull(result, i, READ_FLAGS))
@@ -119,7 +119,7 @@ static bool keys_on_read(void *context, const PGresult *result, int number, stru
 	return true;
 }
 
-/* Facts that sessions are made of which are not events. */
+/* Facts for sessions that are not events. */
 static bool keys_plan_facts(struct writer *w, struct error *err)
 {
 	static const struct {
@@ -178,7 +178,7 @@ bool writer_plan_keys(struct writer *w, struct error *err)
 	if (rows == NULL || work->known == NULL || work->known_states == NULL ||
 		work->split == NULL)
 		return request_arena_full(err);
-	batch_sort_transactions(b); /* pairs may have added some */
+	batch_sort_transactions(b); /* pairs may have added transactions */
 	for (size_t i = 0; i < b->transactions_count; i++) {
 		if (!transaction_pack(b->transactions[i], &b->arena))
 			return request_arena_full(err);
@@ -192,7 +192,7 @@ bool writer_plan_keys(struct writer *w, struct error *err)
 
 /* ---- merged rows ---- */
 
-/* Nothing new: the row stays as it is, with its updated_at. */
+/* Nothing new: the row stays, with its updated_at. */
 static bool merged_is_same(const struct transaction *t, int64_t flags, struct slice state)
 {
 	return t->row->cells[TABLE_transactions_flags].number == flags &&
@@ -241,7 +241,7 @@ static bool merge_one(struct writer *w, size_t i, struct error *err)
 	struct batch *b = w->work.batch;
 	struct transaction *t = b->transactions[i];
 
-	/* What stands for itself has one event, and nothing to be split into. */
+	/* An event that stands for itself has nothing to split. */
 	if (slice_is_absent(t->shared_id) && (w->work.split[i] || t->resplit))
 		return merge_split(w, t, t->shared) || request_arena_full(err);
 	if (w->work.known[i] != NULL)
@@ -277,7 +277,7 @@ bool writer_merge_transactions(struct writer *w, struct error *err)
 	w->work.merged = merged_new(&b->arena, b->transactions_count);
 	if (w->work.merged == NULL)
 		return request_arena_full(err);
-	/* First those whose ids may be used again: what stands for itself asks for them. */
+	/* First the ids that may be reused: events that stand for themselves depend on them. */
 	for (int shared = 1; shared >= 0; shared--) {
 		for (size_t i = 0; i < b->transactions_count; i++) {
 			const struct transaction *t = b->transactions[i];
@@ -292,7 +292,7 @@ bool writer_merge_transactions(struct writer *w, struct error *err)
 	return true;
 }
 
-/* partition_time of each row as an array parameter of its own. */
+/* partition_time of each row as a separate array parameter. */
 static bool old_times_param(struct batch *b, const struct writer_merged *m, struct slice *out)
 {
 	static const struct column column = {"partition_time", COLUMN_TIME};
