@@ -53,14 +53,14 @@ static void checks_files(struct checks *k, const struct config *c)
 	checks_file(k, "mqtt.tls_crl", c->mqtt_tls_crl);
 	checks_file(k, "mqtt.tls_certificate", c->mqtt_tls_certificate);
 	checks_file(k, "mqtt.tls_key", c->mqtt_tls_key);
-	/* libpq takes this word for the authorities of the system. */
+	/* To libpq this word means the system's authorities. */
 	if (strcmp(c->storage_postgres_ssl_root_cert, "system") != 0)
 		checks_file(k, "storage.postgres.ssl_root_cert", c->storage_postgres_ssl_root_cert);
 	checks_file(k, "storage.postgres.ssl_cert", c->storage_postgres_ssl_cert);
 	checks_file(k, "storage.postgres.ssl_key", c->storage_postgres_ssl_key);
 }
 
-/* The folder of the log, or the first above it that is there. */
+/* The folder of the log, or its nearest existing parent. */
 static bool checks_stat_disk(const char *dir, struct statvfs *out)
 {
 	char path[4096];
@@ -98,7 +98,7 @@ static void checks_room(struct checks *k, const struct config *c)
 	checks_note(k, false, &err);
 }
 
-/* What a connection would be refused for by ourselves. */
+/* What we ourselves would refuse a connection for. */
 static void checks_database(struct checks *k, const struct config *c)
 {
 	char url[PG_CONNINFO_BYTES_MAX];

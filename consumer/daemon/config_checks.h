@@ -4,15 +4,15 @@
 #include "config/config.h"
 
 /*
- * What `run` would stumble over later although each setting is right for itself: for `config
- * check`, and before a running process takes other settings. Nothing is opened for writing, and no
- * server is asked. Calls back with each fault; returns how many there are. Any thread.
+ * Problems that `run` would meet later although each setting is valid on its own: for `config
+ * check`, and before a running process takes over new settings. Opens nothing for writing, and asks
+ * no server. Calls back with each fault; returns how many there are. Any thread.
  */
 typedef void config_fault(void *context, const struct error *err);
 unsigned config_checks(const struct config *config, config_fault *each, void *context);
 
-/* The same of the disk that the log is on. For `config check` alone: a start on a disk that is too
- * small works, and so must SIGHUP. */
+/* The same for the disk of the log. Only for `config check`: a start on a disk that is too small
+ * works, and so must SIGHUP. */
 unsigned config_checks_room(const struct config *config, config_fault *each, void *context);
 
 #endif

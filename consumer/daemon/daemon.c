@@ -13,18 +13,18 @@
 static const int64_t QOS0_WARNING_US = 3600 * US_PER_SECOND;
 
 static const int64_t DISK_LOOK_US =
-	US_PER_SECOND; /* a start on a full disk: whether there is room */
+	US_PER_SECOND; /* a start on a full disk: how often to check for room */
 
-/* Broker and database that have not answered by then are waited for like those that refuse. */
+/* A broker or database that has not answered by then is treated like one that refuses. */
 static const int64_t ANSWERS_US = 10 * US_PER_SECOND;
 
-/* What the service manager gives us for what takes as long as it takes. */
+/* The time that we claim from the service manager for work of unknown length. */
 static const int64_t RECOVERY_US = 3600 * US_PER_SECOND;
 static const int64_t MIGRATION_US = 24 * 3600 * US_PER_SECOND;
 
 enum { PAGE_ARENA_BYTES = 256 * 1024 };
 
-/* ---- how it is ---- */
+/* ---- the state ---- */
 
 static bool daemon_is_started(const struct daemon *d)
 {
@@ -77,7 +77,8 @@ static const char *daemon_describe_trouble(struct daemon *d, enum daemon_trouble
 	return d->not_ready;
 }
 
-/* Broker and database have answered, well or badly: now it works, or waits and says what for. */
+/* Broker and database have answered, well or badly: either it works, or it waits and says for
+ * what. */
 static bool daemon_is_up(struct daemon *d)
 {
 	struct mqtt_status status;
@@ -116,7 +117,7 @@ static void daemon_describe(struct daemon *d, enum daemon_trouble trouble,
 		status.failed && status.state != MQTT_UP ? status.failure.message : "");
 }
 
-/* To the service manager. */
+/* Notify the service manager. */
 static void daemon_tell(struct daemon *d)
 {
 	enum daemon_trouble trouble;
@@ -192,7 +193,7 @@ static void daemon_on_reload(void *context)
 	struct daemon *d = context;
 
 	if (d->phase != DAEMON_RUNNING && d->phase != DAEMON_NO_ROOM)
-		return; /* it is about to end */
+		return; /* about to end */
 	service_reloading(&d->service);
 	d->not_reloaded = !daemon_reload(d);
 	daemon_tell(d);
@@ -315,7 +316,7 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	}
 	d->qos0_seen = seen;
 	daemon_broker_tick(d);
-	intake_show(&d->intake); /* what the keeper of the log has synced */
+	intake_show(&d->intake); /* records that the keeper has synced */
 	if (d->drain != DRAIN_NONE) {
 		daemon_look_at_broker(d);
 		daemon_drain_tick(d);
@@ -395,7 +396,7 @@ static void daemon_init_watchers(struct daemon *d)
 	signals_start(&d->signals, d->loop, signals);
 }
 
-/* What a start needs before there is a log: whoever asks hears that it waits. */
+/* What a start needs before there is a log: so that anybody who asks learns that it waits. */
 static bool daemon_prepare(struct daemon *d, struct error *err)
 {
 	const struct config *c = d->config;
@@ -426,10 +427,8 @@ static void daemon_note_full(struct daemon *d, struct error *why)
 	log_failure(LOG_LEVEL_ERROR, "spool_disk_full", why);
 }
 
-/*
- * A disk without room for the first files of a log is like one that is full later: it is waited
- * for. Nothing was taken from the broker yet. True also if the program was stopped meanwhile.
- */
+/* A disk without room for the first files of a log is treated like one that fills up later: wait.
+ * Nothing has been taken from the broker yet. True even if the program was stopped meanwhile. */
 static bool daemon_wait_for_log(struct daemon *d, struct error *err)
 {
 	int64_t tried_us = clock_mono_us();
@@ -472,7 +471,7 @@ static bool daemon_start(struct daemon *d, struct error *err)
 		return false;
 	if (d->phase == DAEMON_STOPPED)
 		return true;
-	/* Others may have come while the log was waited for. */
+	/* They may have changed while it waited for the log. */
 	settings_hold(&d->pipeline_settings, d->settings);
 	settings_hold(&d->broker_settings, d->settings);
 	pg = &d->settings->pg;
@@ -491,9 +490,9 @@ static bool daemon_start(struct daemon *d, struct error *err)
 }
 
 /*
- * In the reverse order. A receive thread that is parked, or a connection that did not end in time,
- * still uses the log, and a migration that did not end uses the settings: then nothing is freed and
- * the process ends as it is, which is a crash for the log. False then.
+ * In reverse order. A parked receive thread, or a connection that did not end in time, still uses
+ * the log, and a migration that did not end uses the settings: then nothing is freed and the
+ * process just ends, which is a crash for the log. False then.
  */
 static bool daemon_finish(struct daemon *d)
 {
@@ -565,6 +564,6 @@ bool daemon_run(const struct daemon_options *options, bool *hard_out, struct err
 	*hard_out = !daemon_finish(d);
 	log_info("stopped", "", "failed=%d", (int)failed);
 	if (!*hard_out)
-		daemon_free(d); /* else a thread still uses it */
+		daemon_free(d); /* otherwise a thread still uses it */
 	return !failed;
 }

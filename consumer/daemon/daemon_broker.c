@@ -8,12 +8,12 @@
 
 static const int64_t BROKER_BASE_US = 200 * US_PER_MS;
 static const int64_t BROKER_CAP_US = 30 * US_PER_SECOND;
-/* A connection that lasts this long is a good one. */
+/* A connection that lasts this long is good. */
 static const int64_t BROKER_STEADY_US = 10 * US_PER_SECOND;
-/* A broker that takes longer than that to answer is worth a word. */
+/* A broker that takes longer to answer is reported. */
 static const int64_t BROKER_ANSWER_US = 5 * US_PER_SECOND;
 
-enum { BROKER_UNSTEADY = 4 /* connections in a row that did not last: worth a word */ };
+enum { BROKER_UNSTEADY = 4 /* connections in a row that did not last: reported */ };
 
 static void daemon_connect_later(struct daemon *d, int64_t us)
 {
@@ -54,7 +54,7 @@ static bool daemon_take_broker_settings(struct daemon *d, struct error *err)
 	return true;
 }
 
-/* There is no connection, and the next one is by other settings. */
+/* There is no connection, and the next one uses new settings. */
 static void daemon_catch_up(struct daemon *d)
 {
 	struct error err;
@@ -75,7 +75,7 @@ void daemon_renew_broker(struct daemon *d)
 	if (d->broker_renewal == RENEWAL_NONE)
 		d->broker_renewal = RENEWAL_WAITS;
 	mqtt_status(d->mqtt, &status);
-	/* What drains takes its connections as they come, and ends them itself. */
+	/* A drain ends its connections itself. */
 	if (d->drain != DRAIN_NONE)
 		return;
 	if (status.state == MQTT_DOWN) {
@@ -98,7 +98,7 @@ static void daemon_on_broker_timer(struct ev_loop *loop, ev_timer *w, int events
 		return;
 	if (d->broker_renewal != RENEWAL_NONE)
 		daemon_catch_up(d);
-	if (d->drain == DRAIN_FORGETTING) /* a connection for that alone */
+	if (d->drain == DRAIN_FORGETTING) /* a connection only for that */
 		mqtt_end_session(d->mqtt);
 	else
 		mqtt_connect(d->mqtt);
@@ -189,8 +189,8 @@ static void daemon_broker_down(struct daemon *d, const struct mqtt_status *statu
 	daemon_connect_later(d, wait_us);
 }
 
-/* What comes before the answer to our subscription was queued in the session that the broker kept,
- * and with a long queue the answer comes late. */
+/* Messages before the answer to our subscription were queued in the session that the broker kept;
+ * with a long queue the answer comes late. */
 static void daemon_broker_hands_over(struct daemon *d)
 {
 	if (d->broker_logged != BROKER_LOGGED_DOWN)

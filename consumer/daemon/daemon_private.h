@@ -43,7 +43,7 @@ enum daemon_phase {
 	DAEMON_STOPPED, /* before there was a log */
 };
 
-/* Why we are not ready. */
+/* Why the service is not ready. */
 enum daemon_trouble {
 	DAEMON_NO_TROUBLE,
 	DAEMON_IS_STARTING,
@@ -74,25 +74,25 @@ enum drain_step {
 	DRAIN_OVER,
 };
 
-/* What was logged last of the connection to the broker. */
+/* What was last logged about the connection to the broker. */
 enum broker_logged {
 	BROKER_LOGGED_DOWN,
 	BROKER_LOGGED_HANDING_OVER, /* messages come before the subscription's answer */
 	BROKER_LOGGED_SUBSCRIBED,
 };
 
-/* New settings of the connection to the broker. */
+/* New settings for the connection to the broker. */
 enum broker_renewal {
 	RENEWAL_NONE,
-	RENEWAL_WAITS, /* for the next connection */
-	RENEWAL_ENDS,  /* the connection, so that the next one has them */
+	RENEWAL_WAITS, /* they wait for the next connection */
+	RENEWAL_ENDS,  /* the connection is being ended, so that the next one uses them */
 };
 
 struct daemon {
 	const struct daemon_options *options;
-	struct settings *settings;                            /* as read last */
-	const struct config *config;                          /* of these */
-	struct settings *pipeline_settings, *broker_settings; /* that they work by */
+	struct settings *settings;                            /* the last ones read */
+	const struct config *config;                          /* that of settings */
+	struct settings *pipeline_settings, *broker_settings; /* in use there */
 	struct ev_loop *loop;
 	struct metrics *metrics;
 	struct spool *spool;
@@ -107,24 +107,24 @@ struct daemon {
 	struct mqtt *mqtt;
 	struct backoff broker_backoff;
 	struct log_repeat broker_trouble;
-	enum drain_step drain; /* changed by daemon_drain_enter() alone */
+	enum drain_step drain; /* only daemon_drain_enter() changes it */
 	int64_t drain_said_us;
 	struct filters filters;
 	char client_id[128];
 	struct arena pages;
 	struct log_repeat disk_trouble;
-	char not_ready[96]; /* of daemon_describe_trouble() */
+	char not_ready[96]; /* for daemon_describe_trouble() */
 
 	struct service service;
 	int64_t began_us;
-	bool not_reloaded; /* the last time, settings could not be read */
+	bool not_reloaded; /* the last reload failed */
 
 	ev_async wake;
 	struct signals signals;
-	ev_timer broker_timer; /* connect again */
-	ev_timer stop_timer;   /* do not wait any longer */
+	ev_timer broker_timer; /* reconnect */
+	ev_timer stop_timer;   /* stop waiting */
 	ev_timer tick;
-	enum daemon_phase phase; /* changed by daemon_enter() alone */
+	enum daemon_phase phase; /* only daemon_enter() changes it */
 	enum broker_renewal broker_renewal;
 	enum broker_logged broker_logged;
 	struct log_repeat subscribing;
@@ -176,7 +176,7 @@ static inline void daemon_drain_enter(struct daemon *d, enum drain_step step)
 
 void daemon_init_stop(struct daemon *d);
 
-/* Stop cleanly; the first error is what the program ends with. */
+/* Stop cleanly; the program ends with the first error. */
 void daemon_fail(struct daemon *d, const struct error *err);
 void daemon_stop(struct daemon *d);
 void daemon_stop_pipeline(struct daemon *d);
@@ -185,38 +185,38 @@ void daemon_stop_pipeline(struct daemon *d);
 
 void daemon_init_broker(struct daemon *d);
 
-/* The connection may have changed. */
+/* Call when the connection may have changed. */
 void daemon_look_at_broker(struct daemon *d);
 
-/* By other settings from the next connection on, which is made at once. */
+/* Use new settings from the next connection on, which is made immediately. */
 void daemon_renew_broker(struct daemon *d);
 
-/* By these settings. */
+/* The broker's options from the settings in use. */
 struct mqtt_options daemon_mqtt_options(const struct daemon *d);
 
-/* Now and then: says what is waited for. */
+/* Now and then: report what it waits for. */
 void daemon_broker_tick(struct daemon *d);
 
-/* Why messages do not come. */
+/* Why no messages come. */
 enum daemon_trouble daemon_broker_trouble(struct daemon *d);
 
 /* ---- daemon_reload.c: SIGHUP ---- */
 
-/* False: they are wrong, which is logged, and the previous ones stay. */
+/* False: they are wrong, which is logged, and the previous settings stay. */
 bool daemon_reload(struct daemon *d);
 
-/* The pipeline has gone over to the settings read last. */
+/* The pipeline now uses the settings last read. */
 void daemon_on_reloaded(void *context);
 
 /* ---- daemon_drain.c: run --drain ---- */
 
-/* Proceeds as far as it can; called whenever something may have changed. */
+/* Proceeds as far as possible; call it whenever something may have changed. */
 void daemon_drain(struct daemon *d, const struct mqtt_status *status);
 
-/* Once a second, after a look at the broker: how far it is, and what it waits for. */
+/* Once a second, after checking the broker: reports progress, and what it waits for. */
 void daemon_drain_tick(struct daemon *d);
 
-/* Stopped by a signal: says what is left at the broker. */
+/* A signal stopped it: reports what is left at the broker. */
 void daemon_drain_interrupted(struct daemon *d);
 
 #endif

@@ -2,10 +2,8 @@
 
 #include "daemon/options.h"
 
-/*
- * SIGHUP: other settings, and who goes over to them when (daemon/settings.h). Before there is a log
- * nobody works by them yet.
- */
+/* SIGHUP: new settings, and who switches to them when (daemon/settings.h). Before there is a log,
+ * nobody uses any. */
 
 static bool reload_dropper(struct daemon *d, struct error *err)
 {
@@ -16,7 +14,7 @@ static bool reload_dropper(struct daemon *d, struct error *err)
 	return dropper_reload(d->dropper, &d->settings->pg, retention_us, err);
 }
 
-/* False with err: out of memory. Some parts have the new settings then, others do not. */
+/* False with err: out of memory. Then some parts use the new settings, and others do not. */
 static bool reload_parts(struct daemon *d, const struct settings_changes *changes,
 	struct error *err)
 {
@@ -47,7 +45,7 @@ static void reload_take(struct daemon *d, struct settings *fresh,
 	struct settings *before = NULL;
 	struct error err;
 
-	settings_hold(&before, d->settings); /* until nobody works by it */
+	settings_hold(&before, d->settings); /* until nobody uses it */
 	settings_hold(&d->settings, fresh);
 	d->config = d->settings->config;
 	log_set_format(d->config->log_format);

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 
 static const double STOP_BROKER_S = 3.;    /* for the connection to end */
-static const double STOP_PIPELINE_S = 10.; /* for the batch under way */
+static const double STOP_PIPELINE_S = 10.; /* for the batch in progress */
 static const double STOP_CLOSE_S = 7.;     /* for syncing and closing the log */
 
 void daemon_fail(struct daemon *d, const struct error *err)
@@ -42,7 +42,7 @@ void daemon_stop(struct daemon *d)
 	mqtt_status(d->mqtt, &status);
 	if (status.state == MQTT_DOWN)
 		daemon_stop_pipeline(d);
-	else if (d->broker_renewal != RENEWAL_ENDS) /* else it ends already */
+	else if (d->broker_renewal != RENEWAL_ENDS) /* otherwise it is already ending */
 		mqtt_disconnect(d->mqtt);
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-	DROPPER_LIST_BYTES = 1024, /* of all tables, or of how long they keep rows */
+	DROPPER_LIST_BYTES = 1024, /* list of all tables, or of how long they keep rows */
 	DROPPER_NUMBER_BYTES = 24,
 	DROPPER_NAME_BYTES = 64,
 	DROPPER_PARAMS_MAX = 6,
@@ -25,19 +25,19 @@ static const int64_t DROPPER_TIMEOUT_US = 600 * US_PER_SECOND;
 static const double DROPPER_LOOK_S = 3600, DROPPER_START_S = 0.1;
 static const int64_t DROPPER_AGAIN_US = US_PER_SECOND, DROPPER_AGAIN_MAX_US = 10 * US_PER_SECOND;
 
-/* What a look at the database came to. */
+/* What a check of the database found. */
 enum dropper_found {
-	DROPPER_OTHERS, /* are dropping */
+	DROPPER_OTHERS, /* others are dropping */
 	DROPPER_NOTHING,
-	DROPPER_PARTITION, /* to be retired */
-	DROPPER_RETIRED,   /* to be dropped */
+	DROPPER_PARTITION, /* one to retire */
+	DROPPER_RETIRED,   /* one to drop */
 };
 
 /* What is being dropped. */
 struct dropper_table {
 	enum table_id parent;
-	char name[DROPPER_NAME_BYTES];    /* of the partition */
-	char retired[DROPPER_NAME_BYTES]; /* its name then */
+	char name[DROPPER_NAME_BYTES];    /* the partition's name */
+	char retired[DROPPER_NAME_BYTES]; /* its name once retired */
 	int64_t rows, bytes;
 };
 
@@ -49,8 +49,8 @@ struct dropper {
 	struct backoff backoff;
 	int64_t retention_us[TABLE_COUNT];
 	bool held;              /* by dropper_hold() */
-	bool busy[TABLE_COUNT]; /* somebody has it, in this round */
-	int refused_count;      /* in this round: the first ones of those that are old */
+	bool busy[TABLE_COUNT]; /* somebody is using it, in this round */
+	int refused_count;      /* in this round: the first ones in the list */
 	char parents[DROPPER_LIST_BYTES], ages[DROPPER_LIST_BYTES];
 	char now[DROPPER_NUMBER_BYTES], after[DROPPER_NUMBER_BYTES];
 	const char *params[DROPPER_PARAMS_MAX];
@@ -89,8 +89,11 @@ static void dropper_say(struct dropper *d, const struct error *err, double again
 		(int64_t)(again_s * US_PER_SECOND), suppressed);
 }
 
-/* The server refused this one, for example because a view needs it: the next round tries it again.
- * What is older is gone or was refused, too, so those are counted and passed over. */
+/*
+ * The server refused this one, for example because a view needs it: the next round retries it.
+ * Anything older is gone or was refused, too, so it is enough to count the refused ones and skip
+ * that many.
+ */
 static bool dropper_leave_refused(struct dropper *d, const struct error *err)
 {
 	const struct dropper_table *t = &d->table;
@@ -224,7 +227,7 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 	if (d->found == DROPPER_OTHERS || PQntuples(result) == 0)
 		return true;
 	while (strcmp(PQgetvalue(result, 0, OLD_PARENT), tables[t->parent].name) != 0)
-		t->parent++; /* one of those that were asked for */
+		t->parent++; /* one of the tables in the list */
 	snprintf(t->name, sizeof(t->name), "%s", PQgetvalue(result, 0, OLD_NAME));
 	snprintf(t->retired, sizeof(t->retired), "%s", t->name);
 	d->found = strcmp(PQgetvalue(result, 0, OLD_STATE), "retired") == 0 ? DROPPER_RETIRED
@@ -234,7 +237,7 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 	return true;
 }
 
-/* Tables that nobody else has, and how long they keep rows. False: there is no such table. */
+/* Tables that nobody else is using, and how long they keep rows. False: none. */
 static bool dropper_list_tables(struct dropper *d)
 {
 	size_t parents = 0, ages = 0;
@@ -255,7 +258,7 @@ static bool dropper_list_tables(struct dropper *d)
 	return parents > 0;
 }
 
-/* The rest is too young, or somebody is using it. */
+/* The rest is too young, or in use. */
 static void dropper_round_over(struct dropper *d)
 {
 	bool busy = false;
@@ -291,7 +294,7 @@ static void dropper_on_looked(void *context, const struct error *err)
 
 static void dropper_look(struct dropper *d)
 {
-	/* Where that many are refused, a right is missing rather than a view in the way. */
+	/* If that many are refused, the cause is a missing right rather than a view. */
 	if (d->refused_count == DROPPER_REFUSED_MAX || !dropper_list_tables(d)) {
 		dropper_round_over(d);
 		return;
@@ -324,7 +327,7 @@ static void dropper_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	pg_session_open(d->session);
 }
 
-/* Nothing is looked at where all tables keep their rows for ever. */
+/* Does nothing if all tables keep their rows forever. */
 static void dropper_begin(struct dropper *d)
 {
 	memset(d->busy, 0, sizeof(d->busy));

@@ -11,10 +11,8 @@
 /* How often a limited feed checks whether it may continue. */
 static const double FEED_PACE_S = 0.01;
 
-/*
- * What a batch takes while it yields. A batch holds locks of its stations and transactions until it
- * is committed: this many take some 10 ms, 5,000 half a second on a busy machine.
- */
+/* The size of a batch while it yields. A batch holds locks on its stations and transactions until
+ * it is committed: this many records take some 10 ms, 5,000 half a second on a busy machine. */
 enum { FEED_YIELDING_RECORDS = 200 };
 
 struct feed {
@@ -28,7 +26,7 @@ struct feed {
 	ev_signal on_int, on_term;
 	int64_t begun_us;
 	bool yielding;
-	uint64_t yielded_until; /* records that may be taken while it does */
+	uint64_t yielded_until; /* how many records may be taken while it yields */
 	bool failed;
 	struct error failure;
 };
@@ -85,7 +83,7 @@ static void feed_pace(struct feed *f)
 
 /* ---- the loop ---- */
 
-/* Each time before the loop waits. */
+/* Before each time that the loop waits. */
 static void feed_on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
 {
 	struct feed *f = w->data;
@@ -149,7 +147,7 @@ static void feed_init_watchers(struct feed *f)
 static bool feed_make(struct feed *f, const struct config *config, const struct pg_options *pg,
 	const struct log_reader *log, struct error *err)
 {
-	/* To migrate is the operator's decision, not a side effect of a command. */
+	/* Migrating is the operator's decision, not a side effect of a command. */
 	struct pipeline_events events = {feed_on_fatal, NULL, feed_on_drained, NULL, f};
 	const char *path = migrate_path_setting(config->storage_postgres_migrations_path);
 	struct pipeline_options options = f->options->pipeline;
@@ -190,7 +188,7 @@ bool feed_log(const struct config *config, const struct pg_options *pg,
 	neighbours_free(&f.neighbours);
 	pipeline_free(&f.pipeline);
 	if (f.loop != NULL) {
-		/* Signals do again what they did before: what follows is not for us to end. */
+		/* From here on signals end the process again. */
 		ev_signal_stop(f.loop, &f.on_int);
 		ev_signal_stop(f.loop, &f.on_term);
 		ev_loop_destroy(f.loop);

@@ -7,14 +7,14 @@
 #include <stddef.h>
 
 /*
- * Topic filters: those in the settings, and those of an earlier run. The broker keeps subscriptions
- * in the session, so one that was removed from the settings has to be unsubscribed there, too; for
- * that, the list of what was subscribed is kept beside the log.
+ * Topic filters: those in the settings, and those of earlier runs. The broker keeps subscriptions
+ * in the session, so a filter that was removed from the settings has to be unsubscribed there; for
+ * that, the list of subscribed filters is kept beside the log.
  */
 struct filters {
-	char **wanted; /* with $share/<group>/ before, where a group is set */
+	char **wanted; /* prefixed with $share/<group>/ if a group is set */
 	size_t wanted_count;
-	char **old; /* subscribed by an earlier run and not wanted any more */
+	char **old; /* subscribed by an earlier run, and no longer wanted */
 	size_t old_count;
 	char path[4096];
 };
@@ -23,14 +23,14 @@ MUST_CHECK bool filters_init(struct filters *f, const struct config *config, str
 void filters_fini(struct filters *f);
 
 /*
- * By other settings: what was wanted so far, and is not any more, is to be unsubscribed, as well as
- * what still was. *f is another one then; the one before, in *before_out, is for the caller to end.
- * False with err: nothing is changed.
+ * Switch to new settings: filters that are no longer wanted will be unsubscribed, in addition to
+ * earlier ones. *f is replaced; the caller frees the previous one, in *before_out. False with err:
+ * nothing is changed.
  */
 MUST_CHECK bool filters_reload(struct filters *f, const struct config *config,
 	struct filters *before_out, struct error *err);
 
-/* They are subscribed: remember them for the next run. */
+/* They are now subscribed: remember them for the next run. */
 MUST_CHECK bool filters_save(const struct filters *f, struct error *err);
 
 /* Nothing is subscribed any more. */

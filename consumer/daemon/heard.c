@@ -13,7 +13,7 @@ static const int64_t HEARD_REBUILD_US = US_PER_SECOND;
 enum { HEARD_ROOM_MIN = 1024, HEARD_ROOM_MAX = 2 * HEARD_STATIONS_MAX };
 
 struct heard_station {
-	uint64_t digest; /* of its name; 0 = free */
+	uint64_t digest; /* digest of its name; 0 = free */
 	int64_t last_us;
 };
 
@@ -56,7 +56,7 @@ static bool heard_is_recent(const struct heard_station *s, int64_t now_us)
 	return s->digest != 0 && now_us - s->last_us < HEARD_US;
 }
 
-/* Where it is, or would be. */
+/* Its slot, or the free one where it belongs. */
 static struct heard_station *heard_find(struct heard_station *slots, size_t room, uint64_t digest)
 {
 	size_t at = digest & (room - 1);
@@ -75,8 +75,8 @@ static size_t heard_count_recent(const struct heard *h, int64_t now_us)
 	return count;
 }
 
-/* Without those not heard from lately, in a table that has room for as many again. False if there
- * is no room for one more. */
+/* Rebuilds the table without stations not heard from recently, and with room for as many again.
+ * False if there is no room for one more. */
 static bool heard_rebuild(struct heard *h, int64_t now_us)
 {
 	struct heard_station *slots;
@@ -125,7 +125,7 @@ void heard_note(struct heard *h, struct slice topic, int64_t now_us)
 {
 	struct topic said;
 	uint64_t digest;
-	bool counts; /* else it is for a station, or not about one */
+	bool counts; /* otherwise it is for a station, or not about one */
 
 	pthread_mutex_lock(&h->lock);
 	counts = topic_match(&h->patterns, topic, &said) && !slice_is_absent(said.station) &&

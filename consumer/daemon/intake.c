@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 #include <unistd.h>
 
-/* Never acknowledged: the connection ends with the process. */
+/* The message is never acknowledged: the connection ends with the process. */
 static _Noreturn void intake_park(struct intake *in)
 {
 	in->parked = true;
@@ -102,7 +102,7 @@ void intake_cut(struct record *r, uint8_t out[static INTAKE_CUT_BYTES])
 	r->payload = slice_of(out, (size_t)(at - out));
 }
 
-/* Whether the log has it already, because our acknowledgement was lost on its way. */
+/* Whether the log already has it, because our acknowledgement was lost. */
 static bool intake_is_known(struct intake *in, const struct mqtt_message *m, const struct record *r)
 {
 	if (m->session != in->session) {
@@ -127,7 +127,7 @@ void intake_message(struct intake *in, const struct mqtt_message *m)
 	};
 
 	intake_count(in, m);
-	if (!m->retain) /* else it is the broker that speaks */
+	if (!m->retain) /* a retained one comes from the broker */
 		heard_note(in->heard, m->topic, clock_mono_us());
 	if ((int64_t)m->payload.size > in->message_bytes_max)
 		intake_cut(&r, cut);

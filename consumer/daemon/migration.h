@@ -8,13 +8,12 @@
 #include <stdatomic.h>
 
 /*
- * Brings the schema up to date on a thread of its own, however long it takes: a migration may
- * rewrite large tables, and waits for locks. The loop serves everything else meanwhile. The thread
- * has a connection of its own, and shares with the loop only `stop` and, once it has ended, its
- * result.
+ * Brings the schema up to date on a thread of its own, however long that takes: a migration may
+ * rewrite large tables, and waits for locks. Meanwhile the loop serves everything else. The thread
+ * has its own connection, and shares with the loop only `stop` and, once it has ended, its result.
  *
  * Embedded in the caller's memory; all calls on the loop. If migration_is_running() when the
- * program ends, nothing of the settings may be freed.
+ * program ends, the settings must not be freed.
  */
 struct migration_events {
 	/* It has ended; err == NULL: the schema is up to date. STOPPED: it was asked to end. */
@@ -29,21 +28,21 @@ struct migration {
 	pthread_t thread;
 	bool running;
 	atomic_bool stop;
-	struct settings *settings; /* that it works by; held while it runs */
+	struct settings *settings; /* in use by the thread; held while it runs */
 	bool ok;
 	struct error err;
 };
 
 void migration_init(struct migration *m, struct ev_loop *loop, struct migration_events events);
 
-/* One at a time. False with err (TRANSIENT) if there is no thread to be had: on_end is not
+/* One at a time. False with err (TRANSIENT) if no thread can be started: then on_end is not
  * called. */
 MUST_CHECK bool migration_start(struct migration *m, struct settings *settings, struct error *err);
 
 bool migration_is_running(const struct migration *m);
 
-/* The migration under way is rolled back; those before it stay. on_end says when: within moments,
- * if the server answers. A file without a transaction is ended first. */
+/* Rolls back the migration in progress; earlier ones stay. on_end follows: within moments, if the
+ * server answers. A file without a transaction is completed first. */
 void migration_stop(struct migration *m);
 
 #endif

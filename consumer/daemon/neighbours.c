@@ -9,7 +9,7 @@ struct neighbours {
 	struct pg_session *session;
 	struct pg_request request;
 	char sql[PG_SETUP_BYTES + 256];
-	bool asking; /* connecting, too */
+	bool asking; /* also while connecting */
 	enum neighbours_answer answer;
 };
 
@@ -54,7 +54,7 @@ bool neighbours_new(struct neighbours **out, struct ev_loop *loop, const struct 
 
 	if (n == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
-	/* One query is one transaction: nothing of it stays in a session, whosever it is. */
+	/* One query is one transaction: it leaves nothing behind in a session, even a pooler's. */
 	snprintf(n->sql, sizeof(n->sql),
 		"SELECT FROM %s.ingest_progress WHERE updated_at > now() - interval "
 		"'3 seconds' AND asked IS NULL LIMIT 1",

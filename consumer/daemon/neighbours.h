@@ -5,16 +5,13 @@
 
 #include <ev.h>
 
-/*
- * Whether somebody else stores messages into the database now, and no old ones: progress that is
- * not of a replay moves. Asked on a connection of its own, for which the loop never waits. All on
- * the loop.
- */
+/* Whether somebody else is storing live messages in the database: progress other than a replay's
+ * moves. Queried on a connection of its own, for which the loop never waits. All on the loop. */
 struct neighbours;
 
 enum neighbours_answer {
-	NEIGHBOURS_UNKNOWN, /* the first answer is under way */
-	NEIGHBOURS_NONE,    /* or the database does not say: who stores has the same trouble */
+	NEIGHBOURS_UNKNOWN, /* no answer yet */
+	NEIGHBOURS_NONE,    /* or the database does not answer: others have the same trouble */
 	NEIGHBOURS_SEEN,
 };
 
@@ -22,10 +19,10 @@ MUST_CHECK bool neighbours_new(struct neighbours **out, struct ev_loop *loop,
 	const struct pg_options *pg, struct error *err);
 void neighbours_free(struct neighbours **neighbours);
 
-/* Ask again, unless a question is under way. */
+/* Query again, unless a query is in progress. */
 void neighbours_ask(struct neighbours *n);
 
-/* What the last answer was. */
+/* The last answer. */
 enum neighbours_answer neighbours_answer(const struct neighbours *n);
 
 #endif

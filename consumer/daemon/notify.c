@@ -12,7 +12,7 @@
 
 enum { NOTIFY_BYTES_MAX = 1024 };
 
-/* The path of a socket, or @ and the name of one that has no file (unix(7), "abstract"). */
+/* The path of a socket, or @ and the name of one without a file (unix(7), "abstract"). */
 static bool notify_address(struct notify *n, const char *name)
 {
 	size_t size = strlen(name);
@@ -68,7 +68,7 @@ bool notify_send(const struct notify *n, const char *format, ...)
 		       n->to_size) == size;
 }
 
-/* A number of the environment; 0 if it is not there. */
+/* A number from the environment; 0 if absent. */
 static int64_t notify_number(const char *name)
 {
 	const char *text = getenv(name); /* NOLINT(concurrency-mt-unsafe): before threads */

@@ -7,8 +7,8 @@ struct pg_options options_pg(const struct config *c, char url[static PG_CONNINFO
 {
 	struct pg_pool_settings pool = pg_pool_settings_default();
 
-	/* Settings of a pool are no business of libpq, which would refuse the whole string. Of one
-	 * that cannot be split it says itself what is wrong. */
+	/* libpq would refuse a string with pool settings, so they are taken out. If it cannot be
+	 * split, libpq itself says what is wrong. */
 	return (struct pg_options){
 		.url = pg_conninfo_split(c->storage_url, url, &pool, NULL) ? url : c->storage_url,
 		.host = c->storage_postgres_host,

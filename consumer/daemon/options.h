@@ -8,25 +8,23 @@
 #include "pg/conninfo.h"
 #include "rows/rows.h"
 
-/*
- * From the settings to the options of stages that both the daemon and a command use: made in one
- * place, so that a setting counts for both. Text is borrowed from the settings.
- */
+/* Turns settings into the options of stages that both the daemon and commands use: in one place, so
+ * that a setting applies to both. Text is borrowed from the settings. */
 
-/* The settings as libpq wants them; url is for the text of it. */
+/* The database settings as connection options; url holds the text of theirs. */
 struct pg_options options_pg(const struct config *c, char url[static PG_CONNINFO_BYTES_MAX]);
 
-/* All but the client id and the filters. */
+/* Everything but the client id and the filters. */
 struct mqtt_options options_mqtt(const struct config *c);
 
-/* What the levels of topics mean. FATAL. */
+/* The meaning of topic levels. FATAL. */
 MUST_CHECK bool options_topics(const struct config *c, struct topic_patterns *patterns,
 	struct error *err);
 
-/* How long tables keep rows, by their id; 0 = for ever. */
+/* How long tables keep rows, by table id; 0 = forever. */
 void options_retention(const struct config *c, int64_t out[static TABLE_COUNT]);
 
-/* *skip_out holds the actions that are skipped: free() it after the last use. False with err. */
+/* *skip_out has the skipped actions: free() it after the last use. False with err. */
 MUST_CHECK bool options_rows(const struct config *c, struct rows_options *out,
 	struct slice **skip_out, struct error *err);
 

@@ -22,7 +22,8 @@ void pipeline_stop(struct pipeline *p)
 {
 	if (p->state == PIPELINE_STORING)
 		pipeline_enter(p, PIPELINE_LAST);
-	else if (p->state == PIPELINE_ENDED) /* by a failure: nothing under way is waited for */
+	else if (p->state ==
+		 PIPELINE_ENDED) /* by a failure: do not wait for anything in progress */
 		p->events.on_drained(p->events.context);
 	else if (p->state != PIPELINE_LAST)
 		pipeline_drained(p);
@@ -115,7 +116,7 @@ static bool pipeline_make_rows(struct pipeline *p, struct error *err)
 	if (!row_maker_open(&p->maker, p->config, PIPELINE_PAYLOAD_BYTES_MAX, err) ||
 		!recent_calls_new(&p->calls, p->config->pairing_window, err))
 		return false;
-	if (!p->options.missing_only) /* rows of a table ask for no answer */
+	if (!p->options.missing_only) /* rows from a table need no answers */
 		p->maker.builder.calls = p->calls;
 	return true;
 }

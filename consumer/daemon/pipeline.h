@@ -13,39 +13,39 @@
 #include <stdbool.h>
 
 /*
- * From the log into the database: takes what has arrived, makes rows of it, has them written, and
- * decides what to do when something goes wrong. All policy of the program is in pipeline*.c.
+ * From the log into the database: takes what has arrived, makes rows from it, has them written, and
+ * decides what to do when something goes wrong. All of the program's policy is in pipeline*.c.
  *
- * Batches are as large as what has arrived while the one before was written: quiet, one message in
- * milliseconds; busy, thousands. While one is written the next is made.
+ * A batch is as large as what arrived while the previous one was written: when quiet, one message
+ * within milliseconds; when busy, thousands. While one batch is being written, the next is filled.
  *
  * All on the loop.
  */
 struct pipeline;
 
 struct pipeline_events {
-	/* Trying again cannot help: the program should stop. */
+	/* Retrying cannot help: the program should stop. */
 	void (*on_fatal)(void *context, const struct error *err);
 	/* The schema is behind: bring it up to date, however long it takes, and call
 	 * pipeline_migrated(), from here or later. NULL = not allowed. */
 	void (*migrate)(void *context);
-	/* Everything that is in the log is stored. */
+	/* Everything in the log is stored. */
 	void (*on_drained)(void *context);
-	/* The settings of pipeline_reload() are those it works by. */
+	/* The settings given to pipeline_reload() are now in use. */
 	void (*on_reloaded)(void *context);
 	void *context;
 };
 
-/* Beside the settings. Pointers are borrowed. */
+/* Besides the settings. Pointers are borrowed. */
 struct pipeline_options {
-	const char *client_id; /* what ingest_progress says of who it was */
+	const char *client_id; /* the name of this client in ingest_progress */
 	int64_t schema_version;
 
-	/* Messages that are to be stored; others count as skipped. NULL = all. */
+	/* Messages to store; others count as skipped. NULL = all. */
 	const struct message_filter *filter;
 
-	/* The meter values know less than stations said: one whose station, time and EVSE have a
-	 * meter value already is a duplicate of it, whatever else it says. */
+	/* These meter values know less than stations reported: if there already is one with the
+	 * same station, time and EVSE, it is a duplicate, whatever else it says. */
 	bool missing_only;
 
 	/* The broker delivers them: their own times tell how far the clocks of stations are off. */
@@ -67,42 +67,41 @@ void pipeline_free(struct pipeline **pipeline);
 void pipeline_start(struct pipeline *p);
 
 /*
- * Other settings, and another way to the database, which are borrowed until later ones are taken
- * over. They are taken over when no batch is being stored, as on_reloaded() tells. What was read of
- * the log beyond that is dropped and made again by them. So their effect is that of a stop and a
- * start in that place: no record is made by both, none is left out and none stored twice. What
- * waits for its next try is tried at once. reconnect: the database is to be reached in that way
- * from there on.
+ * New settings, and a new way to the database, which are borrowed until later ones are in use. They
+ * take effect when no batch is being stored, which on_reloaded() reports. What was read from the
+ * log beyond that is dropped and built again with them. So the effect is that of stopping and
+ * starting there: no record is processed under both, none is left out and none stored twice. A
+ * pending retry happens immediately. reconnect: from there on the new way to the database is used.
  */
 void pipeline_reload(struct pipeline *p, const struct config *config, const struct pg_options *pg,
 	bool reconnect);
 
-/* migrate() is over; err == NULL: the schema is up to date. */
+/* migrate() has ended; err == NULL: the schema is up to date. */
 void pipeline_migrated(struct pipeline *p, const struct error *err);
 
-/* There may be something new in the log. */
+/* The log may have something new. */
 void pipeline_wake(struct pipeline *p);
 
-/* For a pace: take records until there were so many since the start, those that are read again
- * included. At first as many as there are. */
+/* To limit the pace: take records until that many were taken since the start, including those read
+ * again. Initially unlimited. */
 void pipeline_allow(struct pipeline *p, uint64_t records);
 uint64_t pipeline_taken(const struct pipeline *p);
 
-/* Take nothing new; on_drained() is called when the batch under way is over. */
+/* Take nothing new; on_drained() is called when the batch in progress is over. */
 void pipeline_stop(struct pipeline *p);
 
-/* The database takes batches. */
+/* The database accepts batches. */
 bool pipeline_is_ready(const struct pipeline *p);
 
-/* If it does not: what is tried again since a batch was stored, and the reason of that trouble. */
+/* If it does not: what has been retried since a batch was stored, and the reason. */
 enum pipeline_trouble {
 	PIPELINE_NO_TROUBLE,
 	PIPELINE_NO_DATABASE,
-	PIPELINE_BATCH_REFUSED, /* by a database that is there */
+	PIPELINE_BATCH_REFUSED, /* by a reachable database */
 };
 enum pipeline_trouble pipeline_trouble(const struct pipeline *p, enum error_reason *why_out);
 
-/* The same as pipeline_is_ready(), and all that was taken is stored. */
+/* pipeline_is_ready(), and everything taken is stored. */
 bool pipeline_is_idle(const struct pipeline *p);
 
 /* The log has ended (LOG_END), all of it is stored, and no loaded table is being attached. */
@@ -111,7 +110,7 @@ bool pipeline_is_over(const struct pipeline *p);
 /* Number of the last record that the database is known to have. */
 uint64_t pipeline_stored_seq(const struct pipeline *p);
 
-/* Set the gauges that say how far the pipeline is with its log, which is this one. */
+/* Set the gauges that show the pipeline's progress in this log, which is its own. */
 void pipeline_measure(struct pipeline *p, struct spool *spool);
 
 #endif

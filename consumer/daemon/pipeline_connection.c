@@ -2,10 +2,10 @@
 
 #include <inttypes.h>
 
-/* The connection comes and goes, and the database says from where the log is read. */
+/* The connection comes and goes, and the database says where to continue in the log. */
 
-/* If this is the log that the database has read up to there. lost: records that neither has any
- * more; not numbers that were left out. */
+/* Whether this is the log that the database has read up to there. lost: records that neither has
+ * any more, without skipped numbers. */
 static bool pipeline_position(struct pipeline *p, const struct position *at, uint64_t *lost_out,
 	struct error *err)
 {
@@ -20,10 +20,8 @@ static bool pipeline_position(struct pipeline *p, const struct position *at, uin
 	return true;
 }
 
-/*
- * The database says how far it is, and we continue from there: ahead of what we knew (a COMMIT
- * whose answer was lost), behind it (restored to an earlier point), or the same.
- */
+/* The database reports its position, and we continue from there: ahead of what we knew (an
+ * unanswered COMMIT), behind it (restored to an earlier point), or the same. */
 void pipeline_on_ready(void *context, const struct position *at)
 {
 	struct pipeline *p = context;
@@ -65,7 +63,7 @@ void pipeline_on_ready(void *context, const struct position *at)
 	pipeline_wake(p);
 }
 
-/* The connection is lost with a batch: it may be what ends the server's process. */
+/* The connection was lost with a batch, which may be what ends the server's process. */
 static void pipeline_lost_with(struct pipeline *p, const struct batch *b, const struct error *err)
 {
 	bool suspect = pipeline_probe_suspects(p, b, err);
@@ -78,7 +76,7 @@ static void pipeline_lost_with(struct pipeline *p, const struct batch *b, const 
 		pipeline_trouble_failed(p, b, err);
 }
 
-/* records: of the batch that was lost with the connection; refused: as struct batch has it. */
+/* records: those of the batch that was lost with the connection; refused: as in struct batch. */
 static void pipeline_wait_for_database(struct pipeline *p, struct error *err, size_t records,
 	bool refused)
 {

@@ -4,13 +4,13 @@
 
 #include <inttypes.h>
 
-/* Of a name in the logging; a longer one is cut. */
+/* Size of a name in the logging; longer ones are cut. */
 enum { FILL_NAME_BYTES = 128 };
 
-/* One record into the batch. */
+/* Result of adding a record to the batch. */
 enum fill_result {
 	FILL_TAKEN,
-	FILL_FULL, /* no room: the batch holds a part of the record and must be given up */
+	FILL_FULL, /* no room: the batch has part of the record and must be dropped */
 	FILL_FAILED,
 };
 
@@ -27,13 +27,13 @@ static enum fill_result fill_unwanted(struct pipeline *p, const struct message *
 	return batch_add(p->filling, m, &rows, p->partitions, &err) ? FILL_TAKEN : FILL_FULL;
 }
 
-/* A trial of a hunt takes the first messages of its record only. */
+/* A trial of the hunt takes only the first messages of its record. */
 static bool fill_is_left_out(const struct pipeline *p, const struct message *m)
 {
 	return p->filling->trial && m->index >= p->hunt.take;
 }
 
-/* `text` of the broker's in a line of the logging. */
+/* Text from the broker for a line of the logging. */
 static const char *fill_name(char out[static FILL_NAME_BYTES], struct slice text)
 {
 	snprintf(out, FILL_NAME_BYTES, "%.*s", (int)text.size, (const char *)text.data);
@@ -74,7 +74,7 @@ static enum fill_result fill_dead_letter(struct pipeline *p, const struct messag
 	return FILL_TAKEN;
 }
 
-/* A record that is not a message as a whole: what is known of it without looking inside. */
+/* A record that is a dead letter as a whole: what is known without decoding it. */
 static enum fill_result fill_whole(struct pipeline *p, const struct record *r,
 	const struct message *common, const struct error *why)
 {
@@ -105,7 +105,7 @@ static enum fill_result fill_oversized(struct pipeline *p, const struct record *
 		slice_of(r->payload.data + 8, RECORD_OVERSIZED_HEADER_BYTES - 8));
 }
 
-/* A layout counts as known once a row has it; the rows of this message will not be written. */
+/* A layout counts as known once a row has it, but the rows of this message will not be written. */
 static void fill_forget_layouts(struct pipeline *p, const struct rows_result *rows)
 {
 	for (const struct row *row = rows->first; row != NULL; row = row->next) {
@@ -216,11 +216,11 @@ bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *err)
 	return p->log->seek(p->log->context, seq, &lost, err);
 }
 
-/* The record did not fit. Alone in a batch it never will; else it goes into the next one. Either
- * way the batch is made again from its own first record on: what it held is nowhere else. */
+/* The record did not fit. Alone in a batch it never will; otherwise it goes into the next one.
+ * Either way the batch is built again from its first record: what it held exists nowhere else. */
 static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 {
-	uint64_t before = p->filling->follows; /* this record is begun, so there is a first */
+	uint64_t before = p->filling->follows; /* valid, since this record has begun */
 	struct error why;
 
 	if (p->filling->records == 0) {
@@ -230,7 +230,7 @@ static bool fill_full(struct pipeline *p, uint64_t seq, struct error *err)
 	} else {
 		pipeline_trouble_full(p);
 	}
-	layouts_forget(p->maker.layouts); /* some were counted as known that will not be written */
+	layouts_forget(p->maker.layouts); /* some count as known but will not be written */
 	return pipeline_rewind(p, before, err);
 }
 
@@ -254,7 +254,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 		case LOG_ERROR:
 			if (err->kind != ERROR_FULL)
 				return false;
-			p->supply = SUPPLY_CLOSED; /* no room to read more */
+			p->supply = SUPPLY_CLOSED; /* no room to read any more */
 			return true;
 		case LOG_RECORD:
 			p->supply = SUPPLY_OPEN;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* What the metrics say of batches and of the log. */
+/* The metrics about batches and the log. */
 
 void pipeline_measure_stored(struct pipeline *p, const struct batch *b)
 {
@@ -39,10 +39,8 @@ void pipeline_measure_stored(struct pipeline *p, const struct batch *b)
 	metrics_histogram_add(&m->latency_seconds, clock_wall_us() - b->oldest_received_us);
 }
 
-/*
- * While no batch is made (the database is away) the log is looked at, once per position. Until the
- * database has said how far it is, all that the log keeps may be what it lacks.
- */
+/* While no batch is built (the database is down), the log is checked once per position. Until the
+ * database has reported its position, it may lack everything that the log keeps. */
 static void measure_backlog(struct pipeline *p, struct spool *spool,
 	const struct spool_stats *stats)
 {

@@ -48,8 +48,8 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 	pipeline_wake(p);
 }
 
-/* If a record alone, tried several times, meets a key that is there already, no other worker was
- * faster: there is a unique index that is not ours. */
+/* If a record alone, tried several times, still meets an existing key, it was not another worker
+ * that was faster: there is a unique index that is not ours. */
 static bool pipeline_is_constraint(const struct pipeline *p, const struct batch *b,
 	const struct error *err)
 {
@@ -57,7 +57,7 @@ static bool pipeline_is_constraint(const struct pipeline *p, const struct batch 
 	       (p->failures > DUPLICATES_PATIENT || pipeline_is_hunting(p));
 }
 
-/* Whether a batch that failed so is made again; what the pipeline does not know of is FATAL. */
+/* Whether a batch that failed this way is built again; unknown kinds are FATAL. */
 static bool pipeline_tries_again(enum error_kind kind)
 {
 	switch (kind) {
@@ -82,7 +82,7 @@ static bool pipeline_tries_again(enum error_kind kind)
 	return false;
 }
 
-/* What is done about a batch that failed, and how long it waits then. */
+/* Decides what to do about a failed batch, and how long to wait. */
 static int64_t pipeline_settle(struct pipeline *p, struct batch *b, bool suspect,
 	int64_t poison_message, struct error *err)
 {
@@ -107,7 +107,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 {
 	struct error err = *failure;
 	int64_t wait_us;
-	bool unsure; /* the progress is read again */
+	bool unsure; /* read the progress again */
 	bool suspect = pipeline_probe_suspects(p, b, failure);
 
 	metrics_add(&p->metrics->batches_failed, 1);
@@ -131,7 +131,7 @@ static void pipeline_failed(struct pipeline *p, struct batch *b, const struct er
 		pipeline_log_trouble(p, PIPELINE_BATCH_REFUSED,
 			err.kind == ERROR_MOVED ? "claim_refused" : "batch_failed", &err, wait_us);
 	}
-	/* Rights that are missing are named when the progress is read. */
+	/* Missing rights are reported when the progress is read. */
 	unsure = err.kind == ERROR_MOVED || err.kind == ERROR_STALE ||
 		 (wait_us > 0 && b->records == 1 && err.kind == ERROR_REFUSED);
 	pipeline_again(p, b, wait_us, unsure);

@@ -11,7 +11,7 @@
 #include "daemon/row_maker.h"
 
 /*
- * Shared by pipeline*.c only. They lie in layers; a file uses those below its own
+ * Shared by pipeline*.c only. The files form layers; a file uses only those below its own
  * (tests/lint/circles.py):
  *
  *	pipeline.c             made, started, stopped; what others ask
@@ -27,15 +27,16 @@
  */
 
 enum {
-	/* Address space of a batch; what is used of it follows the load. */
+	/* Address space of a batch; how much of it is used depends on the load. */
 	PIPELINE_ARENA_BYTES = 96 << 20,
-	/* A batch is closed when its rows have taken this much. */
+	/* A batch is closed when its rows use this much. */
 	PIPELINE_ARENA_FILLED = 18 << 20,
-	/* The largest mqtt.message_bytes_max: a log may hold what was taken when it was larger. */
+	/* The largest mqtt.message_bytes_max: a log may have messages from when the limit was
+	 * higher. */
 	PIPELINE_PAYLOAD_BYTES_MAX = 16 << 20,
-	/* Records taken between two looks at the connection while a batch is written: 0.5 ms. */
+	/* Records taken between two checks of the connection while a batch is written: 0.5 ms. */
 	PIPELINE_SLICE_RECORDS = 32,
-	/* Batches that a mean is of, about. */
+	/* Roughly how many batches a mean covers. */
 	PIPELINE_RECENT = 8,
 };
 
@@ -70,34 +71,34 @@ enum {
  *
  *	stored_seq  <  storing: first_seq .. last_seq  <  filling: first_seq .. last_seq
  *
- * and a batch that is sent follows stored_seq. Only trials, which are rolled back, may be about
- * others (checked where records are taken, and where a batch is sent).
+ * and a batch that is sent follows stored_seq. Only trials, which are rolled back, may have other
+ * records (checked where records are taken, and where a batch is sent).
  */
 enum pipeline_state {
 	PIPELINE_NEW,
 	PIPELINE_CONNECTING, /* or reading the progress again */
-	PIPELINE_LOST,       /* until the next try to connect */
+	PIPELINE_LOST,       /* until the next attempt to connect */
 	PIPELINE_MIGRATING,
 	PIPELINE_READY, /* positioned where the database says */
 	PIPELINE_STORING,
-	PIPELINE_LAST,   /* as STORING; nothing new is taken */
-	PIPELINE_PAUSED, /* until the batch is made again */
+	PIPELINE_LAST,   /* like STORING, but nothing new is taken */
+	PIPELINE_PAUSED, /* until the batch is built again */
 	PIPELINE_UNSURE, /* until the progress is read again */
 	PIPELINE_ENDED,
 };
 
-/* Whether there is more for the batch that is filled. */
+/* Whether there is more for the batch being filled. */
 enum pipeline_supply {
 	SUPPLY_OPEN,
-	SUPPLY_CAUGHT_UP, /* everything in the log is taken, or all that is allowed */
+	SUPPLY_CAUGHT_UP, /* everything in the log, or everything allowed, is taken */
 	SUPPLY_ENDED,     /* everything, and the log gets no more */
 	SUPPLY_CLOSED,    /* the batch takes no more */
 };
 
-/* Until the next try, where somebody has to do something first. */
+/* Delay until the next attempt if somebody has to do something first. */
 #define PIPELINE_REFUSED_US (30 * US_PER_SECOND)
 
-/* How long the server may be silent about one record that takes too long at last. */
+/* The longest that the server may be silent about a single slow record. */
 #define PIPELINE_PATIENCE_MAX_US (3600 * US_PER_SECOND)
 
 /*
@@ -125,71 +126,71 @@ enum pipeline_search {
 	SEARCH_FOUND,
 };
 
-/* How many records a batch may have after trouble, beside what the settings say. */
+/* How many records a batch may have after trouble, besides the limit in the settings. */
 struct pipeline_limit {
-	size_t records; /* 0 = as many as the settings say */
-	bool slow;      /* it was time: then it grows slowly */
+	size_t records; /* 0 = the limit in the settings */
+	bool slow;      /* it took too long, so the limit grows slowly */
 	int64_t slow_us;
 };
 
-/* The search for the message of a record that is refused (pipeline_trouble.c). */
+/* The search for the message at fault in a refused record (pipeline_trouble.c). */
 struct pipeline_hunt {
 	uint64_t seq;     /* the record */
-	uint32_t good;    /* its first messages that are accepted, without those found */
-	uint32_t bad;     /* its first messages of which one is refused */
-	bool bad_is_dead; /* the last of them is a dead letter already */
-	uint32_t take;    /* a trial takes so many of its first messages */
-	int tries;        /* of this step, where the server may be at fault */
+	uint32_t good;    /* how many of its first messages are accepted, without those found */
+	uint32_t bad;     /* among this many first messages, one is refused */
+	bool bad_is_dead; /* the last of them is already a dead letter */
+	uint32_t take;    /* how many of its first messages a trial takes */
+	int tries;        /* tries of this step, if the server may be at fault */
 	struct error why;
 };
 
-/* Where rows go: a table, or what is done to transactions, or a partition of a table. */
+/* Where rows go: a table, what is done to transactions, or a partition of a table. */
 enum { PROBE_INSERTED = TABLE_COUNT, PROBE_UPDATED, PROBE_TARGETS_MAX = 256 };
 
 struct probe_target {
 	int table;              /* enum table_id, or PROBE_... */
-	bool leaf;              /* the partition of this number */
-	int32_t number;         /* of others: 0 */
-	bool accepted, refused; /* rows of others */
+	bool leaf;              /* the partition with this number */
+	int32_t number;         /* otherwise 0 */
+	bool accepted, refused; /* rows of other records */
 };
 
 struct probe_targets {
 	struct probe_target targets[PROBE_TARGETS_MAX];
 	size_t count;
-	bool too_many; /* some are not among them */
+	bool too_many; /* some are missing here */
 };
 
-/* Rows that the tables took of records that were refused together with the last one of them, up to
- * `upto`, and were stored without it. */
+/* The witness: tables that accepted rows of records which were refused together with the last one
+ * of them, up to `upto`, and stored without it. */
 struct pipeline_witness {
 	uint64_t upto; /* 0 = no batch was refused */
 	bool tables[PROBE_UPDATED + 1];
 };
 
-/* Whether a record is refused alone (pipeline_probe.c). */
+/* Finds out whether only one record is refused (pipeline_probe.c). */
 struct pipeline_probe {
-	int tries;         /* of the record alone, since a batch was stored */
+	int tries;         /* tries of the record alone, since a batch was stored */
 	uint64_t seq;      /* the record */
-	uint64_t from;     /* none up to this one says anything */
-	uint64_t at;       /* looked at up to here */
-	bool barren;       /* this search began at `from`, and found none yet */
+	uint64_t from;     /* no record up to this one is informative */
+	uint64_t at;       /* checked up to here */
+	bool barren;       /* this search began at `from`, and has found none yet */
 	int refused_count; /* in a row */
-	int beyond;        /* looked at since the tables are known, for the partitions' sake */
-	int rounds;        /* in which it was refused and others were accepted */
-	int lonely;        /* rounds in which there was nobody to compare with ... */
+	int beyond;        /* records checked for partitions only, since the tables are known */
+	int rounds;        /* rounds in which it was refused and others were accepted */
+	int lonely;        /* rounds without a record to compare with ... */
 	int64_t lonely_us; /* ... the time between them, and the last of them */
 	int64_t lonely_mono_us;
-	size_t bytes; /* of its payload */
+	size_t bytes; /* size of its payload */
 	struct probe_targets targets;
-	uint32_t bad; /* as in pipeline_hunt */
+	uint32_t bad; /* the same as in pipeline_hunt */
 	bool bad_is_dead;
-	bool dead_letters_refused; /* as in struct batch */
+	bool dead_letters_refused; /* the same as in struct batch */
 	struct error why;
 };
 
-/* Settings that wait until no batch is stored. */
+/* Settings that wait until no batch is being stored. */
 struct pipeline_next {
-	const struct config *config; /* NULL = none wait */
+	const struct config *config; /* NULL = none are waiting */
 	struct pg_options pg;
 	bool reconnect;
 };
@@ -208,52 +209,52 @@ struct pipeline {
 	struct partitions *partitions;
 	struct writer *writer;
 
-	struct clock_cautious begun; /* when the pipeline was made */
+	struct clock_cautious begun; /* when the pipeline was created */
 
-	/* One is filled while the other is written. */
+	/* One is filled while the other is being written. */
 	struct batch batches[2];
 	struct batch *filling;
-	struct batch *storing; /* NULL = none: the writer has it otherwise */
+	struct batch *storing; /* the one that the writer has; NULL = none */
 	enum pipeline_supply supply;
 	uint64_t taken, allowed; /* records since the start (pipeline_allow()) */
 	int64_t stored_mono_us;  /* when storing began */
-	int64_t storing_us;      /* how long a batch takes, of late */
-	int64_t apart_us;        /* how far messages are apart, of late */
+	int64_t storing_us;      /* how long batches take, recently */
+	int64_t apart_us;        /* time between messages, recently */
 
-	enum pipeline_state state; /* changed by pipeline_enter() alone */
-	bool stored_known;         /* the database has said it, in this run */
+	enum pipeline_state state; /* only pipeline_enter() changes it */
+	bool stored_known;         /* the database has reported it in this run */
 	uint64_t stored_seq;
 
 	/* After trouble (pipeline_trouble.c). */
-	enum pipeline_search search; /* changed by pipeline_enter_search() alone */
+	enum pipeline_search search; /* only pipeline_enter_search() changes it */
 	struct pipeline_limit limit;
 	struct pipeline_hunt hunt;
 	struct pipeline_probe probe;
 	struct probe_targets probe_others;
 	struct pipeline_witness witness;
 	struct poison_set poison;
-	int failures;      /* of batches since one was stored */
+	int failures;      /* failed batches since one was stored */
 	int dead_refusals; /* of one record, by table dead_letters, since a batch was stored */
 	bool dead_refusals_said;
-	int64_t patience_us; /* storage.postgres.timeout, or more */
+	int64_t patience_us; /* storage.postgres.timeout or more */
 	struct log_repeat refused;
 	struct log_repeat dead_letters;
 
 	ev_timer retry;
 	ev_timer pace; /* until the batch is sent */
 	ev_timer tick;
-	ev_idle slack; /* fills while the connection has nothing for us */
+	ev_idle slack; /* fills the batch while the connection is idle */
 	struct backoff backoff;
 	struct log_repeat trouble;
 	enum pipeline_trouble troubled; /* since a batch was stored */
 	enum error_reason troubled_why;
-	uint64_t waits_seq; /* what follows this one waits since then; 0 = not looked at */
+	uint64_t waits_seq; /* records after this one have waited since then; 0 = not checked */
 	int64_t waits_since_us;
 	int64_t partitions_made_us;
 	int64_t pruned_us;
 };
 
-/* The log is read from where the database says, and batches are stored. */
+/* The log is read from the database's position, and batches are stored. */
 static inline bool pipeline_positioned(const struct pipeline *p)
 {
 	return p->state == PIPELINE_READY || p->state == PIPELINE_STORING ||
@@ -294,7 +295,8 @@ static inline void pipeline_enter(struct pipeline *p, enum pipeline_state state)
 {
 	CHECK((pipeline_next(p->state) & STATE(state)) != 0);
 	p->state = state;
-	/* The writer has a batch in these two; it may keep the last one when we end. */
+	/* Only in these two states does the writer have a batch; at the end it may keep the last
+	 * one. */
 	CHECK((p->storing != NULL) == (state == PIPELINE_STORING || state == PIPELINE_LAST) ||
 		state == PIPELINE_ENDED);
 }
@@ -326,7 +328,7 @@ static inline void pipeline_enter_search(struct pipeline *p, enum pipeline_searc
 	p->search = search;
 }
 
-/* Other records are tried. */
+/* Other records are being tried. */
 static inline bool pipeline_is_probing(const struct pipeline *p)
 {
 	return p->search == SEARCH_OTHERS || p->search == SEARCH_ALL_TRIED;
@@ -339,20 +341,19 @@ static inline bool pipeline_is_hunting(const struct pipeline *p)
 
 /* ---- pipeline_fill.c ---- */
 
-/* Take up to so many records into the batch that is filled, within its limits:
- * fewer if it is closed or the log has no more. False with err FATAL if the log cannot
- * be read. */
+/* Take up to that many records into the batch being filled, within its limits: fewer if it is
+ * closed or the log has no more. False with err FATAL if the log cannot be read. */
 MUST_CHECK bool pipeline_fill(struct pipeline *p, size_t records, struct error *err);
 
-/* One record from where the log is read, into the batch, which is empty; it stays empty if there is
- * no room for it, or if the log cannot be read (ERROR, err FATAL). */
+/* Take the next record into the empty batch; it stays empty if there is no room for it, or if the
+ * log cannot be read (ERROR, err FATAL). */
 MUST_CHECK enum log_next pipeline_fill_one(struct pipeline *p, uint64_t *seq_out,
 	struct error *err);
 
-/* What was filled is not wanted; the log is read on from there. */
+/* Drop what was filled; reading continues after it. */
 void pipeline_clear_filling(struct pipeline *p);
 
-/* The filled batch is to be stored; the next one begins. */
+/* Hand the filled batch over for storing; the next one begins. */
 void pipeline_take_batch(struct pipeline *p);
 
 /* Drop what was filled and go back to just after seq. */
@@ -360,17 +361,17 @@ MUST_CHECK bool pipeline_rewind(struct pipeline *p, uint64_t seq, struct error *
 
 /* ---- pipeline_wait.c ---- */
 
-/* pipeline_on_retry() is called after this long, and not when it was to be before. */
+/* Call pipeline_on_retry() after this long, instead of any earlier plan. */
 void pipeline_retry_in(struct pipeline *p, int64_t us);
 
-/* Until then in this state, which that call ends. */
+/* Wait in this state until that call, which ends it. */
 void pipeline_wait(struct pipeline *p, enum pipeline_state state, int64_t us);
 
-/* It ENDED: everything that was to be stored is; or no try can help. Both tell the owner. */
+/* Enter ENDED: everything to be stored is stored, or no retry can help. Both inform the owner. */
 void pipeline_drained(struct pipeline *p);
 void pipeline_fatal(struct pipeline *p, const struct error *err);
 
-/* What is tried again in wait_us: logged now and then, and known to pipeline_trouble(). */
+/* Something will be retried in wait_us: logged now and then, and shown by pipeline_trouble(). */
 void pipeline_log_trouble(struct pipeline *p, enum pipeline_trouble trouble, const char *event,
 	const struct error *err, int64_t wait_us);
 
@@ -380,28 +381,30 @@ void pipeline_log_trouble(struct pipeline *p, enum pipeline_trouble trouble, con
 struct writer_options pipeline_writer_options(const struct pipeline *p,
 	const struct pg_options *pg);
 
-/* What is too old to be stored, by now. */
+/* Update the limit for what is too old to be stored. */
 void pipeline_set_now(struct pipeline *p);
 
-/* The next settings in place of those so far, if there are any and no batch is being stored: the
- * batch that is filled is made again by them, and what waits goes on at once. Called whenever a
- * batch is over. It may end in pipeline_fatal(). */
+/*
+ * Switch to the next settings, if there are any and no batch is being stored: the batch being
+ * filled is built again with them, and whatever waits continues immediately. Call it whenever a
+ * batch is over. It may end in pipeline_fatal().
+ */
 void pipeline_take_settings(struct pipeline *p);
 
 /* ---- pipeline_send.c ---- */
 
-/* Partitions and pruning, when they are due: true if the writer is busy with it now. */
+/* Partitions and pruning, when due: true if the writer is busy with it now. */
 bool pipeline_maintain(struct pipeline *p);
 
-/* The batch is dropped and, after a while, made again from what is stored on. unsure: from what
- * the database says then. */
+/* Drop the batch and, after a delay, build it again from stored_seq. unsure: from what the database
+ * says then. */
 void pipeline_again(struct pipeline *p, struct batch *b, int64_t wait_us, bool unsure);
 
-/* Watchers: the connection has nothing for us while a batch is written; a small one has waited. */
+/* Watchers: the connection is idle while a batch is written; a small batch has waited. */
 void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events);
 void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events);
 
-/* ---- pipeline_outcome.c, pipeline_connection.c: what the writer and the timer call ---- */
+/* ---- pipeline_outcome.c, pipeline_connection.c: called by the writer and the timer ---- */
 
 void pipeline_on_stored(void *context, struct batch *b, const struct error *err,
 	int64_t poison_message);
@@ -411,44 +414,40 @@ void pipeline_on_retry(struct ev_loop *loop, ev_timer *w, int events);
 
 /* ---- pipeline_measure.c ---- */
 
-/* Count what a batch had that was stored. */
+/* Count the content of a stored batch. */
 void pipeline_measure_stored(struct pipeline *p, const struct batch *b);
 
 /* ---- pipeline_trouble.c ---- */
 
-/* A batch was stored, and took so long. */
+/* A batch was stored, and took this long. */
 void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t us);
 
 /* A trial was accepted and rolled back. */
 void pipeline_trouble_accepted(struct pipeline *p, const struct batch *b);
 
-/*
- * A batch was not stored, and the next try is wait_us away. refused: table dead_letters refused its
- * rows. True if no other form of them is left to try; then err says so.
- */
+/* A batch was not stored, and the next attempt is wait_us away. refused: table dead_letters refused
+ * its rows. True if no other form of them is left to try; then err says so. */
 bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t records,
 	int64_t wait_us, struct error *err);
 
-/* A batch was not stored, or the connection was lost over it, and no message is at fault. */
+/* A batch was not stored, or the connection was lost during it, and no message is at fault. */
 void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const struct error *err);
 
-/*
- * A message that the database refuses; message < 0: it does not say which. False if no try is left
- * that differs from the last one.
- */
+/* The database refuses a message; message < 0: it does not say which. False if no attempt is left
+ * that differs from the last one. */
 MUST_CHECK bool pipeline_trouble_refused(struct pipeline *p, const struct batch *b,
 	const struct error *err, int64_t message);
 
-/* The next batch has half as many records, one at least. */
+/* The next batch has half as many records, but at least one. */
 void pipeline_trouble_shrink(struct pipeline *p, size_t records);
 
-/* There is no room to store the batch. False as above. */
+/* The batch is too large for the server to store. False as above. */
 MUST_CHECK bool pipeline_trouble_too_large(struct pipeline *p, const struct batch *b);
 
-/* What is wrong with a message for which even a batch of its own has no room. */
+/* The error for a message that does not fit even into a batch of its own. */
 void pipeline_too_large(struct error *err);
 
-/* The batch being filled takes no more. */
+/* The batch being filled is full. */
 void pipeline_trouble_full(struct pipeline *p);
 
 /* ---- pipeline_probe.c ---- */
@@ -457,7 +456,7 @@ void pipeline_trouble_full(struct pipeline *p);
 bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
 	const struct error *err);
 
-/* A batch was refused so. Returns how long to wait until the next try. */
+/* A batch was refused with this error. Returns how long to wait until the next attempt. */
 int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const struct error *err);
 
 /* A trial of the probe was answered. */
@@ -466,14 +465,14 @@ void pipeline_probe_answered(struct pipeline *p, const struct batch *b, bool acc
 /* A batch was stored. */
 void pipeline_probe_stored(struct pipeline *p, const struct batch *b);
 
-/* Looks for the next record to be tried; the batch stays empty if none was found yet. False as
+/* Looks for the next record to try; the batch stays empty if none was found yet. False as for
  * pipeline_fill(). */
 MUST_CHECK bool pipeline_probe_fill(struct pipeline *p, struct error *err);
 
-/* No other record is to be tried: end it ... */
+/* No other record is left to try: end the probe ... */
 bool pipeline_probe_is_over(const struct pipeline *p);
 
-/* ... and go on with the hunt (0), or wait so long, for what err says. */
+/* ... and begin the hunt (0), or wait this long, for what err says. */
 int64_t pipeline_probe_end(struct pipeline *p, struct error *err);
 
 #endif

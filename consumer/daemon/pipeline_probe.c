@@ -27,20 +27,21 @@
  * Where there is no room (a full disk), smaller ones that are accepted say nothing.
  */
 enum {
-	PROBE_TRIALS_MAX = 16,     /* refused in a row; those after them are tried next time */
-	PROBE_SLICE_RECORDS = 500, /* looked at before the loop has its turn */
-	PROBE_LEAF_RECORDS = 5000, /* looked at for a partition's sake, once its table is known */
-	PROBE_TRIES = 2,           /* of the record alone before others are tried */
-	PROBE_FAILURES = 1, /* of a batch before it gets smaller: somebody may be at the tables */
-	PROBE_PATIENT = 3,  /* the same if it may be the server: it may be over in a moment */
-	PROBE_ROUNDS = 6,   /* if it may be the server: some ten seconds */
-	HUNT_TRIES = 2,     /* of each step of the hunt, likewise */
+	PROBE_TRIALS_MAX = 16,     /* refused in a row; the next ones are tried next time */
+	PROBE_SLICE_RECORDS = 500, /* checked before the loop gets its turn */
+	PROBE_LEAF_RECORDS = 5000, /* checked only for a partition, once its table is known */
+	PROBE_TRIES = 2,           /* tries of the record alone before others are tried */
+	PROBE_FAILURES =
+		1, /* of a batch before it gets smaller: somebody may be altering the tables */
+	PROBE_PATIENT = 3, /* the same if it may be the server: that may pass */
+	PROBE_ROUNDS = 6,  /* if it may be the server: some ten seconds */
+	HUNT_TRIES = 2,    /* tries of each step of the hunt, for the same reason */
 	LONELY_TIMEOUTS = 10,
-	ROOM_PART = 2,     /* others of at least this part of its size show that there is room */
-	SLOW_TIMEOUTS = 8, /* how long one record is waited for before others are tried */
+	ROOM_PART = 2,     /* others of at least half its size show that there is room */
+	SLOW_TIMEOUTS = 8, /* how long to wait for one record before others are tried */
 };
 
-/* What passed between two rounds counts up to this: beyond, we were not connected. */
+/* At most this much of the time between two rounds counts: beyond it, we were not connected. */
 static const int64_t LONELY_PAUSE_US = 20 * US_PER_SECOND;
 
 /* ---- where rows go ---- */
@@ -62,8 +63,8 @@ static void targets_add(struct probe_targets *ts, struct probe_target t)
 		ts->targets[ts->count++] = t;
 }
 
-/* The tables and partitions that the batch's rows go to. Dead letters are not rows of the messages'
- * own. Transactions: as far as the batch came. */
+/* The tables and partitions of the batch's rows. Dead letters do not count as rows of their
+ * messages. Transactions: as far as the batch got. */
 static void targets_of(const struct batch *b, bool dead_letters, struct probe_targets *out)
 {
 	out->count = 0;
@@ -89,8 +90,8 @@ static void targets_of(const struct batch *b, bool dead_letters, struct probe_ta
 
 /* ---- the record alone ---- */
 
-/* Whether the server, or somebody else at it, was slow: then the try took the time that it grants.
- * A trigger that only says so is faster. */
+/* Whether the server, or somebody else using it, was slow: then the attempt took as long as the
+ * timeout. A trigger that only raises that error is faster. */
 static bool probe_took_so_long(const struct pipeline *p, const struct error *err)
 {
 	struct writer_patience server = writer_patience(p->writer);
@@ -116,7 +117,7 @@ static bool probe_was_patient(const struct pipeline *p)
 bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
 	const struct error *err)
 {
-	if (b->preparing) /* no row of it was sent */
+	if (b->preparing) /* none of its rows was sent */
 		return false;
 	if (pg_error_is_silence(err))
 		return b->records == 1 && (b->trial || probe_was_patient(p));
@@ -124,7 +125,8 @@ bool pipeline_probe_suspects(const struct pipeline *p, const struct batch *b,
 		return true;
 	if (!pg_error_may_be_the_server(err) || (b->records > 1 && pg_error_is_too_much(err)))
 		return false;
-	/* One record that is too slow for the server gets no faster; locks are another error. */
+	/* A single record that is too slow for the server does not get faster; locks are a
+	 * different error. */
 	if (b->records == 1 && err->slow)
 		return true;
 	return !probe_took_so_long(p, err);
@@ -150,7 +152,7 @@ static void probe_begin(struct pipeline *p, const struct batch *b, const struct 
 	probe->barren = probe->at == probe->from;
 	targets_of(b, false, &probe->targets);
 	if (probe->targets.count == 0 && pg_error_may_be_the_server(why))
-		targets_of(b, true, &probe->targets); /* a dead letter: it may lose its payload */
+		targets_of(b, true, &probe->targets); /* a dead letter may lose its payload */
 	probe->bad = last->index + 1;
 	probe->bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED;
 	probe->dead_letters_refused = b->dead_letters_refused;
@@ -182,7 +184,7 @@ void pipeline_probe_stored(struct pipeline *p, const struct batch *b)
 		return;
 	for (size_t i = 0; i < b->messages_count; i++) {
 		if (b->messages[i].outcome == OUTCOME_DUPLICATE)
-			return; /* perhaps no row of it was written */
+			return; /* maybe none of its rows was written */
 	}
 	targets_of(b, false, &p->probe_others);
 	for (size_t i = 0; i < p->probe_others.count; i++)
@@ -212,8 +214,8 @@ int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const s
 
 /* ---- others ---- */
 
-/* Whether the answer to one more record would say something about where it goes. What becomes of
- * its transaction is known once it is tried. */
+/* Whether the answer to one more record would tell something about where it goes. What happens to
+ * its transaction is known only when it is tried. */
 static bool probe_is_useful(const struct pipeline_probe *probe, const struct probe_targets *others,
 	size_t bytes)
 {
@@ -236,7 +238,7 @@ static bool probe_is_useful(const struct pipeline_probe *probe, const struct pro
 	return open && shared;
 }
 
-/* Whether to try the record that is filled. */
+/* Whether to try the record in the batch. */
 static bool probe_wants(struct pipeline *p)
 {
 	struct pipeline_probe *probe = &p->probe;
@@ -270,7 +272,7 @@ void pipeline_probe_answered(struct pipeline *p, const struct batch *b, bool acc
 	}
 }
 
-/* leaves: of the partitions, too. */
+/* leaves: partitions, too. */
 static bool probe_is_proved(const struct pipeline_probe *probe, bool leaves)
 {
 	for (size_t i = 0; i < probe->targets.count; i++) {
@@ -282,8 +284,8 @@ static bool probe_is_proved(const struct pipeline_probe *probe, bool leaves)
 	return !probe->targets.too_many;
 }
 
-/* It alone is refused: its tables take rows of others. So do its partitions, or no others go
- * there. */
+/* Only this record is refused: its tables accept rows of others. So do its partitions, or no others
+ * go there. */
 static bool probe_is_alone(const struct pipeline_probe *probe)
 {
 	for (size_t i = 0; i < probe->targets.count; i++) {
@@ -347,7 +349,7 @@ bool pipeline_probe_fill(struct pipeline *p, struct error *err)
 
 /* ---- the verdict ---- */
 
-/* A table for which no other record spoke; NULL if others were refused. */
+/* A table about which no other record tells anything; NULL if others were refused. */
 static const char *probe_lacks(const struct pipeline_probe *probe)
 {
 	for (size_t i = 0; i < probe->targets.count; i++) {
@@ -359,7 +361,7 @@ static const char *probe_lacks(const struct pipeline_probe *probe)
 	return NULL;
 }
 
-/* Whether its tables took rows of those that were refused together with it. */
+/* Whether its tables accepted rows of records that were refused together with it. */
 static bool probe_has_witness(const struct pipeline *p)
 {
 	const struct pipeline_probe *probe = &p->probe;
@@ -376,7 +378,7 @@ static bool probe_has_witness(const struct pipeline *p)
 	return true;
 }
 
-/* There are no others, and it was refused for long enough. */
+/* There are no others, and it has been refused for long enough. */
 static bool probe_was_lonely(struct pipeline *p)
 {
 	struct pipeline_probe *probe = &p->probe;
@@ -403,7 +405,7 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 
 	*err = probe->why;
 	if (probe->barren)
-		probe->from = probe->at; /* nothing up to here says anything */
+		probe->from = probe->at; /* nothing up to here is informative */
 	else if (!more)
 		probe->at = probe->from;
 	if (lacks != NULL && !probe_is_refused_alike(probe) && !more) {
@@ -420,7 +422,7 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 				lacks, probe->seq);
 		return backoff_next_us(&p->backoff);
 	}
-	if (pg_error_may_be_the_server(err)) /* its hint says what to do */
+	if (pg_error_may_be_the_server(err)) /* the error's hint says what to do */
 		return backoff_next_us(&p->backoff);
 	error_needs_person(err);
 	error_hint(err,
@@ -434,7 +436,7 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 {
 	struct pipeline_probe *probe = &p->probe;
-	bool decided; /* without another to compare with */
+	bool decided; /* without another record to compare with */
 	int64_t wait_us;
 
 	writer_set_timeout(p->writer, p->patience_us);

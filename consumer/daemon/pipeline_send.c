@@ -1,17 +1,13 @@
 #include "base/clock.h"
 #include "daemon/pipeline_private.h"
 
-/*
- * When a batch is sent, and what is done between two. Batches are as large as what has arrived
- * while the one before was written; while messages keep coming, a small one waits for more.
- */
+/* When a batch is sent, and what happens between two. Batches are as large as what arrived while
+ * the previous one was written; while messages keep coming, a small batch waits for more. */
 static const int64_t PARTITIONS_AHEAD_US = 3600 * US_PER_SECOND;
 static const int64_t PRUNE_US = 60 * US_PER_SECOND;
 
-/*
- * While a batch is written the next one is made, in slices: the database waits for us if its
- * connection is not served in between.
- */
+/* While one batch is being written the next is filled, in slices: otherwise the database would wait
+ * for us to serve its connection. */
 void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events)
 {
 	struct pipeline *p = w->data;
@@ -26,7 +22,7 @@ void pipeline_on_slack(struct ev_loop *loop, ev_idle *w, int events)
 	}
 }
 
-/* Between two batches, also if there is always another: true if the writer is busy with it now. */
+/* Between two batches, even if there is always another: true if the writer is now busy with it. */
 bool pipeline_maintain(struct pipeline *p)
 {
 	int64_t now_us = clock_mono_us();
@@ -42,11 +38,11 @@ bool pipeline_maintain(struct pipeline *p)
 }
 
 /*
- * How long the batch may yet wait for more messages. A transaction of two messages costs PostgreSQL
- * as much as one of twenty, so while messages keep coming each batch is sent only when its first
- * message would else be stored later than batch.latency_target. After a pause the first one is sent
- * at once, and so is each if no other is likely to come in time. A batch that is full, or that
- * leaves more in the log, never waits.
+ * How much longer the batch may wait for more messages. A transaction of two messages costs
+ * PostgreSQL as much as one of twenty, so while messages keep coming, each batch is sent only when
+ * its first message would otherwise be stored later than batch.latency_target. After a pause the
+ * first one is sent immediately, and so is each one if no other is likely to come in time. A batch
+ * that is full, or that leaves more in the log, never waits.
  */
 static int64_t pipeline_early_us(const struct pipeline *p)
 {
@@ -62,11 +58,12 @@ static int64_t pipeline_early_us(const struct pipeline *p)
 	return early_us > p->apart_us ? early_us : 0;
 }
 
-/* Messages come as far apart as those of this batch did, since the one before it was sent. */
+/* Estimates the time between messages from those of this batch, since the previous one was sent. */
 static void pipeline_note_apart(struct pipeline *p, const struct batch *b, int64_t now_us)
 {
 	int64_t apart_us = (now_us - p->stored_mono_us) / (int64_t)b->records;
-	int64_t most_us = 2 * p->config->batch_latency_target; /* a pause is not remembered long */
+	int64_t most_us =
+		2 * p->config->batch_latency_target; /* do not remember a pause for long */
 
 	if (apart_us > most_us)
 		apart_us = most_us;
@@ -92,7 +89,7 @@ void pipeline_on_pace(struct ev_loop *loop, ev_timer *w, int events)
 	pipeline_wake(w->data);
 }
 
-/* What is filled, if its time has come. */
+/* Sends the filled batch, if its time has come. */
 static void pipeline_send(struct pipeline *p)
 {
 	int64_t now_us = clock_mono_us();
@@ -100,7 +97,7 @@ static void pipeline_send(struct pipeline *p)
 	if (p->filling->records == 0 || pipeline_waits_for_more(p))
 		return;
 	pipeline_take_batch(p);
-	/* Nothing is left out: only trials are about other records than the next ones. */
+	/* Nothing is left out: only trials may have other records than the next ones. */
 	CHECK(p->storing->trial || p->storing->apart || p->storing->follows == p->stored_seq);
 	pipeline_enter(p, PIPELINE_STORING);
 	pipeline_note_apart(p, p->storing, now_us);
@@ -130,7 +127,7 @@ static void pipeline_go_on_probing(struct pipeline *p)
 	struct error err;
 	int64_t wait_us;
 
-	if (!pipeline_probe_is_over(p)) { /* after whatever else the loop has to do */
+	if (!pipeline_probe_is_over(p)) { /* let the loop do its other work first */
 		pipeline_wait(p, PIPELINE_PAUSED, 0);
 		return;
 	}
@@ -143,7 +140,7 @@ static void pipeline_go_on_probing(struct pipeline *p)
 	pipeline_again(p, p->filling, wait_us, wait_us > 0);
 }
 
-/* Nothing is stored at the moment. */
+/* Nothing is being stored. */
 static void pipeline_go_on(struct pipeline *p)
 {
 	struct error err;

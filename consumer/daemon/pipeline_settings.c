@@ -1,6 +1,6 @@
 #include "daemon/pipeline_private.h"
 
-/* What the settings say of the pipeline's parts: when they are made, and when others come. */
+/* Settings for the pipeline's parts: at creation, and when they change. */
 
 struct writer_options pipeline_writer_options(const struct pipeline *p, const struct pg_options *pg)
 {
@@ -42,7 +42,7 @@ static bool pipeline_renew(struct pipeline *p, bool reconnect, struct error *err
 	recent_calls_set_window(p->calls, c->pairing_window);
 	partitions_set_outside_max(p->partitions, (uint32_t)c->partitions_outside_max);
 	p->batches[0].dedupe_window_us = p->batches[1].dedupe_window_us = c->dedupe_window;
-	/* What is at fault may be another message now, or none: as after a start. */
+	/* Now another message may be at fault, or none: as after a start. */
 	pipeline_enter_search(p, SEARCH_NONE);
 	p->probe = (struct pipeline_probe){.seq = 0};
 	poison_forget(&p->poison, UINT64_MAX);
@@ -52,8 +52,8 @@ static bool pipeline_renew(struct pipeline *p, bool reconnect, struct error *err
 	return true;
 }
 
-/* What is too old to be stored is gone for good: of our clock and the database's the one that is
- * later does not count. */
+/* What is too old to be stored is gone for good, so of our clock and the database's only the
+ * earlier one counts. */
 void pipeline_set_now(struct pipeline *p)
 {
 	int64_t now_us = clock_cautious_us(&p->begun);
@@ -63,7 +63,7 @@ void pipeline_set_now(struct pipeline *p)
 		database_ahead_us < 0 ? now_us + database_ahead_us : now_us);
 }
 
-/* Nothing of what was filled is left; what waits goes on at once. */
+/* Nothing of what was filled is left; whatever waits continues immediately. */
 static bool pipeline_resume(struct pipeline *p, bool reconnect, struct error *err)
 {
 	if (p->state == PIPELINE_NEW || p->state == PIPELINE_MIGRATING)
@@ -76,7 +76,7 @@ static bool pipeline_resume(struct pipeline *p, bool reconnect, struct error *er
 		pipeline_wait(p, PIPELINE_LOST, 0);
 		return true;
 	}
-	layouts_forget(p->maker.layouts); /* some count as known that will not be written */
+	layouts_forget(p->maker.layouts); /* some count as known but will not be written */
 	if (!pipeline_rewind(p, p->stored_seq, err))
 		return false;
 	if (p->state != PIPELINE_READY)
@@ -84,7 +84,7 @@ static bool pipeline_resume(struct pipeline *p, bool reconnect, struct error *er
 	return true;
 }
 
-/* Those that wait, unless a batch is being stored. */
+/* Switches to waiting settings, unless a batch is being stored. */
 void pipeline_take_settings(struct pipeline *p)
 {
 	bool reconnect = p->next.reconnect || p->state == PIPELINE_CONNECTING;

@@ -5,23 +5,23 @@
 #include <inttypes.h>
 
 /*
- * What makes the next try differ from the one that failed.
+ * Makes the next attempt differ from the one that failed.
  *
  * Size: a batch that was refused, or that took too long, is halved, down to one record. With each
- * batch of that size that is stored the size grows again, slowly if it was time, until only the
- * settings limit it. It does not go back to the full size at once: where much is refused, batches
- * stay small, and a refusal costs little.
+ * batch of that size that is stored the size grows again, slowly if time was the problem, until
+ * only the settings limit it. It does not return to the full size in one step: if much is refused,
+ * batches stay small, and a refusal costs little.
  *
  * Hunt: one record may hold thousands of messages. If PostgreSQL refuses it without naming one, the
  * first one at fault is searched for: some of its first messages are tried and rolled back, half of
- * the unknown ones at a time. The search for the next one begins after it.
+ * the unknown ones at a time. The search for the next one begins after that.
  */
 
-/* A batch may grow while it takes less than this part of the time that was too long. */
+/* A batch may grow while it takes less than this fraction of the time that was too long. */
 enum { SLOW_MARGIN = 2, SLOW_GROWTH = 4 };
 
-/* Failures without anything stored in between after which the next batch is smaller in any case:
- * whatever it is, a server that dies of a batch, say, it may be the size. */
+/* After this many failures without anything stored in between, the next batch is smaller in any
+ * case: whatever is wrong, such as a server that dies of a batch, may depend on size. */
 enum { FAILURES_PATIENT = 2 };
 
 /* ---- size ---- */
@@ -34,7 +34,7 @@ void pipeline_trouble_shrink(struct pipeline *p, size_t records)
 		p->limit.records = half;
 }
 
-/* us: how long the batch was tried. */
+/* us: how long the attempt took. */
 static void trouble_slow(struct pipeline *p, const struct batch *b, int64_t us)
 {
 	p->limit.slow = true;
@@ -46,7 +46,7 @@ static void trouble_slow(struct pipeline *p, const struct batch *b, int64_t us)
 			us / US_PER_MS);
 		return;
 	}
-	/* It cannot get smaller: it gets more time. */
+	/* It cannot get smaller, so it gets more time. */
 	pipeline_trouble_shrink(p, 1);
 	p->patience_us = p->patience_us < PIPELINE_PATIENCE_MAX_US / 2 ? p->patience_us * 2
 								       : PIPELINE_PATIENCE_MAX_US;
@@ -92,15 +92,13 @@ void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const st
 		pipeline_trouble_shrink(p, b->records);
 }
 
-/* ---- messages that are refused ---- */
+/* ---- refused messages ---- */
 
-/* Of one record, until nobody would say that it is over in a moment. */
+/* Of one record, after which it is no longer likely to pass by itself. */
 enum { DEAD_REFUSALS_PATIENT = 6 };
 
-/*
- * A dead letter has nowhere else to go: left out, it would be lost. So it waits, whoever it is that
- * refuses it. Locks end by themselves.
- */
+/* A dead letter has nowhere else to go: if it were dropped, it would be lost. So it waits, whoever
+ * refuses it. Locks end by themselves. */
 bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t records,
 	int64_t wait_us, struct error *err)
 {
@@ -138,7 +136,7 @@ static void trouble_log_refused(struct pipeline *p, uint64_t seq, uint32_t index
 		index, suppressed);
 }
 
-/* False if nothing is known that was not known before. */
+/* False if this tells nothing new. */
 static bool trouble_poison(struct pipeline *p, const struct batch *b, uint64_t seq, uint32_t index,
 	bool bare, const struct error *why)
 {
@@ -156,8 +154,8 @@ static bool trouble_poison(struct pipeline *p, const struct batch *b, uint64_t s
 	return b->records > 1;
 }
 
-/* The next step of a hunt, when it is known up to where messages are accepted (`good`) and that the
- * first `bad` are not. */
+/* The next step of a hunt, once it is known how many first messages are accepted (`good`), and that
+ * the first `bad` are not. */
 static bool trouble_hunt_on(struct pipeline *p, const struct batch *b)
 {
 	struct pipeline_hunt *h = &p->hunt;
@@ -173,7 +171,7 @@ static bool trouble_hunt_on(struct pipeline *p, const struct batch *b)
 	return trouble_poison(p, b, h->seq, found, h->bad_is_dead, &h->why);
 }
 
-/* PostgreSQL refuses the record, or its first so many messages, and does not say which of them. */
+/* PostgreSQL refuses the record, or this many of its first messages, and does not say which one. */
 static bool trouble_hunt(struct pipeline *p, const struct batch *b, const struct error *why)
 {
 	struct pipeline_hunt *h = &p->hunt;
@@ -193,7 +191,7 @@ static bool trouble_hunt(struct pipeline *p, const struct batch *b, const struct
 	h->bad = last->index + 1;
 	h->bad_is_dead = last->outcome == OUTCOME_DEAD_LETTERED;
 	if (h->good >= h->bad)
-		h->good = 0; /* all were looked at: what is refused now are dead letters */
+		h->good = 0; /* all were checked: what is refused now are dead letters */
 	return p->search == SEARCH_BARE || trouble_hunt_on(p, b);
 }
 
@@ -207,7 +205,7 @@ bool pipeline_trouble_refused(struct pipeline *p, const struct batch *b, const s
 	if (message >= 0 && (size_t)message < b->messages_count) {
 		const struct batch_message *m = &b->messages[message];
 
-		/* Where much is refused, a batch made again for one of them should be small. */
+		/* If much is refused, a batch built again for one of them should be small. */
 		pipeline_trouble_shrink(p, b->records);
 		return trouble_poison(p, b, m->seq, m->index, m->outcome == OUTCOME_DEAD_LETTERED,
 			err);

@@ -3,9 +3,10 @@
 
 #include <stdlib.h>
 
-/* Until the next try, or for good. */
+/* Waiting for the next attempt, or ending. */
 
-/* FAILPOINT_HASTE=20: pauses are a twentieth, for tests of what comes after many of them. */
+/* FAILPOINT_HASTE=20: pauses are a twentieth as long, for tests of what comes after many of
+ * them. */
 static double pipeline_pause_s(int64_t us)
 {
 	long haste = 1;

@@ -7,18 +7,18 @@
 #include <ev.h>
 
 /*
- * What the service manager hears from us (systemd.service(5), Type=notify): when we are ready, what
- * we are doing, that settings are being read again, that we are stopping, how long that may take,
- * and, for its watchdog, that the loop runs. That last message comes from the loop itself, twice in
- * the time that the watchdog allows: a stuck loop is silent.
+ * Our reports to the service manager (systemd.service(5), Type=notify): when we are ready, what we
+ * are doing, that settings are being read again, that we are stopping, how long that may take, and,
+ * for its watchdog, that the loop runs. The loop itself sends that last message, twice in the
+ * watchdog's time: a stuck loop is silent.
  *
- * Embedded in the caller's memory. On the loop; before service_open() and without a service manager
- * everything does nothing.
+ * Embedded in the caller's memory. On the loop; before service_open(), and without a service
+ * manager, everything does nothing.
  */
 enum { SERVICE_STATUS_BYTES = 512 };
 
 enum service_state {
-	SERVICE_NEW, /* or read its settings again: whatever comes next is news */
+	SERVICE_NEW, /* or settings were read again: the next state is always sent */
 	SERVICE_STARTING,
 	SERVICE_MIGRATING,
 	SERVICE_WAITING,
@@ -31,9 +31,9 @@ struct service {
 	struct ev_loop *loop;
 	ev_timer watchdog;
 	int64_t watchdog_us; /* 0 = none */
-	bool ready;          /* it has been notified */
+	bool ready;          /* it has been notified of that */
 	enum service_state state;
-	char status[SERVICE_STATUS_BYTES]; /* what was said of it */
+	char status[SERVICE_STATUS_BYTES]; /* the last one sent */
 	int64_t status_us;
 };
 
@@ -41,11 +41,11 @@ struct service {
 void service_open(struct service *s, struct ev_loop *loop);
 void service_close(struct service *s);
 
-/* Whether there is anybody to be notified. */
+/* Whether there is a service manager to notify. */
 bool service_is_watched(const struct service *s);
 
-/* The state, and a line about it for people. While the state stays the same, a changed line is
- * passed on at most every 10 s. */
+/* Report the state, and a line about it for people. While the state stays the same, a changed line
+ * is sent at most every 10 s. */
 void service_status(struct service *s, enum service_state state, const char *text);
 
 /* May be called repeatedly: it is sent once, and once more after service_reloading(). */
@@ -54,13 +54,13 @@ void service_ready(struct service *s);
 /* Settings are being read again, until service_ready(). */
 void service_reloading(struct service *s);
 
-/* We end within this time. why: a line for people. */
+/* We will end within this time. why: a line for people. */
 void service_stopping(struct service *s, int64_t within_us, const char *why);
 
-/* What a start may still take after something slow. */
+/* The time that a start may still take after a slow step. */
 #define SERVICE_START_US (60 * US_PER_SECOND)
 
-/* A start under way takes at most this long from here on. */
+/* From now on, the start takes at most this long. */
 void service_starts_within(struct service *s, int64_t at_most_us);
 
 /* From here to service_goes_on() the loop does not run, for at most this long. */

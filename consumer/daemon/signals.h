@@ -4,7 +4,7 @@
 #include <ev.h>
 
 /*
- * What the process does when it is sent a signal:
+ * What the process does on a signal:
  *
  *	SIGTERM, SIGINT  stop properly
  *	SIGHUP           read the settings again
@@ -29,15 +29,13 @@ struct signals {
 	ev_signal watchers[SIGNALS_COUNT];
 };
 
-/*
- * From here on these signals wait until signals_start(), where each would end the process by its
- * default. Before threads: they leave signals to the loop's.
- */
+/* From here on these signals are held until signals_start(), instead of ending the process. Before
+ * threads: so that they leave signals to the loop's thread. */
 void signals_hold(void);
 
 void signals_start(struct signals *s, struct ev_loop *loop, struct signals_events events);
 
-/* They are ignored from here on: the process is about to end. */
+/* From here on they are ignored: the process is about to end. */
 void signals_stop(struct signals *s);
 
 #endif
