@@ -232,9 +232,14 @@ static bool partitions_archive_retired(struct partitions_call *call, const PGres
 		.from_time = PQgetvalue(found, i, OLD_FROM),
 		.to_time = PQgetvalue(found, i, OLD_TO)};
 	struct archive_result done;
+	bool ok;
 
-	if (!archive_partition(&request, &done, err) ||
-		!retire_drop(&call->retire, request.parent, retired, err))
+	if (!retire_keep_tokens(&call->retire, err))
+		return false;
+	ok = archive_partition(&request, &done, err) &&
+	     retire_drop(&call->retire, request.parent, retired, err);
+	retire_let_tokens_go(&call->retire);
+	if (!ok)
 		return false;
 	if (done.path[0] == '\0') {
 		partitions_say_old("dropped", found, i);

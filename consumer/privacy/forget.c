@@ -15,7 +15,7 @@
 enum { FORGET_ROUNDS_MAX = 100, FORGET_HEX_BYTES = 2 * SHA256_BYTES + 3 };
 
 /* While it waits for the batches in progress, no worker begins another. */
-enum { FORGET_LOCK_MS = 50, FORGET_LOCK_MAX_MS = 5000 };
+enum { FORGET_LOCK_MS = 50, FORGET_LOCK_MAX_MS = 5000, FORGET_QUEUE_MS = 3000 };
 
 bool forget_check(struct slice token, struct error *err)
 {
@@ -39,23 +39,28 @@ bool forget_check(struct slice token, struct error *err)
 
 /* ---- one at a time ---- */
 
+/*
+ * Held until the connection ends, files included. Whoever copies rows to a file has a share of it
+ * until their table is dropped (retire_keep_tokens()): the file would be passed over. It queues for
+ * the lock, since `partitions archive` takes its share again for each partition.
+ */
 static bool forget_lock(PGconn *conn, struct error *err)
 {
 	struct forget_wait wait;
+	char sql[128];
 
+	snprintf(sql, sizeof(sql),
+		"SET lock_timeout = %d; "
+		"SELECT pg_advisory_lock(hashtext('ocpp-persister forget'), 0)",
+		FORGET_QUEUE_MS);
 	forget_wait_begin(&wait, FORGET_LOCK_MS, FORGET_LOCK_MS);
-	for (;;) {
-		PGresult *r = pg_query(conn,
-			"SELECT pg_try_advisory_lock(hashtext('ocpp-persister forget'), 0)", 0,
-			NULL, err);
-		bool got = r != NULL && *PQgetvalue(r, 0, 0) == 't';
-		bool failed = r == NULL;
-
-		PQclear(r);
-		if (got || failed)
-			return got;
-		forget_wait_pause(&wait, "another process forgets a token");
+	while (!pg_exec(conn, sql, err)) {
+		if (!pg_error_is_lock(err))
+			return false;
+		forget_wait_pause(&wait, "for another process, which forgets a token or archives "
+					 "a partition");
 	}
+	return true;
 }
 
 /* ---- the pseudonym ---- */

@@ -164,6 +164,32 @@ bool retire_begin(struct retire *r, PGconn *conn, struct error *err)
 	}
 }
 
+/* The lock of privacy/forget.c. A try fails while somebody waits for all of it. */
+bool retire_keep_tokens(struct retire *r, struct error *err)
+{
+	backoff_reset(&r->backoff);
+	for (;;) {
+		PGresult *asked = pg_query(r->conn,
+			"SELECT pg_try_advisory_lock_shared(hashtext('ocpp-persister forget'), 0)",
+			0, NULL, err);
+		bool got = asked != NULL && *PQgetvalue(asked, 0, 0) == 't';
+
+		PQclear(asked);
+		if (got || asked == NULL)
+			return got;
+		if (retire_say_is_due(r))
+			say_line("waiting", "another process forgets a token");
+		retire_pause(r);
+	}
+}
+
+void retire_let_tokens_go(struct retire *r)
+{
+	/* A connection that is lost has let go of it. */
+	PQclear(PQexec(r->conn,
+		"SELECT pg_advisory_unlock_shared(hashtext('ocpp-persister forget'), 0)"));
+}
+
 /* Retries until nobody is in the way: every transaction ends, and a line names the one to wait
  * for. */
 static PGresult *retire_insist(struct retire *r, enum retire_statement statement,

@@ -65,6 +65,13 @@ MUST_CHECK bool retire_begin(struct retire *r, PGconn *conn, struct error *err);
 MUST_CHECK bool retire_partition(struct retire *r, const char *parent, const char *name,
 	PGresult **out, struct error *err);
 
+/*
+ * No token is forgotten until retire_let_tokens_go() or the end of conn: rows are being copied to a
+ * file, and `forget` would find those of the table only. Waits while one is being forgotten.
+ */
+MUST_CHECK bool retire_keep_tokens(struct retire *r, struct error *err);
+void retire_let_tokens_go(struct retire *r);
+
 MUST_CHECK bool retire_drop(struct retire *r, const char *parent, const char *retired,
 	struct error *err);
 

@@ -1,12 +1,13 @@
 """`ocpp-persister forget TOKEN FILE`: partition files without the token, and their restoring."""
 
+import contextlib
 import json
 import os
 import subprocess
 
 import rig
 from conftest import BINARY, run_cli
-from test_forget import TOKEN, fill_old_month, forget, found  # noqa: F401
+from test_forget import TOKEN, authorized, fill_old_month, forget, found  # noqa: F401
 
 EVENTS = "SELECT e::text FROM transaction_events e WHERE event_time < '2025-07-01' ORDER BY digest"
 
@@ -109,4 +110,58 @@ def test_file_that_is_being_restored_is_waited_for(migrated, forget, tmp_path):
         said = replay.communicate(timeout=60)
         assert replay.returncode == 0, said
     assert migrated.value("SELECT count(*) FROM transaction_events") == 20000
+    assert found(migrated) == {}
+
+
+@contextlib.contextmanager
+def begun(settings, *words, **environment):
+    """The program, which ends with the test, whatever becomes of that."""
+    options = [f"--{key}={value}" for key, value in settings.items()]
+    with subprocess.Popen([BINARY, *options, *words], stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, **environment}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def archive_words(folder):
+    return ("partitions", "archive", "--older-than", "30d", "--table", "transaction_events", "--to",
+            str(folder))
+
+
+def test_archive_waits_for_a_token_that_is_being_forgotten(migrated, tmp_path):
+    """Otherwise it would write rows to a file which are then dropped before they are searched."""
+    fill_old_month(migrated, rows=10)
+    authorized(migrated)  # of a table that is searched before
+    settings = migrated.writer_settings()
+    blocker = migrated.connect(autocommit=False)
+    blocker.execute("SELECT FROM authorizations FOR UPDATE")
+    with begun(settings, "forget", TOKEN) as forgets:
+        assert "locked rows of authorizations" in forgets.stderr.readline()
+        with begun(settings, *archive_words(tmp_path)) as archives:
+            assert "waiting: another process forgets a token" in archives.stderr.readline()
+            blocker.rollback()
+            assert forgets.wait(60) == 0 and archives.wait(60) == 0
+    file, = tmp_path.iterdir()
+    assert TOKEN.lower().encode() not in unpacked(file).lower()
+
+
+def test_file_that_is_being_written_is_waited_for(migrated, tmp_path):
+    """Otherwise neither the table nor the file would be without the token in the end."""
+    fill_old_month(migrated, rows=10)
+    hold, folder = tmp_path / "hold", tmp_path / "archive"
+    hold.touch()
+    folder.mkdir()
+    file = folder / "transaction_events_2025_06.copy.zst"
+    settings = migrated.writer_settings()
+    with begun(settings, *archive_words(folder), FAILPOINT_HOLD=str(hold)) as archives:
+        # All rows are in it once it is synced.
+        rig.wait_until(lambda: any(p.stat().st_size > 100 for p in folder.iterdir()))
+        with begun(settings, "forget", TOKEN, file) as forgets:
+            assert "for another process, which forgets a token or archives a partition" \
+                in forgets.stderr.readline()
+            hold.unlink()
+            assert archives.wait(60) == 0 and forgets.wait(60) == 0
+    assert TOKEN.lower().encode() not in unpacked(file).lower()
     assert found(migrated) == {}
