@@ -13,8 +13,8 @@
 enum { BROKER_CLIENT_ID_MAX = 65535 };
 
 struct broker_worker {
-	bool connected; /* to the database */
-	bool recent;    /* it has stored something recently */
+	bool connected;       /* to the database */
+	char last_stored[32]; /* when; "": the database knows no such worker */
 };
 
 static bool broker_ask_worker(PGconn *conn, const char *client_id, struct broker_worker *out,
@@ -26,13 +26,18 @@ static bool broker_ask_worker(PGconn *conn, const char *client_id, struct broker
 	if (result == NULL)
 		return false;
 	out->connected = *PQgetvalue(result, 0, 0) == 't';
-	out->recent = *PQgetvalue(result, 0, 1) == 't';
+	snprintf(out->last_stored, sizeof(out->last_stored), "%s", PQgetvalue(result, 0, 1));
 	PQclear(result);
 	return true;
 }
 
-/* False with err: a worker with that id is running, or that cannot be found out. */
-static bool broker_is_idle(const struct config *config, const char *client_id, struct error *err)
+/*
+ * False with err: a worker with that id is running, or that cannot be found out. One that has lost
+ * the database looks like one that is stopped, for however long: whoever asks has to say that it is
+ * (stopped).
+ */
+static bool broker_is_idle(const struct config *config, const char *client_id, bool stopped,
+	struct error *err)
 {
 	static const char force[] = "--force ends the session without asking";
 	struct pg_options options = cli_pg_options(config);
@@ -47,15 +52,16 @@ static bool broker_is_idle(const struct config *config, const char *client_id, s
 				  "id is running");
 		return error_hint(err, force);
 	}
-	if (!worker.connected && !worker.recent)
+	if (!worker.connected && (stopped || worker.last_stored[0] == '\0'))
 		return true;
 	if (!worker.connected) {
 		error_set(err, ERROR_REFUSED, REASON_client_id_used_twice,
-			"the worker with client id \"%s\" has stored something within the last "
-			"minute: it may be running and connecting to the database again",
-			client_id);
-		return error_hint(err, "if it is stopped for good, try again in a minute; %s",
-			force);
+			"the worker with client id \"%s\", which last stored something at %s, is "
+			"not connected to the database: it may be stopped, or running without the "
+			"database",
+			client_id, worker.last_stored);
+		return error_hint(err, "look whether its process is there; if it is stopped for "
+				       "good, say so with --stopped");
 	}
 	error_set(err, ERROR_REFUSED, REASON_client_id_used_twice,
 		"the worker with client id \"%s\" is running", client_id);
@@ -88,19 +94,22 @@ static enum exit_code broker_end_session(const struct config *config, const char
 
 enum exit_code cmd_broker(const struct config *config, int argc, char **argv)
 {
-	bool force = false;
-	const struct argument arguments[] = {{.name = "--force", .given = &force}};
+	bool force = false, stopped = false;
+	const struct argument arguments[] = {
+		{.name = "--force", .given = &force},
+		{.name = "--stopped", .given = &stopped},
+	};
 	const char *client_id;
 	struct error err;
 
-	if (!arguments_take("broker", arguments, 1, 2, &argc, argv))
+	if (!arguments_take("broker", arguments, 2, 2, &argc, argv))
 		return EXIT_CODE_USAGE;
 	if (argc == 0 || strcmp(argv[0], "end-session") != 0)
 		return cli_usage("broker", "say end-session");
 	client_id = argc > 1 ? argv[1] : "";
 	if (client_id[0] == '\0' || strlen(client_id) > BROKER_CLIENT_ID_MAX)
 		return cli_usage("broker", "name the client id whose session is to end");
-	if (!force && !broker_is_idle(config, client_id, &err))
+	if (!force && !broker_is_idle(config, client_id, stopped, &err))
 		return cli_fail(cli_exit_code(&err, EXIT_CODE_DATABASE), &err);
 	return broker_end_session(config, client_id);
 }

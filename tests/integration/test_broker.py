@@ -190,18 +190,29 @@ def test_end_session_leaves_a_running_worker_alone(running, migrated, broker):
     p = running()
     settings = {**migrated.writer_settings(), **broker.settings()}
     client_id = p.settings["mqtt.client_id"]
-    done = run_cli(settings, "broker", "end-session", client_id)
-    assert done.returncode == 7 and "is running" in done.stderr and "--drain" in done.stderr
+    for words in ([], ["--stopped"]):
+        done = run_cli(settings, "broker", "end-session", client_id, *words)
+        assert done.returncode == 7 and "is running" in done.stderr and "--drain" in done.stderr
     assert p.metric("ocpp_persister_broker_connects_total") == 1
     assert not p.events("broker_lost")
     p.stop()
-    done = run_cli(settings, "broker", "end-session", client_id)
-    assert done.returncode == 7 and "within the last minute" in done.stderr
-    assert has_session(broker, client_id)
-    with migrated.connect() as admin:
-        admin.execute("UPDATE ingest_progress SET updated_at = now() - interval '2 minutes'")
-    done = run_cli(settings, "broker", "end-session", client_id)
+    done = run_cli(settings, "broker", "end-session", client_id, "--stopped")
     assert done.returncode == 0 and not has_session(broker, client_id), done.stderr
+
+
+def test_end_session_takes_nobody_for_stopped_who_may_have_lost_the_database(
+        running, migrated, broker):
+    """For however long: what the database has of the worker is as if it were stopped."""
+    p = running()
+    settings = {**migrated.writer_settings(), **broker.settings()}
+    client_id = p.settings["mqtt.client_id"]
+    with migrated.connect() as admin:
+        admin.execute("""UPDATE ingest_progress SET updated_at = '2026-01-02 03:04:05Z',
+            backend_pid = 0, backend_start = '2026-01-02'""")
+    done = run_cli(settings, "broker", "end-session", client_id)
+    assert done.returncode == 7 and "2026-01-02 03:04:05 UTC" in done.stderr, done
+    assert "--stopped" in done.stderr
+    assert p.metric("ocpp_persister_broker_connects_total") == 1 and not p.events("broker_lost")
 
 
 def test_end_session_sees_a_worker_of_another_role(
