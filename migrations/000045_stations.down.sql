@@ -1,6 +1,17 @@
 DROP FUNCTION silent_stations;
 DROP VIEW stations;
 
+CREATE OR REPLACE VIEW latest_readings AS
+SELECT s.charge_station_id, m.evse_id, m.connector_id, m.measurand, m.phase, m.location, m.value, m.unit,
+    m.value_text, m.event_time, m.received_at, m.transaction_id, m.context
+FROM (
+    SELECT c.charge_station_id FROM charge_station_status c
+    UNION
+    SELECT c.charge_station_id FROM connector_status c
+) s
+CROSS JOIN LATERAL newest_readings(s.charge_station_id) m;
+COMMENT ON VIEW latest_readings IS 'The newest sample of each measurand, per station, EVSE, connector, phase and location, from the newest 50 meter values of the station within the last day. Only stations that have a row in charge_station_status or connector_status.';
+
 CREATE FUNCTION silent_stations(silence interval DEFAULT '1 hour')
 RETURNS TABLE (charge_station_id text, last_heard_at timestamptz, silent_for interval)
 LANGUAGE sql STABLE ROWS 100 SET jit = off AS $$

@@ -31,31 +31,32 @@ SELECT grant_table('station_activity');
 CREATE TABLE station_changes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stations integer NOT NULL,
-    charge_station_id text[] NOT NULL,
+    charge_station_id text[] COLLATE "C" NOT NULL,
     first_at timestamptz[] NOT NULL,
     last_at timestamptz[] NOT NULL,
     messages integer[] NOT NULL,
     transactions integer[] NOT NULL,
     clock_offset_us bigint[] NOT NULL,
-    firmware_version text[] NOT NULL,
-    firmware_at timestamptz[] NOT NULL
+    booted text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    firmware_version text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    firmware_at timestamptz[] NOT NULL DEFAULT '{}'
 );
 -- They live for a minute: to compress them costs more than to write them.
 ALTER TABLE station_changes
     ALTER charge_station_id SET STORAGE EXTERNAL, ALTER first_at SET STORAGE EXTERNAL,
     ALTER last_at SET STORAGE EXTERNAL, ALTER messages SET STORAGE EXTERNAL,
-    ALTER transactions SET STORAGE EXTERNAL, ALTER clock_offset_us SET STORAGE EXTERNAL,
-    ALTER firmware_version SET STORAGE EXTERNAL, ALTER firmware_at SET STORAGE EXTERNAL;
+    ALTER transactions SET STORAGE EXTERNAL, ALTER clock_offset_us SET STORAGE EXTERNAL;
 COMMENT ON TABLE station_changes IS 'What batches have added to station_activity since the last fold_station_changes(); one row per batch, an element per station';
 COMMENT ON COLUMN station_changes.id IS 'Some number';
-COMMENT ON COLUMN station_changes.stations IS 'Elements of each of the arrays';
+COMMENT ON COLUMN station_changes.stations IS 'Elements of each of the arrays up to clock_offset_us';
 COMMENT ON COLUMN station_changes.charge_station_id IS 'Charge stations; one that sent messages in several hours is there for each of them';
 COMMENT ON COLUMN station_changes.first_at IS 'Time of receipt of its first message; NULL = none, the counts are corrected';
 COMMENT ON COLUMN station_changes.last_at IS 'Time of receipt of its last message';
 COMMENT ON COLUMN station_changes.messages IS 'How many were stored; negative: so many turned out to be repeats';
 COMMENT ON COLUMN station_changes.transactions IS 'Starts of transactions among them';
 COMMENT ON COLUMN station_changes.clock_offset_us IS 'The most that a message''s own time was after its receipt, in microseconds; NULL = not known';
-COMMENT ON COLUMN station_changes.firmware_version IS 'Of its last BootNotification; NULL = there was none, or it named none';
+COMMENT ON COLUMN station_changes.booted IS 'Charge stations whose BootNotifications named a firmware';
+COMMENT ON COLUMN station_changes.firmware_version IS 'Of the last of these';
 COMMENT ON COLUMN station_changes.firmware_at IS 'When that one was received';
 SELECT grant_table('station_changes');
 
@@ -77,15 +78,18 @@ BEGIN
             ) s
             WHERE s.before < stations_max)
         RETURNING *
-    ), hourly AS (
-        SELECT u.charge_station_id, date_bin('1 hour', u.last_at, '2000-01-01T00:00Z') AS hour,
-            min(u.first_at) AS first_at, max(u.last_at) AS last_at, sum(u.messages) AS messages,
-            sum(u.transactions) AS transactions, max(u.clock_offset_us) AS clock_offset_us
+    ), changes AS (
+        -- Together in a select list: as functions in FROM they would take three times as long.
+        SELECT unnest(g.charge_station_id) AS charge_station_id, unnest(g.first_at) AS first_at,
+            unnest(g.last_at) AS last_at, unnest(g.messages) AS messages,
+            unnest(g.transactions) AS transactions, unnest(g.clock_offset_us) AS clock_offset_us
         FROM gone g
-        CROSS JOIN LATERAL unnest(g.charge_station_id, g.first_at, g.last_at, g.messages,
-            g.transactions, g.clock_offset_us) AS u (charge_station_id, first_at, last_at,
-                messages, transactions, clock_offset_us)
-        GROUP BY u.charge_station_id, hour
+    ), hourly AS (
+        SELECT c.charge_station_id, date_bin('1 hour', c.last_at, '2000-01-01T00:00Z') AS hour,
+            min(c.first_at) AS first_at, max(c.last_at) AS last_at, sum(c.messages) AS messages,
+            sum(c.transactions) AS transactions, max(c.clock_offset_us) AS clock_offset_us
+        FROM changes c
+        GROUP BY c.charge_station_id, hour
     ), sums AS (
         SELECT h.charge_station_id, min(h.first_at) AS first_at, max(h.last_at) AS last_at,
             sum(h.messages) AS messages, sum(h.transactions) AS transactions
@@ -95,22 +99,27 @@ BEGIN
         SELECT DISTINCT ON (u.charge_station_id) u.charge_station_id, u.firmware_version,
             u.firmware_at
         FROM gone g
-        CROSS JOIN LATERAL unnest(g.charge_station_id, g.firmware_version, g.firmware_at)
+        CROSS JOIN LATERAL unnest(g.booted, g.firmware_version, g.firmware_at)
             AS u (charge_station_id, firmware_version, firmware_at)
-        WHERE u.firmware_version IS NOT NULL
-        ORDER BY u.charge_station_id, u.firmware_at DESC, u.firmware_version COLLATE "C" DESC
+        ORDER BY u.charge_station_id, u.firmware_at DESC, u.firmware_version DESC
+    ), better AS (
+        -- Most say nothing new.
+        SELECT h.charge_station_id, h.hour, h.clock_offset_us
+        FROM hourly h
+        LEFT JOIN station_activity a ON a.charge_station_id = h.charge_station_id
+        WHERE h.clock_offset_us IS NOT NULL
+          AND (a.clock_hours[1] = h.hour AND a.clock_offsets_us[1] >= h.clock_offset_us)
+            IS NOT TRUE
     ), hours AS (
         SELECT c.charge_station_id, c.hour, max(c.clock_offset_us) AS clock_offset_us
         FROM (
-            SELECT h.charge_station_id, h.hour, h.clock_offset_us
-            FROM hourly h
-            WHERE h.clock_offset_us IS NOT NULL
+            SELECT b.charge_station_id, b.hour, b.clock_offset_us FROM better b
             UNION ALL
             SELECT a.charge_station_id, k.hour, k.clock_offset_us
-            FROM sums s
-            JOIN station_activity a ON a.charge_station_id = s.charge_station_id
+            FROM station_activity a
             CROSS JOIN LATERAL unnest(a.clock_hours, a.clock_offsets_us)
                 AS k (hour, clock_offset_us)
+            WHERE a.charge_station_id IN (SELECT b.charge_station_id FROM better b)
         ) c
         GROUP BY c.charge_station_id, c.hour
     ), clocks AS (
@@ -144,8 +153,8 @@ BEGIN
                 THEN coalesce(excluded.firmware_version, a.firmware_version)
                 ELSE a.firmware_version END,
             firmware_at = greatest(a.firmware_at, excluded.firmware_at),
-            clock_hours = excluded.clock_hours,
-            clock_offsets_us = excluded.clock_offsets_us
+            clock_hours = coalesce(excluded.clock_hours, a.clock_hours),
+            clock_offsets_us = coalesce(excluded.clock_offsets_us, a.clock_offsets_us)
     )
     SELECT sum(g.stations) INTO folded FROM gone g;
     RETURN coalesce(folded, 0);
@@ -236,10 +245,9 @@ $sql$, $sql$
 CREATE FUNCTION @.count_repeated(charge_stations text[]) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     INSERT INTO @.station_changes (stations, charge_station_id, first_at, last_at, messages,
-        transactions, clock_offset_us, firmware_version, firmware_at)
+        transactions, clock_offset_us)
     SELECT count(*), array_agg(s.name), array_agg(NULL::timestamptz), array_agg(NULL::timestamptz),
-        array_agg(-s.messages), array_agg(0), array_agg(NULL::bigint), array_agg(NULL::text),
-        array_agg(NULL::timestamptz)
+        array_agg(-s.messages), array_agg(0), array_agg(NULL::bigint)
     FROM (SELECT n.name, count(*)::integer AS messages FROM unnest(charge_stations) n (name)
         GROUP BY n.name) s
     HAVING count(*) > 0;
@@ -336,10 +344,9 @@ FROM (
             a.messages, a.transactions
         FROM station_activity a
         UNION ALL
-        SELECT u.charge_station_id, u.first_at, u.last_at, u.messages, u.transactions
+        SELECT unnest(g.charge_station_id), unnest(g.first_at), unnest(g.last_at), unnest(g.messages),
+            unnest(g.transactions)
         FROM station_changes g
-        CROSS JOIN LATERAL unnest(g.charge_station_id, g.first_at, g.last_at, g.messages,
-            g.transactions) AS u (charge_station_id, first_at, last_at, messages, transactions)
     ) x
     GROUP BY x.charge_station_id
 ) s
@@ -348,6 +355,20 @@ LEFT JOIN charge_station_status c ON c.charge_station_id = s.charge_station_id
 CROSS JOIN LATERAL (SELECT a.clock_offsets_us[1], a.clock_offsets_us[2], a.clock_offsets_us[3]) k (x, y, z);
 COMMENT ON VIEW stations IS 'One row per charge station that has sent a message: when, how many, its last boot, its clock';
 SELECT grant_table('stations');
+
+-- Also of stations that send nothing but meter values.
+CREATE OR REPLACE VIEW latest_readings AS
+SELECT s.charge_station_id, m.evse_id, m.connector_id, m.measurand, m.phase, m.location, m.value, m.unit,
+    m.value_text, m.event_time, m.received_at, m.transaction_id, m.context
+FROM (
+    SELECT c.charge_station_id FROM charge_station_status c
+    UNION
+    SELECT c.charge_station_id FROM connector_status c
+    UNION
+    SELECT a.charge_station_id FROM station_activity a
+) s
+CROSS JOIN LATERAL newest_readings(s.charge_station_id) m;
+COMMENT ON VIEW latest_readings IS 'The newest sample of each measurand, per station, EVSE, connector, phase and location, from the newest 50 meter values of the station within the last day. Of stations that have a row in station_activity, charge_station_status or connector_status: a new one after a minute at the latest.';
 
 CREATE OR REPLACE FUNCTION silent_stations(silence interval DEFAULT '1 hour')
 RETURNS TABLE (charge_station_id text, last_heard_at timestamptz, silent_for interval)

@@ -23,6 +23,8 @@ struct changes {
 	struct arena *arena;
 	struct row **rows; /* of station_changes */
 	size_t count;
+	struct row **firmware; /* of station_firmware */
+	size_t firmware_count;
 	uint32_t *slots; /* hash table: number of a row + 1; 0 = free */
 	size_t slots_count;
 };
@@ -34,7 +36,9 @@ static bool changes_init(struct changes *c, struct batch *b)
 		c->slots_count *= 2;
 	c->slots = arena_zalloc(c->arena, c->slots_count * sizeof(*c->slots));
 	c->rows = arena_alloc(c->arena, (b->messages_count + 1) * sizeof(struct row *));
-	return c->slots != NULL && c->rows != NULL;
+	c->firmware = arena_alloc(c->arena,
+		(b->rows[TABLE_station_boots].count + 1) * sizeof(struct row *));
+	return c->slots != NULL && c->rows != NULL && c->firmware != NULL;
 }
 
 /* Whether the message says that its station was there at the time. */
@@ -122,29 +126,23 @@ static bool changes_add(struct changes *c, const struct batch_message *m)
 	return true;
 }
 
-/* The newest; of two of the same time the greater text. */
+/* Boots are few: which of them is the newest is found when they are folded. False if the arena is
+ * full. */
 static bool changes_add_firmware(struct changes *c, const struct row *boot)
 {
 	const struct batch_message *m = &c->batch->messages[boot->message];
 	struct slice version = cell_text(boot, TABLE_station_boots_firmware_version);
 	struct row *row;
-	struct cell *at;
 
 	if (version.size == 0 || !changes_has(c, m))
 		return true;
-	row = changes_row(c, m);
+	row = row_new(c->arena, TABLE_station_firmware);
 	if (row == NULL)
 		return false;
-	at = &row->cells[TABLE_station_changes_firmware_at];
-	if (at->present &&
-		(at->number > m->received_us ||
-			(at->number == m->received_us &&
-				slice_compare(
-					cell_text(row, TABLE_station_changes_firmware_version),
-					version) >= 0)))
-		return true;
-	cell_set_text(row, TABLE_station_changes_firmware_version, version);
-	cell_set_number(row, TABLE_station_changes_firmware_at, m->received_us);
+	cell_set_text(row, TABLE_station_firmware_booted, m->station);
+	cell_set_text(row, TABLE_station_firmware_firmware_version, version);
+	cell_set_number(row, TABLE_station_firmware_firmware_at, m->received_us);
+	c->firmware[c->firmware_count++] = row;
 	return true;
 }
 
@@ -166,9 +164,13 @@ static bool changes_of_batch(struct changes *c)
 
 bool writer_plan_stations(struct writer *w, struct error *err)
 {
+	struct batch *b = w->work.batch;
+	struct slice firmware[TABLE_station_firmware_columns];
 	struct changes c;
 
-	if (!changes_init(&c, w->work.batch) || !changes_of_batch(&c))
+	if (!changes_init(&c, b) || !changes_of_batch(&c) ||
+		!encode_params(&b->arena, &tables[TABLE_station_firmware],
+			TABLE_station_firmware_columns, c.firmware, c.firmware_count, firmware))
 		return request_arena_full(err);
 	return writer_add_rows(w,
 		&(struct request_rows){
@@ -176,6 +178,8 @@ bool writer_plan_stations(struct writer *w, struct error *err)
 			.table = TABLE_station_changes,
 			.rows = c.rows,
 			.count = c.count,
+			.more = firmware,
+			.more_count = TABLE_station_firmware_columns,
 		},
 		err);
 }

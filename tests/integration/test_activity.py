@@ -14,11 +14,11 @@ EPOCH = datetime.datetime(2026, 1, 31, 10, tzinfo=datetime.timezone.utc)
 STATE = """SELECT charge_station_id, first_message_at, last_message_at, messages, transactions,
     firmware_version, firmware_at, clock_hours, clock_offsets_us FROM station_activity ORDER BY 1"""
 CHANGES = """INSERT INTO station_changes (stations, charge_station_id, first_at, last_at, messages,
-        transactions, clock_offset_us, firmware_version, firmware_at)
+        transactions, clock_offset_us, booted, firmware_version, firmware_at)
     VALUES (cardinality(%(charge_station_id)s::text[]), %(charge_station_id)s::text[],
         %(first_at)s::timestamptz[], %(last_at)s::timestamptz[], %(messages)s::integer[],
-        %(transactions)s::integer[], %(clock_offset_us)s::bigint[], %(firmware_version)s::text[],
-        %(firmware_at)s::timestamptz[])"""
+        %(transactions)s::integer[], %(clock_offset_us)s::bigint[], %(booted)s::text[],
+        %(firmware_version)s::text[], %(firmware_at)s::timestamptz[])"""
 
 
 def station(database, name):
@@ -146,20 +146,23 @@ def test_replay_of_old_messages_takes_nothing_back(running, migrated, publish, t
     assert station(migrated, "cs2")["firmware_version"] == "0.9"
 
 
+BOOTS = ("booted", "firmware_version", "firmware_at")
+
+
 def changes(rng, elements):
-    """Elements of one row, as parameters."""
-    rows = []
+    """One row, as parameters."""
+    rows, boots = [], []
     for _ in range(elements):
         first = EPOCH + datetime.timedelta(minutes=rng.randint(0, 600))
-        last = first.replace(minute=59)
-        boots = rng.random() < 0.2
+        last, name = first.replace(minute=59), f"cs{rng.randint(1, 20):02}"
         rows.append({
-            "charge_station_id": f"cs{rng.randint(1, 20):02}", "first_at": first, "last_at": last,
+            "charge_station_id": name, "first_at": first, "last_at": last,
             "messages": rng.randint(1, 9), "transactions": rng.randint(0, 2),
-            "clock_offset_us": rng.randint(-9, 9) if rng.random() < 0.5 else None,
-            "firmware_version": rng.choice("abc") if boots else None,
-            "firmware_at": last if boots else None})
-    return {column: [row[column] for row in rows] for column in rows[0]}
+            "clock_offset_us": rng.randint(-9, 9) if rng.random() < 0.5 else None})
+        if rng.random() < 0.2:
+            boots.append((name, rng.choice("abc"), last))
+    return {**{column: [row[column] for row in rows] for column in rows[0]},
+            **{column: [boot[n] for boot in boots] for n, column in enumerate(BOOTS)}}
 
 
 def test_what_is_folded_depends_on_no_order(migrated):
@@ -180,12 +183,14 @@ def test_what_is_folded_depends_on_no_order(migrated):
     assert all(other == found[0] for other in found)
     # And is what the rows say.
     name, first, last, messages, _, firmware, firmware_at, hours, offsets = found[0][0]
-    own = [dict(zip(row, values)) for row in rows for values in zip(*row.values())
-           if values[0] == name]
+    own = [{column: row[column][n] for column in row if column not in BOOTS}
+           for row in rows for n in range(len(row["messages"]))
+           if row["charge_station_id"][n] == name]
     assert (first, last) == (min(x["first_at"] for x in own), max(x["last_at"] for x in own))
     assert messages == sum(x["messages"] for x in own)
-    assert (firmware_at, firmware) == max((x["firmware_at"], x["firmware_version"]) for x in own
-                                          if x["firmware_at"])
+    assert (firmware_at, firmware) == max(
+        (at, version) for row in rows for booted, version, at in zip(*(row[c] for c in BOOTS))
+        if booted == name)
     best = {}
     for x in own:
         if x["clock_offset_us"] is not None:

@@ -12,6 +12,8 @@ NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 
 STATUS = """INSERT INTO charge_station_status (charge_station_id, last_heartbeat_at)
     VALUES (%s, %s)"""
+ACTIVITY = """INSERT INTO station_activity (charge_station_id, first_message_at, last_message_at)
+    VALUES (%s, %s, %s)"""
 VALUE = """INSERT INTO meter_values (charge_station_id, event_time, received_at, digest, layout_id,
     evse_id, flags, time_source, source, transaction_id, sampled)
     VALUES (%s, %s, %s, %s, %s, %s, 0, 's', 'M', %s, %s)"""
@@ -54,12 +56,9 @@ def silent(reader, interval="1 hour"):
                                " ocpp.silent_stations(%s)", (interval,)).fetchall())
 
 
-ACTIVITY = """INSERT INTO station_activity (charge_station_id, first_message_at, last_message_at)
-    VALUES (%s, %s, %s)"""
 CHANGES = """INSERT INTO station_changes (stations, charge_station_id, first_at, last_at, messages,
-        transactions, clock_offset_us, firmware_version, firmware_at)
-    VALUES (1, ARRAY[%(station)s], ARRAY[%(at)s], ARRAY[%(at)s], '{1}', '{0}', '{NULL}', '{NULL}',
-        '{NULL}')"""
+        transactions, clock_offset_us)
+    VALUES (1, ARRAY[%(station)s], ARRAY[%(at)s], ARRAY[%(at)s], '{1}', '{0}', '{NULL}')"""
 
 
 def test_stations_that_were_heard_are_not_silent(session, reader):
@@ -91,10 +90,13 @@ def test_latest_readings_are_the_newest_samples(session, reader):
                                         evse, "T", [1000 - minute, 7000 + minute]))
         session.execute(VALUE, (station, ago(minutes=50), NOW, 1, 2, 1, None, [230 + n]))
     session.execute(VALUE, ("cs3", ago(days=2), NOW, 1, 2, 2, None, [230]))
+    # One that sends nothing but meter values.
+    session.execute(ACTIVITY, ("cs4", ago(days=9), NOW))
+    session.execute(VALUE, ("cs4", ago(minutes=50), NOW, 1, 2, 1, None, [230]))
     found = reader.execute("""SELECT charge_station_id, evse_id, measurand, phase, value,
         event_time FROM ocpp.latest_readings ORDER BY 1, 2, 3, 4""").fetchall()
     assert found == sorted(session.execute(NEWEST).fetchall(), key=lambda r: (*r[:3], r[3] or ""))
-    assert len(found) == 15
+    assert len(found) == 16
 
 
 def test_latest_readings_look_at_the_end_of_the_key_only(session, reader):
