@@ -33,6 +33,14 @@ RESTORED_MESSAGES = 20  # that the older copy lacks
 POWER_MESSAGES = 20  # that are to be lost, so that it is seen if one was acknowledged
 
 
+# A message that a clock further back receives would come from the future: its time is not believed.
+CLOCK_BACK_S, CLOCK_AHEAD_S = 4 * 60, 5 * 3600
+RELOADED = {"batch.messages_max": [1, 20, 5000], "batch.latency_target": ["0ms", "10ms", "100ms"],
+            "storage.commit": ["async", "sync"], "spool.retain": ["0s", "1h"],
+            "mqtt.receive_maximum": [5, 1000], "storage.postgres.timeout": ["4s", "5s"],
+            "layouts.per_station_max": [1, 256]}
+
+
 def plan(seed, number, profile, count, kinds=None):
     """workers, settings of the round, and its faults in order."""
     rng = random.Random(f"{seed} {number} {profile}")
@@ -73,6 +81,13 @@ def pick(items, number):
 def seconds(number, most):
     """How long a fault lasts: that is what it is."""
     time.sleep(0.2 + number * most)
+
+
+def _fill(path):
+    """The file system of it."""
+    with open(path, "wb", buffering=0) as f, contextlib.suppress(OSError):
+        while f.write(bytes(1 << 16)):
+            pass
 
 
 class Faults:
@@ -147,12 +162,28 @@ class Faults:
         self.world.broker.start()
 
     def reload(self, n):
-        w = pick(self.world.workers, n[0])
+        """Three times, each time with other settings: limits, and what makes the worker connect to
+        the broker or the database again."""
+        w, rng = pick(self.world.workers, n[0]), random.Random(n[1])
         for _ in range(3):
+            self.world.set(w, {name: rng.choice(values) for name, values in RELOADED.items()
+                               if rng.random() < 0.5})
             said = len(w.events("reloaded"))
             w.process.send_signal(signal.SIGHUP)
             rig.wait_until(lambda: len(w.events("reloaded")) > said, 10,
                            lambda: rig.tail(w.log, 5))
+
+    def step_clock(self, n):
+        """The clock of a worker, forward or back; every other time it is put right again. Needs a
+        build with failpoints."""
+        w = pick(self.world.workers, n[0])
+        if w not in self.world.clocks:
+            return "skipped"
+        self.world.set_clock(w, pick([-CLOCK_BACK_S, -1, 1, CLOCK_AHEAD_S], n[1]))
+        seconds(n[2], 3)
+        if n[3] < 0.5:
+            self.world.set_clock(w, 0)
+        return None
 
     def rotate(self, n):
         """The log begins new segments while the database is away."""
@@ -281,6 +312,23 @@ class Faults:
         self.world.rows(f"ALTER TABLE {parent} ATTACH PARTITION {name} {bounds}")
         return None
 
+    def drop_partition(self, n):
+        """One that is empty yet; or one is dropped and made again with the same rows, as somebody
+        does who moves it to another disk."""
+        found = self.world.rows("SELECT parent, name, from_time FROM ocpp.partition_list()"
+                                " WHERE state = 'attached' ORDER BY 1, 3")
+        parent, name, time_of = pick(found, n[0]) or (None, None, None)
+        if name is None:
+            return "skipped"
+        with self.world.connect(autocommit=False) as c:
+            c.execute(f"LOCK TABLE ocpp.{parent}")
+            c.execute(f"CREATE TEMP TABLE kept AS TABLE ocpp.{name}")
+            c.execute(f"DROP TABLE ocpp.{name}")
+            if c.execute("SELECT EXISTS (SELECT FROM kept)").fetchone()[0]:
+                c.execute("SELECT ocpp.ensure_partition(%s, %s)", (parent, time_of))
+                c.execute(f"INSERT INTO ocpp.{name} TABLE kept")
+        return None
+
     def lock_state(self, n):
         self._lock(pick(STATES, n[0]), n)
 
@@ -310,15 +358,26 @@ class Faults:
         door = self.world.database_doors[self.world.workers.index(w)]
         door.refuse()
         path = os.path.join(disk, "of-somebody-else")
-        with open(path, "wb", buffering=0) as f, contextlib.suppress(OSError):
-            while f.write(bytes(1 << 16)):
-                pass
+        _fill(path)
         seconds(n[1], 3)
         if n[2] < 0.5:
             w.kill9()
             w.start()
         os.unlink(path)
         door.accept()
+        return None
+
+    def fill_database_disk(self, n):
+        """What somebody else wrote to it is removed again after a while."""
+        if self.world.database_disk is None:
+            return "skipped"
+        path = os.path.join(self.world.database_disk, "of-somebody-else")
+        _fill(path)
+        seconds(n[1], 4)
+        if n[2] < 0.3:
+            self.world.postgres.kill9()
+            self.world.postgres.start()
+        os.unlink(path)
         return None
 
     def power(self, n):
@@ -430,13 +489,13 @@ class Faults:
 
 _CRASH = ["kill_worker", "kill_worker", "end_worker", "stop_worker", "kill_backend",
           "stop_backend", "kill_checkpointer", "kill_postgres", "restart_postgres",
-          "restart_broker", "kill_broker", "reload", "rotate"]
+          "restart_broker", "kill_broker", "reload", "rotate", "step_clock"]
 _NET = ["cut_broker", "cut_database", "stall_broker", "stall_database", "delay",
         "cut_broker_after", "cut_database_after", "swallow_commit", "cut_prepare",
         "refuse_database", "refuse_broker"]
 _SQL = ["terminate", "cancel", "lock_parent", "lock_leaf", "lock_state", "read_only", "rights",
-        "detach"]
-_DISK = ["fill_disk", "power", "power", "restore_log", "kill_worker", "restart_broker",
+        "detach", "drop_partition"]
+_DISK = ["fill_disk", "fill_database_disk", "power", "power", "restore_log", "kill_worker", "restart_broker",
          "kill_postgres"]
 _REPLAY = ["replay", "replay", "kill_worker", "terminate", "cut_database", "kill_backend"]
 

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 import time
 
@@ -21,6 +22,7 @@ from faults import Faults, plan, settled
 from tap import Tap
 
 DISK_MB = 48
+DATABASE_MB = 160
 REPLAYED = 1500
 REFUSED = 6  # the exit code of what only a person can settle
 LAST_FOR_EACH = 20  # worker: the broker deals them out in turn
@@ -104,7 +106,9 @@ class Round:
         self.postgres, self.audit = servers.postgres, Audit()
         self.faults, self.notes, self.over = collections.Counter(), [], False
         self.ended = False  # before its time: there is no audit
-        self.disks, self.holds, self.replays = {}, {}, []
+        self.disks, self.holds, self.clocks, self.replays = {}, {}, {}, []
+        self.mounted, self.database_disk, self.space = [], None, None
+        self.changeable = {}  # settings of each worker's file
         self.totals, self.broker_lost = {}, 0
         self.broker_was_killed = self.broker_was_restarted = self.partition_was_detached = False
         self.damaged = set()  # workers whose log was
@@ -129,6 +133,21 @@ class Round:
                 return None
 
         return rig.wait_until(ask, what=sql)[0]
+
+    def set(self, w, settings):
+        """In the file that w reads when it starts, or at SIGHUP."""
+        self.changeable[w] |= settings
+        with open(w.environment["OCPP_PERSISTER_CONFIG"], "w", encoding="utf-8") as f:
+            for key, value in self.changeable[w].items():
+                section, name = key.rsplit(".", 1)
+                f.write(f"[{section}]\n{name} = {value}\n")
+
+    def set_clock(self, w, ahead_s):
+        """Mapped by the worker, so it is written in its place."""
+        if not os.path.exists(self.clocks[w]):
+            open(self.clocks[w], "wb").close()
+        with open(self.clocks[w], "r+b", buffering=0) as f:
+            f.write(ahead_s.to_bytes(8, sys.byteorder, signed=True))
 
     def backends(self):
         return [pid for pid, in self.rows("SELECT pid FROM pg_stat_activity WHERE usename ="
@@ -201,43 +220,70 @@ class Round:
         self.broker = rig.Broker(workspace, name=f"mosquitto{number}", settings=[
             "max_keepalive 60", *broker_log.SETTINGS]).start()
         self.taps, self.workers, self.broker_doors, self.database_doors = [], [], [], []
+        kinds = {kind for _, kind, _ in self.plan["steps"]}
+        if "fill_database_disk" in kinds:
+            self._move_database(number)
         rng = random.Random(self.seed)
         for i in range(self.plan["workers"]):
             self.taps.append(Tap())
             self.broker_doors.append(rig.Proxy(workspace, self.broker.port,
                                                observe=self.taps[i].observe))
             self.database_doors.append(rig.Proxy(workspace, self.postgres.port, postgres=True))
-            settings = {
-                **self.database.writer_settings(self.database_doors[i].port),
-                **self.broker.settings(self.broker_doors[i].port),
-                **({"mqtt.group": "chaos"} if self.plan["workers"] > 1 else {}),
-                "storage.postgres.timeout": "5s", "mqtt.keep_alive": "5s",
-                "mqtt.connect_timeout": "3s", "storage.postgres.connect_timeout": "3s",
-                "mqtt.client_id": f"worker{i}",
-                "spool.segment_bytes": "4MiB", "spool.retain": rng.choice(["0s", "1h"]),
-                **{k: v for k, v in self.plan.items() if "." in k}}
-            small = "fill_disk" in [kind for _, kind, _ in self.plan["steps"]]
-            disk = self._disk(i) if small else None
-            if disk:
-                settings["spool.dir"] = os.path.join(disk, "spool")
-            w = rig.Persister(workspace, conftest.BINARY, settings, name=f"worker{number}_{i}")
-            if disk:
-                self.disks[w] = disk
-            if self.servers.failpoints:
-                self.holds[w] = os.path.join(self.folder, f"hold{i}")
-                w.environment = {"FAILPOINT_HOLD": self.holds[w]}
-            self.workers.append(w.start())
+            self.workers.append(self._worker(i, f"worker{number}_{i}", kinds, {
+                "storage.postgres.timeout": "5s", "spool.retain": rng.choice(["0s", "1h"]),
+                **({"dedupe.window": "1d"} if "step_clock" in kinds else {}),
+                **{k: v for k, v in self.plan.items() if "." in k}}).start())
         for w in self.workers:
             w.wait_event("broker_connected")
             w.wait_event("database_connected")
 
-    def _disk(self, number):
+    def _worker(self, i, name, kinds, changeable):
+        """changeable: settings that it has from a file, so that a reload may change them."""
+        settings = {
+            **self.database.writer_settings(self.database_doors[i].port),
+            **self.broker.settings(self.broker_doors[i].port),
+            **({"mqtt.group": "chaos"} if self.plan["workers"] > 1 else {}),
+            "mqtt.keep_alive": "5s", "mqtt.connect_timeout": "3s",
+            "storage.postgres.connect_timeout": "3s", "mqtt.client_id": f"worker{i}",
+            "spool.segment_bytes": "4MiB"}
+        disk = self._disk(f"disk{i}", DISK_MB) if "fill_disk" in kinds else None
+        if disk:
+            settings["spool.dir"] = os.path.join(disk, "spool")
+        w = rig.Persister(self.servers.workspace, conftest.BINARY, settings, name=name)
+        if disk:
+            self.disks[w] = disk
+        self.changeable[w] = {}
+        w.environment = {"OCPP_PERSISTER_CONFIG": os.path.join(self.folder, f"settings{i}.ini")}
+        self.set(w, changeable)
+        if self.servers.failpoints:
+            self.holds[w] = os.path.join(self.folder, f"hold{i}")
+            self.clocks[w] = os.path.join(self.folder, f"clock{i}")
+            self.set_clock(w, 0)
+            w.environment |= {"FAILPOINT_HOLD": self.holds[w], "CLOCK_STEPS": self.clocks[w]}
+        return w
+
+    def _disk(self, name, megabytes):
         """A small one of its own; None if nothing can be mounted here, which needs root."""
-        path = os.path.join(self.folder, f"disk{number}")
+        path = os.path.join(self.folder, name)
         os.mkdir(path)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none", path],
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", path],
                               capture_output=True)
+        if done.returncode == 0:
+            self.mounted.append(path)
         return path if done.returncode == 0 else None
+
+    def _move_database(self, number):
+        """Its tables, to a small disk; the cluster's WAL and catalogs stay where they are."""
+        self.database_disk = self._disk("database", DATABASE_MB)
+        if self.database_disk is None:
+            return
+        place = os.path.join(self.database_disk, "tables")
+        os.mkdir(place)
+        owner = os.stat(self.postgres.data)
+        os.chown(place, owner.st_uid, owner.st_gid)
+        self.space = f"small{number}"
+        self.rows_of_cluster(f"CREATE TABLESPACE {self.space} LOCATION '{place}'")
+        self.rows_of_cluster(f"ALTER DATABASE {self.database.name} SET TABLESPACE {self.space}")
 
     def _load(self):
         options = self.servers.options
@@ -410,10 +456,12 @@ class Round:
             door.stop()
         self.broker.stop()
         self.database.close()
-        for disk in self.disks.values():
-            subprocess.run(["umount", "--lazy", disk], check=True)
         if self.right or not self.servers.options.keep:
             self.rows_of_cluster(f"DROP DATABASE {self.database.name} WITH (FORCE)")
+            if self.space:
+                self.rows_of_cluster(f"DROP TABLESPACE {self.space}")
+            for path in self.mounted:
+                subprocess.run(["umount", "--lazy", path], check=True)
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def rows_of_cluster(self, sql):
