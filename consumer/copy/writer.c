@@ -276,13 +276,8 @@ static void rollback_on_done(void *context, const struct error *err)
 		writer_on_lost(w, err);
 		return;
 	}
-	if (w->work.rollback == ROLLBACK_FOREIGN) {
-		error_set(&failure, ERROR_FATAL, REASON_log_used_elsewhere,
-			"another process feeds a copy of this log (%s) into the same database",
-			w->spool_text);
-		error_hint(&failure, "`ocpp-persister spool new-identity` makes one of the copies "
-				     "a log of its own");
-	}
+	if (w->work.rollback == ROLLBACK_FOREIGN)
+		writer_used_elsewhere(w, &failure);
 	if (w->work.rollback == ROLLBACK_RETRIED) {
 		writer_begin_work(w, b);
 		writer_next_run(w);

@@ -223,6 +223,49 @@ bool writer_plan_commit(struct writer *w, struct error *err)
 				   &statements.all[STATEMENT_COMMIT], commit_on_result, w, err);
 }
 
+/* ---- another process ---- */
+
+/* Another process has the log only if it is alive: a restore brings back the names of dead ones. We
+ * cannot see when another role's connection began. */
+#define FOREIGN_SQL                                                                                \
+	"SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "                            \
+	"pg_stat_activity a WHERE a.pid = p.backend_pid "                                          \
+	"AND coalesce(a.backend_start = p.backend_start, "                                         \
+	"a.datname = current_database()) AND a.pid <> pg_backend_pid()) "                          \
+	"FROM ingest_progress p WHERE p.spool = '%s'"
+
+static bool foreign_is(const PGresult *result)
+{
+	return PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) == 't';
+}
+
+bool writer_used_elsewhere(const struct writer *w, struct error *err)
+{
+	error_set(err, ERROR_FATAL, REASON_log_used_elsewhere,
+		"another process feeds a copy of this log (%s) into the same database",
+		w->spool_text);
+	return error_hint(err, "`ocpp-persister spool new-identity` makes one of the copies a log "
+			       "of its own");
+}
+
+static bool foreign_on_owner(void *context, const PGresult *result, int number, struct error *err)
+{
+	(void)number;
+	return !foreign_is(result) || writer_used_elsewhere(context, err);
+}
+
+/*
+ * Processes that feed copies of one log would end each other's connections for ever. A new one
+ * takes over; the one that had the log before finds that out here, when it connects again.
+ */
+bool writer_plan_foreign(struct writer *w, struct error *err)
+{
+	return !w->had_log ||
+	       requests_add_sql(&w->requests,
+		       request_sql(&w->setup_arena, FOREIGN_SQL, w->owner_text, w->spool_text),
+		       foreign_on_owner, w, err);
+}
+
 /* ---- rollback ---- */
 
 static bool rollback_on_owner(void *context, const PGresult *result, int number, struct error *err)
@@ -230,8 +273,7 @@ static bool rollback_on_owner(void *context, const PGresult *result, int number,
 	struct writer *w = context;
 
 	(void)err;
-	if (number == 2 && PQntuples(result) == 1 && *PQgetvalue(result, 0, 0) == 't' &&
-		w->work.rollback != ROLLBACK_RETRIED)
+	if (number == 2 && foreign_is(result) && w->work.rollback != ROLLBACK_RETRIED)
 		w->work.rollback = ROLLBACK_FOREIGN;
 	return true;
 }
@@ -242,15 +284,8 @@ void writer_plan_rollback(struct writer *w)
 	const char *sql;
 
 	arena_reset(&w->setup_arena);
-	/* Another process has the log only if it is alive: a restore brings back the names of dead
-	 * ones. We cannot see when another role's connection began. */
-	sql = request_sql(&w->setup_arena,
-		PG_RECOVER_SQL "; SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "
-			       "pg_stat_activity a WHERE a.pid = p.backend_pid "
-			       "AND coalesce(a.backend_start = p.backend_start, "
-			       "a.datname = current_database()) AND a.pid <> pg_backend_pid()) "
-			       "FROM ingest_progress p WHERE p.spool = '%s'",
-		w->owner_text, w->spool_text);
+	sql = request_sql(&w->setup_arena, PG_RECOVER_SQL "; " FOREIGN_SQL, w->owner_text,
+		w->spool_text);
 	requests_begin(&w->requests);
 	/* The arena is otherwise empty. */
 	CHECK(requests_add_sql(&w->requests, sql, rollback_on_owner, w, &err));

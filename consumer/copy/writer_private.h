@@ -155,6 +155,7 @@ struct writer {
 	int64_t forgotten;             /* ingest_progress.forgotten when they were read */
 	char spool_text[UUID_TEXT_BYTES];
 	char owner_text[UUID_TEXT_BYTES];
+	bool had_log; /* this process has fed it; set when its progress is read */
 	struct pg_pooler *pooler;
 	char session_sql[PG_SETUP_BYTES]; /* run once it is known to be a session */
 	struct arena setup_arena;         /* for parameters outside of batches */
@@ -265,6 +266,10 @@ MUST_CHECK bool writer_plan_constraints(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_commit(struct writer *w, struct error *err);
 /* ... and the rollback. Its results say whether another process has the log (work.rollback). */
 void writer_plan_rollback(struct writer *w);
+/* Does it, once this process has had the log? Then the setup fails, FATAL. */
+MUST_CHECK bool writer_plan_foreign(struct writer *w, struct error *err);
+/* False, with the err for that. */
+bool writer_used_elsewhere(const struct writer *w, struct error *err);
 
 /* writer_durable.c: ask how far the WAL is on disk ... */
 MUST_CHECK bool writer_plan_positions(struct writer *w, struct arena *arena, struct error *err);

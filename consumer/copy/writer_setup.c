@@ -238,6 +238,7 @@ static bool setup_on_take_over(void *context, const PGresult *result, int number
 	if (!writer_read_progress(w, result, err))
 		return false;
 	writer_totals_read(w, result);
+	w->had_log = true;
 	return true;
 }
 
@@ -294,7 +295,7 @@ static bool setup_plan(struct writer *w, struct error *err)
 						       : "SET synchronous_commit = off");
 	if (!writer_plan_clock(w, err) ||
 		!requests_add_sql(r, schema_sql, setup_on_schema, w, err) ||
-		!setup_plan_terminate(w, err))
+		!writer_plan_foreign(w, err) || !setup_plan_terminate(w, err))
 		return false;
 	/* Whether something is missing can be seen only if every row is visible. */
 	if (w->options.missing_only)

@@ -10,6 +10,7 @@ published and not acknowledged there may be one row; no other rows may be there.
 import collections
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -130,10 +131,14 @@ class Audit:
         return {"acknowledged": least, "received": received, "stored": stored,
                 "duplicate": duplicate, "dead": dead}
 
-    def verify(self, database, worker):
+    def verify(self, database, worker, ruined):
+        """It has to count records that were ruined before they were stored; not all of them, for
+        nothing in the log says how many a cut-off end had."""
         done = conftest.run_cli({**database.settings(),
                                  "spool.dir": worker.settings["spool.dir"]}, "verify")
-        if done.returncode != 0:
+        lost = re.search(r"^records lost to gaps (\d+),", done.stdout, re.M)
+        accounted = ruined and lost and 0 < int(lost[1]) <= ruined and "NOT" not in done.stdout
+        if done.returncode != 0 and not accounted:
             self.add("imbalance", f"verify: {done.stdout}{done.stderr}")
 
     # ---- the simulator's ledger ----

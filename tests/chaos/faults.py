@@ -6,6 +6,7 @@ COMMITs than when the last fault was over. What a fault does besides (which back
 how many bytes) comes from its numbers.
 """
 
+import bisect
 import contextlib
 import os
 import random
@@ -30,6 +31,8 @@ LEAVES = """SELECT c.oid::regclass::text, i.inhparent::regclass::text,
 SEGMENT_HEADER_BYTES = 4096
 NAMED = ["spool_damaged", "spool_records_lost", "spool_segment_set_aside"]
 RESTORED_MESSAGES = 20  # that the older copy lacks
+COPIED_MESSAGES = 100  # that the copy lacks, at most
+UNSENT_MESSAGES = 40  # that have a record in the log and nothing else
 POWER_MESSAGES = 20  # that are to be lost, so that it is seen if one was acknowledged
 
 
@@ -431,11 +434,9 @@ class Faults:
         the database has all of it. Nothing may be lost, and it has to be said."""
         number = int(n[0] * len(self.world.workers))
         w, broker = self.world.workers[number], self.world.broker_doors[number]
-        log = w.settings["spool.dir"]
         self.world.let_all_be_stored(w, broker)
         self.world.stop_worker(w)
-        damaged = self._damage(
-            os.path.join(log, max(x for x in os.listdir(log) if x.endswith(".seg"))), n)
+        damaged = self._damage(self._newest(w), n)
         w.start()
         if damaged:
             self.world.damaged.add(w)
@@ -443,23 +444,56 @@ class Faults:
         broker.accept()
         return None if damaged else "skipped"
 
+    def damage_unsent(self, n):
+        """The same to records that are nowhere else. These are lost, but no others."""
+        number = int(n[0] * len(self.world.workers))
+        w, tap = self.world.workers[number], self.world.taps[number]
+        door = self.world.database_doors[number]
+        door.refuse()
+        self._more(tap, UNSENT_MESSAGES)
+        w.kill9()
+        ruined = self._damage(self._newest(w), n)
+        tap.ruin(ruined)
+        w.start()
+        if ruined:
+            self.world.damaged.add(w)
+        door.accept()
+        return None if ruined else "skipped"
+
+    def copy_log(self, n):
+        """A second worker starts with a copy of a log that is in use, as after a disk was cloned.
+        One of them has to find out. The copy gets no messages of its own."""
+        w = pick(self.world.workers, n[0])
+        kept = os.path.join(self.world.folder, "copy")
+        self._copy(w.settings["spool.dir"], kept)
+        self._more(self.world.taps[self.world.workers.index(w)], int(n[1] * COPIED_MESSAGES))
+        self.world.run_copy(w, kept)
+        shutil.rmtree(kept)
+
+    @staticmethod
+    def _newest(w):
+        log = w.settings["spool.dir"]
+        return os.path.join(log, max(x for x in os.listdir(log) if x.endswith(".seg")))
+
     @staticmethod
     def _damage(path, n):
-        """False if the segment has no records."""
+        """What the records had that are not as they were any more."""
         with open(path, "r+b") as f:
-            data, end = f.read(), SEGMENT_HEADER_BYTES
+            data, ends = f.read(), [SEGMENT_HEADER_BYTES]
             generation = data[25:33]  # as each record of it has
-            while data[end + 12:end + 20] == generation:
-                end += int.from_bytes(data[end + 7:end + 11], "big")
-            if end == SEGMENT_HEADER_BYTES:
-                return False
-            at = SEGMENT_HEADER_BYTES + int(n[1] * (end - SEGMENT_HEADER_BYTES))
+            while data[ends[-1] + 12:ends[-1] + 20] == generation:
+                at = ends[-1]
+                ends.append(at + int.from_bytes(data[at + 7:at + 11], "big"))
+            if len(ends) == 1:
+                return b""
+            at = ends[0] + int(n[1] * (ends[-1] - ends[0]))
+            record = bisect.bisect_right(ends, at) - 1
             if n[2] < 0.4:
                 f.truncate(at)
-            else:
-                f.seek(at)
-                f.write(bytes([data[at] ^ 1 << int(n[3] * 8)]))
-        return True
+                return data[ends[record]:ends[-1]]
+            f.seek(at)
+            f.write(bytes([data[at] ^ 1 << int(n[3] * 8)]))
+            return data[ends[record]:ends[record + 1]]
 
     @staticmethod
     def _put_back(kept, log):
@@ -495,10 +529,10 @@ _NET = ["cut_broker", "cut_database", "stall_broker", "stall_database", "delay",
         "refuse_database", "refuse_broker"]
 _SQL = ["terminate", "cancel", "lock_parent", "lock_leaf", "lock_state", "read_only", "rights",
         "detach", "drop_partition"]
-_DISK = ["fill_disk", "fill_database_disk", "power", "power", "restore_log", "kill_worker", "restart_broker",
-         "kill_postgres"]
+_DISK = ["fill_disk", "fill_database_disk", "power", "power", "restore_log", "kill_worker",
+         "restart_broker", "kill_postgres"]
 _REPLAY = ["replay", "replay", "kill_worker", "terminate", "cut_database", "kill_backend"]
 
-PROFILES = {"crash": _CRASH, "net": _NET, "sql": _SQL, "disk": [*_DISK, "damage"],
-            "replay": _REPLAY,
+PROFILES = {"crash": _CRASH, "net": _NET, "sql": _SQL,
+            "disk": [*_DISK, "damage", "damage_unsent", "copy_log"], "replay": _REPLAY,
             "mix": sorted({*_CRASH, *_NET, *_SQL, *_DISK, *_REPLAY})}

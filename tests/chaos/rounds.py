@@ -192,6 +192,21 @@ class Round:
             self.audit.add("stuck", f"new-identity: {done.stdout}{done.stderr}")
         w.start()
 
+    def run_copy(self, w, folder):
+        """Until one of them has found out; that may be the copy, if w's connection was slow."""
+        copy = rig.Persister(self.servers.workspace, conftest.BINARY, {
+            **w.settings, "spool.dir": folder, "http.listen": "",
+            "mqtt.url": f"mqtt://127.0.0.1:{rig.free_port()}"},
+            name=f"copy{next(self.servers.numbers)}").start()
+        rig.wait_until(lambda: not (w.running and copy.running), 60,
+                       lambda: rig.tail(w.log, 6) + rig.tail(copy.log, 6))
+        refused = copy if w.running else w
+        if copy.running:
+            copy.kill9()
+        self.expect_refusal(refused, "spool new-identity")
+        if refused is w:
+            w.start()
+
     # ---- the round ----
 
     def run(self):
@@ -425,19 +440,21 @@ class Round:
         audit.rows(self.database, published, required, "kr")
         audit.order(self.taps)
         self.totals = audit.totals(self.database, self.taps, self.fed_again)
+        ruined = sum(d.ruined for tap in self.taps for d in tap.deliveries)
         for w in self.workers:
-            audit.verify(self.database, w)
+            audit.verify(self.database, w, ruined)
         audit.ledger(self.database, self.ledger, self.taps)
         audit.leftovers(self.postgres, self.database, self.workers, self.damaged)
-        self._count_broker(taken)
+        self._count_broker()
 
-    def _count_broker(self, taken):
+    def _count_broker(self):
         """What the broker had acknowledged and never handed over is its loss, and counted apart.
         Unless it was killed it has to account for it: messages that it says it had no subscriber
         for (broker_log.py). Anything else that is missing was lost by somebody, and is a fault."""
+        taken = {(d.topic, d.payload) for tap in self.taps for d in tap.taken(also_ruined=True)}
         sent = zip(self.made, list(self.publisher.sent))
         lost = [(self.publisher.client_id, info.mid, p.topic) for p, info in sent
-                if load.is_published(info) and p.payload not in taken[p.topic]]
+                if load.is_published(info) and (p.topic, p.payload) not in taken]
         self.broker_lost = len(lost)
         if self.broker_was_killed:
             return

@@ -32,6 +32,7 @@ class Delivery:
         self.acknowledged = False
         self.again = 0  # times that it came once more
         self.gone = False  # with the session, which the broker has lost: it will not come again
+        self.ruined = False  # its record, by us, before it was stored
 
 
 def _length(data, at):
@@ -148,7 +149,16 @@ class Tap:
         with self.lock:
             return sum(not d.acknowledged and not d.gone for d in self.deliveries)
 
-    def taken(self):
-        """All that was acknowledged."""
+    def taken(self, also_ruined=False):
+        """All that was acknowledged, without what was ruined in the log since."""
         with self.lock:
-            return [d for d in self.deliveries if d.acknowledged]
+            return [d for d in self.deliveries if d.acknowledged and (also_ruined or not d.ruined)]
+
+    def ruin(self, data):
+        """The newest of the deliveries whose records are in these bytes of a log."""
+        with self.lock:
+            for d in reversed(self.deliveries):
+                at = -1 if d.ruined else data.rfind(d.payload)
+                if at >= 0:
+                    d.ruined = True
+                    data = data[:at] + data[at + len(d.payload):]

@@ -422,6 +422,27 @@ def test_claim_that_another_live_process_took_over_stops_with_the_remedy(
     assert "new-identity" in stopping["hint"]
 
 
+def test_of_two_processes_with_copies_of_one_log_one_ends_with_the_remedy(
+        running, persister, migrated, broker, publish):
+    """The later one takes over, and ends the connection of the first, which must not do the same
+    to it for ever."""
+    first = running()
+    send(publish, range(5))
+    wait_rows(migrated, 5)
+    copied = first.settings["spool.dir"] + ".copy"
+    shutil.copytree(first.settings["spool.dir"], copied)
+    second = persister({"spool.segment_bytes": "4MiB", **migrated.settings(), **broker.settings(),
+                        "mqtt.topics": "nothing", "spool.dir": copied}).start()
+    second.wait_event("database_connected")
+    assert first.wait_exit() == 6
+    assert "new-identity" in first.events("stopping", reason="log_used_elsewhere")[0]["hint"]
+    assert second.stop() == 0
+    first.start()  # it is alone again
+    send(publish, range(5, 10))
+    wait_rows(migrated, 10)
+    assert_balanced(first, migrated)
+
+
 def test_schema_that_is_restored_while_connected_is_fed_what_it_lacks(
         running, migrated, publish, postgres, tmp_path):
     dump = tmp_path / "dump.sql"
