@@ -21,9 +21,6 @@
 /* OCPP messages in one record (an array sent as one MQTT message). */
 #define DECODE_MESSAGES_MAX 65536
 
-/* Sampled values in one meter value. OCPP 2.1 names 56 measurands; with phases a few hundred. */
-#define SAMPLED_VALUES_MAX 1024
-
 /* PostgreSQL's numeric: 131072 digits before, 16383 after the point. What exceeds them is not
  * treated as a number. */
 #define NUMERIC_DIGITS_BEFORE_MAX 131072

@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/hex.h"
+#include "base/msgpack_text.h"
 #include "base/text.h"
 #include "base/token_hash.h"
 #include "base/utf8.h"
@@ -14,10 +15,6 @@ enum {
 	REJECTED_SLOTS = 1024, /* a power of two */
 	HASHED_SLOTS = 4096,   /* likewise: tokens whose hashes are known */
 	HASHED_BYTES = 40,     /* longer ones are not remembered */
-	MSGPACK_STR8 = 0xd9,
-	MSGPACK_FIXSTR = 0xa0,
-	MSGPACK_FIXSTR_MAX = 31,
-	MSGPACK_STR16 = 0xda,
 	JSON_BACKSLASHES_MAX = 8,
 	JSON_TOKEN_BYTES_MAX = 2048, /* a token with escapes */
 };
@@ -309,30 +306,15 @@ static void bytes_quoted(struct slice bytes, struct bytes_text *t)
 		t->size = end - t->at;
 }
 
-/* A text with a size of two bytes; the first is 0, or the token would be too long. */
-static size_t bytes_of_two(struct slice bytes, size_t *at)
-{
-	if (bytes.size - *at < 2 || bytes.data[*at] != 0)
-		return 0;
-	*at += 2;
-	return bytes.data[*at - 1];
-}
-
 /* The text whose head (of JSON or msgpack) is at `head`. */
 static void bytes_text(struct slice bytes, size_t head, struct bytes_text *t)
 {
-	uint8_t first = bytes.data[head];
-
 	t->at = head + 1;
 	t->size = t->close = t->plain_size = 0;
-	if (first == '"')
+	if (bytes.data[head] == '"')
 		bytes_quoted(bytes, t);
-	else if (first >= MSGPACK_FIXSTR && first <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX)
-		t->size = first - MSGPACK_FIXSTR;
-	else if (first == MSGPACK_STR8 && t->at < bytes.size)
-		t->size = bytes.data[t->at++];
-	else if (first == MSGPACK_STR16)
-		t->size = bytes_of_two(bytes, &t->at);
+	else
+		t->at = msgpack_text(bytes, head, &t->size);
 }
 
 /* The pseudonym of the text whose head is there; absent if it has none. */

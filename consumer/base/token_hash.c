@@ -2,17 +2,13 @@
 
 #include "base/bytes.h"
 #include "base/hex.h"
+#include "base/msgpack_text.h"
 #include "base/sha256.h"
 #include "base/text.h"
 
 enum {
 	TOKEN_BASE = 36,
 	TOKEN_LOWER_BYTES = 255, /* longer than a token of any version; keeps its case */
-	MSGPACK_FIXSTR = 0xa0,
-	MSGPACK_FIXSTR_MAX = 31,
-	MSGPACK_STR8 = 0xd9,
-	MSGPACK_STR16 = 0xda,
-	MSGPACK_STR32 = 0xdb,
 };
 
 static const struct slice token_keys[] = {SLICE("idTag"), SLICE("parentIdTag"), SLICE("idToken"),
@@ -160,26 +156,12 @@ static bool place_next(struct slice bytes, struct token_place *p)
 }
 
 /* After the key: the head of a text, and as much of the text as there is. */
-static bool place_in_msgpack(struct slice bytes, size_t at, struct token_place *out)
+static bool place_in_msgpack(struct slice bytes, size_t head, struct token_place *out)
 {
-	static const size_t size_bytes[] = {1, 2, 4};
-	size_t head = at, size = 0, count;
-	uint8_t type;
+	size_t size, at = head < bytes.size ? msgpack_text(bytes, head, &size) : 0;
 
-	if (at == bytes.size)
+	if (at == 0)
 		return false;
-	type = bytes.data[at++];
-	if (type >= MSGPACK_FIXSTR && type <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX) {
-		size = type - MSGPACK_FIXSTR;
-	} else if (type >= MSGPACK_STR8 && type <= MSGPACK_STR32) {
-		count = size_bytes[type - MSGPACK_STR8];
-		if (bytes_left(bytes, at) < count)
-			return false;
-		for (; count > 0; count--)
-			size = size << 8 | bytes.data[at++];
-	} else {
-		return false;
-	}
 	if (size > bytes_left(bytes, at))
 		size = bytes_left(bytes, at);
 	*out = (struct token_place){.head = head,

@@ -1,10 +1,11 @@
 #include "base/token_places.h"
 
 #include "base/bytes.h"
+#include "base/msgpack_text.h"
 
 #include <string.h>
 
-enum { FIXMAP = 0x80, FIXARRAY = 0x90, FIXSTR = 0xa0, FIXSTR_MAX = 31, STR8 = 0xd9 };
+enum { FIXMAP = 0x80, FIXARRAY = 0x90 };
 
 static const struct slice member_sample = SLICE("sampledValue"), member_value = SLICE("value"),
 			  member_id = SLICE("id");
@@ -156,7 +157,7 @@ static bool json_may_be(struct slice bytes, size_t head, struct slice text, enum
 /* Whether the text just before is that one, with its head. */
 static bool pack_is_after(struct slice bytes, size_t at, struct slice name)
 {
-	return at > name.size && bytes.data[at - name.size - 1] == FIXSTR + name.size &&
+	return at > name.size && bytes.data[at - name.size - 1] == MSGPACK_FIXSTR + name.size &&
 	       memcmp(bytes.data + at - name.size, name.data, name.size) == 0;
 }
 
@@ -175,11 +176,11 @@ static size_t pack_past(struct slice bytes, size_t at)
 
 	if (type < FIXMAP || type >= 0xe0 || type == 0xc0 || type == 0xc2 || type == 0xc3)
 		return at;
-	if (type >= FIXSTR && type <= FIXSTR + FIXSTR_MAX)
-		return at + type - FIXSTR;
+	if (type >= MSGPACK_FIXSTR && type <= MSGPACK_FIXSTR + MSGPACK_FIXSTR_MAX)
+		return at + type - MSGPACK_FIXSTR;
 	if (type >= 0xca && type <= 0xd3)
 		return at + sizes[type - 0xca];
-	if (type == STR8 && at < bytes.size)
+	if (type == MSGPACK_STR8 && at < bytes.size)
 		return at + 1 + bytes.data[at];
 	return 0;
 }

@@ -59,34 +59,46 @@ struct batch_slot {
 	struct row *row;
 };
 
+/*
+ * Above each group: who sets it, and who reads it. While a batch is filled, the pipeline has it;
+ * then the writer, which sorts it, drops rows that are stored already and adds rows that follow
+ * from others; then the pipeline again, to count and to decide.
+ */
 struct batch {
-	struct arena arena;
+	/* batch_init() and the pipeline, between batches; batch_reset() keeps them. For batch.c,
+	 * writer_seen.c (the window) and writer_stations.c (live). */
+	struct arena arena; /* decode/ and rows/ also use it */
+	int64_t dedupe_window_us;
+	bool missing_only; /* meter values of one station, time and EVSE are equal */
+	bool live;         /* the broker delivered its messages, now or lately */
+
+	/* batch_begin_record() and batch_end_record(). For writer_claim.c (base/position.h),
+	 * writer_totals.c (the gap) and the limits of the pipeline. */
 	uint64_t first_seq; /* known, like follows, once a record was begun */
 	uint64_t follows;   /* number of the record before the first */
 	uint64_t last_seq;  /* known once records > 0 */
-	/* Digest of all records of the log up to last_seq, written with the progress. */
-	bool has_content;
-	uint8_t content[SHA256_BYTES];
 	size_t records;
-	/* What the claim needs (base/position.h); link is that of the last record begun. */
-	struct position_link link;
-	uint64_t digest;  /* sum of the checksums of its records */
+	struct position_link link; /* of the last record begun */
+	uint64_t digest;           /* sum of the checksums of its records */
 	uint64_t missing; /* records lost before or between them; the last such range is the gap */
 	uint64_t gap_first, gap_last; /* if missing > 0 */
 	bool torn;                    /* its records are not consecutive */
 	size_t payload_bytes;
 	int64_t oldest_received_us;
-	int64_t dedupe_window_us;
-	bool missing_only; /* meter values of one station, time and EVSE are equal; stays */
-	bool live;         /* the broker delivered its messages, now or lately; stays */
-	bool trial;        /* to be rolled back: would its content be accepted? */
-	bool apart;        /* a trial of records that do not come next: it claims nothing */
-	/* For whoever asks where it failed: at a partition that had to be made for it, before any
-	 * row was sent; what it did to transactions, as far as it came. */
-	bool preparing;
-	bool dead_letters_refused; /* their own table refused them */
-	bool inserts_transactions, updates_transactions;
 
+	/* pipeline_fill.c and pipeline_probe.c. For writer_claim.c, and content for
+	 * writer_totals.c. */
+	bool trial; /* to be rolled back: would its content be accepted? */
+	bool apart; /* a trial of records that do not come next: it claims nothing */
+	bool has_content;
+	uint8_t content[SHA256_BYTES]; /* digest of all records of the log up to last_seq */
+
+	/* The steps of the writer. For pipeline_probe.c: where did it fail? */
+	bool preparing;            /* a partition was being made for it: no row was sent yet */
+	bool dead_letters_refused; /* their own table refused them */
+	bool inserts_transactions, updates_transactions; /* as far as it came */
+
+	/* batch_add() and the calls below it, and writer steps through these. */
 	struct batch_message *messages;
 	size_t messages_count;
 	size_t messages_room;
@@ -101,7 +113,7 @@ struct batch {
 	size_t needs_count;
 	size_t needs_room;
 
-	/* Hash tables: rows by key, transactions by key. */
+	/* Only batch*.c: hash tables, rows by key, transactions by key. */
 	struct batch_slot *row_slots;
 	size_t row_slots_count;
 	size_t rows_hashed;

@@ -95,42 +95,59 @@ enum writer_rollback {
 	ROLLBACK_FOREIGN,  /* another process has the log */
 };
 
-/* What the work on one batch has to remember between runs. */
+/* What the work on one batch has to remember between runs. Above each group: the file that sets it,
+ * and which others read it. */
 struct writer_work {
-	struct batch *batch;   /* NULL = none */
-	size_t step;           /* index of the next step in writer_plan.c */
+	/* writer.c. For all steps. */
+	struct batch *batch; /* NULL = none */
+
+	/* writer_plan.c. The name is for writer.c, which logs it. */
+	size_t step;           /* index of the next step */
 	const char *step_name; /* name of the last step planned */
+	/* writer_copy.c, writer_partitions.c. For writer_plan.c. */
 	bool full; /* the run had no room for all of the step: it continues in the next */
+
+	/* writer_claim.c. For writer.c, once it is committed. */
 	struct position after; /* the database's position after the commit */
+
+	/* writer_partitions.c. The count is for writer_plan.c and writer_loading.c. */
 	size_t partitions_next;
-	struct writer_asked
-		*asked; /* partitions asked for in the current run, in the order of its requests */
+	struct writer_asked *asked; /* in the current run, in the order of its requests */
 	size_t asked_count;
 
-	/* Copying continues at this row of this table; timeless: among the rows without a time. */
+	/* writer_copy.c: continues at this row of this table; timeless: among the rows without a
+	 * time. careful is for writer_seen.c and writer_pairs.c. */
 	int copy_table;
 	size_t copy_row;
+	bool careful[EVENT_TABLES];
 
-	/* Stored halves of exchanges near those of this batch. */
-	struct row **near;
+	/* writer_near.c. For writer_pairs.c. */
+	struct row **near; /* stored halves of exchanges near those of this batch */
 	size_t near_count;
 	size_t near_room;
+
+	/* writer_pairs.c. Pairs are for the steps that follow from them, halves for
+	 * writer_copy.c. */
 	struct writer_pairs *pairs; /* NULL = no halves */
 	struct row **halves; /* halves of the batch; by what was read, those not stored yet */
 	size_t halves_new;
 	bool halves_asked; /* they are not copied: the database says which already existed */
 	bool pairs_differ; /* stored halves changed the pairs */
 
+	/* writer_transactions.c. Splits are for writer_sessions.c. */
 	struct transaction **known; /* for each transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */
 	bool *split; /* for each transaction: its id is known to have several sessions */
 	struct writer_merged *merged;
 	struct splits *splits; /* NULL = none */
 
-	bool careful[EVENT_TABLES];
+	/* writer_loading.c */
+	uint64_t loaded; /* rows of the batch in tables without an index */
+
+	/* writer.c, and the step that knows what failed: writer_blame(), writer_partitions.c; for
+	 * the rollback writer_claim.c, writer_copy.c, writer_starts.c. For writer.c. */
 	struct error failure; /* kept while rolling back */
 	int64_t poison_message;
-	uint64_t loaded; /* rows of the batch in tables without an index */
 	enum writer_rollback rollback;
 };
 
@@ -143,16 +160,19 @@ struct writer_totals {
 	int64_t skipped;
 };
 
+/* Above each group: the file that sets it, and which others read it. */
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by meaning */
 struct writer {
+	/* writer.c, when the writer is made or reloaded. For all. */
 	struct ev_loop *loop;
 	struct writer_options options;
 	struct writer_events events;
 	struct pg_session *session;
 	struct partitions *partitions;
 	struct layouts *layouts;
-	struct pseudonyms *pseudonyms; /* read along with the progress */
-	int64_t forgotten;             /* ingest_progress.forgotten when they were read */
+	struct pseudonyms *pseudonyms; /* writer_setup.c reads them along with the progress */
+	struct collector *collector;   /* of station_changes */
+	struct attacher *attacher;     /* NULL = no day is loaded before it is a partition */
 	char spool_text[UUID_TEXT_BYTES];
 	char owner_text[UUID_TEXT_BYTES];
 	bool had_log; /* this process has fed it; set when its progress is read */
@@ -161,38 +181,48 @@ struct writer {
 	struct arena setup_arena;         /* for parameters outside of batches */
 
 	enum writer_state state; /* only writer_enter() changes it */
-	struct position at;      /* the last record that the database has */
-	uint64_t row_seq;  /* from ingest_progress; differs from at.seq only if somebody set it */
+
+	/* writer_claim.c as read, writer.c when a batch is stored. For writer_durable.c. */
+	struct position at; /* the last record that the database has */
+	uint64_t row_seq;   /* from ingest_progress; differs from at.seq only if somebody set it */
+
+	/* writer_claim.c. sent_known is for writer_setup.c. */
+	int64_t forgotten; /* ingest_progress.forgotten when the pseudonyms were read */
 	uint64_t sent_seq; /* last record of the last batch sent; otherwise the same as at */
 	bool sent_known;
+
+	/* writer_totals.c */
 	struct writer_totals totals;
 	struct writer_reason reasons[WRITER_REASONS_MAX];
 	size_t reasons_count;
 
-	/* How many more batches take the careful path right away. */
-	uint32_t careful_left[EVENT_TABLES];
+	/* writer_copy.c; writer.c counts down, writer_setup.c starts again. For writer_pairs.c. */
+	uint32_t careful_left[EVENT_TABLES]; /* batches that take the careful path right away */
 	uint32_t halves_careful_left;
 	bool careful_made[EVENT_TABLES]; /* its temporary table exists in this session */
 	bool dead_table_made;            /* likewise */
-	int64_t dead_letters_room;       /* how many more rows fit, as far as is known */
 
-	struct collector *collector; /* of station_changes */
-	struct attacher *attacher;   /* NULL = no day is loaded before it is a partition */
+	/* writer_dead.c; writer_setup.c starts again. */
+	int64_t dead_letters_room; /* how many more rows fit, as far as is known */
 
 	struct writer_work work;
-	struct requests requests; /* the current run */
+	struct requests requests; /* the current run: each step adds to it */
+
+	/* writer_copy.c: what the current run copies. */
 	struct writer_copy copies[WRITER_COPIES_MAX];
 	size_t copies_count;
 	uint8_t *copy_buffer;
 	size_t copy_buffer_size;
 
-	/* Commits whose LSN is not yet known to be on disk, oldest first. */
+	/* writer_durable.c; writer_setup.c starts again. For writer_maintenance.c. Commits whose
+	 * LSN is not yet known to be on disk, oldest first. */
 	struct writer_durable durable[WRITER_DURABLE_MAX];
 	size_t durable_count;
-	bool undated; /* later commits are missing here: their LSN could not be read */
+	bool undated; /* later commits are missing here: writer.c could not read their LSN */
 	struct log_repeat durable_trouble;
 	uint64_t lsn_insert, lsn_flush; /* as last read */
 
+	/* writer_setup.c. For the pipeline, through calls of writer.h. */
 	struct writer_patience patience;
 	int64_t clock_asked_us; /* our clock before the database was asked for its own */
 	/* the database's clock is ahead by at least this much; it lags if negative */

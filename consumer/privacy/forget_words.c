@@ -1,5 +1,7 @@
 #include "privacy/forget_words.h"
 
+#include "base/msgpack_text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -12,8 +14,6 @@ enum forget_word {
 	WORD_BYTES_PLAIN,  /* anywhere in bytes */
 	WORD_BYTES_QUOTED, /* as a value in bytes; the replacement is WORD_INSTEAD */
 };
-
-enum { FIXSTR = 0xa0, FIXSTR_MAX = 31, STR8 = 0xd9, STR16 = 0xda };
 
 const char forget_words_sql[] =
 	"(SELECT $1::text AS token, $2::text AS pseudonym, $3::text AS plain, $4::text AS quoted, "
@@ -189,7 +189,7 @@ static void word_put_not_after(struct word *w, bool number, enum word_form form)
 /* A name as msgpack has it, shorter than 32 bytes. */
 static void word_put_packed(struct word *w, struct slice name)
 {
-	word_put_byte(w, (uint8_t)(FIXSTR + name.size));
+	word_put_byte(w, (uint8_t)(MSGPACK_FIXSTR + name.size));
 	word_put(w, (const char *)name.data);
 }
 
@@ -222,16 +222,19 @@ static void word_put_not_packed_after(struct word *w, bool number)
 /* The head of a msgpack text of that size: it can be written in more than one way. */
 static void word_put_head(struct word *w, size_t size)
 {
-	if (size <= FIXSTR_MAX) {
-		word_put_byte(w, (uint8_t)(FIXSTR + size));
-		word_put(w, "|");
+	uint8_t head[MSGPACK_HEAD_BYTES_MAX];
+
+	for (size_t type = MSGPACK_STR8; type <= MSGPACK_STR32; type++) {
+		size_t count = msgpack_put_head(head, type, size);
+
+		for (size_t i = 0; i < count; i++)
+			word_put_byte(w, head[i]);
+		word_put(w, type < MSGPACK_STR32 ? "|" : "");
 	}
-	word_put_byte(w, STR8);
-	word_put_byte(w, (uint8_t)size);
-	word_put(w, "|");
-	word_put_byte(w, STR16);
-	word_put_byte(w, 0);
-	word_put_byte(w, (uint8_t)size);
+	if (size <= MSGPACK_FIXSTR_MAX) {
+		word_put(w, "|");
+		word_put_byte(w, (uint8_t)(MSGPACK_FIXSTR + size));
+	}
 }
 
 static struct word word_begin(struct forget_words *w, enum forget_word i)

@@ -117,9 +117,6 @@ struct part_piece {
 MUST_CHECK enum part_next part_reader_next(struct part_reader *r, struct part_piece *out,
 	struct error *err);
 
-/* The offset of the piece in the file, for errors. */
-int64_t part_reader_offset(const struct part_reader *r);
-
 /* After PART_END. */
 const struct part_trailer *part_reader_trailer(const struct part_reader *r);
 

@@ -195,11 +195,6 @@ const struct part_header *part_reader_header(const struct part_reader *r)
 	return &r->header;
 }
 
-int64_t part_reader_offset(const struct part_reader *r)
-{
-	return r->offset;
-}
-
 const struct part_trailer *part_reader_trailer(const struct part_reader *r)
 {
 	return &r->trailer;

@@ -26,9 +26,6 @@ struct row *rows_add(struct rows_work *w, enum table_id table);
 void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *block,
 	struct value *element);
 
-/* Set event_time, time_source, time_text and flags from a station's time; NULL = none given. */
-void rows_set_time(struct rows_work *w, struct row *row, struct value *v);
-
 void rows_set_flag(struct row *row, int64_t flag);
 
 /* Set an event's digest, from the canonical text of its content. */
@@ -61,8 +58,5 @@ MUST_CHECK bool rows_fit_indexes(const struct rows_result *rows, struct error *e
 
 /* rows_expiry.c: removes rows that are older than their table keeps; skipped if none is left. */
 void rows_expire(const struct rows_builder *b, struct rows_result *out);
-
-/* Position of a common column of event tables; -1 if the table lacks it. */
-int rows_column(const struct row *row, const char *name);
 
 #endif

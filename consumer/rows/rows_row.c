@@ -14,11 +14,6 @@
 /* A clock that is further ahead of ours is flagged. */
 #define TIME_FUTURE_US (5 * 60 * US_PER_SECOND)
 
-int rows_column(const struct row *row, const char *name)
-{
-	return table_column(row->table, slice_from_cstr(name));
-}
-
 static void row_set_common(struct row *row, enum table_common column, int64_t number)
 {
 	int at = table_common(row->table, column);
@@ -61,23 +56,6 @@ static void rows_set_common(struct rows_work *w, struct row *row)
 	row_set_common_text(row, COMMON_payload_raw, raw);
 	if (m->text_replaced)
 		rows_set_flag(row, FLAG_text_replaced);
-}
-
-struct row *rows_add(struct rows_work *w, enum table_id table)
-{
-	struct row *row = row_new(w->arena, table);
-
-	if (row == NULL)
-		return NULL;
-	rows_set_common(w, row);
-	row->retained = w->message->retained;
-	rows_set_time(w, row, NULL);
-	if (w->out->last != NULL)
-		w->out->last->next = row;
-	else
-		w->out->first = row;
-	w->out->last = row;
-	return row;
 }
 
 bool rows_add_half(struct rows_work *w, char kind, struct slice action)
@@ -143,7 +121,8 @@ static struct rows_time rows_time(const struct message *m, struct value *v)
 	return t;
 }
 
-void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
+/* Sets event_time, time_source, time_text and flags from a station's time; NULL = none given. */
+static void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 {
 	struct rows_time t = rows_time(w->message, v);
 
@@ -159,6 +138,23 @@ void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 	/* A time that is neither text nor a timestamp (a map, say) is left unused. */
 	if (v != NULL && (v->kind == VALUE_TIME || !slice_is_absent(value_text(v))))
 		value_mark_used(v);
+}
+
+struct row *rows_add(struct rows_work *w, enum table_id table)
+{
+	struct row *row = row_new(w->arena, table);
+
+	if (row == NULL)
+		return NULL;
+	rows_set_common(w, row);
+	row->retained = w->message->retained;
+	rows_set_time(w, row, NULL);
+	if (w->out->last != NULL)
+		w->out->last->next = row;
+	else
+		w->out->first = row;
+	w->out->last = row;
+	return row;
 }
 
 /* time_source of an event; 0 for rows of other tables. */
@@ -339,7 +335,8 @@ void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *
 			continue;
 		id = *v;
 		if (v->kind == VALUE_NUMBER && f->type == COLUMN_TEXT &&
-			f->column == rows_column(row, "transaction_id"))
+			f->column ==
+				table_column(row->table, (struct slice)SLICE("transaction_id")))
 			id.text = rows_id_text(w, v->text);
 		if (rows_set_cell(row, f, &id))
 			value_mark_used(v);

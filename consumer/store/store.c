@@ -135,7 +135,7 @@ void ocpp_store_get_stats(struct ocpp_store *s, struct ocpp_store_stats *out)
 	};
 }
 
-const char *store_sql(enum store_query_id query)
+static const char *store_sql(enum store_query_id query)
 {
 	CHECK((size_t)query < store_sql_count);
 	return store_sql_files[query].text;

@@ -41,7 +41,4 @@ PGresult *store_describe(struct ocpp_store *s, enum store_query_id query, struct
 /* Runs a query without parameters, with results as text; NULL with err. PQclear() it. */
 PGresult *store_ask(struct ocpp_store *s, const char *sql, struct error *err);
 
-/* The text of the query's file. */
-const char *store_sql(enum store_query_id query);
-
 #endif

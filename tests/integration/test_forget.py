@@ -500,7 +500,8 @@ def test_escapes_and_wide_heads_are_found(migrated, forget):
     for token, spelled in (("tökén1", "t\\u00f6k\\u00E9n1"), ("A/BCD1", "A\\/BCD1"),
                            ("abcd", "\\u0061b\\u0043d"), ("ab😀cd", "ab\\ud83d\\uDE00cd")):
         inner = f'{{"card":"{spelled}","more":"x{spelled}"}}'
-        packed = [bytes([0xd9, len(token.encode())]), bytes([0xda, 0, len(token.encode())])]
+        packed = [bytes([0xd9, len(token.encode())]), bytes([0xda, 0, len(token.encode())]),
+                  bytes([0xdb, 0, 0, 0, len(token.encode())])]
         migrated.rows("""INSERT INTO ocpp_events (charge_station_id, event_time, evse_id, digest,
             received_at, time_source, flags, ocpp_version, direction, kind, action, payload,
             payload_raw)
@@ -516,7 +517,7 @@ def test_escapes_and_wide_heads_are_found(migrated, forget):
             "SELECT payload_raw FROM ocpp_events ORDER BY digest")] == [
                 hidden.encode(), *(head + name.encode() for head in packed)]
         assert forget(token)["tables"]["ocpp_events"] == {
-            "rows": 0, "mentions": 3, "foreign": 0, "moved": 0, "refused": 0}
+            "rows": 0, "mentions": 4, "foreign": 0, "moved": 0, "refused": 0}
         migrated.rows("DELETE FROM ocpp_events")
 
 

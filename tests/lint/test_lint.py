@@ -17,6 +17,7 @@ import migrations
 import order
 import readme
 import reasons
+import rights
 import style
 import words
 from lint import ROOT
@@ -208,6 +209,26 @@ class Reasons(Tree):
         path = "consumer/rows/rows.c"
         self.assertEqual(self.check(text, "SKIPPED(action)\n", "`action`", path), [])
         self.assertIn("SKIPPED(action) is not in", self.check(text, "", "", path)[0])
+
+
+class Rights(Tree):
+    def check(self, path, before, after):
+        for listing in rights.NEEDS, rights.GIVES:
+            with open(os.path.join(ROOT, listing), encoding="utf-8") as f:
+                text = f.read()
+            self.assertIn(before, text)
+            self.write(listing, text.replace(before, after) if listing == path else text)
+        return rights.check(self.root)
+
+    def test_a_name_in_one_of_the_lists_alone_is_found(self):
+        self.assertEqual(self.check(None, "'tokens'", ""), [])
+        for path in rights.NEEDS, rights.GIVES:
+            for name in "'tokens'", "'json_int'", "'secret_keys'":
+                self.assertEqual(len(self.check(path, name, "'other_name'")), 2, (path, name))
+
+    def test_other_rights_are_found(self):
+        self.assertIn("secret_keys is not there with SELECT,INSERT", self.check(
+            rights.GIVES, "'secret_keys', 'SELECT,INSERT'", "'secret_keys', 'SELECT'")[0])
 
 
 @unittest.skipUnless(shutil.which("pmccabe"), "pmccabe is not installed")

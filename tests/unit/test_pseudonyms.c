@@ -133,6 +133,11 @@ static void text_is_found_however_it_is_spelled(void **state)
 		9,
 		"\xda\x00\x06"
 		"XYZXYZ");
+	assert_bytes("\xdb\x00\x00\x00\x06"
+		     "04AB12",
+		11,
+		"\xdb\x00\x00\x00\x06"
+		"XYZXYZ");
 }
 
 /* Tokens of digits and of letters: what stays of them, and as what the others are shown. */

@@ -133,7 +133,7 @@ WITH ours AS (
         'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached',
             'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int',
             'prune_transaction_keys', 'has_transactions', 'partition_list', 'prune_tombstones',
-            'store_tables'])
+            'store_tables', 'fold_station_changes'])
       AND NOT has_function_privilege('ocpp_writer', f.oid, 'EXECUTE')
     UNION ALL
     SELECT 6, t.parent, t.relowner,
