@@ -15,7 +15,6 @@ enum { DRAIN_QUIET_ROUNDS = 5 };
 
 static void drain_ask(struct mqtt *m);
 
-/* answered: the broker refused; otherwise the connection broke before it answered. */
 static void drain_failed(struct mqtt *m, bool answered, const char *why)
 {
 	struct error err;
@@ -39,61 +38,11 @@ static void drain_answered(struct mqtt *m)
 		drain_ask(m);
 }
 
-/* 0x11, "no subscription existed", is the expected answer to all but the first request. */
-static void drain_on_answer5(void *context, MQTTAsync_successData5 *data)
-{
-	struct mqtt *m = context;
-	int count = data->alt.unsub.reasonCodeCount;
-
-	for (int i = 0; i < (int)m->all_filters_count; i++) {
-		enum MQTTReasonCodes code =
-			count > 1 && i < count ? data->alt.unsub.reasonCodes[i] : data->reasonCode;
-
-		if ((int)code >= REASON_FAILURE) {
-			drain_failed(m, true, MQTTReasonCode_toString(code));
-			return;
-		}
-	}
-	drain_answered(m);
-}
-
-static void drain_on_answer(void *context, MQTTAsync_successData *data)
-{
-	(void)data;
-	drain_answered(context);
-}
-
-static void drain_on_failure5(void *context, MQTTAsync_failureData5 *data)
-{
-	drain_failed(context, (int)data->reasonCode >= REASON_FAILURE,
-		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
-		: data->message != NULL                 ? data->message
-							: MQTTAsync_strerror(data->code));
-}
-
-static void drain_on_failure(void *context, MQTTAsync_failureData *data)
-{
-	drain_failed(context, data->code > 0,
-		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
-}
-
 static void drain_ask(struct mqtt *m)
 {
-	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
-	int code;
-
-	r.context = m;
-	if (m->version == MQTTVERSION_5) {
-		r.onSuccess5 = drain_on_answer5;
-		r.onFailure5 = drain_on_failure5;
-	} else {
-		r.onSuccess = drain_on_answer;
-		r.onFailure = drain_on_failure;
-	}
 	m->messages_before = m->messages;
-	code = MQTTAsync_unsubscribeMany(m->client, (int)m->all_filters_count, m->all_filters, &r);
-	if (code != MQTTASYNC_SUCCESS)
-		drain_failed(m, false, MQTTAsync_strerror(code));
+	mqtt_unsubscribe(m, &(struct mqtt_unsubscribing){m->all_filters, m->all_filters_count,
+				    drain_answered, drain_failed});
 }
 
 void mqtt_drain(struct mqtt *m)

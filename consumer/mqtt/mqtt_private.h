@@ -13,6 +13,15 @@
  * above. */
 enum { REASON_FAILURE = 0x80 };
 
+/* A request to unsubscribe. Both calls come on the receive thread. */
+struct mqtt_unsubscribing {
+	char *const *filters;
+	size_t count; /* 1 at least */
+	void (*done)(struct mqtt *m);
+	/* answered: the broker refused; otherwise the connection broke before it answered. */
+	void (*failed)(struct mqtt *m, bool answered, const char *why);
+};
+
 struct mqtt {
 	struct mqtt_options options;
 	struct mqtt_events events;
@@ -32,6 +41,7 @@ struct mqtt {
 	uint64_t messages_before; /* the unsubscribe request in progress */
 	unsigned quiet_rounds;
 	bool seen_message;
+	struct mqtt_unsubscribing unsubscribing;
 
 	uint32_t session; /* receive thread only: how often the broker began a new one */
 
@@ -63,6 +73,13 @@ void mqtt_ignore_proxies(void);
 /* Connection options from the settings; c gets tls. Borrows from the options. */
 void mqtt_connect_options(const struct mqtt_options *o, int version, MQTTAsync_connectOptions *c,
 	MQTTAsync_SSLOptions *tls);
+
+/* mqtt_unsubscribe.c: sends the request, one at a time; failed() may be called from here. */
+void mqtt_unsubscribe(struct mqtt *m, const struct mqtt_unsubscribing *request);
+
+/* Whether the broker answered with a refusal; and in words why there is no better answer. */
+bool mqtt_was_refused(const MQTTAsync_failureData5 *data);
+const char *mqtt_why_failed(const MQTTAsync_failureData5 *data);
 
 /* mqtt_subscribe.c: subscribe to the wanted filters, then unsubscribe the others; ends in
  * mqtt_set_subscribed() or mqtt_set_down(). */

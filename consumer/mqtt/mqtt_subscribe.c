@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 
-/* answered: the broker refused; otherwise the connection broke before it answered. */
+/* answered, why: as struct mqtt_unsubscribing has it. */
 static void mqtt_subscribe_failed(struct mqtt *m, bool answered, const char *topic, const char *why)
 {
 	struct error err;
@@ -47,66 +47,15 @@ static void mqtt_unsubscribe_failed(struct mqtt *m, bool answered, const char *w
 	mqtt_end_because(m, &err);
 }
 
-static void mqtt_on_unsubscribe5(void *context, MQTTAsync_successData5 *data)
-{
-	struct mqtt *m = context;
-	int count = data->alt.unsub.reasonCodeCount;
-
-	for (int i = 0; i < (int)m->options.old_filters_count; i++) {
-		enum MQTTReasonCodes code =
-			count > 1 && i < count ? data->alt.unsub.reasonCodes[i] : data->reasonCode;
-
-		if ((int)code >= REASON_FAILURE) {
-			mqtt_unsubscribe_failed(m, true, MQTTReasonCode_toString(code));
-			return;
-		}
-	}
-	mqtt_set_subscribed(m);
-}
-
-static void mqtt_on_unsubscribe(void *context, MQTTAsync_successData *data)
-{
-	(void)data;
-	mqtt_set_subscribed(context);
-}
-
-static void mqtt_on_unsubscribe_failure5(void *context, MQTTAsync_failureData5 *data)
-{
-	bool answered = (int)data->reasonCode >= REASON_FAILURE;
-
-	mqtt_unsubscribe_failed(context, answered,
-		answered                ? MQTTReasonCode_toString(data->reasonCode)
-		: data->message != NULL ? data->message
-					: MQTTAsync_strerror(data->code));
-}
-
-static void mqtt_on_unsubscribe_failure(void *context, MQTTAsync_failureData *data)
-{
-	mqtt_unsubscribe_failed(context, data->code > 0,
-		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
-}
-
 static void mqtt_unsubscribe_old(struct mqtt *m)
 {
-	MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
-	int code;
-
-	if (m->options.old_filters_count == 0) {
+	if (m->options.old_filters_count == 0)
 		mqtt_set_subscribed(m);
-		return;
-	}
-	r.context = m;
-	if (m->version == MQTTVERSION_5) {
-		r.onSuccess5 = mqtt_on_unsubscribe5;
-		r.onFailure5 = mqtt_on_unsubscribe_failure5;
-	} else {
-		r.onSuccess = mqtt_on_unsubscribe;
-		r.onFailure = mqtt_on_unsubscribe_failure;
-	}
-	code = MQTTAsync_unsubscribeMany(m->client, (int)m->options.old_filters_count,
-		(char *const *)m->options.old_filters, &r);
-	if (code != MQTTASYNC_SUCCESS)
-		mqtt_unsubscribe_failed(m, false, MQTTAsync_strerror(code));
+	else
+		mqtt_unsubscribe(m,
+			&(struct mqtt_unsubscribing){(char *const *)m->options.old_filters,
+				m->options.old_filters_count, mqtt_set_subscribed,
+				mqtt_unsubscribe_failed});
 }
 
 /* ---- subscribing ---- */
@@ -149,10 +98,8 @@ static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *da
 {
 	struct mqtt *m = context;
 
-	mqtt_subscribe_failed(m, (int)data->reasonCode >= REASON_FAILURE, m->options.filters[0],
-		(int)data->reasonCode >= REASON_FAILURE ? MQTTReasonCode_toString(data->reasonCode)
-		: data->message != NULL                 ? data->message
-							: MQTTAsync_strerror(data->code));
+	mqtt_subscribe_failed(m, mqtt_was_refused(data), m->options.filters[0],
+		mqtt_why_failed(data));
 }
 
 static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data)
