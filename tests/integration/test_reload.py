@@ -343,7 +343,9 @@ def safe_database(workspace, tls):
     os.chmod(key, 0o600)
     cluster = rig.Postgres(workspace, fast=True, name="safe_postgres", settings={
         "ssl": "on", "ssl_cert_file": f"'{certificate}'", "ssl_key_file": f"'{key}'"}).start()
-    yield make_database(cluster)
+    database = make_database(cluster)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    yield database
     cluster.stop()
 
 
@@ -383,7 +385,6 @@ class Vault:
 @pytest.fixture
 def safe(persister, safe_broker, safe_database, tls, tmp_path):
     """(a Reloadable with passwords in $CREDENTIALS_DIRECTORY and TLS to both, its Vault)."""
-    assert run_cli(safe_database.settings(), "migrate", "up").returncode == 0
     safe_database.writer_settings()
     with psycopg.connect(safe_database.dsn(), autocommit=True) as admin:
         admin.execute("ALTER ROLE persister PASSWORD 'secret'")
