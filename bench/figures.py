@@ -155,14 +155,14 @@ def watch_cpu(process):
 
 def drain(messages, runs):
     """A log full of what the database has never seen, drained, against COPY of the same rows from
-    memory: the same partitions, the same indexes, as many rows per commit, one after the other."""
+    memory: the same partitions, the same indexes, as many rows per commit, in turn."""
     with Bench("interval") as b:
         fill(b, messages)
         return [drain_once(b, number) for number in range(runs)]
 
 
 def fill(b, messages, days=()):
-    """The log, while there is no database: of today, or of some days, one after the other."""
+    """The log, while there is no database: of today, or of several days in a row."""
     b.persister.settings.update(b.postgres.settings("nobody", port=rig.free_port()))
     b.persister.start()
     b.persister.wait_metric("ocpp_persister_broker_up", 1)

@@ -99,7 +99,7 @@ CSV_MAP = "station=id,time=at,evse=connector,value=kwh,unit='kWh'"
 
 
 def csv_rows(count):
-    """Of many stations, a day's values of one after the other."""
+    """A day's values from many stations, station by station."""
     yield "id,at,connector,kwh"
     for n in range(count):
         station, number = n // 1440, n % 1440

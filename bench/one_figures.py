@@ -186,7 +186,7 @@ def values_of_one_transaction(count, many):
 
 
 def sessions_of_one_id(count, many):
-    """Starts and stops, one after the other, that a CSMS gives the transaction id 7 to."""
+    """Starts and stops in a row, to which a CSMS gives the transaction id 7."""
     names = stations(many)
 
     def one(n):
@@ -230,7 +230,7 @@ CASES = {
     "every_other": ("TransactionEvents of one transaction, out of order, every other one missing",
              every_other_update, 20_000),
     "values": ("MeterValues of one transaction", values_of_one_transaction, 20_000),
-    "sessions": ("sessions of one transaction id, one after the other", sessions_of_one_id,
+    "sessions": ("sessions of one transaction id", sessions_of_one_id,
                  20_000),
     "starts": ("starts of one transaction id that never end", starts_of_one_id, 10_000),
 }

@@ -79,7 +79,7 @@ def _reachable(path):
 
 
 def is_running(pid):
-    """False also for a zombie: it has let go of everything."""
+    """False also for a zombie: it has released everything."""
     try:
         with open(f"/proc/{pid}/stat") as f:
             return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"

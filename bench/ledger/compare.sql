@@ -30,5 +30,5 @@ FROM s
 LEFT JOIN e ON e.kind = s.kind AND e.key = s.key AND e.content = s.content
 LEFT JOIN expected_keys k ON k.kind = s.kind AND k.key = s.key
 WHERE e.key IS NULL
-  -- A transaction under way, and answers nobody is sure of, have no fact of their own.
+  -- A transaction in progress, and uncertain answers, have no fact of their own.
   AND s.kind NOT IN ('transactions', 'transaction_starts', 'authorization_results')

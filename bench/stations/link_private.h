@@ -11,7 +11,7 @@
 
 enum link_state {
 	LINK_DOWN,       /* waits for retry_us */
-	LINK_CONNECTING, /* connect(2) under way */
+	LINK_CONNECTING, /* connect(2) in progress */
 	LINK_GREETING,   /* CONNECT written, CONNACK awaited */
 	LINK_UP,
 };

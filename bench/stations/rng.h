@@ -22,7 +22,8 @@ static inline uint64_t rng_mix(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-/* stream tells apart generators of one seed: 0 for what all stations share, then one a station. */
+/* stream distinguishes generators with one seed: 0 for what all stations share, then one per
+ * station. */
 static inline void rng_init(struct rng *r, uint64_t seed, uint64_t stream)
 {
 	uint64_t state = seed ^ (stream * UINT64_C(0xd1342543de82ef95));

@@ -31,7 +31,7 @@ void window_fini(struct window *w)
 	*w = (struct window){0};
 }
 
-/* Let go of the oldest entry, if it is done. */
+/* Drop the oldest entry, if it is done. */
 static bool window_drop(struct window *w, int64_t young_us)
 {
 	const struct window_entry *e = window_at(w, w->first);

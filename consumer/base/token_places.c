@@ -131,7 +131,7 @@ static bool json_is_frame_id(struct slice bytes, size_t head)
 	return at < head && bytes.data[at] == ',' && json_skip(bytes, at + 1) == head;
 }
 
-/* Of the outermost map, before which there is none. */
+/* For the outermost map, which has none before it. */
 static bool json_is_message_id(struct slice bytes, size_t head, struct slice member)
 {
 	size_t at = json_skip(bytes, 0);

@@ -71,7 +71,7 @@ static void manual_program(void)
 	manual_commands();
 	printf(".SH SIGNALS\nOf\n.BR run :\n"
 	       ".TP\nSIGTERM, SIGINT\nstop: the current batch is committed first\n"
-	       ".TP\nSIGHUP\nread the settings again; log.level takes effect at once\n"
+	       ".TP\nSIGHUP\nread the settings again; log.level takes effect immediately\n"
 	       ".TP\nSIGUSR1\nthe next message begins a new segment of the log\n"
 	       ".SH EXIT STATUS\n"
 	       ".TP\n%d\nended as asked\n.TP\n%d\nit ran, and the answer is no\n"

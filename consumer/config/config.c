@@ -70,7 +70,7 @@ static const char *const config_type_names[] = {
 };
 
 static const char *const config_reload_words[] = {
-	[CONFIG_RELOAD_NOW] = "at once",
+	[CONFIG_RELOAD_NOW] = "immediately",
 	[CONFIG_RELOAD_BROKER] = "broker",
 	[CONFIG_RELOAD_DATABASE] = "database",
 	[CONFIG_RELOAD_RESTART] = "restart",

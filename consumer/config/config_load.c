@@ -96,7 +96,7 @@ static bool config_check_retention(const struct config *c, struct error *err)
 	error_set(err, ERROR_FATAL, REASON_bad_setting,
 		"retention.transactions is less than retention.transaction_events");
 	return error_hint(err,
-		"a late event that is kept would create its transaction again; 0 = for ever");
+		"a late event that is kept would create its transaction again; 0 = forever");
 }
 
 static bool config_check_token_key(const struct config *c, struct error *err)

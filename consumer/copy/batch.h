@@ -25,7 +25,7 @@ struct batch_message {
 	enum batch_outcome outcome;
 	const char *reason; /* of DEAD_LETTERED and SKIPPED */
 
-	/* Of a message from a station; absent: it is another one. */
+	/* For a message from a station; otherwise absent. */
 	struct slice station;
 	int64_t received_us;
 	int64_t own_us; /* its own time, if it is live; TIME_UNDATED = not known */

@@ -19,11 +19,11 @@ MUST_CHECK bool collector_new(struct collector **out, struct ev_loop *loop,
 	const struct pg_options *pg, struct error *err);
 void collector_free(struct collector **collector);
 
-/* Another way to the database, from the next time on. What is under way is given up. FATAL. */
+/* A new way to the database, from the next time on. Work in progress is given up. FATAL. */
 MUST_CHECK bool collector_reload(struct collector *c, const struct pg_options *pg,
 	struct error *err);
 
-/* Do it, unless it is under way. */
+/* Do it, unless it is in progress. */
 void collector_wake(struct collector *c);
 
 #endif

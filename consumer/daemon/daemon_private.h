@@ -30,7 +30,7 @@
  *	                   daemon_stop()                         STOPPED
  *	RUNNING            daemon_stop()                         STOPPING_BROKER
  *	STOPPING_BROKER    the connection ended, or its time     STOPPING_PIPELINE
- *	STOPPING_PIPELINE  the batch under way is over, or its time: the loop ends
+ *	STOPPING_PIPELINE  the batch in progress is over, or its time: the loop ends
  *
  * From RUNNING on there are a log, a pipeline and a client of the broker.
  */

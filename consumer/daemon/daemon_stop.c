@@ -66,7 +66,7 @@ static void daemon_on_stop_timer(struct ev_loop *loop, ev_timer *w, int events)
 	if (d->phase == DAEMON_STOPPING_BROKER) {
 		daemon_stop_pipeline(d);
 	} else { /* what is not committed stays in the log */
-		log_warn("stop_cut_short", "what is under way at the database did not end in time",
+		log_warn("stop_cut_short", "work in progress at the database did not end in time",
 			"seconds=%.0f", STOP_PIPELINE_S);
 		ev_break(loop, EVBREAK_ALL);
 	}

@@ -20,7 +20,7 @@
  *	4. If they are refused alike, nothing is set aside. It waits, and says for what.
  *	5. If there are no others, it waits for one. But a table that took rows of records which
  *	   were refused together with this one, once it was left out, takes rows (the witness).
- *	   And nobody waits for ever: a record that is refused for a long time (LONELY_TIMEOUTS
+ *	   And nobody waits forever: a record that is refused for a long time (LONELY_TIMEOUTS
  *	   times storage.postgres.timeout), while the database takes the progress, is set aside,
  *	   unless there is no room for it.
  *

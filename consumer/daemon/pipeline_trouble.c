@@ -94,7 +94,7 @@ void pipeline_trouble_failed(struct pipeline *p, const struct batch *b, const st
 
 /* ---- refused messages ---- */
 
-/* Of one record, after which it is no longer likely to pass by itself. */
+/* Refusals of one record, after which it is unlikely to pass by itself. */
 enum { DEAD_REFUSALS_PATIENT = 6 };
 
 /* A dead letter has nowhere else to go: if it were dropped, it would be lost. So it waits, whoever

@@ -19,7 +19,7 @@ struct decoder {
 	struct decode_msgpack *msgpack;
 	struct decode_json *json;
 
-	/* Of the current record. */
+	/* The current record. */
 	struct decode_input input;
 	struct message common; /* what all its messages have in common */
 	struct decode_tree tree;

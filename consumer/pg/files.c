@@ -31,7 +31,7 @@ static const char *files_value(const PQconninfoOption *options, const char *keyw
 	return NULL;
 }
 
-/* Of a file in the home folder; 0 if there is none. */
+/* The digest of a file in the home folder; 0 if it does not exist. */
 static uint64_t files_home_digest(const char *name)
 {
 	const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe): nobody sets it */

@@ -29,7 +29,7 @@ struct pg_hosts {
 	size_t hosts_tried;
 	struct error errors; /* its message: what was wrong with each attempt so far */
 
-	/* Of the current host, in order; none: libpq resolves the name. */
+	/* The current host's, in order; none: libpq resolves the name. */
 	char addresses[PG_ADDRESSES_MAX][PG_ADDRESS_BYTES];
 	size_t addresses_count;
 	size_t addresses_first;

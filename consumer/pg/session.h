@@ -107,7 +107,7 @@ void pg_session_forget_statements(struct pg_session *s);
 /* If the server sends nothing for this long during a run, the connection counts as lost. */
 void pg_session_set_timeout(struct pg_session *s, int64_t timeout_us);
 
-/* Of the server process; 0 if not connected. */
+/* The server process's id; 0 if not connected. */
 int pg_session_backend_pid(const struct pg_session *s);
 
 #endif

@@ -39,7 +39,7 @@ static bool hide_put(struct copy_hide *h, struct slice piece, struct error *err)
 	return true;
 }
 
-/* Of the value that the walk is before. */
+/* For the value that comes next in the walk. */
 static enum token_kind hide_kind(const struct copy_hide *h)
 {
 	if (h->walk.state != COPY_WALK_VALUE)

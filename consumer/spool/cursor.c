@@ -381,7 +381,7 @@ static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
 	if (link(c->path, bad) != 0 && errno != EEXIST)
 		log_warn("spool_bad_not_kept", "could not give the damaged segment a second name",
 			"path=%s errno=%d", LOG_VALUE(bad), errno);
-	log_error("spool_damaged", "records in a segment are damaged and were passed over",
+	log_error("spool_damaged", "records in a segment are damaged and were skipped",
 		"path=%s records=%" PRIu64 " after_seq=%" PRIu64 " kept_as=%s", LOG_VALUE(c->path),
 		records, c->position, LOG_VALUE(bad));
 }

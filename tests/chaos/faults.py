@@ -224,7 +224,7 @@ class Faults:
     def _stall(self, door, n, most):
         door.stall(*pick([(UP,), (DOWN,), (UP, DOWN)], n[1]))
         seconds(n[2], most)
-        if n[3] < 0.5:  # what was under way never comes
+        if n[3] < 0.5:  # what was in flight never comes
             door.cut()
         door.flow()
 
@@ -250,7 +250,7 @@ class Faults:
     def swallow_commit(self, n):
         door = pick(self.world.database_doors, n[0])
         door.swallow_commit(arrives=n[1] < 0.7)
-        # Nothing may be under way that commits.
+        # No commit may be in progress.
         door.swallowed.wait(5)
 
     def cut_prepare(self, n):

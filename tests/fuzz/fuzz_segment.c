@@ -62,7 +62,7 @@ static void fuzz_segment(const uint8_t *data, size_t size)
 	CHECK(r.missing == skipped);
 }
 
-/* Records one after the other, of whatever generation. */
+/* Records in a row, of any generation. */
 static void seal_records(uint8_t *data, size_t size)
 {
 	for (size_t at = 0; at + RECORD_FIXED_BYTES <= size;) {

@@ -117,7 +117,7 @@ def test_recommended_settings_keep_more_than_the_default(workspace):
 
 
 def test_stop_and_start_lose_nothing_without_a_group(workspace):
-    """Not of what is queued, nor of what is under way to the subscriber."""
+    """Neither for what is queued, nor for what is in flight to the subscriber."""
     broker = rig.Broker(workspace, name="no_group").start()
     subscriber = Subscriber(broker, "subscriber", "t/#")
     subscriber.client.reconnect_delay_set(1, 1)

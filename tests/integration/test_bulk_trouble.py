@@ -326,7 +326,7 @@ def test_progress_is_kept_until_all_is_visible(empty, tmp_path, session):
     capture = tmp_path / "capture"
     capture.write_text("".join(frame(BASE + i, value_at(i)) for i in range(300)))
     one = session(bulk)
-    # Slow enough to be under way still, however long the look and CREATE TABLE take.
+    # Slow enough to be still running, however long the look and CREATE TABLE take.
     running = Replay(bulk, capture, rate=20)
     running.until_loading(80)
     one.execute(f"CREATE TABLE {DAY} ()")

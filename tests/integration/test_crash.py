@@ -214,7 +214,7 @@ def test_what_neither_database_nor_log_has_any_more_is_told_as_a_gap(
     cluster.start()
     send(range(110, 310))  # some 15 MB
     stored(database, 200)
-    p.wait_metric("ocpp_persister_spool_segments", lambda v: v <= 2)  # the rest is let go of
+    p.wait_metric("ocpp_persister_spool_segments", lambda v: v <= 2)  # the rest is removed
     cluster.stop()
     subprocess.run(["rm", "-rf", cluster.folder], check=True)
     subprocess.run(["mv", backup, cluster.folder], check=True)

@@ -1,4 +1,4 @@
-"""What is said of the broker is true at every moment; a worker is taken out of its group."""
+"""What is reported about the broker is true at every moment; a worker is taken out of its group."""
 
 import itertools
 import os
@@ -69,7 +69,7 @@ def test_broker_that_hands_over_a_queue_is_up(running, migrated, broker, publish
         if metrics.get(RECEIVED, 0) > 0:
             assert metrics["ocpp_persister_broker_up"] == 1
             assert p.http("/readyz") == (200, "ready\n")
-    # With MQTT 3.1.1 the broker has more messages under way to us, and answers earlier.
+    # With MQTT 3.1.1 the broker has more messages in flight to us, and answers earlier.
     assert settings or p.events("broker_hands_over")
     settled(migrated, 2500)
     assert ids(migrated) == list(range(2500))
@@ -116,7 +116,7 @@ def test_worker_taken_out_of_its_group_leaves_nothing_behind(
     stored(migrated, 100)
     leaves.stop() if way == "stopped" else leaves.kill9()
     publish_many(publish, range(100, 1600))
-    # Its share waits at the broker: that is what stays there for ever if it is just thrown away.
+    # Its share waits at the broker: that is what stays there forever if it is just thrown away.
     assert len(ids(migrated)) < 1600
     done = drain(leaves)
     assert done.returncode == 0, done.stderr

@@ -416,7 +416,7 @@ def bytes_of(folder):
 
 
 def test_log_of_requeued_is_looked_through(running, migrated, publish):
-    """Of a run that did not come to its end; once one does, nothing is left there."""
+    """After a run that did not finish; once one does, nothing is left there."""
     p = running()
     publish.raw("cs/in/ocpp1.6/cs1", f'{{"type":2,"request":{{"idTag":"{TOKEN}"}}')
     stored(migrated, 1)

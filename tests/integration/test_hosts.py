@@ -1,4 +1,4 @@
-"""Several hosts in storage.url: one after the other, each with a time of its own."""
+"""Several hosts in storage.url: tried in turn, each with its own timeout."""
 
 import json
 import pathlib

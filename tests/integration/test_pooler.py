@@ -218,7 +218,7 @@ def test_commands_refuse_it_too(migrated, bouncer):
 
 
 def test_commands_see_it_where_the_pooler_has_several_processes(migrated, bouncer):
-    """Two clients that ask one after the other are not served by the same one then."""
+    """Two clients that ask in turn are then not served by the same one."""
     through = bouncer("transaction", server_round_robin=1)
     clients = [psycopg.connect(migrated.dsn(through.port)) for _ in range(4)]
     pids = {c.execute("SELECT pg_backend_pid()").fetchone() for c in clients}

@@ -39,7 +39,7 @@ def segments(p):
 
 
 def wait_empty_log(p):
-    """Until all that is stored is let go of: the last segment is there, without records."""
+    """Until everything stored is released: the last segment exists, without records."""
     def look():
         done = run_cli({"spool.dir": p.settings["spool.dir"]}, "spool", "ls")
         return done.stdout.splitlines()[-1].startswith("0 records in 1 files")

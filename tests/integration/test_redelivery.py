@@ -38,7 +38,7 @@ def wait_received(database, p, count):
 
 
 def settled(database, p, publish, count):
-    """What comes after everything that was under way has come: nothing more will."""
+    """Comes after everything that was in flight: nothing more will come."""
     publish.call("last", "Heartbeat", {}, id="end")
     wait_received(database, p, count + 1)
     rig.wait_until(lambda: database.value(

@@ -60,12 +60,12 @@ class Reloadable:
         return self.p.wait_event("reloaded", count=self.reloads)
 
     def refused(self):
-        """The file is wrong: what is said of each fault, in order."""
+        """The file is wrong: the report of each fault, in order."""
         before = len(self.p.events("reload_failed"))
         count = len(self.p.events("signal_ignored"))
         os.kill(self.p.pid, signal.SIGHUP)
         self.p.wait_event("reload_failed", count=before + 1)
-        # Signals are taken one after the other: when this one was, all faults are there.
+        # Signals are handled in order: once this one is, all faults are there.
         os.kill(self.p.pid, signal.SIGUSR2)
         self.p.wait_event("signal_ignored", count=count + 1)
         assert len(self.p.events("reloaded")) == self.reloads

@@ -25,7 +25,7 @@ FORMULAS = ["=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "a;=1+1", 'a","=1
             "a\t=1+1", "=HYPERLINK(\"http://x\"\"\",\"y\")"]
 PLAIN = ["a=b", "AB-12", "-5", "+44", "x@y", "Gr\u00fc\u00dfe, 1"]
 
-# Station, token, start, end (None = under way), meters.
+# Station, token, start, end (None = in progress), meters.
 SESSIONS = [
     ("cs1", "ALICE", "2026-01-31T22:30:00Z", "2026-01-31T23:30:00Z", 1000, 3500),
     ("cs1", "alice", "2026-01-31T23:30:00Z", "2026-02-01T00:30:30Z", 3500, 4000),

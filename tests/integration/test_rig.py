@@ -60,7 +60,7 @@ def receive(s, count):
 
 
 def is_cut(s):
-    """Whatever was under way before; a connection that stays open ends in TimeoutError."""
+    """Whatever was in flight before; a connection that stays open ends in TimeoutError."""
     try:
         while s.recv(65536):
             pass

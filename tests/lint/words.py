@@ -8,12 +8,15 @@ import re
 from lint import ROOT, files, finish, lines
 
 # Scripts without an extension.
-SCRIPTS = ("run", "store", "install-deps")
+SCRIPTS = ("run", "store", "install-deps", "image", "postinst", "postrm", "prerm")
 
 LIST = os.path.join("tests", "lint", "words.txt")
 EXT = (".md", ".c", ".h", ".def", ".py", ".sql", ".ini", ".txt", ".in", ".schema", ".cmake", ".yml",
-       ".conf", ".service", ".sh", *SCRIPTS)
+       ".yaml", ".conf", ".service", ".sh", ".bash", ".zsh", *SCRIPTS)
 FOLDERS = ("bench", "consumer", "deploy", "docs", "schemas", "tests")
+
+# Released migrations are never changed: the last one of each folder.
+RELEASED = {"migrations": 44, "migrations/maeve": 10}
 
 # What others wrote (messages, inputs of fuzzers), and this list.
 NOT_OURS = re.compile(r"tests/(golden|fuzz/corpus|lint)/")
@@ -42,13 +45,21 @@ def text(root, path):
         yield number, line
 
 
+def new_migrations(root):
+    for folder, released in RELEASED.items():
+        path = os.path.join(root, folder)
+        for name in sorted(os.listdir(path)) if os.path.isdir(path) else []:
+            if name[:6].isdigit() and int(name[:6]) > released:
+                yield os.path.join(folder, name)
+
+
 def check(root, folders=FOLDERS):
     wrong, right = read(root)
     pages = sorted(n for n in os.listdir(root) if n.endswith(".md"))
     problems = []
     top = [n for n in ("check", "quickstart", "docker-compose.yml", "Dockerfile", "CMakeLists.txt")
            if os.path.exists(os.path.join(root, n))]
-    for path in (*pages, *top, *files(root, *folders, ext=EXT)):
+    for path in (*pages, *top, *new_migrations(root), *files(root, *folders, ext=EXT)):
         if NOT_OURS.match(path):
             continue
         for number, line in text(root, path):

@@ -38,7 +38,7 @@ static uint32_t pick(uint32_t below)
 	return (uint32_t)((seed * UINT64_C(2685821657736338717)) >> 32) % below;
 }
 
-/* Of few letters, among them what looks like an end; many share a beginning or are one. */
+/* Made of few letters, some of which look like an end; many share a beginning or are equal. */
 static struct slice make_station(struct slice prefix, uint32_t rest_max)
 {
 	static const char letters[] = {'\0', '\1', 'a', '\xff'};

@@ -301,12 +301,12 @@ static void config_secrets_are_read_from_their_files(void **state)
 			 strstr(err.message, "mqtt.password_file") == NULL)
 			fail_msg("case %zu: %s", i, err.message);
 		assert_string_equal(c.mqtt_password_file, file);
-		assert_false(config_read_secrets(&c, &err)); /* it is not there any more */
+		assert_false(config_read_secrets(&c, &err)); /* it is gone */
 		config_fini(&c);
 	}
 }
 
-/* Of a secret and its file the one counts that came from the stronger source. */
+/* If a secret and its file are both set, the one from the stronger source counts. */
 static void config_secret_and_file_take_each_others_place(void **state)
 {
 	struct config c;

@@ -33,7 +33,7 @@ static void expired_is_what_is_before_a_partition_that_stays(void **state)
 		rows_set_now(&b, at(cases[i].now));
 		assert_int_equal(b.expired_before_us[TABLE_meter_values], at(cases[i].day));
 		assert_int_equal(b.expired_before_us[TABLE_ocpp_events], at(cases[i].month));
-		/* For ever, or since before there was OCPP. */
+		/* Forever, or since before there was OCPP. */
 		assert_int_equal(b.expired_before_us[TABLE_transaction_events], 0);
 		assert_int_equal(b.expired_before_us[TABLE_authorizations], 0);
 	}

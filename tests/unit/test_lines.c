@@ -377,7 +377,7 @@ static void an_answer_is_of_a_call_that_it_fits(void **state)
 	}
 }
 
-/* Of many stations, each with a call that is still to be answered. */
+/* Many stations, each with a call that is not answered yet. */
 static void a_result_goes_the_other_way_than_its_call_among_many(void **state)
 {
 	enum { STATIONS = 4000 };
@@ -423,7 +423,7 @@ static void a_time_without_a_zone_is_refused(void **state)
 static void clocks_are_put_forward_and_back(void **state)
 {
 	static const struct {
-		const char *local, *utc; /* one after the other */
+		const char *local, *utc; /* side by side */
 	} cases[] = {
 		{"2026-03-29 01:59:59", "2026-03-29T00:59:59Z"},
 		{"2026-03-29 02:30:00", NULL},

@@ -78,7 +78,7 @@ static void pairing_trace_goes_before_time(void **state)
 
 	(void)state;
 	assert_int_equal(owner(halves, 5, 502), 1);
-	assert_int_equal(owner(halves, 5, 503), 3); /* one of another trace is passed over */
+	assert_int_equal(owner(halves, 5, 503), 3); /* one with another trace is skipped */
 }
 
 static void pairing_late_result_needs_to_be_the_only_one(void **state)

@@ -68,7 +68,7 @@ static void record_get_sees_every_flipped_bit(void **state)
 	}
 }
 
-/* Else the reader of a large segment would ask for more than any batch has room for, for ever. */
+/* Else the reader of a large segment would ask for more than any batch has room for, forever. */
 static void record_get_does_not_wait_for_what_cannot_be(void **state)
 {
 	uint8_t out[256];

@@ -203,7 +203,7 @@ static void spool_record_that_finds_no_room_is_written_again(void **state)
 	spool_close(&s);
 }
 
-/* Whoever waits for room must hear that there will be none: it would ask for ever. */
+/* Whoever waits for room must hear that there will be none: it would ask forever. */
 static void spool_failure_of_the_keeper_ends_the_waiting(void **state)
 {
 	struct spool_options o = options();

@@ -125,7 +125,7 @@ static uint64_t digest_slice(struct slice s)
 	return digest64(s.data, s.size);
 }
 
-/* Of every duplicate we know which message it repeats, and it does. */
+/* For every duplicate we know which message it repeats, and it does. */
 static void fleet_duplicates_name_what_they_repeat(void **state)
 {
 	struct fleet_options o = options(4);

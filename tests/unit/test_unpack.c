@@ -9,7 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-/* Two parts, each packed by itself and put one after the other. */
+/* Two parts, each packed by itself, concatenated. */
 enum { PART_BYTES = 3000, PACKED_BYTES_MAX = 16 * 1024 };
 
 static uint8_t parts[2][PART_BYTES];
@@ -115,7 +115,7 @@ static void unpack_gives_what_was_packed(void **state)
 	assert_true(has_part(&found, 0) && found.damages == 0);
 }
 
-/* Whatever bit is wrong: it comes to its end, says where, and the other frame is there. */
+/* Whatever bit is wrong: it ends, says where, and the other frame is intact. */
 static void unpack_of_damaged_zstd_ends_and_gives_the_other_frame(void **state)
 {
 	uint8_t packed[PACKED_BYTES_MAX];

@@ -1,4 +1,4 @@
--- Sessions that were rebuilt and no longer exist, or no longer there ($6 on: those that exist now).
+-- Sessions that were rebuilt and no longer exist, or have moved ($6 on: those that exist now).
 -- Rows of events that stood for themselves go with their keys (removed).
 WITH asked AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[],

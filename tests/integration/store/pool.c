@@ -42,7 +42,7 @@ static struct pg_pool_stats stats(void)
 	return s;
 }
 
-/* Of a condition on the statistics s. */
+/* The count for a condition on the statistics s. */
 #define wait_for(condition)                                                                        \
 	for (int64_t until_ = in_seconds(20);;) {                                                  \
 		struct pg_pool_stats s = stats();                                                  \
