@@ -111,8 +111,8 @@ class Subscriber:
 
 
 def lost(way):
-    """Of what the broker had acknowledged when it ended: by kill -9 and by SIGTERM, to a subscriber
-    that is away and to one that is there."""
+    """What is lost of the messages that the broker had acknowledged when it ended (by kill -9 or
+    SIGTERM), for a subscriber that is away and for one that is connected."""
     killed, stopped = (lost_once(way, how, seconds)
                        for how, seconds in (("kill", KILL_S), ("stop", STOP_S)))
     return {"lost_away": killed[0], "lost_there": killed[1], "lost_stopped": sum(stopped)}

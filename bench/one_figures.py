@@ -22,7 +22,7 @@ DAY_S = 86_400
 
 
 def stamp(seconds):
-    """Of one day, so that both logs have the same partitions. Milliseconds tell messages apart."""
+    """A time within one day, so both logs have the same partitions; its milliseconds are unique."""
     at = INITIALLY + seconds % DAY_S
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03}Z"
 

@@ -52,7 +52,7 @@ class Patience:
 
     @staticmethod
     def share():
-        """Of a processor, for one who wants it now."""
+        """The share of a processor for a process that wants it now."""
         return min(1.0, (os.cpu_count() or 1) / max(os.getloadavg()[0], 0.01))
 
     def __init__(self, seconds=STILL_S, what=None):

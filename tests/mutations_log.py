@@ -213,8 +213,8 @@ def replay_goes_on_with_other_content(s):
 
 
 def two_replays_at_once(s):
-    """Of standard input, which has no name, no size and no time: each its own messages, and for a
-    while both run."""
+    """Both read standard input, which has no name, size or time: each has its own messages, and for
+    a while both run."""
     settings = [f"--{k}={v}" for k, v in s.postgres.settings().items()]
     runs = []
 

@@ -505,7 +505,7 @@ class Faults:
 
     @staticmethod
     def _copy(log, kept):
-        """Of a folder in which files come and go."""
+        """Copies a folder in which files come and go."""
         while True:
             try:
                 shutil.rmtree(kept, ignore_errors=True)

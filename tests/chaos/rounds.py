@@ -54,7 +54,7 @@ class Servers:
 
 
 class Replay(threading.Thread):
-    """Of a capture, killed after so many commits, and begun again until it is through."""
+    """Replays a capture, killed after some commits, and again until it completes."""
 
     def __init__(self, world, number, kills, commits):
         super().__init__(daemon=True)

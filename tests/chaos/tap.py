@@ -112,7 +112,7 @@ class _Stream:
 
 
 class Tap:
-    """Of one worker. Threads of the proxy write, under lock; counters may be read by anybody."""
+    """For one worker. Threads of the proxy write, under lock; counters may be read by anybody."""
 
     def __init__(self):
         self.lock = threading.Lock()

@@ -269,7 +269,7 @@ def stored(database, count, timeout=rig.STILL_S):
 
 @pytest.fixture(scope="module")
 def world(workspace, postgres):
-    """Of many tests that each have stations of their own."""
+    """Shared by many tests, each of which has its own stations."""
     broker = rig.Broker(workspace, name=f"mosquitto{next(_numbers)}").start()
     database = make_database(postgres)
     settings = {**database.settings(), **broker.settings()}

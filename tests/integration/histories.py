@@ -46,7 +46,7 @@ class History:
         return self.time(self._clock)
 
     def clock(self):
-        """Of a start or an end: now and then of a clock that was not set, or set wrong."""
+        """For a start or an end: now and then that of a clock that was not set, or set wrong."""
         return self.random.choice(ODD_TIMES) if self.chance(0.05) else self.later()
 
     def time(self, seconds):

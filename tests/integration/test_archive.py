@@ -62,7 +62,7 @@ class Packed:
 
 @pytest.fixture(scope="module")
 def packed(workspace, postgres):
-    """Of all tests that only look."""
+    """Shared by all tests that only read it."""
     p = Packed(workspace, postgres, "mosquitto_packed")
     yield p
     p.stop()

@@ -107,7 +107,7 @@ def test_log_that_is_gone_too_leaves_what_the_backup_has(worker, migrated, publi
 
 
 def base_backup(workspace, cluster):
-    """Of a cluster, into the folder of another that is not started yet."""
+    """Backs up a cluster into the folder of another that is not started yet."""
     made = rig.Postgres(workspace, name="recovered")
     workspace.call(rig.Postgres.bin("pg_basebackup"), "-d", cluster.dsn(), "-D", made.data,
                    "-X", "none", "--checkpoint=fast", "--no-sync")

@@ -94,7 +94,7 @@ def test_repeated_sources_and_several_jobs(history, migrated, empty, tmp_path):
     found = run_bulk(bulk, "--jobs", 4, folder)
     assert found["loaded_partitions"] == len(days(migrated))
     assert outcome(found) == outcome(without) and found["duplicate"] > 1000
-    # Of two copies of a message another job may have stored the later one.
+    # Another job may have stored the later of two copies of a message.
     assert_equal(migrated, bulk, captured=True)
     assert nothing_waits(bulk)
 

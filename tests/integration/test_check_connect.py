@@ -360,7 +360,7 @@ def test_nothing_is_changed(running, migrated, broker, publish, tmp_path):
     assert migrated.rows(facts) == before
     assert not (tmp_path / "spool").exists()
     assert len(worker.events("broker_connected")) == 1 and not worker.events("broker_lost")
-    # Of its clients the broker says: a clean session (c1), and that it is over.
+    # The broker reports about its clients: a clean session (c1), and its end.
     with open(broker.log) as f:
         said = f.read()
     probes = re.findall(r"New client connected from \S+ as (\S+-check-\w+) \(p5, (c\d)", said)

@@ -541,7 +541,7 @@ def test_token_that_is_set_again_is_forgotten_again(migrated, forget):
     for n, uids in enumerate([(TOKEN, TOKEN.lower(), "other"), (TOKEN.upper(),)]):
         for uid in uids:
             set_token(migrated, uid, contract=uid)
-        # Of a table that is searched later.
+        # In a table that is searched later.
         migrated.rows("""INSERT INTO ocpp.transaction_events (charge_station_id, event_time,
             evse_id, digest, received_at, time_source, flags, ocpp_version, event_type, id_token)
             VALUES ('cs', '2026-01-15', 1, %s, now(), 's', 0, '1.6', 'Updated', %s)""", n, TOKEN)

@@ -31,7 +31,7 @@ def options(settings):
 
 @pytest.fixture(scope="module")
 def settings(world):
-    """Of the world's database, for a reader."""
+    """For a reader of the world's database."""
     with psycopg.connect(world.database.dsn(), autocommit=True) as admin:
         admin.execute("CREATE ROLE reader LOGIN PASSWORD 'secret' IN ROLE ocpp_reader")
     return world.database.cluster.settings(world.database.name, "reader", "secret")

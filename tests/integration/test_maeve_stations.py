@@ -33,7 +33,7 @@ class Station:
         self.maeve.world.result(self.id, action, response, id, self.version, "in")
 
     def rows(self, sql, *parameters):
-        """Of this station: its id is the first parameter."""
+        """Rows of this station: its id is the first parameter."""
         return self.maeve.rows(sql, self.id, *parameters)
 
 

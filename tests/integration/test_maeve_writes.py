@@ -296,7 +296,7 @@ def test_roles_have_the_rights_they_have_on_the_tables_behind(maeve, migrated):
 # ---- speed ----
 
 def plan(connection, sql, *parameters):
-    """Of a run as a prepared statement: {(table, kind of node, index)} of what ran."""
+    """{(table, kind of node, index)} of the nodes that ran, as a prepared statement."""
     connection.execute("DEALLOCATE ALL")
     connection.execute("PREPARE q AS " + re.sub("%s", "${}", sql).format(
         *range(1, len(parameters) + 1)))

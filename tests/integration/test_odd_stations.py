@@ -691,7 +691,7 @@ def test_default_is_a_default_only_where_nothing_contradicts_it(odd, tmp_path, l
     lines, expected = [], {}
     for version, (number, (more, measurand)) in itertools.product(
             ["1.6", "2.0.1", "2.1"], enumerate(UNSTATED)):
-        # Of layouts that many stations share none is refused.
+        # Layouts that many stations share are never refused.
         station = f"default {layouts} {version}"
         at = f"2026-01-31T10:{number:02}:00Z"
         value = "1.64" if version == "1.6" else 1.64

@@ -32,8 +32,8 @@ def exchange(seconds, number, action, request, answer):
 
 
 def frames():
-    """Of one station, all that has a partition: ids used twice, text that cannot be stored as is,
-    values that are signed or no numbers."""
+    """Everything that has a partition, from one station: ids used twice, text that cannot be
+    stored as it is, values that are signed or not numbers."""
     accepted = {"status": "Accepted", "parentIdTag": "GROUP", "expiryDate": at(99999)}
     energy = {"value": "0.10000", "measurand": "Energy.Active.Import.Register", "unit": "kWh"}
     odd = [{"value": "warm", "measurand": "Temperature"}, {"value": "-1e-3", "phase": "L1"},

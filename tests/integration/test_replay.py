@@ -181,7 +181,7 @@ def test_killed_jobs_go_on_where_they_were(log, migrated, empty, tmp_path):
         run.wait(rig.HANGS_S)
     last = replay(other, "--jobs", 4, folder)
     assert last["resumed"] and 0 < last["records"] < 9000
-    # Of two copies of a message another job may have stored the later one.
+    # Another job may have stored the later of two copies of a message.
     assert_equal(migrated, other, captured=True)
 
 

@@ -373,7 +373,7 @@ def test_daemon_drops_what_is_older_than_its_table_keeps(running, migrated):
     assert dropped[0]["partition"].startswith(f"{name_of(ago(101))}_retired_")
     assert dropped[1]["partition"] == name_of(ago(100))
     assert facts(migrated) == kept
-    # Of tables that keep their rows nothing went.
+    # Tables that keep their rows lost nothing.
     assert states(migrated)[name_of(ago(200), "ocpp_events")] == "attached"
 
 
@@ -485,7 +485,7 @@ def test_dropping_can_be_left_to_others(running, migrated, publish):
 @needs_failpoints
 @pytest.mark.parametrize("years", [20, -20])
 def test_wrong_clock_expires_and_drops_nothing(migrated, broker, publish, persister, years):
-    """Of the program's clock and the database's, the one that is behind counts."""
+    """The slower of the program's clock and the database's counts."""
     fill(migrated, [0, 5])
     before = facts(migrated)
     p = persister({**migrated.settings(), **broker.settings(), "retention.meter_values": "30d"},

@@ -12,7 +12,7 @@ from forms import FORMS, settled, written
 from test_actions import ACTIONS
 from test_property import Load, contents
 
-# Of messages without a time of their own.
+# For messages without a time of their own.
 ARRIVED = {("connector_status", "event_time"), ("operation_status", "event_time"),
            ("charge_station_settings", "settings"), ("charge_station_settings", "last_updated"),
            ("charge_station_settings", "deleted_at"), ("charge_station_settings", "created_at")}
@@ -223,7 +223,7 @@ def test_calls_that_are_answered_by_name_leave_nothing_behind(migrated, replay):
 
 
 def test_answers_that_name_different_actions_are_two(migrated, replay):
-    """Of a CSMS that begins its message ids at 1 each time."""
+    """From a CSMS that begins its message ids at 1 each time."""
     for _ in range(2):
         replay(*(line("in", at, {"type": 3, "id": "1", "action": action,
                                  "response": {"status": "Accepted"}})

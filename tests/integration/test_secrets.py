@@ -157,7 +157,7 @@ ANSWERS = {"Authorize": {"idTagInfo": {"status": "Accepted"},
 
 
 def every_action():
-    """Of each version that has a schema, and some that have none."""
+    """Those of each version that have a schema, and some without one."""
     for path in sorted(glob.glob(os.path.join(ROOT, "schemas", "*.schema"))):
         version, _, rest = os.path.basename(path).partition("-")
         if rest.count(".") == 1:

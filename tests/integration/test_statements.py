@@ -45,7 +45,7 @@ def rows_looked_at(node):
 
 
 def statements(log):
-    """Of each statement of our own: (its text, rows that its busiest node looked at, pages)."""
+    """For each of our own statements: (its text, rows that its busiest node looked at, pages)."""
     for entry in re.split(r"(?m)^(?=\d{4}-\d\d-\d\d \d\d:)", log):
         if " plan:" not in entry:
             continue

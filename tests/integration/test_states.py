@@ -126,7 +126,7 @@ def replayed(postgres, tmp_path):
 STATES = {
     "charge_station_status": "to_jsonb(t) - 'updated_at'",
     "operation_status": "to_jsonb(t) - 'updated_at'",
-    # Of two copies of a status with a time of its own either may have been stored.
+    # Either of two copies of a status with a time of its own may have been stored.
     "connector_status": "to_jsonb(t) - 'updated_at' - 'received_at'",
     # What it says of connectors is the table's.
     "availability": "to_jsonb(t)",

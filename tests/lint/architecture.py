@@ -11,7 +11,7 @@ CHAIN = re.compile(r"`([\w/]+\.c):(\w+)`")
 TYPE = re.compile(r"`((?:enum|struct) \w+)`")
 CALL = re.compile(r"`(\w+)\(\)`")
 
-# Of the C library and others that we only talk about.
+# Functions of the C library and others that the text only mentions.
 FOREIGN = {"malloc", "free", "abort"}
 
 
