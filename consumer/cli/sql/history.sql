@@ -1,11 +1,12 @@
--- What was said between station $1 and its CSMS in [$2, $3), of action $4 (NULL = all): by the
--- station's own time, or that of receipt where it gave none, or none that is valid. Read from the
--- masked views, by the key of each table. fresh: received after $5.
+-- The conversation between station $1 and its CSMS in [$2, $3), with action $4 (NULL = all): by the
+-- station's own time, or by that of receipt if it gave none or an invalid one. Reads the masked
+-- views, by the key of each table. fresh: received after $5.
 --
--- Order is that of receipt, since messages without a time of their own do not have the station's clock.
--- What has a time more than five minutes off (it waited while the station was offline) is ordered by it.
+-- Rows are in order of receipt, since messages without a time of their own do not have the
+-- station's clock. A message whose time is more than five minutes off (it waited while the station
+-- was offline) is ordered by that time.
 --
--- An answer comes after the last call with its message id; the two come on two topics, so it may be
+-- An answer follows the last call with its message id; the two come on two topics, so it may be
 -- received a little earlier.
 SELECT m.*, m.received_at > $5::timestamptz AS fresh,
     CASE WHEN m.kind IN ('result', 'error', 'result_error') AND m.received_at - m.asked[1]

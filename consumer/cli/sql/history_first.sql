@@ -1,5 +1,5 @@
--- The next piece of a station's history from $2 to $3: its first message, and the end of that day. Of
--- each table one look into the key. $1 is the station.
+-- The next piece of a station's history from $2 to $3: its first message, and the end of that day.
+-- One key lookup per table. $1 is the station.
 SELECT min(f.at), least(date_trunc('day', min(f.at)) + interval '1 day', $3::timestamptz)
 FROM (
     SELECT min(event_time) AS at FROM ocpp_events

@@ -1,5 +1,6 @@
--- Sessions that began in [$1, $2) (whose first known event is there, where no start was seen), of
--- station $3 and token $4, or its hash $5; NULL = all. The bare column, so that only its months are read.
+-- Sessions that began in [$1, $2) (without a start, those whose first known event is there), of
+-- station $3 and token $4, or its hash $5; NULL = all. The bare column, so that only its months are
+-- read.
 SELECT s.*, trim_scale(extract(epoch FROM s.duration)) AS duration_s, NULL::text[] AS reasons
 FROM sessions s
 WHERE ($1::timestamptz IS NULL OR s.partition_time >= $1)

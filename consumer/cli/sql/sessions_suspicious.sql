@@ -1,4 +1,4 @@
--- As sessions.sql, those in which something looks wrong, with the reasons.
+-- The same as sessions.sql for sessions in which something looks wrong, with the reasons.
 SELECT s.*, trim_scale(extract(epoch FROM s.duration)) AS duration_s, x.reasons
 FROM suspicious_sessions x
 JOIN sessions s ON s.charge_station_id = x.charge_station_id

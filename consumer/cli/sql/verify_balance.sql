@@ -1,4 +1,4 @@
--- Promise 2, over everything that was ever received here: each message ended in exactly one place.
+-- Promise 2, over everything ever received here: each message ended up in exactly one place.
 SELECT coalesce(sum(received), 0), coalesce(sum(stored), 0), coalesce(sum(duplicate), 0),
     coalesce(sum(dead_lettered), 0), coalesce(sum(skipped), 0), coalesce(sum(gap_records), 0),
     (SELECT coalesce(sum(count), 0) FROM (SELECT count FROM dead_letters

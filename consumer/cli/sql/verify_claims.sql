@@ -1,6 +1,5 @@
--- Logs whose records, as the database has counted them batch by batch, are not those that the log has
--- counted itself; and those whose progress somebody has set past what was claimed (counted_seq), or
--- has made by hand (none).
+-- Logs for which the database's count, kept batch by batch, differs from the log's own; and those
+-- whose progress somebody has set past what was claimed (counted_seq), or created by hand (none).
 SELECT spool, seq, log_records, records, log_records - records,
     CASE WHEN counted_seq < seq THEN counted_seq WHEN counted_seq IS NULL THEN 0 END
 FROM ingest_progress

@@ -1,4 +1,4 @@
--- How far a log is here, and what was counted.
+-- How far a log is stored here, and what was counted.
 SELECT seq, CASE WHEN counted_seq = seq THEN records END,
     CASE WHEN counted_seq = seq THEN digest END, CASE WHEN counted_seq = seq THEN digest_from END
 FROM ingest_progress

@@ -1,6 +1,6 @@
--- Answers that did not name their action, or their request, and a copy or the call that does. A name
--- that an answer has of its own stays; one that it had of another call is replaced. Of several copies
--- of one answer the one nearest to its call decides.
+-- Answers that did not name their action, or their request, with a copy or the call that does. A
+-- name that an answer has of its own stays; one that it got from another call is replaced. Of
+-- several copies of an answer, the one nearest to its call decides.
 WITH best AS (
     SELECT DISTINCT ON (x.charge_station_id, x.event_time, x.evse_id, x.digest) x.*
     FROM {unnest:answer_names}

@@ -1,12 +1,12 @@
--- What stations answered to calls that change or read what the store keeps: each answer with the
--- call that it counts for, as they are stored, whichever came with this batch. Rows are for the
--- tables of the store: s = a setting, t = what became of a trigger, c = of a certificate. An answer
--- may repeat its call; then that is what it answers. One that does not name its action counts for
--- each call near it, whatever name it got (answer_names.sql). To GetConfiguration and GetVariables
--- the answer alone says all there is. What an answer leaves out it says nothing of: stations never
--- report the value of a key that can only be written, and a known value stays. A change that was
--- refused sets no value, and only its outcome is reported; RebootRequired: it is set, and takes
--- effect at the next start. OFFSET 0: by the key to the few rows that are wanted.
+-- Stations' answers to calls that change or read what the store keeps: each answer with the call
+-- that it counts for, as stored, whichever of the two came with this batch. Rows are for the tables
+-- of the store: s = a setting, t = the outcome of a trigger, c = of a certificate. An answer may
+-- repeat its call; then that is what it answers. One that does not name its action counts for each
+-- call near it, whatever name it got (answer_names.sql). For GetConfiguration and GetVariables the
+-- answer alone has all the data. Omissions mean nothing: stations never report the value of a key
+-- that can only be written, and a known value stays. A refused change sets no value, and only its
+-- outcome is reported; RebootRequired: the value is set, and takes effect at the next start. OFFSET
+-- 0: look up the few wanted rows by key.
 WITH exchanges AS MATERIALIZED (
     SELECT r.charge_station_id, r.received_at, coalesce(c.action, nullif(r.action, '')) AS action,
         coalesce(r.request, c.payload) AS request, r.payload AS response
@@ -39,7 +39,7 @@ SELECT 's', e.charge_station_id, e.received_at, variable_key(r.v),
         THEN d.v ->> variable_key(r.v) END, r.v ->> 'attributeStatus', NULL
 FROM exchanges e
 CROSS JOIN LATERAL (
-    -- By key: a join would compare each with each. Of equal keys the last counts.
+    -- By key: a join would compare each with each. Of repeated keys the last counts.
     SELECT jsonb_object_agg(variable_key(i.v), i.v ->> 'attributeValue')
         FILTER (WHERE variable_key(i.v) IS NOT NULL
             AND i.v ->> 'attributeValue' IS NOT NULL) AS v

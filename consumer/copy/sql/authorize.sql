@@ -1,5 +1,6 @@
--- Outcomes of Authorize: of several answers to one call the one that was received last. Pairs whose
--- call is in a partition that somebody detached (starts.sql) come back by number, counted from 0.
+-- Outcomes of Authorize: of several answers to a call, the last one received counts. Pairs whose
+-- call is in a partition that somebody detached (starts.sql) are returned by number, counted from
+-- 0.
 WITH pairs AS MATERIALIZED (
     SELECT x.* FROM {unnest:exchange_pairs}
 ), best AS (

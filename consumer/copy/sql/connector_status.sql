@@ -1,4 +1,4 @@
--- The newest by the station's own time; of two of the same time the higher digest.
+-- The newest by the station's own time; of two with the same time, the one with the higher digest.
 INSERT INTO connector_status ({columns:connector_status}, updated_at)
 SELECT DISTINCT ON (x.charge_station_id, x.evse_id, x.connector_id) {x_columns:connector_status}, now()
 FROM {unnest:connector_status}

@@ -1,3 +1,3 @@
--- What deferred constraint triggers have to say is said here, not by COMMIT: its time, its errors and
--- its locks are those of the rows, so a batch of fewer rows, or without one, may do better.
+-- Deferred constraint triggers run here, not in COMMIT: so their time, errors and locks belong to
+-- the rows, and a batch with fewer rows, or without one of them, may succeed.
 SET CONSTRAINTS ALL IMMEDIATE

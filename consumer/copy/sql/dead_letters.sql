@@ -1,6 +1,6 @@
--- Messages set aside, from the temporary table they were copied into, which has each once. Payload
--- and long topics are kept while the table is below its limit ($2 bytes); the log has them in any
--- case. The size is asked for once, not for each row.
+-- Messages set aside, from the temporary table that they were copied into, which has each once.
+-- Payload and long topics are kept while the table is below its limit ($2 bytes); the log has them
+-- in any case. The size is queried once, not for each row.
 INSERT INTO dead_letters AS t ({columns:dead_letters}, topic_bytes, spool)
 SELECT d.topic_digest, CASE WHEN s.small OR d.topic_raw IS NULL AND octet_length(d.topic) <= $3::integer
         THEN d.topic ELSE left(d.topic, $3::integer / 4) END,

@@ -1,6 +1,6 @@
--- Before dead_letters.sql, where it is not known that all of them have room: those that have none,
--- beyond $2 rows, are only counted, and taken out of the temporary table. A letter whose row is there
--- already takes no room. What is left comes back.
+-- Runs before dead_letters.sql if there may not be room for all: those beyond $2 rows are only
+-- counted, and removed from the temporary table. A letter that already has a row needs no room.
+-- Returns the remaining ones.
 WITH room AS MATERIALIZED (
     SELECT $2::bigint - (SELECT count(*) FROM (SELECT FROM dead_letters LIMIT $2::bigint) r) AS n
 ), letters AS MATERIALIZED (

@@ -1,8 +1,8 @@
 -- The halves of an id nearest to those of the batch, on either side and between them, within twice
--- pairing.keep (PAIRING_REACH). Which belongs to which is decided by the program (pairing.c): this
--- only collects what it needs for that, at most so many for each run of new halves.
--- Most ids are new, and one look, k, is enough to see that. The rest takes its ids from k, or the
--- planner might carry it out first.
+-- pairing.keep (PAIRING_REACH). The program decides which belong together (pairing.c): this only
+-- collects what it needs for that, a limited number for each run of new halves. Most ids are new,
+-- and one lookup, k, is enough to see that. The rest takes its ids from k; otherwise the planner
+-- might execute it first.
 SELECT {t_columns:exchange_halves}
 FROM {unnest:exchange_runs}
 CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
--- The other halves of the traces that halves of the batch have, wherever they are within
--- pairing.keep: on either side the nearest.
+-- The other halves with the traces of the batch's halves, anywhere within pairing.keep: the nearest
+-- on either side.
 SELECT {t_columns:exchange_halves}
 FROM {unnest:exchange_halves}
 CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
--- Calls of Authorize whose result turned out to be that of another call of the same message id.
--- In the order of their keys, as in authorize.sql: so that two workers do not wait for each other.
+-- Authorize calls whose result turned out to belong to another call with the same message id. In
+-- the order of their keys, as in authorize.sql, so that two workers never deadlock.
 UPDATE authorizations a
 SET status = NULL,
     group_id_token = NULL,

@@ -1,5 +1,5 @@
--- Starts whose result turned out to be that of another call of the same message id.
--- In the order of their keys, as in lost_authorize.sql.
+-- Starts whose result turned out to belong to another call with the same message id. In the order
+-- of their keys, as in lost_authorize.sql.
 DELETE FROM transaction_starts s
 USING (
     SELECT x.* FROM {unnest:exchange_pairs}

@@ -1,6 +1,6 @@
--- Meter values that fill in missing ones: of the temporary table they were copied into, those whose
--- station, time and EVSE have none yet. (LIMIT keeps it a look into the index of one partition for
--- each.) Returns the keys of those that went in.
+-- Meter values that fill in missing ones: from the temporary table that they were copied into,
+-- those whose station, time and EVSE have none yet. (LIMIT makes it an index lookup in one
+-- partition for each.) Returns the keys of the inserted ones.
 INSERT INTO {table} ({columns})
 SELECT {columns} FROM pg_temp.careful_{table} c
 WHERE (

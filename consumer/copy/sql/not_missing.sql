@@ -1,5 +1,5 @@
--- Meter values of which others have said more, by number: their station, time and EVSE have one. The
--- numbers count from 0. (LIMIT keeps it a look into the index of one partition for each.)
+-- Numbers, counted from 0, of meter values that are not missing: their station, time and EVSE
+-- already have one. (LIMIT makes it an index lookup in one partition for each.)
 SELECT (x.n - 1)::integer
 FROM unnest($1::text[], $2::timestamptz[], $3::integer[])
     WITH ORDINALITY AS x (charge_station_id, event_time, evse_id, n)

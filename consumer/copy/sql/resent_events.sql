@@ -1,5 +1,5 @@
--- Events that were sent again with another message id: the ids that their rows do not have yet.
--- In the order of their keys, so that two workers with the same events do not wait for each other.
+-- Events that were sent again with another message id: adds the ids that their rows do not have
+-- yet. In the order of their keys, so that two workers with the same events never deadlock.
 UPDATE transaction_events e
 SET resent_as = ARRAY(
     SELECT DISTINCT u.id FROM unnest(e.resent_as || x.ids) u (id)

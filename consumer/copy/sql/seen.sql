@@ -1,6 +1,6 @@
 -- Which messages without a time of their own were stored within the window before or after, and the
--- key they were stored with: by this version, or by one that had another digest for them. Answers that
--- name different actions are different. The numbers count from 0.
+-- key under which they were stored: by this version, or by one with another digest for them.
+-- Answers that name different actions are different. Numbers count from 0.
 SELECT (x.n - 1)::integer, s.event_time, s.digest
 FROM unnest($1::text[], $2::timestamptz[], $3::integer[], $4::bigint[], $6::bigint[], $7::text[])
     WITH ORDINALITY AS x (charge_station_id, event_time, evse_id, digest, former, action, n)

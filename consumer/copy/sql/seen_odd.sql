@@ -1,8 +1,8 @@
--- As seen.sql, where some of the messages are odd: a copy of one that the broker had kept (retained)
--- may be of any age, and one whose time is invalid has no time in its key (rows/rows.h). content is
--- the digest without the window; digest # content is the window.
--- Each is looked up by the key that its copy would have. Those with both oddities have no such key, as
--- the window in it may be any: what their station and EVSE have without a time is read once for all.
+-- The same as seen.sql if some of the messages are odd: a copy of a retained message may have any
+-- age, and one with an invalid time has no time in its key (rows/rows.h). content is the digest
+-- without the window; digest # content is the window. Each is looked up by the key that its copy
+-- would have. Those with both oddities have no such key, since the window in it may be any: what
+-- their station and EVSE have without a time is read once for all.
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::integer[], $4::bigint[],
         $6::bigint[], $7::text[], $8::timestamptz[], $9::bigint[], $10::boolean[])

@@ -1,6 +1,6 @@
 -- Rebuilt sessions. Unchanged ones keep their updated_at; those whose partition an operator has
--- dropped are left out. Whether it is there is asked once a day, not for each session; IS TRUE
--- keeps the planner from making a join of it.
+-- dropped are left out. Whether it exists is queried once per day, not for each session; IS TRUE
+-- keeps the planner from turning that into a join.
 WITH made AS MATERIALIZED (
     SELECT x.* FROM {unnest:transactions}
 ), days AS (

@@ -1,8 +1,8 @@
--- The events, starts, costs and flags of ids that were used more than once, each since the last session
--- before what is new that began when no other one was open ($3: the time of what is new), and was
--- not the first: whether there is more than one session is known only of all of them. The numbers
--- count from 0. What has no time of its own counts at its receipt.
--- Braces of arrays would be words here: hence -> and ->>.
+-- The events, starts, costs and flags of ids that were used more than once, each from the last
+-- session on that began before the new facts ($3: their time) while no other was open, and that was
+-- not the first: only all events show whether there is more than one session. Numbers count from 0.
+-- A fact without a time of its own counts at its receipt. Braces of arrays would be placeholders
+-- here: hence -> and ->>.
 WITH asked AS MATERIALIZED (
     SELECT (x.n - 1)::integer AS n, x.charge_station_id, x.transaction_id,
         coalesce((

@@ -1,5 +1,5 @@
 -- Ids with several starts have no row of their own: each of their sessions has one. An id may turn
--- out to have one start after all, which depends on its events alone, not on the order in which they
+-- out to have one start after all, which depends only on its events, not on the order in which they
 -- came. start_key comes from x as in transactions_move.sql.
 UPDATE transaction_keys k
 SET split = x.split, partition_time = NULL, begins_at = NULL, fresh = false

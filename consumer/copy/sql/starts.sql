@@ -1,6 +1,6 @@
--- 1.6: starts and the results that give them an id. A start that is not there may be in a partition
--- that somebody detached, and left there or moved to another schema: a table of its name that is
--- nobody's partition. The number of the pair comes with it, counted from 0.
+-- 1.6: starts and the results that give them an id. A start that is not found may be in a partition
+-- that somebody detached, and left there or moved to another schema: a table with its name that is
+-- nobody's partition. The pair's number is returned, too, counted from 0.
 SELECT e.charge_station_id, e.event_time, e.evse_id, e.digest, e.connector_id, e.ocpp_version,
     e.id_token, e.meter_start::text, e.reservation_id, e.flags,
     x.transaction_id, x.received_at, x.result_digest, x.id_token_status, x.group_id_token,

@@ -1,4 +1,4 @@
--- What a station says of itself when it starts; the newest by time of receipt.
+-- What a station reports about itself when it starts; the newest by time of receipt.
 INSERT INTO charge_station_status (charge_station_id, ocpp_version, vendor, model, serial_number,
     firmware_version, boot_reason, charge_box_serial_number, iccid, imsi, meter_type,
     meter_serial_number, booted_at, boot_digest)

@@ -1,4 +1,4 @@
--- When each station was last heard of.
+-- When each station was last heard from.
 INSERT INTO charge_station_status (charge_station_id, last_heartbeat_at)
 SELECT x.charge_station_id, max(x.event_time)
 FROM {unnest:station_heartbeats}

@@ -1,5 +1,5 @@
--- The newest by time of receipt, which is all the time there is; of two of the same time the higher
--- digest.
+-- The newest by time of receipt, the only time there is; of two with the same time, the one with
+-- the higher digest.
 INSERT INTO operation_status (charge_station_id, operation, status, request_id, received_at, digest)
 SELECT DISTINCT ON (x.charge_station_id, x.operation)
     x.charge_station_id, x.operation, x.status, x.request_id, x.event_time, x.digest

@@ -1,6 +1,7 @@
--- Messages to the store. Of two for one key the newest counts; of a set and a delete of one time
--- the delete, and of two sets of one time the one that sorts last: the order in which they come
--- does not matter. Returns the numbers of those that changed something, counted from 0.
+-- Messages to the store. Of two for the same key, the newest counts; of a set and a delete with the
+-- same time, the delete; and of two sets with the same time, the one that sorts last: so the order
+-- in which they come does not matter. Returns the numbers of those that changed something, counted
+-- from 0.
 WITH sent AS MATERIALIZED (
     SELECT DISTINCT ON ({x_keys}) x.*
     FROM {unnest}
@@ -18,5 +19,5 @@ WITH sent AS MATERIALIZED (
            AND ROW({excluded_columns})::text COLLATE "C" > ROW({t_columns})::text COLLATE "C")
     RETURNING {keys}
 )
--- IS TRUE keeps the planner from making a join of it, which would compare each with each.
+-- IS TRUE keeps the planner from turning it into a join, which would compare each with each.
 SELECT (x.n - 1)::integer FROM sent x WHERE (({x_keys}) IN (SELECT {keys} FROM kept)) IS TRUE

@@ -1,8 +1,8 @@
--- Messages to the store about settings: as store.sql, key by key; the other keys of a station stay
--- as they are. A delete removes all keys of a station that were set by then. A message without a
--- value reports what became of a change, and leaves the value as it is: merged_setting().
--- All keys of a station are one value. It is read once for all that a batch says of the station, and
--- || with an empty object unpacks it there: otherwise each key looked up in it would unpack it again.
+-- Messages to the store about settings: the same as store.sql, key by key; a station's other keys
+-- stay. A delete removes all keys of a station that were set by then. A message without a value
+-- reports the outcome of a change, and leaves the value alone: merged_setting(). All keys of a
+-- station are one value. It is read once for everything that a batch says about the station, and ||
+-- with an empty object unpacks it there: otherwise each key lookup would unpack it again.
 WITH entries AS MATERIALIZED (
     SELECT x.*, jsonb_strip_nulls(jsonb_build_object('Value', x.value, 'Status', x.status,
             'SendAfter', to_char(coalesce(x.send_after, '0001-01-01 00:00:00Z') AT TIME ZONE 'UTC',
@@ -37,7 +37,7 @@ WITH entries AS MATERIALIZED (
         WHERE s.charge_station_id = g.charge_station_id
         OFFSET 0) s ON true
 ), news AS MATERIALIZED (
-    -- By what is there now. Another worker may be faster: then too many are counted as news.
+    -- By the current value. Another worker may be faster: then too many count as changes.
     SELECT x.n
     FROM known k
     CROSS JOIN LATERAL unnest(k.ns, k.deletes, k.keys, k.times, k.saids)
@@ -61,7 +61,7 @@ WITH entries AS MATERIALIZED (
     ORDER BY g.charge_station_id
     ON CONFLICT (charge_station_id) DO UPDATE
     SET settings = (
-            -- What is there and was not deleted now, and on top of it what is newer.
+            -- What exists and was not deleted now, overlaid with what is newer.
             SELECT coalesce(CASE WHEN excluded.deleted_at > coalesce(t.deleted_at, '-infinity') THEN (
                     SELECT jsonb_object_agg(k.key, setting_after(k.value, excluded.deleted_at))
                     FROM jsonb_each(o.settings) k

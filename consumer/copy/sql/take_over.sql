@@ -1,9 +1,9 @@
 -- From here on this process feeds the log into this database. A log that is new here begins before
--- its oldest record. The row says how far the log is stored. A claim moves seq and counted_seq
--- together, so a seq ahead of counted_seq was set by hand: nobody claimed what is between, and seq
--- goes back to counted_seq. If seq is below it, seq counts, and the counts say nothing. A row without
--- counted_seq was made by hand: the log begins as one that is new here, unless this process ($8) has
--- claimed records itself and so knows where it was.
+-- its oldest record. The row says how far the log is stored. A claim advances seq and counted_seq
+-- together, so a seq ahead of counted_seq was set by hand: nobody claimed what lies between, and
+-- seq goes back to counted_seq. If seq is lower, seq counts, and the counts mean nothing. A row
+-- without counted_seq was created by hand: the log is treated as new here, unless this process ($8)
+-- has claimed records itself and so knows where it was.
 INSERT INTO ingest_progress AS p (spool, seq, owner, backend_pid, backend_start, client_id,
     counted_seq, records, digest, digest_from, log_records, log_digest)
 SELECT $1::text::uuid, $2::bigint, $3::text::uuid, a.pid, a.backend_start, $4::text,

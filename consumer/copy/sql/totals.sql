@@ -1,4 +1,4 @@
--- What became of the messages so far; with the rows, so that it is true whenever they are there.
+-- Messages by outcome so far; in the same transaction as the rows, so that they always agree.
 UPDATE ingest_progress
 SET received = $2::bigint, stored = $3::bigint, duplicate = $4::bigint,
     dead_lettered = $5::bigint, skipped = $6::bigint, reasons = $7::text::jsonb,

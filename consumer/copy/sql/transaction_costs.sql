@@ -1,4 +1,4 @@
--- What transactions have cost so far; of copies of one message the time of the last.
+-- Costs of transactions so far; of copies of a message, the time of the last counts.
 INSERT INTO transaction_costs (charge_station_id, transaction_id, digest, received_at, total_cost)
 SELECT x.charge_station_id, x.transaction_id, x.digest, max(x.received_at),
     (array_agg(x.total_cost))[1]

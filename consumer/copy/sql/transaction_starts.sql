@@ -1,4 +1,4 @@
--- Which start got which id, by which result. Of copies of one result the one received last is kept.
+-- Which start got which id from which result. Of copies of a result, the one received last is kept.
 INSERT INTO transaction_starts ({columns:transaction_starts})
 SELECT DISTINCT ON (x.charge_station_id, x.event_time, x.evse_id, x.digest, x.transaction_id,
     x.result_digest)

@@ -1,4 +1,4 @@
--- Merged rows of transactions that were not there.
+-- Merged rows of transactions that did not exist.
 INSERT INTO transactions ({columns:transactions})
 SELECT {x_columns:transactions} FROM {unnest:transactions}
 ORDER BY x.charge_station_id, x.transaction_id

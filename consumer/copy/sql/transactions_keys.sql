@@ -1,5 +1,5 @@
--- Those that do not exist yet. DO UPDATE, because DO NOTHING would not wait for another worker that
--- is making the same one. (LIMIT keeps it a look into the index for each.)
+-- Keys that do not exist yet. DO UPDATE, because DO NOTHING would not wait for another worker that
+-- is creating the same one. (LIMIT makes it an index lookup for each.)
 INSERT INTO transaction_keys (charge_station_id, transaction_id, partition_time)
 SELECT x.charge_station_id, x.transaction_id, x.partition_time
 FROM unnest($1::text[], $2::text[], $3::timestamptz[])

@@ -1,5 +1,5 @@
--- Workers that merge the same transaction wait for each other here. Those that exist, in the order
--- of their keys. Each is looked up by its key: a join could read all keys there are, once for each.
+-- Workers that merge the same transaction wait for each other here. Locks existing keys in order.
+-- Each is looked up by its key: a join could read all existing keys, once for each.
 SELECT count(*)
 FROM (
     SELECT x.*

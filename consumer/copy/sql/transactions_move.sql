@@ -1,5 +1,5 @@
--- Where the rows are now. start_key comes from x, so that there is no other way than by the whole key:
--- a join of all keys that have none could compare each with each.
+-- Where the rows are now. start_key comes from x, so that the only way is by the whole key: a join
+-- over all keys without one could compare each with each.
 UPDATE transaction_keys k
 SET partition_time = x.partition_time
 FROM (

@@ -1,7 +1,7 @@
--- What is known of them so far; the numbers count from 0. A statement of its own, after the locks,
--- so that it sees what the workers it waited for have committed. Costs and flags may be there before
--- their transaction; sessions of an id that was used again have their own way (sessions_read.sql).
--- OFFSET 0: each by its key.
+-- What is known about them so far; numbers count from 0. A separate statement, after the locks, so
+-- that it sees what the workers it waited for have committed. Costs and flags may exist before
+-- their transaction; sessions of a reused id are read in sessions_read.sql. OFFSET 0: each by its
+-- key.
 SELECT (x.n - 1)::integer, k.split, c.total_cost::text, c.received_at, c.digest,
     f.flags, {text_columns:transactions}
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (charge_station_id, transaction_id, n)

@@ -1,5 +1,5 @@
--- Merged rows of transactions that were there. A row whose start became known late moves to its
--- partition by itself; the lock on its key keeps others away from it. The whole key comes from x, as in
+-- Merged rows of existing transactions. A row whose start became known late moves to its partition
+-- by itself; the lock on its key keeps others away. The whole key comes from x, as in
 -- transactions_move.sql; start_key is a column of it, which is empty here.
 UPDATE transactions t
 SET {set:transactions}, updated_at = now()

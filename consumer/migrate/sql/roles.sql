@@ -1,7 +1,7 @@
--- What ocpp_writer and ocpp_reader lack of the rights that migrations give, and what ocpp_reader has
--- beyond them, as statements. $1: the schema; schema maeve belongs to it if it is called ocpp.
--- Names are listed, not found: a table or view that somebody else made in our schema is not ours to
--- open. test_roles.py compares the list with the migrations.
+-- What ocpp_writer and ocpp_reader lack of the rights that migrations grant, and what ocpp_reader
+-- has beyond them, as statements. $1: the schema; schema maeve belongs to it if it is called ocpp.
+-- Names are listed, not discovered: a table or view that somebody else created in our schema is not
+-- ours to open. test_roles.py compares the list with the migrations.
 WITH ours AS (
     SELECT n.oid, n.nspname AS name, n.nspowner AS owner
     FROM pg_namespace n

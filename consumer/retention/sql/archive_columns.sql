@@ -1,6 +1,6 @@
--- The columns of table $1 that can be written again, and the statement that copies them. Of $2 =
--- transactions also what else their keys hold, which go with the partition. A query for each row keeps
--- the order of the table, so that the same table always makes the same bytes.
+-- The columns of table $1 that can be restored, and the statement that copies them. For $2 =
+-- transactions also the other fields of their keys, which go with the partition. One query per row
+-- keeps the order of the table, so that the same table always gives the same bytes.
 WITH columns AS (
     SELECT a.attnum, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type,
         format('t.%I', a.attname) AS expression

@@ -1,5 +1,5 @@
--- The layouts that meter values of table $1 have: columns of the layouts with tabs between them, and
--- the statement that copies them.
+-- The layouts used by meter values of table $1: columns of the layouts, separated by tabs, and the
+-- statement that copies them.
 SELECT string_agg(a.attname, E'\t' ORDER BY a.attnum),
     format('COPY (SELECT %s FROM meter_value_layouts l WHERE l.layout_id IN
         (SELECT t.layout_id FROM ONLY %I t) ORDER BY l.layout_id) TO STDOUT',

@@ -1,4 +1,4 @@
--- The first thing about the columns $2, of types $3 (with tabs between them), that does not fit table
+-- The first thing about the columns $2, of types $3 (separated by tabs), that does not fit table
 -- $1. No row: they fit.
 WITH file AS (
     SELECT * FROM unnest(string_to_array($2::text, E'\t'), string_to_array($3::text, E'\t'))

@@ -1,4 +1,4 @@
--- Of the columns $1 of layouts (with tabs between them): as a list, and whether all of them are there.
+-- The columns $1 of layouts (separated by tabs): as a list, and whether all of them exist.
 SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY x.n),
     count(*) = cardinality(string_to_array($1::text, E'\t'))
 FROM unnest(string_to_array($1::text, E'\t')) WITH ORDINALITY AS x (name, n)

@@ -1,4 +1,4 @@
--- Statements for rows of the columns $2 (with tabs between them) of table $1, in the order of enum
+-- Statements for rows with the columns $2 (separated by tabs) of table $1, in the order of enum
 -- restore_sql (restore.c).
 WITH file AS (
     SELECT f.name, f.n, $1::text = 'transactions' AND f.name IN ('key.begins_at', 'key.fresh') AS of_key

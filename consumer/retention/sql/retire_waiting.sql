@@ -1,4 +1,4 @@
--- Who has one of the tables $1 and $2: the transaction that is the oldest.
+-- Who uses one of the tables $1 and $2: the oldest transaction.
 SELECT a.pid, coalesce(a.usename, '?'),
     coalesce(to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS'), '?'),
     regexp_replace(left(a.query, 120), '\s+', ' ', 'g')
