@@ -185,7 +185,7 @@ bool retire_keep_tokens(struct retire *r, struct error *err)
 
 void retire_let_tokens_go(struct retire *r)
 {
-	/* A connection that is lost has let go of it. */
+	/* A connection that is lost has released it. */
 	PQclear(PQexec(r->conn,
 		"SELECT pg_advisory_unlock_shared(hashtext('ocpp-persister forget'), 0)"));
 }
