@@ -89,8 +89,8 @@ static size_t json_skip(struct slice bytes, size_t at)
 	return at;
 }
 
-/* The name of the member whose value begins at `at`; absent: it is in no map. In JSON within a text
- * backslashes are before the quotes. */
+/* The name of the member whose value begins at `at`; absent if it is not in a map. In JSON within a
+ * text, backslashes precede the quotes. */
 static struct slice json_member(struct slice bytes, size_t at)
 {
 	size_t end, begin;
@@ -107,7 +107,7 @@ static struct slice json_member(struct slice bytes, size_t at)
 	return slice_of(bytes.data + begin, end - begin);
 }
 
-/* Whether there is such a name before the end, and no list has ended since. */
+/* Whether that name occurs before the end, and no list has ended since. */
 static bool json_in_sample(struct slice bytes, size_t end)
 {
 	for (; end > member_sample.size && bytes.data[end - 1] != ']'; end--) {
@@ -118,7 +118,7 @@ static bool json_in_sample(struct slice bytes, size_t end)
 	return false;
 }
 
-/* After "[2," at the beginning, or in the first of a list of messages. */
+/* After "[2," at the beginning, or in the first message of a list. */
 static bool json_is_frame_id(struct slice bytes, size_t head)
 {
 	size_t at = json_skip(bytes, 0);
@@ -154,7 +154,7 @@ static bool json_may_be(struct slice bytes, size_t head, struct slice text, enum
 
 /* ---- msgpack ---- */
 
-/* Whether the text just before is that one, with its head. */
+/* Whether the text just before is that one, including its head. */
 static bool pack_is_after(struct slice bytes, size_t at, struct slice name)
 {
 	return at > name.size && bytes.data[at - name.size - 1] == MSGPACK_FIXSTR + name.size &&
@@ -168,7 +168,7 @@ static bool pack_in_sample(struct slice bytes, size_t at)
 	return at > 0;
 }
 
-/* Past a value; 0: it has others in it, or is invalid. */
+/* Skips a value; 0 if it contains others, or is invalid. */
 static size_t pack_past(struct slice bytes, size_t at)
 {
 	static const uint8_t sizes[] = {/* from 0xca */ 4, 8, 1, 2, 4, 8, 1, 2, 4, 8};
@@ -185,7 +185,7 @@ static size_t pack_past(struct slice bytes, size_t at)
 	return 0;
 }
 
-/* As of JSON; a message is an array, or a map. */
+/* The same as for JSON; a message is an array or a map. */
 static bool pack_is_message_id(struct slice bytes, size_t head)
 {
 	size_t at = 1;

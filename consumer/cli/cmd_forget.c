@@ -131,7 +131,7 @@ static enum exit_code forget_refused(const struct forget_tables *tables)
 			"constraint does not let them have the pseudonym: %s",
 			t->refused, t->name, t->refusal);
 		error_hint(&err, "all other rows are changed; drop the index or the constraint, or "
-				 "delete these rows, and run it again: it goes on with them");
+				 "delete these rows, and run it again: it continues with them");
 		code = cli_fail(EXIT_CODE_FAILED, &err);
 	}
 	return code;
@@ -185,7 +185,7 @@ static enum exit_code forget_run(const struct config *config, const struct forge
 		return cli_usage("forget", "%s", err.message);
 	if (!call->force && forget_is_ocpp(call->token))
 		return cli_usage("forget",
-			"that is a word of OCPP, which is stored of other things, too; with "
+			"that is a word of OCPP, which other data contains, too; with "
 			"--force all of them are replaced");
 	if (!pseudonyms_new(&list, &err))
 		return cli_fail(EXIT_CODE_INTERNAL, &err);

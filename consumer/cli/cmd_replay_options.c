@@ -148,7 +148,7 @@ bool cmd_replay_read(struct cmd_replay *o, int argc, char **argv, enum exit_code
 		return true;
 	if (o->csv_map.has_zone) {
 		*code_out = cli_usage("replay",
-			"the zone is said twice, by --zone and by zone= of --csv");
+			"the zone is given twice, by --zone and by zone= of --csv");
 		return false;
 	}
 	o->csv_map.has_zone = true;

@@ -95,7 +95,7 @@ static void checks_packet_size(const struct config *c, const char *url,
 		(int64_t)found->packet_bytes_max >= c->mqtt_message_bytes_max)
 		return;
 	checks_begin("broker", url);
-	printf("note: it takes packets of at most %lld bytes, less than mqtt.message_bytes_max "
+	printf("note: it accepts packets of at most %lld bytes, less than mqtt.message_bytes_max "
 	       "(%lld); to do: mosquitto: raise max_packet_size\n",
 		(long long)found->packet_bytes_max, (long long)c->mqtt_message_bytes_max);
 }
@@ -215,7 +215,7 @@ static bool checks_takes_writes(PGconn *conn, int64_t timeout_us, struct error *
 		return false;
 	if (read_only) {
 		error_set(err, ERROR_TRANSIENT, REASON_read_only,
-			"transactions are read-only there: it takes no rows");
+			"transactions are read-only there: it accepts no rows");
 		return error_hint(err, "see default_transaction_read_only of the server, the "
 				       "database and the role");
 	}

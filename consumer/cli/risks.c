@@ -120,7 +120,7 @@ static void risks_of_database(const struct config *c, bool threads)
 	if (strcmp(d.mode, "prefer") == 0)
 		risk("ssl_mode",
 			"ssl_mode prefer to another machine: where TLS is refused, by whoever is "
-			"between, all goes unencrypted; set storage.postgres.ssl_mode to "
+			"between, everything goes unencrypted; set storage.postgres.ssl_mode to "
 			"verify-full or require");
 	else if (strcmp(d.mode, "disable") == 0 || strcmp(d.mode, "allow") == 0)
 		risk("ssl_mode",

@@ -23,14 +23,14 @@ struct batch_message {
 	uint64_t seq;
 	uint32_t index;
 	enum batch_outcome outcome;
-	const char *reason; /* of DEAD_LETTERED and SKIPPED */
+	const char *reason; /* for DEAD_LETTERED and SKIPPED */
 
 	/* For a message from a station; otherwise absent. */
 	struct slice station;
 	int64_t received_us;
-	int64_t own_us; /* its own time, if it is live; TIME_UNDATED = not known */
-	bool retained;  /* as row.retained */
-	bool begins;    /* it is the start of a transaction */
+	int64_t own_us; /* its own time, if it is live; TIME_UNDATED = unknown */
+	bool retained;  /* the same as row.retained */
+	bool begins;    /* a transaction starts with it */
 };
 
 /* A partition that rows go to. */

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* A step has a million elements at most, which takes some seconds. */
+/* A step handles at most a million elements, which takes some seconds. */
 static const int64_t COLLECTOR_TIMEOUT_US = 600 * US_PER_SECOND;
 
 /* Whether there may be more. */

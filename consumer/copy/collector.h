@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 /*
- * Takes what batches have added to station_changes into station_activity (writer_stations.c), on a
- * connection of its own: it takes a second where there are many stations, for which no batch should
- * wait. The connection is open only meanwhile. Of several workers one does it, the others find
+ * Merges what batches have added to station_changes into station_activity (writer_stations.c), on a
+ * connection of its own: with many stations it takes a second, and no batch should wait for that.
+ * The connection is open only while it works. Of several workers one does it, and the others find
  * nothing to do. What fails is left for the next time. All on the loop's thread.
  */
 struct collector;

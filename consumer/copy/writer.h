@@ -140,9 +140,11 @@ void writer_poll_durable(struct writer *w);
 /* Create partitions for the coming days. Only when ready and idle. */
 void writer_make_partitions_ahead(struct writer *w, int64_t days);
 
-/* Remove calls and results that were stored longer ago than keep_us: nothing will be paired with
- * them. And what the store remembers of deletes that were stored longer ago than tombstones_us.
- * Some thousands at a time. Meanwhile collector.h is at it, too. Only when ready and idle. */
+/*
+ * Remove calls and results that were stored longer ago than keep_us, which nothing will be paired
+ * with any more; and the store's tombstones older than tombstones_us. Some thousands at a time.
+ * Also starts the collector (collector.h). Only when ready and idle.
+ */
 void writer_prune(struct writer *w, int64_t keep_us, int64_t tombstones_us);
 
 /*

@@ -3,25 +3,25 @@
 #include "copy/writer_private.h"
 
 /*
- * What a batch has of each station: when it was heard from, how many of its messages are stored,
- * how far its clock is off. It becomes one row with arrays. To update a row for each station would
- * cost more than to store the messages: a batch has messages of thousands of stations, and few of
- * each.
+ * What a batch says about each station: when it was heard from, how many of its messages are
+ * stored, how far its clock is off. All of it becomes one row of arrays: updating a row for each
+ * station would cost more than storing the messages, since a batch has messages from thousands of
+ * stations, and few from each.
  *
- * What is merged is the same in whatever order and batches the messages come: of all copies of a
- * message the earliest and the latest receipt, of those that are stored the number, and of each
- * hour the most that a message's own time was after its receipt. Whatever delays a message makes
- * that less, so those that came late do not count where one came at once.
+ * The result does not depend on the order and batches in which messages come: the earliest and the
+ * latest receipt over all copies of a message, the number of stored messages, and for each hour the
+ * maximum by which a message's own time was after its receipt. Delays only reduce that, so late
+ * messages do not count if one came without delay.
  */
 static const int64_t HOUR_US = 3600 * US_PER_SECOND;
 
-/* As for the rows of an event: a longer name does not go into the index. */
+/* The same as for event rows: a longer name does not fit into the index. */
 enum { STATION_BYTES_MAX = ROWS_INDEX_BYTES_MAX - 64 };
 
 struct changes {
 	const struct batch *batch;
 	struct arena *arena;
-	struct row **rows; /* of station_changes */
+	struct row **rows; /* for station_changes */
 	size_t count;
 	struct row **firmware; /* of station_firmware */
 	size_t firmware_count;
@@ -41,7 +41,7 @@ static bool changes_init(struct changes *c, struct batch *b)
 	return c->slots != NULL && c->rows != NULL && c->firmware != NULL;
 }
 
-/* Whether the message says that its station was there at the time. */
+/* Whether the message shows that its station was online at the time. */
 static bool changes_has(const struct changes *c, const struct batch_message *m)
 {
 	if (m->station.size == 0 || m->station.size > STATION_BYTES_MAX)
@@ -52,14 +52,14 @@ static bool changes_has(const struct changes *c, const struct batch_message *m)
 	case OUTCOME_DUPLICATE:
 		return !m->retained;
 	case OUTCOME_SKIPPED:
-		return c->batch->live; /* others were to be left out of a replay */
+		return c->batch->live; /* otherwise a replay leaves it out */
 	case OUTCOME_DEAD_LETTERED:
 		break;
 	}
 	return false;
 }
 
-/* Each hour has a row of its own, where that is of use. */
+/* Each hour gets a row of its own, where that is useful. */
 static int64_t changes_hour(const struct changes *c, int64_t received_us)
 {
 	return c->batch->live ? received_us / HOUR_US : 0;

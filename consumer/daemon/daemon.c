@@ -421,7 +421,7 @@ static void daemon_note_full(struct daemon *d, struct error *why)
 	if (!log_repeat_due(&d->disk_trouble, &(uint64_t){0}))
 		return;
 	error_hint(why,
-		"the start waits, and goes on by itself once there is room for a log in "
+		"the start waits, and continues by itself once there is room for a log in "
 		"\"%s\": free space on this disk (`df` and `df -i`)",
 		d->config->spool_dir);
 	log_failure(LOG_LEVEL_ERROR, "spool_disk_full", why);

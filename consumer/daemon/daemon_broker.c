@@ -197,7 +197,8 @@ static void daemon_broker_hands_over(struct daemon *d)
 		return;
 	d->broker_logged = BROKER_LOGGED_HANDING_OVER;
 	log_info("broker_hands_over",
-		"the broker hands over what it has queued for us; its answer to the subscription "
+		"the broker is delivering what it has queued for us; its answer to the "
+		"subscription "
 		"comes after that",
 		"client_id=%s", LOG_VALUE(d->client_id));
 }

@@ -24,7 +24,7 @@ static void drain_took(struct daemon *d, const struct mqtt_status *status)
 {
 	daemon_drain_enter(d, DRAIN_STORING);
 	if (status->session_present)
-		log_info("drain_taken", "nothing is queued for us any more", "messages=%" PRIu64,
+		log_info("drain_taken", "nothing is queued for us", "messages=%" PRIu64,
 			drain_taken(d));
 	else
 		log_warn("drain_no_session",

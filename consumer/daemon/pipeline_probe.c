@@ -428,7 +428,7 @@ static int64_t probe_waits(struct pipeline *p, struct error *err)
 	error_hint(err,
 		"record %" PRIu64
 		" and others after it are refused alike, so none is set aside: it "
-		"waits until the database takes them. See the rights of storage.postgres.user",
+		"waits until the database accepts them. See the rights of storage.postgres.user",
 		probe->seq);
 	return more ? backoff_next_us(&p->backoff) : PIPELINE_REFUSED_US;
 }
@@ -451,7 +451,7 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 		pipeline_enter_search(p, SEARCH_NONE);
 		*err = probe->why;
 		error_hint(err,
-			"the tables take other messages: if record %" PRIu64
+			"the tables accept other messages: if record %" PRIu64
 			" is refused again and again, its message becomes a dead letter",
 			probe->seq);
 		return backoff_next_us(&p->backoff);

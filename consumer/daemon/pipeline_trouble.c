@@ -114,12 +114,12 @@ bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t reco
 		(void)log_repeat_over(&p->trouble); /* this is news */
 	p->dead_refusals_said = true;
 	error_becomes(err, err->kind, REASON_dead_letters_refused);
-	error_prefix(err, "table dead_letters does not take what is to be set aside");
+	error_prefix(err, "table dead_letters refuses what should be set aside");
 	error_needs_person(err);
 	error_hint(err,
 		"record %" PRIu64 " and all after it wait in the log; nothing is lost. See the "
 		"triggers, policies, constraints and rights of dead_letters, and its disk: once it "
-		"takes rows, storing continues by itself",
+		"accepts rows, storing continues by itself",
 		p->stored_seq + 1);
 	return true;
 }

@@ -35,7 +35,7 @@ static void mqtt_unsubscribe_failed(struct mqtt *m, bool answered, const char *w
 
 	if (answered) {
 		log_warn("unsubscribe_failed",
-			"the broker does not end a subscription that is not wanted any more, "
+			"the broker does not end a subscription that is no longer wanted, "
 			"ignoring",
 			"why=%s", LOG_VALUE(why));
 		mqtt_set_subscribed(m);

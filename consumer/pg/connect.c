@@ -191,7 +191,7 @@ bool pg_judge_primary(const PGresult *result, struct error *err)
 	if (*PQgetvalue(result, 0, 0) != 't')
 		return true;
 	error_set(err, ERROR_TRANSIENT, REASON_read_only,
-		"this server is a standby: it takes no rows, and may not have all of its "
+		"this server is a standby: it accepts no rows, and may not have all of its "
 		"primary's");
 	return error_hint(err, "connect to the primary; if storage.url names several hosts, it "
 			       "is found, unless target_session_attrs says otherwise");

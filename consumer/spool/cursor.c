@@ -15,8 +15,9 @@ enum {
 };
 
 #define CURSOR_COPIED_HINT                                                                         \
-	"`ocpp-persister spool new-identity --spool.dir=...` makes it a log of its own: all that " \
-	"it has is fed again, and what is stored already is found to be a duplicate"
+	"`ocpp-persister spool new-identity --spool.dir=...` makes it a log of its own: all of "   \
+	"it "                                                                                      \
+	"is fed again, and what is already stored is a duplicate"
 
 struct spool_cursor {
 	struct spool *spool;

@@ -296,7 +296,7 @@ static void bad_rows_cost_nothing_but_themselves(void **state)
 		"line 2: it has more or fewer cells than the first row\n"
 		"line 3: its value is not a number\n"
 		"line 4: it has no station\n"
-		"line 5: its station has a /, which no topic takes\n"
+		"line 5: its station has a /, which no topic allows\n"
 		"line 6: it has no time\n"
 		"line 7: its time is invalid\n"
 		"line 8: its time has no zone, and --csv gives none (zone=+01:00 or "

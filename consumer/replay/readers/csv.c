@@ -414,7 +414,7 @@ static const char *read_values(struct csv_reader *c)
 	if (slice_is_absent(station))
 		return "it has no station";
 	if (memchr(station.data, '/', station.size) != NULL)
-		return "its station has a /, which no topic takes";
+		return "its station has a /, which no topic allows";
 	why = read_time(c);
 	if (why == NULL)
 		why = read_evse(c);
