@@ -88,8 +88,8 @@ BROKERS = {
     "does not speak 5": (lambda b: {"mqtt.url": b.speaks_3_1_1(), **US}, 0,
                          r"^broker {url}: ok, MQTT 3\.1\.1$"),
     "takes small packets only": (lambda b: {"mqtt.url": b.narrow.url}, 0,
-                                 r"^broker {url}: note: it accepts packets of at most 100000 bytes, "
-                                 r"less than mqtt\.message_bytes_max \(1048576\); to do: "),
+                                 r"^broker {url}: note: it accepts packets of at most 100000 "
+                                 r"bytes, less than mqtt\.message_bytes_max \(1048576\); to do: "),
     "takes no less than we do": (lambda b: {"mqtt.url": b.narrow.url,
                                             "mqtt.message_bytes_max": "50KiB"}, 0,
                                  r"^broker {url}: ok, MQTT 5\ntopic"),
