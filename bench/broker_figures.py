@@ -1,6 +1,6 @@
 """When mosquitto writes its store (autosave_interval, autosave_on_changes): what each way costs,
-and what a broker that ends loses with it. The ways take turns, so that what else the machine does
-meanwhile meets all of them.
+and what a broker that ends loses with it. The ways take turns, so that the machine's other work
+affects all of them.
 
 The persister receives into its log, without a database; "away" means that it has a session and is
 stopped, so that the broker queues.

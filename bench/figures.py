@@ -1,4 +1,4 @@
-"""The engine of bench/run: what is measured, and the table.
+"""The engine of bench/run: what is measured, and the table of results.
 
 Every section starts from empty servers. CPU is user and system time of a process and all of its
 children, from the first message to the last one stored, divided by the messages.

@@ -1,5 +1,5 @@
-"""Replay of the same messages in each documented form of a log (docs/replay.md): lines a second,
-and their ratio to the first form.
+"""Replays the same messages in each documented format of a log (docs/replay.md): lines per second,
+and their ratio to the first format.
 
 The messages are sessions of many stations, in which a seventh are Authorize and its answer; a table
 in CSV has as many rows, each a meter value.

@@ -1,4 +1,4 @@
-"""How long after its PUBLISH a message can be read in the database by somebody else."""
+"""How long after its PUBLISH another client can read a message in the database."""
 
 import json
 import random

@@ -1,6 +1,6 @@
-"""What one station can cost: everything from one of them, or of one name, beside the same number
-of messages of many stations. What limits it is the other log of the same case, drained in turn
-with it.
+"""What a single station can cost: everything from one station, or with one name, compared with the
+same number of messages from many stations. The reference is the other log of the same case, drained
+in turn with it.
 
 A case is two lists of messages that differ in nothing but who they are from, or what they are of.
 """

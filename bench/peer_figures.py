@@ -1,5 +1,6 @@
-"""The program beside what is often written instead of it, on the same queue of messages: a client
-of Node and one of Python, which put the messages as JSONB into a table. Each is killed once."""
+"""Compares the program with what is often written instead of it, on the same queue of messages: a
+Node client and a Python client, which store the messages as JSONB in a table. Each is killed
+once."""
 
 import os
 import shutil

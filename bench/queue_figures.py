@@ -1,5 +1,5 @@
-"""What acknowledging only what is on disk costs: a queue at the broker is taken and stored, with
-each way of spool.sync in turn, on the same messages."""
+"""What it costs to acknowledge only what is on disk: a queue at the broker is taken and stored,
+with each value of spool.sync in turn, on the same messages."""
 
 import statistics
 import time

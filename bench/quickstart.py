@@ -1,5 +1,5 @@
-"""The engine of ./quickstart: private servers, the persister, stations, and a line that tells how
-it goes. Whatever of it is killed meanwhile is started again: that is part of the show."""
+"""The engine of ./quickstart: private servers, the persister, stations, and a status line. If any
+of them is killed meanwhile, it is started again: that is part of the show."""
 
 import json
 import os

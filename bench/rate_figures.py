@@ -1,5 +1,5 @@
-"""What a message costs, and how long it takes, at steady rates: with batches that wait for more
-messages (batch.latency_target), and with batches that never wait, in turn."""
+"""What a message costs, and how long it takes, at steady rates: in turn with batches that wait for
+more messages (batch.latency_target), and with batches that never wait."""
 
 import statistics
 

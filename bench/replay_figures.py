@@ -1,4 +1,5 @@
-"""Replay of a packed log: how fast beside COPY from memory, and what live messages notice of it."""
+"""Replay of a packed log: its speed compared with COPY from memory, and its effect on live
+messages."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How to wait for a condition: until it holds, or until nothing moves any more. See rig.py.
+"""Waits for a condition: until it holds, or until nothing moves any more. See rig.py.
 
 A fixed number of seconds says how fast the machine is, not whether a program is right. So a wait
 ends when its time has passed without a movement: what() says something else each time something has

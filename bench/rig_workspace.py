@@ -1,4 +1,4 @@
-"""The temporary folder that everything of a test or bench lives in, and the guard that removes it.
+"""The temporary folder for everything of a test or benchmark, and the guard that removes it.
 
 See rig.py, which is what to import.
 """

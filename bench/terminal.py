@@ -1,5 +1,5 @@
-"""Text of other people on its way to a terminal, as consumer/base/escape.h has it: whatever a
-terminal would obey or not show is written as an escape."""
+"""Untrusted text on its way to a terminal, escaped as in consumer/base/escape.h: whatever a
+terminal would obey or not show becomes an escape."""
 
 import argparse
 import re

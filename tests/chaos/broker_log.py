@@ -1,4 +1,4 @@
-"""What mosquitto dropped for want of a subscriber, by its own log (log_type debug).
+"""What mosquitto dropped for lack of a subscriber, according to its own log (log_type debug).
 
 Once it is started again it has the sessions of a shared group, with all that was queued for them,
 but not their subscriptions, which its store does not hold. Until the first worker subscribes again

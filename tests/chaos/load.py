@@ -1,7 +1,6 @@
-"""The load of a round, by seed: messages each of which says something that no other does, in all
-forms, alone and in batches, some of them again, in any order, with garbage between them; and what
-must be in the database for each. See auditor.py for the facts.
-"""
+"""The load of a round, by seed: messages that each say something unique, in all forms, alone and in
+batches, some of them repeated, in any order, mixed with garbage; and what must be in the database
+for each. See auditor.py for the facts."""
 
 import collections
 import datetime

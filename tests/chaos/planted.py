@@ -1,6 +1,6 @@
 #!/usr/bin/env -S /usr/bin/python3 -B
-"""Is the auditor worth its name? Plants one bug after the other in a copy of the source, and runs a
-short kill loop, which has to find it.
+"""Is the auditor worth its name? Plants one bug at a time in a copy of the source, and runs a short
+kill loop, which has to find it.
 
     tests/chaos/planted.py                all
     tests/chaos/planted.py NAME...        these

@@ -1,4 +1,4 @@
-"""What passes between the broker and one worker: which messages it was given, which it
+"""Records what passes between the broker and one worker: which messages it was given, which it
 acknowledged, and whether the acknowledgements came in order (MQTT 5.0, section 4.6.0-2).
 
 One Tap for each worker; one _Stream for each of its connections, which a rig.Proxy feeds.

@@ -1,5 +1,5 @@
-"""The shapes in which one message can come: OCPP-J array or envelope, ours or as MaEVE writes it,
-each as JSON or msgpack."""
+"""The forms in which a message can come: OCPP-J array or envelope, ours or MaEVE's, each as JSON or
+msgpack."""
 
 import json
 

@@ -1,6 +1,5 @@
 """Histories of charge stations whose messages have times of receipt: clocks that are not set,
-answers that come late, early or again, in several forms. By seed, with what must come of them.
-"""
+answers that come late, early or repeatedly, in several forms. By seed, with the expected result."""
 
 import datetime
 import random

@@ -1,5 +1,5 @@
-"""What must be in the database, from what was published: a decoder that shares nothing with the
-simulator, to compare its ledger with."""
+"""What must be in the database, derived from what was published: a decoder that shares no code with
+the simulator, to compare its ledger with."""
 
 from stations_rig import Number, numbers_as_text
 

@@ -1,5 +1,5 @@
-"""Every action of the three versions of OCPP is described in schemas/ or named as generic there,
-and whatever of it is sent ends in a table with its payload."""
+"""Every action of the three OCPP versions is described in schemas/ or listed as generic there, and
+every message with it ends up in a table with its payload."""
 
 import json
 import os

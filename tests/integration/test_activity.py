@@ -1,5 +1,5 @@
 """When stations were heard from, how much they have sent, how far their clocks are off: the view
-stations, and what is behind it."""
+stations, and the tables it reads."""
 
 import datetime
 import json

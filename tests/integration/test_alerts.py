@@ -1,5 +1,5 @@
-"""deploy/alerts.yml and deploy/grafana.json fit the metrics that there are: a real Prometheus reads
-those of a running program and answers every query."""
+"""deploy/alerts.yml and deploy/grafana.json fit the existing metrics: a real Prometheus reads those
+of a running program and answers every query."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The log as an archive: packed, looked at, exported, replayed."""
+"""The archived log: packed, inspected, exported, replayed."""
 
 import glob
 import json

@@ -1,4 +1,4 @@
-"""What bench/run measures, with few messages: each section runs to its end and has figures."""
+"""What bench/run measures, with few messages: each section completes and has figures."""
 
 import json
 import os

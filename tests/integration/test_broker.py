@@ -1,4 +1,4 @@
-"""What docs/broker.md says of mosquitto, tried without our program: what it loses when it is
+"""What docs/broker.md says about mosquitto, tried without our program: what it loses when it is
 stopped and started, or refuses a message; and the settings that deploy/mosquitto.conf recommends.
 Then `broker end-session`."""
 

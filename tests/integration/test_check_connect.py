@@ -1,4 +1,5 @@
-"""`config check --connect`: what it tries, what it says of each, and that it changes nothing."""
+"""`config check --connect`: what it checks, what it reports for each check, and that it changes
+nothing."""
 
 import json
 import re

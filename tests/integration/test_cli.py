@@ -1,4 +1,4 @@
-"""What commands print, to people and to programs."""
+"""What commands print, for people and for programs."""
 
 import json
 import os

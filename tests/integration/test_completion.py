@@ -1,4 +1,5 @@
-"""What the shells complete, asked as they ask: bash by its variables, zsh at a terminal."""
+"""What the shells complete, exercised the way users do: bash by its variables, zsh at a
+terminal."""
 
 import os
 import pty

@@ -1,5 +1,5 @@
-"""The files for containers: docker-compose.yml, Dockerfile, deploy/kubernetes, deploy/helm. No
-container is run here; what broker and database make of their files is tried on real ones."""
+"""The files for containers: docker-compose.yml, Dockerfile, deploy/kubernetes, deploy/helm. Runs no
+container; the files for broker and database are tried on real ones."""
 
 import json
 import os

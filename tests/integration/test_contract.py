@@ -1,4 +1,5 @@
-"""docs/messages.md is the contract for producers: its example is decoded, its program is run."""
+"""docs/messages.md is the contract for producers: its example is decoded, and its program is
+run."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""`ocpp-persister replay --csv`: meter values that exist as a table only."""
+"""`ocpp-persister replay --csv`: meter values that exist only as a table."""
 
 import gzip
 import json

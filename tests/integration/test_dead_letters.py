@@ -1,4 +1,4 @@
-"""Messages set aside: looked at, stored after all, or thrown away."""
+"""Messages set aside: listed, shown, requeued, discarded."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A disk that is full: 40 MB of memory, mounted for the test. Needs root (or says so)."""
+"""A full disk: 40 MB of memory, mounted for the test. Needs root (or says so)."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""The views over ocpp_events: what payloads say, by their fields; none fails on any payload."""
+"""The views over ocpp_events: the fields of payloads; no payload makes them fail."""
 
 import datetime
 import itertools

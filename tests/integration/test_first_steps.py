@@ -1,4 +1,4 @@
-"""The ten lines of README.md from install to the first query, typed as they stand there."""
+"""The ten lines of README.md from install to the first query, typed exactly as printed there."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""`ocpp-persister forget TOKEN FILE`: partition files without the token, and their restoring."""
+"""`ocpp-persister forget TOKEN FILE`: partition files without the token, and restoring them."""
 
 import contextlib
 import json

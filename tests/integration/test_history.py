@@ -1,4 +1,4 @@
-"""`ocpp-persister history`: the conversation of one station, as a role that may only read."""
+"""`ocpp-persister history`: the conversation of one station, as a role that can only read."""
 
 import datetime
 import json

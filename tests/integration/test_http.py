@@ -1,4 +1,4 @@
-"""The pages for machines that watch us, while others hold on to connections."""
+"""The pages for monitoring, while other clients hold on to connections."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What the program writes to stderr: times, formats, and what becomes of them in the journal."""
+"""What the program writes to stderr: times, formats, and how the journal gets it."""
 
 import datetime
 import json

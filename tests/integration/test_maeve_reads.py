@@ -1,4 +1,4 @@
-"""Schema maeve: the types of MaEVE's queries of what stations say, and the plans they run by."""
+"""Schema maeve: the types in MaEVE's queries for what stations report, and their plans."""
 
 import pytest
 from conftest import make_database, run_cli

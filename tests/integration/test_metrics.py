@@ -1,4 +1,4 @@
-"""What /metrics says of the program, its stations and its tables."""
+"""What /metrics says about the program, its stations and its tables."""
 
 import os
 import re

@@ -1,4 +1,5 @@
-"""Answers that are late, or of a message id that several calls have: whose they are."""
+"""Late answers, and answers with a message id that several calls have: which call they belong
+to."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""The SQL functions that make partitions, and what readers see of them."""
+"""The SQL functions that create partitions, and what readers notice of them."""
 
 import json
 import threading

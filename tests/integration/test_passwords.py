@@ -1,4 +1,4 @@
-"""Passwords stay where they belong, and choices that are risky are said."""
+"""Passwords stay where they belong, and risky settings are reported."""
 
 import os
 import re

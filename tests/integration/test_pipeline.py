@@ -1,5 +1,5 @@
-"""What the pipeline does with a batch that cannot be stored as it is: nothing is lost, nobody else
-pays for it, and every further try differs from the one before."""
+"""What the pipeline does with a batch that cannot be stored as it is: nothing is lost, no other
+message suffers, and every further attempt differs from the one before."""
 
 import json
 import os

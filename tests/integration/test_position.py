@@ -1,5 +1,6 @@
-"""A position in the log is more than a number: which record it is, of which numbering, and how many
-came before it. Whatever happens to log or database, each acknowledged message is stored once."""
+"""A position in the log is more than a number: it identifies the record, its numbering, and how
+many came before it. Whatever happens to log or database, each acknowledged message is stored
+once."""
 
 import glob
 import os

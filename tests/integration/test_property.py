@@ -1,11 +1,10 @@
 """Promise 4: the same messages in any order, any number of times, in whatever form, give the same
 tables.
 
-Many generated histories share one load, each at its own station. One database gets them one after
-the other, as they happened, as envelopes. Another gets them shuffled over all stations, each in
-some form, some twice, through two workers with batches of few messages, one of which is killed in
-between. Then both must hold the same, except for times of arrival, and which of two equal messages
-came first.
+Many generated histories share one load, each at its own station. One database gets them in order,
+as they happened, as envelopes. Another gets them shuffled over all stations, each in some form,
+some twice, through two workers with small batches, one of which is killed in between. Then both
+must hold the same, except for times of arrival, and which of two equal messages came first.
 
 Where times of receipt decide (clocks that are not set, answers that come late or again), histories
 have such times, and are replayed: in order, and shuffled by two processes at once.

@@ -1,4 +1,4 @@
-"""What a meter shows now, where its readings stop, and who has gone silent: as a reader."""
+"""What a meter shows now, where its readings stop, and which stations are silent: as a reader."""
 
 import datetime
 import re

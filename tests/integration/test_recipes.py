@@ -1,5 +1,5 @@
 """The recipes of CONTRIBUTING.md for a table and for an entity of the store, followed to the letter
-in a copy of the source: the files that they name, and no others, are all that it takes."""
+in a copy of the source: they need exactly the files that they name."""
 
 import json
 import os

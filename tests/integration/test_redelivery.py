@@ -1,5 +1,5 @@
-"""Acknowledgements that do not reach the broker: what it hands over again is stored once, and what
-it only believes to have handed over is not taken for known."""
+"""Acknowledgements that do not reach the broker: what it delivers again is stored once, and what it
+wrongly believes to have delivered is not treated as known."""
 
 import json
 

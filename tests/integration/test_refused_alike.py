@@ -1,5 +1,5 @@
-"""What is refused because something is wrong with the database, not with a row: it waits, nothing
-of it becomes a dead letter, and it is stored once the database takes it."""
+"""Messages refused because something is wrong with the database, not with a row: they wait, none
+becomes a dead letter, and they are stored once the database accepts them."""
 
 import pytest
 import rig

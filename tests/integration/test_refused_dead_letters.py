@@ -1,5 +1,5 @@
-"""Table dead_letters takes nothing: what should be set aside waits, with all that follows it; the
-program says for what, and continues by itself once the table takes rows again."""
+"""Table dead_letters accepts nothing: what should be set aside waits, with everything after it; the
+program reports what it waits for, and continues by itself once the table accepts rows again."""
 
 import pytest
 import rig

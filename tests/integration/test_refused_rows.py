@@ -1,5 +1,5 @@
-"""An error that may be about one row or about all of them: the one is set aside, its neighbours are
-stored; what is refused alike waits, and nothing of it becomes a dead letter."""
+"""An error that may be about one row or about all of them: a single bad row is set aside and its
+neighbours are stored; what is refused alike waits, and none of it becomes a dead letter."""
 
 import json
 

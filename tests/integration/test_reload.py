@@ -1,4 +1,4 @@
-"""SIGHUP: other settings take effect in the running process, and nothing is lost or doubled."""
+"""SIGHUP: new settings take effect in the running process, and nothing is lost or doubled."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""`ocpp-persister replay`: old messages give the tables that they gave live."""
+"""`ocpp-persister replay`: old messages give the same tables as live ones."""
 
 import glob
 import gzip

@@ -1,4 +1,4 @@
-"""Where an interrupted replay goes on: a position belongs to content, not to a name."""
+"""Where an interrupted replay continues: a position belongs to content, not to a name."""
 
 import gzip
 import json

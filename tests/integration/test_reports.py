@@ -1,4 +1,4 @@
-"""`ocpp-persister sessions`: reports that add up, as a role that may only read."""
+"""`ocpp-persister sessions`: reports that add up, as a role that can only read."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""`ocpp-persister partitions`: what there is, what is made and dropped, and who waits for it."""
+"""`ocpp-persister partitions`: what is listed, created and dropped, and who waits for it."""
 
 import datetime
 import json

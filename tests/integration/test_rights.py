@@ -1,4 +1,4 @@
-"""What the roles ocpp_writer and ocpp_reader may do, and what they gain by nothing."""
+"""What the roles ocpp_writer and ocpp_reader may do, and that nothing gives them more."""
 
 import itertools
 import pathlib

@@ -1,4 +1,4 @@
-"""`migrate roles`; and what commands say to a role without rights."""
+"""`migrate roles`; and what commands report to a role without rights."""
 
 import re
 

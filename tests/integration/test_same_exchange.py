@@ -1,5 +1,5 @@
-"""One exchange is stored once, whichever shapes its messages come in, and every answer has the name
-of its call: of every action of the three versions, and of the golden corpus."""
+"""One exchange is stored once, whichever forms its messages come in, and every answer gets the name
+of its call: for every action of the three versions, and for the golden corpus."""
 
 import itertools
 import json

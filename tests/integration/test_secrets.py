@@ -1,4 +1,4 @@
-"""Readers see no secret, by whatever way it came in; writers and the owner see all of it."""
+"""Readers see no secret, whichever way it came in; writers and the owner see everything."""
 
 import glob
 import itertools

@@ -1,5 +1,5 @@
-"""What a service manager hears from the program, by the protocol of sd_notify(3), and what it gives
-it: a socket of our own stands in for systemd's."""
+"""What a service manager hears from the program, by the protocol of sd_notify(3), and what it
+provides: a socket of our own stands in for systemd's."""
 
 import os
 import pathlib

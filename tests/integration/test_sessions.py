@@ -1,4 +1,4 @@
-"""Which event is of which session: ids that are used again, answers, costs, readings, flags."""
+"""Which session an event belongs to: reused ids, answers, costs, readings, flags."""
 
 import itertools
 import json

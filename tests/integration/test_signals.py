@@ -1,4 +1,4 @@
-"""What the program does when it is sent a signal, and when it stops by itself."""
+"""What the program does on a signal, and when it stops by itself."""
 
 import glob
 import os

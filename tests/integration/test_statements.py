@@ -1,6 +1,6 @@
-"""What statements do for a batch grows with the rows of the batch, whatever one station sends: no
-row is compared with all others, nor with all that is stored. Seen in the plans that PostgreSQL
-carried out, so that the speed of the machine does not matter."""
+"""The work of statements for a batch grows with the rows of the batch, whatever one station sends:
+no row is compared with all others, nor with everything stored. Read from the plans that PostgreSQL
+executed, so that the speed of the machine does not matter."""
 
 import json
 import re

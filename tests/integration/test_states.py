@@ -1,4 +1,4 @@
-"""Promise 4 for the tables that hold the newest of something: boots, operations, connectors.
+"""Promise 4 for the tables that hold the newest state: boots, operations, connectors.
 
 Most of these messages carry no time of their own, so when they were received decides. That time
 belongs to the message and is in every capture of it: so the same capture is replayed as it is, and

@@ -1,4 +1,4 @@
-"""What the store learns from the answers of stations to the CSMS."""
+"""What the store learns from stations' answers to the CSMS."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Text of other people on its way to a terminal: whatever they wrote, it is only text there."""
+"""Untrusted text on its way to a terminal: whatever it contains, it stays text there."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""What real stations do to whoever stores their messages. The table in tests/README.md has all of
-it; here is what no other file shows."""
+"""What real stations do to anybody who stores their messages. The table in tests/README.md has all
+of it; here is what no other file shows."""
 
 import json
 

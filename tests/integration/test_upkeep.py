@@ -1,4 +1,4 @@
-"""What has to be looked after in years of running."""
+"""Maintenance over years of running."""
 
 import subprocess
 

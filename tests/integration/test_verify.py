@@ -1,4 +1,5 @@
-"""`verify` and the ledger of stations: no loss is missed, none reported that did not happen."""
+"""`verify` and the ledger of stations: every loss is found, and none is reported that did not
+happen."""
 
 import json
 import subprocess
