@@ -1,4 +1,4 @@
-"""Is everything that we acknowledged in exactly one place, once, unaltered? And is nothing left over?
+"""Is everything that we acknowledged in exactly one place, once, unaltered? Is nothing left over?
 
 Everything that the taps (tap.py) saw acknowledged must be there, with the facts of what was
 published (load.py), and what a replay that ended well had read. A fact is (table, key,
