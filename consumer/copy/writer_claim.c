@@ -255,7 +255,7 @@ static bool foreign_on_owner(void *context, const PGresult *result, int number, 
 }
 
 /*
- * Processes that feed copies of one log would end each other's connections for ever. A new one
+ * Processes that feed copies of one log would end each other's connections forever. A new one
  * takes over; the one that had the log before finds that out here, when it connects again.
  */
 bool writer_plan_foreign(struct writer *w, struct error *err)

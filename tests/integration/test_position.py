@@ -426,7 +426,7 @@ def test_claim_that_another_live_process_took_over_stops_with_the_remedy(
 def test_of_two_processes_with_copies_of_one_log_one_ends_with_the_remedy(
         running, persister, migrated, broker, publish):
     """The later one takes over, and ends the connection of the first, which must not do the same
-    to it for ever."""
+    to it forever."""
     first = running()
     send(publish, range(5))
     wait_rows(migrated, 5)
