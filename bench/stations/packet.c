@@ -277,7 +277,7 @@ static bool packet_parse_connack_properties(struct slice in, struct packet_conna
 			out->packet_bytes_max = get_be32(value.data);
 		in = slice_of(value.data + size, value.size - size);
 	}
-	return true;
+	return out->receive_max > 0 && out->qos_max <= 2; /* 3.2.2.3.3, 3.2.2.3.4 */
 }
 
 bool packet_parse_connack(const struct packet *p, enum mqtt_version version,
