@@ -242,6 +242,60 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 	return true;
 }
 
+/*
+ * The next segment's header says that it follows what is older than this one: then it took the
+ * place of this one, which was empty, and a crash came before that was removed. If it has records
+ * all the same, it is kept.
+ */
+static bool recover_replaced(struct spool *s, struct spool_segment *segment, bool *removed_out,
+	struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+	bool has = true, ok;
+	int fd;
+
+	*removed_out = false;
+	if (segment->archived)
+		return true;
+	spool_file_path(s, segment, path);
+	fd = fs_open(path, FS_OWN, err);
+	if (fd < 0)
+		return false;
+	ok = recover_has_records(fd, path, &has, err);
+	(void)fs_close(&fd, path, NULL);
+	if (!ok || has)
+		return ok;
+	*removed_out = true;
+	s->bytes -= segment->bytes;
+	return fs_unlink(path, err);
+}
+
+/* Where each but the last ends: where the next one begins. */
+static bool recover_ends(struct spool *s, struct error *err)
+{
+	size_t count = s->segments_count, kept = 0;
+
+	for (size_t i = 0; i + 1 < count; i++) {
+		struct spool_segment *segment = &s->segments[i], *next = segment + 1;
+		bool replaced = next->follows.seq + 1 < segment->first_seq, removed = false;
+
+		if (replaced && !recover_replaced(s, segment, &removed, err))
+			return false;
+		if (removed)
+			continue;
+		segment->last_seq = next->follows.seq;
+		segment->last_received_us = next->last_received_us;
+		/* The next one was set aside, so where this one ends is unknown. */
+		if (segment->last_seq >= next->first_seq || replaced)
+			segment->last_seq = next->first_seq - 1;
+		s->segments[kept++] = *segment;
+	}
+	if (count > 0)
+		s->segments[kept++] = s->segments[count - 1];
+	s->segments_count = kept;
+	return true;
+}
+
 static bool recover_headers(struct spool *s, struct error *err)
 {
 	size_t kept = 0;
@@ -255,15 +309,7 @@ static bool recover_headers(struct spool *s, struct error *err)
 			s->segments[kept++] = s->segments[i];
 	}
 	s->segments_count = kept;
-	for (size_t i = 0; i + 1 < kept; i++) {
-		s->segments[i].last_seq = s->segments[i + 1].follows.seq;
-		s->segments[i].last_received_us = s->segments[i + 1].last_received_us;
-		/* The next one was set aside, so where this one ends is unknown. */
-		if (s->segments[i].last_seq >= s->segments[i + 1].first_seq ||
-			s->segments[i].last_seq + 1 < s->segments[i].first_seq)
-			s->segments[i].last_seq = s->segments[i + 1].first_seq - 1;
-	}
-	return true;
+	return recover_ends(s, err);
 }
 
 /* The last segment was read: it ends where its last whole record does. */

@@ -127,6 +127,32 @@ static void copy_dir(const char *to)
 	assert_int_equal(system(command), 0);
 }
 
+/* A crash between the successor of an empty segment and its removal. The empty one has no records
+ * up to the successor's first number, as the skipped ones might make it seem. */
+static void spool_empty_segment_that_a_crash_left_has_no_records(void **state)
+{
+	char empty[512], kept[560], bad[560];
+	struct spool_stats stats;
+	struct spool *s;
+
+	(void)state;
+	assert_int_equal(append_until_killed(1, 3), 3);
+	assert_int_equal(append_until_killed(4, 0), 0);
+	newest_segment(empty);
+	snprintf(kept, sizeof(kept), "%s.tmp", empty);
+	snprintf(bad, sizeof(bad), "%s.bad", empty);
+	assert_int_equal(link(empty, kept), 0);
+	assert_int_equal(append_until_killed(4, 3), 3);
+	assert_true(rename(kept, empty) == 0 && truncate(empty, SEGMENT_HEADER_BYTES) == 0);
+	s = open_with(options());
+	assert_int_equal(spool_count_newer(s, 0), 6);
+	assert_int_equal(read_from(s, 0, 1, NULL), 6);
+	spool_stats(s, &stats);
+	assert_int_equal(stats.damaged_records, 0);
+	assert_true(access(empty, F_OK) != 0 && access(bad, F_OK) != 0);
+	spool_close(&s);
+}
+
 static void spool_open_drops_torn_last_record(void **state)
 {
 	struct spool *s = open_with(options());
@@ -517,6 +543,7 @@ int main(void)
 		SPOOL_TEST(spool_after_proper_close_numbers_go_on),
 		SPOOL_TEST(spool_that_is_cleared_keeps_no_record_and_its_numbers),
 		SPOOL_TEST(spool_after_kill_nothing_is_missing_and_numbers_skip),
+		SPOOL_TEST(spool_empty_segment_that_a_crash_left_has_no_records),
 		SPOOL_TEST(spool_open_drops_torn_last_record),
 		SPOOL_TEST(spool_damage_costs_only_the_damaged_record),
 		SPOOL_TEST(spool_full_waits_for_release),
