@@ -16,6 +16,7 @@ import broker_figures
 import format_figures
 import mqtt_probe
 import one_figures
+import outage_figures
 import peer_figures
 import queue_figures
 import rate_figures
@@ -29,8 +30,8 @@ PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LIMIT = os.path.join(BUILD, "limit")
 SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_all", "beside",
-            "one", "queue", "rates", "peers", "formats", "broker")
-NAMED = ("peers", "formats", "broker")  # only where they are asked for
+            "one", "queue", "rates", "peers", "formats", "broker", "outage")
+NAMED = ("peers", "formats", "broker", "outage")  # only where they are asked for
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
 
@@ -262,6 +263,11 @@ def peers(messages, runs):
         return {**figures, "rss_peak_mib": figures["ours"]["rss_peak_mib"]}
 
 
+def outage(seconds):
+    with Bench("message").new_database("outage") as b:
+        return outage_figures.measure(b, b.fleet, summary_of, seconds)
+
+
 def broker(runs, seconds):
     def fleet(to, *options):
         return stations(to, "meter", *options, stderr=subprocess.DEVNULL)
@@ -300,6 +306,7 @@ def measure(options):
         "peers": lambda: peers(options.messages or messages // 4, runs),
         "queue": lambda: queue(options.messages or messages // 4, runs),
         "broker": lambda: broker(runs, 5),
+        "outage": lambda: medians([outage(60 if options.quick else 300) for _ in range(runs)]),
     }
     figures = {}
     for name in options.only or [name for name in SECTIONS if name not in NAMED]:
@@ -336,6 +343,8 @@ def table(figures):
         queue_figures.tell({mode: figures["queue"][mode] for mode in queue_figures.MODES})
     if "broker" in figures:
         broker_figures.tell({way: figures["broker"][way] for way in broker_figures.WAYS})
+    if "outage" in figures:
+        outage_figures.tell(figures["outage"])
     peak = max(f["rss_peak_mib"] for f in figures.values())
     print(f"\npeak RSS of the persister, all of the above: {peak:.1f} MiB")
 
