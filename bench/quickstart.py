@@ -15,7 +15,7 @@ import rig
 import terminal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.path.join(ROOT, "build", "release")
+BUILD = os.environ.get("OCPP_PERSISTER_BUILD", os.path.join(ROOT, "build", "release"))
 PERSISTER = os.path.join(BUILD, "ocpp-persister")
 STATIONS = os.path.join(BUILD, "ocpp-stations")
 LEDGER = os.path.join(ROOT, "bench", "ledger", "ledger.py")

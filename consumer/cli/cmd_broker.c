@@ -45,7 +45,9 @@ static bool broker_is_idle(const struct config *config, const char *client_id, b
 	struct broker_worker worker;
 	bool known;
 
-	known = conn != NULL && broker_ask_worker(conn, client_id, &worker, err);
+	/* A standby does not see who is connected to the primary. */
+	known = conn != NULL && pg_check_primary(conn, err) &&
+		broker_ask_worker(conn, client_id, &worker, err);
 	PQfinish(conn);
 	if (!known) {
 		error_prefix(err, "could not ask the database whether a worker with this client "

@@ -71,8 +71,12 @@ static void manual_program(void)
 	manual_commands();
 	printf(".SH SIGNALS\nOf\n.BR run :\n"
 	       ".TP\nSIGTERM, SIGINT\nstop: the current batch is committed first\n"
-	       ".TP\nSIGHUP\nread the settings again; log.level takes effect immediately\n"
+	       ".TP\nSIGHUP\nread settings, secrets and TLS files again, and use what has "
+	       "changed;\n"
+	       "the logging names what needs a restart\n"
 	       ".TP\nSIGUSR1\nthe next message begins a new segment of the log\n"
+	       ".TP\nSIGUSR2, SIGPIPE\nnothing\n"
+	       ".TP\nSIGQUIT, SIGKILL\nend as in a crash: nothing acknowledged is lost\n"
 	       ".SH EXIT STATUS\n"
 	       ".TP\n%d\nended as asked\n.TP\n%d\nit ran, and the answer is no\n"
 	       ".TP\n%d\nwrong arguments\n.TP\n%d\nwrong settings\n.TP\n%d\nPostgreSQL\n"

@@ -155,11 +155,12 @@ static void risks_of_settings(const struct config *c)
 {
 	struct stat st;
 
-	if (c->sources.file != NULL && stat(c->sources.file, &st) == 0 && S_ISREG(st.st_mode) &&
+	if (c->file_has_secret && stat(c->sources.file, &st) == 0 && S_ISREG(st.st_mode) &&
 		(st.st_mode & S_IROTH) != 0)
 		risk("settings_readable",
-			"everybody may read the file of settings, where passwords stand: chmod "
-			"600 it");
+			"everybody may read the settings file, which has a password or a key in "
+			"it: "
+			"chmod 600 it, or move that into a file of its own (the settings *_file)");
 }
 
 static void risks_of_secrets(const struct config *c)

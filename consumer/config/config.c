@@ -333,6 +333,7 @@ static bool config_put(struct config *c, const struct config_setting *s, const c
 	}
 	snprintf(o->text, sizeof(o->text), "%s", origin);
 	o->source = c->source;
+	c->file_has_secret |= c->in_file && s->type == CONFIG_SECRET && *value != '\0';
 	return true;
 }
 

@@ -73,6 +73,8 @@ struct config {
 	/* NOLINTEND(bugprone-macro-parentheses) */
 	struct config_origin *origins; /* where each value came from, for config print */
 	unsigned source;               /* number of the source being read, from 1 */
+	bool in_file;                  /* it is the settings file ... */
+	bool file_has_secret;          /* ... which has one, even if another source replaces it */
 };
 
 /* Everything above, checked. False with err and nothing to free. Loading again later requires that

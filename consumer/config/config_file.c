@@ -182,6 +182,16 @@ static bool config_file_sections(struct config_file *f, struct error *err)
 	return ok;
 }
 
+static bool config_file_read(struct config_file *f, struct error *err)
+{
+	bool ok;
+
+	f->config->in_file = true;
+	ok = config_file_sections(f, err);
+	f->config->in_file = false;
+	return ok;
+}
+
 /* Whoever can write to it decides where messages go. */
 static bool config_file_is_ours(const char *path, struct error *err)
 {
@@ -219,7 +229,7 @@ bool config_load_file(struct config *c, const char *path, struct error *err)
 	if (failed != 0 || ini_config_error_count(f.ini) > 0)
 		config_file_syntax_error(&f, err);
 	else
-		ok = config_file_sections(&f, err);
+		ok = config_file_read(&f, err);
 out:
 	if (file != NULL)
 		ini_config_file_destroy(file);

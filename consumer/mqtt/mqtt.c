@@ -408,10 +408,14 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 
 static void mqtt_on_lost(void *context, char *cause)
 {
+	struct mqtt *m = context;
+	char where[GATE_TARGET_BYTES];
 	struct error err;
 
-	error_set(&err, ERROR_TRANSIENT, REASON_broker, "the connection to the broker is lost%s%s",
-		cause != NULL ? ": " : "", cause != NULL ? cause : "");
+	gate_last_target(m->gate, where);
+	error_set(&err, ERROR_TRANSIENT, REASON_broker,
+		"the connection to the broker at %s is lost%s%s", where, cause != NULL ? ": " : "",
+		cause != NULL ? cause : "");
 	mqtt_set_down(context, &err);
 }
 
@@ -420,11 +424,13 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 	enum MQTTReasonCodes reason)
 {
 	struct mqtt *m = context;
+	char where[GATE_TARGET_BYTES];
 	struct error err;
 
 	(void)properties;
-	error_set(&err, ERROR_TRANSIENT, REASON_broker, "the broker ended the connection: %s",
-		MQTTReasonCode_toString(reason));
+	gate_last_target(m->gate, where);
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "the broker at %s ended the connection: %s",
+		where, MQTTReasonCode_toString(reason));
 	if ((int)reason == REASON_TAKEN_OVER) {
 		error_becomes(&err, ERROR_FATAL, REASON_client_id_used_twice);
 		error_needs_person(&err);

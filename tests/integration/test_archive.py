@@ -298,3 +298,17 @@ def test_log_is_published_again(packed, workspace, migrated, persister):
     broker.stop()
     done = run_cli({}, "replay", "--publish", broker.url, packed.folder)
     assert done.returncode == 7 and "could not connect to the broker" in done.stderr
+
+
+def test_json_on_several_lines_is_json_in_an_export(running, publish, migrated):
+    """A newline at its end, or within, is no reason to give it as hexadecimal digits."""
+    p = running()
+    publish.raw("cs/in/ocpp1.6/cs1", b'[2,"1","Heartbeat",{}]\r\n')
+    publish.raw("cs/in/ocpp1.6/cs1", b'\n[2,"2",\n\t"Heartbeat", {}]')
+    stored(migrated, 2)
+    assert p.stop() == 0
+    lines = [json.loads(line) for line in
+             spool(p.settings["spool.dir"], "cat").stdout.splitlines()]
+    assert [line["payload"] for line in lines] == [
+        [2, "1", "Heartbeat", {}], [2, "2", "Heartbeat", {}]]
+    assert not any("payload_hex" in line for line in lines)

@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import os
 import pathlib
 import platform
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from conftest import BUILD, run_cli
@@ -45,6 +47,22 @@ def test_help_of_quickstart_needs_nothing_installed(bare):
     engine = (ROOT / "bench/quickstart.py").read_text()
     options = re.findall(r'add_argument\("(--\w+)"', engine)
     assert len(options) == 4 and all(option in done.stdout for option in options)
+
+
+def test_quickstart_shows_where_messages_are_and_that_all_are_stored():
+    """The engine; the script around it builds the program."""
+    done = subprocess.run(
+        [sys.executable, "-B", ROOT / "bench/quickstart.py", "--seconds", "5", "--stations", "20"],
+        env={**os.environ, "OCPP_PERSISTER_BUILD": str(BUILD)},
+        text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = [[int(number.replace(",", "")) for number in line] for line in re.findall(
+        r"^ *(\d+) s  published ([\d,]+)  acknowledged ([\d,]+)  stored ([\d,]+)  "
+        r"waiting: broker ([\d,]+), log ([\d,]+)  rows/s [\d,]+$", done.stdout, re.M)]
+    assert shown and all(line[1] >= line[2] for line in shown), done.stdout
+    assert [line[3] for line in shown] == sorted(line[3] for line in shown)
+    assert shown[-1][3] > 0, done.stdout
+    assert done.stdout.endswith("balanced\n") and "NOT BALANCED" not in done.stdout
 
 
 def test_user_without_sudo_is_given_the_whole_list_once(bare):

@@ -255,6 +255,10 @@ def test_demoted_primary_is_waited_out(persister, demoted, broker, publish, tmp_
     assert done.returncode == 4 and "is a standby" in done.stderr and done.stdout == ""
     done = run_cli(database.settings(), "config", "check", "--connect")
     assert "is a standby" in done.stdout
+    # Nor does it see who is connected to the primary.
+    done = run_cli({**database.settings(), **broker.settings()}, "broker", "end-session",
+                   p.settings["mqtt.client_id"], "--stopped")
+    assert done.returncode != 0 and "is a standby" in done.stderr and done.stdout == ""
     promote(database)
     stored(database, 2)
     assert p.running

@@ -72,7 +72,8 @@ def test_broker_that_says_our_client_id_is_used_twice_stops_us(
     p.wait_event("broker_connected")
     door.inject(bytes([0xE0, 2, 0x8E, 0]))  # DISCONNECT, session taken over
     assert p.wait_exit(30) == 7
-    assert "mqtt.client_id" in p.events("stopping", reason="client_id_used_twice")[0]["hint"]
+    stopping = p.events("stopping", reason="client_id_used_twice")[0]
+    assert "mqtt.client_id" in stopping["hint"] and f"127.0.0.1:{door.port}" in stopping["msg"]
 
 
 def test_broker_that_does_not_say_it_leaves_a_pattern_that_we_name(persister, migrated, broker):

@@ -180,11 +180,16 @@ def test_running_as_root_is_said(persister):
 
 
 def test_files_that_others_can_read_are_said(persister, tmp_path):
-    path = settings_file(tmp_path, "[log]\nlevel = info\n", 0o644)
-    assert risks(persister, {}, environment={"OCPP_PERSISTER_CONFIG": str(path)}) == {
+    path = settings_file(tmp_path, f"[mqtt]\npassword = {PASSWORD}\n", 0o644)
+    environment = {"OCPP_PERSISTER_CONFIG": str(path)}
+    assert risks(persister, {}, environment=environment) == {"settings_readable"}
+    assert risks(persister, {"mqtt.password": "another"}, environment=environment) == {
         "settings_readable"}
     path.chmod(0o640)
-    assert risks(persister, {}, environment={"OCPP_PERSISTER_CONFIG": str(path)}) == set()
+    assert risks(persister, {}, environment=environment) == set()
+    # As the package installs it: the service's user must be able to read it.
+    settings_file(tmp_path, "[mqtt]\nuser = csms\npassword =\n", 0o644)
+    assert risks(persister, {}, environment=environment) == set()
     secret = tmp_path / "secret"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)

@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <unistd.h>
@@ -113,6 +114,31 @@ static void log_line_ends_however_long_its_texts_are(void **state)
 	}
 }
 
+/* One line per cause every 30 s, which says how many there were meanwhile. */
+static void log_repeat_counts_what_it_suppresses(void **state)
+{
+	struct log_repeat r = {.active = false};
+	uint64_t suppressed = 7;
+
+	(void)state;
+	assert_false(log_repeat_over(&r));
+	assert_true(log_repeat_due(&r, &suppressed));
+	assert_int_equal(suppressed, 0);
+	for (int i = 0; i < 3; i++)
+		assert_false(log_repeat_due(&r, &suppressed));
+	r.last_us -= 29 * US_PER_SECOND;
+	assert_false(log_repeat_due(&r, &suppressed));
+	r.last_us -= US_PER_SECOND;
+	assert_true(log_repeat_due(&r, &suppressed));
+	assert_int_equal(suppressed, 4);
+	assert_false(log_repeat_due(&r, &suppressed));
+	assert_true(log_repeat_over(&r));
+	assert_false(log_repeat_over(&r));
+	/* The next cause is news. */
+	assert_true(log_repeat_due(&r, &suppressed));
+	assert_int_equal(suppressed, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -120,6 +146,7 @@ int main(void)
 		cmocka_unit_test(log_failure_is_valid_json),
 		cmocka_unit_test(log_value_is_a_text),
 		cmocka_unit_test(log_line_ends_however_long_its_texts_are),
+		cmocka_unit_test(log_repeat_counts_what_it_suppresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
