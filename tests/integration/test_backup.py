@@ -218,3 +218,52 @@ def test_log_of_a_dead_worker_is_stored_by_a_living_one(worker, migrated, publis
                    dead.settings["spool.dir"])
     assert done.returncode == 0, done
     check_rows(migrated, 50)
+
+
+@pytest.fixture
+def replicated(workspace, proxy):
+    """A database, migrated; its streaming replica, which is asynchronous; and the door between."""
+    primary = rig.Postgres(workspace, fast=True, name="primary").start()
+    database = make_database(primary)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    door = proxy(primary.port)
+    replica = rig.Postgres(workspace, name="replica")
+    replica.password = primary.password
+    workspace.call(rig.Postgres.bin("pg_basebackup"), "-R", "-D", replica.data,
+                   "-d", primary.dsn(port=door.port), "--checkpoint=fast", "--no-sync")
+    with open(os.path.join(replica.data, "postgresql.conf"), "a") as f:
+        f.write(f"port = {replica.port}\nunix_socket_directories = ''\n")
+    replica.start()
+    yield database, replica, door
+    replica.stop()
+    primary.stop()
+
+
+def test_replica_that_is_promoted_without_the_last_commits_is_fed_them(
+        replicated, persister, broker, publish):
+    """The worker names both hosts, and finds the new primary by itself."""
+    database, replica, door = replicated
+    primary = database.cluster
+    promoted = Database(replica, database.name)
+    p = persister({**broker.settings(), "spool.segment_bytes": "4MiB", "storage.url":
+                   f"postgresql://postgres:{primary.password}@127.0.0.1:{primary.port},"
+                   f"127.0.0.1:{replica.port}/{database.name}"}).start()
+    p.wait_event("broker_connected")
+    send(publish, range(50))
+    stored(database, 50)
+    rig.wait_until(lambda: promoted.value("SELECT count(*) FROM meter_values") == 50,
+                   what="the replica has them")
+    door.refuse()
+    door.cut()
+    send(publish, range(50, 80))
+    stored(database, 80)
+    primary.kill9()
+    check_rows(promoted, 50)
+    send(publish, range(80, 90))
+    promoted.rows("SELECT pg_promote()")
+    stored(promoted, 90)
+    check_rows(promoted, 90)
+    check_balanced(p)
+    assert p.wait_event("database_went_back")
+    assert p.metric("ocpp_persister_gap_records_total") == 0
+    assert p.running
