@@ -125,6 +125,7 @@ $sql$] LOOP
     END LOOP;
 END $migration$;
 
+ALTER TABLE loading_partitions DROP counted;
 DROP FUNCTION count_repeated;
 DROP PROCEDURE backfill_stations;
 DROP TABLE station_backfill;

@@ -141,6 +141,9 @@ BEGIN
         FROM sums s
         LEFT JOIN firmware f ON f.charge_station_id = s.charge_station_id
         LEFT JOIN clocks k ON k.charge_station_id = s.charge_station_id
+        -- Counts of a station that somebody removed are not corrected.
+        WHERE s.last_at IS NOT NULL
+           OR EXISTS (SELECT FROM station_activity a WHERE a.charge_station_id = s.charge_station_id)
         ORDER BY s.charge_station_id
         ON CONFLICT (charge_station_id) DO UPDATE
         SET first_message_at = least(a.first_message_at, excluded.first_message_at),
@@ -196,6 +199,10 @@ COMMENT ON COLUMN station_backfill.partition_name IS 'Name of the partition';
 COMMENT ON COLUMN station_backfill.done_at IS 'When it was read';
 SELECT grant_table('station_backfill');
 
+ALTER TABLE loading_partitions ADD counted boolean NOT NULL DEFAULT false;
+ALTER TABLE loading_partitions ALTER counted SET DEFAULT true;
+COMMENT ON COLUMN loading_partitions.counted IS 'Messages that were loaded are in the counts of stations; false: an older program loads them';
+
 DO $migration$
 DECLARE
     definition text;
@@ -221,6 +228,10 @@ BEGIN
             FROM %s.%I %s GROUP BY charge_station_id', '{schema}', part.name,
             CASE part.parent WHEN 'ocpp_events' THEN 'WHERE direction = ''in''' ELSE '' END);
         PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister stations'), 0);
+        -- What was read and is counted has to be there: only other messages were stored before.
+        WHILE @.fold_station_changes() > 0 LOOP
+            NULL;
+        END LOOP;
         INSERT INTO @.station_activity AS a (charge_station_id, first_message_at, last_message_at,
             counted_from)
         SELECT b.charge_station_id, b.first_at, b.last_at, now()
@@ -241,17 +252,18 @@ END $$
 
 $sql$, $sql$
 
--- Messages that turn out to be repeats were counted when they were loaded.
-CREATE FUNCTION @.count_repeated(charge_stations text[]) RETURNS bigint
+-- Messages that turn out to be repeats were counted when they were loaded, unless an older program did.
+CREATE FUNCTION @.count_repeated(charge_stations text[], repeats integer[], counted boolean)
+RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
     INSERT INTO @.station_changes (stations, charge_station_id, first_at, last_at, messages,
         transactions, clock_offset_us)
-    SELECT count(*), array_agg(s.name), array_agg(NULL::timestamptz), array_agg(NULL::timestamptz),
-        array_agg(-s.messages), array_agg(0), array_agg(NULL::bigint)
-    FROM (SELECT n.name, count(*)::integer AS messages FROM unnest(charge_stations) n (name)
-        GROUP BY n.name) s
+    SELECT count(*), array_agg(u.station), array_agg(NULL::timestamptz), array_agg(NULL::timestamptz),
+        array_agg(-u.messages), array_agg(0), array_agg(NULL::bigint)
+    FROM unnest(charge_stations, repeats) u (station, messages)
+    WHERE counted
     HAVING count(*) > 0;
-    SELECT coalesce(cardinality(charge_stations), 0)::bigint
+    SELECT coalesce(sum(n), 0)::bigint FROM unnest(repeats) n
 $$
 
 $sql$, $sql$
@@ -259,7 +271,8 @@ $sql$, $sql$
 CREATE OR REPLACE FUNCTION @.drop_repeated(loading text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    repeated text[];
+    stations text[];
+    repeats integer[];
 BEGIN
     EXECUTE format('
         WITH copies AS (
@@ -271,11 +284,15 @@ BEGIN
             DELETE FROM %1$s l USING copies c
             WHERE c.n > 1 AND l.ctid = c.place
             RETURNING l.follows, l.charge_station_id
+        ), repeated AS (
+            SELECT charge_station_id, count(*)::integer AS messages FROM gone
+            WHERE follows IS NULL GROUP BY charge_station_id
         )
-        SELECT array_agg(charge_station_id) FILTER (WHERE follows IS NULL) FROM gone',
+        SELECT array_agg(charge_station_id), array_agg(messages) FROM repeated',
         @.own_table(loading))
-    INTO repeated;
-    RETURN @.count_repeated(repeated);
+    INTO stations, repeats;
+    RETURN @.count_repeated(stations, repeats,
+        (SELECT l.counted FROM @.loading_partitions l WHERE l.table_name = loading));
 END $$
 
 $sql$, $sql$
@@ -287,7 +304,8 @@ DECLARE
     load @.loading_partitions;
     parent_table regclass;
     columns text;
-    repeated text[];
+    stations text[];
+    repeats integer[];
 BEGIN
     SELECT * INTO load FROM @.loading_partitions WHERE table_name = loading;
     parent_table := @.own_table(load.parent);
@@ -305,15 +323,18 @@ BEGIN
             ORDER BY charge_station_id, event_time, evse_id, digest
             ON CONFLICT (charge_station_id, event_time, evse_id, digest) DO NOTHING
             RETURNING charge_station_id, event_time, evse_id, digest
+        ), repeated AS (
+            SELECT charge_station_id, count(*)::integer AS messages FROM loaded l
+            LEFT JOIN stored s USING (charge_station_id, event_time, evse_id, digest)
+            WHERE l.follows IS NULL AND (l.n > 1 OR s.digest IS NULL)
+            GROUP BY charge_station_id
         )
-        SELECT array_agg(l.charge_station_id) FROM loaded l
-        LEFT JOIN stored s USING (charge_station_id, event_time, evse_id, digest)
-        WHERE l.follows IS NULL AND (l.n > 1 OR s.digest IS NULL)',
+        SELECT array_agg(charge_station_id), array_agg(messages) FROM repeated',
         @.own_table(loading), parent_table, format('(%s,0)', load.blocks_moved),
-        format('(%s,0)', load.blocks_moved + blocks), columns) INTO repeated;
+        format('(%s,0)', load.blocks_moved + blocks), columns) INTO stations, repeats;
     UPDATE @.loading_partitions SET blocks_moved = load.blocks_moved + blocks
     WHERE table_name = loading;
-    RETURN @.count_repeated(repeated);
+    RETURN @.count_repeated(stations, repeats, load.counted);
 END $$
 
 $sql$] LOOP
@@ -325,10 +346,10 @@ $sql$] LOOP
     EXECUTE 'REVOKE EXECUTE ON PROCEDURE backfill_stations FROM PUBLIC';
 END $migration$;
 COMMENT ON PROCEDURE backfill_stations IS 'Completes first_message_at and last_message_at in station_activity for what was stored before there was that table. Reads one partition after the other, the newest first, each in a transaction of its own; called again, it continues. For the owner of the tables.';
-COMMENT ON FUNCTION count_repeated IS 'Takes messages of these stations back from the counts, one for each time that a station is named; returns how many';
+COMMENT ON FUNCTION count_repeated IS 'Takes so many messages of each of these stations back from the counts, if they were counted; returns how many they are together';
 
 CREATE VIEW stations AS
-SELECT s.charge_station_id, s.first_message_at, s.last_message_at, now() - s.last_message_at AS silent_for,
+SELECT s.charge_station_id, s.first_message_at, s.last_message_at, now() - nullif(s.last_message_at, '-infinity') AS silent_for,
     s.messages, s.transactions, a.counted_from,
     c.booted_at AS last_boot_at, c.boot_reason, c.ocpp_version, c.vendor, c.model, c.serial_number,
     coalesce(c.firmware_version, a.firmware_version) AS firmware_version, c.last_heartbeat_at,

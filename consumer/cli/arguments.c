@@ -94,7 +94,10 @@ bool arguments_take(const char *command, const struct argument *arguments, size_
 		} else if (word && words < words_max) {
 			argv[words++] = argv[i];
 		} else {
-			(void)cli_usage(command, "\"%s\" is not understood", argv[i]);
+			bool dash = !word && argv[i][1] != '-' && words < words_max;
+
+			(void)cli_usage(command, "\"%s\" is not understood%s", argv[i],
+				dash ? "; a word that begins with - comes after --" : "");
 			return false;
 		}
 	}

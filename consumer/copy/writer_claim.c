@@ -1,5 +1,7 @@
 #include "copy/writer_private.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,14 +227,8 @@ bool writer_plan_commit(struct writer *w, struct error *err)
 
 /* ---- another process ---- */
 
-/* Another process has the log only if it is alive: a restore brings back the names of dead ones. We
- * cannot see when another role's connection began. */
-#define FOREIGN_SQL                                                                                \
-	"SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "                            \
-	"pg_stat_activity a WHERE a.pid = p.backend_pid "                                          \
-	"AND coalesce(a.backend_start = p.backend_start, "                                         \
-	"a.datname = current_database()) AND a.pid <> pg_backend_pid()) "                          \
-	"FROM ingest_progress p WHERE p.spool = '%s'"
+/* How long another process may have the log that is about to be refused. */
+static const int64_t FOREIGN_PATIENCE_US = 15 * US_PER_SECOND;
 
 static bool foreign_is(const PGresult *result)
 {
@@ -250,19 +246,41 @@ bool writer_used_elsewhere(const struct writer *w, struct error *err)
 
 static bool foreign_on_owner(void *context, const PGresult *result, int number, struct error *err)
 {
+	struct writer *w = context;
+
 	(void)number;
-	return !foreign_is(result) || writer_used_elsewhere(context, err);
+	if (!foreign_is(result)) {
+		w->foreign_since_us = 0;
+		return true;
+	}
+	if (w->foreign_since_us == 0)
+		w->foreign_since_us = clock_mono_us();
+	if (clock_mono_us() - w->foreign_since_us > FOREIGN_PATIENCE_US)
+		return writer_used_elsewhere(w, err);
+	return error_set(err, ERROR_TRANSIENT, REASON_log_used_elsewhere,
+		"another process has begun to feed this log (%s): if it does so from a copy that "
+		"is out of date, it is about to end",
+		w->spool_text);
 }
 
 /*
- * Processes that feed copies of one log would end each other's connections forever. A new one
- * takes over; the one that had the log before finds that out here, when it connects again.
+ * Processes that feed copies of one log would end each other's connections for ever. A new one
+ * takes over; the one that had the log before finds that out here, when it connects again. It waits
+ * a while: a copy that is out of date takes over, too, before it is refused.
+ *
+ * That of another role is nobody who would be ended (setup_plan_terminate()). It is found when a
+ * batch is claimed.
  */
 bool writer_plan_foreign(struct writer *w, struct error *err)
 {
 	return !w->had_log ||
 	       requests_add_sql(&w->requests,
-		       request_sql(&w->setup_arena, FOREIGN_SQL, w->owner_text, w->spool_text),
+		       request_sql(&w->setup_arena,
+			       "SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "
+			       "pg_stat_activity a WHERE a.pid = p.backend_pid "
+			       "AND a.backend_start = p.backend_start) "
+			       "FROM ingest_progress p WHERE p.spool = '%s'",
+			       w->owner_text, w->spool_text),
 		       foreign_on_owner, w, err);
 }
 
@@ -284,8 +302,15 @@ void writer_plan_rollback(struct writer *w)
 	const char *sql;
 
 	arena_reset(&w->setup_arena);
-	sql = request_sql(&w->setup_arena, PG_RECOVER_SQL "; " FOREIGN_SQL, w->owner_text,
-		w->spool_text);
+	/* Another process has the log only if it is alive: a restore brings back the names of dead
+	 * ones. We cannot see when another role's connection began. */
+	sql = request_sql(&w->setup_arena,
+		PG_RECOVER_SQL "; SELECT p.owner IS DISTINCT FROM '%s' AND EXISTS (SELECT FROM "
+			       "pg_stat_activity a WHERE a.pid = p.backend_pid "
+			       "AND coalesce(a.backend_start = p.backend_start, "
+			       "a.datname = current_database()) AND a.pid <> pg_backend_pid()) "
+			       "FROM ingest_progress p WHERE p.spool = '%s'",
+		w->owner_text, w->spool_text);
 	requests_begin(&w->requests);
 	/* The arena is otherwise empty. */
 	CHECK(requests_add_sql(&w->requests, sql, rollback_on_owner, w, &err));

@@ -175,7 +175,8 @@ struct writer {
 	struct attacher *attacher;     /* NULL = no day is loaded before it is a partition */
 	char spool_text[UUID_TEXT_BYTES];
 	char owner_text[UUID_TEXT_BYTES];
-	bool had_log; /* this process has fed it; set when its progress is read */
+	bool had_log;             /* this process has fed it; set when its progress is read */
+	int64_t foreign_since_us; /* another one has it since then, as seen at a setup; 0 = none */
 	struct pg_pooler *pooler;
 	char session_sql[PG_SETUP_BYTES]; /* run once it is known to be a session */
 	struct arena setup_arena;         /* for parameters outside of batches */
@@ -296,7 +297,8 @@ MUST_CHECK bool writer_plan_constraints(struct writer *w, struct error *err);
 MUST_CHECK bool writer_plan_commit(struct writer *w, struct error *err);
 /* ... and the rollback. Its results say whether another process has the log (work.rollback). */
 void writer_plan_rollback(struct writer *w);
-/* Does it, once this process has had the log? Then the setup fails, FATAL. */
+/* At a setup: if another process has taken the log over from this one, the setup fails: TRANSIENT,
+ * and FATAL when that has lasted. */
 MUST_CHECK bool writer_plan_foreign(struct writer *w, struct error *err);
 /* False, with the err for that. */
 bool writer_used_elsewhere(const struct writer *w, struct error *err);

@@ -185,7 +185,10 @@ bool retire_keep_tokens(struct retire *r, struct error *err)
 
 void retire_let_tokens_go(struct retire *r)
 {
-	/* A connection that is lost has released it. */
+	/* A connection that is lost has released it; one that still has the rest of a partition to
+	 * receive is closed next, which is faster. */
+	if (PQtransactionStatus(r->conn) == PQTRANS_ACTIVE)
+		return;
 	PQclear(PQexec(r->conn,
 		"SELECT pg_advisory_unlock_shared(hashtext('ocpp-persister forget'), 0)"));
 }

@@ -277,3 +277,38 @@ def test_readers_see_stations(migrated):
         with psycopg.connect(migrated.cluster.dsn(migrated.name, role, "secret")) as reader:
             assert reader.execute("SELECT count(*) > 3 FROM ocpp.stations").fetchone() == (True,)
         owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_what_is_not_folded_yet_is_counted_all_the_same(running, migrated, publish):
+    p = running()
+    status(publish, "cs1", at(minutes=1))
+    stored(migrated, 1)
+    assert p.stop() == 0
+    assert migrated.value("SELECT count(*) FROM station_changes") == 1
+    with migrated.connect() as session:
+        session.execute("CALL backfill_stations()")
+    assert migrated.rows("SELECT messages, counted_from FROM stations") == [(1, None)]
+
+
+def test_repeats_are_taken_back_from_what_was_counted(migrated):
+    """Those of a station that was removed, or was never counted, make no row."""
+    with migrated.connect() as session:
+        session.execute("INSERT INTO station_activity (charge_station_id, first_message_at,"
+                        " last_message_at, messages) VALUES ('counted', now(), now(), 10)")
+
+        def repeated(counted):
+            return session.execute("SELECT count_repeated('{counted,gone}', '{3,4}', %s)",
+                                   (counted,)).fetchone()
+
+        assert repeated(False) == (7,)
+        assert fold(migrated) == 0
+        assert repeated(True) == (7,)
+        assert fold(migrated) == 2
+        assert session.execute("SELECT count_repeated(NULL, NULL, true)").fetchone() == (0,)
+        assert session.execute("SELECT charge_station_id, messages FROM stations"
+                               ).fetchall() == [("counted", 7)]
+        # Whatever somebody has put there.
+        session.execute("INSERT INTO station_activity (charge_station_id, first_message_at,"
+                        " last_message_at) VALUES ('odd', 'infinity', '-infinity')")
+        assert session.execute("SELECT count(silent_for) FROM stations").fetchone() == (1,)
+        session.execute("SELECT FROM silent_stations()")

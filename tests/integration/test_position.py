@@ -423,24 +423,49 @@ def test_claim_that_another_live_process_took_over_stops_with_the_remedy(
     assert "new-identity" in stopping["hint"]
 
 
+def copied(persister, database, broker, folder):
+    """A process with another log folder, that gets no messages of its own."""
+    return persister({"spool.segment_bytes": "4MiB", **database.writer_settings(),
+                      **broker.settings(), "mqtt.topics": "nothing", "spool.dir": folder}).start()
+
+
 def test_of_two_processes_with_copies_of_one_log_one_ends_with_the_remedy(
         running, persister, migrated, broker, publish):
     """The later one takes over, and ends the connection of the first, which must not do the same
-    to it forever."""
-    first = running()
+    to it again and again."""
+    first = running(migrated.writer_settings())
     send(publish, range(5))
     wait_rows(migrated, 5)
-    copied = first.settings["spool.dir"] + ".copy"
-    shutil.copytree(first.settings["spool.dir"], copied)
-    second = persister({"spool.segment_bytes": "4MiB", **migrated.settings(), **broker.settings(),
-                        "mqtt.topics": "nothing", "spool.dir": copied}).start()
+    folder = first.settings["spool.dir"] + ".copy"
+    shutil.copytree(first.settings["spool.dir"], folder)
+    second = copied(persister, migrated, broker, folder)
     second.wait_event("database_connected")
-    assert first.wait_exit() == 6
+    assert first.wait_exit(60) == 6
     assert "new-identity" in first.events("stopping", reason="log_used_elsewhere")[0]["hint"]
     assert second.stop() == 0
     first.start()  # it is alone again
     send(publish, range(5, 10))
     wait_rows(migrated, 10)
+    assert_balanced(first, migrated)
+
+
+def test_copy_that_is_out_of_date_does_not_stop_the_original(
+        running, persister, migrated, broker, publish):
+    """It takes over before it is refused."""
+    first = running(migrated.writer_settings())
+    send(publish, range(5))
+    wait_rows(migrated, 5)
+    assert first.stop() == 0
+    folder = first.settings["spool.dir"] + ".copy"
+    shutil.copytree(first.settings["spool.dir"], folder)
+    first.start()
+    send(publish, range(5, 20))
+    wait_rows(migrated, 20)
+    for _ in range(3):
+        assert copied(persister, migrated, broker, folder).wait_exit() == 6
+    send(publish, range(20, 25))
+    wait_rows(migrated, 25)
+    assert first.running
     assert_balanced(first, migrated)
 
 
