@@ -13,10 +13,11 @@ TYPES = {"TEXT": "text", "TIME": "timestamp with time zone", "INT4": "integer", 
          "CHAR": '"char"', "BOOL": "boolean", "NUMERIC": "numeric", "NUMERICS": "numeric[]",
          "JSONB": "jsonb", "BYTEA": "bytea"}
 
-# Parameters of a statement that merges them into another table.
+# Parameters of a statement that merges them into another table, or puts them into its arrays.
 NOT_TABLES = {"answer_names", "exchange_pairs", "exchange_runs", "reported_costs",
               "reported_flags", "resent_events", "session_keys", "split_ids", "station_answers",
-              "station_boots", "station_heartbeats", "station_operations"}
+              "station_boots", "station_changes", "station_firmware", "station_heartbeats",
+              "station_operations"}
 
 # Columns of parameters that go into columns of other names.
 GOES_INTO = {("dead_letters", "received_at"): "first_received_at"}

@@ -49,7 +49,8 @@ def new_migrations(root):
     for folder, released in RELEASED.items():
         path = os.path.join(root, folder)
         for name in sorted(os.listdir(path)) if os.path.isdir(path) else []:
-            if name[:6].isdigit() and int(name[:6]) > released:
+            # The way back has the words of before.
+            if name.endswith(".up.sql") and int(name[:6]) > released:
                 yield os.path.join(folder, name)
 
 
