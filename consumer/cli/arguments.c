@@ -72,6 +72,15 @@ static bool arguments_take_one(const char *command, const struct argument *a, ch
 	return false;
 }
 
+static bool arguments_not_understood(const char *command, const char *text, bool may_be_word)
+{
+	bool dash = may_be_word && text[1] != '-';
+
+	(void)cli_usage(command, "\"%s\" is not understood%s", text,
+		dash ? "; a word that begins with - comes after --" : "");
+	return false;
+}
+
 bool arguments_take(const char *command, const struct argument *arguments, size_t count,
 	int words_max, int *argc, char **argv)
 {
@@ -94,11 +103,8 @@ bool arguments_take(const char *command, const struct argument *arguments, size_
 		} else if (word && words < words_max) {
 			argv[words++] = argv[i];
 		} else {
-			bool dash = !word && argv[i][1] != '-' && words < words_max;
-
-			(void)cli_usage(command, "\"%s\" is not understood%s", argv[i],
-				dash ? "; a word that begins with - comes after --" : "");
-			return false;
+			return arguments_not_understood(command, argv[i],
+				!word && words < words_max);
 		}
 	}
 	argv[words] = NULL;
