@@ -264,12 +264,12 @@ static bool foreign_on_owner(void *context, const PGresult *result, int number, 
 }
 
 /*
- * Processes that feed copies of one log would end each other's connections for ever. A new one
+ * Processes that feed copies of one log would end each other's connections forever. A new one
  * takes over; the one that had the log before finds that out here, when it connects again. It waits
  * a while: a copy that is out of date takes over, too, before it is refused.
  *
- * That of another role is nobody who would be ended (setup_plan_terminate()). It is found when a
- * batch is claimed.
+ * A process of another role cannot end our connection (setup_plan_terminate()): it is noticed when
+ * a batch is claimed.
  */
 bool writer_plan_foreign(struct writer *w, struct error *err)
 {
