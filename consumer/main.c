@@ -1,7 +1,9 @@
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* Memory holds passwords and what stations sent: neither a core file nor a debugger of the same
  * user gets it. Failing at that is not a reason not to run. */
@@ -13,8 +15,24 @@ static void hide_memory(void)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 }
 
+/*
+ * A descriptor 0, 1 or 2 that is not open would become the next file or connection, which output
+ * would then go to: to the database, or into the log. Reading and writing it fails instead; nobody
+ * checks that of stderr.
+ */
+static void keep_standard_descriptors(void)
+{
+	static const int modes[] = {O_WRONLY, O_RDONLY, O_RDWR};
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+			_exit(EXIT_CODE_FAILED);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	keep_standard_descriptors();
 	hide_memory();
 	return (int)cli_main(argc, argv);
 }

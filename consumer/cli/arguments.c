@@ -1,7 +1,7 @@
 #include "cli/arguments.h"
 
 #include "base/iso8601.h"
-#include "cli/cli.h"
+#include "base/nearest.h"
 #include "cli/syntax.h"
 #include "config/config_value.h"
 
@@ -72,21 +72,75 @@ static bool arguments_take_one(const char *command, const struct argument *a, ch
 	return false;
 }
 
-static bool arguments_not_understood(const char *command, const char *text, bool may_be_word)
+static bool arguments_not_understood(const char *command, const struct argument *arguments,
+	size_t count, const char *text, bool may_be_word)
 {
 	bool dash = may_be_word && text[1] != '-';
+	struct nearest nearest = {.word = text};
 
-	(void)cli_usage(command, "\"%s\" is not understood%s", text,
-		dash ? "; a word that begins with - comes after --" : "");
+	for (size_t i = 0; i < count && text[0] == '-'; i++)
+		nearest_try(&nearest, arguments[i].name);
+	if (nearest.found != NULL)
+		(void)cli_usage(command, "\"%s\" is not understood; did you mean \"%s\"?", text,
+			nearest.found);
+	else
+		(void)cli_usage(command, "\"%s\" is not understood%s", text,
+			dash ? "; a word that begins with - comes after --" : "");
 	return false;
+}
+
+/* Is it one of the words of a list? */
+static bool arguments_lists(const char *list, const char *name)
+{
+	const char *word;
+	int size;
+
+	while ((size = syntax_word(&list, &word)) > 0) {
+		if (strlen(name) == (size_t)size && memcmp(word, name, (size_t)size) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does the option belong to the subcommand, which is the first word, or the second of an entity?
+ * An option that is not heeded may be what somebody relies on, as on --to with the wrong
+ * subcommand. Unknown subcommands are for the command to report.
+ */
+static bool arguments_belong(const char *command, const struct argument *a, int words, char **argv)
+{
+	struct syntax syntax;
+
+	if (a->with == NULL || words == 0)
+		return true;
+	syntax_read(&syntax, cli_find(command, &(size_t){0})->arguments);
+	if (!arguments_lists(syntax.first, argv[0]) || arguments_lists(a->with, argv[0]) ||
+		(words > 1 && arguments_lists(a->with, argv[1])))
+		return true;
+	(void)cli_usage(command, "%s goes only with: %s", a->name, a->with);
+	return false;
+}
+
+/* Keeps the words after the options have been taken. given: the options, one bit each. */
+static bool arguments_keep(const char *command, const struct argument *arguments, size_t count,
+	uint32_t given, int words, char **argv)
+{
+	argv[words] = NULL;
+	for (size_t i = 0; i < count; i++) {
+		if ((given >> i & 1) != 0 && !arguments_belong(command, &arguments[i], words, argv))
+			return false;
+	}
+	return true;
 }
 
 bool arguments_take(const char *command, const struct argument *arguments, size_t count,
 	int words_max, int *argc, char **argv)
 {
 	bool options = true;
+	uint32_t given = 0;
 	int words = 0;
 
+	CHECK(count <= SYNTAX_OPTIONS_MAX);
 	for (int i = 0; i < *argc; i++) {
 		char *value = NULL;
 		const struct argument *a =
@@ -98,16 +152,36 @@ bool arguments_take(const char *command, const struct argument *arguments, size_
 				value = argv[++i]; /* NULL at the end */
 			if (!arguments_take_one(command, a, value))
 				return false;
+			given |= UINT32_C(1) << (a - arguments);
 		} else if (options && strcmp(argv[i], "--") == 0) {
 			options = false;
 		} else if (word && words < words_max) {
 			argv[words++] = argv[i];
 		} else {
-			return arguments_not_understood(command, argv[i],
+			return arguments_not_understood(command, arguments, count, argv[i],
 				!word && words < words_max);
 		}
 	}
-	argv[words] = NULL;
 	*argc = words;
-	return true;
+	return arguments_keep(command, arguments, count, given, words, argv);
+}
+
+enum exit_code arguments_unknown(const char *command, const char *given, const char *say)
+{
+	struct nearest nearest = {.word = given};
+	struct syntax syntax;
+
+	if (given == NULL || given[0] == '\0')
+		return cli_usage(command, "%s", say);
+	syntax_read(&syntax, cli_find(command, &(size_t){0})->arguments);
+	for (char *word = syntax.first, *end; word != NULL; word = end) {
+		end = strchr(word, ' ');
+		if (end != NULL)
+			*end++ = '\0';
+		nearest_try(&nearest, word);
+	}
+	if (nearest.found != NULL)
+		return cli_usage(command, "there is no \"%s %s\"; did you mean \"%s %s\"?", command,
+			given, command, nearest.found);
+	return cli_usage(command, "there is no \"%s %s\": %s", command, given, say);
 }

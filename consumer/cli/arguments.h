@@ -2,6 +2,7 @@
 #define CLI_ARGUMENTS_H
 
 #include "base/check.h"
+#include "cli/cli.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@ struct argument {
 	bool (*take)(void *context, char *value); /* false: invalid value */
 	void *context;
 	const char *example; /* shown if the value is invalid; may be NULL */
+	const char *with;    /* the subcommands that it belongs to; NULL = all */
 };
 
 /*
@@ -31,5 +33,11 @@ struct argument {
  */
 MUST_CHECK bool arguments_take(const char *command, const struct argument *arguments, size_t count,
 	int words_max, int *argc, char **argv);
+
+/*
+ * Reports that the command has no such subcommand, with the one that was probably meant, or else
+ * with what to say. given: NULL or "" if there is none. EXIT_CODE_USAGE.
+ */
+enum exit_code arguments_unknown(const char *command, const char *given, const char *say);
 
 #endif

@@ -67,6 +67,53 @@ static enum exit_code cli_unknown(const char *name)
 	return cli_usage(NULL, "there is no command \"%s\"", name);
 }
 
+static bool cli_is_help(const char *argument)
+{
+	return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
+}
+
+/* Prints the help that somebody asks for; false if nobody does. */
+static bool cli_helps(int argc, char **argv)
+{
+	const struct command *command = argc > 1 ? cli_find(argv[1], &(size_t){0}) : NULL;
+
+	if (argc > 1 && cli_is_help(argv[1])) {
+		(void)cli_help(stdout, EXIT_CODE_OK);
+		return true;
+	}
+	for (int i = 2; command != NULL && i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || (i == 2 && cli_is_help(argv[i]))) {
+			cli_command_help(stdout, command);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What is to help with wrong settings works with them, too. */
+static bool cli_needs_settings(int argc, char **argv)
+{
+	static const char *const without[] = {"completion", "manual", "metrics", "version"};
+
+	for (size_t i = 0; argc > 1 && i < sizeof(without) / sizeof(*without); i++) {
+		if (strcmp(argv[1], without[i]) == 0)
+			return false;
+	}
+	return argc < 3 || strcmp(argv[1], "config") != 0 ||
+	       (strcmp(argv[2], "reference") != 0 && strcmp(argv[2], "sample") != 0);
+}
+
+/* A full disk has to be noticed, or half an export is taken for the whole. */
+static enum exit_code cli_flush(enum exit_code code)
+{
+	struct error err;
+
+	if ((fflush(stdout) == 0 && ferror(stdout) == 0) || code != EXIT_CODE_OK)
+		return code;
+	error_set(&err, ERROR_FATAL, REASON_file, "could not write all of it to standard output");
+	return cli_fail(EXIT_CODE_FAILED, &err);
+}
+
 static enum exit_code cli_run(const struct config *config, int argc, char **argv)
 {
 	const struct command *command;
@@ -77,12 +124,6 @@ static enum exit_code cli_run(const struct config *config, int argc, char **argv
 	command = cli_find(argv[1], &index);
 	if (command == NULL)
 		return cli_unknown(argv[1]);
-	for (int i = 2; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || (i == 2 && strcmp(argv[i], "-h") == 0)) {
-			cli_command_help(stdout, command);
-			return EXIT_CODE_OK;
-		}
-	}
 	return cli_runs[index](config, argc - 2, argv + 2);
 }
 
@@ -126,16 +167,15 @@ enum exit_code cli_main(int argc, char **argv)
 	if (arguments == NULL)
 		return EXIT_CODE_INTERNAL;
 	if (argc == 2 && strcmp(arguments[1], "--version") == 0)
-		return cmd_version(NULL, 0, NULL);
-	if (!cli_take_settings(&sources, &argc, arguments, &err) ||
-		!config_load(&config, &sources, &err) || !pg_url_check(config.storage_url, &err))
+		return cli_flush(cmd_version(NULL, 0, NULL));
+	if (!cli_take_settings(&sources, &argc, arguments, &err))
 		return cli_fail(EXIT_CODE_CONFIG, &err);
-	if (argc < 2)
-		code = cli_help(stderr, EXIT_CODE_USAGE);
-	else if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0)
-		code = cli_help(stdout, EXIT_CODE_OK);
-	else
-		code = cli_run(&config, argc, arguments);
+	if (cli_helps(argc, arguments))
+		return cli_flush(EXIT_CODE_OK);
+	if (cli_needs_settings(argc, arguments) &&
+		(!config_load(&config, &sources, &err) || !pg_url_check(config.storage_url, &err)))
+		return cli_fail(EXIT_CODE_CONFIG, &err);
+	code = argc < 2 ? cli_help(stderr, EXIT_CODE_USAGE) : cli_run(&config, argc, arguments);
 	config_fini(&config);
-	return code;
+	return cli_flush(code);
 }

@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 #include "daemon/options.h"
 #include "mqtt/probe.h"
+#include "pg/pg_error.h"
 #include "pg/wait.h"
 
 #include <stdio.h>
@@ -107,11 +108,13 @@ enum exit_code cmd_broker(const struct config *config, int argc, char **argv)
 	if (!arguments_take("broker", arguments, 2, 2, &argc, argv))
 		return EXIT_CODE_USAGE;
 	if (argc == 0 || strcmp(argv[0], "end-session") != 0)
-		return cli_usage("broker", "say end-session");
+		return arguments_unknown("broker", argv[0], "say end-session");
 	client_id = argc > 1 ? argv[1] : "";
 	if (client_id[0] == '\0' || strlen(client_id) > BROKER_CLIENT_ID_MAX)
 		return cli_usage("broker", "name the client id whose session is to end");
 	if (!force && !broker_is_idle(config, client_id, stopped, &err))
-		return cli_fail(cli_exit_code(&err, EXIT_CODE_DATABASE), &err);
+		return cli_fail(pg_error_is_missing(&err) ? EXIT_CODE_SCHEMA
+							  : cli_exit_code(&err, EXIT_CODE_DATABASE),
+			&err);
 	return broker_end_session(config, client_id);
 }

@@ -29,19 +29,21 @@ static enum exit_code config_cmd_check(const struct config *config, bool connect
 enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 {
 	bool connect = false;
-	const struct argument arguments[] = {{.name = "--connect", .given = &connect}};
+	const struct argument arguments[] = {
+		{.name = "--connect", .given = &connect, .with = "check"}};
 
 	if (!arguments_take("config", arguments, 1, 1, &argc, argv))
 		return EXIT_CODE_USAGE;
 	if (argc == 1 && strcmp(argv[0], "check") == 0)
 		return config_cmd_check(config, connect);
-	if (argc == 1 && !connect && strcmp(argv[0], "print") == 0)
+	if (argc == 1 && strcmp(argv[0], "print") == 0)
 		config_print(config);
-	else if (argc == 1 && !connect && strcmp(argv[0], "reference") == 0)
+	else if (argc == 1 && strcmp(argv[0], "reference") == 0)
 		config_reference();
-	else if (argc == 1 && !connect && strcmp(argv[0], "sample") == 0)
+	else if (argc == 1 && strcmp(argv[0], "sample") == 0)
 		config_sample();
 	else
-		return cli_usage("config", "say check [--connect], print, reference or sample");
+		return arguments_unknown("config", argv[0],
+			"say check [--connect], print, reference or sample");
 	return EXIT_CODE_OK;
 }

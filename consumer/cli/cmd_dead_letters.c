@@ -299,15 +299,38 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 }
 
 /* Dead letters whose payload or topic was left out or cut cannot be stored. */
+#define REQUEUE_WHOLE "payload IS NOT NULL AND payload_sha256 IS NULL AND topic_bytes IS NULL"
+
+/* Names the chosen dead letters that cannot be stored. *found_out is false if one of them was chosen
+ * by its id. */
+static bool requeue_name_cut(PGconn *conn, const struct dead_letters_choice *c, bool *found_out,
+	struct error *err)
+{
+	PGresult *r = choice_query(conn,
+		"SELECT DISTINCT lpad(" CHOICE_ID ", 16, '0') FROM dead_letters WHERE NOT "
+		"(" REQUEUE_WHOLE ") AND " CHOICE_SQL " ORDER BY 1",
+		c, err);
+
+	if (r == NULL)
+		return false;
+	for (int i = 0; i < PQntuples(r); i++)
+		fprintf(stderr,
+			"dead letter %s cannot be requeued: its payload or topic was not kept as a "
+			"whole\n",
+			PQgetvalue(r, i, 0));
+	if (PQntuples(r) > 0 && c->ids_count > 0)
+		*found_out = false;
+	PQclear(r);
+	return true;
+}
+
 static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, long *chosen_out,
 	struct error *err)
 {
 	PGresult *r = choice_query(conn,
 		"CREATE TEMPORARY TABLE requeue AS SELECT row_number() OVER (ORDER BY "
 		"first_received_at, seq, message_index) AS n, topic_digest, payload_digest, "
-		"reason, payload_bytes FROM dead_letters WHERE payload IS NOT NULL AND "
-		"payload_sha256 IS "
-		"NULL AND topic_bytes IS NULL AND " CHOICE_SQL,
+		"reason, payload_bytes FROM dead_letters WHERE " REQUEUE_WHOLE " AND " CHOICE_SQL,
 		c, err);
 
 	if (r == NULL)
@@ -337,7 +360,7 @@ static bool requeue_settle(const struct pg_options *pg, struct spool *spool, str
 }
 
 static bool dead_letters_requeue(const struct config *config, const struct pg_options *pg,
-	PGconn *conn, const struct dead_letters_choice *c, struct error *err)
+	PGconn *conn, const struct dead_letters_choice *c, bool *found_out, struct error *err)
 {
 	static struct metrics metrics;
 	struct feed_options options = {.pipeline = {.client_id = "dead-letters requeue"}};
@@ -347,7 +370,8 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	int some = 1;
 	bool ok;
 
-	ok = requeue_open(config, &spool, err) && requeue_choose(conn, c, &chosen, err);
+	ok = requeue_name_cut(conn, c, found_out, err) && requeue_open(config, &spool, err) &&
+	     requeue_choose(conn, c, &chosen, err);
 	/* Messages that an interrupted run has left are fed with the rest. */
 	for (; ok && moved < chosen && some > 0; moved += some)
 		ok = requeue_some(conn, spool, &some, err);
@@ -371,7 +395,7 @@ static bool dead_letters_knows(const char *what)
 
 static bool dead_letters_do(const char *what, const struct config *config,
 	const struct pg_options *options, PGconn *conn, struct dead_letters_choice *choice,
-	struct error *err)
+	bool *found_out, struct error *err)
 {
 	if (strcmp(what, "list") == 0)
 		return dead_letters_list(conn, choice, err);
@@ -379,7 +403,7 @@ static bool dead_letters_do(const char *what, const struct config *config,
 		return dead_letters_show(conn, choice, err);
 	if (strcmp(what, "discard") == 0)
 		return dead_letters_discard(conn, choice, err);
-	return dead_letters_requeue(config, options, conn, choice, err);
+	return dead_letters_requeue(config, options, conn, choice, found_out, err);
 }
 
 enum exit_code cmd_dead_letters(const struct config *config, int argc, char **argv)
@@ -401,7 +425,8 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 		return EXIT_CODE_USAGE;
 	what = argc > 0 ? argv[0] : "";
 	if (!dead_letters_knows(what))
-		return cli_usage("dead-letters", "say list, show, requeue or discard");
+		return arguments_unknown("dead-letters", what,
+			"say list, show, requeue or discard");
 	if (!choice_parse(&choice, argc - 1, argv + 1))
 		return cli_usage("dead-letters", "say which by id, --reason, --station or --all");
 	chosen = choice.ids_count > 0 || choice.reason != NULL || choice.station != NULL;
@@ -411,7 +436,7 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);
 	ok = choice_find(conn, &choice, &found, &err) &&
-	     dead_letters_do(what, config, &options, conn, &choice, &err);
+	     dead_letters_do(what, config, &options, conn, &choice, &found, &err);
 	PQfinish(conn);
 	if (!ok)
 		return cli_fail_database(&err);

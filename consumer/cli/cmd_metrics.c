@@ -1,4 +1,4 @@
-#include "cli/cli.h"
+#include "cli/arguments.h"
 
 #include "metrics/metrics.h"
 
@@ -8,7 +8,7 @@ enum exit_code cmd_metrics(const struct config *config, int argc, char **argv)
 {
 	(void)config;
 	if (argc != 1 || strcmp(argv[0], "reference") != 0)
-		return cli_usage("metrics", "say reference");
+		return arguments_unknown("metrics", argc == 1 ? argv[0] : NULL, "say reference");
 	metrics_reference();
 	return EXIT_CODE_OK;
 }

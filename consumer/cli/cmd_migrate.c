@@ -51,7 +51,8 @@ static bool migrate_number(struct migrate_call *call, int64_t low, int64_t *out)
 	if (call->argc == 1 && config_parse_number(call->argv[0], out) && *out >= low)
 		return true;
 	if (call->argc == 1)
-		(void)cli_usage("migrate", "\"%s\" is not a number", call->argv[0]);
+		(void)cli_usage("migrate", "\"%s\" is not a number of %lld or more", call->argv[0],
+			(long long)low);
 	else
 		(void)cli_usage("migrate", "a number is missing");
 	return false;
@@ -265,5 +266,5 @@ enum exit_code cmd_migrate(const struct config *config, int argc, char **argv)
 		if (strcmp(argv[0], migrate_commands[i].name) == 0)
 			return migrate_connected(config, migrate_commands[i].run, &call);
 	}
-	return cli_usage("migrate", "there is no \"migrate %s\"", argv[0]);
+	return arguments_unknown("migrate", argv[0], "say what to do");
 }

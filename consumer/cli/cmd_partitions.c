@@ -336,18 +336,20 @@ enum exit_code cmd_partitions(const struct config *config, int argc, char **argv
 	struct partitions_call call = {.days = config->partitions_ahead_days};
 	const struct argument arguments[] = {
 		{.name = "--table", .text = &call.table},
-		{.name = "--json", .given = &call.json},
+		{.name = "--json", .given = &call.json, .with = "list"},
 		{.name = "--days",
 			.number = &call.days,
 			.high = PARTITIONS_AHEAD_DAYS_MAX,
-			.example = "--days 7"},
+			.example = "--days 7",
+			.with = "ensure"},
 		{.name = "--older-than",
 			.take = partitions_take_age,
 			.context = &call,
-			.example = "--older-than 90d: a day or more"},
-		{.name = "--to", .text = &call.to},
-		{.name = "--dry-run", .given = &call.dry_run},
-		{.name = "--trust-clock", .given = &call.trust_clock},
+			.example = "--older-than 90d: a day or more",
+			.with = "drop archive"},
+		{.name = "--to", .text = &call.to, .with = "archive"},
+		{.name = "--dry-run", .given = &call.dry_run, .with = "ensure drop archive"},
+		{.name = "--trust-clock", .given = &call.trust_clock, .with = "drop archive"},
 	};
 	const char *what;
 
@@ -359,7 +361,7 @@ enum exit_code cmd_partitions(const struct config *config, int argc, char **argv
 	if (strcmp(what, "ensure") == 0)
 		return partitions_run(config, &call, partitions_ensure);
 	if (strcmp(what, "drop") != 0 && strcmp(what, "archive") != 0)
-		return cli_usage("partitions", "say list, ensure, drop or archive");
+		return arguments_unknown("partitions", what, "say list, ensure, drop or archive");
 	if (call.older_us[0] == '\0')
 		return cli_usage("partitions", "%s needs --older-than, as in --older-than 90d",
 			what);

@@ -1,3 +1,4 @@
+#include "cli/arguments.h"
 #include "cli/spool.h"
 
 #include "spool/spool.h"
@@ -30,5 +31,5 @@ enum exit_code cmd_spool(const struct config *config, int argc, char **argv)
 		return spool_export(config, argc, argv);
 	if (argc > 0 && strcmp(argv[0], "export") == 0)
 		return spool_export(config, argc - 1, argv + 1);
-	return cli_usage("spool", "say ls, verify, cat, export or new-identity");
+	return arguments_unknown("spool", argv[0], "say ls, verify, cat, export or new-identity");
 }

@@ -402,10 +402,14 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 {
 	struct store_tool t = {.store = NULL};
 	const struct argument arguments[] = {
-		{.name = "--json", .given = &t.json},
-		{.name = "--after", .text = &t.after},
-		{.name = "--limit", .number = &t.limit, .low = 1, .high = INT32_MAX},
-		{.name = "--at", .time = &t.at},
+		{.name = "--json", .given = &t.json, .with = "get list export"},
+		{.name = "--after", .text = &t.after, .with = "list"},
+		{.name = "--limit",
+			.number = &t.limit,
+			.low = 1,
+			.high = INT32_MAX,
+			.with = "list"},
+		{.name = "--at", .time = &t.at, .with = "delete"},
 	};
 	const struct store_entity *e;
 	enum exit_code code = EXIT_CODE_OK;
@@ -415,7 +419,8 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 		return EXIT_CODE_USAGE;
 	e = argc > 0 ? store_entity_by_name(argv[0]) : NULL;
 	if (e == NULL ? argc != 1 || !tool_is_whole(argv[0]) : argc < 2)
-		return cli_usage("store", "say ENTITY and what to do, or check, export, import");
+		return arguments_unknown("store", e == NULL ? argv[0] : NULL,
+			"say ENTITY and what to do, or check, export, import");
 	if (!tool_reaches(config, &err))
 		return cli_fail(EXIT_CODE_DATABASE, &err);
 	if (!tool_open(&t, config, &err))

@@ -48,7 +48,8 @@ enum exit_code cli_help(FILE *out, enum exit_code code)
 
 void cli_command_help(FILE *out, const struct command *c)
 {
-	fprintf(out, "usage: ocpp-persister %s %s\n\n%s\n", c->name, c->arguments, c->summary);
+	fprintf(out, "usage: ocpp-persister %s%s%s\n\n%s\n", c->name,
+		c->arguments[0] != '\0' ? " " : "", c->arguments, c->summary);
 	if (c->help != NULL)
 		fprintf(out, "\n%s", c->help);
 }
@@ -63,8 +64,9 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	say_line("error", text);
-	fprintf(stderr, "usage: ocpp-persister %s %s (--help has more)\n",
+	fprintf(stderr, "usage: ocpp-persister %s%s%s (--help has more)\n",
 		found == NULL ? "[--config FILE] [--SETTING=VALUE ...]" : found->name,
+		found == NULL || found->arguments[0] != '\0' ? " " : "",
 		found == NULL ? "COMMAND ..." : found->arguments);
 	return EXIT_CODE_USAGE;
 }

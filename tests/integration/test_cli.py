@@ -173,7 +173,14 @@ def test_sample_of_the_settings_has_them_all_with_their_defaults(tmp_path):
 
 @pytest.mark.parametrize("arguments, says", [
     (["replya"], 'did you mean "replay"?'), (["Verify"], 'did you mean "verify"?'),
-    (["frobnicate"], 'there is no command "frobnicate"'), (["config", "chek"], "say check")])
+    (["frobnicate"], 'there is no command "frobnicate"'),
+    (["config", "chek"], 'did you mean "config check"?'), (["config", "frobnicate"], "say check"),
+    (["config"], "say check"), (["migrate", "statsu"], 'did you mean "migrate status"?'),
+    (["migrate", "maeve", "upp"], 'did you mean "migrate up"?'),
+    (["partitions", "lits", "--json"], 'did you mean "partitions list"?'),
+    (["spool", "exprot", "json"], 'did you mean "spool export"?'),
+    (["dead-letters", "requeu", "--all"], 'did you mean "dead-letters requeue"?'),
+    (["store", "tokn", "list"], 'did you mean "store token"?')])
 def test_wrong_words_are_answered_in_two_lines(arguments, says):
     done = run_cli({}, *arguments)
     lines = done.stderr.splitlines()
@@ -183,6 +190,16 @@ def test_wrong_words_are_answered_in_two_lines(arguments, says):
 
 @pytest.mark.parametrize("arguments, says", [
     (["run", "--frobnicate"], '"--frobnicate" is not understood'),
+    (["run", "--migrat"], 'did you mean "--migrate"?'),
+    (["replay", "--dryrun", "x"], 'did you mean "--dry-run"?'),
+    # An archive was meant, and nothing would be kept.
+    (["partitions", "drop", "--older-than", "90d", "--to", "."], "--to goes only with: archive"),
+    (["partitions", "drop", "--older-than", "90d", "--json"], "--json goes only with: list"),
+    (["partitions", "ensure", "--json"], "--json goes only with: list"),
+    (["partitions", "list", "--older-than", "90d"], "--older-than goes only with: drop archive"),
+    (["store", "token", "get", "x", "--limit", "1"], "--limit goes only with: list"),
+    (["store", "export", "--limit", "1"], "--limit goes only with: list"),
+    (["config", "print", "--connect"], "--connect goes only with: check"),
     (["history", "cs1", "cs2"], '"cs2" is not understood'),
     (["replay", "--jobs", "0", "x"], '--jobs cannot be "0"'),
     (["decode", "--received", "today", "x"], '--received cannot be "today"'),
@@ -217,3 +234,33 @@ def test_every_option_with_a_value_in_the_usage_is_known(words):
 def test_help_is_there_at_every_level(arguments):
     done = run_cli({}, *arguments)
     assert done.returncode == 0 and done.stdout.startswith("usage: ocpp-persister"), done
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--help"], ["run", "--help"], ["config", "check", "-h", "--help"], ["config", "sample"],
+    ["config", "reference"], ["version"], ["manual", "5"], ["completion", "bash"],
+    ["metrics", "reference"]])
+def test_what_helps_with_wrong_settings_works_with_them(arguments):
+    wrong = run_cli({"storage.postgres.port": "none"}, *arguments)
+    right = run_cli({}, *arguments)
+    assert (wrong.returncode, wrong.stdout, wrong.stderr) == (0, right.stdout, ""), wrong
+
+
+def test_output_that_finds_no_room_is_a_failure(migrated):
+    settings = [f"--{key}={value}" for key, value in migrated.settings().items()]
+    for arguments in (["config", "sample"], ["partitions", "list"], ["manual", "1"], ["--help"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BINARY, *settings, *arguments], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1, (arguments, done)
+        assert "could not write all of it to standard output" in done.stderr, (arguments, done)
+
+
+def test_closed_descriptors_are_not_taken_by_connections(migrated):
+    """Otherwise what is printed would go to the database."""
+    settings = " ".join(f"--{key}={value}" for key, value in migrated.settings().items())
+    for closed, code in (("2>&-", 0), ("<&- 2>&-", 0), (">&-", 1), ("<&- >&- 2>&-", 1)):
+        done = subprocess.run(
+            f"exec {BINARY} {settings} dead-letters discard --reason nope {closed}", shell=True,
+            capture_output=True, text=True)
+        assert done.returncode == code, (closed, done)

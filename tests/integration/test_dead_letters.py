@@ -71,6 +71,18 @@ def test_what_is_understood_now_is_stored_with_its_time(letters, migrated):
     assert "stored 0, duplicate 120" in letters("requeue", "--reason", "not_understood").stdout
 
 
+def test_what_was_not_kept_as_a_whole_cannot_be_requeued(letters, migrated):
+    migrated.rows("UPDATE dead_letters SET payload = NULL WHERE charge_station_id = 'cs002'")
+    cut = letters("list", "--station", "cs002").stdout.split()[0]
+    done = letters("requeue", cut)
+    assert done.returncode == 1 and f"{cut} cannot be requeued" in done.stderr, done
+    assert done.stdout.startswith("requeued 0: ")
+    # Whoever does not choose it by its id wants what can be stored.
+    done = letters("requeue", "--all")
+    assert done.returncode == 0 and f"{cut} cannot be requeued" in done.stderr, done
+    assert done.stdout.startswith("requeued 2: ")
+
+
 @needs_failpoints
 @pytest.mark.parametrize("call", [3, 10, 17, 24, 31])
 def test_requeue_interrupted_loses_nothing(letters, migrated, call):
@@ -117,3 +129,5 @@ def test_without_a_schema_the_exit_code_says_so(database, tmp_path):
         done = run_cli(settings, *words)
         assert done.returncode == 5, (words, done.stderr)
         assert "migrate up" in done.stderr
+    done = run_cli(settings, "broker", "end-session", "gone")
+    assert done.returncode == 5 and "--force" in done.stderr, done
