@@ -301,8 +301,8 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 /* Dead letters whose payload or topic was left out or cut cannot be stored. */
 #define REQUEUE_WHOLE "payload IS NOT NULL AND payload_sha256 IS NULL AND topic_bytes IS NULL"
 
-/* Names the chosen dead letters that cannot be stored. *found_out is false if one of them was chosen
- * by its id. */
+/* Names the chosen dead letters that cannot be stored. *found_out is false if one of them was
+ * chosen by its id. */
 static bool requeue_name_cut(PGconn *conn, const struct dead_letters_choice *c, bool *found_out,
 	struct error *err)
 {

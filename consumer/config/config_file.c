@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/utf8.h"
 #include "config/config.h"
 
 #include <errno.h>
@@ -193,15 +194,50 @@ static bool config_file_read(struct config_file *f, struct error *err)
 }
 
 /* Whoever can write to it decides where messages go. */
-static bool config_file_is_ours(const char *path, struct error *err)
+static bool config_file_is_ours(const char *path, const struct stat *st, struct error *err)
 {
-	struct stat st;
-
-	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & S_IWOTH) == 0)
-		return true; /* opening it reports the error */
+	if ((st->st_mode & S_IWOTH) == 0)
+		return true;
 	error_set(err, ERROR_FATAL, REASON_bad_settings_file, "everybody may write to \"%s\"",
 		path);
 	return error_hint(err, "chmod 600 it, and check that its content is yours");
+}
+
+static bool config_file_line_is_text(const char *line, size_t size, int number)
+{
+	/* libini_config reads UTF-16, too, if it begins with a byte order mark. */
+	bool utf16 = number == 1 && size >= 2 &&
+		     (memcmp(line, "\xff\xfe", 2) == 0 || memcmp(line, "\xfe\xff", 2) == 0);
+
+	return utf16 || utf8_is_storable(slice_of(line, size));
+}
+
+/* libini_config takes a NUL for the end of a line: a file of NULs, as a power cut may leave it,
+ * would be one without settings. Of other bytes it does not say where they are. */
+static bool config_file_is_text(const char *path, struct error *err)
+{
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t size;
+	int number = 0;
+	bool ok = true;
+
+	while (ok && file != NULL && (size = getline(&line, &room, file)) >= 0) {
+		number++;
+		ok = config_file_line_is_text(line, (size_t)size, number);
+		if (ok && number == 1 && (line[0] == '\xff' || line[0] == '\xfe'))
+			break; /* UTF-16 */
+	}
+	if (!ok)
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file,
+			"%s:%d: has bytes that are not text in UTF-8", path, number);
+	else if (file != NULL && number == 0 && feof(file))
+		ok = error_set(err, ERROR_FATAL, REASON_bad_settings_file, "\"%s\" is empty", path);
+	free(line);
+	if (file != NULL)
+		(void)fclose(file);
+	return ok; /* a file that cannot be read is for libini_config to report */
 }
 
 bool config_load_file(struct config *c, const char *path, struct error *err)
@@ -209,13 +245,16 @@ bool config_load_file(struct config *c, const char *path, struct error *err)
 	struct config_file f = {c, path, NULL};
 	struct ini_cfgfile *file = NULL;
 	int failed = ini_config_create(&f.ini);
+	struct stat st;
 	bool ok = false;
 
 	c->source++;
 	if (failed != 0)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"",
 			path);
-	if (!config_file_is_ours(path, err))
+	/* A pipe can be read only once; opening what is not there reports the error. */
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+		!(config_file_is_ours(path, &st, err) && config_file_is_text(path, err)))
 		goto out;
 	failed = ini_config_file_open(path, 0, &file);
 	if (failed != 0) {

@@ -437,6 +437,40 @@ static void config_units_read_and_write(void **state)
 	assert_false(config_parse_number("5x", &value));
 }
 
+/* As a power cut may leave it; an empty one is what `>` leaves on a full disk. */
+static void config_file_that_is_no_text_is_refused(void **state)
+{
+	static const char zeros[100], inside[] = "[mqtt]\nuser = ab\0cd\n";
+	const struct {
+		const char *bytes;
+		size_t size;
+		const char *says;
+	} cases[] = {{zeros, sizeof(zeros), ":1: has bytes that are not text"},
+		{inside, sizeof(inside) - 1, ":2: has bytes that are not text"},
+		{"[mqtt]\n\nuser = m\xfcller\n", 22, ":3: has bytes that are not text"},
+		{"", 0, "is empty"}};
+	struct error err;
+	struct config c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct config_sources sources = {.file = path};
+		FILE *file;
+
+		write_file("");
+		file = fopen(path, "w");
+		assert_non_null(file);
+		assert_int_equal(fwrite(cases[i].bytes, 1, cases[i].size, file), cases[i].size);
+		fclose(file);
+		assert_false(config_load(&c, &sources, &err));
+		assert_non_null(strstr(err.message, cases[i].says));
+		unlink(path);
+	}
+	assert_true(load(&c, "\xef\xbb\xbf[mqtt]\r\nuser = m\xc3\xbcller\r\n", &err));
+	assert_string_equal(c.mqtt_user, "m\xc3\xbcller");
+	config_fini(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +487,7 @@ int main(void)
 		cmocka_unit_test(config_every_secret_may_stand_in_a_file),
 		cmocka_unit_test(config_choices_are_their_constants),
 		cmocka_unit_test(config_units_read_and_write),
+		cmocka_unit_test(config_file_that_is_no_text_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
