@@ -83,8 +83,8 @@ static bool is_one_of(uint8_t byte, const char *bytes)
 	return byte != '\0' && strchr(bytes, byte) != NULL;
 }
 
-/* The size of the token at the beginning of a text: a string, or all up to what ends a value. 0: none
- * that ends. */
+/* The size of the token at the beginning of a text: a string, or all up to what ends a value. 0: it
+ * does not end. */
 static size_t token_size(struct slice text)
 {
 	bool string = text.data[0] == '"';

@@ -14,7 +14,7 @@
 
 enum { SEEDS = 20000, BYTES_MAX = 1 << 16 };
 
-/* Letters only, so that there is no escape that is none. */
+/* Letters only, so that no escape becomes invalid. */
 static size_t change_bytes(uint8_t *data, size_t size, size_t size_max)
 {
 	if (size < size_max)

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -103,6 +104,17 @@ class Database:
     def close(self):
         for connection in self._connections:
             connection.close()
+
+
+def client(cluster, name):
+    """The path of a program that works only with servers of its own version, or older ones.
+    PostgreSQL 18 of tests/postgres18 comes without these."""
+    path = rig.Postgres.bin(name)
+    said = subprocess.run([path, "--version"], text=True, capture_output=True, check=True).stdout
+    server = int(Database(cluster, "postgres").value("SHOW server_version_num")) // 10000
+    if int(re.search(r"\) (\d+)", said)[1]) < server:
+        pytest.skip(f"there is no {name} of PostgreSQL {server}, only: {said}")
+    return path
 
 
 def make_database(cluster, owner=None, owner_rights="", template="template1"):

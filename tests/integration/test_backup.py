@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import rig
-from conftest import Database, make_database, run_cli, stored
+from conftest import Database, client, make_database, run_cli, stored
 
 
 def send(publish, numbers):
@@ -38,8 +38,8 @@ def worker(persister, migrated, broker):
 
 
 def tool(database, name, *arguments):
-    done = subprocess.run([rig.Postgres.bin(name), *arguments], text=True, capture_output=True,
-                          env=database.cluster.env(database.name))
+    done = subprocess.run([client(database.cluster, name), *arguments], text=True,
+                          capture_output=True, env=database.cluster.env(database.name))
     assert done.returncode == 0, done.stderr
 
 
@@ -109,7 +109,7 @@ def test_log_that_is_gone_too_leaves_what_the_backup_has(worker, migrated, publi
 def base_backup(workspace, cluster):
     """Backs up a cluster into the folder of another that is not started yet."""
     made = rig.Postgres(workspace, name="recovered")
-    workspace.call(rig.Postgres.bin("pg_basebackup"), "-d", cluster.dsn(), "-D", made.data,
+    workspace.call(client(cluster, "pg_basebackup"), "-d", cluster.dsn(), "-D", made.data,
                    "-X", "none", "--checkpoint=fast", "--no-sync")
     return made
 
@@ -229,7 +229,7 @@ def replicated(workspace, proxy):
     door = proxy(primary.port)
     replica = rig.Postgres(workspace, name="replica")
     replica.password = primary.password
-    workspace.call(rig.Postgres.bin("pg_basebackup"), "-R", "-D", replica.data,
+    workspace.call(client(primary, "pg_basebackup"), "-R", "-D", replica.data,
                    "-d", primary.dsn(port=door.port), "--checkpoint=fast", "--no-sync")
     with open(os.path.join(replica.data, "postgresql.conf"), "a") as f:
         f.write(f"port = {replica.port}\nunix_socket_directories = ''\n")
