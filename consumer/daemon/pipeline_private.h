@@ -170,6 +170,8 @@ struct pipeline_witness {
 /* Finds out whether only one record is refused (pipeline_probe.c). */
 struct pipeline_probe {
 	int tries;         /* tries of the record alone, since a batch was stored */
+	bool outage;       /* since then, the server itself may have refused batches */
+	bool renewed;      /* another error came after that, and got patience of its own */
 	uint64_t seq;      /* the record */
 	uint64_t from;     /* no record up to this one is informative */
 	uint64_t at;       /* checked up to here */

@@ -192,12 +192,28 @@ void pipeline_probe_stored(struct pipeline *p, const struct batch *b)
 			!p->probe_others.targets[i].leaf;
 }
 
+/* An outage uses up all patience. Another error after it, which may come only once (somebody is
+ * changing the tables), gets patience of its own, but not every time: errors may alternate. */
+static void probe_renew(struct pipeline *p, const struct error *err)
+{
+	struct pipeline_probe *probe = &p->probe;
+
+	if (pg_error_may_be_the_server(err))
+		probe->outage = true;
+	else if (probe->outage && !probe->renewed) {
+		probe->renewed = true;
+		probe->tries = probe->rounds = 0;
+		p->failures = 0;
+	}
+}
+
 int64_t pipeline_probe_failed(struct pipeline *p, const struct batch *b, const struct error *err)
 {
 	int patient = pg_error_may_be_a_row(err) ? PROBE_FAILURES : PROBE_PATIENT;
 
 	if (pipeline_is_hunting(p) && p->hunt.seq == b->first_seq && b->records == 1)
 		return probe_hunt(p, b, err);
+	probe_renew(p, err);
 	probe_note_refused(p, b);
 	if (p->failures++ < patient)
 		return backoff_next_us(&p->backoff);

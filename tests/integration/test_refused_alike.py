@@ -54,7 +54,33 @@ def test_outage_of_the_server_sets_nothing_aside(
         c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                   " WHERE datname = current_database() AND pid <> pg_backend_pid()")
     drained(migrated, sent)
+    assert migrated.rows("SELECT charge_station_id, reason, detail FROM dead_letters") == [], \
+        rig.tail(p.log)
     assert totals(migrated) == (sent, sent, 0, 0)
+
+
+@pytest.mark.parametrize("refusals", [12, 20])
+def test_other_error_once_after_an_outage_sets_nothing_aside(running, migrated, publish, refusals):
+    """The patience that the outage used up is not the other error's."""
+    p = running()
+    sent = tell(publish, [0])
+    drained(migrated, sent)
+    with migrated.connect() as c:
+        c.execute(f"""CREATE SEQUENCE refusals;
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = ocpp AS $$ DECLARE n bigint; BEGIN
+                IF NEW.charge_station_id <> 'cs003' THEN RETURN NEW; END IF;
+                n := nextval('refusals');
+                IF n < {refusals} THEN RAISE EXCEPTION 'away' USING ERRCODE = '55P03'; END IF;
+                IF n = {refusals} THEN RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END IF;
+                RETURN NEW; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON meter_values
+            FOR EACH ROW EXECUTE FUNCTION refuse()""")
+    sent += tell(publish, range(1, STATIONS))
+    drained(migrated, sent)
+    assert migrated.rows("SELECT charge_station_id, reason, detail FROM dead_letters") == [], \
+        rig.tail(p.log)
+    assert migrated.value("SELECT last_value FROM refusals") > refusals
 
 
 @pytest.mark.parametrize("broken, fixed", REFUSED)
