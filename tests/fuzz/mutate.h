@@ -15,8 +15,8 @@
  * form. */
 typedef size_t mutate_bytes(uint8_t *data, size_t size, size_t size_max);
 
-/* Mutate a JSON document in place; its new size, at most size_max. The same seed does the same. 0 if
- * `data` is not JSON, or is larger or nested deeper than is handled here, or the result does not
+/* Mutate a JSON document in place; its new size, at most size_max. The same seed does the same. 0
+ * if `data` is not JSON, or is larger or nested deeper than is handled here, or the result does not
  * fit: then data is as before. */
 size_t mutate_message(uint8_t *data, size_t size, size_t size_max, unsigned seed,
 	mutate_bytes *change);
