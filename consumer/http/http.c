@@ -321,6 +321,16 @@ void http_stop(struct http **http)
 	free(h);
 }
 
+/* What a browser may do with it, whatever the answer is. */
+static void http_restrict(struct MHD_Response *response, const char *policy)
+{
+	(void)MHD_add_response_header(response, "Content-Security-Policy",
+		policy != NULL ? policy : "default-src 'none'; frame-ancestors 'none'");
+	(void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	(void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+}
+
 static enum MHD_Result http_send(struct MHD_Connection *connection, const struct http_answer *a)
 {
 	/* libmicrohttpd copies it, and does not write to it. */
@@ -332,6 +342,7 @@ static enum MHD_Result http_send(struct MHD_Connection *connection, const struct
 		return MHD_NO;
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->content_type);
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	http_restrict(response, a->policy);
 	result = MHD_queue_response(connection, (unsigned)a->status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -353,7 +364,8 @@ static enum MHD_Result http_answer(void *context, struct MHD_Connection *connect
 		a.body = slice_from_cstr("only GET is answered here\n");
 	} else if (!h->handler(h->context, url, &a)) {
 		a.status = MHD_HTTP_NOT_FOUND;
-		a.body = slice_from_cstr("there are /metrics, /healthz and /readyz\n");
+		a.body = slice_from_cstr(
+			"there are /, /status.json, /metrics, /healthz and /readyz\n");
 	}
 	return http_send(connection, &a);
 }

@@ -8,17 +8,18 @@
 #include <stdbool.h>
 
 /*
- * A small HTTP server on the loop, for machines that watch us: /metrics, /healthz, /readyz. The
- * only code that knows libmicrohttpd. Requests are answered immediately from memory; nothing can be
- * posted. A connection serves one request. Slow clients, however many, delay nobody else: the
- * oldest connection makes room, and each has a deadline.
+ * A small HTTP server on the loop, for those who watch us: the status page, /metrics, /healthz,
+ * /readyz. The only code that knows libmicrohttpd. Requests are answered immediately from memory;
+ * nothing can be posted, and browsers keep nothing. A connection serves one request. Slow clients,
+ * however many, delay nobody else: the oldest connection makes room, and each has a deadline.
  */
 struct http;
 
 struct http_answer {
 	int status;
 	const char *content_type;
-	struct slice body; /* copied before the handler is called again */
+	struct slice body;  /* copied before the handler is called again */
+	const char *policy; /* Content-Security-Policy; NULL: a browser may load and run nothing */
 };
 
 /* path: "/metrics"; false = there is no such page. */

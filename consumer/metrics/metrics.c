@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #define METRICS_PREFIX "ocpp_persister_"
@@ -172,6 +173,35 @@ struct slice metrics_text(const struct metrics *m, struct arena *arena)
 #undef FAMILY
 #undef HISTOGRAM
 	return text_end(&t);
+}
+
+static const struct {
+	const char *name;
+	size_t offset; /* in struct metrics */
+} metrics_counts[] = {
+#define METRIC(field, kind, name, labels, help) {name, offsetof(struct metrics, field)},
+#define PROCESS(field, kind, name, help)
+#define FAMILY(field, name, label, known, help)
+#define HISTOGRAM(field, name, help)
+#include "metrics/metrics.def"
+#undef METRIC
+#undef PROCESS
+#undef FAMILY
+#undef HISTOGRAM
+};
+
+uint64_t metrics_sum(const struct metrics *m, const char *name)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(metrics_counts) / sizeof(*metrics_counts); i++) {
+		const void *metric = (const char *)m + metrics_counts[i].offset;
+
+		if (strcmp(metrics_counts[i].name, name) == 0)
+			sum += atomic_load_explicit((const _Atomic uint64_t *)metric,
+				memory_order_relaxed);
+	}
+	return sum;
 }
 
 static void reference_row(const char *name, const char *kind, const char *help)

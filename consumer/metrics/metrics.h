@@ -56,6 +56,9 @@ void metrics_measure_process(struct metrics *m);
 /* Prometheus text format 0.0.4, from the arena; absent if it is full. */
 struct slice metrics_text(const struct metrics *m, struct arena *arena);
 
+/* The sum of all METRICs of this name, which is given without our prefix: over all labels. */
+uint64_t metrics_sum(const struct metrics *m, const char *name);
+
 /* A Markdown table of all metrics, for docs/metrics.md. */
 void metrics_reference(void);
 
