@@ -125,7 +125,7 @@ class Show:
     def tell_how_to_look(self):
         say(f"""
 {self.options.stations} stations, OCPP 1.6 and 2.0.1, JSON and msgpack -> {self.broker.url}
- -> ocpp-persister (http://{self.persister.settings["http.listen"]}/metrics) -> PostgreSQL
+ -> ocpp-persister (status page: http://{self.persister.settings["http.listen"]}/) -> PostgreSQL
 
 look at it with
   psql '{self.postgres.dsn(DATABASE)}&options=-csearch_path%3Docpp'

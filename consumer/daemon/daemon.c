@@ -26,57 +26,6 @@ enum { PAGE_ARENA_BYTES = 256 * 1024 };
 
 /* ---- the state ---- */
 
-static bool daemon_is_started(const struct daemon *d)
-{
-	return d->phase != DAEMON_STARTING && d->phase != DAEMON_NO_ROOM;
-}
-
-static enum daemon_trouble daemon_trouble(struct daemon *d)
-{
-	struct spool_stats stats;
-	enum daemon_trouble broker;
-	enum error_reason why;
-
-	if (!daemon_is_started(d))
-		return d->phase == DAEMON_NO_ROOM ? DAEMON_HAS_NO_ROOM : DAEMON_IS_STARTING;
-	if (migration_is_running(&d->migration))
-		return DAEMON_IS_MIGRATING;
-	spool_stats(d->spool, &stats);
-	if (stats.segments == 0 && stats.full)
-		return DAEMON_HAS_NO_ROOM;
-	broker = daemon_broker_trouble(d);
-	if (broker != DAEMON_NO_TROUBLE || pipeline_is_ready(d->pipeline))
-		return broker;
-	return pipeline_trouble(d->pipeline, &why) == PIPELINE_BATCH_REFUSED
-		       ? DAEMON_BATCH_IS_REFUSED
-		       : DAEMON_HAS_NO_DATABASE;
-}
-
-/* Valid until the next call. */
-static const char *daemon_describe_trouble(struct daemon *d, enum daemon_trouble trouble,
-	const char *end)
-{
-	static const char *const texts[] = {
-		[DAEMON_NO_TROUBLE] = "ready",
-		[DAEMON_IS_STARTING] = "starting",
-		[DAEMON_IS_MIGRATING] = "the schema is being brought up to date",
-		[DAEMON_HAS_NO_ROOM] = "no room on the disk of the log",
-		[DAEMON_IS_NOT_SUBSCRIBED] = "the broker has not answered our subscription yet",
-		[DAEMON_HAS_NO_BROKER] = "no broker",
-		[DAEMON_HAS_NO_DATABASE] = "no database",
-		[DAEMON_BATCH_IS_REFUSED] = "the database refuses a batch",
-	};
-	bool database = trouble == DAEMON_HAS_NO_DATABASE || trouble == DAEMON_BATCH_IS_REFUSED;
-	enum error_reason why;
-
-	if (database && pipeline_trouble(d->pipeline, &why) != PIPELINE_NO_TROUBLE)
-		snprintf(d->not_ready, sizeof(d->not_ready), "%s: %s%s", texts[trouble],
-			error_reason_name(why), end);
-	else
-		snprintf(d->not_ready, sizeof(d->not_ready), "%s%s", texts[trouble], end);
-	return d->not_ready;
-}
-
 /* Broker and database have answered, well or badly: either it works, or it waits and says for
  * what. */
 static bool daemon_is_up(struct daemon *d)
@@ -256,43 +205,6 @@ static void daemon_on_migrated(void *context, const struct error *err)
 		pipeline_migrated(d->pipeline, err);
 }
 
-/* ---- pages ---- */
-
-static void daemon_measure(struct daemon *d)
-{
-	metrics_set(&d->metrics->spool_disk_full, d->phase == DAEMON_NO_ROOM);
-	metrics_measure_process(d->metrics);
-	if (!daemon_is_started(d))
-		return;
-	metrics_set(&d->metrics->stations_heard, heard_count(&d->heard, clock_mono_us()));
-	pipeline_measure(d->pipeline, d->spool);
-	metrics_set(&d->metrics->broker_up, daemon_broker_trouble(d) == DAEMON_NO_TROUBLE);
-}
-
-static bool daemon_page(void *context, const char *path, struct http_answer *out)
-{
-	struct daemon *d = context;
-	enum daemon_trouble trouble;
-
-	if (strcmp(path, "/healthz") == 0) {
-		out->body = slice_from_cstr("ok\n"); /* the loop runs */
-		return true;
-	}
-	if (strcmp(path, "/readyz") == 0) {
-		trouble = daemon_trouble(d);
-		out->status = trouble != DAEMON_NO_TROUBLE ? 503 : out->status;
-		out->body = slice_from_cstr(daemon_describe_trouble(d, trouble, "\n"));
-		return true;
-	}
-	if (strcmp(path, "/metrics") != 0)
-		return false;
-	daemon_measure(d);
-	arena_reset(&d->pages);
-	out->content_type = "text/plain; version=0.0.4; charset=utf-8";
-	out->body = metrics_text(d->metrics, &d->pages);
-	return true;
-}
-
 /* ---- now and then ---- */
 
 static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
@@ -304,6 +216,7 @@ static void daemon_on_tick(struct ev_loop *loop, ev_timer *w, int events)
 	(void)loop;
 	(void)events;
 	daemon_tell(d);
+	daemon_note_status(d);
 	if (!daemon_is_started(d))
 		return;
 	if (seen > d->qos0_seen &&
@@ -411,7 +324,8 @@ static bool daemon_prepare(struct daemon *d, struct error *err)
 	service_open(&d->service, d->loop);
 	daemon_init_watchers(d);
 	return c->http_listen[0] == '\0' ||
-	       http_start(&d->http, d->loop, c->http_listen, daemon_page, d, err);
+	       (status_page_init(&d->status_page, err) &&
+		       http_start(&d->http, d->loop, c->http_listen, daemon_page, d, err));
 }
 
 static void daemon_note_full(struct daemon *d, struct error *why)

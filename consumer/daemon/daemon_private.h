@@ -14,6 +14,8 @@
 #include "daemon/service.h"
 #include "daemon/settings.h"
 #include "daemon/signals.h"
+#include "daemon/status.h"
+#include "daemon/status_page.h"
 #include "http/http.h"
 #include "metrics/metrics.h"
 #include "mqtt/mqtt.h"
@@ -114,6 +116,8 @@ struct daemon {
 	struct arena pages;
 	struct log_repeat disk_trouble;
 	char not_ready[96]; /* for daemon_describe_trouble() */
+	struct status status;
+	struct status_page status_page;
 
 	struct service service;
 	int64_t began_us;
@@ -171,6 +175,20 @@ static inline void daemon_drain_enter(struct daemon *d, enum drain_step step)
 	CHECK((drain_next(d->drain) & STATE(step)) != 0);
 	d->drain = step;
 }
+
+/* ---- daemon_pages.c: what it says about itself ---- */
+
+bool daemon_is_started(const struct daemon *d);
+enum daemon_trouble daemon_trouble(struct daemon *d);
+
+/* Valid until the next call. */
+const char *daemon_describe_trouble(struct daemon *d, enum daemon_trouble trouble, const char *end);
+
+/* The handler of http/. */
+bool daemon_page(void *context, const char *path, struct http_answer *out);
+
+/* Once a second: the status page needs samples even if nobody looks. */
+void daemon_note_status(struct daemon *d);
 
 /* ---- daemon_stop.c: first the broker, then the pipeline ---- */
 
