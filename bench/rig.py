@@ -284,30 +284,45 @@ class Certificates:
     def _openssl(self, *args):
         self.workspace.call("openssl", *args)
 
-    def issue(self, name, days=30):
-        """Paths of a certificate and its key. days may be negative: expired."""
-        base = os.path.join(self.folder, re.sub(r"[^A-Za-z0-9.-]", "_", name) + f".{days}")
+    def issue(self, name, days=30, begins=None):
+        """Paths of a certificate and its key. days may be negative: expired. begins: a datetime,
+        for one that is not valid yet."""
+        base = os.path.join(self.folder, re.sub(r"[^A-Za-z0-9.-]", "_", name) + f".{days}"
+                            + (f".{begins:%Y}" if begins else ""))
         kind = "IP" if re.fullmatch(r"[0-9.]+", name) else "DNS"
         extensions = self.workspace.write(base + ".ext", f"subjectAltName={kind}:{name}\n")
         self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
                       "-keyout", base + ".key", "-out", base + ".csr")
-        self._openssl("x509", "-req", "-in", base + ".csr", "-CA", self.ca, "-CAkey", self.ca_key,
-                      "-CAcreateserial", "-days", str(days), "-extfile", extensions,
-                      "-out", base + ".crt")
+        if begins:
+            self._forget_all()
+            self._authority("-batch", "-notext", "-in", base + ".csr", "-startdate",
+                            f"{begins:%Y%m%d%H%M%SZ}", "-days", str(days), "-extfile", extensions,
+                            "-out", base + ".crt")
+        else:
+            self._openssl("x509", "-req", "-in", base + ".csr", "-CA", self.ca, "-CAkey",
+                          self.ca_key, "-CAcreateserial", "-days", str(days), "-extfile",
+                          extensions, "-out", base + ".crt")
         return base + ".crt", base + ".key"
+
+    def _authority(self, *args):
+        """The command that knows what it has signed: nothing, each time."""
+        config = self.workspace.write(os.path.join(self.folder, "crl.conf"), (
+            f"[ca]\ndefault_ca = us\n[us]\ndatabase = {self.folder}/index\n"
+            f"new_certs_dir = {self.folder}\nserial = {self.folder}/serial\npolicy = any\n"
+            "default_md = sha256\ndefault_crl_days = 30\n[any]\ncommonName = supplied\n"))
+        self._openssl("ca", "-create_serial", "-config", config, "-cert", self.ca, "-keyfile", self.ca_key, *args)
 
     def crl(self, *revoked):
         """Path of a list that says these certificates (paths) are revoked."""
-        config = self.workspace.write(os.path.join(self.folder, "crl.conf"), (
-            f"[ca]\ndefault_ca = us\n[us]\ndatabase = {self.folder}/index\n"
-            f"default_md = sha256\ndefault_crl_days = 30\n"))
-        open(os.path.join(self.folder, "index"), "w").close()
-        ca = ["ca", "-config", config, "-cert", self.ca, "-keyfile", self.ca_key]
+        self._forget_all()
         for certificate in revoked:
-            self._openssl(*ca, "-revoke", certificate)
+            self._authority("-revoke", certificate)
         path = os.path.join(self.folder, f"{len(revoked)}.crl")
-        self._openssl(*ca, "-gencrl", "-out", path)
+        self._authority("-gencrl", "-out", path)
         return path
+
+    def _forget_all(self):
+        self.workspace.write(os.path.join(self.folder, "index"), "")
 
 
 _LOGFMT = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')

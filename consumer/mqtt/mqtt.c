@@ -198,10 +198,13 @@ static void mqtt_hint_refusal(struct mqtt *m, int code, struct error *err)
 	} else if (m->tls_error[0] != '\0') {
 		error_hint(err, "see mqtt.tls_*, and the broker's certificate");
 		error_needs_person(err);
-	} else if (!mqtt_was_answered(v5, code) && tls_check_took_part() &&
-		   m->options.tls_certificate[0] == '\0') {
-		error_hint(err, "the broker ended the connection after the TLS handshake: if it "
-				"asks for a client certificate, set mqtt.tls_certificate");
+	} else if (!mqtt_was_answered(v5, code) && tls_check_took_part()) {
+		/* Its alert comes after our side of the handshake is over, and paho drops it. */
+		error_hint(err, "the broker ended the connection after the TLS handshake: %s",
+			m->options.tls_certificate[0] == '\0'
+				? "if it asks for a client certificate, set mqtt.tls_certificate"
+				: "if mqtt.tls_certificate has expired, was revoked or is of an "
+				  "authority that the broker does not know, renew it");
 	}
 }
 

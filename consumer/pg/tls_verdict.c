@@ -13,7 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { VERDICT_TIMEOUT_S = 5, VERDICT_TEXT_BYTES = 512 };
+enum { VERDICT_TIMEOUT_S = 5, VERDICT_TEXT_BYTES = 512, VERDICT_PATH_BYTES = 4096 };
 
 /* PostgreSQL documentation, "Message Formats", SSLRequest. */
 static const uint32_t verdict_ssl_request = 80877103;
@@ -21,6 +21,11 @@ static const uint32_t verdict_ssl_request = 80877103;
 struct verdict {
 	long result;
 	char text[VERDICT_TEXT_BYTES];
+};
+
+struct verdict_files {
+	char ca[VERDICT_PATH_BYTES];
+	char crl[VERDICT_PATH_BYTES];
 };
 
 static int verdict_connect(const char *host, const char *port)
@@ -71,13 +76,25 @@ static int verdict_on_fault(int ok, X509_STORE_CTX *context)
 	return 1;
 }
 
-static void verdict_handshake(int fd, const char *ca_file, struct verdict *v)
+/* As libpq does: a list that cannot be read is no list. */
+static void verdict_use_crl(SSL_CTX *context, const char *crl_file)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+
+	if (X509_STORE_load_file(store, crl_file) == 1)
+		(void)X509_STORE_set_flags(store,
+			X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+}
+
+static void verdict_handshake(int fd, const struct verdict_files *files, struct verdict *v)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	SSL *ssl = NULL;
 
-	if (context != NULL && (SSL_CTX_load_verify_file(context, ca_file) == 1))
+	if (context != NULL && (SSL_CTX_load_verify_file(context, files->ca) == 1)) {
+		verdict_use_crl(context, files->crl);
 		ssl = SSL_new(context);
+	}
 	if (ssl != NULL) {
 		(void)SSL_set_app_data(ssl, v);
 		SSL_set_verify(ssl, SSL_VERIFY_PEER, verdict_on_fault);
@@ -88,21 +105,28 @@ static void verdict_handshake(int fd, const char *ca_file, struct verdict *v)
 	SSL_CTX_free(context);
 }
 
-/* The file of authorities that libpq used: the one set, or its default. */
-static void verdict_ca_file(const PGconn *conn, char *out, size_t size)
+/* Those that libpq used: the ones set, or its defaults. */
+static void verdict_find_files(const PGconn *conn, struct verdict_files *files)
 {
 	PQconninfoOption *options = PQconninfo((PGconn *)(uintptr_t)conn);
 	const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe) */
 
-	snprintf(out, size, "%s/.postgresql/root.crt", home == NULL ? "" : home);
+	if (home == NULL)
+		home = "";
+	snprintf(files->ca, sizeof(files->ca), "%s/.postgresql/root.crt", home);
+	snprintf(files->crl, sizeof(files->crl), "%s/.postgresql/root.crl", home);
 	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, "sslrootcert") == 0 && o->val != NULL && o->val[0] != '\0')
-			snprintf(out, size, "%s", o->val);
+		if (o->val == NULL || o->val[0] == '\0')
+			continue;
+		if (strcmp(o->keyword, "sslrootcert") == 0)
+			snprintf(files->ca, sizeof(files->ca), "%s", o->val);
+		else if (strcmp(o->keyword, "sslcrl") == 0)
+			snprintf(files->crl, sizeof(files->crl), "%s", o->val);
 	}
 	PQconninfoFree(options);
 }
 
-enum tls_refusal { TLS_NOT_REFUSED, TLS_REFUSED, TLS_CERTIFICATE_REFUSED };
+enum tls_refusal { TLS_NOT_REFUSED, TLS_REFUSED, TLS_CERTIFICATE_REFUSED, TLS_OURS_REFUSED };
 
 /*
  * Only libpq's words can decide: after a failed attempt it has freed its SSL, so PQgetssl() and
@@ -119,7 +143,11 @@ static enum tls_refusal tls_refusal(const struct error *err)
 		{"does not match host name", TLS_REFUSED}, {"root certificate file", TLS_REFUSED},
 		{"server does not support SSL, but SSL was required", TLS_REFUSED},
 		{"private key file", TLS_REFUSED}, {"could not read certificate file", TLS_REFUSED},
-		{"could not load private key", TLS_REFUSED}};
+		{"could not load private key", TLS_REFUSED},
+		/* Alerts of the server: OpenSSL's names for those of RFC 8446, 6.2. */
+		{"alert bad certificate", TLS_OURS_REFUSED},
+		{"alert certificate", TLS_OURS_REFUSED}, {"alert unknown ca", TLS_OURS_REFUSED},
+		{"alert unsupported certificate", TLS_OURS_REFUSED}};
 
 	for (size_t i = 0; err->sqlstate[0] == '\0' && i < sizeof(texts) / sizeof(*texts); i++) {
 		if (strstr(err->message, texts[i].words) != NULL)
@@ -130,18 +158,27 @@ static enum tls_refusal tls_refusal(const struct error *err)
 
 void pg_tls_note(struct error *err)
 {
-	if (tls_refusal(err) == TLS_NOT_REFUSED)
+	static const char hint_ours[] = "the server wants another certificate of ours: see "
+					"storage.postgres.ssl_cert and ssl_key";
+	enum tls_refusal refusal = tls_refusal(err);
+
+	if (strstr(err->message, "requires a valid client certificate") != NULL)
+		error_hint(err, "%s", hint_ours);
+	if (refusal == TLS_NOT_REFUSED)
 		return;
 	error_becomes(err, ERROR_REFUSED, REASON_refused);
 	error_needs_person(err);
-	error_hint(err, "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert and ssl_key, and "
-			"the server's certificate");
+	error_hint(err, "%s",
+		refusal == TLS_OURS_REFUSED
+			? hint_ours
+			: "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert "
+			  "and ssl_key, and the server's certificate");
 }
 
 void pg_tls_verdict(const PGconn *conn, struct error *err)
 {
 	struct verdict v = {.result = X509_V_OK};
-	char ca_file[4096];
+	struct verdict_files files;
 	const char *host, *port = PQport(conn);
 	int fd;
 
@@ -152,17 +189,20 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 		return;
 	host = PQhostaddr(conn) != NULL && PQhostaddr(conn)[0] != '\0' ? PQhostaddr(conn)
 								       : PQhost(conn);
-	verdict_ca_file(conn, ca_file, sizeof(ca_file));
+	verdict_find_files(conn, &files);
 	fd = verdict_connect(host, port);
 	if (fd < 0)
 		return;
 	if (verdict_ask_for_tls(fd))
-		verdict_handshake(fd, ca_file, &v);
+		verdict_handshake(fd, &files, &v);
 	(void)close(fd);
 	if (v.result == X509_V_OK)
 		return;
 	error_set(err, ERROR_REFUSED, REASON_refused,
 		"the certificate of PostgreSQL at \"%s\" is refused: %s", PQhost(conn), v.text);
-	error_hint(err, "checked against \"%s\" (sslrootcert)", ca_file);
+	if (v.result == X509_V_ERR_CERT_REVOKED)
+		error_hint(err, "according to \"%s\" (sslcrl)", files.crl);
+	else
+		error_hint(err, "checked against \"%s\" (sslrootcert)", files.ca);
 	error_needs_person(err);
 }
