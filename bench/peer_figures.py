@@ -21,6 +21,21 @@ LOOK_S = 0.25
 STILL_LOOKS = 40
 
 
+PYTHON = ["/usr/bin/python3", os.path.join(HERE, "peer.py")]
+NODE_NEEDS = "node and npm, and what bench/peers/package.json names, are needed"
+
+
+def node_command(workspace):
+    """With its packages from npm; None if there is no node, or no way to get these."""
+    node, folder = shutil.which("node"), os.path.join(workspace.path, "node")
+    if not node or not shutil.which("npm"):
+        return None
+    shutil.copytree(HERE, folder)
+    done = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder,
+                          capture_output=True, text=True)
+    return [node, os.path.join(folder, "peer.mjs")] if done.returncode == 0 else None
+
+
 class Peer:
     """One of them, in front of a database of its own."""
 
@@ -175,19 +190,12 @@ def contenders(bench):
     """name -> a function of the database's name."""
     found = {"ours": lambda db: Ours(bench, "ours", "message", db),
              "ours, interval": lambda db: Ours(bench, "ours, interval", "interval", db)}
-    python = ["/usr/bin/python3", os.path.join(HERE, "peer.py")]
-    found["Python"] = lambda db: Peer(bench, "Python", python, db)
-    node = shutil.which("node")
-    folder = os.path.join(bench.workspace.path, "node")
-    if node and shutil.which("npm"):
-        shutil.copytree(HERE, folder)
-        done = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"],
-                              cwd=folder, capture_output=True, text=True)
-        if done.returncode == 0:
-            command = [node, os.path.join(folder, "peer.mjs")]
-            found["Node"] = lambda db: Peer(bench, "Node", command, db)
-            return found
-    print("Node is left out: node and npm, and what bench/peers/package.json names, are needed")
+    found["Python"] = lambda db: Peer(bench, "Python", PYTHON, db)
+    node = node_command(bench.workspace)
+    if node:
+        found["Node"] = lambda db: Peer(bench, "Node", node, db)
+    else:
+        print(f"Node is left out: {NODE_NEEDS}")
     return found
 
 

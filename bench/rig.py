@@ -310,7 +310,8 @@ class Certificates:
             f"[ca]\ndefault_ca = us\n[us]\ndatabase = {self.folder}/index\n"
             f"new_certs_dir = {self.folder}\nserial = {self.folder}/serial\npolicy = any\n"
             "default_md = sha256\ndefault_crl_days = 30\n[any]\ncommonName = supplied\n"))
-        self._openssl("ca", "-create_serial", "-config", config, "-cert", self.ca, "-keyfile", self.ca_key, *args)
+        self._openssl("ca", "-create_serial", "-config", config, "-cert", self.ca, "-keyfile",
+                      self.ca_key, *args)
 
     def crl(self, *revoked):
         """Path of a list that says these certificates (paths) are revoked."""

@@ -8,8 +8,8 @@
 /*
  * Why the server's certificate was refused. libpq says "certificate verify failed" whether it has
  * expired, is not valid yet, was revoked, or comes from an unknown authority; whoever has to fix it
- * needs to know which. So we make one more handshake just to look: it sends only the request for TLS, and
- * then the connection ends. Waits up to ten seconds; any thread.
+ * needs to know which. So we make one more handshake just to look: it sends only the request for
+ * TLS, and then the connection ends. Waits up to ten seconds; any thread.
  *
  * If err, from conn's failed attempt, is such a refusal, its message becomes the reason with the
  * certificate's names and dates. If it is anything else, or nothing can be found out, it stays as

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from decimal import Decimal
 
 import conftest
 import psycopg
@@ -51,6 +52,12 @@ def _row(table, row):
     if table == "dead_letters":
         return row[1], row[2]
     return tuple(row[:2]), row[2] if len(row) > 2 else None
+
+
+def _same_json(text):
+    """However its members are ordered and its numbers written."""
+    return json.dumps(json.loads(text, parse_int=Decimal, parse_float=Decimal), sort_keys=True,
+                      default=lambda number: str(number.normalize() + 0))
 
 
 class Audit:
@@ -100,6 +107,21 @@ class Audit:
     @staticmethod
     def _is_answer(at):
         return at[0] == "ocpp_events" and at[1][1] == "result"
+
+    def messages(self, stored, taps):
+        """For a consumer that stores MQTT messages as they are. stored: its rows, (topic, payload).
+        A message that was published twice may be there twice."""
+        def counted(messages):
+            return collections.Counter((topic, _same_json(payload)) for topic, payload in messages)
+
+        delivered = counted((d.topic, d.payload) for tap in taps for d in tap.deliveries)
+        taken = counted((d.topic, d.payload) for tap in taps for d in tap.taken())
+        found = counted(stored)
+        for at, count in (taken - found).items():
+            self.add("lost", str(at)[:200], count)
+        for at, count in (found - delivered).items():
+            self.add("doubled" if at in delivered else "invented", str(at)[:200], count)
+        return {"acknowledged": taken.total(), "stored": found.total()}
 
     # ---- counts ----
 

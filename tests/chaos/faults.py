@@ -55,10 +55,12 @@ def plan(seed, number, profile, count, kinds=None):
     places = sorted(rng.randrange(20, 850) for _ in range(count))
     steps = []
     for at, kind in zip(places, chosen):
-        when = ("acknowledged", at) if rng.random() < 0.7 else ("commit", rng.randint(1, 20))
+        when = ("acknowledged", at) if rng.random() < 0.7 or profile == "common" \
+            else ("commit", rng.randint(1, 20))
         steps.append((when, kind, [rng.random() for _ in range(4)]))
-    return {"workers": rng.choice([1, 1, 2, 3]),
-            "mqtt.version": rng.choice(["5", "5", "3.1.1"]),
+    common = profile == "common"
+    return {"workers": 1 if common else rng.choice([1, 1, 2, 3]),
+            "mqtt.version": "5" if common else rng.choice(["5", "5", "3.1.1"]),
             "storage.commit": rng.choice(["async", "sync"]),
             "batch.messages_max": rng.choice([20, 200, 5000]),
             "steps": steps}
@@ -533,6 +535,14 @@ _DISK = ["fill_disk", "fill_database_disk", "power", "power", "restore_log", "ki
          "restart_broker", "kill_postgres"]
 _REPLAY = ["replay", "replay", "kill_worker", "terminate", "cut_database", "kill_backend"]
 
-PROFILES = {"crash": _CRASH, "net": _NET, "sql": _SQL,
+# What can happen to any consumer (peers.py): nothing that only our log, settings or tables have,
+# and no broker that loses what it had queued.
+_COMMON = ["kill_worker", "kill_worker", "end_worker", "stop_worker", "kill_backend",
+           "stop_backend", "kill_checkpointer", "kill_postgres", "restart_postgres",
+           "restart_broker", "cut_broker", "cut_database", "stall_broker", "stall_database",
+           "delay", "cut_broker_after", "cut_database_after", "refuse_database", "refuse_broker",
+           "terminate", "cancel"]
+
+PROFILES = {"common": _COMMON, "crash": _CRASH, "net": _NET, "sql": _SQL,
             "disk": [*_DISK, "damage", "damage_unsent", "copy_log"], "replay": _REPLAY,
             "mix": sorted({*_CRASH, *_NET, *_SQL, *_DISK, *_REPLAY})}

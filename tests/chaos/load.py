@@ -132,10 +132,12 @@ def _batch(messages, form):
     return msgpack.packb(shaped) if code == "msgpack" else json.dumps(shaped).encode()
 
 
-def publications(seed, count, prefix="k", live=True):
+def publications(seed, count, prefix="k", live=True, plain=False):
     """About count OCPP messages, in the order in which they are published. Not live: only what a
-    capture can hold, and what a day's log would have."""
-    forms = FORMS if live else [form for form in FORMS if form.endswith("json")]
+    capture can hold, and what a day's log would have. plain: only JSON of stations that are not
+    odd, which anybody can store."""
+    odd = live and not plain
+    forms = FORMS if odd else [form for form in FORMS if form.endswith("json")]
     maker, rng = Maker(seed, prefix, live), random.Random(f"{seed} order {prefix}")
     by_topic, made = collections.defaultdict(list), []
 
@@ -146,7 +148,7 @@ def publications(seed, count, prefix="k", live=True):
         made.append(Publication(topic, payload, [f for m in some for f in m.facts]))
 
     while maker.number < count:
-        if live and rng.random() < 0.02:
+        if odd and rng.random() < 0.02:
             made.append(maker.garbage())
         for m in maker.next():
             topic = f"cs/{m.direction}/ocpp{m.version}/{m.station}"
@@ -156,7 +158,7 @@ def publications(seed, count, prefix="k", live=True):
     for topic in list(by_topic):
         while by_topic[topic]:
             flush(topic, 8)
-    for number in range(count // 400 if live else 0):
+    for number in range(count // 400 if odd else 0):
         h = History(seed * 1000 + number)
         made += [Publication(f"cs/{direction}/ocpp{h.version}/p{h.seed:07}",
                              written(envelope, rng.choice(["envelope json", "maeve json"])), [])

@@ -248,6 +248,9 @@ class Round:
                 "storage.postgres.timeout": "5s", "spool.retain": rng.choice(["0s", "1h"]),
                 **({"dedupe.window": "1d"} if "step_clock" in kinds else {}),
                 **{k: v for k, v in self.plan.items() if "." in k}}).start())
+        self._wait_connected()
+
+    def _wait_connected(self):
         for w in self.workers:
             w.wait_event("broker_connected")
             w.wait_event("database_connected")
@@ -302,7 +305,8 @@ class Round:
 
     def _load(self):
         options = self.servers.options
-        self.made = load.publications(self.seed, options.messages)
+        plain = self.profile == "common"
+        self.made = load.publications(self.seed, options.messages, plain=plain)
         self.ledger = os.path.join(self.folder, "ledger.jsonl")
         simulated = options.messages // 2
         self.fleet = subprocess.Popen(
@@ -310,7 +314,8 @@ class Round:
              "--seed", str(self.seed % 100_000), "--rate", str(options.rate // 2),
              "--messages", str(simulated), "--duplicates", "3", "--reorder", "20",
              "--shape", random.Random(self.seed).choice(["envelope", "frame", "batch"]),
-             "--drain-seconds", "120"], stdout=subprocess.PIPE, text=True)
+             *(["--format", "json"] if plain else []), "--drain-seconds", "120"],
+            stdout=subprocess.PIPE, text=True)
         self.publisher = load.Publisher(self.broker.port, self.made, options.rate)
         self.publisher.start()
 
@@ -380,21 +385,23 @@ class Round:
             return self._nothing_is_queued() if self._broker_may_lose() \
                 else self.acknowledged() >= published
 
-        def quiet():
-            return (come() and not any(t.pending() for t in self.taps)
-                    and all(w.metric(BACKLOG) == 0 for w in self.workers)
-                    and all(not r.is_alive() for r in self.replays))
-
         if self._broker_may_lose():
             self._publish_last()
-        self._wait_until(quiet, lambda: (
-            f"{self.acknowledged()} of {published} acknowledged, pending"
-            f" {[t.pending() for t in self.taps]}, backlog"
-            f" {[w.metric(BACKLOG) for w in self.workers]}, replays"
-            f" {[r.done for r in self.replays]}, received {self.database.value(RECEIVED)}\n"
-            + "\n".join(rig.tail(w.log, 6) for w in self.workers)))
+        self._wait_until(
+            lambda: come() and not any(t.pending() for t in self.taps) and self._all_is_stored(),
+            lambda: (f"{self.acknowledged()} of {published} acknowledged, pending"
+                     f" {[t.pending() for t in self.taps]}, {self._progress()}\n"
+                     + "\n".join(rig.tail(w.log, 6) for w in self.workers)))
         if self.partition_was_detached:
             self._requeue()
+
+    def _all_is_stored(self):
+        return all(w.metric(BACKLOG) == 0 for w in self.workers) \
+            and all(not r.is_alive() for r in self.replays)
+
+    def _progress(self):
+        return (f"backlog {[w.metric(BACKLOG) for w in self.workers]}, replays"
+                f" {[r.done for r in self.replays]}, received {self.database.value(RECEIVED)}")
 
     def _broker_may_lose(self):
         return self.broker_was_killed or (self.broker_was_restarted and len(self.workers) > 1)
@@ -503,3 +510,7 @@ class Round:
 
     def summary_of(self, name):
         return getattr(self, "summary", {}).get(name, "?")
+
+    def published(self):
+        """MQTT messages."""
+        return len(self.made) + getattr(self, "summary", {}).get("mqtt_messages", 0)

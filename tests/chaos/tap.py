@@ -11,7 +11,7 @@ import threading
 import msgpack
 from rig import DOWN
 
-CONNECT, CONNACK, PUBLISH, PUBACK = 1, 2, 3, 4
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBACK = 1, 2, 3, 4, 9
 
 
 def messages_in(payload):
@@ -86,6 +86,8 @@ class _Stream:
             self._publish(first, body)
         elif direction == DOWN and kind == CONNACK and body[1] == 0 and not body[0] & 1:
             self.tap.begin_session()
+        elif direction == DOWN and kind == SUBACK:
+            self.tap.subscribed = True
         elif direction != DOWN and kind == PUBACK:
             self._puback(struct.unpack(">H", body[:2])[0])
         elif direction != DOWN and kind == CONNECT:
@@ -118,6 +120,7 @@ class Tap:
         self.lock = threading.Lock()
         self.deliveries = []
         self.acknowledged = 0  # MQTT messages
+        self.subscribed = False
         self.out_of_order = []
         self._by_packet = {}  # outlives a connection, as the session does
 

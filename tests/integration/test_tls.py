@@ -1,5 +1,5 @@
-"""TLS with somebody whom it should not be trusted with: what is said of each certificate that does
-not fit, to the broker and to PostgreSQL. The table is that of SECURITY.md."""
+"""Certificates that do not fit, on the way to the broker and to PostgreSQL: each is refused, and the
+reason is reported. The table is that of SECURITY.md."""
 
 import datetime
 import os
