@@ -1,5 +1,5 @@
-"""Certificates that do not fit, on the way to the broker and to PostgreSQL: each is refused, and the
-reason is reported. The table is that of SECURITY.md."""
+"""Certificates that do not fit, on the way to the broker and to PostgreSQL: each is refused, and
+the reason is reported. The table is that of SECURITY.md."""
 
 import datetime
 import os
