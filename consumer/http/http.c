@@ -286,6 +286,14 @@ static int http_listen(const struct addrinfo *address)
 	return -1;
 }
 
+/* No page has a name that needs it, and a path with %00 would end there. */
+static size_t http_unescape_nothing(void *context, struct MHD_Connection *connection, char *path)
+{
+	(void)context;
+	(void)connection;
+	return strlen(path);
+}
+
 static void http_log_nothing(void *context, const char *format, va_list args)
 {
 	(void)context;
@@ -392,7 +400,8 @@ bool http_start(struct http **out, struct ev_loop *loop, const char *listen, htt
 			NULL, http_answer, h, MHD_OPTION_CONNECTION_LIMIT,
 			(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 			(size_t)HTTP_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection,
-			h, MHD_OPTION_EXTERNAL_LOGGER, http_log_nothing, NULL, MHD_OPTION_END);
+			h, MHD_OPTION_UNESCAPE_CALLBACK, http_unescape_nothing, NULL,
+			MHD_OPTION_EXTERNAL_LOGGER, http_log_nothing, NULL, MHD_OPTION_END);
 	if (h->daemon == NULL) {
 		error_set_errno(err, ERROR_FATAL, REASON_http, "could not listen on %s", listen);
 		error_hint(err, "set http.listen to another address, or to nothing");

@@ -47,6 +47,7 @@ struct gate {
 	pthread_t thread;
 	bool runs;
 	_Atomic bool carries;
+	_Atomic bool client_ended, broker_ended; /* which one was first */
 	_Atomic bool stopping;
 
 	struct gate_guest guests[GATE_GUESTS]; /* oldest first */
@@ -128,8 +129,10 @@ static void *gate_down(void *context)
 
 	do {
 		n = gate_receive(g->broker, g->down, sizeof(g->down));
-		if (n <= 0)
+		if (n <= 0) {
+			g->broker_ended = !g->client_ended;
 			break;
+		}
 		have = gate_gather(g->broker, g->down, (size_t)n, sizeof(g->down), sent_us);
 		sent_us = clock_mono_us();
 	} while (gate_send(g->client, -1, g->down, have));
@@ -155,6 +158,7 @@ static void gate_up(struct gate *g, size_t size)
 		if (!gate_send(g->broker, g->client, g->up, size))
 			return;
 	}
+	g->client_ended = true;
 	if (n == 0 && shutdown(g->broker, SHUT_WR) == 0)
 		(void)poll(&(struct pollfd){.fd = g->broker, .events = POLLRDHUP}, 1,
 			GATE_LINGER_MS);
@@ -188,6 +192,7 @@ static void gate_carry(struct gate *g, size_t size)
 {
 	pthread_t down;
 
+	g->client_ended = g->broker_ended = false;
 	g->carries = true;
 	if (pthread_create(&down, NULL, gate_down, g) == 0) {
 		gate_up(g, size);
@@ -437,6 +442,11 @@ void gate_last_target(struct gate *g, char out[static GATE_TARGET_BYTES])
 	pthread_mutex_lock(&g->lock);
 	memcpy(out, g->target, GATE_TARGET_BYTES);
 	pthread_mutex_unlock(&g->lock);
+}
+
+bool gate_broker_ended(const struct gate *g)
+{
+	return g->broker_ended;
 }
 
 bool gate_carries(const struct gate *g)

@@ -58,6 +58,9 @@ void gate_fault(struct gate *gate, char out[static GATE_FAULT_BYTES]);
 enum { GATE_TARGET_BYTES = 264 };
 void gate_last_target(struct gate *gate, char out[static GATE_TARGET_BYTES]);
 
+/* Whether it was the broker, or the network, that ended the last connection, and not paho. */
+bool gate_broker_ended(const struct gate *gate);
+
 /* Whether a connection passes through the gate. If false while paho is connected, this paho
  * bypasses it, and acknowledges what may be lost. */
 bool gate_carries(const struct gate *gate);

@@ -131,7 +131,7 @@ static const char *mqtt_refusal(bool v5, int code, const char *message)
 	};
 
 	if (v5 && code >= REASON_FAILURE)
-		return MQTTReasonCode_toString((enum MQTTReasonCodes)code);
+		return mqtt_reason_text(code);
 	if (code > 0 && code < (int)(sizeof(v3) / sizeof(*v3)))
 		return v3[code];
 	return message != NULL ? message : MQTTAsync_strerror(code);
@@ -419,6 +419,9 @@ static void mqtt_on_lost(void *context, char *cause)
 	error_set(&err, ERROR_TRANSIENT, REASON_broker,
 		"the connection to the broker at %s is lost%s%s", where, cause != NULL ? ": " : "",
 		cause != NULL ? cause : "");
+	if (!gate_broker_ended(m->gate))
+		error_hint(&err, "we ended it: the broker sent what is not MQTT, or did not answer "
+				 "a ping in time (mqtt.keep_alive)");
 	mqtt_set_down(context, &err);
 }
 
@@ -433,7 +436,7 @@ static void mqtt_on_disconnected(void *context, MQTTProperties *properties,
 	(void)properties;
 	gate_last_target(m->gate, where);
 	error_set(&err, ERROR_TRANSIENT, REASON_broker, "the broker at %s ended the connection: %s",
-		where, MQTTReasonCode_toString(reason));
+		where, mqtt_reason_text((int)reason));
 	if ((int)reason == REASON_TAKEN_OVER) {
 		error_becomes(&err, ERROR_FATAL, REASON_client_id_used_twice);
 		error_needs_person(&err);

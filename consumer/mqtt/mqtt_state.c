@@ -5,6 +5,13 @@
 /* The state of a connection, and its end: below everything that makes and uses connections. */
 enum { MQTT_DISCONNECT_MS = 2000 };
 
+const char *mqtt_reason_text(int code)
+{
+	const char *text = MQTTReasonCode_toString((enum MQTTReasonCodes)code);
+
+	return text != NULL ? text : "for a reason that MQTT 5 does not have";
+}
+
 void mqtt_set_subscribing(struct mqtt *m)
 {
 	pthread_mutex_lock(&m->lock);

@@ -72,7 +72,7 @@ static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 
 		if ((int)code >= REASON_FAILURE) {
 			mqtt_subscribe_failed(m, true, m->options.filters[i],
-				MQTTReasonCode_toString(code));
+				mqtt_reason_text((int)code));
 			return;
 		}
 	}

@@ -8,7 +8,7 @@ bool mqtt_was_refused(const MQTTAsync_failureData5 *data)
 const char *mqtt_why_failed(const MQTTAsync_failureData5 *data)
 {
 	if (mqtt_was_refused(data))
-		return MQTTReasonCode_toString(data->reasonCode);
+		return mqtt_reason_text((int)data->reasonCode);
 	return data->message != NULL ? data->message : MQTTAsync_strerror(data->code);
 }
 
@@ -24,7 +24,7 @@ static void unsubscribe_on_success5(void *context, MQTTAsync_successData5 *data)
 			count > 1 && i < count ? data->alt.unsub.reasonCodes[i] : data->reasonCode;
 
 		if ((int)code >= REASON_FAILURE) {
-			m->unsubscribing.failed(m, true, MQTTReasonCode_toString(code));
+			m->unsubscribing.failed(m, true, mqtt_reason_text((int)code));
 			return;
 		}
 	}

@@ -120,7 +120,7 @@ static void publish_on_refused5(void *context, MQTTAsync_failureData5 *data)
 
 	if (code >= REASON_FAILURE)
 		publish_fail(context, ERROR_TRANSIENT, code, "could not connect to the broker",
-			MQTTReasonCode_toString(data->reasonCode));
+			mqtt_reason_text((int)data->reasonCode));
 	else
 		publish_fail(context, ERROR_TRANSIENT, data->code,
 			"could not connect to the broker", data->message);
@@ -190,7 +190,7 @@ static void publish_on_unsent5(void *context, MQTTAsync_failureData5 *data)
 
 	if ((int)data->reasonCode >= REASON_FAILURE)
 		publish_fail(attempt->publisher, ERROR_FATAL, data->code,
-			"the broker refused a message", MQTTReasonCode_toString(data->reasonCode));
+			"the broker refused a message", mqtt_reason_text((int)data->reasonCode));
 	else
 		publish_fail(attempt->publisher, ERROR_TRANSIENT, data->code,
 			"could not publish a message", data->message);

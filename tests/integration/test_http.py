@@ -174,3 +174,67 @@ def test_it_runs_out_of_descriptors_and_goes_on(persister):
         s.close()
     rig.wait_until(lambda: p.http("/metrics")[0] == 200, 120, "an answer")
     assert os.path.exists(f"/proc/{p.pid}")
+
+
+def reply(p, request):
+    """All that is answered; "" if the connection is just closed."""
+    said = b""
+    with connect(p) as s, contextlib.suppress(OSError):
+        s.sendall(request)
+        s.shutdown(socket.SHUT_WR)
+        while data := s.recv(65536):
+            said += data
+    return said.decode(errors="replace")
+
+
+def request(line, *headers):
+    return "\r\n".join([line, "Host: localhost", *headers, "", ""]).encode("latin-1")
+
+
+# Requests, and the answers that are right for them; "": the connection is closed.
+HOSTILE = {
+    "another folder": (request("GET /../../../../etc/passwd HTTP/1.1"), ["404"]),
+    "another folder, encoded": (request("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1"), ["404"]),
+    "a page by way of a folder": (request("GET /x/../metrics HTTP/1.1"), ["404"]),
+    "a file": (request("GET //etc/passwd HTTP/1.1"), ["404"]),
+    "a page of somebody else": (request("GET http://elsewhere/metrics HTTP/1.1"), ["404", "400"]),
+    "a page and more": (request("GET /metrics%00.txt HTTP/1.1"), ["404", "400"]),
+    "a path of 100,000 bytes": (request("GET /" + "a" * 100_000 + " HTTP/1.1"),
+                                ["404", "414", "431", ""]),
+    "a header of 100,000 bytes": (request("GET /healthz HTTP/1.1", "X: " + "a" * 100_000),
+                                  ["413", "431", ""]),
+    "10,000 headers": (request("GET /healthz HTTP/1.1", *["X: a"] * 10_000), ["413", "431", ""]),
+    "a method of 100,000 bytes": (request("G" * 100_000 + " / HTTP/1.1"),
+                                  ["400", "413", "414", "431", ""]),
+    "a method that is none": (request("FOO /metrics HTTP/1.1"), ["405", "501"]),
+    "no line": (b"\r\n\r\n", ["400", ""]),
+    "bytes": (os.urandom(1000) + b"\r\n\r\n", ["400", "413", "414", "431", "505", "404", "405", ""]),
+    "TLS": (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(512), ["400", ""]),
+    "HTTP 9": (request("GET /metrics HTTP/9.9"), ["505", "400", ""]),
+    "two lengths": (request("POST /metrics HTTP/1.1", "Content-Length: 5", "Content-Length: 6")
+                    + b"12345", ["400", "405", ""]),
+    "a length that no body has": (request("POST /metrics HTTP/1.1",
+                                          "Content-Length: 99999999999999999999"),
+                                  ["400", "405", "413", ""]),
+    "a chunk that is larger than memory": (request(
+        "POST /metrics HTTP/1.1", "Transfer-Encoding: chunked") + b"ffffffffffffffff\r\nx",
+        ["400", "405", "413", ""]),
+    **{method: (request(f"{method} /metrics HTTP/1.1"), ["405"])
+       for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")},
+    "CONNECT": (request("CONNECT elsewhere:80 HTTP/1.1"), ["400", "404", "405"]),
+}
+
+
+def test_hostile_requests_get_nothing_and_end_nothing(persister):
+    p = persister({"mqtt.url": f"mqtt://127.0.0.1:{rig.free_port()}", "mqtt.password": "hunter2",
+                   "storage.postgres.host": "127.0.0.1", "storage.postgres.password": "hunter2",
+                   "storage.postgres.port": rig.free_port()}).start()
+    rig.wait_until(lambda: p.http("/healthz")[0] == 200, what="the first answer")
+    for which, (data, answers) in HOSTILE.items():
+        said = reply(p, data)
+        assert said.split(" ")[1:2] == [] and "" in answers or said.split(" ")[1] in answers, (
+            which, said[:200])
+        assert "root:" not in said and "ocpp_persister_" not in said, which
+    assert "hunter2" not in p.http("/metrics")[1] + p.http("/healthz")[1] + p.http("/readyz")[1]
+    latency(p)
+    assert p.stop() == 0

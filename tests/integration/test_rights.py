@@ -5,7 +5,7 @@ import pathlib
 
 import psycopg
 import pytest
-from conftest import ROOT, stored
+from conftest import ROOT, run_cli, stored
 
 OURS = "SELECT oid FROM pg_namespace WHERE nspname IN ('ocpp', 'maeve')"
 NOON = "2026-03-01 12:00Z"
@@ -186,6 +186,88 @@ def test_functions_with_the_rights_of_their_owner_find_names_in_no_schema_of_oth
     for name, settings in migrated.rows(f"""SELECT p.oid::regprocedure::text, p.proconfig
             FROM pg_proc p WHERE p.prosecdef AND p.pronamespace IN ({OURS})"""):
         assert "search_path=pg_catalog, pg_temp" in settings, name
+
+
+# Their names are looked up where they are called, which only our own sessions do, whose search_path
+# is ours; transaction_values names every table with its schema.
+LOOKED_UP = {"backfill_stations", "grant_table", "merged_setting", "setting_after",
+             "transaction_values"}
+
+
+def test_functions_that_others_call_find_names_in_no_schema_of_others(migrated, migrate):
+    """Whoever reads a view runs the functions in it, with a search_path of their own."""
+    assert migrate("maeve", "up").returncode == 0
+    found = {name for name, in migrated.rows(f"""SELECT p.proname FROM pg_proc p
+        WHERE p.pronamespace IN ({OURS}) AND p.prosqlbody IS NULL
+          AND NOT coalesce(p.proconfig::text ~ 'search_path=', false)""")}
+    assert found == LOOKED_UP
+    assert not migrated.rows(f"""SELECT DISTINCT p.proname FROM pg_depend d
+        JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+        JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        WHERE p.pronamespace IN ({OURS}) AND p.proname = ANY(%s)""", list(LOOKED_UP))
+
+
+# Before pg_catalog in the search_path: what a query would find if it did not say where to look.
+SHADOWS = """
+    CREATE SEQUENCE public.found;
+    CREATE FUNCTION public.shadow() RETURNS void LANGUAGE sql AS $$ SELECT nextval('public.found') $$;
+    CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.shadow(); RETURN pg_catalog.lower($1); END $$;
+    CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.shadow(); RETURN pg_catalog.now(); END $$;
+    CREATE FUNCTION public.jsonb_typeof(jsonb) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.shadow(); RETURN pg_catalog.jsonb_typeof($1); END $$;
+    CREATE FUNCTION public.same(text, text) RETURNS boolean LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.shadow(); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+    CREATE FUNCTION public.same(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.shadow(); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+    CREATE FUNCTION public.member(jsonb, text) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM public.shadow(); RETURN $1 OPERATOR(pg_catalog.->>) $2; END $$;
+    CREATE OPERATOR public.= (FUNCTION = public.same, LEFTARG = text, RIGHTARG = text);
+    CREATE OPERATOR public.= (FUNCTION = public.same, LEFTARG = bigint, RIGHTARG = bigint);
+    CREATE OPERATOR public.->> (FUNCTION = public.member, LEFTARG = jsonb, RIGHTARG = text);
+    CREATE DOMAIN public.text AS pg_catalog.varchar"""
+
+
+def test_what_shadows_ours_is_never_found(persister, migrated, migrate, broker, publish):
+    """Tables, functions, operators and types of others, in a search_path that the administrator
+    gave to everybody: neither the program nor a view finds one."""
+    admin = migrated.connect(search_path="")
+    for name, in admin.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'ocpp'::regnamespace"
+                               " AND pronargs = 1 AND proargtypes[0] = 'text'::regtype").fetchall():
+        admin.execute(f"""CREATE FUNCTION public."{name}"(pg_catalog.text) RETURNS void
+            LANGUAGE plpgsql AS $$ BEGIN PERFORM public.shadow(); END $$""")
+    for name, in admin.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND"
+                               " relnamespace = 'ocpp'::regnamespace").fetchall():
+        admin.execute(f'CREATE TABLE public."{name}" (shadow int)')
+    admin.execute(SHADOWS)
+    admin.execute("GRANT USAGE ON SEQUENCE public.found TO PUBLIC")
+    admin.execute(f"ALTER DATABASE {migrated.name} SET search_path = public, pg_catalog, ocpp")
+
+    p = persister({**migrated.writer_settings(), **broker.settings()}).start()
+    p.wait_event("broker_connected")
+    p.wait_event("database_connected")
+    publish.call("cs1", "StartTransaction", {"connectorId": 1, "idTag": "T", "meterStart": 1,
+                                             "timestamp": "2026-03-01T12:00:00Z"})
+    publish.result("cs1", "StartTransaction", {"transactionId": 7,
+                                               "idTagInfo": {"status": "Accepted"}})
+    publish.call("cs1", "MeterValues", {"connectorId": 1, "transactionId": 7, "meterValue": [
+        {"timestamp": "2026-03-01T12:01:00Z", "sampledValue": [{"value": "5"}]}]}, id="2")
+    stored(migrated, 3)
+    assert p.stop() == 0
+    for command in (("maeve", "up"), ("status",), ("roles",)):
+        done = migrate(*command)
+        assert done.returncode == 0, done.stderr
+    for command in ("verify", "sessions"):
+        done = run_cli({**migrated.settings(), "spool.dir": p.settings["spool.dir"]}, command)
+        assert done.returncode == 0, done
+    reader = migrated.connect(search_path="public,pg_catalog,ocpp")
+    for view, in admin.execute(f"""SELECT oid::regclass::text FROM pg_class
+            WHERE relkind = 'v' AND relnamespace IN ({OURS})""").fetchall():
+        reader.execute(f"SELECT * FROM {view}")
+    assert count(admin, "found") == 0
+    reader.execute("SELECT lower('A'::pg_catalog.text)")
+    assert count(admin, "found") == 1  # the trap is one
 
 
 def test_table_of_somebody_else_is_not_taken_for_ours(migrated, login):
