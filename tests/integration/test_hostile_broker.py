@@ -174,7 +174,7 @@ def subscribing(make):
     return attack
 
 
-# What it does, and what is said of it.
+# What it does, and what is reported.
 ATTACKS = {
     "nothing, and the end": (lambda s: s.read(), FAILED),
     "silence": (silence, FAILED),
@@ -215,7 +215,7 @@ ATTACKS = {
     "QoS 2, never released": (sending(publish(TOPIC, qos=2)), LOST),
     "topic with wildcards": (sending(publish("cs/in/+/#")), LOST),
     "topic with NUL": (sending(publish(b"cs/in/ocpp1.6/a\0b")), LOST),
-    "topic that is no UTF-8": (sending(publish(b"cs/in/ocpp1.6/\xff\xfe")), LOST),
+    "topic that is not UTF-8": (sending(publish(b"cs/in/ocpp1.6/\xff\xfe")), LOST),
     "topic of 65,535 bytes": (sending(publish("cs/in/ocpp1.6/" + "x" * 65521)), LOST),
     "properties beyond the packet": (
         sending(packet(PUBLISH | 2, text(TOPIC) + b"\0\1\xff\xff\x7f{}")), LOST),
@@ -261,7 +261,7 @@ def attacked(workspace, which):
 
 @pytest.fixture(scope="module")
 def outcomes(workspace):
-    """Of all attacks, several at a time: most of it is waiting."""
+    """All attacks, several at a time: most of it is waiting."""
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         return dict(zip(ATTACKS, pool.map(lambda which: attacked(workspace, which), ATTACKS)))
 

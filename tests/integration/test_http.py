@@ -206,9 +206,10 @@ HOSTILE = {
     "10,000 headers": (request("GET /healthz HTTP/1.1", *["X: a"] * 10_000), ["413", "431", ""]),
     "a method of 100,000 bytes": (request("G" * 100_000 + " / HTTP/1.1"),
                                   ["400", "413", "414", "431", ""]),
-    "a method that is none": (request("FOO /metrics HTTP/1.1"), ["405", "501"]),
+    "an unknown method": (request("FOO /metrics HTTP/1.1"), ["405", "501"]),
     "no line": (b"\r\n\r\n", ["400", ""]),
-    "bytes": (os.urandom(1000) + b"\r\n\r\n", ["400", "413", "414", "431", "505", "404", "405", ""]),
+    "bytes": (os.urandom(1000) + b"\r\n\r\n",
+              ["400", "404", "405", "413", "414", "431", "505", ""]),
     "TLS": (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(512), ["400", ""]),
     "HTTP 9": (request("GET /metrics HTTP/9.9"), ["505", "400", ""]),
     "two lengths": (request("POST /metrics HTTP/1.1", "Content-Length: 5", "Content-Length: 6")

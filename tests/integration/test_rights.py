@@ -210,7 +210,8 @@ def test_functions_that_others_call_find_names_in_no_schema_of_others(migrated, 
 # Before pg_catalog in the search_path: what a query would find if it did not say where to look.
 SHADOWS = """
     CREATE SEQUENCE public.found;
-    CREATE FUNCTION public.shadow() RETURNS void LANGUAGE sql AS $$ SELECT nextval('public.found') $$;
+    CREATE FUNCTION public.shadow() RETURNS void LANGUAGE sql AS
+        $$ SELECT nextval('public.found') $$;
     CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE plpgsql AS
         $$ BEGIN PERFORM public.shadow(); RETURN pg_catalog.lower($1); END $$;
     CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE plpgsql AS
@@ -233,8 +234,8 @@ def test_what_shadows_ours_is_never_found(persister, migrated, migrate, broker, 
     """Tables, functions, operators and types of others, in a search_path that the administrator
     gave to everybody: neither the program nor a view finds one."""
     admin = migrated.connect(search_path="")
-    for name, in admin.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'ocpp'::regnamespace"
-                               " AND pronargs = 1 AND proargtypes[0] = 'text'::regtype").fetchall():
+    for name, in admin.execute("""SELECT proname FROM pg_proc WHERE pronargs = 1 AND
+            pronamespace = 'ocpp'::regnamespace AND proargtypes[0] = 'text'::regtype""").fetchall():
         admin.execute(f"""CREATE FUNCTION public."{name}"(pg_catalog.text) RETURNS void
             LANGUAGE plpgsql AS $$ BEGIN PERFORM public.shadow(); END $$""")
     for name, in admin.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND"
