@@ -273,7 +273,7 @@ static bool run_is_over(struct run *r, int64_t now_us)
 					      r->counts.published >= r->taken);
 }
 
-/* One round. *wake_us_out: when the next one is due, 0 = at once. False with err on failure. */
+/* One round. *wake_us_out: when the next one is due, 0 = now. False with err on failure. */
 static bool run_turn(struct run *r, int64_t *wake_us_out, int64_t give_up_us, struct error *err)
 {
 	int64_t now_us = clock_mono_us();

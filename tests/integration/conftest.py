@@ -231,7 +231,7 @@ class Publisher:
             for name, value in properties.items():
                 setattr(made, name, value)
         published = self.client.publish(topic, payload, qos, properties=made)
-        # Without polling where the broker answers at once, as it nearly always does.
+        # Without polling where the broker answers immediately, as it nearly always does.
         published.wait_for_publish(1)
         rig.wait_until(published.is_published, what=f"the PUBACK of {topic}")
 

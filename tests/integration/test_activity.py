@@ -113,7 +113,7 @@ def test_clock_is_off_by_what_the_best_messages_say(running, migrated, publish):
         "SELECT charge_station_id, clock_offset::text FROM stations")}
     assert found.pop("slow") == pytest.approx(-600, abs=60)
     assert found.pop("fast") == pytest.approx(180, abs=60)
-    assert found.pop("kept") == pytest.approx(-3600, abs=60)  # delivered at once, too
+    assert found.pop("kept") == pytest.approx(-3600, abs=60)  # delivered immediately, too
     assert found == {"queued": None, "timeless": None, "kept before": None}
 
 

@@ -93,7 +93,7 @@ def test_values_without_a_time_are_compared_as_ever(empty, tmp_path):
     without, found = run_bulk(plain, "--no-bulk", capture), run_bulk(bulk, capture)
     assert outcome(found) == outcome(without)
     assert (found["stored"], found["duplicate"]) == (301, 1)
-    assert found["loaded_rows"] > 50  # until the day was needed at once
+    assert found["loaded_rows"] > 50  # until the day was needed immediately
     assert contents(bulk)["meter_values"] == contents(plain)["meter_values"]
     assert nothing_waits(bulk)
 

@@ -109,7 +109,7 @@ def test_33_clients_that_come_and_go_do_not_end_it(alone):
 
 
 def test_more_clients_than_there_are_connections(alone):
-    """Without end, as fast as they can: each that is cut comes again at once."""
+    """Without end, as fast as they can: each that is cut comes again immediately."""
     limit, over = bearable(alone), threading.Event()
 
     def attack():
@@ -133,7 +133,7 @@ def test_more_clients_than_there_are_connections(alone):
         over.set()
         for t in threads:
             t.join()
-    # One that is pushed out learns it at once, and an orchestrator tries again.
+    # One that is pushed out learns it immediately, and an orchestrator tries again.
     assert answered >= 45
     latency(alone)
 

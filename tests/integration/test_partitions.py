@@ -125,7 +125,7 @@ def test_times_outside_go_to_undated_and_nothing_else_does(migrated):
                           "'2099-12-31 23:59:59Z')") == "transactions_2099_12"
     with migrated.connect() as session:
         session.execute(METER_VALUE, ("cs", "-infinity", 1))
-        # A row there that a later partition would claim is refused at once.
+        # A row there that a later partition would claim is refused immediately.
         with pytest.raises(psycopg.errors.CheckViolation):
             session.execute(METER_VALUE, ("cs", "1970-01-01", 2))
         with pytest.raises(psycopg.errors.CheckViolation):

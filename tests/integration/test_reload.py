@@ -447,7 +447,7 @@ def test_passwords_are_rotated(safe, safe_database):
         assert said["changed"] == "storage.postgres.password"
         assert said["new_connections"] == "database"
         r.connected(database=2)
-        # A wrong one: it waits, and goes on at once when the right one is there.
+        # A wrong one: it waits, and goes on immediately when the right one is there.
         vault.put("storage.postgres.password", "wrong\n")
         r.hangup()
         assert "password authentication failed" in r.p.wait_event("database_lost")["msg"]
@@ -513,7 +513,7 @@ def test_files_that_libpq_finds_by_itself_count_too(persister, safe_broker, safe
 # ---- at odd moments ----
 
 def test_reload_while_neither_is_there(persister, migrated, broker, tmp_path):
-    """Settings that cannot work are corrected: the next try is by the right ones, and at once."""
+    """Settings that cannot work are corrected: the next try comes immediately, with right ones."""
     r = Reloadable(persister, tmp_path, {
         "spool.segment_bytes": "4MiB", **migrated.writer_settings(),
         "storage.postgres.port": rig.free_port(),

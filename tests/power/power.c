@@ -348,7 +348,7 @@ static void power_sync(struct power *p, struct spool *s)
 	}
 }
 
-/* Some more reach the database; and are released, at once or not. */
+/* Some more reach the database; and are released, immediately or not. */
 static void power_read(struct power *p, struct spool *s, struct spool_cursor *c)
 {
 	struct power_truth *t = &p->truth;

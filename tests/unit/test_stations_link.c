@@ -53,7 +53,7 @@ static void service(void)
 static void broker_say(const char *bytes, size_t size)
 {
 	assert_int_equal(write(broker.fd, bytes, size), size);
-	/* The other end of a loopback connection has it at once; make sure all the same. */
+	/* The other end of a loopback connection has it immediately; make sure anyway. */
 	if (link_fd(the_link) >= 0) {
 		int low = 1;
 
@@ -302,7 +302,7 @@ static void link_repeats_until_somebody_subscribes(void **state)
 	publish("nobody", 2);
 	service();
 	broker_acknowledge(broker_hear_publish("nobody"), REASON_NO_SUBSCRIBERS);
-	broker_hear_nothing(); /* not at once */
+	broker_hear_nothing(); /* not immediately */
 	now_us += 5 * US_PER_SECOND;
 	service();
 	broker_acknowledge(broker_hear_publish("nobody"), REASON_NO_SUBSCRIBERS);
