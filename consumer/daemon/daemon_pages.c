@@ -61,11 +61,11 @@ const char *daemon_describe_trouble(struct daemon *d, enum daemon_trouble troubl
 static void daemon_measure_disk(const struct daemon *d)
 {
 	struct statvfs disk;
+	uint64_t room = 0;
 
-	if (statvfs(d->config->spool_dir, &disk) != 0)
-		disk.f_bavail = 0;
-	metrics_set(&d->metrics->spool_disk_free_bytes,
-		(uint64_t)disk.f_bavail * (uint64_t)disk.f_frsize);
+	if (statvfs(d->config->spool_dir, &disk) == 0)
+		room = (uint64_t)disk.f_bavail * (uint64_t)disk.f_frsize;
+	metrics_set(&d->metrics->spool_disk_free_bytes, room);
 }
 
 static void daemon_measure(struct daemon *d)

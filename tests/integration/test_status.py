@@ -2,6 +2,7 @@
 a browser shows them."""
 
 import json
+import os
 import re
 import urllib.error
 import urllib.request
@@ -10,7 +11,7 @@ import pytest
 import rig
 from browser import BINARY as CHROMIUM
 from browser import Browser
-from conftest import stored
+from conftest import ROOT, stored
 
 P = "ocpp_persister_"
 
@@ -102,7 +103,7 @@ def test_figures_are_those_of_metrics_and_of_the_tables(running, publish, migrat
     assert log["disk_free_bytes"] == pytest.approx(metrics[P + "spool_disk_free_bytes"], rel=0.2)
     assert found["broker"]["up"] and found["database"]["up"]
     assert found["started"] <= found["broker"]["since"] <= found["now"]
-    assert found["verdict"] == "Messages were set aside in the last 15 minutes"
+    assert found["verdict"] == found["problems"][0]["text"]
     assert [problem["name"] for problem in found["problems"]] == ["dead_letters"]
     # An interval is some 5 seconds, and never less than 4.
     received, written = rig.wait_until(lambda: rates(p), what=lambda: status(p)["rates"])
@@ -155,6 +156,15 @@ def test_a_browser_may_load_nothing_else_and_keeps_nothing(running):
     assert fetch(p, "/status.json")[1].get_content_type() == "application/json"
 
 
+def test_everything_that_may_be_wrong_is_explained():
+    with open(os.path.join(ROOT, "consumer/daemon/status_rules.def")) as f:
+        rules = re.findall(r"^RULE\((\w+),", f.read(), re.M)
+    with open(os.path.join(ROOT, "docs/operating.md")) as f:
+        table = f.read().split("| `name` in `problems` |")[1].split("\n\n")[0]
+    first_column = " ".join(row.split("|")[1] for row in table.splitlines()[2:])
+    assert sorted(re.findall(r"`(\w+)`", first_column)) == sorted(rules) and len(rules) > 15
+
+
 # ---- in a browser ----
 
 def show(browser, p):
@@ -196,8 +206,10 @@ def test_page_shows_the_figures_of_metrics(running, publish, migrated, browser):
             for reason, count in reasons} == {
                 key: value for key, value in metrics.items()
                 if key.startswith(P + "messages_dead_lettered_total{") and value > 0}
-    assert browser.text("verdict").startswith("Messages were set aside in the last 15 minutes, ")
-    assert browser.text("todo") == "Run ocpp-persister dead-letters list."
+    first = status(p)["problems"][0]
+    assert re.fullmatch(re.escape(first["text"]) + r" \(since \d\d:\d\d\)\.",
+                        browser.text("verdict"))
+    assert browser.text("todo") == first["todo"]
     assert browser.text("broker").startswith("connected since ")
     assert browser.run("document.title").endswith(" – ocpp-persister")
     assert complaints(browser) == [[], [], []]
