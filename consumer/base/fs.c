@@ -345,6 +345,18 @@ bool fs_make_dir(const char *path, struct error *err)
 	return true;
 }
 
+bool fs_next_name(DIR *dir, const char *path, const char **name_out, struct error *err)
+{
+	const struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir); /* NOLINT(concurrency-mt-unsafe): one thread per stream */
+	if (entry == NULL && errno != 0)
+		return fs_error(err, "list", path);
+	*name_out = entry == NULL ? NULL : entry->d_name;
+	return true;
+}
+
 static char *fs_read_whole(const char *path, enum fs_mode mode, size_t size_max, size_t *size_out,
 	struct error *err)
 {

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -75,6 +76,10 @@ MUST_CHECK int64_t fs_size(int fd, const char *path, struct error *err);
 
 /* The folder and its parents, mode 0700; an existing one is fine. */
 MUST_CHECK bool fs_make_dir(const char *path, struct error *err);
+
+/* The name of the next entry of a folder, valid until the next call; NULL after the last. False
+ * with err: there may be more, but they cannot be read. Not counted as a call. */
+MUST_CHECK bool fs_next_name(DIR *dir, const char *path, const char **name_out, struct error *err);
 
 /* Reads a small file in one piece, FS_WHOLE or FS_OWN. The bytes are malloc'ed and terminated; NULL
  * with err on failure. */

@@ -180,23 +180,18 @@ static bool migration_files_load_folder(struct migration_files *files, const cha
 {
 	const char *folder = migration_folder(path);
 	DIR *dir = opendir(folder);
-	struct dirent *entry;
-	bool ok = true;
+	const char *name = NULL;
+	bool ok;
 
 	if (dir == NULL)
 		return error_set_errno(err, ERROR_FATAL, REASON_bad_migrations,
 			"could not open the folder of migrations \"%s\"", folder);
-	while (ok) {
-		errno = 0;
-		/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours */
-		entry = readdir(dir);
-		if (entry == NULL)
-			break;
-		ok = migration_files_load_one(files, folder, entry->d_name, err);
-	}
-	if (ok && errno != 0)
-		ok = error_set_errno(err, ERROR_FATAL, REASON_bad_migrations,
-			"could not read the folder of migrations \"%s\"", folder);
+	do
+		ok = fs_next_name(dir, folder, &name, err) &&
+		     (name == NULL || migration_files_load_one(files, folder, name, err));
+	while (ok && name != NULL);
+	if (!ok)
+		(void)error_becomes(err, ERROR_FATAL, REASON_bad_migrations);
 	closedir(dir);
 	return ok;
 }

@@ -38,27 +38,38 @@ static bool folder_add(struct folder *f, size_t *room, const struct folder_file 
 	return true;
 }
 
+static bool folder_read_file(struct folder *f, DIR *dir, const char *name, size_t *room,
+	struct error *err)
+{
+	struct folder_file file = {.first_seq = 0};
+	size_t size = strlen(name);
+	struct stat status;
+
+	f->set_aside += size > 4 && strcmp(name + size - 4, ".bad") == 0;
+	file.archived = archive_name_parse(name, &file.first_seq);
+	if (!file.archived && !segment_name_parse(name, &file.first_seq))
+		return true;
+	if (fstatat(dirfd(dir), name, &status, 0) != 0) {
+		if (errno == ENOENT)
+			return true; /* it has gone meanwhile */
+		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not look at \"%s/%s\"",
+			f->dir, name);
+	}
+	file.bytes = status.st_size;
+	snprintf(file.name, sizeof(file.name), "%s", name);
+	return folder_add(f, room, &file, err);
+}
+
 static bool folder_read(struct folder *f, DIR *dir, struct error *err)
 {
-	struct dirent *entry;
+	const char *name;
 	size_t room = 0;
 
-	while ((entry = readdir(dir)) != NULL) { /* NOLINT: the stream is ours alone */
-		struct folder_file file = {.first_seq = 0};
-		size_t size = strlen(entry->d_name);
-		struct stat status;
-
-		f->set_aside += size > 4 && strcmp(entry->d_name + size - 4, ".bad") == 0;
-		file.archived = archive_name_parse(entry->d_name, &file.first_seq);
-		if (!file.archived && !segment_name_parse(entry->d_name, &file.first_seq))
-			continue;
-		if (fstatat(dirfd(dir), entry->d_name, &status, 0) != 0)
-			continue; /* it has gone meanwhile */
-		file.bytes = status.st_size;
-		snprintf(file.name, sizeof(file.name), "%s", entry->d_name);
-		if (!folder_add(f, &room, &file, err))
+	do {
+		if (!fs_next_name(dir, f->dir, &name, err) ||
+			(name != NULL && !folder_read_file(f, dir, name, &room, err)))
 			return false;
-	}
+	} while (name != NULL);
 	return true;
 }
 

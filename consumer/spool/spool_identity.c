@@ -155,24 +155,32 @@ static bool identity_put_archive(const char *path, const struct uuid *identity, 
 	return fs_close(&fd, path, ok ? err : NULL) && ok;
 }
 
+/* What is not a segment stays as it is. */
+static bool identity_put_file(const char *dir, const char *name, const struct uuid *identity,
+	struct error *err)
+{
+	bool archived = archive_name_parse(name, &(uint64_t){0});
+	char path[SPOOL_PATH_BYTES];
+
+	if (!archived && !segment_name_parse(name, &(uint64_t){0}))
+		return true;
+	identity_path(dir, name, path);
+	return archived ? identity_put_archive(path, identity, err)
+			: identity_put(path, identity, err);
+}
+
 static bool identity_put_all(const char *dir, const struct uuid *identity, struct error *err)
 {
 	DIR *stream = opendir(dir);
-	char path[SPOOL_PATH_BYTES];
-	struct dirent *entry;
-	bool ok = true;
+	const char *name = NULL;
+	bool ok;
 
 	if (stream == NULL)
 		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not list \"%s\"", dir);
-	while (ok && (entry = readdir(stream)) != NULL) { /* NOLINT: the stream is ours alone */
-		bool archived = archive_name_parse(entry->d_name, &(uint64_t){0});
-
-		if (!archived && !segment_name_parse(entry->d_name, &(uint64_t){0}))
-			continue;
-		identity_path(dir, entry->d_name, path);
-		ok = archived ? identity_put_archive(path, identity, err)
-			      : identity_put(path, identity, err);
-	}
+	do
+		ok = fs_next_name(stream, dir, &name, err) &&
+		     (name == NULL || identity_put_file(dir, name, identity, err));
+	while (ok && name != NULL);
 	closedir(stream);
 	return ok;
 }

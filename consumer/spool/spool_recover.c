@@ -109,30 +109,35 @@ static bool recover_is_aside(const char *name, uint64_t *first_seq_out)
 	       archive_name_parse(segment, first_seq_out);
 }
 
+static bool recover_add(struct spool *s, const char *name, struct error *err)
+{
+	uint64_t first_seq;
+	bool archived = archive_name_parse(name, &first_seq);
+
+	if (recover_is_aside(name, &first_seq))
+		recover_note_aside(s, first_seq);
+	if (!archived && !segment_name_parse(name, &first_seq))
+		return true;
+	if (!spool_segments_reserve(s, err))
+		return false;
+	s->segments[s->segments_count++] =
+		(struct spool_segment){.first_seq = first_seq, .archived = archived};
+	return true;
+}
+
 static bool recover_list(struct spool *s, struct error *err)
 {
 	DIR *dir = opendir(s->dir);
-	struct dirent *entry;
-	bool ok = true;
+	const char *name = NULL;
+	bool ok;
 
 	if (dir == NULL)
 		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not list \"%s\"",
 			s->dir);
-	while (ok && (entry = readdir(dir)) != NULL) { /* NOLINT: the stream is ours alone */
-		uint64_t first_seq;
-
-		bool archived = archive_name_parse(entry->d_name, &first_seq);
-
-		if (recover_is_aside(entry->d_name, &first_seq))
-			recover_note_aside(s, first_seq);
-		if (!archived && !segment_name_parse(entry->d_name, &first_seq))
-			continue;
-		ok = spool_segments_reserve(s, err);
-		if (ok)
-			s->segments[s->segments_count++] =
-				(struct spool_segment){.first_seq = first_seq,
-					.archived = archived};
-	}
+	do
+		ok = fs_next_name(dir, s->dir, &name, err) &&
+		     (name == NULL || recover_add(s, name, err));
+	while (ok && name != NULL);
 	closedir(dir);
 	if (s->segments_count > 0)
 		qsort(s->segments, s->segments_count, sizeof(*s->segments), recover_order);

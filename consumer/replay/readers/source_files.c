@@ -1,5 +1,7 @@
 #include "replay/readers/source.h"
 
+#include "base/fs.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -39,43 +41,66 @@ static bool files_is_segment(const char *name)
 	return dot != NULL && (dot[4] == '\0' || strcmp(dot + 4, ".zst") == 0);
 }
 
+/* What went away meanwhile, or is not a file, is left out: a link to nothing, a folder, a pipe. */
+static bool files_add_entry(struct replay_files *files, const char *path, const char *name,
+	struct error *err)
+{
+	struct stat status;
+	char file[PATH_MAX];
+
+	if (snprintf(file, sizeof(file), "%s/%s", path, name) >= (int)sizeof(file))
+		return error_set(err, ERROR_FATAL, REASON_file, "\"%s/%s\" is too long a name",
+			path, name);
+	if (stat(file, &status) != 0)
+		return errno == ENOENT || error_set_errno(err, ERROR_FATAL, REASON_file,
+						  "could not look at \"%s\"", file);
+	return !S_ISREG(status.st_mode) || files_add(files, file, status.st_size, err);
+}
+
 /* The folder of a log also has files that are not messages: then only segments count. */
 static bool files_add_entries(struct replay_files *files, const char *path, DIR *dir, bool segments,
 	struct error *err)
 {
-	struct dirent *entry;
-	struct stat status;
-	char file[PATH_MAX];
+	const char *name;
 
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours */
-	while ((entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.' || (segments && !files_is_segment(entry->d_name)))
-			continue;
-		if (snprintf(file, sizeof(file), "%s/%s", path, entry->d_name) >=
-				(int)sizeof(file) ||
-			stat(file, &status) != 0 || !S_ISREG(status.st_mode))
-			continue;
-		if (!files_add(files, file, status.st_size, err))
+	do {
+		if (!fs_next_name(dir, path, &name, err))
 			return false;
-	}
+		if (name == NULL || name[0] == '.' || (segments && !files_is_segment(name)))
+			continue;
+		if (!files_add_entry(files, path, name, err))
+			return false;
+	} while (name != NULL);
+	return true;
+}
+
+static bool files_has_segments(const char *path, DIR *dir, bool *out, struct error *err)
+{
+	const char *name = NULL;
+
+	*out = false;
+	do {
+		if (!fs_next_name(dir, path, &name, err))
+			return false;
+		*out = name != NULL && files_is_segment(name);
+	} while (name != NULL && !*out);
+	rewinddir(dir);
 	return true;
 }
 
 static bool files_add_folder(struct replay_files *files, const char *path, struct error *err)
 {
 	size_t first = files->count;
-	bool segments = false, ok;
-	struct dirent *entry;
+	bool segments, ok;
 	DIR *dir = opendir(path);
 
 	if (dir == NULL)
 		return error_set_errno(err, ERROR_FATAL, REASON_file,
 			"could not open the folder \"%s\"", path);
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is ours */
-	while (!segments && (entry = readdir(dir)) != NULL)
-		segments = files_is_segment(entry->d_name);
-	rewinddir(dir);
-	ok = files_add_entries(files, path, dir, segments, err);
+	ok = files_has_segments(path, dir, &segments, err) &&
+	     files_add_entries(files, path, dir, segments, err);
+	if (!ok)
+		(void)error_becomes(err, ERROR_FATAL, REASON_file);
 	closedir(dir);
 	if (ok && files->count > first)
 		qsort(files->paths + first, files->count - first, sizeof(*files->paths),
