@@ -346,6 +346,15 @@ static enum spool_append spool_append_write(struct spool *s, struct record *r, s
 	return SPOOL_APPENDED;
 }
 
+/* For everybody: keeper and archiver would sync what could not be synced. */
+static void spool_append_fail(struct spool *s, const struct error *err)
+{
+	s->broken = true;
+	pthread_mutex_lock(&s->lock);
+	spool_fail(s, err);
+	pthread_mutex_unlock(&s->lock);
+}
+
 enum spool_append spool_append(struct spool *s, struct record *r, bool durable, struct error *err)
 {
 	enum spool_append result = SPOOL_APPENDED;
@@ -362,7 +371,8 @@ enum spool_append spool_append(struct spool *s, struct record *r, bool durable, 
 		result = spool_turn(s, size, err);
 	if (result == SPOOL_APPENDED)
 		result = spool_append_write(s, r, size, durable, err);
-	s->broken = result == SPOOL_FAILED;
+	if (result == SPOOL_FAILED)
+		spool_append_fail(s, err);
 	return result;
 }
 

@@ -131,7 +131,7 @@ static bool archive_make(struct spool *s, const struct spool_segment *segment, i
 	(void)fs_close(&from, from_path, NULL);
 	if (to >= 0 && !fs_close(&to, to_path, ok ? err : NULL))
 		ok = false;
-	ok = ok && fs_rename(to_path, path, err) && fs_sync_dir(s->dir, err);
+	ok = ok && fs_rename(to_path, path, err);
 	if (!ok)
 		(void)unlink(to_path);
 	return ok;
@@ -162,6 +162,23 @@ static void archive_remove(const char *path)
 		log_failure(LOG_LEVEL_WARN, "spool_archive_failed", &err);
 }
 
+/* A failed sync, of whichever thread, is not tried again. False under the lock. */
+static bool archive_sync_folder(struct spool *s)
+{
+	struct error err;
+	bool failed;
+
+	pthread_mutex_lock(&s->lock);
+	failed = s->failed;
+	pthread_mutex_unlock(&s->lock);
+	if (!failed && fs_sync_dir(s->dir, &err))
+		return true;
+	pthread_mutex_lock(&s->lock);
+	if (!failed)
+		spool_fail(s, &err);
+	return false;
+}
+
 /* Under the lock, released meanwhile. False if there was nothing to do, or it failed. */
 static bool archive_one(struct spool *s)
 {
@@ -178,6 +195,8 @@ static bool archive_one(struct spool *s)
 	after.archived = true;
 	pthread_mutex_unlock(&s->lock);
 	ok = archive_make(s, &before, &bytes, &summary, &err);
+	if (ok && !archive_sync_folder(s))
+		return false; /* the segment is still there */
 	pthread_mutex_lock(&s->lock);
 	next = archive_find(s, before.first_seq);
 	if (ok)
