@@ -394,6 +394,16 @@ static bool gate_join(struct gate *g)
 	return pthread_timedjoin_np(g->thread, NULL, &until) == 0;
 }
 
+void gate_cut(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	if (g->client >= 0)
+		shutdown(g->client, SHUT_RDWR);
+	if (g->broker >= 0)
+		shutdown(g->broker, SHUT_RDWR);
+	pthread_mutex_unlock(&g->lock);
+}
+
 void gate_close(struct gate **gate)
 {
 	struct gate *g = *gate;
@@ -404,12 +414,7 @@ void gate_close(struct gate **gate)
 	g->stopping = true;
 	if (g->listener >= 0)
 		shutdown(g->listener, SHUT_RDWR);
-	pthread_mutex_lock(&g->lock);
-	if (g->client >= 0)
-		shutdown(g->client, SHUT_RDWR);
-	if (g->broker >= 0)
-		shutdown(g->broker, SHUT_RDWR);
-	pthread_mutex_unlock(&g->lock);
+	gate_cut(g);
 	if (!gate_join(g))
 		return;
 	if (g->listener >= 0)

@@ -46,6 +46,9 @@ void gate_close(struct gate **gate);
 /* For paho's httpProxy (tls = false) and httpsProxy. Borrowed until gate_close(). */
 const char *gate_proxy(const struct gate *gate, bool tls);
 
+/* Ends the connection as a broken network would, if there is one; the gate stays open. */
+void gate_cut(struct gate *gate);
+
 /* Before each attempt to connect: forget why the previous one failed. */
 void gate_begin(struct gate *gate);
 

@@ -122,6 +122,26 @@ static void mqtt_on_disconnect_failure(void *context, MQTTAsync_failureData *dat
 	mqtt_on_disconnect_done(context);
 }
 
+/*
+ * While connecting there is nothing to end yet: the outcome of that comes first. A connection that
+ * paho could not be asked to end (no memory, no thread) is cut, and paho notices: it must not be
+ * called down while paho still has it, since paho would then never tell what became of the next.
+ */
+static void mqtt_disconnect_failed(struct mqtt *m, bool connected)
+{
+	enum mqtt_state state;
+
+	pthread_mutex_lock(&m->lock);
+	state = m->status.state;
+	pthread_mutex_unlock(&m->lock);
+	if (state == MQTT_CONNECTING)
+		return;
+	if (connected && state != MQTT_DOWN)
+		gate_cut(m->gate);
+	else
+		mqtt_on_disconnect_done(m);
+}
+
 /* May wait for a callback that does not return, so it does not run on the loop. */
 static void *mqtt_disconnect_main(void *context)
 {
@@ -129,7 +149,7 @@ static void *mqtt_disconnect_main(void *context)
 	MQTTAsync_disconnectOptions v3 = MQTTAsync_disconnectOptions_initializer;
 	MQTTAsync_disconnectOptions v5 = MQTTAsync_disconnectOptions_initializer5;
 	MQTTAsync_disconnectOptions *o = m->version == MQTTVERSION_5 ? &v5 : &v3;
-	bool connecting;
+	int code;
 
 	o->timeout = MQTT_DISCONNECT_MS;
 	o->context = m;
@@ -140,14 +160,9 @@ static void *mqtt_disconnect_main(void *context)
 		o->onSuccess = mqtt_on_disconnect;
 		o->onFailure = mqtt_on_disconnect_failure;
 	}
-	if (MQTTAsync_disconnect(m->client, o) == MQTTASYNC_SUCCESS)
-		return NULL;
-	pthread_mutex_lock(&m->lock);
-	connecting = m->status.state == MQTT_CONNECTING;
-	pthread_mutex_unlock(&m->lock);
-	/* While connecting there is nothing to end yet: the outcome of that comes first. */
-	if (!connecting)
-		mqtt_on_disconnect_done(m);
+	code = MQTTAsync_disconnect(m->client, o);
+	if (code != MQTTASYNC_SUCCESS)
+		mqtt_disconnect_failed(m, code != MQTTASYNC_DISCONNECTED);
 	return NULL;
 }
 
@@ -162,6 +177,6 @@ void mqtt_disconnect(struct mqtt *m)
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
 	if (pthread_create(&thread, &detached, mqtt_disconnect_main, m) != 0)
-		mqtt_on_disconnect_done(m); /* the connection ends with the process */
+		mqtt_disconnect_failed(m, true);
 	pthread_attr_destroy(&detached);
 }
