@@ -164,8 +164,10 @@ enum exit_code cli_main(int argc, char **argv)
 
 	log_open();
 	arguments = cli_hide_arguments(argc, argv);
-	if (arguments == NULL)
-		return EXIT_CODE_INTERNAL;
+	if (arguments == NULL) {
+		(void)error_set(&err, ERROR_FATAL, REASON_memory, "out of memory");
+		return cli_fail(EXIT_CODE_INTERNAL, &err);
+	}
 	if (argc == 2 && strcmp(arguments[1], "--version") == 0)
 		return cli_flush(cmd_version(NULL, 0, NULL));
 	if (!cli_take_settings(&sources, &argc, arguments, &err))
