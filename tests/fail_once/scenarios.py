@@ -1,0 +1,321 @@
+"""The scenarios in which calls fail, and what must hold after each. See run and README.md."""
+
+import collections
+import functools
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+
+import conftest
+import rig
+import servers
+
+FILES = ["EIO", "ENOSPC", "EINTR", "short"]
+SANITIZER = 99  # the exit code of what ASan, UBSan and LSan find
+STILL_S = 20  # a process that has not moved for so long hangs
+SERVER = os.path.join(conftest.BUILD, "fail_once")
+
+
+PLACES = ["at", "by", "again_at", "again_by"]
+
+
+def place(at):
+    """Function, file and line of an address."""
+    done = subprocess.run(["addr2line", "-fse", SERVER, hex(at - 1)], text=True,
+                          capture_output=True)
+    return " ".join(done.stdout.split()[:2])
+
+
+class Ran(collections.namedtuple("Ran", "exit signal hangs calls name at by again_at"
+                                 " again_by acknowledged released out err")):
+    """What came of one process."""
+
+    def where(self):
+        """The call that failed, and who called."""
+        if self.at == 0:
+            return "none failed"
+        return f"{self.name} in {place(self.at)} < {place(self.by)}"
+
+    def broken(self):
+        """What no process may do, whatever fails."""
+        if self.hangs:
+            yield "hangs"
+        elif self.signal:
+            yield f"ended by signal {self.signal}: {self.err[-300:]}"
+        if self.exit == SANITIZER:
+            yield f"sanitizer: {self.err[:2000]}"
+        if self.again_at:
+            yield ("a file whose sync had failed is synced again in"
+                   f" {place(self.again_at)} < {place(self.again_by)}")
+        if self.exit not in (0, SANITIZER) and not self.signal and not self.says():
+            yield f"exit code {self.exit}, and nothing says why: {self.err!r}"
+
+    def says(self):
+        """Does it say what is wrong?"""
+        return any(word in self.err for word in ("error: ", "level=error", "broken: "))
+
+
+class Stage:
+    """What scenarios share: the process that forks them, and the servers once they are needed."""
+
+    def __init__(self):
+        self.workspace = rig.Workspace()
+        self.folder = tempfile.mkdtemp(prefix="fail_once", dir="/dev/shm"
+                                       if os.access("/dev/shm", os.W_OK) else None)
+        self.numbers = itertools.count()
+        suppressions = os.path.join(conftest.HERE, "paho.lsan")
+        self.server = subprocess.Popen(
+            [SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self.folder,
+            env={**os.environ, "ASAN_OPTIONS": f"exitcode={SANITIZER}",
+                 "UBSAN_OPTIONS": f"exitcode={SANITIZER}", "FAILPOINT_HASTE": "20",
+                 "LSAN_OPTIONS": f"exitcode={SANITIZER}:suppressions={suppressions}"})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.stdin.close()
+        self.server.wait()
+        shutil.rmtree(self.folder)
+        self.workspace.close()
+
+    @functools.cache
+    def database(self):
+        return servers.Database(self.workspace)
+
+    @functools.cache
+    def broker(self):
+        return rig.Broker(self.workspace).start()
+
+    def run(self, way, call, *words):
+        """A process in which that call fails."""
+        out, err = (os.path.join(self.folder, name) for name in ("out", "err"))
+        line = [way, str(call), str(STILL_S), out, err, *map(str, words)]
+        self.server.stdin.write("\t".join(line) + "\n")
+        self.server.stdin.flush()
+        answer = dict(word.split("=", 1) for word in self.server.stdout.readline().split())
+        number = {key: int(value, 16 if key in PLACES else 10) for key, value in answer.items()
+                  if key != "name"}
+        with open(out, errors="replace") as o, open(err, errors="replace") as e:
+            return Ran(name=answer["name"], out=o.read(), err=e.read(), **number)
+
+    def program(self, way, call, *words):
+        return self.run(way, call, "ocpp-persister", *words)
+
+    def path(self, name="f"):
+        return os.path.join(self.folder, f"{name}{next(self.numbers)}")
+
+
+class Log:
+    """The life of a new log: life.h."""
+
+    name = "log"
+    cost = 1
+    ways = [*FILES, "memory"]
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.begun, self.acknowledged, self.released = None, 0, 0
+
+    def _live(self, folder, way, call):
+        if self.begun:
+            shutil.copytree(self.begun, folder)
+        return self.stage.run(way, call, "live", folder, self.acknowledged, "close")
+
+    def count(self, way):
+        folder = self.stage.path("log")
+        ran = self._live(folder, way, 0)
+        shutil.rmtree(folder)
+        assert ran.exit == 0, ran
+        return ran.calls
+
+    def fail(self, way, call):
+        folder = self.stage.path("log")
+        ran = self._live(folder, way, call)
+        found = [*ran.broken()]
+        if ran.exit not in (0, 1):
+            found.append(f"exit code {ran.exit}: {ran.err}")
+        audit = self.stage.run("none", 0, "audit", folder,
+                               max(ran.acknowledged, self.acknowledged),
+                               max(ran.released, self.released))
+        if audit.exit != 0:
+            found.append(f"afterwards: {audit.err} (acknowledged {ran.acknowledged}, {ran.err})")
+        shutil.rmtree(folder, ignore_errors=True)
+        return ran, found
+
+    def end(self):
+        return []
+
+
+class LogClosed(Log):
+    """The same, with a log that was closed."""
+
+    name = "log_closed"
+    before = "close"
+
+    def __init__(self, stage):
+        super().__init__(stage)
+        self.begun = stage.path("begun")
+        ran = stage.run("none", 0, "live", self.begun, 0, self.before)
+        assert ran.exit == 0, ran
+        self.acknowledged, self.released = ran.acknowledged, ran.released
+
+
+class LogKilled(LogClosed):
+    """The same, with a log whose process was killed."""
+
+    name = "log_killed"
+    before = "crash"
+
+
+class Command:
+    """A command that only reads: either it says all that it says otherwise, or what failed."""
+
+    ways = ["EIO", "EINTR", "short", "memory"]
+    cost = 1
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.words = self.prepare()
+        self.untouched = stage.program("none", 0, *self.words)
+        assert self.untouched.exit == 0, self.untouched
+
+    def count(self, way):
+        return self.stage.program(way, 0, *self.words).calls
+
+    def fail(self, way, call):
+        ran = self.stage.program(way, call, *self.words)
+        found = [*ran.broken()]
+        if ran.exit == 0 and ran.out != self.untouched.out:
+            found.append(f"exit code 0, and it says something else: {ran.out[-300:]!r}"
+                         f" {ran.err[-300:]!r}")
+        return ran, found
+
+    def end(self):
+        return []
+
+
+class Config(Command):
+    """Settings from everywhere."""
+
+    name = "config"
+
+    def prepare(self):
+        password, topics = self.stage.path("password"), self.stage.path("topics")
+        with open(password, "w", opener=lambda p, m: os.open(p, m, 0o600)) as f:
+            f.write("secret\n")
+        path = self.stage.path("settings")
+        with open(path, "w", opener=lambda p, m: os.open(p, m, 0o600)) as f:
+            f.write(f"""[mqtt]
+url = mqtt://127.0.0.1:1883
+topics = cs/in/#, cs/out/#
+password_file = {password}
+[storage.postgres]
+host = 127.0.0.1
+user = persister
+[spool]
+dir = {topics}
+[batch]
+messages_max = 100
+""")
+        return ["--config", path, "config", "print"]
+
+
+class Decode(Command):
+    """A payload with messages of many kinds."""
+
+    name = "decode"
+    code = "json"
+
+    def prepare(self):
+        import load
+        import msgpack
+        maker = load.Maker(7)
+        made = [m.envelope for _ in range(30) for m in maker.next() if m.version == "1.6"
+                and m.direction == "in"]
+        path = self.stage.path("payload")
+        with open(path, "wb") as f:
+            f.write(json.dumps(made).encode() if self.code == "json" else msgpack.packb(made))
+        return ["decode", "--topic", "cs/in/ocpp1.6/k001", "--received", "2026-03-10T12:00:00Z",
+                path]
+
+
+class DecodeMsgpack(Decode):
+    name = "decode_msgpack"
+    code = "msgpack"
+
+
+class SpoolCat(Command):
+    """All records of a log, packed and not."""
+
+    name = "spool_cat"
+    command = "cat"
+
+    def prepare(self):
+        folder = self.stage.path("log")
+        ran = self.stage.run("none", 0, "live", folder, 0, "close")
+        assert ran.exit == 0, ran
+        return [f"--spool.dir={folder}", "spool", self.command]
+
+
+class SpoolVerify(SpoolCat):
+    name = "spool_verify"
+    command = "verify"
+
+
+class Folder(Command):
+    """What a replay of a folder would store."""
+
+    name = "folder"
+
+    def prepare(self):
+        folder = self.stage.path("captures")
+        os.mkdir(folder)
+        for i in range(3):
+            servers.capture(os.path.join(folder, f"{i}.jsonl"), f"station{i}", servers.DAY)
+        return ["replay", "--dry-run", folder]
+
+
+class Reading(Command):
+    """A command that reads from the database."""
+
+    ways = ["libpq", "cut", "memory", "EIO", "EINTR"]
+
+    def prepare(self):
+        database = self.stage.database()
+        path = self.stage.path("capture")
+        servers.capture(path, "stationread", servers.DAY)
+        ran = self.stage.program("none", 0, *database.options(), "replay", path)
+        assert ran.exit == 0, ran
+        return [*database.options(), *self.command]
+
+    def fail(self, way, call):
+        ran, found = super().fail(way, call)
+        return ran, found + [f"left over: {what}" for what in self.stage.database().leftovers()]
+
+
+class Sessions(Reading):
+    name = "sessions"
+    command = ["sessions", "--station", "stationread", "--json"]
+
+
+class History(Reading):
+    name = "history"
+    command = ["history", "stationread", "--from", "2026-02-28", "--to", "2026-03-11"]
+
+
+class DeadLetters(Reading):
+    name = "dead_letters"
+    command = ["dead-letters", "list"]
+
+
+class MigrateStatus(Reading):
+    name = "migrate_status"
+    command = ["migrate", "status"]
+
+
+ALL = [Log, LogClosed, LogKilled, Config, Decode, DecodeMsgpack, SpoolCat, SpoolVerify, Folder,
+       Sessions, History, DeadLetters, MigrateStatus, *servers.ALL]
