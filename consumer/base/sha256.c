@@ -54,6 +54,11 @@ void sha256_get(const struct sha256 *d, uint8_t out[static SHA256_BYTES])
 	CHECK(EVP_DigestFinal_ex(d->copy, out, NULL) == 1);
 }
 
+void sha256_once(struct slice bytes, uint8_t out[static SHA256_BYTES])
+{
+	CHECK(EVP_Digest(bytes.data, bytes.size, out, NULL, EVP_sha256(), NULL) == 1);
+}
+
 void hmac_sha256(struct slice key, struct slice data, uint8_t out[static SHA256_BYTES])
 {
 	unsigned int size = 0;

@@ -27,6 +27,10 @@ void sha256_add(struct sha256 *digest, const void *data, size_t size);
 /* The digest of what was added so far; more may follow. */
 void sha256_get(const struct sha256 *digest, uint8_t out[static SHA256_BYTES]);
 
+/* The digest of bytes in one piece; any thread. Like hmac_sha256(), it ends the process when out of
+ * memory: a wrong digest would be stored. */
+void sha256_once(struct slice bytes, uint8_t out[static SHA256_BYTES]);
+
 void hmac_sha256(struct slice key, struct slice data, uint8_t out[static SHA256_BYTES]);
 
 #endif

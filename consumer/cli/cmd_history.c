@@ -179,6 +179,7 @@ static bool history_prepare(struct history_call *call, struct error *err)
 {
 	size_t size;
 	FILE *sql = open_memstream(&call->sql, &size);
+	bool ok;
 
 	if (sql == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
@@ -187,7 +188,9 @@ static bool history_prepare(struct history_call *call, struct error *err)
 		"%s FROM (%s) h %sWHERE h.fresh OR NOT $6::boolean" HISTORY_ORDER,
 		call->json ? history_object : history_line, cli_sql("history.sql"),
 		call->json ? "" : history_detail);
-	return fclose(sql) == 0 || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+	ok = !ferror(sql);
+	ok = fclose(sql) == 0 && ok;
+	return ok || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 }
 
 /* only_fresh: leave out what was received earlier. */

@@ -173,6 +173,7 @@ static char *sessions_sql(const struct sessions_call *call)
 	char *text = NULL;
 	size_t size;
 	FILE *sql = open_memstream(&text, &size);
+	bool ok;
 
 	if (sql == NULL)
 		return NULL;
@@ -184,7 +185,8 @@ static char *sessions_sql(const struct sessions_call *call)
 		sessions_put_each(sql, call, base);
 	if (call->form == REPORT_JSON)
 		fputs(") r", sql);
-	if (fclose(sql) == 0)
+	ok = !ferror(sql);
+	if (fclose(sql) == 0 && ok)
 		return text;
 	free(text);
 	return NULL;

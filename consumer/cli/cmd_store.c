@@ -268,14 +268,17 @@ static bool tool_set_arguments(struct store_tool *t, const struct store_entity *
 
 /* ---- get, list, delete ---- */
 
-static void tool_print(const struct store_tool *t, const struct store_entity *e, const void *rows,
-	size_t count, const char *entity)
+static bool tool_print(const struct store_tool *t, const struct store_entity *e, const void *rows,
+	size_t count, const char *entity, struct error *err)
 {
-	for (size_t i = 0; t->json && i < count; i++)
-		store_rows_json(stdout, e->shape, (const uint8_t *)rows + i * e->shape->bytes,
-			entity);
+	bool ok = true;
+
+	for (size_t i = 0; ok && t->json && i < count; i++)
+		ok = store_rows_json(stdout, e->shape, (const uint8_t *)rows + i * e->shape->bytes,
+			entity, err);
 	if (!t->json)
 		store_rows_table(stdout, e->shape, rows, count);
+	return ok;
 }
 
 static enum exit_code tool_absent(const struct store_entity *e, const char *key)
@@ -293,12 +296,15 @@ static enum exit_code tool_get(struct store_tool *t, const struct store_entity *
 		keys[0] == NULL || keys[1] == NULL ? NULL : keys[2]};
 	const void *rows;
 	size_t count;
+	bool ok;
 
 	switch (store_entity_lookup(t->store, e, wanted, &rows, &count, err)) {
 	case OCPP_FOUND:
-		tool_print(t, e, rows, count, NULL);
+		ok = tool_print(t, e, rows, count, NULL, err);
 		ocpp_free(rows);
-		return EXIT_CODE_OK;
+		if (ok)
+			return EXIT_CODE_OK;
+		break;
 	case OCPP_ABSENT:
 		return tool_absent(e, wanted[0]);
 	case OCPP_ERROR:
@@ -331,7 +337,7 @@ static bool tool_list(struct store_tool *t, const struct store_entity *e, const 
 		if (!ok)
 			break;
 		if (count > 0 || (before == NULL && entity == NULL))
-			tool_print(t, e, rows, count, entity);
+			ok = tool_print(t, e, rows, count, entity, err);
 		ocpp_free(before);
 		before = rows;
 		left -= some;

@@ -106,16 +106,17 @@ static bool rows_put_member(FILE *out, const struct store_field *f, const void *
 	return false;
 }
 
-void store_rows_json(FILE *out, const struct store_shape *shape, const void *row,
-	const char *entity)
+bool store_rows_json(FILE *out, const struct store_shape *shape, const void *row,
+	const char *entity, struct error *err)
 {
 	const char *before = "{";
 	char *json = NULL;
 	size_t size = 0;
 	FILE *made = open_memstream(&json, &size);
+	bool ok;
 
 	if (made == NULL)
-		return; /* out of memory: the caller checks ferror(out) */
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	if (entity != NULL) {
 		fprintf(made, "{\"entity\": \"%s\"", entity);
 		before = ", ";
@@ -125,9 +126,14 @@ void store_rows_json(FILE *out, const struct store_shape *shape, const void *row
 			before = ", ";
 	}
 	fprintf(made, "}\n");
-	(void)fclose(made);
-	(void)escape_print_json(out, slice_of(json, size));
+	ok = !ferror(made);
+	ok = fclose(made) == 0 && ok;
+	if (!ok)
+		error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+	else if (!escape_print_json(out, slice_of(json, size)))
+		ok = error_set_errno(err, ERROR_FATAL, REASON_output, "could not write a row");
 	free(json);
+	return ok;
 }
 
 /* Text for one line, cut between characters; returns its width on a screen. */

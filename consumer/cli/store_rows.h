@@ -10,9 +10,10 @@
 /* Rows of the store in text form, for people and programs: a JSON object per line, or a table.
  * Times are RFC 3339. One thread. */
 
-/* Prints one row as a JSON object without NULLs. entity: added as the first member, unless NULL. */
-void store_rows_json(FILE *out, const struct store_shape *shape, const void *row,
-	const char *entity);
+/* Prints one row as a JSON object without NULLs. entity: added as the first member, unless NULL.
+ * False with err if it is not all there. */
+MUST_CHECK bool store_rows_json(FILE *out, const struct store_shape *shape, const void *row,
+	const char *entity, struct error *err);
 
 /* Prints a table with a header; long texts are cut. */
 void store_rows_table(FILE *out, const struct store_shape *shape, const void *rows, size_t count);

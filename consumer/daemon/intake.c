@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 
-#include <openssl/evp.h>
 #include <unistd.h>
 
 /* The message is never acknowledged: the connection ends with the process. */
@@ -93,8 +92,7 @@ void intake_cut(struct record *r, uint8_t out[static INTAKE_CUT_BYTES])
 	uint8_t *at = out;
 
 	at = put_be64(at, payload.size);
-	if (EVP_Digest(payload.data, payload.size, at, NULL, EVP_sha256(), NULL) != 1)
-		memset(at, 0, SHA256_BYTES);
+	sha256_once(payload, at);
 	at += SHA256_BYTES;
 	at = put_bytes(at, payload.data,
 		payload.size < OVERSIZED_KEPT_BYTES ? payload.size : OVERSIZED_KEPT_BYTES);

@@ -9,8 +9,8 @@
  * told->released: how many were released.
  */
 
-/* Opens the log in dir, appends, syncs, reads, releases, rotates, packs. Ends as after a
- * kill (crash), or closes it. 0: all of it was done; 1: an error was reported on stderr; anything else:
+/* Opens the log in dir, appends, syncs, reads, releases, rotates, packs. Ends as after a kill
+ * (crash), or closes it. 0: all of it was done; 1: an error was reported on stderr; anything else:
  * a promise was broken, which stderr says as well. */
 int life_live(const char *dir, uint64_t first, bool crash, struct fail_told *told);
 

@@ -312,10 +312,24 @@ class DeadLetters(Reading):
     command = ["dead-letters", "list"]
 
 
+class StoreExport(Reading):
+    """What may be the only copy."""
+
+    name = "store_export"
+    command = ["store", "export"]
+
+    def prepare(self):
+        words = super().prepare()
+        for uid in ["EXPORT1", "EXPORT2"]:
+            ran, _ = servers.set_token(self.stage, "none", 0, uid)
+            assert ran.exit == 0, ran
+        return words
+
+
 class MigrateStatus(Reading):
     name = "migrate_status"
     command = ["migrate", "status"]
 
 
 ALL = [Log, LogClosed, LogKilled, Config, Decode, DecodeMsgpack, SpoolCat, SpoolVerify, Folder,
-       Sessions, History, DeadLetters, MigrateStatus, *servers.ALL]
+       Sessions, History, DeadLetters, StoreExport, MigrateStatus, *servers.ALL]

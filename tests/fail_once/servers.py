@@ -254,6 +254,13 @@ class Drain(Stored):
         return [] if done.exit == 0 else [f"verify: {done.out} {done.err}"]
 
 
+def set_token(stage, way, call, uid):
+    return stage.program(
+        way, call, *stage.database().options(), "store", "token", "set", f"uid={uid}",
+        "type=RFID", "country_code=GB", "party_id=TWK", "contract_id=C", "issuer=I",
+        "valid=true", "cache_mode=ALWAYS"), uid
+
+
 class Token:
     """A token is set and read back by the command."""
 
@@ -271,11 +278,7 @@ class Token:
 
     def _run(self, way, call, uid=None):
         self.number += 1
-        uid = uid or f"T{self.number:06}"
-        return self.stage.program(
-            way, call, *self.database.options(), "store", "token", "set", f"uid={uid}",
-            "type=RFID", "country_code=GB", "party_id=TWK", "contract_id=C", "issuer=I",
-            "valid=true", "cache_mode=ALWAYS"), uid
+        return set_token(self.stage, way, call, uid or f"T{self.number:06}")
 
     def count(self, way):
         return self._run(way, 0)[0].calls
