@@ -169,7 +169,9 @@ PostgreSQL {self.postgres.pid}
         self.stored_before = (now, rows)
         in_log = int(m["ocpp_persister_backlog_records"])
         at_broker = max(0, self.acknowledged - self.count_stored() - in_log)
-        tell_line(f"{int(seconds):5} s  published {self.published:,}  "
+        # The stations count once a second, so the database may be ahead of their last word.
+        published = max(self.published, self.stored)
+        tell_line(f"{int(seconds):5} s  published {published:,}  "
                   f"acknowledged {self.acknowledged:,}  stored {self.stored:,}  "
                   f"waiting: broker {at_broker:,}, log {in_log:,}  rows/s {rate:,.0f}")
 
@@ -191,7 +193,8 @@ PostgreSQL {self.postgres.pid}
         out, _ = self.fleet.communicate(timeout=120)
         summary = json.loads(out)
         self.wait_stored(summary["acknowledged"])
-        balanced = subprocess.run([PERSISTER, *self.cli_options(), "verify"],
+        balanced = subprocess.run([PERSISTER, *self.cli_options(), "verify",
+                                   f"--spool.dir={self.persister.settings['spool.dir']}"],
                                   stdout=subprocess.PIPE, text=True)
         rows = subprocess.run([sys.executable, "-B", LEDGER, self.ledger,
                                self.postgres.dsn(DATABASE)], stdout=subprocess.PIPE, text=True)

@@ -81,10 +81,10 @@ static bool arguments_not_understood(const char *command, const struct argument 
 	for (size_t i = 0; i < count && text[0] == '-'; i++)
 		nearest_try(&nearest, arguments[i].name);
 	if (nearest.found != NULL)
-		(void)cli_usage(command, "\"%s\" is not understood; did you mean \"%s\"?", text,
+		(void)cli_usage(command, "\"%s\" is unexpected; did you mean \"%s\"?", text,
 			nearest.found);
 	else
-		(void)cli_usage(command, "\"%s\" is not understood%s", text,
+		(void)cli_usage(command, "\"%s\" is unexpected%s", text,
 			dash ? "; a word that begins with - comes after --" : "");
 	return false;
 }

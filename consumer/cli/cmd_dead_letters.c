@@ -38,9 +38,16 @@ static bool choice_is_id(const char *text)
 static bool choice_parse(struct dead_letters_choice *c, int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++) {
-		if (!choice_is_id(argv[i]) || c->ids_count == DEAD_LETTERS_IDS_MAX)
+		if (!choice_is_id(argv[i]))
+			(void)cli_usage("dead-letters",
+				"\"%s\" is not an id: those have 16 hexadecimal digits, see list",
+				argv[i]);
+		else if (c->ids_count == DEAD_LETTERS_IDS_MAX)
+			(void)cli_usage("dead-letters", "more than %d ids", DEAD_LETTERS_IDS_MAX);
+		else
+			c->ids[c->ids_count++] = argv[i];
+		if (c->ids_count == i)
 			return false;
-		c->ids[c->ids_count++] = argv[i];
 	}
 	return true;
 }
@@ -87,8 +94,10 @@ static bool choice_find(PGconn *conn, const struct dead_letters_choice *c, bool 
 		return false;
 	for (int i = 0; i < PQntuples(r); i++) {
 		if (PQgetisnull(r, i, 0)) {
-			fprintf(stderr, "there is no dead letter%s\n",
-				c->reason != NULL || c->station != NULL ? " like that" : "");
+			fprintf(stderr, "%s\n",
+				c->reason != NULL || c->station != NULL
+					? "no dead letter matches"
+					: "there are no dead letters");
 			continue;
 		}
 		fprintf(stderr, "there is no dead letter %s\n", PQgetvalue(r, i, 0));
@@ -428,10 +437,11 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 		return arguments_unknown("dead-letters", what,
 			"say list, show, requeue or discard");
 	if (!choice_parse(&choice, argc - 1, argv + 1))
-		return cli_usage("dead-letters", "say which by id, --reason, --station or --all");
+		return EXIT_CODE_USAGE;
 	chosen = choice.ids_count > 0 || choice.reason != NULL || choice.station != NULL;
 	if (strcmp(what, "list") != 0 && chosen == choice.all)
-		return cli_usage("dead-letters", "say which ones, or --all");
+		return cli_usage("dead-letters",
+			"choose by ID, --reason or --station, or take --all");
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);

@@ -122,6 +122,6 @@ enum exit_code cmd_manual(const struct config *config, int argc, char **argv)
 	else if (argc == 1 && strcmp(argv[0], "5") == 0)
 		manual_settings();
 	else
-		return cli_usage("manual", "say 1 or 5");
+		return cli_usage("manual", "name the section: 1 or 5");
 	return EXIT_CODE_OK;
 }

@@ -38,8 +38,8 @@ static void parts_show(const struct cmd_replay *o, const char *path, const struc
 	if (o->dry_run)
 		printf(": %" PRIu64 " rows\n", r->rows);
 	else
-		printf(": %" PRIu64 " rows, of which %" PRIu64 " were missing\n", r->rows,
-			r->stored);
+		printf(": %" PRIu64 " of its %" PRIu64 " rows%s\n", r->stored, r->rows,
+			r->stored < r->rows ? ", the others are there" : "");
 	if (r->left_out > 0)
 		printf("  left out: %" PRIu64 " whose transaction has a row with another time\n",
 			r->left_out);

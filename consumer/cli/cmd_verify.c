@@ -52,8 +52,8 @@ static bool verify_claims(PGconn *conn, bool *right_out, struct error *err)
 	for (int i = 0; i < PQntuples(r); i++) {
 		if (!PQgetisnull(r, i, 5)) {
 			printf("log %s, up to record %s: somebody has set its progress to record "
-			       "%s: NOT BALANCED, nobody claimed what is between; a persister that "
-			       "connects puts it right\n",
+			       "%s: NOT BALANCED, nobody claimed what is between; it is corrected "
+			       "when a worker next connects\n",
 				PQgetvalue(r, i, 0), PQgetvalue(r, i, 5), PQgetvalue(r, i, 1));
 			*right_out = false;
 			continue;

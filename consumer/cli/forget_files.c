@@ -83,7 +83,8 @@ static void log_print_json(const struct log_look *look, const char *path, struct
 static void log_print(const struct log_look *look, const char *path, struct slice until)
 {
 	(void)escape_print(stdout, slice_from_cstr(path));
-	printf(": %" PRIu64 " records have it; left as it is, ", look->records);
+	printf(": in %" PRIu64 " %s; left as it is, ", look->records,
+		look->records == 1 ? "record" : "records");
 	if (look->requeued)
 		printf("kept until `dead-letters requeue --all`, which was interrupted, is run "
 		       "again\n");

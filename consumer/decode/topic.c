@@ -44,7 +44,7 @@ static bool topic_add_level(struct topic_pattern *p, struct slice level, const c
 			memchr(level.data, '+', level.size) != NULL ||
 			memchr(level.data, '#', level.size) != NULL)) {
 		error_set(err, ERROR_FATAL, REASON_bad_setting,
-			"topic pattern \"%s\" has a level \"%.*s\" that means nothing", text,
+			"topic pattern \"%s\" has an unknown placeholder \"%.*s\"", text,
 			SLICE_ARG(level));
 		return error_hint(err,
 			"levels are text, +, # at the end, {direction}, {version}, {station} or "

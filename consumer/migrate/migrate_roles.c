@@ -34,7 +34,7 @@ static bool roles_make(struct migrate *m, const char *role, struct error *err)
 	PQclear(result);
 	if (there)
 		return true;
-	snprintf(sql, sizeof(sql), "CREATE ROLE %s", role);
+	snprintf(sql, sizeof(sql), "CREATE ROLE %s;", role);
 	if (pg_exec(m->conn, sql, err)) {
 		roles_tell(m, sql);
 		return true;
@@ -94,7 +94,7 @@ static bool roles_give(struct migrate *m, const PGresult *missing, int *given_ou
 
 		if (excess != NULL) {
 			migrate_say(m, "warning: %s", excess);
-			migrate_say(m, "hint: %s; then run this again", sql);
+			migrate_say(m, "hint: %s then run this again", sql);
 			continue;
 		}
 		if (!pg_exec(m->conn, sql, err))

@@ -138,15 +138,28 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 	return false;
 }
 
+/* libpq's messages have several lines, with a tab before what explains them. */
+static void pg_put_on_one_line(struct error *err)
+{
+	size_t size = 0;
+
+	if (err == NULL)
+		return;
+	for (const char *at = err->message; *at != '\0'; at++) {
+		bool space = *at == '\n' || *at == '\t' || *at == ' ';
+
+		if (!space || (size > 0 && err->message[size - 1] != ' '))
+			err->message[size++] = space ? ' ' : *at;
+	}
+	while (size > 0 && err->message[size - 1] == ' ')
+		size--;
+	err->message[size] = '\0';
+}
+
 bool pg_error_from_connection(struct error *err, const PGconn *conn)
 {
 	error_set(err, ERROR_TRANSIENT, REASON_connection, "%s", PQerrorMessage(conn));
-	if (err != NULL) {
-		size_t size = strlen(err->message);
-
-		while (size > 0 && err->message[size - 1] == '\n')
-			err->message[--size] = '\0';
-	}
+	pg_put_on_one_line(err);
 	return false;
 }
 
@@ -169,11 +182,9 @@ bool pg_error_from_verbose(struct error *err, const char *message)
 	char code[6];
 
 	if (state == NULL) {
-		/* A server with several addresses gets a line for each. */
-		error_set(err, ERROR_TRANSIENT, REASON_connection, "%.*s",
-			(int)(strlen(message) -
-				(message[0] != '\0' && message[strlen(message) - 1] == '\n')),
-			message);
+		/* A server with several addresses is named once for each. */
+		error_set(err, ERROR_TRANSIENT, REASON_connection, "%s", message);
+		pg_put_on_one_line(err);
 		return false;
 	}
 	memcpy(code, state, 5);

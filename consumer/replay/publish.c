@@ -212,7 +212,7 @@ static void publishing_end(struct publishing *p, bool ok, struct error *err)
 	if (p->out->published > 0)
 		p->out->seconds = (double)(clock_mono_us() - p->begun_us) / US_PER_SECOND;
 	if (!ok && p->publisher != NULL)
-		error_hint(err, "go on with --after %" PRIu64, p->out->settled);
+		error_hint(err, "continue with --after %" PRIu64, p->out->settled);
 	if (p->source != NULL)
 		replay_source_close(&p->source);
 	mqtt_publisher_close(&p->publisher);

@@ -65,7 +65,7 @@ static bool reader_note(struct part_reader *r, size_t got, struct slice *text_ou
 	*text_out = slice_of(text, size - PART_SUM_BYTES);
 	part_sum(*text_out, sum);
 	if (memcmp(text + text_out->size, sum, sizeof(sum)) != 0)
-		return reader_damaged(r, err, "the checksum of a note does not match");
+		return reader_damaged(r, err, "the checksum of a header or footer does not match");
 	r->next += PART_SKIPPABLE_BYTES + (int64_t)size;
 	return true;
 }

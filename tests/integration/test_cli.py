@@ -118,7 +118,7 @@ REFUSED = [
     (["--mqtt.topics=cs/a+"], '"cs/a+", which is not a topic filter'),
     (["--mqtt.topics=$share/g/cs/#", "--mqtt.group=h"], "leave $share/... out of mqtt.topics"),
     (["--mqtt.group=a/b"], "/, + and # cannot be in it"),
-    (["--mqtt.topic_patterns=cs/{where}"], '"{where}" that means nothing'),
+    (["--mqtt.topic_patterns=cs/{where}"], 'unknown placeholder "{where}"'),
     (["--mqtt.tls_ca=/no/such/file"], 'mqtt.tls_ca: could not read "/no/such/file"'),
     (["--storage.postgres.ssl_root_cert=/no/such/file"], "storage.postgres.ssl_root_cert: could"),
     (["--http.listen=9464"], "not HOST:PORT"),
@@ -189,7 +189,7 @@ def test_wrong_words_are_answered_in_two_lines(arguments, says):
 
 
 @pytest.mark.parametrize("arguments, says", [
-    (["run", "--frobnicate"], '"--frobnicate" is not understood'),
+    (["run", "--frobnicate"], '"--frobnicate" is unexpected'),
     (["run", "--migrat"], 'did you mean "--migrate"?'),
     (["replay", "--dryrun", "x"], 'did you mean "--dry-run"?'),
     # An archive was meant, and nothing would be kept.
@@ -200,18 +200,18 @@ def test_wrong_words_are_answered_in_two_lines(arguments, says):
     (["store", "token", "get", "x", "--limit", "1"], "--limit goes only with: list"),
     (["store", "export", "--limit", "1"], "--limit goes only with: list"),
     (["config", "print", "--connect"], "--connect goes only with: check"),
-    (["history", "cs1", "cs2"], '"cs2" is not understood'),
+    (["history", "cs1", "cs2"], '"cs2" is unexpected'),
     (["replay", "--jobs", "0", "x"], '--jobs cannot be "0"'),
     (["decode", "--received", "today", "x"], '--received cannot be "today"'),
     (["partitions", "drop", "--older-than", "90"], "as in --older-than 90d: a day or more"),
     (["sessions", "--by", "month,month"], "as in month,station"),
     (["sessions", "--csv", "--json"], "say --csv or --json"),
-    (["sessions", "--csv=yes"], '"--csv=yes" is not understood'),
+    (["sessions", "--csv=yes"], '"--csv=yes" is unexpected'),
     (["sessions", "--by=month,month"], "as in month,station"),
     (["store", "token", "list", "--limit", "0"], '--limit cannot be "0"'),
     (["migrate", "up", "--all"], "--all goes with down"),
     (["migrate", "--path"], "--path needs a value"),
-    (["spool", "verify", "--", "--json"], '"--json" is not understood')])
+    (["spool", "verify", "--", "--json"], '"--json" is unexpected')])
 def test_wrong_options_are_answered_in_two_lines(arguments, says):
     test_wrong_words_are_answered_in_two_lines(arguments, says)
 

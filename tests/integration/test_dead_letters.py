@@ -113,9 +113,9 @@ def test_what_there_is_not_is_said(letters):
     assert done.returncode == 1 and unknown in done.stderr and known in done.stdout
     done = letters("list", "--reason", "nope")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "there is no dead letter like that\n"
+    assert done.stderr == "no dead letter matches\n"
     assert letters("discard", "--all").returncode == 0
-    assert letters("list").stderr == "there is no dead letter\n"
+    assert letters("list").stderr == "there are no dead letters\n"
 
 
 def test_without_a_schema_the_exit_code_says_so(database, tmp_path):

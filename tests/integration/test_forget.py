@@ -432,7 +432,7 @@ def test_log_of_requeued_is_looked_through(running, migrated, publish):
         process.kill()
     blocker.rollback()
     text = run_cli(p.settings, "forget", TOKEN, "--log").stdout
-    assert f"{folder}/" in text and "1 records have it; left as it is, kept until " in text
+    assert f"{folder}/" in text and ": in 1 record; left as it is, kept until " in text
     said = run_cli(p.settings, "forget", TOKEN, "--log", "--json").stdout.splitlines()
     assert [json.loads(s)["kept_until"] for s in said if ".requeue/" in s] == [None]
     for kept in (1, 0, 0):
@@ -458,7 +458,7 @@ def test_log_is_looked_through(running, migrated, publish, forget):
     assert said["rows"] == 3 and file["records"] == 3 and not file["rewritten"]
     assert os.path.exists(file["file"]) and file["kept_until"].endswith("Z")
     text = run_cli(p.settings, "forget", TOKEN, "--log")
-    assert f"{file['file']}: 3 records have it; left as it is, removed after " in text.stdout
+    assert f"{file['file']}: in 3 records; left as it is, removed after " in text.stdout
     nowhere = run_cli({**p.settings, "spool.dir": "/nonexistent"}, "forget", TOKEN, "--log")
     assert nowhere.returncode == 6, nowhere
 

@@ -107,7 +107,7 @@ def test_interrupted_it_says_where_to_go_on(capture, broker, subscriber, proxy):
     run.send_signal(signal.SIGTERM)
     first = end(run, code=1)
     assert 0 < first["settled"] <= first["acknowledged"] <= first["published"] < MESSAGES
-    assert f"go on with --after {first['settled']}" in first["stderr"]
+    assert f"continue with --after {first['settled']}" in first["stderr"]
     way.accept()
     second = end(start(f"mqtt://127.0.0.1:{way.port}", capture, "--after", str(first["settled"])))
     assert second["published"] == MESSAGES - first["settled"]

@@ -80,7 +80,7 @@ def test_roles_made_after_the_migrations_get_what_these_would_have_given(workspa
     done = run_cli(late.settings(), "migrate", "roles")
     assert done.returncode == 0, done
     assert re.search(r"^GRANT SELECT, INSERT, UPDATE, DELETE ON ocpp\.meter_values, "
-                     r"ocpp\.meter_values_2026_03_01, .* TO ocpp_writer$", done.stderr, re.M)
+                     r"ocpp\.meter_values_2026_03_01, .* TO ocpp_writer;$", done.stderr, re.M)
     assert rights(late) == wanted
     assert run_cli(late.settings(), "migrate", "roles").stderr == NOTHING + "\n"
     cluster.stop()
@@ -97,8 +97,8 @@ def test_rights_that_were_lost_come_back(migrated, migrate):
     done = migrate("roles")
     assert done.returncode == 0, done
     said = done.stderr.splitlines()
-    assert "GRANT INSERT ON ocpp.meter_values_2026_03_01 TO ocpp_writer" in said
-    assert "GRANT UPDATE ON maeve.transactions TO ocpp_writer" in said
+    assert "GRANT INSERT ON ocpp.meter_values_2026_03_01 TO ocpp_writer;" in said
+    assert "GRANT UPDATE ON maeve.transactions TO ocpp_writer;" in said
     assert len(said) == 4 and all(line.startswith("GRANT ") for line in said), said
     assert rights(migrated) == before
     take_all(migrated)

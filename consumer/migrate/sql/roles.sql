@@ -146,6 +146,7 @@ WITH ours AS (
       AND has_column_privilege('ocpp_reader', t.oid, a.attnum, 'SELECT')
     GROUP BY t.oid, t.parent, t.relowner
 )
-SELECT sql, pg_has_role(owner, 'USAGE') AS may, pg_get_userbyid(owner) AS owner, excess
+-- Several of them are pasted into psql.
+SELECT sql || ';' AS sql, pg_has_role(owner, 'USAGE') AS may, pg_get_userbyid(owner) AS owner, excess
 FROM statements
 ORDER BY rank, sort, sql

@@ -87,10 +87,15 @@ static bool map_setting(struct csv_map *map, struct slice name, struct slice val
 
 static bool map_pair(struct csv_map *map, struct slice *rest, struct error *err)
 {
-	const uint8_t *equals = memchr(rest->data, '=', rest->size);
-	struct slice at = *rest, name, value;
+	const uint8_t *equals;
+	struct slice at, name, value;
 	char quote;
 
+	/* A map may be written over several lines. */
+	while (rest->size > 1 && strchr(" \t\r\n", *rest->data) != NULL)
+		*rest = slice_skip(*rest, 1);
+	at = *rest;
+	equals = memchr(rest->data, '=', rest->size);
 	if (equals == NULL)
 		return map_bad(err, at, "it has no =");
 	name = slice_of(rest->data, (size_t)(equals - rest->data));
@@ -106,7 +111,8 @@ static bool map_pair(struct csv_map *map, struct slice *rest, struct error *err)
 		map->roles[role].is_constant = quote == '\'';
 		return true;
 	}
-	return map_setting(map, name, value) || map_bad(err, at, "it means nothing");
+	return map_setting(map, name, value) ||
+	       map_bad(err, at, "there is no such column or setting");
 }
 
 bool csv_map_parse(const char *text, struct csv_map *out, struct error *err)
