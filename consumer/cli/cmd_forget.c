@@ -21,14 +21,24 @@ struct forget_call {
 	int files_count;
 };
 
-/* Reads the first line, up to a length that no token has. */
-static bool forget_read(struct slice *token, char line[static TOKEN_BYTES_MAX + 3])
+/* Reads a line, up to a length that no token has. NULL, or what is wrong: whoever sends several
+ * lines has to know that only one of them can be a token. */
+static const char *forget_read(struct slice *token, char line[static TOKEN_BYTES_MAX + 3])
 {
+	bool whole;
+	int c;
+
 	if (fgets(line, TOKEN_BYTES_MAX + 3, stdin) == NULL)
-		return false;
+		return "there is no token on standard input";
+	whole = strchr(line, '\n') != NULL;
 	line[strcspn(line, "\r\n")] = '\0';
 	*token = slice_from_cstr(line);
-	return true;
+	while (whole && (c = getchar()) != EOF) {
+		if (c != '\r' && c != '\n')
+			return "there are several lines on standard input: forget one token at a "
+			       "time";
+	}
+	return NULL;
 }
 
 static void forget_print_json(const struct forget_call *call, const struct forget_result *r)
@@ -147,7 +157,7 @@ static enum exit_code forget_files(const struct config *config, const struct for
 
 	for (int i = 0; i < call->files_count; i++) {
 		if (!forget_part(&files, call->files[i], &err))
-			code = cli_fail(cli_exit_code(&err, EXIT_CODE_FAILED), &err);
+			code = cli_fail(EXIT_CODE_FAILED, &err);
 	}
 	if (call->log &&
 		(!forget_look_at_log(&files, config->spool_dir, config->spool_retain, &err) ||
@@ -207,6 +217,7 @@ enum exit_code cmd_forget(const struct config *config, int argc, char **argv)
 		{.name = "--log", .given = &call.log},
 		{.name = "--force", .given = &call.force},
 	};
+	const char *wrong;
 
 	if (!arguments_take("forget", arguments, 4, INT_MAX, &argc, argv))
 		return EXIT_CODE_USAGE;
@@ -215,7 +226,8 @@ enum exit_code cmd_forget(const struct config *config, int argc, char **argv)
 	call.token = slice_from_cstr(argv[0]);
 	call.files = argv + 1;
 	call.files_count = argc - 1;
-	if (strcmp(argv[0], "-") == 0 && !forget_read(&call.token, line))
-		return cli_usage("forget", "there is no token on standard input");
+	wrong = strcmp(argv[0], "-") == 0 ? forget_read(&call.token, line) : NULL;
+	if (wrong != NULL)
+		return cli_usage("forget", "%s", wrong);
 	return forget_run(config, &call);
 }

@@ -133,5 +133,6 @@ bool forget_look_at_requeued(const struct forget_files *f, const char *spool_dir
 	struct log_look look = {.files = f, .dir = dir, .requeued = true};
 
 	snprintf(dir, sizeof(dir), "%s.requeue", spool_dir);
-	return access(dir, F_OK) != 0 || log_look_through(&look, err);
+	/* ABSENT: all of it was stored and removed; the folder stays. */
+	return access(dir, F_OK) != 0 || log_look_through(&look, err) || err->kind == ERROR_ABSENT;
 }

@@ -248,6 +248,12 @@ def test_nothing_of_it_is_left_and_nothing_brings_it_back(running, migrated, pub
     # Again: the same pseudonym, and nothing to do.
     again = forget("-", input=TOKEN.upper() + "\n")
     assert (again["pseudonym"], again["was_known"], again["rows"]) == (pseudonym, True, 0)
+    # A list of tokens is not done with the first of them.
+    for words in (f"{TOKEN}\nother\n", f"{TOKEN}\r\n\r\nother"):
+        done = run_cli(migrated.settings(), "forget", "-", "--dry-run", input=words)
+        assert done.returncode == 2 and "one token at a time" in done.stderr, done
+    assert run_cli(migrated.settings(), "forget", "-", "--dry-run",
+                   input=f"{TOKEN}\r\n\n").returncode == 0
 
 
 def test_what_comes_late_has_the_pseudonym(running, migrated, publish, forget):
@@ -436,6 +442,8 @@ def test_log_of_requeued_is_looked_through(running, migrated, publish):
     said = run_cli(p.settings, "forget", TOKEN, "--log", "--json").stdout.splitlines()
     assert [json.loads(s)["kept_until"] for s in said if ".requeue/" in s] == [None]
     for kept in (1, 0, 0):
+        done = run_cli(p.settings, "forget", TOKEN, "--log", "--dry-run")
+        assert done.returncode == 0, done
         assert (TOKEN.encode() in bytes_of(folder)) == kept
         done = run_cli(p.settings, "dead-letters", "requeue", "--all")
         assert done.returncode == 0 and "requeued " in done.stdout, done
