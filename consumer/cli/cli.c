@@ -81,7 +81,7 @@ static bool cli_helps(int argc, char **argv)
 		(void)cli_help(stdout, EXIT_CODE_OK);
 		return true;
 	}
-	for (int i = 2; command != NULL && i < argc; i++) {
+	for (int i = 2; command != NULL && i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--help") == 0 || (i == 2 && cli_is_help(argv[i]))) {
 			cli_command_help(stdout, command);
 			return true;

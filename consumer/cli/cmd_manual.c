@@ -95,8 +95,10 @@ static void manual_settings(void)
 	manual_head("5", "settings of ocpp\\-persister");
 	printf(".SH DESCRIPTION\n"
 	       "Sections in brackets, and below each lines of the form name = value;\n"
-	       "what follows # or ; at the beginning of a line is a comment. A setting\n"
-	       "section.name is also the option \\-\\-section.name=VALUE and the environment\n"
+	       "what follows # or ;, at the beginning of a line or after a blank, is a\n"
+	       "comment. A value that has that in it, or blanks at its ends, needs quotes. A\n"
+	       "setting section.name is also the option \\-\\-section.name=VALUE and the "
+	       "environment\n"
 	       "variable SECTION_NAME.\n"
 	       ".SH SETTINGS\n");
 	for (size_t i = 0; config_words(i, &words); i++) {

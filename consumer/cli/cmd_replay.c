@@ -21,7 +21,7 @@ static enum exit_code replay_messages(const struct config *config, struct cmd_re
 {
 	if (options->publish.broker != NULL)
 		return cmd_replay_publish(config, options);
-	if (options->dry_run || options->request.files.count == 0)
+	if (options->dry_run)
 		return cmd_replay_dry_run(config, options);
 	return replay_store(config, options);
 }

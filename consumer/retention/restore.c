@@ -48,6 +48,14 @@ struct restore {
 	size_t rows, bytes; /* in the current transaction */
 };
 
+static bool restore_is_named_part(const char *path)
+{
+	static const char suffix[] = ".copy.zst";
+	size_t size = strlen(path);
+
+	return size >= sizeof(suffix) && strcmp(path + size - (sizeof(suffix) - 1), suffix) == 0;
+}
+
 bool restore_is_part(const char *path)
 {
 	uint8_t start[PART_MAGIC_BYTES];
@@ -60,8 +68,9 @@ bool restore_is_part(const char *path)
 		return false;
 	fd = fs_open(path, FS_READ, NULL);
 	if (fd >= 0)
-		is = fs_pread(fd, start, sizeof(start), 0, path, NULL) == sizeof(start) &&
-		     part_is(start);
+		is = restore_is_named_part(path) ||
+		     (fs_pread(fd, start, sizeof(start), 0, path, NULL) == sizeof(start) &&
+			     part_is(start));
 	(void)fs_close(&fd, path, NULL);
 	return is;
 }

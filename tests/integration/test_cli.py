@@ -43,6 +43,14 @@ def test_what_is_not_stored_live_is_skipped_by_decode_and_dry_run(tmp_path):
     assert "  skipped: action\n" in run_cli(settings, "decode", str(payload)).stdout
 
 
+def test_folder_without_files_is_no_success(tmp_path):
+    """As a disk that is not mounted."""
+    (tmp_path / "folder").mkdir()
+    for words in ((), ("--dry-run",)):
+        done = run_cli({}, "replay", *words, str(tmp_path))
+        assert done.returncode == 1 and "has no files" in done.stderr, done
+
+
 def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
     """On a terminal: a line that is logged meanwhile begins at its beginning."""
     capture = tmp_path / "capture"

@@ -324,6 +324,10 @@ def test_damaged_files_are_refused_whole_and_the_others_are_not(migrated, archiv
         done = replay(migrated, values, code=1)
         assert f'"{values}" is damaged {says}' in done.stderr, done.stderr
         assert contents(migrated)["meter_values"] == []
+    for rest in (b"", whole[:3]):
+        values.write_bytes(rest)
+        done = replay(migrated, values, code=1)
+        assert f'"{values}" is not a partition file' in done.stderr, done.stderr
     done = replay(migrated, archive.folder, code=1)
     assert done.stdout.count("restored ") == len(archive.files()) - 1
     after = contents(migrated)

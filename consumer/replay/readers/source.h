@@ -24,7 +24,7 @@
 struct replay_source;
 
 /* The files that the arguments stand for: themselves, "-" = standard input, and for a folder its
- * segments or, if it has none, its files, sorted by name. */
+ * segments or, if it has none, its files, sorted by name. A folder without files is an error. */
 struct replay_files {
 	char **paths;
 	size_t count;

@@ -102,7 +102,11 @@ static bool files_add_folder(struct replay_files *files, const char *path, struc
 	if (!ok)
 		(void)error_becomes(err, ERROR_FATAL, REASON_file);
 	closedir(dir);
-	if (ok && files->count > first)
+	/* A disk that is not mounted is an empty folder. */
+	if (ok && files->count == first)
+		return error_set(err, ERROR_FATAL, REASON_file, "the folder \"%s\" has no files",
+			path);
+	if (ok)
 		qsort(files->paths + first, files->count - first, sizeof(*files->paths),
 			files_order);
 	return ok;
