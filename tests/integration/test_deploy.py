@@ -49,6 +49,19 @@ def test_help_of_quickstart_needs_nothing_installed(bare):
     assert len(options) == 4 and all(option in done.stdout for option in options)
 
 
+@pytest.mark.parametrize("words", [["--second", "30"], ["--seconds"], ["--seconds", "soon"],
+                                   ["--stations", "--seconds", "5"], ["30"]])
+def test_wrong_options_of_quickstart_are_found_before_it_builds(bare, words):
+    done = subprocess.run([ROOT / "quickstart", *words], env=bare, text=True, capture_output=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 2, done
+    assert done.stderr.startswith("error: ") and done.stdout == ""
+
+
+def test_help_of_check_needs_nothing_installed(bare):
+    done = subprocess.run([ROOT / "check", "--help"], env=bare, text=True, capture_output=True)
+    assert done.returncode == 0 and "./check unit lint" in done.stdout, done
+
+
 def test_quickstart_shows_where_messages_are_and_that_all_are_stored():
     """The engine; the script around it builds the program."""
     done = subprocess.run(
