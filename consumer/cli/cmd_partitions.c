@@ -56,7 +56,7 @@ static bool partitions_list(struct partitions_call *call, struct error *err)
 	static const struct {
 		const char *title;
 		int width;
-	} columns[] = {{"TABLE", 20}, {"FROM", 11}, {"TO", 11}, {"ROWS", 13}, {"SIZE", 9},
+	} columns[] = {{"TABLE", 20}, {"FROM", 11}, {"TO", 11}, {"ROWS", 13}, {"SIZE", 12},
 		{"STATE", 12}, {"NAME", 0}};
 	enum { COLUMNS = sizeof(columns) / sizeof(*columns) };
 	const char *params[] = {call->table};

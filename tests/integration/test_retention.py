@@ -75,6 +75,7 @@ def test_list_says_what_there_is(migrated, partitions):
     admin.execute("CREATE SCHEMA archive")
     admin.execute(f"ALTER TABLE {name_of(ago(100), 'transactions')} SET SCHEMA archive")
     admin.execute("CREATE TABLE meter_values_of_mine (a int)")
+    admin.execute(f"CREATE TABLE {name_of(ago(9))} (LIKE meter_values)")  # 8192 bytes
     found = listed(partitions)
     assert found[name_of(ago(5))]["state"] == "attached"
     assert found[name_of(ago(5))]["estimated_rows"] == 50
@@ -96,6 +97,8 @@ def test_list_says_what_there_is(migrated, partitions):
     assert any(line[:4] == ["meter_values", f"{ago(5):%Y-%m-%d}", f"{ago(4):%Y-%m-%d}", "~50"]
                and line[-2:] == ["attached", name_of(ago(5))] for line in lines)
     assert all(line[0] == "meter_values" for line in lines[1:])
+    # No column touches the next, not even the longest size.
+    assert {line[-2] for line in lines[1:]} == {"attached", "default", "detached", "undated"}
 
 
 @pytest.mark.parametrize("arguments, code, says", [
