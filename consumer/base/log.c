@@ -39,6 +39,16 @@ struct log_text {
 	bool begun; /* has a field */
 };
 
+bool log_is_read_by_programs(void)
+{
+	return log_to_journal || log_format_now == LOG_FORMAT_JSON;
+}
+
+const char *log_priority(enum log_level level)
+{
+	return log_to_journal ? log_levels[level].journal : "";
+}
+
 static void log_put(struct log_text *t, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -34,6 +34,12 @@ void log_set_level(enum log_level level);
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 void log_set_format(enum log_format format);
 
+/* Does a program read stderr, so that each line has to be a line of logging? */
+bool log_is_read_by_programs(void);
+
+/* What a line that is not one of these begins with: the priority, in the journal; otherwise "". */
+const char *log_priority(enum log_level level);
+
 /*
  * event is a short literal. fields is more logfmt ("seq=12 rows=3"), formatted with the arguments,
  * or "". Text from outside (a path, a name from the settings or the database) goes through

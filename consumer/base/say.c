@@ -1,6 +1,7 @@
 #include "base/say.h"
 
 #include "base/escape.h"
+#include "base/log.h"
 #include "base/redact.h"
 
 #include <stdio.h>
@@ -11,5 +12,6 @@ void say_line(const char *what, const char *text)
 
 	snprintf(hidden, sizeof(hidden), "%s", text);
 	redact_passwords(hidden);
-	fprintf(stderr, "%s: %s\n", what, escape_into(escaped, sizeof(escaped), hidden));
+	fprintf(stderr, "%s%s: %s\n", log_priority(LOG_LEVEL_ERROR), what,
+		escape_into(escaped, sizeof(escaped), hidden));
 }

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "cli/risks.h"
 
+#include "base/log.h"
 #include "cli/arguments.h"
 #include "daemon/daemon.h"
 #include "daemon/signals.h"
@@ -10,9 +11,13 @@
 /* Errors that may pass by themselves are for whoever restarts us, whatever they are about. */
 static enum exit_code run_fail(const struct error *err)
 {
-	return cli_fail(err->kind == ERROR_TRANSIENT ? EXIT_CODE_FAILED
-						     : cli_exit_code(err, EXIT_CODE_FAILED),
-		err);
+	enum exit_code code = err->kind == ERROR_TRANSIENT ? EXIT_CODE_FAILED
+							   : cli_exit_code(err, EXIT_CODE_FAILED);
+
+	if (!log_is_read_by_programs())
+		return cli_fail(code, err);
+	log_failure(LOG_LEVEL_ERROR, "failed", err);
+	return code;
 }
 
 enum exit_code cmd_run(const struct config *config, int argc, char **argv)

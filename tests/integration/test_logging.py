@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import rig
-from conftest import BINARY, stored
+from conftest import BINARY, run_cli, stored
 from test_signals import settings_file
 
 
@@ -57,23 +57,36 @@ def test_format_changes_on_hangup(running, migrated, tmp_path):
     assert "not_reloaded" not in text_of(p)
 
 
-def test_the_journal_gets_priorities_and_no_times(tmp_path):
+def said_to_the_journal(*arguments, journal=None):
     """JOURNAL_STREAM names the journal's socket, whether stderr still is it or not."""
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as out:
+        st = os.fstat(theirs)
+        stream = journal or f"{st.st_dev}:{st.st_ino}"
+        subprocess.run([BINARY, *arguments], stderr=theirs, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "JOURNAL_STREAM": stream})
+        os.close(theirs)
+        return out.read()
+
+
+def test_the_journal_gets_priorities_and_no_times(tmp_path):
     path = tmp_path / "frames"
     path.write_text("no frame\n")
+    dry = ["replay", "--dry-run", str(path)]
+    assert re.match(r"<[34]>level=\w+ event=", said_to_the_journal(*dry))
+    assert re.match(r"ts=\S+Z level=\w+ event=", said_to_the_journal(*dry, journal="1:2"))
 
-    def said(journal):
-        ours, theirs = os.pipe()
-        with os.fdopen(ours) as out:
-            st = os.fstat(theirs)
-            stream = journal or f"{st.st_dev}:{st.st_ino}"
-            subprocess.run([BINARY, "replay", "--dry-run", str(path)], stderr=theirs,
-                           stdout=subprocess.DEVNULL, env={**os.environ, "JOURNAL_STREAM": stream})
-            os.close(theirs)
-            return out.read()
 
-    assert re.match(r"<[34]>level=\w+ event=", said(None))
-    assert re.match(r"ts=\S+Z level=\w+ event=", said("1:2"))
+def test_why_it_could_not_start_is_logged_like_everything_else():
+    """Otherwise `journalctl -p err` does not have it, and what reads JSON stumbles over it."""
+    wrong = ["--http.listen=", "--spool.dir=/dev/null/log"]
+    done = run_cli({"log.format": "json"}, *wrong, "run")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 6 and lines[-1]["event"] == "failed", done
+    assert lines[-1]["level"] == "error" and "/dev/null/log" in lines[-1]["msg"]
+    lines = said_to_the_journal(*wrong, "run").splitlines()
+    assert lines[-1].startswith("<3>level=error event=failed "), lines
+    assert said_to_the_journal("--log.level=loud", "run").startswith("<3>error: ")
 
 
 def test_one_dead_letter_is_told_and_many_are_counted(running, publish, migrated):
