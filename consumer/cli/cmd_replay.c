@@ -1,8 +1,19 @@
 #include "cli/cmd_replay.h"
 
+#include "pg/wait.h"
+
 static void replay_on_progress(void *context, const struct replay_reports *reports)
 {
 	cmd_replay_show_progress(context, reports);
+}
+
+/* An outage is waited for, at any time; but nobody waits for a wrong password or name. */
+static bool replay_is_let_in(const struct pg_options *pg, struct error *err)
+{
+	PGconn *conn = pg_wait_connect(pg, NULL, pg->connect_timeout_us, -1, err);
+
+	PQfinish(conn);
+	return conn != NULL || err->kind != ERROR_REFUSED;
 }
 
 static enum exit_code replay_store(const struct config *config, struct cmd_replay *options)
@@ -12,6 +23,8 @@ static enum exit_code replay_store(const struct config *config, struct cmd_repla
 	struct replay_events events = {replay_on_progress, options};
 	struct error err;
 
+	if (!replay_is_let_in(&pg, &err))
+		return cli_fail(EXIT_CODE_DATABASE, &err);
 	if (!replay_run(config, &pg, &options->request, events, &reports, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);
 	return cmd_replay_show_summary(options, &reports);

@@ -51,6 +51,16 @@ def test_folder_without_files_is_no_success(tmp_path):
         assert done.returncode == 1 and "has no files" in done.stderr, done
 
 
+@pytest.mark.parametrize("wrong, says", [
+    ({"storage.postgres.database": "nope"}, "there is no such database"),
+    ({"storage.postgres.user": "nobody"}, "see storage.postgres.user")])
+def test_replay_does_not_wait_for_what_only_a_person_can_end(migrated, tmp_path, wrong, says):
+    capture = tmp_path / "capture"
+    capture.write_text(LINE % (1, "StatusNotification"))
+    done = run_cli({**migrated.settings(), **wrong}, "replay", str(capture), timeout=60)
+    assert done.returncode == 4 and says in done.stderr, done
+
+
 def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
     """On a terminal: a line that is logged meanwhile begins at its beginning."""
     capture = tmp_path / "capture"
