@@ -132,7 +132,7 @@ def test_what_was_archived_comes_back_as_it_was(migrated, archive, postgres):
         done = replay(migrated, archive.folder)
         rows = [line.split(": ")[1].split() for line in done.stdout.splitlines()]
         assert len(rows) == len(archive.files())
-        assert all(row[4] == (row[0] if stored else "0") for row in rows), done.stdout
+        assert all(row[0] == (row[3] if stored else "0") for row in rows), done.stdout
         assert contents(migrated) == before
     assert run_cli(migrated.settings(), "verify").returncode == 0
     # Nothing else is needed: also into a database that never saw any of it.
