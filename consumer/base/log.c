@@ -303,14 +303,16 @@ void log_line(enum log_level level, const char *event, const char *message, cons
 	log_end(&t);
 }
 
-void log_failure(enum log_level level, const char *event, const struct error *err)
+static void log_put_error(enum log_level level, const char *event, const char *kind,
+	const struct error *err)
 {
 	struct log_text t;
 
 	if (!log_enabled(level))
 		return;
 	log_begin(&t, level, event);
-	log_put_field(&t, "kind", LOG_BARE, error_kind_name(err->kind));
+	if (kind != NULL)
+		log_put_field(&t, "kind", LOG_BARE, kind);
 	log_put_field(&t, "reason", LOG_BARE, err->reason);
 	log_put_field(&t, "heals", LOG_BARE, err->needs_person ? "by_a_person" : "by_itself");
 	if (err->sqlstate[0] != '\0')
@@ -325,6 +327,16 @@ void log_failure(enum log_level level, const char *event, const struct error *er
 	if (err->hint[0] != '\0')
 		log_put_text(&t, "hint", err->hint);
 	log_end(&t);
+}
+
+void log_failure(enum log_level level, const char *event, const struct error *err)
+{
+	log_put_error(level, event, error_kind_name(err->kind), err);
+}
+
+void log_fault(enum log_level level, const char *event, const struct error *err)
+{
+	log_put_error(level, event, NULL, err);
 }
 
 void log_will_retry(const struct error *err, const char *waits_for, int64_t wait_us,

@@ -61,6 +61,9 @@ void log_line(enum log_level level, const char *event, const char *message, cons
  * heals=by_itself if the program recovers alone, heals=by_a_person if somebody has to act. */
 void log_failure(enum log_level level, const char *event, const struct error *err);
 
+/* The same without a kind, where nothing depends on it: the program continues with what it had. */
+void log_fault(enum log_level level, const char *event, const struct error *err);
+
 /* The line that follows: when it is retried, how many such lines were suppressed, and what it waits
  * for. */
 void log_will_retry(const struct error *err, const char *waits_for, int64_t wait_us,

@@ -103,6 +103,24 @@ static bool cli_needs_settings(int argc, char **argv)
 	       (strcmp(argv[2], "reference") != 0 && strcmp(argv[2], "sample") != 0);
 }
 
+static void cli_say_fault(void *context, const struct error *err)
+{
+	(void)context;
+	(void)cli_fail(EXIT_CODE_CONFIG, err);
+}
+
+static bool cli_load(struct config *config, const struct config_sources *sources)
+{
+	struct error err;
+
+	if (!config_load(config, sources, cli_say_fault, NULL))
+		return false;
+	if (pg_url_check(config->storage_url, &err))
+		return true;
+	cli_say_fault(NULL, &err);
+	return false;
+}
+
 /* A full disk has to be noticed, or half an export is taken for the whole. */
 static enum exit_code cli_flush(enum exit_code code)
 {
@@ -174,9 +192,8 @@ enum exit_code cli_main(int argc, char **argv)
 		return cli_fail(EXIT_CODE_CONFIG, &err);
 	if (cli_helps(argc, arguments))
 		return cli_flush(EXIT_CODE_OK);
-	if (cli_needs_settings(argc, arguments) &&
-		(!config_load(&config, &sources, &err) || !pg_url_check(config.storage_url, &err)))
-		return cli_fail(EXIT_CODE_CONFIG, &err);
+	if (cli_needs_settings(argc, arguments) && !cli_load(&config, &sources))
+		return EXIT_CODE_CONFIG;
 	code = argc < 2 ? cli_help(stderr, EXIT_CODE_USAGE) : cli_run(&config, argc, arguments);
 	config_fini(&config);
 	return cli_flush(code);

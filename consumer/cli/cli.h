@@ -48,6 +48,10 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 /* Print an error for a person ("error: ...", "hint: ..."); returns code. */
 enum exit_code cli_fail(enum exit_code code, const struct error *err);
 
+/* What to say if the database cannot be used, no settings file was read, and nothing else says
+ * which database is meant; otherwise NULL. cli_fail() says it by itself. */
+const char *cli_guess_hint(void);
+
 /* The exit code for what the error is about; otherwise: for errors without a code of their own. */
 enum exit_code cli_exit_code(const struct error *err, enum exit_code otherwise);
 

@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 #include "cli/connect_checks.h"
 
+#include "base/escape.h"
+#include "base/say.h"
 #include "daemon/config_checks.h"
 
 #include <stdio.h>
@@ -13,6 +15,21 @@ static void config_say_fault(void *context, const struct error *err)
 	(void)cli_fail(EXIT_CODE_CONFIG, err);
 }
 
+static void config_say_ok(const char *file)
+{
+	printf("ok (");
+	(void)escape_print(stdout, slice_from_cstr(file));
+	printf(")\n");
+}
+
+static void config_say_warning(void *context, const struct error *err)
+{
+	(void)context;
+	say_line("warning", err->message);
+	if (err->hint[0] != '\0')
+		say_line("hint", err->hint);
+}
+
 /* cli_main() has refused what cannot even be read. */
 static enum exit_code config_cmd_check(const struct config *config, bool connect)
 {
@@ -20,9 +37,13 @@ static enum exit_code config_cmd_check(const struct config *config, bool connect
 			config_checks_room(config, config_say_fault, NULL) >
 		0)
 		return EXIT_CODE_CONFIG;
+	config_warnings(config, config_say_warning, NULL);
 	if (connect)
 		return connect_checks(config);
-	printf("ok\n");
+	if (config->sources.file == NULL)
+		printf("ok (no settings file was read: defaults, environment and options only)\n");
+	else
+		config_say_ok(config->sources.file);
 	return EXIT_CODE_OK;
 }
 

@@ -82,6 +82,11 @@ static void manual_program(void)
 	       ".TP\n%d\nwrong arguments\n.TP\n%d\nwrong settings\n.TP\n%d\nPostgreSQL\n"
 	       ".TP\n%d\nthe schema\n.TP\n%d\nthe log on disk\n.TP\n%d\nthe broker\n"
 	       ".TP\n%d\nan error of the program\n"
+	       ".SH FILES\n"
+	       ".TP\n/etc/ocpp\\-persister.ini\nthe settings of the service. Other commands read "
+	       "it only if\n.B \\-\\-config\nor\n.B OCPP_PERSISTER_CONFIG\nnames it\n"
+	       ".TP\n/var/lib/ocpp\\-persister/spool\nthe log, unless\n.B spool.dir\nnames "
+	       "another folder\n"
 	       ".SH SEE ALSO\n.BR ocpp\\-persister.ini (5)\n",
 		EXIT_CODE_OK, EXIT_CODE_FAILED, EXIT_CODE_USAGE, EXIT_CODE_CONFIG,
 		EXIT_CODE_DATABASE, EXIT_CODE_SCHEMA, EXIT_CODE_SPOOL, EXIT_CODE_BROKER,
@@ -99,7 +104,10 @@ static void manual_settings(void)
 	       "comment. A value that has that in it, or blanks at its ends, needs quotes. A\n"
 	       "setting section.name is also the option \\-\\-section.name=VALUE and the "
 	       "environment\n"
-	       "variable SECTION_NAME.\n"
+	       "variable SECTION_NAME.\n.PP\n"
+	       "Durations have a unit: us, ms, s, min (or m), h, d; a number alone is seconds.\n"
+	       "Sizes are whole numbers of bytes, with KiB, MiB, GiB, TiB, PiB (1024) or kB, MB,\n"
+	       "GB (1000); a number alone is bytes. A list has commas between its items.\n"
 	       ".SH SETTINGS\n");
 	for (size_t i = 0; config_words(i, &words); i++) {
 		printf(".TP\n.B ");

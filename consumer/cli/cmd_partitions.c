@@ -345,7 +345,7 @@ enum exit_code cmd_partitions(const struct config *config, int argc, char **argv
 		{.name = "--older-than",
 			.take = partitions_take_age,
 			.context = &call,
-			.example = "--older-than 90d: a day or more",
+			.example = "--older-than 90d: a day or more, and 90 alone is seconds",
 			.with = "drop archive"},
 		{.name = "--to", .text = &call.to, .with = "archive"},
 		{.name = "--dry-run", .given = &call.dry_run, .with = "ensure drop archive"},

@@ -71,11 +71,25 @@ enum exit_code cli_usage(const char *command, const char *format, ...)
 	return EXIT_CODE_USAGE;
 }
 
+/* Set once a command asks for the options of the database: nothing says which one it is. */
+static bool cli_database_is_guessed;
+
+const char *cli_guess_hint(void)
+{
+	return cli_database_is_guessed ? "no settings file was read; name it with --config or "
+					 "OCPP_PERSISTER_CONFIG"
+				       : NULL;
+}
+
 enum exit_code cli_fail(enum exit_code code, const struct error *err)
 {
+	const char *guess = code == EXIT_CODE_DATABASE ? cli_guess_hint() : NULL;
+
 	say_line("error", err->message);
 	if (err->hint[0] != '\0')
 		say_line("hint", err->hint);
+	if (guess != NULL)
+		say_line("hint", guess);
 	return code;
 }
 
@@ -123,6 +137,7 @@ struct pg_options cli_pg_options(const struct config *c)
 {
 	static char url[PG_CONNINFO_BYTES_MAX];
 
+	cli_database_is_guessed = c->sources.file == NULL && !config_sets(c, "storage");
 	return options_pg(c, url);
 }
 

@@ -277,7 +277,8 @@ static enum exit_code checks_database(const struct config *c)
 	checks_database_where(&pg, where);
 	conn = pg_wait_connect(&pg, NULL, pg.connect_timeout_us, -1, &err);
 	if (conn == NULL)
-		return checks_failed("database", where, &err, hint, EXIT_CODE_DATABASE);
+		return checks_failed("database", where, &err,
+			cli_guess_hint() != NULL ? cli_guess_hint() : hint, EXIT_CODE_DATABASE);
 	if (checks_takes_writes(conn, c->storage_postgres_timeout, &err)) {
 		checks_begin("database", where);
 		printf("ok, PostgreSQL %s\n", PQparameterStatus(conn, "server_version"));

@@ -256,9 +256,27 @@ static bool config_parse_scalar(const struct config_setting *s, const char *text
 	return false;
 }
 
+/* " (90s)" for 90, which somebody may have meant as days; "" if the value has a unit. */
+static const char *config_as_read(const struct config_setting *s, const char *value, int64_t number,
+	char out[static CONFIG_TEXT_BYTES + 4])
+{
+	char text[CONFIG_TEXT_BYTES];
+
+	out[0] = '\0';
+	if (s->type == CONFIG_NUMBER || value[strlen(value) - 1] > '9')
+		return out;
+	if (s->type == CONFIG_BYTES)
+		config_format_bytes(number, text);
+	else
+		config_format_duration(number, text);
+	snprintf(out, CONFIG_TEXT_BYTES + 4, " (%s)", text);
+	return out;
+}
+
 static bool config_set_scalar(struct config *c, const struct config_setting *s, const char *value,
 	struct error *err)
 {
+	char read[CONFIG_TEXT_BYTES + 4];
 	int64_t number, low, high;
 
 	CHECK(config_parse_scalar(s, s->low, &low) && config_parse_scalar(s, s->high, &high));
@@ -267,7 +285,8 @@ static bool config_set_scalar(struct config *c, const struct config_setting *s, 
 			s->name, value, config_type_names[s->type]);
 	if (number < low || number > high)
 		return error_set(err, ERROR_FATAL, REASON_bad_setting,
-			"%s is \"%s\", outside %s to %s", s->name, value, s->low, s->high);
+			"%s is \"%s\"%s, outside %s to %s", s->name, value,
+			config_as_read(s, value, number, read), s->low, s->high);
 	*(int64_t *)config_field(c, s) = number;
 	return true;
 }
@@ -422,6 +441,28 @@ static void config_environment_name(const char *name, char out[static CONFIG_NAM
 	out[i] = '\0';
 }
 
+bool config_read_on(struct config *c, const struct error *err)
+{
+	if (c->each == NULL)
+		return false;
+	if (c->faults++ < CONFIG_FAULTS_MAX)
+		c->each(c->context, err);
+	return true;
+}
+
+bool config_sets(const struct config *c, const char *section)
+{
+	size_t size = strlen(section);
+
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (c->origins[i].source > 0 &&
+			strncmp(config_settings[i].name, section, size) == 0 &&
+			config_settings[i].name[size] == '.')
+			return true;
+	}
+	return false;
+}
+
 static bool config_load_variable(struct config *c, const char *variable, const char *setting,
 	struct error *err)
 {
@@ -431,7 +472,7 @@ static bool config_load_variable(struct config *c, const char *variable, const c
 	if (value == NULL || *value == '\0')
 		return true;
 	snprintf(origin, sizeof(origin), "environment %s", variable);
-	return config_set(c, setting, value, origin, err);
+	return config_set(c, setting, value, origin, err) || config_read_on(c, err);
 }
 
 bool config_load_environment(struct config *c, struct error *err)
@@ -578,7 +619,7 @@ bool config_note_files(struct config *c, struct error *err)
 		if (s->type != CONFIG_FILE)
 			continue;
 		path = *(char *const *)config_field(c, s);
-		if (!config_file_can_be_read_again(s->name, path, err))
+		if (!config_file_can_be_read_again(s->name, path, err) && !config_read_on(c, err))
 			return false;
 		c->origins[i].content = *path == '\0' ? 0 : fs_digest(path);
 	}

@@ -62,6 +62,9 @@ struct config_sources {
 	size_t options_count;
 };
 
+/* Called with each fault of the settings. */
+typedef void config_fault(void *context, const struct error *err);
+
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of config.def */
 struct config {
 	struct config_sources sources;
@@ -75,11 +78,23 @@ struct config {
 	unsigned source;               /* number of the source being read, from 1 */
 	bool in_file;                  /* it is the settings file ... */
 	bool file_has_secret;          /* ... which has one, even if another source replaces it */
+	config_fault *each;            /* in config_load() */
+	void *context;
+	unsigned faults;
 };
 
-/* Everything above, checked. False with err and nothing to free. Loading again later requires that
- * no other thread changes the environment. */
-MUST_CHECK bool config_load(struct config *c, const struct config_sources *from, struct error *err);
+/*
+ * Everything above, checked. False if anything is wrong, with nothing to free: each fault is
+ * reported, up to CONFIG_FAULTS_MAX, and then how many more there are. Whether settings go together
+ * is checked only if each is valid on its own. Loading again later requires that no other thread
+ * changes the environment.
+ */
+enum { CONFIG_FAULTS_MAX = 20 };
+MUST_CHECK bool config_load(struct config *c, const struct config_sources *from, config_fault *each,
+	void *context);
+
+/* Whether any source sets something in the section ("storage") or in a section of it. */
+bool config_sets(const struct config *c, const char *section);
 
 /* What a running process needs for a changed setting to take effect, from config.def. */
 enum config_reload {
@@ -125,8 +140,10 @@ enum { CONFIG_CHOICE_BYTES = 32 };
 const char *config_choice(const struct config *c, const char *name,
 	char out[static CONFIG_CHOICE_BYTES]);
 
-/* Checks settings against each other, each of which is valid on its own. */
+/* Checks settings against each other, each of which is valid on its own. config_check() has the
+ * first fault; the other calls back with each, and returns how many there are. */
 MUST_CHECK bool config_check(const struct config *c, struct error *err);
+unsigned config_check_each(const struct config *c, config_fault *each, void *context);
 
 /* Whether the name, of size bytes, is that of a setting that is never shown. */
 bool config_is_secret(const char *name, size_t size);

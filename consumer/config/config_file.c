@@ -1,6 +1,6 @@
 #include "base/log.h"
 #include "base/utf8.h"
-#include "config/config.h"
+#include "config/config_private.h"
 
 #include <errno.h>
 #include <ini_configobj.h>
@@ -83,24 +83,32 @@ static bool config_file_unquote(char *value)
 }
 
 /* libini_config reports errors as "Error (10) on line 7: Duplicate key is not allowed." */
-static bool config_file_syntax_error(struct config_file *f, struct error *err)
+static bool config_file_syntax_error(struct config_file *f, const char *text, struct error *err)
 {
-	char **texts = NULL;
 	int line = 0, used = 0;
 
-	if (ini_config_get_errors(f->ini, &texts) != 0 || texts == NULL || texts[0] == NULL) {
-		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "could not read \"%s\"",
-			f->path);
-	} else if (sscanf(texts[0], "Error (%*d) on line %d: %n", &line, &used) == 1 && used > 0) {
+	if (sscanf(text, "Error (%*d) on line %d: %n", &line, &used) == 1 && used > 0)
 		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "%s:%d: %s", f->path, line,
-			texts[0] + used);
-	} else {
-		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "%s: %s", f->path, texts[0]);
-	}
+			text + used);
+	else
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "%s: %s", f->path, text);
+	error_hint(err, "one setting a line, as  name = value  below a  [section]; each name once");
+	return config_read_on(f->config, err);
+}
+
+static bool config_file_syntax_errors(struct config_file *f, struct error *err)
+{
+	char **texts = NULL;
+	bool ok = true;
+
+	if (ini_config_get_errors(f->ini, &texts) != 0 || texts == NULL || texts[0] == NULL)
+		ok = error_set(err, ERROR_FATAL, REASON_bad_settings_file, "could not read \"%s\"",
+			f->path);
+	for (size_t i = 0; ok && texts[i] != NULL; i++)
+		ok = config_file_syntax_error(f, texts[i], err);
 	if (texts != NULL)
 		ini_config_free_errors(texts);
-	return error_hint(err,
-		"one setting a line, as  name = value  below a  [section]; each name once");
+	return ok;
 }
 
 static bool config_file_value(struct config_file *f, const char *section, const char *key,
@@ -141,7 +149,7 @@ static bool config_file_section(struct config_file *f, const char *section, stru
 	bool ok = true;
 
 	for (int i = 0; ok && keys != NULL && i < count; i++)
-		ok = config_file_value(f, section, keys[i], err);
+		ok = config_file_value(f, section, keys[i], err) || config_read_on(f->config, err);
 	ini_free_attribute_list(keys);
 	return ok;
 }
@@ -168,9 +176,10 @@ static bool config_file_sections(struct config_file *f, struct error *err)
 
 	for (int i = 0; ok && sections != NULL && i < count; i++) {
 		if (config_file_is_stray(f, sections[i])) {
-			ok = error_set(err, ERROR_FATAL, REASON_bad_settings_file,
+			error_set(err, ERROR_FATAL, REASON_bad_settings_file,
 				"%s: a setting stands before the first section", f->path);
 			error_hint(err, "name = value  below a  [section], as [mqtt]");
+			ok = config_read_on(f->config, err);
 		} else if (config_file_is_foreign(sections[i])) {
 			log_info("config_section_ignored",
 				"this section is for MaEVE and has no meaning here", "section=%s",
@@ -187,6 +196,9 @@ static bool config_file_read(struct config_file *f, struct error *err)
 {
 	bool ok;
 
+	/* libini_config then has no settings. */
+	if (ini_config_error_count(f->ini) > 0)
+		return config_file_syntax_errors(f, err);
 	f->config->in_file = true;
 	ok = config_file_sections(f, err);
 	f->config->in_file = false;
@@ -242,18 +254,24 @@ static bool config_file_is_text(const char *path, struct error *err)
 
 bool config_load_file(struct config *c, const char *path, struct error *err)
 {
-	struct config_file f = {c, path, NULL};
+	struct config_file f = {.config = c, .path = path};
 	struct ini_cfgfile *file = NULL;
 	int failed = ini_config_create(&f.ini);
 	struct stat st;
-	bool ok = false;
+	bool found, ok = false;
 
 	c->source++;
 	if (failed != 0)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory reading \"%s\"",
 			path);
 	/* A pipe can be read only once; opening what is not there reports the error. */
-	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	found = stat(path, &st) == 0;
+	if (found && S_ISDIR(st.st_mode)) {
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file,
+			"\"%s\" is a folder, not a settings file", path);
+		goto out;
+	}
+	if (found && S_ISREG(st.st_mode) &&
 		!(config_file_is_ours(path, &st, err) && config_file_is_text(path, err)))
 		goto out;
 	failed = ini_config_file_open(path, 0, &file);
@@ -263,10 +281,11 @@ bool config_load_file(struct config *c, const char *path, struct error *err)
 			path);
 		goto out;
 	}
-	failed = ini_config_parse(file, INI_STOP_ON_ANY,
+	failed = ini_config_parse(file, INI_STOP_ON_NONE,
 		INI_MS_MERGE | INI_MV1S_DETECT | INI_MV2S_ERROR, INI_PARSE_NOWRAP, f.ini);
-	if (failed != 0 || ini_config_error_count(f.ini) > 0)
-		config_file_syntax_error(&f, err);
+	if (failed != 0 && ini_config_error_count(f.ini) == 0)
+		error_set(err, ERROR_FATAL, REASON_bad_settings_file, "could not read \"%s\"",
+			path);
 	else
 		ok = config_file_read(&f, err);
 out:

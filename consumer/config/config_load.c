@@ -1,5 +1,6 @@
 #include "config/broker_url.h"
 #include "config/config_private.h"
+#include "config/config_value.h"
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -8,6 +9,20 @@
 #include <string.h>
 
 enum { TOKEN_KEY_BYTES_MIN = 16 };
+
+struct config_checks {
+	config_fault *each;
+	void *context;
+	unsigned faults;
+};
+
+static void config_check_note(struct config_checks *k, bool ok, const struct error *err)
+{
+	if (ok)
+		return;
+	k->faults++;
+	k->each(k->context, err);
+}
 
 /* MQTT 5, 4.7.1: # stands for all levels at the end, + for one. */
 static bool config_topic_is_filter(const char *topic)
@@ -59,45 +74,87 @@ static bool config_check_topics(const struct config *c, struct error *err)
 	return true;
 }
 
-/* Data must not be dropped while it is still needed: to recognise a copy, to pair an answer with
- * its call, or by a table with a longer retention. */
-static bool config_check_age(const struct config *c, const char *table, int64_t age_us, bool paired,
+/* ---- how long rows are kept ---- */
+
+struct config_age {
+	const char *table;
+	int64_t us;
+	bool paired;
+};
+
+/* than: the setting that it is less than; value: what that is. */
+static bool config_age_is_less(const struct config_age *age, const char *than, int64_t value_us,
 	struct error *err)
 {
-	if (age_us == 0)
-		return true;
-	if (age_us < US_PER_DAY)
-		return error_set(err, ERROR_FATAL, REASON_bad_setting,
-			"retention.%s is less than a day", table);
-	if (age_us < c->dedupe_window)
-		return error_set(err, ERROR_FATAL, REASON_bad_setting,
-			"retention.%s is less than dedupe.window", table);
-	if (!paired || (age_us >= 2 * c->pairing_keep && age_us >= c->pairing_window))
-		return true;
+	char is[CONFIG_TEXT_BYTES], value[CONFIG_TEXT_BYTES];
+
+	config_format_duration(age->us, is);
+	config_format_duration(value_us, value);
 	return error_set(err, ERROR_FATAL, REASON_bad_setting,
-		"retention.%s is less than twice pairing.keep: answers would find their call "
-		"dropped",
-		table);
+		"retention.%s (%s) is less than %s (%s)", age->table, is, than, value);
 }
 
-static bool config_check_retention(const struct config *c, struct error *err)
+static bool config_age_is_too_little(const struct config_age *age, struct error *err)
 {
-	if (!config_check_age(c, "authorizations", c->retention_authorizations, true, err) ||
-		!config_check_age(c, "meter_values", c->retention_meter_values, false, err) ||
-		!config_check_age(c, "ocpp_events", c->retention_ocpp_events, true, err) ||
-		!config_check_age(c, "transaction_events", c->retention_transaction_events, true,
-			err) ||
-		!config_check_age(c, "transactions", c->retention_transactions, true, err))
-		return false;
-	if (c->retention_transactions == 0 ||
-		(c->retention_transaction_events != 0 &&
-			c->retention_transactions >= c->retention_transaction_events))
+	char is[CONFIG_TEXT_BYTES];
+
+	config_format_duration(age->us, is);
+	error_set(err, ERROR_FATAL, REASON_bad_setting, "retention.%s (%s) is less than a day",
+		age->table, is);
+	return error_hint(err, "a number without a unit is seconds: write 90d for 90 days");
+}
+
+/* Data must not be dropped while it is still needed: to recognise a copy, to pair an answer with
+ * its call, or by a table with a longer retention. */
+static bool config_check_age(const struct config *c, const struct config_age *age,
+	struct error *err)
+{
+	if (age->us == 0)
 		return true;
-	error_set(err, ERROR_FATAL, REASON_bad_setting,
-		"retention.transactions is less than retention.transaction_events");
+	if (age->us < US_PER_DAY)
+		return config_age_is_too_little(age, err);
+	if (age->us < c->dedupe_window)
+		return config_age_is_less(age, "dedupe.window", c->dedupe_window, err);
+	if (!age->paired)
+		return true;
+	if (age->us < 2 * c->pairing_keep) {
+		(void)config_age_is_less(age, "twice pairing.keep", 2 * c->pairing_keep, err);
+		return error_hint(err, "answers would find their call dropped");
+	}
+	return age->us >= c->pairing_window ||
+	       config_age_is_less(age, "pairing.window", c->pairing_window, err);
+}
+
+static bool config_check_late_events(const struct config *c, struct error *err)
+{
+	struct config_age age = {.table = "transactions", .us = c->retention_transactions};
+
+	if (age.us == 0 ||
+		(c->retention_transaction_events != 0 && age.us >= c->retention_transaction_events))
+		return true;
+	(void)config_age_is_less(&age, "retention.transaction_events",
+		c->retention_transaction_events, err);
 	return error_hint(err,
 		"a late event that is kept would create its transaction again; 0 = forever");
 }
+
+static void config_check_ages(struct config_checks *k, const struct config *c)
+{
+	const struct config_age ages[] = {
+		{"authorizations", c->retention_authorizations, true},
+		{"meter_values", c->retention_meter_values, false},
+		{"ocpp_events", c->retention_ocpp_events, true},
+		{"transaction_events", c->retention_transaction_events, true},
+		{"transactions", c->retention_transactions, true},
+	};
+	struct error err;
+
+	for (size_t i = 0; i < sizeof(ages) / sizeof(*ages); i++)
+		config_check_note(k, config_check_age(c, &ages[i], &err), &err);
+	config_check_note(k, config_check_late_events(c, &err), &err);
+}
+
+/* ---- the rest ---- */
 
 static bool config_check_token_key(const struct config *c, struct error *err)
 {
@@ -111,34 +168,80 @@ static bool config_check_token_key(const struct config *c, struct error *err)
 	return error_hint(err, "openssl rand -base64 32 makes one");
 }
 
-bool config_check(const struct config *c, struct error *err)
+static bool config_check_log(const struct config *c, struct error *err)
 {
-	if (c->spool_bytes_max < 2 * c->spool_segment_bytes) {
-		error_set(err, ERROR_FATAL, REASON_bad_setting,
-			"spool.bytes_max is less than two segments of spool.segment_bytes");
-		return error_hint(err, "make spool.bytes_max larger or the segments smaller");
-	}
-	if (c->spool_segment_bytes < 2 * c->mqtt_message_bytes_max)
-		return error_set(err, ERROR_FATAL, REASON_bad_setting,
-			"spool.segment_bytes is less than twice mqtt.message_bytes_max");
-	if (!config_check_topics(c, err))
-		return false;
-	if (c->mqtt_url.count == 0)
-		return error_set(err, ERROR_FATAL, REASON_bad_setting, "mqtt.url is empty");
-	for (size_t i = 0; i < c->mqtt_url.count; i++) {
-		if (!broker_url_check("mqtt.url", c->mqtt_url.items[i], err))
-			return false;
-	}
+	char size[CONFIG_TEXT_BYTES], other[CONFIG_TEXT_BYTES];
+
+	config_format_bytes(c->spool_segment_bytes, size);
 	if (c->spool_dir[0] == '\0')
 		return error_set(err, ERROR_FATAL, REASON_bad_setting, "spool.dir is empty");
+	if (c->spool_bytes_max < 2 * c->spool_segment_bytes) {
+		config_format_bytes(c->spool_bytes_max, other);
+		error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"spool.bytes_max (%s) is less than two segments of spool.segment_bytes "
+			"(%s)",
+			other, size);
+		return error_hint(err, "make spool.bytes_max larger or the segments smaller");
+	}
+	config_format_bytes(c->mqtt_message_bytes_max, other);
+	if (c->spool_segment_bytes < 2 * c->mqtt_message_bytes_max)
+		return error_set(err, ERROR_FATAL, REASON_bad_setting,
+			"spool.segment_bytes (%s) is less than twice mqtt.message_bytes_max (%s)",
+			size, other);
+	return true;
+}
+
+static bool config_check_texts(const struct config *c, struct error *err)
+{
 	if (c->storage_postgres_schema[0] == '\0')
 		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"storage.postgres.schema is empty");
 	if ((c->mqtt_tls_certificate[0] == '\0') != (c->mqtt_tls_key[0] == '\0'))
 		return error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.tls_certificate and mqtt.tls_key go together");
-	return config_check_token_key(c, err) && config_check_retention(c, err);
+	if (c->mqtt_url.count == 0)
+		return error_set(err, ERROR_FATAL, REASON_bad_setting, "mqtt.url is empty");
+	return true;
 }
+
+unsigned config_check_each(const struct config *c, config_fault *each, void *context)
+{
+	struct config_checks k = {.each = each, .context = context};
+	struct error err;
+
+	config_check_note(&k, config_check_log(c, &err), &err);
+	config_check_note(&k, config_check_topics(c, &err), &err);
+	config_check_note(&k, config_check_texts(c, &err), &err);
+	for (size_t i = 0; i < c->mqtt_url.count; i++)
+		config_check_note(&k, broker_url_check("mqtt.url", c->mqtt_url.items[i], &err),
+			&err);
+	config_check_note(&k, config_check_token_key(c, &err), &err);
+	config_check_ages(&k, c);
+	return k.faults;
+}
+
+struct config_first {
+	struct error *err;
+	bool found;
+};
+
+static void config_keep_first(void *context, const struct error *err)
+{
+	struct config_first *first = context;
+
+	if (!first->found && first->err != NULL)
+		*first->err = *err;
+	first->found = true;
+}
+
+bool config_check(const struct config *c, struct error *err)
+{
+	struct config_first first = {.err = err};
+
+	return config_check_each(c, config_keep_first, &first) == 0;
+}
+
+/* ---- loading ---- */
 
 static bool config_load_options(struct config *c, struct error *err)
 {
@@ -149,21 +252,58 @@ static bool config_load_options(struct config *c, struct error *err)
 
 		CHECK(equals != NULL);
 		snprintf(name, sizeof(name), "%.*s", (int)(equals - option), option);
-		if (!config_set(c, name, equals + 1, "command line", err))
+		if (!config_set(c, name, equals + 1, "command line", err) &&
+			!config_read_on(c, err))
 			return false;
 	}
 	return true;
 }
 
-bool config_load(struct config *c, const struct config_sources *from, struct error *err)
+static void config_note_fault(void *context, const struct error *err)
 {
-	if (!config_init(c, err))
+	bool noted = config_read_on(context, err);
+
+	CHECK(noted);
+}
+
+/* False with err if it had to stop. */
+static bool config_load_sources(struct config *c, struct error *err)
+{
+	if (c->sources.file != NULL && !config_load_file(c, c->sources.file, err) &&
+		!config_read_on(c, err))
 		return false;
+	if (!config_load_credentials(c, err) && !config_read_on(c, err))
+		return false;
+	if (!config_load_environment(c, err) || !config_load_options(c, err) ||
+		!config_read_secrets(c, err))
+		return false;
+	if (c->faults == 0)
+		(void)config_check_each(c, config_note_fault, c);
+	return config_note_files(c, err);
+}
+
+bool config_load(struct config *c, const struct config_sources *from, config_fault *each,
+	void *context)
+{
+	struct error err;
+
+	if (!config_init(c, &err)) {
+		each(context, &err);
+		return false;
+	}
 	c->sources = *from;
-	if ((from->file == NULL || config_load_file(c, from->file, err)) &&
-		config_load_credentials(c, err) && config_load_environment(c, err) &&
-		config_load_options(c, err) && config_read_secrets(c, err) &&
-		config_check(c, err) && config_note_files(c, err))
+	c->each = each;
+	c->context = context;
+	if (!config_load_sources(c, &err)) {
+		c->faults = 1;
+		each(context, &err);
+	} else if (c->faults > CONFIG_FAULTS_MAX) {
+		error_set(&err, ERROR_FATAL, REASON_bad_setting, "and %u more faults",
+			c->faults - CONFIG_FAULTS_MAX);
+		each(context, &err);
+	}
+	c->each = NULL;
+	if (c->faults == 0)
 		return true;
 	config_fini(c);
 	return false;

@@ -9,6 +9,9 @@
 MUST_CHECK bool config_set_read(struct config *c, const char *name, const char *value,
 	const char *path, struct error *err);
 
+/* After a fault: false unless it was reported by config_load(), which reads on to find them all. */
+MUST_CHECK bool config_read_on(struct config *c, const struct error *err);
+
 /* Digests the content of the files that settings of type FILE name, for config_compare(). */
 MUST_CHECK bool config_note_files(struct config *c, struct error *err);
 

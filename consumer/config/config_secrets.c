@@ -27,7 +27,8 @@ bool config_load_credentials(struct config *c, struct error *err)
 				"CREDENTIALS_DIRECTORY is too long");
 		if (access(path, F_OK) != 0 && errno == ENOENT)
 			continue;
-		if (!config_set(c, secret.file_name, path, "credential", err))
+		if (!config_set(c, secret.file_name, path, "credential", err) &&
+			!config_read_on(c, err))
 			return false;
 	}
 	return true;
@@ -49,8 +50,13 @@ static bool secrets_read(struct config *c, const struct config_secret *secret, s
 	bool ok = false;
 
 	if (text == NULL) {
+		const char *hint =
+			access(secret->path, F_OK) == 0
+				? "the user that the program runs as must be able to read it"
+				: "correct the path, or make the file";
+
 		error_prefix(err, "%s", secret->file_name);
-		return error_hint(err, "the user that the program runs as must be able to read it");
+		return error_hint(err, "%s", hint);
 	}
 	secrets_cut_newline(text, &size);
 	if (size == 0)
@@ -71,7 +77,8 @@ bool config_read_secrets(struct config *c, struct error *err)
 	struct config_secret secret;
 
 	for (size_t i = 0; config_secret(c, i, &secret); i++) {
-		if (*secret.path != '\0' && !secrets_read(c, &secret, err))
+		if (*secret.path != '\0' && !secrets_read(c, &secret, err) &&
+			!config_read_on(c, err))
 			return false;
 	}
 	return true;

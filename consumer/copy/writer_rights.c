@@ -57,12 +57,16 @@ static const char rights_sql[] =
 	"SELECT current_user, concat_ws(', ', CASE WHEN t.lacks THEN t.what END, "
 	"nullif(array_to_string(m.what[1:5], ', '), ''), "
 	"CASE WHEN m.count > 5 THEN format('and %%s more', m.count - 5) END), "
+	/* `migrate roles` grants nothing on the database. */
 	"concat_ws('; ', CASE WHEN t.lacks THEN t.remedy END, "
 	"CASE WHEN m.count > 0 AND NOT pg_has_role(r.oid, 'MEMBER') "
-	"THEN format('GRANT ocpp_writer TO %%I', current_user) "
-	"ELSE nullif(array_to_string(m.remedy[1:3], '; '), '') END), "
+	"THEN format('GRANT ocpp_writer TO %%I; or is storage.postgres.user the wrong role?', "
+	"current_user) "
 	/* A role that we are a member of lacks it: one command grants everything. */
-	"m.count > 0 AND pg_has_role(r.oid, 'MEMBER') "
+	"WHEN m.count > 0 AND pg_has_role(r.oid, 'MEMBER') "
+	"THEN '`ocpp-persister migrate roles`, as the owner, or: ' "
+	"|| array_to_string(m.remedy[1:3], '; ') "
+	"ELSE nullif(array_to_string(m.remedy[1:3], '; '), '') END) "
 	"FROM (SELECT NOT has_database_privilege(current_database(), 'TEMPORARY') AS lacks, "
 	"'TEMPORARY on database ' || quote_ident(current_database()) AS what, "
 	"format('GRANT TEMPORARY ON DATABASE %%I TO %%I', current_database(), current_user) AS "
@@ -82,11 +86,7 @@ static bool rights_on_missing(void *context, const PGresult *result, int number,
 	error_set(err, ERROR_REFUSED, REASON_refused, "role \"%s\" lacks rights that it needs: %s",
 		PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
 	error_needs_person(err);
-	return error_hint(err, "%s%s",
-		*PQgetvalue(result, 0, 3) == 't'
-			? "`ocpp-persister migrate roles`, as the owner, or: "
-			: "",
-		PQgetvalue(result, 0, 2));
+	return error_hint(err, "%s", PQgetvalue(result, 0, 2));
 }
 
 /* A literal, whatever standard_conforming_strings is. */

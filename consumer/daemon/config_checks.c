@@ -146,3 +146,55 @@ unsigned config_checks_room(const struct config *c, config_fault *each, void *co
 	checks_room(&k, c);
 	return k.faults;
 }
+
+/* ---- warnings ---- */
+
+/* Without $share/<group>/. */
+static struct slice checks_filter(const char *topic)
+{
+	const char *filter = strncmp(topic, "$share/", 7) == 0 ? strchr(topic + 7, '/') : NULL;
+
+	return slice_from_cstr(filter != NULL ? filter + 1 : topic);
+}
+
+static void checks_pattern_names(const struct config *c, char *out, size_t room)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < c->mqtt_topic_patterns.count && used < room; i++)
+		used += (size_t)snprintf(out + used, room - used, "%s%s", i > 0 ? ", " : "",
+			c->mqtt_topic_patterns.items[i]);
+}
+
+void config_warnings(const struct config *c, config_fault *each, void *context)
+{
+	struct topic_patterns patterns = {.count = 0};
+	char names[256];
+	struct error err;
+
+	for (size_t i = 0; i < c->mqtt_topic_patterns.count; i++) {
+		if (!topic_patterns_add(&patterns, c->mqtt_topic_patterns.items[i], &err))
+			return;
+		if (!topic_pattern_lacks_version(&patterns))
+			continue;
+		error_set(&err, ERROR_FATAL, REASON_bad_setting,
+			"mqtt.topic_patterns has \"%s\", which has no {version}: messages that it "
+			"matches are stored in ocpp_events only",
+			c->mqtt_topic_patterns.items[i]);
+		error_hint(&err, "{version} stands for a level such as ocpp1.6 or ocpp2.0.1");
+		each(context, &err);
+	}
+	checks_pattern_names(c, names, sizeof(names));
+	for (size_t i = 0; i < c->mqtt_topics.count; i++) {
+		if (topic_patterns_fit(&patterns, checks_filter(c->mqtt_topics.items[i])))
+			continue;
+		error_set(&err, ERROR_FATAL, REASON_bad_setting,
+			"mqtt.topics has \"%s\", and mqtt.topic_patterns (%s) matches none or few "
+			"of "
+			"its topics: the others would become dead letters (unknown_topic)",
+			c->mqtt_topics.items[i], names);
+		error_hint(&err, "add a pattern for it, or correct the topic");
+		each(context, &err);
+	}
+}

@@ -8,11 +8,14 @@
  * check`, and before a running process takes over new settings. Opens nothing for writing, and asks
  * no server. Calls back with each fault; returns how many there are. Any thread.
  */
-typedef void config_fault(void *context, const struct error *err);
 unsigned config_checks(const struct config *config, config_fault *each, void *context);
 
 /* The same for the disk of the log. Only for `config check`: a start on a disk that is too small
  * works, and so must SIGHUP. */
 unsigned config_checks_room(const struct config *config, config_fault *each, void *context);
+
+/* What works but can hardly be meant, with settings that are right otherwise: each as an error
+ * whose kind means nothing. */
+void config_warnings(const struct config *config, config_fault *each, void *context);
 
 #endif

@@ -65,7 +65,7 @@ static void daemon_catch_up(struct daemon *d)
 	}
 	error_prefix(&err,
 		"the previous settings of the broker stay in force until the next connection");
-	log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
+	log_fault(LOG_LEVEL_ERROR, "reload_failed", &err);
 }
 
 void daemon_renew_broker(struct daemon *d)

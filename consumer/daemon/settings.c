@@ -84,7 +84,7 @@ static void settings_log_fault(void *context, const struct error *fault)
 	error_prefix(&err, "the previous settings stay in force");
 	if (err.hint[0] == '\0')
 		error_hint(&err, "correct the settings and send SIGHUP again");
-	log_failure(LOG_LEVEL_ERROR, "reload_failed", &err);
+	log_fault(LOG_LEVEL_ERROR, "reload_failed", &err);
 }
 
 /* At the start it may be one: `OCPP_PERSISTER_CONFIG=<(...)`. Read again it would be waited for, or
@@ -100,15 +100,25 @@ static bool settings_file_is_no_pipe(const char *path, struct error *err)
 	return error_hint(err, "start the program again: with a file, if SIGHUP is to work");
 }
 
-/* What is in force must go together, too. */
-static bool settings_fit(struct settings *s, const struct settings *running, struct error *err)
+static void settings_log_conflict(void *context, const struct error *fault)
 {
-	if (!config_keep(&s->own, running->config, err))
+	struct error err = *fault;
+
+	error_prefix(&err, "conflicts with a setting that only a restart changes");
+	error_hint(&err, "start the program again: a restart takes all settings");
+	settings_log_fault(context, &err);
+}
+
+/* What is in force must go together, too. */
+static bool settings_fit(struct settings *s, const struct settings *running)
+{
+	struct error err;
+
+	if (!config_keep(&s->own, running->config, &err)) {
+		settings_log_fault(NULL, &err);
 		return false;
-	if (config_check(&s->own, err))
-		return true;
-	error_prefix(err, "conflicts with a setting that only a restart changes");
-	return error_hint(err, "start the program again: a restart takes all settings");
+	}
+	return config_check_each(&s->own, settings_log_conflict, NULL) == 0;
 }
 
 bool settings_read(const struct settings *running, struct settings **out,
@@ -122,9 +132,12 @@ bool settings_read(const struct settings *running, struct settings **out,
 		settings_log_fault(NULL, &err);
 		return false;
 	}
-	if (!settings_file_is_no_pipe(running->config->sources.file, &err) ||
-		!config_load(&s->own, &running->config->sources, &err)) {
+	if (!settings_file_is_no_pipe(running->config->sources.file, &err)) {
 		settings_log_fault(NULL, &err);
+		settings_release(s);
+		return false;
+	}
+	if (!config_load(&s->own, &running->config->sources, settings_log_fault, NULL)) {
 		settings_release(s);
 		return false;
 	}
@@ -134,8 +147,7 @@ bool settings_read(const struct settings *running, struct settings **out,
 		return false;
 	}
 	config_compare(running->config, &s->own, changes_note, &changes);
-	if (!settings_fit(s, running, &err)) {
-		settings_log_fault(NULL, &err);
+	if (!settings_fit(s, running)) {
 		settings_release(s);
 		return false;
 	}
@@ -164,5 +176,5 @@ void settings_say(const struct settings *s, const struct settings_changes *chang
 	error_set(&err, ERROR_FATAL, REASON_restart_needed,
 		"these settings have changed and take effect at the next start: %s",
 		changes->waiting);
-	log_failure(LOG_LEVEL_WARN, "not_reloaded", &err);
+	log_fault(LOG_LEVEL_WARN, "not_reloaded", &err);
 }

@@ -137,3 +137,62 @@ bool topic_match(const struct topic_patterns *all, struct slice topic, struct to
 	}
 	return false;
 }
+
+static bool topic_level_fits(enum topic_level kind, struct slice text, struct slice level)
+{
+	switch (kind) {
+	case TOPIC_TEXT:
+		return slice_equal(level, text);
+	case TOPIC_DIRECTION:
+		return slice_equal_cstr(level, "+") || topic_direction(level) != TOPIC_NEITHER;
+	case TOPIC_STATION:
+	case TOPIC_ENTITY:
+		return level.size > 0;
+	case TOPIC_ANY:
+	case TOPIC_REST:
+	case TOPIC_VERSION:
+		break;
+	}
+	return true;
+}
+
+static bool topic_pattern_fits(const struct topic_pattern *p, struct slice rest)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		struct slice level;
+
+		if (p->levels[i].kind == TOPIC_REST)
+			return true;
+		if (slice_is_absent(rest))
+			return false;
+		level = topic_next_level(&rest);
+		if (slice_equal_cstr(level, "#"))
+			return true;
+		if (!topic_level_fits(p->levels[i].kind, p->levels[i].text, level))
+			return false;
+	}
+	/* a/# also means a. */
+	return slice_is_absent(rest) || slice_equal_cstr(rest, "#");
+}
+
+bool topic_patterns_fit(const struct topic_patterns *all, struct slice filter)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (topic_pattern_fits(&all->patterns[i], filter))
+			return true;
+	}
+	return false;
+}
+
+bool topic_pattern_lacks_version(const struct topic_patterns *all)
+{
+	const struct topic_pattern *p = &all->patterns[all->count - 1];
+	bool station = false;
+
+	for (size_t i = 0; i < p->count; i++) {
+		station |= p->levels[i].kind == TOPIC_STATION;
+		if (p->levels[i].kind == TOPIC_VERSION || p->levels[i].kind == TOPIC_ENTITY)
+			return false;
+	}
+	return station;
+}

@@ -52,6 +52,13 @@ struct topic {
 /* text must outlive the patterns. */
 MUST_CHECK bool topic_patterns_add(struct topic_patterns *p, const char *text, struct error *err);
 
+/* Whether a pattern matches what a subscription brings: a topic filter of MQTT, without
+ * $share/<group>/. False also if only few of its topics match, as cs/store/x of cs/+/x. */
+bool topic_patterns_fit(const struct topic_patterns *p, struct slice filter);
+
+/* Whether the last pattern that was added names a station, but no {version}. */
+bool topic_pattern_lacks_version(const struct topic_patterns *p);
+
 /* By the first pattern that matches. */
 bool topic_match(const struct topic_patterns *p, struct slice topic, struct topic *out);
 

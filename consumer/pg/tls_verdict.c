@@ -126,7 +126,13 @@ static void verdict_find_files(const PGconn *conn, struct verdict_files *files)
 	PQconninfoFree(options);
 }
 
-enum tls_refusal { TLS_NOT_REFUSED, TLS_REFUSED, TLS_CERTIFICATE_REFUSED, TLS_OURS_REFUSED };
+enum tls_refusal {
+	TLS_NOT_REFUSED,
+	TLS_REFUSED,
+	TLS_CERTIFICATE_REFUSED,
+	TLS_HOST_REFUSED,
+	TLS_OURS_REFUSED,
+};
 
 /*
  * Only libpq's words can decide: after a failed attempt it has freed its SSL, so PQgetssl() and
@@ -140,7 +146,8 @@ static enum tls_refusal tls_refusal(const struct error *err)
 		const char *words;
 		enum tls_refusal refusal;
 	} texts[] = {{"certificate verify failed", TLS_CERTIFICATE_REFUSED},
-		{"does not match host name", TLS_REFUSED}, {"root certificate file", TLS_REFUSED},
+		{"does not match host name", TLS_HOST_REFUSED},
+		{"root certificate file", TLS_REFUSED},
 		{"server does not support SSL, but SSL was required", TLS_REFUSED},
 		{"private key file", TLS_REFUSED}, {"could not read certificate file", TLS_REFUSED},
 		{"could not load private key", TLS_REFUSED},
@@ -158,21 +165,26 @@ static enum tls_refusal tls_refusal(const struct error *err)
 
 void pg_tls_note(struct error *err)
 {
-	static const char hint_ours[] = "the server wants another certificate of ours: see "
-					"storage.postgres.ssl_cert and ssl_key";
+	static const char see[] = "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert and "
+				  "ssl_key, and the server's certificate";
+	static const char *const hints[] = {
+		[TLS_REFUSED] = see,
+		[TLS_CERTIFICATE_REFUSED] = see,
+		[TLS_HOST_REFUSED] = "storage.postgres.host (or storage.url) must have the name "
+				     "that is in the server's certificate, or the server "
+				     "another certificate",
+		[TLS_OURS_REFUSED] = "the server wants another certificate of ours: see "
+				     "storage.postgres.ssl_cert and ssl_key",
+	};
 	enum tls_refusal refusal = tls_refusal(err);
 
 	if (strstr(err->message, "requires a valid client certificate") != NULL)
-		error_hint(err, "%s", hint_ours);
+		error_hint(err, "%s", hints[TLS_OURS_REFUSED]);
 	if (refusal == TLS_NOT_REFUSED)
 		return;
 	error_becomes(err, ERROR_REFUSED, REASON_refused);
 	error_needs_person(err);
-	error_hint(err, "%s",
-		refusal == TLS_OURS_REFUSED
-			? hint_ours
-			: "see storage.postgres.ssl_mode, ssl_root_cert, ssl_cert "
-			  "and ssl_key, and the server's certificate");
+	error_hint(err, "%s", hints[refusal]);
 }
 
 void pg_tls_verdict(const PGconn *conn, struct error *err)
@@ -201,8 +213,15 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 	error_set(err, ERROR_REFUSED, REASON_refused,
 		"the certificate of PostgreSQL at \"%s\" is refused: %s", PQhost(conn), v.text);
 	if (v.result == X509_V_ERR_CERT_REVOKED)
-		error_hint(err, "according to \"%s\" (sslcrl)", files.crl);
+		error_hint(err,
+			"give the server another certificate: this one is in the revocation list "
+			"\"%.100s\"",
+			files.crl);
 	else
-		error_hint(err, "checked against \"%s\" (sslrootcert)", files.ca);
+		error_hint(err,
+			"see storage.postgres.ssl_root_cert (\"%.100s\"): it must have the "
+			"authority "
+			"of the server's certificate, which must be valid now",
+			files.ca);
 	error_needs_person(err);
 }

@@ -276,6 +276,10 @@ DATABASES = {
         lambda d, _: admin(d, "REVOKE ALL ON SCHEMA ocpp FROM ocpp_writer") or {}, 4,
         NO_RIGHTS + r"that it needs: USAGE on schema ocpp.*; to do: "
         "`ocpp-persister migrate roles`, as the owner, or: GRANT USAGE ON SCHEMA ocpp"),
+    "the role of readers": (
+        lambda d, _: role(d, f"reports_{d.name}", "ocpp_reader"), 4,
+        NO_RIGHTS + r".*; to do: GRANT TEMPORARY ON .*; GRANT ocpp_writer TO reports_\w+; or is "
+        r"storage\.postgres\.user the wrong role\?$"),
     "one right is missing": (sql("REVOKE UPDATE ON tokens FROM ocpp_writer"), 4,
                              NO_RIGHTS + r"that it needs: UPDATE on ocpp\.tokens; to do: "
                              r"`ocpp-persister migrate roles`, as the owner, or: GRANT UPDATE "
@@ -294,6 +298,11 @@ DATABASES = {
     "no temporary tables": (
         lambda d, _: admin(d, f"REVOKE TEMPORARY ON DATABASE {d.name} FROM ocpp_writer") or {}, 4,
         NO_RIGHTS + r"that it needs: TEMPORARY on database \w+; to do: GRANT TEMPORARY ON DATA"),
+    "no temporary tables, and a right is missing": (
+        lambda d, _: admin(d, f"REVOKE TEMPORARY ON DATABASE {d.name} FROM ocpp_writer",
+                           "REVOKE UPDATE ON tokens FROM ocpp_writer") or {}, 4,
+        NO_RIGHTS + r".*; to do: GRANT TEMPORARY ON DATABASE \w+ TO persister; `ocpp-persister "
+        r"migrate roles`, as the owner, or: GRANT UPDATE ON ocpp\.tokens TO persister$"),
 }
 
 

@@ -162,7 +162,72 @@ def test_config_check_names_every_fault_at_once():
     ["--http.listen="], ["--storage.postgres.ssl_root_cert=system"]])
 def test_config_check_takes_what_is_right(options):
     done = run_cli({}, *options, "config", "check")
-    assert done.returncode == 0 and done.stdout == "ok\n", done
+    assert done.returncode == 0 and done.stdout.startswith("ok ("), done
+    assert "error" not in done.stderr
+
+
+NO_FILE = "no settings file was read"
+
+
+def test_config_check_says_which_file_it_read(tmp_path):
+    path = tmp_path / "a.ini"
+    path.write_text("[mqtt]\nqos = 1\n")
+    for arguments, environment in ((["--config", path], {}),
+                                   ([], {"OCPP_PERSISTER_CONFIG": str(path)})):
+        done = run_cli({}, *arguments, "config", "check", env={**os.environ, **environment})
+        assert done.stdout == f"ok ({path})\n" and done.stderr == "", done
+    assert run_cli({}, "config", "check").stdout == (
+        f"ok ({NO_FILE}: defaults, environment and options only)\n")
+    done = run_cli({}, "--config", tmp_path, "config", "check")
+    assert done.returncode == 3 and f'"{tmp_path}" is a folder' in done.stderr, done
+
+
+def test_database_that_nothing_names_is_noticed(tmp_path):
+    """Unless there is one at the default address, which the role of the defaults cannot enter."""
+    path = tmp_path / "a.ini"
+    path.write_text("[mqtt]\nqos = 1\n")
+    nobody = {"storage.postgres.port": rig.free_port()}
+    for command in (["verify"], ["dead-letters", "list"], ["partitions", "list"], ["sessions"],
+                    ["migrate", "status"], ["config", "check", "--connect"]):
+        done = run_cli({}, *command)
+        assert done.returncode not in (0, 2) and NO_FILE in done.stdout + done.stderr, done
+        for settings, arguments in ((nobody, []), ({}, ["--config", path])):
+            done = run_cli(settings, *arguments, *command)
+            assert done.returncode not in (0, 2), done
+            assert NO_FILE not in done.stdout + done.stderr, done
+
+
+@pytest.mark.parametrize("settings, says", [
+    ({"mqtt.topics": "cs/in/+/+, foo/+/bar"},
+     'mqtt.topics has "foo/+/bar", and mqtt.topic_patterns (+/{direction}/{version}/{station}, '
+     '+/store/{entity}) matches none or few'),
+    ({"mqtt.topics": "$share/g/foo/+"}, 'mqtt.topics has "$share/g/foo/+", and'),
+    ({"mqtt.topic_patterns": "cs/{direction}/+/{station}"},
+     'mqtt.topic_patterns has "cs/{direction}/+/{station}", which has no {version}'),
+])
+def test_topics_that_can_hardly_be_meant_are_named(settings, says):
+    done = run_cli(settings, "config", "check")
+    assert done.returncode == 0 and done.stdout.startswith("ok"), done
+    assert done.stderr.count("warning: ") == 1 and f"warning: {says}" in done.stderr, done
+
+
+def test_without_a_version_in_the_topic_messages_are_only_events(tmp_path):
+    message = {"type": 2, "action": "MeterValues", "id": "1", "request": {
+        "connectorId": 1, "meterValue": [{"timestamp": "2026-01-01T00:00:00Z", "sampledValue": [
+            {"value": "1"}]}]}}
+    path = tmp_path / "message.json"
+    path.write_text(json.dumps(message))
+    pattern = "--mqtt.topic_patterns=cs/{direction}/+/{station}"
+    for options, table in (([], "meter_values"), ([pattern], "ocpp_events")):
+        done = run_cli({}, *options, "decode", "--topic", "cs/in/ocpp1.6/a", path)
+        assert done.returncode == 0 and table in done.stdout, done
+        assert (table == "ocpp_events") != ("meter_values" in done.stdout), done
+
+
+def test_path_of_a_secret_that_leads_nowhere_is_not_a_matter_of_rights(tmp_path):
+    done = run_cli({"mqtt.password_file": tmp_path / "none"}, "config", "check")
+    assert done.returncode == 3 and "No such file or directory" in done.stderr, done
+    assert "must be able to read" not in done.stderr and "correct the path" in done.stderr, done
 
 
 def test_setting_before_any_section_is_refused(tmp_path):

@@ -125,7 +125,7 @@ def test_settings_are_kept_over_upgrades_and_accepted(unpacked):
     assert settings.read_bytes() == (ROOT / "deploy/ocpp-persister.ini").read_bytes()
     done = subprocess.run([folder / "usr/bin/ocpp-persister", "--config", settings, "config",
                            "check"], text=True, capture_output=True)
-    assert done.stdout == "ok\n", done.stderr
+    assert done.stdout == f"ok ({settings})\n", done.stderr
 
 
 def test_units_run_what_is_installed(unpacked):

@@ -19,7 +19,7 @@ INSTALL = (ROOT / "docs" / "install.md").read_text()
 
 def test_example_of_settings_is_accepted_and_keeps_to_the_defaults():
     example = ROOT / "deploy" / "ocpp-persister.ini"
-    assert run_cli({}, "--config", str(example), "config", "check").stdout == "ok\n"
+    assert run_cli({}, "--config", str(example), "config", "check").stdout == f"ok ({example})\n"
     # Without the words that say where each comes from.
     printed = [re.sub(r" +# .*", "", run_cli({}, *options, "config", "print").stdout)
                for options in (["--config", str(example)], [])]

@@ -215,6 +215,15 @@ def test_wrong_settings_change_nothing_and_each_fault_is_named(reloadable, publi
     r.write("[log]\nlevel = debug\n[batch]\nmessages_max = many\n")
     assert r.refused() == [f"the previous settings stay in force: {r.path}:4: batch.messages_max "
                            'is "many", not a number']
+    assert all("kind" not in event for event in r.p.events("reload_failed"))
+    r.write("[log]\nlevel = debug\n[batch]\nlatency_target = zz\nmessages_max=0\n"
+            "[nonsense]\nx = 1\n")
+    said = r.refused()
+    assert len(said) == 3, said
+    for text, line, words in zip(said, (4, 5, 7), (
+            'batch.latency_target is "zz"', 'batch.messages_max is "0"', '"nonsense.x"'),
+                                 strict=True):
+        assert f"{r.path}:{line}: " in text and words in text
     r.write("[mqtt]\ntls_ca = /no/such/ca\ntopic_patterns = \"{nothing}, +/{station}\"\n"
             "[log]\nlevel = debug\n[storage]\nurl = postgres://a:b:c:d\n")
     said = r.refused()
@@ -245,7 +254,7 @@ def test_what_needs_a_restart_is_named_and_stays(reloadable, publish, migrated):
                   "events.skip": "BootNotification"})
     for line in (r.p.wait_event("not_reloaded", count=n) for n in (1, 2)):
         assert line["msg"].endswith("at the next start: spool.sync, storage.postgres.schema")
-        assert line["reason"] == "restart_needed"
+        assert line["reason"] == "restart_needed" and "kind" not in line
     publish.call("cs1", "Heartbeat", {})
     stored(migrated, 1)
     assert rows_of(migrated) == 1

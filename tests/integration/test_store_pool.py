@@ -192,6 +192,7 @@ def test_right_certificate_is_accepted_and_a_wrong_host_is_named(with_tls, autho
     done = run_cli(verified(wrong, authority.ca), "store", "check")
     assert done.returncode == 4
     assert 'for "db.example" does not match host name "localhost"' in done.stderr
+    assert "storage.postgres.host (or storage.url) must have the name" in done.stderr
     assert 'does not match host name "localhost"' in by_library(wrong, authority.ca)
     assert run_cli(verified(wrong, authority.ca, "verify-ca"), "migrate", "version").returncode == 0
 
@@ -209,4 +210,4 @@ def test_expired_certificate_and_unknown_authority_are_told_apart(with_tls, auth
         for words in ["certificate of PostgreSQL at \"localhost\" is refused: ", *says]:
             assert words in done.stderr
             assert words in said
-        assert f'checked against "{ca}"' in done.stderr
+        assert f'see storage.postgres.ssl_root_cert ("{ca}")' in done.stderr

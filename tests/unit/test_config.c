@@ -134,6 +134,108 @@ static void config_errors_name_file_and_line(void **state)
 	}
 }
 
+struct faults {
+	unsigned count;
+	char texts[64][512];
+};
+
+static void note_fault(void *context, const struct error *err)
+{
+	struct faults *f = context;
+
+	assert_true(f->count < sizeof(f->texts) / sizeof(*f->texts));
+	snprintf(f->texts[f->count++], sizeof(*f->texts), "%s", err->message);
+}
+
+/* What config_load() says of a file; nothing if it is right. */
+static const struct faults *faults_of(const char *text, const char *const *options, size_t count)
+{
+	static struct faults f;
+	struct config_sources from = {.file = path, .options = options, .options_count = count};
+	struct config c;
+
+	f.count = 0;
+	write_file(text);
+	if (config_load(&c, &from, note_fault, &f))
+		config_fini(&c);
+	unlink(path);
+	return &f;
+}
+
+static void assert_faults(const struct faults *f, const char *const *wanted, size_t count)
+{
+	for (size_t i = 0; i < f->count || i < count; i++) {
+		if (i >= count)
+			fail_msg("not wanted: %s", f->texts[i]);
+		if (i >= f->count || strstr(f->texts[i], wanted[i]) == NULL)
+			fail_msg("no \"%s\" but \"%s\"", wanted[i],
+				i < f->count ? f->texts[i] : "");
+	}
+}
+
+static void config_all_faults_are_found_at_once(void **state)
+{
+	static const char *const options[] = {"mqtt.ulr=x", "mqtt.qos=3"};
+	static const char *const wanted[] = {":2: batch.latency_target is \"zz\"",
+		":3: batch.messages_max is \"0\", outside",
+		":5: there is no setting \"nonsense.x\"",
+		":8: the value of \"mqtt.user\" has quotes",
+		":9: mqtt.keep_alive is \"90000\" (25h)", ":11: spool.retain is \"5 weeks\", not a",
+		"environment SPOOL_SYNC: ", "no setting \"mqtt.ulr\"",
+		"command line: mqtt.qos is \"3\"", "mqtt.password_file: "};
+
+	(void)state;
+	setenv("SPOOL_SYNC", "always", 1);
+	assert_faults(faults_of("[batch]\nlatency_target = zz\nmessages_max=0\n[nonsense]\nx = 1\n"
+				"[mqtt]\npassword_file = /no/such\nuser = \"a\nkeep_alive = 90000\n"
+				"[spool]\nretain = 5 weeks\n",
+			      options, 2),
+		wanted, sizeof(wanted) / sizeof(*wanted));
+	unsetenv("SPOOL_SYNC");
+}
+
+static void config_faults_of_syntax_are_found_with_others(void **state)
+{
+	static const char *const options[] = {"mqtt.qos=3"};
+	static const char *const wanted[] = {":2: Equal sign", ":5: No closing", ":4: Duplicate",
+		"command line: mqtt.qos"};
+
+	(void)state;
+	assert_faults(faults_of("[mqtt]\nqos\nuser = a\nuser = b\n[batch\nmessages_max = 0\n",
+			      options, 1),
+		wanted, 4);
+}
+
+static void config_faults_beyond_some_are_counted(void **state)
+{
+	char text[2048] = "[mqtt]\n";
+	const struct faults *f;
+
+	(void)state;
+	for (int i = 0; i < CONFIG_FAULTS_MAX + 7; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "no%d = x\n", i);
+	f = faults_of(text, NULL, 0);
+	assert_int_equal(f->count, CONFIG_FAULTS_MAX + 1);
+	assert_string_equal(f->texts[CONFIG_FAULTS_MAX], "and 7 more faults");
+}
+
+static void config_settings_that_do_not_fit_are_all_found(void **state)
+{
+	static const char *const wanted[] = {
+		"spool.bytes_max (64MiB) is less than two segments of spool.segment_bytes (64MiB)",
+		"mqtt.topics has \"a#\"", "mqtt.url is not an address",
+		"retention.meter_values (90s) is less than a day",
+		"retention.ocpp_events (8d) is less than twice pairing.keep (14d)",
+		"retention.transactions (30d) is less than retention.transaction_events (60d)"};
+
+	(void)state;
+	assert_faults(faults_of("[spool]\nbytes_max = 64MiB\n[mqtt]\ntopics = a#\nurl = http://x\n"
+				"[retention]\nmeter_values = 90\nocpp_events = 8d\n"
+				"transactions = 30d\ntransaction_events = 60d\n",
+			      NULL, 0),
+		wanted, sizeof(wanted) / sizeof(*wanted));
+}
+
 struct differences {
 	char names[512];
 	unsigned kinds; /* a bit for each */
@@ -183,11 +285,16 @@ static void config_keeps_what_needs_a_restart(void **state)
 	config_fini(&c);
 }
 
+static void assert_no_fault(void *context, const struct error *err)
+{
+	(void)context;
+	fail_msg("%s", err->message);
+}
+
 static void config_sees_what_is_in_a_file(void **state)
 {
 	struct config_sources from = {.file = path};
 	struct config first, same, other;
-	struct error err;
 	char text[512], file[] = "/tmp/ocpp-persister-ca.XXXXXX";
 	int fd = mkstemp(file);
 
@@ -196,12 +303,12 @@ static void config_sees_what_is_in_a_file(void **state)
 	snprintf(text, sizeof(text),
 		"[mqtt]\ntls_ca = %s\n[storage.postgres]\nssl_root_cert = %s\n", file, file);
 	write_file(text);
-	assert_true(config_load(&first, &from, &err));
-	assert_true(config_load(&same, &from, &err));
+	assert_true(config_load(&first, &from, assert_no_fault, NULL));
+	assert_true(config_load(&same, &from, assert_no_fault, NULL));
 	assert_differs(&first, &same, "");
 	assert_int_equal(write(fd, "x", 1), 1);
 	close(fd);
-	assert_true(config_load(&other, &from, &err));
+	assert_true(config_load(&other, &from, assert_no_fault, NULL));
 	assert_differs(&first, &other, "mqtt.tls_ca storage.postgres.ssl_root_cert ");
 	assert_int_equal(unlink(file), 0);
 	unlink(path);
@@ -449,6 +556,7 @@ static void config_file_that_is_no_text_is_refused(void **state)
 		{inside, sizeof(inside) - 1, ":2: has bytes that are not text"},
 		{"[mqtt]\n\nuser = m\xfcller\n", 22, ":3: has bytes that are not text"},
 		{"", 0, "is empty"}};
+	static struct faults f;
 	struct error err;
 	struct config c;
 
@@ -462,8 +570,9 @@ static void config_file_that_is_no_text_is_refused(void **state)
 		assert_non_null(file);
 		assert_int_equal(fwrite(cases[i].bytes, 1, cases[i].size, file), cases[i].size);
 		fclose(file);
-		assert_false(config_load(&c, &sources, &err));
-		assert_non_null(strstr(err.message, cases[i].says));
+		f.count = 0;
+		assert_false(config_load(&c, &sources, note_fault, &f));
+		assert_faults(&f, &cases[i].says, 1);
 		unlink(path);
 	}
 	assert_true(load(&c, "\xef\xbb\xbf[mqtt]\r\nuser = m\xc3\xbcller\r\n", &err));
@@ -478,6 +587,10 @@ int main(void)
 		cmocka_unit_test(config_connection_string_of_maeve_is_storage_url),
 		cmocka_unit_test(config_inline_form_and_long_values_work),
 		cmocka_unit_test(config_errors_name_file_and_line),
+		cmocka_unit_test(config_all_faults_are_found_at_once),
+		cmocka_unit_test(config_faults_of_syntax_are_found_with_others),
+		cmocka_unit_test(config_faults_beyond_some_are_counted),
+		cmocka_unit_test(config_settings_that_do_not_fit_are_all_found),
 		cmocka_unit_test(config_keeps_what_needs_a_restart),
 		cmocka_unit_test(config_sees_what_is_in_a_file),
 		cmocka_unit_test(config_environment_goes_before_the_file),

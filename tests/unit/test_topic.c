@@ -44,10 +44,43 @@ static void topic_patterns_that_make_no_sense_are_refused(void **state)
 	}
 }
 
+static bool fits(const struct topic_patterns *p, const char *filter)
+{
+	return topic_patterns_fit(p, slice_from_cstr(filter));
+}
+
+static void topic_filters_are_compared_with_patterns(void **state)
+{
+	static const char *const right[] = {"cs/in/+/+", "cs/+/ocpp1.6/cs001", "cs/#", "#",
+		"+/+/+/+", "cs/store/+", "cs/store/token", "+/store/#", "ocpp/cs001",
+		"ocpp/+/a/b/c", "ocpp/#", "cs/in/1.6/cs1/#"};
+	static const char *const wrong[] = {"foo/+/bar", "cs/up/+/+", "cs/in/+", "cs/in/+/+/+",
+		"cs", "+", "cs/store/", "cs/in/1.6/"};
+	struct topic_patterns p = {.count = 0};
+	struct error err;
+
+	(void)state;
+	assert_true(topic_patterns_add(&p, "+/{direction}/{version}/{station}", &err));
+	assert_false(topic_pattern_lacks_version(&p));
+	assert_true(topic_patterns_add(&p, "+/store/{entity}", &err));
+	assert_false(topic_pattern_lacks_version(&p));
+	assert_true(topic_patterns_add(&p, "ocpp/{station}/#", &err));
+	assert_true(topic_pattern_lacks_version(&p));
+	for (size_t i = 0; i < sizeof(right) / sizeof(*right); i++) {
+		if (!fits(&p, right[i]))
+			fail_msg("%s", right[i]);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		if (fits(&p, wrong[i]))
+			fail_msg("%s", wrong[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(topic_match_takes_the_first_pattern_that_fits),
+		cmocka_unit_test(topic_filters_are_compared_with_patterns),
 		cmocka_unit_test(topic_patterns_that_make_no_sense_are_refused),
 	};
 
