@@ -343,18 +343,31 @@ void log_will_retry(const struct error *err, const char *waits_for, int64_t wait
 	uint64_t suppressed)
 {
 	log_info("will_retry",
-		err->needs_person ? "somebody has to act; it is retried meanwhile"
-				  : "nothing to do; it is retried until it works",
+		err->needs_person      ? "somebody has to act; it is retried meanwhile"
+		: err->hint[0] == '\0' ? "nothing to do; it is retried until it works"
+				       : "nothing to do unless it lasts: then see the hint; it is "
+					 "retried until it works",
 		"waits_for=%s heals=%s in_ms=%lld suppressed=%llu", waits_for,
 		err->needs_person ? "by_a_person" : "by_itself", (long long)(wait_us / US_PER_MS),
 		(unsigned long long)suppressed);
 }
 
-bool log_repeat_due(struct log_repeat *r, uint64_t *suppressed_out)
+static bool log_is_news(struct log_repeat *r, const struct error *what, int64_t now)
+{
+	if (what == NULL || (what->code == r->code && what->needs_person == r->needs_person))
+		return false;
+	if (now - r->news_us >= LOG_REPEAT_US) {
+		r->news_us = now;
+		r->news_count = 0;
+	}
+	return r->news_count++ < LOG_NEWS_MAX;
+}
+
+bool log_repeat_due(struct log_repeat *r, const struct error *what, uint64_t *suppressed_out)
 {
 	int64_t now = clock_mono_us();
 
-	if (r->active && now - r->last_us < LOG_REPEAT_US) {
+	if (r->active && now - r->last_us < LOG_REPEAT_US && !log_is_news(r, what, now)) {
 		r->suppressed++;
 		return false;
 	}
@@ -362,6 +375,10 @@ bool log_repeat_due(struct log_repeat *r, uint64_t *suppressed_out)
 	r->suppressed = 0;
 	r->active = true;
 	r->last_us = now;
+	if (what != NULL) {
+		r->code = what->code;
+		r->needs_person = what->needs_person;
+	}
 	return true;
 }
 

@@ -73,14 +73,24 @@ void log_will_retry(const struct error *err, const char *waits_for, int64_t wait
  * Logs at most one line per cause every 30 s: log_repeat_due() says whether to log now, and how
  * many were suppressed since the last one; log_repeat_over() is true once, when a cause that was
  * logged has ended.
+ *
+ * what: the error that the line is about, or NULL. If its reason, or who ends it, differs from what
+ * was logged last, it is news and due immediately, up to LOG_NEWS_MAX times in 30 s, so that causes
+ * that take turns do not flood.
  */
+enum { LOG_NEWS_MAX = 4 };
+
 struct log_repeat {
 	int64_t last_us;
 	uint64_t suppressed;
+	int64_t news_us; /* when the 30 s began that news_count is about */
+	unsigned news_count;
+	enum error_reason code; /* of the error that was logged last */
+	bool needs_person;
 	bool active;
 };
 
-bool log_repeat_due(struct log_repeat *r, uint64_t *suppressed_out);
+bool log_repeat_due(struct log_repeat *r, const struct error *what, uint64_t *suppressed_out);
 bool log_repeat_over(struct log_repeat *r);
 
 #endif

@@ -30,7 +30,7 @@ static void collector_failed(struct collector *c, const struct error *err)
 {
 	uint64_t suppressed;
 
-	if (log_repeat_due(&c->trouble, &suppressed))
+	if (log_repeat_due(&c->trouble, err, &suppressed))
 		log_failure(LOG_LEVEL_WARN, "maintenance_failed", err);
 	collector_rest(c);
 }

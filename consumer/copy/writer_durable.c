@@ -52,7 +52,7 @@ void writer_durable_failed(struct writer *w, const struct error *err)
 	struct error failure;
 	uint64_t suppressed;
 
-	if (!log_repeat_due(&w->durable_trouble, &suppressed))
+	if (!log_repeat_due(&w->durable_trouble, err, &suppressed))
 		return;
 	failure = *err;
 	error_hint(&failure, "the log keeps what is stored until the database says how far it is "

@@ -332,7 +332,7 @@ static void daemon_note_full(struct daemon *d, struct error *why)
 {
 	if (d->phase != DAEMON_NO_ROOM)
 		daemon_enter(d, DAEMON_NO_ROOM);
-	if (!log_repeat_due(&d->disk_trouble, &(uint64_t){0}))
+	if (!log_repeat_due(&d->disk_trouble, why, &(uint64_t){0}))
 		return;
 	error_hint(why,
 		"the start waits, and continues by itself once there is room for a log in "

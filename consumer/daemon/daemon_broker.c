@@ -134,8 +134,18 @@ static void daemon_broker_up(struct daemon *d, const struct mqtt_status *status)
 			"connects=%" PRIu64, status->connects);
 }
 
-/* Two clients with one id disconnect each other endlessly, and not every broker says why. */
-static void daemon_judge_connection(struct daemon *d)
+static bool daemon_suspect_twin(struct daemon *d, struct error *err)
+{
+	error_needs_person(err);
+	return error_hint(err,
+		"if another client connects as \"%s\", give each worker an mqtt.client_id "
+		"(or a spool.dir) of its own; if not, see the broker's logging",
+		d->client_id);
+}
+
+/* A connection was lost: why. Two clients with one id disconnect each other endlessly, and not
+ * every broker says so. */
+static void daemon_judge_connection(struct daemon *d, struct error *why)
 {
 	struct error err;
 
@@ -145,19 +155,21 @@ static void daemon_judge_connection(struct daemon *d)
 		(void)log_repeat_over(&d->broker_trouble);
 		return;
 	}
-	if (++d->unsteady % BROKER_UNSTEADY != 0)
+	if (++d->unsteady < BROKER_UNSTEADY)
+		return;
+	if (why->hint[0] == '\0')
+		(void)daemon_suspect_twin(d, why);
+	if (d->unsteady % BROKER_UNSTEADY != 0)
 		return;
 	error_set(&err, ERROR_TRANSIENT, REASON_broker,
 		"no connection to the broker lasts: %u in a row", d->unsteady);
-	error_hint(&err,
-		"if another client connects as \"%s\", give each worker an mqtt.client_id "
-		"(or a spool.dir) of its own",
-		d->client_id);
+	(void)daemon_suspect_twin(d, &err);
 	log_failure(LOG_LEVEL_WARN, "broker_unsteady", &err);
 }
 
 static void daemon_broker_down(struct daemon *d, const struct mqtt_status *status)
 {
+	struct error why = status->failure;
 	int64_t wait_us;
 	uint64_t suppressed;
 
@@ -179,12 +191,12 @@ static void daemon_broker_down(struct daemon *d, const struct mqtt_status *statu
 		return;
 	}
 	if (d->subscribed_us > 0)
-		daemon_judge_connection(d);
+		daemon_judge_connection(d, &why);
 	d->subscribed_us = 0;
 	wait_us = backoff_next_us(&d->broker_backoff);
-	if (log_repeat_due(&d->broker_trouble, &suppressed)) {
-		log_failure(LOG_LEVEL_ERROR, "broker_lost", &status->failure);
-		log_will_retry(&status->failure, "broker", wait_us, suppressed);
+	if (log_repeat_due(&d->broker_trouble, &why, &suppressed)) {
+		log_failure(LOG_LEVEL_ERROR, "broker_lost", &why);
+		log_will_retry(&why, "broker", wait_us, suppressed);
 	}
 	daemon_connect_later(d, wait_us);
 }
@@ -242,7 +254,7 @@ void daemon_broker_tick(struct daemon *d)
 	if (status.state != MQTT_SUBSCRIBING)
 		return;
 	if (clock_mono_us() - status.connecting_us > BROKER_ANSWER_US &&
-		log_repeat_due(&d->subscribing, &suppressed))
+		log_repeat_due(&d->subscribing, NULL, &suppressed))
 		log_warn("broker_silent",
 			"the broker took the connection and has not answered our subscription",
 			"waits_for=suback seconds=%" PRId64,

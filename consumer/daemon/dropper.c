@@ -82,7 +82,7 @@ static void dropper_say(struct dropper *d, const struct error *err, double again
 {
 	uint64_t suppressed;
 
-	if (!log_repeat_due(&d->trouble, &suppressed))
+	if (!log_repeat_due(&d->trouble, err, &suppressed))
 		return;
 	log_failure(LOG_LEVEL_WARN, "retention_failed", err);
 	log_will_retry(err, pg_error_is_lock(err) ? "whoever has the table" : "the database",
@@ -104,7 +104,7 @@ static bool dropper_leave_refused(struct dropper *d, const struct error *err)
 		return false;
 	d->refused_count++;
 	error_prefix(&named, "%s", t->name);
-	if (log_repeat_due(&d->refusal, &suppressed))
+	if (log_repeat_due(&d->refusal, err, &suppressed))
 		log_failure(LOG_LEVEL_WARN, "retention_failed", &named);
 	return true;
 }

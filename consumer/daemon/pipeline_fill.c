@@ -46,7 +46,7 @@ static void fill_log_dead_letter(struct pipeline *p, const struct message *m,
 	char station[FILL_NAME_BYTES], action[FILL_NAME_BYTES];
 	uint64_t suppressed;
 
-	if (!log_repeat_due(&p->dead_letters, &suppressed))
+	if (!log_repeat_due(&p->dead_letters, why, &suppressed))
 		return;
 	log_warn("dead_letter", why->message,
 		"reason=%s station=%s action=%s seq=%" PRIu64 " message=%" PRIu32

@@ -235,9 +235,8 @@ struct pipeline {
 	struct probe_targets probe_others;
 	struct pipeline_witness witness;
 	struct poison_set poison;
-	int failures;      /* failed batches since one was stored */
-	int dead_refusals; /* of one record, by table dead_letters, since a batch was stored */
-	bool dead_refusals_said;
+	int failures;        /* failed batches since one was stored */
+	int dead_refusals;   /* of one record, by table dead_letters, since a batch was stored */
 	int64_t patience_us; /* storage.postgres.timeout or more */
 	struct log_repeat refused;
 	struct log_repeat dead_letters;

@@ -63,7 +63,6 @@ void pipeline_trouble_stored(struct pipeline *p, const struct batch *b, int64_t 
 	struct pipeline_limit *l = &p->limit;
 
 	p->failures = p->dead_refusals = 0;
-	p->dead_refusals_said = false;
 	pipeline_enter_search(p, SEARCH_NONE);
 	poison_forget(&p->poison, b->last_seq);
 	if (p->patience_us != p->config->storage_postgres_timeout) {
@@ -104,15 +103,11 @@ bool pipeline_trouble_dead_letters(struct pipeline *p, bool refused, size_t reco
 {
 	if (!refused) {
 		p->dead_refusals = 0;
-		p->dead_refusals_said = false;
 		return false;
 	}
 	if (records > 1 || pg_error_is_lock(err) || pg_error_is_deadlock(err) ||
 		(p->dead_refusals++ < DEAD_REFUSALS_PATIENT && wait_us < PIPELINE_REFUSED_US))
 		return false;
-	if (!p->dead_refusals_said)
-		(void)log_repeat_over(&p->trouble); /* this is news */
-	p->dead_refusals_said = true;
 	error_becomes(err, err->kind, REASON_dead_letters_refused);
 	error_prefix(err, "table dead_letters refuses what should be set aside");
 	error_needs_person(err);
@@ -129,7 +124,7 @@ static void trouble_log_refused(struct pipeline *p, uint64_t seq, uint32_t index
 {
 	uint64_t suppressed;
 
-	if (!log_repeat_due(&p->refused, &suppressed))
+	if (!log_repeat_due(&p->refused, why, &suppressed))
 		return;
 	log_failure(LOG_LEVEL_WARN, "message_refused", why);
 	log_info("set_aside", "", "seq=%" PRIu64 " message=%" PRIu32 " suppressed=%" PRIu64, seq,

@@ -62,7 +62,7 @@ void pipeline_log_trouble(struct pipeline *p, enum pipeline_trouble trouble, con
 
 	p->troubled = trouble;
 	p->troubled_why = err->code;
-	if (!log_repeat_due(&p->trouble, &suppressed))
+	if (!log_repeat_due(&p->trouble, err, &suppressed))
 		return;
 	log_failure(LOG_LEVEL_ERROR, event, err);
 	log_will_retry(err, "database", wait_us, suppressed);

@@ -71,7 +71,7 @@ static bool attach_table(struct attach *a, const char *table, struct error *err)
 		case ATTACH_AGAIN:
 			break;
 		case ATTACH_WAIT:
-			if (log_repeat_due(&a->waits, &suppressed))
+			if (log_repeat_due(&a->waits, NULL, &suppressed))
 				log_info("waits_to_attach",
 					"another session fills the table, reads it or works at it",
 					"table=%s", LOG_VALUE(table));

@@ -275,7 +275,7 @@ static bool position_connect(const struct pg_options *pg, PGconn **out, struct e
 		if (*out != NULL || err->kind == ERROR_FATAL)
 			return *out != NULL;
 		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);
-		if (log_repeat_due(&trouble, &suppressed)) {
+		if (log_repeat_due(&trouble, err, &suppressed)) {
 			log_failure(LOG_LEVEL_ERROR, "database_lost", err);
 			log_will_retry(err, "database", wait_us, suppressed);
 		}

@@ -211,7 +211,7 @@ static bool archive_one(struct spool *s)
 	}
 	pthread_mutex_lock(&s->lock);
 	if (!ok && next != NULL && err.kind != ERROR_STOPPED &&
-		log_repeat_due(&s->archive_trouble, &(uint64_t){0}))
+		log_repeat_due(&s->archive_trouble, &err, &(uint64_t){0}))
 		log_failure(LOG_LEVEL_WARN, "spool_archive_failed", &err);
 	return ok;
 }

@@ -146,7 +146,7 @@ void spool_note_full(struct spool *s, const struct error *why)
 
 	s->disk_full = s->full = true;
 	s->disk_full_us = clock_mono_us();
-	if (log_repeat_due(&s->disk_trouble, &suppressed)) {
+	if (log_repeat_due(&s->disk_trouble, why, &suppressed)) {
 		error_hint(&err, "receiving waits and resumes by itself once there is room; to "
 				 "make some, what the database has is removed before spool.retain "
 				 "is over. Nothing else helps but freeing space on this disk");
@@ -165,7 +165,7 @@ void spool_note_room(struct spool *s)
 void spool_note_let_go(struct spool *s, const struct spool_segment *gone)
 {
 	s->let_go_records += gone->last_seq - gone->first_seq + 1;
-	if (!log_repeat_due(&s->let_go, &(uint64_t){0}))
+	if (!log_repeat_due(&s->let_go, NULL, &(uint64_t){0}))
 		return;
 	log_warn("spool_let_go",
 		"the disk is full: records that the database has are removed before spool.retain "

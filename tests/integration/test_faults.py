@@ -294,6 +294,25 @@ def test_database_that_refuses_is_asked_again_until_it_is_fixed(
     stored(migrated, 1)
 
 
+def test_new_cause_of_an_outage_is_said_immediately(
+        persister, migrated, broker, publish, postgres):
+    """Twice: the second time nothing was stored in between."""
+    with psycopg.connect(postgres.dsn(), autocommit=True) as c:
+        c.execute("CREATE ROLE changed LOGIN PASSWORD 'new' IN ROLE ocpp_writer")
+        p = persister({**postgres.settings(migrated.name, "changed", "new"), **broker.settings()})
+        p.environment = {"FAILPOINT_HASTE": "20"}
+        p.start().wait_event("database_connected")
+        for round in (1, 2):
+            c.execute("ALTER ROLE changed PASSWORD 'other'")
+            c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                      " WHERE usename = 'changed'")
+            refused = p.wait_event("database_lost", 20, round, sqlstate="28P01")
+            assert refused["heals"] == "by_a_person"
+            c.execute("ALTER ROLE changed PASSWORD 'new'")
+            p.wait_event("database_connected", count=round + 1)
+    assert len(p.events("database_lost", heals="by_itself")) == 2
+
+
 def test_writer_needs_no_more_than_its_role(persister, migrated, broker, publish, postgres):
     with psycopg.connect(postgres.dsn(), autocommit=True) as c:
         c.execute("CREATE ROLE meter_writer LOGIN PASSWORD 'secret' IN ROLE ocpp_writer")

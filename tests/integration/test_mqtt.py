@@ -82,7 +82,9 @@ def test_broker_that_does_not_say_it_leaves_a_pattern_that_we_name(persister, mi
     rig.wait_until(lambda: any(p.events("broker_unsteady") for p in twins), 60,
                    "nobody wonders why its connection never lasts")
     found = [line for p in twins for line in p.events("broker_unsteady")]
-    assert "mqtt.client_id" in found[0]["hint"]
+    assert "mqtt.client_id" in found[0]["hint"] and found[0]["heals"] == "by_a_person"
+    rig.wait_until(lambda: any(p.events("broker_lost", heals="by_a_person") for p in twins),
+                   60, "the loss of each connection still heals by itself")
 
 
 def test_filter_taken_out_of_the_settings_is_unsubscribed(running, migrated, broker, publish):

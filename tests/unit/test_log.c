@@ -122,21 +122,47 @@ static void log_repeat_counts_what_it_suppresses(void **state)
 
 	(void)state;
 	assert_false(log_repeat_over(&r));
-	assert_true(log_repeat_due(&r, &suppressed));
+	assert_true(log_repeat_due(&r, NULL, &suppressed));
 	assert_int_equal(suppressed, 0);
 	for (int i = 0; i < 3; i++)
-		assert_false(log_repeat_due(&r, &suppressed));
+		assert_false(log_repeat_due(&r, NULL, &suppressed));
 	r.last_us -= 29 * US_PER_SECOND;
-	assert_false(log_repeat_due(&r, &suppressed));
+	assert_false(log_repeat_due(&r, NULL, &suppressed));
 	r.last_us -= US_PER_SECOND;
-	assert_true(log_repeat_due(&r, &suppressed));
+	assert_true(log_repeat_due(&r, NULL, &suppressed));
 	assert_int_equal(suppressed, 4);
-	assert_false(log_repeat_due(&r, &suppressed));
+	assert_false(log_repeat_due(&r, NULL, &suppressed));
 	assert_true(log_repeat_over(&r));
 	assert_false(log_repeat_over(&r));
 	/* The next cause is news. */
-	assert_true(log_repeat_due(&r, &suppressed));
+	assert_true(log_repeat_due(&r, NULL, &suppressed));
 	assert_int_equal(suppressed, 0);
+}
+
+/* A change of the cause is not kept back, but causes that take turns do not flood. */
+static void log_repeat_does_not_suppress_news(void **state)
+{
+	struct log_repeat r = {.active = false};
+	struct error away, refused;
+	uint64_t suppressed;
+	int logged = 0;
+
+	(void)state;
+	error_set(&away, ERROR_TRANSIENT, REASON_connection, "away");
+	error_set(&refused, ERROR_REFUSED, REASON_refused, "wrong password");
+	assert_true(log_repeat_due(&r, &away, &suppressed));
+	assert_false(log_repeat_due(&r, &away, &suppressed));
+	assert_true(log_repeat_due(&r, &refused, &suppressed));
+	assert_int_equal(suppressed, 1);
+	assert_false(log_repeat_due(&r, &refused, &suppressed));
+	error_needs_person(&refused);
+	assert_true(log_repeat_due(&r, &refused, &suppressed));
+	for (int i = 0; i < 100; i++)
+		logged += log_repeat_due(&r, i % 2 ? &refused : &away, &suppressed);
+	assert_int_equal(logged, LOG_NEWS_MAX - 2);
+	r.news_us -= 30 * US_PER_SECOND;
+	assert_true(log_repeat_due(&r, r.code == away.code ? &refused : &away, &suppressed));
+	assert_int_equal(suppressed, 100 - logged);
 }
 
 int main(void)
@@ -147,6 +173,7 @@ int main(void)
 		cmocka_unit_test(log_value_is_a_text),
 		cmocka_unit_test(log_line_ends_however_long_its_texts_are),
 		cmocka_unit_test(log_repeat_counts_what_it_suppresses),
+		cmocka_unit_test(log_repeat_does_not_suppress_news),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
