@@ -56,11 +56,15 @@ void writer_poll_durable(struct writer *w)
 static void maintenance_on_done(void *context, const struct error *err)
 {
 	struct writer *w = context;
+	struct error failure;
 
 	if (err != NULL) {
 		/* Not urgent: a batch creates the partitions that it needs, and old rows can
-		 * wait. */
-		log_failure(LOG_LEVEL_WARN, "maintenance_failed", err);
+		 * wait. There is no message here that could be set aside. */
+		failure = *err;
+		if (failure.kind == ERROR_POISON)
+			error_needs_person(&failure);
+		log_failure(LOG_LEVEL_WARN, "maintenance_failed", &failure);
 		maintenance_failed(w);
 		return;
 	}

@@ -55,6 +55,9 @@ static const struct pg_class pg_classes[] = {
 	{"", ERROR_TRANSIENT, PG_OTHER, REASON_unexpected},
 };
 
+/* The class of what our own functions raise. */
+static const char PG_OURS[] = "OC";
+
 /* What the server keeps answering until a person has acted. Everything else passes: a server that
  * is starting, a lock, a failover. */
 static const struct {
@@ -66,6 +69,7 @@ static const struct {
 	{"42", "see the rights of storage.postgres.user, and `ocpp-persister migrate status`"},
 	{"53100", "free space on the disk of the database"},
 	{"58", "see the disk and the logging of the database server"},
+	{"OC001", "attach the table again, or move it to another schema, or drop it"},
 };
 
 static const struct pg_class *pg_class_of(const char *sqlstate)
@@ -94,7 +98,7 @@ static void pg_add_remedy(struct error *err, const char *sqlstate, const char *s
 {
 	if (server != NULL)
 		error_hint(err, "%s", server);
-	if (err == NULL || (err->kind != ERROR_TRANSIENT && err->kind != ERROR_REFUSED))
+	if (err == NULL || err->kind == ERROR_ROUTE) /* the program looks for another way itself */
 		return;
 	for (size_t i = 0; i < sizeof(pg_remedies) / sizeof(*pg_remedies); i++) {
 		const char *prefix = pg_remedies[i].prefix;
@@ -117,6 +121,9 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 	const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
 
+	/* Where in our own functions: that says nothing to the reader. */
+	if (state != NULL && strncmp(state, PG_OURS, strlen(PG_OURS)) == 0)
+		context = NULL;
 	if (state == NULL || primary == NULL) {
 		error_set(err, ERROR_TRANSIENT, REASON_connection, "%s",
 			PQresultErrorMessage(result));

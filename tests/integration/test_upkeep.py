@@ -62,6 +62,17 @@ def test_rows_of_a_detached_partition_wait_as_dead_letters(running, migrated, pu
     assert migrated.value("SELECT count(*) FROM dead_letters") == 0
 
 
+def test_detached_partition_of_today_is_attached_by_a_person(running, migrated):
+    name = migrated.value("""SELECT format('meter_values_%s', to_char(now(), 'YYYY_MM_DD'))
+        FROM ensure_partition('meter_values', now())""")
+    migrated.rows(f"ALTER TABLE meter_values DETACH PARTITION {name}")
+    failed = running().wait_event("maintenance_failed")
+    assert (failed["reason"], failed["heals"]) == ("partition_detached", "by_a_person")
+    assert failed["hint"].startswith("attach it again")
+    assert failed["msg"] == (f'table "{name}" is where it belongs, but is no partition of '
+                             '"meter_values"')
+
+
 def test_detached_month_of_transactions_stops_nothing(running, migrated, publish):
     p = running()
     start = {"connectorId": 1, "idTag": "A", "meterStart": 1}
