@@ -81,16 +81,17 @@ static enum exit_code broker_end_session(const struct config *config, const char
 	options.urls_count = 1;
 	for (size_t i = 0; i < config->mqtt_url.count; i++) {
 		struct error err;
+		bool found;
 
 		options.urls = &config->mqtt_url.items[i];
-		if (!mqtt_probe_end_session(&options, &err)) {
+		if (!mqtt_probe_end_session(&options, &found, &err)) {
 			code = cli_fail(EXIT_CODE_BROKER, &err);
 			continue;
 		}
 		(void)escape_print(stdout, slice_from_cstr(config->mqtt_url.items[i]));
-		printf(": has no session of \"");
+		printf(found ? ": ended the session of \"" : ": there is no session of \"");
 		(void)escape_print(stdout, slice_from_cstr(client_id));
-		printf("\" any more\n");
+		printf(found ? "\"\n" : "\": nothing to end\n");
 	}
 	return code;
 }

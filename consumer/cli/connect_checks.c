@@ -119,10 +119,7 @@ static enum exit_code checks_broker(const struct config *c, char *const *url, co
 		options.filters = &c->mqtt_topics.items[i];
 		ok = mqtt_probe(&options, &found, &err);
 		if (!found.connected)
-			return checks_failed("broker", *url, &err,
-				"see mqtt.url: is the name right, does a broker listen at this "
-				"port, with or without TLS as the URL says, and does the network "
-				"let us through?",
+			return checks_failed("broker", *url, &err, mqtt_hint_no_answer,
 				EXIT_CODE_BROKER);
 		if (!said) {
 			checks_begin("broker", *url);

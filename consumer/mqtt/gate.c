@@ -53,10 +53,12 @@ struct gate {
 	struct gate_guest guests[GATE_GUESTS]; /* oldest first */
 	size_t guests_count;
 
-	pthread_mutex_t lock; /* for the sockets (to end them), the fault and the target */
+	pthread_mutex_t lock; /* for the sockets (to end them), and what follows */
 	int client, broker;   /* -1: none */
-	char fault[GATE_FAULT_BYTES];
+	struct gate_fault fault;
 	char target[GATE_TARGET_BYTES];
+	uint8_t beginning[GATE_BEGINNING_BYTES]; /* of what the broker sent */
+	size_t beginning_size;
 
 	uint8_t up[GATE_UP_BYTES];
 	uint8_t down[GATE_DOWN_BYTES];
@@ -119,6 +121,14 @@ static size_t gate_gather(int from, uint8_t *bytes, size_t have, size_t size, in
 	return n > 0 ? have + (size_t)n : have;
 }
 
+static void gate_note_beginning(struct gate *g, const uint8_t *bytes, size_t size)
+{
+	pthread_mutex_lock(&g->lock);
+	g->beginning_size = size < sizeof(g->beginning) ? size : sizeof(g->beginning);
+	memcpy(g->beginning, bytes, g->beginning_size);
+	pthread_mutex_unlock(&g->lock);
+}
+
 /* From the broker to paho, on a thread of its own. */
 static void *gate_down(void *context)
 {
@@ -134,6 +144,8 @@ static void *gate_down(void *context)
 			break;
 		}
 		have = gate_gather(g->broker, g->down, (size_t)n, sizeof(g->down), sent_us);
+		if (sent_us == 0)
+			gate_note_beginning(g, g->down, have);
 		sent_us = clock_mono_us();
 	} while (gate_send(g->client, -1, g->down, have));
 	shutdown(g->client, SHUT_WR); /* paho reads what is on its way, and closes */
@@ -178,13 +190,15 @@ static void gate_set(struct gate *g, int *fd, int value)
 	pthread_mutex_unlock(&g->lock);
 }
 
-static void gate_set_fault(struct gate *g, const char *why)
+static void gate_add_fault(struct gate *g, const struct gate_fault *why)
 {
+	struct gate_fault *f = &g->fault;
 	size_t used;
 
 	pthread_mutex_lock(&g->lock);
-	used = strlen(g->fault);
-	snprintf(g->fault + used, sizeof(g->fault) - used, "%s%s", used > 0 ? "; " : "", why);
+	used = strlen(f->text);
+	f->unknown_host = why->unknown_host && (used == 0 || f->unknown_host);
+	snprintf(f->text + used, sizeof(f->text) - used, "%s%s", used > 0 ? "; " : "", why->text);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -193,6 +207,7 @@ static void gate_carry(struct gate *g, size_t size)
 	pthread_t down;
 
 	g->client_ended = g->broker_ended = false;
+	gate_note_beginning(g, g->down, 0);
 	g->carries = true;
 	if (pthread_create(&down, NULL, gate_down, g) == 0) {
 		gate_up(g, size);
@@ -201,7 +216,7 @@ static void gate_carry(struct gate *g, size_t size)
 		shutdown(g->client, SHUT_RDWR);
 		pthread_join(down, NULL);
 	} else {
-		gate_set_fault(g, "could not start a thread");
+		gate_add_fault(g, &(struct gate_fault){.text = "could not start a thread"});
 	}
 	g->carries = false;
 }
@@ -210,15 +225,15 @@ static void gate_carry(struct gate *g, size_t size)
  * size: all of them. */
 static void gate_serve(struct gate *g, const struct gate_target *target, size_t head, size_t size)
 {
-	char why[GATE_FAULT_BYTES];
+	struct gate_fault why;
 	int fd;
 
 	pthread_mutex_lock(&g->lock);
 	snprintf(g->target, sizeof(g->target), "%s:%s", target->host, target->port);
 	pthread_mutex_unlock(&g->lock);
-	fd = gate_dial(target, g->connect_timeout_us, g->client, why);
+	fd = gate_dial(target, g->connect_timeout_us, g->client, &why);
 	if (fd < 0) {
-		gate_set_fault(g, why);
+		gate_add_fault(g, &why);
 		return;
 	}
 	gate_no_delay(fd);
@@ -431,14 +446,17 @@ const char *gate_proxy(const struct gate *g, bool tls)
 void gate_begin(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
-	g->fault[0] = g->target[0] = '\0';
+	g->fault = (struct gate_fault){.text = ""};
+	g->target[0] = '\0';
+	g->broker_ended = false;
+	g->beginning_size = 0;
 	pthread_mutex_unlock(&g->lock);
 }
 
-void gate_fault(struct gate *g, char out[static GATE_FAULT_BYTES])
+void gate_fault(struct gate *g, struct gate_fault *out)
 {
 	pthread_mutex_lock(&g->lock);
-	memcpy(out, g->fault, GATE_FAULT_BYTES);
+	*out = g->fault;
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -452,6 +470,17 @@ void gate_last_target(struct gate *g, char out[static GATE_TARGET_BYTES])
 bool gate_broker_ended(const struct gate *g)
 {
 	return g->broker_ended;
+}
+
+size_t gate_broker_began(struct gate *g, uint8_t out[static GATE_BEGINNING_BYTES])
+{
+	size_t size;
+
+	pthread_mutex_lock(&g->lock);
+	size = g->beginning_size;
+	memcpy(out, g->beginning, size);
+	pthread_mutex_unlock(&g->lock);
+	return size;
 }
 
 bool gate_carries(const struct gate *g)

@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -52,17 +53,26 @@ void gate_cut(struct gate *gate);
 /* Before each attempt to connect: forget why the previous one failed. */
 void gate_begin(struct gate *gate);
 
-/* Why no broker was reached since gate_begin(), with each address; "" if that was not the
- * problem. */
+/* Why no broker was reached since gate_begin(). */
 enum { GATE_FAULT_BYTES = 400 };
-void gate_fault(struct gate *gate, char out[static GATE_FAULT_BYTES]);
+struct gate_fault {
+	char text[GATE_FAULT_BYTES]; /* with each address; "" if that was not the problem */
+	bool unknown_host;           /* none of the names exists, says the name server */
+};
+void gate_fault(struct gate *gate, struct gate_fault *out);
 
 /* The "host:port" that paho last asked for since gate_begin(); "" if none. */
 enum { GATE_TARGET_BYTES = 264 };
 void gate_last_target(struct gate *gate, char out[static GATE_TARGET_BYTES]);
 
-/* Whether it was the broker, or the network, that ended the last connection, and not paho. */
+/* Whether it was the broker, or the network, that ended the last connection since gate_begin(), and
+ * not paho. */
 bool gate_broker_ended(const struct gate *gate);
+
+/* How the first thing begins that the broker sent over that connection: how many bytes of it, 0 if
+ * it has sent nothing. */
+enum { GATE_BEGINNING_BYTES = 2 };
+size_t gate_broker_began(struct gate *gate, uint8_t out[static GATE_BEGINNING_BYTES]);
 
 /* Whether a connection passes through the gate. If false while paho is connected, this paho
  * bypasses it, and acknowledges what may be lost. */

@@ -121,7 +121,7 @@ static void gate_add_reason(char *why, const struct gate_target *target,
 }
 
 int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
-	char why[static GATE_FAULT_BYTES])
+	struct gate_fault *why)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC,
 		.ai_socktype = SOCK_STREAM,
@@ -131,10 +131,12 @@ int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
 	int failed = getaddrinfo(target->host, target->port, &hints, &found);
 	int left = 0, fd = -1;
 
-	why[0] = '\0';
+	*why = (struct gate_fault){.text = ""};
 	if (failed != 0) {
-		snprintf(why, GATE_FAULT_BYTES, "%s:%s: %s", target->host, target->port,
+		snprintf(why->text, sizeof(why->text), "%s:%s: %s", target->host, target->port,
 			failed == EAI_SYSTEM ? strerrordesc_np(errno) : gai_strerror(failed));
+		/* not EAI_AGAIN: a name server that does not answer */
+		why->unknown_host = failed == EAI_NONAME || failed == EAI_NODATA;
 		return -1;
 	}
 	for (const struct addrinfo *a = found; a != NULL; a = a->ai_next)
@@ -146,7 +148,7 @@ int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
 		now = clock_mono_us();
 		fd = gate_dial_address(a, client, now + (end_us - now) / left, &failed);
 		if (fd < 0 && failed != ECANCELED)
-			gate_add_reason(why, target, a, failed);
+			gate_add_reason(why->text, target, a, failed);
 	}
 	freeaddrinfo(found);
 	return fd;

@@ -23,7 +23,7 @@ bool gate_parse(struct slice head, const char *authorization, struct gate_target
 /* Connect to one of its addresses, for no longer than client, the connection that it is for, stays
  * open. A socket, or -1 with why. */
 int gate_dial(const struct gate_target *target, int64_t timeout_us, int client,
-	char why[static GATE_FAULT_BYTES]);
+	struct gate_fault *why);
 
 /* Send small packets without delay. */
 void gate_no_delay(int fd);

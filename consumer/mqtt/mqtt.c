@@ -21,8 +21,18 @@ enum {
 	RETURN_BAD_CREDENTIALS = 4,
 	RETURN_NOT_AUTHORIZED = 5,
 
+	CONNACK_BYTE = 0x20, /* section 3.2.1, of both */
+
+	/* RFC 8446, section 5.1 */
+	TLS_ALERT = 21,
+	TLS_VERSION_MAJOR = 3,
+
 	MQTT_PACKET_BYTES_MAX = 17 << 20, /* the largest mqtt.message_bytes_max plus a topic */
 };
+
+const char mqtt_hint_no_answer[] =
+	"if this lasts, see mqtt.url: is the name right, does a broker listen at this port, with "
+	"or without TLS as the URL says, and does the network let us through?";
 
 /* ---- addresses and lists ---- */
 
@@ -146,14 +156,51 @@ static bool mqtt_was_answered(bool v5, int code)
 
 static bool mqtt_was_unreached(struct mqtt *m, int code)
 {
-	char fault[GATE_FAULT_BYTES];
+	struct gate_fault fault;
 	struct error err;
 
-	gate_fault(m->gate, fault);
-	if (fault[0] == '\0' || mqtt_was_answered(m->version == MQTTVERSION_5, code))
+	gate_fault(m->gate, &fault);
+	if (fault.text[0] == '\0' || mqtt_was_answered(m->version == MQTTVERSION_5, code))
 		return false;
 	error_set(&err, ERROR_TRANSIENT, REASON_broker, "could not connect to the broker: %s",
-		fault);
+		fault.text);
+	if (fault.unknown_host) {
+		error_hint(&err, "see mqtt.url: no such host is known");
+		error_needs_person(&err);
+	} else {
+		error_hint(&err, "%s", mqtt_hint_no_answer);
+	}
+	mqtt_set_down(m, &err);
+	return true;
+}
+
+/* Without TLS: what answers is no MQTT broker, or nothing does. False: neither is certain. */
+static bool mqtt_was_misunderstood(struct mqtt *m, int code, const char *where)
+{
+	uint8_t beginning[GATE_BEGINNING_BYTES];
+	struct error err;
+	size_t size = gate_broker_began(m->gate, beginning);
+
+	if (mqtt_was_answered(m->version == MQTTVERSION_5, code) || tls_check_took_part())
+		return false;
+	if (size == GATE_BEGINNING_BYTES && beginning[0] == TLS_ALERT &&
+		beginning[1] == TLS_VERSION_MAJOR) {
+		error_set(&err, ERROR_TRANSIENT, REASON_broker, "what listens at %s expects TLS",
+			where);
+		error_hint(&err, "see mqtt.url: with TLS it begins with mqtts://");
+		error_needs_person(&err);
+	} else if (size > 0 && beginning[0] != CONNACK_BYTE) {
+		error_set(&err, ERROR_TRANSIENT, REASON_broker,
+			"what listens at %s does not answer as an MQTT broker does", where);
+		error_hint(&err, "%s", mqtt_hint_no_answer);
+	} else if (size == 0 && gate_broker_ended(m->gate)) {
+		error_set(&err, ERROR_TRANSIENT, REASON_broker,
+			"the broker at %s closed the connection before answering", where);
+		error_hint(&err, "does it expect TLS (mqtts://)? If not, see mqtt.url and the "
+				 "broker's logging");
+	} else {
+		return false;
+	}
 	mqtt_set_down(m, &err);
 	return true;
 }
@@ -172,6 +219,17 @@ static bool mqtt_has_bad_file(struct mqtt *m)
 		return false;
 	mqtt_set_down(m, &err);
 	return true;
+}
+
+static void mqtt_hint_tls(struct mqtt *m, struct error *err)
+{
+	uint8_t beginning[GATE_BEGINNING_BYTES];
+
+	error_hint(err, "see mqtt.tls_*, and the broker's certificate%s",
+		gate_broker_began(m->gate, beginning) > 0
+			? ""
+			: "; and mqtt.url: without TLS it begins with mqtt://");
+	error_needs_person(err);
 }
 
 /* A hint that fits the answer; also decides whether an older version is tried next. */
@@ -196,8 +254,7 @@ static void mqtt_hint_refusal(struct mqtt *m, int code, struct error *err)
 		error_hint(err, "see mqtt.client_id");
 		error_needs_person(err);
 	} else if (m->tls_error[0] != '\0') {
-		error_hint(err, "see mqtt.tls_*, and the broker's certificate");
-		error_needs_person(err);
+		mqtt_hint_tls(m, err);
 	} else if (!mqtt_was_answered(v5, code) && tls_check_took_part()) {
 		/* Its alert comes after our side of the handshake is over, and paho drops it. */
 		error_hint(err, "the broker ended the connection after the TLS handshake: %s",
@@ -227,7 +284,8 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 		mqtt_set_down(m, &err);
 		return;
 	}
-	if (mqtt_was_unreached(m, code) || mqtt_has_bad_file(m))
+	if (mqtt_was_unreached(m, code) || mqtt_has_bad_file(m) ||
+		mqtt_was_misunderstood(m, code, where))
 		return;
 	pthread_mutex_lock(&m->lock);
 	error_set(&err, ERROR_TRANSIENT, REASON_broker,
@@ -235,6 +293,8 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 		mqtt_refusal(v5, code, message), m->tls_error[0] != '\0' ? ": " : "", m->tls_error);
 	pthread_mutex_unlock(&m->lock);
 	mqtt_hint_refusal(m, code, &err);
+	if (err.hint[0] == '\0' && !mqtt_was_answered(v5, code))
+		error_hint(&err, "%s", mqtt_hint_no_answer);
 	mqtt_set_down(m, &err);
 }
 
@@ -294,9 +354,9 @@ static void mqtt_connected(struct mqtt *m, bool session_present)
 	m->session += !session_present;
 	pthread_mutex_lock(&m->lock);
 	m->status.session_present = session_present;
-	m->status.session_ended = m->ending_session;
+	m->status.session_ended = m->purpose == MQTT_TO_END_SESSION;
 	m->status.speaks_5 = m->version == MQTTVERSION_5;
-	ending = m->ending || m->ending_session;
+	ending = m->ending || m->purpose != MQTT_FOR_MESSAGES;
 	pthread_mutex_unlock(&m->lock);
 	mqtt_set_subscribing(m);
 	if (ending) {
@@ -388,12 +448,12 @@ static int mqtt_start_connect(struct mqtt *m, MQTTProperties *properties)
 	c->serverURIcount = (int)o->urls_count;
 	c->serverURIs = m->uris;
 	if (m->version == MQTTVERSION_5) {
-		c->cleanstart = m->ending_session || o->probe;
+		c->cleanstart = m->purpose == MQTT_TO_END_SESSION || o->probe;
 		c->connectProperties = properties;
 		c->onSuccess5 = mqtt_on_connect5;
 		c->onFailure5 = mqtt_on_connect_failure5;
 	} else {
-		c->cleansession = m->ending_session || o->probe;
+		c->cleansession = m->purpose == MQTT_TO_END_SESSION || o->probe;
 		c->onSuccess = mqtt_on_connect;
 		c->onFailure = mqtt_on_connect_failure;
 	}
@@ -543,10 +603,10 @@ static bool mqtt_make_client(struct mqtt *m, struct error *err)
 		MQTTAsync_strerror(code));
 }
 
-static void mqtt_connect_for(struct mqtt *m, bool ending_session)
+static void mqtt_connect_for(struct mqtt *m, enum mqtt_purpose purpose)
 {
 	MQTTProperties properties = MQTTProperties_initializer;
-	int64_t expiry_s = ending_session || m->options.probe
+	int64_t expiry_s = purpose != MQTT_FOR_MESSAGES || m->options.probe
 				   ? 0
 				   : m->options.session_expiry_us / US_PER_SECOND;
 	struct error err;
@@ -559,7 +619,7 @@ static void mqtt_connect_for(struct mqtt *m, bool ending_session)
 	m->status.failed = false;
 	m->status.drained = m->status.session_ended = false;
 	m->ending = false;
-	m->ending_session = ending_session;
+	m->purpose = purpose;
 	m->tls_error[0] = '\0';
 	pthread_mutex_unlock(&m->lock);
 	if (m->fall_back) {
@@ -588,14 +648,19 @@ static void mqtt_connect_for(struct mqtt *m, bool ending_session)
 	}
 }
 
+void mqtt_ask_for_session(struct mqtt *m)
+{
+	mqtt_connect_for(m, MQTT_TO_ASK);
+}
+
 void mqtt_end_session(struct mqtt *m)
 {
-	mqtt_connect_for(m, true);
+	mqtt_connect_for(m, MQTT_TO_END_SESSION);
 }
 
 void mqtt_connect(struct mqtt *m)
 {
-	mqtt_connect_for(m, false);
+	mqtt_connect_for(m, MQTT_FOR_MESSAGES);
 }
 
 /* Make the new client before freeing the old one: with the last client, paho ends its threads and

@@ -34,6 +34,9 @@
  */
 struct mqtt;
 
+/* What to do if no broker answers and nothing more is known. */
+extern const char mqtt_hint_no_answer[];
+
 enum mqtt_version { MQTT_VERSION_AUTO, MQTT_VERSION_5, MQTT_VERSION_311 };
 
 /* Text is borrowed and must outlive the client. "" = not set. */
@@ -139,6 +142,11 @@ void mqtt_connect(struct mqtt *m);
 /* Begin to disconnect; the broker keeps the session. on_change() reports when it is down. If
  * on_message() never returns, that never happens. */
 void mqtt_disconnect(struct mqtt *m);
+
+/* Begin to connect, only to find out whether the broker has a session of ours: session_present says
+ * so once it is down. With MQTT 5 the session ends with that connection, with 3.1.1 there is one
+ * from then on. Only when down. */
+void mqtt_ask_for_session(struct mqtt *m);
 
 /* Begin to connect once more, only to make the broker forget our session: session_ended says when
  * it has. Only when down. */

@@ -22,6 +22,9 @@ struct mqtt_unsubscribing {
 	void (*failed)(struct mqtt *m, bool answered, const char *why);
 };
 
+/* What the connection is for: mqtt_connect(), mqtt_ask_for_session(), mqtt_end_session(). */
+enum mqtt_purpose { MQTT_FOR_MESSAGES, MQTT_TO_ASK, MQTT_TO_END_SESSION };
+
 struct mqtt {
 	struct mqtt_options options;
 	struct mqtt_events events;
@@ -47,8 +50,8 @@ struct mqtt {
 
 	pthread_mutex_t lock; /* for the fields below */
 	struct mqtt_status status;
-	bool ending;         /* mqtt_disconnect() was called */
-	bool ending_session; /* mqtt_end_session() was called */
+	bool ending; /* mqtt_disconnect() was called */
+	enum mqtt_purpose purpose;
 	char tls_error[256];
 };
 

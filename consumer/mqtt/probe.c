@@ -71,6 +71,8 @@ static bool probe_is_late(const struct probe *p, struct error *err)
 	else
 		error_set(err, ERROR_TRANSIENT, REASON_broker,
 			"the broker at \"%s\" did not answer within %lld s", o->urls[0], seconds);
+	if (!p->connected)
+		error_hint(err, "%s", mqtt_hint_no_answer);
 	return error_took_too_long(err);
 }
 
@@ -165,42 +167,56 @@ bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe_result *ou
 	return in_time && out->subscribed;
 }
 
-/* One attempt; false with err. */
-static bool probe_try_end_session(struct probe *p, struct error *err)
+/* One connection that ends by itself; false with err: none was made. */
+static bool probe_try_visit(struct probe *p, void (*begin)(struct mqtt *m), struct error *err)
 {
 	const struct mqtt_options *o = &p->mqtt->options;
 	int64_t until_us = clock_mono_us() + o->connect_timeout_us + PROBE_GRACE_US;
-	bool in_time = true, ended;
+	bool in_time = true, connected;
 
-	mqtt_end_session(p->mqtt);
+	begin(p->mqtt);
 	pthread_mutex_lock(&p->lock);
 	while (in_time && p->downs == 0)
 		in_time = probe_wait(p, until_us);
-	ended = p->status.session_ended;
+	connected = p->connected;
 	if (!in_time)
 		(void)probe_is_late(p, err);
-	else if (!ended)
+	else if (!connected)
 		*err = p->status.failure;
 	p->downs = 0;
 	pthread_mutex_unlock(&p->lock);
-	return in_time && ended;
+	return in_time && connected;
 }
 
-bool mqtt_probe_end_session(const struct mqtt_options *options, struct error *err)
+static bool probe_visit(const struct mqtt_options *options, void (*begin)(struct mqtt *m),
+	struct mqtt_status *out, struct error *err)
 {
 	struct probe *p = probe_new(options, err);
-	bool ended;
+	bool done;
 
 	if (p == NULL)
 		return false;
-	ended = probe_try_end_session(p, err);
+	done = probe_try_visit(p, begin, err);
 	/* The broker does not speak MQTT 5. */
-	if (!ended && p->mqtt->fall_back)
-		ended = probe_try_end_session(p, err);
+	if (!done && p->mqtt->fall_back)
+		done = probe_try_visit(p, begin, err);
+	mqtt_status(p->mqtt, out);
 	/* Otherwise something may still use both, so they stay until the process ends. */
-	if (ended) {
+	if (done) {
 		mqtt_free(&p->mqtt);
 		free(p);
 	}
-	return ended;
+	return done;
+}
+
+/* A broker must not say of a clean session whether there was another one before it, so it is asked
+ * first. */
+bool mqtt_probe_end_session(const struct mqtt_options *options, bool *found_out, struct error *err)
+{
+	struct mqtt_status status;
+
+	if (!probe_visit(options, mqtt_ask_for_session, &status, err))
+		return false;
+	*found_out = status.session_present;
+	return probe_visit(options, mqtt_end_session, &status, err);
 }

@@ -86,6 +86,8 @@ static void publish_fail(struct mqtt_publisher *p, enum error_kind kind, int cod
 		if (!p->failed)
 			error_set(&p->failure, kind, REASON_broker, "%s: %s", what,
 				why != NULL ? why : MQTTAsync_strerror(code));
+		if (!p->failed && !p->connected && code < 0) /* paho's own: nobody answered */
+			error_hint(&p->failure, "%s", mqtt_hint_no_answer);
 		p->failed = true;
 		p->refused_version =
 			!p->connected && (code == REFUSED_VERSION_5 || code == REFUSED_VERSION_311);

@@ -38,6 +38,10 @@ def ids(database):
     return sorted(int(row[0]) for row in database.rows("SELECT message_id FROM ocpp_events"))
 
 
+# No name server needs to be asked about a name that is too long.
+NOBODY = f"{'x' * 64}.invalid"
+
+
 def has_session(broker, client_id):
     """Whether the broker keeps a session of that client id. From then on it does."""
     seen, done = [], threading.Event()
@@ -183,11 +187,16 @@ def test_what_is_tried_again_says_what_ends_it(persister, migrated, broker, work
             ({"storage.postgres.password": "wrong"}, "database_lost", "by_a_person"),
             ({"storage.postgres.database": "none"}, "database_lost", "by_a_person"),
             ({"storage.postgres.ssl_mode": "require"}, "database_lost", "by_a_person"),
-            ({"mqtt.url": f"mqtt://127.0.0.1:{rig.free_port()}"}, "broker_lost", "by_itself")]:
+            ({"storage.postgres.host": NOBODY}, "database_lost", "by_a_person"),
+            ({"mqtt.url": f"mqtt://127.0.0.1:{rig.free_port()}"}, "broker_lost", "by_itself"),
+            ({"mqtt.url": f"mqtt://{NOBODY}"}, "broker_lost", "by_a_person"),
+            ({"mqtt.url": f"mqtt://{NOBODY}, mqtt://127.0.0.1:{rig.free_port()}"}, "broker_lost",
+             "by_itself")]:
         p = persister({**away, **settings}).start()
         said = p.wait_event(event)
         assert said["heals"] == heals, said
         assert heals == "by_itself" or said["hint"]
+        assert event == "database_lost" or "see mqtt.url" in said["hint"]
         retry = p.wait_event("will_retry", heals=heals)
         assert retry["waits_for"] == event.split("_")[0]
         assert retry["msg"].startswith("nothing to do" if heals == "by_itself"
@@ -204,6 +213,11 @@ def test_what_is_tried_again_says_what_ends_it(persister, migrated, broker, work
 def test_certificates_that_are_refused_need_a_person(persister, migrated, workspace):
     authority, other = (rig.Certificates(workspace, name) for name in ("authority", "other"))
     encrypted = rig.Broker(workspace, tls=authority, name="encrypted").start()
+    p = persister({**migrated.settings(), "mqtt.url": encrypted.tls_url.replace("mqtts", "mqtt")})
+    said = p.start().wait_event("broker_lost")
+    assert said["msg"].endswith("closed the connection before answering"), said
+    assert "does it expect TLS (mqtts://)?" in said["hint"]
+    p.stop()
     away = {**migrated.settings(), "mqtt.url": encrypted.tls_url}
     for settings in [{"mqtt.tls_ca": other.ca},
                      {"mqtt.tls_ca": authority.ca,

@@ -161,6 +161,8 @@ def silence(s):
 
 LOST = r"^the connection to the broker at \S+ is lost"
 FAILED = r"^could not connect to the broker at \S+: TCP connect (completion failure|timeout)$"
+NO_ANSWER = r"^the broker at \S+ closed the connection before answering$"
+STRANGE = r"^what listens at \S+ does not answer as an MQTT broker does$"
 NO_REASON = "for a reason that MQTT 5 does not have$"
 
 
@@ -176,10 +178,11 @@ def subscribing(make):
 
 # What it does, and what is reported.
 ATTACKS = {
-    "nothing, and the end": (lambda s: s.read(), FAILED),
-    "silence": (silence, FAILED),
-    "garbage": (answering(random.Random(1).randbytes(1000)), FAILED),
-    "HTTP": (answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), FAILED),
+    "nothing, and the end": (lambda s: s.read(), NO_ANSWER),
+    "silence": (silence, f"{FAILED}|{NO_ANSWER}"),
+    "garbage": (answering(random.Random(1).randbytes(1000)), STRANGE),
+    "HTTP": (answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), STRANGE),
+    "TLS": (answering(b"\x15\3\1\0\2\2\x46"), r"^what listens at \S+ expects TLS$"),
     "CONNACK, unknown reason": (answering(packet(CONNACK, b"\0\xfe\0")), NO_REASON),
     "CONNACK, busy": (answering(packet(CONNACK, b"\0\x89" + length(7) + b"\x1f" + text("busy"))),
                       "Server busy$"),
@@ -193,9 +196,9 @@ ATTACKS = {
     "CONNACK, text beyond its end": (
         answering(packet(CONNACK, b"\0\0\4\x1f\xff\xffa"), hold=True), FAILED),
     "CONNACK, receive maximum 0": (answering(packet(CONNACK, b"\0\0\3\x21\0\0"), hold=True), LOST),
-    "SUBACK before CONNACK": (answering(packet(SUBACK, b"\0\1\0\1\1"), hold=True), FAILED),
-    "PUBLISH before CONNACK": (answering(publish(TOPIC), hold=True), FAILED),
-    "packet of type 0": (answering(b"\0\0", hold=True), FAILED),
+    "SUBACK before CONNACK": (answering(packet(SUBACK, b"\0\1\0\1\1"), hold=True), STRANGE),
+    "PUBLISH before CONNACK": (answering(publish(TOPIC), hold=True), STRANGE),
+    "packet of type 0": (answering(b"\0\0", hold=True), STRANGE),
     "CONNACK twice": (sending(GOOD_CONNACK), LOST),
     "SUBACK of nothing": (subscribing(lambda id: id + b"\0"), LOST),
     "SUBACK, too many": (subscribing(lambda id: id + b"\0" + b"\1" * 1000), LOST),

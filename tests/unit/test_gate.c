@@ -273,23 +273,26 @@ static void gate_passes_on_what_was_sent_before_the_end(void **state)
 static void gate_says_why_there_is_no_broker(void **state)
 {
 	struct world *w = &world;
-	char fault[GATE_FAULT_BYTES], want[64];
+	char want[64];
+	struct gate_fault fault;
 
 	(void)state;
 	close(w->listener);
 	request(w, "127.0.0.1", w->port, "hello");
 	assert_true(is_over(w->client));
-	gate_fault(w->gate, fault);
+	gate_fault(w->gate, &fault);
 	snprintf(want, sizeof(want), "127.0.0.1:%u: Connection refused", w->port);
-	assert_string_equal(fault, want);
+	assert_string_equal(fault.text, want);
+	assert_false(fault.unknown_host);
 	close(w->client);
 	request(w, "no-such-host.invalid", 1, "");
 	assert_true(is_over(w->client));
-	gate_fault(w->gate, fault);
-	assert_non_null(strstr(fault, "; no-such-host.invalid:1: "));
+	gate_fault(w->gate, &fault);
+	assert_non_null(strstr(fault.text, "; no-such-host.invalid:1: "));
+	assert_false(fault.unknown_host); /* the first one is known */
 	gate_begin(w->gate);
-	gate_fault(w->gate, fault);
-	assert_string_equal(fault, "");
+	gate_fault(w->gate, &fault);
+	assert_string_equal(fault.text, "");
 	assert_int_equal(w->asked, 0);
 }
 
