@@ -47,18 +47,17 @@ bool pg_check_usage(PGconn *conn, const struct pg_options *o, struct error *err)
 
 PGconn *pg_connect(const struct pg_options *o, struct error *err)
 {
-	struct pg_target t;
+	struct pg_options bare = *o;
 	char setup[PG_SETUP_BYTES];
 	PGconn *conn;
 
-	pg_target_init(&t, o, NULL);
-	conn = pg_connect_checked(PQconnectdbParams(t.keywords.names, t.keywords.values, 1), err);
+	bare.bare = true;
+	/* libpq's own way has no SQLSTATE, and with it no hint. */
+	conn = pg_wait_connect(&bare, NULL, o->connect_timeout_us, -1, err);
 	if (conn == NULL)
 		return NULL;
-	PQsetNoticeProcessor(conn, pg_notice_ignored, NULL);
 	pg_setup_sql(o, setup);
-	if (!pg_check_encoding(conn, err) ||
-		!pg_wait_check_pooling(conn, o, o->connect_timeout_us, -1, err) ||
+	if (!pg_wait_check_pooling(conn, o, o->connect_timeout_us, -1, err) ||
 		!pg_exec(conn, setup, err) || !pg_check_usage(conn, o, err)) {
 		PQfinish(conn);
 		return NULL;

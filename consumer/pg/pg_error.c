@@ -145,21 +145,33 @@ bool pg_error_from_result(struct error *err, const PGresult *result)
 	return false;
 }
 
-/* libpq's messages have several lines, with a tab before what explains them. */
+static bool pg_is_space(char c)
+{
+	return c == '\n' || c == '\t' || c == ' ';
+}
+
+/* libpq's messages have several lines, with a tab before what explains them: they become
+ * sentences. */
 static void pg_put_on_one_line(struct error *err)
 {
-	size_t size = 0;
+	char text[sizeof(err->message)];
+	size_t size = 0, end;
 
 	if (err == NULL)
 		return;
-	for (const char *at = err->message; *at != '\0'; at++) {
-		bool space = *at == '\n' || *at == '\t' || *at == ' ';
+	for (end = strlen(err->message); end > 0 && pg_is_space(err->message[end - 1]);)
+		end--;
+	for (size_t i = 0; i < end && size + 2 < sizeof(text); i++) {
+		char c = err->message[i];
 
-		if (!space || (size > 0 && err->message[size - 1] != ' '))
-			err->message[size++] = space ? ' ' : *at;
+		if (c == '\n' && size > 0 && strchr(".?:;,", text[size - 1]) == NULL)
+			text[size++] = '.';
+		if (!pg_is_space(c))
+			text[size++] = c;
+		else if (size > 0 && text[size - 1] != ' ')
+			text[size++] = ' ';
 	}
-	while (size > 0 && err->message[size - 1] == ' ')
-		size--;
+	memcpy(err->message, text, size);
 	err->message[size] = '\0';
 }
 

@@ -61,6 +61,14 @@ def test_replay_does_not_wait_for_what_only_a_person_can_end(migrated, tmp_path,
     assert done.returncode == 4 and says in done.stderr, done
 
 
+@pytest.mark.parametrize("command", [("verify",), ("sessions",), ("dead-letters", "list"),
+                                     ("partitions", "list"), ("migrate", "status")])
+def test_refused_connection_has_a_hint_whatever_the_command(migrated, command):
+    settings = {**migrated.settings(), "storage.postgres.user": "nobody"}
+    done = run_cli(settings, *command, timeout=60)
+    assert done.returncode == 4 and "see storage.postgres.user" in done.stderr, done
+
+
 def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
     """On a terminal: a line that is logged meanwhile begins at its beginning."""
     capture = tmp_path / "capture"

@@ -73,8 +73,8 @@ static void refusals_of_a_connection_have_their_sqlstate(void **state)
 		{"connection to h (::1) failed: refused\n\tIs it running?\nconnection to h "
 		 "(127.0.0.1) failed: refused\n\tIs it running?\n",
 			"", "connection",
-			"connection to h (::1) failed: refused Is it running? connection to h "
-			"(127.0.0.1) failed: refused Is it running?",
+			"connection to h (::1) failed: refused. Is it running? connection to h "
+			"(127.0.0.1) failed: refused. Is it running?",
 			ERROR_TRANSIENT},
 		{"", "", "connection", "", ERROR_TRANSIENT},
 	};
