@@ -80,7 +80,7 @@ password = "{PASSWORD}"
     for arguments in (["run", f"--password={PASSWORD}"], [f"--mqtt-password={PASSWORD}"],
                       ["verify", f"postgres://me:{PASSWORD}@db"],
                       ["store", "token", "set", f"password={PASSWORD}"],
-                      [f"--mqtt.pasword={PASSWORD}", "version"],
+                      [f"--mqtt.pasword={PASSWORD}", "verify"],
                       ["config", f"--storage.url postgres://me:{PASSWORD}@db"]):
         code, said = output(*arguments)
         assert code != 0 and PASSWORD not in said, said
