@@ -215,7 +215,7 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 	if (v.result == X509_V_ERR_CERT_REVOKED)
 		error_hint(err,
 			"give the server another certificate: this one is in the revocation list "
-			"\"%.100s\"",
+			"\"%.100s\" (sslcrl)",
 			files.crl);
 	else
 		error_hint(err,
