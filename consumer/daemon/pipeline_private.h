@@ -169,13 +169,13 @@ struct pipeline_witness {
 
 /* Finds out whether only one record is refused (pipeline_probe.c). */
 struct pipeline_probe {
-	int tries;         /* tries of the record alone, since a batch was stored */
-	bool outage;       /* since then, the server itself may have refused batches */
-	bool renewed;      /* another error came after that, and got patience of its own */
-	uint64_t seq;      /* the record */
-	uint64_t from;     /* no record up to this one is informative */
-	uint64_t at;       /* checked up to here */
-	bool barren;       /* this search began at `from`, and has found none yet */
+	int tries;     /* tries of the record alone, since a batch was stored */
+	bool outage;   /* since then, the server itself may have refused batches */
+	int renewals;  /* how often another error came after that, and got patience of its own */
+	uint64_t seq;  /* the record */
+	uint64_t from; /* no record up to this one is informative */
+	uint64_t at;   /* checked up to here */
+	bool barren;   /* this search began at `from`, and has found none yet */
 	int refused_count; /* in a row */
 	int beyond;        /* records checked for partitions only, since the tables are known */
 	int rounds;        /* rounds in which it was refused and others were accepted */

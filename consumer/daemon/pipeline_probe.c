@@ -14,7 +14,8 @@
  *	2. Records after it are tried, one at a time, and rolled back. Those that go to none of its
  *	   tables are left out, however many there are. If each of its tables takes rows of others,
  *	   this was a round.
- *	3. Where the error may be the server's, it takes several rounds, with pauses: each time the
+ *	3. It takes two rounds, since whatever was wrong may have ended between the record and the
+ *	   others; where the error may be the server's, it takes several, with pauses: each time the
  *	   record is refused while others are accepted. Then it alone is at fault, and the hunt for
  *	   its message begins (pipeline_trouble.c), which becomes a dead letter.
  *	4. If they are refused alike, nothing is set aside. It waits, and says for what.
@@ -33,9 +34,11 @@ enum {
 	PROBE_TRIES = 2,           /* tries of the record alone before others are tried */
 	PROBE_FAILURES =
 		1, /* of a batch before it gets smaller: somebody may be altering the tables */
-	PROBE_PATIENT = 3, /* the same if it may be the server: that may pass */
-	PROBE_ROUNDS = 6,  /* if it may be the server: some ten seconds */
-	HUNT_TRIES = 2,    /* tries of each step of the hunt, for the same reason */
+	PROBE_PATIENT = 3,    /* the same if it may be the server: that may pass */
+	PROBE_ROUNDS = 6,     /* if it may be the server: some ten seconds */
+	PROBE_ROUNDS_ROW = 2, /* otherwise: it is refused once more after others were accepted */
+	PROBE_RENEWALS = 3,
+	HUNT_TRIES = 2, /* tries of each step of the hunt, for the same reason */
 	LONELY_TIMEOUTS = 10,
 	ROOM_PART = 2,     /* others of at least half its size show that there is room */
 	SLOW_TIMEOUTS = 8, /* how long to wait for one record before others are tried */
@@ -193,15 +196,16 @@ void pipeline_probe_stored(struct pipeline *p, const struct batch *b)
 }
 
 /* An outage uses up all patience. Another error after it, which may come only once (somebody is
- * changing the tables), gets patience of its own, but not every time: errors may alternate. */
+ * changing the tables), gets patience of its own, but not every time: errors may take turns. */
 static void probe_renew(struct pipeline *p, const struct error *err)
 {
 	struct pipeline_probe *probe = &p->probe;
 
-	if (pg_error_may_be_the_server(err))
+	if (pg_error_may_be_the_server(err) || pg_error_is_silence(err)) {
 		probe->outage = true;
-	else if (probe->outage && !probe->renewed) {
-		probe->renewed = true;
+	} else if (probe->outage && probe->renewals < PROBE_RENEWALS) {
+		probe->outage = false;
+		probe->renewals++;
 		probe->tries = probe->rounds = 0;
 		p->failures = 0;
 	}
@@ -453,6 +457,7 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 {
 	struct pipeline_probe *probe = &p->probe;
 	bool decided; /* without another record to compare with */
+	bool server = pg_error_may_be_the_server(&probe->why);
 	int64_t wait_us;
 
 	writer_set_timeout(p->writer, p->patience_us);
@@ -463,8 +468,10 @@ int64_t pipeline_probe_end(struct pipeline *p, struct error *err)
 		return wait_us;
 	}
 	probe->at = probe->from;
-	if (!decided && pg_error_may_be_the_server(&probe->why) && ++probe->rounds < PROBE_ROUNDS) {
+	if (!decided && ++probe->rounds < (server ? PROBE_ROUNDS : PROBE_ROUNDS_ROW)) {
 		pipeline_enter_search(p, SEARCH_NONE);
+		if (!server)
+			return 0;
 		*err = probe->why;
 		error_hint(err,
 			"the tables accept other messages: if record %" PRIu64

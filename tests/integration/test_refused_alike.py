@@ -59,9 +59,12 @@ def test_outage_of_the_server_sets_nothing_aside(
     assert totals(migrated) == (sent, sent, 0, 0)
 
 
-@pytest.mark.parametrize("refusals", [12, 20])
-def test_other_error_once_after_an_outage_sets_nothing_aside(running, migrated, publish, refusals):
-    """The patience that the outage used up is not the other error's."""
+@pytest.mark.parametrize("state, odd", [("55P03", "XX000"), ("42501", "42501")])
+@pytest.mark.parametrize("refusals", [12, 13, 14])
+def test_trouble_that_ends_at_any_moment_sets_nothing_aside(
+        running, migrated, publish, state, odd, refusals):
+    """Between a record and those that it is compared with, and with another error at its end, for
+    which the patience was not used up."""
     p = running()
     sent = tell(publish, [0])
     drained(migrated, sent)
@@ -69,10 +72,9 @@ def test_other_error_once_after_an_outage_sets_nothing_aside(running, migrated, 
         c.execute(f"""CREATE SEQUENCE refusals;
             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = ocpp AS $$ DECLARE n bigint; BEGIN
-                IF NEW.charge_station_id <> 'cs003' THEN RETURN NEW; END IF;
                 n := nextval('refusals');
-                IF n < {refusals} THEN RAISE EXCEPTION 'away' USING ERRCODE = '55P03'; END IF;
-                IF n = {refusals} THEN RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END IF;
+                IF n < {refusals} THEN RAISE EXCEPTION 'away' USING ERRCODE = '{state}'; END IF;
+                IF n = {refusals} THEN RAISE EXCEPTION 'odd' USING ERRCODE = '{odd}'; END IF;
                 RETURN NEW; END $$;
             CREATE TRIGGER refuse BEFORE INSERT ON meter_values
             FOR EACH ROW EXECUTE FUNCTION refuse()""")
