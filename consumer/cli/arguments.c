@@ -180,6 +180,8 @@ enum exit_code arguments_unknown(const char *command, const char *given, const c
 			*end++ = '\0';
 		nearest_try(&nearest, word);
 	}
+	if (nearest.found != NULL && nearest.distance == 0)
+		return cli_usage(command, "\"%s %s\" does not take these words", command, given);
 	if (nearest.found != NULL)
 		return cli_usage(command, "there is no \"%s %s\"; did you mean \"%s %s\"?", command,
 			given, command, nearest.found);

@@ -95,7 +95,9 @@ static bool cli_needs_settings(int argc, char **argv)
 {
 	static const char *const without[] = {"completion", "manual", "metrics", "version"};
 
-	for (size_t i = 0; argc > 1 && i < sizeof(without) / sizeof(*without); i++) {
+	if (argc < 2 || cli_find(argv[1], &(size_t){0}) == NULL)
+		return false; /* its usage is shown */
+	for (size_t i = 0; i < sizeof(without) / sizeof(*without); i++) {
 		if (strcmp(argv[1], without[i]) == 0)
 			return false;
 	}

@@ -310,22 +310,24 @@ static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, stru
 /* Dead letters whose payload or topic was left out or cut cannot be stored. */
 #define REQUEUE_WHOLE "payload IS NOT NULL AND payload_sha256 IS NULL AND topic_bytes IS NULL"
 
-/* Names the chosen dead letters that cannot be stored. *found_out is false if one of them was
- * chosen by its id. */
+/* Names the chosen dead letters that cannot be stored, or says how many there are. *found_out is
+ * false if one of them was chosen by its id. */
 static bool requeue_name_cut(PGconn *conn, const struct dead_letters_choice *c, bool *found_out,
 	struct error *err)
 {
 	PGresult *r = choice_query(conn,
-		"SELECT DISTINCT lpad(" CHOICE_ID ", 16, '0') FROM dead_letters WHERE NOT "
-		"(" REQUEUE_WHOLE ") AND " CHOICE_SQL " ORDER BY 1",
+		c->ids_count > 0 ? "SELECT DISTINCT 'dead letter ' || lpad(" CHOICE_ID
+				   ", 16, '0') FROM dead_letters WHERE NOT (" REQUEUE_WHOLE
+				   ") AND " CHOICE_SQL " ORDER BY 1"
+				 : "SELECT count(*) || ' of them' FROM dead_letters WHERE NOT "
+				   "(" REQUEUE_WHOLE ") AND " CHOICE_SQL " HAVING count(*) > 0",
 		c, err);
 
 	if (r == NULL)
 		return false;
 	for (int i = 0; i < PQntuples(r); i++)
 		fprintf(stderr,
-			"dead letter %s cannot be requeued: its payload or topic was not kept as a "
-			"whole\n",
+			"%s cannot be requeued: the payload or topic was not kept as a whole\n",
 			PQgetvalue(r, i, 0));
 	if (PQntuples(r) > 0 && c->ids_count > 0)
 		*found_out = false;
@@ -441,7 +443,7 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 	chosen = choice.ids_count > 0 || choice.reason != NULL || choice.station != NULL;
 	if (strcmp(what, "list") != 0 && chosen == choice.all)
 		return cli_usage("dead-letters",
-			"choose by ID, --reason or --station, or take --all");
+			"choose by ID, --reason or --station, or give --all");
 	conn = pg_connect(&options, &err);
 	if (conn == NULL)
 		return cli_fail(EXIT_CODE_DATABASE, &err);

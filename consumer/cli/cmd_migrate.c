@@ -266,5 +266,8 @@ enum exit_code cmd_migrate(const struct config *config, int argc, char **argv)
 		if (strcmp(argv[0], migrate_commands[i].name) == 0)
 			return migrate_connected(config, migrate_commands[i].run, &call);
 	}
-	return arguments_unknown("migrate", argv[0], "say what to do");
+	/* "did you mean migrate down" would be another schema's. */
+	return call.group != NULL
+		       ? cli_usage("migrate", "there is no \"migrate maeve %s\"", argv[0])
+		       : arguments_unknown("migrate", argv[0], "say what to do");
 }

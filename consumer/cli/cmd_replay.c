@@ -12,8 +12,10 @@ static bool replay_is_let_in(const struct pg_options *pg, struct error *err)
 {
 	PGconn *conn = pg_wait_connect(pg, NULL, pg->connect_timeout_us, -1, err);
 
+	bool in = conn != NULL;
+
 	PQfinish(conn);
-	return conn != NULL || err->kind != ERROR_REFUSED;
+	return in || err->kind != ERROR_REFUSED;
 }
 
 static enum exit_code replay_store(const struct config *config, struct cmd_replay *options)

@@ -39,7 +39,7 @@ static void parts_show(const struct cmd_replay *o, const char *path, const struc
 		printf(": %" PRIu64 " rows\n", r->rows);
 	else
 		printf(": %" PRIu64 " of its %" PRIu64 " rows%s\n", r->stored, r->rows,
-			r->stored < r->rows ? ", the others are there" : "");
+			r->stored < r->rows ? "; the others were already there" : "");
 	if (r->left_out > 0)
 		printf("  left out: %" PRIu64 " whose transaction has a row with another time\n",
 			r->left_out);
@@ -128,15 +128,15 @@ static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
 }
 
 /* Moves the partition files to the front; returns how many there are. The others keep their
- * order. */
-static size_t parts_first(struct replay_files *files)
+ * order. by_name: as restore_is_part() has it. */
+static size_t parts_first(struct replay_files *files, bool by_name)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < files->count; i++) {
 		char *path = files->paths[i];
 
-		if (!restore_is_part(parts_path(path)))
+		if (!restore_is_part(parts_path(path), by_name))
 			continue;
 		memmove(&files->paths[count + 1], &files->paths[count],
 			(i - count) * sizeof(*files->paths));
@@ -158,7 +158,7 @@ enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_re
 	code = parts_refuse_pipes(files);
 	if (code != EXIT_CODE_OK)
 		return code;
-	*count_out = parts.count = parts_first(files);
+	*count_out = parts.count = parts_first(files, o->csv == NULL && o->lines == NULL);
 	if (parts.count == 0)
 		return EXIT_CODE_OK;
 	if (!parts_may_be(o))

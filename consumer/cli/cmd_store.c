@@ -408,7 +408,7 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 {
 	struct store_tool t = {.store = NULL};
 	const struct argument arguments[] = {
-		{.name = "--json", .given = &t.json, .with = "get list export"},
+		{.name = "--json", .given = &t.json, .with = "get list set export import"},
 		{.name = "--after", .text = &t.after, .with = "list"},
 		{.name = "--limit",
 			.number = &t.limit,

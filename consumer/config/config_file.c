@@ -245,7 +245,10 @@ static bool config_file_is_text(const char *path, struct error *err)
 		error_set(err, ERROR_FATAL, REASON_bad_settings_file,
 			"%s:%d: has bytes that are not text in UTF-8", path, number);
 	else if (file != NULL && number == 0 && feof(file))
-		ok = error_set(err, ERROR_FATAL, REASON_bad_settings_file, "\"%s\" is empty", path);
+		ok = error_set(err, ERROR_FATAL, REASON_bad_settings_file, "\"%s\" is empty",
+			     path) ||
+		     error_hint(err, "a power cut may leave that; if the defaults are meant, put a "
+				     "comment into it, or leave out --config");
 	free(line);
 	if (file != NULL)
 		(void)fclose(file);

@@ -89,7 +89,10 @@ static bool config_age_is_less(const struct config_age *age, const char *than, i
 	char is[CONFIG_TEXT_BYTES], value[CONFIG_TEXT_BYTES];
 
 	config_format_duration(age->us, is);
-	config_format_duration(value_us, value);
+	if (value_us == 0)
+		snprintf(value, sizeof(value), "0: forever");
+	else
+		config_format_duration(value_us, value);
 	return error_set(err, ERROR_FATAL, REASON_bad_setting,
 		"retention.%s (%s) is less than %s (%s)", age->table, is, than, value);
 }

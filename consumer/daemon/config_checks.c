@@ -192,7 +192,7 @@ void config_warnings(const struct config *c, config_fault *each, void *context)
 		error_set(&err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.topics has \"%s\", and mqtt.topic_patterns (%s) matches none or few "
 			"of "
-			"its topics: the others would become dead letters (unknown_topic)",
+			"its topics: the rest would become dead letters (unknown_topic)",
 			c->mqtt_topics.items[i], names);
 		error_hint(&err, "add a pattern for it, or correct the topic");
 		each(context, &err);

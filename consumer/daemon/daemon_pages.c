@@ -9,7 +9,8 @@
 
 bool daemon_is_started(const struct daemon *d)
 {
-	return d->phase != DAEMON_STARTING && d->phase != DAEMON_NO_ROOM;
+	return d->phase != DAEMON_STARTING && d->phase != DAEMON_NO_ROOM &&
+	       d->phase != DAEMON_STOPPED;
 }
 
 enum daemon_trouble daemon_trouble(struct daemon *d)

@@ -12,10 +12,10 @@
  *
  * Who switches when (each header says what it takes over, and how):
  *
- *	logging              at once
- *	intake.h, heard.h    at once, by an atomic or under a lock; so does the log (spool.h)
+ *	logging              immediately
+ *	intake.h, heard.h    immediately, by an atomic or under a lock; so does the log (spool.h)
  *	pipeline.h           when no batch is being stored
- *	dropper.h            at once, with another connection
+ *	dropper.h            immediately, with another connection
  *	mqtt.h, filters.h    when there is no connection to the broker; one is ended only for
  *	                     settings that need it
  */

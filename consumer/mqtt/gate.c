@@ -167,8 +167,12 @@ static void gate_up(struct gate *g, size_t size)
 			g->stopping = true;
 			return;
 		}
-		if (!gate_send(g->broker, g->client, g->up, size))
+		if (!gate_send(g->broker, g->client, g->up, size)) {
+			/* Before paho can notice. If paho is there, the broker is not. */
+			if (poll(&(struct pollfd){.fd = g->client, .events = POLLRDHUP}, 1, 0) == 0)
+				g->broker_ended = true;
 			return;
+		}
 	}
 	g->client_ended = true;
 	if (n == 0 && shutdown(g->broker, SHUT_WR) == 0)

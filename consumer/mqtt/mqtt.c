@@ -196,8 +196,9 @@ static bool mqtt_was_misunderstood(struct mqtt *m, int code, const char *where)
 	} else if (size == 0 && gate_broker_ended(m->gate)) {
 		error_set(&err, ERROR_TRANSIENT, REASON_broker,
 			"the broker at %s closed the connection before answering", where);
-		error_hint(&err, "does it expect TLS (mqtts://)? If not, see mqtt.url and the "
-				 "broker's logging");
+		error_hint(&err,
+			"does it expect TLS (mqtts://)? If not, see mqtt.url, mqtt.version and the "
+			"broker's logging");
 	} else {
 		return false;
 	}
@@ -479,7 +480,8 @@ static void mqtt_on_lost(void *context, char *cause)
 	error_set(&err, ERROR_TRANSIENT, REASON_broker,
 		"the connection to the broker at %s is lost%s%s", where, cause != NULL ? ": " : "",
 		cause != NULL ? cause : "");
-	if (!gate_broker_ended(m->gate))
+	/* Over TLS, paho also closes because the broker said goodbye. */
+	if (!gate_broker_ended(m->gate) && !tls_check_took_part())
 		error_hint(&err, "we ended it: the broker sent what is not MQTT, or did not answer "
 				 "a ping in time (mqtt.keep_alive)");
 	mqtt_set_down(context, &err);

@@ -80,7 +80,8 @@ void mqtt_connect_options(const struct mqtt_options *o, int version, MQTTAsync_c
 /* mqtt_unsubscribe.c: sends the request, one at a time; failed() may be called from here. */
 void mqtt_unsubscribe(struct mqtt *m, const struct mqtt_unsubscribing *request);
 
-/* mqtt_state.c: the name of a reason code of MQTT 5, also of one that it does not have. */
+/* mqtt_state.c: the name of a reason code of MQTT 5, or its number if it has none. Valid until this
+ * thread calls it again. */
 const char *mqtt_reason_text(int code);
 
 /* Whether the broker answered with a refusal; and in words why there is no better answer. */

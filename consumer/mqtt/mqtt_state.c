@@ -2,14 +2,20 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
+
 /* The state of a connection, and its end: below everything that makes and uses connections. */
 enum { MQTT_DISCONNECT_MS = 2000 };
 
 const char *mqtt_reason_text(int code)
 {
+	static _Thread_local char unknown[32];
 	const char *text = MQTTReasonCode_toString((enum MQTTReasonCodes)code);
 
-	return text != NULL ? text : "for a reason that MQTT 5 does not have";
+	if (text != NULL)
+		return text;
+	snprintf(unknown, sizeof(unknown), "unknown reason code 0x%02x", (unsigned)code & 0xff);
+	return unknown;
 }
 
 void mqtt_set_subscribing(struct mqtt *m)

@@ -25,7 +25,7 @@ static void probe_on_message(void *context, const struct mqtt_message *m)
 	(void)m;
 }
 
-/* At QoS 0 there is nothing to acknowledge. */
+/* At QoS 0 there is nothing to acknowledge; and with its session, all that is queued is dropped. */
 static bool probe_before_acknowledging(void *context)
 {
 	(void)context;
@@ -63,7 +63,10 @@ static bool probe_is_late(const struct probe *p, struct error *err)
 	const struct mqtt_options *o = &p->mqtt->options;
 	long long seconds = (long long)(o->connect_timeout_us / US_PER_SECOND);
 
-	if (p->connected)
+	if (p->connected && o->filters_count == 0)
+		error_set(err, ERROR_TRANSIENT, REASON_broker,
+			"the connection to the broker at \"%s\" did not end in time", o->urls[0]);
+	else if (p->connected)
 		error_set(err, ERROR_TRANSIENT, REASON_subscription,
 			"the broker at \"%s\" did not answer the subscription to \"%s\" within "
 			"%lld s",
@@ -218,5 +221,8 @@ bool mqtt_probe_end_session(const struct mqtt_options *options, bool *found_out,
 	if (!probe_visit(options, mqtt_ask_for_session, &status, err))
 		return false;
 	*found_out = status.session_present;
-	return probe_visit(options, mqtt_end_session, &status, err);
+	if (probe_visit(options, mqtt_end_session, &status, err))
+		return true;
+	error_prefix(err, "the session may still be there, and may have lost queued messages");
+	return error_hint(err, "run the same command again");
 }

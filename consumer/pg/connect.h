@@ -26,6 +26,7 @@ struct pg_options {
 	int64_t connect_timeout_us;
 	const char *application; /* shown in pg_stat_activity */
 	bool bare;               /* do not run pg_setup_sql() on a new connection; its owner does */
+	bool addresses_alike;    /* those of one name are one server: a standby is as good, too */
 };
 
 /* Start connecting without waiting. NULL with err if that is impossible (bad string, no memory). */

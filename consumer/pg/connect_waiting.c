@@ -51,7 +51,7 @@ PGconn *pg_connect(const struct pg_options *o, struct error *err)
 	char setup[PG_SETUP_BYTES];
 	PGconn *conn;
 
-	bare.bare = true;
+	bare.bare = bare.addresses_alike = true;
 	/* libpq's own way has no SQLSTATE, and with it no hint. */
 	conn = pg_wait_connect(&bare, NULL, o->connect_timeout_us, -1, err);
 	if (conn == NULL)

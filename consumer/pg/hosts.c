@@ -260,7 +260,8 @@ PGconn *pg_hosts_start(struct pg_hosts *h, struct error *err)
 	if (h->prefer_standby)
 		pg_keyword(k, "target_session_attrs",
 			h->hosts_tried < h->count ? "standby" : "any");
-	else if (!h->says_which && (h->count > 1 || h->addresses_count > 1))
+	else if (!h->says_which &&
+		 (h->count > 1 || (h->addresses_count > 1 && !h->options.addresses_alike)))
 		pg_keyword(k, "target_session_attrs", PG_SEVERAL_ATTRS);
 	return pg_connect_checked(PQconnectStartParams(k->names, k->values, 0), err);
 }

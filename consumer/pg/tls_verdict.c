@@ -4,6 +4,7 @@
 #include "base/certificate.h"
 
 #include <netdb.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -103,6 +104,7 @@ static void verdict_handshake(int fd, const struct verdict_files *files, struct 
 	}
 	SSL_free(ssl);
 	SSL_CTX_free(context);
+	ERR_clear_error(); /* libpq would take what is left for an answer to it */
 }
 
 /* Those that libpq used: the ones set, or its defaults. */
@@ -171,9 +173,9 @@ void pg_tls_note(struct error *err)
 		[TLS_REFUSED] = see,
 		[TLS_CERTIFICATE_REFUSED] = see,
 		[TLS_HOST_REFUSED] = "storage.postgres.host (or storage.url) must have the name "
-				     "that is in the server's certificate, or the server "
-				     "another certificate",
-		[TLS_OURS_REFUSED] = "the server wants another certificate of ours: see "
+				     "that is in the server's certificate, or give the "
+				     "server a certificate for this name",
+		[TLS_OURS_REFUSED] = "the server does not accept our certificate: see "
 				     "storage.postgres.ssl_cert and ssl_key",
 	};
 	enum tls_refusal refusal = tls_refusal(err);
@@ -217,6 +219,9 @@ void pg_tls_verdict(const PGconn *conn, struct error *err)
 			"give the server another certificate: this one is in the revocation list "
 			"\"%.100s\" (sslcrl)",
 			files.crl);
+	else if (v.result == X509_V_ERR_UNABLE_TO_GET_CRL ||
+		 v.result == X509_V_ERR_CRL_HAS_EXPIRED || v.result == X509_V_ERR_CRL_NOT_YET_VALID)
+		error_hint(err, "renew the revocation list \"%.100s\" (sslcrl)", files.crl);
 	else
 		error_hint(err,
 			"see storage.postgres.ssl_root_cert (\"%.100s\"): it must have the "

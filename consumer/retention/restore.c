@@ -56,7 +56,7 @@ static bool restore_is_named_part(const char *path)
 	return size >= sizeof(suffix) && strcmp(path + size - (sizeof(suffix) - 1), suffix) == 0;
 }
 
-bool restore_is_part(const char *path)
+bool restore_is_part(const char *path, bool by_name)
 {
 	uint8_t start[PART_MAGIC_BYTES];
 	struct stat status;
@@ -68,7 +68,7 @@ bool restore_is_part(const char *path)
 		return false;
 	fd = fs_open(path, FS_READ, NULL);
 	if (fd >= 0)
-		is = restore_is_named_part(path) ||
+		is = (by_name && restore_is_named_part(path)) ||
 		     (fs_pread(fd, start, sizeof(start), 0, path, NULL) == sizeof(start) &&
 			     part_is(start));
 	(void)fs_close(&fd, path, NULL);

@@ -34,9 +34,9 @@ struct restore_result {
 	uint64_t left_out;          /* see above */
 };
 
-/* Whether a path is a file that begins like a partition file, or has the name of one: it may have
- * lost all of its bytes. False if it cannot be opened. */
-bool restore_is_part(const char *path);
+/* Whether a path is a file that begins like a partition file, or, by_name, has the name of one: it
+ * may have lost all of its bytes. False if it cannot be opened. */
+bool restore_is_part(const char *path, bool by_name);
 
 /* False with err: a database error; FOREIGN, DAMAGED; OUTDATED if the schema is older than the
  * file. out says how far it got. */

@@ -79,7 +79,7 @@ def test_what_was_not_kept_as_a_whole_cannot_be_requeued(letters, migrated):
     assert done.stdout.startswith("requeued 0: ")
     # Whoever does not choose it by its id wants what can be stored.
     done = letters("requeue", "--all")
-    assert done.returncode == 0 and f"{cut} cannot be requeued" in done.stderr, done
+    assert done.returncode == 0 and "1 of them cannot be requeued" in done.stderr, done
     assert done.stdout.startswith("requeued 2: ")
 
 

@@ -1,5 +1,6 @@
 #include "replay/readers/csv.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 /* station=id,time=ts,unit='kWh',zone=+01:00: a name, then a column, or a constant in single quotes.
@@ -92,7 +93,7 @@ static bool map_pair(struct csv_map *map, struct slice *rest, struct error *err)
 	char quote;
 
 	/* A map may be written over several lines. */
-	while (rest->size > 1 && strchr(" \t\r\n", *rest->data) != NULL)
+	while (rest->size > 1 && isspace(*rest->data))
 		*rest = slice_skip(*rest, 1);
 	at = *rest;
 	equals = memchr(rest->data, '=', rest->size);

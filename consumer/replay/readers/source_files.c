@@ -103,9 +103,10 @@ static bool files_add_folder(struct replay_files *files, const char *path, struc
 		(void)error_becomes(err, ERROR_FATAL, REASON_file);
 	closedir(dir);
 	/* A disk that is not mounted is an empty folder. */
-	if (ok && files->count == first)
-		return error_set(err, ERROR_FATAL, REASON_file, "the folder \"%s\" has no files",
-			path);
+	if (ok && files->count == first) {
+		error_set(err, ERROR_FATAL, REASON_file, "the folder \"%s\" has no files", path);
+		return error_hint(err, "is its disk mounted?");
+	}
 	if (ok)
 		qsort(files->paths + first, files->count - first, sizeof(*files->paths),
 			files_order);
