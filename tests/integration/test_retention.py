@@ -564,13 +564,13 @@ def test_replay_skips_what_is_expired(migrated):
 
 
 @pytest.mark.parametrize("settings, says", [
-    ({"retention.meter_values": "1h"}, "retention.meter_values is less than a day"),
-    ({"retention.ocpp_events": "13d"}, "retention.ocpp_events is less than twice pairing.keep"),
+    ({"retention.meter_values": "1h"}, "retention.meter_values (1h) is less than a day"),
+    ({"retention.ocpp_events": "13d"}, "retention.ocpp_events (13d) is less than twice pairing.keep"),
     ({"retention.authorizations": "30d", "pairing.keep": "20d"}, "less than twice pairing.keep"),
     ({"retention.transactions": "90d"},
-     "retention.transactions is less than retention.transaction_events"),
+     "retention.transactions (90d) is less than retention.transaction_events (0: forever)"),
     ({"retention.transactions": "90d", "retention.transaction_events": "100d"},
-     "retention.transactions is less than retention.transaction_events"),
+     "retention.transactions (90d) is less than retention.transaction_events (100d)"),
     ({"retention.metervalues": "90d"}, "retention.meter_values"),
     ({"retention.transactions": "90d", "retention.transaction_events": "90d",
       "retention.meter_values": "1d", "retention.authorizations": "14d",
