@@ -565,7 +565,8 @@ def test_replay_skips_what_is_expired(migrated):
 
 @pytest.mark.parametrize("settings, says", [
     ({"retention.meter_values": "1h"}, "retention.meter_values (1h) is less than a day"),
-    ({"retention.ocpp_events": "13d"}, "retention.ocpp_events (13d) is less than twice pairing.keep"),
+    ({"retention.ocpp_events": "13d"},
+     "retention.ocpp_events (13d) is less than twice pairing.keep"),
     ({"retention.authorizations": "30d", "pairing.keep": "20d"}, "less than twice pairing.keep"),
     ({"retention.transactions": "90d"},
      "retention.transactions (90d) is less than retention.transaction_events (0: forever)"),

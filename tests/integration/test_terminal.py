@@ -136,7 +136,7 @@ def test_files_and_payloads_are_shown_as_text(attacked, tmp_path):
 
 def test_what_is_not_understood_is_shown_as_text(attacked, tmp_path):
     ours(attacked, HOSTILE, code=2)
-    ours({**attacked, "no." + HOSTILE: "1"}, "version", code=3)
+    ours({**attacked, "no." + HOSTILE: "1"}, "verify", code=3)
     for command in ("run", "migrate", "config", "dead-letters", "decode", "verify", "metrics",
                     "replay", "spool", "store", "version"):
         ours(attacked, command, HOSTILE)
