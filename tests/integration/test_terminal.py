@@ -147,9 +147,9 @@ def test_what_is_not_understood_is_shown_as_text(attacked, tmp_path):
     path = tmp_path / ("settings" + HOSTILE)
     path.write_text(f"[log]\n{HOSTILE} = {HOSTILE}\n")
     path.chmod(0o600)
-    ours({}, f"--config={path}", "version", code=3)
+    ours({}, f"--config={path}", "verify", code=3)
     path.write_text(f"[{HOSTILE}\n")
-    ours({}, f"--config={path}", "version", code=3)
+    ours({}, f"--config={path}", "verify", code=3)
 
 
 def test_no_character_that_is_not_seen_reaches_a_terminal():
