@@ -36,7 +36,7 @@ MUST_CHECK bool arguments_take(const char *command, const struct argument *argum
 
 /*
  * Reports that the command has no such subcommand, with the one that was probably meant, or else
- * with what to say. given: NULL or "" if there is none. EXIT_CODE_USAGE.
+ * with what to say. given: NULL or "" if no word was given. EXIT_CODE_USAGE.
  */
 enum exit_code arguments_unknown(const char *command, const char *given, const char *say);
 

@@ -16,7 +16,7 @@
 
 enum status_phase {
 	STATUS_STARTING,
-	STATUS_NO_ROOM, /* for a log, so there is none yet */
+	STATUS_NO_ROOM, /* for a log, so it is not open yet */
 	STATUS_WORKING,
 	STATUS_MIGRATING,
 	STATUS_DRAINING,
@@ -56,7 +56,7 @@ struct status {
 	int64_t since_us[STATUS_RULES]; /* wall clock; 0: the rule does not hold */
 };
 
-/* Call it every second or so, and before status_json(): takes note of what has changed. */
+/* Call it every second or so, and before status_json(): notes what has changed. */
 void status_note(struct status *s, const struct status_facts *f);
 
 /* From the arena; absent if it is full. */

@@ -55,7 +55,7 @@ static const struct pg_class pg_classes[] = {
 	{"", ERROR_TRANSIENT, PG_OTHER, REASON_unexpected},
 };
 
-/* The class of what our own functions raise. */
+/* The class of errors that our own functions raise. */
 static const char PG_OURS[] = "OC";
 
 /* What the server keeps answering until a person has acted. Everything else passes: a server that

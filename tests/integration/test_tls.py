@@ -119,7 +119,7 @@ CASES = {
     "Theirs is of an authority that we do not know": {"server": "of an unknown authority"},
     "Theirs was revoked": {"server": "revoked", "listed": True},
     "They have none: no TLS": {"server": "no TLS"},
-    "They want one of ours, and there is none": {"client": "none", "mutual": True},
+    "They ask for one of ours, and none is set": {"client": "none", "mutual": True},
     "Ours has expired": {"client": "expired", "mutual": True},
     "Ours is of an authority that they do not know": {"client": "of an unknown authority",
                                                       "mutual": True},
