@@ -33,7 +33,8 @@ SECTIONS = ("live_json", "live_msgpack", "drain", "latency", "replay", "replay_a
             "one", "queue", "rates", "peers", "formats", "broker", "outage")
 NAMED = ("peers", "formats", "broker", "outage")  # only where they are asked for
 HISTORY = [f"2026-03-{day:02}T08:00:00Z" for day in range(2, 7)]
-POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
+POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "checkpoint_timeout": "30min",
+            "dynamic_shared_memory_type": "posix"}  # its default, unlike the rig's
 
 
 def arguments():

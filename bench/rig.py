@@ -121,7 +121,9 @@ class Postgres(_Server):
         self.port = free_port()
         self.password = secrets.token_hex(16)
         self.data = os.path.join(self.folder, "data")
+        # mmap: what it leaves when it is killed lies in its own folder, not in /dev/shm.
         self.options = {"max_connections": "60", "log_line_prefix": "'%m [%p] %u@%d '",
+                        "dynamic_shared_memory_type": "mmap",
                         **(self.FAST if fast else {}), **(settings or {})}
         self.passfile = None
 

@@ -20,6 +20,7 @@ from rig_wait import TimedOut, forget, wait_until, watch
 # Below the range that the kernel takes ports of outgoing connections from, so that a port stays
 # ours while the server behind it is down.
 PORTS = range(20000, 32000)
+MEMORY = "/dev/shm"  # a folder
 
 
 class RigError(Exception):
@@ -101,24 +102,24 @@ def children(pid):
 
 
 class Workspace:
-    """A temporary folder and the processes started in it; gone at exit."""
+    """A temporary folder and the processes started in it; gone at exit.
 
-    def __init__(self, path=None, keep=False):
+    It is the guard that removes files and kills processes, at the end of our side of the pipe.
+    """
+
+    def __init__(self, path=None):
         self.user = _unprivileged_user()
         parent = tempfile.gettempdir()
         if self.user and not _reachable(parent):
             parent = "/tmp"
         self.path = path or tempfile.mkdtemp(prefix="ocpp-persister.", dir=parent)
         os.makedirs(self.path, exist_ok=True)
-        self.keep = keep
         self.members = []
         self._own(self.path)
         watch(self._movements)
-        # The end of our side of the pipe is what the guard waits for.
         self._guard = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--guard"],
                                        stdin=subprocess.PIPE, text=True, start_new_session=True)
-        if not keep:
-            self._tell(f"folder {self.path}")
+        self._tell(f"folder {self.path}")
         atexit.register(self.close)
 
     def __enter__(self):
@@ -135,6 +136,10 @@ class Workspace:
         self._guard.stdin.write(line + "\n")
         self._guard.stdin.flush()
 
+    def keep(self):
+        """Its files stay; its processes go all the same."""
+        self._tell("keep")
+
     def _movements(self):
         """Sizes of the logs, and what the processes have used, in steps that idling does not make
         within the time of a wait."""
@@ -146,6 +151,14 @@ class Workspace:
         path = os.path.join(self.path, name)
         os.makedirs(path, mode=0o700)
         self._own(path)
+        return path
+
+    def folder_in_memory(self, name):
+        """A new folder that no disk slows down, if the machine has such; it goes as the other."""
+        if not os.access(MEMORY, os.W_OK):
+            return self.folder(name)
+        path = tempfile.mkdtemp(prefix=f"ocpp-persister.{name}.", dir=MEMORY)
+        self._tell(f"folder {path}")
         return path
 
     def write(self, path, text):
@@ -168,12 +181,14 @@ class Workspace:
             raise RigError(f"{args[0]} failed:\n{done.stdout}")
         return done.stdout
 
-    def spawn(self, args, log, env=None, as_us=False):
-        """Start a process in a session of its own, so that Ctrl-C reaches us alone."""
+    def spawn(self, args, log, env=None, as_us=False, **options):
+        """Start a process in a session of its own, so that Ctrl-C reaches us alone. options: of
+        subprocess.Popen, such as other files than the log."""
         who = {} if as_us else self._who()
         with open(log, "ab") as out:
-            process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                       env=env, cwd=self.path, start_new_session=True, **who)
+            process = subprocess.Popen(args, **{
+                "stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "env": env,
+                "cwd": self.path, "start_new_session": True, **who, **options})
         self._tell(f"+{process.pid}")
         return process
 
@@ -190,20 +205,46 @@ class Workspace:
             return
         for member in reversed(self.members):
             member.stop()
-        if not self.keep:
-            shutil.rmtree(self.path, ignore_errors=True)
         self._guard.stdin.close()
         self._guard.wait()
 
 
+def _remove_shared_memory(folder):
+    """What killed PostgreSQL servers with their data below this folder have left: the kernel keeps
+    a segment until somebody removes it, and has a limit on their number."""
+    for path in glob.glob(f"{glob.escape(folder)}/*/data/postmaster.pid"):
+        with open(path) as f:
+            lines = f.read().split("\n")
+        if len(lines) < 7 or len(lines[6].split()) != 2:
+            continue  # it had none yet
+        with open("/proc/sysvipc/shm") as f:
+            for key, id, _, _, creator, _, attached, *_ in map(str.split, f.readlines()[1:]):
+                if [key, id] == lines[6].split() and creator == lines[0] and attached == "0":
+                    subprocess.run(["ipcrm", "--shmem-id", id], check=False)
+
+
+def _unmount(folder):
+    """Whatever a test has mounted below this folder; True if nothing is left there, so that
+    removing the folder removes nothing else."""
+    def mounted():
+        with open("/proc/self/mounts") as f:
+            return [line.split()[1] for line in f if line.split()[1].startswith(folder + "/")]
+
+    for path in reversed(mounted()):
+        subprocess.run(["umount", "--lazy", path], check=False)
+    return not mounted()
+
+
 def _guard():
-    """The guard process: on the end of stdin, kill the processes and remove the folder."""
+    """The guard process: on the end of stdin, kill the processes and remove the folders."""
     for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(s, signal.SIG_IGN)
-    pids, folder = set(), None
-    for line in sys.stdin:
+    pids, folders, keep = set(), [], False
+    for line in map(str.rstrip, sys.stdin):
         if line.startswith("folder "):
-            folder = line[len("folder "):].rstrip("\n")
+            folders.append(line[len("folder "):])
+        elif line == "keep":
+            keep = True
         elif line.startswith("+"):
             pids.add(int(line[1:]))
         else:
@@ -218,8 +259,10 @@ def _guard():
         wait_until(lambda: not any(map(is_running, pids)), 10, "end of servers")
     except TimedOut:
         pass  # in the middle of a write to a slow disk; its files go all the same
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in folders:
+        _remove_shared_memory(folder)
+        if not keep and _unmount(os.path.realpath(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--guard"]:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 
 import conftest
 import rig
@@ -61,14 +60,15 @@ class Ran(collections.namedtuple("Ran", "exit signal hangs calls name at by agai
 class Stage:
     """What scenarios share: the process that forks them, and the servers once they are needed."""
 
-    def __init__(self):
+    def __init__(self, keep=False):
+        self.keep = keep
         self.workspace = rig.Workspace()
-        self.folder = tempfile.mkdtemp(prefix="fail_once", dir="/dev/shm"
-                                       if os.access("/dev/shm", os.W_OK) else None)
+        self.folder = self.workspace.folder_in_memory("fail_once")
         self.numbers = itertools.count()
         suppressions = os.path.join(conftest.HERE, "paho.lsan")
-        self.server = subprocess.Popen(
-            [SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self.folder,
+        self.server = self.workspace.spawn(
+            [SERVER], os.path.join(self.workspace.path, "fail_once.log"), as_us=True,
+            cwd=self.folder, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None,
             env={**os.environ, "ASAN_OPTIONS": f"exitcode={SANITIZER}",
                  "UBSAN_OPTIONS": f"exitcode={SANITIZER}", "FAILPOINT_HASTE": "20",
                  "LSAN_OPTIONS": f"exitcode={SANITIZER}:suppressions={suppressions}"})
@@ -79,7 +79,7 @@ class Stage:
     def __exit__(self, *_):
         self.server.stdin.close()
         self.server.wait()
-        shutil.rmtree(self.folder)
+        self.workspace.forget(self.server)
         self.workspace.close()
 
     @functools.cache
@@ -138,12 +138,17 @@ class Log:
         found = [*ran.broken()]
         if ran.exit not in (0, 1):
             found.append(f"exit code {ran.exit}: {ran.err}")
+        if self.stage.keep:
+            shutil.copytree(folder, f"{folder}.before")  # the audit continues the log
         audit = self.stage.run("none", 0, "audit", folder,
                                max(ran.acknowledged, self.acknowledged),
                                max(ran.released, self.released))
         if audit.exit != 0:
             found.append(f"afterwards: {audit.err} (acknowledged {ran.acknowledged}, {ran.err})")
+        if found and self.stage.keep:
+            return ran, [*found, f"kept: {folder}"]
         shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(f"{folder}.before", ignore_errors=True)
         return ran, found
 
     def end(self):

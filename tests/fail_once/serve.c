@@ -8,7 +8,8 @@
  *
  * WAY: of fail_once.h, or "none". CALL: the N-th; 0 counts only. OUT, ERR: files for its stdout and
  * stderr. A process that has not moved for STILL_S seconds, or moves for five times as long, hangs,
- * and is killed. What came of it is one line with a word for each answer.
+ * and is killed; seconds count only as far as the machine had time for it. What came of it is one
+ * line with a word for each answer.
  *
  * Forking is much cheaper than starting the program, sanitizers and all.
  */
@@ -105,11 +106,19 @@ static uint64_t serve_moved(pid_t child, const char *err)
 	return (uint64_t)st.st_size + user + system;
 }
 
+/* The share of a processor for a process that wants it now. */
+static double serve_share(void)
+{
+	double load, processors = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	return getloadavg(&load, 1) == 1 && load > processors ? processors / load : 1;
+}
+
 /* The status of waitpid(). It is killed if it hangs. */
 static int serve_wait(struct serve *s, pid_t child, bool *hangs_out)
 {
 	struct pollfd end = {(int)syscall(SYS_pidfd_open, child, 0), POLLIN, 0};
-	int64_t still_s_max = strtoll(s->words[2], NULL, 10), still_s = 0, all_s = 0;
+	double still_s_max = strtod(s->words[2], NULL), still_s = 0, all_s = 0;
 	uint64_t moved = 0, before = 0;
 	int status;
 
@@ -117,9 +126,10 @@ static int serve_wait(struct serve *s, pid_t child, bool *hangs_out)
 		serve_die("pidfd_open");
 	while (poll(&end, 1, 1000) == 0) {
 		moved = serve_moved(child, s->words[4]);
-		still_s = moved == before ? still_s + 1 : 0;
+		still_s = moved == before ? still_s + serve_share() : 0;
+		all_s += serve_share();
 		before = moved;
-		*hangs_out = still_s > still_s_max || ++all_s > still_s_max * SERVE_MOVES_MAX;
+		*hangs_out = still_s > still_s_max || all_s > still_s_max * SERVE_MOVES_MAX;
 		if (*hangs_out)
 			(void)kill(child, SIGKILL);
 	}

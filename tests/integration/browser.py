@@ -7,7 +7,6 @@ import json
 import os
 import select
 import shutil
-import subprocess
 import time
 
 import rig
@@ -18,7 +17,8 @@ BINARY = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 class Browser:
     """One page. `events` has what the browser reported of it: requests, console, exceptions."""
 
-    def __init__(self, folder):
+    def __init__(self, workspace):
+        self._workspace, folder = workspace, workspace.folder("chromium")
         ours, theirs = os.pipe(), os.pipe()  # to the browser, from it
         self._write, self._read = ours[1], theirs[0]
         # It reads from 3 and writes to 4. As root it runs only without its sandbox; all that it
@@ -26,9 +26,9 @@ class Browser:
         command = (f'exec "$0" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage '
                    f'--no-first-run --user-data-dir="$1" --remote-debugging-pipe about:blank '
                    f'3<&{ours[0]} 4>&{theirs[1]}')
-        with open(os.path.join(folder, "chromium.log"), "wb") as log:
-            self.process = subprocess.Popen(["bash", "-c", command, BINARY, str(folder)],
-                                            pass_fds=(ours[0], theirs[1]), stdout=log, stderr=log)
+        self.process = workspace.spawn(
+            ["bash", "-c", command, BINARY, folder], os.path.join(folder, "chromium.log"),
+            as_us=True, pass_fds=(ours[0], theirs[1]))
         os.close(ours[0])
         os.close(theirs[1])
         self._numbers, self._buffer, self._session = itertools.count(1), b"", None
@@ -107,5 +107,6 @@ class Browser:
     def close(self):
         self.process.terminate()
         self.process.wait()
+        self._workspace.forget(self.process)
         os.close(self._read)
         os.close(self._write)

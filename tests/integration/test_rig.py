@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import ssl
@@ -270,23 +272,67 @@ def test_logfmt_is_read_back():
         "msg": 'could not "x":\n\\y', "e": ""}
 
 
-def test_everything_goes_when_the_parent_is_killed(workspace):
-    program = """if True:
-        import sys
-        sys.path.insert(0, sys.argv[1])
-        import rig
-        w = rig.Workspace()
-        p, b = rig.Postgres(w, fast=True).start(), rig.Broker(w).start()
-        print(w.path, p.pid, b.pid, flush=True)
-        sys.stdin.read()"""
-    process = subprocess.Popen([sys.executable, "-c", program, os.path.join(ROOT, "bench")],
+# A workspace with servers in it, and then what the parameter says.
+SERVERS = """if True:
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    import rig
+    w = rig.Workspace()
+    p, b = rig.Postgres(w, fast=True).start(), rig.Broker(w).start()
+    print(w.path, w.folder_in_memory("test"), p.pid, b.pid, flush=True)
+    sys.stdin.read()
+    if sys.argv[2] == "keep":
+        w.keep()
+        p.kill9()
+"""
+
+
+@contextlib.contextmanager
+def servers_of_another_process(end):
+    """(process, its folders, pids of its servers)"""
+    process = subprocess.Popen([sys.executable, "-c", SERVERS, os.path.join(ROOT, "bench"), end],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    path, *pids = process.stdout.readline().split()
-    assert os.path.isdir(path) and all(map(rig.is_running, pids))
-    process.send_signal(signal.SIGKILL)
+    path, memory, *pids = process.stdout.readline().split()
+    assert os.path.isdir(path) and os.path.isdir(memory) and all(map(rig.is_running, pids))
+    yield process, [path, memory], pids
     process.communicate()
     rig.wait_until(lambda: not any(map(rig.is_running, pids)), 20, "servers")
-    rig.wait_until(lambda: not os.path.exists(path), 20, "folder")
+
+
+def shared_memory_of(pid):
+    """Numbers of the System V segments that it made, and files that it has of the other kind."""
+    with open("/proc/sysvipc/shm") as f:
+        made = [fields[1] for fields in map(str.split, f.readlines()[1:]) if fields[4] == pid]
+    try:
+        with open(f"/proc/{pid}/maps") as f:
+            return made, set(re.findall(r"/dev/shm/PostgreSQL\S+", f.read()))
+    except FileNotFoundError:
+        return made, set()
+
+
+def test_everything_goes_when_the_parent_is_killed():
+    with servers_of_another_process("killed") as (process, folders, pids):
+        made, files = shared_memory_of(pids[0])
+        assert made and not files
+        if os.geteuid() == 0:
+            os.mkdir(f"{folders[0]}/small")
+            subprocess.run(["mount", "-t", "tmpfs", "none", f"{folders[0]}/small"], check=True)
+        process.send_signal(signal.SIGKILL)
+    rig.wait_until(lambda: not any(map(os.path.exists, folders)), 20, "folders")
+    assert shared_memory_of(pids[0]) == ([], set())
+
+
+def test_what_is_to_be_kept_is_kept():
+    """The files, that is: not the processes, nor the shared memory of one that was killed."""
+    with servers_of_another_process("keep") as (process, folders, pids):
+        process.communicate()
+    try:
+        assert os.path.exists(f"{folders[0]}/postgres/data/PG_VERSION")
+        assert os.path.isdir(folders[1])
+        assert shared_memory_of(pids[0]) == ([], set())
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
 
 
 def test_waiting_in_vain_says_for_what():

@@ -50,7 +50,7 @@ def fetch(p, path, method="GET"):
 
 @pytest.fixture(scope="module")
 def browser(workspace):
-    browser = Browser(workspace.folder("chromium"))
+    browser = Browser(workspace)
     yield browser
     browser.close()
 
