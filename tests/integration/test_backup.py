@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -169,6 +170,22 @@ def test_point_in_time_is_fed_what_came_after_it(workspace, persister, broker, p
     again.stop()
 
 
+def test_rows_that_are_missing_come_back_under_a_new_identity(worker, migrated, publish):
+    """As after pg_resetwal, if the position was in the data files, and rows before it were not."""
+    p = worker().start()
+    p.wait_event("broker_connected")
+    send(publish, range(50))
+    stored(migrated, 50)
+    assert p.stop() == 0
+    migrated.rows("DELETE FROM meter_values WHERE event_time >= '2026-01-31T10:00:20Z'")
+    assert run_cli(p.settings, "spool", "new-identity").returncode == 0
+    p.start()
+    rig.wait_until(lambda: migrated.value("SELECT count(*) FROM meter_values") == 50,
+                   what="the rows")
+    check_balanced(p)
+    check_rows(migrated, 50)
+
+
 def die_with_a_backlog(p, database, publish):
     """Messages 20 to 49 are in its log only."""
     admin = database.cluster
@@ -267,3 +284,48 @@ def test_replica_that_is_promoted_without_the_last_commits_is_fed_them(
     assert p.wait_event("database_went_back")
     assert p.metric("ocpp_persister_gap_records_total") == 0
     assert p.running
+
+
+def reset_wal(cluster, *options):
+    """As somebody does whose server does not start any more. All that is not in the data files is
+    gone, also what the server had said is on its disk."""
+    pg_resetwal = client(cluster, "pg_resetwal")
+    cluster.process.send_signal(signal.SIGQUIT)  # pg_ctl stop -m immediate
+    cluster.process.wait()
+    cluster.stop()
+    cluster.workspace.call("rm", "-f", os.path.join(cluster.data, "postmaster.pid"))
+    cluster.workspace.call(pg_resetwal, "-f", *options, "-D", cluster.data)
+    cluster.start()
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "starting"])
+@pytest.mark.parametrize("options", [(), ("-l", "000000050000002000000001")], ids=["", "elsewhere"])
+def test_server_whose_wal_was_reset_is_fed_what_it_lost(workspace, persister, broker, publish,
+                                                        running, options):
+    """Its data files are as of its last checkpoint; its WAL begins in another place."""
+    cluster = rig.Postgres(workspace, name=f"reset{len(workspace.members)}", settings={
+        "checkpoint_timeout": "1d", "bgwriter_lru_maxpages": "0", "autovacuum": "off"}).start()
+    database = make_database(cluster)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    p = persister({"spool.segment_bytes": "4MiB", **database.writer_settings(),
+                   **broker.settings()}).start()
+    p.wait_event("broker_connected")
+    send(publish, range(30))
+    stored(database, 30)
+    cluster.psql("CHECKPOINT")
+    send(publish, range(30, 70))
+    stored(database, 70)
+    if not running:
+        assert p.stop() == 0
+    reset_wal(cluster, *options)
+    if not running:
+        check_rows(database, 30)
+        p.start()
+    send(publish, range(70, 80))
+    stored(database, 80)
+    check_rows(database, 80)
+    check_balanced(p)
+    assert bool(p.events("database_went_back")) == running
+    assert p.metric("ocpp_persister_gap_records_total") == 0
+    assert p.stop() == 0
+    cluster.stop()
