@@ -285,6 +285,19 @@ bool fs_unlink(const char *path, struct error *err)
 	return true;
 }
 
+bool fs_exists(const char *path, bool *out, struct error *err)
+{
+	*out = access(path, F_OK) == 0;
+	return *out || errno == ENOENT || errno == ENOTDIR || fs_error(err, "look for", path);
+}
+
+bool fs_unlink_if_there(const char *path, struct error *err)
+{
+	bool there;
+
+	return fs_exists(path, &there, err) && (!there || fs_unlink(path, err));
+}
+
 bool fs_truncate(int fd, int64_t size, const char *path, struct error *err)
 {
 	if (fs_fault() != FS_FAULT_NONE || ftruncate(fd, size) != 0)

@@ -63,6 +63,12 @@ MUST_CHECK bool fs_rename(const char *from, const char *to, struct error *err);
 MUST_CHECK bool fs_rename_new(const char *from, const char *to, bool *taken_out, struct error *err);
 
 MUST_CHECK bool fs_unlink(const char *path, struct error *err);
+
+/* Is there anything at path? False with err: nobody knows, which is not the same as no. */
+MUST_CHECK bool fs_exists(const char *path, bool *out, struct error *err);
+
+/* The same, of something that may be absent already. */
+MUST_CHECK bool fs_unlink_if_there(const char *path, struct error *err);
 MUST_CHECK bool fs_truncate(int fd, int64_t size, const char *path, struct error *err);
 
 /* The path without symbolic links: renaming to it replaces the file itself, not a link to it. */

@@ -127,22 +127,27 @@ static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
 	return code;
 }
 
-/* Moves the partition files to the front; returns how many there are. The others keep their
+/* Moves the partition files to the front, and says how many there are. The others keep their
  * order. by_name: as restore_is_part() has it. */
-static size_t parts_first(struct replay_files *files, bool by_name)
+static bool parts_first(struct replay_files *files, bool by_name, size_t *count_out,
+	struct error *err)
 {
 	size_t count = 0;
+	bool is;
 
 	for (size_t i = 0; i < files->count; i++) {
 		char *path = files->paths[i];
 
-		if (!restore_is_part(parts_path(path), by_name))
+		if (!restore_is_part(parts_path(path), by_name, &is, err))
+			return false;
+		if (!is)
 			continue;
 		memmove(&files->paths[count + 1], &files->paths[count],
 			(i - count) * sizeof(*files->paths));
 		files->paths[count++] = path;
 	}
-	return count;
+	*count_out = count;
+	return true;
 }
 
 enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_replay *o,
@@ -158,7 +163,9 @@ enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_re
 	code = parts_refuse_pipes(files);
 	if (code != EXIT_CODE_OK)
 		return code;
-	*count_out = parts.count = parts_first(files, o->csv == NULL && o->lines == NULL);
+	if (!parts_first(files, o->csv == NULL && o->lines == NULL, count_out, &err))
+		return cli_fail(EXIT_CODE_FAILED, &err);
+	parts.count = *count_out;
 	if (parts.count == 0)
 		return EXIT_CODE_OK;
 	if (!parts_may_be(o))

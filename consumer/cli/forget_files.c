@@ -1,6 +1,7 @@
 #include "cli/forget_files.h"
 
 #include "base/escape.h"
+#include "base/fs.h"
 #include "base/iso8601.h"
 #include "base/text.h"
 #include "cli/spool.h"
@@ -131,8 +132,10 @@ bool forget_look_at_requeued(const struct forget_files *f, const char *spool_dir
 {
 	char dir[PATH_MAX];
 	struct log_look look = {.files = f, .dir = dir, .requeued = true};
+	bool there;
 
 	snprintf(dir, sizeof(dir), "%s.requeue", spool_dir);
 	/* ABSENT: all of it was stored and removed; the folder stays. */
-	return access(dir, F_OK) != 0 || log_look_through(&look, err) || err->kind == ERROR_ABSENT;
+	return fs_exists(dir, &there, err) &&
+	       (!there || log_look_through(&look, err) || err->kind == ERROR_ABSENT);
 }

@@ -47,8 +47,11 @@ static bool filters_read_old(struct filters *f, struct error *err)
 {
 	size_t size, lines = 0;
 	char *text, *line, *rest;
+	bool there;
 
-	if (access(f->path, F_OK) != 0)
+	if (!fs_exists(f->path, &there, err))
+		return false;
+	if (!there)
 		return true;
 	text = fs_read_own_file(f->path, FILTERS_FILE_BYTES_MAX, &size, err);
 	if (text == NULL)
@@ -145,5 +148,5 @@ bool filters_save(const struct filters *f, struct error *err)
 
 bool filters_forget(const struct filters *f, struct error *err)
 {
-	return access(f->path, F_OK) != 0 || fs_unlink(f->path, err);
+	return fs_unlink_if_there(f->path, err);
 }

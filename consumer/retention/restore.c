@@ -8,6 +8,7 @@
 #include "retention/copy_walk.h"
 #include "retention/query.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,23 +57,29 @@ static bool restore_is_named_part(const char *path)
 	return size >= sizeof(suffix) && strcmp(path + size - (sizeof(suffix) - 1), suffix) == 0;
 }
 
-bool restore_is_part(const char *path, bool by_name)
+bool restore_is_part(const char *path, bool by_name, bool *is_out, struct error *err)
 {
 	uint8_t start[PART_MAGIC_BYTES];
 	struct stat status;
-	bool is = false;
+	int64_t got;
 	int fd;
 
+	*is_out = false;
+	if (stat(path, &status) != 0)
+		return errno == ENOENT || errno == ENOTDIR ||
+		       error_set_errno(err, ERROR_FATAL, REASON_disk, "could not read \"%s\"",
+			       path);
 	/* The file is opened twice, which a pipe does not survive. */
-	if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+	if (!S_ISREG(status.st_mode))
+		return true;
+	fd = fs_open(path, FS_READ, err);
+	if (fd < 0)
 		return false;
-	fd = fs_open(path, FS_READ, NULL);
-	if (fd >= 0)
-		is = (by_name && restore_is_named_part(path)) ||
-		     (fs_pread(fd, start, sizeof(start), 0, path, NULL) == sizeof(start) &&
-			     part_is(start));
+	got = fs_pread(fd, start, sizeof(start), 0, path, err);
+	*is_out = (by_name && restore_is_named_part(path)) ||
+		  (got == sizeof(start) && part_is(start));
 	(void)fs_close(&fd, path, NULL);
-	return is;
+	return got >= 0;
 }
 
 /* ---- the table today ---- */

@@ -35,8 +35,8 @@ struct restore_result {
 };
 
 /* Whether a path is a file that begins like a partition file, or, by_name, has the name of one: it
- * may have lost all of its bytes. False if it cannot be opened. */
-bool restore_is_part(const char *path, bool by_name);
+ * may have lost all of its bytes. No if there is nothing; false with err if it cannot be read. */
+MUST_CHECK bool restore_is_part(const char *path, bool by_name, bool *is_out, struct error *err);
 
 /* False with err: a database error; FOREIGN, DAMAGED; OUTDATED if the schema is older than the
  * file. out says how far it got. */

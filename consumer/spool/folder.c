@@ -373,8 +373,8 @@ bool folder_positions(const struct folder *f, uint64_t seq, struct folder_events
 
 	CHECK(f->count > 0);
 	snprintf(path, sizeof(path), "%s/closed", f->dir);
-	out->closed = access(path, F_OK) == 0;
-	if (!folder_header(f, f->count - 1, events, &h, err) ||
+	if (!fs_exists(path, &out->closed, err) ||
+		!folder_header(f, f->count - 1, events, &h, err) ||
 		!folder_pass(f, f->count - 1, UINT64_MAX, events, &out->end, err))
 		return false;
 	out->identity = h.spool;

@@ -60,7 +60,7 @@ static void spool_clear(struct spool *s)
 		ok = fs_unlink(path, &err);
 	}
 	spool_path(s, "spare.tmp", path);
-	ok = ok && (access(path, F_OK) != 0 || fs_unlink(path, &err)) && fs_sync_dir(s->dir, &err);
+	ok = ok && fs_unlink_if_there(path, &err) && fs_sync_dir(s->dir, &err);
 	if (!ok)
 		log_failure(LOG_LEVEL_WARN, "spool_close_failed", &err);
 }

@@ -75,21 +75,25 @@ static bool identity_make(const char *path, struct uuid *out, struct error *err)
 bool spool_load_identity(struct spool *s, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES], path_new[SPOOL_PATH_BYTES];
+	bool changing, has_session;
 
 	identity_path(s->dir, identity_file, path);
 	identity_path(s->dir, identity_new_file, path_new);
-	if (access(path_new, F_OK) == 0) {
+	/* Not to know must not make another log of it. */
+	if (!fs_exists(path_new, &changing, err) || !fs_exists(path, &s->identity_found, err))
+		return false;
+	if (changing) {
 		error_set(err, ERROR_FATAL, REASON_spool_identity,
 			"the log in \"%s\" was being given a new identity", s->dir);
 		return error_hint(err, "run `ocpp-persister spool new-identity` again");
 	}
-	s->identity_found = access(path, F_OK) == 0;
 	if (s->identity_found ? !identity_read(path, &s->identity, err)
 			      : !identity_make(path, &s->identity, err))
 		return false;
 	s->session = s->identity;
 	identity_path(s->dir, session_file, path);
-	return access(path, F_OK) != 0 || identity_read(path, &s->session, err);
+	return fs_exists(path, &has_session, err) &&
+	       (!has_session || identity_read(path, &s->session, err));
 }
 
 /* The session first: after a crash in between, the log's session is what it was. */
@@ -141,17 +145,17 @@ static bool identity_put_archive(const char *path, const struct uuid *identity, 
 	int fd = fs_open(path, FS_UPDATE, err);
 	char bad[SPOOL_PATH_BYTES + 8];
 	struct archive_summary summary;
-	bool ok;
+	bool ok, damaged;
 
 	if (fd < 0)
 		return false;
-	ok = archive_summary_read(fd, path, &summary, err) && summary.whole;
-	if (ok) {
-		ok = archive_put_identity(fd, path, &summary, identity, err);
-	} else {
+	ok = archive_summary_read(fd, path, &summary, err);
+	damaged = ok ? !summary.whole : err->kind == ERROR_DAMAGED;
+	if (damaged) {
 		snprintf(bad, sizeof(bad), "%s.bad", path);
 		ok = fs_rename(path, bad, err);
 	}
+	ok = ok && (damaged || archive_put_identity(fd, path, &summary, identity, err));
 	return fs_close(&fd, path, ok ? err : NULL) && ok;
 }
 
@@ -191,28 +195,31 @@ static bool identity_drop_session(const char *dir, struct error *err)
 	char path[SPOOL_PATH_BYTES];
 
 	identity_path(dir, session_file, path);
-	return access(path, F_OK) != 0 || fs_unlink(path, err);
+	return fs_unlink_if_there(path, err);
 }
 
 bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES], path_new[SPOOL_PATH_BYTES];
+	bool there, changing, ok = false;
 	int lock_fd = -1;
-	bool ok = false;
 
 	if (strlen(dir) >= SPOOL_PATH_BYTES - 64)
 		return error_set(err, ERROR_FATAL, REASON_bad_setting, "spool.dir is too long");
 	identity_path(dir, identity_file, path);
 	identity_path(dir, identity_new_file, path_new);
-	if (access(path, F_OK) != 0 && access(path_new, F_OK) != 0) {
+	if (!fs_exists(path, &there, err) || !fs_exists(path_new, &changing, err))
+		return false;
+	if (!there && !changing) {
 		error_set(err, ERROR_ABSENT, REASON_no_spool, "there is no log in \"%s\"", dir);
 		return error_hint(err, "say where it is: --spool.dir=DIR");
 	}
 	if (spool_lock_folder(dir, &lock_fd, err)) {
 		spool_reserve_take(dir);
 		/* After an interruption, continue with the identity that it began to write. */
-		ok = access(path_new, F_OK) == 0 ? identity_read(path_new, out, err)
-						 : identity_make(path_new, out, err);
+		ok = fs_exists(path_new, &changing, err) &&
+		     (changing ? identity_read(path_new, out, err)
+			       : identity_make(path_new, out, err));
 		ok = ok && identity_put_all(dir, out, err) && identity_drop_session(dir, err) &&
 		     fs_rename(path_new, path, err) && fs_sync_dir(dir, err) &&
 		     spool_reserve_make(dir, err);

@@ -417,7 +417,8 @@ static bool recover_closed(struct spool *s, bool *clean_out, struct position *cl
 				"could not remove \"%s\"", path);
 	}
 	spool_path(s, "closed", path);
-	*clean_out = access(path, F_OK) == 0;
+	if (!fs_exists(path, clean_out, err))
+		return false;
 	if (!*clean_out)
 		return true;
 	text = fs_read_own_file(path, 128, &size, err);

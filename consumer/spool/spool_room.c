@@ -72,11 +72,13 @@ bool spool_adopt_spare(struct spool *s, struct error *err)
 	char path[SPOOL_PATH_BYTES];
 	struct error failure;
 	int64_t size;
-	bool ok;
+	bool ok, there;
 	int fd;
 
 	spool_path(s, spare_file, path);
-	if (access(path, F_OK) != 0)
+	if (!fs_exists(path, &there, err))
+		return false;
+	if (!there)
 		return true;
 	fd = fs_open(path, FS_UPDATE, err);
 	if (fd < 0)

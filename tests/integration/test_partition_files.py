@@ -234,6 +234,20 @@ def test_disk_that_fails_loses_nothing(migrated, archive, fault):
     assert contents(migrated) == before
 
 
+@needs_failpoints
+def test_file_that_cannot_be_read_is_not_taken_for_another_kind(migrated, archive):
+    """Nor replayed as if its lines were messages: each of the first reads fails, those that look
+    what it is among them."""
+    fill(migrated, stations=1)
+    archive("--table", "meter_values")
+    path = str(archive.folder / archive.files()[0])
+    for call in range(1, 5):
+        done = replay(migrated, path, code=1, env={**os.environ, "FAILPOINT": f"fs:{call}:EIO"})
+        assert 'error: could not ' in done.stderr and path in done.stderr, (call, done)
+        assert "unreadable" not in done.stderr, (call, done)
+    assert replay(migrated, path).returncode == 0
+
+
 def test_file_that_is_there_is_never_replaced(migrated, archive):
     fill(migrated, stations=1)
     before = contents(migrated)

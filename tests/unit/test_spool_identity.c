@@ -161,6 +161,35 @@ static void test_folder_without_a_log_is_refused(void **state)
 	assert_string_equal(err.reason, "no_spool");
 }
 
+/* What cannot be looked for may be there: without its identity the log would be another one, and
+ * with a stale `closed`, its numbers would begin again. A link to itself cannot be followed, even
+ * by root. */
+static void test_file_that_cannot_be_looked_for_is_not_taken_for_absent(void **state)
+{
+	static const char *const names[] = {"identity", "closed", "spare.tmp"};
+	struct spool_options o = {.dir = dir,
+		.segment_bytes = SEGMENT,
+		.bytes_max = 100 * SEGMENT,
+		.retain_us = INT64_MAX};
+	struct uuid identity = make_log();
+	char path[256], aside[256];
+	struct spool *s;
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		snprintf(aside, sizeof(aside), "%s.aside", path);
+		(void)rename(path, aside);
+		assert_int_equal(symlink(names[i], path), 0);
+		assert_false(spool_open(&s, &o, &err));
+		assert_non_null(strstr(err.message, names[i]));
+		assert_int_equal(unlink(path), 0);
+		(void)rename(aside, path);
+	}
+	assert_whole(&identity);
+}
+
 #define IDENTITY_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -171,6 +200,7 @@ int main(void)
 		IDENTITY_TEST(test_half_made_log_does_not_start),
 		IDENTITY_TEST(test_log_in_use_is_left_alone),
 		IDENTITY_TEST(test_folder_without_a_log_is_refused),
+		IDENTITY_TEST(test_file_that_cannot_be_looked_for_is_not_taken_for_absent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
