@@ -8,12 +8,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-struct report_run {
-	const struct report *report;
-	bool begun;
-	struct report_table table;
-};
-
 struct report report_to_stdout(enum report_form form)
 {
 	struct report r = {.form = form, .out = stdout};
@@ -111,12 +105,12 @@ static void report_row(struct report_run *run, PGresult *row)
 	PQclear(row);
 }
 
-static bool report_no_output(struct error *err)
+bool report_no_output(struct error *err)
 {
 	return error_set_errno(err, ERROR_FATAL, REASON_output, "could not write the report");
 }
 
-static bool report_on_row(void *context, PGresult *r, struct error *err)
+bool report_on_row(void *context, PGresult *r, struct error *err)
 {
 	struct report_run *run = context;
 

@@ -37,4 +37,23 @@ struct report report_to_stdout(enum report_form form);
 MUST_CHECK bool report_query(const struct report *r, PGconn *conn, const char *sql, int count,
 	const char *const *params, struct error *err);
 
+/*
+ * The same for rows that are computed here, and put one at a time; NULL is a value that is not
+ * known. JSON: an object for each row, without the values that are not known. The columns must
+ * outlive the rows.
+ */
+struct report_rows;
+
+struct report_column {
+	const char *name;
+	bool number; /* else text, in UTF-8 */
+};
+
+MUST_CHECK bool report_rows_new(struct report_rows **out, const struct report *r,
+	const struct report_column *columns, int count, struct error *err);
+MUST_CHECK bool report_rows_put(struct report_rows *rows, const char *const *values,
+	struct error *err);
+MUST_CHECK bool report_rows_end(struct report_rows *rows, struct error *err);
+void report_rows_free(struct report_rows **rows);
+
 #endif

@@ -19,6 +19,19 @@ struct report_table {
 	PGresult *last;
 };
 
+/* A report in progress. */
+struct report_run {
+	const struct report *report;
+	bool begun;
+	struct report_table table;
+};
+
+/* As for stream_query(); context: a struct report_run. Takes ownership of the row. */
+MUST_CHECK bool report_on_row(void *context, PGresult *r, struct error *err);
+
+/* Fills err: what was printed cannot be written. */
+bool report_no_output(struct error *err);
+
 /* r, names: any result of the query, for its columns. Takes ownership of the row. */
 void report_table_begin(struct report_table *t, const struct report *report, const PGresult *r);
 void report_table_row(struct report_table *t, PGresult *row);

@@ -10,7 +10,7 @@ import re
 from lint import ROOT, files, finish, lines
 
 STAGES = ["config", "copy", "decode", "http", "metrics", "migrate", "mqtt", "pg", "privacy",
-          "replay/readers", "retention", "rows", "spool", "store"]
+          "replay/readers", "retention", "rows", "signatures", "spool", "store"]
 
 # Folder of consumer/ -> what it may include: folders, or single headers of one.
 MAY_INCLUDE = {
@@ -29,6 +29,7 @@ MAY_INCLUDE["replay/readers"] += ["spool/archive.h", "spool/record.h", "spool/se
 MAY_INCLUDE["migrate"] += ["pg"]
 MAY_INCLUDE["privacy"] += ["pg"]
 MAY_INCLUDE["retention"] += ["pg"]
+MAY_INCLUDE["signatures"] += ["decode/document.h", "decode/value.h"]
 
 # Foreign header -> folders or files of consumer/ (and bench) that may include it.
 HOMES = {
@@ -43,7 +44,8 @@ HOMES = {
     r"zstd\.h": ["spool", "replay/readers", "retention"],
     r"ev\.h": ["daemon", "pg", "copy", "http", "cli"],
     r"zlib\.h": ["replay/readers"],
-    r"openssl/.*": ["base", "daemon", "decode/decode_msgpack.c", "mqtt", "pg", "store"],
+    r"openssl/.*": ["base", "daemon", "decode/decode_msgpack.c", "mqtt", "pg", "signatures",
+                     "store"],
     r"store/store\.h": ["store/example.c"],  # as its users include it
     r"sanitizer/.*": ["base/arena.c"],
 }

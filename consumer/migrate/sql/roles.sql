@@ -67,7 +67,7 @@ WITH ours AS (
             'local_list_entries', 'local_lists', 'locations_masked', 'meter_gaps',
             'meter_samples', 'meter_values_json', 'meter_values_masked', 'monitoring_reports',
             'ocpp_events_masked', 'operations', 'refused_results', 'reservations',
-            'security_events', 'sessions', 'stations', 'store_transaction_values_masked',
+            'security_events', 'sessions', 'signed_readings', 'signed_sessions', 'stations', 'store_transaction_values_masked',
             'store_transactions_masked', 'suspicious_sessions', 'transaction_events_masked',
             'transactions_masked', 'unmatched_events'])
         OR o.name <> $1 AND c.relname = ANY (ARRAY['answered_calls', 'certificates',
