@@ -73,7 +73,7 @@ SELECT
 FROM meter_values v
 LEFT JOIN meter_value_layouts l ON l.layout_id = v.layout_id
 CROSS JOIN LATERAL (
-    SELECT p.key::integer AS position, CASE jsonb_typeof(p.value) WHEN 'string' THEN p.value #>> '{}'
+    SELECT CASE WHEN p.key ~ '^[0-9]{1,9}$' THEN p.key::integer END AS position, CASE jsonb_typeof(p.value) WHEN 'string' THEN p.value #>> '{}'
         ELSE p.value::text END AS signed
     FROM jsonb_each(CASE jsonb_typeof(v.raw -> 'signed') WHEN 'object' THEN v.raw -> 'signed' END) p
     UNION ALL

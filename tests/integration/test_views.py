@@ -102,6 +102,10 @@ HOSTILE_RAW = [
     {"samples": [{"unitOfMeasure": {"multiplier": 1.5}}] * 3},
     {"text": 5, "signed": 5}, {"text": ["a", "b"], "signed": ["c"]},
     {"text": {"1": {"deep": [1]}}, "signed": {"1": None}}, {"text": {"x": "y"}},
+    {"signed": {"x": "T0NNRg", "1": "\u00ff\\", "2": {"signedMeterData": "4f4\\\""}, "9999999999": 1},
+     "text": {"1": "{\"signedMeterData\":\"\\"}},
+    {"samples": [{"format": "SignedData", "value": "=" * 7}, {"signedMeterValue": [1]},
+                 {"signedMeterValue": {"publicKey": 5}, "format": 7, "value": {}}]},
     {"samples": "\ud7ff\uffff", "extra": {"a": [{}] * 50}},
 ]
 
@@ -128,10 +132,11 @@ def test_views_read_every_hostile_row(store):
         partition_time, flags, merge_state) VALUES ('cs', '', '-infinity', -1, '')""")
     store.session.execute("INSERT INTO charge_station_status (charge_station_id) VALUES ('cs')")
     for view in ("meter_values_json", "meter_samples", "sessions", "suspicious_sessions",
-                 "latest_readings", "meter_gaps"):
+                 "latest_readings", "meter_gaps", "signed_readings", "signed_sessions"):
         # Every column of every row, as a reader's COPY would.
         cursor = store.session.execute(f"SELECT v::text FROM {view} v")
-        assert cursor.rowcount > 0 or view in ("latest_readings", "meter_gaps")
+        assert cursor.rowcount > 0 or view in ("latest_readings", "meter_gaps",
+                                               "signed_sessions")
         if view == "meter_values_json":
             assert cursor.rowcount == stored
     cursor = store.session.execute("SELECT sum(value), max(value), count(DISTINCT unit) "
