@@ -102,7 +102,7 @@ HOSTILE_RAW = [
     {"samples": [{"unitOfMeasure": {"multiplier": 1.5}}] * 3},
     {"text": 5, "signed": 5}, {"text": ["a", "b"], "signed": ["c"]},
     {"text": {"1": {"deep": [1]}}, "signed": {"1": None}}, {"text": {"x": "y"}},
-    {"signed": {"x": "T0NNRg", "1": "\u00ff\\", "2": {"signedMeterData": "4f4\\\""}, "9999999999": 1},
+    {"signed": {"x": "T0NNRg", "1": "\u00ff\\", "2": {"signedMeterData": "4"}, "9999999999": 1},
      "text": {"1": "{\"signedMeterData\":\"\\"}},
     {"samples": [{"format": "SignedData", "value": "=" * 7}, {"signedMeterValue": [1]},
                  {"signedMeterValue": {"publicKey": 5}, "format": 7, "value": {}}]},
