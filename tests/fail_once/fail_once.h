@@ -31,11 +31,12 @@ struct fail_told {
 		again_by; /* the same of a sync of a file whose sync had failed */
 	/* For scenarios of our own. */
 	_Atomic uint64_t acknowledged, released;
-	char name[32]; /* of the call that failed */
+	char name[32];      /* of the call that failed */
+	_Atomic bool waits; /* calls count once this is false */
 };
 
-/* From now on, in this process. call: which fails, from 1; 0: they are only counted. way 0: none
- * is. told: shared memory. */
+/* From now on, in this process, while told->waits is false. call: which fails, from 1; 0: they are
+ * only counted. way 0: none is. told: shared memory. */
 void fail_once_begin(enum fail_way way, uint64_t call, struct fail_told *told);
 
 /* "EIO", ...; 0 if there is no such way. */

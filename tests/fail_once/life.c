@@ -16,6 +16,8 @@ enum {
 	LIFE_STEPS = 12,
 	LIFE_RECORDS = 5, /* of a step; one sync serves them */
 	LIFE_FULL_MAX = 100,
+	LIFE_LOOKS_MAX = 20000, /* at what the archiver does */
+	LIFE_STILL = 20,
 	LIFE_BROKEN = 2,
 };
 
@@ -38,13 +40,16 @@ static struct spool_options life_options(const char *dir)
 		.archive = true};
 }
 
+/* Not received so long ago that what was released is removed before it is packed. */
+static const int64_t life_received_us = INT64_C(4102444800) * US_PER_SECOND;
+
 static struct record life_record(uint64_t number, uint8_t payload[static LIFE_PAYLOAD_MAX])
 {
 	size_t size = sizeof(number) + (size_t)(number * 997 % (LIFE_PAYLOAD_MAX - sizeof(number)));
 
 	memset(payload, 0x9a, size); /* as the format's own bytes */
 	memcpy(payload, &number, sizeof(number));
-	return (struct record){.received_us = 1 + (int64_t)number,
+	return (struct record){.received_us = life_received_us + (int64_t)number,
 		.flags = 1,
 		.topic = SLICE("cs/in/ocpp1.6/cs001"),
 		.trace = SLICE(""),
@@ -148,23 +153,23 @@ static int life_read(struct life *l)
 	return 0;
 }
 
-/* Keeper and archiver have done what there is for them to do, or have failed. */
+/* Keeper and archiver have done what there is for them to do, or have failed. The archiver has the
+ * lowest priority; something is there for it to pack. */
 static int life_settle(struct life *l)
 {
 	struct spool_stats stats;
 	struct error err;
 	uint32_t archived = 0;
 
-	for (int still = 0; still < 20; still++) {
+	for (int looks = 0, still = 0; looks < LIFE_LOOKS_MAX && still < LIFE_STILL; looks++) {
 		if (spool_failed(l->spool, &err))
 			return life_after_failure(l, &err);
 		spool_stats(l->spool, &stats);
-		if (stats.archived != archived)
-			still = 0;
+		still = stats.archived != archived ? 0 : still + (archived > 0 || l->told->at != 0);
 		archived = stats.archived;
 		(void)usleep(500);
 	}
-	return 0;
+	return archived > 0 || l->told->at != 0 ? 0 : life_broken("nothing is packed", 0);
 }
 
 static int life_run(struct life *l, const char *dir, bool crash)

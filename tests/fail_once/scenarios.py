@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 
+import changes
 import conftest
 import rig
 import servers
+import worker
 
 FILES = ["EIO", "ENOSPC", "EINTR", "short"]
 SANITIZER = 99  # the exit code of what ASan, UBSan and LSan find
@@ -83,20 +85,42 @@ class Stage:
         self.workspace.close()
 
     @functools.cache
+    def cluster(self):
+        return servers.Cluster(self.workspace)
+
+    @functools.cache
     def database(self):
-        return servers.Database(self.workspace)
+        """The one that most scenarios share."""
+        return self.cluster().copy()
 
     @functools.cache
     def broker(self):
-        return rig.Broker(self.workspace).start()
+        return rig.Broker(self.workspace, tls=self.cluster().tls).start()
+
+    def _ask(self, *words):
+        self.server.stdin.write("\t".join(map(str, words)) + "\n")
+        self.server.stdin.flush()
+        return self.server.stdout.readline()
+
+    def _line(self, way, call, words):
+        out, err = (os.path.join(self.folder, name) for name in ("out", "err"))
+        return out, err, [way, call, STILL_S, out, err, *words]
+
+    def begin(self, way, call, *words):
+        """A process whose calls count after count(): its number, and the path of its stderr."""
+        _, err, line = self._line(way, call, words)
+        with open(err, "wb"):
+            pass  # nothing is there of the process before
+        return int(self._ask("begin", *line).split("=")[1]), err
+
+    def count(self):
+        self._ask("count")
 
     def run(self, way, call, *words):
-        """A process in which that call fails."""
-        out, err = (os.path.join(self.folder, name) for name in ("out", "err"))
-        line = [way, str(call), str(STILL_S), out, err, *map(str, words)]
-        self.server.stdin.write("\t".join(line) + "\n")
-        self.server.stdin.flush()
-        answer = dict(word.split("=", 1) for word in self.server.stdout.readline().split())
+        """A process in which that call fails. Without words: the one that has begun."""
+        out, err, line = self._line(way, call, words)
+        said = self._ask(*(line if words else ["end"]))
+        answer = dict(word.split("=", 1) for word in said.split())
         number = {key: int(value, 16 if key in PLACES else 10) for key, value in answer.items()
                   if key != "name"}
         with open(out, errors="replace") as o, open(err, errors="replace") as e:
@@ -167,6 +191,7 @@ class LogClosed(Log):
         ran = stage.run("none", 0, "live", self.begun, 0, self.before)
         assert ran.exit == 0, ran
         self.acknowledged, self.released = ran.acknowledged, ran.released
+        assert any(name.endswith(".seg.zst") for name in os.listdir(self.begun))
 
 
 class LogKilled(LogClosed):
@@ -174,6 +199,40 @@ class LogKilled(LogClosed):
 
     name = "log_killed"
     before = "crash"
+
+
+class NewIdentity(LogClosed):
+    """A copied log becomes a log of its own."""
+
+    name = "new_identity"
+
+    def _run(self, folder, way, call):
+        return self.stage.program(way, call, f"--spool.dir={folder}", "spool", "new-identity")
+
+    def _live(self, folder, way, call):
+        shutil.copytree(self.begun, folder)
+        return self._run(folder, way, call)
+
+    def fail(self, way, call):
+        folder = self.stage.path("log")
+        ran = self._live(folder, way, call)
+        found = [*ran.broken()]
+        if ran.exit != 0:
+            again = self._run(folder, "none", 0)
+            if again.exit != 0:
+                found.append(f"without a fault again: {again} after {ran.err}")
+        if self._identity(folder) == self._identity(self.begun):
+            found.append(f"exit={ran.exit}, and the identity is what it was")
+        audit = self.stage.run("none", 0, "audit", folder, self.acknowledged, self.released)
+        if audit.exit != 0:
+            found.append(f"afterwards: {audit.err} ({ran.err})")
+        shutil.rmtree(folder)
+        return ran, found
+
+    @staticmethod
+    def _identity(folder):
+        with open(os.path.join(folder, "identity"), "rb") as f:
+            return f.read()
 
 
 class Command:
@@ -288,6 +347,7 @@ class Reading(Command):
     """A command that reads from the database."""
 
     ways = ["libpq", "cut", "memory", "EIO", "EINTR"]
+    cost = 2
 
     def prepare(self):
         database = self.stage.database()
@@ -337,4 +397,5 @@ class MigrateStatus(Reading):
 
 
 ALL = [Log, LogClosed, LogKilled, Config, Decode, DecodeMsgpack, SpoolCat, SpoolVerify, Folder,
-       Sessions, History, DeadLetters, StoreExport, MigrateStatus, *servers.ALL]
+       Sessions, History, DeadLetters, StoreExport, MigrateStatus, NewIdentity,
+       *servers.ALL, *changes.ALL, *worker.ALL]

@@ -81,13 +81,34 @@ def capture(path, station, day):
                                 "received_at": RECEIVED}) + "\n")
 
 
-class Database:
-    """A migrated database, and what its tables say of a station."""
+class Cluster:
+    """A PostgreSQL and a broker, both with TLS and without, and a migrated database to copy."""
 
     def __init__(self, workspace):
-        self.made = conftest.make_database(rig.Postgres(workspace, fast=True).start())
-        done = conftest.run_cli(self.made.settings(), "migrate", "up")
+        self.tls = rig.Certificates(workspace)
+        certificate, key = self.tls.issue("127.0.0.1", days=31)
+        self.postgres = rig.Postgres(workspace, fast=True, settings={
+            "ssl": "on", "ssl_cert_file": f"'{certificate}'", "ssl_key_file": f"'{key}'"}).start()
+        self.certificate = certificate
+        self.migrated = conftest.make_database(self.postgres)
+        done = conftest.run_cli(self.migrated.settings(), "migrate", "up")
         assert done.returncode == 0, done.stderr
+
+    def copy(self, of=None):
+        """A Database as that one, or as newly migrated."""
+        return Database(conftest.make_database(self.postgres,
+                                               template=(of or self.migrated).name))
+
+    def rows(self, sql):
+        with conftest.psycopg.connect(self.postgres.dsn(), autocommit=True) as c:
+            c.execute(sql)
+
+
+class Database:
+    """What the tables of a migrated database say."""
+
+    def __init__(self, made):
+        self.made, self.name = made, made.name
         self.settings = self.made.writer_settings()
         self.connection = self.made.connect()
         self.tables = [name for name, in self.rows("""
@@ -128,19 +149,38 @@ class Database:
             return found()
         return []
 
+    def contents(self):
+        """All rows of all tables, as (table, {column: text}), sorted."""
+        tables = [name for name, in self.rows("""
+            SELECT relname FROM pg_class WHERE relnamespace = 'ocpp'::regnamespace
+            AND relkind IN ('r', 'p') AND NOT relispartition
+            AND relname NOT IN ('station_activity', 'station_changes')""")]
+        found = [(table, {key: json.dumps(value) for key, value in row.items()})
+                 for table in tables for row, in self.rows(f"SELECT to_jsonb(t) FROM {table} t")]
+        return sorted(found, key=lambda row: (row[0], str(row[1])))
+
+    def drop(self):
+        self.close()
+        self.made.cluster.psql(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+    def close(self):
+        self.connection.close()
+
 
 class Stored:
     """What is common to those that store messages: one call fails, then all is done again without,
     and then all must be there once, as after an untouched run."""
 
     cost = 4
+    few = ["cut", "memory"]  # ways
 
     def __init__(self, stage):
         self.stage = stage
         self.database = stage.database()
         self.number = 0
-        # Two untouched runs: in what they differ, runs may differ.
-        first, second = (self._untouched() for _ in range(2))
+        # Two untouched runs: in what they differ, runs may differ. Calls are counted, too.
+        self.counts = {}
+        first, second = (self._untouched(way) for way in self.few[:2])
         assert len(first) == len(second) > 10, (first, second)
         self.differ = {(table, key) for (table, a), (_, b) in zip(first, second)
                        for key in a if a[key] != b[key]}
@@ -158,19 +198,18 @@ class Stored:
         self.number += 1
         return f"{self.name}{self.number:06}", DAY - datetime.timedelta(days=self.number)
 
-    def _untouched(self):
-        station, day = self._next()
-        self.prepare(station, day)
-        ran = self.once("none", 0, station)
-        assert ran.exit == 0, ran
-        return sorted(self.database.said(station, day), key=lambda said: (said[0], str(said[1])))
-
-    def count(self, way):
+    def _untouched(self, way):
         station, day = self._next()
         self.prepare(station, day)
         ran = self.once(way, 0, station)
         assert ran.exit == 0, ran
-        return ran.calls
+        self.counts[way] = ran.calls
+        return sorted(self.database.said(station, day), key=lambda said: (said[0], str(said[1])))
+
+    def count(self, way):
+        if way not in self.counts:
+            self._untouched(way)
+        return self.counts[way]
 
     def fail(self, way, call):
         station, day = self._next()
@@ -236,15 +275,21 @@ class Drain(Stored):
         rig.wait_until(lambda: subscribed, what="the subscription")
         client.disconnect()
         client.loop_stop()
+        self.publish(messages(station, day))
+
+    def publish(self, some):
         publisher = conftest.Publisher(self.broker.port)
-        for topic, payload in messages(station, day):
+        for topic, payload in some:
             publisher.raw(topic, payload)
         publisher.close()
 
+    def options(self):
+        """Where the broker and the database are."""
+        return [*self.database.options(), f"--mqtt.url={self.broker.url}"]
+
     def once(self, way, call, station):
         return self.stage.program(
-            way, call, *self.database.options(), "--mqtt.client_id=drained",
-            "--mqtt.topics=cs/#", f"--mqtt.url=mqtt://127.0.0.1:{self.broker.port}",
+            way, call, *self.options(), "--mqtt.client_id=drained", "--mqtt.topics=cs/#",
             f"--spool.dir={self.log}", "--spool.segment_bytes=4MiB", "--http.listen=",
             "run", "--drain")
 
@@ -265,7 +310,7 @@ class Token:
     """A token is set and read back by the command."""
 
     name = "store"
-    cost = 2
+    cost = 4
     ways = ["libpq", "cut", "memory", "EIO", "EINTR", "short"]
 
     def __init__(self, stage):

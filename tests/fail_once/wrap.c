@@ -49,7 +49,8 @@ static uint64_t fail_place(const void *at)
 /* Is it this call's turn to fail? at: where it returns to; by: and that. Sets errno. */
 static bool fail_now(unsigned ways, const char *name, const void *at, const void *by)
 {
-	if ((ways & fail.way) == 0 || atomic_fetch_add(&fail.told->calls, 1) + 1 != fail.call)
+	if ((ways & fail.way) == 0 || fail.told->waits ||
+		atomic_fetch_add(&fail.told->calls, 1) + 1 != fail.call)
 		return false;
 	snprintf(fail.told->name, sizeof(fail.told->name), "%s", name);
 	fail.told->at = fail_place(at);
