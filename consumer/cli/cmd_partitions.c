@@ -38,8 +38,9 @@ static bool partitions_list_json(struct partitions_call *call, struct error *err
 {
 	const char *params[] = {call->table};
 	PGresult *r = pg_query(call->conn,
-		"SELECT row_to_json(l) FROM partition_list() l WHERE $1::text IS NULL OR parent = "
-		"$1 "
+		"SELECT row_to_json(l) FROM (SELECT parent, name, from_time, to_time, "
+		"estimated_rows, partition_bytes(id) AS bytes, state FROM partition_states() "
+		"WHERE $1::text IS NULL OR parent = $1) l "
 		"ORDER BY parent, from_time NULLS FIRST, name",
 		1, params, err);
 
@@ -67,8 +68,9 @@ static bool partitions_list(struct partitions_call *call, struct error *err)
 	r = pg_query(call->conn,
 		"SELECT parent, to_char(nullif(from_time, '-infinity') AT TIME ZONE 'UTC', "
 		"'YYYY-MM-DD'), to_char(nullif(to_time, 'infinity') AT TIME ZONE 'UTC', "
-		"'YYYY-MM-DD'), '~' || estimated_rows, pg_size_pretty(bytes), state, name "
-		"FROM partition_list() WHERE $1::text IS NULL OR parent = $1 "
+		"'YYYY-MM-DD'), '~' || estimated_rows, "
+		"coalesce(pg_size_pretty(partition_bytes(id)), 'locked'), state, name "
+		"FROM partition_states() WHERE $1::text IS NULL OR parent = $1 "
 		"ORDER BY parent, from_time NULLS FIRST, name",
 		1, params, err);
 	for (int i = -1; r != NULL && i < PQntuples(r); i++) {
@@ -133,7 +135,7 @@ static PGresult *partitions_find_old(struct partitions_call *call, bool retired_
 {
 	char tables[PARTITIONS_TABLE_BYTES], ages[PARTITIONS_TEXT_BYTES + 2];
 	char now[PARTITIONS_TEXT_BYTES];
-	const char *params[] = {tables, ages, now, retired_of_any_age ? "t" : "f", NULL, "0"};
+	const char *params[] = {tables, ages, now, retired_of_any_age ? "t" : "f", NULL, "{}"};
 
 	snprintf(now, sizeof(now), "%" PRId64, clock_wall_us());
 	snprintf(tables, sizeof(tables), "{%s}", call->table != NULL ? call->table : "NULL");

@@ -50,7 +50,8 @@ static const char rights_sql[] =
 	/* Everybody has this one, unless it was revoked from PUBLIC. */
 	"'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached', "
 	"'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int', "
-	"'prune_transaction_keys', 'has_transactions', 'partition_list', 'prune_tombstones', "
+	"'prune_transaction_keys', 'has_transactions', 'partition_list', 'partition_states', "
+	"'partition_bytes', 'prune_tombstones', "
 	"'store_tables', 'fold_station_changes') "
 	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
 	/* One grant for everything, if the role made for it exists. */

@@ -18,6 +18,7 @@ enum {
 	DROPPER_NAME_BYTES = 64,
 	DROPPER_PARAMS_MAX = 6,
 	DROPPER_REFUSED_MAX = 100,
+	DROPPER_OID_BYTES = 12, /* with a comma */
 };
 
 /* The server takes a while to unlink a large table. */
@@ -36,6 +37,7 @@ enum dropper_found {
 /* What is being dropped. */
 struct dropper_table {
 	enum table_id parent;
+	char id[DROPPER_OID_BYTES];       /* its oid */
 	char name[DROPPER_NAME_BYTES];    /* the partition's name */
 	char retired[DROPPER_NAME_BYTES]; /* its name once retired */
 	int64_t rows, bytes;
@@ -50,9 +52,11 @@ struct dropper {
 	int64_t retention_us[TABLE_COUNT];
 	bool held;              /* by dropper_hold() */
 	bool busy[TABLE_COUNT]; /* somebody is using it, in this round */
-	int refused_count;      /* in this round: the first ones in the list */
+	int refused_count;      /* in this round */
+	/* Their oids, as an array. */
+	char refused[DROPPER_REFUSED_MAX * DROPPER_OID_BYTES + sizeof("{}")];
 	char parents[DROPPER_LIST_BYTES], ages[DROPPER_LIST_BYTES];
-	char now[DROPPER_NUMBER_BYTES], after[DROPPER_NUMBER_BYTES];
+	char now[DROPPER_NUMBER_BYTES];
 	const char *params[DROPPER_PARAMS_MAX];
 	int lengths[DROPPER_PARAMS_MAX];
 	struct pg_request requests[2];
@@ -63,11 +67,17 @@ struct dropper {
 
 static void dropper_look(struct dropper *d);
 
+static void dropper_begin_round(struct dropper *d)
+{
+	memset(d->busy, 0, sizeof(d->busy));
+	d->refused_count = 0;
+	memcpy(d->refused, "{}", sizeof("{}"));
+}
+
 static void dropper_rest(struct dropper *d, double seconds)
 {
 	pg_session_close(d->session);
-	memset(d->busy, 0, sizeof(d->busy));
-	d->refused_count = 0;
+	dropper_begin_round(d);
 	ev_timer_stop(d->loop, &d->timer);
 	ev_timer_set(&d->timer, seconds, 0);
 	ev_timer_start(d->loop, &d->timer);
@@ -89,11 +99,17 @@ static void dropper_say(struct dropper *d, const struct error *err, double again
 		(int64_t)(again_s * US_PER_SECOND), suppressed);
 }
 
-/*
- * The server refused this one, for example because a view needs it: the next round retries it.
- * Anything older is gone or was refused, too, so it is enough to count the refused ones and skip
- * that many.
- */
+static void dropper_add_refused(struct dropper *d)
+{
+	size_t end = strlen(d->refused) - 1;
+
+	CHECK(d->refused_count < DROPPER_REFUSED_MAX);
+	snprintf(d->refused + end, sizeof(d->refused) - end, "%s%s}",
+		d->refused_count > 0 ? "," : "", d->table.id);
+	d->refused_count++;
+}
+
+/* The server refused this one, for example because a view needs it: the next round retries it. */
 static bool dropper_leave_refused(struct dropper *d, const struct error *err)
 {
 	const struct dropper_table *t = &d->table;
@@ -102,7 +118,7 @@ static bool dropper_leave_refused(struct dropper *d, const struct error *err)
 
 	if (!pg_error_is_of_statement(err))
 		return false;
-	d->refused_count++;
+	dropper_add_refused(d);
 	error_prefix(&named, "%s", t->name);
 	if (log_repeat_due(&d->refusal, err, &suppressed))
 		log_failure(LOG_LEVEL_WARN, "retention_failed", &named);
@@ -228,6 +244,7 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 		return true;
 	while (strcmp(PQgetvalue(result, 0, OLD_PARENT), tables[t->parent].name) != 0)
 		t->parent++; /* one of the tables in the list */
+	snprintf(t->id, sizeof(t->id), "%s", PQgetvalue(result, 0, OLD_ID));
 	snprintf(t->name, sizeof(t->name), "%s", PQgetvalue(result, 0, OLD_NAME));
 	snprintf(t->retired, sizeof(t->retired), "%s", t->name);
 	d->found = strcmp(PQgetvalue(result, 0, OLD_STATE), "retired") == 0 ? DROPPER_RETIRED
@@ -300,8 +317,7 @@ static void dropper_look(struct dropper *d)
 		return;
 	}
 	snprintf(d->now, sizeof(d->now), "%" PRId64, clock_cautious_us(&d->begun));
-	snprintf(d->after, sizeof(d->after), "%d", d->refused_count);
-	memcpy(d->params, (const char *[]){d->parents, d->ages, d->now, "f", "1", d->after},
+	memcpy(d->params, (const char *[]){d->parents, d->ages, d->now, "f", "1", d->refused},
 		sizeof(d->params));
 	d->requests[0] = dropper_request(d, RETIRE_LOCK, 0, dropper_on_lock);
 	d->requests[1] = dropper_request(d, RETIRE_FIND_OLD, DROPPER_PARAMS_MAX, dropper_on_found);
@@ -330,7 +346,7 @@ static void dropper_on_timer(struct ev_loop *loop, ev_timer *w, int events)
 /* Does nothing if all tables keep their rows forever. */
 static void dropper_begin(struct dropper *d)
 {
-	memset(d->busy, 0, sizeof(d->busy));
+	dropper_begin_round(d);
 	if (!d->held && dropper_list_tables(d))
 		dropper_rest(d, DROPPER_START_S);
 }

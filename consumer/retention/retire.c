@@ -22,15 +22,17 @@ const struct pg_statement retire_statements[RETIRE_STATEMENTS] = {
 	[RETIRE_LOCK] = {"retire_lock",
 		"SELECT pg_try_advisory_lock(hashtext('ocpp-persister retention'), 0)::text"},
 	[RETIRE_FIND_OLD] = {"retire_find_old",
-		"SELECT l.parent::text, l.name::text, l.state, l.estimated_rows::text, "
-		"l.bytes::text, pg_size_pretty(l.bytes), l.from_time::text, l.to_time::text "
-		"FROM partition_list() l JOIN unnest($1::text::text[], $2::text::bigint[]) "
-		"k (parent, us) ON coalesce(k.parent, l.parent) = l.parent "
-		"WHERE l.state IN ('retired', 'attached') AND "
+		"SELECT o.parent, o.name, o.state, o.estimated_rows::text, b::text, "
+		"coalesce(pg_size_pretty(b), 'size unknown: locked'), o.from_time::text, "
+		"o.to_time::text, o.id::text FROM (SELECT l.* FROM partition_states() l "
+		"JOIN unnest($1::text::text[], $2::text::bigint[]) k (parent, us) "
+		"ON coalesce(k.parent, l.parent) = l.parent "
+		"WHERE l.state IN ('retired', 'attached') AND l.id <> ALL ($6::text::oid[]) AND "
 		"(l.state = 'retired' AND $4::text::boolean OR l.to_time <= "
 		"least(now(), timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond') "
 		"- k.us * interval '1 microsecond') ORDER BY l.state DESC, l.from_time, l.parent, "
-		"l.name LIMIT $5::text::bigint OFFSET $6::text::bigint"},
+		"l.name LIMIT $5::text::bigint) o, partition_bytes(o.id) b "
+		"ORDER BY o.state DESC, o.from_time, o.parent, o.name"},
 	[RETIRE_PARTITION] = {"retire_partition",
 		"SELECT retire_partition($1::text, $2::text)::text"},
 	[RETIRE_DROP] = {"retire_drop", "SELECT drop_retired($1::text)::text"},
@@ -44,8 +46,10 @@ static bool retire_say_is_due(struct retire *r)
 	return true;
 }
 
-/* Who holds locks on one of the two tables: the oldest transaction. */
-static void retire_say_waiting(struct retire *r, const char *parent, const char *name)
+/* Who is in the way, and with which table: the oldest transaction. If it has ended meanwhile, what
+ * the database said. */
+static void retire_say_waiting(struct retire *r, const char *parent, const char *name,
+	const struct error *err)
 {
 	const char *params[] = {parent, name};
 	struct error ignored;
@@ -57,12 +61,13 @@ static void retire_say_waiting(struct retire *r, const char *parent, const char 
 	found = retention_query(r->conn, "retire_waiting.sql", 2, params, &ignored);
 	if (found != NULL && PQntuples(found) == 1) {
 		snprintf(text, sizeof(text),
-			"for process %s of \"%s\", whose transaction has had %s or %s since %s "
-			"UTC: %s",
-			PQgetvalue(found, 0, 0), PQgetvalue(found, 0, 1), parent, name,
-			PQgetvalue(found, 0, 2), PQgetvalue(found, 0, 3));
-		say_line("waiting", text);
+			"for process %s of \"%s\", whose transaction has %s, since %s UTC: %s",
+			PQgetvalue(found, 0, 0), PQgetvalue(found, 0, 1), PQgetvalue(found, 0, 2),
+			PQgetvalue(found, 0, 3), PQgetvalue(found, 0, 4));
+	} else {
+		snprintf(text, sizeof(text), "for %s: %s", name, err->message);
 	}
+	say_line("waiting", text);
 	PQclear(found);
 }
 
@@ -81,7 +86,8 @@ bool retire_check_rights(PGconn *conn, const char *schema, int64_t timeout_us, s
 		"oidvectortypes(f.proargtypes)), ', '), quote_ident(current_user), "
 		"current_user "
 		"FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = %s "
-		"AND f.proname IN ('partition_list', 'retire_partition', 'drop_retired') "
+		"AND f.proname IN ('partition_states', 'partition_bytes', "
+		"'retire_partition', 'drop_retired') "
 		"AND NOT has_function_privilege(f.oid, 'EXECUTE')";
 	char *literal = PQescapeLiteral(conn, schema, strlen(schema)), *text = NULL;
 	PGresult *found = NULL;
@@ -206,7 +212,7 @@ static PGresult *retire_insist(struct retire *r, enum retire_statement statement
 
 		if (done != NULL || !pg_error_is_lock(err))
 			return done;
-		retire_say_waiting(r, parent, name);
+		retire_say_waiting(r, parent, name, err);
 		retire_pause(r);
 	}
 }

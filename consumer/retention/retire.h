@@ -32,7 +32,7 @@ enum retire_statement {
 	 * Partitions older than their table keeps rows, oldest first, by both the database's clock
 	 * and one of ours, $3 in microseconds (NULL: none). $1 has the tables as an array ({a,b};
 	 * {NULL}: all), $2 how long each keeps rows, in microseconds. $4: include retired ones of
-	 * any age. At most $5 (NULL: all), after the first $6.
+	 * any age. At most $5 (NULL: all), without those whose oids are in $6 ({1,2}).
 	 */
 	RETIRE_FIND_OLD,
 
@@ -42,8 +42,9 @@ enum retire_statement {
 };
 extern const struct pg_statement retire_statements[RETIRE_STATEMENTS];
 
-/* Columns of RETIRE_FIND_OLD. OLD_SIZE is for people. */
-enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_BYTES, OLD_SIZE, OLD_FROM, OLD_TO };
+/* Columns of RETIRE_FIND_OLD. OLD_BYTES is NULL while somebody has locked it; OLD_SIZE is for people.
+ * A partition keeps its OLD_ID when it is retired. */
+enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_BYTES, OLD_SIZE, OLD_FROM, OLD_TO, OLD_ID };
 
 /* False with err (REFUSED) if the role may not call the functions of these statements in that
  * schema; the hint has the statement that lets it. conn is from pg_wait_connect(). */

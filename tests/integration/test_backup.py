@@ -81,6 +81,26 @@ def test_dump_that_is_restored_is_fed_what_came_after_it(worker, migrated, publi
         "ocpp_writer and ocpp_reader have their rights")
 
 
+def test_retired_table_of_a_dump_is_archived_after_the_restore(migrated, tmp_path):
+    """It has another number in its name than its own; what it was is in its comment."""
+    migrated.rows("SELECT ensure_partition('transactions', '2024-01-05Z')")
+    migrated.rows("INSERT INTO transaction_keys (charge_station_id, transaction_id, partition_time) "
+                  "VALUES ('cs', '1', '2024-01-05Z')")
+    migrated.rows("INSERT INTO transactions (charge_station_id, transaction_id, partition_time, flags, "
+                  "merge_state) VALUES ('cs', '1', '2024-01-05Z', 0, '')")
+    retired = migrated.value("SELECT retire_partition('transactions', 'transactions_2024_01')")
+    restored = dump_and_restore(migrated, tmp_path, lambda: None)
+    states = "SELECT from_time, to_time, state FROM partition_list() WHERE name = %s"
+    assert restored.rows(states, retired) == migrated.rows(states, retired)
+    assert migrated.rows(states, retired)[0][2] == "retired"
+    assert restored.value("SELECT prune_transaction_keys(100)") == 0
+    done = run_cli(restored.writer_settings(), "partitions", "archive", "--older-than", "90d",
+                   "--to", str(tmp_path))
+    assert done.stdout.startswith(f"archived {retired} (1 rows, "), done
+    assert restored.rows(states, retired) == []
+    assert restored.value("SELECT prune_transaction_keys(100)") == 1
+
+
 def test_log_that_is_gone_too_leaves_what_the_backup_has(worker, migrated, publish, tmp_path):
     """Database and log on one disk: what was stored after the backup is lost, and nobody can count
     it. What comes now is stored under another identity."""

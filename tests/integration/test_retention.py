@@ -101,6 +101,33 @@ def test_list_says_what_there_is(migrated, partitions):
     assert {line[-2] for line in lines[1:]} == {"attached", "default", "detached", "undated"}
 
 
+def test_partition_that_somebody_has_locked_keeps_nobody_else_waiting(migrated, partitions):
+    """By VACUUM FULL or CLUSTER, say. Only its size is not known."""
+    fill(migrated, [0, 5])
+    admin, locker = migrated.connect(), migrated.connect(autocommit=False)
+    admin.execute("SELECT ensure_partition(table_name, now() - interval '200 days') "
+                  "FROM partitioned_tables WHERE step = 'month'")
+    admin.execute("INSERT INTO transaction_keys (charge_station_id, transaction_id, partition_time) "
+                  "VALUES ('cs', '1', '2024-02-03Z')")
+    locked = {name_of(ago(5)), name_of(ago(200), "transactions")}
+    for name in locked:
+        locker.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+    found = listed(partitions)
+    assert {name for name in found if found[name]["bytes"] is None} == locked
+    assert found[name_of(ago(0))]["bytes"] > 0
+    lines = partitions("list", "--table", "meter_values").stdout.splitlines()
+    assert [line.split()[-3:] for line in lines if name_of(ago(5)) in line] == [
+        ["locked", "attached", name_of(ago(5))]]
+    done = partitions("drop", "--older-than", "90d", "--table", "ocpp_events")
+    assert done.returncode == 0 and done.stderr == "", done
+    assert done.stdout.startswith(f"dropped {name_of(ago(200), 'ocpp_events')} (")
+    # The writer's connection asks these.
+    admin.execute("SET lock_timeout = '100ms'")
+    assert admin.execute("SELECT prune_transaction_keys(10)").fetchone() == (1,)
+    assert admin.execute("SELECT ensure_partition('meter_values', %s)", (ago(7),)).fetchone()[0]
+    assert run_cli(migrated.settings(), "migrate", "roles", timeout=rig.HANGS_S).returncode == 0
+
+
 @pytest.mark.parametrize("arguments, code, says", [
     ([], 2, "say list, ensure, drop or archive"),
     (["drop"], 2, "drop needs --older-than"),
@@ -282,6 +309,28 @@ def test_retired_table_that_somebody_reads_is_waited_for(migrated, partitions):
     assert answers[0].returncode == 0 and answers[0].stdout.startswith(f"dropped {retired} (")
 
 
+def test_drop_names_whoever_has_what_it_waits_for(migrated, partitions):
+    """Which need not be the partition or its table: to detach one locks the default partition."""
+    fill(migrated, [100])
+    admin, reader = migrated.connect(), migrated.connect(autocommit=False)
+    admin.execute("CREATE TABLE meter_values_default PARTITION OF meter_values DEFAULT")
+    reader.execute("SELECT count(*) FROM meter_values_default")
+    answers = []
+    thread = threading.Thread(
+        target=lambda: answers.append(partitions("drop", "--older-than", "90d")))
+    thread.start()
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    for _ in range(2):
+        rig.wait_until(lambda: migrated.value(waits) == 1, rig.STILL_S, "a try of the drop")
+        rig.wait_until(lambda: migrated.value(waits) == 0, rig.STILL_S, "the end of the try")
+    reader.rollback()
+    thread.join(rig.HANGS_S)
+    assert answers[0].returncode == 0, answers
+    said = f'waiting: for process {reader.info.backend_pid} of "postgres", whose transaction has ' \
+           "meter_values_default, since "
+    assert said in answers[0].stderr, answers
+
+
 def test_partition_that_the_server_refuses_to_drop_stops_no_other(migrated, partitions):
     fill(migrated, [100, 101, 102])
     admin = migrated.connect()
@@ -309,6 +358,28 @@ def test_retired_table_is_as_old_as_its_youngest_row_may_be(migrated, partitions
     assert datetime.datetime.fromisoformat(found["to_time"]) == ago(100)
     assert partitions("drop", "--older-than", "101d").stdout == ""
     assert partitions("drop", "--older-than", "99d").stdout.startswith(f"dropped {retired} (")
+
+
+def test_keys_stay_while_any_table_has_their_month(migrated):
+    """One that took several months, also once it is retired, or only a part of one."""
+    admin = migrated.connect()
+    for name, begin, end in (("quarter", "2024-01-01", "2024-04-01"),
+                             ("late_may", "2024-05-16", "2024-06-01")):
+        admin.execute(f"CREATE TABLE {name} PARTITION OF transactions "
+                      f"FOR VALUES FROM ('{begin}Z') TO ('{end}Z')")
+    admin.execute("INSERT INTO transaction_keys (charge_station_id, transaction_id, partition_time) "
+                  "SELECT 'cs', m, make_timestamptz(2024, m, 20, 0, 0, 0) "
+                  "FROM generate_series(1, 6) m")
+    keys = "SELECT transaction_id::integer FROM transaction_keys ORDER BY 1"
+    for _ in range(2):  # attached, and retired
+        migrated.value("SELECT prune_transaction_keys(100)")
+        assert [month for month, in migrated.rows(keys)] == [1, 2, 3, 5]
+        retired = admin.execute("SELECT retire_partition('transactions', name) FROM partition_list() "
+                                "WHERE name = 'quarter'").fetchone()
+    assert retired is None
+    admin.execute("SELECT drop_retired(name) FROM partition_list() WHERE state = 'retired'")
+    migrated.value("SELECT prune_transaction_keys(100)")
+    assert [month for month, in migrated.rows(keys)] == [5]
 
 
 def test_partition_whose_rows_are_in_other_tables_is_left(migrated, partitions, tmp_path):
@@ -444,6 +515,20 @@ def test_daemon_waits_for_whoever_drops_or_reads(running, migrated):
     assert migrated.value("SELECT count(*) FROM meter_values") == rows[0] > 0
     print(f"longest insert: {1000 * worst[0]:.0f} ms beside the daemon's drop, "
           f"{1000 * control[0]:.0f} ms into a table that nobody touches")
+
+
+def test_daemon_passes_over_nothing_beside_one_refused_and_one_in_use(running, migrated):
+    """Of another table: the first of its old partitions."""
+    fill(migrated, [150, 151], rows=1)
+    admin, reader = migrated.connect(), migrated.connect(autocommit=False)
+    admin.execute("SELECT ensure_partition('ocpp_events', %s)", (ago(70),))
+    admin.execute(f"CREATE VIEW of_mine AS SELECT * FROM {name_of(ago(151))}")
+    reader.execute(f"SELECT count(*) FROM {name_of(ago(150))}")
+    p = running({"retention.meter_values": "30d", "retention.ocpp_events": "30d"})
+    assert p.wait_event("partition_dropped")["partition"] == name_of(ago(70), "ocpp_events")
+    assert {line["sqlstate"] for line in p.events("retention_failed")} == {"2BP01", "55P03"}
+    reader.rollback()
+    assert p.wait_event("partition_dropped", count=2)["partition"] == name_of(ago(150))
 
 
 def test_late_event_of_an_expired_time_is_skipped(running, migrated, publish):

@@ -2,7 +2,7 @@
 -- has beyond them, as statements. $1: the schema; schema maeve belongs to it if it is called ocpp.
 -- Names are listed, not discovered: a table or view that somebody else created in our schema is not
 -- ours to open. test_roles.py compares the list with the migrations.
-WITH ours AS (
+WITH RECURSIVE ours AS (
     SELECT n.oid, n.nspname AS name, n.nspowner AS owner
     FROM pg_namespace n
     WHERE n.nspname = $1
@@ -29,11 +29,16 @@ WITH ours AS (
     FROM named t
     JOIN pg_class c ON c.relname = t.name AND c.relkind IN ('r', 'p')
     WHERE c.relnamespace = (SELECT oid FROM ours WHERE name = $1)
+), inherited (oid, root) AS (
+    -- Rather than pg_partition_tree(), which waits for whoever has locked a partition.
+    SELECT t.oid, t.root FROM tables t
+    UNION
+    SELECT i.inhrelid, t.root FROM inherited t JOIN pg_inherits i ON i.inhparent = t.oid
 ), with_partitions AS (
     SELECT * FROM tables
     UNION
-    SELECT p.relid, t.root, t.parent, t.writer
-    FROM tables t, pg_partition_tree(t.root) p
+    SELECT i.oid, t.root, t.parent, t.writer
+    FROM tables t JOIN inherited i USING (root)
     UNION
     SELECT c.oid, t.root, t.parent, t.writer
     FROM loading_partitions l
@@ -132,8 +137,8 @@ WITH ours AS (
             'load_partition', 'end_loading', 'finish_loading', 'retire_partition', 'drop_retired',
         'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached',
             'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int',
-            'prune_transaction_keys', 'has_transactions', 'partition_list', 'prune_tombstones',
-            'store_tables', 'fold_station_changes'])
+            'prune_transaction_keys', 'has_transactions', 'partition_list', 'partition_states',
+            'partition_bytes', 'prune_tombstones', 'store_tables', 'fold_station_changes'])
       AND NOT has_function_privilege('ocpp_writer', f.oid, 'EXECUTE')
     UNION ALL
     SELECT 6, t.parent, t.relowner,

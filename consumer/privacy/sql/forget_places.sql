@@ -1,22 +1,30 @@
 -- Where tokens can be, a row for each column of each table that has rows: those of partitions, attached
 -- or not. $1, $2, $3: tables, columns, kinds (base/token_places.def). The last column: whether it is in the
 -- table's primary key.
-WITH places (table_name, column_name, kind) AS (
+WITH RECURSIVE places (table_name, column_name, kind) AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
 ), parents AS (
     SELECT c.oid, c.relname, c.relkind
     FROM pg_class c
     WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p')
       AND c.relname IN (SELECT table_name FROM places)
+), inherited (oid, root) AS (
+    -- Rather than pg_partition_tree(), which waits for whoever has locked a partition.
+    SELECT p.oid, p.oid FROM parents p
+    UNION
+    SELECT i.inhrelid, t.root FROM inherited t JOIN pg_inherits i ON i.inhparent = t.oid
 ), leaves AS (
     SELECT relname AS table_name, oid, false AS moved FROM parents WHERE relkind = 'r'
     UNION
-    SELECT p.relname, t.relid, false FROM parents p, pg_partition_tree(p.oid) t WHERE t.isleaf
+    SELECT p.relname, t.oid, false
+    FROM inherited t
+    JOIN parents p ON p.oid = t.root
+    JOIN pg_class c ON c.oid = t.oid
+    WHERE c.relkind <> 'p'
     UNION
     SELECT l.parent, c.oid, false
-    FROM partition_list() l
-    JOIN pg_class c ON c.relname = l.name
-        AND c.relnamespace = quote_ident(current_schema())::regnamespace
+    FROM partition_states() l
+    JOIN pg_class c ON c.oid = l.id
     WHERE l.state IN ('detached', 'retired', 'loading')
     UNION
     -- Moved out of the way after they were detached; of another installation, the parent is beside it.
