@@ -39,10 +39,13 @@ static void parts_show(const struct cmd_replay *o, const char *path, const struc
 		printf(": %" PRIu64 " rows\n", r->rows);
 	else
 		printf(": %" PRIu64 " of its %" PRIu64 " rows%s\n", r->stored, r->rows,
-			r->stored < r->rows ? "; the others were already there" : "");
-	if (r->left_out > 0)
+			r->stored + r->left_out < r->rows ? "; the others were already there" : "");
+	if (r->left_elsewhere > 0)
 		printf("  left out: %" PRIu64 " whose transaction has a row with another time\n",
-			r->left_out);
+			r->left_elsewhere);
+	if (r->left_out > r->left_elsewhere)
+		printf("  left out: %" PRIu64 " whose row in the database says something else\n",
+			r->left_out - r->left_elsewhere);
 }
 
 /* Standard input can be one if it is a file: a pipe cannot be read twice. */

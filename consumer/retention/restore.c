@@ -29,7 +29,8 @@ enum restore_sql {
 	SQL_ENSURE, /* partitions for the rows in it */
 	SQL_KEYS,   /* for transactions; "" = none */
 	SQL_INSERT, /* from it into the table */
-	SQL_LEFT,   /* counts rows without a key; "" = none */
+	SQL_ADD,    /* replaces rows that these only add to */
+	SQL_LEFT,   /* counts rows that the table does not have, and those of them without a key */
 	SQL_COUNT,
 };
 
@@ -141,7 +142,7 @@ static bool restore_check_columns(struct restore *s, const char *const *params, 
 
 static bool restore_prepare(struct restore *s, const char *const *params, struct error *err)
 {
-	PGresult *r = retention_query(s->conn, "restore_statements.sql", 2, params, err);
+	PGresult *r = retention_query(s->conn, "restore_statements.sql", 4, params, err);
 	bool ok = r != NULL;
 
 	for (int i = 0; ok && i < SQL_COUNT; i++) {
@@ -192,7 +193,7 @@ static bool copy_finish(struct restore *s, struct error *err)
 	return ok;
 }
 
-/* Runs one statement; *count_out: a query's number, otherwise the rows it changed. */
+/* Runs one statement; *count_out: the rows it changed. */
 static bool restore_run(struct restore *s, enum restore_sql which, uint64_t *count_out,
 	struct error *err)
 {
@@ -200,10 +201,7 @@ static bool restore_run(struct restore *s, enum restore_sql which, uint64_t *cou
 
 	if (r == NULL)
 		return false;
-	if (which == SQL_LEFT)
-		*count_out = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
-	else
-		*count_out = strtoull(PQcmdTuples(r), NULL, 10);
+	*count_out = strtoull(PQcmdTuples(r), NULL, 10);
 	PQclear(r);
 	return true;
 }
@@ -361,13 +359,32 @@ static bool rows_begin(struct restore *s, struct error *err)
 	return s->copying;
 }
 
+/* Some rows were already there: perhaps other ones, as when a late event created a transaction
+ * again. */
+static bool rows_compare(struct restore *s, uint64_t *stored, struct error *err)
+{
+	uint64_t added;
+	PGresult *r;
+
+	if (!restore_run(s, SQL_ADD, &added, err))
+		return false;
+	*stored += added;
+	r = pg_query(s->conn, s->sql[SQL_LEFT], 0, NULL, err);
+	if (r == NULL)
+		return false;
+	s->result->left_out += strtoull(PQgetvalue(r, 0, 0), NULL, 10);
+	s->result->left_elsewhere += strtoull(PQgetvalue(r, 0, 1), NULL, 10);
+	PQclear(r);
+	return true;
+}
+
 /*
  * Moves the copied rows into the table. Each partition is created in its own transaction, before
  * the rows are stored, because somebody else who creates a partition at that moment waits for it.
  */
 static bool rows_store(struct restore *s, struct error *err)
 {
-	uint64_t ignored, stored = 0, left = 0;
+	uint64_t ignored, stored = 0;
 
 	if (!s->copying)
 		return true;
@@ -376,11 +393,10 @@ static bool rows_store(struct restore *s, struct error *err)
 		!restore_run(s, SQL_ENSURE, &ignored, err) || !forgotten_begin(s, err) ||
 		(s->sql[SQL_KEYS][0] != '\0' && !restore_run(s, SQL_KEYS, &ignored, err)) ||
 		!restore_run(s, SQL_INSERT, &stored, err) ||
-		(s->sql[SQL_LEFT][0] != '\0' && !restore_run(s, SQL_LEFT, &left, err)) ||
+		(stored < s->rows && !rows_compare(s, &stored, err)) ||
 		!pg_exec(s->conn, "COMMIT; TRUNCATE pg_temp.restored", err))
 		return false;
 	s->result->stored += stored;
-	s->result->left_out += left;
 	s->rows = s->bytes = 0;
 	return true;
 }
@@ -454,15 +470,16 @@ static bool restore_read(struct restore *s, struct part_reader *reader, struct e
 static bool restore_with(struct restore *s, struct part_reader *reader, struct error *err)
 {
 	char *names = malloc(RESTORE_NAMES_BYTES), *types = malloc(RESTORE_NAMES_BYTES);
-	const char *params[] = {s->header->table, names, types};
+	const char *check[] = {s->header->table, names, types};
+	const char *make[] = {s->header->table, names, s->header->from_time, s->header->to_time};
 	bool ok = names != NULL && types != NULL;
 
 	if (ok) {
 		restore_join(s->header, false, names);
 		restore_join(s->header, true, types);
 		copy_walk_init(&s->walk, s->header->columns_count);
-		ok = restore_check_schema(s, err) && restore_check_columns(s, params, err) &&
-		     restore_prepare(s, params, err) && pseudonyms_new(&s->forgotten, err) &&
+		ok = restore_check_schema(s, err) && restore_check_columns(s, check, err) &&
+		     restore_prepare(s, make, err) && pseudonyms_new(&s->forgotten, err) &&
 		     forgotten_version(s, s->version, err) && forgotten_read(s, err);
 		copy_hide_init(&s->hide, s->header, s->forgotten);
 		ok = ok && restore_read(s, reader, err);
@@ -519,7 +536,7 @@ static bool restore_once(PGconn *conn, int fd, const char *path, struct restore_
 	struct part_reader *reader = NULL;
 	bool ok = part_reader_open(&reader, fd, path, err);
 
-	out->left_out = 0; /* they are counted again */
+	out->left_out = out->left_elsewhere = 0; /* they are counted again */
 	if (ok) {
 		s.header = part_reader_header(reader);
 		ok = restore_with(&s, reader, err);

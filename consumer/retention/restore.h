@@ -11,10 +11,12 @@
 /*
  * Restores a partition file (part.h) into its table. All of it is read and checked before anything
  * is stored. Then its rows are stored some thousands at a time, in the order of their keys, so that
- * no writer waits for long; missing partitions are created. Existing rows are left as they are, so
- * repeating it, or continuing after an interruption, changes nothing that was done. Columns that
- * have been added to the table since get their default; a column that the table no longer has, or
- * that has another type there, is an error.
+ * no writer waits for long; missing partitions are created. Rows that are already there are left as
+ * they are, so repeating it, or continuing after an interruption, changes nothing that was done.
+ * But an existing row that the file's only adds to (it has a NULL, or fewer flags, or knows a
+ * shorter time of a transaction, and contradicts nothing) is replaced by it: messages that were
+ * replayed in part made it. Columns that have been added to the table since get their default; a
+ * column that the table no longer has, or that has another type there, is an error.
  *
  * Tokens that are forgotten (docs/privacy.md) are stored as their pseudonyms. If one is forgotten
  * while the file is read, it is read again from the beginning.
@@ -30,8 +32,9 @@ struct restore_result {
 	char table[PART_NAME_BYTES];
 	char name[PART_NAME_BYTES]; /* the partition's original name */
 	uint64_t rows;              /* in the file */
-	uint64_t stored;            /* rows that were missing */
-	uint64_t left_out;          /* see above */
+	uint64_t stored;            /* rows that were missing, or replaced one that had less */
+	uint64_t left_out;       /* rows that are not in the table: it has others in their place */
+	uint64_t left_elsewhere; /* those of them whose transaction has a row with another time */
 };
 
 /* Whether a path is a file that begins like a partition file, or, by_name, has the name of one: it

@@ -42,8 +42,8 @@ enum retire_statement {
 };
 extern const struct pg_statement retire_statements[RETIRE_STATEMENTS];
 
-/* Columns of RETIRE_FIND_OLD. OLD_BYTES is NULL while somebody has locked it; OLD_SIZE is for people.
- * A partition keeps its OLD_ID when it is retired. */
+/* Columns of RETIRE_FIND_OLD. OLD_BYTES is NULL while somebody has locked it, OLD_SIZE is for
+ * people. A partition keeps its OLD_ID when it is retired. */
 enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_BYTES, OLD_SIZE, OLD_FROM, OLD_TO, OLD_ID };
 
 /* False with err (REFUSED) if the role may not call the functions of these statements in that

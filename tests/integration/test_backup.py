@@ -84,10 +84,10 @@ def test_dump_that_is_restored_is_fed_what_came_after_it(worker, migrated, publi
 def test_retired_table_of_a_dump_is_archived_after_the_restore(migrated, tmp_path):
     """It has another number in its name than its own; what it was is in its comment."""
     migrated.rows("SELECT ensure_partition('transactions', '2024-01-05Z')")
-    migrated.rows("INSERT INTO transaction_keys (charge_station_id, transaction_id, partition_time) "
-                  "VALUES ('cs', '1', '2024-01-05Z')")
-    migrated.rows("INSERT INTO transactions (charge_station_id, transaction_id, partition_time, flags, "
-                  "merge_state) VALUES ('cs', '1', '2024-01-05Z', 0, '')")
+    migrated.rows("INSERT INTO transaction_keys (charge_station_id, transaction_id, "
+                  "partition_time) VALUES ('cs', '1', '2024-01-05Z')")
+    migrated.rows("INSERT INTO transactions (charge_station_id, transaction_id, partition_time, "
+                  "flags, merge_state) VALUES ('cs', '1', '2024-01-05Z', 0, '')")
     retired = migrated.value("SELECT retire_partition('transactions', 'transactions_2024_01')")
     restored = dump_and_restore(migrated, tmp_path, lambda: None)
     states = "SELECT from_time, to_time, state FROM partition_list() WHERE name = %s"

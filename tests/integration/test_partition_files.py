@@ -405,6 +405,53 @@ def test_transaction_that_was_made_anew_is_not_there_twice(migrated, archive):
     assert migrated.value("SELECT count(*) FROM transactions WHERE transaction_id = '7'") == 2
 
 
+def test_row_that_says_less_than_the_file_is_replaced(migrated, archive):
+    """Messages were replayed in part after the archive: what they say is not doubled, and what else
+    the file says is not lost. What contradicts the file stays, and is counted."""
+    accepted = {"idTagInfo": {"status": "Accepted"}}
+    sent = exchange(0, 1, "Authorize", {"idTag": "BOB"}, accepted)
+    sent += exchange(10, 2, "StartTransaction", {
+        "connectorId": 1, "idTag": "BOB", "meterStart": 0, "timestamp": at(10)}, {
+        "transactionId": 8, **accepted})
+    sent += exchange(600, 3, "StopTransaction", {
+        "transactionId": 8, "meterStop": 5000, "timestamp": at(600)}, {})
+
+    def store(messages):
+        replay(migrated, "--lines", "{time} {station} {version} {frame}", "-", input="".join(
+            f"{at(seconds)} cs {version} {json.dumps(frame)}\n"
+            for seconds, version, frame in messages))
+
+    def facts():
+        return contents(migrated, TABLES[:4]), migrated.rows(
+            "SELECT to_jsonb(t) - 'updated_at' FROM transactions t"), migrated.rows(
+            "SELECT k::text FROM transaction_keys k")
+
+    store(sent)
+    before = facts()
+    archive()
+    migrated.value("SELECT prune_transaction_keys(1000)")
+    assert not any(facts()[0].values()) and facts()[1:] == ([], [])
+    store([sent[0], *sent[2:4]])
+    assert migrated.rows("SELECT meter_stop FROM transactions") == [(None,)]
+    assert migrated.rows("SELECT status FROM authorizations") == [(None,)]
+    said = replay(migrated, archive.folder).stdout
+    assert "left out" not in said and facts() == before, said
+    assert f"transactions_{DAY:%Y_%m}.copy.zst: 1 of its 1 rows\n" in said, said
+    assert ": 0 of its 1 rows; the others were already there" in replay(
+        migrated, archive.folder).stdout
+    assert facts() == before
+    # What says something else is not overwritten, however little it says.
+    migrated.rows("UPDATE transactions SET meter_start = 1, meter_stop = NULL")
+    migrated.rows("UPDATE authorizations SET status = 'Blocked'")
+    kept = facts()
+    said = replay(migrated, archive.folder).stdout
+    assert said.count("  left out: 1 whose row in the database says something else\n") == 2, said
+    assert ": 0 of its 1 rows\n" in said and facts() == kept
+    said = replay(migrated, "--json", archive.folder).stdout
+    assert [(line["table"], line["left_out"]) for line in map(json.loads, said.splitlines())
+            if line["left_out"]] == [("authorizations", 1), ("transactions", 1)]
+
+
 WORDS = [
     (["partitions", "archive", "--to", "DIR"], 2, "archive needs --older-than"),
     (["partitions", "archive", "--older-than", "90d"], 2, "archive needs a folder: --to DIR"),

@@ -107,8 +107,8 @@ def test_partition_that_somebody_has_locked_keeps_nobody_else_waiting(migrated, 
     admin, locker = migrated.connect(), migrated.connect(autocommit=False)
     admin.execute("SELECT ensure_partition(table_name, now() - interval '200 days') "
                   "FROM partitioned_tables WHERE step = 'month'")
-    admin.execute("INSERT INTO transaction_keys (charge_station_id, transaction_id, partition_time) "
-                  "VALUES ('cs', '1', '2024-02-03Z')")
+    admin.execute("INSERT INTO transaction_keys (charge_station_id, transaction_id, "
+                  "partition_time) VALUES ('cs', '1', '2024-02-03Z')")
     locked = {name_of(ago(5)), name_of(ago(200), "transactions")}
     for name in locked:
         locker.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
@@ -367,15 +367,15 @@ def test_keys_stay_while_any_table_has_their_month(migrated):
                              ("late_may", "2024-05-16", "2024-06-01")):
         admin.execute(f"CREATE TABLE {name} PARTITION OF transactions "
                       f"FOR VALUES FROM ('{begin}Z') TO ('{end}Z')")
-    admin.execute("INSERT INTO transaction_keys (charge_station_id, transaction_id, partition_time) "
-                  "SELECT 'cs', m, make_timestamptz(2024, m, 20, 0, 0, 0) "
+    admin.execute("INSERT INTO transaction_keys (charge_station_id, transaction_id, "
+                  "partition_time) SELECT 'cs', m, make_timestamptz(2024, m, 20, 0, 0, 0) "
                   "FROM generate_series(1, 6) m")
     keys = "SELECT transaction_id::integer FROM transaction_keys ORDER BY 1"
     for _ in range(2):  # attached, and retired
         migrated.value("SELECT prune_transaction_keys(100)")
         assert [month for month, in migrated.rows(keys)] == [1, 2, 3, 5]
-        retired = admin.execute("SELECT retire_partition('transactions', name) FROM partition_list() "
-                                "WHERE name = 'quarter'").fetchone()
+        retired = admin.execute("SELECT retire_partition('transactions', name) "
+                                "FROM partition_list() WHERE name = 'quarter'").fetchone()
     assert retired is None
     admin.execute("SELECT drop_retired(name) FROM partition_list() WHERE state = 'retired'")
     migrated.value("SELECT prune_transaction_keys(100)")
@@ -518,7 +518,7 @@ def test_daemon_waits_for_whoever_drops_or_reads(running, migrated):
 
 
 def test_daemon_passes_over_nothing_beside_one_refused_and_one_in_use(running, migrated):
-    """Of another table: the first of its old partitions."""
+    """The two are in one table, and the oldest partition of another one is dropped."""
     fill(migrated, [150, 151], rows=1)
     admin, reader = migrated.connect(), migrated.connect(autocommit=False)
     admin.execute("SELECT ensure_partition('ocpp_events', %s)", (ago(70),))
