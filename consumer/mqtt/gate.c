@@ -23,6 +23,7 @@ enum {
 	GATE_DOWN_BYTES = 256 * 1024,
 	GATE_SECRET_BYTES = 16,
 	GATE_TEXT_BYTES = 128,
+	GATE_TRIED_BYTES = 8192,
 	GATE_BACKLOG = 16,
 	GATE_GUESTS = 16,      /* connections that have not sent a request yet */
 	GATE_LINGER_MS = 2000, /* for the broker, after paho has left */
@@ -56,6 +57,7 @@ struct gate {
 	pthread_mutex_t lock; /* for the sockets (to end them), and what follows */
 	int client, broker;   /* -1: none */
 	struct gate_fault fault;
+	char tried[GATE_TRIED_BYTES]; /* each target once, as " host:port " */
 	char target[GATE_TARGET_BYTES];
 	uint8_t beginning[GATE_BEGINNING_BYTES]; /* of what the broker sent */
 	size_t beginning_size;
@@ -206,6 +208,32 @@ static void gate_add_fault(struct gate *g, const struct gate_fault *why)
 	pthread_mutex_unlock(&g->lock);
 }
 
+/* Notes that it is tried. More than fit are not counted: as if they had not been tried. */
+static void gate_note_target(struct gate *g, const struct gate_target *target)
+{
+	char name[GATE_TARGET_BYTES + 2];
+	size_t size = (size_t)snprintf(name, sizeof(name), " %s:%s ", target->host, target->port);
+	size_t used;
+
+	pthread_mutex_lock(&g->lock);
+	used = strlen(g->tried);
+	if (strstr(g->tried, name) == NULL && used + size < sizeof(g->tried)) {
+		memcpy(g->tried + used, name, size + 1);
+		g->fault.hosts++;
+	}
+	if (!g->fault.reached)
+		snprintf(g->target, sizeof(g->target), "%s:%s", target->host, target->port);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void gate_note_reached(struct gate *g, const struct gate_target *target)
+{
+	pthread_mutex_lock(&g->lock);
+	g->fault.reached = true;
+	snprintf(g->target, sizeof(g->target), "%s:%s", target->host, target->port);
+	pthread_mutex_unlock(&g->lock);
+}
+
 static void gate_carry(struct gate *g, size_t size)
 {
 	pthread_t down;
@@ -232,14 +260,13 @@ static void gate_serve(struct gate *g, const struct gate_target *target, size_t 
 	struct gate_fault why;
 	int fd;
 
-	pthread_mutex_lock(&g->lock);
-	snprintf(g->target, sizeof(g->target), "%s:%s", target->host, target->port);
-	pthread_mutex_unlock(&g->lock);
+	gate_note_target(g, target);
 	fd = gate_dial(target, g->connect_timeout_us, g->client, &why);
 	if (fd < 0) {
 		gate_add_fault(g, &why);
 		return;
 	}
+	gate_note_reached(g, target);
 	gate_no_delay(fd);
 	memmove(g->up, g->up + head, size - head);
 	gate_set(g, &g->broker, fd);
@@ -451,7 +478,7 @@ void gate_begin(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
 	g->fault = (struct gate_fault){.text = ""};
-	g->target[0] = '\0';
+	g->tried[0] = g->target[0] = '\0';
 	g->broker_ended = false;
 	g->beginning_size = 0;
 	pthread_mutex_unlock(&g->lock);

@@ -53,15 +53,18 @@ void gate_cut(struct gate *gate);
 /* Before each attempt to connect: forget why the previous one failed. */
 void gate_begin(struct gate *gate);
 
-/* Why no broker was reached since gate_begin(). */
+/* Which brokers could not be reached since gate_begin(), and why. */
 enum { GATE_FAULT_BYTES = 400 };
 struct gate_fault {
 	char text[GATE_FAULT_BYTES]; /* with each address; "" if that was not the problem */
-	bool unknown_host;           /* none of the names exists, says the name server */
+	bool unknown_host;           /* none of their names exists, says the name server */
+	bool reached;                /* another one could be reached */
+	size_t hosts;                /* how many were tried: each "host:port" counts once */
 };
 void gate_fault(struct gate *gate, struct gate_fault *out);
 
-/* The "host:port" that paho last asked for since gate_begin(); "" if none. */
+/* The "host:port" that was reached last since gate_begin(), or else that paho last asked for; "" if
+ * none. */
 enum { GATE_TARGET_BYTES = 264 };
 void gate_last_target(struct gate *gate, char out[static GATE_TARGET_BYTES]);
 

@@ -28,6 +28,7 @@ enum {
 	TLS_VERSION_MAJOR = 3,
 
 	MQTT_PACKET_BYTES_MAX = 17 << 20, /* the largest mqtt.message_bytes_max plus a topic */
+	MQTT_SCHEME_BYTES = 6,            /* of paho's addresses: "tcp://", "ssl://" */
 };
 
 const char mqtt_hint_no_answer[] =
@@ -73,6 +74,21 @@ char *mqtt_uri(const char *url)
 	return NULL;
 }
 
+static size_t mqtt_count_hosts(char *const *uris, size_t count)
+{
+	size_t hosts = 0, same;
+
+	for (size_t i = 0; i < count; i++) {
+		for (same = 0; same < i; same++) {
+			if (strcmp(uris[same] + MQTT_SCHEME_BYTES, uris[i] + MQTT_SCHEME_BYTES) ==
+				0)
+				break;
+		}
+		hosts += same == i;
+	}
+	return hosts;
+}
+
 static bool mqtt_make_lists(struct mqtt *m)
 {
 	const struct mqtt_options *o = &m->options;
@@ -93,6 +109,7 @@ static bool mqtt_make_lists(struct mqtt *m)
 		if (m->uris[i] == NULL)
 			return false;
 	}
+	m->hosts = mqtt_count_hosts(m->uris, o->urls_count);
 	for (size_t i = 0; i < o->filters_count; i++) {
 		static const MQTTSubscribe_options defaults = MQTTSubscribe_options_initializer;
 
@@ -154,17 +171,35 @@ static bool mqtt_was_answered(bool v5, int code)
 		  : code >= RETURN_UNSUPPORTED_VERSION && code <= RETURN_NOT_AUTHORIZED;
 }
 
-static bool mqtt_was_unreached(struct mqtt *m, int code)
+/*
+ * Down for this reason, which is about the host that was reached last. Of several hosts, one that is
+ * merely away can come back by itself, and so can one that was not tried yet: then nobody is asked
+ * for, whatever is wrong with the others.
+ */
+static void mqtt_set_down_of_several(struct mqtt *m, struct error *err)
+{
+	struct gate_fault fault;
+	size_t used = strlen(err->message);
+
+	gate_fault(m->gate, &fault);
+	if (fault.hosts < m->hosts || (fault.text[0] != '\0' && !fault.unknown_host))
+		err->needs_person = false;
+	if (fault.text[0] != '\0')
+		snprintf(err->message + used, sizeof(err->message) - used, "; and %s", fault.text);
+	mqtt_set_down(m, err);
+}
+
+static bool mqtt_was_unreached(struct mqtt *m)
 {
 	struct gate_fault fault;
 	struct error err;
 
 	gate_fault(m->gate, &fault);
-	if (fault.text[0] == '\0' || mqtt_was_answered(m->version == MQTTVERSION_5, code))
+	if (fault.text[0] == '\0' || fault.reached)
 		return false;
 	error_set(&err, ERROR_TRANSIENT, REASON_broker, "could not connect to the broker: %s",
 		fault.text);
-	if (fault.unknown_host) {
+	if (fault.unknown_host && fault.hosts >= m->hosts) {
 		error_hint(&err, "see mqtt.url: no such host is known");
 		error_needs_person(&err);
 	} else {
@@ -202,7 +237,7 @@ static bool mqtt_was_misunderstood(struct mqtt *m, int code, const char *where)
 	} else {
 		return false;
 	}
-	mqtt_set_down(m, &err);
+	mqtt_set_down_of_several(m, &err);
 	return true;
 }
 
@@ -215,7 +250,7 @@ static bool mqtt_has_bad_file(struct mqtt *m)
 	bool tls = false;
 
 	for (size_t i = 0; i < o->urls_count; i++)
-		tls |= strncmp(m->uris[i], "ssl://", 6) == 0;
+		tls |= strncmp(m->uris[i], "ssl://", MQTT_SCHEME_BYTES) == 0;
 	if (!tls || tls_check_took_part() || tls_check_files(&files, &err))
 		return false;
 	mqtt_set_down(m, &err);
@@ -278,15 +313,14 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 		error_set(&err, ERROR_TRANSIENT, REASON_broker,
 			"the certificate of the broker at %s is refused (certificate verify "
 			"failed): %s",
-			where, fault);
+			m->hosts == 1 ? where : "one of the addresses in mqtt.url", fault);
 		error_hint(&err, "see mqtt.url, mqtt.tls_ca and mqtt.tls_crl, and the broker's "
 				 "certificate; trying again does not help");
 		error_needs_person(&err);
-		mqtt_set_down(m, &err);
+		mqtt_set_down_of_several(m, &err);
 		return;
 	}
-	if (mqtt_was_unreached(m, code) || mqtt_has_bad_file(m) ||
-		mqtt_was_misunderstood(m, code, where))
+	if (mqtt_was_unreached(m) || mqtt_has_bad_file(m) || mqtt_was_misunderstood(m, code, where))
 		return;
 	pthread_mutex_lock(&m->lock);
 	error_set(&err, ERROR_TRANSIENT, REASON_broker,
@@ -296,7 +330,7 @@ static void mqtt_refused(struct mqtt *m, int code, const char *message)
 	mqtt_hint_refusal(m, code, &err);
 	if (err.hint[0] == '\0' && !mqtt_was_answered(v5, code))
 		error_hint(&err, "%s", mqtt_hint_no_answer);
-	mqtt_set_down(m, &err);
+	mqtt_set_down_of_several(m, &err);
 }
 
 static void mqtt_on_connect_failure5(void *context, MQTTAsync_failureData5 *data)
@@ -319,7 +353,7 @@ static bool mqtt_was_checked(struct mqtt *m)
 	if (m->options.tls_crl[0] == '\0' || tls_check_took_part())
 		return true;
 	for (size_t i = 0; i < m->options.urls_count; i++) {
-		if (strncmp(m->uris[i], "ssl://", 6) != 0)
+		if (strncmp(m->uris[i], "ssl://", MQTT_SCHEME_BYTES) != 0)
 			return true; /* perhaps it was this one */
 	}
 	error_set(&err, ERROR_FATAL, REASON_bad_setting,

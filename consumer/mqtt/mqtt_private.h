@@ -34,6 +34,7 @@ struct mqtt {
 	int version;    /* of the client: MQTTVERSION_5 or MQTTVERSION_3_1_1 */
 	bool fall_back; /* make the next client for 3.1.1 */
 	char **uris;    /* as paho spells them */
+	size_t hosts;   /* how many different ones they name, ports included */
 	int *qos;
 	MQTTSubscribe_options *subscribe_options;
 	char **all_filters; /* wanted and old ones */

@@ -28,6 +28,7 @@ struct pg_hosts {
 	size_t first;
 	size_t hosts_tried;
 	struct error errors; /* its message: what was wrong with each attempt so far */
+	bool comes_back;     /* one of them may succeed later without anybody's doing */
 
 	/* The current host's, in order; none: libpq resolves the name. */
 	char addresses[PG_ADDRESSES_MAX][PG_ADDRESS_BYTES];
@@ -185,6 +186,7 @@ void pg_hosts_begin_round(struct pg_hosts *h)
 {
 	h->hosts_tried = 0;
 	h->errors.message[0] = '\0';
+	h->comes_back = false;
 	hosts_next_turn(h);
 }
 
@@ -291,6 +293,7 @@ bool pg_hosts_failed(struct pg_hosts *h, struct error *err)
 		return false;
 	if (several)
 		hosts_note_error(h, err);
+	h->comes_back |= !err->needs_person;
 	if (++h->addresses_tried < h->addresses_count)
 		return true;
 	if (++h->hosts_tried < turns) {
@@ -298,6 +301,7 @@ bool pg_hosts_failed(struct pg_hosts *h, struct error *err)
 		return true;
 	}
 	h->first = (h->first + 1) % h->count;
+	err->needs_person &= !h->comes_back || err->kind == ERROR_FATAL;
 	if (several)
 		memcpy(err->message, h->errors.message, sizeof(err->message));
 	return false;

@@ -30,7 +30,7 @@ void pg_hosts_begin_round(struct pg_hosts *hosts);
 PGconn *pg_hosts_start(struct pg_hosts *hosts, struct error *err);
 
 /* The attempt failed with err: true if this round has another one. Otherwise the round is over, and
- * err lists what was wrong with each. */
+ * err lists what was wrong with each, and needs a person only if each attempt does. */
 bool pg_hosts_failed(struct pg_hosts *hosts, struct error *err);
 
 /* The attempt succeeded: the next round begins with this host. */

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import socket
 import threading
 
 import paho.mqtt.client as mqtt
@@ -206,6 +207,49 @@ def test_what_is_tried_again_says_what_ends_it(persister, migrated, broker, work
     assert said["heals"] == "by_a_person" and "mqtt.password" in said["hint"]
     p.stop()
     locked.stop()
+
+
+@pytest.fixture
+def closing():
+    """The port of a listener that closes each connection at once, as a proxy without a server."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+
+    def close_all():
+        while True:
+            try:
+                listener.accept()[0].close()
+            except OSError:
+                return
+
+    thread = threading.Thread(target=close_all)
+    thread.start()
+    yield listener.getsockname()[1]
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    listener.close()
+
+
+def test_one_of_several_hosts_that_may_come_back_needs_nobody(persister, migrated, broker,
+                                                              closing):
+    """A person is asked for only if each host was tried and none can come back alone."""
+    away = rig.free_port()
+    for hosts in [(NOBODY, f"127.0.0.1:{away}"), (NOBODY, f"127.0.0.1:{closing}"),
+                  (f"127.0.0.1:{closing}", NOBODY)]:
+        p = persister({**broker.settings(), **migrated.settings(),
+                       "mqtt.url": ", ".join(f"mqtt://{host}" for host in hosts)}).start()
+        assert p.wait_event("broker_lost")["heals"] == "by_itself", hosts
+        p.stop()
+        assert not p.events("broker_lost", heals="by_a_person"), hosts
+    p = persister({**broker.settings(), **migrated.settings(),
+                   "mqtt.url": f"mqtt://{NOBODY}, mqtt://{NOBODY}:1884"}).start()
+    p.wait_event("broker_lost", heals="by_a_person")
+    p.stop()
+    for hosts, heals in [((NOBODY, "127.0.0.1"), "by_itself"), (("127.0.0.1", NOBODY), "by_itself"),
+                         ((NOBODY, NOBODY), "by_a_person")]:
+        p = persister({**broker.settings(), "storage.url":
+                       f"host={','.join(hosts)} port={away} dbname=x user=x"}).start()
+        assert p.wait_event("database_lost")["heals"] == heals, hosts
+        p.stop()
 
 
 def test_certificates_that_are_refused_need_a_person(persister, migrated, workspace):

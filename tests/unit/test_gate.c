@@ -284,15 +284,24 @@ static void gate_says_why_there_is_no_broker(void **state)
 	snprintf(want, sizeof(want), "127.0.0.1:%u: Connection refused", w->port);
 	assert_string_equal(fault.text, want);
 	assert_false(fault.unknown_host);
+	assert_int_equal(fault.hosts, 1);
 	close(w->client);
 	request(w, "no-such-host.invalid", 1, "");
 	assert_true(is_over(w->client));
 	gate_fault(w->gate, &fault);
 	assert_non_null(strstr(fault.text, "; no-such-host.invalid:1: "));
 	assert_false(fault.unknown_host); /* the first one is known */
+	assert_int_equal(fault.hosts, 2);
+	close(w->client);
+	request(w, "127.0.0.1", w->port, "");
+	assert_true(is_over(w->client));
+	gate_fault(w->gate, &fault);
+	assert_int_equal(fault.hosts, 2); /* again the first one */
+	assert_false(fault.reached);
 	gate_begin(w->gate);
 	gate_fault(w->gate, &fault);
 	assert_string_equal(fault.text, "");
+	assert_int_equal(fault.hosts, 0);
 	assert_int_equal(w->asked, 0);
 }
 
