@@ -83,6 +83,20 @@ static bool partitions_list(struct partitions_call *call, struct error *err)
 	return r != NULL;
 }
 
+/* Says it if only this one failed, for example because others need it or a right is missing: the
+ * next one is tried. */
+static bool partitions_leave_one(struct partitions_call *call, struct error *err)
+{
+	enum exit_code code;
+
+	if (!pg_error_is_of_statement(err))
+		return false;
+	(void)fflush(stdout);
+	code = cli_fail_database(err);
+	call->code = call->code == EXIT_CODE_OK ? code : call->code;
+	return true;
+}
+
 /* ---- ensure ---- */
 
 static bool partitions_make(struct partitions_call *call, const char *parent, const char *name,
@@ -100,7 +114,7 @@ static bool partitions_make(struct partitions_call *call, const char *parent, co
 	if (r != NULL && *PQgetvalue(r, 0, 0) == 't')
 		printf("made %s\n", name);
 	PQclear(r);
-	return r != NULL;
+	return r != NULL || partitions_leave_one(call, err);
 }
 
 static bool partitions_ensure(struct partitions_call *call, struct error *err)
@@ -175,16 +189,9 @@ static bool partitions_each_old(struct partitions_call *call, bool retired_of_an
 	r = ok ? partitions_find_old(call, retired_of_any_age, err) : NULL;
 	ok = r != NULL;
 	for (int i = 0; ok && i < PQntuples(r); i++) {
-		ok = each(call, r, i, err) || error_prefix(err, "%s", PQgetvalue(r, i, OLD_NAME));
+		ok = each(call, r, i, err) || error_prefix(err, "%s", PQgetvalue(r, i, OLD_NAME)) ||
+		     partitions_leave_one(call, err);
 		(void)fflush(stdout);
-		/* Only this one failed, for example because others need it or a right is
-		 * missing. */
-		if (!ok && pg_error_is_of_statement(err)) {
-			enum exit_code code = cli_fail_database(err);
-
-			call->code = call->code == EXIT_CODE_OK ? code : call->code;
-			ok = true;
-		}
 	}
 	PQclear(r);
 	return ok;

@@ -95,6 +95,15 @@ enum writer_rollback {
 	ROLLBACK_FOREIGN,  /* another process has the log */
 };
 
+/* Partitions that are being made ahead, in the order of their tables. */
+enum { WRITER_AHEAD_IN_RUN = 16 };
+struct writer_ahead {
+	struct partition next; /* to ask for; of TABLE_COUNT: none is left */
+	int64_t from_us, until_us;
+	struct partition asked[WRITER_AHEAD_IN_RUN]; /* in the current run, one a request */
+	size_t asked_count;
+};
+
 /* What the work on one batch has to remember between runs. Above each group: the file that sets it,
  * and which others read it. */
 struct writer_work {
@@ -205,6 +214,9 @@ struct writer {
 
 	/* writer_dead.c; writer_setup.c starts again. */
 	int64_t dead_letters_room; /* how many more rows fit, as far as is known */
+
+	/* writer_maintenance.c. */
+	struct writer_ahead ahead;
 
 	struct writer_work work;
 	struct requests requests; /* the current run: each step adds to it */

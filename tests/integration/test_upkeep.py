@@ -73,6 +73,33 @@ def test_detached_partition_of_today_is_attached_by_a_person(running, migrated):
                              '"meter_values"')
 
 
+def test_detached_partition_keeps_no_other_from_being_made_ahead(running, migrated):
+    """Neither of its table nor of others; each that fails is named once."""
+    def make(table, days=0):
+        return migrated.value(f"""SELECT p.name FROM (SELECT now() + interval '{days} days') t (at),
+            partition_of('{table}', t.at) p, ensure_partition('{table}', t.at)""")
+
+    tables = [name for name, in migrated.rows("SELECT table_name FROM partitioned_tables")]
+    detached = {"meter_values": make("meter_values", 1), "transactions": make("transactions")}
+    for table, name in detached.items():
+        migrated.rows(f"ALTER TABLE {table} DETACH PARTITION {name}")
+    p = running()
+    rig.wait_until(lambda: migrated.rows("""
+        SELECT DISTINCT p.name FROM partitioned_tables t, generate_series(0, 3) d,
+            partition_of(t.table_name, now() + d * interval '1 day') p
+        WHERE NOT partition_exists(t.table_name, p.name) ORDER BY 1""")
+        == [(name,) for name in sorted(detached.values())], 30, "all others are made")
+    assert len(tables) > len(detached)
+    p.wait_event("maintenance_failed", count=2)
+    done = run_cli(p.settings, "partitions", "ensure")
+    p.stop()
+    said = [(e["msg"], e["reason"], e["heals"]) for e in p.events("maintenance_failed")]
+    assert said == [(f'table "{name}" is where it belongs, but is no partition of "{table}"',
+                     "partition_detached", "by_a_person") for table, name in detached.items()]
+    assert done.returncode != 0
+    assert all(done.stderr.count(f'"{name}"') == 1 for name in detached.values()), done.stderr
+
+
 def test_detached_month_of_transactions_stops_nothing(running, migrated, publish):
     p = running()
     start = {"connectorId": 1, "idTag": "A", "meterStart": 1}
