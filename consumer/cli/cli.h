@@ -66,6 +66,18 @@ enum exit_code cli_fail_database(struct error *err);
 /* The database settings as connection options. */
 struct pg_options cli_pg_options(const struct config *config);
 
+/* A connection as from pg_connect(), to a schema of the version that this program is made for; NULL
+ * with err otherwise, for cli_fail_connect(). */
+PGconn *cli_connect(const struct config *config, const struct pg_options *options,
+	struct error *err);
+
+/* The same for an existing connection. False with err. */
+bool cli_check_schema(const struct config *config, const struct pg_options *options, PGconn *conn,
+	struct error *err);
+
+/* Print it; EXIT_CODE_DATABASE, unless it is about something that has a code of its own. */
+enum exit_code cli_fail_connect(const struct error *err);
+
 /* The text of an embedded file of cli/sql/. */
 const char *cli_sql(const char *name);
 

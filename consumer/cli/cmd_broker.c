@@ -41,8 +41,9 @@ static bool broker_is_idle(const struct config *config, const char *client_id, b
 	struct error *err)
 {
 	static const char force[] = "--force ends the session without asking";
+	char remedy[sizeof(((struct error *)0)->hint)];
 	struct pg_options options = cli_pg_options(config);
-	PGconn *conn = pg_connect(&options, err);
+	PGconn *conn = cli_connect(config, &options, err);
 	struct broker_worker worker;
 	bool known;
 
@@ -53,7 +54,8 @@ static bool broker_is_idle(const struct config *config, const char *client_id, b
 	if (!known) {
 		error_prefix(err, "could not ask the database whether a worker with this client "
 				  "id is running");
-		return error_hint(err, force);
+		snprintf(remedy, sizeof(remedy), "%s", err->hint);
+		return error_hint(err, "%s%s%s", remedy, remedy[0] != '\0' ? "; or " : "", force);
 	}
 	if (!worker.connected && (stopped || worker.last_stored[0] == '\0'))
 		return true;

@@ -444,9 +444,9 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 	if (strcmp(what, "list") != 0 && chosen == choice.all)
 		return cli_usage("dead-letters",
 			"choose by ID, --reason or --station, or give --all");
-	conn = pg_connect(&options, &err);
+	conn = cli_connect(config, &options, &err);
 	if (conn == NULL)
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+		return cli_fail_connect(&err);
 	ok = choice_find(conn, &choice, &found, &err) &&
 	     dead_letters_do(what, config, &options, conn, &choice, &found, &err);
 	PQfinish(conn);

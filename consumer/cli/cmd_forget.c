@@ -199,9 +199,8 @@ static enum exit_code forget_run(const struct config *config, const struct forge
 			"--force all of them are replaced");
 	if (!pseudonyms_new(&list, &err))
 		return cli_fail(EXIT_CODE_INTERNAL, &err);
-	conn = pg_connect(&pg, &err);
-	code = conn == NULL ? cli_fail(EXIT_CODE_DATABASE, &err)
-			    : forget_all(config, call, conn, list);
+	conn = cli_connect(config, &pg, &err);
+	code = conn == NULL ? cli_fail_connect(&err) : forget_all(config, call, conn, list);
 	PQfinish(conn);
 	pseudonyms_free(&list);
 	return code;

@@ -359,9 +359,9 @@ enum exit_code cmd_history(const struct config *config, int argc, char **argv)
 		(void)sigaction(SIGINT, &stop, NULL);
 		(void)sigaction(SIGTERM, &stop, NULL);
 	}
-	call.conn = pg_connect(&pg, &err);
+	call.conn = cli_connect(config, &pg, &err);
 	if (call.conn == NULL)
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+		return cli_fail_connect(&err);
 	code = history_run(&call);
 	PQfinish(call.conn);
 	free(call.sql);

@@ -330,9 +330,9 @@ static enum exit_code partitions_run(const struct config *config, struct partiti
 	struct error err;
 	bool ok;
 
-	call->conn = pg_connect(&pg, &err);
+	call->conn = cli_connect(config, &pg, &err);
 	if (call->conn == NULL)
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+		return cli_fail_connect(&err);
 	/* Otherwise locks are held until the COMMIT is on disk. */
 	ok = pg_exec(call->conn, "SET synchronous_commit = off; SET lock_timeout = '2s'", &err) &&
 	     partitions_has_table(call, &err) && what(call, &err);

@@ -8,14 +8,16 @@ static void replay_on_progress(void *context, const struct replay_reports *repor
 }
 
 /* An outage is waited for, at any time; but nobody waits for a wrong password or name. */
-static bool replay_is_let_in(const struct pg_options *pg, struct error *err)
+static bool replay_is_let_in(const struct config *config, const struct pg_options *pg,
+	struct error *err)
 {
 	PGconn *conn = pg_wait_connect(pg, NULL, pg->connect_timeout_us, -1, err);
-
-	bool in = conn != NULL;
+	bool in = conn == NULL ? err->kind != ERROR_REFUSED
+			       : pg_check_usage(conn, pg, err) &&
+					 cli_check_schema(config, pg, conn, err);
 
 	PQfinish(conn);
-	return in || err->kind != ERROR_REFUSED;
+	return in;
 }
 
 static enum exit_code replay_store(const struct config *config, struct cmd_replay *options)
@@ -25,8 +27,8 @@ static enum exit_code replay_store(const struct config *config, struct cmd_repla
 	struct replay_events events = {replay_on_progress, options};
 	struct error err;
 
-	if (!replay_is_let_in(&pg, &err))
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+	if (!replay_is_let_in(config, &pg, &err))
+		return cli_fail_connect(&err);
 	if (!replay_run(config, &pg, &options->request, events, &reports, &err))
 		return cli_fail(EXIT_CODE_FAILED, &err);
 	return cmd_replay_show_summary(options, &reports);

@@ -278,9 +278,9 @@ enum exit_code cmd_sessions(const struct config *config, int argc, char **argv)
 	if (csv && json)
 		return cli_usage("sessions", "say --csv or --json");
 	call.form = csv ? REPORT_CSV : json ? REPORT_JSON : REPORT_TABLE;
-	conn = pg_connect(&pg, &err);
+	conn = cli_connect(config, &pg, &err);
 	if (conn == NULL)
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+		return cli_fail_connect(&err);
 	ok = sessions_print(config, &call, conn, &err);
 	PQfinish(conn);
 	return ok ? EXIT_CODE_OK : cli_fail_database(&err);

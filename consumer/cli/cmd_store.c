@@ -398,7 +398,7 @@ static bool tool_is_whole(const char *what)
 static bool tool_reaches(const struct config *config, struct error *err)
 {
 	struct pg_options pg = cli_pg_options(config);
-	PGconn *conn = pg_connect(&pg, err);
+	PGconn *conn = cli_connect(config, &pg, err);
 
 	PQfinish(conn);
 	return conn != NULL;
@@ -428,7 +428,7 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 		return arguments_unknown("store", e == NULL ? argv[0] : NULL,
 			"say ENTITY and what to do, or check, export, import");
 	if (!tool_reaches(config, &err))
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+		return cli_fail_connect(&err);
 	if (!tool_open(&t, config, &err))
 		code = cli_fail(EXIT_CODE_CONFIG, &err);
 	else if (e != NULL)

@@ -211,9 +211,9 @@ enum exit_code cmd_verify(const struct config *config, int argc, char **argv)
 
 	if (!arguments_take("verify", NULL, 0, 0, &argc, argv))
 		return EXIT_CODE_USAGE;
-	conn = pg_connect(&options, &err);
+	conn = cli_connect(config, &options, &err);
 	if (conn == NULL)
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+		return cli_fail_connect(&err);
 	if (!pg_check_primary(conn, &err)) {
 		PQfinish(conn);
 		return cli_fail(EXIT_CODE_DATABASE, &err);

@@ -133,6 +133,11 @@ enum exit_code cli_fail_database(struct error *err)
 	return cli_fail(code, err);
 }
 
+enum exit_code cli_fail_connect(const struct error *err)
+{
+	return cli_fail(cli_exit_code(err, EXIT_CODE_DATABASE), err);
+}
+
 struct pg_options cli_pg_options(const struct config *c)
 {
 	static char url[PG_CONNINFO_BYTES_MAX];

@@ -15,6 +15,9 @@ static const double FEED_PACE_S = 0.01;
  * it is committed: this many records take some 10 ms, 5,000 half a second on a busy machine. */
 enum { FEED_YIELDING_RECORDS = 200 };
 
+/* Somebody waits for the command: after a minute (pipeline.h) it ends and says why. */
+enum { FEED_REFUSALS_MAX = 3 };
+
 struct feed {
 	struct ev_loop *loop;
 	struct pipeline *pipeline;
@@ -152,6 +155,7 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 	const char *path = migrate_path_setting(config->storage_postgres_migrations_path);
 	struct pipeline_options options = f->options->pipeline;
 
+	options.refusals_max = FEED_REFUSALS_MAX;
 	signal(SIGPIPE, SIG_IGN);
 	f->loop = ev_default_loop(EVFLAG_AUTO);
 	if (f->loop == NULL)

@@ -51,6 +51,11 @@ struct pipeline_options {
 	/* The broker delivers them: their own times tell how far the clocks of stations are off. */
 	bool live;
 
+	/* How often in a row the database may refuse us (a password that was changed, a role or a
+	 * database that was dropped) until on_fatal() is called; in between, somebody has 30 s to
+	 * set it right. 0 = it is waited for without end. */
+	int refusals_max;
+
 	/* It is history: days that have no partition may be loaded before they are partitions
 	 * (copy/writer.h). NULL = never. */
 	struct loads *loads;

@@ -56,6 +56,7 @@ void pipeline_on_ready(void *context, const struct position *at)
 	}
 	p->stored_seq = seq;
 	p->stored_known = true;
+	p->refusals = 0;
 	pipeline_set_now(p);
 	pipeline_enter(p, PIPELINE_READY);
 	log_info("database_connected", "", "seq=%" PRIu64, seq);
@@ -76,6 +77,11 @@ static void pipeline_lost_with(struct pipeline *p, const struct batch *b, const 
 		pipeline_trouble_failed(p, b, err);
 }
 
+static bool pipeline_is_shut_out(const struct pipeline *p)
+{
+	return p->options.refusals_max > 0 && p->refusals >= p->options.refusals_max;
+}
+
 /* records: those of the batch that was lost with the connection; refused: as in struct batch. */
 static void pipeline_wait_for_database(struct pipeline *p, struct error *err, size_t records,
 	bool refused)
@@ -83,7 +89,9 @@ static void pipeline_wait_for_database(struct pipeline *p, struct error *err, si
 	enum pipeline_trouble trouble = PIPELINE_NO_DATABASE;
 	int64_t wait_us;
 
-	if (err->kind == ERROR_FATAL || err->kind == ERROR_OUTDATED) {
+	if (err->kind == ERROR_REFUSED)
+		p->refusals++;
+	if (err->kind == ERROR_FATAL || err->kind == ERROR_OUTDATED || pipeline_is_shut_out(p)) {
 		pipeline_fatal(p, err);
 		return;
 	}

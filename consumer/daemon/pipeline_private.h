@@ -236,6 +236,7 @@ struct pipeline {
 	struct pipeline_witness witness;
 	struct poison_set poison;
 	int failures;        /* failed batches since one was stored */
+	int refusals;        /* of connections, since the last one */
 	int dead_refusals;   /* of one record, by table dead_letters, since a batch was stored */
 	int64_t patience_us; /* storage.postgres.timeout or more */
 	struct log_repeat refused;

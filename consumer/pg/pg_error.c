@@ -307,10 +307,15 @@ bool pg_error_is_missing(const struct error *err)
 
 bool pg_error_is_access(const struct error *err)
 {
-	static const char *const states[] = {"42501", "08", "57"};
+	static const char *const states[] = {"42501", "08", "28", "3D", "57"};
 
 	return pg_error_is_one_of(err, states, sizeof(states) / sizeof(*states)) ||
 	       error_about(err) == ABOUT_CONNECTION;
+}
+
+bool pg_error_is_denied(const struct error *err)
+{
+	return strcmp(err->sqlstate, "42501") == 0;
 }
 
 bool pg_error_is_of_statement(const struct error *err)

@@ -72,8 +72,12 @@ bool pg_error_is_refusal(const struct error *err);
 /* Something that a statement names does not exist: a table, a schema, a column, a function. */
 bool pg_error_is_missing(const struct error *err);
 
-/* The server cannot be reached, or ended the connection, or the role lacks a privilege. */
+/* The server cannot be reached, ended the connection or does not let us in, or the role lacks a
+ * privilege. */
 bool pg_error_is_access(const struct error *err);
+
+/* The role lacks a privilege. */
+bool pg_error_is_denied(const struct error *err);
 
 /* The server refused this statement, but may accept the next one. */
 bool pg_error_is_of_statement(const struct error *err);

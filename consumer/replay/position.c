@@ -23,6 +23,7 @@
 enum {
 	POSITION_ROWS_MAX = 100, /* of unfinished replays */
 	POSITION_ARENA_BYTES = 96 << 20,
+	POSITION_REFUSALS_MAX = 6, /* with the pauses between them: a minute */
 };
 
 static const int64_t POSITION_RETRY_US = 100 * US_PER_MS;
@@ -256,12 +257,14 @@ static bool finder_say_other(struct finder *f, const char *sources, struct error
 
 /* ---- finding ---- */
 
-/* Waits for a database that is down, or a standby for now, as the pipeline does. */
+/* Waits for a database that is down, or a standby for now, as the pipeline does; and no longer than
+ * it for one that refuses us. */
 static bool position_connect(const struct pg_options *pg, PGconn **out, struct error *err)
 {
 	struct log_repeat trouble = {.active = false};
 	struct backoff backoff;
 	uint64_t suppressed;
+	int refusals = 0;
 
 	backoff_init(&backoff, POSITION_RETRY_US, POSITION_RETRY_CAP_US, (uint64_t)clock_mono_us());
 	for (;;) {
@@ -272,7 +275,8 @@ static bool position_connect(const struct pg_options *pg, PGconn **out, struct e
 			PQfinish(*out);
 			*out = NULL;
 		}
-		if (*out != NULL || err->kind == ERROR_FATAL)
+		refusals += *out == NULL && err->kind == ERROR_REFUSED;
+		if (*out != NULL || err->kind == ERROR_FATAL || refusals > POSITION_REFUSALS_MAX)
 			return *out != NULL;
 		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);
 		if (log_repeat_due(&trouble, err, &suppressed)) {

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import rig
-from conftest import BINARY, run_cli
+from conftest import BINARY, make_database, run_cli, stored
 
 LINE = ('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs%d","qos":1,"payload":'
         '"[2,\\"1\\",\\"%s\\",{\\"connectorId\\":1,\\"status\\":\\"Available\\",'
@@ -67,6 +67,38 @@ def test_refused_connection_has_a_hint_whatever_the_command(migrated, command):
     settings = {**migrated.settings(), "storage.postgres.user": "nobody"}
     done = run_cli(settings, *command, timeout=60)
     assert done.returncode == 4 and "see storage.postgres.user" in done.stderr, done
+
+
+REFUSALS = {
+    "password": ("ALTER ROLE {role} PASSWORD 'other'", "see storage.postgres.user"),
+    "role": ("ALTER ROLE {role} NOLOGIN", "see storage.postgres.user"),
+    "database": ("DROP DATABASE {database} WITH (FORCE)", "there is no such database"),
+}
+
+
+@pytest.mark.parametrize("which", REFUSALS)
+def test_replay_that_is_refused_meanwhile_says_so_and_ends(postgres, tmp_path, which):
+    database = make_database(postgres)
+    assert run_cli(database.settings(), "migrate", "up").returncode == 0
+    capture, role = tmp_path / "capture", f"replayer_{which}"
+    capture.write_text("".join(LINE % (i, "Heartbeat") for i in range(2000)))
+    change, hint = REFUSALS[which]
+    with database.connect() as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret' IN ROLE ocpp_writer")
+        admin.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO {role}")
+    settings = postgres.settings(database.name, role, "secret")
+    run = subprocess.Popen(
+        [BINARY, *[f"--{key}={value}" for key, value in settings.items()], "replay", "--rate",
+         "100", str(capture)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "FAILPOINT_HASTE": "20"})
+    stored(database, 10)
+    postgres.psql(change.format(role=role, database=database.name))
+    postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename='{role}'")
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 4, err
+    lost = [line for line in err.splitlines() if "event=database_lost" in line]
+    assert any("heals=by_a_person" in line and hint in line for line in lost), err
+    assert "the same command continues where it stopped" in err and "error: " in err
 
 
 def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):

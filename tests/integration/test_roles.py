@@ -174,6 +174,35 @@ def test_no_rights_are_told_from_no_schema(migrated, tmp_path, which):
         assert done.returncode == 5 and "migrate up" in done.stderr, done
 
 
+# What is done to the schema, what is said, the remedy.
+SCHEMAS = {
+    "older": ("UPDATE schema_migrations SET version = version - 1",
+              "the database is at version", "`ocpp-persister migrate up` brings it there"),
+    "newer": ("UPDATE schema_migrations SET version = version + 1",
+              "this program knows", "run the newer program"),
+    "half": ("UPDATE schema_migrations SET dirty = true",
+             "was begun and not finished", "migrate force"),
+    "none": ("DROP SCHEMA ocpp CASCADE",
+             'the database has no schema "ocpp"', "`ocpp-persister migrate up` creates it"),
+}
+
+
+@pytest.mark.parametrize("which", SCHEMAS)
+def test_each_command_names_a_schema_that_is_not_its_own(migrated, tmp_path, which):
+    (tmp_path / "file").write_text("")
+    change, says, remedy = SCHEMAS[which]
+    execute(migrated, change)
+    settings = {**migrated.settings(), "spool.dir": tmp_path / "spool"}
+    for arguments in [*[COMMANDS[name] for name in COMMANDS if COMMANDS[name][0] != "migrate"],
+                      ["dead-letters", "show", "--all"], ["dead-letters", "requeue", "--all"],
+                      ["dead-letters", "discard", "--all"], ["store", "check"], ["store", "export"],
+                      ["partitions", "ensure"], ["partitions", "drop", "--older-than", "90d"],
+                      ["forget", "nobody", "--dry-run"], ["broker", "end-session", "gone"]]:
+        done = run_cli(settings, *[word.format(file=tmp_path / "file") for word in arguments])
+        assert done.returncode == 5, (arguments, done)
+        assert says in done.stderr and remedy in done.stderr, (arguments, done)
+
+
 @pytest.mark.parametrize("which", ["no schema", "schema of somebody else", "role in no group"])
 def test_hints_to_who_may_not_migrate_are_enough(database, migrate, which):
     name = f"new_of_{database.name}"
