@@ -172,9 +172,9 @@ static bool mqtt_was_answered(bool v5, int code)
 }
 
 /*
- * Down for this reason, which is about the host that was reached last. Of several hosts, one that is
- * merely away can come back by itself, and so can one that was not tried yet: then nobody is asked
- * for, whatever is wrong with the others.
+ * Down for this reason, which is about the host that was reached last. With several hosts, one that
+ * is merely away can come back by itself, and so can one that was not tried yet: then nobody is
+ * asked for, whatever is wrong with the others.
  */
 static void mqtt_set_down_of_several(struct mqtt *m, struct error *err)
 {
@@ -642,7 +642,7 @@ static bool mqtt_make_client(struct mqtt *m, struct error *err)
 static void mqtt_connect_for(struct mqtt *m, enum mqtt_purpose purpose)
 {
 	MQTTProperties properties = MQTTProperties_initializer;
-	int64_t expiry_s = purpose != MQTT_FOR_MESSAGES || m->options.probe
+	int64_t expiry_s = purpose == MQTT_TO_END_SESSION || m->options.probe
 				   ? 0
 				   : m->options.session_expiry_us / US_PER_SECOND;
 	struct error err;

@@ -144,8 +144,8 @@ void mqtt_connect(struct mqtt *m);
 void mqtt_disconnect(struct mqtt *m);
 
 /* Begin to connect, only to find out whether the broker has a session of ours: session_present says
- * so once it is down. With MQTT 5 the session ends with that connection, with 3.1.1 there is one
- * from then on. Only when down. */
+ * so once it is down, and there is one from then on. What is queued in it is delivered, unless
+ * before_acknowledging() keeps it from being acknowledged. Only when down. */
 void mqtt_ask_for_session(struct mqtt *m);
 
 /* Begin to connect once more, only to make the broker forget our session: session_ended says when

@@ -17,6 +17,8 @@ struct probe {
 	struct mqtt_status status; /* as of its last change */
 	bool connected;
 	unsigned downs; /* since the outcome was last looked at */
+	bool asks;      /* for a session whose messages are not ours to take */
+	bool over;      /* it will not connect again */
 };
 
 static void probe_on_message(void *context, const struct mqtt_message *m)
@@ -25,11 +27,22 @@ static void probe_on_message(void *context, const struct mqtt_message *m)
 	(void)m;
 }
 
-/* At QoS 0 there is nothing to acknowledge; and with its session, all that is queued is dropped. */
+/*
+ * At QoS 0 there is nothing to acknowledge, and neither in a session that was just begun. In one
+ * that is only asked for, the broker delivers what is queued, and paho acknowledges it: from the
+ * answer to CONNECT on, nothing is sent any more, and the connection ends without a word.
+ */
 static bool probe_before_acknowledging(void *context)
 {
-	(void)context;
-	return true;
+	struct probe *p = context;
+	bool may_send;
+
+	pthread_mutex_lock(&p->lock);
+	may_send = !p->asks || !p->connected;
+	while (!may_send && !p->over)
+		pthread_cond_wait(&p->changed, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	return may_send;
 }
 
 static void probe_on_change(void *context)
@@ -199,11 +212,16 @@ static bool probe_visit(const struct mqtt_options *options, void (*begin)(struct
 
 	if (p == NULL)
 		return false;
+	p->asks = begin == mqtt_ask_for_session;
 	done = probe_try_visit(p, begin, err);
 	/* The broker does not speak MQTT 5. */
 	if (!done && p->mqtt->fall_back)
 		done = probe_try_visit(p, begin, err);
 	mqtt_status(p->mqtt, out);
+	pthread_mutex_lock(&p->lock);
+	p->over = true;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
 	/* Otherwise something may still use both, so they stay until the process ends. */
 	if (done) {
 		mqtt_free(&p->mqtt);
@@ -223,6 +241,6 @@ bool mqtt_probe_end_session(const struct mqtt_options *options, bool *found_out,
 	*found_out = status.session_present;
 	if (probe_visit(options, mqtt_end_session, &status, err))
 		return true;
-	error_prefix(err, "the session may still be there, and may have lost queued messages");
+	error_prefix(err, "the session may still be there");
 	return error_hint(err, "run the same command again");
 }

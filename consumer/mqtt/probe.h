@@ -30,9 +30,10 @@ MUST_CHECK bool mqtt_probe(const struct mqtt_options *options, struct mqtt_probe
 /*
  * Makes the broker forget the session of options->client_id, with its subscriptions and everything
  * queued for it: connects with that id and a clean session that ends with the connection; and once
- * before that, to find out whether there is a session. What the broker delivers meanwhile is
- * dropped. Whoever is connected with the id is disconnected. True even if there was no session
- * (found_out). Blocking, for twice connect_timeout_us and a few seconds.
+ * before that, to find out whether there is a session, which this leaves as it is. What the broker
+ * delivers meanwhile is dropped, and not acknowledged. Whoever is connected with the id is
+ * disconnected. True even if there was no session (found_out). Blocking, for twice
+ * connect_timeout_us and a few seconds.
  */
 MUST_CHECK bool mqtt_probe_end_session(const struct mqtt_options *options, bool *found_out,
 	struct error *err);

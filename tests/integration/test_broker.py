@@ -187,6 +187,35 @@ def test_end_session_ends_it_with_its_queue(migrated, broker, version):
     assert not has_session(broker, "gone") and has_session(broker, "other")
 
 
+def packet_types(data):
+    """The types of these MQTT packets, in order."""
+    at = 0
+    while at < len(data):
+        yield data[at] >> 4
+        at, size, shift = at + 1, 0, 0
+        while True:
+            size |= (data[at] & 0x7f) << shift
+            at, shift = at + 1, shift + 7
+            if not data[at - 1] & 0x80:
+                break
+        at += size
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_end_session_acknowledges_nothing(migrated, broker, proxy, version):
+    """What is queued is dropped with the session, and not taken."""
+    left_alone(broker, "gone")
+    tapped = proxy(broker.port)
+    sent = tapped.tap(rig.UP)
+    done = run_cli({**migrated.settings(), **broker.settings(tapped.port), "mqtt.version": version},
+                   "broker", "end-session", "gone")
+    assert done.returncode == 0 and 'ended the session of "gone"' in done.stdout, done
+    assert not has_session(broker, "gone")
+    CONNECT, PUBACK = 1, 4
+    types = list(packet_types(bytes(sent)))
+    assert types.count(CONNECT) == 2 and PUBACK not in types, types
+
+
 def test_end_session_leaves_a_running_worker_alone(running, migrated, broker):
     p = running()
     settings = {**migrated.writer_settings(), **broker.settings()}
