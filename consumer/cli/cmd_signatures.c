@@ -62,10 +62,10 @@ enum exit_code cmd_signatures(const struct config *config, int argc, char **argv
 	options.form = csv ? REPORT_CSV : json ? REPORT_JSON : REPORT_TABLE;
 	if (!session_signatures_new(&sessions, &options, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
-	conn = pg_connect(&pg, &err);
+	conn = cli_connect(config, &pg, &err);
 	if (conn == NULL) {
 		session_signatures_free(&sessions);
-		return cli_fail(EXIT_CODE_DATABASE, &err);
+		return cli_fail_connect(&err);
 	}
 	ok = signatures_print(&period, station, all, sessions, conn, &err);
 	wrong = session_signatures_found_wrong(sessions);

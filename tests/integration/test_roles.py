@@ -195,7 +195,8 @@ def test_each_command_names_a_schema_that_is_not_its_own(migrated, tmp_path, whi
     settings = {**migrated.settings(), "spool.dir": tmp_path / "spool"}
     for arguments in [*[COMMANDS[name] for name in COMMANDS if COMMANDS[name][0] != "migrate"],
                       ["dead-letters", "show", "--all"], ["dead-letters", "requeue", "--all"],
-                      ["dead-letters", "discard", "--all"], ["store", "check"], ["store", "export"],
+                      ["dead-letters", "discard", "--all"], ["signatures", "check"],
+                      ["store", "check"], ["store", "export"],
                       ["partitions", "ensure"], ["partitions", "drop", "--older-than", "90d"],
                       ["forget", "nobody", "--dry-run"], ["broker", "end-session", "gone"]]:
         done = run_cli(settings, *[word.format(file=tmp_path / "file") for word in arguments])
