@@ -25,6 +25,17 @@ enum {
 	STORE_PAGE_ROWS = 500,
 };
 
+/* Room for a row of any entity. */
+union store_row {
+#define ENTITY(entity) struct ocpp_##entity entity;
+#define FIELD(entity, type, field, null)
+#define ENTITY_END(entity)
+#include "store/entities.def"
+#undef ENTITY
+#undef FIELD
+#undef ENTITY_END
+};
+
 struct store_tool {
 	struct ocpp_store *store;
 	struct arena arena;
@@ -36,7 +47,7 @@ struct store_tool {
 	size_t count;
 	size_t stored;
 	bool json;
-	int64_t at;
+	int64_t at; /* 0 = none */
 	const char *after;
 	int64_t limit; /* 0 = none */
 };
@@ -313,21 +324,45 @@ static enum exit_code tool_get(struct store_tool *t, const struct store_entity *
 	return cli_fail_database(err);
 }
 
+/* Takes --after, a key, into a row that is otherwise empty. */
+static bool tool_after(struct store_tool *t, const struct store_entity *e, void *row,
+	struct error *err)
+{
+	const char *from = t->after;
+
+	store_rows_clear(e->shape, row);
+	for (size_t i = 0; i < e->page_keys; i++) {
+		bool last = i + 1 == e->page_keys;
+		size_t size = last ? strlen(from) : strcspn(from, ",");
+
+		if (!last && from[size] == '\0')
+			return error_set(err, ERROR_POISON, REASON_bad_row,
+				"--after \"%.60s\" is not the whole key of a %s: that is "
+				"role,country_code,party_id",
+				t->after, e->name);
+		if (!store_rows_set_text(e->shape, row, slice_from_cstr(e->shape->fields[i].name),
+			    slice_of(from, size), &t->arena, err))
+			return false;
+		from += size + !last;
+	}
+	return true;
+}
+
 /* Lists all rows, page by page; a table has a head per page. entity: written in each line; NULL =
  * not. */
 static bool tool_list(struct store_tool *t, const struct store_entity *e, const char *entity,
 	struct error *err)
 {
 	const void *rows = NULL, *before = NULL, *after = NULL;
-	uint8_t first[sizeof(struct ocpp_transaction)] = {0};
+	union store_row first;
 	int64_t left = t->limit;
 	size_t count = 1;
 	bool ok = true;
 
-	/* --after is a key: the first field of an otherwise empty row. */
 	if (t->after != NULL) {
-		memcpy(first + e->shape->fields[0].offset, &t->after, sizeof(t->after));
-		after = first;
+		if (!tool_after(t, e, &first, err))
+			return false;
+		after = &first;
 	}
 	while (ok && count > 0 && (t->limit == 0 || left > 0)) {
 		int32_t some =
@@ -371,6 +406,11 @@ static enum exit_code tool_entity(struct store_tool *t, const struct store_entit
 
 	if (strcmp(what, "get") == 0 && words == e->lookup_keys)
 		return tool_get(t, e, argv + 1, err);
+	if (strcmp(what, "list") == 0 && t->after != NULL && e->page_keys == 0)
+		return cli_usage("store",
+			"--after does not go with %s: they are listed by time, newest first; take "
+			"--limit, or sessions --from T --to T",
+			e->name);
 	if (strcmp(what, "list") == 0 && words == 0) {
 		ok = tool_list(t, e, NULL, err);
 	} else if (strcmp(what, "set") == 0 && e->set >= 0) {
@@ -406,7 +446,7 @@ static bool tool_reaches(const struct config *config, struct error *err)
 
 enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 {
-	struct store_tool t = {.store = NULL};
+	struct store_tool t = {.at = OCPP_TIME_INVALID};
 	const struct argument arguments[] = {
 		{.name = "--json", .given = &t.json, .with = "get list set export import"},
 		{.name = "--after", .text = &t.after, .with = "list"},
@@ -423,6 +463,7 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 
 	if (!arguments_take("store", arguments, 4, INT_MAX, &argc, argv))
 		return EXIT_CODE_USAGE;
+	t.at = t.at == OCPP_TIME_INVALID ? 0 : store_rows_time(t.at);
 	e = argc > 0 ? store_entity_by_name(argv[0]) : NULL;
 	if (e == NULL ? argc != 1 || !tool_is_whole(argv[0]) : argc < 2)
 		return arguments_unknown("store", e == NULL ? argv[0] : NULL,

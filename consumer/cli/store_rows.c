@@ -50,7 +50,7 @@ static void rows_format_time(int64_t us, char out[static ISO8601_BYTES])
 	if (us == OCPP_TIME_INVALID)
 		snprintf(out, ISO8601_BYTES, "-infinity");
 	else
-		iso8601_format(us, out);
+		iso8601_format(us == OCPP_TIME_EPOCH ? 0 : us, out);
 }
 
 static void rows_put_string(FILE *out, const char *text)
@@ -216,6 +216,11 @@ void store_rows_table(FILE *out, const struct store_shape *shape, const void *ro
 
 /* ---- reading ---- */
 
+int64_t store_rows_time(int64_t us)
+{
+	return us == 0 ? OCPP_TIME_EPOCH : us;
+}
+
 void store_rows_clear(const struct store_shape *shape, void *row)
 {
 	static const int32_t none = OCPP_NONE;
@@ -296,6 +301,7 @@ static bool rows_set_field(const struct store_field *f, void *row, struct slice 
 	case STORE_TIME:
 		if (iso8601_parse(text, &time) == ISO8601_INVALID)
 			return false;
+		time = store_rows_time(time);
 		memcpy(at, &time, sizeof(time));
 		return true;
 	case STORE_TYPES:

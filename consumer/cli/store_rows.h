@@ -18,6 +18,9 @@ MUST_CHECK bool store_rows_json(FILE *out, const struct store_shape *shape, cons
 /* Prints a table with a header; long texts are cut. */
 void store_rows_table(FILE *out, const struct store_shape *shape, const void *rows, size_t count);
 
+/* A time that was given, for a struct of the store, where 0 means that none was. */
+int64_t store_rows_time(int64_t us);
+
 /* Makes all fields absent. */
 void store_rows_clear(const struct store_shape *shape, void *row);
 

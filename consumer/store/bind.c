@@ -96,8 +96,19 @@ static bool bind_size(const struct store_query *q, const uint8_t *rows, size_t c
 
 static int64_t bind_time(int64_t us)
 {
+	if (us == OCPP_TIME_EPOCH)
+		us = 0;
 	/* The lowest number means -infinity on both sides. */
 	return us < INT64_MIN + PG_EPOCH_US ? INT64_MIN : us - PG_EPOCH_US;
+}
+
+static int64_t bind_time_back(int64_t time)
+{
+	if (time == INT64_MIN)
+		return OCPP_TIME_INVALID;
+	if (time == -PG_EPOCH_US)
+		return OCPP_TIME_EPOCH;
+	return time > INT64_MAX - PG_EPOCH_US ? INT64_MAX : time + PG_EPOCH_US;
 }
 
 /* Writes the value without its length; returns NULL for SQL's NULL. */
@@ -232,9 +243,7 @@ static void bind_get(const struct store_field *f, const PGresult *result, int ro
 		memcpy(into, &boolean, sizeof(boolean));
 		break;
 	case STORE_TIME:
-		time = null ? 0 : (int64_t)get_be64(value);
-		if (!null && time != INT64_MIN)
-			time = time > INT64_MAX - PG_EPOCH_US ? INT64_MAX : time + PG_EPOCH_US;
+		time = null ? 0 : bind_time_back((int64_t)get_be64(value));
 		memcpy(into, &time, sizeof(time));
 		break;
 	case STORE_TYPES:

@@ -23,6 +23,9 @@ struct ocpp_store;
 /* A time that a station reported, but that is invalid. */
 #define OCPP_TIME_INVALID INT64_MIN
 
+/* 1970-01-01T00:00:00Z: a time that is 0 is one that is not given. */
+#define OCPP_TIME_EPOCH (INT64_MIN + 1)
+
 /* Limits of one call: rows, and the total size of their text. */
 enum { OCPP_ROWS_MAX = 10000, OCPP_TEXT_BYTES_MAX = 64 * 1024 * 1024 };
 

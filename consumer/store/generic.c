@@ -7,11 +7,12 @@
 const struct store_entity store_entities[] = {
 #define KIND(entity, name, table, key_count, lookup_key_count)                                     \
 	{name, &store_shapes[SHAPE_##entity], QUERY_##entity##_set, QUERY_##entity##_lookup,       \
-		QUERY_##entity##_list, QUERY_##entity##_delete, key_count, lookup_key_count},
+		QUERY_##entity##_list, QUERY_##entity##_delete, key_count, lookup_key_count,       \
+		lookup_key_count},
 #include "store/kinds.def"
 #undef KIND
 	{"transaction", &store_shapes[SHAPE_transaction], -1, QUERY_transaction_find,
-		QUERY_transaction_list, -1, 2, 2},
+		QUERY_transaction_list, -1, 2, 2, 0},
 };
 
 const size_t store_entities_count = sizeof(store_entities) / sizeof(store_entities[0]);
@@ -64,7 +65,7 @@ bool store_entity_list(struct ocpp_store *store, const struct store_entity *e, c
 		}
 		return ocpp_party_list(store, &p, (const struct ocpp_party **)out, count_out, err);
 	}
-	/* The key of all others is their first field. */
+	/* Pages of all others begin after their first field. */
 	if (after != NULL)
 		memcpy(&page.after, (const uint8_t *)after + e->shape->fields[0].offset,
 			sizeof(page.after));

@@ -14,6 +14,7 @@ struct store_entity {
 	int remove;
 	size_t keys;        /* how many texts identify one ... */
 	size_t lookup_keys; /* ... and how many a look-up takes, which may return several */
+	size_t page_keys;   /* how many say where a page begins; 0 = not texts, but a time */
 };
 
 enum { STORE_KEYS_MAX = 3 };

@@ -346,12 +346,44 @@ bool store_limit(int32_t given, int32_t *out, struct error *err)
 	return true;
 }
 
+/* How many fields of a set's rows are the key. */
+static const size_t store_keys[QUERY_COUNT] = {
+#define KIND(entity, name, table, keys, lookup_keys) [QUERY_##entity##_set] = (keys),
+#include "store/kinds.def"
+#undef KIND
+};
+
+/* No list would have a row with an empty key: it begins after that. count: within its limit. */
+static bool store_has_keys(enum store_query_id query, const void *rows, size_t count,
+	struct error *err)
+{
+	const struct store_shape *shape = store_queries[query].params;
+
+	for (size_t r = 0; r < count; r++) {
+		for (size_t i = 0; i < store_keys[query]; i++) {
+			const char *text;
+
+			memcpy(&text,
+				(const uint8_t *)rows + r * shape->bytes + shape->fields[i].offset,
+				sizeof(text));
+			if (text != NULL && text[0] == '\0')
+				return error_set(err, ERROR_POISON, REASON_bad_row, "%s is empty",
+					shape->fields[i].name);
+		}
+	}
+	return true;
+}
+
 bool store_set(struct ocpp_store *s, enum store_query_id query, const void *rows, size_t count,
 	struct error *err)
 {
 	struct store_request r = {query, rows, count};
 
-	return count == 0 || store_run(s, &r, 1, NULL, NULL, err);
+	if (count == 0)
+		return true;
+	if (count <= OCPP_ROWS_MAX && !store_has_keys(query, rows, count, err))
+		return false;
+	return store_run(s, &r, 1, NULL, NULL, err);
 }
 
 enum ocpp_outcome store_lookup(struct ocpp_store *s, enum store_query_id query, const void *key,

@@ -104,6 +104,7 @@ bool ocpp_transaction_list(struct ocpp_store *store, const struct ocpp_transacti
 		list.before = page->after->list_time;
 		list.after_station = page->after->charge_station_id;
 		list.after_id = page->after->transaction_id;
+		list.after_start_key = page->after->start_key;
 	}
 	return store_limit(page->limit, &list.limit, err) &&
 	       store_run(store, &r, 1, (const void **)out, count_out, err);

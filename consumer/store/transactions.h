@@ -37,12 +37,13 @@ OCPP_API MUST_CHECK bool ocpp_transaction_set_cost(struct ocpp_store *store,
 	const char *charge_station_id, const char *transaction_id, const char *total_cost,
 	struct error *err);
 
-/* Includes its meter values. */
+/* Includes its meter values. Of an id that the station used again, the session that began last:
+ * ocpp_transaction_list() has all of them, told apart by start_key. */
 OCPP_API MUST_CHECK enum ocpp_outcome ocpp_transaction_find(struct ocpp_store *store,
 	const char *charge_station_id, const char *transaction_id,
 	const struct ocpp_transaction **out, struct error *err);
 
-/* Latest start first, then by station and id. after: the last one of the previous page. */
+/* Latest start first, then by station, id and start_key. after: the last one of the previous page. */
 struct ocpp_transaction_page {
 	const char *charge_station_id; /* only this station; NULL = all */
 	const struct ocpp_transaction *after;

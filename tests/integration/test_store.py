@@ -158,6 +158,89 @@ def test_thousand_tokens_and_ten_deletes_are_990_also_after_all_again_in_any_ord
     assert len(stored(store("token", "list", "--json", "--limit", "501"))) == 501
 
 
+EPOCH = "1970-01-01T00:00:00Z"
+
+
+def test_1970_is_a_time_like_any_other(store, postgres):
+    """In a struct of the store, 0 says that no time was given, and that is newer than all."""
+    assert store("token", "set", *as_arguments(TOKEN)).returncode == OK
+    older = {**TOKEN, "valid": False, "last_updated": EPOCH}
+    assert store("token", "set", *as_arguments(older)).returncode == OK
+    assert store("token", "set", text=json.dumps(older)).returncode == OK
+    assert store("token", "delete", "ABC", "--at", EPOCH).returncode == OK
+    assert stored(store("token", "get", "ABC", "--json")) == [TOKEN]
+    oldest = {**TOKEN, "uid": "OLD", "last_updated": EPOCH}
+    assert store("token", "set", *as_arguments(oldest)).returncode == OK
+    assert EPOCH in store("token", "get", "OLD").stdout
+    trigger = {"charge_station_id": "cs1", "message_type": "BootNotification",
+               "status": "Pending", "send_after": EPOCH, "last_updated": EPOCH}
+    assert store("trigger", "set", text=json.dumps(trigger)).returncode == OK
+    exported = store("export")
+    assert stored(exported) == [{"entity": "token", **TOKEN}, {"entity": "token", **oldest},
+                                {"entity": "trigger", **trigger}]
+    other = make_database(postgres)
+    assert run_cli(other.settings(), "migrate", "up").returncode == OK
+    blocked = {**oldest, "valid": False, "last_updated": "2026-01-31T10:00:00Z"}
+    assert run_cli(other.settings(), "store", "token", "set",
+                   *as_arguments(blocked)).returncode == OK
+    assert run_cli(other.settings(), "store", "import", input=exported.stdout).returncode == OK
+    assert stored(run_cli(other.settings(), "store", "token", "get", "OLD", "--json")) == [blocked]
+
+
+def test_list_goes_on_after_a_transaction_of_1970(migrated, store):
+    migrated.connect().execute(
+        "INSERT INTO store_transactions (charge_station_id, transaction_id, started_at)"
+        " VALUES ('cs1', '1', '1970-01-01 00:00:00Z')")
+    rows = stored(store("transaction", "list", "--json", "--limit", "600"))
+    assert [(row["transaction_id"], row["started_at"]) for row in rows] == [("1", EPOCH)]
+
+
+@pytest.mark.parametrize("entity, row, key", [
+    ("token", TOKEN, "uid"),
+    ("setting", {"charge_station_id": "", "key": "a", "value": "", "status": "Pending"},
+     "charge_station_id"),
+    ("party", {"role": "EMSP", "country_code": "", "party_id": "TWK", "url": "http://a",
+               "token": "t"}, "country_code"),
+])
+def test_empty_key_is_refused(store, entity, row, key):
+    """Lists begin after the empty key, so no export would have it."""
+    for done in (store(entity, "set", *as_arguments({**row, key: ""})),
+                 store(entity, "set", text=json.dumps({**row, key: ""}))):
+        assert done.returncode == FAILED
+        assert f"{key} is empty" in done.stderr
+
+
+def test_pages_of_parties_begin_after_the_whole_key(store):
+    keys = [("CPO", "GB", "TWK"), ("EMSP", "GB", "ABC"), ("EMSP", "GB", "TWK"), ("EMSP", "NL", "ABC")]
+    lines = [json.dumps({"role": role, "country_code": country, "party_id": party,
+                         "url": "http://a", "token": "t"}) for role, country, party in keys]
+    assert store("party", "set", text="\n".join(lines)).returncode == OK
+    paged, after = [], ()
+    while page := stored(store("party", "list", "--json", "--limit", "1", *after)):
+        paged += [(row["role"], row["country_code"], row["party_id"]) for row in page]
+        assert len(paged) <= len(keys)
+        after = ("--after", ",".join(paged[-1]))
+    assert paged == keys
+    for part in ("EMSP", "EMSP,GB"):
+        done = store("party", "list", "--after", part)
+        assert done.returncode == FAILED
+        assert "role,country_code,party_id" in done.stderr
+
+
+def test_pages_of_transactions_have_no_key(store):
+    done = store("transaction", "list", "--after", "cs1")
+    assert done.returncode == USAGE
+    assert "--after does not go with transaction" in done.stderr
+
+
+def test_limit_of_settings_counts_stations(store):
+    lines = [json.dumps({"charge_station_id": f"cs{n}", "key": key, "value": "1",
+                         "status": "Pending"}) for n in range(3) for key in "ab"]
+    assert store("setting", "set", text="\n".join(lines)).returncode == OK
+    rows = stored(store("setting", "list", "--json", "--after", "cs0", "--limit", "1"))
+    assert [(row["charge_station_id"], row["key"]) for row in rows] == [("cs1", "a"), ("cs1", "b")]
+
+
 EVERYTHING = [
     {"entity": "token", **TOKEN, "visual_number": 'with "quotes", \\ and ü\n'},
     {"entity": "charge-station", "charge_station_id": "cs1", "security_profile": 2,
@@ -389,3 +472,42 @@ def test_values_of_a_transaction_that_has_gone_on_for_days_are_found(
     settled(migrated, 3)
     found, = stored(store("transaction", "get", "cs1", "4711", "--json"))
     assert "150.0" in json.dumps(found["meter_values"])
+
+
+def test_sessions_of_an_id_that_was_used_again_are_told_apart(running, publish, store, migrated):
+    """Two connectors with one id at the same time, and the first of them once more."""
+    running()
+
+    def session(connector, token, begin, meter, value, end):
+        id = f"{connector}{begin}"
+        publish.call("cs1", "StartTransaction", {
+            "connectorId": connector, "idTag": token, "meterStart": meter,
+            "timestamp": f"2026-01-31T{begin}:00:00Z"}, id=id)
+        publish.result("cs1", "StartTransaction", {
+            "transactionId": 1, "idTagInfo": {"status": "Accepted"}}, id=id)
+        publish.call("cs1", "MeterValues", {
+            "connectorId": connector, "transactionId": 1, "meterValue": [{
+                "timestamp": f"2026-01-31T{begin}:10:00Z",
+                "sampledValue": [{"value": value}]}]}, id=id + "v")
+        publish.call("cs1", "StopTransaction", {
+            "transactionId": 1, "idTag": token, "meterStop": meter + 500,
+            "timestamp": f"2026-01-31T{end}:00:00Z"}, id=id + "e")
+
+    session(1, "ALICE", "08", 1000, "11", "09")
+    session(2, "BOB", "08", 5000, "22", "10")
+    session(1, "ALICE", "11", 1500, "33", "12")
+    settled(migrated, 12)
+    found = stored(store("transaction", "get", "cs1", "1", "--json"))
+    assert [row["started_at"][11:13] for row in found] == ["11", "08", "08"]
+    assert len({row["start_key"] for row in found}) == 3
+    assert [row["start_key"] for row in found[1:]] == sorted(r["start_key"] for r in found[1:])
+    assert {(row["id_token"], row["meter_start"],
+             *(v["sampledValue"][0]["value"] for v in row["meter_values"])) for row in found} == {
+        ("ALICE", "1000", 11), ("BOB", "5000", 22), ("ALICE", "1500", 33)}
+    # Pages have 500 rows: one ends between the two that began at the same time.
+    migrated.connect().execute(
+        "INSERT INTO store_transactions (charge_station_id, transaction_id, started_at)"
+        " SELECT 'cs2', n, '2026-02-01' FROM generate_series(1, 498) n")
+    listed = stored(store("transaction", "list", "--json"))
+    assert len(listed) == 501
+    assert [{k: v for k, v in row.items() if k != "meter_values"} for row in found] == listed[498:]

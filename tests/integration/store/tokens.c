@@ -202,6 +202,27 @@ static void list_is_paged_by_key_without_gap_or_repeat(void **state)
 	assert_int_equal(seen, COUNT);
 }
 
+static void time_of_1970_is_older_than_all_and_no_missing_one(void **state)
+{
+	struct ocpp_token t = token("T-1970");
+	const struct ocpp_token *found;
+
+	(void)state;
+	t.last_updated = OCPP_TIME_EPOCH;
+	must(ocpp_token_set(store, &t, 1, &err));
+	must_find(ocpp_token_lookup(store, "T-1970", &found, &err));
+	assert_int_equal(found->last_updated, OCPP_TIME_EPOCH);
+	ocpp_free(found);
+	t.last_updated = 1;
+	must(ocpp_token_set(store, &t, 1, &err));
+	must(ocpp_token_delete(store, "T-1970", OCPP_TIME_EPOCH, &err));
+	must_find(ocpp_token_lookup(store, "T-1970", &found, &err));
+	assert_int_equal(found->last_updated, 1);
+	ocpp_free(found);
+	must(ocpp_token_delete(store, "T-1970", 0, &err));
+	must_not_find(ocpp_token_lookup(store, "T-1970", &found, &err));
+}
+
 static void what_is_wrong_with_a_row_is_said(void **state)
 {
 	struct ocpp_token t = token(NULL);
@@ -255,6 +276,7 @@ int main(void)
 		cmocka_unit_test(call_without_a_time_counts_even_against_a_time_in_the_future),
 		cmocka_unit_test(of_one_key_twice_in_a_call_the_newest_counts),
 		cmocka_unit_test(list_is_paged_by_key_without_gap_or_repeat),
+		cmocka_unit_test(time_of_1970_is_older_than_all_and_no_missing_one),
 		cmocka_unit_test(what_is_wrong_with_a_row_is_said),
 		cmocka_unit_test(forgetting_lets_go_of_what_was_deleted_before),
 	};
