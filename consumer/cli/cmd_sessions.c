@@ -58,19 +58,27 @@ static const struct sessions_column sessions_each[] = {
 	{"flags", FOR_PROGRAMS("array_to_string(flags, '; ')", "flags")},
 };
 static const struct sessions_column sessions_incomplete = {"incomplete", WORDS("incomplete")};
+static const struct sessions_column sessions_flags = {"flags",
+	{"array_to_string(flags, '; ')", NULL, NULL}};
 static const struct sessions_column sessions_reasons = {"reasons", WORDS("reasons")};
+
+/* What cannot be, since a meter or a clock was set back meanwhile, is counted, not added up. */
+#define SUM(column) "sum(" column ") FILTER (WHERE " column " >= 0)"
+#define COUNT_IF(condition) "count(*) FILTER (WHERE " condition ")"
 
 static const struct sessions_column sessions_sums[] = {
 	{"sessions", ALIKE("count(*)")},
-	{"duration", {"make_interval(secs => sum(duration_s)::float8)", NULL, NULL}},
-	{"duration_s", FOR_PROGRAMS("sum(duration_s)", "sum(duration_s)")},
-	{"energy_wh", ALIKE("sum(energy_wh)")},
+	{"duration", {"make_interval(secs => (" SUM("duration_s") ")::float8)", NULL, NULL}},
+	{"duration_s", FOR_PROGRAMS(SUM("duration_s"), SUM("duration_s"))},
+	{"energy_wh", ALIKE(SUM("energy_wh"))},
 	{"total_cost", ALIKE("sum(total_cost)")},
 	{"without_duration",
-		FOR_PROGRAMS("count(*) - count(duration_s)", "count(*) - count(duration_s)")},
-	{"without_energy", ALIKE("count(*) - count(energy_wh)")},
+		FOR_PROGRAMS(COUNT_IF("duration_s IS NULL"), COUNT_IF("duration_s IS NULL"))},
+	{"without_energy", ALIKE(COUNT_IF("energy_wh IS NULL"))},
 	{"without_cost",
-		FOR_PROGRAMS("count(*) - count(total_cost)", "count(*) - count(total_cost)")},
+		FOR_PROGRAMS(COUNT_IF("total_cost IS NULL"), COUNT_IF("total_cost IS NULL"))},
+	{"backwards", ALIKE(COUNT_IF("energy_wh < 0"))},
+	{"stop_before_start", FOR_PROGRAMS(COUNT_IF("duration_s < 0"), COUNT_IF("duration_s < 0"))},
 };
 
 /* What sums can be grouped by. Tokens are compared without regard to case. */
@@ -113,20 +121,33 @@ static void sessions_put_column(FILE *sql, const struct sessions_call *call,
 #define SESSIONS_COUNT(columns) (sizeof(columns) / sizeof((columns)[0]))
 
 /* The grand total, repeated in each row: the last row's is printed below the table. */
+static const struct {
+	const char *name;
+	const char *before; /* around the total */
+	const char *total;
+	const char *after;
+} sessions_totals[] = {
+	{"total: sessions", "", "count(*)", ""},
+	{"duration", "make_interval(secs => (", SUM("duration_s"), ")::float8)"},
+	{"energy_wh", "", SUM("energy_wh"), ""},
+	{"total_cost", "", "sum(total_cost)", ""},
+	{"without_energy", "nullif(", COUNT_IF("energy_wh IS NULL"), ", 0)"},
+	{"backwards", "nullif(", COUNT_IF("energy_wh < 0"), ", 0)"},
+	{"stop_before_start", "nullif(", COUNT_IF("duration_s < 0"), ", 0)"},
+};
+
 static void sessions_put_footer(FILE *sql, const struct sessions_call *call)
 {
 	bool each = call->by_count == 0;
 
 	if (call->form != REPORT_TABLE)
 		return;
-	fprintf(sql,
-		", concat_ws(', ', 'total: sessions ' || %1$s, "
-		"'duration ' || make_interval(secs => (sum(%2$s(duration_s)) OVER ())::float8), "
-		"'energy_wh ' || sum(%2$s(energy_wh)) OVER (), "
-		"'total_cost ' || sum(%2$s(total_cost)) OVER (), "
-		"'without_energy ' || nullif(%1$s - sum(%3$s(energy_wh)) OVER (), 0)) AS footer",
-		each ? "count(*) OVER ()" : "sum(count(*)) OVER ()", each ? "" : "sum",
-		each ? "num_nonnulls" : "count");
+	fputs(", concat_ws(', '", sql);
+	for (size_t i = 0; i < SESSIONS_COUNT(sessions_totals); i++)
+		fprintf(sql, ", '%s ' || %s%s%s%s OVER ()%s", sessions_totals[i].name,
+			sessions_totals[i].before, each ? "" : "sum(", sessions_totals[i].total,
+			each ? "" : ")", sessions_totals[i].after);
+	fputs(") AS footer", sql);
 }
 
 static void sessions_put_each(FILE *sql, const struct sessions_call *call, const char *base)
@@ -139,6 +160,8 @@ static void sessions_put_each(FILE *sql, const struct sessions_call *call, const
 		sessions_put_column(sql, call, &sessions_incomplete, &before);
 	if (call->suspicious)
 		sessions_put_column(sql, call, &sessions_reasons, &before);
+	else
+		sessions_put_column(sql, call, &sessions_flags, &before); /* reasons have them */
 	sessions_put_footer(sql, call);
 	fprintf(sql,
 		" FROM (%s) s ORDER BY s.partition_time, s.charge_station_id, s.transaction_id, "

@@ -35,6 +35,9 @@ SESSIONS = [
     ("cs1", "ALICE", "2026-03-31T22:00:00Z", "2026-03-31T22:20:00Z", 4100, 4300),
     ("cs3", "CAROL", "2026-04-02T08:00:00Z", None, 10, None),
     ("cs3", "CAROL", "2026-04-03T08:00:00Z", "2026-04-03T07:00:00Z", 500, 400),
+    # The meter was replaced.
+    ("cs6", "ERIN", "2026-06-01T08:00:00Z", "2026-06-01T09:00:00Z", 5000000, 12000),
+    ("cs6", "ERIN", "2026-06-02T08:00:00Z", "2026-06-02T09:00:00Z", 12000, 32000),
 ]
 
 
@@ -148,11 +151,16 @@ def test_sums_are_those_of_the_sessions(report, by, which):
     for row in each:
         group = wanted[tuple(key(row, part) for part in by.split(","))]
         group["sessions"] += 1
-        for name, absent in (("duration_s", "without_duration"), ("energy_wh", "without_energy"),
-                             ("total_cost", "without_cost")):
+        for name, absent, below_0 in (("duration_s", "without_duration", "stop_before_start"),
+                                      ("energy_wh", "without_energy", "backwards"),
+                                      ("total_cost", "without_cost", None)):
             group[absent] += row[name] is None
-            if row[name] is not None:
+            if row[name] is None:
+                continue
+            if row[name] >= 0:
                 group[name] += row[name]
+            else:
+                group[below_0] += 1
     found = {tuple(key(row, part) for part in by.split(",")): row for row in sums}
     assert len(found) == len(sums) and set(found) == set(wanted) and found
     for group, row in found.items():
@@ -160,13 +168,35 @@ def test_sums_are_those_of_the_sessions(report, by, which):
             n: wanted[group][n] for n in row if n not in names.values()}, group
 
 
+def test_sums_leave_out_what_a_meter_or_a_clock_that_was_set_back_gives(report):
+    [june] = objects(report, "--by", "month", "--station", "cs6")
+    assert (june["sessions"], june["energy_wh"], june["backwards"], june["without_energy"],
+            june["duration_s"], june["stop_before_start"]) == (2, 20000, 1, 0, 7200, 0)
+    [april] = objects(report, "--by", "month", "--station", "cs3")
+    assert (april["energy_wh"], april["backwards"], april["without_energy"],
+            april["duration_s"], april["stop_before_start"]) == (None, 1, 1, None, 1)
+    for by in ([], ["--by", "month"]):
+        *_, total = report("--station", "cs6", *by).stdout.splitlines()
+        assert total == "total: sessions 2, duration 02:00:00, energy_wh 20000, backwards 1"
+
+
+def test_flags_are_in_the_last_column(report):
+    head, first, second, *_ = report("--station", "cs6").stdout.splitlines()
+    at = head.index("flags")
+    assert (head[at:], first[at:], second[at:]) == ("flags", "meter_backwards", "")
+
+
 def test_table_ends_in_a_total_that_is_the_databases(fleet, report):
-    [(sessions, energy, duration, cost, without)] = fleet.rows("""
-        SELECT count(*), sum(energy_wh), make_interval(secs => extract(epoch FROM
-            sum(duration))::float8)::text, sum(total_cost), count(*) - count(energy_wh)
+    [(sessions, energy, duration, cost, without, meters, clocks)] = fleet.rows("""
+        SELECT count(*), sum(energy_wh) FILTER (WHERE energy_wh >= 0),
+            make_interval(secs => extract(epoch FROM sum(duration) FILTER (WHERE
+            duration >= '0 s'))::float8)::text, sum(total_cost), count(*) - count(energy_wh),
+            sum((energy_wh < 0)::int), sum((duration < '0 s')::int)
         FROM sessions""")
+    assert (meters, clocks) == (2, 1)
     total = (f"total: sessions {sessions}, duration {duration}, energy_wh {energy}, "
-             f"total_cost {cost}, without_energy {without}")
+             f"total_cost {cost}, without_energy {without}, backwards {meters}, "
+             f"stop_before_start {clocks}")
     for by in ([], ["--by", "month"], ["--by", "station,token"]):
         lines = report(*by).stdout.splitlines()
         assert lines[-1] == total and lines[-2] == ""
