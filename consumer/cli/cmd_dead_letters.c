@@ -2,6 +2,7 @@
 
 #include "base/escape.h"
 #include "cli/arguments.h"
+#include "cli/stream.h"
 #include "daemon/feed.h"
 #include "pg/pg_error.h"
 #include "spool/spool.h"
@@ -17,8 +18,14 @@
  * same pipeline as messages from the broker. A message is on disk there before its dead letter is
  * removed, and the next run looks at that folder first: whenever it is interrupted, nothing is
  * lost, and what is fed twice is a duplicate. Once everything is stored, no message stays there.
+ * Memory does not grow with the number of messages: they are read one at a time, or in groups of a
+ * limited size.
  */
-enum { DEAD_LETTERS_AT_ONCE = 50, DEAD_LETTERS_IDS_MAX = 1000 };
+enum {
+	DEAD_LETTERS_AT_ONCE = 50,
+	DEAD_LETTERS_BYTES_AT_ONCE = 4 << 20, /* and one message more */
+	DEAD_LETTERS_IDS_MAX = 1000,
+};
 
 /* The selection. Numbers are text, for libpq's parameters. */
 struct dead_letters_choice {
@@ -63,18 +70,43 @@ static bool choice_parse(struct dead_letters_choice *c, int argc, char **argv)
 #define BEYOND_SQL                                                                                 \
 	"cardinality($1::text[]) = 0 AND ($2::text IS NULL OR reason = $2) AND $3::text IS NULL"
 
+enum { CHOICE_PARAMS = 3 };
+
+struct choice_params {
+	char ids[DEAD_LETTERS_IDS_MAX * 17 + 3];
+	const char *values[CHOICE_PARAMS];
+};
+
+static void choice_bind(struct choice_params *p, const struct dead_letters_choice *c)
+{
+	size_t used = 1;
+
+	p->ids[0] = '{';
+	for (int i = 0; i < c->ids_count; i++)
+		used += (size_t)snprintf(p->ids + used, sizeof(p->ids) - used, "%s%s",
+			i > 0 ? "," : "", c->ids[i]);
+	snprintf(p->ids + used, sizeof(p->ids) - used, "}");
+	p->values[0] = p->ids;
+	p->values[1] = c->reason;
+	p->values[2] = c->station;
+}
+
 static PGresult *choice_query(PGconn *conn, const char *sql, const struct dead_letters_choice *c,
 	struct error *err)
 {
-	char ids[DEAD_LETTERS_IDS_MAX * 17 + 3] = "{";
-	const char *params[] = {ids, c->reason, c->station};
-	size_t used = 1;
+	struct choice_params p;
 
-	for (int i = 0; i < c->ids_count; i++)
-		used += (size_t)snprintf(ids + used, sizeof(ids) - used, "%s%s", i > 0 ? "," : "",
-			c->ids[i]);
-	snprintf(ids + used, sizeof(ids) - used, "}");
-	return pg_query(conn, sql, 3, params, err);
+	choice_bind(&p, c);
+	return pg_query(conn, sql, CHOICE_PARAMS, p.values, err);
+}
+
+static bool choice_stream(PGconn *conn, const char *sql, const struct dead_letters_choice *c,
+	bool (*on_row)(void *context, PGresult *r, struct error *err), struct error *err)
+{
+	struct choice_params p;
+
+	choice_bind(&p, c);
+	return stream_query(conn, sql, CHOICE_PARAMS, p.values, on_row, NULL, err);
 }
 
 /* Reports ids that do not exist, and a selection that matches nothing. *found_out is false if an id
@@ -130,29 +162,40 @@ static bool dead_letters_list_beyond(PGconn *conn, const struct dead_letters_cho
 	return true;
 }
 
-static bool dead_letters_list(PGconn *conn, const struct dead_letters_choice *c, struct error *err)
+/* Not all of a long list may be wanted, or fit the disk. */
+static bool dead_letters_may_go_on(struct error *err)
 {
-	PGresult *r = choice_query(conn,
-		"SELECT lpad(" CHOICE_ID ", 16, '0'), count, "
-		"to_char(last_received_at, 'YYYY-MM-DD HH24:MI:SS'), reason, "
-		"coalesce(charge_station_id, '-'), payload_bytes, topic FROM dead_letters "
-		"WHERE " CHOICE_SQL " ORDER BY last_received_at, topic, payload_digest, reason",
-		c, err);
+	return !ferror(stdout) ||
+	       error_set(err, ERROR_FATAL, REASON_output, "could not write the dead letters");
+}
 
-	if (r == NULL)
-		return false;
-	for (int i = 0; i < PQntuples(r); i++) {
-		printf("%s  %6s  %sZ  ", PQgetvalue(r, i, 0), PQgetvalue(r, i, 1),
-			PQgetvalue(r, i, 2));
-		escape_print_padded(stdout, PQgetvalue(r, i, 3), 18);
+static bool dead_letters_list_row(void *context, PGresult *r, struct error *err)
+{
+	(void)context;
+	if (PQntuples(r) > 0) {
+		printf("%s  %6s  %sZ  ", PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1),
+			PQgetvalue(r, 0, 2));
+		escape_print_padded(stdout, PQgetvalue(r, 0, 3), 18);
 		printf("  ");
-		escape_print_padded(stdout, PQgetvalue(r, i, 4), 20);
-		printf("  %8s  ", PQgetvalue(r, i, 5));
-		escape_print_padded(stdout, PQgetvalue(r, i, 6), 0);
+		escape_print_padded(stdout, PQgetvalue(r, 0, 4), 20);
+		printf("  %8s  ", PQgetvalue(r, 0, 5));
+		escape_print_padded(stdout, PQgetvalue(r, 0, 6), 0);
 		printf("\n");
 	}
 	PQclear(r);
-	return dead_letters_list_beyond(conn, c, err);
+	return dead_letters_may_go_on(err);
+}
+
+static bool dead_letters_list(PGconn *conn, const struct dead_letters_choice *c, struct error *err)
+{
+	return choice_stream(conn,
+		       "SELECT lpad(" CHOICE_ID ", 16, '0'), count, "
+		       "to_char(last_received_at, 'YYYY-MM-DD HH24:MI:SS'), reason, "
+		       "coalesce(charge_station_id, '-'), payload_bytes, topic FROM dead_letters "
+		       "WHERE " CHOICE_SQL
+		       " ORDER BY last_received_at, topic, payload_digest, reason",
+		       c, dead_letters_list_row, err) &&
+	       dead_letters_list_beyond(conn, c, err);
 }
 
 /* Text unchanged, other bytes as \xNN; the position of the fault counts bytes. */
@@ -179,32 +222,33 @@ static void dead_letters_print_text(const char *text)
 	putchar('\n');
 }
 
+static bool dead_letters_show_row(void *context, PGresult *r, struct error *err)
+{
+	(void)context;
+	for (int f = 0; PQntuples(r) > 0 && f < PQnfields(r); f++) {
+		if (PQgetisnull(r, 0, f))
+			continue;
+		printf("%-17s ", PQfname(r, f));
+		if (strcmp(PQfname(r, f), "payload") == 0)
+			dead_letters_print_payload(PQgetvalue(r, 0, f));
+		else
+			dead_letters_print_text(PQgetvalue(r, 0, f));
+	}
+	if (PQntuples(r) > 0)
+		putchar('\n');
+	PQclear(r);
+	return dead_letters_may_go_on(err);
+}
+
 static bool dead_letters_show(PGconn *conn, const struct dead_letters_choice *c, struct error *err)
 {
-	PGresult *r = choice_query(conn,
+	return choice_stream(conn,
 		"SELECT lpad(" CHOICE_ID ", 16, '0') AS id, topic, charge_station_id, reason, "
 		"topic_bytes, topic_raw, detail, error_offset, count, first_received_at, "
 		"last_received_at, payload_bytes, "
 		"encode(payload_sha256, 'hex') AS payload_sha256, spool, seq, message_index, "
 		"payload FROM dead_letters WHERE " CHOICE_SQL " ORDER BY topic, reason",
-		c, err);
-
-	if (r == NULL)
-		return false;
-	for (int i = 0; i < PQntuples(r); i++) {
-		for (int f = 0; f < PQnfields(r); f++) {
-			if (PQgetisnull(r, i, f))
-				continue;
-			printf("%-17s ", PQfname(r, f));
-			if (strcmp(PQfname(r, f), "payload") == 0)
-				dead_letters_print_payload(PQgetvalue(r, i, f));
-			else
-				dead_letters_print_text(PQgetvalue(r, i, f));
-		}
-		putchar('\n');
-	}
-	PQclear(r);
-	return true;
+		c, dead_letters_show_row, err);
 }
 
 /* ---- removing ---- */
@@ -276,32 +320,42 @@ static bool requeue_append(struct spool *spool, const PGresult *r, int row, stru
 	return ok;
 }
 
-/* Moves the next few of the selection from the table to the log, in one transaction. */
-static bool requeue_some(PGconn *conn, struct spool *spool, int *moved_out, struct error *err)
+/*
+ * Moves the next few of the selection from the table to the log, in one transaction. *taken_out: how
+ * many of the selection; *moved_out: how many of them were still there, which grows.
+ */
+static bool requeue_some(PGconn *conn, struct spool *spool, long *taken_out, long *moved_out,
+	struct error *err)
 {
+	/* One row with the number at least, whatever became of the dead letters. */
 	static const char sql[] =
-		"WITH moved AS (DELETE FROM requeue WHERE n IN (SELECT n FROM requeue ORDER BY n "
-		"LIMIT $1::integer) RETURNING *) "
-		"DELETE FROM dead_letters d USING moved s "
+		"WITH next AS (SELECT n, sum(bytes) OVER (ORDER BY n) - bytes AS before "
+		"FROM (SELECT n, bytes FROM requeue ORDER BY n LIMIT $1::integer) few), "
+		"taken AS (DELETE FROM requeue WHERE n IN (SELECT n FROM next WHERE before < "
+		"$2::bigint) RETURNING *), "
+		"gone AS (DELETE FROM dead_letters d USING taken s "
 		"WHERE d.topic_digest = s.topic_digest AND d.payload_digest = s.payload_digest AND "
-		"d.reason = s.reason "
-		"AND d.payload_bytes = s.payload_bytes "
-		"RETURNING coalesce(d.topic_raw, convert_to(d.topic, 'UTF8')), d.payload, "
-		"(extract(epoch FROM d.first_received_at) * 1000000)::bigint";
-	char count[16];
-	const char *params[] = {count};
+		"d.reason = s.reason AND d.payload_bytes = s.payload_bytes "
+		"RETURNING s.n, coalesce(d.topic_raw, convert_to(d.topic, 'UTF8')) AS topic, "
+		"d.payload, (extract(epoch FROM d.first_received_at) * 1000000)::bigint AS us) "
+		"SELECT gone.topic, gone.payload, gone.us, counted.number "
+		"FROM (SELECT count(*) AS number FROM taken) counted LEFT JOIN gone ON true "
+		"ORDER BY gone.n";
+	char count[16], bytes[16];
+	const char *params[] = {count, bytes};
 	PGresult *r;
 	bool ok;
 
 	snprintf(count, sizeof(count), "%d", DEAD_LETTERS_AT_ONCE);
+	snprintf(bytes, sizeof(bytes), "%d", DEAD_LETTERS_BYTES_AT_ONCE);
 	if (!pg_exec(conn, "BEGIN", err))
 		return false;
-	r = pg_query(conn, sql, 1, params, err);
+	r = pg_query(conn, sql, 2, params, err);
 	if (r == NULL)
 		return false;
-	*moved_out = PQntuples(r);
+	*taken_out = strtol(PQgetvalue(r, 0, 3), NULL, 10);
 	ok = true;
-	for (int i = 0; ok && i < PQntuples(r); i++)
+	for (int i = 0; ok && i < PQntuples(r) && !PQgetisnull(r, i, 0); i++, ++*moved_out)
 		ok = requeue_append(spool, r, i, err);
 	PQclear(r);
 	return ok && spool_sync(spool, err) && pg_exec(conn, "COMMIT", err);
@@ -341,7 +395,8 @@ static bool requeue_choose(PGconn *conn, const struct dead_letters_choice *c, lo
 	PGresult *r = choice_query(conn,
 		"CREATE TEMPORARY TABLE requeue AS SELECT row_number() OVER (ORDER BY "
 		"first_received_at, seq, message_index) AS n, topic_digest, payload_digest, "
-		"reason, payload_bytes FROM dead_letters WHERE " REQUEUE_WHOLE " AND " CHOICE_SQL,
+		"reason, payload_bytes, octet_length(payload) AS bytes FROM dead_letters "
+		"WHERE " REQUEUE_WHOLE " AND " CHOICE_SQL,
 		c, err);
 
 	if (r == NULL)
@@ -377,19 +432,20 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	struct feed_options options = {.pipeline = {.client_id = "dead-letters requeue"}};
 	struct log_reader log = {.context = NULL};
 	struct spool *spool = NULL;
-	long chosen = 0, moved = 0;
-	int some = 1;
+	long chosen = 0, moved = 0, taken = 1;
 	bool ok;
 
 	ok = requeue_name_cut(conn, c, found_out, err) && requeue_open(config, &spool, err) &&
 	     requeue_choose(conn, c, &chosen, err);
 	/* Messages that an interrupted run has left are fed with the rest. */
-	for (; ok && moved < chosen && some > 0; moved += some)
-		ok = requeue_some(conn, spool, &some, err);
+	while (ok && taken > 0)
+		ok = requeue_some(conn, spool, &taken, &moved, err);
 	ok = ok && log_reader_of_spool(&log, spool, LOG_END, err) &&
 	     feed_log(config, pg, &log, &options, &metrics, err) && requeue_settle(pg, spool, err);
 	log_reader_close(&log);
 	spool_close(&spool);
+	if (ok && moved < chosen)
+		fprintf(stderr, "%ld of %ld were removed meanwhile\n", chosen - moved, chosen);
 	if (ok)
 		printf("requeued %ld: stored %" PRIu64 ", duplicate %" PRIu64
 		       ", dead-lettered again %" PRIu64 ", skipped %" PRIu64 "\n",

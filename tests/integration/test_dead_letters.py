@@ -2,9 +2,12 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import rig
 from conftest import needs_failpoints, run_cli, stored
+from test_reports import peak_kib
 
 GOOD = (b'{"type":2,"action":"MeterValues","id":"1","request":{"connectorId":1,"meterValue":'
         b'[{"timestamp":"2026-01-31T10:00:00Z","sampledValue":[{"value":"%d"}]}]}}')
@@ -95,6 +98,45 @@ def test_requeue_interrupted_loses_nothing(letters, migrated, call):
     assert migrated.rows("SELECT count(*), sum(sampled[1]) FROM meter_values") == [
         (60, 60 * 61 // 2)]
     assert migrated.value("SELECT count(*) FROM dead_letters") == 3
+
+
+def test_requeue_goes_on_where_somebody_else_removed_the_next_ones(letters, migrated):
+    """They are taken in groups of 50: it waits for the first, and the second is gone."""
+    set_aside(migrated, 120)
+    other = migrated.connect(autocommit=False)
+    other.execute("SELECT FROM ocpp.dead_letters WHERE payload_digest = 1 FOR UPDATE")
+    with ThreadPoolExecutor() as pool:
+        requeue = pool.submit(letters, "requeue", "--reason", "not_understood")
+        rig.wait_until(lambda: migrated.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") == 1,
+            rig.HANGS_S, lambda: "the requeue that waits")
+        other.execute("DELETE FROM ocpp.dead_letters WHERE payload_digest BETWEEN 51 AND 100")
+        other.commit()
+        done = requeue.result()
+    assert done.stdout.startswith("requeued 70: stored 70, "), done
+    assert "50 of 120 were removed meanwhile\n" in done.stderr
+    assert migrated.value("SELECT count(*) FROM dead_letters") == 3
+
+
+def test_memory_does_not_grow_with_the_letters(migrated, tmp_path):
+    settings = {**migrated.settings(), "spool.dir": str(tmp_path / "spool")}
+
+    def set_aside_large(begin, end):
+        migrated.rows("""
+            INSERT INTO ocpp.dead_letters (topic_digest, topic, payload_digest, reason,
+                payload_bytes, payload, count, first_received_at, last_received_at, spool, seq,
+                message_index)
+            SELECT 1, 'cs/in/ocpp1.6/cs003', n, 'not_understood', 1000000,
+                convert_to(n || repeat(' no JSON', 125000), 'UTF8'), 1, '2026-02-01', '2026-02-01',
+                gen_random_uuid(), n, 0
+            FROM generate_series(%s::int, %s) n""", begin, end)
+
+    words = (["list"], ["show", "--all"], ["requeue", "--all"])
+    set_aside_large(1, 10)
+    before = [peak_kib(settings, "dead-letters", *w) for w in words]
+    set_aside_large(11, 60)
+    after = [peak_kib(settings, "dead-letters", *w) for w in words]
+    assert all(a < b + (16 << 10) for a, b in zip(after, before, strict=True)), (before, after)
 
 
 def test_discard_removes_what_was_chosen(letters, migrated):
