@@ -130,8 +130,18 @@ static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
 	return code;
 }
 
+/* As replay_files_find() counts it. */
+static int64_t parts_bytes(const char *path)
+{
+	struct stat status;
+
+	return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode)
+		       ? status.st_size
+		       : 0;
+}
+
 /* Moves the partition files to the front, and says how many there are. The others keep their
- * order. by_name: as restore_is_part() has it. */
+ * order, and the size is theirs. by_name: as restore_is_part() has it. */
 static bool parts_first(struct replay_files *files, bool by_name, size_t *count_out,
 	struct error *err)
 {
@@ -148,6 +158,7 @@ static bool parts_first(struct replay_files *files, bool by_name, size_t *count_
 		memmove(&files->paths[count + 1], &files->paths[count],
 			(i - count) * sizeof(*files->paths));
 		files->paths[count++] = path;
+		files->bytes -= parts_bytes(path);
 	}
 	*count_out = count;
 	return true;
@@ -184,5 +195,10 @@ enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_re
 	}
 	code = parts_restore(o, conn, &parts);
 	PQfinish(conn);
+	if (code != EXIT_CODE_OK && parts.count < files->count)
+		fprintf(stderr,
+			"hint: the files with messages (%zu) were not read: replay them alone, "
+			"or once the partition files are right\n",
+			files->count - parts.count);
 	return code;
 }

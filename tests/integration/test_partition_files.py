@@ -1,8 +1,11 @@
 """`partitions archive`, and `replay` of what it wrote: nothing is lost, whatever happens."""
 
+import contextlib
 import datetime
 import json
 import os
+import pty
+import re
 import subprocess
 import threading
 import time
@@ -10,7 +13,7 @@ import time
 import psycopg
 import pytest
 import rig
-from conftest import make_database, needs_failpoints, run_cli
+from conftest import BINARY, make_database, needs_failpoints, run_cli
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = (NOW - datetime.timedelta(days=100)).replace(hour=10, minute=0, second=0, microsecond=0)
@@ -351,6 +354,39 @@ def test_damaged_files_are_refused_whole_and_the_others_are_not(migrated, archiv
     values.write_bytes(whole)
     replay(migrated, archive.folder)
     assert contents(migrated) == before
+
+
+def pieces(terminal):
+    """What a program writes to its terminal, until it ends."""
+    with contextlib.suppress(OSError):  # EIO: the other side is closed
+        while piece := os.read(terminal, 65536):
+            yield piece
+    os.close(terminal)
+
+
+def test_messages_beside_a_damaged_partition_file_are_named(migrated, archive, tmp_path):
+    fill(migrated, stations=1)
+    archive()
+    values = archive.folder / f"meter_values_{DAY:%Y_%m_%d}.copy.zst"
+    whole = values.read_bytes()
+    values.write_bytes(whole[:-1])
+    capture = tmp_path / "capture"
+    capture.write_text('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs1","qos":1,'
+                       '"payload":"[2,\\"1\\",\\"Heartbeat\\",{}]"}\n')
+    done = replay(migrated, archive.folder, capture, code=1)
+    assert "the files with messages (1) were not read" in done.stderr
+    assert " records, " not in done.stdout
+    # Their size counts alone: partition files are no part of what is to be read.
+    values.write_bytes(whole)
+    ours, theirs = pty.openpty()
+    options = [f"--{key}={value}" for key, value in migrated.settings().items()]
+    with subprocess.Popen([BINARY, *options, "replay", str(archive.folder), str(capture)],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=theirs) as process:
+        os.close(theirs)
+        said = b"".join(pieces(ours))
+    assert process.returncode == 0
+    assert re.findall(rb"(\d+)%", said)[-1:] == [b"100"], said
 
 
 # What is done to the schema, and undone; what is said; what rows have in the column that was added.
