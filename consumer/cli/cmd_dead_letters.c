@@ -321,8 +321,8 @@ static bool requeue_append(struct spool *spool, const PGresult *r, int row, stru
 }
 
 /*
- * Moves the next few of the selection from the table to the log, in one transaction. *taken_out: how
- * many of the selection; *moved_out: how many of them were still there, which grows.
+ * Moves the next few of the selection from the table to the log, in one transaction. *taken_out:
+ * how many of the selection; *moved_out: how many of them were still there, which grows.
  */
 static bool requeue_some(PGconn *conn, struct spool *spool, long *taken_out, long *moved_out,
 	struct error *err)

@@ -31,7 +31,8 @@ MUST_CHECK bool cmd_replay_read(struct cmd_replay *o, int argc, char **argv,
 enum exit_code cmd_replay_dry_run(const struct config *config, const struct cmd_replay *options);
 
 /* Restores the archived partitions among the files. Those are moved to the front, *count_out of
- * them, and no longer count in files->bytes; the caller handles the others. If not EXIT_CODE_OK, the reason has been reported. */
+ * them, and no longer count in files->bytes; the caller handles the others. If not EXIT_CODE_OK,
+ * the reason has been reported. */
 enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_replay *options,
 	struct replay_files *files, size_t *count_out);
 

@@ -47,7 +47,7 @@ struct store_tool {
 	size_t count;
 	size_t stored;
 	bool json;
-	int64_t at; /* 0 = none */
+	int64_t at; /* OCPP_TIME_INVALID = none */
 	const char *after;
 	int64_t limit; /* 0 = none */
 };
@@ -395,7 +395,30 @@ static bool tool_export(struct store_tool *t, struct error *err)
 	return ok;
 }
 
+/* words: the whole key, and NULL. */
+static bool tool_delete(struct store_tool *t, const struct store_entity *e, char **words,
+	struct error *err)
+{
+	const char *keys[STORE_KEYS_MAX] = {NULL};
+
+	for (size_t i = 0; i < e->keys; i++)
+		keys[i] = words[i];
+	return store_entity_delete(t->store, e, keys,
+		t->at == OCPP_TIME_INVALID ? 0 : store_rows_time(t->at), err);
+}
+
 /* ---- the command ---- */
+
+static bool tool_takes_after(const struct store_tool *t, const struct store_entity *e)
+{
+	if (t->after == NULL || e->page_keys > 0)
+		return true;
+	(void)cli_usage("store",
+		"--after does not go with %s: they are listed by time, newest first; take "
+		"--limit, or sessions --from T --to T",
+		e->name);
+	return false;
+}
 
 static enum exit_code tool_entity(struct store_tool *t, const struct store_entity *e, int argc,
 	char **argv, struct error *err)
@@ -404,23 +427,17 @@ static enum exit_code tool_entity(struct store_tool *t, const struct store_entit
 	size_t words = (size_t)argc - 1;
 	bool ok;
 
+	if (!tool_takes_after(t, e))
+		return EXIT_CODE_USAGE;
 	if (strcmp(what, "get") == 0 && words == e->lookup_keys)
 		return tool_get(t, e, argv + 1, err);
-	if (strcmp(what, "list") == 0 && t->after != NULL && e->page_keys == 0)
-		return cli_usage("store",
-			"--after does not go with %s: they are listed by time, newest first; take "
-			"--limit, or sessions --from T --to T",
-			e->name);
 	if (strcmp(what, "list") == 0 && words == 0) {
 		ok = tool_list(t, e, NULL, err);
 	} else if (strcmp(what, "set") == 0 && e->set >= 0) {
 		ok = words == 0 ? tool_read(t, e, err)
 				: tool_set_arguments(t, e, argc - 1, argv + 1, err);
 	} else if (strcmp(what, "delete") == 0 && e->remove >= 0 && words == e->keys) {
-		const char *const keys[STORE_KEYS_MAX] = {argv[1], words > 1 ? argv[2] : NULL,
-			words > 2 ? argv[3] : NULL};
-
-		ok = store_entity_delete(t->store, e, keys, t->at, err);
+		ok = tool_delete(t, e, argv + 1, err);
 	} else {
 		return cli_usage("store", "\"%s %s\" does not go with %zu words", e->name, what,
 			words);
@@ -463,7 +480,6 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 
 	if (!arguments_take("store", arguments, 4, INT_MAX, &argc, argv))
 		return EXIT_CODE_USAGE;
-	t.at = t.at == OCPP_TIME_INVALID ? 0 : store_rows_time(t.at);
 	e = argc > 0 ? store_entity_by_name(argv[0]) : NULL;
 	if (e == NULL ? argc != 1 || !tool_is_whole(argv[0]) : argc < 2)
 		return arguments_unknown("store", e == NULL ? argv[0] : NULL,

@@ -20,7 +20,8 @@
  *
  * Of two sets or deletes with the same key, the one with the newest last_updated counts, whichever
  * comes first; of a set and a delete with the same time, the delete. A call without a time (0) is
- * newer than anything stored; one of 1970-01-01T00:00:00Z has OCPP_TIME_EPOCH. Of two sets with the same time, the one stored last counts.
+ * newer than anything stored; one of 1970-01-01T00:00:00Z has OCPP_TIME_EPOCH. Of two sets with the
+ * same time, the one stored last counts.
  *
  * Returned rows are one block of memory, including their text: ocpp_free(rows).
  */

@@ -43,7 +43,7 @@ OCPP_API MUST_CHECK enum ocpp_outcome ocpp_transaction_find(struct ocpp_store *s
 	const char *charge_station_id, const char *transaction_id,
 	const struct ocpp_transaction **out, struct error *err);
 
-/* Latest start first, then by station, id and start_key. after: the last one of the previous page. */
+/* Latest start first, then by station, id and start_key. after: the last one of the page before. */
 struct ocpp_transaction_page {
 	const char *charge_station_id; /* only this station; NULL = all */
 	const struct ocpp_transaction *after;

@@ -376,7 +376,7 @@ def test_messages_beside_a_damaged_partition_file_are_named(migrated, archive, t
     done = replay(migrated, archive.folder, capture, code=1)
     assert "the files with messages (1) were not read" in done.stderr
     assert " records, " not in done.stdout
-    # Their size counts alone: partition files are no part of what is to be read.
+    # Their size counts alone, without that of partition files.
     values.write_bytes(whole)
     ours, theirs = pty.openpty()
     options = [f"--{key}={value}" for key, value in migrated.settings().items()]

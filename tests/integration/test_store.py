@@ -211,7 +211,8 @@ def test_empty_key_is_refused(store, entity, row, key):
 
 
 def test_pages_of_parties_begin_after_the_whole_key(store):
-    keys = [("CPO", "GB", "TWK"), ("EMSP", "GB", "ABC"), ("EMSP", "GB", "TWK"), ("EMSP", "NL", "ABC")]
+    keys = [("CPO", "GB", "TWK"), ("EMSP", "GB", "ABC"), ("EMSP", "GB", "TWK"),
+            ("EMSP", "NL", "ABC")]
     lines = [json.dumps({"role": role, "country_code": country, "party_id": party,
                          "url": "http://a", "token": "t"}) for role, country, party in keys]
     assert store("party", "set", text="\n".join(lines)).returncode == OK
