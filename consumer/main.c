@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -30,9 +31,27 @@ static void keep_standard_descriptors(void)
 	}
 }
 
+static void end_on_signal(int number)
+{
+	_exit(128 + number);
+}
+
+/* The kernel ignores signals for process 1 that it does not handle, and in a container that is us:
+ * a command could only be killed. `run` has handlers of its own. */
+static void end_as_others_do(void)
+{
+	static const struct sigaction end = {.sa_handler = end_on_signal};
+
+	if (getpid() != 1)
+		return;
+	(void)sigaction(SIGINT, &end, NULL);
+	(void)sigaction(SIGTERM, &end, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	keep_standard_descriptors();
+	end_as_others_do();
 	hide_memory();
 	return (int)cli_main(argc, argv);
 }

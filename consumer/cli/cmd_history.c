@@ -26,6 +26,8 @@
 enum {
 	HISTORY_SEEN = 65536, /* a power of two; at most half full */
 	HISTORY_TIME_BYTES = 64,
+	HISTORY_WINDOW_DAYS = 8,
+	HISTORY_WINDOW_DAYS_MAX = HISTORY_WINDOW_DAYS << 12, /* 90 years */
 	HISTORY_PARAMETERS = 6,
 };
 
@@ -56,11 +58,29 @@ struct history_call {
 };
 
 static volatile sig_atomic_t history_stopped;
+static PGcancel *history_cancel;
 
+/* The server ends a query that runs. The next signal ends the process, if the server does not even
+ * answer that. */
 static void history_on_signal(int number)
 {
+	char why[256];
+
 	(void)number;
 	history_stopped = 1;
+	(void)PQcancel(history_cancel, why, sizeof(why));
+}
+
+static bool history_handle_signals(PGconn *conn)
+{
+	static const struct sigaction stop = {
+		.sa_handler = history_on_signal,
+		.sa_flags = (int)(SA_RESETHAND | SA_NODEFER),
+	};
+
+	history_cancel = PQgetCancel(conn);
+	return history_cancel != NULL && sigaction(SIGINT, &stop, NULL) == 0 &&
+	       sigaction(SIGTERM, &stop, NULL) == 0;
 }
 
 /* ---- what was printed ---- */
@@ -204,26 +224,65 @@ static bool history_piece(struct history_call *call, const char *from, const cha
 		err);
 }
 
+/* Where to look for the next message from `from` on: so many days, or to the end of the period. The
+ * server plans a query for all partitions that a range has, so a year is not asked for each day.
+ * False if there is nothing left. */
+static bool history_window(const struct history_call *call, const char *from, int days,
+	char until[static HISTORY_TIME_BYTES], bool *left, struct error *err)
+{
+	char count[16];
+	const char *params[] = {
+		from, count, call->period.to[0] == '\0' ? "infinity" : call->period.to};
+	PGresult *r;
+
+	snprintf(count, sizeof(count), "%d", days);
+	r = pg_query(call->conn,
+		"SELECT least($1::timestamptz + make_interval(days => $2), $3::timestamptz, "
+		"now() + interval '1000 years'), $1::timestamptz < least($3::timestamptz, "
+		"now() + interval '1000 years')",
+		3, params, err);
+	if (r == NULL)
+		return false;
+	snprintf(until, HISTORY_TIME_BYTES, "%s", PQgetvalue(r, 0, 0));
+	*left = *PQgetvalue(r, 0, 1) == 't';
+	PQclear(r);
+	return true;
+}
+
+/* Prints the first day of a window that has a message, and moves `from` after it, or else after the
+ * window. */
+static bool history_day(struct history_call *call, char from[static HISTORY_TIME_BYTES],
+	const char *window, bool *found, struct error *err)
+{
+	const char *params[] = {call->station, from, window};
+	PGresult *r = pg_query(call->conn, cli_sql("history_first.sql"), 3, params, err);
+	bool ok = r != NULL;
+
+	*found = ok && PQntuples(r) > 0;
+	if (*found)
+		ok = history_piece(
+			call, PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1), false, err);
+	if (ok)
+		snprintf(from, HISTORY_TIME_BYTES, "%s", *found ? PQgetvalue(r, 0, 1) : window);
+	PQclear(r);
+	return ok;
+}
+
 /* Day by day; skips days without a message. */
 static bool history_past(struct history_call *call, struct error *err)
 {
-	char from[HISTORY_TIME_BYTES], until[HISTORY_TIME_BYTES];
-	const char *params[] = {call->station, from,
-		call->period.to[0] == '\0' ? "infinity" : call->period.to};
-	bool ok = true;
+	char from[HISTORY_TIME_BYTES], window[HISTORY_TIME_BYTES];
+	int days = HISTORY_WINDOW_DAYS;
+	bool found, left;
 
 	snprintf(from, sizeof(from), "%s", call->period.from);
-	while (ok) {
-		PGresult *r = pg_query(call->conn, cli_sql("history_first.sql"), 3, params, err);
-
-		if (r == NULL || PQntuples(r) == 0) {
-			PQclear(r);
-			return r != NULL;
-		}
-		snprintf(until, sizeof(until), "%s", PQgetvalue(r, 0, 1));
-		ok = history_piece(call, PQgetvalue(r, 0, 0), until, false, err);
-		PQclear(r);
-		memcpy(from, until, sizeof(from));
+	while (history_window(call, from, days, window, &left, err)) {
+		if (!left)
+			return true;
+		if (!history_day(call, from, window, &found, err))
+			return false;
+		days = found ? HISTORY_WINDOW_DAYS
+		       : days < HISTORY_WINDOW_DAYS_MAX ? 2 * days : days;
 	}
 	return false;
 }
@@ -328,12 +387,11 @@ static enum exit_code history_run(struct history_call *call)
 	if (ok && fflush(stdout) != 0)
 		ok = error_set_errno(&err, ERROR_FATAL, REASON_output,
 			"could not write the history");
-	return ok || err.kind == ERROR_STOPPED ? EXIT_CODE_OK : cli_fail_database(&err);
+	return ok || history_stopped ? EXIT_CODE_OK : cli_fail_database(&err);
 }
 
 enum exit_code cmd_history(const struct config *config, int argc, char **argv)
 {
-	static const struct sigaction stop = {.sa_handler = history_on_signal};
 	struct pg_options pg = cli_pg_options(config);
 	struct history_call call = {.station = NULL};
 	enum exit_code code;
@@ -354,15 +412,12 @@ enum exit_code cmd_history(const struct config *config, int argc, char **argv)
 	call.station = argv[0];
 	if (call.follow && call.period.to[0] != '\0')
 		return cli_usage("history", "--follow has no end: leave out --to");
-	if (call.follow) {
-		/* They interrupt a pause, but not a query. */
-		(void)sigaction(SIGINT, &stop, NULL);
-		(void)sigaction(SIGTERM, &stop, NULL);
-	}
 	call.conn = cli_connect(config, &pg, &err);
 	if (call.conn == NULL)
 		return cli_fail_connect(&err);
-	code = history_run(&call);
+	code = !call.follow || history_handle_signals(call.conn) ? history_run(&call)
+								 : EXIT_CODE_INTERNAL;
+	PQfreeCancel(history_cancel);
 	PQfinish(call.conn);
 	free(call.sql);
 	free(call.seen);

@@ -55,14 +55,56 @@ static void replay_receive(struct replay *replay)
 
 /* ---- processes ---- */
 
-static pid_t replay_start(struct replay *replay, struct replay_job *job)
+enum { REPLAY_SIGNALS = 2 };
+
+static const int replay_signals[REPLAY_SIGNALS] = {SIGINT, SIGTERM};
+
+/* For the handler. */
+static pid_t replay_children[REPLAY_JOBS_MAX];
+static volatile sig_atomic_t replay_children_count;
+
+/* The jobs end; what they did is then reported as always. */
+static void replay_on_signal(int number)
+{
+	(void)number;
+	for (int i = 0; i < replay_children_count; i++)
+		kill(replay_children[i], SIGTERM);
+}
+
+/* Signals wait until all jobs are started, so that none is missed. */
+static void replay_hold_signals(sigset_t *before)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 0; i < REPLAY_SIGNALS; i++)
+		sigaddset(&set, replay_signals[i]);
+	pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+static void replay_handle_signals(struct sigaction before[static REPLAY_SIGNALS])
+{
+	static const struct sigaction forward = {.sa_handler = replay_on_signal};
+
+	for (int i = 0; i < REPLAY_SIGNALS; i++)
+		sigaction(replay_signals[i], &forward, &before[i]);
+}
+
+static void replay_leave_signals(const struct sigaction before[static REPLAY_SIGNALS])
+{
+	for (int i = 0; i < REPLAY_SIGNALS; i++)
+		sigaction(replay_signals[i], &before[i], NULL);
+}
+
+static pid_t replay_start(struct replay *replay, struct replay_job *job, const sigset_t *signals)
 {
 	pid_t child = fork();
 
 	if (child != 0)
 		return child;
-	/* Ctrl-C reaches all processes; a killed parent takes its jobs with it. */
+	/* A killed parent takes its jobs with it. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	pthread_sigmask(SIG_SETMASK, signals, NULL);
 	close(replay->pipe_fds[0]);
 	job->send = replay_send;
 	replay_job_run(job);
@@ -70,14 +112,14 @@ static pid_t replay_start(struct replay *replay, struct replay_job *job)
 }
 
 /* A job whose process ended without a final report, or could not be started, has failed. */
-static void replay_reap(struct replay *replay, const pid_t *children, size_t started)
+static void replay_reap(struct replay *replay, size_t started)
 {
 	for (size_t i = 0; i < replay->reports->count; i++) {
 		struct replay_report *r = &replay->reports->jobs[i];
 		int status = 0;
 
 		if (i < started)
-			waitpid(children[i], &status, 0);
+			waitpid(replay_children[i], &status, 0);
 		if (r->over)
 			continue;
 		if (i < started)
@@ -91,22 +133,26 @@ static void replay_reap(struct replay *replay, const pid_t *children, size_t sta
 
 static bool replay_fork(struct replay *replay, struct replay_job *jobs, struct error *err)
 {
-	pid_t children[REPLAY_JOBS_MAX];
+	struct sigaction before[REPLAY_SIGNALS];
 	size_t started = 0;
+	sigset_t signals;
 
 	if (pipe(replay->pipe_fds) != 0)
 		return error_set_errno(err, ERROR_FATAL, REASON_pipe, "could not make a pipe");
+	replay_hold_signals(&signals);
 	for (; started < replay->reports->count; started++) {
-		children[started] = replay_start(replay, &jobs[started]);
-		if (children[started] < 0)
+		replay_children[started] = replay_start(replay, &jobs[started], &signals);
+		if (replay_children[started] < 0)
 			break;
 	}
 	close(replay->pipe_fds[1]);
-	signal(SIGINT, SIG_IGN); /* until the jobs have ended because of it */
+	replay_children_count = (sig_atomic_t)started;
+	replay_handle_signals(before);
+	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 	replay_receive(replay);
 	close(replay->pipe_fds[0]);
-	replay_reap(replay, children, started);
-	signal(SIGINT, SIG_DFL);
+	replay_leave_signals(before);
+	replay_reap(replay, started);
 	return true;
 }
 

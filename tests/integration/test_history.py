@@ -165,6 +165,44 @@ def test_times_that_are_none_and_days_without_messages(world, history):
     assert "[received " in late and late.count("\n") == 1
 
 
+def test_messages_are_found_however_far_apart(world, history):
+    """The next one is looked for in a few days first, then in ever more."""
+    station, day = world.station(), datetime.date(2023, 1, 1)
+    dates = [day]
+    for days in (1, 7, 8, 9, 23, 24, 25, 200, 900):
+        dates.append(dates[-1] + datetime.timedelta(days=days))
+    for date in dates:
+        world.call(station, "StatusNotification", {
+            "connectorId": 1, "status": "Available", "errorCode": "NoError",
+            "timestamp": f"{date}T00:00:00Z"})
+    found = messages(history, station, "--from", "1990-01")
+    assert [m["at"][:10] for m in found] == [str(date) for date in dates]
+    found = messages(history, station, "--from", "2023-01-02", "--to", str(dates[-1]))
+    assert [m["at"][:10] for m in found] == [str(date) for date in dates[1:-1]]
+
+
+def test_a_day_is_asked_for_without_the_days_after_it(world, history, settings):
+    """Planning a query for all days that follow, on each day, grows with the square."""
+    station = world.station()
+    for number in range(3):
+        world.call(station, "StatusNotification", {
+            "connectorId": 1, "status": "Available", "errorCode": "NoError",
+            "timestamp": f"2026-01-0{1 + 2 * number}T00:00:00Z"})
+    name = world.database.name
+    with psycopg.connect(world.database.dsn(), autocommit=True) as admin:
+        assert len(messages(history, station, "--from", "2026-01", "--to", "2026-12")) == 3
+        # A partition of months later is in use by somebody who wants it alone: nobody asks for it.
+        admin.execute("SELECT ocpp.ensure_partition('meter_values', '2026-11-01')")
+        with psycopg.connect(world.database.dsn()) as other:
+            other.execute("LOCK TABLE ocpp.meter_values_2026_11_01")
+            process = subprocess.Popen(
+                [BINARY, *options(settings), "history", station, "--from", "2026-01", "--to",
+                 "2026-12"], stdout=subprocess.PIPE, text=True)
+            lines = [process.stdout.readline() for _ in range(3)]
+            assert all("StatusNotification" in line for line in lines), name
+        assert process.wait(rig.HANGS_S) == 0
+
+
 # ---- --follow ----
 
 
@@ -218,6 +256,21 @@ def test_follow_changes_nothing_and_ends_while_it_waits(world, settings, followi
         rig.wait_until(reading, what="the follower waits")
     process.send_signal(signal.SIGTERM)
     assert process.wait(rig.HANGS_S) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_follow_ends_while_a_query_waits(world, following, number):
+    with psycopg.connect(world.database.dsn()) as other:
+        other.execute("LOCK TABLE ocpp.ocpp_events")
+        process, _ = following("nobody")
+        with psycopg.connect(world.database.dsn(), autocommit=True) as admin:
+            def waits():
+                return admin.execute("""SELECT count(*) FROM pg_stat_activity
+                    WHERE usename = 'reader' AND wait_event_type = 'Lock'""").fetchone() == (1,)
+
+            rig.wait_until(waits, what="the follower waits for the lock")
+        process.send_signal(number)
+        assert process.wait(rig.HANGS_S) == 0
 
 
 # ---- a terminal ----

@@ -185,6 +185,24 @@ def test_killed_jobs_go_on_where_they_were(log, migrated, empty, tmp_path):
     assert_equal(migrated, other, captured=True)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_alone_ends_its_jobs(log, empty, tmp_path, number):
+    folder = split(log, tmp_path, 2)
+    other = empty()
+    settings = [f"--{key}={value}" for key, value in other.settings().items()]
+    run = subprocess.Popen([BINARY, *settings, "--batch.messages_max=50", "replay", "--json",
+                            "--jobs", "2", "--rate", "1000", str(folder)], text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    rig.wait_until(lambda: other.value("SELECT coalesce(sum(seq), 0) FROM ingest_progress") > 500,
+                   60, "it gets somewhere")
+    run.send_signal(number)
+    out, _ = run.communicate(timeout=rig.HANGS_S)
+    assert run.returncode == 1, out
+    assert json.loads(out.splitlines()[-1])["records"] > 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
+
+
 def test_damage_is_reported_and_the_rest_is_used(log, migrated, empty, tmp_path):
     if shutil.which("zstd") is None:
         pytest.skip("zstd is not installed (deploy/install-deps test)")

@@ -3,9 +3,11 @@
 import glob
 import os
 import signal
+import subprocess
 
+import pytest
 import rig
-from conftest import run_cli, stored
+from conftest import BINARY, run_cli, stored
 
 
 def settings_file(tmp_path, settings, level):
@@ -88,6 +90,34 @@ def test_signals_during_the_start_do_not_end_it(persister, migrated, broker):
     p.wait_event("reloaded")
     p.wait_event("database_connected")
     assert p.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_commands_end_as_process_1_of_a_container(number):
+    """The kernel ignores signals that process 1 does not handle."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may make a process namespace")
+    run = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", BINARY, "replay",
+                            "--dry-run", "--lines", "{time} {station} {frame}", "-"],
+                           stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+    def child():
+        with open(f"/proc/{run.pid}/task/{run.pid}/children") as f:
+            return f.read().split()
+
+    def reads():
+        """It has started, and waits for its input."""
+        with open(f"/proc/{child()[0]}/wchan") as f:
+            return "pipe" in f.read()
+
+    rig.wait_until(child, what="the command is started")
+    rig.wait_until(reads, what="it reads")
+    os.kill(int(child()[0]), number)
+    try:
+        assert run.wait(rig.HANGS_S) == 128 + number
+    finally:
+        run.kill()
+        run.wait()
 
 
 def test_after_a_failure_it_stops_without_waiting(persister, database, broker):

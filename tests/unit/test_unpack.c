@@ -175,6 +175,38 @@ static void unpack_of_what_is_cut_off_ends(void **state)
 	}
 }
 
+/* A room for the output that a stream fills exactly at its end, and one byte more or less. */
+static void unpack_takes_sizes_of_its_own_rooms(void **state)
+{
+	enum { ROOM = 256 << 10, SIZES = 9, PACKED = 64 << 10 };
+	static uint8_t zeros[4 * ROOM], packed[PACKED];
+	struct found found;
+
+	(void)state;
+	for (int i = 0; i < SIZES; i++) {
+		size_t size = (size_t)(ROOM * (1 + i / 3 + i / 6) + i % 3 - 1);
+		z_stream z = {.next_in = zeros,
+			.avail_in = (uInt)size,
+			.next_out = packed,
+			.avail_out = PACKED};
+		int fd = memfd_create("packed", MFD_CLOEXEC), out;
+		struct error err;
+
+		assert_int_equal(
+			deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+		assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+		deflateEnd(&z);
+		found = (struct found){.damages = 0};
+		assert_int_equal(write(fd, packed, z.total_out), z.total_out);
+		assert_true(
+			unpack(fd, "packed", (struct unpack_events){on_damage, &found}, &out, &err));
+		assert_int_equal(found.damages, 0);
+		assert_int_equal(lseek(out, 0, SEEK_END), size);
+		close(out);
+		close(fd);
+	}
+}
+
 /* Few bytes that make gigabytes: it ends early, says why, and leaves nothing. */
 static void unpack_refuses_what_grows_without_bound(void **state)
 {
@@ -212,6 +244,7 @@ int main(void)
 		cmocka_unit_test(unpack_of_damaged_zstd_ends_and_gives_the_other_frame),
 		cmocka_unit_test(unpack_of_damaged_gzip_ends_and_says_so),
 		cmocka_unit_test(unpack_of_what_is_cut_off_ends),
+		cmocka_unit_test(unpack_takes_sizes_of_its_own_rooms),
 		cmocka_unit_test(unpack_refuses_what_grows_without_bound),
 	};
 

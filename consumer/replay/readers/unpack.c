@@ -152,7 +152,8 @@ static bool unpack_gzip_stream(struct unpacker *u, z_stream *z, struct error *er
 					z->msg != NULL ? z->msg : "damaged");
 				return true;
 			}
-		} while (z->avail_in > 0 || z->avail_out == 0);
+			/* A stream that ended has no more output, even where it filled the room. */
+		} while (z->avail_in > 0 || (z->avail_out == 0 && status != Z_STREAM_END));
 		if (!unpack_read(u, err))
 			return false;
 	}
