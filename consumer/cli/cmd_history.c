@@ -231,8 +231,8 @@ static bool history_window(const struct history_call *call, const char *from, in
 	char until[static HISTORY_TIME_BYTES], bool *left, struct error *err)
 {
 	char count[16];
-	const char *params[] = {
-		from, count, call->period.to[0] == '\0' ? "infinity" : call->period.to};
+	const char *params[] = {from, count,
+		call->period.to[0] == '\0' ? "infinity" : call->period.to};
 	PGresult *r;
 
 	snprintf(count, sizeof(count), "%d", days);
@@ -260,8 +260,7 @@ static bool history_day(struct history_call *call, char from[static HISTORY_TIME
 
 	*found = ok && PQntuples(r) > 0;
 	if (*found)
-		ok = history_piece(
-			call, PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1), false, err);
+		ok = history_piece(call, PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1), false, err);
 	if (ok)
 		snprintf(from, HISTORY_TIME_BYTES, "%s", *found ? PQgetvalue(r, 0, 1) : window);
 	PQclear(r);
@@ -281,8 +280,9 @@ static bool history_past(struct history_call *call, struct error *err)
 			return true;
 		if (!history_day(call, from, window, &found, err))
 			return false;
-		days = found ? HISTORY_WINDOW_DAYS
-		       : days < HISTORY_WINDOW_DAYS_MAX ? 2 * days : days;
+		days = found                            ? HISTORY_WINDOW_DAYS
+		       : days < HISTORY_WINDOW_DAYS_MAX ? 2 * days
+							: days;
 	}
 	return false;
 }

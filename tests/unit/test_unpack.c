@@ -179,7 +179,7 @@ static void unpack_of_what_is_cut_off_ends(void **state)
 static void unpack_takes_sizes_of_its_own_rooms(void **state)
 {
 	enum { ROOM = 256 << 10, SIZES = 9, PACKED = 64 << 10 };
-	static uint8_t zeros[4 * ROOM], packed[PACKED];
+	static uint8_t zeros[5 * ROOM], packed[PACKED];
 	struct found found;
 
 	(void)state;
@@ -192,14 +192,14 @@ static void unpack_takes_sizes_of_its_own_rooms(void **state)
 		int fd = memfd_create("packed", MFD_CLOEXEC), out;
 		struct error err;
 
-		assert_int_equal(
-			deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+		assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY),
+			Z_OK);
 		assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
 		deflateEnd(&z);
 		found = (struct found){.damages = 0};
 		assert_int_equal(write(fd, packed, z.total_out), z.total_out);
-		assert_true(
-			unpack(fd, "packed", (struct unpack_events){on_damage, &found}, &out, &err));
+		assert_true(unpack(fd, "packed", (struct unpack_events){on_damage, &found}, &out,
+			&err));
 		assert_int_equal(found.damages, 0);
 		assert_int_equal(lseek(out, 0, SEEK_END), size);
 		close(out);
