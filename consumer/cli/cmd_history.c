@@ -31,6 +31,8 @@ enum {
 	HISTORY_PARAMETERS = 6,
 };
 
+/* No event is later: a time of a station's counts if it is before 2100. */
+#define HISTORY_END "2200-01-01T00:00:00Z"
 #define HISTORY_OVERLAP "10 min"
 #define HISTORY_DATED "1 day"
 
@@ -232,14 +234,13 @@ static bool history_window(const struct history_call *call, const char *from, in
 {
 	char count[16];
 	const char *params[] = {from, count,
-		call->period.to[0] == '\0' ? "infinity" : call->period.to};
+		call->period.to[0] == '\0' ? HISTORY_END : call->period.to};
 	PGresult *r;
 
 	snprintf(count, sizeof(count), "%d", days);
 	r = pg_query(call->conn,
-		"SELECT least($1::timestamptz + make_interval(days => $2), $3::timestamptz, "
-		"now() + interval '1000 years'), $1::timestamptz < least($3::timestamptz, "
-		"now() + interval '1000 years')",
+		"SELECT least($1::timestamptz + make_interval(days => $2), $3::timestamptz), "
+		"$1::timestamptz < $3::timestamptz",
 		3, params, err);
 	if (r == NULL)
 		return false;
