@@ -148,6 +148,7 @@ class Restore(Archive):
     """The other way round: it is the replay of the files that fails."""
 
     name = "restore"
+    few = []
 
     def prepare(self, database):
         super().prepare(database)
@@ -231,6 +232,7 @@ class Requeue(servers.Stored):
     """Dead letters of good messages are stored."""
 
     name = "requeue"
+    few = []
     ways = WAYS
     cost = 8
 

@@ -194,7 +194,8 @@ static void serve_request(struct serve *s, const char *line)
 		return;
 	}
 	if (strcmp(line, "end") == 0) {
-		serve_end(s);
+		if (s->child > 0)
+			serve_end(s);
 		return;
 	}
 	free(s->begun);

@@ -180,7 +180,7 @@ class Stored:
         self.number = 0
         # Two untouched runs: in what they differ, runs may differ. Calls are counted, too.
         self.counts = {}
-        first, second = (self._untouched(way) for way in self.few[:2])
+        first, second = (self._untouched(way) for way in (self.few or self.ways)[:2])
         assert len(first) == len(second) > 10, (first, second)
         self.differ = {(table, key) for (table, a), (_, b) in zip(first, second)
                        for key in a if a[key] != b[key]}

@@ -11,6 +11,7 @@ class Tls(servers.Drain):
     """As `drain`, with TLS to the broker and to PostgreSQL, and lists of what is revoked."""
 
     name = "tls"
+    few = []
     cost = 8
 
     def __init__(self, stage):
