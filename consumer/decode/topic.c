@@ -89,7 +89,36 @@ static enum topic_direction topic_direction(struct slice level)
 	return slice_equal_cstr(level, "out") ? TOPIC_OUT : TOPIC_NEITHER;
 }
 
-static bool topic_match_one(const struct topic_pattern *p, struct slice rest, struct topic *out)
+/* The level of a topic, or of a filter, where the pattern has p->levels[at]: whether it can be
+ * there, and what it means. */
+static bool topic_take_level(const struct topic_pattern *p, size_t at, struct slice level,
+	bool filter, struct topic *out)
+{
+	switch (p->levels[at].kind) {
+	case TOPIC_TEXT:
+		return slice_equal(level, p->levels[at].text);
+	case TOPIC_DIRECTION:
+		out->direction = topic_direction(level);
+		return !filter || out->direction != TOPIC_NEITHER || slice_equal_cstr(level, "+");
+	case TOPIC_VERSION:
+		out->version = level;
+		break;
+	case TOPIC_STATION:
+		out->station = level;
+		return level.size > 0;
+	case TOPIC_ENTITY:
+		out->entity = level;
+		return level.size > 0;
+	case TOPIC_ANY:
+	case TOPIC_REST:
+		break;
+	}
+	return true;
+}
+
+/* rest: a topic, or with filter set a topic filter, whose # matches whatever the pattern has. */
+static bool topic_match_one(const struct topic_pattern *p, struct slice rest, bool filter,
+	struct topic *out)
 {
 	*out = (struct topic){.station = {NULL, 0}};
 	for (size_t i = 0; i < p->count; i++) {
@@ -100,85 +129,30 @@ static bool topic_match_one(const struct topic_pattern *p, struct slice rest, st
 		if (slice_is_absent(rest))
 			return false;
 		level = topic_next_level(&rest);
-		switch (p->levels[i].kind) {
-		case TOPIC_TEXT:
-			if (!slice_equal(level, p->levels[i].text))
-				return false;
-			break;
-		case TOPIC_DIRECTION:
-			out->direction = topic_direction(level);
-			break;
-		case TOPIC_VERSION:
-			out->version = level;
-			break;
-		case TOPIC_STATION:
-			if (level.size == 0)
-				return false;
-			out->station = level;
-			break;
-		case TOPIC_ENTITY:
-			if (level.size == 0)
-				return false;
-			out->entity = level;
-			break;
-		case TOPIC_ANY:
-		case TOPIC_REST:
-			break;
-		}
+		if (filter && slice_equal_cstr(level, "#"))
+			return true;
+		if (!topic_take_level(p, i, level, filter, out))
+			return false;
 	}
-	return slice_is_absent(rest);
+	/* a/# also means a. */
+	return slice_is_absent(rest) || (filter && slice_equal_cstr(rest, "#"));
 }
 
 bool topic_match(const struct topic_patterns *all, struct slice topic, struct topic *out)
 {
 	for (size_t i = 0; i < all->count; i++) {
-		if (topic_match_one(&all->patterns[i], topic, out))
+		if (topic_match_one(&all->patterns[i], topic, false, out))
 			return true;
 	}
 	return false;
 }
 
-static bool topic_level_fits(enum topic_level kind, struct slice text, struct slice level)
-{
-	switch (kind) {
-	case TOPIC_TEXT:
-		return slice_equal(level, text);
-	case TOPIC_DIRECTION:
-		return slice_equal_cstr(level, "+") || topic_direction(level) != TOPIC_NEITHER;
-	case TOPIC_STATION:
-	case TOPIC_ENTITY:
-		return level.size > 0;
-	case TOPIC_ANY:
-	case TOPIC_REST:
-	case TOPIC_VERSION:
-		break;
-	}
-	return true;
-}
-
-static bool topic_pattern_fits(const struct topic_pattern *p, struct slice rest)
-{
-	for (size_t i = 0; i < p->count; i++) {
-		struct slice level;
-
-		if (p->levels[i].kind == TOPIC_REST)
-			return true;
-		if (slice_is_absent(rest))
-			return false;
-		level = topic_next_level(&rest);
-		if (slice_equal_cstr(level, "#"))
-			return true;
-		if (!topic_level_fits(p->levels[i].kind, p->levels[i].text, level))
-			return false;
-	}
-	/* a/# also means a. */
-	return slice_is_absent(rest) || slice_equal_cstr(rest, "#");
-}
-
 bool topic_patterns_fit(const struct topic_patterns *all, struct slice filter)
 {
+	struct topic ignored;
+
 	for (size_t i = 0; i < all->count; i++) {
-		if (topic_pattern_fits(&all->patterns[i], filter))
+		if (topic_match_one(&all->patterns[i], filter, true, &ignored))
 			return true;
 	}
 	return false;
