@@ -114,16 +114,38 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
 	arena_trim(a, a->base + mark.used);
 }
 
+/* Where the page that holds this byte of the arena ends, or the arena. */
+static size_t arena_page_end(const struct arena *a, size_t at)
+{
+	size_t in_page = (size_t)((uintptr_t)(a->base + at) & (a->page_bytes - 1));
+	size_t end = in_page == 0 ? at : at + a->page_bytes - in_page;
+
+	return end < a->bytes_max ? end : a->bytes_max;
+}
+
+/* Also the untouched rest of the last page: of a large one that is given back in part, the kernel
+ * keeps the rest as small pages. */
+static void arena_keep(struct arena *a, size_t keep)
+{
+	size_t from = arena_page_end(a, keep), to = arena_page_end(a, a->touched);
+
+	if (to > from)
+		madvise(a->base + from, to - from, MADV_DONTNEED);
+	if (a->touched > keep)
+		a->touched = keep;
+}
+
 void arena_reset(struct arena *a)
 {
 	size_t keep = a->used > a->keep_bytes ? a->used : a->keep_bytes;
-	size_t in_page = (size_t)((uintptr_t)(a->base + keep) & (a->page_bytes - 1));
-	size_t from = in_page == 0 ? keep : keep + a->page_bytes - in_page;
 
 	arena_poison(a->base, a->used);
 	a->used = 0;
-	if (a->touched > from)
-		madvise(a->base + from, a->touched - from, MADV_DONTNEED);
-	if (a->touched > keep)
-		a->touched = keep;
+	arena_keep(a, keep);
+}
+
+void arena_shrink(struct arena *a)
+{
+	CHECK(a->used == 0);
+	arena_keep(a, a->keep_bytes);
 }

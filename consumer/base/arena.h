@@ -57,6 +57,10 @@ struct arena_mark arena_mark(const struct arena *a);
 void arena_rewind(struct arena *a, struct arena_mark mark);
 void arena_reset(struct arena *a);
 
+/* After a reset: returns everything but the first keep_bytes to the system, whatever was used last.
+ * For an arena that is used rarely enough for faulting pages in to cost nothing. */
+void arena_shrink(struct arena *a);
+
 static inline size_t arena_left(const struct arena *a)
 {
 	return a->bytes_max - a->used;

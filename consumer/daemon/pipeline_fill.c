@@ -196,13 +196,24 @@ static enum fill_result fill_record(struct pipeline *p, const struct record *r)
 	return fill_whole(p, r, &common, &err);
 }
 
+/* Has its arena as much as a batch may have? */
+static bool fill_arena_is_full(const struct pipeline *p)
+{
+	int64_t filled = p->config->batch_messages_max * PIPELINE_MESSAGE_BYTES;
+
+	if (filled < PIPELINE_ARENA_FILLED_MIN)
+		filled = PIPELINE_ARENA_FILLED_MIN;
+	if (filled > PIPELINE_ARENA_FILLED_MAX)
+		filled = PIPELINE_ARENA_FILLED_MAX;
+	return p->filling->arena.used >= (size_t)filled;
+}
+
 static bool fill_is_full(const struct pipeline *p)
 {
 	const struct batch *b = p->filling;
 
 	return b->messages_count >= (size_t)p->config->batch_messages_max ||
-	       b->payload_bytes >= (size_t)p->config->batch_bytes_max ||
-	       b->arena.used >= PIPELINE_ARENA_FILLED ||
+	       b->payload_bytes >= (size_t)p->config->batch_bytes_max || fill_arena_is_full(p) ||
 	       (p->limit.records > 0 && b->records >= p->limit.records);
 }
 
@@ -280,7 +291,7 @@ bool pipeline_fill(struct pipeline *p, size_t records, struct error *err)
 void pipeline_clear_filling(struct pipeline *p)
 {
 	batch_clear(p->filling);
-	if (p->filling->arena.used < PIPELINE_ARENA_FILLED)
+	if (!fill_arena_is_full(p))
 		return;
 	p->log->drop_window(p->log->context);
 	batch_reset(p->filling);

@@ -29,8 +29,12 @@
 enum {
 	/* Address space of a batch; how much of it is used depends on the load. */
 	PIPELINE_ARENA_BYTES = 96 << 20,
-	/* A batch is closed when its rows use this much. */
-	PIPELINE_ARENA_FILLED = 18 << 20,
+	/* A batch is closed when its rows use this much for each message that it may have: a usual
+	 * one needs 0.8 to 2 KB. Within these limits, the first of which is what 5,000 messages
+	 * may use. Storing a batch takes half as much again. */
+	PIPELINE_MESSAGE_BYTES = 1550,
+	PIPELINE_ARENA_FILLED_MIN = 7750 * 1000,
+	PIPELINE_ARENA_FILLED_MAX = 18 << 20,
 	/* The largest mqtt.message_bytes_max: a log may have messages from when the limit was
 	 * higher. */
 	PIPELINE_PAYLOAD_BYTES_MAX = 16 << 20,

@@ -110,7 +110,7 @@ static bool pack_records(struct packer *p, struct segment_reader *reader, struct
 		}
 		end = reader->offset;
 		pack_sum_up(s, &r);
-		if (arena->used > PACK_ARENA_BYTES / 2) {
+		if (arena->used > SEGMENT_RESET_BYTES) {
 			segment_reader_drop_window(reader);
 			arena_reset(arena);
 		}

@@ -9,8 +9,6 @@
 enum {
 	/* One read has about 200 records; a quiet log reads what there is. */
 	SEGMENT_WINDOW_BYTES = 128 * 1024,
-	/* An arena for more than twice the largest record, until it is reset. */
-	SEGMENT_PASS_BYTES = 16 << 20,
 };
 
 static int64_t segment_reader_pread(const struct segment_reader *r, void *out, size_t size,
@@ -214,7 +212,7 @@ bool segment_reader_pass(struct segment_reader *r, uint64_t stop_seq, struct are
 		position_skip(at, r->missing - missing);
 		position_add(at, record.seq, record.link.checksum);
 		*received_us = record.received_us;
-		if (arena->used > SEGMENT_PASS_BYTES) {
+		if (arena->used > SEGMENT_RESET_BYTES) {
 			segment_reader_drop_window(r);
 			arena_reset(arena);
 		}

@@ -86,6 +86,10 @@ MUST_CHECK bool segment_reader_init_packed(struct segment_reader *r, struct arch
 /* Forget what was read ahead, before its arena is reset. */
 void segment_reader_drop_window(struct segment_reader *r);
 
+/* Whoever reads many records and keeps none resets the arena once this much is used: more costs
+ * memory, less reads more bytes again, at most one window in 16 here. */
+enum { SEGMENT_RESET_BYTES = 2 << 20 };
+
 /*
  * The next record, which borrows from the arena. END once record stop_seq has been read or nothing
  * follows; if the segment is being written, more may follow later. ERROR sets err: FATAL if the

@@ -10,7 +10,6 @@ enum {
 	TAIL_PACKETS = 65536,
 	/* Address space: more than a window and twice the largest record. */
 	TAIL_ARENA_BYTES = 64 << 20,
-	TAIL_ARENA_USED = 16 << 20, /* then it is reset */
 	/* How many records to read at most per message of the window: a log without QoS may have
 	 * any size. */
 	TAIL_SPARSE = 64,
@@ -79,7 +78,7 @@ static bool tail_read(struct spool_tail *t, struct spool *s, uint64_t seq, struc
 	if (spool_cursor_open_to_peek(&c, s, seq, err)) {
 		while ((next = spool_cursor_next(c, &arena, &r, err)) == SPOOL_RECORD) {
 			tail_old_add(t, &r);
-			if (arena.used > TAIL_ARENA_USED) {
+			if (arena.used > SEGMENT_RESET_BYTES) {
 				spool_cursor_drop_window(c);
 				arena_reset(&arena);
 			}

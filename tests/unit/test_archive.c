@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "spool/archive.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A segment of three frames: many small records, then one that is larger than a frame. */
@@ -55,7 +56,7 @@ static struct segment_header segment_header(void)
 		.begun_us = 5};
 }
 
-static int make_segment(void)
+static int make_segment_of(uint64_t records)
 {
 	struct segment_header h = segment_header();
 	uint8_t page[SEGMENT_HEADER_BYTES];
@@ -66,7 +67,7 @@ static int make_segment(void)
 
 	segment_header_put(&h, page);
 	assert_true(fs_pwrite(fd, slice_of(page, sizeof(page)), 0, segment_path, &err));
-	for (uint64_t i = 0; i < RECORDS; i++) {
+	for (uint64_t i = 0; i < records; i++) {
 		struct record r = {.seq = FIRST_SEQ + i,
 			.received_us = (int64_t)(i * 10),
 			.topic = SLICE("cs/in/ocpp1.6/cs001"),
@@ -84,6 +85,11 @@ static int make_segment(void)
 	free(payload);
 	free(bytes);
 	return fd;
+}
+
+static int make_segment(void)
+{
+	return make_segment_of(RECORDS);
 }
 
 static int make_archive(int segment, struct archive_summary *out)
@@ -435,6 +441,45 @@ static int drop_arena(void **state)
 	return 0;
 }
 
+/* What the process had at most, in KiB. */
+static long peak_kib(void)
+{
+	char line[128];
+	long kib = 0;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	assert_non_null(f);
+	while (kib == 0 && fgets(line, sizeof(line), f) != NULL)
+		(void)sscanf(line, "VmHWM: %ld", &kib);
+	(void)fclose(f);
+	assert_true(kib > 0);
+	return kib;
+}
+
+static void archive_takes_memory_for_frames_and_not_for_the_segment(void **state)
+{
+	enum { LARGE_RECORDS = 80 * 1000, MEMORY_KIB = 16 << 10 };
+	int segment = make_segment_of(LARGE_RECORDS), status = -1;
+	struct archive_summary summary;
+	struct error err;
+	pid_t child;
+
+	(void)state;
+	assert_true(fs_size(segment, segment_path, &err) > 3 * (MEMORY_KIB << 10));
+	child = fork(); /* its peak begins with what it has */
+	assert_true(child >= 0);
+	if (child == 0) {
+		long before_kib = peak_kib();
+		int archive = make_archive(segment, &summary);
+
+		close(archive);
+		_exit(peak_kib() - before_kib < MEMORY_KIB ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(segment);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +490,7 @@ int main(void)
 		cmocka_unit_test(archive_stops_when_told),
 		cmocka_unit_test(archive_with_another_identity_is_the_same_otherwise),
 		cmocka_unit_test(archive_of_version_1_is_read),
+		cmocka_unit_test(archive_takes_memory_for_frames_and_not_for_the_segment),
 		cmocka_unit_test(archive_names),
 	};
 

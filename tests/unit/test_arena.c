@@ -87,6 +87,24 @@ static void arena_reset_keeps_what_was_used_last(void **state)
 	arena_fini(&a);
 }
 
+static void arena_shrink_keeps_only_its_share(void **state)
+{
+	struct arena a;
+	uint8_t *p;
+
+	(void)state;
+	assert_true(arena_init(&a, 1 << 20, 8192));
+	p = arena_bytes(&a, 1 << 20);
+	assert_non_null(p);
+	memset(p, 7, 1 << 20);
+	arena_reset(&a);
+	arena_shrink(&a);
+	assert_true(is_resident(a.base + 4096));
+	assert_false(is_resident(a.base + 8192));
+	assert_false(is_resident(a.base + (1 << 19)));
+	arena_fini(&a);
+}
+
 static void arena_with_large_pages_gives_back_whole_ones(void **state)
 {
 	enum { PAGE_BYTES = 2 << 20 };
@@ -135,6 +153,7 @@ int main(void)
 		cmocka_unit_test(arena_rewind_gives_the_same_bytes_again),
 		cmocka_unit_test(arena_reset_keeps_working_after_a_large_batch),
 		cmocka_unit_test(arena_reset_keeps_what_was_used_last),
+		cmocka_unit_test(arena_shrink_keeps_only_its_share),
 		cmocka_unit_test(arena_with_large_pages_gives_back_whole_ones),
 		cmocka_unit_test(arena_trim_gives_back_the_end),
 	};
