@@ -236,6 +236,24 @@ static void config_settings_that_do_not_fit_are_all_found(void **state)
 		wanted, sizeof(wanted) / sizeof(*wanted));
 }
 
+static void config_faults_of_one_kind_are_all_found_with_their_lines(void **state)
+{
+	static const char *const options[] = {"storage.postgres.schema="};
+	static const char *const wanted[] = {":2: spool.dir is empty",
+		":3: spool.segment_bytes (8MiB) is less than twice mqtt.message_bytes_max (16MiB)",
+		":7: mqtt.topics has \"a#\"", ":7: mqtt.topics has \"+b\"",
+		":8: mqtt.group is \"g/h\"", "command line: storage.postgres.schema is empty",
+		":9: mqtt.tls_certificate and mqtt.tls_key go together", ":6: mqtt.url is empty",
+		":11: privacy.token_key has 3 characters"};
+
+	(void)state;
+	assert_faults(faults_of("[spool]\ndir =\nsegment_bytes = 8MiB\n"
+				"[mqtt]\nmessage_bytes_max = 16MiB\nurl =\ntopics = a#, x, +b\n"
+				"group = g/h\ntls_certificate = /x\n[privacy]\ntoken_key = abc\n",
+			      options, 1),
+		wanted, sizeof(wanted) / sizeof(*wanted));
+}
+
 struct differences {
 	char names[512];
 	unsigned kinds; /* a bit for each */
@@ -591,6 +609,7 @@ int main(void)
 		cmocka_unit_test(config_faults_of_syntax_are_found_with_others),
 		cmocka_unit_test(config_faults_beyond_some_are_counted),
 		cmocka_unit_test(config_settings_that_do_not_fit_are_all_found),
+		cmocka_unit_test(config_faults_of_one_kind_are_all_found_with_their_lines),
 		cmocka_unit_test(config_keeps_what_needs_a_restart),
 		cmocka_unit_test(config_sees_what_is_in_a_file),
 		cmocka_unit_test(config_environment_goes_before_the_file),
