@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 #include "base/redact.h"
+#include "daemon/config_checks.h"
 #include "pg/conninfo.h"
 
 #include <stdio.h>
@@ -111,6 +112,17 @@ static void cli_say_fault(void *context, const struct error *err)
 	(void)cli_fail(EXIT_CODE_CONFIG, err);
 }
 
+/* What only `config check` looks at. */
+static unsigned cli_check_all(const struct config *c, config_fault *each, void *context)
+{
+	return config_checks(c, each, context) + config_checks_room(c, each, context);
+}
+
+static bool cli_checks_settings(int argc, char **argv)
+{
+	return argc > 2 && strcmp(argv[1], "config") == 0 && strcmp(argv[2], "check") == 0;
+}
+
 static bool cli_load(struct config *config, const struct config_sources *sources)
 {
 	struct error err;
@@ -194,6 +206,8 @@ enum exit_code cli_main(int argc, char **argv)
 		return cli_fail(EXIT_CODE_CONFIG, &err);
 	if (cli_helps(argc, arguments))
 		return cli_flush(EXIT_CODE_OK);
+	if (cli_checks_settings(argc, arguments))
+		sources.more = cli_check_all;
 	if (cli_needs_settings(argc, arguments) && !cli_load(&config, &sources))
 		return EXIT_CODE_CONFIG;
 	code = argc < 2 ? cli_help(stderr, EXIT_CODE_USAGE) : cli_run(&config, argc, arguments);

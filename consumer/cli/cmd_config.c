@@ -9,12 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void config_say_fault(void *context, const struct error *err)
-{
-	(void)context;
-	(void)cli_fail(EXIT_CODE_CONFIG, err);
-}
-
 static void config_say_ok(const char *file)
 {
 	printf("ok (");
@@ -30,13 +24,9 @@ static void config_say_warning(void *context, const struct error *err)
 		say_line("hint", err->hint);
 }
 
-/* cli_main() has refused what cannot even be read. */
+/* cli_main() has refused settings with a fault. */
 static enum exit_code config_cmd_check(const struct config *config, bool connect)
 {
-	if (config_checks(config, config_say_fault, NULL) +
-			config_checks_room(config, config_say_fault, NULL) >
-		0)
-		return EXIT_CODE_CONFIG;
 	config_warnings(config, config_say_warning, NULL);
 	if (connect)
 		return connect_checks(config);

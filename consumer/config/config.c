@@ -12,12 +12,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool config_hint_nearest(const char *name, struct error *err)
+/* The setting that was meant, probably, counts as refused. */
+static bool config_hint_nearest(struct config *c, const char *name, struct error *err)
 {
 	struct nearest nearest = {.word = name};
 
 	for (size_t i = 0; i < CONFIG_COUNT; i++)
 		nearest_try(&nearest, config_settings[i].name);
+	if (nearest.found != NULL)
+		config_origin(c, config_find(nearest.found))->refused = true;
 	return nearest_hint(err, &nearest, "`ocpp-persister config reference` lists all settings");
 }
 
@@ -26,7 +29,8 @@ static bool config_put(struct config *c, const struct config_setting *s, const c
 {
 	struct config_origin *o = config_origin(c, s);
 
-	if (!config_field_set(c, s, value, err)) {
+	o->refused = !config_field_set(c, s, value, err);
+	if (o->refused) {
 		/* A secret must not appear in an error text; secrets are not checked here. */
 		return error_prefix(err, "%s", origin);
 	}
@@ -62,7 +66,7 @@ bool config_set(struct config *c, const char *name, const char *value, const cha
 	if (s == NULL) {
 		error_set(err, ERROR_FATAL, REASON_unknown_setting,
 			"%s: there is no setting \"%s\"", origin, name);
-		return config_hint_nearest(name, err);
+		return config_hint_nearest(c, name, err);
 	}
 	return config_displace(c, s, value, origin, err) && config_put(c, s, value, origin, err);
 }
@@ -104,6 +108,25 @@ static void config_environment_name(const char *name, char out[static CONFIG_NAM
 	for (i = 0; name[i] != '\0' && i < CONFIG_NAME_BYTES - 1; i++)
 		out[i] = name[i] == '.' ? '_' : (char)toupper((unsigned char)name[i]);
 	out[i] = '\0';
+}
+
+bool config_place(const struct config *c, const char *name, struct error *err)
+{
+	const struct config_origin *o = config_origin(c, config_find(name));
+
+	if (o->source > 0)
+		(void)error_prefix(err, "%s", o->text);
+	return !o->refused;
+}
+
+bool config_is_sound(const struct config *c, const char *beginning)
+{
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (c->origins[i].refused &&
+			strncmp(config_settings[i].name, beginning, strlen(beginning)) == 0)
+			return false;
+	}
+	return true;
 }
 
 bool config_read_on(struct config *c, const struct error *err)

@@ -55,15 +55,21 @@ enum config_commit { CONFIG_COMMIT_ASYNC, CONFIG_COMMIT_SYNC };
 #define CONFIG_TYPE_BYTES(field) int64_t
 #define CONFIG_TYPE_DURATION(field) int64_t
 
+struct config;
+
+/* Called with each fault of the settings. */
+typedef void config_fault(void *context, const struct error *err);
+
+/* Calls back with each fault; returns how many there are. */
+typedef unsigned config_checker(const struct config *c, config_fault *each, void *context);
+
 /* Where settings come from besides the defaults and the environment. Borrowed. */
 struct config_sources {
 	const char *file;           /* NULL = none */
 	const char *const *options; /* "section.name=value" from the command line */
 	size_t options_count;
+	config_checker *more; /* what else config_load() checks; NULL = nothing */
 };
-
-/* Called with each fault of the settings. */
-typedef void config_fault(void *context, const struct error *err);
 
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of config.def */
 struct config {
@@ -78,7 +84,8 @@ struct config {
 	unsigned source;               /* number of the source being read, from 1 */
 	bool in_file;                  /* it is the settings file ... */
 	bool file_has_secret;          /* ... which has one, even if another source replaces it */
-	config_fault *each;            /* in config_load() */
+	bool unread;        /* a source could not be read: what goes together is not known */
+	config_fault *each; /* in config_load() */
 	void *context;
 	unsigned faults;
 };
@@ -86,8 +93,8 @@ struct config {
 /*
  * Everything above, checked. False if anything is wrong, with nothing to free: each fault is
  * reported, up to CONFIG_FAULTS_MAX, and then how many more there are. Whether settings go together
- * is checked only if each is valid on its own. Loading again later requires that no other thread
- * changes the environment.
+ * is checked for those that are valid on their own. Loading again later requires that no other
+ * thread changes the environment.
  */
 enum { CONFIG_FAULTS_MAX = 20 };
 MUST_CHECK bool config_load(struct config *c, const struct config_sources *from, config_fault *each,
@@ -144,6 +151,14 @@ const char *config_choice(const struct config *c, const char *name,
  * first fault; the other calls back with each, and returns how many there are. */
 MUST_CHECK bool config_check(const struct config *c, struct error *err);
 unsigned config_check_each(const struct config *c, config_fault *each, void *context);
+
+/* For a check that has found a fault of this setting: puts in front of err where the setting was
+ * set, unless it has its default. False if its value was refused and reported before: the check has
+ * seen another one. */
+bool config_place(const struct config *c, const char *name, struct error *err);
+
+/* Whether no value of a setting was refused whose name begins like that ("storage."). */
+bool config_is_sound(const struct config *c, const char *beginning);
 
 /* Whether the name, of size bytes, is that of a setting that is never shown. */
 bool config_is_secret(const char *name, size_t size);

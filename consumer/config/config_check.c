@@ -18,18 +18,20 @@ struct config_checks {
 	unsigned faults;
 };
 
-/* name: the setting at fault. Where it was set goes in front, unless it has its default. */
-static void config_check_note(struct config_checks *k, const char *name, bool ok, struct error *err)
+/* name: the setting at fault; also: how others begin that it is compared with, or NULL. */
+static void config_check_note_both(struct config_checks *k, const char *name, const char *also,
+	bool ok, struct error *err)
 {
-	const struct config_origin *origin;
-
-	if (ok)
+	if (ok || !config_place(k->config, name, err) ||
+		(also != NULL && !config_is_sound(k->config, also)))
 		return;
-	origin = config_origin(k->config, config_find(name));
-	if (origin->source > 0)
-		(void)error_prefix(err, "%s", origin->text);
 	k->faults++;
 	k->each(k->context, err);
+}
+
+static void config_check_note(struct config_checks *k, const char *name, bool ok, struct error *err)
+{
+	config_check_note_both(k, name, NULL, ok, err);
 }
 
 /* MQTT 5, 4.7.1: # stands for all levels at the end, + for one. */
@@ -174,9 +176,11 @@ static void config_check_ages(struct config_checks *k, const struct config *c)
 		char name[CONFIG_NAME_BYTES];
 
 		snprintf(name, sizeof(name), "retention.%s", ages[i].table);
-		config_check_note(k, name, config_check_age(c, &ages[i], &err), &err);
+		config_check_note_both(k, name, "pairing.", config_check_age(c, &ages[i], &err),
+			&err);
 	}
-	config_check_note(k, "retention.transactions", config_check_late_events(c, &err), &err);
+	config_check_note_both(k, "retention.transactions", "retention.transaction_events",
+		config_check_late_events(c, &err), &err);
 }
 
 /* ---- the rest ---- */
@@ -248,8 +252,10 @@ unsigned config_check_each(const struct config *c, config_fault *each, void *con
 	struct error err;
 
 	config_check_is_there(&k, "spool.dir", c->spool_dir[0] != '\0');
-	config_check_note(&k, "spool.bytes_max", config_check_size(c, &err), &err);
-	config_check_note(&k, "spool.segment_bytes", config_check_segment(c, &err), &err);
+	config_check_note_both(&k, "spool.bytes_max", "spool.segment_bytes",
+		config_check_size(c, &err), &err);
+	config_check_note_both(&k, "spool.segment_bytes", "mqtt.message_bytes_max",
+		config_check_segment(c, &err), &err);
 	config_check_topics(&k, c);
 	config_check_is_there(&k, "storage.postgres.schema", c->storage_postgres_schema[0] != '\0');
 	config_check_tls(&k, c);

@@ -197,7 +197,8 @@ static bool config_file_read(struct config_file *f, struct error *err)
 	bool ok;
 
 	/* libini_config then has no settings. */
-	if (ini_config_error_count(f->ini) > 0)
+	f->config->unread = ini_config_error_count(f->ini) > 0;
+	if (f->config->unread)
 		return config_file_syntax_errors(f, err);
 	f->config->in_file = true;
 	ok = config_file_sections(f, err);

@@ -31,16 +31,21 @@ static void config_note_fault(void *context, const struct error *err)
 /* False with err if it had to stop. */
 static bool config_load_sources(struct config *c, struct error *err)
 {
-	if (c->sources.file != NULL && !config_load_file(c, c->sources.file, err) &&
-		!config_read_on(c, err))
-		return false;
+	if (c->sources.file != NULL && !config_load_file(c, c->sources.file, err)) {
+		c->unread = true;
+		if (!config_read_on(c, err))
+			return false;
+	}
 	if (!config_load_credentials(c, err) && !config_read_on(c, err))
 		return false;
 	if (!config_load_environment(c, err) || !config_load_options(c, err) ||
 		!config_read_secrets(c, err))
 		return false;
-	if (c->faults == 0)
+	if (!c->unread) {
 		(void)config_check_each(c, config_note_fault, c);
+		if (c->sources.more != NULL)
+			(void)c->sources.more(c, config_note_fault, c);
+	}
 	return config_note_files(c, err);
 }
 

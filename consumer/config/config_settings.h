@@ -67,6 +67,7 @@ struct config_origin {
 	char text[256];
 	unsigned source;
 	uint64_t content; /* for FILE: digest of the file's content */
+	bool refused;     /* its value of the last source that has one */
 };
 
 static inline struct config_origin *config_origin(const struct config *c,

@@ -13,14 +13,16 @@
 #include <unistd.h>
 
 struct checks {
+	const struct config *config;
 	config_fault *each;
 	void *context;
 	unsigned faults;
 };
 
-static void checks_note(struct checks *k, bool ok, const struct error *err)
+/* name: the setting at fault. */
+static void checks_note(struct checks *k, const char *name, bool ok, struct error *err)
 {
-	if (ok)
+	if (ok || !config_place(k->config, name, err))
 		return;
 	k->faults++;
 	k->each(k->context, err);
@@ -32,8 +34,8 @@ static void checks_patterns(struct checks *k, const struct config *c)
 	struct error err;
 
 	for (size_t i = 0; i < c->mqtt_topic_patterns.count; i++)
-		checks_note(k, topic_patterns_add(&patterns, c->mqtt_topic_patterns.items[i], &err),
-			&err);
+		checks_note(k, "mqtt.topic_patterns",
+			topic_patterns_add(&patterns, c->mqtt_topic_patterns.items[i], &err), &err);
 }
 
 static void checks_file(struct checks *k, const char *name, const char *path)
@@ -44,7 +46,7 @@ static void checks_file(struct checks *k, const char *name, const char *path)
 		return;
 	error_set_errno(&err, ERROR_FATAL, REASON_bad_setting, "%s: could not read \"%s\"", name,
 		path);
-	checks_note(k, false, &err);
+	checks_note(k, name, false, &err);
 }
 
 static void checks_files(struct checks *k, const struct config *c)
@@ -95,7 +97,7 @@ static void checks_room(struct checks *k, const struct config *c)
 		c->spool_dir, holds / (1 << 20));
 	error_hint(&err,
 		"set it below that: a log that fills the disk stops everything else on it");
-	checks_note(k, false, &err);
+	checks_note(k, "spool.bytes_max", false, &err);
 }
 
 /* What we ourselves would refuse a connection for. */
@@ -107,14 +109,16 @@ static void checks_database(struct checks *k, const struct config *c)
 	struct error err;
 
 	if (!pg_url_check(c->storage_url, &err)) {
-		checks_note(k, false, &err);
+		checks_note(k, "storage.url", false, &err);
 		return;
 	}
+	if (!config_is_sound(c, "storage."))
+		return;
 	pg = options_pg(c, url);
 	if (pg_hosts_new(&hosts, &pg, &err))
 		pg_hosts_free(&hosts);
 	else
-		checks_note(k, false, &err);
+		checks_note(k, "storage.url", false, &err);
 }
 
 static void checks_secret_keys(struct checks *k, const struct config *c)
@@ -122,18 +126,19 @@ static void checks_secret_keys(struct checks *k, const struct config *c)
 	struct error err;
 
 	for (size_t i = 0; i < c->secrets_keys.count; i++)
-		checks_note(k, writer_check_secret_key(c->secrets_keys.items[i], &err), &err);
+		checks_note(k, "secrets.keys",
+			writer_check_secret_key(c->secrets_keys.items[i], &err), &err);
 }
 
 unsigned config_checks(const struct config *c, config_fault *each, void *context)
 {
-	struct checks k = {.each = each, .context = context};
+	struct checks k = {.config = c, .each = each, .context = context};
 	struct error err;
 
 	checks_patterns(&k, c);
 	checks_files(&k, c);
 	if (c->http_listen[0] != '\0')
-		checks_note(&k, http_check(c->http_listen, &err), &err);
+		checks_note(&k, "http.listen", http_check(c->http_listen, &err), &err);
 	checks_database(&k, c);
 	checks_secret_keys(&k, c);
 	return k.faults;
@@ -141,7 +146,7 @@ unsigned config_checks(const struct config *c, config_fault *each, void *context
 
 unsigned config_checks_room(const struct config *c, config_fault *each, void *context)
 {
-	struct checks k = {.each = each, .context = context};
+	struct checks k = {.config = c, .each = each, .context = context};
 
 	checks_room(&k, c);
 	return k.faults;

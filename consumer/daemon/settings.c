@@ -124,6 +124,7 @@ static bool settings_fit(struct settings *s, const struct settings *running)
 bool settings_read(const struct settings *running, struct settings **out,
 	struct settings_changes *changes_out)
 {
+	struct config_sources sources = running->config->sources;
 	struct settings_changes changes = {.broker = false};
 	struct settings *s;
 	struct error err;
@@ -137,15 +138,12 @@ bool settings_read(const struct settings *running, struct settings **out,
 		settings_release(s);
 		return false;
 	}
-	if (!config_load(&s->own, &running->config->sources, settings_log_fault, NULL)) {
+	sources.more = config_checks;
+	if (!config_load(&s->own, &sources, settings_log_fault, NULL)) {
 		settings_release(s);
 		return false;
 	}
 	s->config = &s->own;
-	if (config_checks(&s->own, settings_log_fault, NULL) > 0) {
-		settings_release(s);
-		return false;
-	}
 	config_compare(running->config, &s->own, changes_note, &changes);
 	if (!settings_fit(s, running)) {
 		settings_release(s);

@@ -197,6 +197,29 @@ def test_config_check_names_every_fault_at_once():
     assert done.returncode == 3 and done.stderr.count("error: ") == 3, done
 
 
+def test_config_check_finds_all_faults_of_a_file_in_one_run(tmp_path):
+    path = tmp_path / "ocpp.ini"
+    path.write_text("""[mqtt]
+qos = 7
+topic_patterns = cs/{where}
+topics = a#
+keep_alvie = 5s
+[storage]
+url = postgresql://host/database?nonsense=1
+[spool]
+bytes_max = 64MiB
+segment_bytes = 1
+[http]
+listen = nobody
+""")
+    path.chmod(0o600)
+    done = run_cli({}, f"--config={path}", "config", "check")
+    faults = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    lines = [int(re.search(r"ocpp\.ini:(\d+): ", fault)[1]) for fault in faults]
+    # bytes_max is left out, which goes with segment_bytes.
+    assert done.returncode == 3 and sorted(lines) == [2, 3, 4, 5, 7, 10, 12], done
+
+
 @pytest.mark.parametrize("options", [
     ["--mqtt.topics=#"], ["--mqtt.topics=$share/g/cs/#"], ["--mqtt.topics=cs/+/x, +/+, cs/#"],
     ["--http.listen="], ["--storage.postgres.ssl_root_cert=system"]])
