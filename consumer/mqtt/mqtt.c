@@ -131,6 +131,10 @@ void mqtt_free(struct mqtt **mqtt)
 	*mqtt = NULL;
 	if (m == NULL)
 		return;
+	pthread_mutex_lock(&m->lock);
+	while (m->disconnecting > 0)
+		pthread_cond_wait(&m->disconnected, &m->lock);
+	pthread_mutex_unlock(&m->lock);
 	if (m->client != NULL)
 		MQTTAsync_destroy(&m->client);
 	gate_close(&m->gate);
@@ -140,6 +144,7 @@ void mqtt_free(struct mqtt **mqtt)
 	free(m->qos);
 	free(m->subscribe_options);
 	free(m->all_filters);
+	pthread_cond_destroy(&m->disconnected);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -727,6 +732,7 @@ bool mqtt_new(struct mqtt **out, const struct mqtt_options *options, struct mqtt
 	m->options = *options;
 	m->events = events;
 	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->disconnected, NULL);
 	m->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
 	mqtt_ignore_proxies();
 	/* Otherwise Debian's build traces every call: a third of its CPU time. */

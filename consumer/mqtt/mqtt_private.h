@@ -51,7 +51,9 @@ struct mqtt {
 
 	pthread_mutex_t lock; /* for the fields below */
 	struct mqtt_status status;
-	bool ending; /* mqtt_disconnect() was called */
+	bool ending;                 /* mqtt_disconnect() was called */
+	int disconnecting;           /* threads of mqtt_disconnect() that run */
+	pthread_cond_t disconnected; /* one of them has ended */
 	enum mqtt_purpose purpose;
 	char tls_error[256];
 };

@@ -148,7 +148,16 @@ static void mqtt_disconnect_failed(struct mqtt *m, bool connected)
 		mqtt_on_disconnect_done(m);
 }
 
-/* May wait for a callback that does not return, so it does not run on the loop. */
+static void mqtt_disconnect_ended(struct mqtt *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->disconnecting--;
+	pthread_cond_broadcast(&m->disconnected);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* May wait for a callback that does not return, so it does not run on the loop. mqtt_free() waits
+ * for it. */
 static void *mqtt_disconnect_main(void *context)
 {
 	struct mqtt *m = context;
@@ -169,6 +178,7 @@ static void *mqtt_disconnect_main(void *context)
 	code = MQTTAsync_disconnect(m->client, o);
 	if (code != MQTTASYNC_SUCCESS)
 		mqtt_disconnect_failed(m, code != MQTTASYNC_DISCONNECTED);
+	mqtt_disconnect_ended(m);
 	return NULL;
 }
 
@@ -179,10 +189,13 @@ void mqtt_disconnect(struct mqtt *m)
 
 	pthread_mutex_lock(&m->lock);
 	m->ending = true;
+	m->disconnecting++;
 	pthread_mutex_unlock(&m->lock);
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &detached, mqtt_disconnect_main, m) != 0)
+	if (pthread_create(&thread, &detached, mqtt_disconnect_main, m) != 0) {
 		mqtt_disconnect_failed(m, true);
+		mqtt_disconnect_ended(m);
+	}
 	pthread_attr_destroy(&detached);
 }
