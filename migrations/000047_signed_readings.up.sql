@@ -1,12 +1,29 @@
 -- Signed readings: what the meter signed, for whoever has to show that a bill is right. Signatures are
 -- verified by `ocpp-persister signatures check`; here is what can be told without keys.
 
--- A member of the object SignedMeterValueType, which in OCPP 1.6 is a text in a value.
+-- A member of the object SignedMeterValueType, which in OCPP 1.6 is a text in a value. Only what is
+-- certain to be a JSON string, and one that can be stored, is read as one.
 CREATE FUNCTION signed_member(signed text, name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT replace(substring(signed FROM '"' || name || '"\s*:\s*"((?:[^"\\]|\\.)*)"'), '\/', '/')
+    SELECT CASE WHEN t.token ~ '^([^"\\[:cntrl:]]|\\(["\\/bfnrt]|u(?!0000|[dD][89a-fA-F])[0-9a-fA-F]{4}))*$'
+        THEN ('"' || t.token || '"')::jsonb #>> '{}' END
+    FROM (
+        SELECT substring(signed FROM '"' || name || '"\s*:\s*"((?:[^"\\]|\\.)*)"') AS token
+    ) t
 $$;
 COMMENT ON FUNCTION signed_member IS 'signedMeterData, publicKey, ...: a member of a signed reading that is an object of OCPP 2.x; NULL if it has none';
+
+-- Readers see of an object what OCPP knows, whatever else a station puts into it.
+CREATE FUNCTION signed_object(sent text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN ltrim(sent, E' \t\r\n') LIKE '{%' THEN jsonb_strip_nulls(jsonb_build_object(
+        'signedMeterData', coalesce(signed_member(sent, 'signedMeterData'),
+            signed_member(sent, 'signedMeterValue')),
+        'encodingMethod', signed_member(sent, 'encodingMethod'),
+        'signingMethod', signed_member(sent, 'signingMethod'),
+        'publicKey', signed_member(sent, 'publicKey')))::text ELSE sent END
+$$;
+COMMENT ON FUNCTION signed_object IS 'A signed reading as it was sent; of an object of OCPP 2.x its four members alone';
 
 -- Only what decode() cannot refuse is given to it.
 CREATE FUNCTION signed_text(signed text) RETURNS text
@@ -43,9 +60,10 @@ COMMENT ON FUNCTION signed_format IS 'OCMF, Alfen, SML or XML, by the first byte
 -- How exact a reading is depends on the unit it was sent in, which a number in Wh no longer says.
 CREATE FUNCTION register_as_sent(value_text text, unit text, multiplier integer) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT value_text || 'e' || (coalesce(multiplier, 0)
-        + CASE unit WHEN 'kWh' THEN 3 WHEN 'MWh' THEN 6 ELSE 0 END)
-    WHERE value_text ~ '^-?[0-9]{1,60}([.][0-9]{1,60})?$' AND coalesce(unit, 'Wh') IN ('Wh', 'kWh', 'MWh')
+    SELECT n.part[1] || 'e' || (coalesce(n.part[2]::integer, 0) + coalesce(multiplier, 0)
+        + CASE lower(unit) WHEN 'kwh' THEN 3 WHEN 'mwh' THEN 6 ELSE 0 END)
+    FROM regexp_match(value_text, '^(-?[0-9]{1,60}(?:[.][0-9]{1,60})?)(?:[eE]([+-]?[0-9]{1,3}))?$') AS n (part)
+    WHERE n.part IS NOT NULL AND lower(coalesce(unit, 'wh')) IN ('wh', 'kwh', 'mwh')
 $$;
 COMMENT ON FUNCTION register_as_sent IS 'A reading in Wh with the digits it was sent with: 1.50 kWh is 1.50e3';
 
@@ -62,12 +80,12 @@ SELECT
     m.context,
     coalesce(plain.value, beside.value) AS register_wh,
     coalesce(plain.as_sent, beside.as_sent) AS register_as_sent,
-    s.signed,
+    o.signed,
     t.signed_text,
     signed_format(t.signed_text) AS format,
-    signed_member(s.signed, 'encodingMethod') AS encoding_method,
-    signed_member(s.signed, 'signingMethod') AS signing_method,
-    nullif(signed_member(s.signed, 'publicKey'), '') AS public_key,
+    signed_member(o.signed, 'encodingMethod') AS encoding_method,
+    signed_member(o.signed, 'signingMethod') AS signing_method,
+    nullif(signed_member(o.signed, 'publicKey'), '') AS public_key,
     v.received_at,
     v.digest
 FROM meter_values v
@@ -92,7 +110,8 @@ CROSS JOIN LATERAL (
     WHERE lower(p.sample ->> 'format') = 'signeddata'
         OR jsonb_typeof(p.sample -> 'signedMeterValue') IN ('object', 'string')
 ) s
-CROSS JOIN LATERAL (SELECT signed_text(s.signed) AS signed_text) t
+CROSS JOIN LATERAL (SELECT signed_object(s.signed) AS signed) o
+CROSS JOIN LATERAL (SELECT signed_text(o.signed) AS signed_text) t
 JOIN LATERAL (
     SELECT x.*
     FROM meter_samples x
@@ -113,11 +132,34 @@ LEFT JOIN LATERAL (
     ORDER BY x.position
     LIMIT 1
 ) beside ON plain.value IS NULL
+    AND (m.measurand IS NULL OR m.measurand = 'Energy.Active.Import.Register')
 WHERE s.signed <> '' AND (v.raw ? 'signed' OR v.flags & 16384 <> 0 OR v.layout_id = 0);
 COMMENT ON VIEW signed_readings IS 'One row per signed reading, as it was sent and decoded, beside the same reading without a signature. Filter by station and event_time.';
 SELECT grant_table('signed_readings');
 
--- As in other views: what names the transaction, or what was measured at its EVSE while it lasted.
+-- Between which times to look for the readings of a session: without an end, until the next one
+-- begins there, or a month. A time that is not known, or not valid, is replaced by the nearest that is.
+CREATE FUNCTION session_times(station text, evse integer, started_at timestamptz,
+    first_event_at timestamptz, stopped_at timestamptz, last_event_at timestamptz,
+    partition_time timestamptz, OUT since timestamptz, OUT until timestamptz)
+LANGUAGE sql STABLE SET jit = off AS $$
+    SELECT b.since, greatest(b.since, CASE WHEN isfinite(stopped_at) THEN stopped_at
+        ELSE least(b.since + interval '31 days', greatest(now(), b.last), (
+            SELECT min(n.partition_time)
+            FROM transactions n
+            WHERE n.charge_station_id = station AND n.evse_id = evse
+              AND n.partition_time > b.since AND n.partition_time < b.since + interval '31 days')) END)
+    FROM (
+        SELECT CASE WHEN isfinite(started_at) THEN started_at
+                WHEN isfinite(first_event_at) THEN first_event_at
+                WHEN isfinite(stopped_at) THEN stopped_at ELSE partition_time END AS since,
+            CASE WHEN isfinite(last_event_at) THEN last_event_at END AS last
+    ) b
+$$;
+COMMENT ON FUNCTION session_times IS 'The time that the readings of a session are from';
+
+-- As in other views: what names the transaction, or what was measured at its EVSE while it lasted. The
+-- id of a transaction says more than the clock of a meter, as long as it was used once.
 CREATE FUNCTION signed_readings_of(station text, transaction text, start_key text, evse integer,
     since timestamptz, until timestamptz)
 RETURNS SETOF signed_readings
@@ -125,12 +167,12 @@ LANGUAGE sql STABLE ROWS 2 SET jit = off AS $$
     SELECT r.*
     FROM signed_readings r
     WHERE r.charge_station_id = station
-      AND r.event_time >= since - interval '5 minutes' AND r.event_time <= until + interval '5 minutes'
+      AND r.event_time >= since - CASE start_key WHEN '' THEN interval '1 day' ELSE interval '10 s' END
+      AND r.event_time <= until + CASE start_key WHEN '' THEN interval '1 day' ELSE interval '10 s' END
       AND isfinite(since) AND isfinite(until)
-      AND (r.transaction_id = transaction AND start_key = ''
-          OR r.event_time >= since AND r.event_time <= until
-              AND (r.transaction_id = transaction AND r.evse_id IN (evse, -1)
-                  OR r.transaction_id IS NULL AND r.evse_id = evse AND evse > 0))
+      AND (r.transaction_id = transaction AND (start_key = '' OR r.evse_id IN (evse, -1))
+          OR r.transaction_id IS NULL AND r.evse_id = evse AND evse > 0
+              AND r.event_time >= since - interval '10 s' AND r.event_time <= until + interval '10 s')
 $$;
 COMMENT ON FUNCTION signed_readings_of IS 'The signed readings of a session between two times';
 
@@ -162,6 +204,8 @@ SELECT
     r.signed_end,
     t.partition_time
 FROM transactions t
+CROSS JOIN LATERAL session_times(t.charge_station_id, t.evse_id, t.started_at, t.first_event_at,
+    t.stopped_at, t.last_event_at, t.partition_time) b
 CROSS JOIN LATERAL (
     SELECT count(*) AS readings,
         array_agg(DISTINCT x.format) FILTER (WHERE x.format IS NOT NULL) AS formats,
@@ -169,9 +213,8 @@ CROSS JOIN LATERAL (
             AND x.signed_text ~ '"TX"\s*:\s*"B"'), false) AS signed_begin,
         coalesce(bool_or(x.context = 'Transaction.End' OR x.format = 'OCMF'
             AND x.signed_text ~ '"TX"\s*:\s*"[ELRAP]"'), false) AS signed_end
-    FROM signed_readings_of(t.charge_station_id, t.transaction_id, t.start_key, t.evse_id,
-        coalesce(t.started_at, t.first_event_at),
-        coalesce(t.stopped_at, greatest(t.last_event_at, now()))) x
+    FROM signed_readings_of(t.charge_station_id, t.transaction_id, t.start_key, t.evse_id, b.since,
+        b.until) x
 ) r
 WHERE r.readings > 0;
 COMMENT ON VIEW signed_sessions IS 'One row per session that has signed readings: is there one of its begin and one of its end? Filter by station or partition_time.';
@@ -182,8 +225,9 @@ DECLARE
     name text;
     c record;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['signed_member(text,text)', 'signed_text(text)', 'signed_format(text)',
+    FOREACH name IN ARRAY ARRAY['signed_member(text,text)', 'signed_object(text)', 'signed_text(text)', 'signed_format(text)',
         'register_as_sent(text,text,integer)', 'public_key_of(text,integer)',
+        'session_times(text,integer,timestamptz,timestamptz,timestamptz,timestamptz,timestamptz)',
         'signed_readings_of(text,text,text,integer,timestamptz,timestamptz)'] LOOP
         PERFORM bind_function(name::regprocedure, true);
     END LOOP;
@@ -203,7 +247,7 @@ BEGIN
         ('signed_readings', 'context', 'Transaction.Begin, Transaction.End, ...; Sample.Periodic where not stated'),
         ('signed_readings', 'register_wh', 'The same reading without a signature, in Wh: of the sampled value itself (2.x), or of another one of the same meter value and context; NULL = there is none'),
         ('signed_readings', 'register_as_sent', 'register_wh with the digits it was sent with: 1.50 kWh is 1.50e3'),
-        ('signed_readings', 'signed', 'As it was sent: the object of OCPP 2.x as JSON, or the value'),
+        ('signed_readings', 'signed', 'As it was sent: the value, or the members of the object of OCPP 2.x'),
         ('signed_readings', 'signed_text', 'The signed data, decoded; see signed_text()'),
         ('signed_readings', 'format', 'OCMF, Alfen, SML or XML; NULL = another one'),
         ('signed_readings', 'encoding_method', 'As sent (OCPP 2.x)'),

@@ -1,5 +1,7 @@
 #include "cli/session_signatures.h"
 
+#include "base/clock.h"
+#include "base/decimal.h"
 #include "signatures/check.h"
 
 #include <inttypes.h>
@@ -15,7 +17,12 @@ enum {
 	SIGNATURES_TEXT_BYTES = 512,
 	SIGNATURES_NUMBER_BYTES = 64,
 	SIGNATURES_WHAT_BYTES = 64,
+	SIGNATURES_KEY_BYTES_MAX = 16384,
 };
+
+/* How far the clocks of meter and station may differ. Times show that a reading is that of another
+ * session. */
+static const int64_t SIGNATURES_CLOCKS_US = 15 * 60 * US_PER_SECOND;
 
 /* The columns of sql/signatures.sql. */
 enum {
@@ -26,9 +33,9 @@ enum {
 	IN_EVSE,
 	IN_STARTED_SHOWN,
 	IN_STARTED_AT,
+	IN_BEGAN_US,
+	IN_ENDED_US,
 	IN_OVER,
-	IN_METER_START,
-	IN_METER_STOP,
 	IN_ENERGY,
 	IN_SIGNED,
 	IN_CONTEXT,
@@ -81,12 +88,16 @@ struct signatures_session {
 	PGresult *row; /* its first */
 	int64_t readings;
 	int64_t counts[CHECK_VERDICTS];
+	int64_t vouched;    /* valid, with a key that did not come with the reading */
 	const char *format; /* of the first reading that has one */
 	bool mixed;         /* formats differ */
 	enum check_source source;
 	bool begins, ends;
-	bool differs, energy_unusable, meter_faulty;
+	bool differs, contradicts, other_meter, other_time, energy_unusable, meter_faulty;
 	struct signatures_energy begin, end;
+	double plain_step_wh; /* of the readings beside them */
+	char meter[SIGNATURES_WHAT_BYTES];
+	char *key; /* that came with a reading, for those that come without */
 };
 
 struct session_signatures {
@@ -99,6 +110,13 @@ struct session_signatures {
 	bool only_wrong;
 	int64_t total, ok, wrong;
 };
+
+static void signatures_clear(struct signatures_session *session)
+{
+	PQclear(session->row);
+	free(session->key);
+	*session = (struct signatures_session){.row = NULL};
+}
 
 bool session_signatures_new(struct session_signatures **out,
 	const struct session_signatures_options *options, struct error *err)
@@ -130,7 +148,7 @@ void session_signatures_free(struct session_signatures **sessions)
 	report_rows_free(&s->rows);
 	document_reader_free(&s->reader);
 	key_list_free(&s->keys);
-	PQclear(s->session.row);
+	signatures_clear(&s->session);
 	arena_fini(&s->arena);
 	free(s);
 	*sessions = NULL;
@@ -145,52 +163,110 @@ static struct slice signatures_cell(const PGresult *row, int column)
 	return slice_of(PQgetvalue(row, 0, column), (size_t)PQgetlength(row, 0, column));
 }
 
-static void signatures_keep(struct signatures_energy *kept, const struct check_energy *energy)
+static void signatures_keep(struct signatures_session *session, struct signatures_energy *kept,
+	const struct check_energy *energy)
 {
-	if (kept->energy.known || !energy->known)
+	char what[SIGNATURES_WHAT_BYTES];
+
+	if (!energy->known)
 		return;
-	kept->energy = *energy;
-	kept->energy.what = (struct slice){NULL, 0};
-	snprintf(kept->what, sizeof(kept->what), "%.*s", SLICE_ARG(energy->what));
+	snprintf(what, sizeof(what), "%.*s", SLICE_ARG(energy->what));
+	if (!kept->energy.known) {
+		kept->energy = *energy;
+		kept->energy.what = (struct slice){NULL, 0};
+		memcpy(kept->what, what, sizeof(what));
+	} else if (strcmp(kept->what, what) == 0 && !check_energy_equal(&kept->energy, energy)) {
+		session->contradicts = true;
+	}
 }
 
-/* What the station says without a signature beside this reading. */
-static bool signatures_reading_differs(const PGresult *row, const struct check_result *result)
+/* Compares a begin or an end with what the station says beside it without a signature. Readings in
+ * between are taken at moments of their own. */
+static void signatures_compare(struct signatures_session *session, const PGresult *row,
+	const struct check_energy *with)
 {
 	struct check_energy plain = check_energy_of(signatures_cell(row, IN_REGISTER));
-	struct slice context = signatures_cell(row, IN_CONTEXT);
-	bool is_begin = slice_equal_cstr(context, "Transaction.Begin");
-	const struct check_energy *with =
-		is_begin && result->begin.known ? &result->begin : &result->last;
 
-	return plain.known && with->known && !check_energy_equal(&plain, with);
+	if (!plain.known)
+		return;
+	session->plain_step_wh = fmax(session->plain_step_wh, plain.step_wh);
+	if (with->known && !check_energy_equal(&plain, with))
+		session->differs = true;
 }
 
-static void signatures_add(struct signatures_session *session, const PGresult *row,
+static void signatures_time(struct signatures_session *session, const PGresult *row, int column,
+	bool timed, int64_t us)
+{
+	struct slice at = signatures_cell(row, column);
+	int64_t session_us;
+
+	if (timed && decimal_to_int64(at, INT64_MIN / 2, INT64_MAX / 2, &session_us) &&
+		llabs(us - session_us) > SIGNATURES_CLOCKS_US)
+		session->other_time = true;
+}
+
+static void signatures_meter(struct signatures_session *session, struct slice meter)
+{
+	char name[SIGNATURES_WHAT_BYTES];
+
+	snprintf(name, sizeof(name), "%.*s", SLICE_ARG(meter));
+	if (session->meter[0] == '\0')
+		memcpy(session->meter, name, sizeof(name));
+	else if (strcmp(session->meter, name) != 0)
+		session->other_meter = true;
+}
+
+/* Begin and end. What the meter says about its readings counts more than what OCPP says. */
+static void signatures_ends(struct signatures_session *session, const PGresult *row,
 	const struct check_result *result)
 {
 	struct slice context = signatures_cell(row, IN_CONTEXT);
-	/* What the meter says of its own readings counts more than what OCPP says of them. */
-	bool told = result->begins || result->ends;
-	bool begins = !told && slice_equal_cstr(context, "Transaction.Begin");
-	bool ends = !told && slice_equal_cstr(context, "Transaction.End");
+	bool is_begin = slice_equal_cstr(context, "Transaction.Begin");
+	bool is_end = slice_equal_cstr(context, "Transaction.End");
+	bool begins = !result->has_reasons && is_begin, ends = !result->has_reasons && is_end;
 
-	session->readings++;
+	session->begins |= result->begins || begins;
+	session->ends |= result->ends || ends;
+	if (is_begin)
+		signatures_compare(session, row, begins ? &result->last : &result->begin);
+	if (is_end)
+		signatures_compare(session, row, ends ? &result->last : &result->end);
+	signatures_keep(session, &session->begin, begins ? &result->last : &result->begin);
+	signatures_keep(session, &session->end, ends ? &result->last : &result->end);
+	signatures_time(session, row, IN_BEGAN_US, result->begin_timed, result->begin_us);
+	signatures_time(session, row, IN_ENDED_US, result->end_timed, result->end_us);
+}
+
+static bool signatures_keep_key(struct signatures_session *session, struct slice key,
+	struct error *err)
+{
+	if (slice_is_absent(key) || session->key != NULL || key.size > SIGNATURES_KEY_BYTES_MAX)
+		return true;
+	session->key = strndup((const char *)key.data, key.size);
+	return session->key != NULL || error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+}
+
+static void signatures_add(struct session_signatures *s, const PGresult *row,
+	const struct check_result *result)
+{
+	struct signatures_session *session = &s->session;
+
 	session->counts[result->verdict]++;
-	if (session->format == NULL)
+	session->vouched += result->verdict == CHECK_VALID &&
+			    (result->source == CHECK_FROM_LIST ||
+				    (result->source == CHECK_FROM_STATION && s->keys == NULL));
+	if (session->readings++ == 0)
 		session->format = result->format;
-	else if (result->format == NULL || strcmp(session->format, result->format) != 0)
+	else if (session->format != result->format)
 		session->mixed = true;
 	if (result->source > session->source)
 		session->source = result->source;
-	session->begins |= result->begins || begins;
-	session->ends |= result->ends || ends;
+	session->contradicts |= result->contradicts;
 	session->energy_unusable |= result->energy_unusable;
 	session->meter_faulty |= result->meter_faulty;
-	session->differs |= signatures_reading_differs(row, result);
-	signatures_keep(&session->begin,
-		result->begin.known || !begins ? &result->begin : &result->last);
-	signatures_keep(&session->end, result->end.known || !ends ? &result->end : &result->last);
+	if (result->has_reasons || result->last.known)
+		signatures_meter(session, result->meter);
+	signatures_ends(session, row, result);
 }
 
 static bool signatures_check(struct session_signatures *s, const PGresult *row, struct error *err)
@@ -205,6 +281,7 @@ static bool signatures_check(struct session_signatures *s, const PGresult *row, 
 		.station = signatures_cell(row, IN_STATION),
 		.evse = signatures_cell(row, IN_EVSE),
 		.station_key = signatures_cell(row, IN_KEY),
+		.earlier_key = slice_from_cstr(s->session.key),
 	};
 	struct check_result result;
 
@@ -213,8 +290,8 @@ static bool signatures_check(struct session_signatures *s, const PGresult *row, 
 		return true;
 	if (!check_reading(&checker, &input, &result, err))
 		return false;
-	signatures_add(&s->session, row, &result);
-	return true;
+	signatures_add(s, row, &result);
+	return signatures_keep_key(&s->session, result.public_key, err);
 }
 
 /* ---- a session ---- */
@@ -234,12 +311,11 @@ static void signatures_say(struct signatures_text *t, const char *separator, con
 	va_list args;
 	int more;
 
-	if (t->size > 0) {
-		more = snprintf(t->text + t->size, sizeof(t->text) - t->size, "%s", separator);
-		t->size += (size_t)more;
-	}
-	if (t->size >= sizeof(t->text) - 1)
+	if (t->size + strlen(separator) + 1 >= sizeof(t->text))
 		return;
+	if (t->size > 0)
+		t->size += (size_t)snprintf(t->text + t->size, sizeof(t->text) - t->size, "%s",
+			separator);
 	va_start(args, format);
 	more = vsnprintf(t->text + t->size, sizeof(t->text) - t->size, format, args);
 	va_end(args);
@@ -253,42 +329,82 @@ static bool signatures_is(const PGresult *row, int column)
 	return strcmp(PQgetvalue(row, 0, column), "t") == 0;
 }
 
-static void signatures_say_meter(struct signatures_text *t, const char *which, const char *name,
-	const struct signatures_energy *is, const PGresult *row, int column)
+/* The energy between begin and end, if both are of one register. */
+static bool signatures_energy(const struct signatures_session *session, double *wh)
 {
-	struct check_energy meter = check_energy_of(signatures_cell(row, column));
+	const struct check_energy *begin = &session->begin.energy, *end = &session->end.energy;
 
-	if (is->energy.known && meter.known && !check_energy_equal(&is->energy, &meter))
-		signatures_say(t, "; ", "signed %s is %.10g Wh, %s %.10g", which, is->energy.wh,
-			name, meter.wh);
+	*wh = end->wh - begin->wh;
+	return begin->known && end->known && strcmp(session->begin.what, session->end.what) == 0;
+}
+
+/* A register may count the session alone, so energies are compared and not readings; each reading may
+ * be rounded. */
+static void signatures_say_energy(const struct signatures_session *session,
+	struct signatures_text *t)
+{
+	struct check_energy plain = check_energy_of(signatures_cell(session->row, IN_ENERGY));
+	double wh, step = session->begin.energy.step_wh + session->end.energy.step_wh;
+
+	if (!signatures_energy(session, &wh)) {
+		signatures_say(t, "; ", "%s",
+			session->begin.energy.known && session->end.energy.known
+				? "begin and end are of different registers"
+				: "no signed energy");
+		return;
+	}
+	if (wh < 0)
+		signatures_say(t, "; ", "the signed energy is negative");
+	step += 2 * fmax(plain.step_wh, session->plain_step_wh);
+	if (plain.known && fabs(wh - plain.wh) >= step)
+		signatures_say(t, "; ", "signed energy is %.10g Wh, energy_wh %.10g", wh, plain.wh);
+}
+
+static void signatures_say_readings(const struct signatures_session *session,
+	struct signatures_text *t)
+{
+	static const enum check_verdict wrong[] = {CHECK_INVALID, CHECK_UNREADABLE, CHECK_BAD_KEY};
+	bool over = signatures_is(session->row, IN_OVER);
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		if (session->counts[wrong[i]] > 0)
+			signatures_say(t, "; ", "%s", check_verdict_name(wrong[i]));
+	}
+	if (session->counts[CHECK_UNSUPPORTED] > 0 || session->counts[CHECK_UNREADABLE] > 0)
+		return; /* what is in them is not known */
+	if (!session->begins)
+		signatures_say(t, "; ", "no signed reading at the beginning");
+	if (!session->ends && over)
+		signatures_say(t, "; ", "no signed reading at the end");
+	if (session->begins && session->ends)
+		signatures_say_energy(session, t);
 }
 
 /* What is wrong; nothing if all is well, or if nobody can tell. */
 static void signatures_wrong(const struct signatures_session *session, struct signatures_text *t)
 {
-	bool unknown = session->counts[CHECK_UNSUPPORTED] > 0;
-	static const enum check_verdict wrong[] = {CHECK_INVALID, CHECK_UNREADABLE, CHECK_BAD_KEY};
+	const struct {
+		bool is;
+		const char *what;
+	} wrong[] = {
+		{session->other_meter, "readings of different meters"},
+		{session->other_time, "signed at another time than that of the session"},
+		{session->contradicts, "signed readings contradict each other"},
+		{session->differs, "a signed reading differs from the one beside it"},
+		{session->energy_unusable, "the meter says that its energy is not to be used"},
+		{session->meter_faulty, "the meter reports a fault"},
+	};
 
-	if (session->readings == 0)
-		signatures_say(t, "; ", "no signed readings");
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		if (session->counts[wrong[i]] > 0)
-			signatures_say(t, "; ", "%s", check_verdict_name(wrong[i]));
+	if (session->readings == 0) {
+		if (signatures_is(session->row, IN_OVER))
+			signatures_say(t, "; ", "no signed readings");
+		return;
 	}
-	if (session->readings > 0 && !session->begins && !unknown)
-		signatures_say(t, "; ", "no signed reading at the beginning");
-	if (session->readings > 0 && !session->ends && !unknown &&
-		signatures_is(session->row, IN_OVER))
-		signatures_say(t, "; ", "no signed reading at the end");
-	signatures_say_meter(t, "begin", "meter_start", &session->begin, session->row,
-		IN_METER_START);
-	signatures_say_meter(t, "end", "meter_stop", &session->end, session->row, IN_METER_STOP);
-	if (session->differs)
-		signatures_say(t, "; ", "a signed reading differs from the one beside it");
-	if (session->energy_unusable)
-		signatures_say(t, "; ", "the meter says that its energy is not to be used");
-	if (session->meter_faulty)
-		signatures_say(t, "; ", "the meter reports a fault");
+	signatures_say_readings(session, t);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		if (wrong[i].is)
+			signatures_say(t, "; ", "%s", wrong[i].what);
+	}
 }
 
 /* "valid", or "valid 2, no key 1". */
@@ -303,19 +419,16 @@ static void signatures_verdicts(const struct signatures_session *session, struct
 	}
 }
 
-/* The energy between begin and end, if both are of one register. False if it is not known. */
-static bool signatures_energy(const struct signatures_session *session,
+/* With the decimals that both readings have. False if it is not known. */
+static bool signatures_format_energy(const struct signatures_session *session,
 	char out[static SIGNATURES_NUMBER_BYTES])
 {
-	const struct check_energy *begin = &session->begin.energy, *end = &session->end.energy;
-	double step = fmin(begin->step_wh, end->step_wh);
-	int places;
+	double wh, step = fmin(session->begin.energy.step_wh, session->end.energy.step_wh);
+	bool known = signatures_energy(session, &wh);
 
-	if (!begin->known || !end->known || strcmp(session->begin.what, session->end.what) != 0)
-		return false;
-	places = step < 1 ? (int)lround(fmin(9, -log10(step))) : 0;
-	snprintf(out, SIGNATURES_NUMBER_BYTES, "%.*f", places, end->wh - begin->wh);
-	return true;
+	snprintf(out, SIGNATURES_NUMBER_BYTES, "%.*f",
+		step < 1 ? (int)lround(fmin(9, -log10(fmax(step, 1e-9)))) : 0, wh);
+	return known;
 }
 
 static const char *signatures_at(bool there, bool unknown)
@@ -353,7 +466,7 @@ static bool signatures_put(struct session_signatures *s, const char *result, str
 			[OUT_END] = signatures_at(session->ends, unknown),
 			[OUT_SIGNATURES] = verdicts.size == 0 ? NULL : verdicts.text,
 			[OUT_KEY] = check_source_name(session->source),
-			[OUT_SIGNED_WH] = signatures_energy(session, energy) ? energy : NULL,
+			[OUT_SIGNED_WH] = signatures_format_energy(session, energy) ? energy : NULL,
 			[OUT_ENERGY] = signatures_value(row, IN_ENERGY),
 			[OUT_RESULT] = result,
 		},
@@ -364,7 +477,7 @@ static bool signatures_finish(struct session_signatures *s, struct error *err)
 {
 	struct signatures_session *session = &s->session;
 	struct signatures_text wrong = {.size = 0};
-	bool ok = session->counts[CHECK_VALID] == session->readings, printed = true;
+	bool ok = session->readings > 0 && session->vouched == session->readings, printed = true;
 
 	if (session->row == NULL)
 		return true;
@@ -376,10 +489,11 @@ static bool signatures_finish(struct session_signatures *s, struct error *err)
 		printed = signatures_put(s,
 			wrong.size > 0 ? wrong.text
 			: ok           ? "ok"
-				       : "not verified",
+			: session->readings > 0 && session->counts[CHECK_VALID] == session->readings
+				? "not verified: nobody vouches for the key"
+				: "not verified",
 			err);
-	PQclear(session->row);
-	*session = (struct signatures_session){.row = NULL};
+	signatures_clear(session);
 	return printed;
 }
 

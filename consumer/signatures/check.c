@@ -38,15 +38,18 @@ static double check_step(const struct decimal *number)
 
 static struct check_energy check_energy_in(struct slice text, double factor)
 {
+	struct check_energy energy;
 	struct decimal number;
 
 	if (slice_is_absent(text) || decimal_parse(text, &number) == DECIMAL_NONE)
 		return (struct check_energy){.known = false};
-	return (struct check_energy){
-		.known = true,
+	energy = (struct check_energy){
 		.wh = decimal_to_double(text) * factor,
 		.step_wh = check_step(&number) * factor,
 	};
+	/* What a double holds with room to spare; no meter counts further. */
+	energy.known = fabs(energy.wh) < 1e15 && energy.step_wh >= 1e-9 && energy.step_wh <= 1e9;
+	return energy;
 }
 
 struct check_energy check_energy_of(struct slice wh)
@@ -69,16 +72,40 @@ static struct check_energy check_energy_read(const struct ocmf_reading *reading)
 	if (slice_equal_cstr(reading->unit, "Wh"))
 		energy = check_energy_in(reading->value, 1);
 	else if (slice_equal_cstr(reading->unit, "kWh"))
-		energy = check_energy_in(reading->value, 1000);
+		energy = check_energy_in(reading->value, 1e3);
+	else if (slice_equal_cstr(reading->unit, "MWh"))
+		energy = check_energy_in(reading->value, 1e6);
 	energy.what = reading->what;
 	return energy;
 }
 
-/* The first of a kind counts: later ones are other registers, or repeat it. */
-static void check_keep(struct check_energy *kept, const struct check_energy *energy)
+/* The first of a kind counts: others are of other registers, or repeat it. */
+static void check_keep(struct check_result *out, struct check_energy *kept,
+	const struct check_energy *energy)
 {
-	if (!kept->known && energy->known)
+	if (!energy->known)
+		return;
+	if (!kept->known)
 		*kept = *energy;
+	else if (slice_equal(kept->what, energy->what) && !check_energy_equal(kept, energy))
+		out->contradicts = true;
+}
+
+static void check_take_last(struct check_result *out, const struct check_energy *energy)
+{
+	if (energy->known && (!out->last.known || slice_equal(out->last.what, energy->what)))
+		out->last = *energy;
+}
+
+static void check_take_state(struct check_result *out, const struct ocmf_reading *reading)
+{
+	/* From an exception (X) on nothing may be billed, until the transaction ends. */
+	if (reading->reason == 'X' ||
+		(reading->errors.size > 0 &&
+			memchr(reading->errors.data, 'E', reading->errors.size) != NULL))
+		out->energy_unusable = true;
+	if (reading->status.size > 0 && !slice_equal_cstr(reading->status, "G"))
+		out->meter_faulty = true;
 }
 
 static void check_take_readings(const struct ocmf *ocmf, struct check_result *out)
@@ -87,22 +114,21 @@ static void check_take_readings(const struct ocmf *ocmf, struct check_result *ou
 		const struct ocmf_reading *reading = &ocmf->readings[i];
 		struct check_energy energy = check_energy_read(reading);
 
-		if (energy.known)
-			out->last = energy;
+		out->has_reasons |= reading->reason != '\0';
+		check_take_last(out, &energy);
+		check_take_state(out, reading);
 		if (ocmf_begins(reading)) {
+			out->begin_timed |= !out->begins && ocmf_time(reading, &out->begin_us);
 			out->begins = true;
-			check_keep(&out->begin, &energy);
+			check_keep(out, &out->begin, &energy);
 		}
 		if (ocmf_ends(reading)) {
+			out->end_timed |= !out->ends && ocmf_time(reading, &out->end_us);
 			out->ends = true;
-			check_keep(&out->end, &energy);
+			check_keep(out, &out->end, &energy);
 		}
-		if (reading->errors.size > 0 &&
-			memchr(reading->errors.data, 'E', reading->errors.size) != NULL)
-			out->energy_unusable = true;
-		if (reading->status.size > 0 && !slice_equal_cstr(reading->status, "G"))
-			out->meter_faulty = true;
 	}
+	out->meter = slice_is_absent(ocmf->meter) ? ocmf->gateway : ocmf->meter;
 }
 
 /* ---- keys ---- */
@@ -138,7 +164,7 @@ static struct slice check_choose_key(const struct checker *c, const struct check
 	}
 	if (slice_is_absent(key)) {
 		*source = CHECK_FROM_READING;
-		key = data->public_key;
+		key = slice_is_absent(data->public_key) ? input->earlier_key : data->public_key;
 	}
 	if (slice_is_absent(key))
 		*source = CHECK_FROM_NOWHERE;
@@ -180,14 +206,14 @@ bool check_reading(const struct checker *c, const struct check_input *input,
 	struct slice key;
 	struct ocmf ocmf;
 
-	*out = (struct check_result){.verdict = CHECK_UNREADABLE};
+	*out = (struct check_result){.verdict = CHECK_UNSUPPORTED};
 	if (!signed_data_read(c->reader, input->sent, c->arena, &data))
 		return true;
 	out->format = data.format;
-	if (data.format == NULL || strcmp(data.format, "OCMF") != 0) {
-		out->verdict = CHECK_UNSUPPORTED;
+	out->public_key = data.public_key;
+	if (data.format == NULL || strcmp(data.format, "OCMF") != 0)
 		return true;
-	}
+	out->verdict = CHECK_UNREADABLE;
 	if (!ocmf_read(c->reader, data.bytes, c->arena, &ocmf, err))
 		return true;
 	check_take_readings(&ocmf, out);

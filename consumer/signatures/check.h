@@ -28,6 +28,8 @@ struct check_input {
 	struct slice station;     /* its id */
 	struct slice evse;        /* a number; absent = not known */
 	struct slice station_key; /* from its settings; may be absent */
+	struct slice
+		earlier_key; /* that came with an earlier reading of the session; may be absent */
 };
 
 enum check_verdict {
@@ -54,10 +56,16 @@ struct check_result {
 	enum check_source source;
 	const char *format;             /* NULL = not known */
 	struct check_energy begin, end; /* of the transaction */
-	struct check_energy last;       /* the last reading, whatever it is for */
+	struct check_energy last;       /* the last reading of the same register, of any reason */
 	bool begins, ends;              /* there is such a reading, even without an energy */
-	bool energy_unusable;           /* so says the meter, of one of its readings */
-	bool meter_faulty;              /* a reading whose status is not good */
+	bool has_reasons;               /* the readings say what they are for */
+	bool begin_timed, end_timed;    /* the meter vouches for the times */
+	int64_t begin_us, end_us;
+	bool contradicts;        /* two begins, or two ends, of one register differ */
+	bool energy_unusable;    /* so says the meter, of one of its readings */
+	bool meter_faulty;       /* a reading whose status is not good */
+	struct slice meter;      /* serial number, or that of its gateway; may be absent */
+	struct slice public_key; /* that came with it; absent if there is none */
 };
 
 /* False only if memory was not enough. */

@@ -142,6 +142,9 @@ bool key_list_read(const char *path, struct key_list **out, struct error *err)
 	if (list->text != NULL) {
 		struct slice text = slice_of(list->text, size);
 
+		if (size >= 3 && memcmp(list->text, "\xef\xbb\xbf", 3) == 0)
+			text = slice_skip(text, 3); /* the mark of some editors */
+
 		list->entries = calloc(key_list_lines(text), sizeof(*list->entries));
 		ok = list->entries == NULL
 			     ? error_set(err, ERROR_FATAL, REASON_memory, "out of memory")

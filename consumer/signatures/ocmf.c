@@ -1,10 +1,11 @@
 #include "signatures/ocmf.h"
 
+#include "base/iso8601.h"
 #include "signatures/encoded.h"
 
 #include <stdio.h>
 
-enum { OCMF_METHOD_BYTES = 64 };
+enum { OCMF_METHOD_BYTES = 64, OCMF_TIME_BYTES = 48 };
 
 static const struct slice ocmf_header = SLICE("OCMF|"),
 			  ocmf_method = SLICE("ECDSA-secp256r1-SHA256");
@@ -55,6 +56,7 @@ static bool ocmf_take_reading(const struct value *from, struct ocmf_reading *out
 	ocmf_take(from, "TX", &reason);
 	if (!slice_is_absent(reason))
 		out->reason = reason.size == 1 ? (char)reason.data[0] : '\0';
+	ocmf_take(from, "TM", &out->time);
 	ocmf_take(from, "RV", &out->value);
 	ocmf_take(from, "RU", &out->unit);
 	ocmf_take(from, "RI", &out->what);
@@ -139,6 +141,24 @@ bool ocmf_begins(const struct ocmf_reading *reading)
 bool ocmf_ends(const struct ocmf_reading *reading)
 {
 	return reading->reason != '\0' && strchr("ELRAP", reading->reason) != NULL;
+}
+
+/* "2018-07-24T13:22:04,000+0200 S" */
+bool ocmf_time(const struct ocmf_reading *reading, int64_t *us_out)
+{
+	struct slice time = reading->time;
+	char text[OCMF_TIME_BYTES];
+	char *comma;
+
+	if (time.size < 3 || time.size >= sizeof(text) || time.data[time.size - 2] != ' ' ||
+		strchr("SR", time.data[time.size - 1]) == NULL)
+		return false;
+	memcpy(text, time.data, time.size - 2);
+	text[time.size - 2] = '\0';
+	comma = strchr(text, ',');
+	if (comma != NULL)
+		*comma = '.';
+	return iso8601_parse(slice_from_cstr(text), us_out) == ISO8601_EXACT;
 }
 
 /* ---- verifying ---- */

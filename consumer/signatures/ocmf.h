@@ -19,7 +19,8 @@
  * One thread.
  */
 struct ocmf_reading {
-	char reason;         /* TX: B = begin, C = charging, E, L, R, A, P = end, ...; 0 = none */
+	char reason;         /* TX: B = begin, C = charging, E, L, R, A, P = end, X; 0 = none */
+	struct slice time;   /* TM, as written; may be absent */
 	struct slice value;  /* RV as written, a number; absent if there is none */
 	struct slice unit;   /* RU; may be absent */
 	struct slice what;   /* RI, an OBIS code; may be absent */
@@ -47,6 +48,10 @@ MUST_CHECK bool ocmf_read(struct document_reader *reader, struct slice text, str
 bool ocmf_begins(const struct ocmf_reading *reading);
 bool ocmf_ends(const struct ocmf_reading *reading);
 
+/* When it was measured, in microseconds since 1970. False if that is not stated, or if the meter
+ * does not vouch for its clock (only S = synchronised and R = relative to that count). */
+bool ocmf_time(const struct ocmf_reading *reading, int64_t *us_out);
+
 /* OpenSSL's name of the curve that the method names; NULL if this program does not know it. */
 const char *ocmf_curve(const struct ocmf *ocmf);
 
@@ -60,6 +65,7 @@ enum ocmf_verdict {
 	OCMF_NO_MEMORY,
 };
 
+/* key: of the curve that the method names. */
 enum ocmf_verdict ocmf_verify(const struct ocmf *ocmf, EVP_PKEY *key);
 
 #endif

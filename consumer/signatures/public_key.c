@@ -12,19 +12,30 @@
 #include <string.h>
 
 /* A text in a text in a text is the most that is seen. */
-enum { PUBLIC_KEY_WRAPPINGS = 3, PUBLIC_KEY_BYTES_MAX = 16384 };
+enum { PUBLIC_KEY_WRAPPINGS = 3, PUBLIC_KEY_BYTES_MAX = 16384, PUBLIC_KEY_CURVE_BYTES = 64 };
 
-static const struct slice public_key_pem = SLICE("-----BEGIN");
+static const struct slice public_key_pem = SLICE("-----BEGIN PUBLIC KEY-----");
 
 static bool public_key_begins(struct slice text, struct slice with)
 {
 	return text.size >= with.size && slice_equal(slice_of(text.data, with.size), with);
 }
 
+/* Otherwise OpenSSL asks on the terminal for the password of a key that says it is encrypted. */
+static int public_key_no_password(char *out, int size, int for_writing, void *context)
+{
+	(void)out;
+	(void)size;
+	(void)for_writing;
+	(void)context;
+	return -1;
+}
+
 static EVP_PKEY *public_key_from_pem(struct slice text)
 {
 	BIO *bio = BIO_new_mem_buf(text.data, (int)text.size);
-	EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+	EVP_PKEY *key =
+		bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, public_key_no_password, NULL);
 
 	BIO_free(bio);
 	return key;
@@ -97,6 +108,17 @@ static EVP_PKEY *public_key_from_bytes(struct slice bytes, const char *curve, st
 	return key;
 }
 
+/* Named curves only: parameters of its own could make any signature valid. */
+static bool public_key_is_of(const EVP_PKEY *key, const char *curve)
+{
+	char name[PUBLIC_KEY_CURVE_BYTES];
+	size_t size;
+
+	return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
+	       EVP_PKEY_get_group_name(key, name, sizeof(name), &size) == 1 &&
+	       (curve == NULL || strcmp(name, curve) == 0);
+}
+
 EVP_PKEY *public_key_read(struct slice text, const char *curve, struct arena *arena)
 {
 	EVP_PKEY *key = NULL;
@@ -110,7 +132,7 @@ EVP_PKEY *public_key_read(struct slice text, const char *curve, struct arena *ar
 		if (key == NULL && !slice_is_absent(text))
 			key = public_key_from_bytes(text, curve, arena);
 	}
-	if (key != NULL && EVP_PKEY_get_base_id(key) != EVP_PKEY_EC) {
+	if (key != NULL && !public_key_is_of(key, curve)) {
 		EVP_PKEY_free(key);
 		key = NULL;
 	}

@@ -13,8 +13,9 @@
  * perhaps once more in base64 (OCPP 2.x) or after "oca:base16:asn1:" (Open Charge Alliance). Pure;
  * any thread.
  *
- * NULL if it is anything else, or if the memory is not enough. curve: OpenSSL's name of that of a
- * bare point; may be NULL. The caller frees the key with EVP_PKEY_free().
+ * NULL if it is anything else, if its curve is another one or has parameters of its own, or if the
+ * memory is not enough. curve: OpenSSL's name; NULL = any, but then a bare point is not a key. The
+ * caller frees the key with EVP_PKEY_free().
  */
 MUST_CHECK EVP_PKEY *public_key_read(struct slice text, const char *curve, struct arena *arena);
 

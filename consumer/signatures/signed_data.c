@@ -69,8 +69,8 @@ bool signed_data_read(struct document_reader *reader, struct slice sent, struct 
 	if (out->format == NULL) {
 		bytes = encoded_bytes(out->bytes, arena);
 		if (!slice_is_absent(bytes)) {
-			out->bytes = bytes;
-			out->format = signed_format_of(bytes);
+			out->bytes = signed_trim(bytes); /* some end with NUL */
+			out->format = signed_format_of(out->bytes);
 		}
 	}
 	return out->bytes.size > 0;

@@ -13,8 +13,11 @@ from conftest import run_cli
 from world import DAY
 
 CURVES = {"secp256r1": "prime256v1", "secp192r1": "prime192v1", "secp256k1": "secp256k1",
-          "secp192k1": "secp192k1", "secp384r1": "secp384r1",
-          "brainpool256r1": "brainpoolP256r1", "brainpool384r1": "brainpoolP384r1"}
+          "secp192k1": "secp192k1", "secp384r1": "secp384r1", "secp521r1": "secp521r1",
+          "brainpool256r1": "brainpoolP256r1", "brainpool384r1": "brainpoolP384r1",
+          "brainpool512r1": "brainpoolP512r1"}
+SIZES = {"192": 24, "256": 32, "384": 48, "512": 64, "521": 66}
+HASHES = {"secp384r1": "SHA384", "secp521r1": "SHA512"}  # the others: SHA256
 
 
 def openssl(*arguments, input=b""):
@@ -30,23 +33,27 @@ class Meter:
         self.path = folder / f"{self.serial}.pem"
         openssl("ecparam", "-genkey", "-noout", "-name", CURVES[curve], "-out", str(self.path))
         self.der = openssl("pkey", "-in", str(self.path), "-pubout", "-outform", "DER")
-        self.point = self.der[-(2 * {"1": 24, "2": 32, "3": 48}[curve[-5]] + 1):]
+        self.point = self.der[-(2 * SIZES[curve[-5:-2]] + 1):]
+        self.hash = HASHES.get(curve, "SHA256")
 
     def sign(self, payload):
-        return openssl("dgst", "-sha256", "-sign", str(self.path), input=payload.encode())
+        return openssl("dgst", f"-{self.hash.lower()}", "-sign", str(self.path),
+                       input=payload.encode())
 
-    def ocmf(self, *readings, **section):
-        """readings: (TX, RV as text, and other fields)."""
+    def ocmf(self, *readings, late=0, **section):
+        """readings: (TX, RV as text, and other fields), half an hour from begin to end."""
         fields = []
         for number, (reason, value, *more) in enumerate(readings):
             first = ['"RI":"1-b:1.8.0","RU":"kWh"', '"ST":"G"'] if number == 0 else []
-            fields.append("{" + ",".join([f'"TM":"2026-01-31T10:0{number}:00,000+0000 S"',
+            minute = {"B": 0, "C": 15, "X": 15}.get(reason, 30) + late
+            time = f"2026-01-31T{11 + minute // 60}:{minute % 60:02}:00,000+0100 S"
+            fields.append("{" + ",".join([f'"TM":"{time}"',
                                           f'"TX":"{reason}"', f'"RV":{value}', *first,
                                           *more]) + "}")
         payload = f'{{"FV":"1.0","MS":"{self.serial}","RD":[{",".join(fields)}]}}'
         signature = {"SD": self.sign(payload).hex().upper(), **section}
         if self.curve != "secp256r1":
-            signature["SA"] = f"ECDSA-{self.curve}-SHA256"
+            signature["SA"] = f"ECDSA-{self.curve}-{self.hash}"
         return f"OCMF|{payload}|{json.dumps(signature)}"
 
 
@@ -66,10 +73,15 @@ def reader(world):
 
 
 @pytest.fixture(scope="module")
-def check(world, reader):
-    """check(station, ...): its sessions, as objects."""
-    def run(station, *arguments, code=0, keys=None):
+def check(world, reader, tmp_path_factory):
+    """check(station, ...): its sessions, as objects. trust: meters whose keys are known."""
+    folder, numbers = tmp_path_factory.mktemp("keys"), itertools.count()
+
+    def run(station, *arguments, code=0, keys=None, trust=()):
         world.rows("SELECT 1")
+        if trust:
+            keys = folder / str(next(numbers))
+            keys.write_text("".join(f"{m.serial} {m.der.hex()}\n" for m in trust))
         more = ["--keys", str(keys)] if keys else []
         done = run_cli(reader, "signatures", "check", "--station", station, "--json", *more,
                        *arguments)
@@ -106,12 +118,17 @@ def wrapped(meter, ocmf, name="signedMeterData", key=None):
 
 def test_begin_and_end_in_one_reading(session, check, meter):
     m = meter()
-    [found] = check(session(wrapped(m, m.ocmf(("B", "1.5000"), ("E", "2.5000")))))
+    station = session(wrapped(m, m.ocmf(("B", "1.5000"), ("E", "2.5000"))))
+    [found] = check(station, trust=[m])
     assert found == {
         "started_at": "2026-01-31T10:00:00+00:00", "charge_station_id": found["charge_station_id"],
         "evse_id": 1, "transaction_id": found["transaction_id"], "start_key": "", "readings": 1,
         "format": "OCMF", "begin": "signed", "end": "signed", "signatures": "valid",
-        "key": "reading", "signed_wh": 1000.0, "energy_wh": 1000, "result": "ok"}
+        "key": "file", "signed_wh": 1000.0, "energy_wh": 1000, "result": "ok"}
+    # Without that: anybody could have made key and signature.
+    [found] = check(station)
+    assert (found["signatures"], found["key"]) == ("valid", "reading")
+    assert found["result"] == "not verified: nobody vouches for the key"
 
 
 @pytest.mark.parametrize("write", [
@@ -138,8 +155,9 @@ def test_ways_of_writing(session, check, meter, tmp_path, write):
     ids=["hex", "base64", "twice", "oca16", "oca64", "point", "coordinates", "pem"])
 def test_ways_of_writing_a_key(session, check, meter, write):
     m = meter()
-    [found] = check(session(wrapped(m, m.ocmf(("B", "1.5"), ("E", "2.5")), key=write(m))))
-    assert (found["signatures"], found["result"]) == ("valid", "ok")
+    station = session(wrapped(m, m.ocmf(("B", "1.5"), ("E", "2.5")), key=write(m)))
+    [found] = check(station)
+    assert (found["signatures"], found["key"]) == ("valid", "reading")
 
 
 @pytest.mark.parametrize("curve", CURVES)
@@ -159,7 +177,7 @@ def test_signature_in_base64_and_an_older_name_of_the_data(session, check, meter
     payload = ocmf.split("|")[1]
     ocmf = f"OCMF|{payload}|" + json.dumps(
         {"SD": base64.b64encode(m.sign(payload)).decode(), "SE": "base64"})
-    [found] = check(session(wrapped(m, ocmf, "signedMeterValue")))
+    [found] = check(session(wrapped(m, ocmf, "signedMeterValue")), trust=[m])
     assert (found["signatures"], found["result"]) == ("valid", "ok")
 
 
@@ -179,7 +197,10 @@ def test_events_of_2_x(world, check, meter):
                     "publicKey": base64.b64encode(m.der).decode() if word else ""}}]}])
     [found] = check(station)
     assert (found["begin"], found["end"], found["signed_wh"]) == ("signed", "signed", 2500)
-    assert found["signatures"] == "valid 1, no key 1" and found["result"] == "not verified"
+    # The key came with the first reading only, as PublicKeyWithSignedMeterValue allows.
+    assert (found["signatures"], found["key"]) == ("valid", "reading")
+    [found] = check(station, trust=[m])
+    assert found["result"] == "ok"
     assert world.rows("""SELECT context, register_wh, register_as_sent, format, public_key IS NULL,
         signed_text LIKE 'OCMF|{%' FROM ocpp.signed_readings WHERE charge_station_id = ?
         ORDER BY event_time""", station) == [
@@ -211,30 +232,90 @@ def test_whose_key_counts(world, session, check, meter, tmp_path):
 
 
 def test_what_is_wrong(session, check, meter):
-    m = meter()
+    m, other = meter(), meter()
 
     def result(*texts, code=1, **more):
-        [found] = check(session(*texts, **more), code=code)
+        [found] = check(session(*texts, **more), code=code, trust=[m, other])
         return found["result"]
 
+    def ocmf(*readings, of=m, **more):
+        return wrapped(of, of.ocmf(*readings, **more))
+
     right = m.ocmf(("B", "1.5"), ("E", "2.5"))
-    assert result(wrapped(m, right.replace('"RV":2.5', '"RV":2.4')), stop=2400) == "invalid"
-    assert result(wrapped(m, right), stop=9500) == "signed end is 2500 Wh, meter_stop 9500"
-    assert result(wrapped(m, right), start=0) == "signed begin is 1500 Wh, meter_start 0"
-    assert result(wrapped(m, m.ocmf(("E", "2.5")))) == "no signed reading at the beginning"
-    assert result(wrapped(m, m.ocmf(("B", "1.5")))) == "no signed reading at the end"
+    changed = wrapped(m, right.replace('"RV":2.5', '"RV":2.4'))
+    assert result(changed, stop=2400) == "invalid"
+    assert result(wrapped(m, right), stop=9500) == "signed energy is 1000 Wh, energy_wh 8000"
+    assert result(ocmf(("E", "2.5"))) == "no signed reading at the beginning"
+    assert result(ocmf(("B", "1.5"))) == "no signed reading at the end"
+    assert result(ocmf(("B", "1.5"), ("C", "2.5"))) == "no signed reading at the end"
     assert result(wrapped(m, right), unsigned="2.7") == \
         "a signed reading differs from the one beside it"
     assert result(wrapped(m, right), unsigned="2.50", code=0) == "ok"
-    assert result(wrapped(m, m.ocmf(("B", "1.5"), ("E", "2.5", '"EF":"E"')))) == \
-        "the meter says that its energy is not to be used"
-    assert result(wrapped(m, m.ocmf(("B", "1.5"), ("E", "2.5", '"EF":"t"'))), code=0) == "ok"
-    assert result(wrapped(m, m.ocmf(("B", "1.5"), ("E", "2.5", '"ST":"M"')))) == \
-        "the meter reports a fault"
-    for key in ("00", "xyz", m.der.hex()[:-2]):
-        assert result(wrapped(m, right, key=key)) == "bad key"
-    # One of both is rounded: no difference.
-    assert result(wrapped(m, m.ocmf(("B", "1.50049"), ("E", "2.4996"))), code=0) == "ok"
+    unusable = "the meter says that its energy is not to be used"
+    assert result(ocmf(("B", "1.5"), ("E", "2.5", '"EF":"E"'))) == unusable
+    assert result(ocmf(("B", "1.5"), ("X", "2"), ("E", "2.5"))) == unusable
+    assert result(ocmf(("B", "1.5"), ("E", "2.5", '"EF":"t"')), code=0) == "ok"
+    assert result(ocmf(("B", "1.5"), ("E", "2.5", '"ST":"M"'))) == "the meter reports a fault"
+    # A reading of an earlier session, sent once more.
+    assert result(ocmf(("B", "1.5"), ("E", "2.5"), late=20)) == \
+        "signed at another time than that of the session"
+    assert result(ocmf(("B", "1.5")), ocmf(("E", "2.5"), of=other)) == \
+        "readings of different meters"
+    assert result(ocmf(("B", "1.5")), ocmf(("E", "2.5"), late=14), code=0) == "ok"
+    assert result(ocmf(("B", "1.5"), ("E", "2.5")), ocmf(("B", "1.25"), ("E", "2.5"))) == \
+        "signed readings contradict each other"
+    assert result(ocmf(("B", "1.5"), ("E", "2.5", '"RI":"1-b:2.8.0"'))) == \
+        "begin and end are of different registers"
+    assert result(ocmf(("B", "1.5", '"RU":"kvarh"'), ("E", "2.5"))) == "no signed energy"
+    assert result(ocmf(("B", "2.5"), ("E", "1.5")), stop=500) == "the signed energy is negative"
+    assert result(ocmf(("B", "1e400"), ("E", "2.5"))) == "no signed energy"
+    # A register that counts the session alone, two registers, and numbers that are rounded.
+    assert result(ocmf(("B", "0"), ("E", "1.000")), code=0) == "ok"
+    two = ocmf(("B", "1.5"), ("B", "7", '"RI":"1-b:2.8.0"'), ("E", "2.5", '"RI":"1-b:1.8.0"'),
+               ("E", "7", '"RI":"1-b:2.8.0"'))
+    assert result(two, code=0) == "ok"
+    assert result(ocmf(("B", "1.50049"), ("E", "2.4996")), code=0) == "ok"
+
+
+def test_keys_that_are_none(session, check, meter):
+    m, other = meter(), meter("secp384r1")
+    right = m.ocmf(("B", "1.5"), ("E", "2.5"))
+    encrypted = openssl("pkcs8", "-topk8", "-in", str(m.path), "-passout", "pass:x").decode()
+    explicit = openssl("ec", "-in", str(m.path), "-pubout", "-param_enc", "explicit").decode()
+    for key in ("00", "xyz", m.der.hex()[:-2], other.der.hex(), encrypted, explicit):
+        [found] = check(session(wrapped(m, right, key=key)), code=1)
+        assert (found["signatures"], found["result"]) == ("bad key", "bad key"), key
+
+
+def test_session_without_an_end_has_nothing_of_the_next(world, session, check, meter):
+    """A power cut: the station never says that the session is over."""
+    m, station = meter(), world.station()
+    world.start(station, 88001, at="08:00:00Z", meterStart=1000)
+    world.call(station, "MeterValues", {"connectorId": 1, "meterValue": [{
+        "timestamp": DAY + "08:00:00Z", "sampledValue": [{
+            "value": wrapped(m, m.ocmf(("B", "1.0"), late=-120)), "format": "SignedData",
+            "context": "Transaction.Begin"}]}]})
+    world.start(station, 88002, at="10:00:00Z", meterStart=1500)
+    for at, texts in (("10:00:00Z", ("B", "1.5")), ("10:30:00Z", ("E", "2.5"))):
+        world.call(station, "MeterValues", {"connectorId": 1, "meterValue": [{
+            "timestamp": DAY + at, "sampledValue": [{
+                "value": wrapped(m, m.ocmf(texts)), "format": "SignedData"}]}]})
+    world.call(station, "StopTransaction", {
+        "transactionId": 88002, "meterStop": 2500, "timestamp": DAY + "10:30:00Z"})
+    first, second = check(station, trust=[m])
+    assert (first["readings"], second["readings"]) == (1, 2)
+    assert (first["end"], second["end"], second["result"]) == ("missing", "signed", "ok")
+
+
+def test_session_whose_start_has_no_valid_time(world, check, meter):
+    m, station = meter(), world.station()
+    world.start(station, 88003, at="never", meterStart=1500)
+    world.call(station, "StopTransaction", {
+        "transactionId": 88003, "meterStop": 2500, "timestamp": DAY + "10:30:00Z",
+        "transactionData": [{"timestamp": DAY + "10:30:00Z", "sampledValue": [{
+            "value": wrapped(m, m.ocmf(("B", "1.5"), ("E", "2.5"))), "format": "SignedData"}]}]})
+    [found] = check(station, trust=[m])
+    assert (found["readings"], found["result"]) == (1, "ok")
 
 
 @pytest.mark.parametrize("damage", [
@@ -270,6 +351,8 @@ def test_sessions_without(world, session, check):
     running = world.station()
     world.start(running, 77777)
     assert check(running) == []
+    [found] = check(running, "--all")
+    assert found["result"] == "not verified"
 
 
 def test_forgetting_a_token_that_was_signed(world, session, check, meter, tmp_path):
@@ -291,12 +374,14 @@ def test_forgetting_a_token_that_was_signed(world, session, check, meter, tmp_pa
                       station) == [(1,)]
 
 
-def test_forms(world, session, reader, meter):
+def test_forms(world, session, reader, meter, tmp_path):
     m, station = meter(), world.station()
     session(wrapped(m, m.ocmf(("B", "1.5"), ("E", "2.5"))), station=station)
     session(wrapped(m, m.ocmf(("B", "1.5"))), station=station)
     world.rows("SELECT 1")
-    arguments = ["signatures", "check", "--station", station]
+    keys = tmp_path / "keys"
+    keys.write_text(f"\ufeff{m.serial} {m.der.hex()}\n", encoding="utf-8")
+    arguments = ["signatures", "check", "--station", station, "--keys", str(keys)]
     done = run_cli(reader, *arguments)
     assert done.returncode == 1
     head, first, second, _, total = done.stdout.splitlines()

@@ -3,14 +3,16 @@
 SELECT
     s.charge_station_id, s.transaction_id, s.start_key, s.partition_time, s.evse_id,
     date_trunc('second', s.started_at) AS started_shown, to_json(s.started_at) #>> '{}' AS started_at,
-    s.stopped_at IS NOT NULL AS over,
-    -- Those of 2.x are beside the signed readings, with the digits they were sent with.
-    CASE WHEN s.ocpp_version LIKE '1.%' THEN s.meter_start END AS meter_start,
-    CASE WHEN s.ocpp_version LIKE '1.%' THEN s.meter_stop END AS meter_stop,
-    s.energy_wh, r.signed, r.context, r.register_as_sent, k.key
+    CASE WHEN isfinite(s.started_at) THEN (extract(epoch FROM s.started_at) * 1000000)::bigint END
+        AS began_us,
+    CASE WHEN isfinite(s.stopped_at) THEN (extract(epoch FROM s.stopped_at) * 1000000)::bigint END
+        AS ended_us,
+    s.stopped_at IS NOT NULL AS over, s.energy_wh, r.signed, r.context, r.register_as_sent, k.key
 FROM sessions s
+CROSS JOIN LATERAL session_times(s.charge_station_id, s.evse_id, s.started_at, s.first_event_at,
+    s.stopped_at, s.last_event_at, s.partition_time) t
 LEFT JOIN LATERAL signed_readings_of(s.charge_station_id, s.transaction_id, s.start_key, s.evse_id,
-    coalesce(s.started_at, s.first_event_at), coalesce(s.stopped_at, greatest(s.last_event_at, now()))) r ON true
+    t.since, t.until) r ON true
 LEFT JOIN LATERAL public_key_of(s.charge_station_id, s.evse_id) AS k (key) ON r.signed IS NOT NULL
 WHERE ($1::timestamptz IS NULL OR s.partition_time >= $1)
   AND ($2::timestamptz IS NULL OR s.partition_time < $2)
