@@ -8,13 +8,19 @@
 bool cli_check_schema(const struct config *c, const struct pg_options *options, PGconn *conn,
 	struct error *err)
 {
+	struct error standby;
 	int64_t version;
 
-	return migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path), &version,
-		       err) &&
-	       (writer_check_schema(conn, options->schema, version, c->storage_postgres_timeout,
-			err) ||
-		       pg_error_is_denied(err));
+	if (!migrate_newest(
+		    migrate_path_setting(c->storage_postgres_migrations_path), &version, err))
+		return false;
+	if (writer_check_schema(conn, options->schema, version, c->storage_postgres_timeout, err) ||
+		pg_error_is_denied(err))
+		return true;
+	/* A standby may lag: then its schema is of before. */
+	if (!pg_check_primary(conn, &standby))
+		*err = standby;
+	return false;
 }
 
 PGconn *cli_connect(const struct config *config, const struct pg_options *options,

@@ -338,8 +338,8 @@ static bool signatures_energy(const struct signatures_session *session, double *
 	return begin->known && end->known && strcmp(session->begin.what, session->end.what) == 0;
 }
 
-/* A register may count the session alone, so energies are compared and not readings; each reading may
- * be rounded. */
+/* A register may count the session alone, so energies are compared and not readings, each of which
+ * may be rounded. */
 static void signatures_say_energy(const struct signatures_session *session,
 	struct signatures_text *t)
 {

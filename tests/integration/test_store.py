@@ -316,7 +316,7 @@ def test_connection_string_with_settings_of_a_pool_works_everywhere(migrated):
 def test_tables_that_are_missing_are_told_with_the_remedy(database):
     done = run_cli(database.settings(), "store", "token", "list")
     assert done.returncode == 5
-    assert "hint: `ocpp-persister migrate up` brings the schema up to date" in done.stderr
+    assert "hint: `ocpp-persister migrate up` creates it" in done.stderr
 
 
 # ---- library ----
