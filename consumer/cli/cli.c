@@ -91,10 +91,24 @@ static bool cli_helps(int argc, char **argv)
 	return false;
 }
 
+/* What `config` is to do: its first word, before and after which options may stand. NULL if there is
+ * none, or for another command. */
+static const char *cli_config_word(int argc, char **argv)
+{
+	if (argc < 2 || strcmp(argv[1], "config") != 0)
+		return NULL;
+	for (int i = 2; i < argc; i++) {
+		if (argv[i][0] != '-')
+			return argv[i];
+	}
+	return NULL;
+}
+
 /* What is to help with wrong settings works with them, too. */
 static bool cli_needs_settings(int argc, char **argv)
 {
 	static const char *const without[] = {"completion", "manual", "metrics", "version"};
+	const char *word = cli_config_word(argc, argv);
 
 	if (argc < 2 || cli_find(argv[1], &(size_t){0}) == NULL)
 		return false; /* its usage is shown */
@@ -102,8 +116,7 @@ static bool cli_needs_settings(int argc, char **argv)
 		if (strcmp(argv[1], without[i]) == 0)
 			return false;
 	}
-	return argc < 3 || strcmp(argv[1], "config") != 0 ||
-	       (strcmp(argv[2], "reference") != 0 && strcmp(argv[2], "sample") != 0);
+	return word == NULL || (strcmp(word, "reference") != 0 && strcmp(word, "sample") != 0);
 }
 
 static void cli_say_fault(void *context, const struct error *err)
@@ -112,7 +125,7 @@ static void cli_say_fault(void *context, const struct error *err)
 	(void)cli_fail(EXIT_CODE_CONFIG, err);
 }
 
-/* What only `config check` looks at. */
+/* For `config check`, in the same run as what config_load() finds: what `run` would meet later. */
 static unsigned cli_check_all(const struct config *c, config_fault *each, void *context)
 {
 	return config_checks(c, each, context) + config_checks_room(c, each, context);
@@ -120,7 +133,9 @@ static unsigned cli_check_all(const struct config *c, config_fault *each, void *
 
 static bool cli_checks_settings(int argc, char **argv)
 {
-	return argc > 2 && strcmp(argv[1], "config") == 0 && strcmp(argv[2], "check") == 0;
+	const char *word = cli_config_word(argc, argv);
+
+	return word != NULL && strcmp(word, "check") == 0;
 }
 
 static bool cli_load(struct config *config, const struct config_sources *sources)

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/connect_checks.h"
 
+#include "base/check.h"
 #include "base/escape.h"
 #include "base/say.h"
 #include "daemon/config_checks.h"
@@ -24,9 +25,10 @@ static void config_say_warning(void *context, const struct error *err)
 		say_line("hint", err->hint);
 }
 
-/* cli_main() has refused settings with a fault. */
+/* cli_main() has refused settings with a fault, and those that `run` would stumble over later. */
 static enum exit_code config_cmd_check(const struct config *config, bool connect)
 {
+	CHECK(config->sources.more != NULL);
 	config_warnings(config, config_say_warning, NULL);
 	if (connect)
 		return connect_checks(config);

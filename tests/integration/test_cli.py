@@ -191,6 +191,19 @@ def test_config_check_finds_what_run_would_stumble_over(tmp_path, options, says)
     assert done.returncode == 3 and says in done.stderr and done.stdout == "", done
 
 
+@pytest.mark.parametrize("words", [
+    ["--connect", "check"], ["check", "--connect"], ["--", "check"], ["check", "--"]])
+def test_config_check_looks_at_everything_wherever_its_option_stands(words):
+    done = run_cli({}, "--http.listen=x", "--spool.bytes_max=1000TiB", "config", *words)
+    assert done.returncode == 3 and done.stderr.count("error: ") == 2, done
+
+
+def test_what_helps_with_settings_works_with_wrong_ones_after_two_dashes():
+    for word in ("sample", "reference"):
+        done = run_cli({}, "--mqtt.qos=7", "config", "--", word)
+        assert done.returncode == 0 and "mqtt" in done.stdout, done
+
+
 def test_config_check_names_every_fault_at_once():
     done = run_cli({}, "--mqtt.tls_ca=/nope", "--http.listen=x", "--spool.bytes_max=1000TiB",
                    "config", "check")
