@@ -220,17 +220,30 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION has_transactions(name text, from_time timestamptz) RETURNS boolean
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET lock_timeout = '1ms' AS $$
 DECLARE
     month record;
+    found_rows boolean;
 BEGIN
-    IF to_regclass(format('%I', name)) IS NOT NULL THEN
+    -- The usual cases, cheaply: a table of that name, also a detached one, or a partition of the month.
+    IF to_regclass(format('%I', name)) IS NOT NULL OR partition_exists('transactions', name) THEN
         RETURN true;
     END IF;
     SELECT * INTO month FROM partition_of('transactions', from_time);
-    -- Wherever its table is now. One without a time (DEFAULT) takes what no other does.
-    RETURN EXISTS (SELECT FROM partition_states() l WHERE l.parent = 'transactions'
-        AND coalesce(l.from_time < month.upper_bound AND l.to_time > month.lower_bound, true));
+    -- Wherever its table is now, and whichever part of the month it takes.
+    IF EXISTS (SELECT FROM partition_states() l
+            JOIN pg_partitioned_table t ON t.partrelid = 'transactions'::regclass
+            WHERE l.parent = 'transactions' AND l.id <> t.partdefid
+              AND coalesce(l.from_time < month.upper_bound AND l.to_time > month.lower_bound, true)) THEN
+        RETURN true;
+    END IF;
+    -- Now only the DEFAULT partition can have rows of the month, if there is one: no other is read.
+    EXECUTE 'SELECT EXISTS (SELECT FROM transactions WHERE partition_time >= $1 AND partition_time < $2)'
+        INTO found_rows USING month.lower_bound, month.upper_bound;
+    RETURN found_rows;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN true; -- it may have
 END $$;
 
 DO $$
@@ -249,10 +262,14 @@ DECLARE
 BEGIN
     FOR retired IN
         SELECT s.name, s.from_time, s.to_time FROM partition_states() s
-        WHERE s.state = 'retired' AND obj_description(s.id, 'pg_class') IS NULL
+        WHERE s.state = 'retired' AND s.from_time IS NOT NULL
+          AND obj_description(s.id, 'pg_class') IS NULL
     LOOP
+        -- As retire_partition() writes it, whatever the session's zone and way of writing times.
         EXECUTE format('COMMENT ON TABLE %I IS %L', retired.name, format(
-            'ocpp-persister: rows from %s to %s', retired.from_time, retired.to_time));
+            'ocpp-persister: rows from %s+00 to %s+00',
+            to_char(retired.from_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'),
+            to_char(retired.to_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')));
     END LOOP;
 END $$;
 
