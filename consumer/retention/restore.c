@@ -29,6 +29,7 @@ enum restore_sql {
 	SQL_ENSURE, /* partitions for the rows in it */
 	SQL_KEYS,   /* for transactions; "" = none */
 	SQL_INSERT, /* from it into the table */
+	SQL_TIMES,  /* the first and the last of the rows, for the next two */
 	SQL_ADD,    /* replaces rows that these only add to */
 	SQL_LEFT,   /* counts rows that the table does not have, and those of them without a key */
 	SQL_COUNT,
@@ -142,7 +143,7 @@ static bool restore_check_columns(struct restore *s, const char *const *params, 
 
 static bool restore_prepare(struct restore *s, const char *const *params, struct error *err)
 {
-	PGresult *r = retention_query(s->conn, "restore_statements.sql", 4, params, err);
+	PGresult *r = retention_query(s->conn, "restore_statements.sql", 2, params, err);
 	bool ok = r != NULL;
 
 	for (int i = 0; ok && i < SQL_COUNT; i++) {
@@ -359,23 +360,38 @@ static bool rows_begin(struct restore *s, struct error *err)
 	return s->copying;
 }
 
-/* Some rows were already there: perhaps other ones, as when a late event created a transaction
- * again. */
-static bool rows_compare(struct restore *s, uint64_t *stored, struct error *err)
+/* times: of the rows, from SQL_TIMES. */
+static bool rows_compare_at(struct restore *s, const char *const times[static 2], uint64_t *stored,
+	struct error *err)
 {
-	uint64_t added;
-	PGresult *r;
+	PGresult *r = pg_query(s->conn, s->sql[SQL_ADD], 2, times, err);
 
-	if (!restore_run(s, SQL_ADD, &added, err))
+	if (r == NULL)
 		return false;
-	*stored += added;
-	r = pg_query(s->conn, s->sql[SQL_LEFT], 0, NULL, err);
+	*stored += strtoull(PQcmdTuples(r), NULL, 10);
+	PQclear(r);
+	r = pg_query(s->conn, s->sql[SQL_LEFT], 2, times, err);
 	if (r == NULL)
 		return false;
 	s->result->left_out += strtoull(PQgetvalue(r, 0, 0), NULL, 10);
 	s->result->left_elsewhere += strtoull(PQgetvalue(r, 0, 1), NULL, 10);
 	PQclear(r);
 	return true;
+}
+
+/* Some rows were already there: perhaps other ones, as when a late event created a transaction
+ * again. */
+static bool rows_compare(struct restore *s, uint64_t *stored, struct error *err)
+{
+	PGresult *r = pg_query(s->conn, s->sql[SQL_TIMES], 0, NULL, err);
+	bool ok;
+
+	if (r == NULL)
+		return false;
+	ok = rows_compare_at(s, (const char *[]){PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1)}, stored,
+		err);
+	PQclear(r);
+	return ok;
 }
 
 /*
@@ -471,7 +487,6 @@ static bool restore_with(struct restore *s, struct part_reader *reader, struct e
 {
 	char *names = malloc(RESTORE_NAMES_BYTES), *types = malloc(RESTORE_NAMES_BYTES);
 	const char *check[] = {s->header->table, names, types};
-	const char *make[] = {s->header->table, names, s->header->from_time, s->header->to_time};
 	bool ok = names != NULL && types != NULL;
 
 	if (ok) {
@@ -479,7 +494,7 @@ static bool restore_with(struct restore *s, struct part_reader *reader, struct e
 		restore_join(s->header, true, types);
 		copy_walk_init(&s->walk, s->header->columns_count);
 		ok = restore_check_schema(s, err) && restore_check_columns(s, check, err) &&
-		     restore_prepare(s, make, err) && pseudonyms_new(&s->forgotten, err) &&
+		     restore_prepare(s, check, err) && pseudonyms_new(&s->forgotten, err) &&
 		     forgotten_version(s, s->version, err) && forgotten_read(s, err);
 		copy_hide_init(&s->hide, s->header, s->forgotten);
 		ok = ok && restore_read(s, reader, err);
