@@ -106,6 +106,14 @@ def test_rights_that_were_lost_come_back(migrated, migrate):
     assert rights(migrated) == before
 
 
+def test_table_that_inherits_from_ours_is_somebody_elses(migrated, migrate):
+    """It is no partition: neither its rights nor its rows are ours."""
+    execute(migrated, "CREATE TABLE of_mine () INHERITS (tokens)")
+    assert migrate("roles").stderr == NOTHING + "\n"
+    done = run_cli(migrated.writer_settings(), "forget", "ALICE", "--dry-run")
+    assert done.returncode == 0, done
+
+
 def test_role_that_may_not_give_them_is_told_what_the_owner_has_to_run(migrated, migrate):
     settings = migrated.writer_settings()
     execute(migrated, MARCH)

@@ -33,7 +33,10 @@ WITH RECURSIVE ours AS (
     -- Rather than pg_partition_tree(), which waits for whoever has locked a partition.
     SELECT t.oid, t.root FROM tables t
     UNION
-    SELECT i.inhrelid, t.root FROM inherited t JOIN pg_inherits i ON i.inhparent = t.oid
+    SELECT c.oid, t.root
+    FROM inherited t
+    JOIN pg_inherits i ON i.inhparent = t.oid
+    JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition -- not what others let inherit
 ), with_partitions AS (
     SELECT * FROM tables
     UNION

@@ -12,7 +12,10 @@ WITH RECURSIVE places (table_name, column_name, kind) AS (
     -- Rather than pg_partition_tree(), which waits for whoever has locked a partition.
     SELECT p.oid, p.oid FROM parents p
     UNION
-    SELECT i.inhrelid, t.root FROM inherited t JOIN pg_inherits i ON i.inhparent = t.oid
+    SELECT c.oid, t.root
+    FROM inherited t
+    JOIN pg_inherits i ON i.inhparent = t.oid
+    JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition -- not what others let inherit
 ), leaves AS (
     SELECT relname AS table_name, oid, false AS moved FROM parents WHERE relkind = 'r'
     UNION
