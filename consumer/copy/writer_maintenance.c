@@ -83,24 +83,6 @@ static void maintenance_on_done(void *context, const struct error *err)
 
 /* ---- partitions ahead ---- */
 
-/* Begin with the first partitioned table from this one on. */
-static void ahead_enter_table(struct writer_ahead *a, int table)
-{
-	while (table < TABLE_COUNT && tables[table].step == STEP_NONE)
-		table++;
-	a->next.table = (enum table_id)table;
-	if (table < TABLE_COUNT)
-		a->next = partition_of(a->next.table, a->from_us);
-}
-
-static void ahead_pass(struct writer_ahead *a, struct partition p)
-{
-	a->next = p;
-	a->next.number++;
-	if (partition_time(a->next) > a->until_us)
-		ahead_enter_table(a, (int)p.table + 1);
-}
-
 /* Each in a transaction of its own: one that cannot be made must not keep others from being made,
  * and a lock on one table is not held while another one is waited for. */
 static bool ahead_plan(struct writer *w, struct error *err)
@@ -110,8 +92,8 @@ static bool ahead_plan(struct writer *w, struct error *err)
 	arena_reset(&w->setup_arena);
 	requests_begin(&w->requests);
 	a->asked_count = 0;
-	while (a->next.table != TABLE_COUNT && a->asked_count < WRITER_AHEAD_IN_RUN) {
-		struct partition p = a->next;
+	while (a->next < a->missing_count && a->asked_count < WRITER_AHEAD_IN_RUN) {
+		struct partition p = a->missing[a->next];
 		char time[ISO8601_BYTES];
 
 		iso8601_format(partition_time(p), time);
@@ -122,8 +104,8 @@ static bool ahead_plan(struct writer *w, struct error *err)
 				    tables[p.table].name, time),
 			    NULL, NULL, err))
 			return false;
-		a->asked[a->asked_count++] = p;
-		ahead_pass(a, p);
+		a->next++;
+		a->asked_count++;
 	}
 	return a->asked_count > 0 || writer_plan_partition_list(w, err);
 }
@@ -140,17 +122,21 @@ static void ahead_on_recovered(void *context, const struct error *err)
 		ahead_continue(w);
 }
 
-/* If it is about this partition alone, its table's others are next; otherwise other tables are. */
-static void ahead_leave_out(struct writer *w, struct partition p, const struct error *err)
+/* number: of those in the run. If it is about this partition alone, its table's others are next;
+ * otherwise other tables are. */
+static void ahead_leave_out(struct writer *w, size_t number, const struct error *err)
 {
+	struct writer_ahead *a = &w->ahead;
+	size_t failed = a->next - a->asked_count + number;
+	struct partition p = a->missing[failed];
 	char name[PARTITION_NAME_BYTES];
 
 	partition_name(p, name);
 	maintenance_say(err, name);
-	if (err->kind == ERROR_POISON)
-		ahead_pass(&w->ahead, p);
-	else
-		ahead_enter_table(&w->ahead, (int)p.table + 1);
+	a->next = failed + 1;
+	while (err->kind != ERROR_POISON && a->next < a->missing_count &&
+		a->missing[a->next].table == p.table)
+		a->next++;
 	pg_session_forget_statements(w->session);
 	requests_begin(&w->requests);
 	requests_add_literal(&w->requests, PG_RECOVER_SQL);
@@ -165,7 +151,7 @@ static void ahead_on_done(void *context, const struct error *err)
 	if (err == NULL)
 		ahead_continue(w);
 	else if (failed < w->ahead.asked_count)
-		ahead_leave_out(w, w->ahead.asked[failed], err);
+		ahead_leave_out(w, failed, err);
 	else
 		maintenance_on_done(w, err);
 }
@@ -182,13 +168,45 @@ static void ahead_continue(struct writer *w)
 		requests_run(&w->requests, w->session, maintenance_on_done, w);
 }
 
+static bool ahead_on_missing(void *context, const PGresult *result, int number, struct error *err)
+{
+	struct writer_ahead *a = context;
+
+	(void)number;
+	(void)err;
+	for (int i = 0; i < PQntuples(result) && a->missing_count < WRITER_AHEAD_MAX; i++)
+		a->missing_count += partition_name_parse(PQgetvalue(result, i, 0),
+			&a->missing[a->missing_count]);
+	return true;
+}
+
+/* One look at the catalog: mostly all are there, and need no transaction each. */
+static bool ahead_plan_missing(struct writer *w, int64_t days, struct error *err)
+{
+	char now[ISO8601_BYTES];
+	const char *sql;
+
+	iso8601_format(clock_wall_us() + w->clock_offset_us, now);
+	arena_reset(&w->setup_arena);
+	requests_begin(&w->requests);
+	w->ahead.missing_count = w->ahead.next = w->ahead.asked_count = 0;
+	sql = request_sql(&w->setup_arena,
+		"SELECT p.name FROM partitioned_tables t, generate_series(0, %" PRId64 ") d, "
+		"partition_of(t.table_name, timestamptz '%s' + d * interval '1 day') p "
+		"WHERE NOT partition_exists(t.table_name, p.name) "
+		"GROUP BY t.table_name, p.name ORDER BY t.table_name, p.name",
+		days, now);
+	return requests_add_sql(&w->requests, sql, ahead_on_missing, &w->ahead, err);
+}
+
 void writer_make_partitions_ahead(struct writer *w, int64_t days)
 {
-	w->ahead.from_us = clock_wall_us() + w->clock_offset_us;
-	w->ahead.until_us = w->ahead.from_us + days * US_PER_DAY;
-	ahead_enter_table(&w->ahead, 0);
+	struct error err;
+
+	if (!ahead_plan_missing(w, days, &err))
+		return;
 	writer_enter(w, WRITER_MAINTAINING);
-	ahead_continue(w);
+	requests_run(&w->requests, w->session, ahead_on_done, w);
 }
 
 /* ---- old rows ---- */

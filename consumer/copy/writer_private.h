@@ -95,13 +95,16 @@ enum writer_rollback {
 	ROLLBACK_FOREIGN,  /* another process has the log */
 };
 
-/* Partitions that are being made ahead, in the order of their tables. */
-enum { WRITER_AHEAD_IN_RUN = 16 };
+/* Partitions that are being made ahead: those that are missing, table by table. */
+enum {
+	WRITER_AHEAD_IN_RUN = 16,
+	WRITER_AHEAD_MAX = TABLE_COUNT * 64, /* partitions.ahead_days is at most 60 */
+};
 struct writer_ahead {
-	struct partition next; /* to ask for; of TABLE_COUNT: none is left */
-	int64_t from_us, until_us;
-	struct partition asked[WRITER_AHEAD_IN_RUN]; /* in the current run, one a request */
-	size_t asked_count;
+	struct partition missing[WRITER_AHEAD_MAX];
+	size_t missing_count;
+	size_t next;        /* of them, to ask for */
+	size_t asked_count; /* in the current run, one a request: those before `next` */
 };
 
 /* What the work on one batch has to remember between runs. Above each group: the file that sets it,

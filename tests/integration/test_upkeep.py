@@ -100,6 +100,26 @@ def test_detached_partition_keeps_no_other_from_being_made_ahead(running, migrat
     assert all(done.stderr.count(f'"{name}"') == 1 for name in detached.values()), done.stderr
 
 
+def test_only_partitions_that_are_missing_are_asked_for(running, migrated):
+    """To look is one query; to make one is a transaction."""
+    assert run_cli(migrated.settings(), "partitions", "ensure", "--days", "40").returncode == 0
+    name = migrated.value(
+        "SELECT name FROM partition_of('meter_values', now() + interval '9 days')")
+    migrated.rows(f"DROP TABLE {name}")
+    migrated.rows(f"ALTER DATABASE {migrated.name} SET track_functions = 'all'")
+    p = running({"partitions.ahead_days": "40"})
+    rig.wait_until(lambda: migrated.value(f"SELECT to_regclass('{name}') IS NOT NULL"),
+                   what="the missing one is made")
+    p.stop()
+    # The server counts what a session has called when it ends, at the latest.
+    rig.wait_until(lambda: migrated.value("""
+        SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND backend_type = 'client backend' AND pid <> pg_backend_pid()""") == 0,
+        what="its sessions are over")
+    assert migrated.value("SELECT sum(calls) FROM pg_stat_user_functions "
+                          "WHERE funcname = 'ensure_partition'") == 1
+
+
 def test_detached_month_of_transactions_stops_nothing(running, migrated, publish):
     p = running()
     start = {"connectorId": 1, "idTag": "A", "meterStart": 1}
