@@ -6,6 +6,7 @@
 #include "cli/arguments.h"
 #include "cli/period.h"
 #include "cli/stream.h"
+#include "pg/pg_error.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -73,7 +74,7 @@ static void history_on_signal(int number)
 	(void)PQcancel(history_cancel, why, sizeof(why));
 }
 
-static bool history_handle_signals(PGconn *conn)
+static bool history_handle_signals(PGconn *conn, struct error *err)
 {
 	static const struct sigaction stop = {
 		.sa_handler = history_on_signal,
@@ -81,8 +82,22 @@ static bool history_handle_signals(PGconn *conn)
 	};
 
 	history_cancel = PQgetCancel(conn);
-	return history_cancel != NULL && sigaction(SIGINT, &stop, NULL) == 0 &&
-	       sigaction(SIGTERM, &stop, NULL) == 0;
+	if (history_cancel == NULL)
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+	(void)sigaction(SIGINT, &stop, NULL);
+	(void)sigaction(SIGTERM, &stop, NULL);
+	return true;
+}
+
+/* There is nothing left to stop, and what the handler uses goes. */
+static void history_ignore_signals(void)
+{
+	if (history_cancel == NULL)
+		return;
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	PQfreeCancel(history_cancel);
+	history_cancel = NULL;
 }
 
 /* ---- what was printed ---- */
@@ -226,8 +241,9 @@ static bool history_piece(struct history_call *call, const char *from, const cha
 		err);
 }
 
-/* Where to look for the next message from `from` on: so many days, or to the end of the period. The
- * server plans a query for all partitions that a range has, so a year is not asked for each day.
+/* Where to look for the next message from `from` on: so many days, or to the end of the period. It
+ * ends with a day, as the pieces do, or else one day would be two of them. The server plans a query
+ * for all partitions that a range has, so a year is not asked for each day.
  * False if there is nothing left. */
 static bool history_window(const struct history_call *call, const char *from, int days,
 	char until[static HISTORY_TIME_BYTES], bool *left, struct error *err)
@@ -239,7 +255,8 @@ static bool history_window(const struct history_call *call, const char *from, in
 
 	snprintf(count, sizeof(count), "%d", days);
 	r = pg_query(call->conn,
-		"SELECT least($1::timestamptz + make_interval(days => $2), $3::timestamptz), "
+		"SELECT least(date_trunc('day', $1::timestamptz + make_interval(days => $2)), "
+		"$3::timestamptz), "
 		"$1::timestamptz < $3::timestamptz",
 		3, params, err);
 	if (r == NULL)
@@ -369,18 +386,31 @@ static bool history_begin(struct history_call *call, struct error *err)
 	return true;
 }
 
+/* --follow ends by a signal, which may have ended the query under way. */
+static bool history_was_stopped(const struct error *err)
+{
+	return err->kind == ERROR_STOPPED || (history_stopped && pg_error_is_canceled(err));
+}
+
+static bool history_prepare_following(struct history_call *call, struct error *err)
+{
+	if (!call->follow)
+		return true;
+	call->seen = calloc(1, sizeof(*call->seen));
+	call->seeing = calloc(1, sizeof(*call->seeing));
+	if (call->seen == NULL || call->seeing == NULL)
+		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
+	return history_handle_signals(call->conn, err);
+}
+
 static enum exit_code history_run(struct history_call *call)
 {
 	struct error err;
 	bool ok;
 
 	call->colour = history_has_colours(call);
-	if (call->follow) {
-		call->seen = calloc(1, sizeof(*call->seen));
-		call->seeing = calloc(1, sizeof(*call->seeing));
-		if (call->seen == NULL || call->seeing == NULL)
-			return EXIT_CODE_INTERNAL;
-	}
+	if (!history_prepare_following(call, &err))
+		return cli_fail(EXIT_CODE_INTERNAL, &err);
 	ok = history_begin(call, &err) && history_past(call, &err) &&
 	     (!call->follow || history_follow(call, &err));
 	if (ok && call->rows == 0)
@@ -388,7 +418,7 @@ static enum exit_code history_run(struct history_call *call)
 	if (ok && fflush(stdout) != 0)
 		ok = error_set_errno(&err, ERROR_FATAL, REASON_output,
 			"could not write the history");
-	return ok || history_stopped ? EXIT_CODE_OK : cli_fail_database(&err);
+	return ok || history_was_stopped(&err) ? EXIT_CODE_OK : cli_fail_database(&err);
 }
 
 enum exit_code cmd_history(const struct config *config, int argc, char **argv)
@@ -416,9 +446,8 @@ enum exit_code cmd_history(const struct config *config, int argc, char **argv)
 	call.conn = cli_connect(config, &pg, &err);
 	if (call.conn == NULL)
 		return cli_fail_connect(&err);
-	code = !call.follow || history_handle_signals(call.conn) ? history_run(&call)
-								 : EXIT_CODE_INTERNAL;
-	PQfreeCancel(history_cancel);
+	code = history_run(&call);
+	history_ignore_signals();
 	PQfinish(call.conn);
 	free(call.sql);
 	free(call.seen);

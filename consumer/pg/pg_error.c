@@ -323,6 +323,11 @@ bool pg_error_is_of_statement(const struct error *err)
 	return err->sqlstate[0] != '\0' && !pg_error_may_be_the_server(err);
 }
 
+bool pg_error_is_canceled(const struct error *err)
+{
+	return strcmp(err->sqlstate, "57014") == 0;
+}
+
 bool pg_error_is_silence(const struct error *err)
 {
 	return err->slow && err->sqlstate[0] == '\0' && err->kind != ERROR_UNCERTAIN;

@@ -82,6 +82,9 @@ bool pg_error_is_denied(const struct error *err);
 /* The server refused this statement, but may accept the next one. */
 bool pg_error_is_of_statement(const struct error *err);
 
+/* 57014: somebody cancelled the query, or it reached statement_timeout. */
+bool pg_error_is_canceled(const struct error *err);
+
 /* The server was silent for too long. */
 bool pg_error_is_silence(const struct error *err);
 

@@ -275,6 +275,24 @@ def test_follow_ends_while_a_query_waits(world, following, number):
         assert process.wait(rig.HANGS_S) == 0
 
 
+def test_follow_whose_session_was_ended_fails_although_it_was_to_stop(world, following):
+    with psycopg.connect(world.database.dsn()) as other:
+        other.execute("LOCK TABLE ocpp.ocpp_events")
+        process, _ = following("nobody")
+        with psycopg.connect(world.database.dsn(), autocommit=True) as admin:
+            def waits():
+                return admin.execute("""SELECT pid FROM pg_stat_activity
+                    WHERE usename = 'reader' AND wait_event_type = 'Lock'""").fetchall()
+
+            [(pid,)] = rig.wait_until(waits, what="the follower waits for the lock")
+            process.send_signal(signal.SIGSTOP)
+            admin.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            rig.wait_until(lambda: not waits(), what="its session is over")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(rig.HANGS_S) == 4 and "terminating" in process.stderr.read()
+
+
 # ---- a terminal ----
 
 
