@@ -7,15 +7,18 @@ static void replay_on_progress(void *context, const struct replay_reports *repor
 	cmd_replay_show_progress(context, reports);
 }
 
-/* An outage is waited for, at any time; but nobody waits for a wrong password or name. */
+/* An outage is waited for, at any time; but nobody waits for a wrong password or name, unless
+ * another of several hosts may come back. */
 static bool replay_is_let_in(const struct config *config, const struct pg_options *pg,
 	struct error *err)
 {
 	PGconn *conn = pg_wait_connect(pg, NULL, pg->connect_timeout_us, -1, err);
-	bool in = conn == NULL ? err->kind != ERROR_REFUSED
-			       : pg_check_usage(conn, pg, err) &&
-					 cli_check_schema(config, pg, conn, err);
+	bool in = conn != NULL && pg_check_usage(conn, pg, err) &&
+		  cli_check_schema(config, pg, conn, err);
 
+	if (!in)
+		in = conn == NULL ? err->kind != ERROR_REFUSED || !err->needs_person
+				  : err->kind == ERROR_TRANSIENT;
 	PQfinish(conn);
 	return in;
 }

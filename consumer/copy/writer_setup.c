@@ -194,8 +194,10 @@ static bool setup_on_forgotten(void *context, const PGresult *result, int number
 	struct writer *w = context;
 
 	(void)number;
-	if (PQntuples(result) == 0)
-		return error_set(err, ERROR_REFUSED, REASON_unexpected, "forgotten_salt is empty");
+	if (PQntuples(result) == 0) {
+		error_set(err, ERROR_REFUSED, REASON_unexpected, "forgotten_salt is empty");
+		return error_needs_person(err);
+	}
 	if (!pseudonyms_begin(w->pseudonyms, result_text(result, 0, 0), err))
 		return false;
 	for (int i = 0; i < PQntuples(result) && !PQgetisnull(result, i, 1); i++) {

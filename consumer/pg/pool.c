@@ -314,7 +314,7 @@ static void pool_connect_one(struct pg_pool *p, struct pool_place *place)
 	p->failing = true;
 	p->last_error = err;
 	p->next_try_us = clock_mono_us() + backoff_next_us(&p->backoff);
-	if (err.kind == ERROR_REFUSED)
+	if (err.kind == ERROR_REFUSED && err.needs_person)
 		pool_refuse_all(p);
 }
 

@@ -258,7 +258,7 @@ static bool finder_say_other(struct finder *f, const char *sources, struct error
 /* ---- finding ---- */
 
 /* Waits for a database that is down, or a standby for now, as the pipeline does; and no longer than
- * it for one that refuses us. */
+ * it for one that refuses us, unless another host may come back. */
 static bool position_connect(const struct pg_options *pg, PGconn **out, struct error *err)
 {
 	struct log_repeat trouble = {.active = false};
@@ -275,7 +275,9 @@ static bool position_connect(const struct pg_options *pg, PGconn **out, struct e
 			PQfinish(*out);
 			*out = NULL;
 		}
-		refusals += *out == NULL && err->kind == ERROR_REFUSED;
+		refusals = *out == NULL && err->kind == ERROR_REFUSED && err->needs_person
+				   ? refusals + 1
+				   : 0;
 		if (*out != NULL || err->kind == ERROR_FATAL || refusals > POSITION_REFUSALS_MAX)
 			return *out != NULL;
 		wait_us = err->needs_person ? POSITION_RETRY_CAP_US : backoff_next_us(&backoff);

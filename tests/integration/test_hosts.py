@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import threading
 
 import psycopg
 import pytest
@@ -281,3 +282,47 @@ def test_replay_waits_until_the_server_is_the_primary(demoted, tmp_path, workspa
     assert replay.wait_exit() == 0
     assert database.value("SELECT count(*) FROM ocpp.ocpp_events "
                           "WHERE charge_station_id = 'cs3'") == 1
+
+
+@pytest.fixture
+def refusing():
+    """A host that refuses every password: (its port, how many have come)."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    came = []
+    said = b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed\0\0"
+
+    def refuse():
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:  # it is closed
+                return
+            with client:
+                client.recv(8192)
+                client.sendall(b"E" + (4 + len(said)).to_bytes(4, "big") + said)
+            came.append(None)
+
+    threading.Thread(target=refuse, daemon=True).start()
+    yield listener.getsockname()[1], lambda: len(came)
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def test_replay_waits_for_the_primary_beside_a_host_that_refuses(demoted, refusing, tmp_path,
+                                                                 workspace):
+    """It gives up after six refusals, but not while another host may come back."""
+    database, demote = demoted
+    capture = tmp_path / "capture"
+    capture.write_text('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs4","qos":1,'
+                       '"payload":"[2,\\"1\\",\\"Heartbeat\\",{}]"}\n')
+    demote()
+    port, came = refusing
+    replay = rig.Persister(workspace, BINARY, {"storage.url": url(
+        database, database.cluster.port, port)}, arguments=("replay", str(capture))).start()
+    rig.wait_until(lambda: came() > 8 or not replay.running, what="it has asked often enough")
+    lost = replay.wait_event("database_lost")
+    assert (lost["kind"], lost["heals"]) == ("refused", "by_itself"), lost
+    promote(database)
+    assert replay.wait_exit() == 0
+    assert database.value("SELECT count(*) FROM ocpp.ocpp_events "
+                          "WHERE charge_station_id = 'cs4'") == 1
