@@ -189,9 +189,9 @@ enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_re
 			"that choose messages or name a broker",
 			parts.paths[0]);
 	if (!o->dry_run) {
-		conn = pg_connect(&pg, &err);
+		conn = cli_connect(config, &pg, &err);
 		if (conn == NULL)
-			return cli_fail(EXIT_CODE_DATABASE, &err);
+			return cli_fail_connect(&err);
 	}
 	code = parts_restore(o, conn, &parts);
 	PQfinish(conn);

@@ -393,6 +393,8 @@ def test_messages_beside_a_damaged_partition_file_are_named(migrated, archive, t
 CHANGES = [
     ("UPDATE schema_migrations SET version = version - 1",
      "UPDATE schema_migrations SET version = version + 1", 5, "`ocpp-persister migrate up`", None),
+    ("UPDATE schema_migrations SET version = version + 1",
+     "UPDATE schema_migrations SET version = version - 1", 5, "run the newer program", None),
     ("ALTER TABLE transactions ADD added integer NOT NULL", "ALTER TABLE transactions DROP added",
      1, 'it lacks column "added", which cannot be NULL in table "transactions"', None),
     ("ALTER TABLE transactions ADD added text", "ALTER TABLE transactions DROP added", 0, "",
@@ -486,6 +488,59 @@ def test_row_that_says_less_than_the_file_is_replaced(migrated, archive):
     said = replay(migrated, "--json", archive.folder).stdout
     assert [(line["table"], line["left_out"]) for line in map(json.loads, said.splitlines())
             if line["left_out"]] == [("authorizations", 1), ("transactions", 1)]
+
+
+def test_late_event_that_the_file_misses_is_kept(migrated, archive):
+    """A row cannot be merged with that of a file: one that misses no event takes in whatever the
+    table has of it, and one that misses some would undo what came late."""
+    def events(transaction, numbers):
+        return [f"{at(number)} cs 2.0.1 " + json.dumps([2, f"{transaction}{number}",
+                "TransactionEvent", {
+                    "eventType": "Updated" if number else "Started", "timestamp": at(number),
+                    "seqNo": number, "triggerReason": "ChargingStateChanged", "evse": {"id": 1},
+                    "transactionInfo": {
+                        "transactionId": transaction,
+                        "chargingState": "SuspendedEV" if number == 5 else "Charging"}}]) + "\n"
+                for number in numbers]
+
+    def store(*lines):
+        replay(migrated, "--lines", "{time} {station} {version} {frame}", "-",
+               input="".join(line for part in lines for line in part))
+
+    def rows():
+        return migrated.rows("SELECT transaction_id, seq_no_missing, charging_state "
+                             "FROM transactions ORDER BY 1")
+
+    store(events("whole", range(9)), events("gap", [0, 1, 2, 3, 4, 6, 7, 8]))
+    assert rows() == [("gap", 1, "Charging"), ("whole", 0, "Charging")]
+    archive()
+    migrated.value("SELECT prune_transaction_keys(1000)")
+    store(events("whole", [0, 5]), events("gap", [0, 5]))
+    assert rows() == [("gap", 4, "SuspendedEV"), ("whole", 4, "SuspendedEV")]
+    said = replay(migrated, archive.folder).stdout
+    assert rows() == [("gap", 4, "SuspendedEV"), ("whole", 0, "Charging")], said
+    assert said.count("  left out: 1 whose row in the database says something else\n") == 1, said
+    # What the CSMS said later is not in the file, which stays true.
+    migrated.rows("UPDATE transactions SET total_cost = 5 WHERE transaction_id = 'whole'")
+    again = replay(migrated, archive.folder).stdout
+    assert again.count("  left out: 1 whose row") == 1 and "left out: 2" not in again, again
+    assert migrated.value("SELECT total_cost FROM transactions WHERE transaction_id = 'whole'") == 5
+
+
+def test_restore_waits_for_no_partition_that_has_none_of_its_rows(migrated, archive):
+    """Of a file of several days, which has rows of one."""
+    day = DAY.replace(hour=0)
+    days = [day + datetime.timedelta(days=number) for number in range(3)]
+    admin, locker = migrated.connect(), migrated.connect(autocommit=False)
+    admin.execute(f"CREATE TABLE days PARTITION OF meter_values "
+                  f"FOR VALUES FROM ('{days[0]}') TO ('{days[2]}')")
+    fill(migrated, stations=1)
+    archive("--table", "meter_values")
+    replay(migrated, archive.folder)
+    admin.execute("SELECT ensure_partition('meter_values', %s)", (days[1],))
+    locker.execute(f"LOCK TABLE meter_values_{days[1]:%Y_%m_%d}")
+    said = replay(migrated, archive.folder, timeout=rig.STILL_S).stdout
+    assert "; the others were already there" in said and "left out" not in said, said
 
 
 WORDS = [
