@@ -27,6 +27,7 @@ struct feed {
 	ev_prepare watch;
 	ev_timer pace, progress;
 	ev_signal on_int, on_term;
+	struct sigaction was_int, was_term; /* before these; main.c sets them for process 1 */
 	int64_t begun_us;
 	bool yielding;
 	uint64_t yielded_until; /* how many records may be taken while it yields */
@@ -139,6 +140,8 @@ static void feed_init_watchers(struct feed *f)
 	ev_signal_init(&f->on_term, feed_on_signal, SIGTERM);
 	f->watch.data = f->pace.data = f->progress.data = f->on_int.data = f->on_term.data = f;
 	ev_prepare_start(f->loop, &f->watch);
+	(void)sigaction(SIGINT, NULL, &f->was_int);
+	(void)sigaction(SIGTERM, NULL, &f->was_term);
 	ev_signal_start(f->loop, &f->on_int);
 	ev_signal_start(f->loop, &f->on_term);
 	if (f->options->rate > 0 || f->options->yields)
@@ -191,11 +194,14 @@ bool feed_log(const struct config *config, const struct pg_options *pg,
 	}
 	neighbours_free(&f.neighbours);
 	pipeline_free(&f.pipeline);
-	if (f.loop != NULL) {
+	if (ev_is_active(&f.on_int)) {
 		/* From here on signals end the process again. */
 		ev_signal_stop(f.loop, &f.on_int);
 		ev_signal_stop(f.loop, &f.on_term);
-		ev_loop_destroy(f.loop);
+		(void)sigaction(SIGINT, &f.was_int, NULL);
+		(void)sigaction(SIGTERM, &f.was_term, NULL);
 	}
+	if (f.loop != NULL)
+		ev_loop_destroy(f.loop);
 	return ok;
 }

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import rig
-from conftest import needs_failpoints, run_cli, stored
+from conftest import BINARY, needs_failpoints, run_cli, stored
 from test_reports import peak_kib
 
 GOOD = (b'{"type":2,"action":"MeterValues","id":"1","request":{"connectorId":1,"meterValue":'
@@ -98,6 +99,38 @@ def test_requeue_interrupted_loses_nothing(letters, migrated, call):
     assert migrated.rows("SELECT count(*), sum(sampled[1]) FROM meter_values") == [
         (60, 60 * 61 // 2)]
     assert migrated.value("SELECT count(*) FROM dead_letters") == 3
+
+
+def test_requeue_ends_by_a_signal_as_process_1_after_its_messages_are_stored(running, migrated):
+    """The kernel ignores signals that process 1 does not handle, as it does not by default."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may make a process namespace")
+    p = running()
+    set_aside(migrated, 1)
+    migrated.rows("""CREATE FUNCTION public.wait() RETURNS event_trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF current_query() ~ 'TABLE settled' THEN
+                PERFORM pg_advisory_xact_lock(4711);
+            END IF;
+        END $$""")
+    migrated.rows("CREATE EVENT TRIGGER wait ON ddl_command_start EXECUTE FUNCTION public.wait()")
+    holder = migrated.connect(autocommit=False)
+    holder.execute("SELECT pg_advisory_xact_lock(4711)")
+    options = [f"--{key}={value}" for key, value in p.settings.items()]
+    run = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", BINARY, *options,
+                            "dead-letters", "requeue", "--all"], stdout=subprocess.DEVNULL)
+    try:
+        rig.wait_until(lambda: migrated.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 "
+            "AND NOT granted") == 1, what="all is stored, and it waits")
+        with open(f"/proc/{run.pid}/task/{run.pid}/children") as f:
+            os.kill(int(f.read()), signal.SIGTERM)
+        assert run.wait(rig.STILL_S) == 128 + signal.SIGTERM
+    finally:
+        run.kill()
+        run.wait()
+        holder.rollback()
+    assert migrated.value("SELECT count(*) FROM meter_values") == 1
 
 
 def test_requeue_goes_on_where_somebody_else_removed_the_next_ones(letters, migrated):
