@@ -12,6 +12,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+void config_refuse(struct config *c, const char *name)
+{
+	const struct config_setting *s = config_find(name);
+
+	if (s != NULL)
+		config_origin(c, s)->refused = true;
+}
+
 /* The setting that was meant, probably, counts as refused. */
 static bool config_hint_nearest(struct config *c, const char *name, struct error *err)
 {
@@ -20,7 +28,7 @@ static bool config_hint_nearest(struct config *c, const char *name, struct error
 	for (size_t i = 0; i < CONFIG_COUNT; i++)
 		nearest_try(&nearest, config_settings[i].name);
 	if (nearest.found != NULL)
-		config_origin(c, config_find(nearest.found))->refused = true;
+		config_refuse(c, nearest.found);
 	return nearest_hint(err, &nearest, "`ocpp-persister config reference` lists all settings");
 }
 

@@ -243,7 +243,8 @@ static void config_check_tls(struct config_checks *k, const struct config *c)
 		return;
 	error_set(&err, ERROR_FATAL, REASON_bad_setting,
 		"mqtt.tls_certificate and mqtt.tls_key go together");
-	config_check_note(k, certificate ? "mqtt.tls_certificate" : "mqtt.tls_key", false, &err);
+	config_check_note_both(k, certificate ? "mqtt.tls_certificate" : "mqtt.tls_key",
+		certificate ? "mqtt.tls_key" : "mqtt.tls_certificate", false, &err);
 }
 
 unsigned config_check_each(const struct config *c, config_fault *each, void *context)

@@ -132,12 +132,14 @@ static bool config_file_value(struct config_file *f, const char *section, const 
 			f->path);
 	snprintf(name, sizeof(name), "%s.%s", section, key);
 	snprintf(origin, sizeof(origin), "%s:%u", f->path, line);
-	if (!config_file_unquote(value))
+	if (config_file_unquote(value)) {
+		ok = config_set(f->config, name, value, origin, err);
+	} else {
+		config_refuse(f->config, name);
 		error_set(err, ERROR_FATAL, REASON_bad_settings_file,
 			"%s: the value of \"%s\" has quotes that do not close, or text after them",
 			origin, name);
-	else
-		ok = config_set(f->config, name, value, origin, err);
+	}
 	free(value);
 	return ok;
 }

@@ -36,8 +36,11 @@ static bool config_load_sources(struct config *c, struct error *err)
 		if (!config_read_on(c, err))
 			return false;
 	}
-	if (!config_load_credentials(c, err) && !config_read_on(c, err))
-		return false;
+	if (!config_load_credentials(c, err)) {
+		c->unread = true;
+		if (!config_read_on(c, err))
+			return false;
+	}
 	if (!config_load_environment(c, err) || !config_load_options(c, err) ||
 		!config_read_secrets(c, err))
 		return false;

@@ -9,6 +9,9 @@
 MUST_CHECK bool config_set_read(struct config *c, const char *name, const char *value,
 	const char *path, struct error *err);
 
+/* The value that a source has for it cannot be read: it counts as refused. */
+void config_refuse(struct config *c, const char *name);
+
 /* After a fault: false unless it was reported by config_load(), which reads on to find them all. */
 MUST_CHECK bool config_read_on(struct config *c, const struct error *err);
 

@@ -254,6 +254,24 @@ static void config_faults_of_one_kind_are_all_found_with_their_lines(void **stat
 		wanted, sizeof(wanted) / sizeof(*wanted));
 }
 
+/* What it goes with was refused, or could not be read: it may well be right. */
+static void config_settings_are_not_judged_by_what_was_refused(void **state)
+{
+	static const char *const unknown[] = {"mqtt.tls_kye"}, *const quotes[] = {"has quotes"};
+	static const char *const folder[] = {"CREDENTIALS_DIRECTORY is too long"};
+	static char name[8192];
+
+	(void)state;
+	assert_faults(faults_of("[mqtt]\ntls_certificate = /x\ntls_kye = /y\n", NULL, 0), unknown,
+		1);
+	assert_faults(faults_of("[mqtt]\ntls_certificate = /x\ntls_key = \"/y\n", NULL, 0), quotes,
+		1);
+	memset(name, 'x', sizeof(name) - 1);
+	setenv("CREDENTIALS_DIRECTORY", name, 1);
+	assert_faults(faults_of("[mqtt]\ntls_certificate = /x\n", NULL, 0), folder, 1);
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 struct differences {
 	char names[512];
 	unsigned kinds; /* a bit for each */
@@ -610,6 +628,7 @@ int main(void)
 		cmocka_unit_test(config_faults_beyond_some_are_counted),
 		cmocka_unit_test(config_settings_that_do_not_fit_are_all_found),
 		cmocka_unit_test(config_faults_of_one_kind_are_all_found_with_their_lines),
+		cmocka_unit_test(config_settings_are_not_judged_by_what_was_refused),
 		cmocka_unit_test(config_keeps_what_needs_a_restart),
 		cmocka_unit_test(config_sees_what_is_in_a_file),
 		cmocka_unit_test(config_environment_goes_before_the_file),
