@@ -287,6 +287,9 @@ bool fs_unlink(const char *path, struct error *err)
 
 bool fs_exists(const char *path, bool *out, struct error *err)
 {
+	*out = false;
+	if (fs_fault() != FS_FAULT_NONE)
+		return fs_error(err, "look for", path);
 	*out = access(path, F_OK) == 0;
 	return *out || errno == ENOENT || errno == ENOTDIR || fs_error(err, "look for", path);
 }

@@ -170,12 +170,31 @@ static void fs_rename_new_leaves_what_is_there(void **state)
 	assert_false(taken);
 }
 
+static void fs_exists_tells_absence_from_failure(void **state)
+{
+	struct error err;
+	bool there, ok, has_failpoints;
+
+	(void)state;
+	assert_true(fs_replace_file(path_of("e"), slice_from_cstr("x"), &err));
+	assert_true(fs_exists(path_of("e"), &there, &err) && there);
+	assert_true(fs_exists(path_of("not-there"), &there, &err) && !there);
+	assert_true(fs_exists(path_of("e/below"), &there, &err) && !there);
+	fs_fail_at(1, "EIO");
+	ok = fs_exists(path_of("e"), &there, &err);
+	has_failpoints = fs_calls() > 0;
+	fs_fail_at(0, NULL);
+	assert_int_equal(ok, !has_failpoints);
+	assert_int_equal(there, !has_failpoints);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fs_write_and_read_back),
 		cmocka_unit_test(fs_replace_file_leaves_old_or_new),
 		cmocka_unit_test(fs_rename_new_leaves_what_is_there),
+		cmocka_unit_test(fs_exists_tells_absence_from_failure),
 		cmocka_unit_test(fs_make_dir_makes_parents),
 		cmocka_unit_test(fs_read_file_refuses_what_is_too_large),
 		cmocka_unit_test(fs_pipe_that_is_named_is_not_waited_for),
