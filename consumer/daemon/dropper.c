@@ -41,6 +41,7 @@ struct dropper_table {
 	char name[DROPPER_NAME_BYTES];    /* the partition's name */
 	char retired[DROPPER_NAME_BYTES]; /* its name once retired */
 	int64_t rows, bytes;
+	bool bytes_known; /* nobody had locked it */
 };
 
 struct dropper {
@@ -147,12 +148,15 @@ static void dropper_failed(struct dropper *d, const struct error *err)
 
 static void dropper_say_dropped(struct dropper *d)
 {
+	char bytes[DROPPER_NUMBER_BYTES + sizeof(" bytes=")] = "";
+
 	(void)log_repeat_over(&d->trouble);
 	backoff_reset(&d->backoff);
+	if (d->table.bytes_known)
+		snprintf(bytes, sizeof(bytes), " bytes=%" PRId64, d->table.bytes);
 	log_info("partition_dropped", "older than its table keeps rows",
-		"table=%s partition=%s rows_estimated=%" PRId64 " bytes=%" PRId64,
-		tables[d->table.parent].name, LOG_VALUE(d->table.name), d->table.rows,
-		d->table.bytes);
+		"table=%s partition=%s rows_estimated=%" PRId64 "%s", tables[d->table.parent].name,
+		LOG_VALUE(d->table.name), d->table.rows, bytes);
 }
 
 static void dropper_on_dropped(void *context, const struct error *err)
@@ -250,6 +254,7 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 	d->found = strcmp(PQgetvalue(result, 0, OLD_STATE), "retired") == 0 ? DROPPER_RETIRED
 									    : DROPPER_PARTITION;
 	t->rows = strtoll(PQgetvalue(result, 0, OLD_ROWS), NULL, 10);
+	t->bytes_known = !PQgetisnull(result, 0, OLD_BYTES);
 	t->bytes = strtoll(PQgetvalue(result, 0, OLD_BYTES), NULL, 10);
 	return true;
 }
