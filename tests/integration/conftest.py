@@ -1,5 +1,6 @@
 """Fixtures: real servers of our own, started by bench/rig.py. See tests/README.md."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -7,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -190,6 +192,57 @@ def run_cli(settings, *arguments, timeout=rig.HANGS_S, **kwargs):
     options = [f"--{key}={value}" for key, value in settings.items()]
     return subprocess.run([BINARY, *options, *arguments], text=True, capture_output=True,
                           timeout=timeout, **kwargs)
+
+
+@contextlib.contextmanager
+def begun(settings, *arguments, **environment):
+    """A command in the background. It is killed at the end of the block, if it still runs then, so
+    that a test that fails does not wait for a command that waits for the test."""
+    options = [f"--{key}={value}" for key, value in settings.items()]
+    with subprocess.Popen([BINARY, *options, *arguments], stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, **environment}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def killed_if_still(process):
+    """For reading what it writes, which may take as long as it likes: once nothing has moved for
+    rig.STILL_S the process is killed, and its output ends."""
+    done = threading.Event()
+
+    def guard():
+        patience = rig.Patience()
+        while not done.wait(0.1):
+            if not patience.left():
+                process.kill()
+                return
+
+    thread = threading.Thread(target=guard)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def next_line(process, stream):
+    """Of its output; "" at the end, and if none comes."""
+    with killed_if_still(process):
+        return stream.readline()
+
+
+def read_terminal(process, ours):
+    """All that it writes to its terminal, until it ends; ours: our side of that, which is closed."""
+    said = []
+    with killed_if_still(process), contextlib.suppress(OSError):  # EIO: theirs is closed
+        while piece := os.read(ours, 65536):
+            said.append(piece)
+    os.close(ours)
+    return b"".join(said)
 
 
 def verify_ledger(database, ledger):

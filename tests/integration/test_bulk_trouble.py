@@ -7,7 +7,7 @@ import threading
 import psycopg
 import pytest
 import rig
-from conftest import run_cli
+from conftest import next_line, run_cli
 from test_bulk import Replay, days, lines_of, nothing_waits, outcome, run_bulk, settings
 from test_replay import contents, empty  # noqa: F401
 
@@ -67,7 +67,7 @@ def end(session):
 
 
 def until_said(running, words):
-    while words not in (line := running.process.stderr.readline()):
+    while words not in (line := next_line(running.process, running.process.stderr)):
         assert line, f"it never said \"{words}\""
 
 

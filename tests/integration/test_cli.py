@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import rig
-from conftest import BINARY, make_database, run_cli, stored
+from conftest import BINARY, make_database, read_terminal, run_cli, stored
 
 LINE = ('{"tst":"2026-02-01T12:00:00Z","topic":"cs/in/ocpp1.6/cs%d","qos":1,"payload":'
         '"[2,\\"1\\",\\"%s\\",{\\"connectorId\\":1,\\"status\\":\\"Available\\",'
@@ -57,7 +57,7 @@ def test_folder_without_files_is_no_success(tmp_path):
 def test_replay_does_not_wait_for_what_only_a_person_can_end(migrated, tmp_path, wrong, says):
     capture = tmp_path / "capture"
     capture.write_text(LINE % (1, "StatusNotification"))
-    done = run_cli({**migrated.settings(), **wrong}, "replay", str(capture), timeout=60)
+    done = run_cli({**migrated.settings(), **wrong}, "replay", str(capture))
     assert done.returncode == 4 and says in done.stderr, done
 
 
@@ -65,7 +65,7 @@ def test_replay_does_not_wait_for_what_only_a_person_can_end(migrated, tmp_path,
                                      ("partitions", "list"), ("migrate", "status")])
 def test_refused_connection_has_a_hint_whatever_the_command(migrated, command):
     settings = {**migrated.settings(), "storage.postgres.user": "nobody"}
-    done = run_cli(settings, *command, timeout=60)
+    done = run_cli(settings, *command)
     assert done.returncode == 4 and "see storage.postgres.user" in done.stderr, done
 
 
@@ -94,7 +94,7 @@ def test_replay_that_is_refused_meanwhile_says_so_and_ends(postgres, tmp_path, w
     stored(database, 10)
     postgres.psql(change.format(role=role, database=database.name))
     postgres.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename='{role}'")
-    out, err = run.communicate(timeout=120)
+    out, err = run.communicate(timeout=rig.HANGS_S)
     assert run.returncode == 4, err
     lost = [line for line in err.splitlines() if "event=database_lost" in line]
     assert any("heals=by_a_person" in line and hint in line for line in lost), err
@@ -112,16 +112,7 @@ def test_bar_of_progress_does_not_share_its_line(migrated, tmp_path):
         [BINARY, *(f"--{key}={value}" for key, value in settings.items()), "replay", str(capture)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
     os.close(theirs)
-    said = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # EIO: the other side is closed
-            break
-        if not piece:
-            break
-        said += piece
-    os.close(ours)
+    said = read_terminal(process, ours)
     assert process.wait(rig.HANGS_S) == 1
     assert b"[###" in said and b"event=unreadable" in said
     for found in re.finditer(rb"ts=\S+ level=\w+ event=", said):
@@ -159,7 +150,7 @@ def test_what_only_looks_like_a_segment_is_not_read(tmp_path, name, what):
     else:
         (os.mkfifo if what == "pipe" else os.mkdir)(folder / name)
     for command in (["ls"], ["cat"], ["verify"], ["export", "maeve"]):
-        done = run_cli({"spool.dir": folder}, "spool", *command, timeout=120)
+        done = run_cli({"spool.dir": folder}, "spool", *command)
         assert done.returncode != 0 and "secret" not in done.stdout, command
         assert name in done.stderr, command
         assert "is a symbolic link" in done.stderr if what == "link" else (

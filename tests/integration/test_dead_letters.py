@@ -140,11 +140,14 @@ def test_requeue_goes_on_where_somebody_else_removed_the_next_ones(letters, migr
     other.execute("SELECT FROM ocpp.dead_letters WHERE payload_digest = 1 FOR UPDATE")
     with ThreadPoolExecutor() as pool:
         requeue = pool.submit(letters, "requeue", "--reason", "not_understood")
-        rig.wait_until(lambda: migrated.value(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") == 1,
-            rig.HANGS_S, lambda: "the requeue that waits")
-        other.execute("DELETE FROM ocpp.dead_letters WHERE payload_digest BETWEEN 51 AND 100")
-        other.commit()
+        try:
+            rig.wait_until(lambda: migrated.value(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
+                == 1, what="the requeue that waits")
+            other.execute("DELETE FROM ocpp.dead_letters WHERE payload_digest BETWEEN 51 AND 100")
+            other.commit()
+        finally:
+            other.rollback()  # or the pool would wait for ever for the requeue
         done = requeue.result()
     assert done.stdout.startswith("requeued 70: stored 70, "), done
     assert "50 of 120 were removed meanwhile\n" in done.stderr

@@ -5,14 +5,13 @@ import os
 import pathlib
 import random
 import re
-import subprocess
 import threading
 import time
 
 import msgpack
 import pytest
 import rig
-from conftest import BINARY, ROOT, run_cli, stored
+from conftest import ROOT, begun, next_line, run_cli, stored
 from world import DAY
 
 TOKEN = "04A2b8C1"
@@ -319,11 +318,13 @@ def test_beside_workers_under_load_nobody_waits_and_nothing_is_left(running, mig
                *(threading.Thread(target=write, args=(table,)) for table in waits)]
     for thread in threads:
         thread.start()
-    rig.wait_until(lambda: len(sent) > 20 and all(len(took) > 20 for took in waits.values()))
-    done = forget(TOKEN)
-    over.set()
-    for thread in threads:
-        thread.join()
+    try:
+        rig.wait_until(lambda: len(sent) > 20 and all(len(took) > 20 for took in waits.values()))
+        done = forget(TOKEN)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
     stored(migrated, len(sent))
     assert done["tables"]["transaction_events"]["rows"] >= 9000
     assert found(migrated) == {}
@@ -348,8 +349,7 @@ def test_interrupted_it_goes_on_with_the_same_pseudonym(migrated, forget):
         FROM generate_series(1, 1000) n""", (TOKEN,))
     blocker = migrated.connect(autocommit=False)
     blocker.execute("SELECT FROM authorizations WHERE digest = 1000 FOR UPDATE")
-    options = [f"--{key}={value}" for key, value in migrated.writer_settings().items()]
-    with subprocess.Popen([BINARY, *options, "forget", TOKEN]) as process:
+    with begun(migrated.writer_settings(), "forget", TOKEN) as process:
         rig.wait_until(lambda: session.execute("SELECT count(*) FROM forgotten_tokens")
                        .fetchone()[0])
         pseudonym = session.execute("SELECT pseudonym FROM forgotten_tokens").fetchone()[0]
@@ -430,10 +430,9 @@ def test_log_of_requeued_is_looked_through(running, migrated, publish):
     would = run_cli(p.settings, "forget", TOKEN, "--dry-run").stdout
     assert "dead_letters: requeue or discard these before" in would, would
     folder = p.settings["spool.dir"] + ".requeue"
-    options = [f"--{key}={value}" for key, value in p.settings.items()]
     blocker = migrated.connect(autocommit=False)
     blocker.execute("LOCK TABLE ocpp.ingest_progress IN SHARE ROW EXCLUSIVE MODE")
-    with subprocess.Popen([BINARY, *options, "dead-letters", "requeue", "--all"]) as process:
+    with begun(p.settings, "dead-letters", "requeue", "--all") as process:
         rig.wait_until(lambda: not migrated.value("SELECT count(*) FROM dead_letters"))
         process.kill()
     blocker.rollback()
@@ -603,7 +602,7 @@ def test_workers_that_are_always_busy_are_waited_for(migrated, forget):
         thread.start()
     try:
         rig.wait_until(lambda: len(begun) >= 6)
-        assert forget(TOKEN, timeout=20)["rows"] == 0
+        assert forget(TOKEN)["rows"] == 0
     finally:
         over.set()
         for thread in threads:
@@ -614,10 +613,8 @@ def test_it_says_whose_lock_it_waits_for(migrated):
     authorized(migrated)
     blocker = migrated.connect(autocommit=False)
     blocker.execute("SELECT FROM authorizations FOR UPDATE")
-    options = [f"--{key}={value}" for key, value in migrated.writer_settings().items()]
-    with subprocess.Popen([BINARY, *options, "forget", TOKEN], stderr=subprocess.PIPE,
-                          text=True) as process:
-        assert "locked rows of authorizations_2026_01" in process.stderr.readline()
+    with begun(migrated.writer_settings(), "forget", TOKEN) as process:
+        assert "locked rows of authorizations_2026_01" in next_line(process, process.stderr)
         blocker.rollback()
-        assert process.wait(30) == 0
+        assert process.wait(rig.HANGS_S) == 0
     assert found(migrated) == {}

@@ -13,7 +13,7 @@ import threading
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, ROOT, make_database, run_cli
+from conftest import BINARY, ROOT, make_database, next_line, run_cli
 from test_reports import on_terminal, peak_kib
 from test_terminal import HOSTILE, harmless
 
@@ -200,7 +200,7 @@ def test_a_day_is_asked_for_without_the_days_after_it(world, history, settings):
                 [BINARY, *options(settings), "history", station, "--from", "2026-01", "--to",
                  "2026-12"], stdin=its, stdout=its, stderr=its)
             os.close(its)
-            assert all(b"StatusNotification" in lines.readline() for _ in range(3))
+            assert all(b"StatusNotification" in next_line(process, lines) for _ in range(3))
             other.rollback()
             assert process.wait(rig.HANGS_S) == 0
 

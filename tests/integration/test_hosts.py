@@ -147,7 +147,7 @@ def test_pool_of_the_store_tries_each_address_of_a_name(two_addresses):
     done = subprocess.run(
         [program, f"--storage.url={by_name(database, port)}",
          "--storage.postgres.connect_timeout=2s", "store", "token", "list", "--json"],
-        text=True, capture_output=True, timeout=120)
+        text=True, capture_output=True, timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stderr
 
 
@@ -155,7 +155,7 @@ def test_pool_of_the_store_tries_the_next_host_too(migrated, hole):
     done = subprocess.run(
         [BINARY, f"--storage.url={url(migrated, hole(), migrated.cluster.port)}",
          "--storage.postgres.connect_timeout=2s", "store", "token", "list", "--json"],
-        text=True, capture_output=True, timeout=120)
+        text=True, capture_output=True, timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()] == []
 
@@ -168,7 +168,7 @@ def test_replay_tries_the_next_host_too(migrated, hole, tmp_path):
     done = subprocess.run(
         [BINARY, f"--storage.url={url(migrated, hole(), migrated.cluster.port)}",
          "--storage.postgres.connect_timeout=2s", "replay", path],
-        text=True, capture_output=True, timeout=120)
+        text=True, capture_output=True, timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stderr
     assert migrated.value("SELECT count(*) FROM ocpp_events") == 1
 

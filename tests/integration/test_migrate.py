@@ -8,7 +8,7 @@ import zlib
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, ROOT, make_database, run_cli
+from conftest import BINARY, ROOT, make_database, next_line, run_cli
 
 OK, USAGE, CONFIG, DATABASE, SCHEMA = 0, 2, 3, 4, 5
 
@@ -352,7 +352,7 @@ def test_golang_migrates_lock_is_waited_for(database):
         holder.execute("SELECT pg_advisory_lock(%s)", (golang_migrate_lock_id(name),))
         process = subprocess.Popen([BINARY, *options, "migrate", "up", "1"], text=True,
                                    stderr=subprocess.PIPE)
-        assert "is running, waiting" in process.stderr.readline()
+        assert "is running, waiting" in next_line(process, process.stderr)
         assert process.poll() is None
         holder.close()
         assert process.wait(rig.HANGS_S) == OK

@@ -1,6 +1,5 @@
 """`partitions archive`, and `replay` of what it wrote: nothing is lost, whatever happens."""
 
-import contextlib
 import datetime
 import json
 import os
@@ -13,7 +12,7 @@ import time
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, make_database, needs_failpoints, run_cli
+from conftest import BINARY, make_database, needs_failpoints, read_terminal, run_cli
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = (NOW - datetime.timedelta(days=100)).replace(hour=10, minute=0, second=0, microsecond=0)
@@ -356,14 +355,6 @@ def test_damaged_files_are_refused_whole_and_the_others_are_not(migrated, archiv
     assert contents(migrated) == before
 
 
-def pieces(terminal):
-    """What a program writes to its terminal, until it ends."""
-    with contextlib.suppress(OSError):  # EIO: the other side is closed
-        while piece := os.read(terminal, 65536):
-            yield piece
-    os.close(terminal)
-
-
 def test_messages_beside_a_damaged_partition_file_are_named(migrated, archive, tmp_path):
     fill(migrated, stations=1)
     archive()
@@ -384,7 +375,7 @@ def test_messages_beside_a_damaged_partition_file_are_named(migrated, archive, t
                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                           stderr=theirs) as process:
         os.close(theirs)
-        said = b"".join(pieces(ours))
+        said = read_terminal(process, ours)
     assert process.returncode == 0
     assert re.findall(rb"(\d+)%", said)[-1:] == [b"100"], said
 

@@ -374,7 +374,7 @@ def test_time_of_receipt_that_no_partition_has_stops_nothing(migrated, tmp_path,
                                for m in [*messages, "no JSON"]))
     for expected in ["3 stored + 0 duplicate + 1", "0 stored + 3 duplicate + 1"]:
         done = run_cli({**migrated.settings(), "spool.dir": tmp_path / "spool"}, "replay",
-                       str(capture), timeout=120)
+                       str(capture))
         assert f"4 messages = {expected} dead-lettered" in done.stdout, done.stderr
         capture = capture.rename(tmp_path / "again")
     assert migrated.value("SELECT count(*) FROM ocpp_events") == 2

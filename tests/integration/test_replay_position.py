@@ -34,7 +34,7 @@ def command(database, *arguments):
 
 def replay(database, *arguments, input=None):
     done = subprocess.run(command(database, *arguments), input=input, capture_output=True,
-                          text=True, timeout=120)
+                          text=True, timeout=rig.HANGS_S)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     summary["stderr"] = done.stderr
@@ -53,7 +53,7 @@ def interrupt(database, *arguments, text=None, how=signal.SIGKILL, after=100):
     rig.wait_until(lambda: database.value("SELECT coalesce(max(seq), 0) FROM ingest_progress")
                    >= after, 60, "it gets somewhere")
     run.send_signal(how)
-    run.wait(30)
+    run.wait(rig.HANGS_S)
     run.stdout.close()
     run.stderr.close()
     assert run.returncode != 0
@@ -133,7 +133,7 @@ def test_last_line_that_was_being_written_is_read_again_when_it_is_whole(databas
     rig.wait_until(lambda: database.value("SELECT coalesce(max(seq), 0) FROM ingest_progress")
                    >= 190, 60, "it gets near the end")
     run.kill()
-    run.wait(30)
+    run.wait(rig.HANGS_S)
     export.write_text(whole)
     replay(database, export)
     assert set(ids(database)) == set(range(200))
@@ -203,7 +203,7 @@ def test_two_at_once_both_end_and_all_is_stored(database, tmp_path, source, same
                            > len(runs), 60, "it has opened the file")
         runs.append(run)
     for run in runs:
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=rig.HANGS_S)
         assert run.returncode == 0, err
         assert json.loads(out)["records"] == 1500
     expected = set(range(1500)) | (set() if same else set(range(5000, 6500)))

@@ -17,7 +17,7 @@ from termios import TIOCSWINSZ
 import psycopg
 import pytest
 import rig
-from conftest import BINARY, ROOT, make_database, run_cli
+from conftest import BINARY, ROOT, make_database, read_terminal, run_cli
 from test_terminal import HOSTILE, harmless
 
 # What spreadsheets would run, and what they would not.
@@ -276,14 +276,7 @@ def on_terminal(settings, columns, *arguments):
     process = subprocess.Popen([BINARY, *options, *arguments], stdin=subprocess.DEVNULL,
                                stdout=theirs)
     os.close(theirs)
-    said = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # EIO: the other side is closed
-            break
-        said += piece
-    os.close(ours)
+    said = read_terminal(process, ours)
     assert process.wait(rig.HANGS_S) == 0
     return said.decode().replace("\r\n", "\n")
 

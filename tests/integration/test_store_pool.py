@@ -7,7 +7,7 @@ import time
 import psycopg
 import pytest
 import rig
-from conftest import BUILD, Database, run_cli
+from conftest import BUILD, Database, next_line, run_cli
 
 # The run is 30 s and two restarts: STORE_STRESS_SECONDS=30. Here as long as it takes to see
 # each restart survived.
@@ -76,7 +76,7 @@ class Drive:
 
     def __call__(self, what):
         print(what, file=self.process.stdin, flush=True)
-        took, said = self.process.stdout.readline().rstrip("\n").split(" ", 1)
+        took, said = next_line(self.process, self.process.stdout).rstrip("\n").split(" ", 1)
         return int(took), said
 
     def __enter__(self):
