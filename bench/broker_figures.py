@@ -57,7 +57,8 @@ def publish(way, persister, fleet, limit_s, away):
         if away:
             p.stop()
         saves, cpu = count_saves(broker), rig.cpu_seconds(broker.pid)
-        # What is not acknowledged at the end is not waited for: with some ways it is minutes.
+        # What is not acknowledged at the end is not waited for: in some of the ways that takes
+        # minutes.
         out, _ = fleet(broker, "--format", "json", "--rate", 0, "--seconds", limit_s,
                        "--drain-seconds", 1).communicate()
         summary = json.loads(out)

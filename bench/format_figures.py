@@ -133,7 +133,7 @@ def run_once(b, number, name, count):
 
 
 def measure(b, rounds, count):
-    """Each form in turn, so that what the machine does besides is in all of them."""
+    """Each form in turn, so that whatever else the machine does affects all of them."""
     names, runs = [*FORMS, CSV], {}
     for number in range(rounds * len(names)):
         name = names[number % len(names)]

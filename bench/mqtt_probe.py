@@ -32,7 +32,7 @@ def publish_to_visible(port, dsn, seconds, first=0):
 
 
 def end_session(port, client_id):
-    """The broker forgets it, with all that it has queued."""
+    """The broker forgets this session, with all that it has queued."""
     done = threading.Event()
     client = mqtt.Client(client_id, clean_session=True)
     client.on_connect = lambda *_: done.set()

@@ -11,8 +11,8 @@ MODES = ("message", "none", "interval")
 
 
 def measure(bench, fleet, summary_of, new_database, runs, messages):
-    """{mode: figures}, each the median of its runs. The modes take turns, so that what else the
-    machine does meanwhile meets all of them."""
+    """{mode: figures}, each the median of its runs. The modes take turns, so that whatever else the
+    machine does affects all of them."""
     found = {mode: [] for mode in MODES}
     for number in range(runs):
         for mode in MODES if number % 2 == 0 else reversed(MODES):

@@ -125,7 +125,7 @@ def beside(b, seconds):
 
 
 def tell_bound(f):
-    """Why loading is not as much faster as it was to be: what a row takes, at the least."""
+    """Why loading is not as much faster as it was meant to be: the least that a row takes."""
     ours, theirs = f["1_job"]["cpu_us"], f["1_job"]["postgres_cpu_us"]
     cores = len(os.sched_getaffinity(0))
     wanted = 1e6 / f["1_job_no_bulk"]["rows_per_second"] / GAIN_WANTED

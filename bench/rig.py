@@ -60,8 +60,8 @@ class _Server:
         return self.process is not None and self.process.poll() is None
 
     def work_done(self):
-        """Grows while the process works, by a step for so much of a processor that idling needs
-        minutes for it."""
+        """Grows while the process works, in steps of so much CPU time that an idle process takes
+        minutes for one."""
         return int(cpu_seconds(self.pid) / 5) if self.running else -1
 
     def _wait_ready(self, ready, timeout=STILL_S):
@@ -307,7 +307,8 @@ class Certificates:
         return base + ".crt", base + ".key"
 
     def _authority(self, *args):
-        """The command that knows what it has signed: nothing, each time."""
+        """`openssl ca`, which keeps a list of what it has signed; each time that list begins
+        empty."""
         config = self.workspace.write(os.path.join(self.folder, "crl.conf"), (
             f"[ca]\ndefault_ca = us\n[us]\ndatabase = {self.folder}/index\n"
             f"new_certs_dir = {self.folder}\nserial = {self.folder}/serial\npolicy = any\n"

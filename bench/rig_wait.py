@@ -35,7 +35,7 @@ def forget(look):
 
 
 def _look(what):
-    """All that can tell a movement."""
+    """Whatever shows a movement."""
     seen = []
     for look in [*_watched, *([what] if callable(what) else [])]:
         try:

@@ -141,8 +141,8 @@ class Workspace:
         self._tell("keep")
 
     def _movements(self):
-        """Sizes of the logs, and what the processes have used, in steps that idling does not make
-        within the time of a wait."""
+        """Sizes of the logs, and the CPU time of the processes, in steps that an idle process does
+        not reach within the time of a wait."""
         sizes = [os.path.getsize(path) for path in sorted(glob.glob(f"{self.path}/*.log"))]
         return sizes, [getattr(member, "work_done", int)() for member in self.members]
 

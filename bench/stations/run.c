@@ -13,7 +13,8 @@
 #include <poll.h>
 #include <stdlib.h>
 
-/* Messages are published in beats of this length: to wake up for each would cost more than it. */
+/* Messages are published in beats of this length: waking up for each one would cost more than
+ * sending it. */
 static const int64_t RUN_BEAT_US = US_PER_MS;
 static const int64_t RUN_STATUS_US = US_PER_SECOND;
 

@@ -256,7 +256,7 @@ class Faults:
         door.swallowed.wait(5)
 
     def cut_prepare(self, n):
-        """A connection that knows no statement yet, at one that it prepares."""
+        """Cuts a connection that has prepared no statement yet, when it prepares one."""
         door = pick(self.world.database_doors, n[0])
         door.cut_prepare(1 + int(n[1] * n[1] * 4), arrives=n[2] < 0.5)
         door.cut()
@@ -318,8 +318,8 @@ class Faults:
         return None
 
     def drop_partition(self, n):
-        """One that is empty yet; or one is dropped and made again with the same rows, as somebody
-        does who moves it to another disk."""
+        """One that is still empty; or one with rows, which is made again with the same rows, as by
+        somebody who moves it to another disk."""
         found = self.world.rows("SELECT parent, name, from_time FROM ocpp.partition_list()"
                                 " WHERE state = 'attached' ORDER BY 1, 3")
         parent, name, time_of = pick(found, n[0]) or (None, None, None)
@@ -479,7 +479,7 @@ class Faults:
 
     @staticmethod
     def _damage(path, n):
-        """What the records had that are not as they were any more."""
+        """What was in those records that are no longer as they were."""
         with open(path, "r+b") as f:
             data, ends = f.read(), [SEGMENT_HEADER_BYTES]
             generation = data[25:33]  # as each record of it has

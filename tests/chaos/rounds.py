@@ -90,7 +90,7 @@ class Replay(threading.Thread):
 
 
 class Ended(Exception):
-    """The round is bad, and nobody wants to know more."""
+    """The round has failed, and nothing more can be learned from it."""
 
 
 class Round:

@@ -39,7 +39,7 @@ class Changing:
         self.template = self.cluster.copy()
         self.prepare(self.template)
         self.template.close()
-        # Two untouched runs: in what they differ, runs may differ. Calls are counted, too.
+        # Two untouched runs: where they differ, others may differ, too. They also count the calls.
         self.counts = {}
         first, second = (self._untouched(way) for way in (self.few or self.ways)[:2])
         self.differ = {(table, key) for (table, a), (_, b) in zip(first, second)

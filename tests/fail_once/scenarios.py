@@ -110,7 +110,7 @@ class Stage:
         """A process whose calls count after count(): its number, and the path of its stderr."""
         _, err, line = self._line(way, call, words)
         with open(err, "wb"):
-            pass  # nothing is there of the process before
+            pass  # so that nothing of the previous process is left in it
         return int(self._ask("begin", *line).split("=")[1]), err
 
     def count(self):
@@ -236,7 +236,8 @@ class NewIdentity(LogClosed):
 
 
 class Command:
-    """A command that only reads: either it says all that it says otherwise, or what failed."""
+    """A command that only reads: it prints either all that it prints without a fault, or what
+    failed."""
 
     ways = ["EIO", "EINTR", "short", "memory"]
     cost = 1

@@ -93,7 +93,7 @@ static int serve_run(struct serve *s)
 	return EXIT_CODE_INTERNAL;
 }
 
-/* All that can tell a movement: its processor time, and what it says. */
+/* Whatever shows a movement: its CPU time, and what it has written. */
 static uint64_t serve_moved(pid_t child, const char *err)
 {
 	char path[64], text[1024] = "";

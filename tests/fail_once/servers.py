@@ -178,7 +178,7 @@ class Stored:
         self.stage = stage
         self.database = stage.database()
         self.number = 0
-        # Two untouched runs: in what they differ, runs may differ. Calls are counted, too.
+        # Two untouched runs: where they differ, others may differ, too. They also count the calls.
         self.counts = {}
         first, second = (self._untouched(way) for way in (self.few or self.ways)[:2])
         assert len(first) == len(second) > 10, (first, second)

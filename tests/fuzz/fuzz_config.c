@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "config/config.h"
 
-/* A settings file of anybody: read, or refused with a reason; and what was read is whole. */
+/* Any settings file: it is read, or refused with a reason; and what was read is whole. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fuzz_file file = {.fd = -1};

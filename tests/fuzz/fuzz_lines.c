@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* A line of anybody, as a capture and as what a pattern says; and the text as a pattern. */
+/* Any line, as a capture and as what a pattern says; and the text as a pattern. */
 enum { ARENA_BYTES = 8 << 20 };
 
 static bool is_within(struct slice part, struct slice all)

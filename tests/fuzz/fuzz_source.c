@@ -3,8 +3,8 @@
 
 #include "replay/readers/source.h"
 
-/* A file of anybody as a source of a replay: segment, stream of records, capture or CSV. The number
- * of a message is a position to come back to. */
+/* Any file as a source of a replay: segment, stream of records, capture or CSV. The number of a
+ * message is a position to come back to. */
 enum { ARENA_BYTES = 64 << 20, MESSAGES_SEEN = 64 };
 
 static struct arena arena;

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* A packed file of anybody: what comes out of it also comes out of it by a pipe. */
+/* Any packed file: what comes out of it also comes out of it through a pipe. */
 enum { PIPE_BYTES = 60 * 1024 }; /* fits into one without a reader */
 
 static size_t input_bytes;

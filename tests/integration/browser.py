@@ -83,7 +83,7 @@ class Browser:
         self.send("Page.navigate", url=url)
 
     def look(self, width, height=900, scheme="light"):
-        """As on such a screen."""
+        """Shows the page as on a screen like this."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=width < 600)
         self.send("Emulation.setEmulatedMedia",

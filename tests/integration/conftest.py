@@ -30,7 +30,7 @@ LEDGER = os.path.join(ROOT, "bench", "ledger", "ledger.py")
 
 
 def has_failpoints():
-    """Do file operations of this build fail on demand? The first one is to, here."""
+    """Can this build make file operations fail on demand? Here the first one is told to fail."""
     done = subprocess.run([BINARY, "decode", "--topic", "t", __file__], capture_output=True,
                           env={**os.environ, "FAILPOINT": "fs:1:kill"})
     return done.returncode < 0
@@ -89,7 +89,7 @@ class Database:
         return self.cluster.dsn(self.name, self.user, self.password, port)
 
     def connect(self, autocommit=True, search_path="ocpp", **kwargs):
-        """As a user of the data does; the session's time zone is nothing special, on purpose."""
+        """Connects as a user of the data does. The time zone is deliberately not UTC."""
         options = f"-c search_path={search_path} -c timezone=Asia/Kolkata"
         connection = psycopg.connect(self.dsn(), autocommit=autocommit, options=options, **kwargs)
         self._connections.append(connection)
@@ -132,7 +132,7 @@ def make_database(cluster, owner=None, owner_rights="", template="template1"):
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres):
-    """A migrated database: a copy takes a tenth of the time that migrations do."""
+    """A migrated database: copying it takes a tenth of the time that the migrations take."""
     made = make_database(postgres)
     done = run_cli(made.settings(), "migrate", "up")
     assert done.returncode == 0, done.stderr
@@ -284,7 +284,7 @@ class Publisher:
             for name, value in properties.items():
                 setattr(made, name, value)
         published = self.client.publish(topic, payload, qos, properties=made)
-        # Without polling where the broker answers immediately, as it nearly always does.
+        # No polling if the broker answers immediately, as it nearly always does.
         published.wait_for_publish(1)
         rig.wait_until(published.is_published, what=f"the PUBACK of {topic}")
 
@@ -325,7 +325,7 @@ def running(persister, migrated, broker):
 
 
 def stored(database, count, timeout=rig.STILL_S):
-    """Waits until so many messages have ended in the database, whatever became of them."""
+    """Waits until this many messages have reached the database, whatever became of them there."""
     def look():
         return database.value("SELECT coalesce(sum(received), 0) FROM ingest_progress") >= count
 

@@ -19,7 +19,7 @@ def _array(m):
 
 
 def _maeve(m):
-    """All members that its struct has: those that are empty are null."""
+    """With all members of MaEVE's struct: empty ones are null."""
     names = ["type", "action", "id", "request", "response", "error_code", "error_description",
              "error_details"]
     return {name: m.get(name) or (m[name] if name == "type" else None) for name in names}
@@ -33,7 +33,8 @@ SHAPES = {"array": _array, "envelope": _envelope, "maeve": _maeve}
 
 
 def settled(v):
-    """With numbers that JSON and msgpack write alike: floats of msgpack have no digits."""
+    """With numbers that JSON and msgpack write alike: a float in msgpack does not keep its
+    digits."""
     if isinstance(v, dict):
         return {key: settled(value) for key, value in v.items()}
     if isinstance(v, list):

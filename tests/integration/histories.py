@@ -19,11 +19,11 @@ class History:
         self.seed = seed
         self.random = random.Random(seed)
         self.version = self.random.choice(["1.6", "2.0.1"])
-        # A station writes all its times in one way. (Two messages that differ in that only are
-        # taken for one, and the first gives the text.)
+        # A station writes all its times in one way. (Two messages that differ only in that count as
+        # one, and the text of the first is kept.)
         self._time_form = self.random.choice(["Z", "Z", "Z", "zone", "none"])
         self.messages = []
-        self.energies = {}  # by token: Wh, where all is well with it
+        self.energies = {}  # by token: Wh, unless something is odd about it
         self._ids = 0
         self._ends = []  # (request, a time that it could have)
         self._clock = self.random.randrange(0, 3 * 86400)
@@ -46,7 +46,8 @@ class History:
         return self.time(self._clock)
 
     def clock(self):
-        """For a start or an end: now and then that of a clock that was not set, or set wrong."""
+        """The time of a start or an end: now and then from a clock that was not set, or set
+        wrong."""
         return self.random.choice(ODD_TIMES) if self.chance(0.05) else self.later()
 
     def time(self, seconds):
@@ -86,8 +87,8 @@ class History:
     # ---- OCPP 1.6 ----
 
     def date_ends(self):
-        """An end without a time counts at its receipt: of an id with several sessions it is of
-        another one in another order."""
+        """An end without a time counts from its receipt, so which of the sessions with its id it
+        ends depends on the order."""
         starts = {}
         for _, envelope in self.messages:
             if envelope["action"] == "StartTransaction" and envelope["type"] == 3:
@@ -98,8 +99,8 @@ class History:
                 request["timestamp"] = at
 
     def refused16(self):
-        """Without a clock: a start that is refused with the id of none, sent again or not,
-        and an end with that id, whose values are odd. Each of them stands for itself."""
+        """A station without a clock: a start that is refused with an id that means "none", perhaps
+        sent again, and an end with that id and odd values. Each of them stands for itself."""
         id = -1 if self.energies else self.random.choice([-1, 0])
         meter = self.random.randint(0, 10**6)
         request = {"connectorId": 1, "idTag": self.token(), "meterStart": meter,
@@ -236,7 +237,7 @@ class History:
         return {"timestamp": self.later(60), "sampledValue": [sample]}
 
     def event201(self, kind, transaction, seq, meter):
-        # No odd times with an id that is used again: those count at their receipt.
+        # No odd times with an id that is used again: those count from their receipt.
         at = self.later() if transaction.startswith("again-") else self.clock()
         request = {"eventType": kind, "timestamp": at, "seqNo": seq,
                    "triggerReason": self.random.choice(["CablePluggedIn", "MeterValuePeriodic"]),

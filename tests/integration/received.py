@@ -19,7 +19,7 @@ class ReceivedHistory:
         self.seed, self.random = seed, random.Random(seed)
         self.version = self.random.choice(["1.6", "2.0.1"])
         self.lines = []
-        self.beside = {}  # by number of a line: of which other line a copy comes just before it
+        self.beside = {}  # line number: number of the line whose copy comes just before it
         self.statuses = {}  # by EVSE: of the newest
         self.status_events = 0
         self.tokens = {}  # by token of Authorize: the answer that counts, or None
@@ -63,8 +63,8 @@ class ReceivedHistory:
     # ---- clocks ----
 
     def status(self, evse):
-        """The newest counts: by its own time, or that of receipt if it has none that is valid, or
-        one that is ahead."""
+        """The newest counts: by its own time, or by that of its receipt if its own is invalid or
+        ahead."""
         newest, said = None, {}
         for _ in range(self.random.randint(1, 4)):
             at = self.later(1, self.random.choice([30, 3000, 2 * 86400]))
@@ -83,7 +83,8 @@ class ReceivedHistory:
                 if self.version != "1.6" else \
                 {"connectorId": evse, "status": value, "errorCode": "NoError"}
             request["timestamp"] = text
-            # A station that begins its ids anew says the same under the same id, on another day.
+            # A station that starts its ids from 1 again says the same under the same id on another
+            # day.
             id = said.get((value, text)) or self.id()
             if not valid and (value, text) in said:
                 at = own = self.later(3 * WINDOW_S, 86400)
@@ -129,7 +130,7 @@ class ReceivedHistory:
             self.tokens[token] = self.outcome(self.later(0.001, 15), status, id)
 
     def early(self):
-        """The two came by two ways; perhaps another two with their id did before."""
+        """Call and answer came by different ways; perhaps another pair with their id did before."""
         id = self.id()
         for _ in range(self.random.randint(1, 2)):
             status = self.outcome(self.later(2 * WINDOW_S, 3 * WINDOW_S), self.some(1)[0], id)
@@ -168,8 +169,9 @@ class ReceivedHistory:
         self.outcome(self.later(120, 3000), second, id, "envelope")
 
     def answered_again(self):
-        """A copy of an answer comes together with the call that it turns out to be of, perhaps long
-        after it was taken for that of the call before; or with one that leaves it without any."""
+        """A copy of an answer comes together with the call that it turns out to answer, perhaps
+        long after it was taken for an answer to the call before; or with a call that leaves it
+        without one."""
         id = self.id()
         token = self.authorize(self._clock, id)
         near = self.random.random() < 0.5

@@ -81,7 +81,7 @@ def test_station_is_known_by_its_messages(running, migrated, publish):
         assert (row["vendor"], row["model"], row["serial_number"]) == ("V", "M", "S")
         assert row["firmware_version"] == ("1.0" if folded else None)
         assert row["first_message_at"] < row["last_boot_at"] < row["last_message_at"]
-        # A message that is not stored is a sign of life. One to the station is not.
+        # Even a message that is not stored is a sign of life. One to the station is not.
         assert station(migrated, "beats")["messages"] == 0
         assert migrated.rows("SELECT 1 FROM stations WHERE charge_station_id = 'told'") == []
         fold(migrated)
@@ -181,7 +181,7 @@ def test_what_is_folded_depends_on_no_order(migrated):
             found.append(session.execute(STATE).fetchall())
             rng.shuffle(rows)
     assert all(other == found[0] for other in found)
-    # And is what the rows say.
+    # And it is what the rows say.
     name, first, last, messages, _, firmware, firmware_at, hours, offsets = found[0][0]
     own = [{column: row[column][n] for column in row if column not in BOOTS}
            for row in rows for n in range(len(row["messages"]))
@@ -245,7 +245,7 @@ def test_what_was_stored_before_is_found(migrated, migrate):
                 firmware_version, last_heartbeat_at) VALUES ('both', %s, '1.0', %s)""",
                         (EPOCH, EPOCH.replace(hour=15)))
         assert migrate("up").returncode == 0
-        # As much as the tables of states tell.
+        # As far as the tables of states tell.
         assert session.execute("""SELECT charge_station_id, first_message_at, last_message_at,
             messages, firmware_version FROM stations""").fetchall() == [
             ("both", EPOCH, EPOCH.replace(hour=15), 0, "1.0")]

@@ -120,7 +120,7 @@ def test_every_query_of_dashboard_and_alerts_finds_something(workspace, running,
         return not missing()
 
     rig.wait_until(look, rig.STILL_S, lambda: str(missing()))
-    # Neither finds what is not there: so the above means something.
+    # Neither finds what does not exist, so the checks above mean something.
     assert not prometheus.finds("ocpp_persister_no_such_metric")
     assert not prometheus.finds('ocpp_persister_messages_total{outcome="no such"}')
     for group in prometheus.ask("rules")["groups"]:

@@ -82,7 +82,7 @@ def test_log_in_use_is_listed_and_verified(packed):
 def test_archives_are_files_of_zstd(packed, tmp_path):
     for path in packed.archives():
         subprocess.run(["zstd", "-q", "-t", path], check=True)
-    # Unpacked by it they are segments.
+    # Unpacked with zstd, they are segments.
     folder = tmp_path / "log"
     shutil.copytree(packed.folder, folder)
     for path in glob.glob(f"{folder}/*.zst"):
@@ -281,7 +281,7 @@ def test_log_is_published_again(packed, workspace, migrated, persister):
     stored(migrated, MESSAGES, timeout=180)
     assert_equal(packed.database, migrated, captured=True)
 
-    # Only what is asked for, and not faster than it was.
+    # Only what was asked for, and no faster than it came.
     records = [json.loads(line) for line in spool(packed.folder, "cat").stdout.splitlines()]
     station = records[0]["topic"].rsplit("/", 1)[1]
     of_station = [r for r in records if r["topic"].endswith("/" + station)]

@@ -307,8 +307,8 @@ def test_replica_that_is_promoted_without_the_last_commits_is_fed_them(
 
 
 def reset_wal(cluster, *options):
-    """As somebody does whose server does not start any more. All that is not in the data files is
-    gone, also what the server had said is on its disk."""
+    """What somebody does whose server no longer starts. Whatever is not in the data files is lost,
+    including what the server had reported as being on its disk."""
     pg_resetwal = client(cluster, "pg_resetwal")
     cluster.process.send_signal(signal.SIGQUIT)  # pg_ctl stop -m immediate
     cluster.process.wait()

@@ -117,7 +117,7 @@ def test_recommended_settings_keep_more_than_the_default(workspace):
 
 
 def test_stop_and_start_lose_nothing_without_a_group(workspace):
-    """Neither for what is queued, nor for what is in flight to the subscriber."""
+    """Neither what is queued nor what is in flight to the subscriber."""
     broker = rig.Broker(workspace, name="no_group").start()
     subscriber = Subscriber(broker, "subscriber", "t/#")
     subscriber.client.reconnect_delay_set(1, 1)
@@ -155,7 +155,7 @@ def test_stop_and_start_forget_shared_subscriptions(workspace):
     alone.connect()
     rig.wait_until(lambda: alone.got == {1, 2, 3}, what=lambda: alone.got)
     assert shared.got == {1, 3}
-    # By which the kill loop counts them apart.
+    # This is how the kill loop counts them separately.
     assert broker_log.dropped(broker.log) == {(publisher.client_id, dropped, "t/2")}
     publisher.close()
     for s in (shared, alone):
@@ -236,7 +236,7 @@ def test_end_session_leaves_a_running_worker_alone(running, migrated, broker):
 
 def test_end_session_takes_nobody_for_stopped_who_may_have_lost_the_database(
         running, migrated, broker):
-    """For however long: what the database has of the worker is as if it were stopped."""
+    """However long that has been: to the database the worker looks as if it were stopped."""
     p = running()
     settings = {**migrated.writer_settings(), **broker.settings()}
     client_id = p.settings["mqtt.client_id"]

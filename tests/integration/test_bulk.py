@@ -19,7 +19,7 @@ SMALL = {"batch.messages_max": 10}  # of which a replay takes twice as many
 
 @pytest.fixture
 def history(running, migrated, broker):
-    """The folder of a log of some days long ago, which are in migrated, too."""
+    """The folder of a log with some days of long ago, which are also in `migrated`."""
     p = running()
     for day in range(1, 7):
         fleet(broker, 1500, "--start", f"2026-03-{day:02}T05:00:00Z", "--duplicates", "5",
@@ -108,7 +108,7 @@ def lines_of(meter_values, seconds=0):
 
 
 def test_message_is_a_duplicate_by_its_first_row(empty, tmp_path):
-    """Also if it has others, and if those came before, with another message."""
+    """Even if it has other rows, and even if those came before, with another message."""
     capture = tmp_path / "capture"
     other = lines_of([59]).replace("cs001", "cs002")
     capture.write_text("".join([lines_of([1, 2, 3], 1), other * 300, lines_of([1, 2, 3], 2),
@@ -284,7 +284,7 @@ def test_stopped_by_a_signal_it_leaves_the_rest_for_later(history, migrated, emp
 
 
 def test_steps_that_were_interrupted(migrated):
-    """Indexed and not attached yet, and somebody wants to fill it: it is attached."""
+    """Indexed but not yet attached, and somebody wants to fill it: it is attached."""
     at = "2026-03-01T12:00:00Z"
     table = "meter_values_2026_03_01_loading"
     with psycopg.connect(migrated.dsn(), autocommit=True, options="-c search_path=ocpp") as one:
@@ -319,7 +319,7 @@ def test_steps_that_were_interrupted(migrated):
                 step()
             one.execute("DROP TABLE meter_values_2026_03_02")
             assert step() == ("attached", 0)
-            # Dropped by somebody, with what it had.
+            # Somebody dropped it, with its rows.
             assert ask("SELECT load_partition('meter_values', %s)", "2026-03-03") == (True,)
             one.execute("SELECT end_loading('meter_values_2026_03_03_loading')")
             one.execute("DROP TABLE meter_values_2026_03_03_loading")

@@ -180,7 +180,7 @@ def test_csv_leaves_out_what_rows_are_about_to_bring(empty, tmp_path, session):
     assert (found["stored"], found["duplicate"]) == (0, 49)
     assert run_bulk(bulk, capture)["resumed"]
     assert bulk.value("SELECT count(*) FROM meter_values") == 600
-    # And while it looks for what is missing nobody loads.
+    # And while it looks for what is missing, nobody loads.
     other = empty()
     one = session(other)
     one.execute("SELECT forbid_loading()")
@@ -213,7 +213,7 @@ def test_writer_may_not_say_what_is_dropped(migrated, session):
 
 
 def test_step_of_another_session_is_waited_for(migrated, session, nothing):
-    """A server process works on when the replay that asked for it is dead."""
+    """A server process keeps working after the replay that asked for the step is dead."""
     one, two = session(migrated), session(migrated)
     load(one)
     insert(one, 1, 10)
@@ -351,7 +351,7 @@ def test_table_that_is_dropped_while_it_is_filled_is_made_again(empty, tmp_path,
     one.execute(f"DROP TABLE {LOADING}")
     out, err = running.process.communicate(timeout=rig.HANGS_S)
     assert running.process.returncode == 0, err
-    assert err.count("event=database_connected") == 1, err  # no new one helped
+    assert err.count("event=database_connected") == 1, err  # and no new connection hid it
     found = json.loads(out)
     assert (found["stored"], found["loaded_partitions"]) == (400, 2)
     stored = dict(bulk.rows("SELECT event_time::date::text, count(*) FROM meter_values GROUP BY 1"))

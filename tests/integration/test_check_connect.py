@@ -55,7 +55,7 @@ class Brokers:
         self.garbage = workspace.write(f"{workspace.folder('connect_garbage')}/ca.crt", "no PEM\n")
 
     def full(self):
-        """A port whose connections are never made: nobody takes those that wait already."""
+        """A port where no connection is ever made: its backlog is full, and nobody accepts."""
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -217,7 +217,7 @@ def role(database, name, *grants):
 
 
 def sql(*statements):
-    """Right settings, after these."""
+    """The right settings, once these have run."""
     return lambda database, _: admin(database, *statements) or {}
 
 

@@ -44,7 +44,7 @@ def test_what_is_not_stored_live_is_skipped_by_decode_and_dry_run(tmp_path):
 
 
 def test_folder_without_files_is_no_success(tmp_path):
-    """As a disk that is not mounted."""
+    """As when its disk is not mounted."""
     (tmp_path / "folder").mkdir()
     for words in ((), ("--dry-run",)):
         done = run_cli({}, "replay", *words, str(tmp_path))
@@ -220,7 +220,7 @@ listen = nobody
     done = run_cli({}, f"--config={path}", "config", "check")
     faults = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     lines = [int(re.search(r"ocpp\.ini:(\d+): ", fault)[1]) for fault in faults]
-    # bytes_max is left out, which goes with segment_bytes.
+    # Not bytes_max, whose limits depend on segment_bytes.
     assert done.returncode == 3 and sorted(lines) == [2, 3, 4, 5, 7, 10, 12], done
 
 
@@ -250,7 +250,7 @@ def test_config_check_says_which_file_it_read(tmp_path):
 
 
 def test_database_that_nothing_names_is_noticed(tmp_path):
-    """Unless there is one at the default address, which the role of the defaults cannot enter."""
+    """Unless there is one at the default address, where the default role cannot log in."""
     path = tmp_path / "a.ini"
     path.write_text("[mqtt]\nqos = 1\n")
     nobody = {"storage.postgres.port": rig.free_port()}

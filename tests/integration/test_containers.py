@@ -61,7 +61,7 @@ def test_settings_of_the_compose_file_exist_and_are_accepted():
 def test_passwords_come_from_the_environment_and_the_example_has_them_all():
     text = (ROOT / "docker-compose.yml").read_text()
     assert set(re.findall(r"\$\{(\w+)", text)) == PASSWORDS.keys()
-    # None is made up where it is missing.
+    # A missing one is not made up.
     assert len(re.findall(r"\$\{\w+:\?", text)) == len(re.findall(r"\$\{", text))
     assert len(set(PASSWORDS.values())) == len(PASSWORDS)
     assert not any(re.search(r"PASSWORD: *[\w\"']", line) for line in text.splitlines())

@@ -94,14 +94,16 @@ def test_each_of_the_three_killed_once_loses_and_doubles_nothing(
     broker.start()
     summary = fleet.finish()
     assert summary["acknowledged"] == summary["published"] > 19000
-    # Counted apart: stopped like this it has to have delivered all of it (test_broker.py).
+    # Counted separately: a broker that is stopped like this must have delivered all of it
+    # (test_broker.py).
     rig.wait_until(lambda: not undelivered(fleet.ledger, [tap]), what=lambda: len(tap.deliveries))
     drained(p)
     assert "lost 0, doubled 0, altered 0" in verify(database, fleet.ledger)
 
 
 def test_killed_again_and_again_under_load(own_postgres, broker, persister, tmp_path):
-    """The persister at random moments; the seed is printed, the moments are the machine's."""
+    """The persister, at random moments. The seed is printed, but the moments also depend on the
+    machine."""
     seed = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"SEED={seed}")
     rng = random.Random(seed)

@@ -46,7 +46,7 @@ def test_backfill_is_exact_and_twice_is_nothing_new(migrated, tmp_path):
     again = replay(migrated, "--csv", MAP, table)
     assert (again["stored"], again["duplicate"]) == (0, 3)
     assert contents(migrated) == before
-    # Nor if it says something else of the same instants, by another name, packed.
+    # Nor if a packed file with another name has other values for the same instants.
     other = tmp_path / "other.csv.gz"
     with gzip.open(other, "wt") as f:
         f.write(table.read_text().replace("1.10", "1.11").replace("10:00:00Z", "11:00:00+01:00"))

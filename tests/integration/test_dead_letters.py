@@ -81,7 +81,7 @@ def test_what_was_not_kept_as_a_whole_cannot_be_requeued(letters, migrated):
     done = letters("requeue", cut)
     assert done.returncode == 1 and f"{cut} cannot be requeued" in done.stderr, done
     assert done.stdout.startswith("requeued 0: ")
-    # Whoever does not choose it by its id wants what can be stored.
+    # Whoever does not choose by id only wants what can be stored.
     done = letters("requeue", "--all")
     assert done.returncode == 0 and "1 of them cannot be requeued" in done.stderr, done
     assert done.stdout.startswith("requeued 2: ")

@@ -36,7 +36,7 @@ def publish_data(publish, station, count):
 
 
 def wait_stored(database, p, count):
-    """While anything moves it is waited for; after a minute without it is not."""
+    """Waits as long as anything moves; gives up after a minute in which nothing does."""
     seen = [-1]
 
     def received():

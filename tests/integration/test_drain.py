@@ -122,7 +122,8 @@ def test_worker_taken_out_of_its_group_leaves_nothing_behind(
     stored(migrated, 100)
     leaves.stop() if way == "stopped" else leaves.kill9()
     publish_many(publish, range(100, 1600))
-    # Its share waits at the broker: that is what stays there forever if it is just thrown away.
+    # Its share waits at the broker, and would stay there forever if the worker were just thrown
+    # away.
     assert len(ids(migrated)) < 1600
     done = drain(leaves)
     assert done.returncode == 0, done.stderr
@@ -132,7 +133,7 @@ def test_worker_taken_out_of_its_group_leaves_nothing_behind(
     publish_many(publish, range(1600, 1900))
     settled(migrated, 1900)
     assert ids(migrated) == list(range(1900))
-    # Once more there is nothing to do, and it says so.
+    # The second time there is nothing to do, and it says so.
     done = drain(leaves)
     assert done.returncode == 0 and "event=drain_no_session" in done.stderr
     assert not has_session(broker, leaves.settings["mqtt.client_id"])

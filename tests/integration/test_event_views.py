@@ -423,8 +423,8 @@ NUL = {"status": "a\u0000b", "requestId": -0.0, "type": "\ud800",
 
 
 def test_views_read_what_the_pipeline_made_of_anything(running, migrated, publish):
-    """What is hostile, by the front door: texts that jsonb cannot hold, and all that golden files
-    and fuzzers have found, in every version and direction."""
+    """Hostile messages, through the front door: texts that jsonb cannot hold, and all that golden
+    files and fuzzers have found, in every version and direction."""
     running()
     golden = os.path.join(ROOT, "tests", "golden")
     sys.path.insert(0, golden)

@@ -97,7 +97,7 @@ class CutAtPrepare:
 
 def test_connection_cut_while_it_prepares_a_statement_comes_back(
         persister, migrated, broker, proxy, postgres, publish):
-    """What the lost connection was about to say counts for nothing in the next one."""
+    """What the lost connection still had to report means nothing to the next one."""
     cut = CutAtPrepare()
     door = proxy(postgres.port, observe=lambda: cut)
     p = persister({**migrated.settings(door.port), **broker.settings()}).start()

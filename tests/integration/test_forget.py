@@ -298,8 +298,8 @@ def test_beside_workers_under_load_nobody_waits_and_nothing_is_left(running, mig
     waits = {"transaction_events": [], "public.control": []}
 
     def write(table):
-        """A writer that wants rows that are changed; or those of a table that nobody touches:
-        what both wait for is the machine."""
+        """A writer that wants rows which are being changed, or rows of a table that nobody else
+        touches: waits that both have are due to the machine."""
         with migrated.connect() as session:
             while not over.is_set():
                 n = random.randrange(1, 20000)
@@ -330,7 +330,7 @@ def test_beside_workers_under_load_nobody_waits_and_nothing_is_left(running, mig
     assert found(migrated) == {}
     assert migrated.value("SELECT count(DISTINCT id_token) FROM authorizations") == 1
     assert migrated.value("SELECT count(*) FROM authorizations") == len(sent)
-    # On a machine that is busy with other things the very longest says nothing.
+    # On a machine that is busy with other things the very longest wait means nothing.
     for part in (1, 0.99):
         longest = {table: 1000 * sorted(took)[int(part * (len(took) - 1))]
                    for table, took in waits.items()}

@@ -100,7 +100,7 @@ def test_syncs_serve_all_that_wait_for_them(tapped, migrated, publish, slow):
     p.wait_metric(RECEIVED, 200)
     slow.let_go()
     rig.wait_until(lambda: len(puback_ids(up)) == 200, what="200 PUBACKs")
-    # One for the first of them, one for what came meanwhile, and one of the keeper at times.
+    # One for the first of them, one for what came meanwhile, and sometimes one by the keeper.
     assert p.metric("ocpp_persister_spool_syncs_total") - before < 20
     stored(migrated, 200)
 
@@ -195,7 +195,7 @@ def test_silent_broker_does_not_keep_us_from_the_next(persister, migrated, broke
 
 
 def gate_port(p):
-    """Where the process listens, beside its pages: as /proc has it."""
+    """The other port on which the process listens, beside that of its pages, from /proc."""
     pages = int(p.settings["http.listen"].rsplit(":", 1)[1])
     inodes = set()
     for fd in os.listdir(f"/proc/{p.pid}/fd"):
@@ -221,7 +221,7 @@ def answer(port, request):
 
 
 def test_others_on_this_machine_do_not_pass(running, migrated, broker, publish):
-    """Neither with a guess at the secret, nor do they keep us from the broker for long."""
+    """Not even with a guess at the secret; nor can they keep us from the broker for long."""
     p = running()
     port = gate_port(p)
     broker.stop()

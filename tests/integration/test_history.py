@@ -183,7 +183,8 @@ def test_messages_are_found_however_far_apart(world, history):
 
 
 def test_a_day_is_asked_for_without_the_days_after_it(world, history, settings):
-    """Planning a query for all days that follow, on each day, grows with the square."""
+    """Planning each day's query for all days after it takes time that grows with the square of the
+    days."""
     station = world.station()
     for number in range(3):
         world.call(station, "StatusNotification", {
@@ -191,7 +192,7 @@ def test_a_day_is_asked_for_without_the_days_after_it(world, history, settings):
             "timestamp": f"2026-01-0{1 + 2 * number}T00:00:00Z"})
     with psycopg.connect(world.database.dsn(), autocommit=True) as admin:
         assert len(messages(history, station, "--from", "2026-01", "--to", "2026-12")) == 3
-        # A partition of months later is in use by somebody who wants it alone: nobody asks for it.
+        # Somebody has locked a partition of months later for themselves: nobody asks for it.
         admin.execute("SELECT ocpp.ensure_partition('meter_values', '2026-11-01')")
         mine, its = pty.openpty()  # so that each line comes when it is printed
         with psycopg.connect(world.database.dsn()) as other, open(mine, "rb", 0) as lines:
@@ -234,7 +235,7 @@ def test_follow_shows_each_message_once_and_ends_by_ctrl_c(world, following):
     before = rows_of(world, station)
     process, lines = following(station, "--json")
     shown = [json.loads(lines.get(timeout=rig.STILL_S)) for _ in range(before)]
-    # What comes later, also what the station dates back, or not at all.
+    # What comes later, including what the station dates back, or does not date at all.
     for time in (at(), at(-3600), "never"):
         world.call(station, "StatusNotification", {"connectorId": 2, "status": "Available",
                                                    "errorCode": "NoError", "timestamp": time})

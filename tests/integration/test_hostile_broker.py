@@ -270,7 +270,7 @@ Outcome = collections.namedtuple("Outcome", "ended_by lost cpu_seconds exit_code
 
 
 def attacked(workspace, which):
-    """By the time it has lost that connection and made another."""
+    """What came of it once the program has lost that connection and made another."""
     hostile = HostileBroker(ATTACKS[which][0])
     p = hostile.program = rig.Persister(workspace, conftest.BINARY, {
         "mqtt.url": f"mqtt://127.0.0.1:{hostile.port}", "mqtt.connect_timeout": "2s",

@@ -221,7 +221,7 @@ def test_of_several_hosts_the_primary_is_found(persister, migrated, broker, publ
 
 
 def test_of_several_hosts_one_that_is_asked_for_is_found(migrated, standby):
-    """Reports do with a standby, if somebody says so."""
+    """A standby is enough for reports, if somebody asks for one."""
     both = url(migrated, standby.port, migrated.cluster.port, more="&target_session_attrs=any")
     done = run_cli({"storage.url": both}, "verify")
     assert done.returncode == 4 and "is a standby" in done.stderr
@@ -251,7 +251,7 @@ def test_demoted_primary_is_waited_out(persister, demoted, broker, publish, tmp_
     demote()
     publish.call("cs2", "Heartbeat", {})
     rig.wait_until(lambda: "read_only" in p.http("/readyz")[1], what=lambda: p.http("/readyz")[1])
-    # Its progress may be an old one.
+    # Its progress may be out of date.
     done = run_cli(database.settings(), "verify")
     assert done.returncode == 4 and "is a standby" in done.stderr and done.stdout == ""
     done = run_cli(database.settings(), "config", "check", "--connect")

@@ -58,7 +58,7 @@ def test_format_changes_on_hangup(running, migrated, tmp_path):
 
 
 def said_to_the_journal(*arguments, journal=None):
-    """JOURNAL_STREAM names the journal's socket, whether stderr still is it or not."""
+    """JOURNAL_STREAM names the journal's socket, whether or not stderr still is that socket."""
     ours, theirs = os.pipe()
     with os.fdopen(ours) as out:
         st = os.fstat(theirs)

@@ -386,7 +386,7 @@ def test_monitors_have_the_ids_of_the_answer_and_the_values_of_the_request(stati
         return {**{key: data[key] for key in ("component", "variable", "type", "severity")},
                 "status": status, **more}
 
-    # in an order of its own, and one that names its component by less than it was asked by
+    # in its own order, and one names its component in less detail than the request did
     station.is_asked("SetVariableMonitoring", {"setMonitoringData": [
         asked("UpperThreshold", 80.5), asked("LowerThreshold", -5), asked("Delta", 2),
         asked("Periodic", 60)]}, {"setMonitoringResult": [

@@ -64,7 +64,7 @@ def test_stations_are_those_that_were_heard_from(running, publish, migrated):
     publish.raw("cs/store/token/cs5", b"{}")
     stored(migrated, 9)
     assert p.metric(P + "stations_heard") == 3
-    # What the broker had kept says nothing of now.
+    # What the broker had kept says nothing about the present.
     publish.client.publish("cs/in/ocpp1.6/cs6", b"{}", 1, retain=True).wait_for_publish()
     stored(migrated, 10)
     assert p.stop() == 0

@@ -177,7 +177,7 @@ def test_full_log_makes_the_broker_wait_and_loses_nothing(
     cluster.start()
     stored(database, sent, 120)
     assert database.value("SELECT count(DISTINCT message_id) FROM ocpp_events") == sent
-    # Stopping while it waits ends, without acknowledging what is not kept.
+    # It can be stopped while it waits, and does not acknowledge what it has not kept.
     cluster.stop()
     for i in range(sent):
         publish.client.publish("cs/in/ocpp1.6/cs002", json.dumps(
@@ -208,7 +208,7 @@ def test_disk_that_fails_stops_us_and_loses_nothing(persister, migrated, broker,
             p.wait_event("broker_connected", 10)
         except rig.RigError:
             pass  # it did not get as far
-        before = sent  # of each start: while one ends, many may be sent
+        before = sent  # counted per start: while one ends, many may be sent
         while p.running and sent < before + 2000:
             heartbeat(publish, sent)
             sent += 1
@@ -244,7 +244,7 @@ def test_disk_that_is_full_for_a_moment_loses_nothing(persister, migrated, broke
         if p.running:
             p.process.send_signal(signal.SIGTERM)
         code = p.wait_exit(60)
-        # A start may also fail where it reads, which a full disk does not make it do.
+        # Here a start may also fail while it reads, which a full disk would not cause.
         assert code == 0 or (code == 6 and (not p.events("started") or
                                             "could not sync" in rig.tail(p.log))), (
             n, code, rig.tail(p.log))

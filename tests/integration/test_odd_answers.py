@@ -81,7 +81,7 @@ def test_late_results_that_are_refused_are_theirs(odd, replay):
              "all late": ([(0, 2 * DAYS, 4 * DAYS)], both),
              "beyond": ([(0, 1, 8 * DAYS)], none),
              "another": ([(0, 1, 2 * DAYS), (3 * DAYS, 3 * DAYS + 1, None)], none),
-             # Which result it was nobody knows; there is one call only.
+             # Nobody knows which result it was; there is only one call.
              "another result": ([(0, 1, 2 * DAYS), (None, DAYS, None)], (False, True))}
     replay([captured(at, message, f"refused {direction} {name}", "2.1", way)
             for name, (exchanges, _) in cases.items() for direction in ("in", "out")

@@ -490,7 +490,7 @@ def test_answers_that_are_equal_are_each_of_its_start(odd, replay):
 
 
 def number(text):
-    """A number that the message has written in just this way."""
+    """A number that stands in the message exactly as written here."""
     return text if text.startswith('"') else f'"@{text}@"'
 
 
@@ -504,7 +504,7 @@ IDS = [("9.0", "9", True), ("9", "9.0", True), ("9e0", "9", True), ("90e-1", "9.
 
 
 def test_whole_number_is_one_id_however_it_is_written(odd, replay):
-    """A text is an id as it is."""
+    """A text counts as it is written."""
     cases = {}
     for given, said, same in IDS:
         first, second = (json.loads(number(text)) for text in (given, said))

@@ -68,8 +68,8 @@ def meters(database, station="cs001"):
 
 
 def in_every_order(database, replay, lines, look):
-    """What look() says of a station that got the lines one by one, each in a batch of its own; once
-    for each answer that there is. Every order has a station of its own."""
+    """What look() says of a station that got the lines one by one, each in a batch of its own:
+    every different result once. Every order has a station of its own."""
     mixed, stations = [], []
     for order in itertools.permutations(lines):
         stations.append(f"order{len(stations)}")
@@ -163,7 +163,7 @@ DETACHED = ("ALTER TABLE {table} DETACH PARTITION {part}",
             "ALTER TABLE {table} ATTACH PARTITION {part} {bounds}")
 MOVED = ("ALTER TABLE {part} SET SCHEMA attic", "ALTER TABLE attic.{part} SET SCHEMA ocpp")
 DETACHED_AND_MOVED = (DETACHED[0] + ";" + MOVED[0], MOVED[1] + ";" + DETACHED[1])
-# Where rows of the answer itself have to go there is a new partition by then.
+# By then there is a new partition for the rows of the answer itself.
 NEW = {"transactions", "transaction_starts"}
 # A partition is found wherever it is.
 FOUND = set(TABLES_OF_ANSWERS)
@@ -208,7 +208,7 @@ def requeue_detached(p):
 
 
 def test_messages_after_a_partition_was_moved_are_stored_or_come_back(migrated, running, publish):
-    """After it was detached, in a new one; if it is still one, once it is back."""
+    """If it was detached, in a new one; if it is still a partition, once it is back."""
     migrated.rows("CREATE SCHEMA attic")
     p = running()
     publish.raw("cs/in/ocpp1.6/cs001", json.dumps(start(0, 5, id="2")["payload"]))
@@ -301,7 +301,7 @@ def test_layout_whose_id_is_stored_for_another_text_goes_with_its_row(
 
 
 def test_layout_that_is_another_after_a_reconnect_goes_with_its_row(migrated, running, publish):
-    """What was compared before was compared with another database, perhaps."""
+    """What was compared before the reconnect was perhaps compared with another database."""
     def value(minute):
         publish.call("cs001", "MeterValues", {"connectorId": 1, "meterValue": [{
             "timestamp": f"2026-01-31T10:{minute:02}:00Z", "sampledValue": [

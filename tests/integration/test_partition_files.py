@@ -238,8 +238,8 @@ def test_disk_that_fails_loses_nothing(migrated, archive, fault):
 
 @needs_failpoints
 def test_file_that_cannot_be_read_is_not_taken_for_another_kind(migrated, archive):
-    """Nor replayed as if its lines were messages: each of the first reads fails, those that look
-    what it is among them."""
+    """Nor replayed as if its lines were messages: each of the first reads fails in turn, including
+    those that find out what it is."""
     fill(migrated, stations=1)
     archive("--table", "meter_values")
     path = str(archive.folder / archive.files()[0])
@@ -604,8 +604,8 @@ def longest_inserts(database, while_doing):
 
 
 def test_writers_do_not_wait_for_an_archive(migrated, archive):
-    """Rows go into the table all the time; a reader has all of it for a while. One that waits for
-    the processor waits, too, so the best of three counts."""
+    """Rows go into the table all the time; for a while a reader has all of it. Waiting for the
+    processor counts as waiting, too, so the best of three runs decides."""
     fill(migrated)
     admin, reader = migrated.connect(), migrated.connect(autocommit=False)
     admin.execute("SELECT ensure_partition('meter_values', now())")

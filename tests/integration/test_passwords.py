@@ -76,7 +76,7 @@ password = "{PASSWORD}"
     code, said = output("--config", path, "config", "print")
     assert code == 0 and PASSWORD not in said
     assert len(re.findall(r"^\w+ = \*{8} #", said, re.M)) == 4
-    # Nor where an argument is quoted that nobody understands.
+    # Nor where an unknown argument is quoted.
     for arguments in (["run", f"--password={PASSWORD}"], [f"--mqtt-password={PASSWORD}"],
                       ["verify", f"postgres://me:{PASSWORD}@db"],
                       ["store", "token", "set", f"password={PASSWORD}"],
@@ -105,7 +105,7 @@ def test_the_list_of_processes_shows_no_password(persister):
 
 
 def test_there_is_no_core(tmp_path):
-    """Although the limit allows one: a signal that makes a core makes none."""
+    """Although the limit allows one: a signal that normally leaves a core leaves none."""
     def allow():
         resource.setrlimit(resource.RLIMIT_CORE, resource.getrlimit(resource.RLIMIT_CORE)[1:] * 2)
 

@@ -35,7 +35,7 @@ def totals(database):
 
 
 def drained(database, count):
-    """Waits while the number of messages that have ended in the database grows."""
+    """Waits while the number of messages that have reached the database grows."""
     reached = -1
     while reached < count:
         before = reached
@@ -121,7 +121,7 @@ def token(number, **more):
 
 
 def noise(size, seed=1):
-    """What no compression makes much shorter."""
+    """Text that no compression makes much shorter."""
     return "".join(random.Random(seed).choices("0123456789abcdef", k=size))
 
 

@@ -83,7 +83,7 @@ def test_pooler_without_room_for_a_second_connection_is_not_trusted(
 
 
 def left_behind(database, through, processes):
-    """Settings that a client of the pooler finds in the sessions of the server, all of them."""
+    """Settings that a client of the pooler finds in all of the server's sessions."""
     clients = [psycopg.connect(database.cluster.dsn(database.name, "persister", "secret",
                                                     through.port)) for _ in range(processes)]
     found = {}
@@ -118,8 +118,8 @@ def test_nothing_is_left_in_sessions_of_others(persister, migrated, broker, boun
 
 
 class Cutter:
-    """Ends connections at the question who serves them, or at its answer; where several are asked
-    for a connection, one of three gets through."""
+    """Ends connections when they ask which process serves them, or at the answer. Where several
+    clients ask for a connection, one of three gets through."""
 
     QUESTION = b"SELECT pg_backend_pid()"
 
@@ -164,7 +164,7 @@ def test_connection_that_is_cut_while_it_is_looked_at_is_no_pooler(
 
 class SecondCutter:
     """Ends each connection that is opened while another is open, count times: at its first byte, or
-    at the question who serves it."""
+    when it asks which process serves it."""
 
     def __init__(self, at, count):
         self.at, self.left, self.open, self.cut = at, count, 0, 0

@@ -52,7 +52,7 @@ def energies(histories):
 
 
 def wrong_energies(database, expected):
-    """{station: text}: sessions of an id that was used again which have not their own end."""
+    """{station: text}: sessions of an id that was used again, if they do not have their own end."""
     stored = {}
     for station, token, energy in database.rows(
             "SELECT charge_station_id, id_token, energy_wh::integer FROM sessions"
@@ -90,7 +90,7 @@ ARRAYS = [form for form in FORMS if form.startswith("array")]
 
 def shuffled(stations, rng):
     """Each message by itself, one in eight twice, each copy in some form, in any order. An answer
-    whose call was not seen has its name of an envelope only."""
+    whose call was not seen gets its action only from an envelope."""
     every = []
     for station, (version, messages) in stations.items():
         called = {m["id"] for _, m in messages if m["type"] == 2}
@@ -283,7 +283,8 @@ def captured_in_order(histories):
 
 
 def captured_shuffled(histories, rng):
-    """A copy that comes just before another line (ReceivedHistory.beside) is one with it."""
+    """A copy that comes just before another line (ReceivedHistory.beside) is shuffled together with
+    it."""
     kinds = {"any": [FORMS], "envelope": [ENVELOPES], "both": [ARRAYS, ENVELOPES],
              "json": [[form for form in FORMS if form.endswith("json")]]}
     lines = []
@@ -317,7 +318,7 @@ def replay_at_once(database, folder, parts, settings):
 
 
 def wrong_received(database, histories):
-    """{station: text}: what did not come of a history that must."""
+    """{station: text}: what should have come of a history, and did not."""
     asked = {
         "statuses": "SELECT charge_station_id, evse_id, status FROM connector_status",
         "status_events": "SELECT charge_station_id, count(*) FROM ocpp_events"

@@ -92,7 +92,7 @@ def test_end_that_does_not_fit_its_start(sessions, migrated):
     sessions.start("cs002", 1, DAY + "10:00:00Z")
     sessions.stop("cs002", 1, DAY + "09:59:59Z")
     sessions.start("cs003", 1, DAY + "10:00:00Z", meter=0)
-    sessions.stop("cs003", 1, DAY + "11:00:00Z", meter=500000)  # 500 kW: there are such
+    sessions.stop("cs003", 1, DAY + "11:00:00Z", meter=500000)  # 500 kW: such chargers exist
     sessions.start("cs004", 1, DAY + "10:00:00Z", meter=0)
     sessions.stop("cs004", 1, DAY + "11:00:00Z", meter=500001)
     sessions.start("cs005", 1, DAY + "10:00:00Z", meter=0)

@@ -108,14 +108,14 @@ def test_latest_readings_look_at_the_end_of_the_key_only(session, reader):
     session.execute("INSERT INTO charge_station_status (charge_station_id)"
                     " SELECT 'cs' || n FROM generate_series(0, 199) n")
     session.execute("VACUUM ANALYZE")
-    # It is for the planner what it is to psql, without the function around it.
+    # The query of the function by itself: EXPLAIN shows no plan of what a function runs.
     [(body,)] = session.execute("SELECT pg_get_functiondef('newest_readings(text)'::regprocedure)")
     query = re.search(r"BEGIN ATOMIC\s(.*);\s*END", body, re.DOTALL)[1]
     query = re.sub(r"newest_readings\.station|\bstation\b", "'cs7'", query)
     [(plan,)] = session.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + query).fetchall()
     values = [n for n in plan_nodes(plan[0]["Plan"])
               if re.match("meter_values_[0-9]", n.get("Relation Name", ""))]
-    # What is read in one piece is empty.
+    # Only empty tables are read as a whole.
     assert all(n["Actual Rows"] == n.get("Rows Removed by Filter", 0) == 0
                for n in values if "Seq" in n["Node Type"]), values
     assert max(n["Actual Rows"] for n in values) == 50

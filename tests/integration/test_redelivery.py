@@ -88,7 +88,7 @@ def test_killed_before_the_broker_heard_of_it_doubles_nothing(
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_message_that_never_came_is_not_taken_for_known(setup, migrated, killed):
-    """The broker sent it and believes that we may have it: it says DUP when it sends it again."""
+    """The broker sent it and believes that we may have it: it sets DUP when it sends it again."""
     p, door, publish = setup
     authorize(publish, 10)
     wait_received(migrated, p, 10)

@@ -57,7 +57,7 @@ def test_table_that_takes_no_dead_letter_is_named_and_waited_for(running, migrat
     assert "dead_letters" in said["msg"] and "dead_letters" in said["hint"]
     if name in ("P0001", "42501", "at COMMIT"):
         assert "nobody" in said["msg"]
-    # Not while it tries once more.
+    # Ready again while it makes another attempt, so this has to be waited for.
     rig.wait_until(lambda: p.http("/readyz") == (
         503, "the database refuses a batch: dead_letters_refused\n"),
         what=lambda: p.http("/readyz"))
@@ -89,7 +89,7 @@ def test_message_that_is_refused_and_cannot_be_set_aside_waits(running, migrated
 
 
 def test_trouble_that_passes_is_no_fault_of_the_table(running, migrated, publish):
-    """Somebody has it for themselves, and is done."""
+    """Somebody locks it for themselves, and is done after a while."""
     with migrated.connect() as c:
         c.execute(f"ALTER DATABASE {migrated.name} SET lock_timeout = '200ms'")
     p = running()

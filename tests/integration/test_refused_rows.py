@@ -31,8 +31,8 @@ ACTIONS = {table: action for table, (action, _) in TOLD.items()}
 ACTIONS["exchange_halves"] = "Authorize"
 
 
-# A case is a row of pauses, which grow up to 30 s: they are this part of that, in a build with
-# failpoints. Nothing here is about how long they are.
+# Each case waits through pauses that grow up to 30 s. A build with failpoints makes them shorter by
+# this factor; no test here depends on their length.
 HASTE = "20"
 
 
@@ -210,7 +210,7 @@ def captured(path, tables):
 
 @pytest.mark.parametrize("state", ["42501", "XX000", "58030", "28000"])
 def test_last_message_of_its_table_does_not_wait_for_ever(migrated, tmp_path, state):
-    """There is nobody to compare it with: it is tried for ten times storage.postgres.timeout."""
+    """There is nothing to compare it with: it is tried for ten times storage.postgres.timeout."""
     refuse(migrated, "connector_status", state)
     path = captured(tmp_path / "c", [("cs001", "ocpp_events"), (BAD, "connector_status")])
     done = run_cli({**migrated.settings(), "storage.postgres.timeout": "1s"}, "replay", path)

@@ -42,12 +42,12 @@ class Reloadable:
         return self
 
     def connected(self, broker=1, database=1):
-        """The so-manieth connection to each."""
+        """Waits until it has connected this many times to each."""
         self.p.wait_event("broker_connected", count=broker)
         self.p.wait_event("database_connected", count=database)
 
     def reload(self, settings=None, without=()):
-        """What it says to these: the event `reloaded`."""
+        """Its answer to these settings: the event `reloaded`."""
         self.settings.update(settings or {})
         for key in without:
             del self.settings[key]
@@ -170,7 +170,8 @@ def test_old_rows_go_once_the_settings_say_so(reloadable, publish, migrated):
 
 
 def test_settings_wait_for_the_batch_that_is_being_stored(reloadable, publish, migrated):
-    """It is made and stored by the old ones, the rest by the new ones: of several by the last."""
+    """That batch is made and stored with the old ones, the rest with the new ones; after several
+    changes, with the last."""
     r = reloadable({"batch.latency_target": "0ms"})
     publish.call("cs1", "Heartbeat", {}, id="0")
     stored(migrated, 1)  # and what is done after a start
@@ -230,7 +231,8 @@ def test_wrong_settings_change_nothing_and_each_fault_is_named(reloadable, publi
     assert len(said) == 3 and all(text.startswith("the previous settings") for text in said)
     assert "{nothing}" in said[0] and "mqtt.tls_ca: could not read" in said[1]
     assert "storage.url" in said[2] and "b:c" not in said[2]
-    # What would only be found when the connection is made, and ends the process then.
+    # Faults that would otherwise be found only when the connection is made, and end the process
+    # then.
     r.write("[secrets]\nkeys = pin, no\n[storage]\nurl = postgres://" +
             ",".join(f"h{n}" for n in range(33)) + "/x\n")
     said = r.refused()
@@ -258,7 +260,7 @@ def test_what_needs_a_restart_is_named_and_stays(reloadable, publish, migrated):
     publish.call("cs1", "Heartbeat", {})
     stored(migrated, 1)
     assert rows_of(migrated) == 1
-    # Right together, and not together with what stays until then.
+    # They fit each other, but not what stays in force until then.
     r.settings.update({"spool.segment_bytes": "64MiB", "mqtt.message_bytes_max": "16MiB"})
     r.write()
     said = r.refused()
@@ -447,7 +449,8 @@ def test_every_kind_under_load_loses_and_doubles_nothing(safe, safe_broker, safe
 
 
 def test_passwords_are_rotated(safe, safe_database):
-    """The database's first there, then here: what is connected stays, what comes next is right."""
+    """The database's password changes first there, then here: connections that exist stay, and the
+    next ones use the new password."""
     r, vault = safe
     with psycopg.connect(safe_database.dsn(), autocommit=True) as admin:
         admin.execute("ALTER ROLE persister PASSWORD 'another'")

@@ -36,7 +36,7 @@ BY_ARRIVAL = {
 
 
 def contents(database, captured=False):
-    """{table: its rows as sorted text}; captured: without what hangs on the time of receipt."""
+    """{table: its rows as sorted text}; captured: without what depends on the time of receipt."""
     found = {}
     with psycopg.connect(database.dsn(), options="-c search_path=ocpp") as connection:
         tables = connection.execute("""
@@ -107,7 +107,7 @@ def test_capture_gives_the_tables_that_live_gave(
                                stdout=out)
 
     def lines():
-        """Those of messages: with -d it also talks of itself."""
+        """The lines of messages: with -d it also reports about itself."""
         return [line for line in talk.read_bytes().splitlines(True) if line[:1] in (b"{", b"1")]
 
     rig.wait_until(lambda: b"Subscribed" in talk.read_bytes(), 30, "mosquitto_sub subscribes")

@@ -57,7 +57,7 @@ def interrupt(database, *arguments, text=None, how=signal.SIGKILL, after=100):
     run.stdout.close()
     run.stderr.close()
     assert run.returncode != 0
-    # Its connection is seen to be gone, which the kill does not wait for.
+    # The server notices only later than the kill that its connection is gone.
     rig.wait_until(lambda: database.value(
         "SELECT count(*) FROM ingest_progress p JOIN pg_stat_activity a ON a.pid = p.backend_pid")
         == 0, 30, "the connection ends")

@@ -217,14 +217,15 @@ def test_partition_under_another_name_is_dropped_by_its_time(migrated, partition
 
 
 def test_writers_do_not_wait_and_a_long_reader_is_waited_for(migrated, partitions):
-    """The longest wait of a writer is measured beside one of a table that nobody touches: what both
-    have, the machine had."""
+    """The longest wait of a writer is compared with that of a writer to a table that nobody else
+    touches: waits that both have are due to the machine."""
     fill(migrated, [0, 100, 101, 102, 103])
     before = facts(migrated)
     admin = migrated.connect()
     admin.execute("CREATE TABLE public.control (n bigint)")
     reader = migrated.connect(autocommit=False)
-    # Has the parent until its end, and none of the old partitions: so each try gets as far as that.
+    # Has a lock on the parent until its end, and on none of the old partitions, so each try gets
+    # that far.
     reader.execute(f"SELECT count(*) FROM meter_values WHERE event_time >= '{TODAY}'").fetchone()
     ended, worst, written = threading.Event(), {}, {}
 

@@ -148,7 +148,7 @@ def test_proxy_swallows_the_answer_to_commit(postgres, proxy, arrives, rows, com
         assert commit(through).status == psycopg.pq.ExecStatus.FATAL_ERROR
         assert through.closed
         assert p.swallowed.wait(rig.HANGS_S)
-        # The server notices the end of a connection that it has nothing from.
+        # The server also notices the end of a connection from which it got nothing.
         rig.wait_until(lambda: direct.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'").fetchone()[0] == 0,
             10, "end of the transaction")
@@ -302,7 +302,7 @@ def servers_of_another_process(end):
 
 
 def shared_memory_of(pid):
-    """Numbers of the System V segments that it made, and files that it has of the other kind."""
+    """Numbers of the System V segments that it made, and its files in /dev/shm."""
     with open("/proc/sysvipc/shm") as f:
         made = [fields[1] for fields in map(str.split, f.readlines()[1:]) if fields[4] == pid]
     try:

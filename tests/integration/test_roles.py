@@ -224,7 +224,7 @@ def test_hints_to_who_may_not_migrate_are_enough(database, migrate, which):
     asked = 0
     while (done := run_cli(settings, "migrate", "up")).returncode == 4 and asked < 2:
         hint = re.search("^hint: (.*)$", done.stderr, re.M)[1]
-        # The first of the ways.
+        # The first of the remedies that the hint names.
         execute(database, re.search("(GRANT (?:CREATE|USAGE).*?)(;|$)", hint)[1])
         asked += 1
     assert done.returncode == 0 and asked == (2 if which == "role in no group" else 1), done

@@ -82,13 +82,13 @@ def test_ready_watchdog_reload_and_stopping(manager, persister, migrated, broker
     p = persister({**migrated.writer_settings(), **broker.settings()},
                   environment=environment).start()
     manager.wait("READY")
-    # It is what READY says it is, and has said why it took so long.
+    # It is as ready as READY says, and has asked for the time that it took.
     assert p.http("/readyz") == (200, "ready\n")
     assert manager.order("EXTEND_TIMEOUT_USEC", "READY") == ["EXTEND_TIMEOUT_USEC", "READY"]
     assert manager.named("STATUS")[0] == "starting: the log is opened"
     manager.wait("STATUS", lambda text: text.startswith("receiving and storing: "))
     manager.wait("WATCHDOG", count=5)
-    # While it runs it is not ready again, but for settings that are read again.
+    # While it runs it reports READY again only after it has read its settings again.
     assert manager.named("READY") == ["1"]
     os.kill(p.pid, signal.SIGHUP)
     manager.wait("READY", count=2)

@@ -170,7 +170,8 @@ def test_start_sent_again_is_one_start(world):
 
 @pytest.mark.parametrize("order", range(4))
 def test_start_without_a_time_is_one_start_however_often_it_is_answered(world, order):
-    """Each by a batch of its own: an id with one start has one row, whatever was thought of it."""
+    """Each answer in a batch of its own: an id with one start has one row, whatever it was taken
+    for before."""
     station = world.station()
     call, answer = start(ALICE)
     call[1]["request"]["timestamp"] = "1970-01-01T00:00:00Z"

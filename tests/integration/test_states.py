@@ -128,7 +128,7 @@ STATES = {
     "operation_status": "to_jsonb(t) - 'updated_at'",
     # Either of two copies of a status with a time of its own may have been stored.
     "connector_status": "to_jsonb(t) - 'updated_at' - 'received_at'",
-    # What it says of connectors is the table's.
+    # What it says about connectors comes from that table.
     "availability": "to_jsonb(t)",
     "stations": "to_jsonb(t) - 'silent_for'",
 }

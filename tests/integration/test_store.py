@@ -359,7 +359,7 @@ def run_outside(program, database, prefix):
 def test_program_outside_the_tree_builds_with_pkg_config(migrated, installed, tmp_path, static):
     prefix, flags = installed
     libs = pkg_config(prefix, "--libs")
-    if static:  # but for libpq: Debian has not all that its archive needs
+    if static:  # except libpq: Debian lacks some of what its static library needs
         libs = [os.path.join(prefix, "lib", "libocpp-store.a"), "-lpq", "-lssl", "-lcrypto",
                 "-pthread"]
     program = str(tmp_path / "example")

@@ -10,13 +10,13 @@ import pytest
 import rig
 from conftest import BINARY, ROOT, make_database, run_cli, stored
 
-# Nobody is listened to there unless it is asked for.
+# The program listens to these topics only if the settings say so.
 STORE = {"mqtt.topics": "cs/in/+/+, cs/out/+/+, cs/store/+"}
 
 TOKEN = {"type": "RFID", "country_code": "GB", "party_id": "TWK", "contract_id": "GBTWK012345678V",
          "issuer": "Thoughtworks", "valid": True, "cache_mode": "ALWAYS"}
 
-# No index takes it, which only the database finds.
+# Too long for an index, which only the database finds out.
 LONG = "".join(random.Random(1).choices("0123456789abcdef", k=20000))
 
 # Entity -> its keys, and fields of which any may differ.

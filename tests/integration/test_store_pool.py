@@ -9,8 +9,8 @@ import pytest
 import rig
 from conftest import BUILD, Database, next_line, run_cli
 
-# The issue's run is 30 s and two restarts: STORE_STRESS_SECONDS=30. Here as long as it takes to see
-# each restart survived.
+# STORE_STRESS_SECONDS=30 is the long run. By default it lasts only as long as it takes to see that
+# each restart is survived.
 SECONDS = float(os.environ.get("STORE_STRESS_SECONDS", "3"))
 
 
@@ -35,7 +35,7 @@ def moves(database, what):
 
 
 def lasts(started, seconds):
-    """Goes on under load until so long after the start."""
+    """Lets the load run until this many seconds after the start."""
     rig.wait_until(lambda: time.monotonic() - started >= seconds, seconds + 60,
                    lambda: f"{seconds} s of load")
 

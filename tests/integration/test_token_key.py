@@ -86,7 +86,7 @@ def test_commands_hash_by_themselves(running, migrated, publish):
         done = run_cli(p.settings, "sessions", "--token", token, "--json")
         assert json.loads(done.stdout)["id_token"] == hashed(TOKEN), done
     assert run_cli(p.settings, "sessions", "--token", "other", "--json").stdout == ""
-    # Forgotten are both forms: as it is, by the CSMS, and the hash.
+    # Both forms are forgotten: the plain one, which the CSMS has set, and the hash.
     migrated.rows("INSERT INTO store_transactions (charge_station_id, transaction_id, id_token)"
                   " VALUES ('cs1', 'S', %s)", TOKEN)
     done = run_cli(p.settings, "forget", TOKEN, "--json")

@@ -37,7 +37,7 @@ class Book:
         self.sent = 0
 
     def say(self, kind, action, id, payload, facts=None, dup_of=None, send=True):
-        """One message more; send=False: it was written down, and neither sent nor acknowledged."""
+        """Another message; send=False: it was written down, and neither sent nor acknowledged."""
         m = sum("m" in line for line in self.lines) + 1
         topic = TOPIC_IN if kind == "call" else TOPIC_OUT
         line = {"m": m, "topic": topic, "qos": 1, "kind": kind, "action": action, "id": id}

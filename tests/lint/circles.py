@@ -43,7 +43,7 @@ LAYERS = [
 
 def objects(build, root):
     """(target, source, object) of each compiled file in consumer/ and bench/, as compile_commands
-    has them: an object of a file that is built no more may still lie about."""
+    has them: an object of a file that is no longer built may still be lying around."""
     with open(os.path.join(build, "compile_commands.json")) as f:
         entries = json.load(f)
     for entry in entries:

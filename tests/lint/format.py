@@ -6,7 +6,7 @@ import sys
 
 from lint import ROOT, files, finish
 
-# Another version lays out some lines in another way.
+# Other versions lay out some lines differently.
 CLANG_FORMAT = "clang-format-14"
 
 

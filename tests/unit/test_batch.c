@@ -17,7 +17,7 @@ static int make_batch(void **state)
 
 	(void)state;
 	seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
-	seed += seed == 0; /* of which nothing random would come */
+	seed += seed == 0; /* from 0 nothing but 0 comes */
 	print_message("TEST_SEED=%llu\n", (unsigned long long)seed);
 	return batch_init(&batch, 4 << 20, 0, &err) ? 0 : -1;
 }

@@ -415,7 +415,7 @@ static void a_time_without_a_zone_is_refused(void **state)
 		lines_record(slice_from_cstr("2026-01-31 05:32:25 cs1 [2]"), &p, &arena, &r, &err));
 	assert_int_equal(err.kind, ERROR_FATAL);
 	assert_non_null(strstr(err.message, "--zone"));
-	/* Not a zone is taken for a station, nor a part of the time. */
+	/* Neither a zone nor a part of the time is taken for a station. */
 	assert_false(lines_record(slice_from_cstr("yesterday cs1 [2]"), &p, &arena, &r, &err));
 	assert_int_equal(err.kind, ERROR_POISON);
 }

@@ -288,7 +288,7 @@ static void table_without_rows_is_given_up_and_attached(void **state)
 	assert_true(partitions_has(ps, some_day) && !partitions_is_renamed(ps, some_day));
 	assert_false(partitions_find_attaching(ps, &p));
 
-	/* The batch fails that gives it up: whether the server heard of it is unknown. */
+	/* The batch that gives it up fails: whether the server heard of it is unknown. */
 	partitions_enter(ps, busy, PARTITION_ENDING);
 	partitions_begin_batch(ps);
 	assert_int_equal(partitions_state(ps, busy), PARTITION_ADMITTED);

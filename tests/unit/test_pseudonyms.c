@@ -140,7 +140,7 @@ static void text_is_found_however_it_is_spelled(void **state)
 		"XYZXYZ");
 }
 
-/* Tokens of digits and of letters: what stays of them, and as what the others are shown. */
+/* Tokens of digits and of letters: which of them stay, and what is shown in place of the others. */
 static const char *const strangers[] = {
 	"[2,\"1234567\",\"A\",{\"idTag\":\"QQQQQQQ\"}]",
 	" [ [ 3 , \"1234567\", {\"transactionId\" : \"1234567\"}],[3,\"QQQQQQQ\",{}]]",
