@@ -245,6 +245,18 @@ def read_terminal(process, ours):
     return b"".join(said)
 
 
+def descriptors(p):
+    """{descriptor: what it is} of a persister. It hides them from other processes of its user."""
+    found = {}
+    try:
+        for fd in os.listdir(f"/proc/{p.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found[fd] = os.readlink(f"/proc/{p.pid}/fd/{fd}")
+    except PermissionError as e:
+        pytest.skip(f"descriptors of the program cannot be seen, which needs root: {e}")
+    return found
+
+
 def verify_ledger(database, ledger):
     """`verify`, and then the stations' ledger, row by row: CompletedProcess of both."""
     done = run_cli(database.settings(), "verify")

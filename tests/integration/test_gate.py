@@ -1,12 +1,11 @@
 """The gate between paho and the broker: no acknowledgement leaves before its message is on disk."""
 
-import os
 import shutil
 import socket
 
 import pytest
 import rig
-from conftest import needs_failpoints, stored
+from conftest import descriptors, needs_failpoints, stored
 from rig_proxy import UP
 
 RECEIVED = 'ocpp_persister_mqtt_messages_received_total{qos="1"}'
@@ -197,12 +196,7 @@ def test_silent_broker_does_not_keep_us_from_the_next(persister, migrated, broke
 def gate_port(p):
     """The other port on which the process listens, beside that of its pages, from /proc."""
     pages = int(p.settings["http.listen"].rsplit(":", 1)[1])
-    inodes = set()
-    for fd in os.listdir(f"/proc/{p.pid}/fd"):
-        try:
-            inodes.add(os.readlink(f"/proc/{p.pid}/fd/{fd}"))
-        except OSError:
-            pass  # closed meanwhile
+    inodes = set(descriptors(p).values())
     with open(f"/proc/{p.pid}/net/tcp", encoding="ascii") as table:
         rows = [line.split() for line in table.readlines()[1:]]
     ports = {int(row[1].split(":")[1], 16) for row in rows
