@@ -74,19 +74,15 @@ static void history_on_signal(int number)
 	(void)PQcancel(history_cancel, why, sizeof(why));
 }
 
-static bool history_handle_signals(PGconn *conn, struct error *err)
+static void history_handle_signals(void)
 {
 	static const struct sigaction stop = {
 		.sa_handler = history_on_signal,
 		.sa_flags = (int)(SA_RESETHAND | SA_NODEFER),
 	};
 
-	history_cancel = PQgetCancel(conn);
-	if (history_cancel == NULL)
-		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	(void)sigaction(SIGINT, &stop, NULL);
 	(void)sigaction(SIGTERM, &stop, NULL);
-	return true;
 }
 
 /* There is nothing left to stop, and what the handler uses goes. */
@@ -400,7 +396,9 @@ static bool history_prepare_following(struct history_call *call, struct error *e
 	call->seeing = calloc(1, sizeof(*call->seeing));
 	if (call->seen == NULL || call->seeing == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
-	return history_handle_signals(call->conn, err);
+	history_cancel = PQgetCancel(call->conn);
+	return history_cancel != NULL ||
+	       error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 }
 
 static enum exit_code history_run(struct history_call *call)
@@ -443,6 +441,8 @@ enum exit_code cmd_history(const struct config *config, int argc, char **argv)
 	call.station = argv[0];
 	if (call.follow && call.period.to[0] != '\0')
 		return cli_usage("history", "--follow has no end: leave out --to");
+	if (call.follow)
+		history_handle_signals();
 	call.conn = cli_connect(config, &pg, &err);
 	if (call.conn == NULL)
 		return cli_fail_connect(&err);
