@@ -91,7 +91,7 @@ static bool cli_helps(int argc, char **argv)
 	return false;
 }
 
-/* What `config` is to do: its first word, before and after which options may stand. NULL if there is
+/* What `config` is to do: its first word; options may stand before and after it. NULL if there is
  * none, or for another command. */
 static const char *cli_config_word(int argc, char **argv)
 {

@@ -382,7 +382,7 @@ static bool history_begin(struct history_call *call, struct error *err)
 	return true;
 }
 
-/* --follow ends by a signal, which may have ended the query under way. */
+/* --follow ends by a signal, which may have canceled a query. */
 static bool history_was_stopped(const struct error *err)
 {
 	return err->kind == ERROR_STOPPED || (history_stopped && pg_error_is_canceled(err));

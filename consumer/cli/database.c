@@ -11,8 +11,8 @@ bool cli_check_schema(const struct config *c, const struct pg_options *options, 
 	struct error standby;
 	int64_t version;
 
-	if (!migrate_newest(
-		    migrate_path_setting(c->storage_postgres_migrations_path), &version, err))
+	if (!migrate_newest(migrate_path_setting(c->storage_postgres_migrations_path), &version,
+		    err))
 		return false;
 	if (writer_check_schema(conn, options->schema, version, c->storage_postgres_timeout, err) ||
 		pg_error_is_denied(err))

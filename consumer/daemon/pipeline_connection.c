@@ -89,7 +89,7 @@ static void pipeline_wait_for_database(struct pipeline *p, struct error *err, si
 	enum pipeline_trouble trouble = PIPELINE_NO_DATABASE;
 	int64_t wait_us;
 
-	/* Of several hosts another one may come back. */
+	/* Where there are several hosts, another one may come back. */
 	p->refusals = err->kind == ERROR_REFUSED && err->needs_person ? p->refusals + 1 : 0;
 	if (err->kind == ERROR_FATAL || err->kind == ERROR_OUTDATED || pipeline_is_shut_out(p)) {
 		pipeline_fatal(p, err);

@@ -16,8 +16,9 @@
  * But an existing row that the file's only adds to (it has a NULL, or fewer flags, or knows a
  * shorter time of a transaction, and contradicts nothing) is replaced by it: messages that were
  * replayed in part made it. Not one of a transaction whose row in the file misses events: the other
- * may be of one of these. A row that has more than the file's counts as already there. Columns that have been added to the table since get their default; a
- * column that the table no longer has, or that has another type there, is an error.
+ * may be of one of these. A row that has more than the file's counts as already there. Columns that
+ * have been added to the table since get their default; a column that the table no longer has, or
+ * that has another type there, is an error.
  *
  * Tokens that are forgotten (docs/privacy.md) are stored as their pseudonyms. If one is forgotten
  * while the file is read, it is read again from the beginning.

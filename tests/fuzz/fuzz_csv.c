@@ -6,8 +6,8 @@
 #include "rows/rows.h"
 
 /*
- * A map in the first line, then any table. Every row is read, or is blank or bad, in whatever pieces
- * it comes; and what is made of them is a message of one meter value with every sample.
+ * A map in the first line, then any table. Every row is read, or is blank or bad, in whatever
+ * pieces it comes; and what is made of them is a message of one meter value with every sample.
  */
 enum { ARENA_BYTES = 96 << 20, MESSAGE_BYTES_MAX = 1 << 20 };
 

@@ -5,9 +5,9 @@
 #include "rows/rows.h"
 
 /*
- * Any payload, of either version, through decoding and rows: no crash, every message becomes rows or
- * a dead letter with a reason, and each pass gives the same: the decoder learns what comes a second
- * time (decode/forms.h), and uses that from then on.
+ * Any payload, of either version, through decoding and rows: no crash, every message becomes rows
+ * or a dead letter with a reason, and each pass gives the same: the decoder learns what comes a
+ * second time (decode/forms.h), and uses that from then on.
  */
 enum { ARENA_BYTES = 96 << 20 };
 

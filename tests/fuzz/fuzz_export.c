@@ -8,8 +8,8 @@
 #include <yajl/yajl_parse.h>
 
 /*
- * Any payload, below any topic, in every form of `spool export`: no crash; what goes out as lines is
- * valid JSON, a value a line, with nothing in it that a terminal would obey.
+ * Any payload, below any topic, in every form of `spool export`: no crash; what goes out as lines
+ * is valid JSON, a value a line, with nothing in it that a terminal would obey.
  */
 enum { ARENA_BYTES = 96 << 20 };
 

@@ -30,7 +30,7 @@ LEDGER = os.path.join(ROOT, "bench", "ledger", "ledger.py")
 
 
 def has_failpoints():
-    """Can this build make file operations fail on demand? Here the first one is told to fail."""
+    """Can this build make file operations fail on demand? Here the first one is to fail."""
     done = subprocess.run([BINARY, "decode", "--topic", "t", __file__], capture_output=True,
                           env={**os.environ, "FAILPOINT": "fs:1:kill"})
     return done.returncode < 0
@@ -230,13 +230,13 @@ def killed_if_still(process):
 
 
 def next_line(process, stream):
-    """Of its output; "" at the end, and if none comes."""
+    """The next line of its output; "" at the end, and if none comes."""
     with killed_if_still(process):
         return stream.readline()
 
 
 def read_terminal(process, ours):
-    """All that it writes to its terminal, until it ends; ours: our side of that, which is closed."""
+    """All that it writes to its terminal until it ends. ours: our side, which is closed."""
     said = []
     with killed_if_still(process), contextlib.suppress(OSError):  # EIO: theirs is closed
         while piece := os.read(ours, 65536):

@@ -177,7 +177,7 @@ def identities(messages):
 
 
 def ledger_identities(ledger, numbers=None):
-    """Of the messages with these numbers, or of all."""
+    """Those of the messages with these numbers, or of all."""
     return collections.Counter((line["topic"], line["kind"], line["id"])
                                for number, line in ledger.messages.items()
                                if numbers is None or number in numbers)

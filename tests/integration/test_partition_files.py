@@ -519,7 +519,7 @@ def test_late_event_that_the_file_misses_is_kept(migrated, archive):
 
 
 def test_restore_waits_for_no_partition_that_has_none_of_its_rows(migrated, archive):
-    """Of a file of several days, which has rows of one."""
+    """A file of several days, which has rows of one."""
     day = DAY.replace(hour=0)
     days = [day + datetime.timedelta(days=number) for number in range(3)]
     admin, locker = migrated.connect(), migrated.connect(autocommit=False)

@@ -107,7 +107,7 @@ def test_rights_that_were_lost_come_back(migrated, migrate):
 
 
 def test_table_that_inherits_from_ours_is_somebody_elses(migrated, migrate):
-    """It is no partition: neither its rights nor its rows are ours."""
+    """It is not a partition: neither its rights nor its rows are ours."""
     execute(migrated, "CREATE TABLE of_mine () INHERITS (tokens)")
     assert migrate("roles").stderr == NOTHING + "\n"
     done = run_cli(migrated.writer_settings(), "forget", "ALICE", "--dry-run")
