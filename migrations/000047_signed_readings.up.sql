@@ -145,7 +145,8 @@ CREATE FUNCTION session_times(station text, evse integer, started_at timestamptz
 LANGUAGE sql STABLE SET jit = off AS $$
     SELECT b.since, greatest(b.since, CASE WHEN isfinite(stopped_at) THEN stopped_at
         ELSE least(b.since + interval '31 days', greatest(now(), b.last), (
-            SELECT min(n.partition_time)
+            -- Before what signed_readings_of() takes for the next one's.
+            SELECT min(n.partition_time) - interval '20 s'
             FROM transactions n
             WHERE n.charge_station_id = station AND n.evse_id = evse
               AND n.partition_time > b.since AND n.partition_time < b.since + interval '31 days')) END)

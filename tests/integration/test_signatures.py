@@ -44,7 +44,8 @@ class Meter:
         """readings: (TX, RV as text, and other fields), half an hour from begin to end."""
         fields = []
         for number, (reason, value, *more) in enumerate(readings):
-            first = ['"RI":"1-b:1.8.0","RU":"kWh"', '"ST":"G"'] if number == 0 else []
+            first = ['"RI":"1-b:1.8.0"', '"RU":"kWh"', '"ST":"G"'] if number == 0 else []
+            first = [field for field in first if not any(field[:4] == one[:4] for one in more)]
             minute = {"B": 0, "C": 15, "X": 15}.get(reason, 30) + late
             time = f"2026-01-31T{11 + minute // 60}:{minute % 60:02}:00,000+0100 S"
             fields.append("{" + ",".join([f'"TM":"{time}"',
@@ -281,8 +282,7 @@ def test_keys_that_are_none(session, check, meter):
     m, other = meter(), meter("secp384r1")
     right = m.ocmf(("B", "1.5"), ("E", "2.5"))
     encrypted = openssl("pkcs8", "-topk8", "-in", str(m.path), "-passout", "pass:x").decode()
-    explicit = openssl("ec", "-in", str(m.path), "-pubout", "-param_enc", "explicit").decode()
-    for key in ("00", "xyz", m.der.hex()[:-2], other.der.hex(), encrypted, explicit):
+    for key in ("00", "xyz", m.der.hex()[:-2], other.der.hex(), encrypted):
         [found] = check(session(wrapped(m, right, key=key)), code=1)
         assert (found["signatures"], found["result"]) == ("bad key", "bad key"), key
 
