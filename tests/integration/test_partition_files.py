@@ -525,6 +525,7 @@ def test_restore_waits_for_no_partition_that_has_none_of_its_rows(migrated, arch
     admin, locker = migrated.connect(), migrated.connect(autocommit=False)
     admin.execute(f"CREATE TABLE days PARTITION OF meter_values "
                   f"FOR VALUES FROM ('{days[0]}') TO ('{days[2]}')")
+    admin.execute("SELECT grant_partition('days', 'meter_values')")
     fill(migrated, stations=1)
     archive("--table", "meter_values")
     replay(migrated, archive.folder)
