@@ -229,17 +229,22 @@ def following(settings):
         process.wait()
 
 
+def next_shown(lines):
+    rig.wait_until(lambda: not lines.empty(), what="another message is shown")
+    return json.loads(lines.get())
+
+
 def test_follow_shows_each_message_once_and_ends_by_ctrl_c(world, following):
     station = converse(world)
     world.rows("SELECT 1")
     before = rows_of(world, station)
     process, lines = following(station, "--json")
-    shown = [json.loads(lines.get(timeout=rig.STILL_S)) for _ in range(before)]
+    shown = [next_shown(lines) for _ in range(before)]
     # What comes later, including what the station dates back, or does not date at all.
     for time in (at(), at(-3600), "never"):
         world.call(station, "StatusNotification", {"connectorId": 2, "status": "Available",
                                                    "errorCode": "NoError", "timestamp": time})
-        shown.append(json.loads(lines.get(timeout=rig.STILL_S)))
+        shown.append(next_shown(lines))
         assert shown[-1]["connector_id" if "connector_id" in shown[-1] else "evse_id"] == 2
     process.send_signal(signal.SIGINT)
     assert process.wait(rig.HANGS_S) == 0 and process.stderr.read() == ""
