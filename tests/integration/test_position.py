@@ -401,7 +401,7 @@ def test_progress_that_is_set_back_again_and_again(running, migrated, publish):
                   " FOR EACH ROW EXECUTE FUNCTION never()")
     send(publish, range(5, 10))
     p.wait_metric("ocpp_persister_batches_failed_total", 4)
-    # Ready again while it makes another attempt, so this has to be waited for.
+    # While it makes another attempt it is ready, so this has to be waited for.
     rig.wait_until(lambda: p.http("/readyz")[0] == 503, what=lambda: p.http("/readyz"))
     migrated.rows("DROP TRIGGER never ON ingest_progress")
     wait_rows(migrated, 10, p)

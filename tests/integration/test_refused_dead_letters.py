@@ -57,7 +57,7 @@ def test_table_that_takes_no_dead_letter_is_named_and_waited_for(running, migrat
     assert "dead_letters" in said["msg"] and "dead_letters" in said["hint"]
     if name in ("P0001", "42501", "at COMMIT"):
         assert "nobody" in said["msg"]
-    # Ready again while it makes another attempt, so this has to be waited for.
+    # While it makes another attempt it is ready, so this has to be waited for.
     rig.wait_until(lambda: p.http("/readyz") == (
         503, "the database refuses a batch: dead_letters_refused\n"),
         what=lambda: p.http("/readyz"))
