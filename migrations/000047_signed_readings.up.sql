@@ -1,5 +1,5 @@
 -- Signed readings: what the meter signed, for whoever has to show that a bill is right. Signatures are
--- verified by `ocpp-persister signatures check`; here is what can be told without keys.
+-- verified by `ocpp-persister signatures check`; these views show what needs no keys.
 
 -- A member of the object SignedMeterValueType, which in OCPP 1.6 is a text in a value. Only what is
 -- certain to be a JSON string, and one that can be stored, is read as one.

@@ -65,7 +65,7 @@ struct check_result {
 	bool energy_unusable;    /* so says the meter, of one of its readings */
 	bool meter_faulty;       /* a reading whose status is not good */
 	struct slice meter;      /* serial number, or that of its gateway; may be absent */
-	struct slice public_key; /* that came with it; absent if there is none */
+	struct slice public_key; /* that came with it; may be absent */
 };
 
 /* False only if memory was not enough. */

@@ -16,7 +16,7 @@ struct key_list;
 MUST_CHECK bool key_list_read(const char *path, struct key_list **out, struct error *err);
 void key_list_free(struct key_list **list);
 
-/* The key as written; absent if there is none with that name, or no list (NULL). */
+/* The key as written; absent if no line has that name, or without a list (NULL). */
 struct slice key_list_find(const struct key_list *list, struct slice name);
 
 #endif

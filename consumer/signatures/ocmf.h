@@ -21,7 +21,7 @@
 struct ocmf_reading {
 	char reason;         /* TX: B = begin, C = charging, E, L, R, A, P = end, X; 0 = none */
 	struct slice time;   /* TM, as written; may be absent */
-	struct slice value;  /* RV as written, a number; absent if there is none */
+	struct slice value;  /* RV as written, a number; may be absent */
 	struct slice unit;   /* RU; may be absent */
 	struct slice what;   /* RI, an OBIS code; may be absent */
 	struct slice status; /* ST, "G" = good; may be absent */

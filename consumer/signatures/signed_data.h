@@ -20,7 +20,7 @@ struct signed_data {
 	struct slice bytes;      /* what the meter made; never absent */
 	const char *format;      /* "OCMF", "Alfen", "SML", "XML"; NULL = not known */
 	struct slice method;     /* encodingMethod, as sent; may be absent */
-	struct slice public_key; /* as sent; absent if there is none */
+	struct slice public_key; /* as sent; may be absent */
 };
 
 /* False if nothing of that can be found in it, or the arena is full. The results borrow from the
