@@ -206,6 +206,29 @@ static bool copy_some(struct writer *w, int table, struct batch_rows *rows, stru
 		       : copy_leaf(w, table, rows, from, to, err);
 }
 
+/*
+ * COPY locks partitions, and later steps read the tables as a whole; COPY itself does at times, to
+ * check a partition's bounds. Others who lock a table (ALTER TABLE, DETACH PARTITION) lock it before
+ * its partitions: in that order here too, or each would wait for the other.
+ */
+bool writer_lock_tables(struct writer *w, struct error *err)
+{
+	const struct batch *b = w->work.batch;
+	char names[EVENT_TABLES * PARTITION_NAME_BYTES] = "";
+	size_t size = 0;
+
+	for (int t = 0; t < EVENT_TABLES; t++) {
+		if (b->rows[t].count > 0 || b->timeless[t].count > 0)
+			size += (size_t)snprintf(names + size, sizeof(names) - size, "%sONLY %s",
+				size > 0 ? ", " : "", tables[t].name);
+	}
+	if (size == 0)
+		return true;
+	return requests_add_sql(&w->requests,
+		request_sql(&w->work.batch->arena, "LOCK TABLE %s IN ACCESS SHARE MODE", names),
+		NULL, NULL, err);
+}
+
 /* The rows of all event tables, as far as the run has room. */
 static bool copy_rows(struct writer *w, struct batch_rows *all, struct error *err)
 {

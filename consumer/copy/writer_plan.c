@@ -20,6 +20,7 @@ static const struct {
 	{"copy tables", writer_plan_copy_tables, NEEDS_NOTHING},
 	/* The transaction begins. */
 	{"claim", writer_plan_claim, NEEDS_DONE},
+	{"tables", writer_lock_tables, NEEDS_NOTHING},
 	{"missing", writer_plan_missing, NEEDS_NOTHING},
 	{"events", writer_copy_events, NEEDS_ANSWERS},
 	{"dead letters' rows", writer_copy_dead_letters, NEEDS_NOTHING},

@@ -353,6 +353,8 @@ MUST_CHECK bool writer_plan_attached(struct writer *w, struct error *err);
 /* writer_copy.c: rows into tables. Before the batch's transaction: the tables of the careful
  * path. */
 MUST_CHECK bool writer_plan_copy_tables(struct writer *w, struct error *err);
+/* Before any row: locks the tables. */
+MUST_CHECK bool writer_lock_tables(struct writer *w, struct error *err);
 MUST_CHECK bool writer_copy_events(struct writer *w, struct error *err);
 MUST_CHECK bool writer_copy_dead_letters(struct writer *w, struct error *err);
 /* Rows without a time of their own that are not stored yet. */

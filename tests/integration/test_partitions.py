@@ -259,6 +259,51 @@ def test_default_partition_that_has_rows_of_a_day_takes_more_of_them(
     assert p.running and not p.events("batch_failed")
 
 
+DATED_AND_NOT = {
+    "meter_values": ("MeterValues", lambda time: {"connectorId": 1, "meterValue": [
+        {"timestamp": time, "sampledValue": [{"value": "1"}]}]}),
+    "transaction_events": ("StartTransaction", lambda time: {
+        "connectorId": 1, "idTag": "T", "meterStart": 0, "timestamp": time}),
+    "ocpp_events": ("StatusNotification", lambda time: {
+        "connectorId": 1, "status": "Available", "errorCode": "NoError", "timestamp": time}),
+}
+
+
+@pytest.mark.parametrize("table", DATED_AND_NOT)
+def test_tables_are_locked_before_their_partitions(running, migrated, publish, table):
+    """As by whoever alters a table or detaches a partition: with the other order, each would wait
+    for the other, and PostgreSQL would end one of them."""
+    p = running()
+    action, request = DATED_AND_NOT[table]
+
+    def both(id):
+        for time in f"2026-01-31T10:0{id}:00Z", f"yesterday {id}":
+            publish.call("cs1", action, request(time), id=time)
+
+    both(1)
+    stored(migrated, 2)  # the partitions are there
+    claims = migrated.connect(autocommit=False)
+    claims.execute("LOCK TABLE ingest_progress IN EXCLUSIVE MODE")
+    values(publish, "cs2", 31)
+    waits(migrated, "ingest_progress")
+    both(2)
+    p.wait_metric("ocpp_persister_mqtt_messages_received_total{qos=\"1\"}", 5)
+    holder = migrated.connect(autocommit=False)
+    holder.execute(f"LOCK TABLE ONLY {table}")
+    claims.rollback()
+    waits(migrated, table)
+    for leaf in partitions(migrated, table):
+        holder.execute(f"LOCK TABLE {leaf} NOWAIT")
+    holder.rollback()
+    stored(migrated, 5)
+
+
+def waits(database, table):
+    rig.wait_until(lambda: database.value(
+        "SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted", table),
+        what=f"somebody waits for {table}")
+
+
 def undated(publish, station):
     publish.call(station, "MeterValues", {"connectorId": 1, "meterValue": [
         {"timestamp": "yesterday", "sampledValue": [{"value": "1"}]}]})
