@@ -325,19 +325,6 @@ class Faults:
         parent, name, time_of = pick(found, n[0]) or (None, None, None)
         if name is None:
             return "skipped"
-        while not self._move_partition(parent, name, time_of):
-            pass
-        return None
-
-    def _move_partition(self, parent, name, time_of):
-        """False: the server ended it, since a writer and it waited for each other."""
-        try:
-            self._move_partition_once(parent, name, time_of)
-        except psycopg.errors.DeadlockDetected:
-            return False
-        return True
-
-    def _move_partition_once(self, parent, name, time_of):
         with self.world.connect(autocommit=False) as c:
             c.execute(f"LOCK TABLE ocpp.{parent}")
             c.execute(f"CREATE TEMP TABLE kept AS TABLE ocpp.{name}")
@@ -345,6 +332,7 @@ class Faults:
             if c.execute("SELECT EXISTS (SELECT FROM kept)").fetchone()[0]:
                 c.execute("SELECT ocpp.ensure_partition(%s, %s)", (parent, time_of))
                 c.execute(f"INSERT INTO ocpp.{name} TABLE kept")
+        return None
 
     def lock_state(self, n):
         self._lock(pick(STATES, n[0]), n)
