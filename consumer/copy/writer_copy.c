@@ -208,8 +208,8 @@ static bool copy_some(struct writer *w, int table, struct batch_rows *rows, stru
 
 /*
  * COPY locks partitions, and later steps read the tables as a whole; COPY itself does at times, to
- * check a partition's bounds. Others who lock a table (ALTER TABLE, DETACH PARTITION) lock it before
- * its partitions: in that order here too, or each would wait for the other.
+ * check a partition's bounds. Others who lock a table (ALTER TABLE, DETACH PARTITION) lock it
+ * before its partitions: in that order here too, or each would wait for the other.
  */
 bool writer_lock_tables(struct writer *w, struct error *err)
 {
