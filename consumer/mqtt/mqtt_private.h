@@ -9,10 +9,6 @@
 
 /* Shared by the files of mqtt/ only. */
 
-/* OASIS MQTT 5.0, section 2.4, and 3.1.1's answer to a subscription: failures are this and
- * above. */
-enum { REASON_FAILURE = 0x80 };
-
 /* A request to unsubscribe. Both calls come on the receive thread. */
 struct mqtt_unsubscribing {
 	char *const *filters;
@@ -69,27 +65,8 @@ void mqtt_set_down(struct mqtt *m, const struct error *why);
 /* The connection is useless: end it, and report it as down for this reason. */
 void mqtt_end_because(struct mqtt *m, const struct error *why);
 
-/* In paho's spelling, with its port; malloc'ed. NULL if it is not a broker's address. */
-char *mqtt_uri(const char *url);
-
-/* http_proxy and https_proxy in the environment are not meant for MQTT, but paho would follow
- * them. */
-void mqtt_ignore_proxies(void);
-
-/* Connection options from the settings; c gets tls. Borrows from the options. */
-void mqtt_connect_options(const struct mqtt_options *o, int version, MQTTAsync_connectOptions *c,
-	MQTTAsync_SSLOptions *tls);
-
 /* mqtt_unsubscribe.c: sends the request, one at a time; failed() may be called from here. */
 void mqtt_unsubscribe(struct mqtt *m, const struct mqtt_unsubscribing *request);
-
-/* mqtt_state.c: the name of a reason code of MQTT 5, or its number if it has none. Valid until this
- * thread calls it again. */
-const char *mqtt_reason_text(int code);
-
-/* Whether the broker answered with a refusal; and in words why there is no better answer. */
-bool mqtt_was_refused(const MQTTAsync_failureData5 *data);
-const char *mqtt_why_failed(const MQTTAsync_failureData5 *data);
 
 /* mqtt_subscribe.c: subscribe to the wanted filters, then unsubscribe the others; ends in
  * mqtt_set_subscribed() or mqtt_set_down(). */

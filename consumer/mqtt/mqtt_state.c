@@ -2,21 +2,12 @@
 
 #include "base/clock.h"
 
-#include <stdio.h>
-
 /* The state of a connection, and its end: below everything that makes and uses connections. */
 enum { MQTT_DISCONNECT_MS = 2000 };
 
-const char *mqtt_reason_text(int code)
-{
-	static _Thread_local char unknown[32];
-	const char *text = MQTTReasonCode_toString((enum MQTTReasonCodes)code);
-
-	if (text != NULL)
-		return text;
-	snprintf(unknown, sizeof(unknown), "unknown reason code 0x%02x", (unsigned)code & 0xff);
-	return unknown;
-}
+const char mqtt_hint_no_answer[] =
+	"if this lasts, see mqtt.url: is the name right, does a broker listen at this port, with "
+	"or without TLS as the URL says, and does the network let us through?";
 
 void mqtt_set_subscribing(struct mqtt *m)
 {

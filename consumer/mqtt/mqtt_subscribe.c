@@ -1,3 +1,4 @@
+#include "mqtt/answers.h"
 #include "mqtt/mqtt_private.h"
 
 #include "base/log.h"
@@ -63,20 +64,14 @@ static void mqtt_unsubscribe_old(struct mqtt *m)
 static void mqtt_on_subscribe5(void *context, MQTTAsync_successData5 *data)
 {
 	struct mqtt *m = context;
-	int count = data->alt.sub.reasonCodeCount;
+	int code, refused = answer_first_refusal((int)m->options.filters_count,
+			  data->alt.sub.reasonCodes, data->alt.sub.reasonCodeCount,
+			  data->reasonCode, &code);
 
-	for (int i = 0; i < (int)m->options.filters_count; i++) {
-		/* With a single filter paho returns the code in another place. */
-		enum MQTTReasonCodes code =
-			count > 1 && i < count ? data->alt.sub.reasonCodes[i] : data->reasonCode;
-
-		if ((int)code >= REASON_FAILURE) {
-			mqtt_subscribe_failed(m, true, m->options.filters[i],
-				mqtt_reason_text((int)code));
-			return;
-		}
-	}
-	mqtt_unsubscribe_old(m);
+	if (refused >= 0)
+		mqtt_subscribe_failed(m, true, m->options.filters[refused], answer_name(code));
+	else
+		mqtt_unsubscribe_old(m);
 }
 
 static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
@@ -86,7 +81,7 @@ static void mqtt_on_subscribe(void *context, MQTTAsync_successData *data)
 	for (size_t i = 0; i < m->options.filters_count; i++) {
 		int qos = m->options.filters_count > 1 ? data->alt.qosList[i] : data->alt.qos;
 
-		if (qos >= REASON_FAILURE) {
+		if (qos >= ANSWER_FAILURE) {
 			mqtt_subscribe_failed(m, true, m->options.filters[i], "not allowed");
 			return;
 		}
@@ -98,8 +93,7 @@ static void mqtt_on_subscribe_failure5(void *context, MQTTAsync_failureData5 *da
 {
 	struct mqtt *m = context;
 
-	mqtt_subscribe_failed(m, mqtt_was_refused(data), m->options.filters[0],
-		mqtt_why_failed(data));
+	mqtt_subscribe_failed(m, answer_is_refusal(data), m->options.filters[0], answer_why(data));
 }
 
 static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data)
@@ -107,9 +101,9 @@ static void mqtt_on_subscribe_failure(void *context, MQTTAsync_failureData *data
 	struct mqtt *m = context;
 
 	mqtt_subscribe_failed(m, data->code > 0, m->options.filters[0],
-		data->message != NULL          ? data->message
-		: data->code >= REASON_FAILURE ? "not allowed" /* all that 3.1.1 says */
-					       : MQTTAsync_strerror(data->code));
+		data->message == NULL && data->code >= ANSWER_FAILURE
+			? "not allowed" /* all that 3.1.1 says */
+			: answer_why_311(data));
 }
 
 void mqtt_subscribe(struct mqtt *m)

@@ -1,34 +1,18 @@
+#include "mqtt/answers.h"
 #include "mqtt/mqtt_private.h"
-
-bool mqtt_was_refused(const MQTTAsync_failureData5 *data)
-{
-	return (int)data->reasonCode >= REASON_FAILURE;
-}
-
-const char *mqtt_why_failed(const MQTTAsync_failureData5 *data)
-{
-	if (mqtt_was_refused(data))
-		return mqtt_reason_text((int)data->reasonCode);
-	return data->message != NULL ? data->message : MQTTAsync_strerror(data->code);
-}
 
 /* 0x11, "no subscription existed", is what all requests of a drain but the first expect. */
 static void unsubscribe_on_success5(void *context, MQTTAsync_successData5 *data)
 {
 	struct mqtt *m = context;
-	int count = data->alt.unsub.reasonCodeCount;
+	int code, refused = answer_first_refusal((int)m->unsubscribing.count,
+			  data->alt.unsub.reasonCodes, data->alt.unsub.reasonCodeCount,
+			  data->reasonCode, &code);
 
-	for (int i = 0; i < (int)m->unsubscribing.count; i++) {
-		/* With a single filter paho returns the code in another place. */
-		enum MQTTReasonCodes code =
-			count > 1 && i < count ? data->alt.unsub.reasonCodes[i] : data->reasonCode;
-
-		if ((int)code >= REASON_FAILURE) {
-			m->unsubscribing.failed(m, true, mqtt_reason_text((int)code));
-			return;
-		}
-	}
-	m->unsubscribing.done(m);
+	if (refused >= 0)
+		m->unsubscribing.failed(m, true, answer_name(code));
+	else
+		m->unsubscribing.done(m);
 }
 
 static void unsubscribe_on_success(void *context, MQTTAsync_successData *data)
@@ -43,15 +27,14 @@ static void unsubscribe_on_failure5(void *context, MQTTAsync_failureData5 *data)
 {
 	struct mqtt *m = context;
 
-	m->unsubscribing.failed(m, mqtt_was_refused(data), mqtt_why_failed(data));
+	m->unsubscribing.failed(m, answer_is_refusal(data), answer_why(data));
 }
 
 static void unsubscribe_on_failure(void *context, MQTTAsync_failureData *data)
 {
 	struct mqtt *m = context;
 
-	m->unsubscribing.failed(m, data->code > 0,
-		data->message != NULL ? data->message : MQTTAsync_strerror(data->code));
+	m->unsubscribing.failed(m, data->code > 0, answer_why_311(data));
 }
 
 void mqtt_unsubscribe(struct mqtt *m, const struct mqtt_unsubscribing *request)

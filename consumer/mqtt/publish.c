@@ -3,10 +3,14 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "mqtt/mqtt_private.h"
+#include "mqtt/address.h"
+#include "mqtt/answers.h"
+#include "mqtt/paho.h"
+#include "mqtt/properties.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -18,10 +22,6 @@ enum {
 	PUBLISH_IN_FLIGHT_BYTES = 32 << 20, /* above that, one at a time */
 	PUBLISH_KEEP_BYTES = 64 * 1024,     /* memory that a free slot keeps */
 	PUBLISH_DISCONNECT_MS = 2000,
-	PUBLISH_SPAN_BYTES = 16,
-	PUBLISH_CORRELATION_BYTES = 96,
-	REFUSED_VERSION_5 = 0x84, /* OASIS MQTT 5.0, section 3.2.2.2 */
-	REFUSED_VERSION_311 = 1,
 };
 
 /* How long the broker may stay without acknowledging anything. */
@@ -77,20 +77,17 @@ struct mqtt_publisher {
 
 /* ---- paho's callbacks ---- */
 
-/* kind: TRANSIENT if a new connection may help. */
-static void publish_fail(struct mqtt_publisher *p, enum error_kind kind, int code, const char *what,
-	const char *why)
+/* why: TRANSIENT if a new connection may help. code: of an answer, or paho's. */
+static void publish_fail(struct mqtt_publisher *p, int code, const struct error *why)
 {
 	pthread_mutex_lock(&p->lock);
 	if (!p->dropping) {
 		if (!p->failed)
-			error_set(&p->failure, kind, REASON_broker, "%s: %s", what,
-				why != NULL ? why : MQTTAsync_strerror(code));
+			p->failure = *why;
 		if (!p->failed && !p->connected && code < 0) /* paho's own: nobody answered */
 			error_hint(&p->failure, "%s", mqtt_hint_no_answer);
 		p->failed = true;
-		p->refused_version =
-			!p->connected && (code == REFUSED_VERSION_5 || code == REFUSED_VERSION_311);
+		p->refused_version = !p->connected && answer_refuses_version(code);
 		pthread_cond_broadcast(&p->changed);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -116,28 +113,32 @@ static void publish_on_connect(void *context, MQTTAsync_successData *data)
 	publish_connected(context);
 }
 
+static void publish_refused(struct mqtt_publisher *p, int code, const char *message)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "could not connect to the broker: %s",
+		answer_to_connect_text(p->version == MQTTVERSION_5, code, message));
+	publish_fail(p, code, &err);
+}
+
 static void publish_on_refused5(void *context, MQTTAsync_failureData5 *data)
 {
-	int code = (int)data->reasonCode;
-
-	if (code >= REASON_FAILURE)
-		publish_fail(context, ERROR_TRANSIENT, code, "could not connect to the broker",
-			mqtt_reason_text((int)data->reasonCode));
-	else
-		publish_fail(context, ERROR_TRANSIENT, data->code,
-			"could not connect to the broker", data->message);
+	publish_refused(context, answer_to_connect(data), data->message);
 }
 
 static void publish_on_refused(void *context, MQTTAsync_failureData *data)
 {
-	publish_fail(context, ERROR_TRANSIENT, data->code, "could not connect to the broker",
-		data->message);
+	publish_refused(context, data->code, data->message);
 }
 
 static void publish_on_lost(void *context, char *cause)
 {
-	publish_fail(context, ERROR_TRANSIENT, 0, "the connection to the broker broke",
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "the connection to the broker broke: %s",
 		cause != NULL ? cause : "closed");
+	publish_fail(context, 0, &err);
 }
 
 /* Under the lock. */
@@ -185,25 +186,34 @@ static void publish_on_sent(void *context, MQTTAsync_successData *data)
 	publish_acknowledged(context);
 }
 
-/* The broker refused, or the connection broke before it answered. */
+/* The connection broke before the broker answered, or paho does not accept the message. */
+static void publish_unsent(struct mqtt_publisher *p, int code, const char *why)
+{
+	struct error err;
+
+	error_set(&err, ERROR_TRANSIENT, REASON_broker, "could not publish a message: %s", why);
+	publish_fail(p, code, &err);
+}
+
 static void publish_on_unsent5(void *context, MQTTAsync_failureData5 *data)
 {
 	const struct publish_attempt *attempt = context;
+	struct error err;
 
-	if ((int)data->reasonCode >= REASON_FAILURE)
-		publish_fail(attempt->publisher, ERROR_FATAL, data->code,
-			"the broker refused a message", mqtt_reason_text((int)data->reasonCode));
-	else
-		publish_fail(attempt->publisher, ERROR_TRANSIENT, data->code,
-			"could not publish a message", data->message);
+	if (!answer_is_refusal(data)) {
+		publish_unsent(attempt->publisher, data->code, answer_why(data));
+		return;
+	}
+	error_set(&err, ERROR_FATAL, REASON_broker, "the broker refused a message: %s",
+		answer_why(data));
+	publish_fail(attempt->publisher, data->code, &err);
 }
 
 static void publish_on_unsent(void *context, MQTTAsync_failureData *data)
 {
 	const struct publish_attempt *attempt = context;
 
-	publish_fail(attempt->publisher, ERROR_TRANSIENT, data->code, "could not publish a message",
-		data->message);
+	publish_unsent(attempt->publisher, data->code, answer_why_311(data));
 }
 
 static int publish_on_message(void *context, char *topic, int size, MQTTAsync_message *message)
@@ -275,7 +285,7 @@ static int publish_start(struct mqtt_publisher *p)
 	MQTTAsync_connectOptions *c = p->version == MQTTVERSION_5 ? &v5 : &v3;
 	MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
 
-	mqtt_connect_options(p->options, p->version, c, &tls);
+	paho_connect_options(p->options, p->version, c, &tls);
 	c->maxInflight = PUBLISH_IN_FLIGHT_MAX;
 	c->context = p;
 	if (p->version == MQTTVERSION_5) {
@@ -345,17 +355,15 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
-	mqtt_ignore_proxies();
-	MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
+	paho_prepare();
 	p->options = options;
 	p->stop = stop;
 	backoff_init(&p->backoff, PUBLISH_RETRY_US, PUBLISH_RETRY_MAX_US,
 		(uint64_t)clock_mono_us());
-	p->version = options->version == MQTT_VERSION_311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
-	p->uri = mqtt_uri(options->urls[0]);
+	p->version = paho_version(options->version);
+	p->uri = address_for_paho(options->urls[0]);
 	ok = p->uri != NULL ? publish_connect(p, err)
-			    : error_set(err, ERROR_FATAL, REASON_bad_setting,
-				      "\"%s\" is not an address of a broker", options->urls[0]);
+			    : error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	if (!ok && p->refused_version && options->version == MQTT_VERSION_AUTO) {
 		publish_drop(p, true);
 		p->version = MQTTVERSION_3_1_1;
@@ -392,39 +400,6 @@ void mqtt_publisher_close(struct mqtt_publisher **publisher)
 
 /* ---- publishing ---- */
 
-static bool publish_add(MQTTProperties *properties, enum MQTTPropertyCodes code, const char *text)
-{
-	union {
-		const char *text;
-		char *data;
-	} borrowed = {text}; /* paho copies it */
-	MQTTProperty p = {.identifier = code};
-
-	p.value.data.data = borrowed.data;
-	p.value.data.len = (int)strlen(text);
-	return MQTTProperties_add(properties, &p) == 0;
-}
-
-/* In MaEVE's format; if only the trace id is known, the span gets an id made from it. */
-static bool publish_properties(const struct mqtt_message *m, MQTTProperties *properties)
-{
-	static const char *const types[] = {
-		[MQTT_CONTENT_UNKNOWN] = NULL,
-		[MQTT_CONTENT_JSON] = "application/json",
-		[MQTT_CONTENT_MSGPACK] = "application/msgpack",
-	};
-	char correlation[PUBLISH_CORRELATION_BYTES];
-	bool ok = true;
-
-	if (types[m->content] != NULL)
-		ok = publish_add(properties, MQTTPROPERTY_CODE_CONTENT_TYPE, types[m->content]);
-	if (!ok || m->trace.size < PUBLISH_SPAN_BYTES)
-		return ok;
-	snprintf(correlation, sizeof(correlation), "{\"traceparent\":\"00-%.*s-%.*s-01\"}",
-		SLICE_ARG(m->trace), PUBLISH_SPAN_BYTES, (const char *)m->trace.data);
-	return publish_add(properties, MQTTPROPERTY_CODE_CORRELATION_DATA, correlation);
-}
-
 static int publish_to_paho(struct publish_attempt *attempt)
 {
 	MQTTAsync_message message = MQTTAsync_message_initializer;
@@ -448,7 +423,7 @@ static int publish_to_paho(struct publish_attempt *attempt)
 		call.onSuccess = publish_on_sent;
 		call.onFailure = publish_on_unsent;
 	}
-	if (p->version != MQTTVERSION_5 || publish_properties(m, &message.properties))
+	if (p->version != MQTTVERSION_5 || properties_write(&message.properties, m))
 		code = MQTTAsync_sendMessage(p->client, (const char *)m->topic.data, &message,
 			&call);
 	MQTTProperties_free(&message.properties);
@@ -464,7 +439,7 @@ static void publish_hand_over(struct mqtt_publisher *p, uint64_t number)
 	*attempt = (struct publish_attempt){p, number};
 	code = publish_to_paho(attempt);
 	if (code != MQTTASYNC_SUCCESS)
-		publish_fail(p, ERROR_TRANSIENT, code, "could not publish", NULL);
+		publish_unsent(p, code, MQTTAsync_strerror(code));
 }
 
 /* ---- reconnecting ---- */
