@@ -6,7 +6,7 @@
 
 /*
  * What the broker answered, from what paho passes on of it: was it a refusal, of what, and why in
- * words. A code that is no answer is paho's own, and negative or 0.
+ * words. Other codes are paho's own: negative, or 0.
  *
  * Any thread. Texts are constant, or paho's during its callback, unless a function says otherwise.
  */
@@ -44,7 +44,7 @@ const char *answer_why_311(const MQTTAsync_failureData *data);
 int answer_first_refusal(int filters, const enum MQTTReasonCodes *codes, int codes_count,
 	enum MQTTReasonCodes only, int *code_out);
 
-/* Of an attempt to connect: the code of the broker's answer, or paho's own. */
+/* Why an attempt to connect failed: the code of the broker's answer, or paho's own. */
 int answer_to_connect(const MQTTAsync_failureData5 *data);
 
 /* By that code: did the broker answer, with a refusal; is it that it does not speak the version;

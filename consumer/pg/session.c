@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-enum { PG_SESSION_STATEMENTS_MAX = 64, PG_SESSION_REQUESTS_MAX = 64, PG_SESSION_PARAMS_MAX = 64 };
-
 /*
  *	CLOSED -> CONNECTING -> SETUP -> READY <-> RUNNING
  *	any but CLOSED -> CLOSED, when the connection is lost
@@ -32,30 +30,12 @@ struct pg_session {
 	ev_io io;
 	ev_timer timer;
 	char setup_sql[PG_SETUP_BYTES];
-	const struct pg_statement *prepared[PG_SESSION_STATEMENTS_MAX];
-	size_t prepared_count;
-
-	/* The current run. */
-	const struct pg_request *requests;
-	size_t count;
-	size_t at;       /* request that results belong to */
-	size_t pipeline; /* requests sent as a pipeline */
-	int result_number;
-	uint64_t prepares; /* pipeline: bit i = request i was sent with its preparation before it */
-	bool preparing;    /* the next result belongs to such a preparation */
-	bool copying;
-	bool commit_sent;
-	size_t commit_at; /* the request that commits, once it is sent */
-	bool failed;
-	struct error failure;
-	size_t failed_request;
-	int64_t failed_row;
+	struct pg_request setup;  /* runs setup_sql */
+	struct error unreachable; /* why there is no connection to wait for */
+	struct pg_run run;
 	void (*on_done)(void *context, const struct error *err);
 	void *done_context;
 };
-
-static void session_start_next(struct pg_session *s);
-static void session_progress(struct pg_session *s);
 
 void pg_session_free(struct pg_session **session)
 {
@@ -74,17 +54,17 @@ void pg_session_set_timeout(struct pg_session *s, int64_t timeout_us)
 
 size_t pg_session_failed_request(const struct pg_session *s)
 {
-	return s->failed_request;
+	return s->run.failed_request;
 }
 
 int64_t pg_session_failed_row(const struct pg_session *s)
 {
-	return s->failed_row;
+	return s->run.failed_row;
 }
 
 void pg_session_forget_statements(struct pg_session *s)
 {
-	s->prepared_count = 0;
+	pg_run_forget_statements(&s->run);
 }
 
 bool pg_session_is_ready(const struct pg_session *s)
@@ -104,8 +84,7 @@ void pg_session_close(struct pg_session *s)
 	if (s->conn != NULL)
 		PQfinish(s->conn);
 	s->conn = NULL;
-	s->prepared_count = 0;
-	s->pipeline = 0;
+	pg_run_forget_statements(&s->run);
 	s->state = SESSION_CLOSED;
 }
 
@@ -128,8 +107,8 @@ static void session_refused(const struct pg_session *s, struct error *err)
  * it is too slow; the next connection ends that process, or reads that it committed. */
 static bool session_is_uncertain(const struct pg_session *s, const struct error *err)
 {
-	return s->state == SESSION_RUNNING && s->commit_sent &&
-	       (!err->slow || s->at >= s->commit_at);
+	return s->state == SESSION_RUNNING && s->run.commit_sent &&
+	       (!err->slow || s->run.at >= s->run.commit_at);
 }
 
 static void session_watch(struct pg_session *s, int events)
@@ -148,7 +127,7 @@ static void session_watch(struct pg_session *s, int events)
 static void session_try_host(struct pg_session *s)
 {
 	s->state = SESSION_CONNECTING;
-	s->conn = pg_hosts_start(s->hosts, &s->failure);
+	s->conn = pg_hosts_start(s->hosts, &s->unreachable);
 	if (s->conn == NULL) {
 		session_start_timer(s, 0);
 		return;
@@ -167,8 +146,8 @@ static void session_lost(struct pg_session *s, const struct error *why)
 
 	if (why != NULL)
 		err = *why;
-	else if (s->conn == NULL || (s->failed && s->state == SESSION_SETUP))
-		err = s->failure;
+	else if (s->conn == NULL)
+		err = s->unreachable;
 	else if (s->state == SESSION_CONNECTING)
 		session_refused(s, &err);
 	else
@@ -180,8 +159,8 @@ static void session_lost(struct pg_session *s, const struct error *why)
 				"COMMIT does not end: where synchronous_standby_names is set, see "
 				"whether a standby is there");
 	}
-	if (s->state == SESSION_RUNNING && !s->failed)
-		s->failed_request = s->at;
+	if (s->state == SESSION_RUNNING && !s->run.failed)
+		s->run.failed_request = s->run.at;
 	pg_session_close(s);
 	if (connecting && pg_hosts_failed(s->hosts, &err)) {
 		session_try_host(s);
@@ -212,70 +191,85 @@ void pg_session_open(struct pg_session *s)
 	session_try_host(s);
 }
 
-static void session_finish(struct pg_session *s)
+static void session_rest(struct pg_session *s)
 {
-	void (*on_done)(void *, const struct error *) = s->on_done;
-	bool setup = s->state == SESSION_SETUP;
-
-	if (setup && s->failed) {
-		session_lost(s, NULL);
-		return;
-	}
 	s->state = SESSION_READY;
 	ev_timer_stop(s->loop, &s->timer);
 	session_watch(s, EV_READ);
-	if (setup) {
-		pg_hosts_taken(s->hosts);
-		s->events.on_ready(s->events.context);
+}
+
+static void session_ready(struct pg_session *s)
+{
+	session_rest(s);
+	pg_hosts_taken(s->hosts);
+	s->events.on_ready(s->events.context);
+}
+
+static void session_run_ended(struct pg_session *s)
+{
+	const struct error *failure = s->run.failed ? &s->run.failure : NULL;
+
+	if (s->state == SESSION_RUNNING) {
+		session_rest(s);
+		s->on_done(s->done_context, failure);
+	} else if (failure != NULL) {
+		session_lost(s, failure);
 	} else {
-		on_done(s->done_context, s->failed ? &s->failure : NULL);
+		session_ready(s);
 	}
+}
+
+static void session_go_on(struct pg_session *s, enum pg_run_next next)
+{
+	switch (next) {
+	case PG_RUN_WAIT_READ:
+		session_watch(s, EV_READ);
+		break;
+	case PG_RUN_WAIT_BOTH:
+		session_watch(s, EV_READ | EV_WRITE);
+		break;
+	case PG_RUN_ENDED:
+		session_run_ended(s);
+		break;
+	case PG_RUN_LOST:
+		session_lost(s, NULL);
+		break;
+	}
+}
+
+static void session_connected(struct pg_session *s)
+{
+	struct error err;
+
+	(void)PQsetErrorVerbosity(s->conn, PQERRORS_DEFAULT);
+	s->state = SESSION_SETUP;
+	if (!pg_check_encoding(s->conn, &err))
+		session_lost(s, &err);
+	else if (PQsetnonblocking(s->conn, 1) != 0)
+		session_lost(s, NULL);
+	else if (s->options.bare)
+		session_ready(s);
+	else
+		session_go_on(s, pg_run_start(&s->run, s->conn, &s->setup, 1));
 }
 
 static void session_poll_connect(struct pg_session *s)
 {
-	static const struct pg_request none;
-	PostgresPollingStatusType status = PQconnectPoll(s->conn);
-
-	switch (status) {
+	switch (PQconnectPoll(s->conn)) {
 	case PGRES_POLLING_READING:
 		session_watch(s, EV_READ);
-		return;
+		break;
 	case PGRES_POLLING_WRITING:
 		session_watch(s, EV_WRITE);
-		return;
+		break;
 	case PGRES_POLLING_OK:
-		(void)PQsetErrorVerbosity(s->conn, PQERRORS_DEFAULT);
-		s->state = SESSION_SETUP;
-		s->failed = !pg_check_encoding(s->conn, &s->failure);
-		if (s->failed) {
-			session_lost(s, NULL);
-			return;
-		}
-		if (PQsetnonblocking(s->conn, 1) != 0) {
-			session_lost(s, NULL);
-			return;
-		}
-		if (s->options.bare) {
-			session_finish(s);
-			return;
-		}
-		if (PQsendQuery(s->conn, s->setup_sql) != 1) {
-			session_lost(s, NULL);
-			return;
-		}
-		s->requests = &none;
-		s->count = 1;
-		s->at = 0;
-		s->pipeline = 0;
-		s->failed = s->copying = s->commit_sent = false;
-		session_progress(s);
-		return;
+		session_connected(s);
+		break;
 	case PGRES_POLLING_FAILED:
 	case PGRES_POLLING_ACTIVE:
+		session_lost(s, NULL);
 		break;
 	}
-	session_lost(s, NULL);
 }
 
 /* ---- running ---- */
@@ -283,268 +277,12 @@ static void session_poll_connect(struct pg_session *s)
 void pg_session_run(struct pg_session *s, const struct pg_request *requests, size_t count,
 	void (*on_done)(void *context, const struct error *err), void *context)
 {
-	CHECK(s->state == SESSION_READY && count > 0);
-	s->prepares = 0;
+	CHECK(s->state == SESSION_READY);
 	s->state = SESSION_RUNNING;
-	s->requests = requests;
-	s->count = count;
-	s->at = 0;
-	s->pipeline = 0;
-	s->failed = s->copying = s->commit_sent = false;
-	s->failed_request = 0;
-	s->failed_row = 0;
 	s->on_done = on_done;
 	s->done_context = context;
 	session_start_timer(s, s->timeout_us);
-	session_start_next(s);
-}
-
-static bool session_is_prepared(const struct pg_session *s, const struct pg_statement *statement)
-{
-	for (size_t i = 0; i < s->prepared_count; i++) {
-		if (s->prepared[i] == statement)
-			return true;
-	}
-	return false;
-}
-
-static void session_note_commit(struct pg_session *s, const struct pg_request *r, size_t index)
-{
-	if (!r->commits)
-		return;
-	s->commit_sent = true;
-	s->commit_at = index;
-}
-
-/* Adds one statement to the pipeline, and before it its preparation if this connection lacks it. */
-static bool session_send_statement(struct pg_session *s, const struct pg_request *r, size_t index)
-{
-	int formats[PG_SESSION_PARAMS_MAX];
-
-	CHECK(r->params.count <= PG_SESSION_PARAMS_MAX && index < PG_SESSION_REQUESTS_MAX);
-	for (int i = 0; i < r->params.count; i++)
-		formats[i] = 1;
-	/* Otherwise the server holds back answers until the end of the pipeline. */
-	if (s->pipeline > 0 && (r->marked || r->commits || s->requests[index - 1].marked) &&
-		PQsendFlushRequest(s->conn) != 1)
-		return false;
-	if (!session_is_prepared(s, r->statement)) {
-		CHECK(s->prepared_count < PG_SESSION_STATEMENTS_MAX);
-		if (PQsendPrepare(s->conn, r->statement->name, r->statement->sql, 0, NULL) != 1)
-			return false;
-		s->prepares |= UINT64_C(1) << index;
-		s->prepared[s->prepared_count++] = r->statement;
-	}
-	session_note_commit(s, r, index);
-	return PQsendQueryPrepared(s->conn, r->statement->name, r->params.count, r->params.values,
-		       r->params.lengths, formats, 1) == 1;
-}
-
-/* The next result is that of preparing the request, or of the request itself. */
-static void session_expect(struct pg_session *s)
-{
-	s->preparing = (s->prepares >> s->at & 1) != 0;
-	s->result_number = 0;
-}
-
-/* All requests from here on that are statements, together. */
-static bool session_send_pipeline(struct pg_session *s)
-{
-	if (PQenterPipelineMode(s->conn) != 1)
-		return false;
-	for (; s->at + s->pipeline < s->count; s->pipeline++) {
-		const struct pg_request *r = &s->requests[s->at + s->pipeline];
-
-		if (r->statement == NULL)
-			break;
-		if (!session_send_statement(s, r, s->at + s->pipeline))
-			return false;
-	}
-	session_expect(s);
-	return PQpipelineSync(s->conn) == 1;
-}
-
-static void session_start_next(struct pg_session *s)
-{
-	const struct pg_request *r;
-	bool sent;
-
-	if (s->at == s->count || s->failed) {
-		session_finish(s);
-		return;
-	}
-	r = &s->requests[s->at];
-	s->preparing = false; /* a lost connection may have left it set */
-	s->result_number = 0;
-	s->pipeline = 0;
-	if (r->statement != NULL) {
-		sent = session_send_pipeline(s);
-	} else {
-		sent = PQsendQuery(s->conn, r->sql) == 1;
-		session_note_commit(s, r, s->at);
-	}
-	if (sent)
-		session_progress(s);
-	else
-		session_lost(s, NULL);
-}
-
-enum session_copy { COPY_BLOCKED, COPY_ENDED, COPY_LOST };
-
-/* Feed COPY data until the socket is full or the data ends. */
-static enum session_copy session_copy(struct pg_session *s)
-{
-	const struct pg_request *r = &s->requests[s->at];
-	struct slice chunk;
-
-	for (;;) {
-		int unsent = PQflush(s->conn);
-
-		if (unsent != 0)
-			return unsent > 0 ? COPY_BLOCKED : COPY_LOST;
-		if (!r->copy_next(r->copy_context, &chunk)) {
-			s->copying = false;
-			return PQputCopyEnd(s->conn, NULL) == 1 ? COPY_ENDED : COPY_LOST;
-		}
-		if (PQputCopyData(s->conn, (const char *)chunk.data, (int)chunk.size) != 1)
-			return COPY_LOST;
-	}
-}
-
-static void session_fail(struct pg_session *s, const PGresult *result)
-{
-	if (s->failed)
-		return; /* the first failure counts */
-	s->failed = true;
-	pg_error_from_result(&s->failure, result);
-	s->failed_request = s->at;
-	s->failed_row = pg_error_copy_row(result);
-}
-
-static void session_take_result(struct pg_session *s, PGresult *result)
-{
-	const struct pg_request *r = &s->requests[s->at];
-
-	switch (PQresultStatus(result)) {
-	case PGRES_COMMAND_OK:
-	case PGRES_TUPLES_OK:
-	case PGRES_EMPTY_QUERY:
-		if (!s->preparing && r->on_result != NULL && !s->failed &&
-			!r->on_result(r->context, result, s->result_number, &s->failure)) {
-			s->failed = true;
-			s->failed_request = s->at;
-		}
-		s->result_number++;
-		break;
-	case PGRES_COPY_IN:
-		CHECK(r->copy_next != NULL);
-		/* on_result() may have refused an earlier result. */
-		if (s->failed)
-			(void)PQputCopyEnd(s->conn, "cancelled");
-		else
-			s->copying = true;
-		break;
-	case PGRES_PIPELINE_ABORTED:
-		break; /* after a failure */
-	case PGRES_BAD_RESPONSE:
-	case PGRES_NONFATAL_ERROR:
-	case PGRES_FATAL_ERROR:
-	case PGRES_COPY_OUT:
-	case PGRES_COPY_BOTH:
-	case PGRES_SINGLE_TUPLE:
-	case PGRES_PIPELINE_SYNC:
-		session_fail(s, result);
-		break;
-	}
-}
-
-/* The end of one command's results. */
-static void session_end_command(struct pg_session *s)
-{
-	if (s->preparing) {
-		s->preparing = false;
-		s->result_number = 0;
-		return;
-	}
-	s->at++;
-	session_expect(s);
-}
-
-/* True when the current query or pipeline is over. */
-static bool session_read(struct pg_session *s)
-{
-	while (!s->copying && !PQisBusy(s->conn)) {
-		PGresult *result = PQgetResult(s->conn);
-
-		if (result == NULL && PQpipelineStatus(s->conn) == PQ_PIPELINE_OFF) {
-			s->at++;
-			return true;
-		}
-		if (result == NULL) {
-			session_end_command(s);
-			continue;
-		}
-		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
-			PQclear(result);
-			(void)PQexitPipelineMode(s->conn);
-			return true;
-		}
-		session_take_result(s, result);
-		PQclear(result);
-	}
-	return false;
-}
-
-/* Answers that came before the connection ended say how far the pipeline got. */
-static void session_read_last(struct pg_session *s)
-{
-	bool answered = false;
-
-	while (s->pipeline > 0 && s->at < s->count && !PQisBusy(s->conn)) {
-		PGresult *result = PQgetResult(s->conn);
-		ExecStatusType status = PQresultStatus(result);
-		bool none = result == NULL;
-
-		PQclear(result);
-		if (none && answered)
-			session_end_command(s);
-		else if (none || (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK))
-			return;
-		answered = !none;
-	}
-}
-
-static void session_progress(struct pg_session *s)
-{
-	bool over = false;
-	int unsent;
-
-	for (;;) {
-		enum session_copy copy = s->copying ? session_copy(s) : COPY_ENDED;
-
-		if (copy == COPY_LOST) {
-			session_lost(s, NULL);
-			return;
-		}
-		if (copy == COPY_BLOCKED)
-			break;
-		over = session_read(s);
-		if (over || !s->copying)
-			break;
-	}
-	if (PQstatus(s->conn) == CONNECTION_BAD) {
-		session_lost(s, NULL);
-		return;
-	}
-	if (over) {
-		session_start_next(s);
-		return;
-	}
-	unsent = PQflush(s->conn);
-	if (unsent < 0)
-		session_lost(s, NULL);
-	else
-		session_watch(s, EV_READ | (unsent > 0 || s->copying ? EV_WRITE : 0));
+	session_go_on(s, pg_run_start(&s->run, s->conn, requests, count));
 }
 
 /* ---- events ---- */
@@ -560,7 +298,7 @@ static void session_on_io(struct ev_loop *loop, ev_io *w, int events)
 	}
 	if ((events & EV_READ) && PQconsumeInput(s->conn) != 1) {
 		if (s->state == SESSION_RUNNING)
-			session_read_last(s);
+			pg_run_read_last(&s->run);
 		session_lost(s, NULL);
 		return;
 	}
@@ -575,7 +313,7 @@ static void session_on_io(struct ev_loop *loop, ev_io *w, int events)
 			session_lost(s, NULL);
 		return;
 	}
-	session_progress(s);
+	session_go_on(s, pg_run_go_on(&s->run));
 }
 
 bool pg_session_reload(struct pg_session *s, const struct pg_options *options, struct error *err)
@@ -603,6 +341,7 @@ bool pg_session_new(struct pg_session **out, struct ev_loop *loop, const struct 
 	s->options = *options;
 	s->events = events;
 	s->timeout_us = 60 * US_PER_SECOND;
+	s->setup.sql = s->setup_sql;
 	pg_setup_sql(options, s->setup_sql);
 	ev_init(&s->io, session_on_io);
 	ev_init(&s->timer, session_on_timer);

@@ -2,19 +2,18 @@
 #define PG_SESSION_H
 
 #include "base/error.h"
-#include "base/slice.h"
 #include "pg/connect.h"
+#include "pg/run.h"
 
 #include <ev.h>
-#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
  * One connection to PostgreSQL on the event loop: never waits. It is opened, is given one run of
- * requests at a time, and reports the outcome; when the connection is lost it reports that once and
- * closes, and the owner decides when to open it again. All on the loop's thread.
+ * requests (pg/run.h) at a time, and reports the outcome; when the connection is lost it reports
+ * that once and closes, and the owner decides when to open it again. All on the loop's thread.
  */
 struct pg_session;
 
@@ -24,48 +23,6 @@ struct pg_session_events {
 	/* Connection lost or never made. A run in progress is over; err is UNCERTAIN if a COMMIT
 	 * was on its way, unless a statement before it took too long. */
 	void (*on_lost)(void *context, const struct error *err);
-	void *context;
-};
-
-/* A statement with parameters, prepared on each connection when first used. Static data. */
-struct pg_statement {
-	const char *name; /* of the prepared statement */
-	const char *sql;
-};
-
-/* Binary parameter; data == NULL is SQL NULL. The SQL states the types ($1::text[]). */
-struct pg_params {
-	const char *const *values;
-	const int *lengths;
-	int count;
-};
-
-struct pg_request {
-	/* Either SQL without parameters, which may be several statements and end in a COPY ...
-	 * FROM STDIN; or a statement with binary parameters and binary results. */
-	const char *sql;
-	const struct pg_statement *statement;
-	struct pg_params params;
-
-	bool commits; /* if the connection is lost during this request, the outcome is uncertain */
-
-	/*
-	 * If the run stalls, we need to know whether this request has begun, so the server is made
-	 * to send its answer, and those before it, without delay. The same goes for the answers
-	 * before a commit.
-	 */
-	bool marked;
-
-	/* COPY data: the next chunk, valid until the next call; false at the end. */
-	bool (*copy_next)(void *copy_context, struct slice *chunk_out);
-	void *copy_context;
-
-	/*
-	 * Called for each successful result; number counts from 0 within the request. The result is
-	 * cleared afterwards. Returning false with err ends the run like an error from the server.
-	 * May be NULL.
-	 */
-	bool (*on_result)(void *context, const PGresult *result, int number, struct error *err);
 	void *context;
 };
 

@@ -42,7 +42,7 @@ CLAIM = mutations_log.CLAIM
 PLAN = "consumer/copy/writer_plan.c"
 TOTALS = "consumer/copy/writer_totals.c"
 METER = "consumer/rows/rows_meter.c"
-SESSION = "consumer/pg/session.c"
+RUN = "consumer/pg/run.c"
 JOB = "consumer/replay/job.c"
 POSITION = mutations_log.POSITION
 ATTACH = "consumer/replay/attach.c"
@@ -138,7 +138,7 @@ BUGS = {
           "sampled->numerics_count = v->samples_count - (v->samples_count > 4);")],
         "kill_worker"),
     "lost preparation blocks the next connection": Bug(
-        [(SESSION, "s->preparing = false; /*", "/*")],
+        [(RUN, "r->preparing = false; /*", "/*")],
         "cut_prepare", SMALL),
     # ---- replays ----
     "replay leaves its tables": Bug(
