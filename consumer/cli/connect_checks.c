@@ -7,6 +7,7 @@
 #include "daemon/options.h"
 #include "migrate/migrate.h"
 #include "mqtt/probe.h"
+#include "pg/libpq_options.h"
 #include "pg/wait.h"
 #include "retention/retire.h"
 
@@ -147,24 +148,13 @@ static enum exit_code checks_brokers(const struct config *c)
 
 /* ---- the database ---- */
 
-static const char *checks_value(const PQconninfoOption *options, const char *keyword)
-{
-	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, keyword) == 0 && o->val != NULL && o->val[0] != '\0')
-			return o->val;
-	}
-	return NULL;
-}
-
 /* What the URL says, otherwise libpq's default. */
 static const char *checks_option(const PQconninfoOption *url, const PQconninfoOption *defaults,
 	const char *keyword, const char *otherwise)
 {
-	const char *value = checks_value(url, keyword);
+	const char *value = libpq_option_or(url, defaults, keyword);
 
-	if (value == NULL)
-		value = checks_value(defaults, keyword);
-	return value != NULL ? value : otherwise;
+	return value[0] != '\0' ? value : otherwise;
 }
 
 static void checks_database_where(const struct pg_options *o, char out[static CHECKS_WHERE_BYTES])
@@ -183,9 +173,9 @@ static void checks_database_where(const struct pg_options *o, char out[static CH
 	if (host == NULL)
 		host = checks_option(url, defaults, "hostaddr", "the local socket");
 	user = checks_option(url, defaults, "user", "");
-	if (checks_value(url, "service") != NULL)
+	if (libpq_option(url, "service")[0] != '\0')
 		snprintf(out, CHECKS_WHERE_BYTES, "of service \"%s\"",
-			checks_value(url, "service"));
+			libpq_option(url, "service"));
 	else
 		snprintf(out, CHECKS_WHERE_BYTES, "\"%s\" at %s:%s as \"%s\"",
 			checks_option(url, defaults, "dbname", user), host,

@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "config/broker_url.h"
 #include "pg/conninfo.h"
+#include "pg/libpq_options.h"
 
-#include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,17 +47,16 @@ struct risks_database {
 
 static void risks_take(struct risks_database *d, const PQconninfoOption *options)
 {
-	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		const char *value = o->val == NULL ? "" : o->val;
+	const char *mode = libpq_option(options, "sslmode");
+	const char *hosts = libpq_option(options, "hostaddr");
 
-		if (strcmp(o->keyword, "password") == 0)
-			d->password |= value[0] != '\0';
-		else if (strcmp(o->keyword, "sslmode") == 0 && value[0] != '\0')
-			snprintf(d->mode, sizeof(d->mode), "%s", value);
-		else if ((strcmp(o->keyword, "host") == 0 || strcmp(o->keyword, "hostaddr") == 0) &&
-			 value[0] != '\0')
-			snprintf(d->hosts, sizeof(d->hosts), "%s", value);
-	}
+	if (hosts[0] == '\0')
+		hosts = libpq_option(options, "host");
+	d->password |= libpq_option(options, "password")[0] != '\0';
+	if (mode[0] != '\0')
+		snprintf(d->mode, sizeof(d->mode), "%s", mode);
+	if (hosts[0] != '\0')
+		snprintf(d->hosts, sizeof(d->hosts), "%s", hosts);
 }
 
 /* service=NAME is defined in a file that libpq reads only for its defaults. Sets a variable, so
@@ -66,13 +65,11 @@ static void risks_take_service(struct risks_database *d, const PQconninfoOption 
 {
 	const char *found = getenv("PGSERVICE"); /* NOLINT: as below */
 	char *before = found == NULL ? NULL : strdup(found);
+	const char *service = libpq_option(options, "service");
 	PQconninfoOption *defaults;
 
-	while (options != NULL && options->keyword != NULL &&
-		(strcmp(options->keyword, "service") != 0 || options->val == NULL))
-		options++;
-	if (options != NULL && options->keyword != NULL &&
-		setenv("PGSERVICE", options->val, 1) == 0) { /* NOLINT: before threads */
+	if (service[0] != '\0' &&
+		setenv("PGSERVICE", service, 1) == 0) { /* NOLINT: before threads */
 		defaults = PQconndefaults();
 		risks_take(d, defaults);
 		PQconninfoFree(defaults);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "pg/connect_private.h"
+#include "pg/libpq_options.h"
 #include "pg/pg_error.h"
 #include "pg/tls_verdict.h"
 
@@ -27,30 +28,21 @@ static void pg_target_parsed(struct pg_keywords *k, const PQconninfoOption *pars
 	}
 }
 
-static const char *target_value(const PQconninfoOption *options, const char *keyword)
-{
-	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, keyword) == 0 && o->val != NULL)
-			return o->val;
-	}
-	return "";
-}
-
 /* Several hosts, and nothing says which kind is wanted: libpq is to find the right one. */
 static bool target_is_any_of_several(const struct pg_options *o)
 {
 	bool has_url = o->url != NULL && o->url[0] != '\0';
 	PQconninfoOption *url = has_url ? PQconninfoParse(o->url, NULL) : NULL;
 	PQconninfoOption *defaults = PQconndefaults();
-	const char *host = has_url ? target_value(url, "host") : o->host;
-	const char *hostaddr = target_value(url, "hostaddr");
+	const char *host = has_url ? libpq_option(url, "host") : o->host;
+	const char *hostaddr = libpq_option(url, "hostaddr");
 	bool several;
 
 	if (host[0] == '\0' && hostaddr[0] == '\0')
-		host = target_value(defaults, "host");
+		host = libpq_option(defaults, "host");
 	several = (strchr(host, ',') != NULL || strchr(hostaddr, ',') != NULL) &&
-		  target_value(url, "target_session_attrs")[0] == '\0' &&
-		  strcmp(target_value(defaults, "target_session_attrs"), PG_DEFAULT_ATTRS) == 0;
+		  libpq_option(url, "target_session_attrs")[0] == '\0' &&
+		  strcmp(libpq_option(defaults, "target_session_attrs"), PG_DEFAULT_ATTRS) == 0;
 	PQconninfoFree(url);
 	PQconninfoFree(defaults);
 	return several;

@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/fs.h"
+#include "pg/libpq_options.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -22,15 +23,6 @@ static const struct {
 
 enum { FILES_COUNT = sizeof(files_all) / sizeof(files_all[0]) };
 
-static const char *files_value(const PQconninfoOption *options, const char *keyword)
-{
-	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, keyword) == 0)
-			return o->val != NULL && o->val[0] != '\0' ? o->val : NULL;
-	}
-	return NULL;
-}
-
 /* The digest of a file in the home folder; 0 if it does not exist. */
 static uint64_t files_home_digest(const char *name)
 {
@@ -50,11 +42,10 @@ uint64_t pg_files_digest(const struct pg_options *o)
 	uint64_t digests[FILES_COUNT];
 
 	for (size_t i = 0; i < FILES_COUNT; i++) {
-		const char *path = files_value(url, files_all[i].keyword);
+		const char *path = libpq_option_or(url, defaults, files_all[i].keyword);
 
-		if (path == NULL)
-			path = files_value(defaults, files_all[i].keyword);
-		digests[i] = path != NULL ? fs_digest(path) : files_home_digest(files_all[i].home);
+		digests[i] =
+			path[0] != '\0' ? fs_digest(path) : files_home_digest(files_all[i].home);
 	}
 	PQconninfoFree(url);
 	PQconninfoFree(defaults);

@@ -1,6 +1,7 @@
 #include "pg/hosts.h"
 
 #include "pg/connect_private.h"
+#include "pg/libpq_options.h"
 
 #include <netdb.h>
 #include <stdio.h>
@@ -38,15 +39,6 @@ struct pg_hosts {
 	bool looked_up;
 	char taken[PG_ADDRESS_BYTES]; /* the address that accepted us last, or "" */
 };
-
-static const char *hosts_value(PQconninfoOption *options, const char *keyword)
-{
-	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, keyword) == 0)
-			return o->val == NULL ? "" : o->val;
-	}
-	return "";
-}
 
 /* Element i of a list with commas; a list of one is for all, as libpq treats a single port. */
 static char *hosts_element(const char *list, size_t i)
@@ -98,11 +90,11 @@ static bool hosts_fill(struct pg_hosts *h, const char *host, const char *hostadd
 
 static void hosts_read_attrs(struct pg_hosts *h, PQconninfoOption *defaults)
 {
-	const char *attrs = hosts_value(h->parsed, "target_session_attrs");
+	const char *attrs = libpq_option(h->parsed, "target_session_attrs");
 
 	h->says_which = *attrs != '\0';
 	if (!h->says_which) {
-		attrs = hosts_value(defaults, "target_session_attrs");
+		attrs = libpq_option(defaults, "target_session_attrs");
 		h->says_which = strcmp(attrs, PG_DEFAULT_ATTRS) != 0;
 	}
 	h->prefer_standby = strcmp(attrs, "prefer-standby") == 0;
@@ -121,17 +113,17 @@ static bool hosts_fill_url(struct pg_hosts *h, PQconninfoOption *defaults, struc
 		return true;
 	}
 	/* A service names its hosts in a file of its own. */
-	if (*hosts_value(h->parsed, "service") != '\0')
+	if (*libpq_option(h->parsed, "service") != '\0')
 		return true;
-	host = hosts_value(h->parsed, "host");
-	hostaddr = hosts_value(h->parsed, "hostaddr");
-	port = hosts_value(h->parsed, "port");
+	host = libpq_option(h->parsed, "host");
+	hostaddr = libpq_option(h->parsed, "hostaddr");
+	port = libpq_option(h->parsed, "port");
 	if (*host == '\0' && *hostaddr == '\0')
-		host = hosts_value(defaults, "host");
+		host = libpq_option(defaults, "host");
 	if (*hostaddr == '\0')
-		hostaddr = hosts_value(defaults, "hostaddr");
+		hostaddr = libpq_option(defaults, "hostaddr");
 	if (*port == '\0')
-		port = hosts_value(defaults, "port");
+		port = libpq_option(defaults, "port");
 	return hosts_fill(h, host, hostaddr, port, err);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/certificate.h"
+#include "pg/libpq_options.h"
 
 #include <netdb.h>
 #include <openssl/err.h>
@@ -111,20 +112,18 @@ static void verdict_handshake(int fd, const struct verdict_files *files, struct 
 static void verdict_find_files(const PGconn *conn, struct verdict_files *files)
 {
 	PQconninfoOption *options = PQconninfo((PGconn *)(uintptr_t)conn);
+	const char *ca = libpq_option(options, "sslrootcert");
+	const char *crl = libpq_option(options, "sslcrl");
 	const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe) */
 
 	if (home == NULL)
 		home = "";
 	snprintf(files->ca, sizeof(files->ca), "%s/.postgresql/root.crt", home);
 	snprintf(files->crl, sizeof(files->crl), "%s/.postgresql/root.crl", home);
-	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (o->val == NULL || o->val[0] == '\0')
-			continue;
-		if (strcmp(o->keyword, "sslrootcert") == 0)
-			snprintf(files->ca, sizeof(files->ca), "%s", o->val);
-		else if (strcmp(o->keyword, "sslcrl") == 0)
-			snprintf(files->crl, sizeof(files->crl), "%s", o->val);
-	}
+	if (ca[0] != '\0')
+		snprintf(files->ca, sizeof(files->ca), "%s", ca);
+	if (crl[0] != '\0')
+		snprintf(files->crl, sizeof(files->crl), "%s", crl);
 	PQconninfoFree(options);
 }
 

@@ -161,16 +161,8 @@ static const int64_t POOLER_CONNECT_US = 5 * US_PER_SECOND;
 /* The server process that serves us now; 0 with err if it does not say. */
 static long wait_process(PGconn *conn, int64_t deadline_us, struct error *err)
 {
-	bool broken = false;
-	PGresult *result;
-	long pid;
-
-	if (PQsendQuery(conn, "SELECT pg_backend_pid()") != 1) {
-		pg_error_from_connection(err, conn);
-		return 0;
-	}
-	result = pg_wait_result(conn, deadline_us, &broken, err);
-	pid = result == NULL ? 0 : strtol(PQgetvalue(result, 0, 0), NULL, 10);
+	PGresult *result = pg_wait_query(conn, "SELECT pg_backend_pid()", deadline_us, err);
+	long pid = result == NULL ? 0 : strtol(PQgetvalue(result, 0, 0), NULL, 10);
 	PQclear(result);
 	return pid;
 }
