@@ -42,8 +42,7 @@ static void exchange_put_envelope(struct writer *w, const struct envelope *e, bo
 	const struct content *c = e->content;
 
 	writer_map(w);
-	writer_key(w, "type");
-	writer_int(w, e->kind);
+	writer_pair_int(w, "type", e->kind);
 	writer_key(w, "action");
 	writer_word(w, action_name(x->action));
 	writer_key(w, "id");
@@ -59,8 +58,7 @@ static void exchange_put_envelope(struct writer *w, const struct envelope *e, bo
 	if (e->kind == MESSAGE_ERROR) {
 		writer_key(w, "error_code");
 		writer_word(w, c->error_code);
-		writer_key(w, "error_description");
-		writer_text(w, slice_from_cstr(c->error_description));
+		writer_pair_text(w, "error_description", c->error_description);
 	}
 	writer_end(w);
 }
@@ -119,9 +117,8 @@ static void exchange_put_said(struct writer *w, const struct envelope *e)
 	bool is_call = e->kind == MESSAGE_CALL;
 
 	if (e->kind == MESSAGE_ERROR) {
-		fact_word(w, "error_code", c->error_code);
-		writer_key(w, "error_description");
-		writer_text(w, slice_from_cstr(c->error_description));
+		writer_pair_text(w, "error_code", c->error_code);
+		writer_pair_text(w, "error_description", c->error_description);
 	} else {
 		writer_key(w, "payload");
 		exchange_put_map(w, is_call ? x->request : x->response, c);
@@ -139,17 +136,14 @@ static void exchange_put_event(struct writer *w, const struct envelope *e)
 	bool is_call = e->kind == MESSAGE_CALL;
 
 	fact_begin(w, "ocpp_events", c);
-	if (is_call && c->time.size > 0) {
-		writer_key(w, "time");
-		writer_text(w, stamp_slice(&c->time));
-	}
-	fact_word(w, "direction", is_call == x->from_csms ? "out" : "in");
-	fact_word(w, "kind", exchange_kind_name(e->kind));
+	if (is_call && c->time.size > 0)
+		fact_time(w, c);
+	writer_pair_text(w, "direction", is_call == x->from_csms ? "out" : "in");
+	writer_pair_text(w, "kind", exchange_kind_name(e->kind));
 	/* An OCPP-J answer does not name its action. */
 	if (is_call || e->shape != SHAPE_FRAME)
-		fact_word(w, "action", action_name(x->action));
-	writer_key(w, "message_id");
-	writer_text(w, c->id);
+		writer_pair_text(w, "action", action_name(x->action));
+	fact_message_id(w, c);
 	if (is_call && x->states_place) {
 		int64_t evse = c->evse == NULL ? 0 : c->evse->id;
 
@@ -176,29 +170,60 @@ void exchange_put_facts(struct writer *w, const struct envelope *e, bool empty)
 	writer_end(w);
 }
 
+void content_put_time(struct writer *w, const struct content *c)
+{
+	writer_key(w, "timestamp");
+	writer_text(w, stamp_slice(&c->time));
+}
+
+void content_put_current_time(struct writer *w, const struct content *c)
+{
+	struct stamp now;
+
+	stamp_format(&now, c->answered_us, (struct stamp_style){.zulu = true});
+	writer_key(w, "currentTime");
+	writer_text(w, stamp_slice(&now));
+}
+
+void content_put_status(struct writer *w, const struct content *c)
+{
+	writer_pair_text(w, "status", c->status);
+}
+
+void content_put_accepted(struct writer *w, const struct content *c)
+{
+	(void)c;
+	writer_pair_text(w, "status", "Accepted");
+}
+
+void content_put_trigger(struct writer *w, const struct content *c)
+{
+	writer_pair_text(w, "requestedMessage", c->text);
+}
+
+void fact_time(struct writer *w, const struct content *c)
+{
+	writer_key(w, "time");
+	writer_text(w, stamp_slice(&c->time));
+}
+
+void fact_message_id(struct writer *w, const struct content *c)
+{
+	writer_key(w, "message_id");
+	writer_text(w, c->id);
+}
+
 void fact_begin(struct writer *w, const char *table, const struct content *c)
 {
 	writer_map(w);
-	fact_word(w, "t", table);
+	writer_pair_text(w, "t", table);
 	writer_key(w, "station");
 	writer_text(w, station_id(c->station));
 }
 
-void fact_word(struct writer *w, const char *key, const char *word)
-{
-	writer_key_bytes(w, key, strlen(key));
-	writer_text(w, slice_from_cstr(word));
-}
-
-void fact_int(struct writer *w, const char *key, int64_t value)
-{
-	writer_key_bytes(w, key, strlen(key));
-	writer_int(w, value);
-}
-
 void fact_place(struct writer *w, int64_t evse, int64_t connector)
 {
-	fact_int(w, "evse", evse);
+	writer_pair_int(w, "evse", evse);
 	writer_key(w, "connector");
 	if (connector < 0)
 		writer_null(w);
@@ -223,12 +248,17 @@ void fact_readings(struct writer *w, const struct content *c, const char *source
 		else
 			fact_place(w, evse, is_event && states_place ? 1 : -1);
 		if (c->session != NULL)
-			fact_word(w, "transaction", c->session->transaction);
-		fact_word(w, "source", source);
+			writer_pair_text(w, "transaction", c->session->transaction);
+		writer_pair_text(w, "source", source);
 		if (states_seq)
-			fact_int(w, "seq", c->seq);
+			writer_pair_int(w, "seq", c->seq);
 		writer_key(w, "samples");
 		reading_put_fact(w, version, &c->readings[i]);
 		writer_end(w);
 	}
+}
+
+void fact_meter_values(struct writer *w, const struct content *c)
+{
+	fact_readings(w, c, "MeterValues", true, false);
 }

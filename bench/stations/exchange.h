@@ -90,11 +90,19 @@ void exchange_put(struct writer *w, const struct envelope *e, bool *empty_out);
 /* The array of its facts. w's format is JSON, or JSON_OF_MSGPACK if the message is msgpack. */
 void exchange_put_facts(struct writer *w, const struct envelope *e, bool empty);
 
+/* Parts of payloads that both versions have. */
+void content_put_time(struct writer *w, const struct content *c);
+void content_put_current_time(struct writer *w, const struct content *c); /* the CSMS's clock */
+void content_put_status(struct writer *w, const struct content *c);
+void content_put_accepted(struct writer *w, const struct content *c);
+void content_put_trigger(struct writer *w, const struct content *c);
+
 /* For the facts of the tables: open the object and say what it is about; writer_end() closes it. */
 void fact_begin(struct writer *w, const char *table, const struct content *c);
 void fact_place(struct writer *w, int64_t evse, int64_t connector); /* -1: not stated */
-void fact_word(struct writer *w, const char *key, const char *word);
-void fact_int(struct writer *w, const char *key, int64_t value);
+void fact_time(struct writer *w, const struct content *c);
+void fact_message_id(struct writer *w, const struct content *c);
+void fact_meter_values(struct writer *w, const struct content *c); /* of MeterValues */
 void fact_readings(struct writer *w, const struct content *c, const char *source, bool states_place,
 	bool states_seq);
 

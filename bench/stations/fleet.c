@@ -141,18 +141,32 @@ void fleet_free(struct fleet **fleet)
 	*fleet = NULL;
 }
 
+static session_step *fleet_session_step(const struct station *s, const struct evse *e)
+{
+	const struct session_steps *steps =
+		s->version == OCPP_16 ? &session16_steps : &session201_steps;
+
+	switch (e->phase) {
+	case EVSE_FREE:
+		return steps->arrive;
+	case EVSE_CHARGING:
+		return steps->charge;
+	case EVSE_STOPPING:
+	case EVSE_REFUSED:
+		break;
+	}
+	return steps->stop;
+}
+
 static void fleet_step(struct fleet *f)
 {
 	struct actor *a = &f->actors[0];
 	struct station *s = &f->stations[a->station];
+	struct evse *e = a->evse == 0 ? NULL : &s->evses[a->evse - 1];
 	int64_t now_us = a->next_us;
 
-	if (a->evse == 0)
-		a->next_us = life_step(&f->post, s, now_us);
-	else if (s->version == OCPP_16)
-		a->next_us = session16_step(&f->post, s, &s->evses[a->evse - 1], now_us);
-	else
-		a->next_us = session201_step(&f->post, s, &s->evses[a->evse - 1], now_us);
+	a->next_us = e == NULL ? life_step(&f->post, s, now_us)
+			       : fleet_session_step(s, e)(&f->post, s, e, now_us);
 	CHECK(a->next_us > now_us);
 	fleet_sift(f, 0);
 }

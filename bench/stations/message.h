@@ -17,7 +17,7 @@ struct record;
 enum message_direction { MESSAGE_IN, MESSAGE_OUT }; /* from the station, to the station */
 enum message_kind { MESSAGE_CALL = 2, MESSAGE_RESULT = 3, MESSAGE_ERROR = 4 };
 
-enum { MESSAGE_ID_BYTES = 40, MESSAGE_ACTIONS_MAX = 32 };
+enum { MESSAGE_ID_BYTES = 40 };
 
 struct message {
 	int64_t due_us;  /* simulated time of publishing */

@@ -4,90 +4,54 @@
 
 /* Payloads in the order in which MaEVE's schemas list their members. */
 
-static void ocpp16_put_text(struct writer *w, const char *key, const char *text)
-{
-	writer_key_bytes(w, key, strlen(key));
-	writer_text(w, slice_from_cstr(text));
-}
-
-static void ocpp16_put_time(struct writer *w, const struct content *c)
-{
-	writer_key(w, "timestamp");
-	writer_text(w, stamp_slice(&c->time));
-}
-
-/* The CSMS's own clock. */
-static void ocpp16_put_current_time(struct writer *w, const struct content *c)
-{
-	struct stamp now;
-
-	stamp_format(&now, c->answered_us, (struct stamp_style){.zulu = true});
-	writer_key(w, "currentTime");
-	writer_text(w, stamp_slice(&now));
-}
-
 static void ocpp16_put_token_info(struct writer *w, const struct content *c)
 {
 	writer_key(w, "idTagInfo");
 	writer_map(w);
 	if (c->token->group != NULL)
-		ocpp16_put_text(w, "parentIdTag", c->token->group);
-	ocpp16_put_text(w, "status", c->token->status_16);
+		writer_pair_text(w, "parentIdTag", c->token->group);
+	writer_pair_text(w, "status", c->token->status_16);
 	writer_end(w);
-}
-
-static void ocpp16_put_status(struct writer *w, const struct content *c)
-{
-	ocpp16_put_text(w, "status", c->status);
 }
 
 static void ocpp16_put_authorize(struct writer *w, const struct content *c)
 {
-	ocpp16_put_text(w, "idTag", c->token->id);
+	writer_pair_text(w, "idTag", c->token->id);
 }
 
 static void ocpp16_put_boot(struct writer *w, const struct content *c)
 {
-	ocpp16_put_text(w, "chargePointVendor", c->station->maker->vendor);
-	ocpp16_put_text(w, "chargePointModel", c->station->maker->model);
-	ocpp16_put_text(w, "chargePointSerialNumber", c->station->serial);
-	ocpp16_put_text(w, "firmwareVersion", c->station->maker->firmware);
+	writer_pair_text(w, "chargePointVendor", c->station->maker->vendor);
+	writer_pair_text(w, "chargePointModel", c->station->maker->model);
+	writer_pair_text(w, "chargePointSerialNumber", c->station->serial);
+	writer_pair_text(w, "firmwareVersion", c->station->maker->firmware);
 }
 
 static void ocpp16_put_boot_result(struct writer *w, const struct content *c)
 {
-	ocpp16_put_current_time(w, c);
-	writer_key(w, "interval");
-	writer_int(w, 300);
-	ocpp16_put_text(w, "status", "Accepted");
+	content_put_current_time(w, c);
+	writer_pair_int(w, "interval", 300);
+	writer_pair_text(w, "status", "Accepted");
 }
 
 static void ocpp16_put_configuration(struct writer *w, const struct content *c)
 {
-	ocpp16_put_text(w, "key", c->text);
-	ocpp16_put_text(w, "value", c->reason);
+	writer_pair_text(w, "key", c->text);
+	writer_pair_text(w, "value", c->reason);
 }
 
 static void ocpp16_put_data_transfer(struct writer *w, const struct content *c)
 {
-	ocpp16_put_text(w, "vendorId", "org.example.loadshare");
-	ocpp16_put_text(w, "messageId", "GridLimit");
-	ocpp16_put_text(w, "data", c->text);
-}
-
-static void ocpp16_put_accepted(struct writer *w, const struct content *c)
-{
-	(void)c;
-	ocpp16_put_text(w, "status", "Accepted");
+	writer_pair_text(w, "vendorId", "org.example.loadshare");
+	writer_pair_text(w, "messageId", "GridLimit");
+	writer_pair_text(w, "data", c->text);
 }
 
 static void ocpp16_put_meter_values(struct writer *w, const struct content *c)
 {
-	writer_key(w, "connectorId");
-	writer_int(w, c->evse->id);
+	writer_pair_int(w, "connectorId", c->evse->id);
 	if (c->session != NULL) {
-		writer_key(w, "transactionId");
-		writer_int(w, c->session->number);
+		writer_pair_int(w, "transactionId", c->session->number);
 	}
 	writer_key(w, "meterValue");
 	reading_put(w, OCPP_16, c->readings, c->readings_count);
@@ -95,48 +59,41 @@ static void ocpp16_put_meter_values(struct writer *w, const struct content *c)
 
 static void ocpp16_put_start(struct writer *w, const struct content *c)
 {
-	writer_key(w, "connectorId");
-	writer_int(w, c->evse->id);
-	ocpp16_put_text(w, "idTag", c->token->id);
-	writer_key(w, "meterStart");
-	writer_int(w, c->meter_wh);
+	writer_pair_int(w, "connectorId", c->evse->id);
+	writer_pair_text(w, "idTag", c->token->id);
+	writer_pair_int(w, "meterStart", c->meter_wh);
 	if (c->reservation > 0) {
-		writer_key(w, "reservationId");
-		writer_int(w, c->reservation);
+		writer_pair_int(w, "reservationId", c->reservation);
 	}
-	ocpp16_put_time(w, c);
+	content_put_time(w, c);
 }
 
 static void ocpp16_put_start_result(struct writer *w, const struct content *c)
 {
 	ocpp16_put_token_info(w, c);
-	writer_key(w, "transactionId");
-	writer_int(w, c->numbers[c->attempt]);
+	writer_pair_int(w, "transactionId", c->numbers[c->attempt]);
 }
 
 static void ocpp16_put_status_notification(struct writer *w, const struct content *c)
 {
-	writer_key(w, "connectorId");
-	writer_int(w, c->evse == NULL ? 0 : c->evse->id);
-	ocpp16_put_text(w, "errorCode", c->reason == NULL ? "NoError" : c->reason);
+	writer_pair_int(w, "connectorId", c->evse == NULL ? 0 : c->evse->id);
+	writer_pair_text(w, "errorCode", c->reason == NULL ? "NoError" : c->reason);
 	if (c->text != NULL)
-		ocpp16_put_text(w, "info", c->text);
-	ocpp16_put_text(w, "status", c->status);
+		writer_pair_text(w, "info", c->text);
+	writer_pair_text(w, "status", c->status);
 	if (c->time.size > 0)
-		ocpp16_put_time(w, c);
+		content_put_time(w, c);
 }
 
 static void ocpp16_put_stop(struct writer *w, const struct content *c)
 {
 	if (c->token != NULL)
-		ocpp16_put_text(w, "idTag", c->token->id);
-	writer_key(w, "meterStop");
-	writer_int(w, c->meter_wh);
-	ocpp16_put_time(w, c);
-	writer_key(w, "transactionId");
-	writer_int(w, c->session->number);
+		writer_pair_text(w, "idTag", c->token->id);
+	writer_pair_int(w, "meterStop", c->meter_wh);
+	content_put_time(w, c);
+	writer_pair_int(w, "transactionId", c->session->number);
 	if (c->reason != NULL)
-		ocpp16_put_text(w, "reason", c->reason);
+		writer_pair_text(w, "reason", c->reason);
 	if (c->readings_count > 0) {
 		writer_key(w, "transactionData");
 		reading_put(w, OCPP_16, c->readings, c->readings_count);
@@ -149,18 +106,7 @@ static void ocpp16_put_stop_result(struct writer *w, const struct content *c)
 		ocpp16_put_token_info(w, c);
 }
 
-static void ocpp16_put_trigger(struct writer *w, const struct content *c)
-{
-	ocpp16_put_text(w, "requestedMessage", c->text);
-}
-
 /* Facts. */
-
-static void ocpp16_fact_time(struct writer *w, const struct content *c)
-{
-	writer_key(w, "time");
-	writer_text(w, stamp_slice(&c->time));
-}
 
 static void ocpp16_fact_int_text(struct writer *w, const char *key, int64_t value)
 {
@@ -170,59 +116,48 @@ static void ocpp16_fact_int_text(struct writer *w, const char *key, int64_t valu
 	writer_text(w, slice_of(text, (size_t)(put_signed(text, value) - text)));
 }
 
-static void ocpp16_fact_message_id(struct writer *w, const struct content *c)
-{
-	writer_key(w, "message_id");
-	writer_text(w, c->id);
-}
-
 static void ocpp16_fact_answer(struct writer *w, const struct content *c)
 {
-	fact_word(w, "status", c->token->status_16);
+	writer_pair_text(w, "status", c->token->status_16);
 	if (c->token->group != NULL)
-		fact_word(w, "group", c->token->group);
+		writer_pair_text(w, "group", c->token->group);
 	writer_end(w);
 }
 
 static void ocpp16_fact_authorize(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "authorizations", c);
-	ocpp16_fact_message_id(w, c);
-	fact_word(w, "token", c->token->id);
+	fact_message_id(w, c);
+	writer_pair_text(w, "token", c->token->id);
 	writer_end(w);
 }
 
 static void ocpp16_fact_authorize_result(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "authorization_results", c);
-	ocpp16_fact_message_id(w, c);
-	fact_word(w, "token", c->token->id);
+	fact_message_id(w, c);
+	writer_pair_text(w, "token", c->token->id);
 	ocpp16_fact_answer(w, c);
-}
-
-static void ocpp16_fact_meter_values(struct writer *w, const struct content *c)
-{
-	fact_readings(w, c, "MeterValues", true, false);
 }
 
 static void ocpp16_fact_start(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "transaction_events", c);
-	ocpp16_fact_time(w, c);
+	fact_time(w, c);
 	fact_place(w, c->evse->id, c->evse->id);
-	fact_word(w, "event", "Started");
-	fact_word(w, "token", c->token->id);
+	writer_pair_text(w, "event", "Started");
+	writer_pair_text(w, "token", c->token->id);
 	ocpp16_fact_int_text(w, "meter_start", c->meter_wh);
 	if (c->reservation > 0)
-		fact_int(w, "reservation_id", c->reservation);
+		writer_pair_int(w, "reservation_id", c->reservation);
 	writer_end(w);
 }
 
 static void ocpp16_fact_start_result(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "transaction_starts", c);
-	ocpp16_fact_time(w, c);
-	fact_int(w, "evse", c->evse->id);
+	fact_time(w, c);
+	writer_pair_int(w, "evse", c->evse->id);
 	ocpp16_fact_int_text(w, "transaction", c->numbers[c->attempt]);
 	ocpp16_fact_answer(w, c);
 }
@@ -230,15 +165,15 @@ static void ocpp16_fact_start_result(struct writer *w, const struct content *c)
 static void ocpp16_fact_stop(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "transaction_events", c);
-	ocpp16_fact_time(w, c);
+	fact_time(w, c);
 	fact_place(w, -1, -1);
-	fact_word(w, "event", "Ended");
-	fact_word(w, "transaction", c->session->transaction);
+	writer_pair_text(w, "event", "Ended");
+	writer_pair_text(w, "transaction", c->session->transaction);
 	if (c->token != NULL)
-		fact_word(w, "token", c->token->id);
+		writer_pair_text(w, "token", c->token->id);
 	ocpp16_fact_int_text(w, "meter_stop", c->meter_wh);
 	if (c->reason != NULL)
-		fact_word(w, "reason", c->reason);
+		writer_pair_text(w, "reason", c->reason);
 	writer_end(w);
 	fact_readings(w, c, "StopTransaction", false, false);
 }
@@ -259,25 +194,25 @@ const struct exchange ocpp16_change_configuration = {
 	.action = ACTION_CHANGE_CONFIGURATION,
 	.from_csms = true,
 	.request = ocpp16_put_configuration,
-	.response = ocpp16_put_status,
+	.response = content_put_status,
 };
 const struct exchange ocpp16_data_transfer = {
 	.action = ACTION_DATA_TRANSFER,
 	.request = ocpp16_put_data_transfer,
-	.response = ocpp16_put_accepted,
+	.response = content_put_accepted,
 };
 const struct exchange ocpp16_firmware_status_notification = {
 	.action = ACTION_FIRMWARE_STATUS_NOTIFICATION,
-	.request = ocpp16_put_status,
+	.request = content_put_status,
 };
 const struct exchange ocpp16_heartbeat = {
 	.action = ACTION_HEARTBEAT,
-	.response = ocpp16_put_current_time,
+	.response = content_put_current_time,
 };
 const struct exchange ocpp16_meter_values = {
 	.action = ACTION_METER_VALUES,
 	.request = ocpp16_put_meter_values,
-	.request_facts = ocpp16_fact_meter_values,
+	.request_facts = fact_meter_values,
 };
 const struct exchange ocpp16_start_transaction = {
 	.action = ACTION_START_TRANSACTION,
@@ -300,6 +235,6 @@ const struct exchange ocpp16_stop_transaction = {
 const struct exchange ocpp16_trigger_message = {
 	.action = ACTION_TRIGGER_MESSAGE,
 	.from_csms = true,
-	.request = ocpp16_put_trigger,
-	.response = ocpp16_put_status,
+	.request = content_put_trigger,
+	.response = content_put_status,
 };

@@ -2,39 +2,12 @@
 
 /* Payloads in the order in which MaEVE's examples list their members. */
 
-static void ocpp201_put_text(struct writer *w, const char *key, const char *text)
-{
-	writer_key_bytes(w, key, strlen(key));
-	writer_text(w, slice_from_cstr(text));
-}
-
-static void ocpp201_put_int(struct writer *w, const char *key, int64_t value)
-{
-	writer_key_bytes(w, key, strlen(key));
-	writer_int(w, value);
-}
-
-static void ocpp201_put_time(struct writer *w, const struct content *c)
-{
-	writer_key(w, "timestamp");
-	writer_text(w, stamp_slice(&c->time));
-}
-
-static void ocpp201_put_current_time(struct writer *w, const struct content *c)
-{
-	struct stamp now;
-
-	stamp_format(&now, c->answered_us, (struct stamp_style){.zulu = true});
-	writer_key(w, "currentTime");
-	writer_text(w, stamp_slice(&now));
-}
-
 static void ocpp201_put_token(struct writer *w, const struct content *c)
 {
 	writer_key(w, "idToken");
 	writer_map(w);
-	ocpp201_put_text(w, "idToken", c->token->id);
-	ocpp201_put_text(w, "type", c->token->type);
+	writer_pair_text(w, "idToken", c->token->id);
+	writer_pair_text(w, "type", c->token->type);
 	writer_end(w);
 }
 
@@ -42,55 +15,44 @@ static void ocpp201_put_token_info(struct writer *w, const struct content *c)
 {
 	writer_key(w, "idTokenInfo");
 	writer_map(w);
-	ocpp201_put_text(w, "status", c->token->status_201);
+	writer_pair_text(w, "status", c->token->status_201);
 	if (c->token->group != NULL) {
 		writer_key(w, "groupIdToken");
 		writer_map(w);
-		ocpp201_put_text(w, "idToken", c->token->group);
-		ocpp201_put_text(w, "type", "Central");
+		writer_pair_text(w, "idToken", c->token->group);
+		writer_pair_text(w, "type", "Central");
 		writer_end(w);
 	}
 	writer_end(w);
 }
 
-static void ocpp201_put_status(struct writer *w, const struct content *c)
-{
-	ocpp201_put_text(w, "status", c->status);
-}
-
-static void ocpp201_put_accepted(struct writer *w, const struct content *c)
-{
-	(void)c;
-	ocpp201_put_text(w, "status", "Accepted");
-}
-
 static void ocpp201_put_boot(struct writer *w, const struct content *c)
 {
-	ocpp201_put_text(w, "reason", c->reason);
+	writer_pair_text(w, "reason", c->reason);
 	writer_key(w, "chargingStation");
 	writer_map(w);
-	ocpp201_put_text(w, "model", c->station->maker->model);
-	ocpp201_put_text(w, "vendorName", c->station->maker->vendor);
-	ocpp201_put_text(w, "serialNumber", c->station->serial);
-	ocpp201_put_text(w, "firmwareVersion", c->station->maker->firmware);
+	writer_pair_text(w, "model", c->station->maker->model);
+	writer_pair_text(w, "vendorName", c->station->maker->vendor);
+	writer_pair_text(w, "serialNumber", c->station->serial);
+	writer_pair_text(w, "firmwareVersion", c->station->maker->firmware);
 	writer_end(w);
 }
 
 static void ocpp201_put_boot_result(struct writer *w, const struct content *c)
 {
-	ocpp201_put_current_time(w, c);
-	ocpp201_put_int(w, "interval", 300);
-	ocpp201_put_text(w, "status", "Accepted");
+	content_put_current_time(w, c);
+	writer_pair_int(w, "interval", 300);
+	writer_pair_text(w, "status", "Accepted");
 }
 
 /* Unlike in 1.6, "data" may be anything. */
 static void ocpp201_put_data_transfer(struct writer *w, const struct content *c)
 {
-	ocpp201_put_text(w, "vendorId", "org.example.loadshare");
-	ocpp201_put_text(w, "messageId", "GridLimit");
+	writer_pair_text(w, "vendorId", "org.example.loadshare");
+	writer_pair_text(w, "messageId", "GridLimit");
 	writer_key(w, "data");
 	writer_map(w);
-	ocpp201_put_text(w, "site", c->text);
+	writer_pair_text(w, "site", c->text);
 	writer_key(w, "limit");
 	writer_amount(w, (struct amount){.units = 3250, .decimals = 2});
 	writer_key(w, "strict");
@@ -100,28 +62,28 @@ static void ocpp201_put_data_transfer(struct writer *w, const struct content *c)
 
 static void ocpp201_put_meter_values(struct writer *w, const struct content *c)
 {
-	ocpp201_put_int(w, "evseId", c->evse->id);
+	writer_pair_int(w, "evseId", c->evse->id);
 	writer_key(w, "meterValue");
 	reading_put(w, OCPP_201, c->readings, c->readings_count);
 }
 
 static void ocpp201_put_security_event(struct writer *w, const struct content *c)
 {
-	ocpp201_put_text(w, "type", c->status);
-	ocpp201_put_time(w, c);
+	writer_pair_text(w, "type", c->status);
+	content_put_time(w, c);
 	if (c->text != NULL)
-		ocpp201_put_text(w, "techInfo", c->text);
+		writer_pair_text(w, "techInfo", c->text);
 }
 
 static void ocpp201_put_variable(struct writer *w, const struct content *c)
 {
 	writer_key(w, "component");
 	writer_map(w);
-	ocpp201_put_text(w, "name", c->text);
+	writer_pair_text(w, "name", c->text);
 	writer_end(w);
 	writer_key(w, "variable");
 	writer_map(w);
-	ocpp201_put_text(w, "name", c->reason);
+	writer_pair_text(w, "name", c->reason);
 	writer_end(w);
 }
 
@@ -130,7 +92,7 @@ static void ocpp201_put_set_variables(struct writer *w, const struct content *c)
 	writer_key(w, "setVariableData");
 	writer_array(w);
 	writer_map(w);
-	ocpp201_put_text(w, "attributeValue", c->event);
+	writer_pair_text(w, "attributeValue", c->event);
 	ocpp201_put_variable(w, c);
 	writer_end(w);
 	writer_end(w);
@@ -141,7 +103,7 @@ static void ocpp201_put_set_variables_result(struct writer *w, const struct cont
 	writer_key(w, "setVariableResult");
 	writer_array(w);
 	writer_map(w);
-	ocpp201_put_text(w, "attributeStatus", c->status);
+	writer_pair_text(w, "attributeStatus", c->status);
 	ocpp201_put_variable(w, c);
 	writer_end(w);
 	writer_end(w);
@@ -149,52 +111,52 @@ static void ocpp201_put_set_variables_result(struct writer *w, const struct cont
 
 static void ocpp201_put_status_notification(struct writer *w, const struct content *c)
 {
-	ocpp201_put_time(w, c);
-	ocpp201_put_text(w, "connectorStatus", c->status);
-	ocpp201_put_int(w, "evseId", c->evse->id);
-	ocpp201_put_int(w, "connectorId", 1);
+	content_put_time(w, c);
+	writer_pair_text(w, "connectorStatus", c->status);
+	writer_pair_int(w, "evseId", c->evse->id);
+	writer_pair_int(w, "connectorId", 1);
 }
 
 static void ocpp201_put_transaction_info(struct writer *w, const struct content *c)
 {
 	writer_key(w, "transactionInfo");
 	writer_map(w);
-	ocpp201_put_text(w, "transactionId", c->session->transaction);
+	writer_pair_text(w, "transactionId", c->session->transaction);
 	if (c->state != NULL)
-		ocpp201_put_text(w, "chargingState", c->state);
+		writer_pair_text(w, "chargingState", c->state);
 	if (c->seconds_charging > 0)
-		ocpp201_put_int(w, "timeSpentCharging", c->seconds_charging);
+		writer_pair_int(w, "timeSpentCharging", c->seconds_charging);
 	if (c->reason != NULL)
-		ocpp201_put_text(w, "stoppedReason", c->reason);
+		writer_pair_text(w, "stoppedReason", c->reason);
 	if (c->remote_start > 0)
-		ocpp201_put_int(w, "remoteStartId", c->remote_start);
+		writer_pair_int(w, "remoteStartId", c->remote_start);
 	writer_end(w);
 }
 
 static void ocpp201_put_event(struct writer *w, const struct content *c)
 {
-	ocpp201_put_text(w, "eventType", c->event);
-	ocpp201_put_time(w, c);
-	ocpp201_put_text(w, "triggerReason", c->trigger);
-	ocpp201_put_int(w, "seqNo", c->seq);
+	writer_pair_text(w, "eventType", c->event);
+	content_put_time(w, c);
+	writer_pair_text(w, "triggerReason", c->trigger);
+	writer_pair_int(w, "seqNo", c->seq);
 	if (c->offline) {
 		writer_key(w, "offline");
 		writer_bool(w, true);
 	}
 	if (c->lines_used > 0)
-		ocpp201_put_int(w, "numberOfPhasesUsed", c->lines_used);
+		writer_pair_int(w, "numberOfPhasesUsed", c->lines_used);
 	if (c->cable_max.units > 0) {
 		writer_key(w, "cableMaxCurrent");
 		writer_amount(w, c->cable_max);
 	}
 	if (c->reservation > 0)
-		ocpp201_put_int(w, "reservationId", c->reservation);
+		writer_pair_int(w, "reservationId", c->reservation);
 	ocpp201_put_transaction_info(w, c);
 	if (c->states_evse) {
 		writer_key(w, "evse");
 		writer_map(w);
-		ocpp201_put_int(w, "id", c->evse->id);
-		ocpp201_put_int(w, "connectorId", 1);
+		writer_pair_int(w, "id", c->evse->id);
+		writer_pair_int(w, "connectorId", 1);
 		writer_end(w);
 	}
 	if (c->token != NULL)
@@ -215,62 +177,50 @@ static void ocpp201_put_event_result(struct writer *w, const struct content *c)
 	}
 }
 
-static void ocpp201_put_trigger(struct writer *w, const struct content *c)
-{
-	ocpp201_put_text(w, "requestedMessage", c->text);
-}
-
 /* Facts. */
 
 static void ocpp201_fact_authorize(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "authorizations", c);
-	writer_key(w, "message_id");
-	writer_text(w, c->id);
-	fact_word(w, "token", c->token->id);
-	fact_word(w, "token_type", c->token->type);
+	fact_message_id(w, c);
+	writer_pair_text(w, "token", c->token->id);
+	writer_pair_text(w, "token_type", c->token->type);
 	writer_end(w);
 }
 
 static void ocpp201_fact_authorize_result(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "authorization_results", c);
-	writer_key(w, "message_id");
-	writer_text(w, c->id);
-	fact_word(w, "token", c->token->id);
-	fact_word(w, "status", c->token->status_201);
+	fact_message_id(w, c);
+	writer_pair_text(w, "token", c->token->id);
+	writer_pair_text(w, "status", c->token->status_201);
 	if (c->token->group != NULL)
-		fact_word(w, "group", c->token->group);
+		writer_pair_text(w, "group", c->token->group);
 	writer_end(w);
-}
-
-static void ocpp201_fact_meter_values(struct writer *w, const struct content *c)
-{
-	fact_readings(w, c, "MeterValues", true, false);
 }
 
 static void ocpp201_fact_optional(struct writer *w, const struct content *c)
 {
 	if (c->token != NULL) {
-		fact_word(w, "token", c->token->id);
-		fact_word(w, "token_type", c->token->type);
+		writer_pair_text(w, "token", c->token->id);
+		writer_pair_text(w, "token_type", c->token->type);
 	}
 	if (c->state != NULL)
-		fact_word(w, "state", c->state);
+		writer_pair_text(w, "state", c->state);
 	if (c->reason != NULL)
-		fact_word(w, "reason", c->reason);
+		writer_pair_text(w, "reason", c->reason);
 	if (c->offline) {
 		writer_key(w, "offline");
 		writer_bool(w, true);
 	}
 	if (c->reservation > 0)
-		fact_int(w, "reservation_id", c->reservation);
+		writer_pair_int(w, "reservation_id", c->reservation);
 	if (c->remote_start > 0)
-		fact_int(w, "remote_start_id", c->remote_start);
+		writer_pair_int(w, "remote_start_id", c->remote_start);
 	if (c->lines_used > 0)
-		fact_int(w, "number_of_phases_used", c->lines_used);
+		writer_pair_int(w, "number_of_phases_used", c->lines_used);
 	if (c->seconds_charging > 0)
-		fact_int(w, "time_spent_charging", c->seconds_charging);
+		writer_pair_int(w, "time_spent_charging", c->seconds_charging);
 	if (c->cable_max.units > 0) {
 		uint8_t text[AMOUNT_BYTES];
 		size_t size = w->format == WRITER_JSON_OF_MSGPACK
@@ -285,13 +235,12 @@ static void ocpp201_fact_optional(struct writer *w, const struct content *c)
 static void ocpp201_fact_event(struct writer *w, const struct content *c)
 {
 	fact_begin(w, "transaction_events", c);
-	writer_key(w, "time");
-	writer_text(w, stamp_slice(&c->time));
+	fact_time(w, c);
 	fact_place(w, c->states_evse ? c->evse->id : -1, c->states_evse ? 1 : -1);
-	fact_word(w, "event", c->event);
-	fact_word(w, "transaction", c->session->transaction);
-	fact_int(w, "seq", c->seq);
-	fact_word(w, "trigger", c->trigger);
+	writer_pair_text(w, "event", c->event);
+	writer_pair_text(w, "transaction", c->session->transaction);
+	writer_pair_int(w, "seq", c->seq);
+	writer_pair_text(w, "trigger", c->trigger);
 	ocpp201_fact_optional(w, c);
 	writer_end(w);
 	fact_readings(w, c, "TransactionEvent", c->states_evse, true);
@@ -312,20 +261,20 @@ const struct exchange ocpp201_boot_notification = {
 const struct exchange ocpp201_data_transfer = {
 	.action = ACTION_DATA_TRANSFER,
 	.request = ocpp201_put_data_transfer,
-	.response = ocpp201_put_accepted,
+	.response = content_put_accepted,
 };
 const struct exchange ocpp201_firmware_status_notification = {
 	.action = ACTION_FIRMWARE_STATUS_NOTIFICATION,
-	.request = ocpp201_put_status,
+	.request = content_put_status,
 };
 const struct exchange ocpp201_heartbeat = {
 	.action = ACTION_HEARTBEAT,
-	.response = ocpp201_put_current_time,
+	.response = content_put_current_time,
 };
 const struct exchange ocpp201_meter_values = {
 	.action = ACTION_METER_VALUES,
 	.request = ocpp201_put_meter_values,
-	.request_facts = ocpp201_fact_meter_values,
+	.request_facts = fact_meter_values,
 };
 const struct exchange ocpp201_security_event_notification = {
 	.action = ACTION_SECURITY_EVENT_NOTIFICATION,
@@ -351,6 +300,6 @@ const struct exchange ocpp201_transaction_event = {
 const struct exchange ocpp201_trigger_message = {
 	.action = ACTION_TRIGGER_MESSAGE,
 	.from_csms = true,
-	.request = ocpp201_put_trigger,
-	.response = ocpp201_put_status,
+	.request = content_put_trigger,
+	.response = content_put_status,
 };

@@ -113,8 +113,7 @@ static void reading_put_unit(struct writer *w, const struct sample *s)
 		writer_word(w, s->unit);
 	}
 	if (s->multiplier != SAMPLE_NO_MULTIPLIER) {
-		writer_key(w, "multiplier");
-		writer_int(w, s->multiplier);
+		writer_pair_int(w, "multiplier", s->multiplier);
 	}
 }
 

@@ -81,9 +81,9 @@ void session_close(struct station *s, struct evse *e, const struct session_end *
 		return;
 	writer_init(&w, text, sizeof(text), WRITER_JSON);
 	fact_begin(&w, "transactions", &c);
-	fact_word(&w, "transaction", e->session.transaction);
+	writer_pair_text(&w, "transaction", e->session.transaction);
 	fact_place(&w, e->id, s->version == OCPP_16 ? e->id : 1);
-	fact_word(&w, "token", e->session.token->id);
+	writer_pair_text(&w, "token", e->session.token->id);
 	writer_key(&w, "started");
 	writer_text(&w, stamp_slice(&e->session.started));
 	writer_key(&w, "stopped");
@@ -93,7 +93,7 @@ void session_close(struct station *s, struct evse *e, const struct session_end *
 		session_close_meter(&w, "meter_stop", end->meter_stop_wh);
 	}
 	if (end->reason != NULL)
-		fact_word(&w, "reason", end->reason);
+		writer_pair_text(&w, "reason", end->reason);
 	/* Left open: the ledger adds "needs" and closes it. */
 	CHECK(!w.full);
 	record_close(e->session.record, writer_slice(&w));

@@ -10,8 +10,11 @@
  */
 enum { SESSION_EXCHANGES_MAX = 8 };
 
-int64_t session16_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
-int64_t session201_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
+typedef int64_t session_step(struct post *p, struct station *s, struct evse *e, int64_t now_us);
+struct session_steps {
+	session_step *arrive, *charge, *stop; /* stop: of one that was refused, too */
+};
+extern const struct session_steps session16_steps, session201_steps;
 
 /* For a fleet that is found running: a session whose start was before our time. */
 void session_resume(struct station *s, struct evse *e, int64_t now_us);

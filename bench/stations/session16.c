@@ -161,16 +161,4 @@ static int64_t session16_stop(struct post *p, struct station *s, struct evse *e,
 	return now_us + session_pause_us(s);
 }
 
-int64_t session16_step(struct post *p, struct station *s, struct evse *e, int64_t now_us)
-{
-	switch (e->phase) {
-	case EVSE_FREE:
-		return session16_arrive(p, s, e, now_us);
-	case EVSE_CHARGING:
-		return session16_charge(p, s, e, now_us);
-	case EVSE_STOPPING:
-	case EVSE_REFUSED:
-		return session16_stop(p, s, e, now_us);
-	}
-	return now_us;
-}
+const struct session_steps session16_steps = {session16_arrive, session16_charge, session16_stop};

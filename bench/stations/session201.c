@@ -221,16 +221,5 @@ static int64_t session201_stop(struct post *p, struct station *s, struct evse *e
 	return now_us + session_pause_us(s);
 }
 
-int64_t session201_step(struct post *p, struct station *s, struct evse *e, int64_t now_us)
-{
-	switch (e->phase) {
-	case EVSE_FREE:
-		return session201_arrive(p, s, e, now_us);
-	case EVSE_CHARGING:
-		return session201_charge(p, s, e, now_us);
-	case EVSE_STOPPING:
-	case EVSE_REFUSED:
-		return session201_stop(p, s, e, now_us);
-	}
-	return now_us;
-}
+const struct session_steps session201_steps = {session201_arrive, session201_charge,
+	session201_stop};

@@ -56,6 +56,19 @@ void writer_amount_text(struct writer *w, struct amount value); /* the same as a
 void writer_bool(struct writer *w, bool value);
 void writer_null(struct writer *w);
 
+/* The next pair of a map. */
+static inline void writer_pair_text(struct writer *w, const char *key, const char *text)
+{
+	writer_key_bytes(w, key, strlen(key));
+	writer_text(w, slice_from_cstr(text));
+}
+
+static inline void writer_pair_int(struct writer *w, const char *key, int64_t value)
+{
+	writer_key_bytes(w, key, strlen(key));
+	writer_int(w, value);
+}
+
 /* Pairs or elements of the innermost open container. */
 static inline uint32_t writer_count(const struct writer *w)
 {
