@@ -46,6 +46,14 @@ static inline bool slice_equal(struct slice a, struct slice b)
 	       (a.size == 0 || (a.data[0] == b.data[0] && memcmp(a.data, b.data, a.size) == 0));
 }
 
+/* Is there something before this end? */
+static inline bool cstr_ends_with(const char *text, const char *end)
+{
+	size_t size = strlen(text), end_size = strlen(end);
+
+	return size > end_size && memcmp(text + size - end_size, end, end_size) == 0;
+}
+
 static inline bool slice_equal_cstr(struct slice a, const char *text)
 {
 	return slice_equal(a, slice_from_cstr(text));

@@ -231,19 +231,28 @@ bool migrate_force(struct migrate *m, int64_t version, struct error *err)
 	return ok;
 }
 
+/* sql: a question about the schema, $1. */
+static bool migrate_is_there(struct migrate *m, const char *sql, bool *out, struct error *err)
+{
+	const char *params[] = {m->schema};
+	PGresult *result = pg_query(m->conn, sql, 1, params, err);
+
+	if (result == NULL)
+		return false;
+	*out = PQgetvalue(result, 0, 0)[0] == 't';
+	PQclear(result);
+	return true;
+}
+
 /* A version alone does not say whose it is: if storage.postgres.migrations_path, in a configuration
  * shared with another program, names that program's migrations, those have versions, too. */
 static bool migrate_check_tables(struct migrate *m, struct error *err)
 {
-	const char *params[] = {m->schema};
-	PGresult *result = pg_query(m->conn,
-		"SELECT to_regclass($1 || '.partitioned_tables') IS NOT NULL", 1, params, err);
 	bool there;
 
-	if (result == NULL)
+	if (!migrate_is_there(m, "SELECT to_regclass($1 || '.partitioned_tables') IS NOT NULL",
+		    &there, err))
 		return false;
-	there = PQgetvalue(result, 0, 0)[0] == 't';
-	PQclear(result);
 	if (there)
 		return true;
 	error_set(err, ERROR_FATAL, REASON_schema_foreign,
@@ -255,15 +264,12 @@ static bool migrate_check_tables(struct migrate *m, struct error *err)
 bool migrate_say_rights(struct migrate *m, struct error *err)
 {
 	char sql[512];
-	const char *params[] = {m->schema};
-	PGresult *result = pg_query(m->conn,
-		"SELECT to_regprocedure($1 || '.rights_problems()') IS NOT NULL", 1, params, err);
+	PGresult *result;
 	bool there;
 
-	if (result == NULL)
+	if (!migrate_is_there(m, "SELECT to_regprocedure($1 || '.rights_problems()') IS NOT NULL",
+		    &there, err))
 		return false;
-	there = PQgetvalue(result, 0, 0)[0] == 't';
-	PQclear(result);
 	if (m->options.group != NULL || !there)
 		return true;
 	snprintf(sql, sizeof(sql), "SELECT problem, remedy FROM %s.rights_problems()", m->schema);

@@ -24,20 +24,17 @@ extern const size_t maeve_migrations_count;
 bool migration_name_parse(const char *name, struct migration_name *out)
 {
 	const char *p = name, *end = name + strlen(name);
-	size_t tail = strlen(".up.sql");
+	bool up = cstr_ends_with(name, ".up.sql");
+	size_t tail = strlen(up ? ".up.sql" : ".down.sql");
 	int64_t version = 0;
-	bool up;
 
 	for (; *p >= '0' && *p <= '9'; p++) {
 		if (version > (INT64_MAX - (*p - '0')) / 10)
 			return false;
 		version = version * 10 + (*p - '0');
 	}
-	up = (size_t)(end - p) > tail && strcmp(end - tail, ".up.sql") == 0;
-	if (!up)
-		tail = strlen(".down.sql");
 	if (version == 0 || (size_t)(end - p) < 1 + tail || *p != '_' ||
-		(!up && strcmp(end - tail, ".down.sql") != 0))
+		!(up || cstr_ends_with(p, ".down.sql")))
 		return false;
 	out->version = version;
 	out->name = slice_of(name, (size_t)(end - name) - tail);
@@ -159,12 +156,12 @@ static bool migration_files_load_compiled(struct migration_files *files, bool ma
 static bool migration_files_load_one(struct migration_files *files, const char *folder,
 	const char *name, struct error *err)
 {
-	size_t length = strlen(name), size;
+	size_t size;
 	char path[PATH_MAX];
 	char *text;
 
 	/* Files that are not SQL, such as a README, are ignored. */
-	if (length < 4 || strcmp(name + length - 4, ".sql") != 0 || name[0] == '.')
+	if (!cstr_ends_with(name, ".sql") || name[0] == '.')
 		return true;
 	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
 		return error_set(err, ERROR_FATAL, REASON_bad_migrations,

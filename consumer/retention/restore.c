@@ -51,14 +51,6 @@ struct restore {
 	size_t rows, bytes; /* in the current transaction */
 };
 
-static bool restore_is_named_part(const char *path)
-{
-	static const char suffix[] = ".copy.zst";
-	size_t size = strlen(path);
-
-	return size >= sizeof(suffix) && strcmp(path + size - (sizeof(suffix) - 1), suffix) == 0;
-}
-
 bool restore_is_part(const char *path, bool by_name, bool *is_out, struct error *err)
 {
 	uint8_t start[PART_MAGIC_BYTES];
@@ -78,7 +70,7 @@ bool restore_is_part(const char *path, bool by_name, bool *is_out, struct error 
 	if (fd < 0)
 		return false;
 	got = fs_pread(fd, start, sizeof(start), 0, path, err);
-	*is_out = (by_name && restore_is_named_part(path)) ||
+	*is_out = (by_name && cstr_ends_with(path, ".copy.zst")) ||
 		  (got == sizeof(start) && part_is(start));
 	(void)fs_close(&fd, path, NULL);
 	return got >= 0;

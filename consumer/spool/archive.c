@@ -15,18 +15,12 @@ void archive_name(uint64_t first_seq, char out[static ARCHIVE_NAME_BYTES])
 	char name[SEGMENT_NAME_BYTES];
 
 	segment_name(first_seq, name);
-	snprintf(out, ARCHIVE_NAME_BYTES, "%s.zst", name);
+	snprintf(out, ARCHIVE_NAME_BYTES, "%s" SEGMENT_PACKED, name);
 }
 
 bool archive_name_parse(const char *name, uint64_t *first_seq_out)
 {
-	char segment[SEGMENT_NAME_BYTES];
-	size_t size = strlen(name);
-
-	if (size < 4 || size - 4 >= sizeof(segment) || strcmp(name + size - 4, ".zst") != 0)
-		return false;
-	snprintf(segment, sizeof(segment), "%.*s", (int)(size - 4), name);
-	return segment_name_parse(segment, first_seq_out);
+	return segment_name_parse_with(name, SEGMENT_PACKED, first_seq_out);
 }
 
 void archive_summary_put(const struct archive_summary *s, uint8_t *out)

@@ -371,7 +371,7 @@ static void cursor_report_damage(struct spool_cursor *c, uint64_t records)
 	c->missing_known += records;
 	if (c->peeks)
 		return;
-	snprintf(bad, sizeof(bad), "%s.bad", c->path);
+	snprintf(bad, sizeof(bad), "%s" SEGMENT_ASIDE, c->path);
 	pthread_mutex_lock(&s->lock);
 	s->damaged_records += records;
 	for (size_t i = 0; i < s->segments_count; i++) {

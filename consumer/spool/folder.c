@@ -42,10 +42,9 @@ static bool folder_read_file(struct folder *f, DIR *dir, const char *name, size_
 	struct error *err)
 {
 	struct folder_file file = {.first_seq = 0};
-	size_t size = strlen(name);
 	struct stat status;
 
-	f->set_aside += size > 4 && strcmp(name + size - 4, ".bad") == 0;
+	f->set_aside += cstr_ends_with(name, SEGMENT_ASIDE);
 	file.archived = archive_name_parse(name, &file.first_seq);
 	if (!file.archived && !segment_name_parse(name, &file.first_seq))
 		return true;

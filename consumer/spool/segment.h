@@ -48,8 +48,12 @@ struct segment_header {
 	int64_t begun_us;
 };
 
+/* suffix: what follows the name of the segment: "", SEGMENT_PACKED and so on. */
+#define SEGMENT_PACKED ".zst"
+#define SEGMENT_ASIDE ".bad" /* damaged: kept for people */
 void segment_name(uint64_t first_seq, char out[static SEGMENT_NAME_BYTES]);
 bool segment_name_parse(const char *name, uint64_t *first_seq_out);
+bool segment_name_parse_with(const char *name, const char *suffix, uint64_t *first_seq_out);
 
 void segment_header_put(const struct segment_header *h, uint8_t out[static SEGMENT_HEADER_BYTES]);
 

@@ -18,12 +18,17 @@ void segment_name(uint64_t first_seq, char out[static SEGMENT_NAME_BYTES])
 	snprintf(out, SEGMENT_NAME_BYTES, "%020" PRIu64 ".seg", first_seq);
 }
 
-bool segment_name_parse(const char *name, uint64_t *first_seq_out)
+bool segment_name_parse_with(const char *name, const char *suffix, uint64_t *first_seq_out)
 {
 	int used = 0;
 
 	return sscanf(name, "%20" SCNu64 ".seg%n", first_seq_out, &used) == 1 && used == 24 &&
-	       name[used] == '\0';
+	       strcmp(name + used, suffix) == 0;
+}
+
+bool segment_name_parse(const char *name, uint64_t *first_seq_out)
+{
+	return segment_name_parse_with(name, "", first_seq_out);
 }
 
 static void segment_counts_put(const struct position *p, uint8_t *out)

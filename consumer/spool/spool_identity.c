@@ -152,7 +152,7 @@ static bool identity_put_archive(const char *path, const struct uuid *identity, 
 	ok = archive_summary_read(fd, path, &summary, err);
 	damaged = ok ? !summary.whole : err->kind == ERROR_DAMAGED;
 	if (damaged) {
-		snprintf(bad, sizeof(bad), "%s.bad", path);
+		snprintf(bad, sizeof(bad), "%s" SEGMENT_ASIDE, path);
 		ok = fs_rename(path, bad, err);
 	}
 	ok = ok && (damaged || archive_put_identity(fd, path, &summary, identity, err));

@@ -99,14 +99,8 @@ static void recover_note_aside(struct spool *s, uint64_t first_seq)
 /* A segment that an earlier start set aside: its name says which records it had. */
 static bool recover_is_aside(const char *name, uint64_t *first_seq_out)
 {
-	char segment[SEGMENT_NAME_BYTES + 4];
-	size_t size = strlen(name);
-
-	if (size < 4 || size - 4 >= sizeof(segment) || strcmp(name + size - 4, ".bad") != 0)
-		return false;
-	snprintf(segment, sizeof(segment), "%.*s", (int)(size - 4), name);
-	return segment_name_parse(segment, first_seq_out) ||
-	       archive_name_parse(segment, first_seq_out);
+	return segment_name_parse_with(name, SEGMENT_ASIDE, first_seq_out) ||
+	       segment_name_parse_with(name, SEGMENT_PACKED SEGMENT_ASIDE, first_seq_out);
 }
 
 static bool recover_add(struct spool *s, const char *name, struct error *err)
@@ -231,7 +225,7 @@ static bool recover_header(struct spool *s, struct spool_segment *segment, bool 
 			return false;
 		log_failure(LOG_LEVEL_ERROR, "spool_segment_set_aside", err);
 		recover_note_aside(s, segment->first_seq);
-		snprintf(bad, sizeof(bad), "%s.bad", path);
+		snprintf(bad, sizeof(bad), "%s" SEGMENT_ASIDE, path);
 		return fs_rename(path, bad, err);
 	}
 	if (memcmp(&header.spool, &s->identity, sizeof(s->identity)) != 0) {

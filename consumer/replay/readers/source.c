@@ -88,10 +88,9 @@ static void source_on_frame(void *context, int64_t offset, int64_t bytes, const 
 /* A log in use packs and removes its segments meanwhile. */
 static int source_open(const char *path, struct error *err)
 {
-	size_t size = strlen(path);
 	char packed[PATH_MAX];
 
-	if (access(path, F_OK) == 0 || size < 4 || strcmp(path + size - 4, ".seg") != 0)
+	if (access(path, F_OK) == 0 || !cstr_ends_with(path, ".seg"))
 		return fs_open(path, FS_READ, err);
 	snprintf(packed, sizeof(packed), "%s.zst", path);
 	return fs_open(packed, FS_READ, err);
