@@ -5,7 +5,10 @@
 #include "cli/syntax.h"
 #include "config/config_value.h"
 
+#include <stdio.h>
 #include <string.h>
+
+enum { ARGUMENTS_SAY_BYTES = 128 };
 
 /* commands.def is what people and shells see: it must have the same option, with or without a
  * value. */
@@ -186,4 +189,35 @@ enum exit_code arguments_unknown(const char *command, const char *given, const c
 		return cli_usage(command, "there is no \"%s %s\"; did you mean \"%s %s\"?", command,
 			given, command, nearest.found);
 	return cli_usage(command, "there is no \"%s %s\": %s", command, given, say);
+}
+
+int arguments_place(const char *const *words, const char *word)
+{
+	for (int i = 0; word != NULL && words[i] != NULL; i++) {
+		if (strcmp(words[i], word) == 0)
+			return i;
+	}
+	return -1;
+}
+
+int arguments_choose(const char *command, const char *const *words, int argc, char **argv)
+{
+	int chosen = arguments_place(words, argc > 0 ? argv[0] : NULL);
+	char say[ARGUMENTS_SAY_BYTES] = "say ";
+	size_t used = strlen(say);
+	struct syntax syntax;
+
+	if (chosen >= 0)
+		return chosen;
+	syntax_read(&syntax, cli_find(command, &(size_t){0})->arguments);
+	for (size_t i = 0; words[i] != NULL; i++) {
+		CHECK(arguments_lists(syntax.first, words[i]) && used < sizeof(say));
+		used += (size_t)snprintf(say + used, sizeof(say) - used, "%s%s",
+			i == 0                 ? ""
+			: words[i + 1] == NULL ? " or "
+					       : ", ",
+			words[i]);
+	}
+	(void)arguments_unknown(command, argc > 0 ? argv[0] : NULL, say);
+	return -1;
 }

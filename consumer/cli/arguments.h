@@ -34,6 +34,16 @@ struct argument {
 MUST_CHECK bool arguments_take(const char *command, const struct argument *arguments, size_t count,
 	int words_max, int *argc, char **argv);
 
+/* The place of a word in a list that ends with NULL; -1 if it is not there, or NULL. */
+int arguments_place(const char *const *words, const char *word);
+
+/*
+ * Which subcommand the first word is: its place among these, which end with NULL and are those of
+ * commands.def. -1 after reporting that it is another word: EXIT_CODE_USAGE.
+ */
+MUST_CHECK int arguments_choose(const char *command, const char *const *words, int argc,
+	char **argv);
+
 /*
  * Reports that the command has no such subcommand, with the one that was probably meant, or else
  * with what to say. given: NULL or "" if no word was given. EXIT_CODE_USAGE.

@@ -100,6 +100,7 @@ static enum exit_code broker_end_session(const struct config *config, const char
 
 enum exit_code cmd_broker(const struct config *config, int argc, char **argv)
 {
+	static const char *const words[] = {"end-session", NULL};
 	bool force = false, stopped = false;
 	const struct argument arguments[] = {
 		{.name = "--force", .given = &force},
@@ -110,8 +111,8 @@ enum exit_code cmd_broker(const struct config *config, int argc, char **argv)
 
 	if (!arguments_take("broker", arguments, 2, 2, &argc, argv))
 		return EXIT_CODE_USAGE;
-	if (argc == 0 || strcmp(argv[0], "end-session") != 0)
-		return arguments_unknown("broker", argv[0], "say end-session");
+	if (arguments_choose("broker", words, argc, argv) < 0)
+		return EXIT_CODE_USAGE;
 	client_id = argc > 1 ? argv[1] : "";
 	if (client_id[0] == '\0' || strlen(client_id) > BROKER_CLIENT_ID_MAX)
 		return cli_usage("broker", "name the client id whose session is to end");

@@ -1,6 +1,5 @@
-#include "cli/cli.h"
+#include "cli/arguments.h"
 
-#include "base/check.h"
 #include "base/embedded.h"
 #include "cli/syntax.h"
 
@@ -14,13 +13,7 @@ extern const size_t completion_count;
 
 static void completion_print_file(const char *name)
 {
-	for (size_t i = 0; i < completion_count; i++) {
-		if (strcmp(completion_files[i].name, name) == 0) {
-			printf("%s", completion_files[i].text);
-			return;
-		}
-	}
-	CHECK(false);
+	printf("%s", embedded_text(completion_files, completion_count, name));
 }
 
 /* In single quotes for a shell. */
@@ -112,17 +105,19 @@ static void completion_table(void)
 
 enum exit_code cmd_completion(const struct config *config, int argc, char **argv)
 {
-	bool bash = argc == 1 && strcmp(argv[0], "bash") == 0;
+	static const char *const shells[] = {"bash", "zsh", NULL};
+	int shell;
 
 	(void)config;
-	if (!bash && (argc != 1 || strcmp(argv[0], "zsh") != 0))
+	shell = arguments_place(shells, argc == 1 ? argv[0] : NULL);
+	if (shell < 0)
 		return cli_usage("completion", "say bash or zsh");
-	if (!bash)
+	if (shell > 0)
 		printf("#compdef ocpp-persister\n");
 	printf("# Completion for %s, made by `ocpp-persister completion %s`.\n\n", argv[0],
 		argv[0]);
 	completion_table();
 	completion_print_file("words.sh");
-	completion_print_file(bash ? "completion.bash" : "completion.zsh");
+	completion_print_file(shell == 0 ? "completion.bash" : "completion.zsh");
 	return EXIT_CODE_OK;
 }

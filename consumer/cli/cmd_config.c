@@ -8,7 +8,6 @@
 #include "daemon/config_checks.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static void config_say_ok(const char *file)
 {
@@ -41,22 +40,27 @@ static enum exit_code config_cmd_check(const struct config *config, bool connect
 
 enum exit_code cmd_config(const struct config *config, int argc, char **argv)
 {
+	enum { CONFIG_CHECK, CONFIG_PRINT, CONFIG_REFERENCE };
+	static const char *const words[] = {"check", "print", "reference", "sample", NULL};
 	bool connect = false;
 	const struct argument arguments[] = {
 		{.name = "--connect", .given = &connect, .with = "check"}};
 
 	if (!arguments_take("config", arguments, 1, 1, &argc, argv))
 		return EXIT_CODE_USAGE;
-	if (argc == 1 && strcmp(argv[0], "check") == 0)
+	switch (arguments_choose("config", words, argc, argv)) {
+	case -1:
+		return EXIT_CODE_USAGE;
+	case CONFIG_CHECK:
 		return config_cmd_check(config, connect);
-	if (argc == 1 && strcmp(argv[0], "print") == 0)
+	case CONFIG_PRINT:
 		config_print(config);
-	else if (argc == 1 && strcmp(argv[0], "reference") == 0)
+		break;
+	case CONFIG_REFERENCE:
 		config_reference();
-	else if (argc == 1 && strcmp(argv[0], "sample") == 0)
+		break;
+	default:
 		config_sample();
-	else
-		return arguments_unknown("config", argv[0],
-			"say check [--connect], print, reference or sample");
+	}
 	return EXIT_CODE_OK;
 }

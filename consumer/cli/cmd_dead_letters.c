@@ -454,27 +454,33 @@ static bool dead_letters_requeue(const struct config *config, const struct pg_op
 	return ok;
 }
 
-static bool dead_letters_knows(const char *what)
-{
-	return strcmp(what, "list") == 0 || strcmp(what, "show") == 0 ||
-	       strcmp(what, "requeue") == 0 || strcmp(what, "discard") == 0;
-}
+enum dead_letters_do {
+	DEAD_LETTERS_LIST,
+	DEAD_LETTERS_SHOW,
+	DEAD_LETTERS_REQUEUE,
+	DEAD_LETTERS_DISCARD,
+};
 
-static bool dead_letters_do(const char *what, const struct config *config,
+static bool dead_letters_do(enum dead_letters_do what, const struct config *config,
 	const struct pg_options *options, PGconn *conn, struct dead_letters_choice *choice,
 	bool *found_out, struct error *err)
 {
-	if (strcmp(what, "list") == 0)
+	switch (what) {
+	case DEAD_LETTERS_LIST:
 		return dead_letters_list(conn, choice, err);
-	if (strcmp(what, "show") == 0)
+	case DEAD_LETTERS_SHOW:
 		return dead_letters_show(conn, choice, err);
-	if (strcmp(what, "discard") == 0)
+	case DEAD_LETTERS_DISCARD:
 		return dead_letters_discard(conn, choice, err);
+	case DEAD_LETTERS_REQUEUE:
+		break;
+	}
 	return dead_letters_requeue(config, options, conn, choice, found_out, err);
 }
 
 enum exit_code cmd_dead_letters(const struct config *config, int argc, char **argv)
 {
+	static const char *const words[] = {"list", "show", "requeue", "discard", NULL};
 	static struct dead_letters_choice choice;
 	struct pg_options options = cli_pg_options(config);
 	const struct argument arguments[] = {
@@ -482,29 +488,29 @@ enum exit_code cmd_dead_letters(const struct config *config, int argc, char **ar
 		{.name = "--station", .text = &choice.station},
 		{.name = "--all", .given = &choice.all},
 	};
-	const char *what;
 	bool ok, chosen;
+	int what;
 	struct error err;
 	PGconn *conn;
 	bool found = true;
 
 	if (!arguments_take("dead-letters", arguments, 3, INT_MAX, &argc, argv))
 		return EXIT_CODE_USAGE;
-	what = argc > 0 ? argv[0] : "";
-	if (!dead_letters_knows(what))
-		return arguments_unknown("dead-letters", what,
-			"say list, show, requeue or discard");
+	what = arguments_choose("dead-letters", words, argc, argv);
+	if (what < 0)
+		return EXIT_CODE_USAGE;
 	if (!choice_parse(&choice, argc - 1, argv + 1))
 		return EXIT_CODE_USAGE;
 	chosen = choice.ids_count > 0 || choice.reason != NULL || choice.station != NULL;
-	if (strcmp(what, "list") != 0 && chosen == choice.all)
+	if (what != DEAD_LETTERS_LIST && chosen == choice.all)
 		return cli_usage("dead-letters",
 			"choose by ID, --reason or --station, or give --all");
 	conn = cli_connect(config, &options, &err);
 	if (conn == NULL)
 		return cli_fail_connect(&err);
 	ok = choice_find(conn, &choice, &found, &err) &&
-	     dead_letters_do(what, config, &options, conn, &choice, &found, &err);
+	     dead_letters_do((enum dead_letters_do)what, config, &options, conn, &choice, &found,
+		     &err);
 	PQfinish(conn);
 	if (!ok)
 		return cli_fail_database(&err);

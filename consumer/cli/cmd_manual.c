@@ -1,4 +1,4 @@
-#include "cli/cli.h"
+#include "cli/arguments.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -126,12 +126,17 @@ static void manual_settings(void)
 
 enum exit_code cmd_manual(const struct config *config, int argc, char **argv)
 {
+	static const char *const sections[] = {"1", "5", NULL};
+
 	(void)config;
-	if (argc == 1 && strcmp(argv[0], "1") == 0)
-		manual_program();
-	else if (argc == 1 && strcmp(argv[0], "5") == 0)
-		manual_settings();
-	else
+	switch (arguments_place(sections, argc == 1 ? argv[0] : NULL)) {
+	case -1:
 		return cli_usage("manual", "name the section: 1 or 5");
+	case 0:
+		manual_program();
+		break;
+	default:
+		manual_settings();
+	}
 	return EXIT_CODE_OK;
 }

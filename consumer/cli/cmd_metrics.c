@@ -2,13 +2,14 @@
 
 #include "metrics/metrics.h"
 
-#include <string.h>
-
 enum exit_code cmd_metrics(const struct config *config, int argc, char **argv)
 {
+	static const char *const words[] = {"reference", NULL};
+
 	(void)config;
-	if (argc != 1 || strcmp(argv[0], "reference") != 0)
-		return arguments_unknown("metrics", argc == 1 ? argv[0] : NULL, "say reference");
+	if (!arguments_take("metrics", NULL, 0, 1, &argc, argv) ||
+		arguments_choose("metrics", words, argc, argv) < 0)
+		return EXIT_CODE_USAGE;
 	metrics_reference();
 	return EXIT_CODE_OK;
 }

@@ -360,21 +360,23 @@ enum exit_code cmd_partitions(const struct config *config, int argc, char **argv
 		{.name = "--dry-run", .given = &call.dry_run, .with = "ensure drop archive"},
 		{.name = "--trust-clock", .given = &call.trust_clock, .with = "drop archive"},
 	};
-	const char *what;
+	enum { PARTITIONS_LIST, PARTITIONS_ENSURE, PARTITIONS_DROP, PARTITIONS_ARCHIVE };
+	static const char *const words[] = {"list", "ensure", "drop", "archive", NULL};
+	int chosen;
 
 	if (!arguments_take("partitions", arguments, 7, 1, &argc, argv))
 		return EXIT_CODE_USAGE;
-	what = argc == 1 ? argv[0] : "";
-	if (strcmp(what, "list") == 0)
+	chosen = arguments_choose("partitions", words, argc, argv);
+	if (chosen < 0)
+		return EXIT_CODE_USAGE;
+	if (chosen == PARTITIONS_LIST)
 		return partitions_run(config, &call, partitions_list);
-	if (strcmp(what, "ensure") == 0)
+	if (chosen == PARTITIONS_ENSURE)
 		return partitions_run(config, &call, partitions_ensure);
-	if (strcmp(what, "drop") != 0 && strcmp(what, "archive") != 0)
-		return arguments_unknown("partitions", what, "say list, ensure, drop or archive");
 	if (call.older_us[0] == '\0')
 		return cli_usage("partitions", "%s needs --older-than, as in --older-than 90d",
-			what);
-	if (strcmp(what, "drop") == 0)
+			words[chosen]);
+	if (chosen == PARTITIONS_DROP)
 		return partitions_run(config, &call, partitions_drop);
 	if (call.to == NULL)
 		return cli_usage("partitions", "archive needs a folder: --to DIR");

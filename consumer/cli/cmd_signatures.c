@@ -37,6 +37,7 @@ enum exit_code cmd_signatures(const struct config *config, int argc, char **argv
 	struct session_signatures *sessions = NULL;
 	struct pg_options pg = cli_pg_options(config);
 	struct period period = {.given_from = NULL};
+	static const char *const words[] = {"check", NULL};
 	const char *station = NULL;
 	bool all = false, csv = false, json = false, ok, wrong;
 	const struct argument arguments[] = {
@@ -53,8 +54,8 @@ enum exit_code cmd_signatures(const struct config *config, int argc, char **argv
 
 	if (!arguments_take("signatures", arguments, 9, 1, &argc, argv))
 		return EXIT_CODE_USAGE;
-	if (argc != 1 || strcmp(argv[0], "check") != 0)
-		return arguments_unknown("signatures", argv[0], "say check");
+	if (arguments_choose("signatures", words, argc, argv) < 0)
+		return EXIT_CODE_USAGE;
 	if (!period_read(&period, &err))
 		return cli_fail(EXIT_CODE_USAGE, &err);
 	if (csv && json)

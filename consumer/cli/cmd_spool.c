@@ -4,7 +4,6 @@
 #include "spool/spool.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static enum exit_code spool_identity_change(const struct config *config)
 {
@@ -21,15 +20,22 @@ static enum exit_code spool_identity_change(const struct config *config)
 
 enum exit_code cmd_spool(const struct config *config, int argc, char **argv)
 {
-	if (argc == 1 && strcmp(argv[0], "new-identity") == 0)
-		return spool_identity_change(config);
-	if (argc > 0 && strcmp(argv[0], "ls") == 0)
+	enum { SPOOL_LS, SPOOL_VERIFY, SPOOL_CAT, SPOOL_EXPORT };
+	static const char *const words[] = {"ls", "verify", "cat", "export", "new-identity", NULL};
+
+	switch (arguments_choose("spool", words, argc, argv)) {
+	case -1:
+		return EXIT_CODE_USAGE;
+	case SPOOL_LS:
 		return spool_ls(config, argc - 1, argv + 1);
-	if (argc > 0 && strcmp(argv[0], "verify") == 0)
+	case SPOOL_VERIFY:
 		return spool_verify(config, argc - 1, argv + 1);
-	if (argc > 0 && strcmp(argv[0], "cat") == 0)
+	case SPOOL_CAT:
 		return spool_export(config, argc, argv);
-	if (argc > 0 && strcmp(argv[0], "export") == 0)
+	case SPOOL_EXPORT:
 		return spool_export(config, argc - 1, argv + 1);
-	return arguments_unknown("spool", argv[0], "say ls, verify, cat, export or new-identity");
+	default:
+		return argc == 1 ? spool_identity_change(config)
+				 : arguments_unknown("spool", argv[0], "");
+	}
 }

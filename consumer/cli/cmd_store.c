@@ -423,32 +423,41 @@ static bool tool_takes_after(const struct store_tool *t, const struct store_enti
 static enum exit_code tool_entity(struct store_tool *t, const struct store_entity *e, int argc,
 	char **argv, struct error *err)
 {
-	const char *what = argv[0];
+	enum { STORE_GET, STORE_LIST, STORE_SET, STORE_DELETE };
+	static const char *const all[] = {"get", "list", "set", "delete", NULL};
+	int what = arguments_place(all, argv[0]);
 	size_t words = (size_t)argc - 1;
 	bool ok;
 
 	if (!tool_takes_after(t, e))
 		return EXIT_CODE_USAGE;
-	if (strcmp(what, "get") == 0 && words == e->lookup_keys)
+	if (what == STORE_GET && words == e->lookup_keys)
 		return tool_get(t, e, argv + 1, err);
-	if (strcmp(what, "list") == 0 && words == 0) {
+	if (what == STORE_LIST && words == 0) {
 		ok = tool_list(t, e, NULL, err);
-	} else if (strcmp(what, "set") == 0 && e->set >= 0) {
+	} else if (what == STORE_SET && e->set >= 0) {
 		ok = words == 0 ? tool_read(t, e, err)
 				: tool_set_arguments(t, e, argc - 1, argv + 1, err);
-	} else if (strcmp(what, "delete") == 0 && e->remove >= 0 && words == e->keys) {
+	} else if (what == STORE_DELETE && e->remove >= 0 && words == e->keys) {
 		ok = tool_delete(t, e, argv + 1, err);
 	} else {
-		return cli_usage("store", "\"%s %s\" does not go with %zu words", e->name, what,
+		return cli_usage("store", "\"%s %s\" does not go with %zu words", e->name, argv[0],
 			words);
 	}
 	return ok ? EXIT_CODE_OK : cli_fail_database(err);
 }
 
-static bool tool_is_whole(const char *what)
+enum { STORE_CHECK, STORE_EXPORT };
+static const char *const tool_whole_words[] = {"check", "export", "import", NULL};
+
+static enum exit_code tool_whole(struct store_tool *t, int what, struct error *err)
 {
-	return strcmp(what, "check") == 0 || strcmp(what, "export") == 0 ||
-	       strcmp(what, "import") == 0;
+	if (what == STORE_CHECK)
+		return ocpp_store_check(t->store, err) ? EXIT_CODE_OK
+						       : cli_fail(EXIT_CODE_SCHEMA, err);
+	return (what == STORE_EXPORT ? tool_export(t, err) : tool_read(t, NULL, err))
+		       ? EXIT_CODE_OK
+		       : cli_fail_database(err);
 }
 
 /* The store would retry until its deadline; a person wants to know immediately. */
@@ -475,13 +484,15 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 		{.name = "--at", .time = &t.at, .with = "delete"},
 	};
 	const struct store_entity *e;
-	enum exit_code code = EXIT_CODE_OK;
+	enum exit_code code;
 	struct error err;
+	int what;
 
 	if (!arguments_take("store", arguments, 4, INT_MAX, &argc, argv))
 		return EXIT_CODE_USAGE;
 	e = argc > 0 ? store_entity_by_name(argv[0]) : NULL;
-	if (e == NULL ? argc != 1 || !tool_is_whole(argv[0]) : argc < 2)
+	what = arguments_place(tool_whole_words, argc > 0 ? argv[0] : NULL);
+	if (e == NULL ? argc != 1 || what < 0 : argc < 2)
 		return arguments_unknown("store", e == NULL ? argv[0] : NULL,
 			"say ENTITY and what to do, or check, export, import");
 	if (!tool_reaches(config, &err))
@@ -490,12 +501,8 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 		code = cli_fail(EXIT_CODE_CONFIG, &err);
 	else if (e != NULL)
 		code = tool_entity(&t, e, argc - 1, argv + 1, &err);
-	else if (strcmp(argv[0], "check") == 0)
-		code = ocpp_store_check(t.store, &err) ? code : cli_fail(EXIT_CODE_SCHEMA, &err);
-	else if (strcmp(argv[0], "export") == 0)
-		code = tool_export(&t, &err) ? code : cli_fail_database(&err);
 	else
-		code = tool_read(&t, NULL, &err) ? code : cli_fail_database(&err);
+		code = tool_whole(&t, what, &err);
 	tool_close(&t);
 	return code;
 }

@@ -152,10 +152,5 @@ extern const size_t cli_sql_count;
 
 const char *cli_sql(const char *name)
 {
-	for (size_t i = 0; i < cli_sql_count; i++) {
-		if (strcmp(cli_sql_files[i].name, name) == 0)
-			return cli_sql_files[i].text;
-	}
-	CHECK(false && "a file that is compiled in");
-	return NULL;
+	return embedded_text(cli_sql_files, cli_sql_count, name);
 }
