@@ -118,7 +118,7 @@ void config_compare(const struct config *a, const struct config *b, config_diffe
 	void *context);
 
 /* Set the settings that need a restart back to the values of the running process. Then call
- * config_check(): what is consistent in the file may not be with those values. */
+ * config_check_each(): what is consistent in the file may not be with those values. */
 MUST_CHECK bool config_keep(struct config *c, const struct config *running, struct error *err);
 
 /* All defaults. */
@@ -147,10 +147,12 @@ enum { CONFIG_CHOICE_BYTES = 32 };
 const char *config_choice(const struct config *c, const char *name,
 	char out[static CONFIG_CHOICE_BYTES]);
 
-/* Checks settings against each other, each of which is valid on its own. config_check() has the
- * first fault; the other calls back with each, and returns how many there are. */
-MUST_CHECK bool config_check(const struct config *c, struct error *err);
+/* Checks settings against each other, each of which is valid on its own. Calls back with each
+ * fault, and returns how many there are. */
 unsigned config_check_each(const struct config *c, config_fault *each, void *context);
+
+/* One of mqtt.topics without its $share/<group>/. */
+const char *config_topic_filter(const char *topic);
 
 /* For a check that has found a fault of this setting: puts in front of err where the setting was
  * set, unless it has its default. False if its value was refused and reported before: the check has

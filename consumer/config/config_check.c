@@ -54,17 +54,26 @@ static bool config_topic_is_filter(const char *topic)
 	}
 }
 
+static bool config_topic_is_shared(const char *topic)
+{
+	return strncmp(topic, "$share/", 7) == 0;
+}
+
+const char *config_topic_filter(const char *topic)
+{
+	const char *slash = config_topic_is_shared(topic) ? strchr(topic + 7, '/') : NULL;
+
+	return slash != NULL ? slash + 1 : topic;
+}
+
 static bool config_check_topic(const struct config *c, const char *topic, struct error *err)
 {
-	bool shared = strncmp(topic, "$share/", 7) == 0;
-	const char *filter = shared ? strchr(topic + 7, '/') : NULL;
-
-	if (shared && c->mqtt_group[0] != '\0') {
+	if (config_topic_is_shared(topic) && c->mqtt_group[0] != '\0') {
 		error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.topics has \"%s\", which names a group, as mqtt.group does", topic);
 		return error_hint(err, "leave $share/... out of mqtt.topics");
 	}
-	if (!config_topic_is_filter(filter != NULL ? filter + 1 : topic)) {
+	if (!config_topic_is_filter(config_topic_filter(topic))) {
 		error_set(err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.topics has \"%s\", which is not a topic filter", topic);
 		return error_hint(err, "# stands for all levels at the end, + for one level");
@@ -267,25 +276,4 @@ unsigned config_check_each(const struct config *c, config_fault *each, void *con
 	config_check_note(&k, "privacy.token_key", config_check_token_key(c, &err), &err);
 	config_check_ages(&k, c);
 	return k.faults;
-}
-
-struct config_first {
-	struct error *err;
-	bool found;
-};
-
-static void config_keep_first(void *context, const struct error *err)
-{
-	struct config_first *first = context;
-
-	if (!first->found && first->err != NULL)
-		*first->err = *err;
-	first->found = true;
-}
-
-bool config_check(const struct config *c, struct error *err)
-{
-	struct config_first first = {.err = err};
-
-	return config_check_each(c, config_keep_first, &first) == 0;
 }

@@ -154,14 +154,6 @@ unsigned config_checks_room(const struct config *c, config_fault *each, void *co
 
 /* ---- warnings ---- */
 
-/* Without $share/<group>/. */
-static struct slice checks_filter(const char *topic)
-{
-	const char *filter = strncmp(topic, "$share/", 7) == 0 ? strchr(topic + 7, '/') : NULL;
-
-	return slice_from_cstr(filter != NULL ? filter + 1 : topic);
-}
-
 static void checks_pattern_names(const struct config *c, char *out, size_t room)
 {
 	size_t used = 0;
@@ -192,7 +184,8 @@ void config_warnings(const struct config *c, config_fault *each, void *context)
 	}
 	checks_pattern_names(c, names, sizeof(names));
 	for (size_t i = 0; i < c->mqtt_topics.count; i++) {
-		if (topic_patterns_fit(&patterns, checks_filter(c->mqtt_topics.items[i])))
+		if (topic_patterns_fit(&patterns,
+			    slice_from_cstr(config_topic_filter(c->mqtt_topics.items[i]))))
 			continue;
 		error_set(&err, ERROR_FATAL, REASON_bad_setting,
 			"mqtt.topics has \"%s\", and mqtt.topic_patterns (%s) matches none or few "
