@@ -22,7 +22,7 @@ enum error_kind {
 	ERROR_REFUSED,   /* somebody has to change a privilege or a setting: retry, but rarely */
 	ERROR_UNCERTAIN, /* COMMIT was sent but not answered: reconnect, the progress row decides */
 	ERROR_MOVED,     /* the progress is not where we left it: read it again, then continue */
-	ERROR_STALE,     /* tokens were forgotten since it was made: make it again at once */
+	ERROR_STALE,     /* tokens were forgotten since it was made: make it again */
 	ERROR_ROUTE,     /* a partition is not what we assumed: drop the map, ensure, retry */
 	ERROR_OUTDATED,  /* the schema is older than the program: bring it up to date, or stop */
 	ERROR_FATAL,     /* retrying cannot help: log it, stop, let the operator decide */

@@ -14,7 +14,7 @@
  *	TRANSIENT  wait, longer each time, and try again; the log grows meanwhile.
  *	REFUSED    somebody has to change a right or a setting: as TRANSIENT, every 30 s.
  *	MOVED      a claim was refused: as TRANSIENT, after the progress row was read again.
- *	STALE      tokens were forgotten meanwhile: at once, after the progress row was read again.
+ *	STALE      tokens were forgotten meanwhile: the progress row is read, and it is made again.
  *	UNCERTAIN  a COMMIT without an answer: connect again, the progress row says how it ended.
  *	OUTDATED   the schema: bring it up to date, if the settings allow it, else stop.
  *	FATAL      stop; so does any kind not listed.

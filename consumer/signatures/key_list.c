@@ -55,7 +55,7 @@ static struct slice key_list_take_line(struct slice *text)
 	return line;
 }
 
-/* Said at once, not once for each of thousands of readings. */
+/* Reported when the list is read, not for each of thousands of readings. */
 static bool key_list_is_key(struct slice text, struct arena *arena)
 {
 	struct arena_mark mark = arena_mark(arena);
