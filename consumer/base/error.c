@@ -78,21 +78,29 @@ bool error_set(struct error *err, enum error_kind kind, enum error_reason code, 
 	return false;
 }
 
-bool error_set_errno(struct error *err, enum error_kind kind, enum error_reason code,
-	const char *format, ...)
+bool error_set_errno_list(struct error *err, enum error_kind kind, enum error_reason code,
+	const char *format, va_list args)
 {
 	int number = errno;
 	size_t used;
-	va_list args;
 
 	if (err == NULL)
 		return false;
-	va_start(args, format);
 	error_fill(err, kind, code, format, args);
-	va_end(args);
 	used = strlen(err->message);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): thread-safe since glibc 2.32 */
 	snprintf(err->message + used, sizeof(err->message) - used, ": %s", strerror(number));
+	return false;
+}
+
+bool error_set_errno(struct error *err, enum error_kind kind, enum error_reason code,
+	const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)error_set_errno_list(err, kind, code, format, args);
+	va_end(args);
 	return false;
 }
 

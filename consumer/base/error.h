@@ -84,6 +84,9 @@ bool error_set(struct error *err, enum error_kind kind, enum error_reason code, 
 bool error_set_errno(struct error *err, enum error_kind kind, enum error_reason code,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+bool error_set_errno_list(struct error *err, enum error_kind kind, enum error_reason code,
+	const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+
 /* Give the same error another kind and reason. Returns false. */
 bool error_becomes(struct error *err, enum error_kind kind, enum error_reason code);
 

@@ -100,19 +100,25 @@ void fs_fail_at(uint64_t call, const char *what)
 
 #endif
 
-static bool fs_error(struct error *err, const char *verb, const char *path)
+static bool fs_error(struct error *err, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A full disk is a kind of its own. */
+static bool fs_error(struct error *err, const char *format, ...)
 {
-	if (errno != ENOSPC && errno != EDQUOT)
-		return error_set_errno(err, ERROR_FATAL, REASON_disk, "could not %s \"%s\"", verb,
-			path);
-	error_set_errno(err, ERROR_NO_SPACE, REASON_disk_full, "could not %s \"%s\"", verb, path);
-	return error_hint(err, "free space on this disk and try again");
+	bool full = errno == ENOSPC || errno == EDQUOT;
+	va_list args;
+
+	va_start(args, format);
+	(void)error_set_errno_list(err, full ? ERROR_NO_SPACE : ERROR_FATAL,
+		full ? REASON_disk_full : REASON_disk, format, args);
+	va_end(args);
+	return full ? error_hint(err, "free space on this disk and try again") : false;
 }
 
 /* After a failed sync, whatever the reason, nobody knows what is on disk. */
-static bool fs_sync_error(struct error *err, const char *verb, const char *path)
+static bool fs_hint_sync(struct error *err)
 {
-	error_set_errno(err, ERROR_FATAL, REASON_disk, "could not %s \"%s\"", verb, path);
 	return error_hint(err, "what was acknowledged before is kept: find out what is wrong with "
 			       "the disk, then start again");
 }
@@ -128,7 +134,7 @@ static bool fs_is_file(int fd, const char *path, enum fs_mode mode, struct error
 	struct stat st;
 
 	if (fstat(fd, &st) != 0)
-		return fs_error(err, "look at", path);
+		return fs_error(err, "could not look at \"%s\"", path);
 	if (S_ISREG(st.st_mode))
 		return true;
 	error_set(err, ERROR_FATAL, REASON_disk, "\"%s\" is not a regular file", path);
@@ -154,7 +160,10 @@ int fs_open(const char *path, enum fs_mode mode, struct error *err)
 		error_set(err, ERROR_FATAL, REASON_disk, "\"%s\" is a symbolic link", path);
 		error_hint(err, "somebody put it there: check who may write to the folder");
 	} else if (fd < 0) {
-		fs_error(err, mode == FS_CREATE ? "create" : "open", path);
+		if (mode == FS_CREATE)
+			fs_error(err, "could not create \"%s\"", path);
+		else
+			fs_error(err, "could not open \"%s\"", path);
 	} else if (mode != FS_READ && !fs_is_file(fd, path, mode, err)) {
 		(void)fs_close(&fd, path, NULL);
 	}
@@ -167,7 +176,7 @@ bool fs_close(int *fd, const char *path, struct error *err)
 
 	*fd = -1;
 	if (closing >= 0 && close(closing) != 0 && errno != EINTR)
-		return fs_error(err, "close", path);
+		return fs_error(err, "could not close \"%s\"", path);
 	return true;
 }
 
@@ -177,19 +186,19 @@ bool fs_pwrite(int fd, struct slice bytes, int64_t offset, const char *path, str
 	size_t size = fault == FS_FAULT_SHORT ? bytes.size / 2 : bytes.size, done = 0;
 
 	if (fault == FS_FAULT_ERRNO)
-		return fs_error(err, "write", path);
+		return fs_error(err, "could not write \"%s\"", path);
 	while (done < size) {
 		ssize_t n = pwrite(fd, bytes.data + done, size - done, offset + (int64_t)done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return fs_error(err, "write", path);
+			return fs_error(err, "could not write \"%s\"", path);
 		done += (size_t)n;
 	}
 	if (fault == FS_FAULT_SHORT) {
 		errno = ENOSPC;
-		return fs_error(err, "write", path);
+		return fs_error(err, "could not write \"%s\"", path);
 	}
 	return true;
 }
@@ -200,7 +209,7 @@ int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *pat
 	size_t done = 0;
 
 	if (fs_fault() != FS_FAULT_NONE) {
-		fs_error(err, "read", path);
+		fs_error(err, "could not read \"%s\"", path);
 		return -1;
 	}
 	while (done < size) {
@@ -209,7 +218,7 @@ int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *pat
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			fs_error(err, "read", path);
+			fs_error(err, "could not read \"%s\"", path);
 			return -1;
 		}
 		if (n == 0)
@@ -222,9 +231,10 @@ int64_t fs_pread(int fd, void *out, size_t size, int64_t offset, const char *pat
 bool fs_sync_data(int fd, const char *path, struct error *err)
 {
 	fs_hold();
-	if (fs_fault() != FS_FAULT_NONE || fdatasync(fd) != 0)
-		return fs_sync_error(err, "sync", path);
-	return true;
+	if (fs_fault() == FS_FAULT_NONE && fdatasync(fd) == 0)
+		return true;
+	error_set_errno(err, ERROR_FATAL, REASON_disk, "could not sync \"%s\"", path);
+	return fs_hint_sync(err);
 }
 
 bool fs_allocate(int fd, int64_t size, const char *path, struct error *err)
@@ -232,13 +242,13 @@ bool fs_allocate(int fd, int64_t size, const char *path, struct error *err)
 	int failed = 0;
 
 	if (fs_fault() != FS_FAULT_NONE)
-		return fs_error(err, "reserve room for", path);
+		return fs_error(err, "could not reserve room for \"%s\"", path);
 	do
 		failed = fallocate(fd, 0, 0, size);
 	while (failed != 0 && errno == EINTR);
 	if (failed == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
 		return true;
-	return fs_error(err, "reserve room for", path);
+	return fs_error(err, "could not reserve room for \"%s\"", path);
 }
 
 bool fs_sync_dir(const char *path, struct error *err)
@@ -246,8 +256,11 @@ bool fs_sync_dir(const char *path, struct error *err)
 	int fd = fs_fault() != FS_FAULT_NONE ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool ok = fd >= 0 && fsync(fd) == 0;
 
-	if (!ok)
-		fs_sync_error(err, "sync folder", path);
+	if (!ok) {
+		error_set_errno(err, ERROR_FATAL, REASON_disk, "could not sync folder \"%s\"",
+			path);
+		fs_hint_sync(err);
+	}
 	if (fd >= 0)
 		close(fd);
 	return ok;
@@ -256,7 +269,7 @@ bool fs_sync_dir(const char *path, struct error *err)
 bool fs_rename(const char *from, const char *to, struct error *err)
 {
 	if (fs_fault() != FS_FAULT_NONE || rename(from, to) != 0)
-		return fs_error(err, "rename", from);
+		return fs_error(err, "could not rename \"%s\"", from);
 	return true;
 }
 
@@ -266,7 +279,7 @@ bool fs_rename_new(const char *from, const char *to, bool *taken_out, struct err
 
 	*taken_out = false;
 	if (fs_fault() != FS_FAULT_NONE)
-		return fs_error(err, "rename", from);
+		return fs_error(err, "could not rename \"%s\"", from);
 	failed = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 	/* A file system without RENAME_NOREPLACE (NFS) can do it in two steps. */
 	if (failed != 0 && errno == EINVAL) {
@@ -275,13 +288,13 @@ bool fs_rename_new(const char *from, const char *to, bool *taken_out, struct err
 			failed = unlink(from);
 	}
 	*taken_out = failed != 0 && errno == EEXIST;
-	return failed == 0 || *taken_out || fs_error(err, "rename", from);
+	return failed == 0 || *taken_out || fs_error(err, "could not rename \"%s\"", from);
 }
 
 bool fs_unlink(const char *path, struct error *err)
 {
 	if (fs_fault() != FS_FAULT_NONE || unlink(path) != 0)
-		return fs_error(err, "remove", path);
+		return fs_error(err, "could not remove \"%s\"", path);
 	return true;
 }
 
@@ -289,9 +302,10 @@ bool fs_exists(const char *path, bool *out, struct error *err)
 {
 	*out = false;
 	if (fs_fault() != FS_FAULT_NONE)
-		return fs_error(err, "look for", path);
+		return fs_error(err, "could not look for \"%s\"", path);
 	*out = access(path, F_OK) == 0;
-	return *out || errno == ENOENT || errno == ENOTDIR || fs_error(err, "look for", path);
+	return *out || errno == ENOENT || errno == ENOTDIR ||
+	       fs_error(err, "could not look for \"%s\"", path);
 }
 
 bool fs_unlink_if_there(const char *path, struct error *err)
@@ -304,13 +318,13 @@ bool fs_unlink_if_there(const char *path, struct error *err)
 bool fs_truncate(int fd, int64_t size, const char *path, struct error *err)
 {
 	if (fs_fault() != FS_FAULT_NONE || ftruncate(fd, size) != 0)
-		return fs_error(err, "set the size of", path);
+		return fs_error(err, "could not set the size of \"%s\"", path);
 	return true;
 }
 
 bool fs_real_path(const char *path, char out[static PATH_MAX], struct error *err)
 {
-	return realpath(path, out) != NULL || fs_error(err, "open", path);
+	return realpath(path, out) != NULL || fs_error(err, "could not open \"%s\"", path);
 }
 
 /* The owner first: changing it clears the set-user-id and set-group-id bits. */
@@ -319,13 +333,14 @@ bool fs_copy_rights(int from, int to, const char *path, struct error *err)
 	struct stat wanted, has;
 
 	if (fstat(from, &wanted) != 0 || fstat(to, &has) != 0)
-		return fs_error(err, "look at", path);
+		return fs_error(err, "could not look at \"%s\"", path);
 	if ((wanted.st_uid != has.st_uid || wanted.st_gid != has.st_gid) &&
 		fchown(to, wanted.st_uid, wanted.st_gid) != 0) {
-		fs_error(err, "set the owner of", path);
+		fs_error(err, "could not set the owner of \"%s\"", path);
 		return error_hint(err, "run this as the owner of the old file, or as root");
 	}
-	return fchmod(to, wanted.st_mode & 07777) == 0 || fs_error(err, "set the mode of", path);
+	return fchmod(to, wanted.st_mode & 07777) == 0 ||
+	       fs_error(err, "could not set the mode of \"%s\"", path);
 }
 
 int64_t fs_size(int fd, const char *path, struct error *err)
@@ -333,7 +348,7 @@ int64_t fs_size(int fd, const char *path, struct error *err)
 	struct stat st;
 
 	if (fs_fault() != FS_FAULT_NONE || fstat(fd, &st) != 0) {
-		fs_error(err, "look at", path);
+		fs_error(err, "could not look at \"%s\"", path);
 		return -1;
 	}
 	return st.st_size;
@@ -355,7 +370,7 @@ bool fs_make_dir(const char *path, struct error *err)
 			continue;
 		partial[i] = '\0';
 		if (fs_fault() != FS_FAULT_NONE || (mkdir(partial, 0700) != 0 && errno != EEXIST))
-			return fs_error(err, "create folder", partial);
+			return fs_error(err, "could not create folder \"%s\"", partial);
 		partial[i] = path[i];
 	}
 	return true;
@@ -368,7 +383,7 @@ bool fs_next_name(DIR *dir, const char *path, const char **name_out, struct erro
 	errno = 0;
 	entry = readdir(dir); /* NOLINT(concurrency-mt-unsafe): one thread per stream */
 	if (entry == NULL && errno != 0)
-		return fs_error(err, "list", path);
+		return fs_error(err, "could not list \"%s\"", path);
 	*name_out = entry == NULL ? NULL : entry->d_name;
 	return true;
 }
