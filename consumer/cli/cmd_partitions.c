@@ -165,7 +165,7 @@ static char *partitions_retire(struct partitions_call *call, const PGresult *fou
 	PGresult *r = NULL;
 	char *retired = NULL;
 
-	if (strcmp(PQgetvalue(found, i, OLD_STATE), "retired") == 0)
+	if (retire_was_retired(found, i))
 		retired = strdup(name);
 	else if (retire_partition(&call->retire, PQgetvalue(found, i, OLD_PARENT), name, &r, err))
 		retired = strdup(PQgetvalue(r, 0, 0));

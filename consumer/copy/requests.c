@@ -53,6 +53,15 @@ void requests_add_literal(struct requests *r, const char *sql)
 	requests_new(r, NULL, NULL)->sql = sql;
 }
 
+void requests_recover(struct requests *r, struct pg_session *session,
+	void (*on_done)(void *context, const struct error *err), void *context)
+{
+	pg_session_forget_statements(session);
+	requests_begin(r);
+	requests_add_literal(r, PG_RECOVER_SQL);
+	requests_run(r, session, on_done, context);
+}
+
 /* NULL with err if the arena is full. */
 static struct pg_request *requests_new_statement(struct requests *r, struct arena *arena,
 	const struct pg_statement *statement, const struct slice *params, size_t count,

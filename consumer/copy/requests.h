@@ -53,6 +53,10 @@ bool requests_have_room(const struct requests *r, size_t count);
 void requests_run(struct requests *r, struct pg_session *session,
 	void (*on_done)(void *context, const struct error *err), void *context);
 
+/* After a failed run: undo what it began; from then on no statement is prepared. */
+void requests_recover(struct requests *r, struct pg_session *session,
+	void (*on_done)(void *context, const struct error *err), void *context);
+
 /* Add SQL without parameters, one or several statements. sql == NULL: the arena was full. */
 MUST_CHECK bool requests_add_sql(struct requests *r, const char *sql, request_on_result *on_result,
 	void *context, struct error *err);

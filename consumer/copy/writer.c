@@ -209,7 +209,6 @@ static void committed_on_done(void *context, const struct error *err)
 {
 	struct writer *w = context;
 
-	pg_session_forget_statements(w->session);
 	memset(w->careful_made, 0, sizeof(w->careful_made));
 	if (err != NULL) {
 		/* It is stored all the same: the next connection will find out. */
@@ -224,9 +223,7 @@ static void committed_on_done(void *context, const struct error *err)
 static void writer_committed(struct writer *w)
 {
 	w->undated = true;
-	requests_begin(&w->requests);
-	requests_add_literal(&w->requests, PG_RECOVER_SQL);
-	requests_run(&w->requests, w->session, committed_on_done, w);
+	requests_recover(&w->requests, w->session, committed_on_done, w);
 }
 
 static void writer_on_run(void *context, const struct error *err)

@@ -21,10 +21,7 @@ static void maintenance_over(void *context, const struct error *err)
 /* Undo whatever was begun; the next batch finds the session as it should be. */
 static void maintenance_failed(struct writer *w)
 {
-	pg_session_forget_statements(w->session);
-	requests_begin(&w->requests);
-	requests_add_literal(&w->requests, PG_RECOVER_SQL);
-	requests_run(&w->requests, w->session, maintenance_over, w);
+	requests_recover(&w->requests, w->session, maintenance_over, w);
 }
 
 static void durable_on_done(void *context, const struct error *err)
@@ -137,10 +134,7 @@ static void ahead_leave_out(struct writer *w, size_t number, const struct error 
 	while (err->kind != ERROR_POISON && a->next < a->missing_count &&
 		a->missing[a->next].table == p.table)
 		a->next++;
-	pg_session_forget_statements(w->session);
-	requests_begin(&w->requests);
-	requests_add_literal(&w->requests, PG_RECOVER_SQL);
-	requests_run(&w->requests, w->session, ahead_on_recovered, w);
+	requests_recover(&w->requests, w->session, ahead_on_recovered, w);
 }
 
 static void ahead_on_done(void *context, const struct error *err)

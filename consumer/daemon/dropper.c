@@ -251,8 +251,7 @@ static bool dropper_on_found(void *context, const PGresult *result, int number, 
 	snprintf(t->id, sizeof(t->id), "%s", PQgetvalue(result, 0, OLD_ID));
 	snprintf(t->name, sizeof(t->name), "%s", PQgetvalue(result, 0, OLD_NAME));
 	snprintf(t->retired, sizeof(t->retired), "%s", t->name);
-	d->found = strcmp(PQgetvalue(result, 0, OLD_STATE), "retired") == 0 ? DROPPER_RETIRED
-									    : DROPPER_PARTITION;
+	d->found = retire_was_retired(result, 0) ? DROPPER_RETIRED : DROPPER_PARTITION;
 	t->rows = strtoll(PQgetvalue(result, 0, OLD_ROWS), NULL, 10);
 	t->bytes_known = !PQgetisnull(result, 0, OLD_BYTES);
 	t->bytes = strtoll(PQgetvalue(result, 0, OLD_BYTES), NULL, 10);

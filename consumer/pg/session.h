@@ -57,7 +57,8 @@ void pg_session_run(struct pg_session *s, const struct pg_request *requests, siz
 size_t pg_session_failed_request(const struct pg_session *s);
 int64_t pg_session_failed_row(const struct pg_session *s);
 
-/* After a failed run: treats no statement as prepared. The caller has run PG_RECOVER_SQL. */
+/* After a failed run: treats no statement as prepared. The caller has run PG_RECOVER_SQL, or does
+ * next. */
 void pg_session_forget_statements(struct pg_session *s);
 #define PG_RECOVER_SQL "ROLLBACK; DEALLOCATE ALL"
 

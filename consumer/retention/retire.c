@@ -79,6 +79,11 @@ static void retire_pause(struct retire *r)
 	(void)nanosleep(&t, NULL);
 }
 
+bool retire_was_retired(const PGresult *old, int row)
+{
+	return strcmp(PQgetvalue(old, row, OLD_STATE), "retired") == 0;
+}
+
 bool retire_check_rights(PGconn *conn, const char *schema, int64_t timeout_us, struct error *err)
 {
 	static const char sql[] =
@@ -153,40 +158,37 @@ bool retire_check_clock(PGconn *conn, int64_t older_us, struct error *err)
 	return ok;
 }
 
-bool retire_begin(struct retire *r, PGconn *conn, struct error *err)
+/* Asks for a lock until it is ours; says what it waits for. */
+static bool retire_wait(struct retire *r, const char *sql, const char *waits_for, struct error *err)
 {
-	*r = (struct retire){.conn = conn};
-	backoff_init(&r->backoff, RETIRE_AGAIN_US, RETIRE_AGAIN_MAX_US, (uint64_t)clock_mono_us());
 	for (;;) {
-		PGresult *asked = pg_query(conn, retire_statements[RETIRE_LOCK].sql, 0, NULL, err);
+		PGresult *asked = pg_query(r->conn, sql, 0, NULL, err);
 		bool got = asked != NULL && *PQgetvalue(asked, 0, 0) == 't';
 
 		PQclear(asked);
 		if (got || asked == NULL)
 			return got;
 		if (retire_say_is_due(r))
-			say_line("waiting", "another process drops or archives partitions");
+			say_line("waiting", waits_for);
 		retire_pause(r);
 	}
+}
+
+bool retire_begin(struct retire *r, PGconn *conn, struct error *err)
+{
+	*r = (struct retire){.conn = conn};
+	backoff_init(&r->backoff, RETIRE_AGAIN_US, RETIRE_AGAIN_MAX_US, (uint64_t)clock_mono_us());
+	return retire_wait(r, retire_statements[RETIRE_LOCK].sql,
+		"another process drops or archives partitions", err);
 }
 
 /* The lock of privacy/forget.c. A try fails while somebody waits for all of it. */
 bool retire_keep_tokens(struct retire *r, struct error *err)
 {
 	backoff_reset(&r->backoff);
-	for (;;) {
-		PGresult *asked = pg_query(r->conn,
-			"SELECT pg_try_advisory_lock_shared(hashtext('ocpp-persister forget'), 0)",
-			0, NULL, err);
-		bool got = asked != NULL && *PQgetvalue(asked, 0, 0) == 't';
-
-		PQclear(asked);
-		if (got || asked == NULL)
-			return got;
-		if (retire_say_is_due(r))
-			say_line("waiting", "another process forgets a token");
-		retire_pause(r);
-	}
+	return retire_wait(r,
+		"SELECT pg_try_advisory_lock_shared(hashtext('ocpp-persister forget'), 0)",
+		"another process forgets a token", err);
 }
 
 void retire_let_tokens_go(struct retire *r)

@@ -46,6 +46,9 @@ extern const struct pg_statement retire_statements[RETIRE_STATEMENTS];
  * people. A partition keeps its OLD_ID when it is retired. */
 enum { OLD_PARENT, OLD_NAME, OLD_STATE, OLD_ROWS, OLD_BYTES, OLD_SIZE, OLD_FROM, OLD_TO, OLD_ID };
 
+/* Whether the table in this row is retired already, and only has to be dropped. */
+bool retire_was_retired(const PGresult *old, int row);
+
 /* False with err (REFUSED) if the role may not call the functions of these statements in that
  * schema; the hint has the statement that lets it. conn is from pg_wait_connect(). */
 MUST_CHECK bool retire_check_rights(PGconn *conn, const char *schema, int64_t timeout_us,
