@@ -374,7 +374,7 @@ static bool daemon_start(struct daemon *d, struct error *err)
 {
 	struct pipeline_events events = {daemon_on_fatal,
 		d->options->migrate ? daemon_migrate : NULL, daemon_on_drained, daemon_on_reloaded,
-		d};
+		d->drain != DRAIN_NONE ? daemon_wake : NULL, d};
 	struct pipeline_options options = {.client_id = d->client_id, .live = true};
 	int64_t retention_us[TABLE_COUNT] = {0};
 	const struct pg_options *pg;

@@ -154,7 +154,7 @@ static bool feed_make(struct feed *f, const struct config *config, const struct 
 	const struct log_reader *log, struct error *err)
 {
 	/* Migrating is the operator's decision, not a side effect of a command. */
-	struct pipeline_events events = {feed_on_fatal, NULL, feed_on_drained, NULL, f};
+	struct pipeline_events events = {feed_on_fatal, NULL, feed_on_drained, NULL, NULL, f};
 	const char *path = migrate_path_setting(config->storage_postgres_migrations_path);
 	struct pipeline_options options = f->options->pipeline;
 

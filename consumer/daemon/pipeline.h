@@ -33,6 +33,8 @@ struct pipeline_events {
 	void (*on_drained)(void *context);
 	/* The settings given to pipeline_reload() are now in use. */
 	void (*on_reloaded)(void *context);
+	/* A batch was stored: pipeline_stored_seq() has moved. NULL = nobody waits for that. */
+	void (*on_stored)(void *context);
 	void *context;
 };
 

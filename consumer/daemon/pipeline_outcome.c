@@ -44,6 +44,8 @@ static void pipeline_stored(struct pipeline *p, struct batch *b)
 		return;
 	}
 	pipeline_enter(p, PIPELINE_READY);
+	if (p->events.on_stored != NULL)
+		p->events.on_stored(p->events.context);
 	pipeline_take_settings(p);
 	pipeline_wake(p);
 }
