@@ -57,7 +57,7 @@ class Changing:
 
     def _fill(self, database, token="TAG"):
         path = self.stage.path("capture")
-        servers.capture(path, "stationold", servers.DAY)
+        servers.capture(path, "stationold")
         with open(path, encoding="ascii") as f:
             text = f.read().replace("TAG", token)
         with open(path, "w", encoding="ascii") as f:
@@ -240,8 +240,8 @@ class Requeue(servers.Stored):
         self.log = stage.path("log")
         super().__init__(stage)
 
-    def prepare(self, station, day):
-        for number, (topic, payload) in enumerate(servers.messages(station, day)):
+    def prepare(self, station):
+        for number, (topic, payload) in enumerate(servers.messages(station)):
             self.database.rows("""
                 WITH made AS (INSERT INTO dead_letters (topic_digest, topic, payload_digest, reason,
                     payload_bytes, payload, count, first_received_at, last_received_at, spool, seq,

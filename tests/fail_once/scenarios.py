@@ -340,7 +340,7 @@ class Folder(Command):
         folder = self.stage.path("captures")
         os.mkdir(folder)
         for i in range(3):
-            servers.capture(os.path.join(folder, f"{i}.jsonl"), f"station{i}", servers.DAY)
+            servers.capture(os.path.join(folder, f"{i}.jsonl"), f"station{i}")
         return ["replay", "--dry-run", folder]
 
 
@@ -353,7 +353,7 @@ class Reading(Command):
     def prepare(self):
         database = self.stage.database()
         path = self.stage.path("capture")
-        servers.capture(path, "stationread", servers.DAY)
+        servers.capture(path, "stationread")
         ran = self.stage.program("none", 0, *database.options(), "replay", path)
         assert ran.exit == 0, ran
         return [*database.options(), *self.command]

@@ -85,9 +85,9 @@ class Reload(servers.Drain):
         self.path = stage.path("settings")
         super().__init__(stage)
 
-    def prepare(self, station, day):
-        super().prepare(station, day)
-        self.later = servers.messages(station, day)
+    def prepare(self, station):
+        super().prepare(station)
+        self.later = servers.messages(station)
 
     def _write(self, which):
         made, password = self.database.settings, f"{self.path}.password"
