@@ -241,6 +241,7 @@ class Requeue(servers.Stored):
         super().__init__(stage)
 
     def prepare(self, station):
+        servers.shorten(self.log)
         for number, (topic, payload) in enumerate(servers.messages(station)):
             self.database.rows("""
                 WITH made AS (INSERT INTO dead_letters (topic_digest, topic, payload_digest, reason,

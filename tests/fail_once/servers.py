@@ -2,6 +2,7 @@
 after each: what an untouched run leaves, once."""
 
 import datetime
+import glob
 import json
 import os
 
@@ -15,6 +16,7 @@ SERVERS = ["libpq", "cut", "memory", "EIO", "ENOSPC", "EINTR", "short"]
 RECEIVED = "2026-03-10T12:00:00Z"  # what is in a capture
 DAY = datetime.date(2026, 2, 20)  # of meter values: their partition is to be made in each run
 SESSION_S = 3600
+ARCHIVES = 2  # of a log when a run begins
 UNDATED = "n"  # the id of a message without a valid time
 
 # What is a fault if it is there after a run.
@@ -79,6 +81,14 @@ def capture(path, station):
         for topic, payload in messages(station):
             f.write(json.dumps({"topic": topic, "payload": payload,
                                 "received_at": RECEIVED}) + "\n")
+
+
+def shorten(log):
+    """Older archives go, as they do once spool.retain is over: with one more each time, a run would
+    have more calls than the one before, and the last of them would never be reached."""
+    archives = sorted(glob.glob(os.path.join(log, "*.seg.zst")))
+    for path in archives[:-ARCHIVES]:
+        os.unlink(path)
 
 
 class Cluster:
@@ -272,6 +282,7 @@ class Drain(Stored):
 
     def prepare(self, station):
         """The broker has a queue for the client."""
+        shorten(self.log)
         client = mqtt.Client("drained", protocol=mqtt.MQTTv5)
         kept = Properties(PacketTypes.CONNECT)
         kept.SessionExpiryInterval = SESSION_S
