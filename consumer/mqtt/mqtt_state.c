@@ -122,7 +122,7 @@ static void mqtt_on_disconnect_failure(void *context, MQTTAsync_failureData *dat
 /*
  * While connecting there is nothing to end yet: the outcome of that comes first. A connection that
  * paho could not be asked to end (no memory, no thread) is cut, and paho notices: it must not be
- * called down while paho still has it, since paho would then never tell what became of the next.
+ * reported as down while paho still has it, or paho would never report what becomes of the next.
  */
 static void mqtt_disconnect_failed(struct mqtt *m, bool connected)
 {
