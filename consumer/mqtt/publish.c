@@ -7,6 +7,7 @@
 #include "mqtt/answers.h"
 #include "mqtt/paho.h"
 #include "mqtt/properties.h"
+#include "mqtt/publish_window.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,10 +18,8 @@
 
 enum {
 	/* Brokers accept 65,535 in flight unless they say otherwise; paho takes care of that. */
-	PUBLISH_IN_FLIGHT_MAX = 500,
-	PUBLISH_ATTEMPTS = 16 * PUBLISH_IN_FLIGHT_MAX,
-	PUBLISH_IN_FLIGHT_BYTES = 32 << 20, /* above that, one at a time */
-	PUBLISH_KEEP_BYTES = 64 * 1024,     /* memory that a free slot keeps */
+	PUBLISH_IN_FLIGHT_MAX = PUBLISH_WINDOW_MAX,
+	PUBLISH_ATTEMPTS = 16 * PUBLISH_WINDOW_MAX,
 	PUBLISH_DISCONNECT_MS = 2000,
 };
 
@@ -28,18 +27,6 @@ enum {
 static const int64_t PUBLISH_PATIENCE_US = 60 * US_PER_SECOND;
 static const int64_t PUBLISH_LOOK_US = 200 * US_PER_MS; /* how often to check for a stop */
 static const int64_t PUBLISH_RETRY_US = 100 * US_PER_MS, PUBLISH_RETRY_MAX_US = 5 * US_PER_SECOND;
-
-/*
- * A message until the broker has it. bytes holds what message borrows; the topic is terminated. It
- * is kept as a message, and not as a packet as in the simulator's window, because paho makes the
- * packets.
- */
-struct publish_slot {
-	struct mqtt_message message;
-	uint8_t *bytes;
-	size_t room, size;
-	bool acknowledged;
-};
 
 /*
  * A message handed to paho. When a connection breaks, paho sends what it had queued over the next
@@ -68,10 +55,7 @@ struct mqtt_publisher {
 	bool dropping; /* paho's callbacks now concern messages that will be sent again */
 	bool failed;
 	struct error failure;
-	/* Messages are numbered from 0; those from settled on are in slots, by number. */
-	uint64_t sent, settled, acknowledged;
-	size_t bytes;
-	struct publish_slot slots[PUBLISH_IN_FLIGHT_MAX];
+	struct publish_window window;
 	struct publish_attempt attempts[PUBLISH_ATTEMPTS];
 };
 
@@ -141,36 +125,13 @@ static void publish_on_lost(void *context, char *cause)
 	publish_fail(context, 0, &err);
 }
 
-/* Under the lock. */
-static void publish_settle(struct mqtt_publisher *p)
-{
-	while (p->settled < p->sent) {
-		struct publish_slot *slot = &p->slots[p->settled % PUBLISH_IN_FLIGHT_MAX];
-
-		if (!slot->acknowledged)
-			break;
-		p->settled++;
-		p->bytes -= slot->size;
-		if (slot->room > PUBLISH_KEEP_BYTES) {
-			free(slot->bytes);
-			slot->bytes = NULL;
-			slot->room = 0;
-		}
-	}
-}
-
 static void publish_acknowledged(const struct publish_attempt *attempt)
 {
 	struct mqtt_publisher *p = attempt->publisher;
-	struct publish_slot *slot = &p->slots[attempt->number % PUBLISH_IN_FLIGHT_MAX];
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->dropping && attempt->number >= p->settled && !slot->acknowledged) {
-		slot->acknowledged = true;
-		p->acknowledged++;
-		publish_settle(p);
+	if (!p->dropping && publish_window_acknowledge(&p->window, attempt->number))
 		pthread_cond_broadcast(&p->changed);
-	}
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -240,7 +201,7 @@ static bool publish_wait(struct mqtt_publisher *p, bool (*done)(const struct mqt
 	struct error *err)
 {
 	int64_t until_us = clock_mono_us() + PUBLISH_PATIENCE_US;
-	uint64_t seen = p->acknowledged;
+	uint64_t seen = p->window.acknowledged;
 
 	while (!p->failed && !done(p)) {
 		int64_t look_us = clock_wall_us() + PUBLISH_LOOK_US;
@@ -248,8 +209,8 @@ static bool publish_wait(struct mqtt_publisher *p, bool (*done)(const struct mqt
 
 		if (publish_is_stopped(p, err))
 			return false;
-		if (p->acknowledged != seen) {
-			seen = p->acknowledged;
+		if (p->window.acknowledged != seen) {
+			seen = p->window.acknowledged;
 			until_us = clock_mono_us() + PUBLISH_PATIENCE_US;
 		}
 		if (clock_mono_us() >= until_us)
@@ -269,13 +230,12 @@ static bool publish_is_connected(const struct mqtt_publisher *p)
 
 static bool publish_has_room(const struct mqtt_publisher *p)
 {
-	return p->sent == p->settled ||
-	       (p->sent - p->settled < PUBLISH_IN_FLIGHT_MAX && p->bytes < PUBLISH_IN_FLIGHT_BYTES);
+	return publish_window_has_room(&p->window);
 }
 
 static bool publish_is_done(const struct mqtt_publisher *p)
 {
-	return p->sent == p->settled;
+	return publish_window_is_empty(&p->window);
 }
 
 static int publish_start(struct mqtt_publisher *p)
@@ -390,8 +350,7 @@ void mqtt_publisher_close(struct mqtt_publisher **publisher)
 			(void)MQTTAsync_disconnect(p->client, &options);
 		MQTTAsync_destroy(&p->client);
 	}
-	for (size_t i = 0; i < PUBLISH_IN_FLIGHT_MAX; i++)
-		free(p->slots[i].bytes);
+	publish_window_fini(&p->window);
 	free(p->uri);
 	pthread_cond_destroy(&p->changed);
 	pthread_mutex_destroy(&p->lock);
@@ -405,7 +364,7 @@ static int publish_to_paho(struct publish_attempt *attempt)
 	MQTTAsync_message message = MQTTAsync_message_initializer;
 	MQTTAsync_callOptions call = MQTTAsync_callOptions_initializer;
 	struct mqtt_publisher *p = attempt->publisher;
-	const struct mqtt_message *m = &p->slots[attempt->number % PUBLISH_IN_FLIGHT_MAX].message;
+	const struct mqtt_message *m = &publish_window_slot(&p->window, attempt->number)->message;
 	union {
 		const uint8_t *bytes;
 		void *payload;
@@ -462,9 +421,9 @@ static bool publish_pause(struct mqtt_publisher *p, int64_t us, struct error *er
 /* Send again what the broker has not acknowledged; it may have some of it. */
 static void publish_resend(struct mqtt_publisher *p, uint64_t settled)
 {
-	for (uint64_t i = settled; i < p->sent; i++) {
+	for (uint64_t i = settled; i < p->window.sent; i++) {
 		/* Cannot change before we have sent it. */
-		if (p->slots[i % PUBLISH_IN_FLIGHT_MAX].acknowledged)
+		if (publish_window_slot(&p->window, i)->acknowledged)
 			continue;
 		p->resent++;
 		publish_hand_over(p, i);
@@ -488,7 +447,7 @@ static bool publish_again(struct mqtt_publisher *p, struct error *err)
 		if (publish_connect(p, err)) {
 			mqtt_publisher_progress(p, &now);
 			log_info("broker_connected", "", "resending=%" PRIu64,
-				p->sent - now.acknowledged);
+				p->window.sent - now.acknowledged);
 			publish_resend(p, now.settled);
 			return true;
 		}
@@ -514,48 +473,18 @@ static bool publish_until(struct mqtt_publisher *p, bool (*done)(const struct mq
 
 /* ---- the interface ---- */
 
-static bool publish_keep(struct publish_slot *slot, const struct mqtt_message *m, struct error *err)
-{
-	size_t size = m->topic.size + 1 + m->trace.size + m->payload.size;
-	uint8_t *at;
-
-	if (size > slot->room) {
-		at = realloc(slot->bytes, size);
-		if (at == NULL)
-			return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
-		slot->bytes = at;
-		slot->room = size;
-	}
-	slot->size = size;
-	slot->acknowledged = false;
-	slot->message = *m;
-	at = slot->bytes;
-	memcpy(at, m->topic.data, m->topic.size);
-	at[m->topic.size] = '\0';
-	slot->message.topic = slice_of(at, m->topic.size);
-	at += m->topic.size + 1;
-	if (m->trace.size > 0)
-		memcpy(at, m->trace.data, m->trace.size);
-	slot->message.trace = slice_of(at, m->trace.size);
-	at += m->trace.size;
-	if (m->payload.size > 0)
-		memcpy(at, m->payload.data, m->payload.size);
-	slot->message.payload = slice_of(at, m->payload.size);
-	return true;
-}
-
 bool mqtt_publisher_send(struct mqtt_publisher *p, const struct mqtt_message *m, struct error *err)
 {
-	struct publish_slot *slot = &p->slots[p->sent % PUBLISH_IN_FLIGHT_MAX];
+	bool ok;
 
-	if (!publish_until(p, publish_has_room, err) || !publish_keep(slot, m, err))
+	if (!publish_until(p, publish_has_room, err))
 		return false;
 	pthread_mutex_lock(&p->lock);
-	p->sent++;
-	p->bytes += slot->size;
+	ok = publish_window_add(&p->window, m, err);
 	pthread_mutex_unlock(&p->lock);
-	publish_hand_over(p, p->sent - 1);
-	return true;
+	if (ok)
+		publish_hand_over(p, p->window.sent - 1);
+	return ok;
 }
 
 bool mqtt_publisher_flush(struct mqtt_publisher *p, struct error *err)
@@ -566,6 +495,7 @@ bool mqtt_publisher_flush(struct mqtt_publisher *p, struct error *err)
 void mqtt_publisher_progress(struct mqtt_publisher *p, struct mqtt_publisher_progress *out)
 {
 	pthread_mutex_lock(&p->lock);
-	*out = (struct mqtt_publisher_progress){p->acknowledged, p->settled, p->resent};
+	*out = (struct mqtt_publisher_progress){p->window.acknowledged, p->window.settled,
+		p->resent};
 	pthread_mutex_unlock(&p->lock);
 }
