@@ -5,6 +5,7 @@
 #include "cli/syntax.h"
 #include "config/config_value.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,25 @@ static bool arguments_set(const struct argument *a, char *value)
 	return true;
 }
 
+static void arguments_refuse(const char *command, const struct argument *a, const char *value)
+{
+	if (a->example != NULL)
+		(void)cli_usage(command, "%s cannot be \"%s\": as in %s", a->name, value,
+			a->example);
+	else if (a->number != NULL && a->high == INT64_MAX)
+		(void)cli_usage(command, "%s cannot be \"%s\": a number, at least %" PRId64,
+			a->name, value, a->low);
+	else if (a->number != NULL)
+		(void)cli_usage(command,
+			"%s cannot be \"%s\": a number from %" PRId64 " to %" PRId64, a->name,
+			value, a->low, a->high);
+	else if (a->time != NULL)
+		(void)cli_usage(command, "%s cannot be \"%s\": a time as in 2026-01-31T10:00:00Z",
+			a->name, value);
+	else
+		(void)cli_usage(command, "%s cannot be \"%s\"", a->name, value);
+}
+
 /* value: NULL if nothing follows the option. */
 static bool arguments_take_one(const char *command, const struct argument *a, char *value)
 {
@@ -70,8 +90,7 @@ static bool arguments_take_one(const char *command, const struct argument *a, ch
 	else if (arguments_set(a, value))
 		return true;
 	else
-		(void)cli_usage(command, "%s cannot be \"%s\"%s%s", a->name, value,
-			a->example != NULL ? ": as in " : "", a->example != NULL ? a->example : "");
+		arguments_refuse(command, a, value);
 	return false;
 }
 

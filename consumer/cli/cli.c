@@ -60,6 +60,11 @@ static enum exit_code cli_unknown(const char *name)
 {
 	struct nearest nearest = {.word = name};
 
+	if (name[0] == '-')
+		return cli_usage(NULL,
+			"\"%s\" is unexpected: before a command there are only settings, "
+			"as in --section.name=value, and --config FILE",
+			name);
 	for (size_t i = 0; cli_command(i) != NULL; i++)
 		nearest_try(&nearest, cli_command(i)->name);
 	if (nearest.found != NULL)

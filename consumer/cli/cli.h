@@ -14,7 +14,7 @@
  */
 enum exit_code {
 	EXIT_CODE_OK = 0,
-	EXIT_CODE_FAILED = 1,    /* it ran, and the answer is no: verify found a loss */
+	EXIT_CODE_FAILED = 1,    /* it failed, or the answer is no: verify found a loss */
 	EXIT_CODE_USAGE = 2,     /* wrong arguments */
 	EXIT_CODE_CONFIG = 3,    /* wrong settings */
 	EXIT_CODE_DATABASE = 4,  /* PostgreSQL is unreachable or refused us */

@@ -78,7 +78,7 @@ static void manual_program(void)
 	       ".TP\nSIGUSR2, SIGPIPE\nnothing\n"
 	       ".TP\nSIGQUIT, SIGKILL\nend as in a crash: nothing acknowledged is lost\n"
 	       ".SH EXIT STATUS\n"
-	       ".TP\n%d\nended as asked\n.TP\n%d\nit ran, and the answer is no\n"
+	       ".TP\n%d\nended as asked\n.TP\n%d\nit failed, or the answer is no\n"
 	       ".TP\n%d\nwrong arguments\n.TP\n%d\nwrong settings\n.TP\n%d\nPostgreSQL\n"
 	       ".TP\n%d\nthe schema\n.TP\n%d\nthe log on disk\n.TP\n%d\nthe broker\n"
 	       ".TP\n%d\nan error of the program\n"

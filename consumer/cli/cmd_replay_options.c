@@ -70,7 +70,10 @@ static bool replay_arguments(struct cmd_replay *o, int argc, char **argv)
 		{.name = "--dry-run", .given = &o->dry_run},
 		{.name = "--json", .given = &o->json},
 		{.name = "--publish", .take = replay_take_broker, .context = o},
-		{.name = "--speed", .take = replay_take_speed, .context = &o->publish.speed},
+		{.name = "--speed",
+			.take = replay_take_speed,
+			.context = &o->publish.speed,
+			.example = "--speed 10, or --speed max"},
 		{.name = "--after", .number = &o->publish.after, .high = INT64_MAX},
 	};
 
@@ -81,6 +84,10 @@ static bool replay_arguments(struct cmd_replay *o, int argc, char **argv)
 	if (!arguments_take("replay", arguments, sizeof(arguments) / sizeof(*arguments), INT_MAX,
 		    &argc, argv))
 		return false;
+	if (f->from_us != INT64_MIN && f->to_us != INT64_MAX && f->from_us >= f->to_us) {
+		(void)cli_usage("replay", "--from is not before --to");
+		return false;
+	}
 	o->sources = argv;
 	o->sources_count = (size_t)argc;
 	return true;

@@ -87,6 +87,8 @@ enum exit_code spool_export(const struct config *config, int argc, char **argv)
 
 	if (!arguments_take("spool", arguments, 3, 1, &argc, argv))
 		return EXIT_CODE_USAGE;
+	if (e.from_us != INT64_MIN && e.to_us != INT64_MAX && e.from_us >= e.to_us)
+		return cli_usage("spool", "--from is not before --to");
 	e.write = argc == 1 ? export_format_named(argv[0]) : NULL;
 	if (e.write == NULL)
 		return cli_usage("spool", "say json, msgpack or maeve");

@@ -420,29 +420,58 @@ static bool tool_takes_after(const struct store_tool *t, const struct store_enti
 	return false;
 }
 
+enum { STORE_GET, STORE_LIST, STORE_SET, STORE_DELETE };
+static const char *const tool_entity_words[] = {"get", "list", "set", "delete", NULL};
+
+/* How many words follow; -1: the entity knows no such thing. `set` takes any number. */
+static int tool_words(const struct store_entity *e, int what)
+{
+	switch (what) {
+	case STORE_GET:
+		return (int)e->lookup_keys;
+	case STORE_LIST:
+		return 0;
+	case STORE_DELETE:
+		return e->remove >= 0 ? (int)e->keys : -1;
+	default:
+		return -1;
+	}
+}
+
+static bool tool_takes_words(const struct store_entity *e, int argc, char **argv)
+{
+	int what = arguments_place(tool_entity_words, argv[0]), words = tool_words(e, what);
+
+	if (what == STORE_SET && e->set >= 0)
+		return true;
+	if (words == argc - 1)
+		return true;
+	if (words < 0)
+		(void)cli_usage("store", "there is no \"%s %s\"", e->name, argv[0]);
+	else
+		(void)cli_usage("store", "\"%s %s\" takes %d %s, not %d", e->name, argv[0], words,
+			words == 1 ? "key" : "keys", argc - 1);
+	return false;
+}
+
 static enum exit_code tool_entity(struct store_tool *t, const struct store_entity *e, int argc,
 	char **argv, struct error *err)
 {
-	enum { STORE_GET, STORE_LIST, STORE_SET, STORE_DELETE };
-	static const char *const all[] = {"get", "list", "set", "delete", NULL};
-	int what = arguments_place(all, argv[0]);
-	size_t words = (size_t)argc - 1;
-	bool ok;
+	bool ok = false;
 
-	if (!tool_takes_after(t, e))
-		return EXIT_CODE_USAGE;
-	if (what == STORE_GET && words == e->lookup_keys)
+	switch (arguments_place(tool_entity_words, argv[0])) {
+	case STORE_GET:
 		return tool_get(t, e, argv + 1, err);
-	if (what == STORE_LIST && words == 0) {
+	case STORE_LIST:
 		ok = tool_list(t, e, NULL, err);
-	} else if (what == STORE_SET && e->set >= 0) {
-		ok = words == 0 ? tool_read(t, e, err)
-				: tool_set_arguments(t, e, argc - 1, argv + 1, err);
-	} else if (what == STORE_DELETE && e->remove >= 0 && words == e->keys) {
+		break;
+	case STORE_SET:
+		ok = argc == 1 ? tool_read(t, e, err)
+			       : tool_set_arguments(t, e, argc - 1, argv + 1, err);
+		break;
+	case STORE_DELETE:
 		ok = tool_delete(t, e, argv + 1, err);
-	} else {
-		return cli_usage("store", "\"%s %s\" does not go with %zu words", e->name, argv[0],
-			words);
+		break;
 	}
 	return ok ? EXIT_CODE_OK : cli_fail_database(err);
 }
@@ -495,6 +524,8 @@ enum exit_code cmd_store(const struct config *config, int argc, char **argv)
 	if (e == NULL ? argc != 1 || what < 0 : argc < 2)
 		return arguments_unknown("store", e == NULL ? argv[0] : NULL,
 			"say ENTITY and what to do, or check, export, import");
+	if (e != NULL && !(tool_takes_after(&t, e) && tool_takes_words(e, argc - 1, argv + 1)))
+		return EXIT_CODE_USAGE;
 	if (!tool_reaches(config, &err))
 		return cli_fail_connect(&err);
 	if (!tool_open(&t, config, &err))

@@ -17,8 +17,9 @@ static bool period_bad_time(const char *name, const char *text, struct error *er
 			       "(2026-01-31T10:00:00Z)");
 }
 
+/* *us_out: in UTC, as if --zone were UTC. */
 static bool period_time(const char *name, const char *text, char out[static PERIOD_TIME_BYTES],
-	struct error *err)
+	int64_t *us_out, struct error *err)
 {
 	/* The part that a month or a day leaves out. */
 	static const char least[] = "0001-01-01T00:00:00";
@@ -38,14 +39,32 @@ static bool period_time(const char *name, const char *text, char out[static PERI
 	if (form == ISO8601_ZONELESS)
 		formatted[size - 1] = '\0'; /* remove the Z: the session's zone decides */
 	snprintf(out, PERIOD_TIME_BYTES, "%s", formatted);
+	*us_out = us;
 	return true;
+}
+
+/* Whether there is no time in it. If only one of the two has a zone of its own, they may be as far
+ * from each other as zones are. */
+static bool period_is_empty(const struct period *p, int64_t from_us, int64_t to_us)
+{
+	bool alike = (strchr(p->from, 'Z') != NULL) == (strchr(p->to, 'Z') != NULL);
+
+	return from_us - (alike ? 0 : US_PER_DAY) >= to_us;
 }
 
 bool period_read(struct period *p, struct error *err)
 {
-	return (p->given_from == NULL || period_time("--from", p->given_from, p->from, err)) &&
-	       (p->given_to == NULL || period_time("--to", p->given_to, p->to, err)) &&
-	       (p->given_zone == NULL || zone_parse(&p->zone, p->given_zone, err));
+	int64_t from_us = INT64_MIN, to_us = INT64_MAX;
+
+	if (p->given_from != NULL && !period_time("--from", p->given_from, p->from, &from_us, err))
+		return false;
+	if (p->given_to != NULL && !period_time("--to", p->given_to, p->to, &to_us, err))
+		return false;
+	if (p->given_from != NULL && p->given_to != NULL && period_is_empty(p, from_us, to_us))
+		return error_set(err, ERROR_FATAL, REASON_bad_time,
+			"--from \"%.80s\" is not before --to \"%.80s\"", p->given_from,
+			p->given_to);
+	return p->given_zone == NULL || zone_parse(&p->zone, p->given_zone, err);
 }
 
 bool period_set_zone(const struct period *p, PGconn *conn, struct error *err)

@@ -127,8 +127,12 @@ static void trouble_log_refused(struct pipeline *p, uint64_t seq, uint32_t index
 	if (!log_repeat_due(&p->refused, why, &suppressed))
 		return;
 	log_failure(LOG_LEVEL_WARN, "message_refused", why);
-	log_info("set_aside", "", "seq=%" PRIu64 " message=%" PRIu32 " suppressed=%" PRIu64, seq,
-		index, suppressed);
+	if (index == POISON_WHOLE_RECORD)
+		log_info("set_aside", "", "seq=%" PRIu64 " message=all suppressed=%" PRIu64, seq,
+			suppressed);
+	else
+		log_info("set_aside", "", "seq=%" PRIu64 " message=%" PRIu32 " suppressed=%" PRIu64,
+			seq, index, suppressed);
 }
 
 /* False if this tells nothing new. */

@@ -6,6 +6,7 @@
 #include "mqtt/address.h"
 #include "mqtt/answers.h"
 #include "mqtt/paho.h"
+#include "mqtt/probe.h"
 #include "mqtt/properties.h"
 #include "mqtt/publish_window.h"
 
@@ -305,6 +306,22 @@ static bool publish_connect(struct mqtt_publisher *p, struct error *err)
 	return ok;
 }
 
+/* paho says little about why it failed; the code that `run` connects with finds out. Should the
+ * broker accept that attempt, it is asked for a topic that nobody publishes to. */
+static void publish_explain(const struct mqtt_options *options, struct error *err)
+{
+	char *filters[] = {(char *)(uintptr_t)options->client_id};
+	struct mqtt_options own = *options;
+	struct mqtt_probe_result result;
+	struct error why;
+
+	own.filters = filters;
+	own.filters_count = 1;
+	own.old_filters_count = 0;
+	if (!mqtt_probe(&own, &result, &why) && !result.connected)
+		*err = why;
+}
+
 bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options *options,
 	const volatile sig_atomic_t *stop, struct error *err)
 {
@@ -329,11 +346,14 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 		p->version = MQTTVERSION_3_1_1;
 		ok = publish_connect(p, err);
 	}
-	if (ok)
+	if (ok) {
 		*out = p;
-	else
-		mqtt_publisher_close(&p);
-	return ok;
+		return true;
+	}
+	mqtt_publisher_close(&p);
+	if (stop == NULL || *stop == 0)
+		publish_explain(options, err);
+	return false;
 }
 
 void mqtt_publisher_close(struct mqtt_publisher **publisher)

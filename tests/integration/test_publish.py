@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import rig
-from conftest import BINARY
+from conftest import BINARY, run_cli
 
 MESSAGES = 3000
 
@@ -113,3 +113,13 @@ def test_interrupted_it_says_where_to_go_on(capture, broker, subscriber, proxy):
     assert second["published"] == MESSAGES - first["settled"]
     assert second["settled"] == MESSAGES
     subscriber.wait_for_all()
+
+
+@pytest.mark.parametrize("url, says", [
+    ("mqtt://no.such.host.invalid:1884", "no.such.host.invalid:1884: "),
+    ("mqtt://127.0.0.1:1", "127.0.0.1:1: Connection refused")])
+def test_broker_that_cannot_be_reached_is_named_with_the_cause(capture, url, says):
+    done = run_cli({}, "replay", "--publish", url, str(capture))
+    assert done.returncode == 7
+    assert done.stderr.startswith("error: could not connect to the broker: "), done.stderr
+    assert says in done.stderr

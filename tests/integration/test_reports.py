@@ -340,6 +340,7 @@ def test_memory_does_not_grow_with_the_sessions(workspace, postgres):
 
 @pytest.mark.parametrize("arguments, says", [
     (["--from", "yesterday"], '--from "yesterday" is not a time'), (["--to"], "--to needs a value"),
+    (["--from", "2026-11", "--to", "2026-10"], '--from "2026-11" is not before --to "2026-10"'),
     (["--from", "2026-13"], "is not a time"), (["--zone", "Mars/Olympus"], "is not a time zone"),
     (["--by", "year"], "--by"), (["--by", "month,month"], "--by"), (["--station"], "--station"),
     (["--csv", "--json"], "--json"), (["--frob"], "--frob"), (["cs1"], "cs1")])
