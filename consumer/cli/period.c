@@ -43,7 +43,7 @@ static bool period_time(const char *name, const char *text, char out[static PERI
 	return true;
 }
 
-/* Whether there is no time in it. If only one of the two has a zone of its own, they may be as far
+/* Whether it has no length. If only one of the two has a zone of its own, they may be as far
  * from each other as zones are. */
 static bool period_is_empty(const struct period *p, int64_t from_us, int64_t to_us)
 {
