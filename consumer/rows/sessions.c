@@ -333,14 +333,45 @@ static bool sweep_assign(struct sweep *s, struct session_fact *f)
 
 /* ---- starts ---- */
 
+/* Its id came with a result. */
+static bool is_16(const struct session_fact *f)
+{
+	return f->linked;
+}
+
+/* Neither states a token, or one does, or both the same. */
+static bool tokens_agree(const struct session_fact *a, const struct session_fact *b)
+{
+	return token_fits(a, b) ||
+	       slice_is_absent(cell_text(a->event, TABLE_transaction_events_id_token)) ||
+	       slice_is_absent(cell_text(b->event, TABLE_transaction_events_id_token));
+}
+
+/*
+ * The start was sent again with another content: a corrected field, "offline", a new time. 2.x:
+ * the same seqNo at the same place with the same token, as far as both state them. 1.6, where a
+ * CSMS may give the id to anyone: nobody begins twice at one place and time with one token.
+ */
+static bool start_is_repeated(const struct session *open, const struct session_fact *f)
+{
+	const struct session_fact *start = open->fact;
+
+	if (is_16(start) || is_16(f))
+		return f->event->cells[KEY_TIME].number != TIME_UNDATED &&
+		       start->time_us == f->time_us && same_place(start, f) && token_fits(start, f);
+	return open->seq >= 0 && open->seq == fact_seq(f) && tokens_agree(start, f) &&
+	       (place_fits(start, f) || start->event->cells[KEY_EVSE].number == EVSE_NOT_STATED ||
+		       f->event->cells[KEY_EVSE].number == EVSE_NOT_STATED);
+}
+
 /* The open session that this start repeats, or NULL. */
 static struct session *sweep_continued(const struct sweep *s, const struct session_fact *f)
 {
 	for (size_t i = 0; i < s->open_count; i++) {
 		struct session *open = s->open[i];
 
-		if (facts_are_one_start(open->fact, f) ||
-			(!f->linked && open->seq >= 0 && fact_seq(f) > open->seq))
+		if (facts_are_one_start(open->fact, f) || start_is_repeated(open, f) ||
+			(!is_16(f) && open->seq >= 0 && fact_seq(f) > open->seq))
 			return open;
 	}
 	return NULL;
@@ -357,11 +388,13 @@ static bool sweep_start(struct sweep *s, struct session_fact *f, bool alone)
 	}
 	continued = sweep_continued(s, f);
 	if (continued != NULL) {
+		/* The order of those without a time means nothing, so the lowest digest counts. */
+		if (fact_seq(f) == continued->seq &&
+			f->event->cells[KEY_TIME].number == TIME_UNDATED &&
+			fact_digest(f) < continued->key)
+			continued->key = fact_digest(f);
 		if (fact_seq(f) > continued->seq)
 			continued->seq = fact_seq(f);
-		/* Their order means nothing, so the lowest digest counts. */
-		if (facts_are_one_start(continued->fact, f) && fact_digest(f) < continued->key)
-			continued->key = fact_digest(f);
 		return session_take(s, continued, f);
 	}
 	for (size_t i = 0; i < s->open_count; i++) {

@@ -15,13 +15,14 @@
  *
  * Events are ordered by the station's own times; one without a time by its receipt. A start begins
  * a session, and the session that was open at the same connector gets nothing more. (2.x: a start
- * whose seqNo continues that of the previous start is another start of the same session.) Any other
- * event belongs to an open session: if several are open, to the one at its connector; if there are
- * still several, to the one with its token. If none is open, it belongs to the session that began
- * last; but to one at its place with its token, if there has been one since the last time that no
- * session was open. An end with the token of an ended session, but of no open one, repeats that
- * session's end. An end that could belong to several sessions belongs to none, and all of those are
- * flagged end_ambiguous.
+ * whose seqNo is above that of the previous start is another start of the same session; so is one
+ * with the same seqNo, unless place or token differ. 1.6: so is one with the same time, place and
+ * token.) Any other event belongs to an open session: if several are open, to the one at its
+ * connector; if there are still several, to the one with its token. If none is open, it belongs to
+ * the session that began last; but to one at its place with its token, if there has been one since
+ * the last time that no session was open. An end with the token of an ended session, but of no open
+ * one, repeats that session's end. An end that could belong to several sessions belongs to none,
+ * and all of those are flagged end_ambiguous.
  */
 struct session_fact {
 	struct transaction *t; /* what this event says; a start's includes one of its answers */

@@ -159,6 +159,61 @@ def test_2x_station_that_counts_again_after_a_restart(world, order):
         ("T", 400, True, []), ("T", 1600, True, [])]
 
 
+CHANGED = {
+    "offline": {"offline": True},
+    "trigger": {"triggerReason": "CablePluggedIn"},
+    "later": {"timestamp": DAY + "08:00:02Z"},
+    "late": {"timestamp": DAY + "08:10:00Z"},
+    "no place": {"evse": None},
+    "no token": {"idToken": None},
+    "no connector": {"evse": {"id": 1}},
+}
+
+
+@pytest.mark.parametrize("order", range(4))
+@pytest.mark.parametrize("changed", CHANGED)
+def test_2x_start_sent_again_with_a_change_is_one_start(world, changed, order):
+    """Also where the id has another session, which makes it one of several."""
+    whole = {"evse": {"id": 1, "connectorId": 1}, "idToken": {"idToken": "A", "type": "Local"}}
+    for other in ([], event("Started", "12:00:00Z", 0, 9000, **whole)):
+        station = world.station()
+        messages = (event("Started", "08:00:00Z", 0, 1000, **whole)
+                    + event("Started", "08:00:00Z", 0, 1000, **whole)
+                    + event("Updated", "08:05:00Z", 1) + event("Ended", "09:00:00Z", 2, 6000))
+        request = messages[1][1]["request"]
+        request.update(CHANGED[changed])
+        messages[1][1]["request"] = {key: value for key, value in request.items()
+                                     if value is not None}
+        send(world, station, list(in_any_order(messages + other))[order], "2.0.1")
+        found = sessions(world, station, "id_token, energy_wh::integer, complete, flags")
+        assert found[0] == ("A", 5000, True, ["duplicate_start"])
+        assert found[1:] == [("A", None, False, [])] * bool(other)
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_2x_starts_with_one_id_at_two_places_are_two(world, order):
+    station = world.station()
+    messages = []
+    for evse, token, meter in ((1, "A", 1000), (2, "B", 5000)):
+        more = {"evse": {"id": evse}, "idToken": {"idToken": token, "type": "Local"}}
+        messages += (event("Started", "08:00:00Z", 0, meter, **more)
+                     + event("Ended", "09:00:00Z", 1, meter + 10 * evse, **more))
+    send(world, station, list(in_any_order(messages))[order], "2.0.1")
+    assert sessions(world, station, "id_token, energy_wh::integer, flags") == [
+        ("A", 10, []), ("B", 20, [])]
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_start_sent_again_with_a_change_is_one_start(world, order):
+    """1.6: a CSMS that knows the start gives it the same id."""
+    station = world.station()
+    messages = start(ALICE) + start(ALICE) + stop(9, "09:00:00Z", 1500)
+    messages[2][1]["id"] = messages[3][1]["id"] = "again"
+    messages[2][1]["request"]["reservationId"] = 7
+    send(world, station, list(in_any_order(messages))[order])
+    assert sessions(world, station, "energy_wh::integer, flags") == [(500, ["duplicate_start"])]
+
+
 def test_start_sent_again_is_one_start(world):
     station = world.station()
     first, again = start(ALICE), start(ALICE)
