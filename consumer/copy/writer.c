@@ -114,7 +114,8 @@ bool writer_new(struct writer **out, struct ev_loop *loop, const struct writer_o
 		    (struct pg_session_events){writer_on_ready, writer_on_lost, w}, err))
 		goto fail;
 	if (!pg_pooler_new(&w->pooler, loop, &w->options.pg, err) ||
-		!collector_new(&w->collector, loop, &w->options.pg, err))
+		!collector_new(&w->collector, loop, &w->options.pg, w->options.energy_refresh_us,
+			err))
 		goto fail;
 	if (options->loads != NULL &&
 		!attacher_new(&w->attacher, loop, &w->options.pg, partitions, options->loads, err))
@@ -147,7 +148,7 @@ bool writer_reload(struct writer *w, const struct writer_options *options, bool 
 	w->options = *options;
 	if (!pg_session_reload(w->session, &bare, err) ||
 		!pg_pooler_reload(w->pooler, &options->pg, err) ||
-		!collector_reload(w->collector, &options->pg, err)) {
+		!collector_reload(w->collector, &options->pg, options->energy_refresh_us, err)) {
 		writer_close(w);
 		return false;
 	}

@@ -51,6 +51,7 @@ struct writer_options {
 	int64_t dedupe_window_us;
 	int64_t pairing_window_us;
 	int64_t pairing_keep_us;
+	int64_t energy_refresh_us; /* 0 = no energy per hour */
 	int64_t dead_letters_bytes_max;
 	int64_t dead_letters_rows_max;
 	int64_t dead_letters_topic_bytes_max;

@@ -25,7 +25,7 @@ static const char rights_sql[] =
 	"'transactions', 'transaction_keys', 'transaction_starts', 'transaction_costs', "
 	"'transaction_flags', 'exchange_halves', "
 	"'charge_station_status', 'connector_status', 'operation_status', 'ingest_progress', "
-	"'station_activity', 'station_changes', "
+	"'station_activity', 'station_changes', 'energy_hours', 'energy_pending', "
 	"'dead_letters', 'dead_letters_beyond', 'tokens', 'charge_stations', "
 	"'charge_station_settings', "
 	"'charge_station_runtime', 'charge_station_certificates', 'charge_station_triggers', "
@@ -52,7 +52,8 @@ static const char rights_sql[] =
 	"'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int', "
 	"'prune_transaction_keys', 'has_transactions', 'partition_list', 'partition_states', "
 	"'partition_bytes', 'prune_tombstones', "
-	"'store_tables', 'fold_station_changes') "
+	"'store_tables', 'fold_station_changes', 'refresh_energy', 'compute_energy', "
+	"'recompute_energy', 'is_energy') "
 	"AND NOT has_function_privilege(f.oid, 'EXECUTE')) "
 	/* One grant for everything, if the role made for it exists. */
 	"SELECT current_user, concat_ws(', ', CASE WHEN t.lacks THEN t.what END, "

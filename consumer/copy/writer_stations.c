@@ -1,10 +1,12 @@
 #include "base/clock.h"
 #include "base/digest.h"
+#include "copy/metered.h"
 #include "copy/writer_private.h"
 
 /*
  * What a batch says about each station: when it was heard from, how many of its messages are
- * stored, how far its clock is off. All of it becomes one row of arrays: updating a row for each
+ * stored, how far its clock is off, for which hours there are meter values. All of it becomes one
+ * row of arrays: updating a row for each
  * station would cost more than storing the messages, since a batch has messages from thousands of
  * stations, and few from each.
  *
@@ -162,24 +164,41 @@ static bool changes_of_batch(struct changes *c)
 	return true;
 }
 
+/* Without energy per hour the list is empty. False if the arena is full. */
+static bool changes_metered(const struct writer *w, struct metered *out)
+{
+	const struct writer_pairs *pairs = w->work.pairs;
+
+	*out = (struct metered){.rows = NULL};
+	return w->options.energy_refresh_us == 0 ||
+	       metered_of_batch(w->work.batch, pairs == NULL ? NULL : pairs->starts,
+		       pairs == NULL ? 0 : pairs->starts_count, out);
+}
+
 bool writer_plan_stations(struct writer *w, struct error *err)
 {
+	enum {
+		STATIONS = TABLE_station_changes_columns,
+		FIRMWARE = TABLE_station_firmware_columns,
+		HOURS = TABLE_station_hours_columns,
+	};
 	struct batch *b = w->work.batch;
-	struct slice firmware[TABLE_station_firmware_columns];
+	struct slice params[STATIONS + FIRMWARE + HOURS];
+	struct metered hours;
 	struct changes c;
 
-	if (!changes_init(&c, b) || !changes_of_batch(&c) ||
-		!encode_params(&b->arena, &tables[TABLE_station_firmware],
-			TABLE_station_firmware_columns, c.firmware, c.firmware_count, firmware))
+	if (!changes_init(&c, b) || !changes_of_batch(&c) || !changes_metered(w, &hours))
 		return request_arena_full(err);
-	return writer_add_rows(w,
-		&(struct request_rows){
-			.statement = &statements.all[STATEMENT_STATION_CHANGES],
-			.table = TABLE_station_changes,
-			.rows = c.rows,
-			.count = c.count,
-			.more = firmware,
-			.more_count = TABLE_station_firmware_columns,
-		},
-		err);
+	/* An answer to a station says nothing about it, but may give its meter values an EVSE. */
+	if (c.count + hours.count == 0)
+		return true;
+	if (!encode_params(&b->arena, &tables[TABLE_station_changes], STATIONS, c.rows, c.count,
+		    params) ||
+		!encode_params(&b->arena, &tables[TABLE_station_firmware], FIRMWARE, c.firmware,
+			c.firmware_count, params + STATIONS) ||
+		!encode_params(&b->arena, &tables[TABLE_station_hours], HOURS, hours.rows,
+			hours.count, params + STATIONS + FIRMWARE))
+		return request_arena_full(err);
+	return requests_add(&w->requests, &b->arena, &statements.all[STATEMENT_STATION_CHANGES],
+		params, STATIONS + FIRMWARE + HOURS, NULL, NULL, err);
 }

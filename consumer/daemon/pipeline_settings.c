@@ -16,6 +16,7 @@ struct writer_options pipeline_writer_options(const struct pipeline *p, const st
 		.dedupe_window_us = c->dedupe_window,
 		.pairing_window_us = c->pairing_window,
 		.pairing_keep_us = c->pairing_keep,
+		.energy_refresh_us = c->energy_refresh,
 		.dead_letters_bytes_max = c->dead_letters_bytes_max,
 		.dead_letters_rows_max = c->dead_letters_rows_max,
 		.dead_letters_topic_bytes_max = c->dead_letters_topic_bytes_max,

@@ -125,7 +125,8 @@ class Database:
             SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
             WHERE c.relnamespace = 'ocpp'::regnamespace AND c.relkind IN ('r', 'p')
             AND NOT c.relispartition AND a.attname = 'charge_station_id'
-            AND a.attndims = 0 AND c.relname <> 'station_activity'""")]
+            AND a.attndims = 0 AND c.relname NOT IN ('station_activity', 'energy_hours',
+                'energy_pending')""")]
 
     def rows(self, sql, *parameters):
         return self.connection.execute(sql, parameters or None).fetchall()
@@ -168,7 +169,8 @@ class Database:
         tables = [name for name, in self.rows("""
             SELECT relname FROM pg_class WHERE relnamespace = 'ocpp'::regnamespace
             AND relkind IN ('r', 'p') AND NOT relispartition
-            AND relname NOT IN ('station_activity', 'station_changes')""")]
+            AND relname NOT IN ('station_activity', 'station_changes', 'energy_hours',
+                'energy_pending')""")]
         found = [(table, {key: json.dumps(value) for key, value in row.items()})
                  for table in tables for row, in self.rows(f"SELECT to_jsonb(t) FROM {table} t")]
         return sorted(found, key=lambda row: (row[0], str(row[1])))

@@ -17,6 +17,7 @@ TYPES = {"TEXT": "text", "TIME": "timestamp with time zone", "INT4": "integer", 
 NOT_TABLES = {"answer_names", "exchange_pairs", "exchange_runs", "reported_costs",
               "reported_flags", "resent_events", "session_keys", "split_ids", "station_answers",
               "station_boots", "station_changes", "station_firmware", "station_heartbeats",
+              "station_hours",
               "station_operations"}
 
 # Columns of parameters that go into columns of other names.

@@ -43,7 +43,8 @@ ARRIVAL = {"received_at", "first_received_at", "last_received_at", "result_recei
 # Not about stations, or work tables: halves of exchanges, and flags of values without a valid time,
 # are kept with each time they came.
 SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress", "meter_value_layouts",
-           "exchange_halves", "transaction_flags", "station_activity", "station_changes"}
+           "exchange_halves", "transaction_flags", "station_activity", "station_changes",
+           "energy_hours", "energy_pending"}
 
 
 def energies(histories):

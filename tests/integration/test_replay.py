@@ -20,7 +20,8 @@ WRITTEN = {"added_at", "stored_at", "updated_at", "created_at", "spool", "seq",
            "first_charge_station_id"}
 # Halves are what a process cannot hold in memory: another one may have held less.
 SKIPPED = {"schema_migrations", "partitioned_tables", "ingest_progress", "exchange_halves",
-           "forgotten_salt", "station_activity", "station_changes", "station_backfill"}
+           "forgotten_salt", "station_activity", "station_changes", "station_backfill",
+           "energy_hours", "energy_pending"}
 # A capture knows the time of receipt a little later than we did.
 ARRIVAL = {"received_at", "result_received_at", "booted_at", "boot_digest", "last_heartbeat_at",
            "result_rank", "merge_state", "message_id", "distance_us", "resent_as"}

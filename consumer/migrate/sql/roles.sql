@@ -19,7 +19,7 @@ WITH RECURSIVE ours AS (
         'charge_station_certificates', 'charge_station_triggers', 'certificates',
         'ocpi_registrations', 'ocpi_parties', 'locations', 'store_transactions',
         'store_transaction_values', 'forgotten_tokens', 'station_activity',
-        'station_changes', 'station_backfill']) name
+        'station_changes', 'station_backfill', 'energy_hours', 'energy_pending']) name
     -- Functions with their owner's rights trust these.
     UNION ALL SELECT name, 'SELECT' FROM unnest(ARRAY['partitioned_tables', 'loading_partitions',
         'schema_migrations', 'forgotten_salt']) name
@@ -71,7 +71,7 @@ WITH RECURSIVE ours AS (
     WHERE (o.name = $1 AND c.relname = ANY (ARRAY['all_runtime', 'all_transactions',
             'authorizations_masked', 'availability', 'boots', 'charge_station_settings_masked',
             'charging_profiles', 'connector_status_masked', 'csms_calls', 'dead_letters_masked',
-            'device_events', 'device_reports', 'event_streams', 'latest_readings',
+            'device_events', 'device_reports', 'energy_hourly', 'event_streams', 'latest_readings',
             'local_list_entries', 'local_lists', 'locations_masked', 'meter_gaps',
             'meter_samples', 'meter_values_json', 'meter_values_masked', 'monitoring_reports',
             'ocpp_events_masked', 'operations', 'refused_results', 'reservations',
@@ -141,7 +141,8 @@ WITH RECURSIVE ours AS (
         'partition_of', 'partition_exists', 'partitions_at', 'has_partition', 'check_attached',
             'merged_setting', 'setting_after', 'variable_key', 'json_items', 'json_int',
             'prune_transaction_keys', 'has_transactions', 'partition_list', 'partition_states',
-            'partition_bytes', 'prune_tombstones', 'store_tables', 'fold_station_changes'])
+            'partition_bytes', 'prune_tombstones', 'store_tables', 'fold_station_changes',
+            'refresh_energy', 'recompute_energy', 'compute_energy', 'is_energy'])
       AND NOT has_function_privilege('ocpp_writer', f.oid, 'EXECUTE')
     UNION ALL
     SELECT 6, t.parent, t.relowner,

@@ -1,0 +1,83 @@
+#include "copy/metered.h"
+
+#include "base/clock.h"
+
+static const int64_t HOUR_US = 3600 * US_PER_SECOND;
+
+/* Rows of event tables and pairs begin with the same key. */
+_Static_assert((int)TABLE_exchange_pairs_charge_station_id == (int)KEY_STATION &&
+		       (int)TABLE_exchange_pairs_event_time == (int)KEY_TIME &&
+		       (int)TABLE_exchange_pairs_evse_id == (int)KEY_EVSE,
+	"the key is elsewhere");
+
+static bool metered_is_same(const struct row *last, struct slice station, int64_t day_us)
+{
+	return last->cells[TABLE_station_hours_metered_day].number == day_us &&
+	       slice_equal(last->cells[TABLE_station_hours_metered].text, station);
+}
+
+/* False if the arena is full. */
+static bool metered_add(struct arena *arena, struct metered *m, const struct row *source,
+	int64_t bits)
+{
+	struct slice station = source->cells[KEY_STATION].text;
+	int64_t time_us = source->cells[KEY_TIME].number, day_us;
+	struct row *row;
+
+	if (time_us == TIME_UNDATED)
+		return true;
+	day_us = time_us - time_us % US_PER_DAY; /* not before 2010 */
+	bits |= INT64_C(1) << (time_us % US_PER_DAY / HOUR_US);
+	if (m->count > 0 && metered_is_same(m->rows[m->count - 1], station, day_us)) {
+		m->rows[m->count - 1]->cells[TABLE_station_hours_metered_hours].number |= bits;
+		return true;
+	}
+	row = row_new(arena, TABLE_station_hours);
+	if (row == NULL)
+		return false;
+	row->message = ROW_OF_NO_MESSAGE;
+	cell_set_text(row, TABLE_station_hours_metered, station);
+	cell_set_number(row, TABLE_station_hours_metered_day, day_us);
+	cell_set_number(row, TABLE_station_hours_metered_hours, bits);
+	m->rows[m->count++] = row;
+	return true;
+}
+
+/* Rows that were already stored change nothing. */
+static bool metered_add_values(struct batch *b, const struct batch_rows *values, struct metered *m)
+{
+	for (size_t i = 0; i < values->count; i++) {
+		if (!values->rows[i]->dropped && !metered_add(&b->arena, m, values->rows[i], 0))
+			return false;
+	}
+	return true;
+}
+
+static bool metered_add_events(struct batch *b, struct row *const *events, size_t count,
+	struct metered *m)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct row *event = events[i];
+
+		if (!event->dropped && event->cells[KEY_EVSE].number >= 0 &&
+			!metered_add(&b->arena, m, event, METERED_EVSE_NAMED))
+			return false;
+	}
+	return true;
+}
+
+bool metered_of_batch(struct batch *b, struct row *const *starts, size_t starts_count,
+	struct metered *out)
+{
+	const struct batch_rows *values = &b->rows[TABLE_meter_values];
+	const struct batch_rows *timeless = &b->timeless[TABLE_meter_values];
+	const struct batch_rows *events = &b->rows[TABLE_transaction_events];
+	size_t room = values->count + timeless->count + events->count + starts_count;
+
+	out->count = 0;
+	out->rows = arena_alloc(&b->arena, (room + 1) * sizeof(struct row *));
+	return out->rows != NULL && metered_add_values(b, values, out) &&
+	       metered_add_values(b, timeless, out) &&
+	       metered_add_events(b, events->rows, events->count, out) &&
+	       metered_add_events(b, starts, starts_count, out);
+}

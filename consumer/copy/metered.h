@@ -1,0 +1,27 @@
+#ifndef COPY_METERED_H
+#define COPY_METERED_H
+
+#include "copy/batch.h"
+
+/*
+ * Which hours of which stations a batch has meter values for, as rows of TABLE_station_hours: what
+ * energy_hours has for them is to be computed again. One row for each run of a station's rows on
+ * one day, so that one station and day may be there several times. Any thread.
+ */
+enum {
+	/* Beside the hours' bits: an event names the EVSE of a transaction, which meter values of
+	 * other hours may lack. */
+	METERED_EVSE_NAMED = 1 << 24,
+};
+
+struct metered {
+	struct row **rows;
+	size_t count;
+};
+
+/* starts: pairs (TABLE_exchange_pairs) of starts with the results that have their transaction ids.
+ * The rows are from the batch's arena; false if it is full. */
+MUST_CHECK bool metered_of_batch(struct batch *b, struct row *const *starts, size_t starts_count,
+	struct metered *out);
+
+#endif
