@@ -386,6 +386,20 @@ static bool rows_compare(struct restore *s, uint64_t *stored, struct error *err)
 	return ok;
 }
 
+/* Batches note this, too (copy/metered.h). */
+static bool rows_note_hours(struct restore *s, struct error *err)
+{
+	PGresult *r;
+	bool ok;
+
+	if (strcmp(s->header->table, "meter_values") != 0)
+		return true;
+	r = retention_query(s->conn, "restore_hours.sql", 0, NULL, err);
+	ok = r != NULL;
+	PQclear(r);
+	return ok;
+}
+
 /*
  * Moves the copied rows into the table. Each partition is created in its own transaction, before
  * the rows are stored, because somebody else who creates a partition at that moment waits for it.
@@ -402,6 +416,7 @@ static bool rows_store(struct restore *s, struct error *err)
 		(s->sql[SQL_KEYS][0] != '\0' && !restore_run(s, SQL_KEYS, &ignored, err)) ||
 		!restore_run(s, SQL_INSERT, &stored, err) ||
 		(stored < s->rows && !rows_compare(s, &stored, err)) ||
+		(stored > 0 && !rows_note_hours(s, err)) ||
 		!pg_exec(s->conn, "COMMIT; TRUNCATE pg_temp.restored", err))
 		return false;
 	s->result->stored += stored;
