@@ -204,6 +204,7 @@ def test_each_command_names_a_schema_that_is_not_its_own(migrated, tmp_path, whi
     for arguments in [*[COMMANDS[name] for name in COMMANDS if COMMANDS[name][0] != "migrate"],
                       ["dead-letters", "show", "--all"], ["dead-letters", "requeue", "--all"],
                       ["dead-letters", "discard", "--all"], ["signatures", "check"],
+                      ["energy", "refresh"],
                       ["store", "check"], ["store", "export"],
                       ["partitions", "ensure"], ["partitions", "drop", "--older-than", "90d"],
                       ["forget", "nobody", "--dry-run"], ["broker", "end-session", "gone"]]:
