@@ -39,6 +39,7 @@ class Changing:
         self.template = self.cluster.copy()
         self.prepare(self.template)
         self.template.close()
+        self.unused = None  # (database, folder) that are as prepared
         # Two untouched runs: where they differ, others may differ, too. They also count the calls.
         self.counts = {}
         first, second = (self._untouched(way) for way in (self.few or self.ways)[:2])
@@ -67,6 +68,9 @@ class Changing:
 
     def begin(self):
         """(database, folder) of a run."""
+        if self.unused:
+            made, self.unused = self.unused, None
+            return made
         folder = self.stage.path("folder")
         os.mkdir(folder)
         return self.cluster.copy(self.template), folder
@@ -97,6 +101,9 @@ class Changing:
         database, folder = self.begin()
         ran = last = self.once(database, folder, way, call)
         found = [*ran.broken()]
+        if ran.did_nothing():
+            self.unused = database, folder
+            return ran, found
         if ran.exit != 0:
             last = self.once(database, folder, "none", 0)
             if last.exit != 0:
@@ -117,6 +124,8 @@ class Changing:
         return ran, found
 
     def end(self):
+        if self.unused:
+            self.end_of(*self.unused)
         self.cluster.postgres.psql(f"DROP DATABASE {self.template.name} WITH (FORCE)")
         return []
 

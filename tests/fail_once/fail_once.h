@@ -33,6 +33,8 @@ struct fail_told {
 	_Atomic uint64_t acknowledged, released;
 	char name[32];      /* of the call that failed */
 	_Atomic bool waits; /* calls count once this is false */
+	/* It has begun to connect, or to change files: whatever it does may outlast it. */
+	_Atomic bool acted;
 };
 
 /* From now on, in this process, while told->waits is false. call: which fails, from 1; 0: they are

@@ -31,7 +31,7 @@ def place(at):
 
 
 class Ran(collections.namedtuple("Ran", "exit signal hangs calls name at by again_at"
-                                 " again_by acknowledged released out err")):
+                                 " again_by acknowledged released acted out err")):
     """What came of one process."""
 
     def where(self):
@@ -53,6 +53,10 @@ class Ran(collections.namedtuple("Ran", "exit signal hangs calls name at by agai
                    f" {place(self.again_at)} < {place(self.again_by)}")
         if self.exit not in (0, SANITIZER) and not self.signal and not self.says():
             yield f"exit code {self.exit}, and nothing says why: {self.err!r}"
+
+    def did_nothing(self):
+        """It failed before it began anything that others could see: all is as it was."""
+        return self.exit not in (0, -1) and not self.acted
 
     def says(self):
         """Does it say what is wrong?"""

@@ -168,11 +168,11 @@ static void serve_end(struct serve *s)
 	s->child = -1;
 	printf("exit=%d signal=%d hangs=%d calls=%" PRIu64 " name=%s at=%" PRIx64 " by=%" PRIx64
 	       " again_at=%" PRIx64 " again_by=%" PRIx64 " acknowledged=%" PRIu64
-	       " released=%" PRIu64 "\n",
+	       " released=%" PRIu64 " acted=%d\n",
 		WIFEXITED(status) ? WEXITSTATUS(status) : -1,
 		WIFSIGNALED(status) ? WTERMSIG(status) : 0, hangs, s->told->calls,
 		s->told->at == 0 ? "-" : s->told->name, s->told->at, s->told->by, s->told->again_at,
-		s->told->again_by, s->told->acknowledged, s->told->released);
+		s->told->again_by, s->told->acknowledged, s->told->released, s->told->acted);
 }
 
 /* line: words separated by tabs, which stay s's own. */

@@ -195,6 +195,7 @@ class Stored:
         self.stage = stage
         self.database = stage.database()
         self.number = 0
+        self.unused = None  # a station that is prepared
         # Two untouched runs: where they differ, others may differ, too. They also count the calls.
         self.counts = {}
         first, second = (self._untouched(way) for way in (self.few or self.ways)[:2])
@@ -211,14 +212,19 @@ class Stored:
                                       if (table, key) not in left_out))
                       for table, row in said)
 
-    def _next(self):
+    def _begin(self):
+        """The station of the next run."""
+        if self.unused:
+            station, self.unused = self.unused, None
+            return station
         self.number += 1
-        return f"{self.name}{self.number:06}"
-
-    def _untouched(self, way):
-        station = self._next()
+        station = f"{self.name}{self.number:06}"
         self.database.drop_day()
         self.prepare(station)
+        return station
+
+    def _untouched(self, way):
+        station = self._begin()
         ran = self.once(way, 0, station)
         assert ran.exit == 0, ran
         self.counts[way] = ran.calls
@@ -230,11 +236,12 @@ class Stored:
         return self.counts[way]
 
     def fail(self, way, call):
-        station = self._next()
-        self.database.drop_day()
-        self.prepare(station)
+        station = self._begin()
         ran = self.once(way, call, station)
         found = [*ran.broken()]
+        if ran.did_nothing():
+            self.unused = station
+            return ran, found
         if ran.exit != 0:
             again = self.once("none", 0, station)
             if again.exit != 0:

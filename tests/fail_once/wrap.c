@@ -75,6 +75,21 @@ static bool fail_now(unsigned ways, const char *name, const void *at, const void
 	return true;
 }
 
+/* What begins anything that others can see. To read is nothing of that kind. */
+static void fail_note(const char *name)
+{
+	static const char *const acts[] = {"create", "PQconnectStartParams", "PQconnectdbParams",
+		"MQTTAsync_connect", "connect", "fork", "write", "pwrite", "ftruncate", "fallocate",
+		"rename", "renameat2", "link", "mkdir", "mkostemp", "unlink"};
+
+	if (fail.told == NULL || fail.told->acted)
+		return;
+	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+		if (strcmp(name, acts[i]) == 0)
+			fail.told->acted = true;
+	}
+}
+
 /* What we tell people on stderr is how a failure is reported: it never fails itself. */
 static bool fail_is_stderr(int fd)
 {
@@ -110,11 +125,14 @@ static void fail_cut(const PGconn *conn)
 #define CALL(ways, type, name, parameters, arguments, failure)                                     \
 	FAIL_DECLARE(type, name, parameters)                                                       \
 	{                                                                                          \
+		fail_note(#name);                                                                  \
 		return FAIL_NOW(ways, name) ? (failure) : __real_##name arguments;                 \
 	}
 #define BYTES(ways, name, parameters, arguments, size)                                             \
 	FAIL_DECLARE(ssize_t, name, parameters)                                                    \
 	{                                                                                          \
+		if (!fail_is_stderr(fd))                                                           \
+			fail_note(#name);                                                          \
 		if (fail_is_stderr(fd) ||                                                          \
 			!FAIL_NOW((ways) | ((size) > 1 ? FAIL_SHORT : 0U), name))                  \
 			return __real_##name arguments;                                            \
@@ -161,6 +179,8 @@ int __wrap_open(const char *path, int flags, ...)
 	if ((flags & O_CREAT) != 0)
 		mode = va_arg(arguments, mode_t);
 	va_end(arguments);
+	if ((flags & O_CREAT) != 0)
+		fail_note("create");
 	return FAIL_NOW(FAIL_EIO | FAIL_EINTR | FAIL_MEMORY | full, open)
 		       ? -1
 		       : __real_open(path, flags, mode);
