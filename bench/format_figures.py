@@ -40,7 +40,7 @@ def frames_alone(us, station, way, topic, frame):
 
 
 def mosquitto_u(us, station, way, topic, frame):
-    return f"{us // 1_000_000}.{us % 1_000_000:06} 1 {topic}  {frame.encode().hex()}"
+    return f"{us // 1_000_000}.{us % 1_000_000:06}\t1\t0\t{topic}\t\t{frame.encode().hex()}"
 
 
 def mosquitto_j(us, station, way, topic, frame):
@@ -82,7 +82,7 @@ FORMS = {
     "{time} {station} {direction} {frame}": (
         ["--lines", "{time} {station} {direction} {frame}"], frames),
     "{time} {station} {frame}": (["--lines", "{time} {station} {frame}"], frames_alone),
-    "mosquitto_sub %U %q %t %D %x": ([], mosquitto_u),
+    r"mosquitto_sub %U\t%q\t%r\t%t\t%D\t%x": ([], mosquitto_u),
     "mosquitto_sub %j": ([], mosquitto_j),
     "mosquitto_sub %J": ([], mosquitto_json),
     "Home Assistant": ([

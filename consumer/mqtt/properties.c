@@ -1,31 +1,11 @@
 #include "mqtt/properties.h"
 
+#include "base/traceparent.h"
+
 #include <stdio.h>
 #include <string.h>
 
 enum { PROPERTIES_SPAN_BYTES = 16, PROPERTIES_CORRELATION_BYTES = 96 };
-
-/* Or "". */
-static struct slice properties_trace_id(struct slice data)
-{
-	static const char key[] = "\"traceparent\"";
-	enum { KEY = sizeof(key) - 1, VERSION = 4, TRACE_ID = 32 }; /* "00-, 32 hex digits */
-	const uint8_t *end = data.data + data.size;
-	const uint8_t *at = data.size == 0 ? NULL : memmem(data.data, data.size, key, KEY);
-
-	if (at == NULL)
-		return slice_from_cstr("");
-	for (at += KEY; at < end && (*at == ' ' || *at == ':'); at++)
-		;
-	if (end - at < VERSION + TRACE_ID || memcmp(at, "\"00-", VERSION) != 0)
-		return slice_from_cstr("");
-	at += VERSION;
-	for (int i = 0; i < TRACE_ID; i++) {
-		if (!((at[i] >= '0' && at[i] <= '9') || (at[i] >= 'a' && at[i] <= 'f')))
-			return slice_from_cstr("");
-	}
-	return slice_of(at, TRACE_ID);
-}
 
 static struct slice properties_find(MQTTProperties *from, enum MQTTPropertyCodes code)
 {
@@ -49,7 +29,7 @@ static enum mqtt_content properties_content(struct slice type)
 void properties_read(MQTTProperties *from, struct mqtt_message *to)
 {
 	to->content = properties_content(properties_find(from, MQTTPROPERTY_CODE_CONTENT_TYPE));
-	to->trace = properties_trace_id(properties_find(from, MQTTPROPERTY_CODE_CORRELATION_DATA));
+	to->trace = traceparent_id(properties_find(from, MQTTPROPERTY_CODE_CORRELATION_DATA));
 }
 
 static bool properties_add(MQTTProperties *properties, enum MQTTPropertyCodes code,

@@ -97,7 +97,7 @@ def replay(database, *arguments, code=0, **kwargs):
     return summary
 
 
-@pytest.mark.parametrize("form, format", [("%U %q %t %D %x", "mixed"), ("%j", "json")])
+@pytest.mark.parametrize("form, format", [(r"%U\t%q\t%r\t%t\t%D\t%x", "mixed"), ("%j", "json")])
 def test_capture_gives_the_tables_that_live_gave(
         running, migrated, broker, empty, tmp_path, form, format):
     running()

@@ -61,19 +61,111 @@ static void captures_of_mosquitto_are_read(void **state)
 	assert_slice_equal(r.payload, "{\"a\":[1, \"]\"]}");
 	assert_slice_equal(r.trace, "");
 
-	r = line("1769837545.5 2 cs/in/a b {\"traceparent\":\"00-" TRACE
+	r = line("1769837545.5 2 cs/in/a {\"traceparent\": \"00-" TRACE
 		 "-0123456789abcdef-01\"} 82A1ff");
 	assert_time(&r, "2026-01-31T05:32:25.5Z");
-	assert_slice_equal(r.topic, "cs/in/a b");
+	assert_slice_equal(r.topic, "cs/in/a");
 	assert_slice_equal(r.payload, "\x82\xa1\xff");
 	assert_slice_equal(r.trace, TRACE);
-	r = line("1769837545 0 cs/in/a b  00");
-	assert_slice_equal(r.topic, "cs/in/a b");
+	r = line("1769837545 0 cs/in/a  00");
+	assert_slice_equal(r.topic, "cs/in/a");
 	assert_int_equal(r.payload.size, 1);
 	r = line("1769837545.038207123 0 t 7b7d");
 	assert_time(&r, "2026-01-31T05:32:25.038207Z");
 	assert_slice_equal(r.topic, "t");
 	assert_slice_equal(r.payload, "{}");
+}
+
+/* As mosquitto_sub writes it with tabs: nothing in a topic or correlation data is taken for the
+ * other. */
+static void captures_with_tabs_are_read(void **state)
+{
+	struct record r;
+
+	(void)state;
+	r = line("1769837545.5\t1\t0\tcs/in/a b\t{\"traceparent\":\"00-" TRACE
+		 "-0123456789abcdef-01\"}\t82A1ff");
+	assert_time(&r, "2026-01-31T05:32:25.5Z");
+	assert_slice_equal(r.topic, "cs/in/a b");
+	assert_slice_equal(r.payload, "\x82\xa1\xff");
+	assert_slice_equal(r.trace, TRACE);
+	assert_int_equal(r.flags, 1);
+	r = line("1769837545\t2\t1\tcs/in/cdx\t4711-abc\t7b7d");
+	assert_slice_equal(r.topic, "cs/in/cdx");
+	assert_slice_equal(r.trace, "");
+	assert_int_equal(r.flags, 2 | RECORD_RETAIN);
+	r = line("1769837545\t0\t0\tcs/in/cdx\ta\tb {c}\t7b7d");
+	assert_slice_equal(r.topic, "cs/in/cdx");
+	assert_slice_equal(r.payload, "{}");
+	r = line("1769837545\t0\t0\tt\t\t");
+	assert_slice_equal(r.topic, "t");
+	assert_int_equal(r.payload.size, 0);
+}
+
+/* The trace id is part of the identity of a message: one found where live finds none, or missing
+ * where live finds one, stores the message once more. */
+static void traces_are_found_where_live_finds_them(void **state)
+{
+	static const struct {
+		const char *properties, *trace;
+	} cases[] = {
+		{"{\"correlation-data\":\"{\\\"tracestate\\\":\\\"x\\\",\\\"traceparent\\\": "
+		 "\\\"00-" TRACE "-0123456789abcdef-01\\\"}\"}",
+			TRACE},
+		{"{\"user-properties\":{\"traceparent\":\"00-" TRACE "-0123456789abcdef-01\"}}",
+			""},
+		{"{\"user-properties\":{\"traceparent\":\"00-" TRACE "-0123456789abcdef-01\"},"
+		 "\"correlation-data\":\"4711\"}",
+			""},
+		{"{\"correlation-data\":\"{\\\"traceparent\\\":\\\"00-"
+		 "0123456789ABCDEF0123456789abcdef-"
+		 "0123456789abcdef-01\\\"}\"}",
+			""},
+		{"{\"correlation-data\":\"00-" TRACE "-0123456789abcdef-01\"}", ""},
+		{"{\"response-topic\":\"x/00-" TRACE "-0\"}", ""},
+		{"{}", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char text[512];
+		struct record r;
+
+		snprintf(text, sizeof(text),
+			"{\"tst\":\"2026-01-31T05:32:25Z\",\"topic\":\"t\",\"properties\":%s,"
+			"\"payload\":\"x\"}",
+			cases[i].properties);
+		r = line(text);
+		assert_slice_equal(r.trace, cases[i].trace);
+	}
+	assert_slice_equal(line("1 1 t {\"other\":\"00-" TRACE "-0123456789abcdef-01\"} 7b").trace,
+		"");
+}
+
+/* mosquitto_sub writes payloads of %J again: where their size shows it, that is noted. */
+static void payloads_that_were_written_again_are_noted(void **state)
+{
+	static const struct {
+		const char *size;
+		bool rewritten;
+	} cases[] = {{"\"payloadlen\":11,", false}, {"\"payloadlen\":12,", true}, {"", false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct lines_memory memory = {.time_us = INT64_MIN};
+		struct lines_pattern pattern = {.memory = &memory};
+		struct record r;
+		struct error err;
+		char text[256];
+
+		snprintf(text, sizeof(text),
+			"{\"tst\":\"2026-01-31T05:32:25Z\",\"topic\":\"t\",%s\"payload\":{\"kWh\":"
+			"1.1}}",
+			cases[i].size);
+		assert_true(lines_record(slice_from_cstr(text), &pattern, &arena, &r, &err));
+		assert_slice_equal(r.payload, "{\"kWh\":1.1}");
+		assert_int_equal(memory.rewritten, cases[i].rewritten);
+	}
 }
 
 static void lines_of_our_own_are_read(void **state)
@@ -121,6 +213,22 @@ static void what_is_no_message_says_why(void **state)
 		{"1769837545 3 t 7b7d", "it is neither JSON nor \"time qos topic payload\""},
 		{"1769837545 1 t 7b7", "its payload has half a byte too many"},
 		{"1769837545 1 t 7x", "its payload is not hexadecimal"},
+		{"1769837545 1 cs/in/cdx 4711-abc 7b7d",
+			"its topic has a blank, or its correlation data is no JSON object: "
+			"capture it with tabs (docs/replay.md)"},
+		{"1769837545 1 cs/in/a b  7b7d",
+			"its topic has a blank, or its correlation data is no JSON object: "
+			"capture it with tabs (docs/replay.md)"},
+		{"1769837545 1 cs/in/a x {b} 7b7d",
+			"its topic has a blank, or its correlation data is no JSON object: "
+			"capture it with tabs (docs/replay.md)"},
+		{"1769837545\t1\tt\t\t7b",
+			"it is not \"time qos retain topic correlation payload\", with tabs"},
+		{"1769837545\t1\t0\tt\t7b",
+			"it is not \"time qos retain topic correlation payload\", with tabs"},
+		{"1769837545\t1\t0\tt",
+			"it is not \"time qos retain topic correlation payload\", with tabs"},
+		{"1769837545\t1\t0\t\t\t7b", "it has no topic"},
 		{"yesterday 1 t 7b", "its time of receipt is invalid"},
 		{"{\"topic\":\"t\"", "it is not a whole JSON object"},
 		{"{\"topic\":\"t\"} x", "it is not a whole JSON object"},
@@ -581,6 +689,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(captures_of_mosquitto_are_read),
+		cmocka_unit_test(captures_with_tabs_are_read),
+		cmocka_unit_test(traces_are_found_where_live_finds_them),
+		cmocka_unit_test(payloads_that_were_written_again_are_noted),
 		cmocka_unit_test(lines_of_our_own_are_read),
 		cmocka_unit_test(what_was_cut_off_stays_marked),
 		cmocka_unit_test(bytes_that_are_no_text_survive),

@@ -5,13 +5,14 @@
 #include "base/hex.h"
 #include "base/iso8601.h"
 #include "base/text.h"
+#include "base/traceparent.h"
 #include "replay/readers/json_scan.h"
 #include "replay/readers/lines_zone.h"
 
 #include <ctype.h>
 #include <stdio.h>
 
-enum { LINES_TIME_BYTES = 64, LINES_TRACE_AT = 3, LINES_TRACE_BYTES = 32 };
+enum { LINES_TIME_BYTES = 64 };
 
 static bool lines_bad(struct error *err, const char *what)
 {
@@ -183,7 +184,7 @@ static bool lines_time(struct slice text, const struct lines_pattern *p, int64_t
 	return true;
 }
 
-/* ---- mosquitto_sub -F '%U %q %t %x' ---- */
+/* ---- mosquitto_sub -F '%U\t%q\t%r\t%t\t%D\t%x' and '%U %q %t %x' ---- */
 
 static bool lines_hex(struct slice text, struct arena *arena, struct slice *out, struct error *err)
 {
@@ -204,69 +205,101 @@ static bool lines_hex(struct slice text, struct arena *arena, struct slice *out,
 	return true;
 }
 
-/* The trace id in a W3C traceparent, wherever it is: "00-<32 hex>-"; or absent. */
-static struct slice lines_trace(struct slice text)
-{
-	for (size_t i = 0; i + LINES_TRACE_AT + LINES_TRACE_BYTES < text.size; i++) {
-		const uint8_t *p = text.data + i;
-		size_t digits = 0;
+/* A line of mosquitto_sub, not interpreted. */
+struct lines_plain {
+	struct slice time, qos, retain, topic, correlation, payload;
+};
 
-		if (memcmp(p, "00-", LINES_TRACE_AT) != 0 ||
-			p[LINES_TRACE_AT + LINES_TRACE_BYTES] != '-')
-			continue;
-		while (digits < LINES_TRACE_BYTES && hex_get(p + LINES_TRACE_AT + digits, 1) >= 0)
-			digits++;
-		if (digits == LINES_TRACE_BYTES)
-			return slice_of(p + LINES_TRACE_AT, LINES_TRACE_BYTES);
-	}
-	return slice_of("", 0);
-}
-
-/* The text before the first blank; *rest is what follows. */
-static struct slice lines_word(struct slice *rest)
+/* The text before the first separator; *rest is what follows. */
+static struct slice lines_word(struct slice *rest, char separator)
 {
-	const uint8_t *blank = memchr(rest->data, ' ', rest->size);
-	size_t size = blank == NULL ? rest->size : (size_t)(blank - rest->data);
+	const uint8_t *end = memchr(rest->data, separator, rest->size);
+	size_t size = end == NULL ? rest->size : (size_t)(end - rest->data);
 	struct slice word = slice_of(rest->data, size);
 
-	size += blank != NULL;
+	size += end != NULL;
 	*rest = slice_of(rest->data + size, rest->size - size);
 	return word;
+}
+
+/* The text after the last separator, which payloads in hexadecimal do not have; *rest is what comes
+ * before it. */
+static struct slice lines_last_word(struct slice *rest, char separator)
+{
+	const uint8_t *begin = memrchr(rest->data, separator, rest->size);
+	size_t size = begin == NULL ? 0 : (size_t)(begin - rest->data);
+	struct slice word = slice_skip(*rest, size + (begin != NULL));
+
+	*rest = slice_of(rest->data, size);
+	return word;
+}
+
+/* "time qos topic payload" or "time qos topic correlation payload". A topic may have blanks, and
+ * correlation data may be anything: unless it is JSON and the topic has no blank, where one ends
+ * and the other begins would be a guess. */
+static bool lines_split_blanks(struct slice line, struct lines_plain *out, struct error *err)
+{
+	struct slice c;
+
+	out->time = lines_word(&line, ' ');
+	out->qos = lines_word(&line, ' ');
+	out->payload = lines_last_word(&line, ' ');
+	out->topic = lines_word(&line, ' ');
+	out->correlation = c = line; /* empty: from %D of a message without any */
+	if (c.size > 0 && (*c.data != '{' || c.data[c.size - 1] != '}'))
+		return lines_bad(err,
+			"its topic has a blank, or its correlation data is no JSON object: "
+			"capture it with tabs (docs/replay.md)");
+	return true;
+}
+
+/* "time qos retain topic correlation payload". Brokers refuse topics with tabs. */
+static bool lines_split_tabs(struct slice line, struct lines_plain *out, struct error *err)
+{
+	out->time = lines_word(&line, '\t');
+	out->qos = lines_word(&line, '\t');
+	out->retain = lines_word(&line, '\t');
+	out->topic = lines_word(&line, '\t');
+	if (memchr(line.data, '\t', line.size) == NULL ||
+		!(slice_equal_cstr(out->retain, "0") || slice_equal_cstr(out->retain, "1")))
+		return lines_bad(err,
+			"it is not \"time qos retain topic correlation payload\", with tabs");
+	out->payload = lines_last_word(&line, '\t');
+	out->correlation = line;
+	return true;
+}
+
+/* Times have neither blanks nor tabs: what follows the time separates all parts. */
+static bool lines_has_tabs(struct slice line)
+{
+	struct slice rest = line, time = lines_word(&rest, '\t');
+
+	return time.size < line.size && memchr(time.data, ' ', time.size) == NULL;
 }
 
 static bool lines_plain(struct slice line, const struct lines_pattern *p, struct arena *arena,
 	struct record *out, struct error *err)
 {
-	struct slice time = lines_word(&line), qos = lines_word(&line);
-	const uint8_t *correlation;
-	size_t topic = line.size;
+	struct lines_plain l = {.retain = SLICE("0")};
 
-	if (qos.size != 1 || *qos.data < '0' || *qos.data > '2')
-		return lines_bad(err, "it is neither JSON nor \"time qos topic payload\"");
-	while (topic > 0 && line.data[topic - 1] != ' ')
-		topic--; /* topics may have blanks, payloads may not */
-	if (topic == 0)
-		return lines_bad(err, "it has no topic");
-	out->flags = (uint16_t)(*qos.data - '0');
-	if (!lines_hex(slice_of(line.data + topic, line.size - topic), arena, &out->payload, err))
+	if (lines_has_tabs(line) ? !lines_split_tabs(line, &l, err)
+				 : !lines_split_blanks(line, &l, err))
 		return false;
-	line = slice_of(line.data, topic - 1);
-	correlation = line.size > 0 && line.data[line.size - 1] == '}'
-			      ? memmem(line.data, line.size, " {", 2)
-			      : NULL;
-	if (correlation != NULL) {
-		size_t before = (size_t)(correlation - line.data);
-
-		out->trace =
-			arena_copy(arena, lines_trace(slice_of(correlation, line.size - before)));
-		line = slice_of(line.data, before);
-	} else if (line.size > 0 && line.data[line.size - 1] == ' ') {
-		line = slice_of(line.data, line.size - 1); /* from %D of a message without any */
-	}
-	out->topic = arena_copy(arena, line);
+	if (l.qos.size != 1 || *l.qos.data < '0' || *l.qos.data > '2')
+		return lines_bad(err, "it is neither JSON nor \"time qos topic payload\"");
+	if (l.topic.size == 0)
+		return lines_bad(err, "it has no topic");
+	out->flags = (uint16_t)(*l.qos.data - '0');
+	/* A retained message is not a new event in each capture. */
+	if (*l.retain.data == '1')
+		out->flags |= RECORD_RETAIN;
+	if (!lines_hex(l.payload, arena, &out->payload, err))
+		return false;
+	out->trace = arena_copy(arena, traceparent_id(l.correlation));
+	out->topic = arena_copy(arena, l.topic);
 	if (slice_is_absent(out->topic) || slice_is_absent(out->trace))
 		return lines_full(err);
-	return lines_time(time, p, &out->received_us, err);
+	return lines_time(l.time, p, &out->received_us, err);
 }
 
 /* ---- JSON ---- */
@@ -317,9 +350,10 @@ static bool lines_json_text(struct slice value, struct arena *arena, const char 
 	return true;
 }
 
-static bool lines_json_payload(const struct lines_json *j, struct arena *arena, struct record *out,
-	struct error *err)
+static bool lines_json_payload(const struct lines_json *j, const struct lines_pattern *p,
+	struct arena *arena, struct record *out, struct error *err)
 {
+	bool has_size;
 	struct slice hex;
 	int64_t size;
 
@@ -329,18 +363,40 @@ static bool lines_json_payload(const struct lines_json *j, struct arena *arena, 
 		       lines_hex(hex, arena, &out->payload, err);
 	if (slice_is_absent(j->payload))
 		return lines_bad(err, "it has no payload");
+	has_size = !slice_is_absent(j->payload_size);
+	if (has_size && !decimal_to_int64(j->payload_size, 0, INT64_MAX, &size))
+		return lines_bad(err, "its payloadlen is not a number");
 	if (*j->payload.data != '"') {
-		out->payload = arena_copy(arena, j->payload); /* %J: unchanged JSON */
+		/* %J: mosquitto_sub has parsed it, and written it again. */
+		if (has_size && (size_t)size != j->payload.size && p->memory != NULL)
+			p->memory->rewritten = true;
+		out->payload = arena_copy(arena, j->payload);
 		return !slice_is_absent(out->payload) || lines_full(err);
 	}
 	if (!lines_json_text(j->payload, arena, "its payload is not text", &out->payload, err))
 		return false;
 	/* %j stops at the first NUL byte of a payload. */
-	if (!slice_is_absent(j->payload_size) &&
-		(!decimal_to_int64(j->payload_size, 0, INT64_MAX, &size) ||
-			(size_t)size != out->payload.size))
+	if (has_size && (size_t)size != out->payload.size)
 		return lines_bad(err, "capture truncated at NUL");
 	return true;
+}
+
+/* The trace id in the properties of MQTT 5, as mqtt/properties.c finds it in those of a live
+ * message. */
+static bool lines_json_trace(struct slice properties, struct arena *arena, struct slice *out,
+	struct error *err)
+{
+	struct slice rest = properties, key, value, text;
+	bool ok;
+
+	while (json_scan_member(&rest, &key, &value, &ok)) {
+		if (!slice_equal_cstr(key, "\"correlation-data\""))
+			continue;
+		if (!lines_json_text(value, arena, "its correlation data is not text", &text, err))
+			return false;
+		*out = traceparent_id(text);
+	}
+	return ok || lines_bad(err, "its properties are not a JSON object");
 }
 
 /* mosquitto_sub before 2.0 writes a number. */
@@ -376,11 +432,10 @@ static bool lines_json(struct slice line, const struct lines_pattern *p, struct 
 	if (!slice_is_absent(j.trace) &&
 		!lines_json_text(j.trace, arena, "its trace is not text", &out->trace, err))
 		return false;
-	if (!slice_is_absent(j.properties))
-		out->trace = arena_copy(arena, lines_trace(j.properties));
-	if (slice_is_absent(out->trace))
-		return lines_full(err);
-	return lines_json_payload(&j, arena, out, err);
+	if (!slice_is_absent(j.properties) &&
+		!lines_json_trace(j.properties, arena, &out->trace, err))
+		return false;
+	return lines_json_payload(&j, p, arena, out, err);
 }
 
 /* ---- patterns ---- */

@@ -10,9 +10,13 @@
 /*
  * One line of a capture -> one MQTT message. The kind of line is recognised by the line itself:
  *
- *	{"topic":..,"payload":..,..}    mosquitto_sub -F '%j' or '%J', or `spool export json`
- *	1769853600.04 1 cs/in/.. 7b7d   mosquitto_sub -F '%U %q %t %x' or '%U %q %t %D %x'
+ *	{"topic":..,"payload":..,..}    mosquitto_sub -F '%j', or `spool export json`
+ *	1769853600.04 1 cs/in/.. 7b7d   mosquitto_sub -F '%U\t%q\t%r\t%t\t%D\t%x' (with tabs);
+ *					'%U %q %t %x' and '%U %q %t %D %x' as long as nobody has to
+ *					guess where the topic ends
  *	whatever the pattern says       frames of OCPP-J as a gateway logs them
+ *
+ * '%J' is read, too, but mosquitto_sub has parsed its payloads and written them again.
  *
  * Correlation data (%D, or properties in '%j' with MQTT 5) has the trace id, which is part of the
  * identity of messages without a time of their own: without it they are not recognised as those
@@ -42,6 +46,7 @@ enum lines_field {
 struct lines_memory {
 	int64_t time_us; /* of the last line; INT64_MIN = none yet */
 	struct lines_calls calls;
+	bool rewritten; /* a payload of '%J' is shown not to be what was received */
 };
 
 struct lines_pattern {

@@ -1,8 +1,10 @@
 #include "base/fs.h"
+#include "base/log.h"
 #include "replay/readers/source_private.h"
 #include "replay/readers/unpack.h"
 #include "spool/archive.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +245,17 @@ int64_t replay_source_bytes(const struct replay_source *s)
 
 /* ---- lines ---- */
 
+static void text_say_rewritten(struct replay_source *s)
+{
+	if (!s->memory.rewritten || s->rewritten_said)
+		return;
+	s->rewritten_said = true;
+	log_warn("capture_rewritten",
+		"mosquitto_sub wrote payloads of this capture again (-F '%J'), with numbers that "
+		"may differ: messages may not be recognised as those received live",
+		"file=%s line=%" PRIu64, LOG_VALUE(source_path(s)), s->lines);
+}
+
 static enum replay_next text_next(struct replay_source *s, struct arena *arena, struct record *out,
 	struct error *err)
 {
@@ -262,6 +275,7 @@ static enum replay_next text_next(struct replay_source *s, struct arena *arena, 
 			continue;
 		if (lines_record(line, &s->pattern, arena, out, &why)) {
 			s->understood = true;
+			text_say_rewritten(s);
 			return REPLAY_RECORD;
 		}
 		arena_rewind(arena, mark);

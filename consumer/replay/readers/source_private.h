@@ -63,6 +63,7 @@ struct replay_source {
 	uint64_t lines;
 	uint64_t not_understood; /* lines or rows of this file before the first one understood */
 	bool understood;         /* a line or row was */
+	bool rewritten_said;     /* memory.rewritten is logged */
 
 	/* Digest of the messages up to seq: restarts at each checkpoint, with the digest so far. */
 	struct sha256 *content;
