@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "daemon/options.h"
 #include "pg/wait.h"
 
 #include <inttypes.h>
@@ -72,8 +73,28 @@ static void asked_add_list(struct sha256 *digest, const char *name, const char *
 		asked_add(digest, items[i]);
 }
 
-/* Everything that decides what becomes of a message: with another filter, or a corrected topic
- * pattern, messages that were left out then still have to be stored. */
+/* What keeps messages for some time only, or away from each other. */
+static void asked_add_times(struct sha256 *digest, const struct config *c)
+{
+	int64_t retention_us[TABLE_COUNT];
+	char text[32];
+
+	options_retention(c, retention_us);
+	asked_add(digest, "retention");
+	for (size_t i = 0; i < TABLE_COUNT; i++) {
+		snprintf(text, sizeof(text), "%" PRId64, retention_us[i]);
+		asked_add(digest, text);
+	}
+	snprintf(text, sizeof(text), "window %" PRId64, c->dedupe_window);
+	asked_add(digest, text);
+}
+
+/*
+ * Everything that decides whether a message is stored: with another filter, or a corrected topic
+ * pattern, messages that were left out then still have to be stored. Not privacy.token_key: the
+ * digests by which rows are recognised are made of hashes, so what was stored with another key
+ * would be stored once more.
+ */
 static bool position_asked(struct replay_job *job, struct error *err)
 {
 	const struct message_filter *f = &job->request.filter;
@@ -84,7 +105,7 @@ static bool position_asked(struct replay_job *job, struct error *err)
 
 	if (digest == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
-	asked_add(digest, "ocpp-persister replay 2");
+	asked_add(digest, "ocpp-persister replay 3");
 	snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 " %d %" PRId64, f->from_us, f->to_us,
 		job->request.csv != NULL, c->mqtt_message_bytes_max);
 	asked_add(digest, text);
@@ -95,6 +116,9 @@ static bool position_asked(struct replay_job *job, struct error *err)
 	asked_add_list(digest, "skip", (const char *const *)c->events_skip.items,
 		c->events_skip.count);
 	asked_add(digest, config_choice(c, "events.results", text));
+	asked_add_times(digest, c);
+	snprintf(text, sizeof(text), "outside %" PRId64, c->partitions_outside_max);
+	asked_add(digest, text);
 	sha256_get(digest, out);
 	sha256_free(&digest);
 	position_hex(out, job->asked);

@@ -27,8 +27,8 @@ def capture(first, count, station="cs001"):
         for i in range(first, first + count))
 
 
-def command(database, *arguments):
-    options = [f"--{key}={value}" for key, value in database.settings().items()]
+def command(database, *arguments, options=()):
+    options = [*(f"--{key}={value}" for key, value in database.settings().items()), *options]
     return [BINARY, *options, "--batch.messages_max=10", "replay", "--json", *map(str, arguments)]
 
 
@@ -41,11 +41,11 @@ def replay(database, *arguments, input=None):
     return summary
 
 
-def interrupt(database, *arguments, text=None, how=signal.SIGKILL, after=100):
+def interrupt(database, *arguments, text=None, how=signal.SIGKILL, after=100, options=()):
     """Begins a replay and ends it before its end; how far it was."""
-    run = subprocess.Popen(command(database, "--rate", "150", *arguments), stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, stdin=subprocess.PIPE if text else None,
-                           text=True)
+    run = subprocess.Popen(command(database, "--rate", "150", *arguments, options=options),
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           stdin=subprocess.PIPE if text else None, text=True)
     if text:
         feeder = threading.Thread(target=lambda: (run.stdin.write(text), run.stdin.close()))
         feeder.start()
@@ -66,6 +66,19 @@ def interrupt(database, *arguments, text=None, how=signal.SIGKILL, after=100):
 
 def ids(database):
     return sorted(int(i) for i, in database.rows("SELECT message_id FROM ocpp_events"))
+
+
+@pytest.mark.parametrize("setting", ["--retention.ocpp_events=90d", "--dedupe.window=1d"])
+def test_what_another_setting_left_out_is_stored(database, tmp_path, setting):
+    """Equal messages within a day are repeats, and all of them are older than 90 days."""
+    export = tmp_path / "export.log"
+    export.write_text("".join(
+        f"{1769837545 + 3600 * i} 1 cs/in/ocpp1.6/cs001 " + json.dumps(
+            [2, "same", "Heartbeat", {}]).encode().hex() + "\n" for i in range(1000)))
+    interrupt(database, export, options=[setting])
+    found = replay(database, export)
+    assert found["resumed"] is False
+    assert database.value("SELECT count(*) FROM ocpp_events") == 1000
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
