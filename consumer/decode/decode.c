@@ -199,7 +199,6 @@ bool decode_begin(struct decoder *d, const struct decode_input *input, struct ar
 	arena_reset(&d->nodes);
 	if (!decode_topic(d, arena, err) || !decode_payload(d, arena, err))
 		return false;
-	d->common.text_replaced = d->tree.text_replaced;
 	d->raw_at = 0;
 	if (root->kind == VALUE_ARRAY && root->count > 0 &&
 		(root->items[0].kind == VALUE_MAP || root->items[0].kind == VALUE_ARRAY)) {
@@ -210,6 +209,7 @@ bool decode_begin(struct decoder *d, const struct decode_input *input, struct ar
 		d->items = root->items;
 		d->items_count = root->count;
 	} else {
+		root->replaced = d->tree.text_replaced;
 		d->items = root;
 		d->items_count = 1;
 		d->tree.item_ends = NULL;
@@ -353,6 +353,7 @@ enum decode_next decode_next(struct decoder *d, struct message *out, struct erro
 	*out = d->common;
 	out->index = d->next;
 	out->raw = decode_raw(d);
+	out->text_replaced = item->replaced;
 	out->id = out->action = out->error_code = out->error_description = slice_from_cstr("");
 	d->next++;
 	if (!slice_is_absent(out->entity)) {

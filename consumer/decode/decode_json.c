@@ -29,6 +29,7 @@ struct decode_json {
 	yajl_handle yajl;
 	struct decode_room room;
 	struct slice payload;
+	const uint8_t *mended_from; /* the payload as it came, if escapes in it were replaced */
 	struct slice key;
 	struct {
 		uint32_t first;   /* in pending */
@@ -37,7 +38,9 @@ struct decode_json {
 	size_t depth;
 	uint32_t values;
 	bool root_is_batch;
-	bool replaced;
+	size_t item_start; /* of a batch; after its first byte */
+	bool replaced;     /* a text, number or key in the current item of a batch, or outside */
+	bool replaced_before;
 	bool full;
 	const char *bad;
 	enum error_reason bad_code;
@@ -228,6 +231,11 @@ static int json_open(struct decode_json *p, bool array)
 		p->root_is_batch = array;
 	else if (p->depth == 1 && p->pending_count > 0 && p->ends_count == 0)
 		p->root_is_batch = false;
+	if (p->depth == 1 && p->root_is_batch) {
+		p->item_start = yajl_get_bytes_consumed(p->yajl);
+		p->replaced_before |= p->replaced;
+		p->replaced = false;
+	}
 	p->open[p->depth].first = p->pending_count;
 	p->open[p->depth].key = p->key;
 	p->depth++;
@@ -264,6 +272,13 @@ static bool json_note_end(struct decode_json *p)
 	return true;
 }
 
+/* Whether an escape in these bytes was replaced: by one of the same length, before the parse. */
+static bool json_is_mended(const struct decode_json *p, size_t from, size_t to)
+{
+	return p->mended_from != NULL &&
+	       memcmp(p->mended_from + from, p->payload.data + from, to - from) != 0;
+}
+
 static int json_close(struct decode_json *p, enum value_kind kind)
 {
 	struct value closed = {.kind = (uint8_t)kind}, *v;
@@ -292,8 +307,11 @@ static int json_close(struct decode_json *p, enum value_kind kind)
 	if (v == NULL)
 		return 0;
 	*v = closed;
-	if (p->depth == 1 && p->root_is_batch && !json_note_end(p))
+	if (p->depth != 1 || !p->root_is_batch)
+		return 1;
+	if (!json_note_end(p))
 		return 0;
+	v->replaced = p->replaced || json_is_mended(p, p->item_start, p->ends[p->ends_count - 1]);
 	return 1;
 }
 
@@ -319,7 +337,7 @@ static int json_escape_at(struct slice s, size_t at)
  * \u0000 and lone surrogates are legal JSON that no database text can hold. Most payloads have no
  * \u at all and are used as they are; only one with such an escape is copied.
  */
-static bool json_mend_escapes(struct slice *payload, struct arena *arena, bool *replaced)
+static bool json_mend_escapes(struct slice *payload, struct arena *arena)
 {
 	struct slice s = *payload;
 	uint8_t *copy = NULL;
@@ -349,7 +367,6 @@ static bool json_mend_escapes(struct slice *payload, struct arena *arena, bool *
 					return false;
 				memcpy(copy, s.data, s.size);
 				*payload = s = slice_of(copy, s.size);
-				*replaced = true;
 			}
 			/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): within a text */
 			memcpy(copy + at, "\\ufffd", 6);
@@ -405,12 +422,14 @@ bool decode_json_parse(struct decode_json *p, struct slice payload, struct decod
 	p->room = room;
 	p->pending_count = p->values = p->ends_count = p->ends_room = 0;
 	p->depth = 0;
-	p->root_is_batch = p->replaced = p->full = false;
+	p->root_is_batch = p->replaced = p->replaced_before = p->full = false;
 	p->bad = NULL;
 	p->key = (struct slice){NULL, 0};
-	if (!json_mend_escapes(&payload, room.texts, &p->replaced))
-		return decode_arena_full(err);
 	p->payload = payload;
+	if (!json_mend_escapes(&p->payload, room.texts))
+		return decode_arena_full(err);
+	p->mended_from = p->payload.data == payload.data ? NULL : payload.data;
+	payload = p->payload;
 	p->yajl = yajl_alloc(&callbacks, &memory, p);
 	yajl_config(p->yajl, yajl_dont_validate_strings, 1);
 	status = yajl_parse(p->yajl, payload.data, payload.size);
@@ -425,6 +444,7 @@ bool decode_json_parse(struct decode_json *p, struct slice payload, struct decod
 		return false;
 	out->root = p->root;
 	out->item_ends = p->root_is_batch && p->ends_count == p->root.count ? p->ends : NULL;
-	out->text_replaced = p->replaced;
+	out->text_replaced =
+		p->replaced || p->replaced_before || json_is_mended(p, 0, payload.size);
 	return true;
 }

@@ -267,9 +267,13 @@ static bool convert_array(struct convert *c, const msgpack_object_array *array, 
 		return false;
 	for (uint32_t i = 0; i < array->size; i++) {
 		bool known = c->known_count > 0 && c->known->array == number && c->known->item == i;
+		bool before = c->replaced;
 
+		c->replaced = false;
 		if (!(known ? convert_known : convert_object)(c, &array->ptr[i], &to->items[i]))
 			return false;
+		to->items[i].replaced = c->replaced;
+		c->replaced |= before;
 	}
 	return true;
 }

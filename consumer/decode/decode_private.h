@@ -15,7 +15,7 @@ struct decode_tree {
 	/* If root is an array of containers (a batch): where each item ends in the payload.
 	 * Otherwise NULL. */
 	uint32_t *item_ends;
-	bool text_replaced;
+	bool text_replaced; /* anywhere; in a batch, value.replaced says in which items */
 };
 
 /* Memory for a tree: nodes last until the next record, texts as long as the batch, since rows

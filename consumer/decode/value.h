@@ -37,6 +37,8 @@ struct value {
 	/* A STRING (boolean: a NUMBER) shown instead of another text of count bytes, which follows
 	 * it in memory. Its identity is that of the original (value_put_canonical()). */
 	bool disguised : 1;
+	/* In an item of a batch: some text in it could not be kept (message.text_replaced). */
+	bool replaced : 1;
 	/* If not 0: maps from one decoder with the same form have the same members in the same
 	 * order; only the member "value" may differ, and is always a text or a number. */
 	uint16_t form;

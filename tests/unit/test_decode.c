@@ -233,6 +233,44 @@ static void decode_text_that_cannot_be_stored_is_replaced_and_marked(void **stat
 	}
 }
 
+/* What cannot be kept of one message says nothing about its neighbours, in any order. */
+static void decode_items_of_a_batch_are_marked_one_by_one(void **state)
+{
+	static const char *const items[] = {"[2,\"1\",\"A\",{\"a\":\"\\ufffd\"}]",
+		"[2,\"2\",\"A\",{\"a\":\"\\ud800\"}]",
+		"{\"type\":2,\"id\":\"3\",\"action\":\"A\",\"request\":{\"a\":[{}]}}",
+		"[2,\"4\",\"A\",{\"\xff\":1}]", "[2,\"5\",\"A\",{\"a\":1,\"a\":2}]",
+		"[2,\"6\",\"A\",{\"a\":1e999999}]", "\"\xff\"", "[2,\"8\",\"A\",{}]"};
+	static const bool replaced[] = {false, true, false, true, true, true, false, false};
+	enum { ITEMS = sizeof(items) / sizeof(*items) };
+	char payload[400];
+
+	(void)state;
+	for (size_t first = 0; first < ITEMS; first++) {
+		int size = 0;
+
+		if (items[first][0] == '"')
+			continue; /* then it is no batch */
+		for (size_t i = 0; i < ITEMS; i++)
+			size += snprintf(payload + size, sizeof(payload) - (size_t)size, "%s%s",
+				i == 0 ? "[" : " ,", items[(first + i) % ITEMS]);
+		memcpy(payload + size, "]", 2);
+		assert_int_equal(decode(payload), ITEMS);
+		for (size_t i = 0; i < ITEMS; i++)
+			assert_int_equal(messages[i].text_replaced, replaced[(first + i) % ITEMS]);
+	}
+	/* msgpack: [[2,"1","A",{}],[2,"2","A",{"a":<ff 00>}],[2,"3","A",{}]] */
+	assert_int_equal(decode_bytes("cs/in/ocpp1.6/cs001",
+				 "\x93\x94\x02\xa1\x31\xa1\x41\x80"
+				 "\x94\x02\xa1\x32\xa1\x41\x81\xa1\x61\xc4\x02\xff\x00"
+				 "\x94\x02\xa1\x33\xa1\x41\x80",
+				 28),
+		3);
+	assert_false(messages[0].text_replaced);
+	assert_true(messages[1].text_replaced);
+	assert_false(messages[2].text_replaced);
+}
+
 static void decode_numbers_keep_their_text(void **state)
 {
 	static const char text[] = "[1.10,1e400,-0,123456789012345678901234567890,1E-5,0.000]";
@@ -388,6 +426,7 @@ int main(void)
 		cmocka_unit_test(decode_batches_keep_good_items_beside_bad_ones),
 		cmocka_unit_test(decode_msgpack_gives_the_same_as_json),
 		cmocka_unit_test(decode_text_that_cannot_be_stored_is_replaced_and_marked),
+		cmocka_unit_test(decode_items_of_a_batch_are_marked_one_by_one),
 		cmocka_unit_test(decode_numbers_keep_their_text),
 		cmocka_unit_test(decode_what_is_no_message_says_why),
 		cmocka_unit_test(decode_errors_have_a_position),
