@@ -41,6 +41,12 @@ static bool sample_multiplier(const struct sample *sample, int64_t *out)
 	return true;
 }
 
+/* Views apply no other multiplier. */
+static bool unit_is_applied(int64_t multiplier)
+{
+	return multiplier >= -MULTIPLIER_MAX && multiplier <= MULTIPLIER_MAX;
+}
+
 static void sample_resolve(const struct meter *v, struct value *value, struct numeric *number,
 	struct sample *out)
 {
@@ -98,7 +104,7 @@ static void layout_put_sample(struct meter *v, struct text *t, const struct samp
 				continue;
 			}
 			text_put_int(t, multiplier);
-			if (multiplier > MULTIPLIER_MAX || multiplier < -MULTIPLIER_MAX)
+			if (!unit_is_applied(multiplier))
 				rows_set_flag(v->row, FLAG_multiplier_out_of_range);
 			continue;
 		}
@@ -178,6 +184,75 @@ static bool meter_layout(struct meter *v)
 	return true;
 }
 
+/* ---- units ---- */
+
+/* What a value of a sample is measured in. */
+struct sample_unit {
+	struct slice unit;  /* absent: not stated */
+	int64_t multiplier; /* a power of ten */
+	bool has_multiplier;
+	bool unclear; /* two different ones, or one that is not understood */
+};
+
+static void unit_take(struct sample_unit *u, const struct value *v)
+{
+	struct slice text = value_text(v);
+
+	if (v == NULL || v->kind == VALUE_NULL)
+		return;
+	if (slice_is_absent(u->unit))
+		u->unit = text;
+	u->unclear |= slice_is_absent(text) || !slice_equal(u->unit, text);
+}
+
+static void unit_take_multiplier(struct sample_unit *u, const struct value *v)
+{
+	struct slice text = value_text(v);
+	int64_t multiplier;
+
+	if (v == NULL || v->kind == VALUE_NULL)
+		return;
+	if (slice_is_absent(text) || !decimal_to_int64(text, INT32_MIN, INT32_MAX, &multiplier)) {
+		u->unclear = true;
+		return;
+	}
+	u->unclear |= u->has_multiplier && u->multiplier != multiplier;
+	if (!u->has_multiplier)
+		u->multiplier = multiplier;
+	u->has_multiplier = true;
+}
+
+/*
+ * Stations write the unit where another version of OCPP has it: it counts wherever it is. The
+ * layout has only what is in its place, since digests depend on it; the view meter_samples reads
+ * the rest from raw, by the same rule (sample_unit(), sample_multiplier(), sample_is_unclear()).
+ */
+static struct sample_unit sample_unit(const struct sample *sample)
+{
+	static const struct slice unit = SLICE("unit"), multiplier = SLICE("multiplier"),
+				  of_measure = SLICE("unitOfMeasure");
+	const struct value *outer = sample->value, *inner = value_get(outer, of_measure);
+	bool is_map = inner != NULL && inner->kind == VALUE_MAP;
+	struct sample_unit u = {.unit = no_text};
+
+	unit_take(&u, is_map ? value_get(inner, unit) : inner);
+	unit_take(&u, value_get(outer, unit));
+	unit_take_multiplier(&u, value_get(inner, multiplier));
+	unit_take_multiplier(&u, value_get(outer, multiplier));
+	return u;
+}
+
+/* Flags what is odd about the unit of a sample that has more than its layout says. */
+static void meter_check_unit(struct meter *v, const struct sample *sample)
+{
+	struct sample_unit u = sample_unit(sample);
+
+	if (u.unclear)
+		rows_set_flag(v->row, FLAG_unit_unclear);
+	if (!unit_is_applied(u.multiplier))
+		rows_set_flag(v->row, FLAG_multiplier_out_of_range);
+}
+
 /* ---- values ---- */
 
 static void meter_set_sampled(struct meter *v)
@@ -206,8 +281,10 @@ static void meter_values(struct meter *v)
 			value_mark_used(sample->parts[SAMPLE_SIGNED]);
 			v->has_raw = true;
 		}
-		if (!value_is_spent(sample->value))
+		if (!value_is_spent(sample->value)) {
 			v->has_raw = true;
+			meter_check_unit(v, sample);
+		}
 	}
 	meter_set_sampled(v);
 }
@@ -284,7 +361,8 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 static bool sample_is_energy_by_default(const struct sample *sample)
 {
 	static const struct slice known[] = {SLICE("value"), SLICE("context"), SLICE("format"),
-		SLICE("phase"), SLICE("location"), SLICE("signedMeterValue"), SLICE("customData")};
+		SLICE("phase"), SLICE("location"), SLICE("signedMeterValue"), SLICE("customData"),
+		SLICE("unit"), SLICE("unitOfMeasure"), SLICE("multiplier")};
 
 	for (uint32_t i = 0; i < sample->value->count; i++) {
 		const struct member *m = &sample->value->members[i];
@@ -292,13 +370,24 @@ static bool sample_is_energy_by_default(const struct sample *sample)
 
 		for (size_t k = 0; !is_known && k < sizeof(known) / sizeof(*known); k++)
 			is_known = slice_equal(m->key, known[k]);
-		if (!is_known && slice_equal_cstr(m->key, "unit"))
-			is_known = !slice_is_absent(value_text(&m->value));
-		if (!is_known && slice_equal_cstr(m->key, "unitOfMeasure"))
-			is_known = m->value.kind == VALUE_MAP;
 		if (!is_known)
 			return false;
 	}
+	return true;
+}
+
+/* The power of ten that makes it Wh; false if the unit is not one of energy. */
+static bool unit_to_wh(const struct sample_unit *u, int64_t *power_out)
+{
+	*power_out = u->multiplier;
+	if (u->unclear || !unit_is_applied(u->multiplier))
+		return false;
+	if (slice_equal_cstr(u->unit, "kWh"))
+		*power_out += UNIT_KILO;
+	else if (slice_equal_cstr(u->unit, "MWh"))
+		*power_out += UNIT_MEGA;
+	else
+		return slice_is_absent(u->unit) || slice_equal_cstr(u->unit, "Wh");
 	return true;
 }
 
@@ -307,29 +396,18 @@ static bool sample_is_energy_by_default(const struct sample *sample)
 static struct slice sample_energy(const struct meter *v, const struct sample *sample)
 {
 	struct slice measurand = value_text(sample->parts[SAMPLE_MEASURAND]);
-	struct slice unit = value_text(sample->parts[SAMPLE_UNIT]), scaled;
+	struct sample_unit unit = sample_unit(sample);
+	struct slice scaled;
 	struct decimal d;
-	int64_t shift = 0, kilo;
+	int64_t shift;
 	struct text t;
 
 	if (!(slice_is_absent(measurand)
 			    ? sample_is_energy_by_default(sample)
 			    : slice_equal_cstr(measurand, "Energy.Active.Import.Register")) ||
 		!slice_is_absent(value_text(sample->parts[SAMPLE_PHASE])) ||
-		sample->number_kind == DECIMAL_NONE)
+		sample->number_kind == DECIMAL_NONE || !unit_to_wh(&unit, &shift))
 		return no_text;
-	if (slice_is_absent(unit) || slice_equal_cstr(unit, "Wh"))
-		kilo = 0;
-	else if (slice_equal_cstr(unit, "kWh"))
-		kilo = UNIT_KILO;
-	else if (slice_equal_cstr(unit, "MWh"))
-		kilo = UNIT_MEGA;
-	else
-		return no_text;
-	(void)sample_multiplier(sample, &shift);
-	if (shift > MULTIPLIER_MAX || shift < -MULTIPLIER_MAX)
-		return no_text;
-	shift += kilo;
 	if (shift == 0)
 		return sample_value(sample);
 	d = sample->number->decimal;

@@ -250,7 +250,7 @@ static void decode_items_of_a_batch_are_marked_one_by_one(void **state)
 		int size = 0;
 
 		if (items[first][0] == '"')
-			continue; /* then it is no batch */
+			continue; /* then it is not a batch */
 		for (size_t i = 0; i < ITEMS; i++)
 			size += snprintf(payload + size, sizeof(payload) - (size_t)size, "%s%s",
 				i == 0 ? "[" : " ,", items[(first + i) % ITEMS]);
