@@ -91,6 +91,26 @@ def test_status_with_an_invalid_time_counts_from_its_receipt(odd, replay):
     assert found == expected
 
 
+def test_of_two_states_with_one_time_the_last_received_counts(odd, replay):
+    """Stations send whole seconds. Also if all are delivered again: the broker keeps the order."""
+    cases, expected = {}, {}
+    for version, number, again, order in itertools.product(
+            ["1.6", "2.0.1"], range(4), (False, True), orders([])):
+        station = f"tie {version} {number} {again} {order}"
+        at = f"2026-01-31T10:00:0{number}Z"
+        says = [(number, "Finishing"), (number + 0.15, "Available"),
+                (number + 0.2, "Preparing")]
+        if again:
+            says += [(after + 60, value) for after, value in says]
+        cases[station] = orders([
+            captured(after, status(at, value, value, version), station, version)
+            for after, value in says])[order]
+        expected[station] = "Preparing"
+    replay_all(replay, cases)
+    assert dict(odd.rows("SELECT charge_station_id, status FROM connector_status"
+                         " WHERE charge_station_id LIKE 'tie %'")) == expected
+
+
 FUTURE = {"2099-12-31T23:59:59Z": True, "2027-01-31T10:00:00Z": True, "2026-01-31T10:06:01Z": True,
           "2026-01-31T10:05:59Z": False}
 
