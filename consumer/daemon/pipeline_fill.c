@@ -55,6 +55,23 @@ static void fill_log_dead_letter(struct pipeline *p, const struct message *m,
 		LOG_VALUE(fill_name(action, m->action)), m->seq, m->index, suppressed);
 }
 
+/* Nobody knows what its fields mean: such a message goes to ocpp_events alone. */
+static void fill_log_version(struct pipeline *p, const struct message *m)
+{
+	char version[FILL_NAME_BYTES], station[FILL_NAME_BYTES];
+	uint64_t suppressed;
+
+	if (m->version != VERSION_UNKNOWN || !slice_is_absent(m->entity) ||
+		!log_repeat_due(&p->versions, NULL, &suppressed))
+		return;
+	log_warn("unknown_version",
+		"the topic does not name an OCPP version that is known: its messages are stored in "
+		"ocpp_events only",
+		"version=%s station=%s suppressed=%" PRIu64,
+		LOG_VALUE(fill_name(version, m->version_text)),
+		LOG_VALUE(fill_name(station, m->station)), suppressed);
+}
+
 static enum fill_result fill_dead_letter(struct pipeline *p, const struct message *m,
 	const struct error *why, uint64_t bytes, struct slice sha256)
 {
@@ -130,6 +147,7 @@ static enum fill_result fill_message(struct pipeline *p, struct message *m)
 	}
 	if (fill_is_unwanted(p, m))
 		return fill_unwanted(p, m);
+	fill_log_version(p, m);
 	if (rows_from_message(&p->maker.builder, m, &p->filling->arena, &rows, &err) &&
 		batch_add(p->filling, m, &rows, p->partitions, &err))
 		return FILL_TAKEN;

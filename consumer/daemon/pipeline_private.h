@@ -245,6 +245,7 @@ struct pipeline {
 	int64_t patience_us; /* storage.postgres.timeout or more */
 	struct log_repeat refused;
 	struct log_repeat dead_letters;
+	struct log_repeat versions; /* those that are not known */
 
 	ev_timer retry;
 	ev_timer pace; /* until the batch is sent */

@@ -6,6 +6,7 @@
 #include "decode/decode_private.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 enum {
 	/* Per value: its place in an array or map, and what rows/ may remember about it. */
@@ -30,7 +31,7 @@ struct decoder {
 };
 
 static const struct {
-	struct slice text; /* last part of the topic level; an "ocpp" before it is optional */
+	struct slice text; /* of the topic level; "ocpp" before it and J after it are optional */
 	enum message_version version;
 } decode_versions[] = {
 	{SLICE("1.6"), VERSION_16},
@@ -93,12 +94,16 @@ void decoder_free(struct decoder **decoder)
 
 static void decode_version(struct message *m, struct slice text)
 {
-	if (text.size > 4 && memcmp(text.data, "ocpp", 4) == 0)
+	struct slice number;
+
+	if (text.size > 4 && strncasecmp((const char *)text.data, "ocpp", 4) == 0)
 		text = slice_of(text.data + 4, text.size - 4);
 	m->version = VERSION_UNKNOWN;
-	m->version_text = text;
+	m->version_text = number = text;
+	if (text.size > 0 && (text.data[text.size - 1] | 0x20) == 'j') /* 1.6J: 1.6 with JSON */
+		number.size--;
 	for (size_t i = 0; i < sizeof(decode_versions) / sizeof(*decode_versions); i++) {
-		if (slice_equal(text, decode_versions[i].text))
+		if (slice_equal(number, decode_versions[i].text))
 			m->version = decode_versions[i].version;
 	}
 	if (m->version == VERSION_16)

@@ -759,3 +759,14 @@ def test_store_reads_no_current_as_energy(odd):
         found = odd.value("SELECT energy_register(%s::jsonb) IS NOT NULL", json.dumps(
             [{"value": "1.64", **unstated(more, version)}]))
         assert found == (measurand == ENERGY and more.get("unit") != "A"), more
+
+
+def test_version_that_nobody_knows_is_logged(odd, tmp_path):
+    path = tmp_path / "versions.txt"
+    path.write_text("".join(captured(n, [2, "1", "Heartbeat", {}], f"version {version}", version)
+                            for n, version in enumerate(["1.6J", "3.0", "4.0"])))
+    done = run_cli(odd.settings(), "replay", str(path))
+    assert done.returncode == 0, done.stderr
+    assert re.findall("event=unknown_version.* version=\"([^\"]*)", done.stderr) == ["3.0"]
+    assert odd.rows("SELECT ocpp_version FROM ocpp_events WHERE charge_station_id LIKE 'version %'"
+                    " ORDER BY 1") == [("1.6",), ("3.0",), ("4.0",)]

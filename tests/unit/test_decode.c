@@ -117,6 +117,29 @@ static void decode_maeve_envelopes(void **state)
 	assert_null(m->payload);
 }
 
+static void decode_knows_a_version_however_it_is_written(void **state)
+{
+	static const struct {
+		const char *level;
+		enum message_version version;
+		const char *text;
+	} cases[] = {{"ocpp1.6", VERSION_16, "1.6"}, {"OCPP1.6", VERSION_16, "1.6"},
+		{"ocpp1.6J", VERSION_16, "1.6"}, {"Ocpp16j", VERSION_16, "1.6"},
+		{"OCPP2.0.1", VERSION_201, "2.0.1"}, {"2.0J", VERSION_201, "2.0.1"},
+		{"ocpp2.1", VERSION_21, "2.1"}, {"OCPP1.5", VERSION_UNKNOWN, "1.5"},
+		{"J", VERSION_UNKNOWN, "J"}, {"ocpp", VERSION_UNKNOWN, "ocpp"},
+		{"1.6JJ", VERSION_UNKNOWN, "1.6JJ"}};
+	char topic[40];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		snprintf(topic, sizeof(topic), "cs/in/%s/cs001", cases[i].level);
+		assert_int_equal(decode_bytes(topic, "[2,\"1\",\"A\",{}]", 14), 1);
+		assert_int_equal(messages[0].version, cases[i].version);
+		assert_slice_equal(messages[0].version_text, cases[i].text);
+	}
+}
+
 static void decode_ocpp_j_frames(void **state)
 {
 	struct message *m = &messages[0];
@@ -422,6 +445,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decode_maeve_envelopes),
+		cmocka_unit_test(decode_knows_a_version_however_it_is_written),
 		cmocka_unit_test(decode_ocpp_j_frames),
 		cmocka_unit_test(decode_batches_keep_good_items_beside_bad_ones),
 		cmocka_unit_test(decode_msgpack_gives_the_same_as_json),
