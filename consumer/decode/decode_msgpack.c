@@ -197,6 +197,7 @@ static bool convert_ext(struct convert *c, const msgpack_object_ext *ext, struct
 	}
 	to->kind = VALUE_TIME;
 	to->time_us = us;
+	to->count = (uint32_t)(nanoseconds % 1000);
 	return true;
 }
 

@@ -1,7 +1,8 @@
 #include "decode/value.h"
 
-#include "base/iso8601.h"
+#include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Members that are sorted without allocating; no OCPP object has as many. */
@@ -74,9 +75,27 @@ void value_mark_used(struct value *v)
 	v->used = true;
 }
 
+size_t value_format_time(const struct value *v, char out[static VALUE_TIME_BYTES])
+{
+	int64_t us = (v->time_us % US_PER_SECOND + US_PER_SECOND) % US_PER_SECOND;
+	size_t size;
+
+	if (v->count == 0)
+		return iso8601_format(v->time_us, out);
+	/* Whole seconds without their Z, then nine decimals without trailing zeros. */
+	size = iso8601_format(v->time_us - us, out) - 1;
+	size += (size_t)snprintf(out + size, VALUE_TIME_BYTES - size, ".%06d%03u", (int)us,
+		(unsigned)v->count);
+	while (out[size - 1] == '0')
+		size--;
+	out[size++] = 'Z';
+	out[size] = '\0';
+	return size;
+}
+
 static void value_put_scalar(struct text *t, const struct value *v)
 {
-	char time[ISO8601_BYTES];
+	char time[VALUE_TIME_BYTES];
 
 	switch ((enum value_kind)v->kind) {
 	case VALUE_BOOLEAN:
@@ -90,7 +109,7 @@ static void value_put_scalar(struct text *t, const struct value *v)
 		break;
 	case VALUE_TIME:
 		text_put_char(t, '"');
-		text_put(t, time, iso8601_format(v->time_us, time));
+		text_put(t, time, value_format_time(v, time));
 		text_put_char(t, '"');
 		break;
 	case VALUE_NULL:

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/decimal.h"
+#include "base/iso8601.h"
 #include "base/slice.h"
 #include "base/text.h"
 
@@ -42,7 +43,7 @@ struct value {
 	/* If not 0: maps from one decoder with the same form have the same members in the same
 	 * order; only the member "value" may differ, and is always a text or a number. */
 	uint16_t form;
-	uint32_t count; /* number of items or members */
+	uint32_t count; /* number of items or members; of a TIME, nanoseconds beyond time_us */
 	union {
 		struct slice text; /* NUMBER, STRING */
 		int64_t time_us;
@@ -63,6 +64,10 @@ struct value *value_get(const struct value *map, struct slice key);
 /* The text of a string or number, else absent. */
 struct slice value_text(const struct value *v);
 
+/* A TIME as RFC 3339, to the nanosecond. Returns its length. */
+enum { VALUE_TIME_BYTES = ISO8601_BYTES + 3 };
+size_t value_format_time(const struct value *v, char out[static VALUE_TIME_BYTES]);
+
 /* True for null, and for maps and arrays in which everything is used or empty. */
 bool value_is_spent(const struct value *v);
 
@@ -80,8 +85,8 @@ void value_put_json_unused(struct text *t, const struct value *v);
 
 /*
  * The canonical text, the same for equal content whatever the encoding: keys sorted, nulls left
- * out, numbers by value, times by instant. Digests are made from it, so it can never change:
- * tests/unit/test_value.c pins it.
+ * out, numbers by value, times by instant (of a TIME, to the microsecond). Digests are made from
+ * it, so it can never change: tests/unit/test_value.c pins it.
  */
 void value_put_canonical(struct text *t, const struct value *v);
 

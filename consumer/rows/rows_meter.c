@@ -298,6 +298,22 @@ static void identity_put_number(struct text *t, const struct row *row, int colum
 		text_put_int(t, row->cells[column].number);
 }
 
+/* Whether the time came as a timestamp of msgpack. Earlier versions did not keep its text, and the
+ * digest of a message never changes. */
+static bool meter_has_timestamp(const struct meter *v)
+{
+	for (size_t i = 0; i < v->block->fields_count; i++) {
+		const struct schema_field *f = &v->block->fields[i];
+		const struct value *time;
+
+		if (f->column != KEY_TIME)
+			continue;
+		time = schema_get(&f->path, v->element, v->work->message->payload);
+		return time != NULL && time->kind == VALUE_TIME;
+	}
+	return false;
+}
+
 /* Digest of the content, not of its storage: the same whether the layout is known, new or
  * refused. */
 static bool meter_digest(struct meter *v, const struct value *message_rest)
@@ -316,7 +332,8 @@ static bool meter_digest(struct meter *v, const struct value *message_rest)
 	text_put_char(&t, '|');
 	text_put_slice(&t, cell_text(row, TABLE_meter_values_transaction_id));
 	text_put_char(&t, '|');
-	text_put_slice(&t, cell_text(row, TABLE_meter_values_time_text));
+	if (!meter_has_timestamp(v))
+		text_put_slice(&t, cell_text(row, TABLE_meter_values_time_text));
 	text_put_char(&t, '|');
 	text_put_int(&t, (int64_t)v->layout_id);
 	for (uint32_t i = 0; i < v->samples_count; i++) {

@@ -86,35 +86,68 @@ struct rows_time {
 	struct slice text;
 };
 
-static struct rows_time rows_time(const struct message *m, struct value *v)
+/* The instant of a text or timestamp, and whether it says everything. */
+static enum iso8601_kind rows_instant(const struct value *v, int64_t *us_out)
 {
+	if (v->kind == VALUE_STRING)
+		return iso8601_parse(v->text, us_out);
+	if (v->kind != VALUE_TIME)
+		return ISO8601_INVALID;
+	*us_out = v->time_us;
+	return v->count == 0 ? ISO8601_EXACT : ISO8601_ADJUSTED;
+}
+
+/* The text of a time, also of one that came as a timestamp. */
+static struct slice rows_time_text(struct rows_work *w, const struct value *v)
+{
+	char text[VALUE_TIME_BYTES];
+	struct slice copy;
+
+	if (v->kind != VALUE_TIME)
+		return value_text(v);
+	copy = arena_copy(w->arena, slice_of(text, value_format_time(v, text)));
+	w->full |= slice_is_absent(copy);
+	return copy;
+}
+
+static int64_t rows_time_flags(enum iso8601_kind kind)
+{
+	switch (kind) {
+	case ISO8601_INVALID:
+		return FLAG_time_invalid;
+	case ISO8601_ZONELESS:
+		return FLAG_time_zoneless;
+	case ISO8601_ADJUSTED:
+		return FLAG_time_adjusted;
+	case ISO8601_EXACT:
+		break;
+	}
+	return 0;
+}
+
+static struct rows_time rows_time(struct rows_work *w, const struct value *v)
+{
+	const struct message *m = w->message;
 	/* Our own clock may be wrong, too, and no partition has room for such a time. */
 	bool dated = m->received_us >= TIME_FROM_US && m->received_us < TIME_TO_US;
 	struct rows_time t = {.us = dated ? m->received_us : TIME_UNDATED, .source = 'r'};
-	enum iso8601_kind kind = ISO8601_EXACT;
+	enum iso8601_kind kind;
 	int64_t us = 0;
 
 	if (v == NULL || v->kind == VALUE_NULL)
 		return t;
 	t.source = 's';
-	if (v->kind == VALUE_TIME) {
-		us = v->time_us;
-	} else {
-		t.text = value_text(v);
-		kind = v->kind == VALUE_STRING ? iso8601_parse(v->text, &us) : ISO8601_INVALID;
-	}
+	kind = rows_instant(v, &us);
+	if (kind != ISO8601_EXACT)
+		t.text = rows_time_text(w, v);
 	if (kind == ISO8601_INVALID || us < TIME_FROM_US || us >= TIME_TO_US) {
 		t.us = TIME_UNDATED;
 		t.source = 'i';
 		t.flags = FLAG_time_invalid;
+		t.text = rows_time_text(w, v);
 		return t;
 	}
-	if (kind == ISO8601_ZONELESS)
-		t.flags |= FLAG_time_zoneless;
-	else if (kind == ISO8601_ADJUSTED)
-		t.flags |= FLAG_time_adjusted;
-	else
-		t.text = (struct slice){NULL, 0}; /* the instant says everything */
+	t.flags = rows_time_flags(kind);
 	if (us > m->received_us + TIME_FUTURE_US)
 		t.flags |= FLAG_time_future;
 	t.us = us;
@@ -124,7 +157,7 @@ static struct rows_time rows_time(const struct message *m, struct value *v)
 /* Sets event_time, time_source, time_text and flags from a station's time; NULL = none given. */
 static void rows_set_time(struct rows_work *w, struct row *row, struct value *v)
 {
-	struct rows_time t = rows_time(w->message, v);
+	struct rows_time t = rows_time(w, v);
 
 	/* Where the newest row wins, a station with a wrong clock still counts, and a row dated
 	 * ahead does not outlast later ones. */
@@ -214,6 +247,7 @@ static bool rows_is_writable_time(int64_t us)
 static bool rows_set_cell(struct row *row, const struct schema_field *f, struct value *v)
 {
 	struct slice text = value_text(v);
+	enum iso8601_kind kind;
 	struct decimal d;
 	int64_t number;
 
@@ -242,14 +276,11 @@ static bool rows_set_cell(struct row *row, const struct schema_field *f, struct 
 		cell_set_text(row, f->column, text);
 		return decimal_parse(text, &d) == DECIMAL_PLAIN;
 	case COLUMN_TIME:
-		if (v->kind == VALUE_TIME && !rows_is_writable_time(v->time_us))
-			return false;
-		if (v->kind == VALUE_TIME)
-			number = v->time_us;
-		else if (v->kind != VALUE_STRING || iso8601_parse(text, &number) != ISO8601_EXACT)
+		kind = rows_instant(v, &number);
+		if (kind == ISO8601_INVALID || !rows_is_writable_time(number))
 			return false;
 		cell_set_number(row, f->column, number);
-		return true;
+		return kind == ISO8601_EXACT;
 	case COLUMN_INT8:
 	case COLUMN_NUMERICS:
 	case COLUMN_JSONB:
@@ -317,6 +348,7 @@ static struct slice rows_id_text(struct rows_work *w, struct slice number)
 void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *block,
 	struct value *element)
 {
+	int64_t us;
 	bool is_dated = block->kind != SCHEMA_HALF && block->kind != SCHEMA_FACT;
 
 	for (size_t i = 0; i < block->fields_count; i++) {
@@ -340,5 +372,7 @@ void rows_fill(struct rows_work *w, struct row *row, const struct schema_block *
 			id.text = rows_id_text(w, v->text);
 		if (rows_set_cell(row, f, &id))
 			value_mark_used(v);
+		if (f->type == COLUMN_TIME && v->kind != VALUE_NULL)
+			rows_set_flag(w->out->first, rows_time_flags(rows_instant(v, &us)));
 	}
 }

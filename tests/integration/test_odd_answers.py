@@ -134,3 +134,27 @@ def test_copies_of_an_answer_are_each_of_its_call_in_any_order(odd, replay):
             (10,), (20,)], order
         assert odd.rows("SELECT id_token, extract(second FROM result_received_at)::int FROM"
                         " authorizations " + where + " ORDER BY 1") == [("A", 10), ("B", 20)], order
+
+
+def test_expiry_is_known_however_it_is_written(odd, replay):
+    """NULL would read as "never expires". The answer says what is odd about its time."""
+    cases = {"2027-01-01T00:00:00Z": ("2027-01-01 00:00:00+00", []),
+             "2027-01-01T00:00:00": ("2027-01-01 00:00:00+00", ["time_zoneless"]),
+             "2027-01-01T24:00:00Z": ("2027-01-02 00:00:00+00", ["time_adjusted"]),
+             "9999-12-31T23:59:59.9999999Z": ("9999-12-31 23:59:59.999999+00", ["time_adjusted"]),
+             "2027-01-01T00:00:00.1234567+00:00": ("2027-01-01 00:00:00.123456+00",
+                                                   ["time_adjusted"]),
+             "never": (None, ["time_invalid"])}
+    for version, token, answer in [
+            ("1.6", lambda n: {"idTag": n},
+             lambda at: {"idTagInfo": {"status": "Accepted", "expiryDate": at}}),
+            ("2.0.1", lambda n: {"idToken": {"idToken": n, "type": "Central"}},
+             lambda at: {"idTokenInfo": {"status": "Accepted", "cacheExpiryDateTime": at}})]:
+        station = f"expiry {version}"
+        replay([captured(n, message, station, version, direction)
+                for n, at in enumerate(cases) for direction, message in (
+                    ("in", [2, str(n), "Authorize", token(at)]), ("out", [3, str(n), answer(at)]))])
+        assert {at: (expiry, flags) for at, expiry, flags in odd.rows(
+            "SELECT a.id_token, a.expiry_date::text, flag_names(r.flags) FROM authorizations a"
+            " JOIN ocpp_events r USING (charge_station_id, message_id)"
+            " WHERE charge_station_id = %s AND r.kind = 'result'", station)} == cases
