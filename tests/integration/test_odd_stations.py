@@ -1,6 +1,6 @@
 """Stations whose clocks, lists and brokers are odd, and what must be stored all the same.
 
-Times of receipt matter here, so most messages come from captures (mosquitto_sub -F '%U %q %t %x').
+Times of receipt matter here, so most messages come from captures (mosquitto_sub, with tabs).
 """
 
 import datetime
@@ -22,7 +22,7 @@ INVALID = ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0000-00-00T00:00:00Z
 def captured(after, message, station="cs", version="1.6", direction="in"):
     """A line of a capture: received so many seconds after EPOCH. "@9.0@" is the number 9.0."""
     text = re.sub(r'"@([^"@]*)@"', r"\1", json.dumps(message))
-    return (f"{EPOCH.timestamp() + after:.6f} 1 cs/{direction}/ocpp{version}/{station} "
+    return (f"{EPOCH.timestamp() + after:.6f}\t1\t0\tcs/{direction}/ocpp{version}/{station}\t\t"
             f"{text.encode().hex()}\n")
 
 
