@@ -14,6 +14,7 @@ struct cmd_replay {
 	const char *csv;                       /* NULL = the files are not CSV */
 	struct replay_publish_options publish; /* broker: NULL = into the database */
 	const char *zone_name;
+	const char *ocpp_version; /* of frames in lines; NULL = not given */
 	struct zone zone;
 	struct csv_map csv_map;
 	bool dry_run;

@@ -64,6 +64,7 @@ static bool replay_arguments(struct cmd_replay *o, int argc, char **argv)
 		{.name = "--jobs", .number = &o->request.jobs, .low = 1, .high = REPLAY_JOBS_MAX},
 		{.name = "--rate", .number = &o->request.rate, .low = 1, .high = INT64_MAX},
 		{.name = "--lines", .text = &o->lines},
+		{.name = "--ocpp-version", .text = &o->ocpp_version},
 		{.name = "--zone", .text = &o->zone_name},
 		{.name = "--csv", .text = &o->csv},
 		{.name = "--no-bulk", .given = &o->request.no_bulk},
@@ -93,6 +94,20 @@ static bool replay_arguments(struct cmd_replay *o, int argc, char **argv)
 	return true;
 }
 
+static const char *replay_version_contradiction(const struct cmd_replay *o)
+{
+	if (o->ocpp_version == NULL)
+		return NULL;
+	if (o->lines == NULL)
+		return "--ocpp-version is for --lines; CSV has version= in its map";
+	if (strstr(o->lines, "{version}") != NULL)
+		return "the version is given twice, by --ocpp-version and by {version} of --lines";
+	if (strcmp(o->ocpp_version, "1.6") != 0 && strcmp(o->ocpp_version, "2.0.1") != 0 &&
+		strcmp(o->ocpp_version, "2.1") != 0)
+		return "--ocpp-version is 1.6, 2.0.1 or 2.1";
+	return NULL;
+}
+
 /* Which options exclude each other. NULL if none do. */
 static const char *replay_contradiction(const struct cmd_replay *o)
 {
@@ -104,7 +119,7 @@ static const char *replay_contradiction(const struct cmd_replay *o)
 		return "--publish goes with neither --jobs nor --dry-run";
 	if (o->lines != NULL && o->csv != NULL)
 		return "--lines and --csv are two forms of one file";
-	return NULL;
+	return replay_version_contradiction(o);
 }
 
 /* For people: the names as they were given. */
@@ -127,6 +142,8 @@ static bool replay_options_parse(struct cmd_replay *o, struct error *err)
 		return false;
 	if (o->zone_name != NULL)
 		o->request.pattern.zone = &o->zone;
+	if (o->ocpp_version != NULL)
+		o->request.pattern.version = slice_from_cstr(o->ocpp_version);
 	if (o->csv != NULL)
 		o->request.csv = &o->csv_map;
 	replay_name_sources(o);

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { SHOW_BAR = 24 };
@@ -133,19 +134,37 @@ static enum exit_code show_failures(const struct replay_reports *reports)
 	return first;
 }
 
+/* Dead letters of other reasons are the messages' own fault; these are kept out by a setting. */
+static bool show_partition_limit(const struct replay_reasons *reasons)
+{
+	for (uint32_t i = 0; i < reasons->count; i++) {
+		if (strcmp(reasons->items[i].label, "partition_limit") != 0)
+			continue;
+		fprintf(stderr,
+			"hint: %" PRIu64 " messages are of more days far from now than "
+			"partitions.outside_max allows partitions for: raise it, then "
+			"`ocpp-persister dead-letters requeue --reason partition_limit`\n",
+			reasons->items[i].count);
+		return true;
+	}
+	return false;
+}
+
 enum exit_code cmd_replay_show_summary(const struct cmd_replay *options,
 	const struct replay_reports *reports)
 {
 	struct replay_report sum = replay_reports_sum(reports);
 	enum exit_code code;
+	bool limited;
 
 	log_set_bar(false);
 	code = show_failures(reports);
+	limited = show_partition_limit(&sum.dead_reasons);
 	if (!sum.ok)
 		fprintf(stderr, "hint: the same command continues where it stopped\n");
 	if (options->json)
 		show_json(&sum, clock_mono_us() - reports->begun_us);
 	else
 		show_text(&sum);
-	return code == EXIT_CODE_OK && sum.unreadable > 0 ? EXIT_CODE_FAILED : code;
+	return code == EXIT_CODE_OK && (sum.unreadable > 0 || limited) ? EXIT_CODE_FAILED : code;
 }

@@ -114,6 +114,16 @@ def unreadable(found, event="unreadable"):
     return [line for line in found["stderr"].splitlines() if f"event={event} " in line]
 
 
+def test_history_of_more_days_than_partitions_are_allowed_says_which_setting(migrated, tmp_path):
+    table = tmp_path / "values.csv"
+    table.write_text(NAMES + f"cs1,2012-01-31T10:00:00Z,1,1,{ENERGY}\n")
+    done = run_cli({**migrated.settings(), "partitions.outside_max": "0"}, "replay", "--csv", MAP,
+                   table)
+    assert done.returncode == 1
+    assert "partition_limit: 1" in done.stdout
+    assert "partitions.outside_max" in done.stderr
+
+
 def test_table_of_which_nothing_is_understood_is_given_up_early(migrated, tmp_path):
     table = tmp_path / "values.csv"
     with open(table, "w") as f:

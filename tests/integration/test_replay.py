@@ -273,6 +273,21 @@ def test_what_cannot_be_read_is_said_and_counted(empty, tmp_path):
     assert done.returncode == 1 and "could not open" in done.stderr
 
 
+def test_frames_of_2x_need_their_version():
+    frame = '2026-01-31T05:32:25Z cs1 [2,"1","TransactionEvent",{}]\n'
+
+    def run(*arguments):
+        return run_cli({}, "replay", "--dry-run", *arguments, "-", input=frame)
+
+    pattern = ["--lines", "{time} {station} {frame}"]
+    refused = run(*pattern)
+    assert refused.returncode == 1 and "--ocpp-version 2.0.1" in refused.stderr
+    taken = run(*pattern, "--ocpp-version=2.0.1")
+    assert taken.returncode == 0 and "rows for transaction_events: 1" in taken.stdout
+    assert run(*pattern, "--ocpp-version", "3").returncode == 2
+    assert run("--ocpp-version", "2.1").returncode == 2
+
+
 def test_frames_from_standard_input(empty):
     frames = "".join(f'2026-01-31T10:00:{i:02}Z cs001 [2,"{i}","Heartbeat",{{}}]\n'
                      for i in range(30))

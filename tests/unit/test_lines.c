@@ -281,6 +281,63 @@ static void frames_are_found_by_a_pattern(void **state)
 	assert_false(lines_pattern_parse("{time} {station} {what} {frame}", &p, &err));
 }
 
+static void a_version_that_nobody_named_is_refused(void **state)
+{
+	static const char frame[] = "2026-01-31T05:32:25Z cs1 [2,\"1\",\"TransactionEvent\",{}]";
+	struct lines_pattern pattern;
+	struct record r;
+	struct error err;
+
+	(void)state;
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &pattern, &err));
+	assert_false(lines_record(slice_from_cstr(frame), &pattern, &arena, &r, &err));
+	assert_int_equal(err.kind, ERROR_FATAL);
+	assert_true(lines_record(slice_from_cstr("2026-01-31T05:32:25Z cs1 "
+						 "[2,\"1\",\"Heartbeat\",{}]"),
+		&pattern, &arena, &r, &err));
+	assert_slice_equal(r.topic, "cs/in/ocpp1.6/cs1");
+	pattern.version = slice_from_cstr("2.0.1");
+	assert_true(lines_record(slice_from_cstr(frame), &pattern, &arena, &r, &err));
+	assert_slice_equal(r.topic, "cs/in/ocpp2.0.1/cs1");
+}
+
+/* A line for which there is no room is read again: it must go the same way then. */
+static void a_line_without_room_changes_nothing(void **state)
+{
+	static const char *const calls[] = {"2026-01-31T05:32:25Z cs1 [2,\"7\",\"Heartbeat\",{}]",
+		"2026-01-31T05:32:25Z cs1 [2,\"7\",\"Reset\",{\"type\":\"Soft\"}]"};
+	static const char answer[] = "2026-01-31T05:32:25Z cs1 [3,\"7\",{}]";
+	static struct lines_memory memory, fresh;
+	struct lines_pattern pattern;
+	struct record r;
+	struct error err;
+
+	(void)state;
+	assert_true(lines_pattern_parse("{time} {station} {frame}", &pattern, &err));
+	for (int tight = 0; tight < 2; tight++) {
+		memory = fresh;
+		memory.time_us = INT64_MIN;
+		pattern.memory = &memory;
+		for (int i = 0; i < 2; i++)
+			assert_true(lines_record(slice_from_cstr(calls[i]), &pattern, &arena, &r,
+				&err));
+		for (size_t bytes = tight ? 1 : 4096;; bytes++) {
+			struct arena small;
+			bool ok;
+
+			assert_true(arena_init(&small, bytes, 0));
+			ok = lines_record(slice_from_cstr(answer), &pattern, &small, &r, &err);
+			if (ok)
+				assert_slice_equal(r.topic, "cs/in/ocpp1.6/cs1");
+			else
+				assert_int_equal(err.kind, ERROR_FULL);
+			arena_fini(&small);
+			if (ok)
+				break;
+		}
+	}
+}
+
 static void times_that_are_numbers_are_read(void **state)
 {
 	struct record r;
@@ -478,6 +535,7 @@ static void an_answer_is_of_a_call_that_it_fits(void **state)
 
 	(void)state;
 	assert_true(lines_pattern_parse("{time} {station} {frame}", &p, &err));
+	p.version = slice_from_cstr("1.6"); /* whatever the actions */
 	p.memory = &memory;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_true(lines_record(slice_from_cstr(cases[i].text), &p, &arena, &r, &err));
@@ -697,6 +755,8 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_text_survive),
 		cmocka_unit_test(what_is_no_message_says_why),
 		cmocka_unit_test(frames_are_found_by_a_pattern),
+		cmocka_unit_test(a_version_that_nobody_named_is_refused),
+		cmocka_unit_test(a_line_without_room_changes_nothing),
 		cmocka_unit_test(times_that_are_numbers_are_read),
 		cmocka_unit_test(logs_of_central_systems_are_read),
 		cmocka_unit_test(directions_have_many_words),

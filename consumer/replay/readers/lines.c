@@ -4,7 +4,6 @@
 #include "base/decimal.h"
 #include "base/hex.h"
 #include "base/iso8601.h"
-#include "base/text.h"
 #include "base/traceparent.h"
 #include "replay/readers/json_scan.h"
 #include "replay/readers/lines_zone.h"
@@ -475,6 +474,7 @@ bool lines_pattern_parse(const char *text, struct lines_pattern *out, struct err
 		open = next;
 	}
 	out->has_direction = has[LINES_DIRECTION];
+	out->has_version = has[LINES_VERSION];
 	if (open == NULL && has[LINES_TIME] && has[LINES_STATION] && has[LINES_FRAME])
 		return true;
 	error_set(err, ERROR_FATAL, REASON_bad_pattern, "\"%s\" is not a pattern of lines", text);
@@ -609,27 +609,77 @@ static bool lines_direction(const struct lines_pattern *p, struct slice *values,
 	return true;
 }
 
+/* A call that only OCPP 2.x has. Others are in both (MeterValues), and say nothing. */
+static bool lines_is_2x(struct slice frame)
+{
+	static const char *const actions[] = {"\"TransactionEvent\"", "\"NotifyReport\"",
+		"\"NotifyEvent\"", "\"GetBaseReport\"", "\"GetVariables\"", "\"SetVariables\"",
+		"\"RequestStartTransaction\"", "\"RequestStopTransaction\"",
+		"\"NotifyMonitoringReport\"", "\"ReportChargingProfiles\"",
+		"\"NotifyEVChargingNeeds\"", "\"Get15118EVCertificate\""};
+	struct slice items[3], rest = frame;
+
+	for (size_t i = 0; i < sizeof(items) / sizeof(*items); i++) {
+		if (!json_scan_item(&rest, &items[i]))
+			return false;
+	}
+	if (!slice_equal_cstr(items[0], "2"))
+		return false;
+	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
+		if (slice_equal_cstr(items[2], actions[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Nothing is read as OCPP 1.6 that is not: fields of 2.x have other names and units. */
+static bool lines_version(const struct lines_pattern *p, struct slice frame, struct error *err)
+{
+	if (p->has_version || !slice_is_absent(p->version) || !lines_is_2x(frame))
+		return true;
+	error_set(err, ERROR_FATAL, REASON_bad_pattern,
+		"there are frames of OCPP 2.x, and neither {version} in the pattern nor "
+		"--ocpp-version");
+	return error_hint(err, "say which version the stations speak: --ocpp-version 2.0.1; if "
+			       "not all speak the same one, replay them apart with --station");
+}
+
+static uint8_t *lines_put(uint8_t *at, struct slice s)
+{
+	memcpy(at, s.data, s.size);
+	return at + s.size;
+}
+
 static bool lines_frame(struct slice line, const struct lines_pattern *p, struct arena *arena,
 	struct record *out, struct error *err)
 {
-	struct slice values[LINES_SKIP + 1] =
-		{[LINES_DIRECTION] = SLICE("in"), [LINES_VERSION] = SLICE("ocpp1.6")};
-	struct text topic;
+	struct slice values[LINES_SKIP + 1] = {[LINES_DIRECTION] = SLICE("in"),
+		[LINES_VERSION] =
+			slice_is_absent(p->version) ? slice_from_cstr("1.6") : p->version};
+	size_t room = sizeof("cs/out/ocpp/");
+	uint8_t *topic, *at;
 
 	if (!lines_match(line, p, values, err) || !lines_trim_frame(&values[LINES_FRAME], err) ||
-		!lines_time(values[LINES_TIME], p, &out->received_us, err) ||
-		!lines_direction(p, values, err))
+		!lines_version(p, values[LINES_FRAME], err) ||
+		!lines_time(values[LINES_TIME], p, &out->received_us, err))
 		return false;
-	text_begin(&topic, arena);
-	text_put_cstr(&topic, "cs/");
-	text_put_slice(&topic, values[LINES_DIRECTION]);
-	text_put_char(&topic, '/');
-	text_put_slice(&topic, values[LINES_VERSION]);
-	text_put_char(&topic, '/');
-	text_put_slice(&topic, values[LINES_STATION]);
-	out->topic = text_end(&topic);
+	/* Nothing may fail once the direction of the frame is decided: calls are remembered, and
+	 * the same line would find itself when it is read again. */
+	room += values[LINES_VERSION].size + values[LINES_STATION].size;
+	topic = arena_bytes(arena, room);
 	out->payload = arena_copy(arena, values[LINES_FRAME]);
-	return !(slice_is_absent(out->topic) || slice_is_absent(out->payload)) || lines_full(err);
+	if (topic == NULL || slice_is_absent(out->payload))
+		return lines_full(err);
+	if (!lines_direction(p, values, err))
+		return false;
+	at = lines_put(topic, slice_from_cstr("cs/"));
+	at = lines_put(at, values[LINES_DIRECTION]);
+	at = lines_put(at, slice_from_cstr(p->has_version ? "/" : "/ocpp"));
+	at = lines_put(at, values[LINES_VERSION]);
+	at = lines_put(at, slice_from_cstr("/"));
+	at = lines_put(at, values[LINES_STATION]);
+	out->topic = slice_of(topic, (size_t)(at - topic));
+	return true;
 }
 
 bool lines_record(struct slice line, const struct lines_pattern *pattern, struct arena *arena,

@@ -29,7 +29,8 @@
  * A pattern is text with {time}, {station}, {direction}, {version}, {skip} and {frame} in it, each
  * extending to the text that follows it; {frame} comes last, and begins at its bracket: blanks and
  * words before that are ignored. {time} may have blanks in it. Without {direction} the frame
- * decides (lines_direction.h). Pure except for lines_memory; one thread.
+ * decides (lines_direction.h). Without {version} and lines_pattern.version, frames are of OCPP 1.6,
+ * and one of an action that only 2.x has is refused. Pure except for lines_memory; one thread.
  */
 enum { LINES_FIELDS_MAX = 12 };
 
@@ -52,8 +53,9 @@ struct lines_memory {
 struct lines_pattern {
 	const struct zone *zone;     /* for times without one; NULL = those are refused */
 	struct lines_memory *memory; /* NULL = each line on its own */
-	bool has_direction;
-	struct slice before; /* the first field */
+	bool has_direction, has_version;
+	struct slice version; /* of OCPP, where lines do not say: "2.0.1"; absent = unknown */
+	struct slice before;  /* the first field */
 	struct {
 		enum lines_field field;
 		struct slice after; /* text up to the next field */
@@ -66,8 +68,8 @@ MUST_CHECK bool lines_pattern_parse(const char *text, struct lines_pattern *out,
 
 /*
  * A record from the arena; received_us, topic, trace, flags and payload are set. False with err:
- * POISON with what is wrong with the line, FULL, or FATAL "no_zone": its time has
- * none, as all of that file will.
+ * POISON with what is wrong with the line, FULL, or FATAL: its time has no zone ("no_zone"), or its
+ * frame is of a version that nobody named ("bad_pattern"), as all of that file will.
  */
 MUST_CHECK bool lines_record(struct slice line, const struct lines_pattern *pattern,
 	struct arena *arena, struct record *out, struct error *err);
