@@ -149,7 +149,8 @@ struct writer_work {
 	/* writer_transactions.c. Splits are for writer_sessions.c. */
 	struct transaction **known; /* for each transaction of the batch: as read, or NULL */
 	struct slice *known_states; /* merge_state as read */
-	bool *split; /* for each transaction: its id is known to have several sessions */
+	bool *split;     /* for each transaction: its id is known to have several sessions */
+	int64_t *begins; /* if so: when the known one began, the last; TIME_UNDATED: the only one */
 	struct writer_merged *merged;
 	struct splits *splits; /* NULL = none */
 

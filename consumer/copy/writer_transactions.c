@@ -8,6 +8,7 @@
 enum read_column {
 	READ_NUMBER,
 	READ_SPLIT,
+	READ_BEGINS,
 	READ_COST,
 	READ_COST_TIME,
 	READ_COST_DIGEST,
@@ -105,6 +106,9 @@ static bool keys_on_read(void *context, const PGresult *result, int number, stru
 
 		CHECK(n >= 0 && (size_t)n < b->transactions_count);
 		w->work.split[n] = *PQgetvalue(result, i, READ_SPLIT) != 0;
+		w->work.begins[n] = PQgetisnull(result, i, READ_BEGINS)
+					    ? TIME_UNDATED
+					    : result_time(result, i, READ_BEGINS);
 		if (!keys_take_cost(b, b->transactions[n], result, i) ||
 			!keys_take_flags(b, b->transactions[n], result, i))
 			return request_arena_full(err);
@@ -175,8 +179,9 @@ bool writer_plan_keys(struct writer *w, struct error *err)
 	work->known_states =
 		arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->known_states));
 	work->split = arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->split));
+	work->begins = arena_zalloc(&b->arena, b->transactions_count * sizeof(*work->begins));
 	if (rows == NULL || work->known == NULL || work->known_states == NULL ||
-		work->split == NULL)
+		work->split == NULL || work->begins == NULL)
 		return request_arena_full(err);
 	batch_sort_transactions(b); /* pairs may have added transactions */
 	for (size_t i = 0; i < b->transactions_count; i++) {
@@ -225,7 +230,9 @@ static bool merge_known(struct writer *w, size_t i, struct error *err)
 		return merge_split(w, known, false) || request_arena_full(err);
 	if (!transaction_pack(known, &b->arena))
 		return request_arena_full(err);
-	m->all[m->all_count++] = known->row;
+	/* The key of one of several sessions stays: it has the time of its start. */
+	if (cell_text(known->row, TABLE_transactions_start_key).size == 0)
+		m->all[m->all_count++] = known->row;
 	if (merged_is_same(known, flags, w->work.known_states[i]) &&
 		known->row->cells[TABLE_transactions_first_event_at].number == first &&
 		known->row->cells[TABLE_transactions_last_event_at].number == last)
@@ -242,7 +249,9 @@ static bool merge_one(struct writer *w, size_t i, struct error *err)
 	struct transaction *t = b->transactions[i];
 
 	/* An event that stands for itself has nothing to split. */
-	if (slice_is_absent(t->shared_id) && (w->work.split[i] || t->resplit))
+	if (slice_is_absent(t->shared_id) &&
+		(t->resplit || (w->work.split[i] &&
+				       !sessions_leave(w->work.known[i], w->work.begins[i], t))))
 		return merge_split(w, t, t->shared) || request_arena_full(err);
 	if (w->work.known[i] != NULL)
 		return merge_known(w, i, err);

@@ -577,6 +577,25 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 	return true;
 }
 
+bool sessions_leave(const struct transaction *session, int64_t begins_us,
+	const struct transaction *facts)
+{
+	const struct cell *last;
+
+	/* A shared id has events of no session. */
+	if (session == NULL || facts->shared || facts->ranks[GROUP_START].kind > 0 ||
+		(begins_us != TIME_UNDATED && facts->earliest_us <= begins_us))
+		return false;
+	if (facts->ranks[GROUP_STOP].kind == 0)
+		return true;
+	/* An end says what is open after it. */
+	last = &session->row->cells[TABLE_transactions_last_event_at];
+	return ((session->row->cells[TABLE_transactions_flags].number |
+			facts->row->cells[TABLE_transactions_flags].number) &
+		       FLAG_time_invalid) == 0 &&
+	       last->present && facts->earliest_us > last->number;
+}
+
 /* ---- flags of meter values ---- */
 
 /* The last of the sessions [from, to) at the connector, or the first. */

@@ -81,6 +81,15 @@ MUST_CHECK bool sessions_make(struct session_fact *facts, size_t count,
 	const struct sessions_options *options, struct arena *arena, struct sessions *out);
 
 /*
+ * Whether facts about an id that has been split leave its sessions as they are, and all belong to
+ * the one given, so that they can be merged without the events of the id. That session is the only
+ * one (begins_us == TIME_UNDATED), or it is fresh, began then, and none began later. NULL: unknown.
+ * False if it takes all events to say.
+ */
+bool sessions_leave(const struct transaction *session, int64_t begins_us,
+	const struct transaction *facts);
+
+/*
  * After sessions_make(), with the same options: flags belong to the session that began last before
  * them, at their connector if there is one since the last fresh session; before all sessions, to
  * the first. Those of a shared id after the end of a session belong to none: a station sends such

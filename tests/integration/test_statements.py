@@ -86,3 +86,28 @@ def test_no_statement_grows_faster_than_its_batch(explained, tmp_path, name, who
     assert len(found) > 3 * len(made) / BATCH
     assert busiest[1] <= ROWS_MAX * BATCH, busiest[0]
     assert widest[2] <= PAGES_MAX * BATCH, widest[0]
+
+
+def twice_started(n):
+    """Of one long transaction: its start comes again, and once more as after a restart."""
+    kind, seq = ("Started", {100: 0}.get(n, n)) if n in (0, 100, 200) else ("Updated", n)
+    return one_figures.message_2x("cs1", 2, str(n), "TransactionEvent", {
+        "eventType": kind, "timestamp": one_figures.stamp(n), "triggerReason": "MeterValuePeriodic",
+        "seqNo": seq, "transactionInfo": {"transactionId": "T1"}, "evse": {"id": 1}})
+
+
+def test_id_with_several_starts_is_not_read_again_with_each_batch(explained, tmp_path):
+    batch = BATCH // 10
+    path = capture(tmp_path / "capture.jsonl", map(twice_started, range(MESSAGES)), False)
+    with open(explained.cluster.log) as log:
+        log.seek(0, 2)
+        done = run_cli({**explained.settings(), "batch.messages_max": batch // 2,
+                        "mqtt.topics": "cs/in/+/+"},
+                       "replay", "--json", "--no-bulk", str(path))
+        said = log.read()
+    assert done.returncode == 0, done.stderr
+    assert explained.rows("SELECT seq_no_missing, flag_names(flags)::text[] FROM transactions") == [
+        (1, ["duplicate_start"])]
+    read = [rows for text, rows, _ in statements(said) if "found AS" in text]
+    print(len(read), "reads", max(read))
+    assert 0 < len(read) <= 3 and max(read) <= ROWS_MAX * batch
