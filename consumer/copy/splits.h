@@ -25,6 +25,15 @@ struct split {
 	struct session_flags *flags;
 	size_t flags_count;
 	struct sessions sessions;
+	/*
+	 * Of an id with one row: that row with the new facts, and its key as it was (NULL: it is
+	 * new). left: the id has too many facts to tell them apart. Then this row counts; without
+	 * one the sessions stay as they are.
+	 */
+	struct transaction *merged;
+	struct row *old;
+	bool left;
+	bool cut; /* what began before since_us and is open there is unknown */
 };
 
 struct splits {

@@ -4,6 +4,7 @@
  * was open (rows/sessions.h). The id's row in transaction_keys is locked meanwhile.
  */
 #include "copy/writer_private.h"
+#include "rows/flags.h"
 
 /* Columns of sessions_read.sql. */
 enum found_column {
@@ -183,8 +184,14 @@ static bool split_make(struct split *split, struct arena *arena)
 	for (size_t i = 0; i < split->flags_count; i++)
 		sessions_add_flags(&split->sessions, &options, &split->flags[i]);
 	for (size_t i = 0; i < split->sessions.count; i++) {
-		struct transaction *t = split->sessions.all[i].t;
+		struct session *session = &split->sessions.all[i];
+		struct transaction *t = session->t;
 
+		if (t != NULL && split->cut) {
+			/* An end may be of a session before. */
+			t->row->cells[TABLE_transactions_flags].number |= FLAG_end_ambiguous;
+			session->fresh = false;
+		}
 		if (t != NULL && !transaction_pack(t, arena))
 			return false;
 	}
@@ -197,6 +204,15 @@ static struct session_flags found_flags(const PGresult *result, int i)
 	return (struct session_flags){.time_us = result_time(result, i, FOUND_EVENT + KEY_TIME),
 		.evse = result_int4(result, i, FOUND_EVENT + KEY_EVSE),
 		.flags = result_int4(result, i, FOUND_FLAGS)};
+}
+
+static bool splits_make(const struct splits *splits, struct arena *arena)
+{
+	for (size_t i = 0; i < splits->count; i++) {
+		if (!splits->all[i].left && !split_make(&splits->all[i], arena))
+			return false;
+	}
+	return true;
 }
 
 static bool splits_on_read(void *context, const PGresult *result, int number, struct error *err)
@@ -217,6 +233,11 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 		struct split *split = &splits->all[n];
 
 		CHECK(n >= 0 && (size_t)n < splits->count);
+		if (*PQgetvalue(result, i, FOUND_KIND) >= 'x') {
+			split->left = *PQgetvalue(result, i, FOUND_KIND) == 'x';
+			split->cut = !split->left;
+			continue;
+		}
 		split->since_us = result_time(result, i, FOUND_SINCE);
 		if (*PQgetvalue(result, i, FOUND_KIND) == 'f') {
 			if (split->flags_count++ == 0)
@@ -239,14 +260,12 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 			return request_arena_full(err);
 		split->facts_count++;
 	}
-	for (size_t i = 0; i < splits->count; i++) {
-		if (!split_make(&splits->all[i], arena))
-			return request_arena_full(err);
-	}
-	return true;
+	return splits_make(splits, arena) || request_arena_full(err);
 }
 
-static struct row *split_row(struct arena *arena, const struct split *split, int64_t since_us)
+/* split: or, for reading, whether the ids are of one record. */
+static struct row *split_row(struct arena *arena, const struct split *split, int64_t since_us,
+	bool is_split)
 {
 	struct row *row = row_new(arena, TABLE_split_ids);
 
@@ -255,7 +274,7 @@ static struct row *split_row(struct arena *arena, const struct split *split, int
 	cell_set_text(row, TABLE_split_ids_charge_station_id, split->station);
 	cell_set_text(row, TABLE_split_ids_transaction_id, split->id);
 	cell_set_number(row, TABLE_split_ids_since, since_us);
-	cell_set_number(row, TABLE_split_ids_split, split->sessions.split);
+	cell_set_number(row, TABLE_split_ids_split, is_split);
 	cell_set_number(row, TABLE_split_ids_removed, false);
 	return row;
 }
@@ -272,7 +291,8 @@ bool writer_plan_splits(struct writer *w, struct error *err)
 	if (rows == NULL)
 		return request_arena_full(err);
 	for (size_t i = 0; i < splits->count; i++) {
-		rows[i] = split_row(arena, &splits->all[i], splits->all[i].earliest_us);
+		rows[i] = split_row(arena, &splits->all[i], splits->all[i].earliest_us,
+			w->work.batch->records == 1);
 		if (rows[i] == NULL)
 			return request_arena_full(err);
 	}
@@ -280,7 +300,7 @@ bool writer_plan_splits(struct writer *w, struct error *err)
 		&(struct request_rows){
 			.statement = &statements.all[STATEMENT_SESSIONS_READ],
 			.table = TABLE_split_ids,
-			.columns = TABLE_split_ids_since + 1,
+			.columns = TABLE_split_ids_split + 1,
 			.rows = rows,
 			.count = splits->count,
 			.on_result = splits_on_read,
@@ -339,13 +359,28 @@ static bool written_event(struct written *out, struct arena *arena, const struct
 		return transaction_merge(t, fact->t, arena) && transaction_pack(t, arena) &&
 		       written_session(out, arena, t, fact->session);
 	}
-	row = split_row(arena, split, TIME_UNDATED);
+	row = split_row(arena, split, TIME_UNDATED, split->sessions.split);
 	if (row == NULL)
 		return false;
 	row->cells[TABLE_split_ids_transaction_id] =
 		t->row->cells[TABLE_transactions_transaction_id];
 	cell_set_number(row, TABLE_split_ids_removed, true);
 	out->ids[out->ids_count++] = row;
+	return true;
+}
+
+static bool written_split(struct written *out, struct arena *arena, const struct split *split)
+{
+	for (size_t i = 0; i < split->sessions.count; i++) {
+		const struct session *session = &split->sessions.all[i];
+
+		if (session->t != NULL && !written_session(out, arena, session->t, session))
+			return false;
+	}
+	for (size_t i = 0; split->shared_id && i < split->facts_count; i++) {
+		if (split->facts[i].done && !written_event(out, arena, split, &split->facts[i]))
+			return false;
+	}
 	return true;
 }
 
@@ -361,25 +396,19 @@ static bool written_make(struct written *out, struct arena *arena, const struct 
 	if (out->ids == NULL || out->keys == NULL || out->sessions == NULL)
 		return false;
 	for (size_t i = 0; i < splits->count; i++) {
-		out->ids[i] = split_row(arena, &splits->all[i], splits->all[i].since_us);
-		if (out->ids[i] == NULL)
-			return false;
-	}
-	out->splits_count = out->ids_count = splits->count;
-	for (size_t i = 0; i < splits->count; i++) {
 		const struct split *split = &splits->all[i];
 
-		for (size_t k = 0; k < split->sessions.count; k++) {
-			const struct session *session = &split->sessions.all[k];
-
-			if (session->t != NULL && !written_session(out, arena, session->t, session))
-				return false;
-		}
-		for (size_t k = 0; split->shared_id && k < split->facts_count; k++) {
-			if (split->facts[k].done &&
-				!written_event(out, arena, split, &split->facts[k]))
-				return false;
-		}
+		if (split->left)
+			continue;
+		out->ids[out->ids_count] =
+			split_row(arena, split, split->since_us, split->sessions.split);
+		if (out->ids[out->ids_count++] == NULL)
+			return false;
+	}
+	out->splits_count = out->ids_count;
+	for (size_t i = 0; i < splits->count; i++) {
+		if (!splits->all[i].left && !written_split(out, arena, &splits->all[i]))
+			return false;
 	}
 	return true;
 }

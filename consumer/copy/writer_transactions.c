@@ -204,11 +204,45 @@ static bool merged_is_same(const struct transaction *t, int64_t flags, struct sl
 	       slice_equal(cell_text(t->row, TABLE_transactions_merge_state), state);
 }
 
-static bool merge_split(struct writer *w, const struct transaction *t, bool shared_id)
+static bool merge_split(struct writer *w, const struct transaction *t, bool shared_id,
+	struct transaction *merged, struct row *old)
 {
 	struct batch *b = w->work.batch;
+	struct split *split;
 
-	return splits_add(&w->work.splits, &b->arena, b->transactions_count, t, shared_id);
+	if (!splits_add(&w->work.splits, &b->arena, b->transactions_count, t, shared_id))
+		return false;
+	split = &w->work.splits->all[w->work.splits->count - 1];
+	split->merged = merged;
+	split->old = old;
+	return true;
+}
+
+/* Its key as it is in the database; NULL if the arena is full. */
+static struct row *known_key(const struct transaction *known, struct arena *arena)
+{
+	struct row *key = row_new(arena, TABLE_transactions);
+
+	if (key != NULL)
+		key->cells[0] = known->row->cells[TABLE_transactions_partition_time];
+	return key;
+}
+
+/* An id that takes all of its events to say what belongs where. */
+static bool merge_apart(struct writer *w, size_t i)
+{
+	struct batch *b = w->work.batch;
+	struct transaction *t = b->transactions[i], *known = w->work.known[i];
+	struct row *old = NULL;
+
+	/* One of several sessions, or none. */
+	if (w->work.split[i] && (known == NULL || w->work.begins[i] != TIME_UNDATED))
+		return merge_split(w, t, t->shared, NULL, NULL);
+	if (known == NULL)
+		return merge_split(w, t, t->shared, transaction_has_events(t) ? t : NULL, NULL);
+	old = known_key(known, &b->arena);
+	return old != NULL && transaction_merge(known, t, &b->arena) &&
+	       merge_split(w, t, t->shared, known, old);
 }
 
 static bool merge_known(struct writer *w, size_t i, struct error *err)
@@ -216,18 +250,17 @@ static bool merge_known(struct writer *w, size_t i, struct error *err)
 	struct writer_merged *m = w->work.merged;
 	struct batch *b = w->work.batch;
 	struct transaction *known = w->work.known[i];
-	struct row *old = row_new(&b->arena, TABLE_transactions);
+	struct row *old = known_key(known, &b->arena);
 	int64_t flags = known->row->cells[TABLE_transactions_flags].number;
 	int64_t first = known->row->cells[TABLE_transactions_first_event_at].number;
 	int64_t last = known->row->cells[TABLE_transactions_last_event_at].number;
 
 	if (old == NULL)
 		return request_arena_full(err);
-	old->cells[0] = known->row->cells[TABLE_transactions_partition_time];
 	if (!transaction_merge(known, b->transactions[i], &b->arena))
 		return request_arena_full(err);
 	if (known->resplit)
-		return merge_split(w, known, false) || request_arena_full(err);
+		return merge_split(w, known, false, known, old) || request_arena_full(err);
 	if (!transaction_pack(known, &b->arena))
 		return request_arena_full(err);
 	/* The key of one of several sessions stays: it has the time of its start. */
@@ -252,7 +285,7 @@ static bool merge_one(struct writer *w, size_t i, struct error *err)
 	if (slice_is_absent(t->shared_id) &&
 		(t->resplit || (w->work.split[i] &&
 				       !sessions_leave(w->work.known[i], w->work.begins[i], t))))
-		return merge_split(w, t, t->shared) || request_arena_full(err);
+		return merge_apart(w, i) || request_arena_full(err);
 	if (w->work.known[i] != NULL)
 		return merge_known(w, i, err);
 	/* Costs and flags wait for their transaction. */
@@ -329,6 +362,30 @@ static bool transactions_add(struct writer *w, enum statement_id statement, size
 		err);
 }
 
+/* The rows of ids with too many facts to tell them apart. */
+static bool merge_left(struct writer *w)
+{
+	const struct splits *splits = w->work.splits;
+	struct writer_merged *m = w->work.merged;
+
+	for (size_t i = 0; splits != NULL && i < splits->count; i++) {
+		const struct split *split = &splits->all[i];
+
+		if (!split->left || split->merged == NULL)
+			continue;
+		if (!transaction_pack(split->merged, &w->work.batch->arena))
+			return false;
+		m->all[m->all_count++] = split->merged->row;
+		if (split->old == NULL) {
+			m->inserts[m->inserts_count++] = split->merged->row;
+			continue;
+		}
+		m->old[m->updates_count] = split->old;
+		m->updates[m->updates_count++] = split->merged->row;
+	}
+	return true;
+}
+
 bool writer_plan_transactions(struct writer *w, struct error *err)
 {
 	struct batch *b = w->work.batch;
@@ -338,6 +395,8 @@ bool writer_plan_transactions(struct writer *w, struct error *err)
 
 	if (b->transactions_count == 0)
 		return true;
+	if (!merge_left(w))
+		return request_arena_full(err);
 	b->inserts_transactions = m->inserts_count > 0;
 	b->updates_transactions = m->updates_count > 0;
 	if (m->updates_count > 0 && !old_times_param(b, m, &old_times))

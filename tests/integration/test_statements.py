@@ -89,7 +89,7 @@ def test_no_statement_grows_faster_than_its_batch(explained, tmp_path, name, who
 
 
 def twice_started(n):
-    """Of one long transaction: its start comes again, and once more as after a restart."""
+    """A long transaction whose start comes again, and once more as after a restart."""
     kind, seq = ("Started", {100: 0}.get(n, n)) if n in (0, 100, 200) else ("Updated", n)
     return one_figures.message_2x("cs1", 2, str(n), "TransactionEvent", {
         "eventType": kind, "timestamp": one_figures.stamp(n), "triggerReason": "MeterValuePeriodic",
@@ -111,3 +111,56 @@ def test_id_with_several_starts_is_not_read_again_with_each_batch(explained, tmp
     read = [rows for text, rows, _ in statements(said) if "found AS" in text]
     print(len(read), "reads", max(read))
     assert 0 < len(read) <= 3 and max(read) <= ROWS_MAX * batch
+
+
+def event_2x(station, number, kind, at, seq, evse, value):
+    at = one_figures.stamp(at)
+    context = {"Started": "Transaction.Begin", "Ended": "Transaction.End"}.get(kind)
+    return one_figures.message_2x(station, 2, str(number), "TransactionEvent", {
+        "eventType": kind, "timestamp": at, "triggerReason": "Authorized", "seqNo": seq,
+        "transactionInfo": {"transactionId": "1"}, "evse": {"id": evse},
+        "meterValue": [{"timestamp": at, "sampledValue": [
+            {"value": value, **({"context": context} if context else {})}]}]})
+
+
+def one_long_session(station, count):
+    """It begins three times: the last time after all that is read again for an id."""
+    for n in range(count):
+        kind = {0: "Started", 1: "Started", count - 2: "Started", count - 1: "Ended"}.get(
+            n, "Updated")
+        yield event_2x(station, n, kind, n, n, 1, n)
+
+
+def never_idle(station, count):
+    """Two EVSEs with one id, in turn: a session of one always is open while the other's begins."""
+    for n in range(count // 2):
+        evse, at = 1 + n % 2, 15 * n
+        yield event_2x(station, 2 * n, "Started", at, 0, evse, n)
+        if n > 0:
+            yield event_2x(station, 2 * n + 1, "Ended", at + 10, 1, 3 - evse, n - 1 + 7)
+
+
+def test_id_with_too_many_events_costs_no_more_and_no_message(explained, tmp_path):
+    """Beyond what is read again, sessions of an id are told apart no more, and say so. What comes
+    before so many others is of no session."""
+    count = 11_000
+    orders = [list(one_long_session("long", count)), list(never_idle("busy", count + 2)),
+              list(never_idle("backwards", count + 2))[::-1]]
+    path = capture(tmp_path / "capture.jsonl", [m for three in zip(*orders) for m in three], False)
+    with open(explained.cluster.log) as log:
+        log.seek(0, 2)
+        done = run_cli({**explained.settings(), "batch.messages_max": BATCH,
+                        "mqtt.topics": "cs/in/+/+"}, "replay", "--json", "--no-bulk", str(path))
+        said = log.read()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dead_lettered"] == 0
+    read = [rows for text, rows, _ in statements(said) if "found AS" in text]
+    print(len(read), "reads", max(read))
+    assert max(read) <= 3 * 3 * 10_001  # of three ids, three times
+    found = explained.rows("""
+        SELECT charge_station_id, energy_wh::integer, 'end_ambiguous' = ANY (flags), count(*)
+        FROM sessions WHERE complete OR 'end_ambiguous' = ANY (flags)
+        GROUP BY 1, 2, 3 ORDER BY 1, 2""")
+    print(found)
+    assert ("long", count - 1, False, 1) in found
+    assert {row[1:3] for row in found if row[0] == "busy"} == {(7, False), (None, True)}
