@@ -327,6 +327,17 @@ def test_hundreds_of_sessions_with_one_id(world):
                       " WHERE charge_station_id = ?", station) == [(count, count)]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_event_that_is_sent_again_without_end_keeps_100_ids(world, order):
+    station, ids = world.station(), [f"again{number:03}" for number in range(130)][::order]
+    for id in ids:
+        [(direction, message)] = stop(9, "09:00:00Z", 1500)
+        send(world, station, [(direction, {**message, "id": id})])
+    [(kept, resent)] = world.rows("SELECT message_id, resent_as FROM transaction_events"
+                                  " WHERE charge_station_id = ?", station)
+    assert resent == sorted(set(ids) - {kept})[:100]
+
+
 # ---- answers, costs, readings, flags ----
 
 def test_answer_received_last_counts(world):
