@@ -60,3 +60,10 @@ def test_unit_counts_wherever_it_is_stated(odd, tmp_path, layouts):
                      " FROM sessions WHERE charge_station_id LIKE %s", like)
     for station, (sample, wh) in register.items():
         assert odd.value("SELECT energy_register(%s::jsonb)::float", sample) == wh, station
+    # Energy per hour, except where it is more than a station can give.
+    assert odd.value("SELECT stations FROM recompute_energy('2026-01-31 00:00Z',"
+                     " stations_max => 1000)") > 0
+    assert dict(odd.rows("SELECT charge_station_id, sum(wh)::float FROM energy_hourly WHERE"
+                         " charge_station_id LIKE %s GROUP BY 1 HAVING sum(wh) > 0", like)) == {
+        station: value / 112.5 * 12.5 for (station, minute), (value, *_) in expected.items()
+        if minute and value is not None and value < 1000000}
