@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from test_history import plan_nodes
 
+REGISTER = "Energy.Active.Import.Register"
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 
 STATUS = """INSERT INTO charge_station_status (charge_station_id, last_heartbeat_at)
@@ -97,6 +98,30 @@ def test_latest_readings_are_the_newest_samples(session, reader):
         event_time FROM ocpp.latest_readings ORDER BY 1, 2, 3, 4""").fetchall()
     assert found == sorted(session.execute(NEWEST).fetchall(), key=lambda r: (*r[:3], r[3] or ""))
     assert len(found) == 16
+
+
+def test_latest_readings_are_at_the_evse_of_their_transaction(session, reader):
+    """2.x: an event of a transaction need not name its EVSE."""
+    session.execute(STATUS, ("cs1", ago(minutes=1)))
+    for evse, (name, wh) in enumerate([("TA", 100), ("TB", 9000)], 1):
+        session.execute("""INSERT INTO transactions (charge_station_id, transaction_id,
+            partition_time, flags, evse_id, connector_id, merge_state)
+            VALUES ('cs1', %s, %s, 0, %s, 1, '')""", (name, ago(minutes=10), evse))
+        session.execute("""INSERT INTO transaction_keys (charge_station_id, transaction_id,
+            partition_time) VALUES ('cs1', %s, %s)""", (name, ago(minutes=10)))
+        session.execute(VALUE, ("cs1", ago(minutes=10), NOW, wh, 1, evse, name, [wh, 0]))
+        session.execute(VALUE, ("cs1", ago(minutes=5), NOW, wh + 1, 1, -1, name, [wh + 50, 7]))
+    session.execute(VALUE, ("cs1", ago(minutes=4), NOW, 1, 1, -1, "unknown", [5, 5]))
+    # With one time, the one that was received last counts, whatever its digest.
+    for digest, received in (2, 2), (1, 1), (3, 3):
+        session.execute(VALUE, ("cs1", ago(minutes=3), ago(seconds=received), digest, 2, 3, None,
+                                [230 + received]))
+    assert reader.execute("""SELECT evse_id, measurand, value, transaction_id
+        FROM ocpp.latest_readings ORDER BY 1, 2""").fetchall() == [
+        (-1, REGISTER, 5, "unknown"), (-1, "Power.Active.Import", 5, "unknown"),
+        (1, REGISTER, 150, "TA"), (1, "Power.Active.Import", 7, "TA"),
+        (2, REGISTER, 9050, "TB"), (2, "Power.Active.Import", 7, "TB"),
+        (3, "Voltage", 231, None)]
 
 
 def test_latest_readings_look_at_the_end_of_the_key_only(session, reader):
