@@ -375,7 +375,10 @@ static bool daemon_start(struct daemon *d, struct error *err)
 	struct pipeline_events events = {daemon_on_fatal,
 		d->options->migrate ? daemon_migrate : NULL, daemon_on_drained, daemon_on_reloaded,
 		d->drain != DRAIN_NONE ? daemon_wake : NULL, d};
-	struct pipeline_options options = {.client_id = d->client_id, .live = true};
+	/* When a drain ends, its log may be deleted. */
+	struct pipeline_options options = {.client_id = d->client_id,
+		.live = true,
+		.commit_sync = d->drain != DRAIN_NONE};
 	int64_t retention_us[TABLE_COUNT] = {0};
 	const struct pg_options *pg;
 

@@ -50,6 +50,9 @@ struct pipeline_options {
 	 * same station, time and EVSE, it is a duplicate, whatever else it says. */
 	bool missing_only;
 
+	/* Whatever storage.commit says: what is stored is on the database's disk. */
+	bool commit_sync;
+
 	/* The broker delivers them: their own times tell how far the clocks of stations are off. */
 	bool live;
 

@@ -11,7 +11,7 @@ struct writer_options pipeline_writer_options(const struct pipeline *p, const st
 		.spool = p->log->identity,
 		.begin = p->log->begin,
 		.client_id = p->options.client_id,
-		.commit_sync = c->storage_commit == CONFIG_COMMIT_SYNC,
+		.commit_sync = p->options.commit_sync || c->storage_commit == CONFIG_COMMIT_SYNC,
 		.timeout_us = c->storage_postgres_timeout,
 		.dedupe_window_us = c->dedupe_window,
 		.pairing_window_us = c->pairing_window,

@@ -435,9 +435,9 @@ static bool gate_join(struct gate *g)
 
 	if (!g->runs)
 		return true;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += GATE_JOIN_S;
-	return pthread_timedjoin_np(g->thread, NULL, &until) == 0;
+	return pthread_clockjoin_np(g->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
 }
 
 void gate_cut(struct gate *g)

@@ -205,7 +205,7 @@ static bool publish_wait(struct mqtt_publisher *p, bool (*done)(const struct mqt
 	uint64_t seen = p->window.acknowledged;
 
 	while (!p->failed && !done(p)) {
-		int64_t look_us = clock_wall_us() + PUBLISH_LOOK_US;
+		int64_t look_us = clock_mono_us() + PUBLISH_LOOK_US;
 		struct timespec look = {look_us / US_PER_SECOND, look_us % US_PER_SECOND * 1000};
 
 		if (publish_is_stopped(p, err))
@@ -326,12 +326,16 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 	const volatile sig_atomic_t *stop, struct error *err)
 {
 	struct mqtt_publisher *p = calloc(1, sizeof(*p));
+	pthread_condattr_t monotonic;
 	bool ok;
 
 	if (p == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory");
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->changed, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	paho_prepare();
 	p->options = options;
 	p->stop = stop;

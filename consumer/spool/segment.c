@@ -124,9 +124,17 @@ static bool segment_reader_get(struct segment_reader *r, int64_t offset, struct 
 	}
 }
 
+/* Whether a record may be the next after damage: no more can be lost than the bytes in between have
+ * room for. What looks like one may be part of a message. */
+static bool segment_reader_may_follow(const struct segment_reader *r, uint64_t seq, int64_t offset)
+{
+	return seq > r->last_seq &&
+	       seq - r->last_seq - 1 <= (uint64_t)(offset - r->offset) / RECORD_FIXED_BYTES;
+}
+
 /*
- * After damage: the offset of the next whole record with a higher number than the last, or the
- * file's size. Windows overlap by one byte less than a record's prefix; their memory is given back.
+ * After damage: the offset of the next whole record that may follow the last, or the file's size.
+ * Windows overlap by one byte less than a record's prefix; their memory is given back.
  */
 static bool segment_reader_resync(struct segment_reader *r, struct arena *arena,
 	int64_t *offset_out, struct error *err)
@@ -156,7 +164,7 @@ static bool segment_reader_resync(struct segment_reader *r, struct arena *arena,
 		}
 		offset += (int64_t)candidate;
 		ok = segment_reader_get(r, offset, arena, &found, &size, &status, err);
-		if (!ok || (status == RECORD_OK && found.seq > r->last_seq))
+		if (!ok || (status == RECORD_OK && segment_reader_may_follow(r, found.seq, offset)))
 			break;
 		offset++;
 	}

@@ -208,15 +208,19 @@ static bool spool_begin_first(struct spool *s, struct error *err)
 bool spool_open(struct spool **out, const struct spool_options *options, struct error *err)
 {
 	struct spool *s = calloc(1, sizeof(*s));
+	pthread_condattr_t monotonic;
 
 	if (s == NULL)
 		return error_set(err, ERROR_FATAL, REASON_memory, "out of memory opening the log");
 	s->options = *options;
 	s->lock_fd = s->active_fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->changed, NULL);
-	pthread_cond_init(&s->synced, NULL);
-	pthread_cond_init(&s->archiver_wake, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->changed, &monotonic);
+	pthread_cond_init(&s->synced, &monotonic);
+	pthread_cond_init(&s->archiver_wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	if (strlen(options->dir) >= sizeof(s->dir)) {
 		error_set(err, ERROR_FATAL, REASON_bad_setting, "spool.dir is too long");
 		goto fail;

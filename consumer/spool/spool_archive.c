@@ -229,7 +229,7 @@ static void *archiver_main(void *context)
 		if ((!s->disk_full && archive_one(s)) || s->stop_archiver)
 			continue;
 		/* After a failure the beat is also the delay until the next attempt. */
-		clock_gettime(CLOCK_REALTIME, &until);
+		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += ARCHIVE_BEAT_US / US_PER_SECOND;
 		pthread_cond_timedwait(&s->archiver_wake, &s->lock, &until);
 	}

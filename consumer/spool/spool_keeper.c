@@ -194,7 +194,7 @@ static void keeper_wait(struct spool *s)
 		wait_us = s->options.sync_interval_us;
 	if (s->options.sync == SPOOL_SYNC_MESSAGE && KEEPER_LEFT_OVER_US < wait_us)
 		wait_us = KEEPER_LEFT_OVER_US;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += wait_us / US_PER_SECOND;
 	until.tv_nsec += (wait_us % US_PER_SECOND) * 1000;
 	if (until.tv_nsec >= 1000000000) {

@@ -40,12 +40,24 @@ static void recover_lost(struct spool *s, const struct position *closed)
 	s->next_seq = closed->seq + 1;
 }
 
+/* Where the numbers begin again, records of a segment that became the spare would be taken for those of
+ * the new one: a generation is a number, too. */
+static bool recover_drop_spare(struct spool *s, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	spool_path(s, "spare.tmp", path);
+	return fs_unlink_if_there(path, err) && fs_sync_dir(s->dir, err);
+}
+
 /* Where the numbers end, and where they continue. */
 static bool recover_numbers(struct spool *s, bool clean, const struct position *closed,
 	struct error *err)
 {
 	bool found = s->segments_count > 0 || s->empty_found;
 
+	if (!found && !recover_drop_spare(s, err))
+		return false;
 	if (!found && clean)
 		s->end = *closed;
 	else if (!found && s->identity_found && !spool_change_identity(s, err))

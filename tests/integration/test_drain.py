@@ -170,6 +170,14 @@ def test_drain_waits_for_the_database_and_says_so(workspace, persister, migrated
     p = persister({**migrated.settings(), **broker.settings()}).start()
     p.wait_event("broker_connected")
     p.stop()
+    # How each row is committed.
+    migrated.rows("""CREATE TABLE commits (how text);
+        CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = ocpp AS $$ BEGIN
+            INSERT INTO commits VALUES (current_setting('synchronous_commit'));
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER note AFTER UPDATE ON ingest_progress EXECUTE FUNCTION note_commit()""")
     publish_many(publish, range(50))
     other = persister({**p.settings, "storage.postgres.port": rig.free_port()},
                       arguments=("run", "--drain"))
@@ -182,6 +190,8 @@ def test_drain_waits_for_the_database_and_says_so(workspace, persister, migrated
     done = drain(p)
     assert done.returncode == 0, done.stderr
     assert ids(migrated) == list(range(50))
+    # When it ends, its log may be deleted.
+    assert migrated.rows("SELECT DISTINCT how FROM commits") == [("on",)]
 
 
 def test_what_is_tried_again_says_what_ends_it(persister, migrated, broker, workspace):

@@ -221,6 +221,48 @@ static void spool_damage_costs_only_the_damaged_record(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* A message may have records in it. After a torn write, their numbers count only as far as there was
+ * room for so many. */
+static void spool_takes_no_number_from_within_a_torn_message(void **state)
+{
+	static uint8_t payload[700];
+	struct record forged = {.seq = UINT64_C(1) << 62,
+		.topic = SLICE("cs/in/ocpp1.6/x"),
+		.trace = SLICE("")};
+	struct record r = {.topic = SLICE("cs/in/ocpp1.6/y"), .trace = SLICE("")};
+	struct spool *s = open_with(options());
+	uint64_t lost, count = 0;
+	struct spool_cursor *c;
+	char path[512];
+	struct error err;
+	int64_t torn;
+
+	(void)state;
+	record_put(payload, &forged, 1); /* the generation of the first segment */
+	r.payload = slice_of(payload, sizeof(payload));
+	assert_int_equal(spool_append(s, &r, true, &err), SPOOL_APPENDED);
+	r.payload = slice_from_cstr("whole");
+	assert_int_equal(spool_append(s, &r, true, &err), SPOOL_APPENDED);
+	torn = SEGMENT_HEADER_BYTES + (int64_t)record_bytes(&r);
+	r.payload = slice_of(payload, sizeof(payload));
+	torn += 2 * (int64_t)record_bytes(&r) - 100;
+	assert_int_equal(spool_append(s, &r, true, &err), SPOOL_APPENDED);
+	assert_true(spool_sync(s, &err));
+	newest_segment(path);
+	spool_close(&s);
+	assert_int_equal(truncate(path, torn), 0);
+	log_set_level(LOG_LEVEL_ERROR);
+	s = open_with(options());
+	assert_true(spool_last_seq(s) < forged.seq);
+	assert_true(spool_cursor_open(&c, s, &err));
+	assert_true(spool_cursor_seek(c, 0, &lost, &err));
+	while (spool_cursor_next(c, &arena, &r, &err) == SPOOL_RECORD)
+		assert_true(r.seq == ++count);
+	assert_int_equal(count, 2);
+	spool_cursor_close(&c);
+	spool_close(&s);
+}
+
 static void spool_full_waits_for_release(void **state)
 {
 	struct spool_options o = options();
@@ -546,6 +588,7 @@ int main(void)
 		SPOOL_TEST(spool_empty_segment_that_a_crash_left_has_no_records),
 		SPOOL_TEST(spool_open_drops_torn_last_record),
 		SPOOL_TEST(spool_damage_costs_only_the_damaged_record),
+		SPOOL_TEST(spool_takes_no_number_from_within_a_torn_message),
 		SPOOL_TEST(spool_full_waits_for_release),
 		SPOOL_TEST(spool_keeps_released_records_for_the_retention_time),
 		SPOOL_TEST(spool_seek_says_what_is_gone_and_refuses_the_future),
