@@ -331,7 +331,6 @@ def test_sample_of_the_settings_has_them_all_with_their_defaults(tmp_path):
     (["spool", "exprot", "json"], 'did you mean "spool export"?'),
     (["energy", "refersh"], 'did you mean "energy refresh"?'),
     (["energy"], "say refresh or check"),
-    (["energy", "check", "--from", "x"], '--from "x" is not a time'),
     (["dead-letters", "requeu", "--all"], 'did you mean "dead-letters requeue"?'),
     (["store", "tokn", "list"], 'did you mean "store token"?')])
 def test_wrong_words_are_answered_in_two_lines(arguments, says):
