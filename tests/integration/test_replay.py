@@ -273,6 +273,15 @@ def test_what_cannot_be_read_is_said_and_counted(empty, tmp_path):
     assert done.returncode == 1 and "could not open" in done.stderr
 
 
+def test_capture_beside_segments_is_read_too(log, tmp_path):
+    folder = shutil.copytree(log, tmp_path / "both")
+    (folder / "more").write_text("1769837545 1 cs/in/ocpp1.6/cs001 " + json.dumps(
+        [2, "more", "Heartbeat", {}]).encode().hex() + "\n")
+    one, both = [json.loads(run_cli({}, "replay", "--json", "--dry-run", place).stdout)
+                 for place in (log, folder)]
+    assert (both["records"], both["unreadable"]) == (one["records"] + 1, 0)
+
+
 def test_frames_of_2x_need_their_version():
     frame = '2026-01-31T05:32:25Z cs1 [2,"1","TransactionEvent",{}]\n'
 

@@ -134,7 +134,7 @@ static bool source_recognise(struct replay_source *s, int fd, struct error *err)
 	now.bytes = S_ISREG(status.st_mode) && fd != STDIN_FILENO ? status.st_size : 0;
 	s->disk_bytes = now.bytes;
 	if (o->known && (o->device != now.device || o->inode != now.inode) &&
-		strstr(path, ".seg") == NULL) {
+		!cstr_ends_with(path, ".seg") && !cstr_ends_with(path, ".seg.zst")) {
 		error_set(err, ERROR_FATAL, REASON_file_changed,
 			"\"%s\" is not the file that was read before", path);
 		return error_hint(err, "run it again: what is stored already is a duplicate");

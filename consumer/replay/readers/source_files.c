@@ -57,8 +57,21 @@ static bool files_add_entry(struct replay_files *files, const char *path, const 
 	return !S_ISREG(status.st_mode) || files_add(files, file, status.st_size, err);
 }
 
-/* The folder of a log also has files that are not messages: then only segments count. */
-static bool files_add_entries(struct replay_files *files, const char *path, DIR *dir, bool segments,
+/* Files of a log that have no messages, or none that are not in a segment, too. */
+static bool files_is_of_log(const char *name)
+{
+	static const char *const names[] = {"closed", "identity", "identity.new", "lock", "reserve",
+		"session", "subscriptions"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return cstr_ends_with(name, ".tmp") || cstr_ends_with(name, ".bad");
+}
+
+/* log: the folder is that of a log. It may have other files with messages besides. */
+static bool files_add_entries(struct replay_files *files, const char *path, DIR *dir, bool log,
 	struct error *err)
 {
 	const char *name;
@@ -66,7 +79,7 @@ static bool files_add_entries(struct replay_files *files, const char *path, DIR 
 	do {
 		if (!fs_next_name(dir, path, &name, err))
 			return false;
-		if (name == NULL || name[0] == '.' || (segments && !files_is_segment(name)))
+		if (name == NULL || name[0] == '.' || (log && files_is_of_log(name)))
 			continue;
 		if (!files_add_entry(files, path, name, err))
 			return false;
