@@ -74,7 +74,9 @@ class History:
     def status(self):
         for _ in range(self.random.randint(0, 3)):
             status = self.random.choice(["Available", "Occupied", "Charging", "Faulted"])
-            at = self.later(self.random.choice([0, 60]))  # often two of one time
+            # Never two of one time: the time of receipt decides between these.
+            self._clock += self.random.randint(1, 60)
+            at = self.time(self._clock)
             if self.version == "1.6":
                 self.call("StatusNotification", {
                     "connectorId": self.random.randint(0, 2), "errorCode": "NoError",
