@@ -5,16 +5,40 @@
 
 #include <stdio.h>
 
-static enum exit_code spool_identity_change(const struct config *config)
+/* The worker would connect with another client id. */
+static void spool_say_session(const struct config *config, const struct spool_renewal *renewal)
 {
 	char text[UUID_TEXT_BYTES];
-	struct uuid identity;
+
+	if (renewal->keep_session || !renewal->session_known || config->mqtt_client_id[0] != '\0')
+		return;
+	uuid_format(&renewal->session, text);
+	fprintf(stderr,
+		"note: the session of the client id ocpp-persister-%s at the broker stays with the "
+		"original of this log. If there is none, set mqtt.client_id to that id, or what "
+		"the "
+		"broker queues for it is lost\n",
+		text);
+}
+
+static enum exit_code spool_identity_change(const struct config *config, int argc, char **argv)
+{
+	struct spool_renewal renewal = {.keep_session = false};
+	const struct argument arguments[] = {
+		{.name = "--keep-session", .given = &renewal.keep_session, .with = "new-identity"},
+	};
+	char text[UUID_TEXT_BYTES];
 	struct error err;
 
-	if (!spool_new_identity(config->spool_dir, &identity, &err))
+	if (!arguments_take("spool", arguments, 1, 1, &argc, argv))
+		return EXIT_CODE_USAGE;
+	if (argc > 1)
+		return arguments_unknown("spool", argv[0], "");
+	if (!spool_new_identity(config->spool_dir, &renewal, &err))
 		return cli_fail(EXIT_CODE_SPOOL, &err);
-	uuid_format(&identity, text);
+	uuid_format(&renewal.identity, text);
 	printf("%s\n", text);
+	spool_say_session(config, &renewal);
 	return EXIT_CODE_OK;
 }
 
@@ -35,7 +59,6 @@ enum exit_code cmd_spool(const struct config *config, int argc, char **argv)
 	case SPOOL_EXPORT:
 		return spool_export(config, argc - 1, argv + 1);
 	default:
-		return argc == 1 ? spool_identity_change(config)
-				 : arguments_unknown("spool", argv[0], "");
+		return spool_identity_change(config, argc, argv);
 	}
 }

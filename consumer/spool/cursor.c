@@ -17,7 +17,8 @@ enum {
 #define CURSOR_COPIED_HINT                                                                         \
 	"`ocpp-persister spool new-identity --spool.dir=...` makes it a log of its own: all of "   \
 	"it "                                                                                      \
-	"is fed again, and what is already stored is a duplicate"
+	"is fed again, and what is already stored is a duplicate. With --keep-session if no "      \
+	"other worker has the original: then it takes what the broker queues for it"
 
 struct spool_cursor {
 	struct spool *spool;

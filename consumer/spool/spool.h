@@ -90,13 +90,21 @@ struct uuid spool_identity(const struct spool *spool);
  * numbers. So the broker's session stays the same, with everything it has queued. */
 struct uuid spool_session(const struct spool *spool);
 
+struct spool_renewal {
+	bool keep_session;    /* in: the same worker continues. false: it is a copy of its log */
+	struct uuid identity; /* out: the new one */
+	struct uuid session;  /* out: what spool_session() was before */
+	bool session_known;   /* out */
+};
+
 /*
  * Make the log in dir, which no process may be using, one that no database knows: everything in it
  * is fed again, and what is already stored turns out to be a duplicate. For a copy of a log (a
- * cloned machine, a restored volume). It may be interrupted at any moment and called again. FATAL
- * on error.
+ * cloned machine, a restored volume), and for a database that lacks some of what it says it has. It
+ * may be interrupted at any moment and called again. FATAL on error.
  */
-MUST_CHECK bool spool_new_identity(const char *dir, struct uuid *out, struct error *err);
+MUST_CHECK bool spool_new_identity(const char *dir, struct spool_renewal *renewal,
+	struct error *err);
 
 enum spool_append { SPOOL_APPENDED, SPOOL_FULL, SPOOL_FAILED };
 

@@ -189,6 +189,38 @@ static bool identity_put_all(const char *dir, const struct uuid *identity, struc
 	return ok;
 }
 
+/* The basis of the client id so far; *known_out: whether anything says it. */
+static bool identity_session(const char *dir, struct uuid *out, bool *known_out, struct error *err)
+{
+	static const char *const files[] = {session_file, identity_file};
+	char path[SPOOL_PATH_BYTES];
+
+	*known_out = false;
+	for (size_t i = 0; !*known_out && i < sizeof(files) / sizeof(*files); i++) {
+		bool there;
+
+		identity_path(dir, files[i], path);
+		if (!fs_exists(path, &there, err))
+			return false;
+		*known_out = there && identity_read(path, out, err);
+		if (there && !*known_out && err->kind != ERROR_DAMAGED)
+			return false;
+	}
+	return true;
+}
+
+static bool identity_keep_session(const char *dir, const struct uuid *session, bool known,
+	struct error *err)
+{
+	char path[SPOOL_PATH_BYTES];
+
+	identity_path(dir, session_file, path);
+	return known ? identity_write(path, session, err)
+		     : error_set(err, ERROR_FATAL, REASON_spool_identity,
+			       "nothing in \"%s\" says which session at the broker was its own",
+			       dir);
+}
+
 /* A copy must not push its original out of the broker's session. */
 static bool identity_drop_session(const char *dir, struct error *err)
 {
@@ -198,7 +230,30 @@ static bool identity_drop_session(const char *dir, struct error *err)
 	return fs_unlink_if_there(path, err);
 }
 
-bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
+/* Under the folder's lock. */
+static bool identity_renew(const char *dir, struct spool_renewal *r, struct error *err)
+{
+	char path[SPOOL_PATH_BYTES], path_new[SPOOL_PATH_BYTES];
+	bool changing;
+
+	identity_path(dir, identity_file, path);
+	identity_path(dir, identity_new_file, path_new);
+	spool_reserve_take(dir);
+	if (!identity_session(dir, &r->session, &r->session_known, err) ||
+		(r->keep_session &&
+			!identity_keep_session(dir, &r->session, r->session_known, err)))
+		return false;
+	/* After an interruption, continue with the identity that it began to write. */
+	return fs_exists(path_new, &changing, err) &&
+	       (changing ? identity_read(path_new, &r->identity, err)
+			 : identity_make(path_new, &r->identity, err)) &&
+	       identity_put_all(dir, &r->identity, err) &&
+	       (r->keep_session || identity_drop_session(dir, err)) &&
+	       fs_rename(path_new, path, err) && fs_sync_dir(dir, err) &&
+	       spool_reserve_make(dir, err);
+}
+
+bool spool_new_identity(const char *dir, struct spool_renewal *renewal, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES], path_new[SPOOL_PATH_BYTES];
 	bool there, changing, ok = false;
@@ -214,16 +269,8 @@ bool spool_new_identity(const char *dir, struct uuid *out, struct error *err)
 		error_set(err, ERROR_ABSENT, REASON_no_spool, "there is no log in \"%s\"", dir);
 		return error_hint(err, "say where it is: --spool.dir=DIR");
 	}
-	if (spool_lock_folder(dir, &lock_fd, err)) {
-		spool_reserve_take(dir);
-		/* After an interruption, continue with the identity that it began to write. */
-		ok = fs_exists(path_new, &changing, err) &&
-		     (changing ? identity_read(path_new, out, err)
-			       : identity_make(path_new, out, err));
-		ok = ok && identity_put_all(dir, out, err) && identity_drop_session(dir, err) &&
-		     fs_rename(path_new, path, err) && fs_sync_dir(dir, err) &&
-		     spool_reserve_make(dir, err);
-	}
+	if (spool_lock_folder(dir, &lock_fd, err))
+		ok = identity_renew(dir, renewal, err);
 	if (lock_fd >= 0)
 		close(lock_fd);
 	return ok;

@@ -252,6 +252,23 @@ def test_copy_that_was_filled_and_killed_is_refused(cloned, migrated, publish, c
     assert_balanced(second, migrated)
 
 
+def test_log_that_is_no_copy_keeps_its_session(running, migrated, publish):
+    p = running({"mqtt.client_id": ""})  # the default: made from the log's identity
+    client_id = p.wait_event("broker_connected")["client_id"]
+    send(publish, range(10))
+    wait_rows(migrated, 10)
+    assert p.stop() == 0
+    send(publish, range(10, 20))  # the broker queues them
+    done = run_cli(p.settings, "spool", "new-identity", "--keep-session")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    p.start()
+    wait_rows(migrated, 20, p)
+    assert p.stop() == 0
+    # Otherwise it says whose session it leaves.
+    done = run_cli(p.settings, "spool", "new-identity")
+    assert done.returncode == 0 and client_id in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("count", [8, 50])
 def test_snapshot_that_is_taken_back_twice_is_refused(running, migrated, publish, count):
     """After a crash numbers are left out: the same ones each time."""

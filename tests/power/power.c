@@ -137,10 +137,10 @@ static struct spool_options power_options(const char *folder, uint64_t *random)
 static bool power_open(struct power *p, struct spool **out, const struct spool_options *options,
 	size_t calls)
 {
-	struct uuid made;
+	struct spool_renewal renewal = {.keep_session = false};
 
 	return spool_open(out, options, &p->err) ||
-	       (p->truth.renewing <= calls && spool_new_identity(options->dir, &made, &p->err) &&
+	       (p->truth.renewing <= calls && spool_new_identity(options->dir, &renewal, &p->err) &&
 		       spool_open(out, options, &p->err));
 }
 
@@ -401,12 +401,12 @@ static void power_live(struct power *p)
 	struct spool_cursor *c;
 	struct spool *s;
 	struct error err;
-	struct uuid made;
+	struct spool_renewal renewal = {.keep_session = false};
 
 	p->syncs = options.sync == SPOOL_SYNC_MESSAGE;
 	if (t->identified == 0 && disk_random(&p->random, 8) == 0) {
 		t->renewing = disk_calls();
-		CHECK(spool_new_identity(p->live, &made, &err));
+		CHECK(spool_new_identity(p->live, &renewal, &err));
 	}
 	CHECK(power_open(p, &s, &options, 0) && spool_cursor_open(&c, s, &err) &&
 		spool_cursor_seek(c, at.seq, &lost, &err));

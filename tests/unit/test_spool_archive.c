@@ -82,7 +82,7 @@ static void spool_with_archives_is_opened_again(void **state)
 	spool_release(s, 500);
 	wait_archived(s, 4);
 	spool_close(&s);
-	assert_true(spool_new_identity(dir, &identity, &err));
+	assert_true(new_identity(dir, &identity, &err));
 	o.archive = false; /* what is packed is read all the same */
 	s = open_with(o);
 	spool_stats(s, &stats);

@@ -64,6 +64,21 @@ static struct uuid make_log(void)
 	return identity;
 }
 
+static bool renew(bool keep_session, struct uuid *out, struct error *err)
+{
+	struct spool_renewal renewal = {.keep_session = keep_session};
+	bool done = spool_new_identity(dir, &renewal, err);
+
+	*out = renewal.identity;
+	return done;
+}
+
+static bool new_identity(const char *where, struct uuid *out, struct error *err)
+{
+	assert_ptr_equal(where, dir);
+	return renew(false, out, err);
+}
+
 static void assert_whole(const struct uuid *identity)
 {
 	struct spool *s = open_log();
@@ -93,7 +108,7 @@ static void test_records_stay(void **state)
 	struct error err;
 
 	(void)state;
-	assert_true(spool_new_identity(dir, &after, &err));
+	assert_true(new_identity(dir, &after, &err));
 	assert_memory_not_equal(&before, &after, sizeof(after));
 	assert_whole(&after);
 }
@@ -110,17 +125,45 @@ static void test_interrupted_anywhere_it_goes_on(void **state)
 		bool done;
 
 		fs_fail_at(call, "EIO");
-		done = spool_new_identity(dir, &after, &err);
+		done = new_identity(dir, &after, &err);
 		fs_fail_at(0, NULL);
 		if (done)
 			break;
 		failures++;
 		assert_int_equal(err.kind, ERROR_FATAL);
-		assert_true(spool_new_identity(dir, &after, &err));
+		assert_true(new_identity(dir, &after, &err));
 		assert_whole(&after);
 	}
 	assert_true(failures > 10);
 	assert_whole(&after);
+}
+
+/* The worker is the same to the broker, whatever interrupted it, and after a second time. */
+static void test_session_is_kept_if_asked(void **state)
+{
+	struct uuid before = make_log(), after, session;
+	struct error err;
+	struct spool *s;
+
+	(void)state;
+	for (int time = 0; time < 2; time++) {
+		for (uint64_t call = 1;; call++) {
+			fs_fail_at(call, "EIO");
+			if (renew(true, &after, &err))
+				break;
+		}
+		fs_fail_at(0, NULL);
+		assert_whole(&after);
+		s = open_log();
+		session = spool_session(s);
+		assert_memory_equal(&session, &before, sizeof(before));
+		spool_close(&s);
+	}
+	assert_true(renew(false, &after, &err));
+	s = open_log();
+	session = spool_session(s);
+	assert_memory_equal(&session, &after, sizeof(after));
+	spool_close(&s);
 }
 
 static void test_half_made_log_does_not_start(void **state)
@@ -132,8 +175,8 @@ static void test_half_made_log_does_not_start(void **state)
 
 	(void)state;
 	(void)make_log();
-	fs_fail_at(12, "EIO");
-	assert_false(spool_new_identity(dir, &after, &err));
+	fs_fail_at(16, "EIO");
+	assert_false(new_identity(dir, &after, &err));
 	fs_fail_at(0, NULL);
 	assert_false(spool_open(&s, &o, &err));
 	assert_string_equal(err.reason, "spool_identity");
@@ -146,7 +189,7 @@ static void test_log_in_use_is_left_alone(void **state)
 	struct error err;
 
 	(void)state;
-	assert_false(spool_new_identity(dir, &after, &err));
+	assert_false(new_identity(dir, &after, &err));
 	assert_string_equal(err.reason, "spool_in_use");
 	spool_close(&s);
 }
@@ -157,7 +200,7 @@ static void test_folder_without_a_log_is_refused(void **state)
 	struct error err;
 
 	(void)state;
-	assert_false(spool_new_identity(dir, &after, &err));
+	assert_false(new_identity(dir, &after, &err));
 	assert_string_equal(err.reason, "no_spool");
 }
 
@@ -197,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IDENTITY_TEST(test_records_stay),
 		IDENTITY_TEST(test_interrupted_anywhere_it_goes_on),
+		IDENTITY_TEST(test_session_is_kept_if_asked),
 		IDENTITY_TEST(test_half_made_log_does_not_start),
 		IDENTITY_TEST(test_log_in_use_is_left_alone),
 		IDENTITY_TEST(test_folder_without_a_log_is_refused),

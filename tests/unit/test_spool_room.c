@@ -167,7 +167,7 @@ static void spool_keeps_a_reserve_for_its_small_files(void **state)
 	fill_with("of-somebody-else");
 	spool_close(&s);
 	fill_with("of-somebody-else");
-	assert_true(spool_new_identity(dir, &after, &err));
+	assert_true(new_identity(dir, &after, &err));
 	assert_memory_not_equal(&before, &after, sizeof(before));
 	s = open_with(options());
 	spool_close(&s);

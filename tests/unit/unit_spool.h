@@ -105,6 +105,15 @@ static inline uint64_t payload_number(const struct record *r)
 	return i;
 }
 
+static inline bool new_identity(const char *where, struct uuid *out, struct error *err)
+{
+	struct spool_renewal renewal = {.keep_session = false};
+	bool done = spool_new_identity(where, &renewal, err);
+
+	*out = renewal.identity;
+	return done;
+}
+
 /* Reads everything newer than seq; the payloads must say first, first + 1, ... Returns how many. */
 static inline uint64_t read_from(struct spool *s, uint64_t seq, uint64_t first,
 	uint64_t *last_seq_out)
