@@ -120,32 +120,40 @@ def test_database_that_went_back_is_fed_from_archives(workspace, postgres):
     assert len(after["meter_values"]) > len(before["meter_values"]) * 0.9
 
 
-def test_log_that_is_packed_while_it_is_replayed(packed, empty, tmp_path):  # noqa: F811
-    folder = str(shutil.copytree(packed.folder, tmp_path / "log"))
-    for path in packed.archives(folder):
+@pytest.fixture
+def unpacked(packed, tmp_path):  # noqa: F811
+    """(a copy of the log with plain segments, a function that packs all but the first ones)"""
+    folder, later = shutil.copytree(packed.folder, tmp_path / "log"), tmp_path / "later"
+    later.mkdir()
+    for path in packed.archives(str(folder)):
         subprocess.run(["zstd", "-q", "-d", path], check=True)
-        os.rename(path, path + ".later")
+        shutil.move(path, later)
+
+    def pack(but=0):
+        for path in sorted(later.iterdir())[but:]:
+            os.rename(path, folder / path.name)
+            os.unlink(folder / path.stem)
+
+    return str(folder), pack
+
+
+def test_log_that_is_packed_while_it_is_replayed(packed, unpacked, empty):  # noqa: F811
+    folder, pack = unpacked
     other = empty()
     running = subprocess.Popen(
         [BINARY, *(f"--{k}={v}" for k, v in other.settings().items()), "replay", "--json",
          "--rate", "4000", folder], stdout=subprocess.PIPE, text=True)
     rig.wait_until(lambda: other.value("SELECT count(*) FROM ingest_progress") > 0, 60,
                    "the replay has begun")
-    for path in sorted(glob.glob(f"{folder}/*.later"))[1:]:
-        packed_path = path.removesuffix(".later")
-        os.rename(path, packed_path)
-        os.unlink(packed_path.removesuffix(".zst"))
+    pack(but=1)
     summary = json.loads(running.communicate(timeout=rig.HANGS_S)[0])
     assert running.returncode == 0
     assert summary["records"] == MESSAGES and summary["unreadable"] == 0
     assert_equal(packed.database, other)
 
 
-def test_log_that_is_packed_after_a_killed_replay(packed, empty, tmp_path):  # noqa: F811
-    folder = str(shutil.copytree(packed.folder, tmp_path / "log"))
-    for path in packed.archives(folder):
-        subprocess.run(["zstd", "-q", "-d", path], check=True)
-        os.rename(path, path + ".later")
+def test_log_that_is_packed_after_a_killed_replay(packed, unpacked, empty):  # noqa: F811
+    folder, pack = unpacked
     other = empty()
     running = subprocess.Popen(
         [BINARY, *(f"--{k}={v}" for k, v in other.settings().items()), "replay", "--rate", "4000",
@@ -154,10 +162,7 @@ def test_log_that_is_packed_after_a_killed_replay(packed, empty, tmp_path):  # n
                    60, "the replay gets somewhere")
     running.kill()
     running.wait()
-    for path in glob.glob(f"{folder}/*.later"):
-        packed_path = path.removesuffix(".later")
-        os.rename(path, packed_path)
-        os.unlink(packed_path.removesuffix(".zst"))
+    pack()
     last = replay(other, folder, timeout=rig.HANGS_S)
     assert last["resumed"] and last["records"] < MESSAGES
     assert_equal(packed.database, other)
