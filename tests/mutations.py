@@ -63,7 +63,8 @@ RULES = {
     "rule_several_starts": (SOURCE, "into->resplit = true;", ";"),
     "rule_look_alike": (SESSIONS, "if (ended)", "if (ended && count > SIZE_MAX - 1)"),
     "rule_look_alike_later": (SOURCE, "into->resplit |= again && (", "into->resplit |= false && ("),
-    "id_as_float": (ROW, 'f->column == rows_column(row, "transaction_id"))', "f == NULL)"),
+    "id_as_float": (ROW, "if (v->kind == VALUE_NUMBER && f->type == COLUMN_TEXT &&",
+                    "if (f == NULL && f->type == COLUMN_TEXT &&"),
     "rule_shared_id": (SOURCE, 'static const char accepted[] = "Accepted";',
                        'static const char accepted[] = "none";'),
     # Clocks that are not set.

@@ -46,7 +46,7 @@ static inline bool slice_equal(struct slice a, struct slice b)
 	       (a.size == 0 || (a.data[0] == b.data[0] && memcmp(a.data, b.data, a.size) == 0));
 }
 
-/* Is there something before this end? */
+/* Whether text ends with end, and has something before it. */
 static inline bool cstr_ends_with(const char *text, const char *end)
 {
 	size_t size = strlen(text), end_size = strlen(end);

@@ -22,9 +22,8 @@
  *
  * Every two seconds --follow asks for what was received since, minus ten minutes: a message that is
  * stored after others that were received later (two workers, one of which lags) is found if it is
- * no later than that. What was already printed is recognised by its key. The answer to
- * a call that comes after it gets another key, with the name of the call, and is printed once more,
- * with that name.
+ * no later than that. What was already printed is recognised by its key. If a call is stored after
+ * its answer, the answer gets another key, with the action of the call, and is printed once more.
  */
 enum {
 	HISTORY_SEEN = 65536, /* a power of two; at most half full */

@@ -141,9 +141,10 @@ static bool show_partition_limit(const struct replay_reasons *reasons)
 		if (strcmp(reasons->items[i].label, "partition_limit") != 0)
 			continue;
 		fprintf(stderr,
-			"hint: %" PRIu64 " messages are of more days far from now than "
-			"partitions.outside_max allows partitions for: raise it, then "
-			"`ocpp-persister dead-letters requeue --reason partition_limit`\n",
+			"hint: %" PRIu64 " messages are of days far from now that would need more "
+			"partitions than partitions.outside_max allows: raise it, and run the same "
+			"command again; then `ocpp-persister dead-letters discard --reason "
+			"partition_limit`\n",
 			reasons->items[i].count);
 		return true;
 	}
@@ -161,7 +162,8 @@ enum exit_code cmd_replay_show_summary(const struct cmd_replay *options,
 	code = show_failures(reports);
 	limited = show_partition_limit(&sum.dead_reasons);
 	if (!sum.ok)
-		fprintf(stderr, "hint: the same command continues where it stopped\n");
+		fprintf(stderr, "hint: once the cause is gone, the same command continues where it "
+				"stopped\n");
 	if (options->json)
 		show_json(&sum, clock_mono_us() - reports->begun_us);
 	else

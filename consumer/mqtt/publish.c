@@ -310,15 +310,17 @@ static bool publish_connect(struct mqtt_publisher *p, struct error *err)
  * broker accept that attempt, it is asked for a topic that nobody publishes to. */
 static void publish_explain(const struct mqtt_options *options, struct error *err)
 {
-	char *filters[] = {(char *)(uintptr_t)options->client_id};
+	/* A probe that is late may go on using it. */
+	static char *filters[1];
 	struct mqtt_options own = *options;
 	struct mqtt_probe_result result;
 	struct error why;
 
+	filters[0] = (char *)(uintptr_t)options->client_id;
 	own.filters = filters;
 	own.filters_count = 1;
 	own.old_filters_count = 0;
-	if (!mqtt_probe(&own, &result, &why) && !result.connected)
+	if (!mqtt_probe(&own, &result, &why) && !result.connected && why.kind != ERROR_FATAL)
 		*err = why;
 }
 
@@ -355,7 +357,7 @@ bool mqtt_publisher_open(struct mqtt_publisher **out, const struct mqtt_options 
 		return true;
 	}
 	mqtt_publisher_close(&p);
-	if (stop == NULL || *stop == 0)
+	if (err->kind == ERROR_TRANSIENT && !err->slow && (stop == NULL || *stop == 0))
 		publish_explain(options, err);
 	return false;
 }

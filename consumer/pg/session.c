@@ -150,6 +150,8 @@ static void session_lost(struct pg_session *s, const struct error *why)
 		err = s->unreachable;
 	else if (s->state == SESSION_CONNECTING)
 		session_refused(s, &err);
+	else if (s->state == SESSION_SETUP && s->run.failed)
+		err = s->run.failure; /* it says more than that the connection ended then */
 	else
 		pg_error_from_connection(&err, s->conn);
 	if (session_is_uncertain(s, &err)) {

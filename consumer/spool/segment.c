@@ -9,6 +9,8 @@
 enum {
 	/* One read has about 200 records; a quiet log reads what there is. */
 	SEGMENT_WINDOW_BYTES = 128 * 1024,
+	/* spool.segment_bytes is at most 1 GiB */
+	SEGMENT_RECORDS_MAX = (1 << 30) / RECORD_FIXED_BYTES,
 };
 
 static int64_t segment_reader_pread(const struct segment_reader *r, void *out, size_t size,
@@ -124,12 +126,11 @@ static bool segment_reader_get(struct segment_reader *r, int64_t offset, struct 
 	}
 }
 
-/* Whether a record may be the next after damage: no more can be lost than the bytes in between have
- * room for. What looks like one may be part of a message. */
-static bool segment_reader_may_follow(const struct segment_reader *r, uint64_t seq, int64_t offset)
+/* Whether a record may be of this segment: what looks like one after damage may be part of a
+ * message. How much is missing says nothing: damaged parts of an archive may be left out. */
+static bool segment_reader_may_follow(const struct segment_reader *r, uint64_t seq)
 {
-	return seq > r->last_seq &&
-	       seq - r->last_seq - 1 <= (uint64_t)(offset - r->offset) / RECORD_FIXED_BYTES;
+	return seq > r->last_seq && seq - r->header.first_seq < SEGMENT_RECORDS_MAX;
 }
 
 /*
@@ -164,7 +165,7 @@ static bool segment_reader_resync(struct segment_reader *r, struct arena *arena,
 		}
 		offset += (int64_t)candidate;
 		ok = segment_reader_get(r, offset, arena, &found, &size, &status, err);
-		if (!ok || (status == RECORD_OK && segment_reader_may_follow(r, found.seq, offset)))
+		if (!ok || (status == RECORD_OK && segment_reader_may_follow(r, found.seq)))
 			break;
 		offset++;
 	}

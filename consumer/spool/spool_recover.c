@@ -40,8 +40,8 @@ static void recover_lost(struct spool *s, const struct position *closed)
 	s->next_seq = closed->seq + 1;
 }
 
-/* Where the numbers begin again, records of a segment that became the spare would be taken for
- * those of the new one: a generation is a number, too. */
+/* If numbers begin again, the next segment can get the same first number, and so the same
+ * generation, as the released one that became the spare: its old records would count. */
 static bool recover_drop_spare(struct spool *s, struct error *err)
 {
 	char path[SPOOL_PATH_BYTES];

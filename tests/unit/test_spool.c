@@ -221,8 +221,8 @@ static void spool_damage_costs_only_the_damaged_record(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-/* A message may have records in it. After a torn write, their numbers count only as far as there
- * was room for so many. */
+/* A message may have records in it. After a torn write, their numbers count only if a segment has
+ * room for so many. */
 static void spool_takes_no_number_from_within_a_torn_message(void **state)
 {
 	static uint8_t payload[700];

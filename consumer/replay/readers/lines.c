@@ -609,7 +609,7 @@ static bool lines_direction(const struct lines_pattern *p, struct slice *values,
 	return true;
 }
 
-/* A call that only OCPP 2.x has. Others are in both (MeterValues), and say nothing. */
+/* A call that only OCPP 2.x has. Of others (MeterValues) only the fields would tell. */
 static bool lines_is_2x(struct slice frame)
 {
 	static const char *const actions[] = {"\"TransactionEvent\"", "\"NotifyReport\"",
@@ -640,8 +640,11 @@ static bool lines_version(const struct lines_pattern *p, struct slice frame, str
 	error_set(err, ERROR_FATAL, REASON_bad_pattern,
 		"there are frames of OCPP 2.x, and neither {version} in the pattern nor "
 		"--ocpp-version");
-	return error_hint(err, "say which version the stations speak: --ocpp-version 2.0.1; if "
-			       "not all speak the same one, replay them apart with --station");
+	return error_hint(err,
+		"say which version the stations speak: --ocpp-version 2.0.1; if "
+		"not all speak the same one, replay them apart, each with --station and "
+		"its --ocpp-version (1.6, too). What came before this frame may be stored "
+		"as 1.6 already");
 }
 
 static uint8_t *lines_put(uint8_t *at, struct slice s)

@@ -204,6 +204,7 @@ static bool source_begin_file(struct replay_source *s, struct error *err)
 	s->lines = 0;
 	s->not_understood = 0;
 	s->understood = false;
+	s->rewritten_said = s->memory.rewritten = false;
 	if (s->csv != NULL) {
 		s->kind = SOURCE_CSV;
 		if (!source_csv_open(s, &named, err))

@@ -57,7 +57,8 @@ static bool files_add_entry(struct replay_files *files, const char *path, const 
 	return !S_ISREG(status.st_mode) || files_add(files, file, status.st_size, err);
 }
 
-/* Files of a log that have no messages, or none that are not in a segment, too. */
+/* Files of a log that are not read: those without messages, unfinished ones, and damaged segments
+ * that were set aside. */
 static bool files_is_of_log(const char *name)
 {
 	static const char *const names[] = {"closed", "identity", "identity.new", "lock", "reserve",
