@@ -318,6 +318,16 @@ def test_maeves_tables_in_public_stay_untouched(database, migrate):
     assert versions(database) == [(NEWEST, False)]
 
 
+def masked(database, schema):
+    """{(view, masked view that it reads)}"""
+    return set(database.rows("""
+        SELECT v.relname::text, t.relname::text
+        FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+        JOIN pg_class t ON t.oid = d.refobjid AND t.relname ~ '_masked$' AND t.oid <> v.oid
+        JOIN pg_namespace n ON n.oid = v.relnamespace
+        WHERE d.classid = 'pg_rewrite'::regclass AND n.nspname = %s""", schema))
+
+
 def test_another_schema_by_setting_even_with_a_difficult_name(database, migrate):
     name = 'My "own"; schema'
     settings = {"storage.postgres.schema": name}
@@ -328,7 +338,10 @@ def test_another_schema_by_setting_even_with_a_difficult_name(database, migrate)
     assert database.value(f"SELECT count(*) FROM {quoted}.schema_migrations") == 1
     assert database.value(f"SELECT {quoted}.ensure_partition('meter_values', '2026-01-31')")
     assert database.value(f"SELECT to_regclass('{quoted}.meter_values_2026_01_31') IS NOT NULL")
-    assert migrate("down", "--all", settings=settings).returncode == OK
+    assert migrate("up").returncode == OK
+    assert masked(database, "ocpp") <= masked(database, name)
+    done = migrate("down", "--all", settings=settings)
+    assert done.returncode == OK, done.stderr
 
 
 def test_two_at_once_both_succeed_and_apply_each_migration_once(database):
