@@ -282,7 +282,8 @@ class Drain(Stored):
 
     name = "drain"
     ways = ["mqtt", *SERVERS]
-    timed = {("authorizations", "result_rank")}  # how long after the call its answer came
+    # How long after the call its answer came.
+    timed = {("authorizations", "result_rank"), ("transaction_starts", "distance_us")}
 
     def __init__(self, stage):
         self.broker = stage.broker()
