@@ -18,6 +18,7 @@ enum start_column {
 	START_METER,
 	START_RESERVATION,
 	START_FLAGS,
+	START_RECEIVED,
 	START_TRANSACTION,
 	START_RESULT_TIME,
 	START_RESULT_DIGEST,
@@ -55,6 +56,8 @@ static struct row *start_event(struct arena *arena, const PGresult *result, int 
 		cell_set_number(e, TABLE_transaction_events_reservation_id,
 			result_int4(result, i, START_RESERVATION));
 	cell_set_number(e, TABLE_transaction_events_flags, result_int4(result, i, START_FLAGS));
+	cell_set_number(e, TABLE_transaction_events_received_at,
+		result_time(result, i, START_RECEIVED));
 	cell_set_text(e, TABLE_transaction_events_ocpp_version,
 		start_text(arena, result, i, START_VERSION));
 	cell_set_text(e, TABLE_transaction_events_id_token,

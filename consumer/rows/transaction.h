@@ -55,8 +55,8 @@ struct transaction {
 	/*
 	 * Not stored. resplit: the id has several starts, or turned out to be a real id; its
 	 * sessions are rebuilt from all of its events (rows/sessions.h). earliest_us: the earliest
-	 * time merged, TIME_UNDATED if a fact has no time. shared: 1.6, and the id is 0 or below.
-	 * shared_id: for an event that stands for itself, the id that it states.
+	 * time merged; a fact without a time counts at its receipt. shared: 1.6, and the id is 0 or
+	 * below. shared_id: for an event that stands for itself, the id that it states.
 	 */
 	bool resplit;
 	bool shared;

@@ -327,6 +327,39 @@ def test_hundreds_of_sessions_with_one_id(world):
                       " WHERE charge_station_id = ?", station) == [(count, count)]
 
 
+def add_copies(world, table, received, digest):
+    """More rows than are read again for an id, as if received a day before."""
+    columns = ", ".join(name for (name,) in world.database.rows(
+        f"SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass"
+        f" AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('digest', '{received}')"))
+    assert len(world.database.rows(f"""
+        INSERT INTO {table} (digest, {received}, {columns})
+        SELECT n, {received} - interval '1 day', {columns}
+        FROM {table}, generate_series(1, 10001) n WHERE digest = {digest} RETURNING 1""")) == 10001
+
+
+@pytest.mark.parametrize("id", [0, 9])
+def test_station_without_a_clock_that_has_begun_thousands_of_sessions_with_one_id(world, id):
+    """Those that were received long before are not among the events that are too many."""
+    station = world.station()
+
+    def begin(meter):
+        messages = start((1, "T", "08:00:00Z", meter), id)
+        messages[0][1]["request"]["timestamp"] = "1970-01-01T00:00:00Z"
+        send(world, station, messages)
+
+    for meter in (100, 200):
+        begin(meter)
+    meters = "meter_start::integer, 'end_ambiguous' = ANY (flags)"
+    assert sorted(sessions(world, station, meters)) == [(100, False), (200, False)]
+    [(digest,)] = world.rows("SELECT digest FROM transaction_events"
+                             " WHERE charge_station_id = ? AND meter_start = 100", station)
+    add_copies(world, "transaction_events", "received_at", digest)
+    add_copies(world, "transaction_starts", "result_received_at", digest)
+    begin(300)
+    assert sorted(sessions(world, station, meters)) == [(100, False), (200, False), (300, True)]
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_event_that_is_sent_again_without_end_keeps_100_ids(world, order):
     station, ids = world.station(), [f"again{number:03}" for number in range(130)][::order]

@@ -55,8 +55,18 @@ WITH asked AS MATERIALIZED (
               UNION ALL
                 SELECT FROM transaction_starts s
                 WHERE s.charge_station_id = a.charge_station_id
-                  AND (s.event_time >= c.since OR s.event_time = '-infinity')
+                  AND s.event_time >= c.since AND s.event_time > '-infinity'
                   AND s.transaction_id = a.transaction_id
+              UNION ALL
+                SELECT FROM transaction_starts s
+                CROSS JOIN LATERAL (
+                    SELECT FROM transaction_events e
+                    WHERE e.charge_station_id = s.charge_station_id
+                      AND e.event_time = '-infinity' AND e.evse_id = s.evse_id
+                      AND e.digest = s.digest AND e.received_at >= c.since
+                    OFFSET 0) e
+                WHERE s.charge_station_id = a.charge_station_id
+                  AND s.event_time = '-infinity' AND s.transaction_id = a.transaction_id
                 LIMIT a.facts_max + 1) f)
         ORDER BY c.choice
         LIMIT 1) s ON true

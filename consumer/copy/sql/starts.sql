@@ -2,7 +2,7 @@
 -- that somebody detached, and left there or moved to another schema: a table with its name that is
 -- nobody's partition. The pair's number is returned, too, counted from 0.
 SELECT e.charge_station_id, e.event_time, e.evse_id, e.digest, e.connector_id, e.ocpp_version,
-    e.id_token, e.meter_start::text, e.reservation_id, e.flags,
+    e.id_token, e.meter_start::text, e.reservation_id, e.flags, e.received_at,
     x.transaction_id, x.received_at, x.result_digest, x.id_token_status, x.group_id_token,
     x.expiry_date, x.link_kind, x.distance_us, (x.n - 1)::integer,
     CASE WHEN e.digest IS NULL THEN EXISTS (
