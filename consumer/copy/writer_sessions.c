@@ -206,6 +206,18 @@ static struct session_flags found_flags(const PGresult *result, int i)
 		.flags = result_int4(result, i, FOUND_FLAGS)};
 }
 
+/* From when on facts are known. True if the row says nothing else. */
+static bool found_bounds(const PGresult *result, int i, struct split *split)
+{
+	char kind = *PQgetvalue(result, i, FOUND_KIND);
+
+	split->left |= kind == 'x';
+	split->cut |= kind == 'y';
+	if (kind != 'x')
+		split->since_us = result_time(result, i, FOUND_SINCE);
+	return kind == 'x' || kind == 'y';
+}
+
 static bool splits_make(const struct splits *splits, struct arena *arena)
 {
 	for (size_t i = 0; i < splits->count; i++) {
@@ -233,12 +245,8 @@ static bool splits_on_read(void *context, const PGresult *result, int number, st
 		struct split *split = &splits->all[n];
 
 		CHECK(n >= 0 && (size_t)n < splits->count);
-		if (*PQgetvalue(result, i, FOUND_KIND) >= 'x') {
-			split->left = *PQgetvalue(result, i, FOUND_KIND) == 'x';
-			split->cut = !split->left;
+		if (found_bounds(result, i, split))
 			continue;
-		}
-		split->since_us = result_time(result, i, FOUND_SINCE);
 		if (*PQgetvalue(result, i, FOUND_KIND) == 'f') {
 			if (split->flags_count++ == 0)
 				split->flags = flags;

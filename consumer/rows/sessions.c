@@ -529,6 +529,15 @@ static bool set_key(struct session *session, const struct sessions *sessions, bo
 	return !slice_is_absent(key);
 }
 
+static bool set_keys(const struct sessions *sessions, bool whole, struct arena *arena)
+{
+	for (size_t i = 0; i < sessions->count; i++) {
+		if (!set_key(&sessions->all[i], sessions, whole, arena))
+			return false;
+	}
+	return true;
+}
+
 static void mark_facts(struct session_fact *facts, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -552,6 +561,10 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 	*out = (struct sessions){.all = arena_zalloc(arena, (count + 1) * sizeof(*out->all))};
 	if (s.open == NULL || s.room == NULL || out->all == NULL)
 		return false;
+	if (count == 0) {
+		out->split = !options->whole;
+		return true;
+	}
 	mark_facts(facts, count);
 	count = links_of_best(facts, count);
 	qsort(facts, count, sizeof(*facts), order_facts);
@@ -568,13 +581,7 @@ bool sessions_make(struct session_fact *facts, size_t count, const struct sessio
 		if (!sweep_instant(&s, facts, from, to))
 			return false;
 	}
-	if (!join_early(out, arena))
-		return false;
-	for (size_t i = 0; i < out->count; i++) {
-		if (!set_key(&out->all[i], out, options->whole, arena))
-			return false;
-	}
-	return true;
+	return join_early(out, arena) && set_keys(out, options->whole, arena);
 }
 
 bool sessions_leave(const struct transaction *session, int64_t begins_us,

@@ -360,6 +360,27 @@ def test_station_without_a_clock_that_has_begun_thousands_of_sessions_with_one_i
     assert sorted(sessions(world, station, meters)) == [(100, False), (200, False), (300, True)]
 
 
+def test_sessions_of_an_id_stay_if_none_of_its_events_are_found(world):
+    """There are too many, and somebody's trigger keeps the new ones out."""
+    station = world.station()
+    send(world, station, event("Started", "08:00:00Z", 0, 100) + event("Ended", "09:00:00Z", 1, 108)
+         + event("Started", "10:00:00Z", 0, 200) + event("Ended", "11:00:00Z", 1, 210), "2.0.1")
+    assert sessions(world, station, "energy_wh::integer") == [(8,), (10,)]
+    [(digest,)] = world.rows("SELECT digest FROM transaction_events WHERE charge_station_id = ?"
+                             " ORDER BY event_time DESC LIMIT 1", station)
+    add_copies(world, "transaction_events", "received_at", digest)
+    with world.database.connect() as c:
+        c.execute(f"""
+            CREATE FUNCTION keep_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+            CREATE TRIGGER keep_out BEFORE INSERT ON transaction_events FOR EACH ROW
+                WHEN (new.charge_station_id = '{station}') EXECUTE FUNCTION keep_out()""")
+        try:
+            send(world, station, event("Started", "12:00:00Z", 0, 300), "2.0.1")
+            assert sessions(world, station, "energy_wh::integer") == [(8,), (10,)]
+        finally:
+            c.execute("DROP FUNCTION keep_out CASCADE")
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_event_that_is_sent_again_without_end_keeps_100_ids(world, order):
     station, ids = world.station(), [f"again{number:03}" for number in range(130)][::order]
