@@ -224,7 +224,7 @@ LANGUAGE sql IMMUTABLE AS $$
         (13, 'an object where OCPP has a list, taken as a list of one'),
         (14, 'a sampled value is signed data, kept as it was sent'),
         (15, 'an end that may be of this or of another session with the same id'),
-        (16, 'a sampled value with two units or multipliers, or with one that is not understood')
+        (16, 'a sampled value with two different units or multipliers, or with one that is not understood')
     ) AS f (bit, meaning)
     WHERE flags & (1 << f.bit) <> 0
 $$;

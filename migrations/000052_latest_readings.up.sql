@@ -1,6 +1,6 @@
 -- Values of a transaction whose event does not name its EVSE (2.x) are shown at that of the transaction;
--- before, those of all of a station's EVSEs were one. Of two with the same time, the one received
--- last.
+-- before, the values of all EVSEs of a station were shown as one. Of two with the same time, the one
+-- received last.
 
 CREATE OR REPLACE FUNCTION newest_readings(station text)
 RETURNS TABLE (evse_id integer, connector_id integer, measurand text, phase text, location text,

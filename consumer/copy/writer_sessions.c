@@ -1,7 +1,9 @@
 /*
- * Ids that were used more than once. Their sessions are not merged row by row, but rebuilt from all
- * events in the database, including those of the batch, since the last moment at which none of them
- * was open (rows/sessions.h). The id's row in transaction_keys is locked meanwhile.
+ * Ids that were used more than once, where it takes other events to say to which of their sessions
+ * new facts belong (sessions_leave() in rows/sessions.h). Such sessions are not merged row by row,
+ * but rebuilt from all events in the database, including those of the batch, since the last moment
+ * at which none of them was open; if these are too many, from fewer (sessions_read.sql). The id's
+ * row in transaction_keys is locked meanwhile.
  */
 #include "copy/writer_private.h"
 #include "rows/flags.h"

@@ -6,9 +6,8 @@
 /*
  * What a batch says about each station: when it was heard from, how many of its messages are
  * stored, how far its clock is off, for which hours there are meter values. All of it becomes one
- * row of arrays: updating a row for each
- * station would cost more than storing the messages, since a batch has messages from thousands of
- * stations, and few from each.
+ * row of arrays: updating a row for each station would cost more than storing the messages, since a
+ * batch has messages from thousands of stations, and few from each.
  *
  * The result does not depend on the order and batches in which messages come: the earliest and the
  * latest receipt over all copies of a message, the number of stored messages, and for each hour the

@@ -1,6 +1,7 @@
 -- Merged rows of existing transactions. A row whose start became known late moves to its partition
 -- by itself; the lock on its key keeps others away. The whole key comes from x, as in
--- transactions_move.sql; start_key is a column of it, which is empty here.
+-- transactions_move.sql. start_key is a column of it, and empty except in the last of several sessions
+-- with one id.
 UPDATE transactions t
 SET {set:transactions}, updated_at = now()
 FROM (
