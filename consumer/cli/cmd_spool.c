@@ -30,7 +30,7 @@ static enum exit_code spool_identity_change(const struct config *config, int arg
 	char text[UUID_TEXT_BYTES];
 	struct error err;
 
-	if (!arguments_take("spool", arguments, 1, 1, &argc, argv))
+	if (!arguments_take("spool", arguments, 1, 2, &argc, argv))
 		return EXIT_CODE_USAGE;
 	if (argc > 1)
 		return arguments_unknown("spool", argv[0], "");
