@@ -58,7 +58,7 @@ COMMENT ON TABLE energy_pending IS 'Hours for which meter values were stored sin
 COMMENT ON COLUMN energy_pending.day IS 'The day, in UTC';
 COMMENT ON COLUMN energy_pending.charge_station_id IS 'Charge station';
 COMMENT ON COLUMN energy_pending.hours IS 'Bits 0 to 23: its hours; bit 24: an event has named its EVSE, which other readings of the transaction may lack';
-COMMENT ON COLUMN energy_pending.noted_at IS 'When the first of them was noted';
+COMMENT ON COLUMN energy_pending.noted_at IS 'When the first of them was noted; where computing them failed, an hour after that';
 SELECT grant_table('energy_pending');
 
 ALTER TABLE station_changes
@@ -519,9 +519,12 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION compute_energy IS 'Computes these hours (bits, as in energy_pending) of these stations on a day anew from meter_values; returns how many rows of energy_hours that changed. Call refresh_energy() or recompute_energy() instead: only one session may do it at a time.';
 
+-- Each call does one of two things, so that whoever locks several days locks them in ascending order,
+-- as fold_station_changes does: it notes hours of other days whose readings may have an EVSE now (bit 24),
+-- or it computes hours of one day.
 CREATE FUNCTION refresh_energy(noted_before timestamptz DEFAULT 'infinity',
     stations_max integer DEFAULT 200, wait boolean DEFAULT false, OUT stations bigint,
-    OUT changed bigint)
+    OUT changed bigint, OUT failed bigint, OUT more boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
     of_day timestamptz;
@@ -530,6 +533,8 @@ DECLARE
 BEGIN
     stations := 0;
     changed := 0;
+    failed := 0;
+    more := false;
     IF wait THEN
         PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister energy'), 0);
     ELSIF NOT pg_try_advisory_xact_lock(hashtext('ocpp-persister energy'), 0) THEN
@@ -543,9 +548,46 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+
+    WITH named AS (
+        SELECT p.charge_station_id FROM energy_pending p
+        WHERE p.day = of_day AND p.noted_at <= noted_before AND p.hours >> 24 & 1 = 1
+        ORDER BY p.charge_station_id LIMIT stations_max
+    ), others AS (
+        SELECT date_bin('1 day', e.hour, of_day) AS day, e.charge_station_id,
+            bit_or(1 << extract(hour FROM e.hour AT TIME ZONE 'UTC')::integer) AS hours
+        FROM named n
+        JOIN energy_hours e ON e.charge_station_id = n.charge_station_id AND e.evse_id = -1
+            AND e.hour >= of_day - interval '1 day' AND e.hour < of_day + interval '31 days'
+        WHERE e.readings > 0
+        GROUP BY 1, 2
+        UNION ALL
+        SELECT of_day, n.charge_station_id, 0 FROM named n
+    )
+    INSERT INTO energy_pending AS p (day, charge_station_id, hours, noted_at)
+    SELECT o.day, o.charge_station_id, bit_or(o.hours), '-infinity'
+    FROM others o
+    GROUP BY o.day, o.charge_station_id ORDER BY o.day, o.charge_station_id
+    ON CONFLICT (day, charge_station_id) DO UPDATE
+    SET hours = (p.hours | excluded.hours) & CASE WHEN p.day = of_day THEN (1 << 24) - 1 ELSE -1 END;
+    IF FOUND THEN
+        more := true;
+        RETURN;
+    END IF;
+
+    more := wait;
+    IF wait THEN
+        PERFORM FROM energy_pending p
+        WHERE p.day = of_day AND p.noted_at <= noted_before
+        ORDER BY p.charge_station_id LIMIT stations_max
+        FOR UPDATE;
+    END IF;
     WITH picked AS (
         SELECT p.charge_station_id FROM energy_pending p
-        WHERE p.day = of_day AND p.noted_at <= noted_before
+        WHERE p.day = of_day AND p.noted_at <= noted_before AND p.hours >> 24 & 1 = 0
+          -- Again, since this is another snapshot.
+          AND p.day <> ALL (ARRAY(
+            SELECT l.lower_bound FROM loading_partitions l WHERE l.parent = 'meter_values'))
         ORDER BY p.charge_station_id LIMIT stations_max
         FOR UPDATE SKIP LOCKED
     ), gone AS (
@@ -558,18 +600,29 @@ BEGIN
     IF stations = 0 THEN
         RETURN;
     END IF;
-    INSERT INTO energy_pending AS p (day, charge_station_id, hours, noted_at)
-    SELECT date_bin('1 day', e.hour, of_day) AS day, e.charge_station_id,
-        bit_or(1 << extract(hour FROM e.hour AT TIME ZONE 'UTC')::integer), '-infinity'
-    FROM unnest(of_stations, of_hours) u (station, bits)
-    JOIN energy_hours e ON e.charge_station_id = u.station AND e.evse_id = -1
-        AND e.hour >= of_day - interval '1 day' AND e.hour < of_day + interval '31 days'
-    WHERE u.bits >> 24 & 1 = 1 AND e.readings > 0
-    GROUP BY 1, 2 ORDER BY 1, 2
-    ON CONFLICT (day, charge_station_id) DO UPDATE SET hours = p.hours | excluded.hours;
-    changed := compute_energy(of_day, of_stations, of_hours);
+    more := true;
+    BEGIN
+        changed := compute_energy(of_day, of_stations, of_hours);
+        RETURN;
+    EXCEPTION WHEN OTHERS THEN
+        NULL;
+    END;
+
+    -- One by one: the others must not wait for a station that fails each time.
+    FOR i IN 1 .. cardinality(of_stations) LOOP
+        BEGIN
+            changed := changed + compute_energy(of_day, of_stations[i:i], of_hours[i:i]);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'energy of station % on % (UTC): %', of_stations[i],
+                (of_day AT TIME ZONE 'UTC')::date, SQLERRM;
+            failed := failed + 1;
+            INSERT INTO energy_pending AS p (day, charge_station_id, hours, noted_at)
+            VALUES (of_day, of_stations[i], of_hours[i], clock_timestamp() + interval '1 hour');
+        END;
+    END LOOP;
+    stations := stations - failed;
 END $$;
-COMMENT ON FUNCTION refresh_energy IS 'Computes pending hours that were noted by then, of so many stations and one day at most; returns of how many stations (0: none are left, or another session does it, unless wait is true), and how many rows changed. The program calls it every minute.';
+COMMENT ON FUNCTION refresh_energy IS 'Computes pending hours that were noted by then, of so many stations and one day at most; returns of how many stations, how many rows changed, of how many stations it failed (in an hour they are tried again), and whether to call it again. more is false if none are left; unless wait is true, also if other sessions have them. The program calls it every minute.';
 
 CREATE FUNCTION recompute_energy(of_day timestamptz, after_station text DEFAULT '',
     only_check boolean DEFAULT false, stations_max integer DEFAULT 200, OUT stations bigint,
@@ -578,6 +631,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     day_end CONSTANT timestamptz := of_day + interval '24 hours';
     of_stations text[];
+    settled text[];
 BEGIN
     changed := 0;
     PERFORM pg_advisory_xact_lock(hashtext('ocpp-persister energy'), 0);
@@ -595,26 +649,41 @@ BEGIN
         FROM found f
         WHERE f.station IS NOT NULL AND f.n < stations_max
     )
-    SELECT count(f.station), max(f.station), array_agg(f.station) FILTER (WHERE NOT only_check
-        -- What is pending differs, of course.
-        OR NOT EXISTS (SELECT FROM energy_pending p
-            WHERE p.day = of_day AND p.charge_station_id = f.station))
+    SELECT count(f.station), max(f.station), array_agg(f.station)
     INTO stations, last_station, of_stations
     FROM found f WHERE f.station IS NOT NULL;
-    IF of_stations IS NULL THEN
-        RETURN;
-    END IF;
-    BEGIN
+    IF stations > 0 AND NOT only_check THEN
         changed := compute_energy(of_day, of_stations,
             array_fill((1 << 24) - 1, ARRAY[cardinality(of_stations)]));
-        IF only_check THEN
+    END IF;
+    -- Without what is pending, which differs, of course. What differs may also have been stored since
+    -- that was looked up: then it is looked up, and compared, again.
+    WHILE only_check AND of_stations IS NOT NULL LOOP
+        SELECT array_agg(u.station) INTO settled
+        FROM unnest(of_stations) u (station)
+        WHERE u.station NOT IN (
+            SELECT p.charge_station_id FROM energy_pending p
+            WHERE p.day = of_day OR p.hours >> 24 & 1 = 1
+            UNION ALL
+            SELECT m.station FROM station_changes c
+            CROSS JOIN LATERAL unnest(c.metered, c.metered_day, c.metered_hours)
+                m (station, day, hours)
+            WHERE m.day = of_day OR m.hours >> 24 & 1 = 1);
+        EXIT WHEN settled IS NULL OR changed > 0 AND settled = of_stations;
+        of_stations := settled;
+        BEGIN
+            changed := compute_energy(of_day, of_stations,
+                array_fill((1 << 24) - 1, ARRAY[cardinality(of_stations)]));
             RAISE EXCEPTION USING ERRCODE = 'OC900'; -- takes it back
-        END IF;
-    EXCEPTION WHEN SQLSTATE 'OC900' THEN
-        NULL;
-    END;
+        EXCEPTION WHEN SQLSTATE 'OC900' THEN
+            EXIT WHEN changed = 0;
+        END;
+    END LOOP;
+    IF only_check AND settled IS NULL THEN
+        changed := 0;
+    END IF;
 END $$;
-COMMENT ON FUNCTION recompute_energy IS 'Computes all hours of a day (its begin in UTC) anew, of at most so many stations after this one: returns how many there were, the last of them, to go on with, and how many rows of energy_hours changed. With only_check nothing is changed, and stations with pending hours are left out.';
+COMMENT ON FUNCTION recompute_energy IS 'Computes all hours of a day (its begin in UTC) anew, of at most so many stations after this one: returns how many there were, the last of them, to go on with, and how many rows of energy_hours changed. With only_check nothing is changed, and stations with hours that are pending or not folded yet are left out.';
 
 CREATE VIEW energy_hourly AS
 SELECT e.charge_station_id, e.hour, nullif(e.evse_id, -1) AS evse_id,

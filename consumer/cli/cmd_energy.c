@@ -16,6 +16,7 @@ struct energy_call {
 	struct period period;
 	bool check;
 	int64_t days, stations, changed; /* stations: counted once for each day */
+	int64_t failed;                  /* of stations */
 };
 
 /* ---- what is pending ---- */
@@ -36,25 +37,48 @@ static bool energy_fold(struct energy_call *call, struct error *err)
 	return true;
 }
 
+/* What was noted by now: beside running workers there is always more. */
+static bool energy_pending(struct energy_call *call, const char *noted_before, struct error *err)
+{
+	bool more = true;
+	PGresult *r;
+
+	while (more) {
+		r = pg_query(call->conn,
+			"SELECT stations, changed, failed, more "
+			"FROM refresh_energy($1, wait => true)",
+			1, &noted_before, err);
+		if (r == NULL)
+			return false;
+		call->stations += strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+		call->changed += strtoll(PQgetvalue(r, 0, 1), NULL, 10);
+		call->failed += strtoll(PQgetvalue(r, 0, 2), NULL, 10);
+		more = *PQgetvalue(r, 0, 3) == 't';
+		PQclear(r);
+	}
+	return true;
+}
+
 static bool energy_refresh(struct energy_call *call, struct error *err)
 {
-	int64_t stations = 1;
 	PGresult *r;
+	bool ok;
 
 	if (!energy_fold(call, err))
 		return false;
-	while (stations > 0) {
-		r = pg_query(call->conn,
-			"SELECT stations, changed FROM refresh_energy(wait => true)", 0, NULL, err);
-		if (r == NULL)
-			return false;
-		stations = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
-		call->stations += stations;
-		call->changed += strtoll(PQgetvalue(r, 0, 1), NULL, 10);
-		PQclear(r);
-	}
-	printf("computed hours of %" PRId64 " stations and days: %" PRId64 " rows changed\n",
-		call->stations, call->changed);
+	r = pg_query(call->conn, "SELECT now()", 0, NULL, err);
+	if (r == NULL)
+		return false;
+	ok = energy_pending(call, PQgetvalue(r, 0, 0), err);
+	PQclear(r);
+	if (!ok)
+		return false;
+	printf("computed %" PRId64 " station-days: %" PRId64 " rows changed\n", call->stations,
+		call->changed);
+	if (call->failed > 0)
+		printf("%" PRId64 " station-days failed, which are tried again in an hour: "
+		       "the database's log says why\n",
+			call->failed);
 	return true;
 }
 
@@ -100,14 +124,19 @@ static bool energy_days(struct energy_call *call, struct error *err)
 {
 	const char *params[] = {period_parameter(call->period.from),
 		period_parameter(call->period.to)};
-	PGresult *r = pg_query(call->conn, cli_sql("energy_days.sql"), 2, params, err);
-	bool ok = r != NULL;
+	PGresult *r;
+	bool ok;
 
+	/* So that `check` does not take what is noted for a difference. */
+	if (call->check && !energy_fold(call, err))
+		return false;
+	r = pg_query(call->conn, cli_sql("energy_days.sql"), 2, params, err);
+	ok = r != NULL;
 	for (int i = 0; ok && i < PQntuples(r); i++)
 		ok = energy_day(call, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), err);
 	PQclear(r);
 	if (ok)
-		printf("%" PRId64 " days, %" PRId64 " stations and days: %" PRId64 " rows %s\n",
+		printf("%" PRId64 " days, %" PRId64 " station-days: %" PRId64 " rows %s\n",
 			call->days, call->stations, call->changed,
 			call->check ? "differ" : "changed");
 	return ok;
@@ -149,5 +178,6 @@ enum exit_code cmd_energy(const struct config *config, int argc, char **argv)
 	PQfinish(call.conn);
 	if (!ok)
 		return cli_fail_database(&err);
-	return call.check && call.changed > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	return call.failed > 0 || (call.check && call.changed > 0) ? EXIT_CODE_FAILED
+								   : EXIT_CODE_OK;
 }

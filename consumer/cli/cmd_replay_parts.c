@@ -108,8 +108,8 @@ static bool parts_may_go_on(const struct error *err)
 	return err->kind == ERROR_DAMAGED || err->kind == ERROR_FOREIGN;
 }
 
-static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
-	const struct replay_files *parts)
+static enum exit_code parts_restore(const struct config *config, const struct cmd_replay *o,
+	PGconn *conn, const struct replay_files *parts)
 {
 	enum exit_code code = EXIT_CODE_OK;
 	struct restore_result done;
@@ -119,7 +119,8 @@ static enum exit_code parts_restore(const struct cmd_replay *o, PGconn *conn,
 		const char *path = parts_path(parts->paths[i]);
 
 		if (conn == NULL ? restore_check(path, &done, &err)
-				 : restore_file(conn, path, &done, &err)) {
+				 : restore_file(conn, path, config->energy_refresh > 0, &done,
+					   &err)) {
 			parts_show(o, parts->paths[i], &done);
 			continue;
 		}
@@ -193,7 +194,7 @@ enum exit_code cmd_replay_parts(const struct config *config, const struct cmd_re
 		if (conn == NULL)
 			return cli_fail_connect(&err);
 	}
-	code = parts_restore(o, conn, &parts);
+	code = parts_restore(config, o, conn, &parts);
 	PQfinish(conn);
 	if (code != EXIT_CODE_OK && parts.count < files->count)
 		fprintf(stderr,

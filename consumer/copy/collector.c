@@ -7,25 +7,35 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A step handles at most a million elements, or a day of 200 stations, which takes some seconds. */
+/* A step handles at most a million elements, or a day of STATIONS_MAX stations, which takes some
+ * seconds. */
 static const int64_t COLLECTOR_TIMEOUT_US = 600 * US_PER_SECOND;
+
+enum {
+	STATIONS_MAX = 200,
+	/* Energy may be far behind, as after a replay: what batches have added does not wait. */
+	STEPS_BEFORE_FOLD = 16,
+};
 
 /* Both say whether there may be more. A limit of the role's would stop each step, however often. */
 static const char fold_sql[] =
 	"SET statement_timeout = 0; SELECT fold_station_changes(1000000) >= 1000000";
 #define ENERGY_SQL                                                                                 \
 	"SET statement_timeout = 0; "                                                              \
-	"SELECT stations > 0 FROM refresh_energy(now() - %" PRId64 " * interval '1 microsecond')"
+	"SELECT more FROM refresh_energy(now() - %" PRId64 " * interval '1 microsecond', %d)"
 
-enum { ENERGY_SQL_BYTES = sizeof(ENERGY_SQL) + 20 };
+enum { ENERGY_SQL_BYTES = sizeof(ENERGY_SQL) + 30 };
 
 struct collector {
 	struct pg_session *session;
 	struct pg_request request;
 	struct log_repeat trouble;
-	char energy_sql[ENERGY_SQL_BYTES]; /* "" = no energy per hour */
+	char energy_sql[ENERGY_SQL_BYTES];
+	int64_t energy_after_us; /* 0 = no energy per hour */
+	int stations_max;        /* less after a step has failed: it may have taken too long */
+	int steps;               /* of energy since the last fold */
 	bool busy;
-	bool computing; /* energy: all is folded */
+	bool computing; /* energy, rather than folding */
 	bool more;
 };
 
@@ -39,6 +49,8 @@ static void collector_failed(struct collector *c, const struct error *err)
 {
 	uint64_t suppressed;
 
+	if (c->computing && c->stations_max > 1)
+		c->stations_max /= 2;
 	if (log_repeat_due(&c->trouble, err, &suppressed))
 		log_failure(LOG_LEVEL_WARN, "maintenance_failed", err);
 	collector_rest(c);
@@ -57,6 +69,23 @@ static bool collector_on_result(void *context, const PGresult *result, int numbe
 
 static void collector_step(struct collector *c);
 
+/* What comes after a step that succeeded: all is folded before energy is computed, and again after
+ * some steps of that. */
+static void collector_choose(struct collector *c)
+{
+	if (!c->computing) {
+		if (c->more || c->energy_after_us == 0)
+			return;
+		c->computing = c->more = true;
+		c->steps = 0;
+		return;
+	}
+	if (c->stations_max < STATIONS_MAX)
+		c->stations_max++;
+	if (c->more && ++c->steps >= STEPS_BEFORE_FOLD)
+		c->computing = false;
+}
+
 static void collector_on_done(void *context, const struct error *err)
 {
 	struct collector *c = context;
@@ -66,8 +95,7 @@ static void collector_on_done(void *context, const struct error *err)
 		return;
 	}
 	(void)log_repeat_over(&c->trouble);
-	if (!c->more && !c->computing && c->energy_sql[0] != '\0')
-		c->computing = c->more = true;
+	collector_choose(c);
 	if (c->more)
 		collector_step(c);
 	else
@@ -76,6 +104,8 @@ static void collector_on_done(void *context, const struct error *err)
 
 static void collector_step(struct collector *c)
 {
+	snprintf(c->energy_sql, sizeof(c->energy_sql), ENERGY_SQL, c->energy_after_us,
+		c->stations_max);
 	c->request = (struct pg_request){.sql = c->computing ? c->energy_sql : fold_sql,
 		.on_result = collector_on_result,
 		.context = c};
@@ -92,13 +122,6 @@ static void collector_on_lost(void *context, const struct error *err)
 	collector_failed(context, err);
 }
 
-static void collector_set_energy(struct collector *c, int64_t after_us)
-{
-	c->energy_sql[0] = '\0';
-	if (after_us > 0)
-		snprintf(c->energy_sql, sizeof(c->energy_sql), ENERGY_SQL, after_us);
-}
-
 bool collector_new(struct collector **out, struct ev_loop *loop, const struct pg_options *pg,
 	int64_t energy_after_us, struct error *err)
 {
@@ -112,7 +135,8 @@ bool collector_new(struct collector **out, struct ev_loop *loop, const struct pg
 		return false;
 	}
 	pg_session_set_timeout(c->session, COLLECTOR_TIMEOUT_US);
-	collector_set_energy(c, energy_after_us);
+	c->energy_after_us = energy_after_us;
+	c->stations_max = STATIONS_MAX;
 	*out = c;
 	return true;
 }
@@ -132,7 +156,7 @@ bool collector_reload(struct collector *c, const struct pg_options *pg, int64_t 
 	struct error *err)
 {
 	collector_rest(c);
-	collector_set_energy(c, energy_after_us);
+	c->energy_after_us = energy_after_us;
 	return pg_session_reload(c->session, pg, err);
 }
 

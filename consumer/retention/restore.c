@@ -45,6 +45,7 @@ struct restore {
 	struct pseudonyms *forgotten;        /* tokens that the rows may still have */
 	char version[RESTORE_VERSION_BYTES]; /* of that list */
 	struct copy_hide hide;
+	bool note_hours; /* for energy per hour */
 	bool copying;
 	bool held; /* held_byte is set: rows_step() */
 	uint8_t held_byte;
@@ -392,7 +393,7 @@ static bool rows_note_hours(struct restore *s, struct error *err)
 	PGresult *r;
 	bool ok;
 
-	if (strcmp(s->header->table, "meter_values") != 0)
+	if (!s->note_hours || strcmp(s->header->table, "meter_values") != 0)
 		return true;
 	r = retention_query(s->conn, "restore_hours.sql", 0, NULL, err);
 	ok = r != NULL;
@@ -551,10 +552,10 @@ bool restore_check(const char *path, struct restore_result *out, struct error *e
 }
 
 /* All of it. STALE: it is to be done again. */
-static bool restore_once(PGconn *conn, int fd, const char *path, struct restore_result *out,
-	struct error *err)
+static bool restore_once(PGconn *conn, int fd, const char *path, bool note_hours,
+	struct restore_result *out, struct error *err)
 {
-	struct restore s = {.conn = conn, .path = path, .result = out};
+	struct restore s = {.conn = conn, .path = path, .note_hours = note_hours, .result = out};
 	struct part_reader *reader = NULL;
 	bool ok = part_reader_open(&reader, fd, path, err);
 
@@ -567,7 +568,8 @@ static bool restore_once(PGconn *conn, int fd, const char *path, struct restore_
 	return ok;
 }
 
-bool restore_file(PGconn *conn, const char *path, struct restore_result *out, struct error *err)
+bool restore_file(PGconn *conn, const char *path, bool note_hours, struct restore_result *out,
+	struct error *err)
 {
 	int fd = fs_open(path, FS_READ, err);
 	bool ok;
@@ -578,7 +580,7 @@ bool restore_file(PGconn *conn, const char *path, struct restore_result *out, st
 	ok = restore_check_open(fd, path, out, err);
 	if (ok) {
 		do
-			ok = restore_once(conn, fd, path, out, err);
+			ok = restore_once(conn, fd, path, note_hours, out, err);
 		while (!ok && err->kind == ERROR_STALE);
 	}
 	(void)fs_close(&fd, path, NULL);

@@ -43,10 +43,11 @@ struct restore_result {
  * may have lost all of its bytes. No if there is nothing; false with err if it cannot be read. */
 MUST_CHECK bool restore_is_part(const char *path, bool by_name, bool *is_out, struct error *err);
 
-/* False with err: a database error; FOREIGN, DAMAGED; OUTDATED if the schema is older than the
+/* note_hours: energy of hours with restored meter values is computed (again). False with err: a
+ * database error; FOREIGN, DAMAGED; OUTDATED if the schema is older than the
  * file. out says how far it got. */
-MUST_CHECK bool restore_file(PGconn *conn, const char *path, struct restore_result *out,
-	struct error *err);
+MUST_CHECK bool restore_file(PGconn *conn, const char *path, bool note_hours,
+	struct restore_result *out, struct error *err);
 
 /* Only the first half: is the file correct? Needs no database. */
 MUST_CHECK bool restore_check(const char *path, struct restore_result *out, struct error *err);

@@ -2,6 +2,7 @@
 their own from what the stations sent."""
 
 import collections
+import concurrent.futures
 import datetime
 import itertools
 import json
@@ -160,7 +161,7 @@ class Rows:
 
     def refresh(self, stations=3):
         self.session.execute("SELECT fold_station_changes()")
-        while self.session.execute("SELECT stations FROM refresh_energy(stations_max => %s)",
+        while self.session.execute("SELECT more FROM refresh_energy(stations_max => %s)",
                                    (stations,)).fetchone()[0]:
             pass
 
@@ -321,6 +322,68 @@ def test_hours_stay_when_their_meter_values_are_dropped(migrated):
     check(migrated, kept)
 
 
+def test_station_that_fails_is_tried_later_and_the_others_do_not_wait(migrated):
+    store = Rows(migrated)
+    store.add([one(time, wh, station=f"cs{n}") for n in range(3)
+               for time, wh in (("30T10:00", 0), ("30T10:30", 5))])
+    store.session.execute("""ALTER TABLE energy_hours
+        ADD CONSTRAINT fails CHECK (charge_station_id <> 'cs1')""")
+    done = run_cli(migrated.writer_settings(), "energy", "refresh")
+    assert done.returncode == 1 and "\n1 station-days failed" in done.stdout, done.stdout
+    assert "computed 2 station-days: " in done.stdout
+    assert [hourly(migrated, f"cs{n}") for n in range(3)] == [
+        [(1, 1, None, 10, 5)], [], [(1, 1, None, 10, 5)]]
+    assert migrated.rows("""SELECT charge_station_id, noted_at > now() FROM energy_pending""") == [
+        ("cs1", True)]
+    # What is pending differs, but not by mistake.
+    assert changes(migrated) == 0
+    store.session.execute("ALTER TABLE energy_hours DROP CONSTRAINT fails")
+    store.refresh()
+    assert hourly(migrated, "cs1") == [(1, 1, None, 10, 5)]
+
+
+def test_check_leaves_out_what_is_noted_or_pending(migrated):
+    store = Rows(migrated)
+    store.add([one("30T10:00", 0), one("30T10:30", 5)])
+    assert changes(migrated) == 0
+    store.session.execute("SELECT fold_station_changes()")
+    assert changes(migrated) == 0
+    store.session.execute("DELETE FROM energy_pending")
+    assert changes(migrated) > 0
+    store.note({("cs", at("30T10:00"))})
+    assert run_cli(migrated.writer_settings(), "energy", "check").returncode == 0
+    assert migrated.value("SELECT count(*) FROM station_changes") == 0
+
+
+def test_refresh_waits_for_rows_that_others_hold(migrated):
+    store = Rows(migrated)
+    store.add([one("30T10:00", 0), one("30T10:30", 5), one("31T10:00", 5), one("31T10:30", 6)])
+    store.session.execute("SELECT fold_station_changes()")
+    holder = migrated.connect(autocommit=False)
+    holder.execute("SELECT FROM energy_pending WHERE day = '2026-01-31T00:00Z' FOR UPDATE")
+    assert store.session.execute("SELECT more FROM refresh_energy()").fetchone() == (False,)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(run_cli, migrated.writer_settings(), "energy", "refresh")
+        rig.wait_until(lambda: store.session.execute("""SELECT count(*) FROM pg_locks
+            WHERE NOT granted""").fetchone() == (1,), what="the refresh to wait")
+        holder.rollback()
+        assert done.result().stdout.startswith("computed 2 station-days: ")
+    assert migrated.value("SELECT sum(wh) FROM energy_hourly") == 6
+
+
+def test_refresh_ends_beside_batches_that_note_more(migrated):
+    store = Rows(migrated)
+    store.add([one("30T10:00", 0), one("30T10:30", 5), one("31T10:00", 5), one("31T10:30", 6)])
+    store.session.execute("SELECT fold_station_changes()")
+    migrated.rows("""CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO energy_pending VALUES (old.day, old.charge_station_id, old.hours,
+        clock_timestamp()); RETURN NULL; END $$""")
+    migrated.rows("""CREATE TRIGGER again AFTER DELETE ON energy_pending
+        FOR EACH ROW EXECUTE FUNCTION again()""")
+    refresh(migrated)
+    assert migrated.value("SELECT sum(wh) FROM energy_hourly") == 6
+
+
 def test_interrupted_in_the_middle(migrated):
     rng = random.Random(8)
     store = Rows(migrated)
@@ -398,6 +461,7 @@ def test_replay_archive_and_the_command(migrated, tmp_path):
                 wh, time.isoformat())]}]).encode().hex() + "\n"
         for n, (time, station, wh) in enumerate(rows)))
     settings = migrated.writer_settings()
+    off = {**settings, "energy.refresh": "0s"}
     for options in {}, {"energy.refresh": "0s"}:  # the second time all are repeats
         assert run_cli({**settings, **options}, "replay", capture).returncode == 0
     refresh(migrated)
@@ -423,6 +487,9 @@ def test_replay_archive_and_the_command(migrated, tmp_path):
     migrated.rows("TRUNCATE energy_hours")
     files = sorted(tmp_path.glob("*.copy.zst"))
     assert len(files) >= 2
+    assert run_cli(off, "replay", files[0]).returncode == 0
+    assert migrated.value("SELECT count(*) FROM energy_pending") == 0
+    migrated.rows("TRUNCATE meter_values")
     assert run_cli(settings, "replay", *files).returncode == 0
     refresh(migrated)
     check(migrated, meters)
@@ -449,3 +516,18 @@ def test_the_service_computes_unless_it_is_off(running, migrated, publish):
     assert hourly(migrated, "off") == []
     refresh(migrated, "refresh", "--from", "2026-01-30")
     assert hourly(migrated, "off") == [(1, 1, None, 10, 100)]
+
+
+def test_the_service_folds_however_much_is_pending(running, migrated, publish):
+    migrated.rows("""CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO energy_pending SELECT old.*; RETURN NULL; END $$""")
+    migrated.rows("""CREATE TRIGGER again AFTER DELETE ON energy_pending
+        FOR EACH ROW EXECUTE FUNCTION again()""")
+    migrated.rows("""INSERT INTO energy_pending
+        VALUES ('2026-01-30T00:00Z', 'cs', 1, '2026-01-30T00:00Z')""")
+    p = running({"energy.refresh": "1ms"})
+    for n in range(2):
+        publish.call("on", "Heartbeat", {}, id=f"h{n}")
+        rig.wait_until(lambda n=n: migrated.value("""SELECT count(*) FROM station_activity
+            WHERE charge_station_id = 'on' AND messages > %s""", n) == 1,
+            what=lambda: rig.tail(p.log))
