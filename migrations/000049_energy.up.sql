@@ -10,7 +10,6 @@ CREATE TABLE energy_hours (
     charge_station_id text COLLATE "C" NOT NULL,
     hour timestamptz NOT NULL,
     evse_id integer NOT NULL,
-    connector_id integer NOT NULL,
     phase text COLLATE "C" NOT NULL,
     wh numeric NOT NULL DEFAULT 0,
     estimated_wh numeric NOT NULL DEFAULT 0,
@@ -23,7 +22,7 @@ CREATE TABLE energy_hours (
     last_wh numeric,
     inside_wh numeric NOT NULL DEFAULT 0,
     inside_resets integer NOT NULL DEFAULT 0,
-    PRIMARY KEY (charge_station_id, hour, evse_id, connector_id, phase)
+    PRIMARY KEY (charge_station_id, hour, evse_id, phase)
 );
 CREATE INDEX energy_hours_hour ON energy_hours USING brin (hour) WITH (pages_per_range = 32);
 -- Readings whose EVSE may be learnt later.
@@ -32,7 +31,6 @@ COMMENT ON TABLE energy_hours IS 'Energy per hour (UTC) of each register of a ch
 COMMENT ON COLUMN energy_hours.charge_station_id IS 'Charge station';
 COMMENT ON COLUMN energy_hours.hour IS 'Begin of the hour, in UTC, by the station''s clock';
 COMMENT ON COLUMN energy_hours.evse_id IS 'EVSE (2.x) or connector (1.6), as stated or that of the transaction; 0 = main meter of the station, -1 = not known';
-COMMENT ON COLUMN energy_hours.connector_id IS 'Connector, as stated or that of the transaction; -1 = not known';
 COMMENT ON COLUMN energy_hours.phase IS 'L1, L2 or L3; empty = all phases together';
 COMMENT ON COLUMN energy_hours.wh IS 'Energy of this hour';
 COMMENT ON COLUMN energy_hours.estimated_wh IS 'How much of it is a share of a difference over more than an hour';
@@ -57,7 +55,7 @@ CREATE TABLE energy_pending (
 COMMENT ON TABLE energy_pending IS 'Hours for which meter values were stored since they were computed';
 COMMENT ON COLUMN energy_pending.day IS 'The day, in UTC';
 COMMENT ON COLUMN energy_pending.charge_station_id IS 'Charge station';
-COMMENT ON COLUMN energy_pending.hours IS 'Bits 0 to 23: its hours; bit 24: an event has named its EVSE, which other readings of the transaction may lack';
+COMMENT ON COLUMN energy_pending.hours IS 'Bits 0 to 23: its hours; bit 24: an event has named its EVSE, which other readings of the transaction may lack; bit 25: an event has lost its transaction';
 COMMENT ON COLUMN energy_pending.noted_at IS 'When the first of them was noted; where computing them failed, an hour after that';
 SELECT grant_table('energy_pending');
 
@@ -211,7 +209,6 @@ DECLARE
     stations text[];
     hours timestamptz[];
     evses integer[];
-    connectors integer[];
     phases text[];
     more bigint;
     changed bigint := 0;
@@ -224,12 +221,12 @@ BEGIN
         WHERE u.bits >> h & 1 = 1
         GROUP BY u.station, u.bits
     ), samples AS MATERIALIZED (
-        SELECT a.station, date_bin('1 hour', m.at, of_day) AS hour, m.evse_id, m.connector_id,
+        SELECT a.station, date_bin('1 hour', m.at, of_day) AS hour, m.evse_id,
             coalesce(left(m.phase, 2), '') AS phase, m.transaction_id, m.at, m.wh
         FROM asked a
         CROSS JOIN LATERAL (
             -- The same as in meter_samples, which takes ten times as long.
-            SELECT v.evse_id, v.connector_id, v.transaction_id, v.event_time AS at, v.received_at,
+            SELECT v.evse_id, v.transaction_id, v.event_time AS at, v.received_at,
                 p.phase, p.value * CASE p.unit WHEN 'kWh' THEN 1000 WHEN 'MWh' THEN 1000000 ELSE 1 END
                     * CASE WHEN p.multiplier <> 0 THEN ('1e' || p.multiplier)::numeric ELSE 1 END AS wh
             FROM meter_values v
@@ -250,7 +247,7 @@ BEGIN
               AND (p.multiplier IS NULL OR p.multiplier BETWEEN -15 AND 15)
             UNION ALL
             -- Rows that describe themselves.
-            SELECT m.evse_id, m.connector_id, m.transaction_id, m.event_time, m.received_at,
+            SELECT m.evse_id, m.transaction_id, m.event_time, m.received_at,
                 m.phase, m.value
             FROM meter_values v
             CROSS JOIN LATERAL (
@@ -271,66 +268,76 @@ BEGIN
           AND (m.phase IS NULL OR m.phase IN ('L1', 'L2', 'L3', 'L1-N', 'L2-N', 'L3-N'))
           AND m.at <= m.received_at + interval '1 day' -- otherwise the clock was far ahead
     ), owners AS MATERIALIZED (
-        SELECT n.station, n.transaction_id, o.evse_id, o.connector_id
+        SELECT n.station, n.transaction_id, n.hour, o.evse_id
         FROM (
-            SELECT DISTINCT s.station, s.transaction_id FROM samples s
-            WHERE s.transaction_id IS NOT NULL
-              AND (s.evse_id = -1 OR s.connector_id IS NULL AND s.evse_id > 0)
+            SELECT DISTINCT s.station, s.transaction_id, s.hour FROM samples s
+            WHERE s.transaction_id IS NOT NULL AND s.evse_id = -1
         ) n
         CROSS JOIN LATERAL (
-            -- An id that was used on several says nothing.
-            SELECT CASE WHEN min(t.evse_id) = max(t.evse_id) THEN min(t.evse_id) END AS evse_id,
-                CASE WHEN min(t.evse_id) = max(t.evse_id) AND min(t.connector_id) = max(t.connector_id)
-                    THEN min(t.connector_id) END AS connector_id
-            FROM transaction_keys k
-            CROSS JOIN LATERAL (
-                SELECT t.evse_id, t.connector_id FROM transactions t
-                WHERE t.charge_station_id = k.charge_station_id
-                  AND t.partition_time = k.partition_time
-                  AND t.transaction_id = k.transaction_id AND t.start_key = k.start_key
-                OFFSET 0
+            -- Of several sessions of the id those that were open in this hour; if they were on several
+            -- EVSEs, they say nothing. If none was open, the last one before it.
+            SELECT coalesce(min(t.evse_id) FILTER (WHERE t.open), min(t.evse_id) FILTER (WHERE t.n = 1))
+                AS evse_id
+            FROM (
+                SELECT t.evse_id, t.until >= n.hour AS open,
+                    row_number() OVER (ORDER BY k.begins_at DESC NULLS LAST) AS n
+                FROM (
+                    SELECT * FROM transaction_keys k
+                    WHERE k.charge_station_id = n.station AND k.transaction_id = n.transaction_id
+                      AND (k.start_key = '' OR k.begins_at < n.hour + interval '1 hour')
+                    ORDER BY k.begins_at DESC NULLS LAST LIMIT 16
+                ) k
+                CROSS JOIN LATERAL (
+                    SELECT t.evse_id, CASE WHEN k.start_key = '' THEN 'infinity'
+                        WHEN isfinite(t.stopped_at) THEN greatest(t.stopped_at, t.last_event_at)
+                        ELSE coalesce(t.last_event_at, t.partition_time) + reach END AS until
+                    FROM transactions t
+                    WHERE t.charge_station_id = k.charge_station_id
+                      AND t.partition_time = k.partition_time
+                      AND t.transaction_id = k.transaction_id AND t.start_key = k.start_key
+                    OFFSET 0
+                ) t
+                WHERE t.evse_id >= 0
             ) t
-            WHERE k.charge_station_id = n.station AND k.transaction_id = n.transaction_id
-              AND t.evse_id >= 0
+            HAVING count(DISTINCT t.evse_id) FILTER (WHERE t.open) <= 1
         ) o
         WHERE o.evse_id IS NOT NULL
     ), instants AS (
         -- Of several readings at the same time the greatest, so that nothing is counted twice.
-        SELECT p.station, p.hour, p.evse, p.connector, p.phase, p.at, max(p.wh) AS wh,
+        SELECT p.station, p.hour, p.evse, p.phase, p.at, max(p.wh) AS wh,
             count(*) AS readings
         FROM (
             SELECT s.station, s.hour, s.phase, s.at, s.wh,
-                CASE WHEN s.evse_id = -1 THEN coalesce(o.evse_id, -1) ELSE s.evse_id END AS evse,
-                coalesce(s.connector_id, CASE WHEN s.evse_id IN (-1, o.evse_id)
-                    THEN o.connector_id END, -1) AS connector
+                CASE WHEN s.evse_id = -1 THEN coalesce(o.evse_id, -1) ELSE s.evse_id END AS evse
             FROM samples s
             -- All owners have samples. Unlike a left join it is never done by a loop in a loop.
             FULL JOIN owners o ON o.station = s.station AND o.transaction_id = s.transaction_id
+                AND o.hour = s.hour
         ) p
-        GROUP BY p.station, p.hour, p.evse, p.connector, p.phase, p.at
+        GROUP BY p.station, p.hour, p.evse, p.phase, p.at
     ), steps AS (
         SELECT i.*, i.wh - lag(i.wh) OVER w AS rise,
             extract(epoch FROM i.at - lag(i.at) OVER w) AS seconds
         FROM instants i
-        WINDOW w AS (PARTITION BY i.station, i.hour, i.evse, i.connector, i.phase ORDER BY i.at)
+        WINDOW w AS (PARTITION BY i.station, i.hour, i.evse, i.phase ORDER BY i.at)
     ), fresh AS MATERIALIZED (
-        SELECT s.station, s.hour, s.evse, s.connector, s.phase, sum(s.readings) AS readings,
+        SELECT s.station, s.hour, s.evse, s.phase, sum(s.readings) AS readings,
             min(s.at) AS first_at, (array_agg(s.wh ORDER BY s.at))[1] AS first_wh,
             max(s.at) AS last_at, (array_agg(s.wh ORDER BY s.at DESC))[1] AS last_wh,
             coalesce(sum(s.rise) FILTER (WHERE is_energy(s.rise, s.seconds)), 0) AS wh,
             count(*) FILTER (WHERE NOT is_energy(s.rise, s.seconds)) AS resets
         FROM steps s
-        GROUP BY s.station, s.hour, s.evse, s.connector, s.phase
+        GROUP BY s.station, s.hour, s.evse, s.phase
     ), rows AS (
         -- Those there are beside those there will be: grouped, where a join might be quadratic.
-        SELECT b.station, b.hour, b.evse, b.connector, b.phase, max(b.readings) AS readings,
+        SELECT b.station, b.hour, b.evse, b.phase, max(b.readings) AS readings,
             max(b.first_at) AS first_at, max(b.first_wh) AS first_wh, max(b.last_at) AS last_at,
             max(b.last_wh) AS last_wh, max(b.wh) AS wh, max(b.resets) AS resets,
             sum(sum(b.readings)) OVER w >= coalesce(sum(sum(b.stored_readings)) OVER w, 0) AS taken
         FROM (
             SELECT f.*, NULL::integer AS stored_readings FROM fresh f
             UNION ALL
-            SELECT e.charge_station_id, e.hour, e.evse_id, e.connector_id, e.phase, NULL, NULL, NULL,
+            SELECT e.charge_station_id, e.hour, e.evse_id, e.phase, NULL, NULL, NULL,
                 NULL, NULL, NULL, NULL, e.readings
             FROM (SELECT DISTINCT f.station, f.hour FROM fresh f) h
             CROSS JOIN LATERAL (
@@ -338,25 +345,24 @@ BEGIN
                 WHERE e.charge_station_id = h.station AND e.hour = h.hour AND e.readings > 0
                 OFFSET 0) e
         ) b
-        GROUP BY b.station, b.hour, b.evse, b.connector, b.phase
+        GROUP BY b.station, b.hour, b.evse, b.phase
         WINDOW w AS (PARTITION BY b.station, b.hour)
     ), taken AS MATERIALIZED (
         SELECT * FROM rows r WHERE r.taken
     ), gone AS (
         DELETE FROM energy_hours e USING taken t
         WHERE t.readings IS NULL AND e.charge_station_id = t.station AND e.hour = t.hour
-          AND e.evse_id = t.evse AND e.connector_id = t.connector AND e.phase = t.phase
-        RETURNING e.charge_station_id, e.hour, e.evse_id, e.connector_id, e.phase
+          AND e.evse_id = t.evse AND e.phase = t.phase
+        RETURNING e.charge_station_id, e.hour, e.evse_id, e.phase
     ), stored AS (
-        INSERT INTO energy_hours AS e (charge_station_id, hour, evse_id, connector_id, phase,
-            counted, readings, first_at, first_wh, last_at, last_wh, inside_wh, inside_resets)
-        SELECT t.station, t.hour, t.evse, t.connector, t.phase,
-            t.evse > 0 AND t.connector >= 0 AND t.phase = '',
+        INSERT INTO energy_hours AS e (charge_station_id, hour, evse_id, phase, counted,
+            readings, first_at, first_wh, last_at, last_wh, inside_wh, inside_resets)
+        SELECT t.station, t.hour, t.evse, t.phase, t.evse > 0 AND t.phase = '',
             t.readings, t.first_at, t.first_wh, t.last_at, t.last_wh, t.wh, t.resets
         FROM taken t
         WHERE t.readings > 0
-        ORDER BY t.station, t.hour, t.evse, t.connector, t.phase
-        ON CONFLICT (charge_station_id, hour, evse_id, connector_id, phase) DO UPDATE
+        ORDER BY t.station, t.hour, t.evse, t.phase
+        ON CONFLICT (charge_station_id, hour, evse_id, phase) DO UPDATE
         SET readings = excluded.readings, first_at = excluded.first_at,
             first_wh = excluded.first_wh, last_at = excluded.last_at, last_wh = excluded.last_wh,
             inside_wh = excluded.inside_wh, inside_resets = excluded.inside_resets
@@ -364,22 +370,22 @@ BEGIN
                 e.inside_resets)
             IS DISTINCT FROM (excluded.readings, excluded.first_at, excluded.first_wh,
                 excluded.last_at, excluded.last_wh, excluded.inside_wh, excluded.inside_resets)
-        RETURNING e.charge_station_id, e.hour, e.evse_id, e.connector_id, e.phase
+        RETURNING e.charge_station_id, e.hour, e.evse_id, e.phase
     )
     SELECT array_agg(c.charge_station_id), array_agg(c.hour), array_agg(c.evse_id),
-        array_agg(c.connector_id), array_agg(c.phase), count(*)
-    INTO stations, hours, evses, connectors, phases, changed
+        array_agg(c.phase), count(*)
+    INTO stations, hours, evses, phases, changed
     FROM (SELECT * FROM gone UNION ALL SELECT * FROM stored) c;
     IF changed = 0 THEN
         RETURN 0;
     END IF;
 
     WITH series AS (
-        SELECT u.station, u.evse, u.connector, u.phase, min(u.hour) AS lowest,
+        SELECT u.station, u.evse, u.phase, min(u.hour) AS lowest,
             max(u.hour) AS highest
-        FROM unnest(stations, hours, evses, connectors, phases)
-            u (station, hour, evse, connector, phase)
-        GROUP BY u.station, u.evse, u.connector, u.phase
+        FROM unnest(stations, hours, evses, phases)
+            u (station, hour, evse, phase)
+        GROUP BY u.station, u.evse, u.phase
     ), scopes AS MATERIALIZED (
         -- The readings next to them, whose rows change, too, and the ones next to those.
         SELECT s.*, coalesce(p.hour, s.lowest) AS since, coalesce(n.hour, s.highest) AS until,
@@ -389,65 +395,65 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT e.hour FROM energy_hours e
             WHERE e.charge_station_id = s.station AND e.hour < s.lowest
-              AND e.hour >= s.lowest - reach - interval '1 hour' AND e.evse_id = s.evse
-              AND e.connector_id = s.connector AND e.phase = s.phase AND e.readings > 0
+              AND e.hour >= s.lowest - reach - interval '1 hour'
+              AND e.evse_id = s.evse AND e.phase = s.phase AND e.readings > 0
             ORDER BY e.hour DESC LIMIT 1) p ON true
         LEFT JOIN LATERAL (
             SELECT e.hour FROM energy_hours e
             WHERE e.charge_station_id = s.station AND e.hour < p.hour
-              AND e.hour >= p.hour - reach - interval '1 hour' AND e.evse_id = s.evse
-              AND e.connector_id = s.connector AND e.phase = s.phase AND e.readings > 0
+              AND e.hour >= p.hour - reach - interval '1 hour'
+              AND e.evse_id = s.evse AND e.phase = s.phase AND e.readings > 0
             ORDER BY e.hour DESC LIMIT 1) pp ON true
         LEFT JOIN LATERAL (
             SELECT e.hour FROM energy_hours e
             WHERE e.charge_station_id = s.station AND e.hour > s.highest
-              AND e.hour <= s.highest + reach + interval '1 hour' AND e.evse_id = s.evse
-              AND e.connector_id = s.connector AND e.phase = s.phase AND e.readings > 0
+              AND e.hour <= s.highest + reach + interval '1 hour'
+              AND e.evse_id = s.evse AND e.phase = s.phase AND e.readings > 0
             ORDER BY e.hour LIMIT 1) n ON true
         LEFT JOIN LATERAL (
             SELECT e.hour FROM energy_hours e
             WHERE e.charge_station_id = s.station AND e.hour > n.hour
-              AND e.hour <= n.hour + reach + interval '1 hour' AND e.evse_id = s.evse
-              AND e.connector_id = s.connector AND e.phase = s.phase AND e.readings > 0
+              AND e.hour <= n.hour + reach + interval '1 hour'
+              AND e.evse_id = s.evse AND e.phase = s.phase AND e.readings > 0
             ORDER BY e.hour LIMIT 1) nn ON true
     ), known AS MATERIALIZED (
-        SELECT s.station, s.evse, s.connector, s.phase, s.since, s.until, e.*
+        SELECT s.station, s.evse, s.phase, s.since, s.until, e.*
         FROM scopes s
         CROSS JOIN LATERAL (
             SELECT e.hour, e.readings, e.first_at, e.first_wh, e.last_at, e.last_wh, e.inside_wh,
                 e.inside_resets
             FROM energy_hours e
             WHERE e.charge_station_id = s.station AND e.hour BETWEEN s.read_since AND s.read_until
-              AND e.evse_id = s.evse AND e.connector_id = s.connector AND e.phase = s.phase
+              AND e.evse_id = s.evse AND e.phase = s.phase
             OFFSET 0) e
     ), pairs AS MATERIALIZED (
         SELECT r.*, r.at - r.before_at <= reach AS near, is_energy(r.rise, r.seconds) AS ok
         FROM (
-            SELECT k.station, k.evse, k.connector, k.phase, k.since, k.until, k.hour,
+            SELECT k.station, k.evse, k.phase, k.since, k.until, k.hour,
                 k.first_at AS at, k.inside_wh, k.inside_resets, lag(k.hour) OVER w AS before_hour,
                 lag(k.last_at) OVER w AS before_at, k.first_wh - lag(k.last_wh) OVER w AS rise,
                 extract(epoch FROM k.first_at - lag(k.last_at) OVER w) AS seconds
             FROM known k
             WHERE k.readings > 0
-            WINDOW w AS (PARTITION BY k.station, k.evse, k.connector, k.phase ORDER BY k.hour)
+            WINDOW w AS (PARTITION BY k.station, k.evse, k.phase ORDER BY k.hour)
         ) r
     ), parts AS (
-        SELECT p.station, p.evse, p.connector, p.phase, p.hour, p.inside_wh AS wh,
+        SELECT p.station, p.evse, p.phase, p.hour, p.inside_wh AS wh,
             0 AS estimated_wh, p.inside_resets
                 + CASE WHEN p.near AND NOT p.ok THEN 1 ELSE 0 END AS resets,
             true AS measured, false AS estimated
         FROM pairs p
         WHERE p.hour BETWEEN p.since AND p.until
         UNION ALL
-        SELECT k.station, k.evse, k.connector, k.phase, k.hour, 0, 0, 0, false, true
+        SELECT k.station, k.evse, k.phase, k.hour, 0, 0, 0, false, true
         FROM known k
         WHERE k.readings = 0 AND k.hour BETWEEN k.since AND k.until
         UNION ALL
-        SELECT p.station, p.evse, p.connector, p.phase, p.hour, p.wh,
+        SELECT p.station, p.evse, p.phase, p.hour, p.wh,
             CASE WHEN p.seconds > 3600 THEN p.wh ELSE 0 END, 0, false, false
         FROM (
             -- Evenly over the time; as differences of rounded sums, so that they add up.
-            SELECT p.station, p.evse, p.connector, p.phase, h.hour, p.seconds,
+            SELECT p.station, p.evse, p.phase, h.hour, p.seconds,
                 CASE WHEN h.hour = p.hour THEN p.rise
                     ELSE round(p.rise * extract(epoch FROM h.hour + interval '1 hour' - p.before_at)
                         / p.seconds, 3) END
@@ -459,27 +465,26 @@ BEGIN
             WHERE p.near AND p.ok AND p.rise > 0 AND h.hour BETWEEN p.since AND p.until
         ) p
     ), target AS MATERIALIZED (
-        SELECT p.station, p.evse, p.connector, p.phase, p.hour, trim_scale(sum(p.wh)) AS wh,
+        SELECT p.station, p.evse, p.phase, p.hour, trim_scale(sum(p.wh)) AS wh,
             trim_scale(sum(p.estimated_wh)) AS estimated_wh,
             sum(p.resets)::integer AS resets,
             bool_or(p.measured) AS measured, bool_or(p.estimated) AS estimated
         FROM parts p
-        GROUP BY p.station, p.evse, p.connector, p.phase, p.hour
+        GROUP BY p.station, p.evse, p.phase, p.hour
     ), gone AS (
         DELETE FROM energy_hours e USING target t
         WHERE t.estimated AND NOT t.measured AND t.wh = 0 AND e.readings = 0
-          AND e.charge_station_id = t.station AND e.hour = t.hour AND e.evse_id = t.evse
-          AND e.connector_id = t.connector AND e.phase = t.phase
+          AND e.charge_station_id = t.station AND e.hour = t.hour
+          AND e.evse_id = t.evse AND e.phase = t.phase
         RETURNING e.charge_station_id, e.hour
     ), stored AS (
-        INSERT INTO energy_hours AS e (charge_station_id, hour, evse_id, connector_id, phase,
-            counted, wh, estimated_wh, resets)
-        SELECT t.station, t.hour, t.evse, t.connector, t.phase,
-            t.evse > 0 AND t.connector >= 0 AND t.phase = '', t.wh, t.estimated_wh, t.resets
+        INSERT INTO energy_hours AS e (charge_station_id, hour, evse_id, phase, counted,
+            wh, estimated_wh, resets)
+        SELECT t.station, t.hour, t.evse, t.phase, t.evse > 0 AND t.phase = '', t.wh, t.estimated_wh, t.resets
         FROM target t
         WHERE t.measured OR t.wh > 0
-        ORDER BY t.station, t.hour, t.evse, t.connector, t.phase
-        ON CONFLICT (charge_station_id, hour, evse_id, connector_id, phase) DO UPDATE
+        ORDER BY t.station, t.hour, t.evse, t.phase
+        ON CONFLICT (charge_station_id, hour, evse_id, phase) DO UPDATE
         SET wh = excluded.wh, estimated_wh = excluded.estimated_wh, resets = excluded.resets
         WHERE (e.wh, e.estimated_wh, e.resets)
             IS DISTINCT FROM (excluded.wh, excluded.estimated_wh, excluded.resets)
@@ -490,19 +495,17 @@ BEGIN
     FROM (SELECT * FROM gone UNION ALL SELECT * FROM stored) c;
     changed := changed + more;
 
-    -- The register of all phases rather than those of each; a connector or EVSE that is known rather than
-    -- one that is not.
+    -- The register of all phases rather than those of each; an EVSE that is known rather than one
+    -- that is not.
     WITH judged AS (
         SELECT e.*, e.evse_id <> 0
             AND (e.phase = '' OR NOT bool_or(e.phase = '') OVER
-                (PARTITION BY e.charge_station_id, e.hour, e.evse_id, e.connector_id))
-            AND (e.connector_id >= 0 OR NOT bool_or(e.connector_id >= 0) OVER
                 (PARTITION BY e.charge_station_id, e.hour, e.evse_id))
             AND (e.evse_id > 0 OR NOT bool_or(e.evse_id > 0) OVER
                 (PARTITION BY e.charge_station_id, e.hour)) AS counts
         FROM (SELECT DISTINCT * FROM unnest(stations, hours)) u (station, hour)
         CROSS JOIN LATERAL (
-            SELECT e.charge_station_id, e.hour, e.evse_id, e.connector_id, e.phase, e.counted
+            SELECT e.charge_station_id, e.hour, e.evse_id, e.phase, e.counted
             FROM energy_hours e
             WHERE e.charge_station_id = u.station AND e.hour = u.hour
             OFFSET 0) e
@@ -511,7 +514,7 @@ BEGIN
         FROM judged j
         WHERE j.counts <> j.counted
           AND e.charge_station_id = j.charge_station_id AND e.hour = j.hour
-          AND e.evse_id = j.evse_id AND e.connector_id = j.connector_id AND e.phase = j.phase
+          AND e.evse_id = j.evse_id AND e.phase = j.phase
         RETURNING 1
     )
     SELECT count(*) INTO more FROM updated;
@@ -520,7 +523,7 @@ END $$;
 COMMENT ON FUNCTION compute_energy IS 'Computes these hours (bits, as in energy_pending) of these stations on a day anew from meter_values; returns how many rows of energy_hours that changed. Call refresh_energy() or recompute_energy() instead: only one session may do it at a time.';
 
 -- Each call does one of two things, so that whoever locks several days locks them in ascending order,
--- as fold_station_changes does: it notes hours of other days whose readings may have an EVSE now (bit 24),
+-- as fold_station_changes does: it notes hours of other days whose readings may have another EVSE now (bits 24, 25),
 -- or it computes hours of one day.
 CREATE FUNCTION refresh_energy(noted_before timestamptz DEFAULT 'infinity',
     stations_max integer DEFAULT 200, wait boolean DEFAULT false, OUT stations bigint,
@@ -550,15 +553,16 @@ BEGIN
     END IF;
 
     WITH named AS (
-        SELECT p.charge_station_id FROM energy_pending p
-        WHERE p.day = of_day AND p.noted_at <= noted_before AND p.hours >> 24 & 1 = 1
+        SELECT p.charge_station_id, p.hours FROM energy_pending p
+        WHERE p.day = of_day AND p.noted_at <= noted_before AND p.hours >> 24 <> 0
         ORDER BY p.charge_station_id LIMIT stations_max
     ), others AS (
         SELECT date_bin('1 day', e.hour, of_day) AS day, e.charge_station_id,
             bit_or(1 << extract(hour FROM e.hour AT TIME ZONE 'UTC')::integer) AS hours
         FROM named n
-        JOIN energy_hours e ON e.charge_station_id = n.charge_station_id AND e.evse_id = -1
-            AND e.hour >= of_day - interval '1 day' AND e.hour < of_day + interval '31 days'
+        JOIN energy_hours e ON e.charge_station_id = n.charge_station_id
+            AND (e.evse_id = -1 OR n.hours >> 25 & 1 = 1)
+            AND e.hour >= of_day - interval '31 days' AND e.hour < of_day + interval '31 days'
         WHERE e.readings > 0
         GROUP BY 1, 2
         UNION ALL
@@ -584,7 +588,7 @@ BEGIN
     END IF;
     WITH picked AS (
         SELECT p.charge_station_id FROM energy_pending p
-        WHERE p.day = of_day AND p.noted_at <= noted_before AND p.hours >> 24 & 1 = 0
+        WHERE p.day = of_day AND p.noted_at <= noted_before AND p.hours >> 24 = 0
           -- Again, since this is another snapshot.
           AND p.day <> ALL (ARRAY(
             SELECT l.lower_bound FROM loading_partitions l WHERE l.parent = 'meter_values'))
@@ -663,12 +667,12 @@ BEGIN
         FROM unnest(of_stations) u (station)
         WHERE u.station NOT IN (
             SELECT p.charge_station_id FROM energy_pending p
-            WHERE p.day = of_day OR p.hours >> 24 & 1 = 1
+            WHERE p.day = of_day OR p.hours >> 24 <> 0
             UNION ALL
             SELECT m.station FROM station_changes c
             CROSS JOIN LATERAL unnest(c.metered, c.metered_day, c.metered_hours)
                 m (station, day, hours)
-            WHERE m.day = of_day OR m.hours >> 24 & 1 = 1);
+            WHERE m.day = of_day OR m.hours >> 24 <> 0);
         EXIT WHEN settled IS NULL OR changed > 0 AND settled = of_stations;
         of_stations := settled;
         BEGIN
@@ -687,11 +691,11 @@ COMMENT ON FUNCTION recompute_energy IS 'Computes all hours of a day (its begin 
 
 CREATE VIEW energy_hourly AS
 SELECT e.charge_station_id, e.hour, nullif(e.evse_id, -1) AS evse_id,
-    nullif(e.connector_id, -1) AS connector_id, nullif(e.phase, '') AS phase, e.wh, e.estimated_wh,
+    nullif(e.phase, '') AS phase, e.wh, e.estimated_wh,
     e.estimated_wh > 0 AS estimated, e.resets, e.readings
 FROM energy_hours e
 WHERE e.counted;
-COMMENT ON VIEW energy_hourly IS 'Energy per hour (UTC), charge station, EVSE and connector, from the differences of the register at the outlet (Energy.Active.Import.Register). Each amount is there once, so sums are right. An hour without a row: nothing was measured and nothing is missing, or nothing is known. New readings are in it after energy.refresh.';
+COMMENT ON VIEW energy_hourly IS 'Energy per hour (UTC), charge station and EVSE, from the differences of the register at the outlet (Energy.Active.Import.Register). Each amount is there once, so sums are right. An hour without a row: nothing was measured and nothing is missing, or nothing is known. New readings are in it after energy.refresh.';
 SELECT grant_table('energy_hourly');
 
 DO $$
@@ -713,7 +717,6 @@ BEGIN
         ('charge_station_id', 'Charge station'),
         ('hour', 'Begin of the hour, in UTC, by the station''s clock'),
         ('evse_id', 'EVSE (2.x) or connector (1.6), as stated or that of the transaction; NULL = not known'),
-        ('connector_id', 'Connector, as stated or that of the transaction; NULL = not known'),
         ('phase', 'NULL = all phases together; L1, L2 or L3 where the station only sends a register of each'),
         ('wh', 'Energy in Wh. Between two readings it is spread evenly over the time; a fall of the register, a rise by more than 500 kW would give, and a difference over more than 31 days do not count'),
         ('estimated_wh', 'How much of it is from readings more than an hour apart'),

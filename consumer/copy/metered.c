@@ -16,12 +16,11 @@ static bool metered_is_same(const struct row *last, struct slice station, int64_
 	       slice_equal(last->cells[TABLE_station_hours_metered].text, station);
 }
 
-/* False if the arena is full. */
-static bool metered_add(struct arena *arena, struct metered *m, const struct row *source,
-	int64_t bits)
+/* The bits of its hour are added. False if the arena is full. */
+static bool metered_add(struct arena *arena, struct metered *m, struct slice station,
+	int64_t time_us, int64_t bits)
 {
-	struct slice station = source->cells[KEY_STATION].text;
-	int64_t time_us = source->cells[KEY_TIME].number, day_us;
+	int64_t day_us;
 	struct row *row;
 
 	if (time_us == TIME_UNDATED)
@@ -47,37 +46,54 @@ static bool metered_add(struct arena *arena, struct metered *m, const struct row
 static bool metered_add_values(struct batch *b, const struct batch_rows *values, struct metered *m)
 {
 	for (size_t i = 0; i < values->count; i++) {
-		if (!values->rows[i]->dropped && !metered_add(&b->arena, m, values->rows[i], 0))
+		const struct row *value = values->rows[i];
+
+		if (!value->dropped && !metered_add(&b->arena, m, value->cells[KEY_STATION].text,
+					       value->cells[KEY_TIME].number, 0))
 			return false;
 	}
 	return true;
 }
 
+/* Of an event: when it was received if it has no time of its own. */
+static int64_t metered_time(const struct row *event)
+{
+	int received = event->table->id == TABLE_exchange_pairs
+			       ? (int)TABLE_exchange_pairs_received_at
+			       : (int)TABLE_transaction_events_received_at;
+
+	return event->cells[KEY_TIME].number != TIME_UNDATED ? event->cells[KEY_TIME].number
+							     : event->cells[received].number;
+}
+
 static bool metered_add_events(struct batch *b, struct row *const *events, size_t count,
-	struct metered *m)
+	int64_t bits, struct metered *m)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct row *event = events[i];
 
 		if (!event->dropped && event->cells[KEY_EVSE].number >= 0 &&
-			!metered_add(&b->arena, m, event, METERED_EVSE_NAMED))
+			!metered_add(&b->arena, m, event->cells[KEY_STATION].text,
+				metered_time(event), bits))
 			return false;
 	}
 	return true;
 }
 
-bool metered_of_batch(struct batch *b, struct row *const *starts, size_t starts_count,
-	struct metered *out)
+bool metered_of_batch(struct batch *b, const struct metered_pairs *starts,
+	const struct metered_pairs *lost_starts, struct metered *out)
 {
 	const struct batch_rows *values = &b->rows[TABLE_meter_values];
 	const struct batch_rows *timeless = &b->timeless[TABLE_meter_values];
 	const struct batch_rows *events = &b->rows[TABLE_transaction_events];
-	size_t room = values->count + timeless->count + events->count + starts_count;
+	size_t room = values->count + timeless->count + events->count + starts->count +
+		      lost_starts->count;
 
 	out->count = 0;
 	out->rows = arena_alloc(&b->arena, (room + 1) * sizeof(struct row *));
 	return out->rows != NULL && metered_add_values(b, values, out) &&
 	       metered_add_values(b, timeless, out) &&
-	       metered_add_events(b, events->rows, events->count, out) &&
-	       metered_add_events(b, starts, starts_count, out);
+	       metered_add_events(b, events->rows, events->count, METERED_EVSE_NAMED, out) &&
+	       metered_add_events(b, starts->rows, starts->count, METERED_EVSE_NAMED, out) &&
+	       metered_add_events(b, lost_starts->rows, lost_starts->count, METERED_EVSE_LOST, out);
 }

@@ -167,11 +167,15 @@ static bool changes_of_batch(struct changes *c)
 static bool changes_metered(const struct writer *w, struct metered *out)
 {
 	const struct writer_pairs *pairs = w->work.pairs;
+	struct metered_pairs starts = {.rows = NULL}, lost_starts = {.rows = NULL};
 
+	if (pairs != NULL) {
+		starts = (struct metered_pairs){pairs->starts, pairs->starts_count};
+		lost_starts = (struct metered_pairs){pairs->lost_starts, pairs->lost_starts_count};
+	}
 	*out = (struct metered){.rows = NULL};
 	return w->options.energy_refresh_us == 0 ||
-	       metered_of_batch(w->work.batch, pairs == NULL ? NULL : pairs->starts,
-		       pairs == NULL ? 0 : pairs->starts_count, out);
+	       metered_of_batch(w->work.batch, &starts, &lost_starts, out);
 }
 
 bool writer_plan_stations(struct writer *w, struct error *err)

@@ -20,8 +20,8 @@ HOUR = datetime.timedelta(hours=1)
 REACH = datetime.timedelta(days=31)
 REGISTER = "Energy.Active.Import.Register"
 
-HOURS = """SELECT charge_station_id, evse_id, connector_id, phase, hour, wh, estimated_wh, resets,
-    readings FROM energy_hourly ORDER BY 1, 2, 3, 4, 5"""
+HOURS = """SELECT charge_station_id, evse_id, phase, hour, wh, estimated_wh, resets,
+    readings FROM energy_hourly ORDER BY 1, 2, 3, 4"""
 
 
 # ---- what is right ----
@@ -80,8 +80,8 @@ def expected(readings):
 
 
 def check(database, registers, sql=HOURS):
-    """registers: {(station, evse, connector, phase): readings}, each of which counts."""
-    found = {tuple(row[:5]): tuple(row[5:]) for row in database.rows(sql)}
+    """registers: {(station, evse, phase): readings}, each of which counts."""
+    found = {tuple(row[:4]): tuple(row[4:]) for row in database.rows(sql)}
     wanted = {(*register, hour): values for register, readings in registers.items()
               for hour, values in expected(readings).items()}
     assert found.keys() == wanted.keys()
@@ -116,8 +116,8 @@ WH, KWH, PHASES, OTHERS = 1, 2, 3, 4
 
 
 def rows_of_registers(registers):
-    return [(station, time, WH, evse, connector, None, [wh])
-            for (station, evse, connector, _), readings in registers.items()
+    return [(station, time, WH, evse, 1, None, [wh])
+            for (station, evse, _), readings in registers.items()
             for time, wh in readings]
 
 
@@ -150,14 +150,14 @@ class Rows:
                 for station, at, layout, evse, connector, transaction, values in rows])
             self.note({(row[0], row[1]) for row in rows})
 
-    def note(self, noted):
+    def note(self, noted, bits=0):
         noted = sorted(noted)
         self.session.execute("""INSERT INTO station_changes (stations, charge_station_id, first_at,
             last_at, messages, transactions, clock_offset_us, metered, metered_day, metered_hours)
             VALUES (0, '{}', '{}', '{}', '{}', '{}', '{}', %s, %s, %s)""", (
             [station for station, _ in noted],
             [day_of(at) for _, at in noted],
-            [1 << at.hour for _, at in noted]))
+            [1 << at.hour | bits for _, at in noted]))
 
     def refresh(self, stations=3):
         self.session.execute("SELECT fold_station_changes()")
@@ -166,11 +166,11 @@ class Rows:
             pass
 
 
-def rows_of(rng, station, evse, connector, meter):
+def rows_of(rng, station, evse, meter):
     for at, wh in meter.readings:
         for _ in range(rng.choice((1, 1, 1, 1, 2))):
             kilo = rng.random() < 0.3
-            yield (station, at, KWH if kilo else WH, evse, connector, None,
+            yield (station, at, KWH if kilo else WH, evse, rng.choice((None, 1, 2)), None,
                    [wh / 1000 if kilo else wh])
 
 
@@ -178,17 +178,16 @@ def rows_of(rng, station, evse, connector, meter):
 def test_late_and_repeated_readings_in_any_order(migrated, seed):
     rng = random.Random(seed)
     store = Rows(migrated)
-    registers = {(f"cs{n}", evse, connector, None): Meter(rng, 60)
-                 for n in range(4) for evse, connector in ((1, 1), (1, 2), (2, None))}
-    rows = [row for (station, evse, connector, _), meter in registers.items()
-            for row in rows_of(rng, station, evse, connector, meter)]
+    registers = {(f"cs{n}", evse, None): Meter(rng, 60) for n in range(4) for evse in (1, 2, 3)}
+    rows = [row for (station, evse, _), meter in registers.items()
+            for row in rows_of(rng, station, evse, meter)]
     rng.shuffle(rows)
     sent = collections.defaultdict(list)
     while rows:
         some = [rows.pop() for _ in range(min(len(rows), rng.randrange(1, 600)))]
         store.add(some)
-        for station, at, layout, evse, connector, _, (value,) in some:
-            sent[station, evse, connector, None].append(
+        for station, at, layout, evse, _, _, (value,) in some:
+            sent[station, evse, None].append(
                 (at, value * 1000 if layout == KWH else value))
         store.refresh()
         check(migrated, sent)
@@ -214,9 +213,9 @@ def one(time, *values, layout=WH, evse=1, connector=1, station="cs"):
 
 
 def hourly(database, station="cs"):
-    return database.rows("""SELECT evse_id, connector_id, phase,
+    return database.rows("""SELECT evse_id, phase,
             extract(hour FROM hour AT TIME ZONE 'UTC')::integer, wh
-        FROM energy_hourly WHERE charge_station_id = %s ORDER BY hour, 1, 2, 3""", station)
+        FROM energy_hourly WHERE charge_station_id = %s ORDER BY hour, 1, 2""", station)
 
 
 def test_only_the_register_of_the_outlet_counts_and_no_phase_beside_the_whole(migrated):
@@ -232,7 +231,7 @@ def test_only_the_register_of_the_outlet_counts_and_no_phase_beside_the_whole(mi
         one("30T12:40", 301, 402, 504, layout=PHASES),
         # The same meter with and without its connector.
         one("30T10:00", 100, evse=2, connector=None), one("30T10:30", 130, evse=2, connector=None),
-        one("30T10:00", 100, evse=2), one("30T10:29", 129, evse=2),
+        one("30T10:20", 120, evse=2), one("30T10:40", 140, evse=2),
         # A main meter, and an EVSE that nobody knows.
         one("30T10:00", 1, evse=0, connector=0), one("30T10:30", 7000, evse=0, connector=0),
         one("30T10:00", 1, **unknown), one("30T10:30", 900, **unknown),
@@ -245,11 +244,11 @@ def test_only_the_register_of_the_outlet_counts_and_no_phase_beside_the_whole(mi
         WHERE charge_station_id = 'ahead' AND sampled[1] > 0""")
     store.refresh()
     found = hourly(migrated)
-    assert [row for row in found if row[3] == 10] == [(1, 1, None, 10, 500), (2, 1, None, 10, 29)]
+    assert [row for row in found if row[2] == 10] == [(1, None, 10, 500), (2, None, 10, 40)]
     # The phases from 10:30 on, when they were sent last.
-    assert [row for row in found if row[3] == 12] == [
-        (1, 1, "L1", 12, 1), (1, 1, "L2", 12, 2), (1, 1, "L3", 12, 4)]
-    assert hourly(migrated, "other") == [(None, None, None, 10, 899)]
+    assert [row for row in found if row[2] == 12] == [
+        (1, "L1", 12, 1), (1, "L2", 12, 2), (1, "L3", 12, 4)]
+    assert hourly(migrated, "other") == [(None, None, 10, 899)]
     assert hourly(migrated, "ahead") == []
     assert migrated.rows("SELECT wh FROM energy_hours WHERE evse_id = 0") == [(6999,)]
 
@@ -269,7 +268,66 @@ def test_units_multipliers_and_rows_that_describe_themselves(migrated):
     store.session.execute("UPDATE meter_values SET raw = %s WHERE layout_id = 0", (json.dumps({
         "samples": [{"value": "1.3", "unit": "kWh", "location": "Outlet"}]}),))
     store.refresh()
-    assert hourly(migrated) == [(1, 1, None, 10, 300)]
+    assert hourly(migrated) == [(1, None, 10, 300)]
+
+
+def test_meter_values_without_connector_and_events_with_one_are_of_one_register(migrated):
+    store = Rows(migrated)
+    store.add([one("30T08:00", 0, connector=None), one("30T12:00", 400, connector=None),
+               one("30T10:10", 0), one("30T10:50", 400)])
+    store.refresh()
+    assert hourly(migrated) == [(1, None, 8, 0), (1, None, 10, 400), (1, None, 12, 0)]
+
+
+def start_of(store, transaction, evse, begin, end):
+    """One of several sessions of the id."""
+    key = str(evse)
+    store.session.execute("SELECT ensure_partition('transactions', %s)", (at(begin),))
+    store.session.execute("""INSERT INTO transaction_keys (charge_station_id, transaction_id,
+        start_key, partition_time, begins_at) VALUES ('cs', %s, %s, %s, %s)""",
+        (transaction, key, at(begin), at(begin)))
+    store.session.execute("""INSERT INTO transactions (charge_station_id, transaction_id,
+        start_key, partition_time, evse_id, first_event_at, last_event_at, stopped_at, flags,
+        merge_state)
+        VALUES ('cs', %s, %s, %s, %s, %s, %s, %s, 0, '')""",
+        (transaction, key, at(begin), evse, at(begin), at(end), at(end)))
+
+
+def test_of_several_sessions_of_an_id_the_one_of_that_time_names_the_evse(migrated):
+    store = Rows(migrated)
+    start_of(store, "7", 1, "10T10:00", "10T10:40")
+    start_of(store, "7", 2, "30T10:00", "30T12:00")
+
+    def of_transaction(time, wh):
+        return ("cs", at(time), WH, -1, None, "7", [wh])
+
+    store.add([of_transaction(*reading) for reading in (
+        ("10T10:00", 0), ("10T10:40", 4), ("30T10:00", 100), ("30T10:40", 105))])
+    store.refresh()
+    assert hourly(migrated) == [(1, None, 10, 4), (2, None, 10, 5)]
+    # Open at the same time: nobody knows.
+    start_of(store, "7", 3, "30T10:20", "30T10:50")
+    store.note({("cs", at("30T10:00"))})
+    store.refresh()
+    assert hourly(migrated) == [(1, None, 10, 4), (None, None, 10, 5)]
+
+
+def test_evse_that_is_no_longer_known(migrated):
+    store = Rows(migrated)
+    start_of(store, "7", 1, "30T10:00", "30T12:00")
+    store.add([("cs", at("30T10:00"), WH, -1, None, "7", [0]),
+               ("cs", at("30T10:40"), WH, -1, None, "7", [4])])
+    store.refresh()
+    assert hourly(migrated) == [(1, None, 10, 4)]
+    migrated.rows("UPDATE transactions SET evse_id = NULL")
+    # As for a start whose answer turns out to be that of another one.
+    store.note({("cs", at("29T10:00"))}, bits=1 << 25)
+    store.refresh()
+    assert hourly(migrated) == [(None, None, 10, 4)]
+    migrated.rows("UPDATE transactions SET evse_id = 2")
+    store.note({("cs", at("29T10:00"))}, bits=1 << 24)
+    store.refresh()
+    assert hourly(migrated) == [(2, None, 10, 4)]
 
 
 def test_gap_is_spread_and_marked_until_readings_come_late(migrated):
@@ -296,7 +354,7 @@ def test_gap_is_spread_and_marked_until_readings_come_late(migrated):
 def test_hours_stay_when_their_meter_values_are_dropped(migrated):
     rng = random.Random(7)
     store = Rows(migrated)
-    meters = {("cs1", 1, 1, None): Meter(rng, 72), ("cs2", 1, 1, None): Meter(rng, 72)}
+    meters = {("cs1", 1, None): Meter(rng, 72), ("cs2", 1, None): Meter(rng, 72)}
     kept, late = collections.defaultdict(list), []
     for register, meter in meters.items():
         for reading in meter.readings:
@@ -308,14 +366,14 @@ def test_hours_stay_when_their_meter_values_are_dropped(migrated):
     check(migrated, kept)
     store.session.execute("DROP TABLE meter_values_2026_01_30")
     assert changes(migrated, check=False) == 0
-    store.add([(station, time, WH, evse, connector, None, [wh])
-               for (station, evse, connector, _), (time, wh) in late])
+    store.add([(station, time, WH, evse, 1, None, [wh])
+               for (station, evse, _), (time, wh) in late])
     for register, reading in late:
         kept[register].append(reading)
     store.refresh()
     check(migrated, kept)
     # One that is late for a day that is gone: the hour knows better.
-    hour, _ = collections.Counter(hour_of(time) for time, _ in kept["cs1", 1, 1, None]
+    hour, _ = collections.Counter(hour_of(time) for time, _ in kept["cs1", 1, None]
                                   if time < at("31T00:00")).most_common(1)[0]
     store.add([("cs1", hour + datetime.timedelta(seconds=7), WH, 1, 1, None, [0])])
     store.refresh()
@@ -332,14 +390,14 @@ def test_station_that_fails_is_tried_later_and_the_others_do_not_wait(migrated):
     assert done.returncode == 1 and "\n1 station-days failed" in done.stdout, done.stdout
     assert "computed 2 station-days: " in done.stdout
     assert [hourly(migrated, f"cs{n}") for n in range(3)] == [
-        [(1, 1, None, 10, 5)], [], [(1, 1, None, 10, 5)]]
+        [(1, None, 10, 5)], [], [(1, None, 10, 5)]]
     assert migrated.rows("""SELECT charge_station_id, noted_at > now() FROM energy_pending""") == [
         ("cs1", True)]
     # What is pending differs, but not by mistake.
     assert changes(migrated) == 0
     store.session.execute("ALTER TABLE energy_hours DROP CONSTRAINT fails")
     store.refresh()
-    assert hourly(migrated, "cs1") == [(1, 1, None, 10, 5)]
+    assert hourly(migrated, "cs1") == [(1, None, 10, 5)]
 
 
 def test_check_leaves_out_what_is_noted_or_pending(migrated):
@@ -387,7 +445,7 @@ def test_refresh_ends_beside_batches_that_note_more(migrated):
 def test_interrupted_in_the_middle(migrated):
     rng = random.Random(8)
     store = Rows(migrated)
-    meters = {(f"cs{n}", 1, 1, None): Meter(rng, 30).readings for n in range(12)}
+    meters = {(f"cs{n}", 1, None): Meter(rng, 30).readings for n in range(12)}
     store.add(rows_of_registers(meters))
     store.session.execute("SELECT fold_station_changes()")
     for _ in range(3):
@@ -436,21 +494,21 @@ def test_evse_of_the_transaction_also_if_it_is_learnt_later(running, migrated, p
                             meter_value("0.9", "2026-01-30T10:50:00Z", unit="kWh")]}, id="t")
     stored(migrated, 4)
     refresh(migrated)
-    assert hourly(migrated, "cs2") == [(None, None, None, 10, 500), (None, None, None, 11, 500)]
-    assert hourly(migrated, "cs1") == [(None, None, None, 10, 900)]
+    assert hourly(migrated, "cs2") == [(None, None, 10, 500), (None, None, 11, 500)]
+    assert hourly(migrated, "cs1") == [(None, None, 10, 900)]
     event("Started", 0, "2026-01-30T10:00:00Z", 1000, evse={"id": 3, "connectorId": 2})
     publish.result("cs1", "StartTransaction", {"transactionId": 7,
                                                "idTagInfo": {"status": "Accepted"}}, id="s")
     stored(migrated, 6)
     refresh(migrated)
-    assert hourly(migrated, "cs2") == [(3, 2, None, 10, 1000), (3, 2, None, 11, 500)]
-    assert hourly(migrated, "cs1") == [(2, 2, None, 10, 900)]
+    assert hourly(migrated, "cs2") == [(3, None, 10, 1000), (3, None, 11, 500)]
+    assert hourly(migrated, "cs1") == [(2, None, 10, 900)]
     assert refresh(migrated, "check").returncode == 0
 
 
 def test_replay_archive_and_the_command(migrated, tmp_path):
     rng = random.Random(9)
-    meters = {(f"cs{n}", 1, 1, None): sorted(set(Meter(rng, 48).readings)) for n in range(3)}
+    meters = {(f"cs{n}", 1, None): sorted(set(Meter(rng, 48).readings)) for n in range(3)}
     rows = [(time, station, str(wh)) for (station, *_), readings in meters.items()
             for time, wh in readings]
     rng.shuffle(rows)
@@ -511,11 +569,11 @@ def test_the_service_computes_unless_it_is_off(running, migrated, publish):
     stored(migrated, 4)
     p.stop()
     p = running({"energy.refresh": "1ms"})  # folds and computes when it starts
-    rig.wait_until(lambda: hourly(migrated, "on") == [(1, 1, None, 10, 100)],
+    rig.wait_until(lambda: hourly(migrated, "on") == [(1, None, 10, 100)],
                    what=lambda: rig.tail(p.log))
     assert hourly(migrated, "off") == []
     refresh(migrated, "refresh", "--from", "2026-01-30")
-    assert hourly(migrated, "off") == [(1, 1, None, 10, 100)]
+    assert hourly(migrated, "off") == [(1, None, 10, 100)]
 
 
 def test_the_service_folds_however_much_is_pending(running, migrated, publish):
