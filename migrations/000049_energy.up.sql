@@ -27,6 +27,9 @@ CREATE TABLE energy_hours (
 CREATE INDEX energy_hours_hour ON energy_hours USING brin (hour) WITH (pages_per_range = 32);
 -- Readings whose EVSE may be learnt later.
 CREATE INDEX energy_hours_of_no_evse ON energy_hours (charge_station_id, hour) WHERE evse_id = -1;
+-- Those that count where no better register is known.
+CREATE INDEX energy_hours_spare ON energy_hours (charge_station_id, hour, evse_id, phase)
+    WHERE evse_id = -1 OR phase <> '';
 COMMENT ON TABLE energy_hours IS 'Energy per hour (UTC) of each register of a charge station. The view energy_hourly is made for reading. Rows are computed from meter_values, and stay when their partition is dropped.';
 COMMENT ON COLUMN energy_hours.charge_station_id IS 'Charge station';
 COMMENT ON COLUMN energy_hours.hour IS 'Begin of the hour, in UTC, by the station''s clock';
@@ -380,11 +383,27 @@ BEGIN
         RETURN 0;
     END IF;
 
-    WITH series AS (
-        SELECT u.station, u.evse, u.phase, min(u.hour) AS lowest,
-            max(u.hour) AS highest
-        FROM unnest(stations, hours, evses, phases)
-            u (station, hour, evse, phase)
+    WITH touched AS MATERIALIZED (
+        SELECT * FROM unnest(stations, hours, evses, phases) u (station, hour, evse, phase)
+    ), series AS (
+        SELECT u.station, u.evse, u.phase, min(u.hour) AS lowest, max(u.hour) AS highest
+        FROM (
+            SELECT * FROM touched
+            UNION ALL
+            -- Registers whose gaps may count or not because of these.
+            SELECT t.station, h.hour, e.evse_id, e.phase
+            FROM (
+                SELECT t.station, min(t.hour) AS lowest, max(t.hour) AS highest
+                FROM touched t GROUP BY t.station
+            ) t
+            CROSS JOIN LATERAL (
+                SELECT DISTINCT e.evse_id, e.phase FROM energy_hours e
+                WHERE e.charge_station_id = t.station AND (e.evse_id = -1 OR e.phase <> '')
+                  AND e.hour BETWEEN t.lowest - reach - interval '1 hour'
+                    AND t.highest + reach + interval '1 hour'
+            ) e
+            CROSS JOIN LATERAL (VALUES (t.lowest), (t.highest)) h (hour)
+        ) u
         GROUP BY u.station, u.evse, u.phase
     ), scopes AS MATERIALIZED (
         -- The readings next to them, whose rows change, too, and the ones next to those.
@@ -427,7 +446,14 @@ BEGIN
               AND e.evse_id = s.evse AND e.phase = s.phase
             OFFSET 0) e
     ), pairs AS MATERIALIZED (
-        SELECT r.*, r.at - r.before_at <= reach AS near, is_energy(r.rise, r.seconds) AS ok
+        -- Where a better register was read in one of its hours, a gap is not known to be missing there.
+        SELECT r.*, r.at - r.before_at <= reach AND NOT ((r.evse = -1 OR r.phase <> '') AND EXISTS (
+                SELECT FROM energy_hours e
+                WHERE e.charge_station_id = r.station AND e.hour BETWEEN r.before_hour AND r.hour
+                  AND e.readings > 0
+                  AND (r.evse = -1 AND e.evse_id > 0
+                    OR r.phase <> '' AND e.evse_id = r.evse AND e.phase = '')
+            )) AS near, is_energy(r.rise, r.seconds) AS ok
         FROM (
             SELECT k.station, k.evse, k.phase, k.since, k.until, k.hour,
                 k.first_at AS at, k.inside_wh, k.inside_resets, lag(k.hour) OVER w AS before_hour,

@@ -279,6 +279,33 @@ def test_meter_values_without_connector_and_events_with_one_are_of_one_register(
     assert hourly(migrated) == [(1, None, 8, 0), (1, None, 10, 400), (1, None, 12, 0)]
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_registers_that_may_be_the_same_never_count_twice(migrated, seed):
+    """Whole and phases, with and without the EVSE: all of one meter."""
+    rng = random.Random(seed)
+    store = Rows(migrated)
+    rows = []
+    for layout, evse, density in ((WH, 1, 40), (PHASES, 1, 9), (WH, -1, 9), (PHASES, -1, 5)):
+        for minute in rng.sample(range(30 * 60), density):
+            wh = 30 * minute
+            rows.append(("cs", EPOCH + datetime.timedelta(minutes=minute), layout, evse, None, None,
+                         [wh] if layout == WH else [wh // 3] * 3))
+    rng.shuffle(rows)
+    while rows:
+        store.add([rows.pop() for _ in range(min(len(rows), rng.randrange(1, 20)))])
+        store.refresh()
+        assert migrated.value("""SELECT coalesce(sum(wh), 0) <= 30 * 30 * 60 AND
+            coalesce(max(sum), 0) <= 30 * 60
+            FROM energy_hourly e JOIN (SELECT hour, sum(wh) FROM energy_hourly GROUP BY 1) h
+            USING (hour)""")
+    # The order does not matter.
+    assert changes(migrated, check=False) == 0
+    found = hourly(migrated)
+    migrated.rows("TRUNCATE energy_hours")
+    changes(migrated, check=False)
+    assert hourly(migrated) == found
+
+
 def start_of(store, transaction, evse, begin, end):
     """One of several sessions of the id."""
     key = str(evse)
