@@ -721,7 +721,7 @@ SELECT e.charge_station_id, e.hour, nullif(e.evse_id, -1) AS evse_id,
     e.estimated_wh > 0 AS estimated, e.resets, e.readings
 FROM energy_hours e
 WHERE e.counted;
-COMMENT ON VIEW energy_hourly IS 'Energy per hour (UTC), charge station and EVSE, from the differences of the register at the outlet (Energy.Active.Import.Register). Each amount is there once, so sums are right. An hour without a row: nothing was measured and nothing is missing, or nothing is known. New readings are in it after energy.refresh.';
+COMMENT ON VIEW energy_hourly IS 'Energy per hour (UTC), charge station and EVSE, from the differences of the register at the outlet (Energy.Active.Import.Register). An estimate for statistics, not for bills (docs/reports.md says what is not exact). An hour without a row: nothing was measured and nothing is missing, or nothing is known. New readings are in it after energy.refresh, or with ocpp-persister energy refresh.';
 SELECT grant_table('energy_hourly');
 
 DO $$

@@ -279,6 +279,22 @@ def test_meter_values_without_connector_and_events_with_one_are_of_one_register(
     assert hourly(migrated) == [(1, None, 8, 0), (1, None, 10, 400), (1, None, 12, 0)]
 
 
+def test_gap_does_not_count_where_a_better_register_was_read(migrated):
+    store = Rows(migrated)
+    unknown = {"evse": -1, "connector": None}
+    whole, sparse = ([one("30T10:10", 0), one("30T10:50", 400)],
+                     [one("30T08:00", 0, **unknown), one("30T12:00", 400, **unknown),
+                      one("30T08:30", 0, 0, 0, layout=PHASES),
+                      one("30T11:30", 100, 100, 200, layout=PHASES)])
+    store.add(sparse)
+    store.refresh()
+    assert migrated.value("SELECT sum(wh) FROM energy_hourly") > 400 / 2
+    store.add(whole)
+    store.refresh()
+    assert migrated.value("SELECT sum(wh) FROM energy_hourly") == 400
+    assert changes(migrated) == 0
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_registers_that_may_be_the_same_never_count_twice(migrated, seed):
     """Whole and phases, with and without the EVSE: all of one meter."""
@@ -503,7 +519,7 @@ def refresh(database, *arguments):
 
 
 def test_evse_of_the_transaction_also_if_it_is_learnt_later(running, migrated, publish):
-    running()
+    running({"energy.refresh": "10min"})
 
     def event(kind, number, time, wh, **more):
         publish.call("cs2", "TransactionEvent", {
@@ -546,7 +562,8 @@ def test_replay_archive_and_the_command(migrated, tmp_path):
                 wh, time.isoformat())]}]).encode().hex() + "\n"
         for n, (time, station, wh) in enumerate(rows)))
     settings = migrated.writer_settings()
-    off = {**settings, "energy.refresh": "0s"}
+    off = settings  # by default
+    settings = {**settings, "energy.refresh": "10min"}
     for options in {}, {"energy.refresh": "0s"}:  # the second time all are repeats
         assert run_cli({**settings, **options}, "replay", capture).returncode == 0
     refresh(migrated)
@@ -586,7 +603,7 @@ def test_the_service_computes_unless_it_is_off(running, migrated, publish):
             publish.call(station, "MeterValues", {"connectorId": 1, "meterValue": [meter_value(
                 str(100 * n), f"2026-01-30T10:{n}0:00Z")]}, id=f"{station} {n}")
 
-    p = running({"energy.refresh": "0s"})
+    p = running()
     send("off")
     stored(migrated, 2)
     p.stop()
