@@ -199,6 +199,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT rise >= 0 AND rise * 3600 <= 500000 * (seconds + 60)
 $$;
 COMMENT ON FUNCTION is_energy IS 'Whether a difference of a register over so many seconds counts as energy. Otherwise the register was reset or the meter exchanged, or one of the readings is wrong.';
+SELECT bind_function('is_energy(numeric,numeric)'::regprocedure, true);
 
 -- In three steps: the readings of the hours; the differences to the readings before and after them, and
 -- so all rows between those; which rows count. An hour of which more readings are known than there are
