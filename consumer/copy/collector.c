@@ -13,7 +13,7 @@ static const int64_t COLLECTOR_TIMEOUT_US = 600 * US_PER_SECOND;
 
 enum {
 	STATIONS_MAX = 200,
-	/* Energy may be far behind, as after a replay: what batches have added does not wait. */
+	/* Much energy may be pending, as after a replay: what batches have added does not wait. */
 	STEPS_BEFORE_FOLD = 16,
 };
 
