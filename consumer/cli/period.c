@@ -12,7 +12,7 @@
 static bool period_bad_time(const char *name, const char *text, struct error *err)
 {
 	error_set(err, ERROR_FATAL, REASON_bad_time, "%s \"%.80s\" is not a time", name, text);
-	return error_hint(err, "a month, day or time of --zone (2026-01, 2026-01-31, "
+	return error_hint(err, "a month, day or time (2026-01, 2026-01-31, "
 			       "2026-01-31T10:00), or with a zone of its own "
 			       "(2026-01-31T10:00:00Z)");
 }

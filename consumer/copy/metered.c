@@ -55,7 +55,7 @@ static bool metered_add_values(struct batch *b, const struct batch_rows *values,
 	return true;
 }
 
-/* When an event was, or was received if it has no time of its own. */
+/* The time of an event, or of its receipt if it has none of its own. */
 static int64_t metered_time(const struct row *event)
 {
 	int received = event->table->id == TABLE_exchange_pairs
