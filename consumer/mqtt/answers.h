@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 /*
- * What the broker answered, from what paho passes on of it: was it a refusal, of what, and why in
- * words. Other codes are paho's own: negative, or 0.
+ * The broker's answers, as far as paho passes them on: whether one is a refusal, of what, and why,
+ * in words. Other codes are paho's own: negative, or 0.
  *
  * Any thread. Texts are constant, or paho's during its callback, unless a function says otherwise.
  */
